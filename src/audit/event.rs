@@ -1,0 +1,175 @@
+//! The audit events: a closed set. Append a variant; never rename one.
+//!
+//! Fields are identifiers, codes, numbers and names from our own configuration; no type here can
+//! hold a token or a body, so none can leak.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::code::Code;
+use crate::id::{ClientId, Issuer, ProfileName, RuleId, Subject, TenantId, ToolName};
+use crate::policy::{Decision, Effect, Reason};
+use crate::scope::{Scope, ScopeToken};
+
+/// How a token is named where it must not be shown: by its `jti`, else by 8 hex digits of its SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct TokenName(pub Arc<str>);
+
+/// Why a token was not accepted: the class, never the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenFailure {
+    Missing,
+    Malformed,
+    UnknownIssuer,
+    WrongAudience,
+    WrongType,
+    BadSignature,
+    UnknownKey,
+    AlgorithmNotAllowed,
+    Expired,
+    NotYetValid,
+    Inactive,
+    ClaimsInvalid,
+    IssuerUnavailable,
+}
+
+/// How one attempt at a provider ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Success,
+    Error,
+    Timeout,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultStatus {
+    Ok,
+    Error,
+    /// The caller went away before there was an answer.
+    Cancelled,
+}
+
+/// Something that was left out of an answer, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Redaction {
+    /// Where it would have been, such as `operation.headers.authorization`.
+    pub field: String,
+    pub reason: &'static str,
+}
+
+/// What happened. Serialises as `event_type` beside its `payload`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event_type", content = "payload")]
+pub enum AuditEvent {
+    /// A Graph flow begins.
+    #[serde(rename = "request.received")]
+    RequestReceive {
+        tool_name: ToolName,
+        contract_version: &'static str,
+        tenant_id: Option<TenantId>,
+        requested_scopes: Vec<ScopeToken>,
+    },
+    #[serde(rename = "policy.decided")]
+    PolicyDecide {
+        decision: Effect,
+        reason: Reason,
+        policy_version: Arc<str>,
+        matched_rule_id: Option<RuleId>,
+        tenant_id: Option<TenantId>,
+        scopes_evaluated: Vec<ScopeToken>,
+    },
+    /// One attempt at a provider. `operation` is the method and the path *template*.
+    #[serde(rename = "provider.called")]
+    ProviderCall {
+        provider: &'static str,
+        operation: String,
+        profile: Option<ProfileName>,
+        timeout_ms: u64,
+        attempt: u32,
+        outcome: Outcome,
+        error_code: Option<Code>,
+        http_status: Option<u16>,
+        duration_ms: u64,
+    },
+    /// Terminal: a tool answered.
+    #[serde(rename = "result.emitted")]
+    ResultEmit {
+        tool_name: ToolName,
+        status: ResultStatus,
+        error_code: Option<Code>,
+        duration_ms: u64,
+        /// For a tool without a provider, whose decision has no event of its own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        decision: Option<Effect>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        policy_version: Option<Arc<str>>,
+    },
+    /// A token was verified, not found in the cache.
+    #[serde(rename = "auth.token.accepted")]
+    TokenAccept { token: TokenName, issuer: Issuer, scopes: Scope },
+    /// Terminal: refused with 401.
+    #[serde(rename = "auth.token.rejected")]
+    TokenReject { reason: TokenFailure, token: Option<TokenName> },
+    /// Terminal: refused with 403 and a challenge.
+    #[serde(rename = "auth.scope.insufficient")]
+    ScopeInsufficient {
+        tool_name: ToolName,
+        missing_scopes: Scope,
+        reason: Reason,
+        policy_version: Arc<str>,
+    },
+    /// Terminal: a tool list was answered.
+    #[serde(rename = "tools.listed")]
+    ToolsList { listed: usize, hidden: usize, policy_version: Arc<str> },
+    /// The policy in force was replaced.
+    #[serde(rename = "config.reloaded")]
+    ConfigReload { policy_version: Arc<str> },
+    /// A command or the admin API changed something.
+    #[serde(rename = "admin.token.minted")]
+    AdminTokenMint {
+        token: TokenName,
+        subject: Subject,
+        client_id: Option<ClientId>,
+        scopes: Scope,
+    },
+}
+
+impl AuditEvent {
+    /// The `policy.decided` event of a decision.
+    #[must_use]
+    pub fn decided(decision: &Decision) -> Self {
+        Self::PolicyDecide {
+            decision: decision.effect,
+            reason: decision.reason.clone(),
+            policy_version: Arc::clone(&decision.policy_version),
+            matched_rule_id: decision.matched_rule_id.clone(),
+            tenant_id: decision.tenant_id.clone(),
+            scopes_evaluated: decision.scopes_evaluated.clone(),
+        }
+    }
+
+    /// Whether this is the last event of its request.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        match self {
+            Self::ResultEmit { .. }
+            | Self::TokenReject { .. }
+            | Self::ScopeInsufficient { .. }
+            | Self::ToolsList { .. }
+            | Self::AdminTokenMint { .. } => true,
+            Self::RequestReceive { .. }
+            | Self::PolicyDecide { .. }
+            | Self::ProviderCall { .. }
+            | Self::TokenAccept { .. }
+            | Self::ConfigReload { .. } => false,
+        }
+    }
+}

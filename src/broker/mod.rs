@@ -1,0 +1,1 @@
+//! The use case: one Graph operation, from a caller to an answer.

@@ -1,0 +1,1 @@
+//! Microsoft Graph: paths, requests, answers, the operation catalogue and the simulation.

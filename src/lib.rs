@@ -1,0 +1,27 @@
+//! MCP Auth Broker: one binary that lets AI agents act without ever holding a credential.
+//!
+//! A request becomes an answer through a chain of types, each of which one module alone can make:
+//! `Principal` (`resource_server`), `Caller` (`broker`), `Permit` (`policy`), `Secret` (`secret`),
+//! `ProviderToken` (`token`), `GraphReply` (`graph`), `Reply` (`broker`). `docs/architecture.md`
+//! tells the story; `tests/it/arrows.rs` keeps the modules apart.
+
+pub mod audit;
+pub mod authorization_server;
+pub mod broker;
+pub mod cli;
+pub mod code;
+pub mod config;
+pub mod graph;
+pub mod http;
+pub mod id;
+pub mod mcp;
+pub mod outbound;
+pub mod policy;
+pub mod random;
+pub mod resource_server;
+pub mod scope;
+pub mod secret;
+pub mod secret_ref;
+pub mod secret_text;
+pub mod time;
+pub mod token;

@@ -1,0 +1,1 @@
+//! Our MCP server: guard, tools and the rmcp service behind them.

@@ -1,0 +1,87 @@
+//! What policy answers: the effect, why, and what would change it. Safe to audit as it stands.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::code::Code;
+use crate::id::{RuleId, Subject, TenantId};
+use crate::scope::{Scope, ScopeToken};
+
+/// What policy says to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    Allow,
+    Deny,
+    /// A person is asked first.
+    Ask,
+}
+
+/// Why. Prints as the reason codes of the contract, such as `policy.rule.allow.graph.user.read`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A rule matched; the effect is the rule's.
+    Rule(Effect, RuleId),
+    /// Scopes alone stand in the way, or a Graph permission lies outside the allowed set.
+    ScopeNotPermitted,
+    /// The tenant, resource or profile is not one that is configured and allowed.
+    ProviderNotPermitted,
+    /// The caller asserted to be somebody other than its token says.
+    IdentityUntrusted,
+    /// No rule allowed it.
+    Default,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rule(Effect::Allow, id) => write!(f, "policy.rule.allow.{id}"),
+            Self::Rule(Effect::Deny, id) => write!(f, "policy.rule.deny.{id}"),
+            Self::Rule(Effect::Ask, id) => write!(f, "policy.rule.ask.{id}"),
+            Self::ScopeNotPermitted => f.write_str("policy.rule.deny.scope.not_permitted"),
+            Self::ProviderNotPermitted => f.write_str("policy.rule.deny.provider.not_permitted"),
+            Self::IdentityUntrusted => f.write_str("policy.rule.deny.identity.untrusted"),
+            Self::Default => f.write_str("policy.rule.deny.default"),
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One decision. Everything that shows a decision shows this value.
+///
+/// Holds identifiers and codes only, never the value of an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub effect: Effect,
+    pub reason: Reason,
+    /// The code a caller gets; `None` when allowed.
+    pub code: Option<Code>,
+    pub matched_rule_id: Option<RuleId>,
+    /// The configured label and a digest of the compiled rules.
+    pub policy_version: Arc<str>,
+    pub requester_id: Option<Subject>,
+    pub tenant_id: Option<TenantId>,
+    /// Scopes and Graph permissions in the order in which they were looked at.
+    pub scopes_evaluated: Vec<ScopeToken>,
+    /// The token scopes that alone would turn this refusal into an allow. Empty otherwise.
+    pub missing_scopes: Scope,
+}
+
+impl Decision {
+    #[must_use]
+    pub fn is_allow(&self) -> bool {
+        self.effect == Effect::Allow
+    }
+
+    /// Whether a client that obtains [`Decision::missing_scopes`] would be allowed (step-up).
+    #[must_use]
+    pub fn can_step_up(&self) -> bool {
+        self.effect == Effect::Deny && !self.missing_scopes.is_empty()
+    }
+}

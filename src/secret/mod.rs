@@ -1,0 +1,29 @@
+//! Secrets that belong to the broker: where they are kept, how long they are remembered, how they fail.
+
+mod error;
+
+pub use error::{Detail, SecretError};
+
+use crate::secret_ref::SecretRef;
+use crate::secret_text::SecretText;
+
+/// A secret that was read from its backend. Made by this module only.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    text: SecretText,
+    reference: SecretRef,
+}
+
+impl Secret {
+    /// The value, to hand to a protocol. Never log it.
+    #[must_use]
+    pub const fn text(&self) -> &SecretText {
+        &self.text
+    }
+
+    /// Where it came from; safe to show.
+    #[must_use]
+    pub const fn reference(&self) -> &SecretRef {
+        &self.reference
+    }
+}
