@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::code::Code;
 use crate::id::{RuleId, Subject, TenantId};
 use crate::scope::{Scope, ScopeToken};
 
 /// What policy says to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     Allow,
+    #[default]
     Deny,
     /// A person is asked first.
     Ask,
@@ -77,6 +78,12 @@ impl Decision {
     #[must_use]
     pub fn is_allow(&self) -> bool {
         self.effect == Effect::Allow
+    }
+
+    /// Whether a tool that was asked about as such is in the caller's list.
+    #[must_use]
+    pub fn shows_the_tool(&self) -> bool {
+        self.effect != Effect::Deny
     }
 
     /// Whether a client that obtains [`Decision::missing_scopes`] would be allowed (step-up).
