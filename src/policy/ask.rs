@@ -1,5 +1,7 @@
 //! What policy is asked: who wants to use which tool, and for Graph, on what.
 
+use std::sync::Arc;
+
 use crate::id::{ClientId, Issuer, Permission, Subject, TenantId};
 use crate::scope::Scope;
 
@@ -11,8 +13,8 @@ pub struct Who<'a> {
     pub subject: Option<&'a Subject>,
     pub client_id: Option<&'a ClientId>,
     pub scopes: &'a Scope,
-    pub groups: &'a [String],
-    pub roles: &'a [String],
+    pub groups: &'a [Arc<str>],
+    pub roles: &'a [Arc<str>],
 }
 
 /// One question to policy.
@@ -45,7 +47,7 @@ pub struct GraphAsk<'a> {
     /// Decoded once, the version first: `["v1.0", "users", "ada@contoso.example"]`.
     pub segments: &'a [String],
     /// Decoded names and values in the order in which they were sent.
-    pub query: &'a [(String, String)],
+    pub query: &'a [(&'a str, &'a str)],
     /// The permissions the caller says it needs; empty: those of the deciding rule.
     pub permissions: &'a [Permission],
     /// The requester the caller claims to act for, where it claims one.

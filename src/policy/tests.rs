@@ -33,7 +33,7 @@ struct Caller {
     subject: Option<Subject>,
     client: Option<ClientId>,
     scopes: Scope,
-    groups: Vec<String>,
+    groups: Vec<std::sync::Arc<str>>,
 }
 
 fn caller(scopes: &str) -> Caller {
@@ -42,7 +42,7 @@ fn caller(scopes: &str) -> Caller {
         subject: Some("ada".parse().unwrap()),
         client: Some("agent".parse().unwrap()),
         scopes: scopes.parse().unwrap(),
-        groups: vec!["helpdesk".to_owned()],
+        groups: vec!["helpdesk".into()],
     }
 }
 
@@ -75,7 +75,7 @@ impl Caller {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
         let names = query.split('&').filter(|name| !name.is_empty());
-        let query: Vec<_> = names.map(|name| (name.to_owned(), String::new())).collect();
+        let query: Vec<_> = names.map(|name| (name, "")).collect();
         let graph = GraphAsk {
             tenant: said.tenant.as_ref(),
             resource: said.resource,

@@ -1,0 +1,101 @@
+//! Access tokens (RFC 9068): what is in them and how they are signed.
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde::Serialize;
+
+use crate::id::{ClientId, Issuer, Subject};
+use crate::random::Random;
+use crate::scope::Scope;
+use crate::secret_text::SecretText;
+use crate::time::Timestamp;
+
+use super::keys::SigningKeys;
+
+/// Why a token could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    #[error("there is no signing key")]
+    NoKey,
+    #[error("the token could not be signed")]
+    Sign(#[source] jsonwebtoken::errors::Error),
+}
+
+/// A token to be signed. One audience: a token for two resources is worth twice to a thief.
+#[derive(Clone, Debug)]
+pub struct NewAccessToken {
+    pub issuer: Issuer,
+    /// The resource that the token is for (RFC 8707 §2).
+    pub audience: String,
+    pub subject: Subject,
+    pub client_id: ClientId,
+    pub scope: Scope,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// RFC 9068 §2.2. `exp` and `iat` are seconds since the epoch.
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a Issuer,
+    aud: &'a str,
+    sub: &'a Subject,
+    client_id: &'a ClientId,
+    scope: &'a Scope,
+    iat: i64,
+    exp: i64,
+    jti: &'a str,
+}
+
+impl NewAccessToken {
+    /// Signs with our own key, as `typ: at+jwt` (RFC 9068 §2.1). Gives the token and its `jti`.
+    ///
+    /// # Errors
+    ///
+    /// [`MintError`]. Does *not* check that anybody may have these scopes.
+    pub fn sign(
+        &self,
+        keys: &SigningKeys,
+        random: &dyn Random,
+    ) -> Result<(SecretText, String), MintError> {
+        let key = keys.signing().ok_or(MintError::NoKey)?;
+        let mut header = Header::new(key.algorithm);
+        header.kid = Some(key.kid.clone());
+        self.encode(header, &key.private, random)
+    }
+
+    /// Signs with a shared secret (HS256), for an issuer that is configured with one.
+    ///
+    /// # Errors
+    ///
+    /// [`MintError::Sign`]
+    pub fn sign_shared(
+        &self,
+        secret: &SecretText,
+        random: &dyn Random,
+    ) -> Result<(SecretText, String), MintError> {
+        let header = Header::new(jsonwebtoken::Algorithm::HS256);
+        self.encode(header, &EncodingKey::from_secret(secret.expose().as_bytes()), random)
+    }
+
+    fn encode(
+        &self,
+        mut header: Header,
+        key: &EncodingKey,
+        random: &dyn Random,
+    ) -> Result<(SecretText, String), MintError> {
+        header.typ = Some("at+jwt".to_owned());
+        let jti = random.uuid_v7(self.issued_at).to_string();
+        let claims = Claims {
+            iss: &self.issuer,
+            aud: &self.audience,
+            sub: &self.subject,
+            client_id: &self.client_id,
+            scope: &self.scope,
+            iat: self.issued_at.unix_seconds(),
+            exp: self.expires_at.unix_seconds(),
+            jti: &jti,
+        };
+        let token = jsonwebtoken::encode(&header, &claims, key).map_err(MintError::Sign)?;
+        Ok((SecretText::new(token), jti))
+    }
+}
