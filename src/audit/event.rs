@@ -140,6 +140,9 @@ pub enum AuditEvent {
         client_id: Option<ClientId>,
         scopes: Scope,
     },
+    /// The log's last line was cut off, by a crash or by somebody. First line of the segment after it.
+    #[serde(rename = "audit.log.recovered")]
+    LogRecover { segment: String, torn_bytes: u64 },
 }
 
 impl AuditEvent {
@@ -169,7 +172,8 @@ impl AuditEvent {
             | Self::PolicyDecide { .. }
             | Self::ProviderCall { .. }
             | Self::TokenAccept { .. }
-            | Self::ConfigReload { .. } => false,
+            | Self::ConfigReload { .. }
+            | Self::LogRecover { .. } => false,
         }
     }
 }

@@ -1,7 +1,27 @@
 //! The audit log: what was decided, by whom, with which outcome. Never a token, a secret or a body.
+//!
+//! Callers make lines and append them to one [`queue`]; one [`writer`] thread hands them to the sinks.
+//! `docs/audit.md` says what each setting guarantees and costs.
 
+mod auditor;
+mod chain;
 mod envelope;
+mod error;
 mod event;
+mod file;
+mod guard;
+mod line;
+mod queue;
+mod segments;
+mod sink;
+mod verify;
+mod writer;
 
+pub use auditor::{AuditSettings, AuditStatus, Auditor, OnFailure};
+pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
+pub use error::{AuditError, OpenError};
 pub use event::{AuditEvent, Outcome, Redaction, ResultStatus, TokenFailure, TokenName};
+pub use guard::TerminalGuard;
+pub use sink::{FileSettings, SinkSettings};
+pub use verify::{Anchor, BadLine, Repair, Report, segments, verify};
