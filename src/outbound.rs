@@ -117,12 +117,11 @@ impl Answer {
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         const LONGEST: Duration = Duration::from_hours(1);
         let text = self.header(&http::header::RETRY_AFTER)?.trim();
-        let wait = match text.parse::<f64>() {
-            Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-            Err(_) => {
-                let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-                Timestamp::from_unix_millis(date.as_millisecond()).since(now)
-            }
+        let wait = if let Ok(seconds) = text.parse::<f64>() {
+            Duration::try_from_secs_f64(seconds).ok()?
+        } else {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            Timestamp::from_unix_millis(date.as_millisecond()).since(now)
         };
         Some(wait.min(LONGEST))
     }
