@@ -13,6 +13,8 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use crate::time::Timestamp;
+
 /// `[outbound]`: how we reach others.
 #[derive(Clone, Debug, Default)]
 pub struct OutboundSettings {
@@ -107,6 +109,21 @@ impl Answer {
     #[must_use]
     pub fn header(&self, name: &http::HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How long the other side asks us to wait: `Retry-After` (RFC 9110 §10.2.3) as seconds or a date,
+    /// and as a decimal, which Microsoft Graph sends. At most an hour is believed.
+    #[must_use]
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        const LONGEST: Duration = Duration::from_hours(1);
+        let text = self.header(&http::header::RETRY_AFTER)?.trim();
+        let wait = if let Ok(seconds) = text.parse::<f64>() {
+            Duration::try_from_secs_f64(seconds).ok()?
+        } else {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            Timestamp::from_unix_millis(date.as_millisecond()).since(now)
+        };
+        Some(wait.min(LONGEST))
     }
 }
 
@@ -423,6 +440,25 @@ mod tests {
         }
         for text in ["1.1.1.1", "20.190.128.1", "2606:4700::1111"] {
             assert!(is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_decimal_and_date() {
+        let now = Timestamp::from_unix_seconds(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
+        let wait = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", text.parse().unwrap());
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            Answer { status, headers, body: Bytes::new() }.retry_after(now)
+        };
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("0.249"), Some(Duration::from_millis(249)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_mins(1)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:36 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("99999999999"), Some(Duration::from_hours(1)));
+        for bad in ["", "soon", "-1", "NaN", "1e400"] {
+            assert_eq!(wait(bad), None, "{bad}");
         }
     }
 

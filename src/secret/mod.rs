@@ -26,4 +26,10 @@ impl Secret {
     pub const fn reference(&self) -> &SecretRef {
         &self.reference
     }
+
+    /// A secret without a backend, for unit tests of what is done with one.
+    #[cfg(test)]
+    pub(crate) fn for_test(text: &str, reference: SecretRef) -> Self {
+        Self { text: SecretText::new(text.to_owned()), reference }
+    }
 }

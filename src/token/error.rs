@@ -1,0 +1,148 @@
+//! Why no token could be obtained: the outcome table of the login endpoints, on our codes.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::code::Code;
+use crate::secret::SecretError;
+
+use super::assertion::AssertionError;
+
+/// Refines a code for operators. Stable, never free text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    SecretInvalid,
+    SecretExpired,
+    CredentialMissing,
+    PublicClient,
+    AssertionInvalid,
+    /// The assertion's times do not fit: look at the broker's clock.
+    AssertionTime,
+    FederationNoMatch,
+    AppNotFound,
+    AppDisabled,
+    TenantNotFound,
+    WrongCloud,
+    ScopeInvalid,
+    MultiResource,
+    ResourceNotFound,
+    ConsentRequired,
+    ConditionalAccess,
+    InteractionRequired,
+    OboNotAllowed,
+    RequestMalformed,
+    ManagedIdentityRefused,
+    /// The TLS certificate of the endpoint was not accepted: waiting will not help.
+    Tls,
+    Redirect,
+    NotJson,
+    /// The answer lacks what RFC 6749 §5.1 asks for.
+    Incomplete,
+    TooLarge,
+    /// The private key or the certificate cannot be used.
+    PrivateKeyUnusable,
+    FederatedTokenFile,
+    /// The permit is for another profile, tenant or resource: a mistake of ours, refused.
+    PermitMismatch,
+}
+
+/// What an identity provider says about a refusal and that may be shown. Never `error_description`:
+/// it holds identifiers, assertion subjects and whatever a proxy put there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Diagnostics {
+    /// The OAuth error code (RFC 6749 §5.2), if it is spelled like one.
+    pub error: Option<String>,
+    pub error_codes: Vec<u32>,
+    pub trace_id: Option<Uuid>,
+    pub correlation_id: Option<Uuid>,
+}
+
+/// Why no token could be obtained.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("the token endpoint did not answer in time")]
+    Timeout { diagnostics: Diagnostics },
+    #[error("the token endpoint cannot be used now")]
+    Unavailable { detail: Option<Detail>, retry_after: Option<Duration>, diagnostics: Diagnostics },
+    #[error("the token endpoint asks to wait {} ms", retry_after.as_millis())]
+    RateLimited { retry_after: Duration, diagnostics: Diagnostics },
+    #[error("the token endpoint answered something that is not a token")]
+    BadResponse { detail: Detail },
+    #[error("the identity provider refused the credential")]
+    Refused { detail: Option<Detail>, diagnostics: Diagnostics },
+    #[error("the client assertion cannot be made")]
+    Assertion(#[source] AssertionError),
+    #[error("the permit is for another profile, tenant or resource")]
+    PermitMismatch,
+}
+
+impl TokenError {
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Secret(error) => error.code(),
+            Self::Timeout { .. } => Code::ProviderTimeout,
+            Self::Unavailable { .. } => Code::ProviderUnavailable,
+            Self::RateLimited { .. } => Code::ProviderRateLimited,
+            Self::BadResponse { .. } => Code::ProviderBadResponse,
+            Self::Refused { .. } | Self::PermitMismatch => Code::ProviderAuthFailed,
+            Self::Assertion(error) => error.code(),
+        }
+    }
+
+    /// `None` for [`TokenError::Secret`], which has a detail of its own.
+    #[must_use]
+    pub const fn detail(&self) -> Option<Detail> {
+        match self {
+            Self::Secret(_) | Self::Timeout { .. } | Self::RateLimited { .. } => None,
+            Self::Unavailable { detail, .. } | Self::Refused { detail, .. } => *detail,
+            Self::BadResponse { detail } => Some(*detail),
+            Self::Assertion(error) => Some(error.detail()),
+            Self::PermitMismatch => Some(Detail::PermitMismatch),
+        }
+    }
+
+    /// How long to wait before the same call may succeed, where that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable { retry_after, .. }
+            | Self::Secret(SecretError::Unavailable { retry_after, .. }) => *retry_after,
+            Self::Secret(_)
+            | Self::Timeout { .. }
+            | Self::BadResponse { .. }
+            | Self::Refused { .. }
+            | Self::Assertion(_)
+            | Self::PermitMismatch => None,
+        }
+    }
+
+    #[must_use]
+    pub const fn diagnostics(&self) -> Option<&Diagnostics> {
+        match self {
+            Self::Timeout { diagnostics }
+            | Self::Unavailable { diagnostics, .. }
+            | Self::RateLimited { diagnostics, .. }
+            | Self::Refused { diagnostics, .. } => Some(diagnostics),
+            Self::Secret(_)
+            | Self::BadResponse { .. }
+            | Self::Assertion(_)
+            | Self::PermitMismatch => None,
+        }
+    }
+
+    /// The secret itself was refused, so a newer one may help.
+    pub(super) fn blames_the_secret(&self) -> bool {
+        let Self::Refused { detail, diagnostics } = self else { return false };
+        matches!(
+            detail,
+            Some(Detail::SecretInvalid | Detail::SecretExpired | Detail::AssertionInvalid)
+        ) || diagnostics.error.as_deref() == Some("invalid_client")
+    }
+}

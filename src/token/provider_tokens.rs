@@ -1,0 +1,266 @@
+//! The cache of provider tokens: one mint at a time per key, early refresh, a gate where we are throttled.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::outbound::Outbound;
+use crate::policy::{GraphGrant, Permit};
+use crate::random::Random;
+use crate::time::{Budget, Clock};
+
+use super::credential::{Credential, CredentialSource};
+use super::error::{Diagnostics, TokenError};
+use super::mint::{Mint, Minted};
+use super::profile::ProfileSettings;
+use super::provider_token::{ProviderToken, TokenSource};
+use super::slot::{Held, Slot};
+
+/// A managed identity's token that lives this long or longer is refreshed at half its life.
+const LONG_LIVED: Duration = Duration::from_hours(2);
+
+/// `graph.token_*`
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long before its end a token is no longer used.
+    pub skew: Duration,
+    /// The longest that a token is used, whatever its own lifetime: permissions change only with a new one.
+    pub max_ttl: Duration,
+    /// One attempt at the token endpoint.
+    pub timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            skew: Duration::from_mins(1),
+            max_ttl: Duration::from_mins(50),
+            timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What a token is remembered under. Not under Graph permissions: every token carries all of the app's.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    app: App,
+    /// Each profile has its own secret, which its name stands for here.
+    profile: Arc<str>,
+    credential: String,
+    resource: Arc<str>,
+}
+
+/// What the identity provider throttles.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct App {
+    cloud: Arc<str>,
+    tenant: String,
+    client_id: String,
+}
+
+/// Obtains tokens and remembers them, in memory only.
+pub struct ProviderTokens {
+    outbound: Outbound,
+    platform: Outbound,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settings: Settings,
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    gates: Mutex<HashMap<App, Duration>>,
+}
+
+impl ProviderTokens {
+    /// `platform` is used for managed identities alone: it must reach nothing but their endpoint, without a proxy.
+    #[must_use]
+    pub fn new(
+        outbound: Outbound,
+        platform: Outbound,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        settings: Settings,
+    ) -> Self {
+        let (slots, gates) = (Mutex::default(), Mutex::default());
+        Self { outbound, platform, clock, random, settings, slots, gates }
+    }
+
+    /// A token for what `permit` allows.
+    ///
+    /// Past the time at which the provider would like it refreshed, one caller refreshes while the
+    /// others are served the old one; if that fails, the old one stays in use until it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]: every row of the outcome table in `docs/graph.md`. A refusal is remembered for
+    /// a minute, a request to wait until it is over; neither stands in the way of a token already held.
+    pub async fn obtain(
+        &self,
+        permit: &Permit<GraphGrant>,
+        profile: &ProfileSettings,
+        secrets: &dyn CredentialSource,
+        budget: &Budget,
+    ) -> Result<ProviderToken, TokenError> {
+        let grant = permit.operation();
+        if grant.profile != *profile.name() || grant.tenant != *profile.tenant() {
+            return Err(TokenError::PermitMismatch);
+        }
+        let slot = self.slot(profile, &grant.resource);
+        let wanted = Wanted { tokens: self, slot: &slot, grant, profile, secrets, budget };
+        let now = self.clock.monotonic();
+        match slot.current(now) {
+            Some(held) if now < held.refresh_at => Ok(wanted.token(held, TokenSource::Cache)),
+            Some(held) => Ok(wanted.refresh(held).await),
+            None => wanted.mint_once().await,
+        }
+    }
+
+    /// Forgets a token that Graph refused with 401, so that the next one is new.
+    ///
+    /// `false` if this profile's token was dropped less than five minutes ago: then a new one will
+    /// not help either, and the caller must not try again.
+    #[must_use]
+    pub fn drop_token(&self, token: &ProviderToken) -> bool {
+        token.slot.forget(token.generation, self.clock.monotonic())
+    }
+
+    fn slot(&self, profile: &ProfileSettings, resource: &Arc<str>) -> Arc<Slot> {
+        let key = Key {
+            app: App::of(profile),
+            profile: profile.name().as_str().into(),
+            credential: profile.credential().fingerprint(),
+            resource: Arc::clone(resource),
+        };
+        Arc::clone(lock(&self.slots).entry(key).or_default())
+    }
+
+    /// How long the app must still leave the endpoint alone.
+    fn gate(&self, profile: &ProfileSettings) -> Option<Duration> {
+        let now = self.clock.monotonic();
+        let until = lock(&self.gates).get(&App::of(profile)).copied()?;
+        Some(until.saturating_sub(now)).filter(|left| !left.is_zero())
+    }
+
+    fn close_gate(&self, profile: &ProfileSettings, wait: Duration) {
+        let until = self.clock.monotonic().saturating_add(wait);
+        lock(&self.gates).insert(App::of(profile), until);
+    }
+}
+
+impl App {
+    fn of(profile: &ProfileSettings) -> Self {
+        Self {
+            cloud: Arc::clone(&profile.authority().cloud),
+            tenant: profile.tenant().as_str().to_ascii_lowercase(),
+            client_id: profile.client_id().to_ascii_lowercase(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for ProviderTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderTokens").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// One call of [`ProviderTokens::obtain`].
+struct Wanted<'a> {
+    tokens: &'a ProviderTokens,
+    slot: &'a Arc<Slot>,
+    grant: &'a GraphGrant,
+    profile: &'a ProfileSettings,
+    secrets: &'a dyn CredentialSource,
+    budget: &'a Budget,
+}
+
+impl Wanted<'_> {
+    /// Refreshes early, unless somebody does already. Never fails: the old token is still good.
+    async fn refresh(&self, old: Held) -> ProviderToken {
+        let Ok(_minting) = self.slot.minting.try_lock() else {
+            return self.token(old, TokenSource::Cache);
+        };
+        if let Ok(new) = self.mint().await {
+            self.token(new, TokenSource::Minted)
+        } else {
+            self.slot.postpone_refresh(self.tokens.clock.monotonic());
+            self.token(old, TokenSource::Cache)
+        }
+    }
+
+    /// Mints, or waits for whoever is minting and takes that token.
+    async fn mint_once(&self) -> Result<ProviderToken, TokenError> {
+        let failures_before = self.slot.failures();
+        let turn = tokio::time::timeout(self.budget.remaining(), self.slot.minting.lock());
+        let timeout = || TokenError::Timeout { diagnostics: Diagnostics::default() };
+        let _minting = turn.await.map_err(|_elapsed| timeout())?;
+        let now = self.tokens.clock.monotonic();
+        if let Some(held) = self.slot.current(now) {
+            return Ok(self.token(held, TokenSource::Cache));
+        }
+        if let Some(error) = self.slot.refusal(now, failures_before) {
+            return Err(error);
+        }
+        let minted = self.mint().await;
+        if let Err(error) = &minted {
+            self.slot.failed(self.tokens.clock.monotonic(), error);
+        }
+        minted.map(|held| self.token(held, TokenSource::Minted))
+    }
+
+    async fn mint(&self) -> Result<Held, TokenError> {
+        if let Some(retry_after) = self.tokens.gate(self.profile) {
+            let diagnostics = Diagnostics::default();
+            return Err(TokenError::RateLimited { retry_after, diagnostics });
+        }
+        let mint = Mint {
+            outbound: &self.tokens.outbound,
+            platform: &self.tokens.platform,
+            clock: &*self.tokens.clock,
+            random: &*self.tokens.random,
+            timeout: self.tokens.settings.timeout,
+            profile: self.profile,
+            resource: &self.grant.resource,
+            secrets: self.secrets,
+            budget: self.budget,
+        };
+        let minted = mint.run().await;
+        if let Err(TokenError::RateLimited { retry_after, .. }) = &minted {
+            self.tokens.close_gate(self.profile, *retry_after);
+        }
+        minted.map(|minted| self.slot.keep(self.held(minted)))
+    }
+
+    /// When to stop using the token, counted from before it was asked for.
+    fn held(&self, minted: Minted) -> Held {
+        let Settings { skew, max_ttl, .. } = self.tokens.settings;
+        let Minted { granted, proof, asked_at } = minted;
+        let usable = granted.expires_in.saturating_sub(skew).min(max_ttl);
+        let managed = matches!(self.profile.credential(), Credential::ManagedIdentity(_));
+        let half = (managed && granted.expires_in >= LONG_LIVED).then(|| granted.expires_in / 2);
+        let refresh = granted.refresh_in.or(half).unwrap_or(usable).min(usable);
+        Held {
+            text: Arc::new(granted.access_token),
+            proof,
+            refresh_at: asked_at.saturating_add(refresh),
+            ends: asked_at.saturating_add(usable),
+            generation: 0,
+        }
+    }
+
+    fn token(&self, held: Held, source: TokenSource) -> ProviderToken {
+        ProviderToken {
+            expires_in: held.ends.saturating_sub(self.tokens.clock.monotonic()),
+            text: held.text,
+            proof: held.proof,
+            source,
+            profile: self.profile.name().clone(),
+            tenant: self.profile.tenant().clone(),
+            resource: Arc::clone(&self.grant.resource),
+            slot: Arc::clone(self.slot),
+            generation: held.generation,
+        }
+    }
+}
