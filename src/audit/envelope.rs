@@ -19,6 +19,8 @@ pub struct Context {
     /// `None` where nobody was established.
     pub requester_id: Option<Subject>,
     pub client_id: Option<ClientId>,
+    /// Whom a trusted gateway says it acts for, where it says so.
+    pub asserted_requester_id: Option<Subject>,
     pub redactions: Vec<Redaction>,
 }
 
@@ -32,6 +34,8 @@ pub struct Envelope<'a> {
     pub trace_id: TraceId,
     pub requester_id: Option<&'a Subject>,
     pub client_id: Option<&'a ClientId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asserted_requester_id: Option<&'a Subject>,
     pub service: &'a str,
     pub environment: &'static str,
     pub redactions: &'a [Redaction],

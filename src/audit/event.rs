@@ -32,6 +32,7 @@ pub enum TokenFailure {
     Expired,
     NotYetValid,
     Inactive,
+    Revoked,
     ClaimsInvalid,
     IssuerUnavailable,
 }
@@ -97,10 +98,13 @@ pub enum AuditEvent {
         http_status: Option<u16>,
         duration_ms: u64,
     },
-    /// Terminal: a tool answered.
+    /// Terminal: a tool answered, or a request that neither calls nor lists a tool ended.
     #[serde(rename = "result.emitted")]
     ResultEmit {
-        tool_name: ToolName,
+        /// The MCP method, from a closed set; never a caller's text.
+        method: &'static str,
+        /// `None` where no tool was called, or the name is none that a tool could have.
+        tool_name: Option<ToolName>,
         status: ResultStatus,
         error_code: Option<Code>,
         duration_ms: u64,

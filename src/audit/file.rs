@@ -138,6 +138,7 @@ impl FileSink {
             trace_id: TraceId::generate(&*self.format.random),
             requester_id: None,
             client_id: None,
+            asserted_requester_id: None,
             redactions: Vec::new(),
         };
         let mut line = Vec::new();

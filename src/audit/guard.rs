@@ -10,7 +10,7 @@ use super::error::AuditError;
 use super::event::{AuditEvent, ResultStatus};
 use super::queue::Slot;
 
-/// Owes the terminal event of one tool call. [`TerminalGuard::finish`] pays it; dropping the guard
+/// Owes the terminal event of one request. [`TerminalGuard::finish`] pays it; dropping the guard
 /// without it (the caller disconnected, a task was aborted or panicked) pays with
 /// `result.emitted`, status `cancelled`.
 ///
@@ -21,13 +21,14 @@ pub struct TerminalGuard {
     auditor: Auditor,
     /// What the terminal event will carry; redactions may be added until then.
     pub context: Context,
-    tool_name: ToolName,
+    method: &'static str,
+    tool_name: Option<ToolName>,
     started: Duration,
     owes: bool,
 }
 
 impl Auditor {
-    /// Puts one tool call under guard, before anything is done for it.
+    /// Puts one request under guard, before anything is done for it. `method` is the MCP method.
     ///
     /// # Errors
     ///
@@ -35,11 +36,12 @@ impl Auditor {
     pub async fn guard(
         &self,
         context: Context,
-        tool_name: ToolName,
+        method: &'static str,
+        tool_name: Option<ToolName>,
     ) -> Result<TerminalGuard, AuditError> {
         self.take_reserve().await?;
         let started = self.clock().monotonic();
-        Ok(TerminalGuard { auditor: self.clone(), context, tool_name, started, owes: true })
+        Ok(TerminalGuard { auditor: self.clone(), context, method, tool_name, started, owes: true })
     }
 }
 
@@ -76,6 +78,7 @@ impl Drop for TerminalGuard {
             return;
         }
         let event = AuditEvent::ResultEmit {
+            method: self.method,
             tool_name: self.tool_name.clone(),
             status: ResultStatus::Cancelled,
             error_code: None,

@@ -37,6 +37,7 @@ impl LineFormat {
             trace_id: context.trace_id,
             requester_id: context.requester_id.as_ref(),
             client_id: context.client_id.as_ref(),
+            asserted_requester_id: context.asserted_requester_id.as_ref(),
             service: &self.service,
             environment: self.environment,
             redactions: &context.redactions,
