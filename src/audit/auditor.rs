@@ -51,7 +51,7 @@ pub struct AuditSettings {
 /// How the log is, for `/ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditStatus {
-    /// False while a sink fails: every request would be refused with `broker.unavailable`.
+    /// False while a sink fails and after the end: every request would be refused with `broker.unavailable`.
     pub healthy: bool,
     /// Events that wait to be written, roughly.
     pub waiting: usize,
@@ -156,7 +156,7 @@ impl Auditor {
     pub fn status(&self) -> AuditStatus {
         let queue = &self.0.queue;
         AuditStatus {
-            healthy: !queue.is_failing(),
+            healthy: !queue.is_failing() && !queue.has_ended(),
             waiting: queue.waiting(),
             not_written: queue.not_written(),
         }
@@ -272,5 +272,61 @@ impl Drop for Inner {
         if let Some(writer) = self.take_writer() {
             writer.join().ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{RequestId, TraceId};
+    use crate::random::SystemRandom;
+    use crate::time::SystemClock;
+
+    /// An auditor for two events whose writer never comes.
+    fn stuck(on_failure: OnFailure) -> Auditor {
+        let format = LineFormat {
+            service: "mcp-auth-broker".into(),
+            environment: "dev",
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom::new()),
+        };
+        let queue = Arc::new(Queue::new(2, false));
+        let limit = Duration::from_millis(20);
+        Auditor(Arc::new(Inner { queue, format, on_failure, limit, writer: Mutex::new(None) }))
+    }
+
+    async fn record(auditor: &Auditor) -> Result<(), AuditError> {
+        let random = SystemRandom::new();
+        let context = Context {
+            request_id: RequestId::generate(&SystemClock, &random),
+            trace_id: TraceId::generate(&random),
+            requester_id: None,
+            client_id: None,
+            redactions: Vec::new(),
+        };
+        let event = AuditEvent::ConfigReload { policy_version: "1".into() };
+        auditor.record(&context, event).await
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_denies_at_once_or_after_the_limit_and_drops_nothing() {
+        for on_failure in [OnFailure::Deny, OnFailure::Block] {
+            let auditor = stuck(on_failure);
+            assert_eq!((record(&auditor).await, record(&auditor).await), (Ok(()), Ok(())));
+            assert_eq!(record(&auditor).await, Err(AuditError::QueueFull));
+            assert_eq!(auditor.status().waiting, 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_blocked_by_a_full_queue_goes_on_when_there_is_room() {
+        let mut auditor = stuck(OnFailure::Block);
+        Arc::get_mut(&mut auditor.0).unwrap().limit = Duration::from_secs(30);
+        record(&auditor).await.unwrap();
+        record(&auditor).await.unwrap();
+        let mut third = Box::pin(record(&auditor));
+        assert!(futures_util::poll!(&mut third).is_pending());
+        auditor.0.queue.slots.add_permits(1);
+        assert_eq!(third.await, Ok(()));
     }
 }

@@ -222,7 +222,8 @@ impl Queue {
         inbox.batch.settle(None);
         drop(inbox);
         self.give_up(lost);
-        self.set_failing(true);
+        // Whoever waits for health goes on, and finds the queue closed.
+        self.set_failing(false);
         self.ended.send_replace(true);
     }
 
@@ -232,6 +233,10 @@ impl Queue {
 
     pub(super) fn not_written(&self) -> usize {
         self.not_written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
     }
 
     pub(super) fn is_failing(&self) -> bool {

@@ -194,15 +194,15 @@ impl Walk {
 
     fn line(&mut self, line: &[u8]) -> Result<(), LineFault> {
         let sealed = Sealed::parse(line)?;
-        match self.link {
-            Some(before) => sealed.follows(before)?,
-            None if sealed.link.seq == 1 => sealed.follows(GENESIS)?,
-            None => {}
-        }
         if let Some(torn) = self.torn.pop_front()
             && let Err(torn) = self.repair(torn, line)
         {
             self.bad(&torn.file, torn.line, LineFault::Torn);
+        }
+        match self.link {
+            Some(before) => sealed.follows(before)?,
+            None if sealed.link.seq == 1 => sealed.follows(GENESIS)?,
+            None => {}
         }
         if let Some(Anchor(anchor)) = self.anchor
             && anchor.seq == sealed.link.seq

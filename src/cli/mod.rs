@@ -1,1 +1,3 @@
 //! The commands of `broker`, one file each.
+
+pub mod audit;

@@ -1,1 +1,7 @@
 //! The one integration binary: everything here goes through the crate's public interface.
+
+// `cfg(test)` tells clippy that `unwrap` and the like are fine here.
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod support;

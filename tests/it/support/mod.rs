@@ -1,0 +1,3 @@
+//! What several topics set up and look at.
+
+pub(crate) mod audit;
