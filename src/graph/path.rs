@@ -121,14 +121,14 @@ impl GraphPath {
         check_characters(path, 0, path_character)?;
         let segments = rest.map_or_else(|| Ok(Vec::new()), decode_segments)?;
         let mut text = path.to_owned();
-        let mut options = Vec::new();
+        let mut pairs = Vec::new();
         if let Some(query) = query {
             check_characters(query, path.len() + 1, query_character)?;
-            options = decode_query(query)?;
+            pairs = decode_query(query)?;
             text.push('?');
             text.push_str(&query.replace('\'', "%27"));
         }
-        Ok(Self { text, version, segments, query: options })
+        Ok(Self { text, version, segments, query: pairs })
     }
 
     /// What is sent: path and query.
@@ -166,8 +166,8 @@ impl GraphPath {
     /// [`PathError::Changed`] if the URL names another origin, or if its path or query are not byte
     /// for byte what was parsed. [`GraphPath::parse`] is meant to make that impossible; this is the check.
     pub fn url(&self, origin: &Url) -> Result<Url, PathError> {
-        let base = origin.as_str().strip_suffix('/').ok_or(PathError::Changed)?;
-        let url = Url::parse(&format!("{base}{}", self.text)).map_err(|_| PathError::Changed)?;
+        let start = origin.as_str().strip_suffix('/').ok_or(PathError::Changed)?;
+        let url = Url::parse(&format!("{start}{}", self.text)).map_err(|_| PathError::Changed)?;
         let (path, query) = match self.text.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (self.text.as_str(), None),

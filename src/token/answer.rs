@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ const THROTTLED_WAIT: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Granted {
     pub(super) access_token: SecretText,
+    /// The same as the value of `Authorization`, marked sensitive.
+    pub(super) authorization: HeaderValue,
     pub(super) expires_in: Duration,
     pub(super) refresh_in: Option<Duration>,
 }
@@ -89,6 +92,9 @@ fn granted(body: &[u8], now: Timestamp) -> Result<Granted, TokenError> {
         .map_err(|_| TokenError::BadResponse { detail: Detail::NotJson })?;
     let bearer = raw.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
     let access_token = raw.access_token.filter(is_token).ok_or_else(incomplete)?;
+    let mut authorization = HeaderValue::try_from(format!("Bearer {}", access_token.expose()))
+        .map_err(|_| incomplete())?;
+    authorization.set_sensitive(true);
     let left = |at: u64| {
         let at = Timestamp::from_unix_seconds(i64::try_from(at).unwrap_or(i64::MAX));
         at.since(now).as_secs()
@@ -103,7 +109,8 @@ fn granted(body: &[u8], now: Timestamp) -> Result<Granted, TokenError> {
         return Err(incomplete());
     }
     let refresh_in = raw.refresh_in.as_ref().and_then(Number::get).map(Duration::from_secs);
-    Ok(Granted { access_token, expires_in: Duration::from_secs(expires_in), refresh_in })
+    let expires_in = Duration::from_secs(expires_in);
+    Ok(Granted { access_token, authorization, expires_in, refresh_in })
 }
 
 /// `b64token` (RFC 6750 §2.1), so that it fits into one header and nothing else does.

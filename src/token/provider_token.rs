@@ -24,6 +24,7 @@ pub enum TokenSource {
 #[derive(Clone)]
 pub struct ProviderToken {
     pub(super) text: Arc<SecretText>,
+    pub(super) authorization: HeaderValue,
     pub(super) proof: Option<Arc<SecretText>>,
     pub(super) source: TokenSource,
     pub(super) expires_in: Duration,
@@ -64,14 +65,7 @@ impl ProviderToken {
     /// The value of `Authorization` (RFC 6750 §2.1), marked sensitive so that nothing prints it.
     #[must_use]
     pub fn authorization(&self) -> HeaderValue {
-        #[expect(
-            clippy::expect_used,
-            reason = "the token's characters were checked when it came in"
-        )]
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.text.expose()))
-            .expect("a token of b64token characters fits a header");
-        value.set_sensitive(true);
-        value
+        self.authorization.clone()
     }
 
     /// The values that no answer may contain: this token, and the secret it was obtained with.

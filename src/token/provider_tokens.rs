@@ -243,6 +243,7 @@ impl Wanted<'_> {
         let refresh = granted.refresh_in.or(half).unwrap_or(usable).min(usable);
         Held {
             text: Arc::new(granted.access_token),
+            authorization: granted.authorization,
             proof,
             refresh_at: asked_at.saturating_add(refresh),
             ends: asked_at.saturating_add(usable),
@@ -254,6 +255,7 @@ impl Wanted<'_> {
         ProviderToken {
             expires_in: held.ends.saturating_sub(self.tokens.clock.monotonic()),
             text: held.text,
+            authorization: held.authorization,
             proof: held.proof,
             source,
             profile: self.profile.name().clone(),

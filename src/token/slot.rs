@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::secret_text::SecretText;
 
 use super::error::TokenError;
@@ -20,6 +22,7 @@ const DROP_INTERVAL: Duration = Duration::from_mins(5);
 #[derive(Clone)]
 pub(super) struct Held {
     pub(super) text: Arc<SecretText>,
+    pub(super) authorization: HeaderValue,
     pub(super) proof: Option<Arc<SecretText>>,
     pub(super) refresh_at: Duration,
     pub(super) ends: Duration,
