@@ -2,6 +2,8 @@
 
 // `cfg(test)` tells clippy that `unwrap` and the like are fine here.
 #[cfg(test)]
+mod arrows;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,268 @@
+//! Executes the arrow table of `docs/architecture.md`: which module may name which.
+
+use std::fs;
+use std::path::Path;
+
+/// Modules that know nothing else in the crate, but for what `ARROWS` lists.
+const LEAVES: &[&str] =
+    &["code", "id", "scope", "time", "random", "secret_text", "secret_ref", "outbound"];
+const PARTS: &[&str] = &[
+    "resource_server",
+    "policy",
+    "limits",
+    "secret",
+    "token",
+    "graph",
+    "audit",
+    "store",
+    "config",
+];
+const EDGES: &[&str] = &["authorization_server", "mcp", "upstream", "admin"];
+
+/// What a module may use. `policy::Permit` is that one type, `policy` all of it.
+const ARROWS: &[(&str, &[&[&str]])] = &[
+    // leaves
+    ("code", &[]),
+    ("id", &[&["random", "time"]]),
+    ("scope", &[]),
+    ("time", &[]),
+    ("random", &[&["time"]]),
+    ("secret_text", &[]),
+    ("secret_ref", &[]),
+    ("outbound", &[]),
+    // parts: leaves, and of each other only the type handed to them
+    ("resource_server", &[LEAVES]),
+    ("policy", &[LEAVES]),
+    ("limits", &[LEAVES, &["store"]]),
+    ("secret", &[LEAVES, &["policy::Permit"]]),
+    (
+        "token",
+        &[
+            LEAVES,
+            &["secret::Secret", "secret::SecretError", "policy::Permit", "policy::GraphGrant"],
+        ],
+    ),
+    ("graph", &[LEAVES, &["token::ProviderToken", "policy::Permit", "policy::GraphGrant"]]),
+    ("audit", &[LEAVES, &["policy::Decision", "policy::Effect", "policy::Reason", "store"]]),
+    ("store", &[LEAVES]),
+    ("config", &[LEAVES]),
+    // the use case
+    ("broker", &[LEAVES, PARTS]),
+    // edges: never each other
+    ("authorization_server", &[LEAVES, PARTS, &["broker"]]),
+    ("mcp", &[LEAVES, PARTS, &["broker"]]),
+    ("upstream", &[LEAVES, PARTS, &["broker"]]),
+    ("admin", &[LEAVES, PARTS, &["broker"]]),
+    ("http", &[LEAVES, PARTS, EDGES, &["broker"]]),
+    // the top
+    ("telemetry", &[LEAVES]),
+    ("app", &[LEAVES, PARTS, EDGES, &["broker", "http", "telemetry", "cli"]]),
+    ("cli", &[LEAVES, PARTS, EDGES, &["broker", "http", "telemetry", "app"]]),
+    ("main", &[LEAVES, PARTS, EDGES, &["broker", "http", "telemetry", "app", "cli"]]),
+    ("lib", &[]),
+];
+
+/// Names from outside that only some modules may know.
+const OUTSIDE: &[(&str, &[&str])] = &[
+    ("axum", &["http", "authorization_server", "mcp", "upstream", "admin", "app"]),
+    ("sqlx", &["store"]),
+    ("rmcp", &["mcp", "upstream", "cli"]),
+    ("reqwest", &["outbound"]),
+    ("std::env", &["config"]),
+];
+
+#[test]
+fn no_module_uses_what_the_table_does_not_list() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    let mut files = 0;
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files += 1;
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                wrong.extend(check(name, &fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(files > 20, "the sources were found");
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// The check itself: each of these lines is wrong where it stands.
+#[test]
+fn planted_wrong_arrows_are_found() {
+    for (file, source) in [
+        ("policy/mod.rs", "use crate::graph::GraphReply;"),
+        ("secret/cache.rs", "use crate::policy::Decision;"),
+        ("secret/cache.rs", "use crate::policy::{Permit, Decision};"),
+        ("secret/cache.rs", "use crate::policy;"),
+        ("secret/cache.rs", "use crate::policy::*;"),
+        ("graph/path.rs", "fn f(x: crate::config::Config) {}"),
+        ("code.rs", "use super::policy::Permit;"),
+        ("graph/mod.rs", "use super::mcp::Caller;"),
+        ("mcp/guard.rs", "use crate::upstream::Session;"),
+        ("mcp/tools/a.rs", "use super::super::guard::Guard;"),
+        ("broker/execute.rs", "use crate::{\n    mcp::Caller,\n    policy::Permit,\n};"),
+        ("resource_server/layer.rs", "use axum::Router;"),
+        ("secret/vault.rs", "use std::{env, fs};"),
+        ("graph/client.rs", "let client = reqwest::Client::new();"),
+        ("main.rs", "use mcp_auth_broker::unknown::X;"),
+        ("surprise/mod.rs", "// a module that nobody listed"),
+    ] {
+        assert!(!check(file, source).is_empty(), "{file}: {source}");
+    }
+}
+
+#[test]
+fn what_is_allowed_or_only_written_about_is_not_found() {
+    for (file, source) in [
+        ("secret/cache.rs", "use crate::policy::Permit;\nuse crate::time::Clock;"),
+        ("audit/event.rs", "use crate::policy::{Decision, Effect, Reason};"),
+        ("graph/path.rs", "/// Not [`crate::config::Config`].\nconst A: &str = \"crate::mcp::X\";"),
+        (
+            "graph/path.rs",
+            "const A: &str = r#\"use axum::Router; \" crate::mcp\"#; const Q: char = '\"';",
+        ),
+        ("policy/mod.rs", "pub(crate) fn f<'a>(x: &'a str) {}\nmod tests { use super::*; }"),
+        ("mcp/tools/a.rs", "use crate::mcp::caller::Caller;\nuse axum::Router;"),
+    ] {
+        assert_eq!(check(file, source), Vec::<String>::new(), "{file}: {source}");
+    }
+}
+
+/// Every arrow in `source` that its module may not have, one line of text each.
+fn check(file: &str, source: &str) -> Vec<String> {
+    let module = file.split('/').next().unwrap().trim_end_matches(".rs");
+    let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == module) else {
+        return vec![format!(
+            "{file}: module `{module}` is not in the table of tests/it/arrows.rs"
+        )];
+    };
+    let allowed: Vec<&str> = allowed.iter().flat_map(|list| list.iter().copied()).collect();
+    let is_root = !file.contains('/') || file == format!("{module}/mod.rs");
+    let mut wrong = Vec::new();
+    for (line, path) in paths(source) {
+        let shown = source.lines().nth(line - 1).unwrap_or_default().trim();
+        let why = match crate_path(&path, is_root) {
+            Some([]) => Some("one `use` per module, and no `use crate::*`".to_owned()),
+            Some([target, ..]) if target == module => None,
+            Some(target) if is_allowed(target, &allowed) => None,
+            Some(target) => Some(format!(
+                "`{module}` may not use `{}`; it may use: {}",
+                target.join("::"),
+                allowed.join(", ")
+            )),
+            None => outside(&path, module),
+        };
+        wrong.extend(why.map(|why| format!("src/{file}:{line}: {shown}\n    {why}")));
+    }
+    wrong
+}
+
+/// The path within the crate, if it is one: `[]` for the crate's root itself.
+fn crate_path(path: &[String], is_root: bool) -> Option<&[String]> {
+    let known = |name: &String| ARROWS.iter().any(|(module, _)| module == name);
+    match path {
+        [first, rest @ ..] if first == "crate" || first == "mcp_auth_broker" => match rest {
+            [star, ..] if star == "*" || star == "{" => Some(&[]),
+            rest => Some(rest),
+        },
+        [first, second, ..] if first == "super" && second == "super" => Some(&[]),
+        [first, rest @ ..] if first == "super" && is_root && rest.first().is_some_and(known) => {
+            Some(rest)
+        }
+        _ => None,
+    }
+}
+
+fn is_allowed(target: &[String], allowed: &[&str]) -> bool {
+    allowed.iter().any(|entry| {
+        let entry: Vec<&str> = entry.split("::").collect();
+        target.len() >= entry.len() && entry.iter().zip(target).all(|(a, b)| a == b)
+    })
+}
+
+fn outside(path: &[String], module: &str) -> Option<String> {
+    let (name, allowed) = OUTSIDE.iter().find(|(name, _)| {
+        let name: Vec<&str> = name.split("::").collect();
+        path.len() >= name.len() && name.iter().zip(path).all(|(a, b)| a == b)
+    })?;
+    let fine = allowed.contains(&module);
+    (!fine).then(|| format!("`{module}` may not name `{name}`; only: {}", allowed.join(", ")))
+}
+
+type Token = (usize, String);
+
+/// Every path of two or more names in the code, trees of `use` spread out, with its line.
+fn paths(source: &str) -> Vec<(usize, Vec<String>)> {
+    let tokens = tokens(source);
+    let mut found = Vec::new();
+    for at in 0..tokens.len() {
+        let starts = is_name(&tokens[at].1) && (at == 0 || tokens[at - 1].1 != "::");
+        if starts && tokens.get(at + 1).is_some_and(|(_, text)| text == "::") {
+            if tokens[at].1 == "crate" && tokens.get(at + 2).is_some_and(|(_, text)| text == "{") {
+                found.push((tokens[at].0, vec!["crate".to_owned(), "{".to_owned()]));
+            }
+            spread(&tokens, at, &mut Vec::new(), &mut found);
+        }
+    }
+    found
+}
+
+/// Reads one path or tree from `at`; answers where it ends.
+fn spread(
+    tokens: &[Token],
+    mut at: usize,
+    prefix: &mut Vec<String>,
+    found: &mut Vec<(usize, Vec<String>)>,
+) -> usize {
+    let depth = prefix.len();
+    while let Some((line, text)) = tokens.get(at) {
+        if text == "{" {
+            at += 1;
+            while tokens.get(at).is_some_and(|(_, text)| text != "}") {
+                at = spread(tokens, at, prefix, found).max(at + 1);
+            }
+            prefix.truncate(depth);
+            return at + 1;
+        }
+        if !is_name(text) && text != "*" {
+            break;
+        }
+        prefix.push(text.clone());
+        at += 1;
+        if tokens.get(at).is_none_or(|(_, text)| text != "::") {
+            found.push((*line, prefix.clone()));
+            break;
+        }
+        at += 1;
+    }
+    prefix.truncate(depth);
+    at
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+/// Names, `::` and single signs, without comments, strings and characters.
+fn tokens(source: &str) -> Vec<Token> {
+    let lexer = regex::Regex::new(
+        r##"(?s)(?P<skip>//[^\n]*|/\*.*?\*/|b?r#+".*?"#+|b?r"[^"]*"|b?"(?:\\.|[^"\\])*"|b?'(?:\\[^']*|[^'\\])'|\s+)|[A-Za-z_][A-Za-z0-9_]*|::|."##,
+    )
+    .unwrap();
+    let mut line = 1;
+    let mut tokens = Vec::new();
+    for token in lexer.captures_iter(source) {
+        if token.name("skip").is_none() {
+            tokens.push((line, token[0].to_owned()));
+        }
+        line += token[0].matches('\n').count();
+    }
+    tokens
+}
