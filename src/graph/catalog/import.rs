@@ -203,8 +203,8 @@ mod tests {
     use flate2::write::GzEncoder;
     use serde_json::json;
 
-    use super::super::Catalog;
     use super::*;
+    use crate::graph::catalog::Catalog;
 
     /// Written by hand in the shape of the real file, one entry per oddity.
     fn sample() -> Vec<u8> {
