@@ -22,24 +22,26 @@ fn context() -> Context {
         trace_id: TraceId::generate(&random),
         requester_id: "ada@contoso.example".parse().ok(),
         client_id: "nightly-report".parse().ok(),
+        asserted_requester_id: None,
         redactions: Vec::new(),
     }
 }
 
-fn event() -> Option<AuditEvent> {
-    Some(AuditEvent::ResultEmit {
-        tool_name: "get_public_info".parse().ok()?,
+fn event() -> AuditEvent {
+    AuditEvent::ResultEmit {
+        method: "tools/call",
+        tool_name: "get_public_info".parse().ok(),
         status: ResultStatus::Ok,
         error_code: None,
         duration_ms: 1,
         decision: None,
         reason: None,
         policy_version: Some("2026-11+0123456789abcdef".into()),
-    })
+    }
 }
 
 async fn records(auditor: Auditor, count: u64) {
-    let (context, Some(event)) = (context(), event()) else { return };
+    let (context, event) = (context(), event());
     for _ in 0..count {
         assert!(auditor.record(&context, event.clone()).await.is_ok());
     }

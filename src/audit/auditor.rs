@@ -302,6 +302,7 @@ mod tests {
             trace_id: TraceId::generate(&random),
             requester_id: None,
             client_id: None,
+            asserted_requester_id: None,
             redactions: Vec::new(),
         };
         let event = AuditEvent::ConfigReload { policy_version: "1".into() };

@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("random", &[&["time"]]),
     ("secret_text", &[]),
     ("secret_ref", &[]),
-    ("outbound", &[]),
+    ("outbound", &[&["time"]]),
     // parts: leaves, and of each other only the type handed to them
     ("resource_server", &[LEAVES]),
     ("policy", &[LEAVES]),
@@ -149,7 +149,10 @@ fn check(file: &str, source: &str) -> Vec<String> {
     for (line, path) in paths(source) {
         let shown = source.lines().nth(line - 1).unwrap_or_default().trim();
         let why = match crate_path(&path, is_root) {
-            Some([]) => Some("one `use` per module, and no `use crate::*`".to_owned()),
+            Some([]) => Some(
+                "one `use` per module: no `use crate::{`, no `crate::*`, no `super::super`"
+                    .to_owned(),
+            ),
             Some([target, ..]) if target == module => None,
             Some(target) if is_allowed(target, &allowed) => None,
             Some(target) => Some(format!(

@@ -101,6 +101,7 @@ async fn a_line_has_the_envelope_of_the_contract() {
       "payload": {
         "duration_ms": 7,
         "error_code": null,
+        "method": "tools/call",
         "status": "ok",
         "tool_name": "get_public_info"
       },
@@ -442,11 +443,11 @@ async fn a_blocked_caller_goes_on_when_the_sink_works_again() {
 async fn a_dropped_guard_says_cancelled_and_a_finished_one_says_it_once() {
     let (_folder, path) = log();
     let auditor = open_file(FileSettings::at(&path));
-    let tool = || "get_public_info".parse().unwrap();
-    drop(auditor.guard(context(), tool()).await.unwrap());
-    let guard = auditor.guard(context(), tool()).await.unwrap();
+    let tool = || "get_public_info".parse().ok();
+    drop(auditor.guard(context(), "tools/call", tool()).await.unwrap());
+    let guard = auditor.guard(context(), "tools/call", tool()).await.unwrap();
     guard.finish(numbered(1)).await.unwrap();
-    auditor.guard(context(), tool()).await.unwrap().release();
+    auditor.guard(context(), "tools/call", tool()).await.unwrap().release();
     auditor.close(LIMIT).await.unwrap();
     let lines = lines(&path);
     assert_one_terminal_per_request(&lines);
@@ -459,7 +460,7 @@ async fn a_cancelled_finish_is_not_lost_and_not_doubled() {
     let (_folder, path) = log();
     let file = FileSettings { durable: true, ..FileSettings::at(&path) };
     let auditor = open_file(file);
-    let guard = auditor.guard(context(), "get_public_info".parse().unwrap()).await.unwrap();
+    let guard = auditor.guard(context(), "tools/call", None).await.unwrap();
     let mut finish = Box::pin(guard.finish(numbered(1)));
     let first_poll = futures_util::poll!(&mut finish);
     drop((first_poll, finish));
@@ -473,12 +474,15 @@ async fn guards_have_room_of_their_own_and_no_more_than_that() {
     let file = SinkSettings::File(FileSettings::at(&path));
     let deny = AuditSettings { queue_length: 2, on_failure: OnFailure::Deny, ..settings(file) };
     let auditor = open(deny).unwrap();
-    let tool = || "get_public_info".parse().unwrap();
-    let guards = (auditor.guard(context(), tool()).await, auditor.guard(context(), tool()).await);
+    let tool = || "get_public_info".parse().ok();
+    let guards = (
+        auditor.guard(context(), "tools/call", tool()).await,
+        auditor.guard(context(), "tools/call", tool()).await,
+    );
     assert!(guards.0.is_ok() && guards.1.is_ok());
-    let third = auditor.guard(context(), tool()).await;
+    let third = auditor.guard(context(), "tools/call", tool()).await;
     assert_eq!(third.unwrap_err(), AuditError::QueueFull);
     drop(guards);
     auditor.flush().await.unwrap();
-    assert!(auditor.guard(context(), tool()).await.is_ok());
+    assert!(auditor.guard(context(), "tools/call", tool()).await.is_ok());
 }

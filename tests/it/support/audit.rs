@@ -45,6 +45,7 @@ pub(crate) fn context() -> Context {
         trace_id: TraceId::generate(&random),
         requester_id: Some("ada".parse().unwrap()),
         client_id: None,
+        asserted_requester_id: None,
         redactions: Vec::new(),
     }
 }
@@ -52,7 +53,8 @@ pub(crate) fn context() -> Context {
 /// A terminal event that can be told from others by its number.
 pub(crate) fn numbered(duration_ms: u64) -> AuditEvent {
     AuditEvent::ResultEmit {
-        tool_name: "get_public_info".parse().unwrap(),
+        method: "tools/call",
+        tool_name: "get_public_info".parse().ok(),
         status: ResultStatus::Ok,
         error_code: None,
         duration_ms,
