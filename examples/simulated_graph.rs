@@ -4,10 +4,11 @@
 //! [--certificate THUMBPRINT PUBLIC_KEY.pem] [--federated ISSUER SUBJECT PUBLIC_KEY.pem]`
 //! prints its settings as one line of JSON and serves until its standard input ends.
 
-#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a program, not the library")]
+#![expect(clippy::print_stdout, reason = "a program, not the library")]
 
 use std::error::Error;
 use std::fs::read_to_string;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use mcp_auth_broker::graph::simulated::{
@@ -15,7 +16,6 @@ use mcp_auth_broker::graph::simulated::{
 };
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::time::SystemClock;
-use tokio::io::AsyncReadExt as _;
 
 fn options() -> Result<Options, Box<dyn Error>> {
     let mut options = Options::default();
@@ -51,6 +51,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             "client_secret": simulation.client_secret().expose(),
         })
     );
-    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     Ok(())
 }

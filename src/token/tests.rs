@@ -168,7 +168,7 @@ async fn a_step_of_the_wall_clock_never_extends_a_token() {
     let bench = bench(vec![granted("t1", ""), granted("t2", "")]).await;
     bench.obtain().await.unwrap();
     bench.clock.step_wall(Timestamp::from_unix_seconds(0));
-    bench.clock.advance(Duration::from_secs(3000));
+    bench.clock.advance(Duration::from_mins(50));
     assert_eq!(text(&bench.obtain().await.unwrap()), "Bearer t2");
 }
 

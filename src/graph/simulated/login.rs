@@ -165,7 +165,9 @@ impl Login {
         for key in &self.trusted {
             let (pem, audience, issuer, subject) = match key {
                 TrustedKey::Certificate { thumbprint, public_key_pem } => {
-                    if header.x5t_s256.as_deref() != Some(thumbprint.as_str()) {
+                    // Some clients pad the value, although base64url has no padding (RFC 7515 §2).
+                    let named = header.x5t_s256.as_deref().map(|name| name.trim_end_matches('='));
+                    if named != Some(thumbprint.as_str()) {
                         continue;
                     }
                     (public_key_pem, own.as_str(), CLIENT_ID, CLIENT_ID)
