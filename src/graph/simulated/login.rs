@@ -234,9 +234,10 @@ fn verify(
 ) -> Result<Option<Claims>, Refusal> {
     #[derive(Deserialize)]
     struct Times {
-        exp: i64,
+        /// `NumericDate` (RFC 7519 §2) may have a fraction, and msal sends one.
+        exp: f64,
         #[serde(default)]
-        nbf: i64,
+        nbf: f64,
         #[serde(flatten)]
         claims: Claims,
     }
@@ -246,8 +247,9 @@ fn verify(
     validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
     validation.validate_exp = false; // compared below, with our own clock
     let Ok(decoded) = jsonwebtoken::decode::<Times>(jwt, key, &validation) else { return Ok(None) };
-    let (now, times) = (server.clock.now().unix_seconds(), decoded.claims);
-    if times.exp + 300 < now || times.nbf - 300 > now {
+    let times = decoded.claims;
+    let now = f64::from(u32::try_from(server.clock.now().unix_seconds()).unwrap_or(u32::MAX));
+    if times.exp + 300.0 < now || times.nbf - 300.0 > now {
         return Err((
             401,
             "invalid_client",
