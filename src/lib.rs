@@ -11,6 +11,8 @@ pub mod broker;
 pub mod cli;
 pub mod code;
 pub mod config;
+#[cfg(test)]
+mod fake_http;
 pub mod graph;
 pub mod http;
 pub mod id;

@@ -8,6 +8,7 @@ mod path;
 mod redact;
 mod reply;
 mod request;
+pub mod simulated;
 #[cfg(test)]
 mod tests;
 

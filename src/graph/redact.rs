@@ -113,9 +113,9 @@ impl<'a> Redactor<'a> {
             Value::String(text) => *text = self.scrub(text, at),
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    at.push_str("[");
+                    at.push('[');
                     at.push_str(&index.to_string());
-                    at.push_str("]");
+                    at.push(']');
                     self.clean(item, at);
                     at.truncate(length);
                 }
