@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::code::Code;
+use crate::outbound::OutboundError;
 use crate::secret_ref::SecretRef;
 
 /// Refines a code for operators. Stable, safe to show, never free text.
@@ -23,10 +24,18 @@ pub enum Detail {
     Tls,
     /// The file may be read by others than its owner.
     Permissions,
-    /// The value is empty, too large or not text.
+    /// The value is empty, too large, not text, or of a kind that cannot be a secret (a one-time code).
     Malformed,
     /// Remembered from an earlier failure; the backend was not asked again.
     Cached,
+    /// The connection failed or broke. The only failure that is tried once more.
+    Unreachable,
+    /// The backend answered that it failed.
+    Faulty,
+    /// The backend's answer is not one that we understand.
+    Unexpected,
+    /// Our own credential for the backend is missing, malformed or refused at login.
+    Credential,
 }
 
 /// Why a secret could not be read. The code is the contract, the message is for people.
@@ -60,6 +69,56 @@ impl SecretError {
             | Self::AccessDenied { detail, .. }
             | Self::Unavailable { detail, .. } => *detail,
             Self::Timeout { .. } => None,
+        }
+    }
+
+    /// How long the backend, or our memory of its failure, asks to wait.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::NotFound { .. } | Self::AccessDenied { .. } | Self::Timeout { .. } => None,
+        }
+    }
+}
+
+/// What a provider found wrong, before it is tied to a reference. It has no text to leak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    NotFound(Option<Detail>),
+    AccessDenied(Option<Detail>),
+    Timeout(Duration),
+    Unavailable(Detail, Option<Duration>),
+}
+
+impl Fault {
+    pub(super) const MALFORMED: Self = Self::NotFound(Some(Detail::Malformed));
+    pub(super) const UNEXPECTED: Self = Self::Unavailable(Detail::Unexpected, None);
+
+    pub(super) fn at(self, reference: &SecretRef) -> SecretError {
+        let reference = reference.clone();
+        match self {
+            Self::NotFound(detail) => SecretError::NotFound { reference, detail },
+            Self::AccessDenied(detail) => SecretError::AccessDenied { reference, detail },
+            Self::Timeout(budget) => SecretError::Timeout { reference, budget },
+            Self::Unavailable(detail, retry_after) => {
+                SecretError::Unavailable { reference, detail: Some(detail), retry_after }
+            }
+        }
+    }
+}
+
+impl From<OutboundError> for Fault {
+    fn from(error: OutboundError) -> Self {
+        match error {
+            OutboundError::Timeout { limit, .. } => Self::Timeout(limit),
+            OutboundError::Connect { .. } | OutboundError::Broken { .. } => {
+                Self::Unavailable(Detail::Unreachable, None)
+            }
+            OutboundError::Tls { .. } => Self::Unavailable(Detail::Tls, None),
+            // Configuration: asking again cannot help until `outbound.allow_private` is set.
+            OutboundError::PrivateAddress { .. } => Self::Unavailable(Detail::NotConfigured, None),
+            OutboundError::TooLarge { .. } | OutboundError::Compressed { .. } => Self::UNEXPECTED,
         }
     }
 }

@@ -1,8 +1,37 @@
 //! Secrets that belong to the broker: where they are kept, how long they are remembered, how they fail.
+//!
+//! [`Secrets`] is the front: it chooses the backend by the scheme of the reference, asks it once for
+//! all who wait, remembers what it said, and keeps a failing backend from being asked again too soon.
 
+mod cache;
+mod child;
+mod env;
 mod error;
+mod exec;
+mod file;
+mod front;
+mod onepassword_cli;
+mod onepassword_connect;
+mod own;
+mod provider;
+mod rest;
+mod settings;
+mod status;
+#[cfg(test)]
+mod tests;
+mod value;
+mod vault;
+mod vault_auth;
 
+pub use env::Environment;
 pub use error::{Detail, SecretError};
+pub use front::Secrets;
+pub use provider::{Backend, SecretProvider};
+pub use settings::{
+    ConnectSettings, Credential, ExecSettings, OnePassword, OnePasswordCliSettings, Settings,
+    SettingsError, VaultAuth, VaultSettings,
+};
+pub use status::BackendStatus;
 
 use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;
@@ -27,9 +56,11 @@ impl Secret {
         &self.reference
     }
 
-    /// A secret without a backend, for unit tests of what is done with one.
-    #[cfg(test)]
-    pub(crate) fn for_test(text: &str, reference: SecretRef) -> Self {
-        Self { text: SecretText::new(text.to_owned()), reference }
+    /// Whether both hold the same value, compared in constant time.
+    ///
+    /// What [`Secrets::reread`] answers may be the refused value again: do not try it again then.
+    #[must_use]
+    pub fn same_value(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 }
