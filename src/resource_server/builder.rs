@@ -144,7 +144,9 @@ impl VerifierBuilder {
             }
             KeySource::Introspection { url, client_id, client_secret } => {
                 let endpoint = Endpoint { url, client_id, client_secret };
-                Keys::Ask(Introspection::new(endpoint, outbound()?, clock, self.introspection))
+                let introspection =
+                    Introspection::new(endpoint, outbound()?, clock, self.introspection);
+                Keys::Ask(Box::new(introspection))
             }
         };
         Ok(AcceptedIssuer { settings, keys })

@@ -42,7 +42,7 @@ pub(super) enum Keys {
     Local(Arc<LocalKeys>),
     Remote(RemoteKeys),
     Shared(Box<hmac::Key>),
-    Ask(Introspection),
+    Ask(Box<Introspection>),
 }
 
 /// How an issuer stands, for a readiness report.

@@ -4,4 +4,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod resource_server;
+#[cfg(test)]
+mod resource_server_remote;
+#[cfg(test)]
 mod support;
