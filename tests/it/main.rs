@@ -6,4 +6,8 @@ mod arrows;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod resource_server;
+#[cfg(test)]
+mod resource_server_remote;
+#[cfg(test)]
 mod support;

@@ -1,3 +1,5 @@
 //! What several topics set up and look at.
 
 pub(crate) mod audit;
+pub(crate) mod fake_http;
+pub(crate) mod tokens;
