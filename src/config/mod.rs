@@ -1,1 +1,5 @@
-//! Settings: one TOML file, a `.env` file, the environment and flags, into parsed types.
+//! The settings: read once, checked whole, parsed into types that cannot be wrong.
+
+mod model;
+
+pub use model::*;

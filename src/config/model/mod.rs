@@ -1,0 +1,41 @@
+//! The settings: one file a section, what may be written beside what it is parsed into.
+
+mod audit;
+mod authorization_server;
+mod deployment;
+mod graph;
+mod limits;
+mod outbound;
+mod policy;
+mod rate;
+mod resource_server;
+mod root;
+mod secret_source;
+mod secrets;
+mod server;
+mod store;
+mod telemetry;
+mod tools;
+mod upstream;
+
+pub use audit::{Audit, AuditSink, FileSink, OnFailure};
+pub use authorization_server::{
+    Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration, GrantType,
+    IdentityProvider, RegisteredClient, SigningAlg,
+};
+pub use deployment::Deployment;
+pub use graph::{Cloud, CustomCloud, Graph, GraphCredential, GraphMode, GraphProfile};
+pub use limits::{Limits, ToolLimit};
+pub use outbound::Outbound;
+pub use policy::Policy;
+pub use rate::{Rate, RateError};
+pub use resource_server::{Introspection, Issuer, IssuerKeys, ResourceServer, TokenAlg};
+pub use root::Config;
+pub(super) use root::RawConfig;
+pub use secret_source::SecretSource;
+pub use secrets::{Exec, OnePassword, Secrets, Vault, VaultAuth};
+pub use server::{Server, Tls};
+pub use store::{Store, StoreUrl};
+pub use telemetry::{LogFormat, LogLevel, Telemetry};
+pub use tools::{Documents, Tools};
+pub use upstream::{Upstream, UpstreamCredential, UpstreamServer, UpstreamTool};
