@@ -1,0 +1,67 @@
+# Shared by the scripts beside it: where things are kept, how servers are started and ended.
+# Sourced, never run. Every server binds port 0 and prints its address, so nothing collides.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${OUTSIDE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mcp-auth-broker-tests}
+work=$(mktemp -d)
+started=()
+
+finish() {
+  local status=$? pid
+  trap - EXIT
+  for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+die() { echo "error: $*" >&2; exit 1; }
+
+# start NAME COMMAND…: in the background, output in $work/NAME.{out,err}; sets $pid.
+start() {
+  local name=$1
+  shift
+  : >"$work/$name.out"
+  : >"$work/$name.err"
+  "$@" >"$work/$name.out" 2>"$work/$name.err" &
+  pid=$!
+  started+=("$pid")
+}
+
+# stop PID: ends one server and waits for it.
+stop() {
+  kill "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+
+# address NAME: the first loopback address the server printed (stdout or stderr), without its path.
+address() {
+  local name=$1 tries found
+  for tries in $(seq 600); do
+    found=$(grep -hoE 'http://(127\.0\.0\.1|localhost):[0-9]+' "$work/$name.out" "$work/$name.err" | head -n 1) || true
+    if [ -n "$found" ]; then echo "$found"; return; fi
+    sleep 0.05
+  done
+  cat "$work/$name.err" >&2
+  die "$name printed no address in 30 s"
+}
+
+# The packages of scripts/node, in a folder named by their lock file, so that a changed lock is a new
+# folder; sets $node_dir and $node (22 or newer, which the suite needs).
+install_node() {
+  local key
+  key=$(cat "$root/scripts/node/package.json" "$root/scripts/node/package-lock.json" | sha256sum | cut -c1-16)
+  node_dir=$cache/node-$key
+  node=$node_dir/node_modules/.bin/node
+  if [ ! -e "$node_dir/.complete" ]; then
+    mkdir -p "$node_dir"
+    cp "$root/scripts/node/"{package.json,package-lock.json,.npmrc} "$node_dir/"
+    (cd "$node_dir" && npm ci --no-progress >&2) || die "npm ci failed in $node_dir"
+    touch "$node_dir/.complete"
+  fi
+  # Modules resolve from the file that imports them: run them from beside node_modules.
+  cp "$root/scripts/node/"*.mjs "$node_dir/"
+}
