@@ -5,6 +5,7 @@
 //! `ProviderToken` (`token`), `GraphReply` (`graph`), `Reply` (`broker`). `docs/architecture.md`
 //! tells the story; `tests/it/arrows.rs` keeps the modules apart.
 
+pub mod app;
 pub mod audit;
 pub mod authorization_server;
 pub mod broker;
@@ -25,5 +26,6 @@ pub mod scope;
 pub mod secret;
 pub mod secret_ref;
 pub mod secret_text;
+pub mod telemetry;
 pub mod time;
 pub mod token;

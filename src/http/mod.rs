@@ -1,1 +1,14 @@
 //! The HTTP front: every route on one screen, middleware, health, serving and draining.
+
+mod client_address;
+mod health;
+mod origin;
+mod problem;
+mod router;
+mod serve;
+
+pub use client_address::{ClientAddress, TrustedProxies};
+pub use health::{Health, Readiness};
+pub use origin::AllowedOrigins;
+pub use router::{Endpoint, Routes, router};
+pub use serve::{Limits, ServeError, TlsFiles, bind, serve, tls};

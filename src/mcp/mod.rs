@@ -1,1 +1,73 @@
-//! Our MCP server: guard, tools and the rmcp service behind them.
+//! Our MCP server at `/mcp`: the token check, the guard, the tools, and rmcp behind them.
+//!
+//! From the outside in: [`record_refusals`](refusal) audits what the token check refuses; the token
+//! check ([`RequireTokenLayer`]) makes a principal; the [`guard`] decides on the body; rmcp speaks the
+//! protocol; [`service`] decides once more and does the work.
+
+mod decide;
+mod guard;
+mod jsonrpc;
+mod refusal;
+mod service;
+mod tools;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::middleware::from_fn_with_state;
+use rmcp::ServerHandler;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tower::{ServiceBuilder, ServiceExt};
+
+use crate::audit::TokenName;
+use crate::resource_server::RequireTokenLayer;
+
+pub use decide::Decider;
+pub use guard::{GuardLayer, Settings as GuardSettings};
+pub use refusal::Recorder;
+pub use service::{McpService, Parts};
+pub use tools::{DocumentError, Documents, GRAPH_EXECUTE, GRAPH_LIST, Toolbox};
+
+/// How the endpoint is reached and guarded.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    pub token: RequireTokenLayer,
+    pub guard: GuardLayer,
+    pub recorder: Recorder,
+    /// Host names without port that rmcp accepts; `http` has checked the whole authority before.
+    pub hosts: Vec<String>,
+    pub max_body_bytes: usize,
+    /// Ends open streams when the broker drains.
+    pub drain: tokio_util::sync::CancellationToken,
+}
+
+/// The guarded endpoint around `handler`: ours is [`McpService`]; the conformance suite brings its own.
+pub fn routes<H>(handler: H, mount: Mount) -> Router
+where
+    H: ServerHandler + Clone + Send + Sync + 'static,
+{
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_allowed_hosts(mount.hosts)
+        .disable_allowed_origins() // G1: `http::origin` has checked before the token was looked at
+        .with_max_request_body_bytes(mount.max_body_bytes)
+        .with_cancellation_token(mount.drain);
+    let sessions = Arc::new(NeverSessionManager::default());
+    let rmcp = StreamableHttpService::new(move || Ok(handler.clone()), sessions, config);
+    let rmcp = ServiceExt::<Request<Body>>::map_response(rmcp, |response| response.map(Body::new));
+    let guarded = ServiceBuilder::new()
+        .layer(from_fn_with_state(mount.recorder, refusal::record_refusals))
+        .layer(mount.token)
+        .layer(mount.guard)
+        .service(rmcp);
+    Router::new().fallback_service(guarded)
+}
+
+/// A token as the audit log names it.
+fn token_name(name: &str) -> TokenName {
+    TokenName(name.into())
+}

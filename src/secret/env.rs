@@ -31,6 +31,14 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
+    /// The same variables and one more, which replaces one of its name.
+    #[must_use]
+    pub fn with(&self, name: &str, value: SecretText) -> Self {
+        let mut variables = HashMap::clone(&self.0);
+        variables.insert(name.to_owned(), value);
+        Self(Arc::new(variables))
+    }
+
     /// A value that is itself a reference is refused: it was meant to be resolved, and would be sent as a secret.
     pub(super) fn look_up(&self, name: &str) -> Result<SecretText, Fault> {
         let text = self.0.get(name).ok_or(Fault::NotFound(None))?;

@@ -1,0 +1,59 @@
+//! Why a broker did not start, or did not end well.
+
+use std::path::PathBuf;
+
+use crate::audit::{AuditError, OpenError};
+use crate::authorization_server::KeyError;
+use crate::http::ServeError;
+use crate::mcp::DocumentError;
+use crate::outbound::OutboundConfigError;
+use crate::policy::PolicyError;
+use crate::resource_server::{MetadataError, SettingsError};
+use crate::token::ProfileError;
+
+/// Each variant names the part; its source says what it is about.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    #[error(transparent)]
+    Outbound(#[from] OutboundConfigError),
+    #[error("the audit log cannot be opened")]
+    OpenAudit(#[from] OpenError),
+    #[error("the audit log was not closed with everything in it")]
+    Audit(#[source] AuditError),
+    #[error("policy.file {} cannot be read", path.display())]
+    PolicyFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the policy has faults\n{0}")]
+    Policy(#[source] PolicyError),
+    #[error("an issuer cannot be used")]
+    Issuer(#[from] SettingsError),
+    #[error("our own key set cannot be used")]
+    OwnKeys(#[from] crate::resource_server::KeySetError),
+    #[error("server.public_url cannot be a protected resource")]
+    Metadata(#[from] MetadataError),
+    #[error("server.public_url is no identifier for an issuer")]
+    IssuerName(#[from] crate::id::IdError),
+    #[error("documents.dir does not hold both documents")]
+    Documents(#[from] DocumentError),
+    #[error("secrets cannot be set up")]
+    Secrets(#[from] crate::secret::SettingsError),
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error("graph.catalog {} cannot be read", path.display())]
+    CatalogFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("graph.catalog is not a permissions.json")]
+    Catalog(#[from] crate::graph::ImportError),
+    #[error("the simulated Graph cannot listen on loopback")]
+    Simulation(#[source] std::io::Error),
+}

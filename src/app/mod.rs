@@ -1,0 +1,95 @@
+//! The composition root: from settings to a running broker. The only place that names every module.
+
+mod build;
+mod endpoints;
+mod error;
+mod graph;
+mod readiness;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::Auditor;
+use crate::authorization_server::SigningKeys;
+use crate::graph::simulated::Simulation;
+use crate::http::Health;
+use crate::mcp::Toolbox;
+use crate::policy::Policy;
+
+pub use build::policy;
+pub use error::AppError;
+pub use settings::{Environment, Graph, GraphMode, PolicySource, Profile, Server, Settings};
+
+/// A broker that is ready to serve.
+#[derive(Debug)]
+pub struct App {
+    settings: Settings,
+    router: axum::Router,
+    health: Health,
+    auditor: Auditor,
+    keys: Arc<SigningKeys>,
+    toolbox: Toolbox,
+    policy: Arc<Policy>,
+    drain: CancellationToken,
+    /// Held for as long as it is to answer.
+    _simulation: Option<Simulation>,
+}
+
+impl App {
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    #[must_use]
+    pub fn keys(&self) -> &SigningKeys {
+        &self.keys
+    }
+
+    #[must_use]
+    pub const fn toolbox(&self) -> &Toolbox {
+        &self.toolbox
+    }
+
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The whole product as one service, for tests that need no socket.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        self.router.clone()
+    }
+
+    /// Serves on `listener` until `stop` resolves, then drains and closes the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError`] when TLS cannot be set up, or the audit log could not be closed with everything in it.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
+        let server = &self.settings.server;
+        let acceptor = server.tls.as_ref().map(crate::http::tls).transpose()?;
+        let drain = self.drain.clone();
+        let stop = async move {
+            stop.await;
+            drain.cancel(); // open streams end, so that connections can
+        };
+        let (proxies, limits) = (server.trusted_proxies.clone(), server.limits.clone());
+        let all =
+            crate::http::serve(listener, acceptor, self.router, self.health, proxies, limits, stop)
+                .await;
+        if !all {
+            tracing::warn!("http.drain_incomplete");
+        }
+        self.auditor.close(Duration::from_secs(10)).await.map_err(AppError::Audit)
+    }
+}

@@ -1,0 +1,58 @@
+//! What `/ready` says: only what makes every request wrong is failing; everything else is degraded.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::audit::Auditor;
+use crate::http::Readiness;
+use crate::mcp::McpService;
+use crate::resource_server::{KeyHealth, Verifier};
+
+/// Asks the parts that know.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) auditor: Auditor,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) service: McpService,
+    pub(super) facts: Value,
+}
+
+impl Readiness for Parts {
+    fn failing(&self) -> Vec<(String, String)> {
+        if self.auditor.status().healthy {
+            Vec::new()
+        } else {
+            vec![("audit".to_owned(), "a sink cannot be written; requests are refused".to_owned())]
+        }
+    }
+
+    fn degraded(&self) -> Vec<(String, String)> {
+        let secrets = self.service.secrets().status().into_iter().map(|status| {
+            let name = serde_json::to_value(status.backend).unwrap_or_default();
+            let detail = serde_json::to_value(status.detail).unwrap_or_default();
+            let detail = detail.as_str().map(|detail| format!(" ({detail})")).unwrap_or_default();
+            let name = format!("secrets {}", name.as_str().unwrap_or_default());
+            (name, format!("{}{detail} since {}", status.code, status.failed_at))
+        });
+        let keys = self.verifier.health().into_iter().filter_map(|health| {
+            let reason = match health.keys {
+                KeyHealth::Unused | KeyHealth::Good => return None,
+                KeyHealth::Stale => "the key set cannot be fetched; the last one is in use",
+                KeyHealth::Unavailable => {
+                    "the key set cannot be fetched; its tokens are answered 503"
+                }
+            };
+            Some((format!("issuer {}", health.issuer), reason.to_owned()))
+        });
+        keys.chain(secrets).collect()
+    }
+
+    fn facts(&self) -> Value {
+        let mut facts = self.facts.clone();
+        if let Some(members) = facts.as_object_mut() {
+            members.insert("audit_waiting".to_owned(), json!(self.auditor.status().waiting));
+        }
+        facts
+    }
+}

@@ -1,0 +1,63 @@
+//! Records each attempt at Graph before the next begins.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::audit::{AuditError, AuditEvent, Outcome};
+use crate::graph::{Attempt, AttemptObserver, AttemptOutcome};
+use crate::id::ProfileName;
+use crate::policy::GraphGrant;
+
+use super::flow::{Flow, millis};
+
+/// Counts and records the attempts of one call, over a second run with a new token as well.
+pub(super) struct Attempts<'a> {
+    flow: &'a Flow<'a>,
+    operation: String,
+    profile: ProfileName,
+    count: u32,
+    failed: Option<AuditError>,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(flow: &'a Flow<'a>, method: &str, grant: &GraphGrant) -> Self {
+        let operation = format!("{method} {}", grant.path_template);
+        Self { flow, operation, profile: grant.profile.clone(), count: 0, failed: None }
+    }
+
+    pub(super) const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether every attempt was recorded.
+    pub(super) fn recorded(&mut self) -> Result<(), AuditError> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+}
+
+impl AttemptObserver for Attempts<'_> {
+    fn attempted(&mut self, attempt: Attempt) -> BoxFuture<'_, ()> {
+        self.count += 1;
+        let event = AuditEvent::ProviderCall {
+            provider: "microsoft_graph",
+            operation: self.operation.clone(),
+            profile: Some(self.profile.clone()),
+            timeout_ms: millis(attempt.timeout),
+            attempt: self.count,
+            outcome: match attempt.outcome {
+                AttemptOutcome::Success => Outcome::Success,
+                AttemptOutcome::Error => Outcome::Error,
+                AttemptOutcome::Timeout => Outcome::Timeout,
+            },
+            error_code: attempt.code,
+            http_status: attempt.http_status,
+            duration_ms: millis(attempt.duration),
+        };
+        async move {
+            if let Err(error) = self.flow.record(event).await {
+                self.failed = Some(error);
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,145 @@
+//! Who calls: a verified principal, and the request it makes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::audit::{AuditError, AuditEvent, Auditor, Context, TerminalGuard};
+use crate::id::{RequestId, ToolName, TraceId};
+use crate::policy::Who;
+use crate::resource_server::Principal;
+
+/// One request by one verified caller. Cheap to clone; all clones are the same request.
+///
+/// Whoever holds a clone may end the request, once. When the last clone is dropped before anybody did
+/// (the client went away, so the work was dropped), the audit log says `cancelled`.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    principal: Principal,
+    context: Context,
+    /// Monotonic time of arrival.
+    started: Duration,
+    auditor: Auditor,
+    owed: Mutex<Option<TerminalGuard>>,
+}
+
+impl Caller {
+    #[must_use]
+    pub fn new(
+        principal: Principal,
+        request_id: RequestId,
+        trace_id: TraceId,
+        started: Duration,
+        auditor: Auditor,
+    ) -> Self {
+        let context = Context {
+            request_id,
+            trace_id,
+            requester_id: principal.subject().cloned(),
+            client_id: principal.client_id().cloned(),
+            asserted_requester_id: None,
+            redactions: Vec::new(),
+        };
+        Self(Arc::new(Inner { principal, context, started, auditor, owed: Mutex::default() }))
+    }
+
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.0.principal
+    }
+
+    /// The caller as policy sees it.
+    #[must_use]
+    pub fn who(&self) -> Who<'_> {
+        let principal = &self.0.principal;
+        Who {
+            issuer: principal.issuer(),
+            subject: principal.subject(),
+            client_id: principal.client_id(),
+            scopes: principal.scopes(),
+            groups: principal.groups(),
+            roles: principal.roles(),
+        }
+    }
+
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.0.context
+    }
+
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        self.0.context.request_id
+    }
+
+    /// When the request arrived, in monotonic time.
+    #[must_use]
+    pub fn started(&self) -> Duration {
+        self.0.started
+    }
+
+    /// From now on the request owes a terminal event. `method` is the MCP method.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`] when the audit log cannot take one more: the request must not go on.
+    pub async fn owe_terminal_event(
+        &self,
+        method: &'static str,
+        tool: Option<ToolName>,
+    ) -> Result<(), AuditError> {
+        let guard = self.0.auditor.guard(self.0.context.clone(), method, tool).await?;
+        *self.owed() = Some(guard);
+        Ok(())
+    }
+
+    /// Records an event of this request that does not end it.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`] when the audit log cannot take it: the caller must not get its answer then.
+    pub async fn record(&self, context: &Context, event: AuditEvent) -> Result<(), AuditError> {
+        self.0.auditor.record(context, event).await
+    }
+
+    /// Ends the request with its terminal event; of several calls only the first records one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Caller::record`].
+    pub async fn end(&self, event: AuditEvent) -> Result<(), AuditError> {
+        let owed = self.owed().take();
+        match owed {
+            Some(guard) => guard.finish(event).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same, in a context of its own: the request id that a tool's caller chose, redactions.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Caller::record`].
+    pub async fn end_with(&self, context: Context, event: AuditEvent) -> Result<(), AuditError> {
+        let owed = self.owed().take();
+        match owed {
+            Some(mut guard) => {
+                guard.context = context;
+                guard.finish(event).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a terminal event is still owed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.owed().is_some()
+    }
+
+    fn owed(&self) -> std::sync::MutexGuard<'_, Option<TerminalGuard>> {
+        self.0.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

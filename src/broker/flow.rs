@@ -1,0 +1,82 @@
+//! One call under way: who, under which request id, since when, and what was left out.
+
+use std::time::Duration;
+
+use crate::audit::{AuditError, AuditEvent, Context, Redaction};
+use crate::graph::GraphReply;
+use crate::id::RequestId;
+use crate::policy::Decision;
+use crate::token::ProviderToken;
+
+use super::Broker;
+use super::call::GraphCall;
+use super::caller::Caller;
+use super::execute::emitted;
+use super::reply::{Failure, Reply, Spent, redaction};
+
+/// What every step of one call shares.
+pub(super) struct Flow<'a> {
+    broker: &'a Broker,
+    caller: &'a Caller,
+    request_id: RequestId,
+    context: Context,
+    redactions: Vec<Redaction>,
+}
+
+impl<'a> Flow<'a> {
+    pub(super) fn start(broker: &'a Broker, caller: &'a Caller, call: &GraphCall) -> Self {
+        let redactions: Vec<Redaction> =
+            call.request().redactions().iter().map(redaction).collect();
+        let context = Context {
+            request_id: call.request_id(),
+            asserted_requester_id: call.asserted_requester().cloned(),
+            redactions: redactions.clone(),
+            ..caller.context().clone()
+        };
+        Self { broker, caller, request_id: call.request_id(), context, redactions }
+    }
+
+    pub(super) const fn caller(&self) -> &'a Caller {
+        self.caller
+    }
+
+    /// Records a step that does not end the call.
+    pub(super) async fn record(&self, event: AuditEvent) -> Result<(), AuditError> {
+        self.caller.record(&self.context, event).await
+    }
+
+    /// Records the end, with everything that was left out of the answer.
+    pub(super) async fn end(&self, reply: &Reply) -> Result<(), AuditError> {
+        let context = Context { redactions: reply.redactions().to_vec(), ..self.context.clone() };
+        self.caller.end_with(context, emitted(reply, millis(self.elapsed()))).await
+    }
+
+    pub(super) fn success(
+        &self,
+        decision: &Decision,
+        token: &ProviderToken,
+        reply: GraphReply,
+        attempts: u32,
+    ) -> Reply {
+        let spent = Spent {
+            attempts,
+            duration_ms: millis(self.elapsed()),
+            redactions: self.redactions.clone(),
+            simulated: self.broker.simulated,
+        };
+        Reply::success(self.request_id, decision, token, reply, spent)
+    }
+
+    pub(super) fn failure(&self, failure: Failure) -> Reply {
+        Reply::failure(self.request_id, failure, self.redactions.clone(), self.broker.simulated)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.broker.clock.monotonic().saturating_sub(self.caller.started())
+    }
+}
+
+/// Whole milliseconds, as durations are shown.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,181 @@
+//! What a Graph call answers: the two shapes of the contract, and nothing else.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::audit::Redaction;
+use crate::code::{Category, Code};
+use crate::graph::GraphReply;
+use crate::id::RequestId;
+use crate::policy::Decision;
+use crate::token::ProviderToken;
+
+use super::call::CONTRACT_VERSION;
+
+/// The answer of `auth.graph.operation.execute.v1`. Holds no token: nothing here could.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reply {
+    contract_version: &'static str,
+    request_id: RequestId,
+    #[serde(flatten)]
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+enum Outcome {
+    Ok { result: Success },
+    Error { error: Failure, redactions: Vec<Redaction> },
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Success {
+    policy: PolicyView,
+    execution: Execution,
+    redactions: Vec<Redaction>,
+}
+
+/// A decision as the contract shows it.
+#[derive(Clone, Debug, Serialize)]
+struct PolicyView {
+    decision: crate::policy::Effect,
+    reason: String,
+    metadata: Value,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Execution {
+    mode: &'static str,
+    provider: &'static str,
+    provider_request_id: Option<String>,
+    http_status: u16,
+    response_headers: BTreeMap<String, String>,
+    response_body: Value,
+    token: Value,
+    attempts: u32,
+    duration_ms: u64,
+}
+
+/// Why there is no result. Codes and identifiers for programs, one sentence for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    pub code: Code,
+    pub category: Category,
+    pub message: String,
+    pub retryable: bool,
+    pub metadata: Map<String, Value>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let (category, retryable) = (code.category(), code.retryable());
+        Self { code, category, message: message.into(), retryable, metadata: Map::new() }
+    }
+
+    /// Adds what a program can use; `None` adds nothing.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Option<impl Serialize>) -> Self {
+        if let Some(value) = value.and_then(|value| serde_json::to_value(value).ok()) {
+            self.metadata.insert(name.to_owned(), value);
+        }
+        self
+    }
+}
+
+impl Reply {
+    pub(super) fn success(
+        call: RequestId,
+        decision: &Decision,
+        token: &ProviderToken,
+        reply: GraphReply,
+        spent: Spent,
+    ) -> Self {
+        let token = serde_json::json!({
+            "source": token.source(),
+            "expires_in_s": token.expires_in().as_secs(),
+            "tenant_id": token.tenant(),
+            "resource": token.resource(),
+        });
+        let mut redactions = spent.redactions;
+        redactions.extend(reply.redactions().iter().map(redaction));
+        let execution = Execution {
+            mode: "broker_downstream_execution",
+            provider: "microsoft_graph",
+            provider_request_id: reply.provider_request_id().map(str::to_owned),
+            http_status: reply.http_status(),
+            response_headers: reply.headers().clone(),
+            token,
+            attempts: spent.attempts,
+            duration_ms: spent.duration_ms,
+            response_body: reply.into_body(),
+        };
+        let outcome =
+            Outcome::Ok { result: Success { policy: view(decision), execution, redactions } };
+        Self {
+            contract_version: CONTRACT_VERSION,
+            request_id: call,
+            outcome,
+            simulated: spent.simulated,
+        }
+    }
+
+    pub(super) fn failure(
+        call: RequestId,
+        error: Failure,
+        redactions: Vec<Redaction>,
+        simulated: bool,
+    ) -> Self {
+        let outcome = Outcome::Error { error, redactions };
+        Self { contract_version: CONTRACT_VERSION, request_id: call, outcome, simulated }
+    }
+
+    /// The code, where the call failed.
+    #[must_use]
+    pub const fn error_code(&self) -> Option<Code> {
+        match &self.outcome {
+            Outcome::Ok { .. } => None,
+            Outcome::Error { error, .. } => Some(error.code),
+        }
+    }
+
+    /// What was left out, for the audit log.
+    #[must_use]
+    pub fn redactions(&self) -> &[Redaction] {
+        match &self.outcome {
+            Outcome::Ok { result } => &result.redactions,
+            Outcome::Error { redactions, .. } => redactions,
+        }
+    }
+}
+
+/// What a call cost, beside its answer.
+pub(super) struct Spent {
+    pub(super) attempts: u32,
+    pub(super) duration_ms: u64,
+    pub(super) redactions: Vec<Redaction>,
+    pub(super) simulated: bool,
+}
+
+/// A redaction of `graph` in the words of the audit log.
+pub(super) fn redaction(found: &crate::graph::Redaction) -> Redaction {
+    Redaction { field: found.field.clone(), reason: found.reason }
+}
+
+fn view(decision: &Decision) -> PolicyView {
+    PolicyView {
+        decision: decision.effect,
+        reason: decision.reason.to_string(),
+        metadata: serde_json::json!({
+            "policy_version": decision.policy_version,
+            "matched_rule_id": decision.matched_rule_id,
+            "requester_id": decision.requester_id,
+            "tenant_id": decision.tenant_id,
+            "scopes_evaluated": decision.scopes_evaluated,
+        }),
+    }
+}

@@ -1,0 +1,20 @@
+//! Error answers of endpoints that have no format of their own (RFC 9457).
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// A problem document. `detail` is for people and never quotes the request.
+pub(super) fn problem(status: StatusCode, detail: &'static str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+pub(super) async fn not_found() -> Response {
+    problem(StatusCode::NOT_FOUND, "there is nothing at this path; the MCP endpoint is /mcp")
+}
+
+pub(super) async fn method_not_allowed() -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+}

@@ -1,0 +1,161 @@
+//! Every route of the product, on one screen.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tower::ServiceBuilder;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::resource_server::PublishedMetadata;
+
+use super::health::{Health, health, ready};
+use super::origin::{AllowedOrigins, check_origin, public_cors};
+use super::problem::{method_not_allowed, not_found, problem};
+
+/// What is mounted. Each part brings its own routes; this module says where they are.
+#[derive(Debug)]
+pub struct Routes {
+    pub health: Health,
+    pub origins: AllowedOrigins,
+    /// Authorities a request may name in `Host`, with the endpoint each has: `public_url` and, on loopback, its alias.
+    pub endpoints: Vec<Endpoint>,
+    /// Key set and, in time, the whole authorization server.
+    pub authorization_server: Router,
+    /// Other names a request may be addressed to (`server.allowed_hosts`).
+    pub allowed_hosts: Vec<String>,
+}
+
+/// The MCP endpoint under one of our names.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// `host:port` as clients write it in `Host`; the default port left out.
+    pub authority: String,
+    /// The guarded MCP service.
+    pub mcp: Router,
+    /// The protected resource metadata of this name (RFC 9728).
+    pub metadata: PublishedMetadata,
+}
+
+/// The whole product.
+pub fn router(routes: Routes) -> Router {
+    let Routes { health: handles, origins, endpoints, authorization_server, allowed_hosts } =
+        routes;
+    let mcp = by_host(&endpoints, |endpoint| endpoint.mcp.clone());
+    let metadata = by_host(&endpoints, |endpoint| {
+        Router::new().fallback(resource_metadata).with_state(endpoint.clone())
+    });
+
+    let public = Router::new()
+        .route_service("/.well-known/oauth-protected-resource", metadata.clone())
+        .route_service("/.well-known/oauth-protected-resource/mcp", metadata)
+        .merge(authorization_server)
+        .layer(public_cors());
+    let guarded = Router::new().route_service("/mcp", mcp).layer(
+        ServiceBuilder::new()
+            .layer(origins.cors()) // answers preflights, which carry no token
+            .layer(from_fn_with_state(origins.clone(), check_origin)), // before any token work (TR-2)
+    );
+    Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready).with_state(handles))
+        .merge(public)
+        .merge(guarded)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(KnownHosts::new(&endpoints, allowed_hosts), check_host))
+        .layer(from_fn(catch_slow_handlers))
+        .layer(security_headers())
+}
+
+/// Hosts that are ours (N76, DNS rebinding). Probes by address are let through to `/health` and `/ready`.
+#[derive(Clone, Debug)]
+struct KnownHosts(std::sync::Arc<[String]>);
+
+impl KnownHosts {
+    fn new(endpoints: &[Endpoint], extra: Vec<String>) -> Self {
+        Self(endpoints.iter().map(|endpoint| endpoint.authority.clone()).chain(extra).collect())
+    }
+}
+
+async fn check_host(
+    State(known): State<KnownHosts>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
+    if probe
+        || host(&request)
+            .is_some_and(|host| known.0.iter().any(|name| name.eq_ignore_ascii_case(host)))
+    {
+        return next.run(request).await;
+    }
+    problem(
+        StatusCode::MISDIRECTED_REQUEST,
+        "this host is not served here; see server.public_url and server.allowed_hosts",
+    )
+}
+
+/// The one `Host` of a request, or the authority of HTTP/2.
+fn host(request: &Request) -> Option<&str> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (request.uri().authority(), hosts.next(), hosts.next()) {
+        (_, _, Some(_)) => None,
+        (Some(authority), None, None) => Some(authority.as_str()),
+        (Some(authority), Some(host), None) => {
+            (host.as_bytes() == authority.as_str().as_bytes()).then_some(authority.as_str())
+        }
+        (None, host, None) => host?.to_str().ok(),
+    }
+}
+
+/// Picks the service of the name a request was addressed to; the first one (`public_url`) for other allowed hosts.
+fn by_host(endpoints: &[Endpoint], service: impl Fn(&Endpoint) -> Router) -> Router {
+    let services: Vec<(String, Router)> =
+        endpoints.iter().map(|endpoint| (endpoint.authority.clone(), service(endpoint))).collect();
+    match services.as_slice() {
+        [(_, only)] => only.clone(),
+        _ => Router::new().fallback(move |request: Request| {
+            let named = host(&request).and_then(|host| {
+                services.iter().find(|(authority, _)| authority.eq_ignore_ascii_case(host))
+            });
+            let chosen = named.or(services.first()).map(|(_, router)| router.clone());
+            async move {
+                match chosen {
+                    Some(router) => {
+                        tower::ServiceExt::oneshot(router, request).await.into_response()
+                    }
+                    None => not_found().await,
+                }
+            }
+        }),
+    }
+}
+
+async fn resource_metadata(State(endpoint): State<Endpoint>, request: Request) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return method_not_allowed().await;
+    }
+    endpoint.metadata.answer(request.headers().get(header::IF_NONE_MATCH)).map(Body::from)
+}
+
+/// A last resort: no handler of ours takes this long, each has its own budget.
+async fn catch_slow_handlers(request: Request, next: Next) -> Response<Body> {
+    match tokio::time::timeout(Duration::from_mins(2), next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
+    }
+}
+
+/// On every answer; pages add their own Content-Security-Policy.
+fn security_headers() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    )
+}

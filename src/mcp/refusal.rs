@@ -1,0 +1,70 @@
+//! Records the requests that the token check refused, before their answer leaves.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Response;
+use axum::middleware::Next;
+
+use crate::audit::{AuditEvent, Auditor, Context, TokenFailure};
+use crate::id::{RequestId, TraceId};
+use crate::random::Random;
+use crate::resource_server::{Refusal, TokenError};
+use crate::time::Clock;
+
+/// What recording needs.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    pub auditor: Auditor,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+/// Wraps the token check: what it refused is annotated on the response, and becomes the terminal event here.
+pub async fn record_refusals(
+    State(recorder): State<Recorder>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace_id = traceparent.and_then(TraceId::from_traceparent);
+    let mut response = next.run(request).await;
+    let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
+        return response;
+    };
+    let context = Context {
+        request_id: RequestId::generate(&*recorder.clock, &*recorder.random),
+        trace_id: trace_id.unwrap_or_else(|| TraceId::generate(&*recorder.random)),
+        requester_id: None,
+        client_id: None,
+        asserted_requester_id: None,
+        redactions: Vec::new(),
+    };
+    let token = refusal.token_name().map(super::token_name);
+    let event = AuditEvent::TokenReject { reason: failure(refusal.error()), token };
+    match recorder.auditor.record(&context, event).await {
+        Ok(()) => response,
+        Err(_) => super::guard::unavailable(),
+    }
+}
+
+/// The class of a refusal in the words of the audit log.
+const fn failure(error: TokenError) -> TokenFailure {
+    match error {
+        TokenError::Missing => TokenFailure::Missing,
+        TokenError::MalformedRequest | TokenError::Malformed => TokenFailure::Malformed,
+        TokenError::UnknownIssuer => TokenFailure::UnknownIssuer,
+        TokenError::AlgorithmNotAllowed => TokenFailure::AlgorithmNotAllowed,
+        TokenError::UnknownKey => TokenFailure::UnknownKey,
+        TokenError::BadSignature => TokenFailure::BadSignature,
+        TokenError::WrongType => TokenFailure::WrongType,
+        TokenError::WrongAudience => TokenFailure::WrongAudience,
+        TokenError::Expired => TokenFailure::Expired,
+        TokenError::NotYetValid => TokenFailure::NotYetValid,
+        TokenError::Inactive => TokenFailure::Inactive,
+        TokenError::Revoked => TokenFailure::Revoked,
+        TokenError::ClaimsInvalid => TokenFailure::ClaimsInvalid,
+        TokenError::IssuerUnavailable => TokenFailure::IssuerUnavailable,
+    }
+}

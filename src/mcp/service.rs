@@ -1,0 +1,369 @@
+//! The MCP methods we serve, behind the guard. Every call is decided here once more.
+
+use std::sync::Arc;
+
+use rmcp::model::{
+    CacheScope, CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult,
+    CompleteRequestMethod, CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult,
+    ErrorCode, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
+    ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
+    ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
+    MetaObject, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::Value;
+
+use crate::audit::{AuditEvent, ResultStatus};
+use crate::broker::{Broker, Caller, GraphCall, Reply};
+use crate::code::Code;
+use crate::policy::Decision;
+use crate::scope::Scope;
+use crate::secret::Secrets;
+use crate::time::Clock;
+
+use super::decide::Decider;
+use super::tools::{Document, Documents, Entry, Kind, ListArguments, Toolbox, list_operations};
+
+/// What the MCP methods need. One for the process; rmcp clones the handle for each request.
+#[derive(Clone, Debug)]
+pub struct McpService(Arc<Parts>);
+
+/// The parts of an [`McpService`].
+#[derive(Debug)]
+pub struct Parts {
+    pub toolbox: Toolbox,
+    pub documents: Documents,
+    pub decider: Decider,
+    pub broker: Broker,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl McpService {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// How the secret backends are, for `/ready`.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.0.broker.secrets
+    }
+
+    /// Answers a tool call. The outer error is for calls that name no tool of the caller's list.
+    async fn call(
+        &self,
+        caller: &Caller,
+        request: CallToolRequestParams,
+    ) -> Result<CallToolResult, ErrorData> {
+        let Some(entry) = self.0.toolbox.find(&request.name) else {
+            return self
+                .unknown(caller, &request.name, &self.0.decider.unknown(caller, &request.name))
+                .await;
+        };
+        let decision = self.0.decider.tool(caller, entry);
+        if !decision.shows_the_tool() {
+            return self.unknown(caller, &request.name, &decision).await;
+        }
+        let arguments = request.arguments.unwrap_or_default();
+        match entry.kind {
+            Kind::Document(document) => {
+                self.document(caller, entry, document, &decision, &arguments).await
+            }
+            Kind::GraphList => self.graph_list(caller, entry, &decision, arguments).await,
+            Kind::GraphExecute => self.graph_execute(caller, &arguments).await,
+        }
+    }
+
+    async fn document(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        document: Document,
+        decision: &Decision,
+        arguments: &JsonObject,
+    ) -> Result<CallToolResult, ErrorData> {
+        let outcome = match arguments.keys().next() {
+            Some(_) => Err((Code::InvalidField, "this tool takes no arguments".to_owned())),
+            None if !decision.is_allow() => Err(refused(decision)),
+            None => self.0.documents.read(document).await.map(|text| text.into_owned()).map_err(|error| {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, request_id = %caller.request_id(), "document.unreadable");
+                (Code::BrokerUnavailable, error.to_string())
+            }),
+        };
+        self.ended(
+            caller,
+            &entry.tool.name,
+            outcome.as_ref().err().map(|(code, _)| *code),
+            decision,
+        )
+        .await?;
+        Ok(match outcome {
+            Ok(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
+            Err((code, message)) => {
+                CallToolResult::error(vec![ContentBlock::text(format!("{code}: {message}"))])
+            }
+        })
+    }
+
+    async fn graph_list(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        decision: &Decision,
+        arguments: JsonObject,
+    ) -> Result<CallToolResult, ErrorData> {
+        let outcome = if decision.is_allow() {
+            serde_json::from_value::<ListArguments>(Value::Object(arguments))
+                .map_err(|_| {
+                    (
+                        Code::InvalidField,
+                        "takes search, risk (read, write, destructive) and cursor".to_owned(),
+                    )
+                })
+                .and_then(|wanted| {
+                    let operations =
+                        self.0.decider.policy.operations(caller.who(), super::GRAPH_EXECUTE);
+                    list_operations(&operations, &wanted, self.0.broker.catalog())
+                        .map_err(|message| (Code::InvalidField, message.to_owned()))
+                })
+        } else {
+            Err(refused(decision))
+        };
+        self.ended(
+            caller,
+            &entry.tool.name,
+            outcome.as_ref().err().map(|(code, _)| *code),
+            decision,
+        )
+        .await?;
+        Ok(match outcome {
+            Ok(list) => CallToolResult::structured(list),
+            Err((code, message)) => {
+                CallToolResult::error(vec![ContentBlock::text(format!("{code}: {message}"))])
+            }
+        })
+    }
+
+    async fn graph_execute(
+        &self,
+        caller: &Caller,
+        arguments: &JsonObject,
+    ) -> Result<CallToolResult, ErrorData> {
+        let text = serde_json::to_vec(arguments).unwrap_or_default();
+        let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
+            Ok(call) => self.0.broker.execute(caller, &call).await,
+            Err(error) => self.0.broker.refuse(caller, &error).await,
+        };
+        reply.map(|reply| tool_result(&reply)).map_err(|error| {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, request_id = %caller.request_id(), "audit.record_failed");
+            unavailable()
+        })
+    }
+
+    /// What a caller gets for a tool that does not exist, or that policy hides: the same, byte for byte (RS-28).
+    async fn unknown(
+        &self,
+        caller: &Caller,
+        name: &str,
+        decision: &Decision,
+    ) -> Result<CallToolResult, ErrorData> {
+        self.ended(caller, name, Some(Code::PolicyDenied), decision).await?;
+        Err(ErrorData::invalid_params(format!("Unknown tool: {name}"), None))
+    }
+
+    /// Records the terminal event. No answer leaves before it is taken.
+    async fn ended(
+        &self,
+        caller: &Caller,
+        tool: &str,
+        error_code: Option<Code>,
+        decision: &Decision,
+    ) -> Result<(), ErrorData> {
+        let event = AuditEvent::ResultEmit {
+            method: "tools/call",
+            tool_name: tool.parse().ok(),
+            status: if error_code.is_none() { ResultStatus::Ok } else { ResultStatus::Error },
+            error_code,
+            duration_ms: super::guard::millis(
+                self.0.clock.monotonic().saturating_sub(caller.started()),
+            ),
+            decision: Some(decision.effect),
+            reason: Some(decision.reason.clone()),
+            policy_version: Some(Arc::clone(&decision.policy_version)),
+        };
+        caller.end(event).await.map_err(|_| unavailable())
+    }
+
+    async fn list(&self, caller: &Caller) -> Result<ListToolsResult, ErrorData> {
+        let shown = |entry: &&Entry| self.0.decider.tool(caller, entry).shows_the_tool();
+        let tools: Vec<Tool> =
+            self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
+        let event = AuditEvent::ToolsList {
+            listed: tools.len(),
+            hidden: self.0.toolbox.iter().count() - tools.len(),
+            policy_version: Arc::clone(self.0.decider.policy.version()),
+        };
+        caller.end(event).await.map_err(|_| unavailable())?;
+        let mut result = ListToolsResult::with_all_items(tools);
+        result.meta = Some(server_info_meta());
+        // G3: a filtered list is the caller's own; a shared cache must not keep it.
+        result.cache_scope = Some(CacheScope::Private);
+        result.ttl_ms = Some(0);
+        Ok(result)
+    }
+
+    /// Tells the caller which scopes would show it more tools.
+    fn instructions(&self, caller: &Caller) -> String {
+        let decisions = self.0.toolbox.iter().map(|entry| self.0.decider.tool(caller, entry));
+        let missing = decisions
+            .filter(Decision::can_step_up)
+            .fold(Scope::empty(), |all, decision| all.union(&decision.missing_scopes));
+        let about = "Tools act with credentials that only the broker holds.";
+        if missing.is_empty() {
+            about.to_owned()
+        } else {
+            format!("{about} More tools are shown to a token with these scopes: {missing}.")
+        }
+    }
+}
+
+/// Why a tool that is listed is not run.
+fn refused(decision: &Decision) -> (Code, String) {
+    match decision.code {
+        Some(Code::PolicyApprovalRequired) => {
+            (Code::PolicyApprovalRequired, "a person has to approve this call first".to_owned())
+        }
+        code => (code.unwrap_or(Code::PolicyDenied), "policy does not allow this call".to_owned()),
+    }
+}
+
+/// The contract's answer, as structured content and, for clients that read no such thing, as text.
+fn tool_result(reply: &Reply) -> CallToolResult {
+    let value = serde_json::to_value(reply).unwrap_or(Value::Null);
+    if reply.error_code().is_some() {
+        CallToolResult::structured_error(value)
+    } else {
+        CallToolResult::structured(value)
+    }
+}
+
+fn unavailable() -> ErrorData {
+    ErrorData::new(
+        ErrorCode::INTERNAL_ERROR,
+        "broker.unavailable: the audit log cannot take this call; retry later",
+        None,
+    )
+}
+
+fn implementation() -> Implementation {
+    Implementation::new("mcp-auth-broker", env!("CARGO_PKG_VERSION")).with_title("MCP Auth Broker")
+}
+
+/// TR-18: every result names the server; rmcp does it for two of them.
+fn server_info_meta() -> MetaObject {
+    static META: std::sync::LazyLock<MetaObject> = std::sync::LazyLock::new(|| {
+        let info = serde_json::to_value(implementation()).unwrap_or(Value::Null);
+        MetaObject([("io.modelcontextprotocol/serverInfo".to_owned(), info)].into_iter().collect())
+    });
+    META.clone()
+}
+
+/// The caller that the guard put beside the request.
+fn caller(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+    let parts = context.extensions.get::<http::request::Parts>();
+    parts.and_then(|parts| parts.extensions.get::<Caller>()).cloned().ok_or_else(|| {
+        tracing::error!("mcp.unguarded_request");
+        ErrorData::internal_error("the request did not pass the guard", None)
+    })
+}
+
+impl ServerHandler for McpService {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().build();
+        ServerConfig::new(capabilities).with_server_info(implementation())
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut result = self.negotiate_initialize(&request)?;
+        result.instructions = Some(self.instructions(&caller(&context)?));
+        Ok(result)
+    }
+
+    async fn discover(
+        &self,
+        context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        let mut result = DiscoverResult::from_server_info(versions, self.get_info());
+        result.instructions = Some(self.instructions(&caller(&context)?));
+        Ok(result)
+    }
+
+    async fn list_tools(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        self.list(&caller(&context)?).await
+    }
+
+    /// The whole catalogue: rmcp checks `Mcp-Param-*` headers against it before it knows who asks.
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.0.toolbox.find(name).map(|entry| entry.tool.clone())
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let caller = caller(&context)?;
+        let mut result = tokio::select! {
+            result = self.call(&caller, request) => result?,
+            // The client went away: the work is dropped here, and the guard records it.
+            () = context.ct.cancelled() => return Err(ErrorData::method_not_found::<CallToolRequestMethod>()),
+        };
+        result.meta = Some(server_info_meta());
+        Ok(result.into())
+    }
+
+    async fn complete(
+        &self,
+        _request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+
+    async fn list_prompts(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+    }
+
+    async fn list_resources(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+    }
+}
