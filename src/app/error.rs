@@ -54,6 +54,22 @@ pub enum AppError {
     },
     #[error("graph.catalog is not a permissions.json")]
     Catalog(#[from] crate::graph::ImportError),
+    #[error("issuer `{0}` names neither jwks_uri nor introspection nor secret\n  hint: give its jwks_uri; this version does not discover it")]
+    Discovery(crate::id::Issuer),
+    #[error(transparent)]
+    Cloud(#[from] crate::graph::CloudError),
+    #[error("the certificate {} of a graph.profile cannot be read", path.display())]
+    Certificate {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the certificate of a graph.profile cannot be used")]
+    CertificateContent(#[from] crate::token::AssertionError),
+    #[error("a managed identity cannot be asked here")]
+    NoManagedIdentity,
+    #[error("a credential of the broker's own cannot be read")]
+    OwnSecret(#[from] crate::secret::SecretError),
     #[error("the simulated Graph cannot listen on loopback")]
     Simulation(#[source] std::io::Error),
 }

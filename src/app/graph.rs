@@ -6,7 +6,8 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::broker;
-use crate::graph::simulated::Simulation;
+use crate::config::{self, GraphCredential, GraphMode, GraphProfile, SecretSource};
+use crate::graph::simulated::{self, Simulation};
 use crate::graph::{self, Catalog, Cloud, CustomCloud, Operation};
 use crate::outbound::{Outbound, OutboundSettings};
 use crate::policy::{Effect, Granted, GraphSpec, RuleSpec};
@@ -15,13 +16,9 @@ use crate::secret;
 use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
-use crate::token::{Authority, Credential, ProfileSettings};
+use crate::token::{Authority, CertificateChain, Credential, ManagedIdentity, ProfileSettings};
 
 use super::error::AppError;
-use super::settings::{Graph, GraphMode, Profile, Settings};
-
-/// The variable under which the simulation's client secret is known. No environment can set it: `=` is no part of a name.
-const SIMULATED_SECRET: &str = "SIMULATED_GRAPH_CLIENT_SECRET";
 
 /// What the rest of the product needs to know of Graph.
 pub(super) struct GraphParts {
@@ -29,69 +26,135 @@ pub(super) struct GraphParts {
     pub(super) profiles: Vec<broker::Profile>,
     pub(super) allowed_resources: Vec<String>,
     pub(super) simulation: Option<Simulation>,
+    /// The environment's variables, and those secrets that the settings hold themselves.
+    pub(super) variables: secret::Environment,
 }
 
-/// Starts the simulation where it is configured, and puts its secret where `env:` references find it.
+/// Starts the simulation where it is configured, else maps clouds and profiles.
 pub(super) async fn parts(
-    settings: &mut Settings,
+    config: &config::Graph,
+    variables: secret::Environment,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
 ) -> Result<GraphParts, AppError> {
-    match settings.graph.mode.clone() {
-        GraphMode::Live { cloud, allowed_resources, profiles } => {
-            let profiles = profiles
-                .into_iter()
-                .map(|profile| live(profile, &cloud))
-                .collect::<Result<_, _>>()?;
-            let allowed_resources = match allowed_resources.as_slice() {
-                [] => vec![cloud.resource().to_string()],
-                _ => allowed_resources,
-            };
-            Ok(GraphParts { cloud, profiles, allowed_resources, simulation: None })
-        }
+    match config.mode {
+        GraphMode::Live => live(config, variables),
         GraphMode::Simulated => {
             let started = Simulation::start(Arc::clone(clock), Arc::clone(random)).await;
-            simulated(settings, started.map_err(AppError::Simulation)?)
+            simulation(started.map_err(AppError::Simulation)?, &variables)
         }
     }
 }
 
-fn simulated(settings: &mut Settings, simulation: Simulation) -> Result<GraphParts, AppError> {
-    let origin = Url::parse(&simulation.origin())
-        .map_err(|_| AppError::Simulation(std::io::ErrorKind::AddrNotAvailable.into()))?;
-    let cloud = CustomCloud::new(
-        origin.clone(),
-        origin,
-        Url::parse(graph::simulated::RESOURCE).ok().as_ref(),
-    )
-    .map(Cloud::Custom)
-    .map_err(|_| AppError::Simulation(std::io::ErrorKind::AddrNotAvailable.into()))?;
-    let profile = Profile {
-        name: "simulated".parse()?,
-        tenant: graph::simulated::TENANT.parse()?,
-        client_id: graph::simulated::CLIENT_ID.to_owned(),
-        credential: Credential::ClientSecret,
-        secret: Some(SecretRef::Env(SIMULATED_SECRET.to_owned())),
-    };
-    settings.variables = with_secret(&settings.variables, simulation.client_secret());
-    settings.outbound.allow_private.extend("127.0.0.1".parse());
+fn simulation(
+    simulation: Simulation,
+    variables: &secret::Environment,
+) -> Result<GraphParts, AppError> {
+    let unusable = || AppError::Simulation(std::io::ErrorKind::AddrNotAvailable.into());
+    let origin = Url::parse(&simulation.origin()).map_err(|_| unusable())?;
+    let resource = Url::parse(simulated::RESOURCE).ok();
+    let cloud =
+        CustomCloud::new(origin.clone(), origin, resource.as_ref()).map_err(|_| unusable())?;
+    let cloud = Cloud::Custom(cloud);
+    let (name, tenant) = ("simulated".parse()?, simulated::TENANT.parse()?);
+    let settings = ProfileSettings::new(
+        name,
+        tenant,
+        simulated::CLIENT_ID,
+        authority(&cloud),
+        Credential::ClientSecret,
+    )?;
+    let (reference, variables) = hold(variables, "simulated", simulation.client_secret().clone());
     Ok(GraphParts {
-        profiles: vec![live(profile, &cloud)?],
-        allowed_resources: vec![graph::simulated::RESOURCE.to_owned()],
         cloud,
+        profiles: vec![broker::Profile { settings, secret: Some(reference) }],
+        allowed_resources: vec![simulated::RESOURCE.to_owned()],
         simulation: Some(simulation),
+        variables,
     })
 }
 
-fn with_secret(variables: &secret::Environment, client_secret: &SecretText) -> secret::Environment {
-    variables.with(SIMULATED_SECRET, client_secret.clone())
+fn live(
+    config: &config::Graph,
+    mut variables: secret::Environment,
+) -> Result<GraphParts, AppError> {
+    let cloud = match config.cloud.clone() {
+        config::Cloud::Global => Cloud::Global,
+        config::Cloud::UsGov => Cloud::UsGov,
+        config::Cloud::UsGovDod => Cloud::UsGovDod,
+        config::Cloud::China => Cloud::China,
+        config::Cloud::Custom(custom) => Cloud::Custom(CustomCloud::new(
+            custom.login_url,
+            custom.graph_url,
+            custom.resource.as_ref(),
+        )?),
+    };
+    let mut profiles = Vec::new();
+    for configured in &config.profiles {
+        let (profile, held) = profile(configured, &cloud, &variables)?;
+        profiles.push(profile);
+        variables = held;
+    }
+    let allowed_resources =
+        config.allowed_resources.clone().unwrap_or_else(|| vec![cloud.resource().to_string()]);
+    Ok(GraphParts { cloud, profiles, allowed_resources, simulation: None, variables })
 }
 
-fn live(profile: Profile, cloud: &Cloud) -> Result<broker::Profile, AppError> {
-    let authority = Authority { cloud: cloud.name().into(), login: cloud.login() };
-    let Profile { name, tenant, client_id, credential, secret } = profile;
-    let settings = ProfileSettings::new(name, tenant, &client_id, authority, credential)?;
-    Ok(broker::Profile { settings, secret })
+fn profile(
+    configured: &GraphProfile,
+    cloud: &Cloud,
+    variables: &secret::Environment,
+) -> Result<(broker::Profile, secret::Environment), AppError> {
+    let (credential, source) = match configured.credential.clone() {
+        GraphCredential::ClientSecret(secret) => (Credential::ClientSecret, Some(secret)),
+        GraphCredential::Certificate { certificate, private_key, send_chain } => {
+            let read = std::fs::read(&certificate);
+            let pem = read.map_err(|source| AppError::Certificate { path: certificate, source })?;
+            (
+                Credential::Certificate { chain: CertificateChain::from_pem(&pem)?, send_chain },
+                Some(private_key),
+            )
+        }
+        GraphCredential::FederatedTokenFile(path) => (Credential::FederatedTokenFile(path), None),
+        GraphCredential::ManagedIdentity => {
+            let client_id = Some(configured.client_id.clone()).filter(|id| !id.is_empty());
+            let endpoint = Url::parse(IMDS).map_err(|_| AppError::NoManagedIdentity)?;
+            (Credential::ManagedIdentity(ManagedIdentity::Imds { endpoint, client_id }), None)
+        }
+    };
+    let (name, tenant) = (configured.name.clone(), configured.tenant_id.clone());
+    let client_id = match (&credential, configured.client_id.as_str()) {
+        (Credential::ManagedIdentity(_), "") => "managed-identity",
+        (_, id) => id,
+    };
+    let settings = ProfileSettings::new(name, tenant, client_id, authority(cloud), credential)?;
+    let (secret, variables) = match source {
+        None => (None, variables.clone()),
+        Some(SecretSource::Ref(reference)) => (Some(reference), variables.clone()),
+        Some(SecretSource::Literal(text)) => {
+            let (reference, variables) = hold(variables, configured.name.as_str(), text);
+            (Some(reference), variables)
+        }
+    };
+    Ok((broker::Profile { settings, secret }, variables))
+}
+
+/// The virtual machine's metadata service.
+const IMDS: &str = "http://169.254.169.254";
+
+fn authority(cloud: &Cloud) -> Authority {
+    Authority { cloud: cloud.name().into(), login: cloud.login() }
+}
+
+/// Keeps a secret that is no reference where references find it. `=` is no part of a variable's name, so
+/// no environment can hold or replace it.
+fn hold(
+    variables: &secret::Environment,
+    profile: &str,
+    text: SecretText,
+) -> (SecretRef, secret::Environment) {
+    let name = format!("graph.profile={profile}");
+    (SecretRef::Env(name.clone()), variables.with(&name, text))
 }
 
 /// The client for managed identities: it reaches their endpoints and nothing else, and never through a proxy.
@@ -112,7 +175,11 @@ pub(super) fn catalog(path: Option<&Path>) -> Result<Catalog, AppError> {
 }
 
 /// The predecessor's flat permissions as rules: one for each, over the catalogue's operations for it.
-pub(super) fn flat_rules(graph: &Graph, catalog: &Catalog, profile: Option<&str>) -> Granted {
+pub(super) fn flat_rules(
+    graph: &config::Graph,
+    catalog: &Catalog,
+    profile: Option<&str>,
+) -> Granted {
     let rules = graph.flat_permissions.iter().flat_map(|permission| {
         let name = graph::application_permission(permission.as_str());
         let operations: Vec<&Operation> = catalog

@@ -4,8 +4,9 @@ mod build;
 mod endpoints;
 mod error;
 mod graph;
+mod issuers;
+mod map;
 mod readiness;
-mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Auditor;
 use crate::authorization_server::SigningKeys;
+use crate::config::Config;
 use crate::graph::simulated::Simulation;
 use crate::http::Health;
 use crate::mcp::Toolbox;
 use crate::policy::Policy;
 
-pub use build::policy;
 pub use error::AppError;
-pub use settings::{Environment, Graph, GraphMode, PolicySource, Profile, Server, Settings};
 
 /// A broker that is ready to serve.
 #[derive(Debug)]
 pub struct App {
-    settings: Settings,
+    config: Config,
     router: axum::Router,
     health: Health,
     auditor: Auditor,
@@ -41,8 +41,8 @@ pub struct App {
 
 impl App {
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
-        &self.settings
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 
     #[must_use]
@@ -76,14 +76,13 @@ impl App {
         listener: TcpListener,
         stop: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let server = &self.settings.server;
-        let acceptor = server.tls.as_ref().map(crate::http::tls).transpose()?;
+        let acceptor = map::tls(&self.config).as_ref().map(crate::http::tls).transpose()?;
         let drain = self.drain.clone();
         let stop = async move {
             stop.await;
             drain.cancel(); // open streams end, so that connections can
         };
-        let (proxies, limits) = (server.trusted_proxies.clone(), server.limits.clone());
+        let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =
             crate::http::serve(listener, acceptor, self.router, self.health, proxies, limits, stop)
                 .await;

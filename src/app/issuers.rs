@@ -1,0 +1,105 @@
+//! Whose tokens are accepted: our own issuer first, then the configured ones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::authorization_server::SigningKeys;
+use crate::config::{self, Config, IssuerKeys, SecretSource, TokenAlg};
+use crate::outbound::Outbound;
+use crate::resource_server::{
+    Algorithm, IssuerSettings, KeySource, LocalKeys, Verifier, VerifierBuilder, canonical,
+};
+use crate::secret::Secrets;
+use crate::secret_text::SecretText;
+use crate::time::{Budget, Clock};
+
+use super::endpoints::{Name, issuer};
+use super::error::AppError;
+
+/// For all of the broker's own credentials together, at start.
+const START: Duration = Duration::from_secs(30);
+
+/// The verifier of the MCP endpoint. All audiences default to our resource URLs.
+pub(super) async fn verifier(
+    config: &Config,
+    keys: &SigningKeys,
+    names: &[Name],
+    secrets: &Secrets,
+    outbound: Outbound,
+    clock: &Arc<dyn Clock>,
+) -> Result<Verifier, AppError> {
+    let jwks = serde_json::to_vec(&keys.jwks()).unwrap_or_default();
+    let audiences: Vec<String> =
+        names.iter().map(|name| canonical(&name.resource).to_owned()).collect();
+    let own = issuer(&config.server.public_url).parse()?;
+    let own_keys = KeySource::Local(Arc::new(LocalKeys::new(&jwks)?));
+    let mut ours = IssuerSettings::new(own, audiences.clone(), own_keys);
+    ours.token_types = vec!["at+jwt".to_owned()]; // RFC 9068 §4: our id_tokens are not access tokens
+    let mut builder: VerifierBuilder =
+        Verifier::builder().outbound(outbound).clock(Arc::clone(clock)).issuer(ours);
+    let budget = Budget::start(Arc::clone(clock), START);
+    for configured in &config.resource_server.issuers {
+        builder = builder.issuer(foreign(configured, &audiences, secrets, &budget).await?);
+    }
+    Ok(builder.build()?)
+}
+
+async fn foreign(
+    configured: &config::Issuer,
+    ours: &[String],
+    secrets: &Secrets,
+    budget: &Budget,
+) -> Result<IssuerSettings, AppError> {
+    let keys = match &configured.keys {
+        IssuerKeys::JwksUri(url) => KeySource::Jwks { url: url.clone() },
+        IssuerKeys::Discovery => return Err(AppError::Discovery(configured.issuer.clone())),
+        IssuerKeys::Introspection(asked) => KeySource::Introspection {
+            url: asked.url.clone(),
+            client_id: asked.client_id.clone(),
+            client_secret: own(&asked.client_secret, secrets, budget).await?,
+        },
+        IssuerKeys::Secret(secret) => KeySource::SharedSecret(own(secret, secrets, budget).await?),
+    };
+    let audiences =
+        if configured.audiences.is_empty() { ours.to_vec() } else { configured.audiences.clone() };
+    let mut settings = IssuerSettings::new(configured.issuer.clone(), audiences, keys);
+    if !configured.algorithms.is_empty() {
+        settings.algorithms = configured.algorithms.iter().copied().map(algorithm).collect();
+    }
+    settings.token_types.clone_from(&configured.token_types);
+    settings.scope_claims.clone_from(&configured.scope_claims);
+    settings.skew = configured.skew;
+    settings.entra = configured.entra;
+    settings.tenants.clone_from(&configured.tenants);
+    settings.opaque_tokens = configured.opaque_tokens;
+    Ok(settings)
+}
+
+/// A credential of our own.
+async fn own(
+    source: &SecretSource,
+    secrets: &Secrets,
+    budget: &Budget,
+) -> Result<SecretText, AppError> {
+    match source {
+        SecretSource::Literal(text) => Ok(text.clone()),
+        SecretSource::Ref(reference) => {
+            Ok(secrets.read_own(reference, budget).await?.text().clone())
+        }
+    }
+}
+
+const fn algorithm(configured: TokenAlg) -> Algorithm {
+    match configured {
+        TokenAlg::RS256 => Algorithm::RS256,
+        TokenAlg::RS384 => Algorithm::RS384,
+        TokenAlg::RS512 => Algorithm::RS512,
+        TokenAlg::PS256 => Algorithm::PS256,
+        TokenAlg::PS384 => Algorithm::PS384,
+        TokenAlg::PS512 => Algorithm::PS512,
+        TokenAlg::ES256 => Algorithm::ES256,
+        TokenAlg::ES384 => Algorithm::ES384,
+        TokenAlg::EdDSA => Algorithm::EdDSA,
+        TokenAlg::HS256 => Algorithm::HS256,
+    }
+}

@@ -1,0 +1,139 @@
+//! From the settings file to what each part takes. One function a part; nothing here decides anything.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
+use crate::authorization_server::SigningAlgorithm;
+use crate::config::{self, AuditSink, Config, SecretSource, StoreUrl};
+use crate::http::{Limits, TlsFiles, TrustedProxies};
+use crate::outbound::OutboundSettings;
+use crate::secret;
+use crate::secret_ref::SecretRef;
+use crate::token;
+
+/// The longest that recording one event may hold up a request.
+const AUDIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where our own files are: beside the SQLite database.
+pub(super) fn data_dir(config: &Config) -> PathBuf {
+    let beside = match &config.store.url {
+        StoreUrl::Sqlite(path) => path.parent().map(PathBuf::from),
+        StoreUrl::Postgres(_) => None,
+    };
+    beside.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| "broker-data".into())
+}
+
+pub(super) const fn signing_algorithm(config: &Config) -> SigningAlgorithm {
+    match config.authorization_server.signing_alg {
+        config::SigningAlg::ES256 => SigningAlgorithm::Es256,
+        config::SigningAlg::EdDSA => SigningAlgorithm::EdDsa,
+        config::SigningAlg::RS256 => SigningAlgorithm::Rs256,
+    }
+}
+
+pub(super) fn audit(config: &Config) -> AuditSettings {
+    let sinks = config.audit.sinks.iter().map(|sink| match sink {
+        AuditSink::Stdout => SinkSettings::Stdout,
+        AuditSink::File(file) => SinkSettings::File(FileSettings {
+            path: file.path.clone(),
+            rotate_bytes: file.rotate_bytes,
+            keep: file.keep,
+            max_total_bytes: file.max_total_bytes,
+            durable: file.durable,
+            hash_chain: file.hash_chain,
+        }),
+    });
+    AuditSettings {
+        queue_length: config.audit.queue_length,
+        on_failure: match config.audit.on_failure {
+            config::OnFailure::Block => OnFailure::Block,
+            config::OnFailure::Deny => OnFailure::Deny,
+        },
+        limit: AUDIT_LIMIT,
+        sinks: sinks.collect(),
+        service: config.telemetry.service_name.as_str().into(),
+        environment: config.deployment.as_str(),
+    }
+}
+
+pub(super) fn outbound(config: &Config) -> OutboundSettings {
+    let config::Outbound { proxy, no_proxy, ca_file, allow_private } = config.outbound.clone();
+    OutboundSettings { proxy, no_proxy, ca_file, allow_private }
+}
+
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits { drain: config.server.drain, ..Limits::default() }
+}
+
+pub(super) fn proxies(config: &Config) -> TrustedProxies {
+    TrustedProxies(config.server.trusted_proxies.clone())
+}
+
+/// The key is read from a file, so that it never passes through the environment or our memory of the settings.
+pub(super) fn tls(config: &Config) -> Option<TlsFiles> {
+    let tls = config.server.tls.as_ref()?;
+    match &tls.key {
+        SecretSource::Ref(SecretRef::File(key)) => {
+            Some(TlsFiles { cert: tls.cert.clone(), key: key.clone() })
+        }
+        SecretSource::Ref(_) | SecretSource::Literal(_) => None,
+    }
+}
+
+pub(super) fn secrets(config: &Config) -> secret::Settings {
+    let one_password = match config.secrets.one_password.clone() {
+        config::OnePassword::None => secret::OnePassword::None,
+        config::OnePassword::Cli { op_path, token, config_dir } => {
+            secret::OnePassword::Cli(secret::OnePasswordCliSettings {
+                op_path,
+                token: credential(token),
+                config_dir,
+                proxy: config.outbound.proxy.as_ref().map(|url| url.to_string().into()),
+                ca_file: config.outbound.ca_file.clone(),
+            })
+        }
+        config::OnePassword::Connect { url, token } => {
+            secret::OnePassword::Connect(secret::ConnectSettings { url, token: credential(token) })
+        }
+    };
+    let exec =
+        config.secrets.exec.iter().map(|(name, exec)| {
+            (name.clone(), secret::ExecSettings { command: exec.command.clone() })
+        });
+    secret::Settings {
+        one_password,
+        vault: config.secrets.vault.clone().map(vault),
+        exec: exec.collect(),
+        cache: config.secrets.cache,
+        timeout: config.secrets.timeout,
+    }
+}
+
+fn vault(vault: config::Vault) -> secret::VaultSettings {
+    let auth = match vault.auth {
+        config::VaultAuth::Token(token) => secret::VaultAuth::Token(credential(token)),
+        config::VaultAuth::AppRole { mount, role_id, secret_id } => {
+            secret::VaultAuth::AppRole { mount, role_id, secret_id: credential(secret_id) }
+        }
+        config::VaultAuth::Jwt { mount, role, jwt } => {
+            secret::VaultAuth::Jwt { mount, role, jwt: credential(jwt) }
+        }
+    };
+    secret::VaultSettings { address: vault.address, auth, namespace: vault.namespace }
+}
+
+fn credential(source: SecretSource) -> secret::Credential {
+    match source {
+        SecretSource::Literal(text) => secret::Credential::Text(text),
+        SecretSource::Ref(reference) => secret::Credential::Reference(reference),
+    }
+}
+
+pub(super) const fn tokens(config: &Config) -> token::Settings {
+    token::Settings {
+        skew: config.graph.token_skew,
+        max_ttl: config.graph.token_max_ttl,
+        timeout: config.graph.token_timeout,
+    }
+}
