@@ -21,9 +21,12 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_800_000_000)));
-        let simulation = Simulation::start(clock.clone(), Arc::new(SeededRandom::new(1))).await.unwrap();
+        let simulation =
+            Simulation::start(clock.clone(), Arc::new(SeededRandom::new(1))).await.unwrap();
         let allow_private = vec!["127.0.0.1".parse().unwrap()];
-        let client = Outbound::new(&OutboundSettings { allow_private, ..OutboundSettings::default() }).unwrap();
+        let client =
+            Outbound::new(&OutboundSettings { allow_private, ..OutboundSettings::default() })
+                .unwrap();
         Self { simulation, clock, client }
     }
 
@@ -41,14 +44,18 @@ impl Bench {
             fields.push((name, value));
         }
         let url = format!("{}/{TENANT}/oauth2/v2.0/token", self.simulation.origin());
-        let answer = self.client.send(Call::post_form(url.parse().unwrap(), &fields), LIMITS).await.unwrap();
+        let answer =
+            self.client.send(Call::post_form(url.parse().unwrap(), &fields), LIMITS).await.unwrap();
         (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap())
     }
 
     async fn get(&self, path: &str, token: &str) -> Answer {
         let url = format!("{}{path}", self.simulation.origin()).parse().unwrap();
         let bearer = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
-        self.client.send(Call::get(url).header(header::AUTHORIZATION, bearer), LIMITS).await.unwrap()
+        self.client
+            .send(Call::get(url).header(header::AUTHORIZATION, bearer), LIMITS)
+            .await
+            .unwrap()
     }
 
     async fn token(&self) -> String {
@@ -103,7 +110,10 @@ async fn a_dropped_simulation_stops_listening() {
     // The task ends at its next turn: give it one.
     tokio::task::yield_now().await;
     let answer = client.send(Call::get(url), LIMITS).await;
-    assert!(matches!(answer, Err(OutboundError::Connect { .. } | OutboundError::Broken { .. })), "{answer:?}");
+    assert!(
+        matches!(answer, Err(OutboundError::Connect { .. } | OutboundError::Broken { .. })),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -111,10 +121,14 @@ async fn throttling_and_missing_permissions_are_there_on_demand() {
     let bench = Bench::start().await;
     let token = bench.token().await;
     let throttled = bench.get("/v1.0/users/throttled@contoso.example", &token).await;
-    assert_eq!((throttled.status.as_u16(), throttled.header(&header::RETRY_AFTER)), (429, Some("1")));
+    assert_eq!(
+        (throttled.status.as_u16(), throttled.header(&header::RETRY_AFTER)),
+        (429, Some("1"))
+    );
     assert_eq!(bench.get("/v1.0/users/unavailable@contoso.example", &token).await.status, 503);
     assert_eq!(bench.get("/v1.0/organization", &token).await.status, 403);
-    let members = bench.get("/v1.0/groups/22222222-0000-4000-8000-000000000001/members", &token).await;
+    let members =
+        bench.get("/v1.0/groups/22222222-0000-4000-8000-000000000001/members", &token).await;
     let body: Value = serde_json::from_slice(&members.body).unwrap();
     assert_eq!(body["value"].as_array().unwrap().len(), 5);
 }
