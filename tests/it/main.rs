@@ -6,6 +6,8 @@ mod arrows;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod graph_simulation;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod resource_server_remote;

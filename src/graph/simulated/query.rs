@@ -3,6 +3,8 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::graph::path::QueryOption;
+
 use super::answer::{Reply, bad_request};
 use super::data::Entity;
 use super::{Asked, Server};
@@ -17,12 +19,7 @@ pub(super) const DIRECTORY: Paging = Paging { default: 100, max: 999 };
 pub(super) const MAIL: Paging = Paging { default: 10, max: 1000 };
 
 fn option<'a>(asked: &'a Asked, name: &str) -> Option<&'a str> {
-    asked
-        .path
-        .query()
-        .iter()
-        .find(|option| option.name() == name)
-        .map(super::super::path::QueryOption::value)
+    asked.path.query().iter().find(|option| option.name() == name).map(QueryOption::value)
 }
 
 pub(super) fn list(server: &Server, asked: &Asked, items: &[Entity], paging: &Paging) -> Reply {
