@@ -29,6 +29,23 @@ impl<Op> Permit<Op> {
         &self.decision
     }
 
+    /// A permit without a decision that matters, for unit tests of parts that may not know decisions.
+    #[cfg(test)]
+    pub(crate) fn allowed_for_test(operation: Op) -> Self {
+        let decision = Decision {
+            effect: super::decision::Effect::Allow,
+            reason: super::decision::Reason::Default,
+            code: None,
+            matched_rule_id: None,
+            policy_version: "test".into(),
+            requester_id: None,
+            tenant_id: None,
+            scopes_evaluated: Vec::new(),
+            missing_scopes: crate::scope::Scope::empty(),
+        };
+        Self::for_test(operation, decision)
+    }
+
     /// A permit without a policy, for unit tests of what a permit guards.
     #[cfg(test)]
     pub(crate) fn for_test(operation: Op, decision: Decision) -> Self {

@@ -10,8 +10,7 @@ use tokio::sync::Notify;
 use super::error::Fault;
 use super::{Backend, Detail, Secret, SecretError, SecretProvider, Secrets};
 use crate::code::Code;
-use crate::policy::{Decision, Effect, Permit, Reason};
-use crate::scope::Scope;
+use crate::policy::Permit;
 use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;
 use crate::time::{Budget, Clock, FixedClock, SystemClock, Timestamp};
@@ -69,22 +68,7 @@ fn world_of(script: Script, attempt: Duration) -> World {
     let providers = HashMap::from([(Backend::OnePassword, provider)]);
     let keep = Duration::from_mins(15);
     let secrets = Secrets::of(providers, keep, attempt, Arc::clone(&clock) as _);
-    World { secrets: Arc::new(secrets), script, clock, permit: permit() }
-}
-
-fn permit() -> Permit<()> {
-    let decision = Decision {
-        effect: Effect::Allow,
-        reason: Reason::Default,
-        code: None,
-        matched_rule_id: None,
-        policy_version: "test".into(),
-        requester_id: None,
-        tenant_id: None,
-        scopes_evaluated: Vec::new(),
-        missing_scopes: Scope::empty(),
-    };
-    Permit::for_test((), decision)
+    World { secrets: Arc::new(secrets), script, clock, permit: Permit::allowed_for_test(()) }
 }
 
 fn reference() -> SecretRef {

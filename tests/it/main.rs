@@ -12,4 +12,14 @@ mod resource_server;
 #[cfg(test)]
 mod resource_server_remote;
 #[cfg(test)]
+mod secret_connect;
+#[cfg(test)]
+mod secret_file;
+#[cfg(test)]
+mod secret_op;
+#[cfg(test)]
+mod secret_support;
+#[cfg(test)]
+mod secret_vault;
+#[cfg(test)]
 mod support;
