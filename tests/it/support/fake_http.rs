@@ -29,8 +29,8 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    pub(crate) fn json(body: impl ToString) -> Self {
-        let body = body.to_string().into();
+    pub(crate) fn json(body: impl Into<String>) -> Self {
+        let body = body.into().into();
         Self::Answer(200, vec![("content-type", "application/json".to_owned())], body)
     }
 
@@ -109,7 +109,7 @@ async fn answer(
     state: Arc<Mutex<State>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
     let reply = {
         let mut state = state.lock().unwrap();

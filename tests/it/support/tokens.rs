@@ -1,6 +1,5 @@
 //! Keys made at run time, and tokens signed with them, good or odd.
 
-use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -75,14 +74,6 @@ impl SigningKey {
 
     pub(crate) fn jwks(&self, kid: &str) -> String {
         json!({ "keys": [self.jwk(kid)] }).to_string()
-    }
-
-    /// The private part, for a key set that must not be served.
-    pub(crate) fn private_part(&self) -> String {
-        match self {
-            Self::Ec(pair, _) => encode(pair.private_key().as_be_bytes().unwrap()),
-            _ => encode("private"),
-        }
     }
 
     pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
