@@ -30,7 +30,7 @@ impl Bare {
     }
 }
 
-#[tool_handler]
+#[tool_handler(router = self.tool_router)]
 impl ServerHandler for Bare {}
 
 #[tokio::main]

@@ -49,6 +49,24 @@ address() {
   die "$name printed no address in 30 s"
 }
 
+# free_port: a loopback port that was free a moment ago, for a server that must know its own address
+# before it listens (the broker's issuer and audience come from it).
+free_port() {
+  "$node" -e 'const s = require("node:net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
+}
+
+# await_ready URL NAME: until URL answers 200; NAME's errors are shown when it does not.
+await_ready() {
+  local tries
+  for tries in $(seq 600); do
+    kill -0 "$pid" 2>/dev/null || break
+    "$node" -e 'fetch(process.argv[1]).then((r) => process.exit(r.status === 200 ? 0 : 1), () => process.exit(1))' "$1" && return
+    sleep 0.05
+  done
+  cat "$work/$2.err" >&2
+  die "$2 did not become ready"
+}
+
 # The packages of scripts/node, in a folder named by their lock file, so that a changed lock is a new
 # folder; sets $node_dir and $node (22 or newer, which the suite needs).
 install_node() {
