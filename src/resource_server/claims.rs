@@ -153,13 +153,13 @@ fn groups(claims: &Claims) -> (Vec<Arc<str>>, bool) {
 pub(super) mod tests {
     use serde_json::json;
 
-    use super::super::issuer::KeySource;
     use super::*;
+    use crate::resource_server::issuer::KeySource;
 
-    pub(in super::super) const NOW: i64 = 1_795_000_000;
+    pub(in crate::resource_server) const NOW: i64 = 1_795_000_000;
     const US: &str = "https://b.example/mcp";
 
-    pub(in super::super) fn settings() -> IssuerSettings {
+    pub(in crate::resource_server) fn settings() -> IssuerSettings {
         let url = "https://idp.example/jwks".parse().unwrap();
         let issuer = "https://idp.example".parse().unwrap();
         let mut settings =
@@ -168,7 +168,7 @@ pub(super) mod tests {
         settings
     }
 
-    pub(in super::super) fn object(value: Value) -> Claims {
+    pub(in crate::resource_server) fn object(value: Value) -> Claims {
         match value {
             Value::Object(claims) => claims,
             other => panic!("{other}"),
@@ -176,7 +176,7 @@ pub(super) mod tests {
     }
 
     /// Good claims with some replaced; `null` removes one.
-    pub(in super::super) fn claims(changes: Value) -> Claims {
+    pub(in crate::resource_server) fn claims(changes: Value) -> Claims {
         let mut claims = object(json!({
             "iss": "https://idp.example", "aud": US, "exp": NOW + 60, "sub": "ada",
             "client_id": "c1", "scope": "a b",
@@ -191,7 +191,7 @@ pub(super) mod tests {
         claims
     }
 
-    pub(in super::super) fn admitted_by(
+    pub(in crate::resource_server) fn admitted_by(
         settings: &IssuerSettings,
         changes: Value,
     ) -> Result<Verified, TokenError> {
@@ -204,7 +204,7 @@ pub(super) mod tests {
         admit(settings, claims(changes), at)
     }
 
-    pub(in super::super) fn refused(changes: Value) -> Option<TokenError> {
+    pub(in crate::resource_server) fn refused(changes: Value) -> Option<TokenError> {
         admitted_by(&settings(), changes).err()
     }
 

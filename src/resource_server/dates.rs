@@ -57,8 +57,8 @@ fn date(claims: &Claims, name: &str) -> Result<Option<Timestamp>, TokenError> {
 mod tests {
     use serde_json::json;
 
-    use super::super::claims::tests::{NOW, refused};
     use super::*;
+    use crate::resource_server::claims::tests::{NOW, refused};
 
     // N72
     #[test]

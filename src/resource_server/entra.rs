@@ -32,8 +32,8 @@ pub(super) fn identity(claims: &Claims) -> Result<EntraIdentity, TokenError> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::claims::tests::{admitted_by, object, settings};
     use super::*;
+    use crate::resource_server::claims::tests::{admitted_by, object, settings};
 
     const TID: &str = "11111111-2222-3333-4444-555555555555";
 

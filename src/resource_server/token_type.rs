@@ -54,8 +54,8 @@ pub(super) fn refuse_other_types(
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::claims::tests::{claims, settings};
     use super::*;
+    use crate::resource_server::claims::tests::{claims, settings};
 
     fn typed(typ: &str, changes: Value) -> Result<(), TokenError> {
         refuse_other_types(&settings(), typ, &claims(changes))
