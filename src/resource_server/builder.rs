@@ -177,7 +177,7 @@ mod tests {
     fn a_remote_issuer_needs_an_http_client() {
         let mut remote = settings("a");
         remote.keys = KeySource::Jwks { url: "https://a.example/jwks".parse().unwrap() };
-        remote.algorithms = vec![super::super::Algorithm::ES256];
+        remote.algorithms = vec![crate::resource_server::Algorithm::ES256];
         assert_eq!(
             refused(Verifier::builder().issuer(remote)),
             "issuer `a` is remote: it needs an HTTP client"

@@ -1,20 +1,19 @@
 //! Whether the claims of an authentic token give access here, and to whom (RFC 7519 §4.1, RFC 9068 §4).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::id::{Issuer, TenantId};
+use crate::id::Issuer;
 use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
 use super::error::TokenError;
-use super::issuer::{IssuerSettings, is_guid};
-use super::json;
-use super::principal::{EntraIdentity, EntraObject, Verified};
+use super::issuer::IssuerSettings;
+use super::principal::Verified;
+use super::{dates, entra, json};
 
-type Claims = Map<String, Value>;
+pub(super) type Claims = Map<String, Value>;
 
 /// What is known besides the claims.
 pub(super) struct Circumstances {
@@ -39,7 +38,7 @@ pub(super) fn admit(
     at: Circumstances,
 ) -> Result<Verified, TokenError> {
     let audiences = audiences(settings, &claims)?;
-    let expires_at = dates(&claims, settings.skew, &at)?;
+    let expires_at = dates::check(&claims, settings.skew, &at)?;
     if claims.contains_key("cnf") {
         return Err(TokenError::ClaimsInvalid);
     }
@@ -54,7 +53,7 @@ pub(super) fn admit(
         groups,
         groups_incomplete,
         roles: texts(claims.get("roles")).0,
-        entra: if settings.entra { Some(entra(&claims)?) } else { None },
+        entra: if settings.entra { Some(entra::identity(&claims)?) } else { None },
         claims: Arc::new(claims),
         token_name: at.token_name,
         expires_at,
@@ -73,51 +72,6 @@ pub(super) fn token_name(claims: &Claims, hash_name: String) -> Arc<str> {
     json::text(claims, "jti").filter(harmless).map_or_else(|| hash_name.into(), Into::into)
 }
 
-/// Refuses what is not an access token (RFC 9068 §4, RFC 8725 §3.11): the `typ` must be configured, and where `typ` does
-/// not tell (`JWT` or none) the claims must not be an ID token's:
-///
-/// - `nonce`, `at_hash`, `c_hash` or `s_hash` are only in ID tokens (`OpenID` Connect Core §2, §3.3.2.11), as is a claim
-///   `typ` of `ID` (Keycloak) or `token_use` of `id` (Cognito); a claim `typ` of `Refresh` or `Offline` is refused too
-/// - without any delegated scope, a token that names no client, or only its client as audience, could be one
-///
-/// # Errors
-///
-/// [`TokenError::WrongType`]
-pub(super) fn refuse_other_types(
-    settings: &IssuerSettings,
-    typ: &str,
-    claims: &Claims,
-) -> Result<(), TokenError> {
-    const OF_ID_TOKENS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
-    if !settings.token_types.iter().any(|allowed| allowed == typ) {
-        return Err(TokenError::WrongType);
-    }
-    if !matches!(typ, "jwt" | "") {
-        return Ok(());
-    }
-    let says =
-        |name, values: &[&str]| json::text(claims, name).is_some_and(|v| values.contains(&v));
-    let marked = OF_ID_TOKENS.iter().any(|name| claims.contains_key(*name))
-        || says("typ", &["ID", "Refresh", "Offline", "Logout"])
-        || says("token_use", &["id"]);
-    // Entra puts `roles` into ID tokens as well, so they prove nothing here.
-    let delegates = ["scope", "scp", "scopes", "mcp_tool_scopes"]
-        .into_iter()
-        .chain(settings.scope_claims.iter().map(String::as_str))
-        .any(|name| name != "roles" && name != "groups" && claims.contains_key(name));
-    let for_its_client = match client(claims)? {
-        None => true,
-        Some(client) => {
-            let (audiences, _) = texts(claims.get("aud"));
-            audiences.iter().all(|audience| audience.as_ref() == client)
-        }
-    };
-    if marked || (!delegates && for_its_client) {
-        return Err(TokenError::WrongType);
-    }
-    Ok(())
-}
-
 /// Those audiences of the token that are ours; never none (RFC 8707 §2, RFC 9068 §4).
 fn audiences(settings: &IssuerSettings, claims: &Claims) -> Result<Vec<Arc<str>>, TokenError> {
     let (mut found, malformed) = texts(claims.get("aud"));
@@ -130,50 +84,8 @@ fn audiences(settings: &IssuerSettings, claims: &Claims) -> Result<Vec<Arc<str>>
     if found.is_empty() { Err(TokenError::WrongAudience) } else { Ok(found) }
 }
 
-/// Checks `exp`, `nbf` and `iat`; says when the token expires.
-fn dates(claims: &Claims, skew: Duration, at: &Circumstances) -> Result<Timestamp, TokenError> {
-    let expires_at = match (date(claims, "exp")?, at.without_exp) {
-        (Some(exp), _) => exp,
-        (None, Some(assumed)) => assumed,
-        (None, None) => return Err(TokenError::ClaimsInvalid),
-    };
-    if at.now >= expires_at.plus(skew) {
-        return Err(TokenError::Expired);
-    }
-    let latest = at.now.plus(skew);
-    for name in ["nbf", "iat"] {
-        if date(claims, name)?.is_some_and(|start| start > latest) {
-            return Err(TokenError::NotYetValid);
-        }
-    }
-    Ok(expires_at)
-}
-
-/// A `NumericDate` (RFC 7519 §2): whole or fractional seconds between 1970 and 9999.
-fn date(claims: &Claims, name: &str) -> Result<Option<Timestamp>, TokenError> {
-    const YEAR_10000: i64 = 253_402_300_800;
-    let Some(value) = claims.get(name) else { return Ok(None) };
-    if let Some(seconds) = value.as_i64() {
-        let sane = (0..YEAR_10000).contains(&seconds);
-        return if sane {
-            Ok(Some(Timestamp::from_unix_seconds(seconds)))
-        } else {
-            Err(TokenError::ClaimsInvalid)
-        };
-    }
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let end = YEAR_10000 as f64;
-    match value.as_f64() {
-        #[expect(clippy::cast_possible_truncation, reason = "bounded by the year 10000 just here")]
-        Some(seconds) if (0.0..end).contains(&seconds) => {
-            Ok(Some(Timestamp::from_unix_millis((seconds * 1000.0) as i64)))
-        }
-        Some(_) | None => Err(TokenError::ClaimsInvalid),
-    }
-}
-
 /// The client, by the first of the names issuers use.
-fn client(claims: &Claims) -> Result<Option<&str>, TokenError> {
+pub(super) fn client(claims: &Claims) -> Result<Option<&str>, TokenError> {
     for name in ["client_id", "azp", "appid", "cid"] {
         if let Some(client) = optional_text(claims, name)? {
             return Ok(Some(client));
@@ -182,7 +94,10 @@ fn client(claims: &Claims) -> Result<Option<&str>, TokenError> {
     Ok(None)
 }
 
-fn optional_text<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a str>, TokenError> {
+pub(super) fn optional_text<'a>(
+    claims: &'a Claims,
+    name: &str,
+) -> Result<Option<&'a str>, TokenError> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -191,7 +106,7 @@ fn optional_text<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a str>, 
 }
 
 /// One text or a list of them; and whether there was something else.
-fn texts(value: Option<&Value>) -> (Vec<Arc<str>>, bool) {
+pub(super) fn texts(value: Option<&Value>) -> (Vec<Arc<str>>, bool) {
     match value {
         None => (Vec::new(), false),
         Some(Value::String(text)) => (vec![text.as_str().into()], false),
@@ -234,38 +149,17 @@ fn groups(claims: &Claims) -> (Vec<Arc<str>>, bool) {
     (if incomplete { Vec::new() } else { groups }, incomplete)
 }
 
-/// (`tid`, `oid`) for a person, (`tid`, `azp`) for an application; a token that is neither has no business here.
-fn entra(claims: &Claims) -> Result<EntraIdentity, TokenError> {
-    let required = |name| optional_text(claims, name)?.ok_or(TokenError::ClaimsInvalid);
-    let tid = required("tid")?;
-    let issuer = required("iss")?;
-    if !is_guid(tid) || !issuer.split('/').any(|part| part == tid) {
-        return Err(TokenError::ClaimsInvalid);
-    }
-    let delegated = optional_text(claims, "scp")?.is_some_and(|scp| !scp.trim().is_empty());
-    let (roles, _) = texts(claims.get("roles"));
-    let object = if delegated {
-        EntraObject::User(required("oid")?.into())
-    } else if roles.is_empty() {
-        return Err(TokenError::ClaimsInvalid);
-    } else {
-        EntraObject::Application(client(claims)?.ok_or(TokenError::ClaimsInvalid)?.into())
-    };
-    let tenant: TenantId = tid.parse().map_err(|_| TokenError::ClaimsInvalid)?;
-    Ok(EntraIdentity { tenant, object })
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
-    use super::super::issuer::KeySource;
     use super::*;
+    use crate::resource_server::issuer::KeySource;
 
-    const NOW: i64 = 1_795_000_000;
+    pub(in crate::resource_server) const NOW: i64 = 1_795_000_000;
     const US: &str = "https://b.example/mcp";
 
-    fn settings() -> IssuerSettings {
+    pub(in crate::resource_server) fn settings() -> IssuerSettings {
         let url = "https://idp.example/jwks".parse().unwrap();
         let issuer = "https://idp.example".parse().unwrap();
         let mut settings =
@@ -274,7 +168,7 @@ mod tests {
         settings
     }
 
-    fn object(value: Value) -> Claims {
+    pub(in crate::resource_server) fn object(value: Value) -> Claims {
         match value {
             Value::Object(claims) => claims,
             other => panic!("{other}"),
@@ -282,7 +176,7 @@ mod tests {
     }
 
     /// Good claims with some replaced; `null` removes one.
-    fn claims(changes: Value) -> Claims {
+    pub(in crate::resource_server) fn claims(changes: Value) -> Claims {
         let mut claims = object(json!({
             "iss": "https://idp.example", "aud": US, "exp": NOW + 60, "sub": "ada",
             "client_id": "c1", "scope": "a b",
@@ -297,7 +191,10 @@ mod tests {
         claims
     }
 
-    fn admitted_by(settings: &IssuerSettings, changes: Value) -> Result<Verified, TokenError> {
+    pub(in crate::resource_server) fn admitted_by(
+        settings: &IssuerSettings,
+        changes: Value,
+    ) -> Result<Verified, TokenError> {
         let at = Circumstances {
             issuer: settings.issuer.clone(),
             token_name: "t".into(),
@@ -307,7 +204,7 @@ mod tests {
         admit(settings, claims(changes), at)
     }
 
-    fn refused(changes: Value) -> Option<TokenError> {
+    pub(in crate::resource_server) fn refused(changes: Value) -> Option<TokenError> {
         admitted_by(&settings(), changes).err()
     }
 
@@ -334,78 +231,6 @@ mod tests {
         without.remove("aud");
         assert_eq!(audiences(&settings(), &without), Err(TokenError::WrongAudience));
         assert_eq!(refused(json!({"aud": ["x", US]})), None);
-    }
-
-    // N72
-    #[test]
-    fn dates_must_be_sane_numbers() {
-        for bad in [
-            json!("1795000060"),
-            json!(1e30),
-            json!(-1),
-            json!(-1.5),
-            json!(true),
-            json!(253_402_300_800_i64),
-            json!(u64::MAX),
-        ] {
-            for name in ["exp", "nbf", "iat"] {
-                assert_eq!(
-                    refused(json!({ name: bad })),
-                    Some(TokenError::ClaimsInvalid),
-                    "{name} {bad}"
-                );
-            }
-        }
-        assert_eq!(refused(json!({"exp": null})), Some(TokenError::ClaimsInvalid));
-        assert_eq!(refused(json!({"exp": NOW as f64 + 0.5})), None);
-    }
-
-    // N72
-    #[test]
-    fn skew_is_thirty_seconds_and_no_more() {
-        assert_eq!(refused(json!({"exp": NOW - 29})), None);
-        assert_eq!(refused(json!({"exp": NOW - 30})), Some(TokenError::Expired));
-        for name in ["nbf", "iat"] {
-            assert_eq!(refused(json!({ name: NOW + 30 })), None);
-            assert_eq!(refused(json!({ name: NOW + 31 })), Some(TokenError::NotYetValid), "{name}");
-        }
-    }
-
-    fn typed(typ: &str, changes: Value) -> Result<(), TokenError> {
-        refuse_other_types(&settings(), typ, &claims(changes))
-    }
-
-    // N65, N119
-    #[test]
-    fn an_id_token_is_not_an_access_token() {
-        for changes in [
-            json!({"nonce": "n"}),
-            json!({"at_hash": "h"}),
-            json!({"c_hash": "h"}),
-            json!({"typ": "ID"}),
-            json!({"typ": "Refresh"}),
-            json!({"token_use": "id"}),
-            json!({"scope": null, "aud": "c1"}),
-            json!({"scope": null, "aud": ["c1"]}),
-            json!({"scope": null, "client_id": null, "azp": "c1", "aud": "c1"}),
-            json!({"scope": null, "client_id": null}),
-            json!({"scope": null, "client_id": null, "roles": ["admin"]}),
-        ] {
-            assert_eq!(typed("jwt", changes.clone()), Err(TokenError::WrongType), "{changes}");
-        }
-        for changes in
-            [json!({}), json!({"scope": null}), json!({"aud": "c1"}), json!({"scope": ""})]
-        {
-            assert_eq!(typed("jwt", changes.clone()), Ok(()), "{changes}");
-        }
-        assert_eq!(typed("at+jwt", json!({"nonce": "n"})), Ok(()));
-    }
-
-    #[test]
-    fn a_type_that_is_not_configured_is_refused() {
-        for typ in ["", "logout+jwt", "dpop+jwt", "secevent+jwt"] {
-            assert_eq!(typed(typ, json!({})), Err(TokenError::WrongType), "{typ}");
-        }
     }
 
     #[test]
@@ -448,36 +273,6 @@ mod tests {
         assert_eq!(groups(json!({})), (0, false));
         assert_eq!(groups(json!({"_claim_names": {"groups": "src1"}})), (0, true));
         assert_eq!(groups(json!({"hasgroups": true, "groups": ["a"]})), (0, true));
-    }
-
-    const TID: &str = "11111111-2222-3333-4444-555555555555";
-
-    fn entra_of(changes: Value) -> Result<EntraIdentity, TokenError> {
-        let mut settings = settings();
-        settings.entra = true;
-        let mut all = object(json!({
-            "iss": format!("https://sts.windows.net/{TID}/"), "tid": TID, "oid": "o1", "scope": null,
-            "client_id": null, "appid": "app1",
-        }));
-        all.extend(object(changes));
-        admitted_by(&settings, Value::Object(all)).map(|verified| verified.entra.unwrap())
-    }
-
-    #[test]
-    fn an_entra_caller_is_known_by_tenant_and_object() {
-        let user = entra_of(json!({"scp": "access"})).unwrap();
-        assert_eq!((user.tenant.as_str(), user.object), (TID, EntraObject::User("o1".into())));
-        let app = entra_of(json!({"roles": ["Tasks.Read"]})).unwrap();
-        assert_eq!(app.object, EntraObject::Application("app1".into()));
-        for bad in [
-            json!({}),
-            json!({"scp": " "}),
-            json!({"scp": "a", "tid": "22222222-2222-3333-4444-555555555555"}),
-            json!({"scp": "a", "tid": "common"}),
-            json!({"scp": "a", "oid": null}),
-        ] {
-            assert_eq!(entra_of(bad.clone()), Err(TokenError::ClaimsInvalid), "{bad}");
-        }
     }
 
     // RS-14

@@ -49,6 +49,8 @@ mod builder;
 mod cache;
 mod challenge;
 mod claims;
+mod dates;
+mod entra;
 mod error;
 mod introspection;
 mod issuer;
@@ -63,6 +65,7 @@ mod principal;
 mod reply;
 mod revocation;
 mod service;
+mod token_type;
 mod verify;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};

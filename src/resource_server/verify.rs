@@ -9,7 +9,7 @@ use crate::time::{Clock, Timestamp};
 
 use super::builder::VerifierBuilder;
 use super::cache::{Keep, TokenHash, VerifiedTokens};
-use super::claims::{Circumstances, admit, refuse_other_types, token_name};
+use super::claims::{Circumstances, admit, token_name};
 use super::error::{Refusal, TokenError};
 use super::introspection::Introspection;
 use super::issuer::{IssuerSettings, TENANT_PLACEHOLDER, is_guid};
@@ -20,6 +20,7 @@ use super::key::{KeyOwner, verify_shared};
 use super::local::LocalKeys;
 use super::principal::Principal;
 use super::revocation::Revocations;
+use super::token_type::refuse_other_types;
 
 /// Verifies access tokens. Share it by `Arc`: it owns the caches.
 #[derive(Debug)]
