@@ -489,6 +489,8 @@ mod tests {
             "\u{ff0e}",
             "\u{200b}",
         ]);
+        let common = prop::sample::select(vec!["/", "..", ".", "a", "?", "'", "=", "%2e"]);
+        let piece = prop_oneof![common, piece];
         (prop::bool::weighted(0.8), prop::collection::vec(piece, 0..10)).prop_map(
             |(rooted, rest)| format!("{}{}", if rooted { "/v1.0/a" } else { "" }, rest.concat()),
         )
