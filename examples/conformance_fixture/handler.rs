@@ -49,7 +49,9 @@ fn wire<T: DeserializeOwned>(value: Value) -> Result<T, ErrorData> {
 
 /// A finished result. rmcp takes `resultType` off again for older peers.
 fn complete<T: DeserializeOwned>(mut value: Value) -> Result<T, ErrorData> {
-    value["resultType"] = json!("complete");
+    if let Some(result) = value.as_object_mut() {
+        result.insert("resultType".to_owned(), json!("complete"));
+    }
     wire(value)
 }
 
@@ -109,8 +111,9 @@ impl Fixture {
             "test_trigger_prompt_change" => Ok(self.changed(Changed::Prompts)),
             "test_missing_capability" => needs_sampling(context),
             "test_sampling" => {
-                let content = json!({ "type": "text", "text": argument("prompt") });
-                let params = json!({ "messages": [{ "role": "user", "content": content }], "maxTokens": 100 });
+                let text = json!({ "type": "text", "text": argument("prompt") });
+                let params =
+                    json!({ "messages": [{ "role": "user", "content": text }], "maxTokens": 100 });
                 ask_client(context, "sampling/createMessage", params).await
             }
             "test_elicitation" => {

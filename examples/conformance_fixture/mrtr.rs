@@ -71,11 +71,13 @@ fn roots() -> Value {
 fn ask<const N: usize>(requests: [(&str, Value); N], state: Option<String>) -> Value {
     let requests: Map<String, Value> =
         requests.into_iter().map(|(key, request)| (key.to_owned(), request)).collect();
-    let mut result = json!({ "resultType": "input_required", "inputRequests": requests });
+    let mut result = Map::new();
+    result.insert("resultType".to_owned(), json!("input_required"));
+    result.insert("inputRequests".to_owned(), Value::Object(requests));
     if let Some(state) = state {
-        result["requestState"] = Value::String(state);
+        result.insert("requestState".to_owned(), Value::String(state));
     }
-    result
+    Value::Object(result)
 }
 
 /// The next answer of a multi-round tool; `None` for every other name.

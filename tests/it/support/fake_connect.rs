@@ -117,6 +117,7 @@ impl State {
         let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
         match path.as_slice() {
             ["v1", "vaults"] => (200, filtered(vaults(), "name", filter)),
+            ["v1", "vaults", VAULT] => (200, json!({"id": VAULT, "name": "broker-secrets"})),
             ["v1", "vaults", VAULT, "items"] => (200, filtered(items(), "title", filter)),
             ["v1", "vaults", VAULT, "items", ITEM] => (200, self.item()),
             ["v1", "vaults", VAULT, "items", _] => problem(404, "Item not found"),
