@@ -38,6 +38,12 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// Moves by whole seconds, back if they are negative.
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1000)))
+    }
+
     /// How long from `earlier` to `self`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

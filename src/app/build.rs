@@ -62,7 +62,7 @@ impl App {
         let verifier = verifier(&config, &keys, &names, &secrets, outbound.clone(), &clock).await?;
         let verifier = Arc::new(verifier);
         let toolbox = Toolbox::new(config.tools.sample);
-        let catalog = Arc::new(Catalog::built_in());
+        let catalog = Arc::new(super::parts::catalog(&config)?);
         let policy = Arc::new(policy(&config, facts(&config, &graph, &toolbox), &catalog)?);
         let decider = Decider { policy: Arc::clone(&policy), max_timeout: config.graph.timeout };
         let documents = match &config.documents.dir {

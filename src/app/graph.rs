@@ -1,6 +1,5 @@
 //! Microsoft Graph as it is configured: live, or the built-in simulation behind the same client.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use url::Url;
@@ -162,16 +161,6 @@ pub(super) fn platform() -> Result<Outbound, AppError> {
     let allow_private = ["169.254.169.254", "127.0.0.1", "localhost"];
     let allow_private = allow_private.iter().flat_map(|target| target.parse()).collect();
     Ok(Outbound::new(&OutboundSettings { allow_private, ..OutboundSettings::default() })?)
-}
-
-/// The built-in catalogue, or the one an operator imported.
-pub(super) fn catalog(path: Option<&Path>) -> Result<Catalog, AppError> {
-    let Some(path) = path else {
-        return Ok(Catalog::built_in());
-    };
-    let read = std::fs::read(path);
-    let bytes = read.map_err(|source| AppError::CatalogFile { path: path.to_owned(), source })?;
-    Ok(Catalog::import(&bytes)?)
 }
 
 /// The predecessor's flat permissions as rules: one for each, over the catalogue's operations for it.

@@ -6,6 +6,7 @@ mod error;
 mod graph;
 mod issuers;
 mod map;
+mod parts;
 mod readiness;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::mcp::Toolbox;
 use crate::policy::Policy;
 
 pub use error::AppError;
+pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
 
 /// A broker that is ready to serve.
 #[derive(Debug)]

@@ -9,11 +9,12 @@ pub struct Failure {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    broken_pipe: bool,
 }
 
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), causes: Vec::new(), hint: None }
+        Self { message: message.into(), causes: Vec::new(), hint: None, broken_pipe: false }
     }
 
     /// An error with its chain of causes. A message may bring its own `hint:` line.
@@ -29,7 +30,7 @@ impl Failure {
             Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
             None => (text, None),
         };
-        Self { message, causes, hint }
+        Self { message, causes, hint, broken_pipe: false }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -38,7 +39,18 @@ impl Failure {
     }
 
     pub(super) fn output(error: io::Error) -> Self {
-        Self { causes: vec![error.to_string()], ..Self::new("the output cannot be written") }
+        // By value, as `map_err` hands it over.
+        let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Self {
+            causes: vec![error.to_string()],
+            broken_pipe,
+            ..Self::new("the output cannot be written")
+        }
+    }
+
+    /// `broker tools | head` is no failure.
+    pub(super) const fn is_broken_pipe(&self) -> bool {
+        self.broken_pipe
     }
 }
 

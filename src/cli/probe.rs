@@ -23,18 +23,31 @@ pub struct ProbeArgs {
 }
 
 /// Prints the JSON of `path`; exit code 0 when it answered 200, 1 otherwise.
-pub(super) async fn run(args: &ProbeArgs, configured: &Url, path: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+pub(super) async fn run(
+    args: &ProbeArgs,
+    configured: &Url,
+    path: &str,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
     let base = args.url.as_ref().unwrap_or(configured);
-    let url = base.join(path).map_err(|_| Failure::new(format!("--url {base} is not a base for {path}")))?;
+    let url = base
+        .join(path)
+        .map_err(|_| Failure::new(format!("--url {base} is not a base for {path}")))?;
     let limits = Limits { timeout: Duration::from_millis(args.timeout_ms), max_bytes: 1024 * 1024 };
-    // The operator names the host: whatever its address is, it is meant.
-    let host = url.host_str().unwrap_or_default();
-    let allow_private = host.parse::<PrivateTarget>().into_iter().chain("0.0.0.0/0".parse()).chain("::/0".parse());
-    let settings = OutboundSettings { allow_private: allow_private.collect(), ..OutboundSettings::default() };
-    let client = Outbound::new(&settings).map_err(|error| Failure::new(error.to_string()))?;
+    let client = client(&url)?;
     let answer = client.send(Call::get(url), limits).await.map_err(|error| {
-        Failure::new(error.to_string()).hint("is the broker running? Name another address with --url")
+        Failure::new(error.to_string())
+            .hint("is the broker running? Name another address with --url")
     })?;
     out.write_all(&answer.body).and_then(|()| out.write_all(b"\n")).map_err(Failure::output)?;
     Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A client for a host that the operator names: whatever its address is, it is meant.
+pub(super) fn client(url: &Url) -> Result<Outbound, Failure> {
+    let host = url.host_str().unwrap_or_default();
+    let allow_private =
+        [host, "0.0.0.0/0", "::/0"].into_iter().flat_map(str::parse::<PrivateTarget>).collect();
+    let settings = OutboundSettings { allow_private, ..OutboundSettings::default() };
+    Outbound::new(&settings).map_err(|error| Failure::of(&error))
 }

@@ -1,5 +1,6 @@
 //! The HTTP front: every route on one screen, middleware, health, serving and draining.
 
+mod by_host;
 mod client_address;
 mod health;
 mod origin;
@@ -7,6 +8,7 @@ mod problem;
 mod router;
 mod serve;
 
+pub use by_host::Handler;
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use health::{Health, Readiness};
 pub use origin::AllowedOrigins;

@@ -7,13 +7,13 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::IntoResponse;
 use axum::routing::get;
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::resource_server::PublishedMetadata;
 
+use super::by_host::{ByHost, Handler, host};
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
 use super::problem::{method_not_allowed, not_found, problem};
@@ -37,7 +37,7 @@ pub struct Endpoint {
     /// `host:port` as clients write it in `Host`; the default port left out.
     pub authority: String,
     /// The guarded MCP service.
-    pub mcp: Router,
+    pub mcp: Handler,
     /// The protected resource metadata of this name (RFC 9728).
     pub metadata: PublishedMetadata,
 }
@@ -46,10 +46,12 @@ pub struct Endpoint {
 pub fn router(routes: Routes) -> Router {
     let Routes { health: handles, origins, endpoints, authorization_server, allowed_hosts } =
         routes;
-    let mcp = by_host(&endpoints, |endpoint| endpoint.mcp.clone());
-    let metadata = by_host(&endpoints, |endpoint| {
-        Router::new().fallback(resource_metadata).with_state(endpoint.clone())
-    });
+    let mcp = endpoints.iter().map(|endpoint| (endpoint.authority.clone(), endpoint.mcp.clone()));
+    let mcp = ByHost::new(mcp);
+    let documents =
+        endpoints.iter().map(|endpoint| (endpoint.authority.clone(), document(&endpoint.metadata)));
+    let metadata = ByHost::new(documents);
+    let known = KnownHosts::new(&endpoints, allowed_hosts);
 
     let public = Router::new()
         .route_service("/.well-known/oauth-protected-resource", metadata.clone())
@@ -68,7 +70,7 @@ pub fn router(routes: Routes) -> Router {
         .merge(guarded)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(KnownHosts::new(&endpoints, allowed_hosts), check_host))
+        .layer(from_fn_with_state(known, check_host))
         .layer(from_fn(catch_slow_handlers))
         .layer(security_headers())
 }
@@ -101,47 +103,20 @@ async fn check_host(
     )
 }
 
-/// The one `Host` of a request, or the authority of HTTP/2.
-fn host(request: &Request) -> Option<&str> {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (request.uri().authority(), hosts.next(), hosts.next()) {
-        (_, _, Some(_)) => None,
-        (Some(authority), None, None) => Some(authority.as_str()),
-        (Some(authority), Some(host), None) => {
-            (host.as_bytes() == authority.as_str().as_bytes()).then_some(authority.as_str())
-        }
-        (None, host, None) => host?.to_str().ok(),
-    }
-}
-
-/// Picks the service of the name a request was addressed to; the first one (`public_url`) for other allowed hosts.
-fn by_host(endpoints: &[Endpoint], service: impl Fn(&Endpoint) -> Router) -> Router {
-    let services: Vec<(String, Router)> =
-        endpoints.iter().map(|endpoint| (endpoint.authority.clone(), service(endpoint))).collect();
-    match services.as_slice() {
-        [(_, only)] => only.clone(),
-        _ => Router::new().fallback(move |request: Request| {
-            let named = host(&request).and_then(|host| {
-                services.iter().find(|(authority, _)| authority.eq_ignore_ascii_case(host))
-            });
-            let chosen = named.or(services.first()).map(|(_, router)| router.clone());
-            async move {
-                match chosen {
-                    Some(router) => {
-                        tower::ServiceExt::oneshot(router, request).await.into_response()
-                    }
-                    None => not_found().await,
-                }
+/// Serves one protected resource metadata document.
+fn document(metadata: &PublishedMetadata) -> Handler {
+    let metadata = metadata.clone();
+    Handler::new(service_fn(move |request: Request| {
+        let known = request.headers().get(header::IF_NONE_MATCH);
+        let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        let answer = reading.then(|| metadata.answer(known).map(Body::from));
+        async move {
+            match answer {
+                Some(answer) => Ok(answer),
+                None => Ok(method_not_allowed().await),
             }
-        }),
-    }
-}
-
-async fn resource_metadata(State(endpoint): State<Endpoint>, request: Request) -> Response<Body> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return method_not_allowed().await;
-    }
-    endpoint.metadata.answer(request.headers().get(header::IF_NONE_MATCH)).map(Body::from)
+        }
+    }))
 }
 
 /// A last resort: no handler of ours takes this long, each has its own budget.

@@ -11,15 +11,16 @@ mod refusal;
 mod service;
 mod tools;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, Response};
 use axum::middleware::from_fn_with_state;
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt};
 
 use crate::audit::TokenName;
@@ -44,8 +45,11 @@ pub struct Mount {
     pub drain: tokio_util::sync::CancellationToken,
 }
 
+/// The guarded endpoint: it answers everything.
+pub type Endpoint = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
 /// The guarded endpoint around `handler`: ours is [`McpService`]; the conformance suite brings its own.
-pub fn routes<H>(handler: H, mount: Mount) -> Router
+pub fn routes<H>(handler: H, mount: Mount) -> Endpoint
 where
     H: ServerHandler + Clone + Send + Sync + 'static,
 {
@@ -64,7 +68,7 @@ where
         .layer(mount.token)
         .layer(mount.guard)
         .service(rmcp);
-    Router::new().fallback_service(guarded)
+    Endpoint::new(guarded)
 }
 
 /// A token as the audit log names it.

@@ -1,0 +1,42 @@
+//! `broker completions` and `broker man`: made from the commands themselves.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::Cli;
+use super::failure::Failure;
+
+/// Which shell.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    shell: Shell,
+}
+
+pub(super) fn completions(
+    args: &CompletionsArgs,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "broker", &mut script);
+    out.write_all(&script).map_err(Failure::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One page, with a section for each command.
+pub(super) fn manual(out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(out).map_err(Failure::output)?;
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        let name = format!("broker {}", subcommand.get_name());
+        let page = clap_mangen::Man::new(subcommand.clone().name(name));
+        page.render_name_section(out)
+            .and_then(|()| page.render_synopsis_section(out))
+            .and_then(|()| page.render_options_section(out))
+            .map_err(Failure::output)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,94 @@
+//! `broker serve`: start, say what to do next, serve until told to stop, drain.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::config::{Config, Deployment, Environment, GraphMode, LogFormat, LogLevel};
+use crate::http::bind;
+use crate::random::SystemRandom;
+use crate::telemetry;
+use crate::time::SystemClock;
+
+use super::failure::Failure;
+use super::settings::{Ready, SettingsArgs};
+
+pub(super) async fn run(
+    args: &SettingsArgs,
+    environment: Environment,
+) -> Result<ExitCode, Failure> {
+    let ready = args.load(environment)?;
+    start_logging(&ready);
+    warn(&ready);
+    let variables = ready.variables();
+    let app =
+        App::build(ready.config, variables, Arc::new(SystemClock), Arc::new(SystemRandom::new()));
+    let app = app.await.map_err(|error| Failure::of(&error))?;
+    let listener = bind(app.config().server.listen).await.map_err(|error| Failure::of(&error))?;
+    let stop = stop_signal()?;
+    if std::io::stderr().is_terminal() || app.config().deployment == Deployment::Dev {
+        write!(std::io::stderr(), "{}", banner(app.config())).ok();
+    }
+    tracing::info!(listen = %app.config().server.listen, policy_version = %app.policy().version(), "http.listening");
+    app.serve(listener, stop).await.map_err(|error| Failure::of(&error))?;
+    tracing::info!("http.stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_logging(ready: &Ready) {
+    let telemetry = &ready.config.telemetry;
+    let level = match telemetry.log_level {
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Warn | LogLevel::Warning => tracing::Level::WARN,
+        LogLevel::Error => tracing::Level::ERROR,
+    };
+    let format = match telemetry.log_format {
+        LogFormat::Text => telemetry::Format::Human,
+        LogFormat::Json => telemetry::Format::Json,
+    };
+    telemetry::start(level, format, !ready.environment.no_color());
+}
+
+/// What `broker check` would say, for those who did not ask.
+fn warn(ready: &Ready) {
+    for finding in &ready.loaded.findings {
+        tracing::warn!(key = %finding.key, problem = %finding.problem, "config.finding");
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::of(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::of(&error))?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// What a person needs to go on.
+fn banner(config: &Config) -> String {
+    let base = config.server.public_url.as_str().trim_end_matches('/');
+    let graph = match config.graph.mode {
+        GraphMode::Simulated => "simulated (every answer says so; nothing reaches Microsoft)",
+        GraphMode::Live => "live",
+    };
+    let environment = config.deployment.as_str();
+    format!(
+        "\n  MCP Auth Broker {}\n\n  \
+           MCP endpoint   {base}/mcp\n  \
+           environment    {environment}\n  \
+           Graph          {graph}\n  \
+           health         {base}/health  {base}/ready\n\n  \
+         A token to try it with, and Claude Code with that token:\n\n    \
+           TOKEN=$(broker token mint --sub \"$USER\" --scope public:read graph:read | sed -n 's/^Token: //p')\n    \
+           claude mcp add --transport http broker {base}/mcp --header \"Authorization: Bearer $TOKEN\"\n\n",
+        env!("CARGO_PKG_VERSION"),
+    )
+}

@@ -1,0 +1,86 @@
+//! Options that every command takes: where the settings are.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use url::Url;
+
+use crate::config::{AuditSink, Config, Environment, Loaded, Sources, load, write_findings};
+
+use super::failure::Failure;
+
+/// Where settings come from, beside the environment.
+#[derive(Clone, Debug, Args)]
+pub struct SettingsArgs {
+    /// The settings file [default: $BROKER_CONFIG, else broker.toml if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, over all others: --set server.listen=127.0.0.1:9000
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+/// Settings without an error, and what goes with them.
+pub(super) struct Ready {
+    pub(super) config: Config,
+    pub(super) environment: Environment,
+    pub(super) loaded: Loaded,
+}
+
+impl SettingsArgs {
+    pub(super) fn sources(&self, environment: Environment) -> Sources {
+        Sources {
+            file: self.config.clone(),
+            directory: PathBuf::new(),
+            environment,
+            overrides: self.overrides.clone(),
+        }
+    }
+
+    /// The settings, or all that is wrong with them.
+    pub(super) fn load(&self, environment: Environment) -> Result<Ready, Failure> {
+        let loaded = load(self.sources(environment));
+        match loaded.config.clone() {
+            Some(config) => Ok(Ready { config, environment: loaded.environment.clone(), loaded }),
+            None => Err(faulty(&loaded)),
+        }
+    }
+
+    /// Where a broker with these settings answers: over loopback, whatever its public name is.
+    pub(super) fn base_url(&self, environment: Environment) -> Result<Url, Failure> {
+        let config = self.load(environment)?.config;
+        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+        let mut listen = config.server.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        Url::parse(&format!("{scheme}://{listen}"))
+            .map_err(|_| Failure::new("server.listen is no address to ask"))
+    }
+}
+
+/// Everything that is wrong, for people.
+pub(super) fn faulty(loaded: &Loaded) -> Failure {
+    let mut report = Vec::new();
+    write_findings(&mut report, loaded, false).ok();
+    let report = String::from_utf8_lossy(&report);
+    Failure::new(format!("the settings have errors\n\n{}", report.trim_end()))
+}
+
+impl Ready {
+    /// The first audit log that is a file.
+    pub(super) fn audit_file(&self) -> Option<PathBuf> {
+        self.config.audit.sinks.iter().find_map(|sink| match sink {
+            AuditSink::File(file) => Some(file.path.clone()),
+            AuditSink::Stdout => None,
+        })
+    }
+
+    /// The variables that `env:` references may name.
+    pub(super) fn variables(&self) -> crate::secret::Environment {
+        self.environment
+            .variables()
+            .map(|(name, value)| (name.to_owned(), value.to_owned().into()))
+            .collect()
+    }
+}

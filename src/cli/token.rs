@@ -1,0 +1,216 @@
+//! `broker token`: a token for trying things out, and what is wrong with one.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::app;
+use crate::authorization_server::NewAccessToken;
+use crate::config::{Config, Deployment, Environment, IssuerKeys};
+use crate::id::{ClientId, Issuer, Subject};
+use crate::random::SystemRandom;
+use crate::resource_server::TokenError;
+use crate::scope::{Scope, ScopeToken};
+use crate::secret_text::SecretText;
+use crate::time::{Clock, SystemClock};
+
+use super::failure::Failure;
+use super::settings::SettingsArgs;
+
+/// Access tokens.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Sign an access token for this broker; the first line is `Token: <jwt>`
+    Mint(MintArgs),
+    /// Say whether this broker would accept a token, and if not, which check fails
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Args)]
+struct MintArgs {
+    /// Who the token is about
+    #[arg(long)]
+    sub: Subject,
+    /// What it permits; without it, nothing
+    #[arg(long, num_args = 1.., value_delimiter = ' ')]
+    scope: Vec<ScopeToken>,
+    /// How long it lives, in hours; negative for one that has expired
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-87_600..=87_600))]
+    exp_hours: Option<i64>,
+    /// The OAuth client it was issued to
+    #[arg(long, default_value = "broker-cli")]
+    client: ClientId,
+    /// Its issuer [default: this broker; with --secret the configured HS256 issuer]
+    #[arg(long)]
+    issuer: Option<Issuer>,
+    /// The resource it is for [default: this broker's MCP endpoint]
+    #[arg(long)]
+    resource: Option<String>,
+    /// Sign with this shared secret (HS256) instead of the broker's key
+    #[arg(long)]
+    secret: Option<String>,
+    /// Do it in production, too
+    #[arg(long)]
+    i_am_sure: bool,
+}
+
+#[derive(Debug, Args)]
+struct InspectArgs {
+    /// The token; `-` reads it from standard input
+    #[arg(default_value = "-")]
+    token: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(
+    args: &TokenArgs,
+    settings: &SettingsArgs,
+    environment: Environment,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    match &args.command {
+        TokenCommand::Mint(mint) => run_mint(mint, &settings.load(environment)?.config, out),
+        TokenCommand::Inspect(inspect) => run_inspect(inspect, settings, environment, out).await,
+    }
+}
+
+fn run_mint(args: &MintArgs, config: &Config, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    if config.deployment == Deployment::Prod && !args.i_am_sure {
+        return Err(Failure::new("minting a token by hand is refused in prod")
+            .hint("if this is an emergency, repeat it with --i-am-sure"));
+    }
+    let now = SystemClock.now();
+    let expires_at = match args.exp_hours {
+        None => now.plus(config.authorization_server.access_token_ttl),
+        Some(hours) => now.plus_seconds(hours.saturating_mul(3600)),
+    };
+    // An expired token was issued before it expired.
+    let issued_at = if expires_at < now { expires_at.plus_seconds(-60) } else { now };
+    let token = NewAccessToken {
+        issuer: issuer(args, config)?,
+        audience: args.resource.clone().unwrap_or_else(|| app::resource(config)),
+        subject: args.sub.clone(),
+        client_id: args.client.clone(),
+        scope: args.scope.iter().cloned().collect::<Scope>(),
+        issued_at,
+        expires_at,
+    };
+    let random = SystemRandom::new();
+    let signed = match &args.secret {
+        Some(secret) => token.sign_shared(&SecretText::new(secret.clone()), &random),
+        None => {
+            let keys =
+                app::signing_keys(config, &SystemClock).map_err(|error| Failure::of(&error))?;
+            token.sign(&keys, &random)
+        }
+    };
+    let (jwt, _) = signed.map_err(|error| Failure::of(&error))?;
+    let text =
+        format!("Token: {}\nExpires: {expires_at}\nAudience: {}\n", jwt.expose(), token.audience);
+    out.write_all(text.as_bytes()).map_err(Failure::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn issuer(args: &MintArgs, config: &Config) -> Result<Issuer, Failure> {
+    if let Some(issuer) = &args.issuer {
+        return Ok(issuer.clone());
+    }
+    if args.secret.is_none() {
+        return app::issuer(config).parse().map_err(|error| Failure::of(&error));
+    }
+    let shared = config
+        .resource_server
+        .issuers
+        .iter()
+        .filter(|issuer| matches!(issuer.keys, IssuerKeys::Secret(_)));
+    match shared.collect::<Vec<_>>().as_slice() {
+        [only] => Ok(only.issuer.clone()),
+        [] => Err(Failure::new("no issuer with a shared secret is configured").hint(
+            "name one with --issuer, or add [[resource_server.issuer]] with secret = \"env:…\"",
+        )),
+        _ => Err(Failure::new("several issuers with a shared secret are configured")
+            .hint("name one with --issuer")),
+    }
+}
+
+async fn run_inspect(
+    args: &InspectArgs,
+    settings: &SettingsArgs,
+    environment: Environment,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let ready = settings.load(environment)?;
+    let token = read_token(&args.token)?;
+    let variables = ready.variables();
+    let verifier = app::verifier(&ready.config, variables, Arc::new(SystemClock));
+    let verifier = verifier.await.map_err(|error| Failure::of(&error))?;
+    let verdict = verifier.verify(token.expose()).await;
+    let (valid, reason) = match &verdict {
+        Ok(_) => (true, "accepted".to_owned()),
+        Err(refusal) => (false, explain(refusal.error())),
+    };
+    let claims = verdict.as_ref().ok().map(|principal| {
+        json!({
+            "issuer": principal.issuer(),
+            "subject": principal.subject(),
+            "client_id": principal.client_id(),
+            "scope": principal.scopes(),
+            "expires_at": principal.expires_at(),
+            "token": principal.token_name(),
+        })
+    });
+    let text = if args.json {
+        json!({ "valid": valid, "reason": reason, "claims": claims }).to_string()
+    } else {
+        let members = claims.as_ref().and_then(|claims| claims.as_object()).into_iter().flatten();
+        let lines =
+            members.map(|(name, value)| format!("\n  {name:<12}{}", value.as_str().unwrap_or("-")));
+        format!(
+            "{}: {reason}{}",
+            if valid { "valid" } else { "not valid" },
+            lines.collect::<String>()
+        )
+    };
+    writeln!(out, "{text}").map_err(Failure::output)?;
+    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read_token(argument: &str) -> Result<SecretText, Failure> {
+    let mut text = argument.to_owned();
+    if argument == "-" {
+        text.clear();
+        let read = std::io::stdin().take(64 * 1024).read_to_string(&mut text);
+        read.map_err(|error| Failure::of(&error))?;
+    }
+    let text = text.trim().trim_start_matches("Token: ").to_owned();
+    if text.is_empty() {
+        Err(Failure::new("there is no token").hint("broker token inspect JWT, or pipe it in"))
+    } else {
+        Ok(text.into())
+    }
+}
+
+/// The check that failed, and where to look.
+fn explain(error: TokenError) -> String {
+    let hint = match error {
+        TokenError::UnknownIssuer => {
+            "; its iss is neither this broker nor a [[resource_server.issuer]]"
+        }
+        TokenError::WrongAudience => "; its aud names none of this broker's resources",
+        TokenError::WrongType => "; its typ or claims are not those of an access token",
+        TokenError::UnknownKey => "; its kid is none of the issuer's keys",
+        _ => "",
+    };
+    format!("{error}{hint}")
+}
