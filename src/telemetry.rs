@@ -15,9 +15,9 @@ pub enum Format {
 
 /// Starts logging for the process. A second call changes nothing.
 ///
-/// `level` is for our own code; libraries log from `warn` on, so that no request of theirs is shown.
+/// `level` is for our own code. Libraries log from `warn` on; rmcp not at all, since its messages quote requests.
 pub fn start(level: tracing::Level, format: Format, colour: bool) {
-    let filter = EnvFilter::new(format!("warn,mcp_auth_broker={level}"));
+    let filter = EnvFilter::new(format!("warn,rmcp=off,mcp_auth_broker={level}"));
     let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
         Format::Json => registry

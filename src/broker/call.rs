@@ -148,6 +148,7 @@ impl GraphCall {
             tenant: self.tenant.as_ref(),
             resource: self.resource.as_deref(),
             method: self.request.method().as_str(),
+            version: path.version().as_str(),
             segments: path.segments(),
             query: &query,
             permissions: &self.permissions,

@@ -44,7 +44,9 @@ pub struct GraphAsk<'a> {
     pub resource: Option<&'a str>,
     /// Upper case, such as `GET`.
     pub method: &'a str,
-    /// Decoded once, the version first: `["v1.0", "users", "ada@contoso.example"]`.
+    /// `v1.0` or `beta`.
+    pub version: &'a str,
+    /// Decoded once, after the version: `["users", "ada@contoso.example"]`.
     pub segments: &'a [String],
     /// Decoded names and values in the order in which they were sent.
     pub query: &'a [(&'a str, &'a str)],

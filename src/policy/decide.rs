@@ -208,7 +208,7 @@ impl Policy {
             tenant: self.tenant_of(graph)?.clone(),
             resource: ask.resource.unwrap_or(&self.facts.resource).into(),
             permissions: needed(graph, ask).to_vec(),
-            path_template: Arc::clone(graph.path(ask.segments)?.text()),
+            path_template: Arc::clone(graph.path(ask)?.text()),
             reveal_links: graph.reveal_links,
         })
     }

@@ -104,7 +104,7 @@ pub(super) struct GraphRule {
 impl GraphRule {
     fn covers(&self, ask: &GraphAsk<'_>) -> bool {
         self.methods.iter().any(|method| method == ask.method)
-            && self.path(ask.segments).is_some()
+            && self.path(ask).is_some()
             && self.query.covers(ask.query)
     }
 
@@ -114,8 +114,8 @@ impl GraphRule {
     }
 
     /// The first template that has the form of the path.
-    pub(super) fn path(&self, segments: &[String]) -> Option<&Template> {
-        self.paths.iter().find(|template| template.matches(segments))
+    pub(super) fn path(&self, ask: &GraphAsk<'_>) -> Option<&Template> {
+        self.paths.iter().find(|template| template.matches(ask.version, ask.segments))
     }
 }
 

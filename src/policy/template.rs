@@ -19,6 +19,8 @@ pub enum TemplateError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
     text: Arc<str>,
+    version: &'static str,
+    /// After the version.
     parts: Vec<Part>,
 }
 
@@ -33,9 +35,10 @@ impl Template {
         &self.text
     }
 
-    /// Whether `segments` (decoded, the version first) have this form.
-    pub(crate) fn matches(&self, segments: &[String]) -> bool {
-        self.parts.len() == segments.len()
+    /// Whether `segments` (decoded, without the version) have this form.
+    pub(crate) fn matches(&self, version: &str, segments: &[String]) -> bool {
+        self.version == version
+            && self.parts.len() == segments.len()
             && self.parts.iter().zip(segments).enumerate().all(|(position, (part, segment))| {
                 match part {
                     Part::Literal(literal) => literal.eq_ignore_ascii_case(segment),
@@ -52,7 +55,7 @@ impl Template {
 fn stands_for_a_key(position: usize, segment: &str, length: usize) -> bool {
     let lower = segment.to_ascii_lowercase();
     let operation = match position {
-        1 => matches!(lower.as_str(), "me" | "subscriptions" | "search"),
+        0 => matches!(lower.as_str(), "me" | "subscriptions" | "search"),
         _ => position + 1 == length && matches!(lower.as_str(), "addpassword" | "addkey"),
     };
     !(operation
@@ -68,16 +71,18 @@ impl FromStr for Template {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
-        let path = text.strip_prefix('/').ok_or(TemplateError::Version)?;
+        let versions = ["v1.0", "beta"];
+        let (version, path) = versions
+            .into_iter()
+            .find_map(|version| Some((version, text.strip_prefix('/')?.strip_prefix(version)?)))
+            .ok_or(TemplateError::Version)?;
+        let path = match path.strip_prefix('/') {
+            Some(path) => path,
+            None if path.is_empty() => return Err(TemplateError::Segment),
+            None => return Err(TemplateError::Version),
+        };
         let parts = path.split('/').map(part).collect::<Result<Vec<_>, _>>()?;
-        match parts.first() {
-            Some(Part::Literal(version)) if version == "v1.0" || version == "beta" => {}
-            _ => return Err(TemplateError::Version),
-        }
-        if parts.len() < 2 {
-            return Err(TemplateError::Segment);
-        }
-        Ok(Self { text: text.into(), parts })
+        Ok(Self { text: text.into(), version, parts })
     }
 }
 
@@ -109,14 +114,15 @@ mod tests {
     use super::*;
 
     fn matches(template: &str, path: &str) -> bool {
-        let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
-        template.parse::<Template>().unwrap().matches(&segments)
+        let (version, rest) = path[1..].split_once('/').unwrap();
+        let segments: Vec<String> = rest.split('/').map(str::to_owned).collect();
+        template.parse::<Template>().unwrap().matches(version, &segments)
     }
 
     #[test]
     fn a_placeholder_stands_for_one_key() {
         assert!(matches("/v1.0/users/{id}", "/v1.0/users/ada@contoso.example"));
-        assert!(matches("/v1.0/users/{id}", "/V1.0/Users/ada@contoso.example"));
+        assert!(matches("/v1.0/users/{id}", "/v1.0/Users/ada@contoso.example"));
         assert!(!matches("/v1.0/users/{id}", "/v1.0/users"));
         assert!(!matches("/v1.0/users/{id}", "/v1.0/users/ada/messages"));
         assert!(!matches("/v1.0/users/{id}", "/beta/users/ada"));

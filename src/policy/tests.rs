@@ -73,13 +73,16 @@ impl Caller {
 
     fn graph_ask(&self, policy: &Policy, method: &str, path: &str, said: &Said) -> Decision {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
+        let mut parts = path.split('/').skip(1).map(str::to_owned);
+        let version = parts.next().unwrap_or_default();
+        let segments: Vec<String> = parts.collect();
         let names = query.split('&').filter(|name| !name.is_empty());
         let query: Vec<_> = names.map(|name| (name, "")).collect();
         let graph = GraphAsk {
             tenant: said.tenant.as_ref(),
             resource: said.resource,
             method,
+            version: &version,
             segments: &segments,
             query: &query,
             permissions: &said.permissions,

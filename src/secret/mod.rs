@@ -44,6 +44,12 @@ pub struct Secret {
 }
 
 impl Secret {
+    /// A secret without a backend, for unit tests of what takes one.
+    #[cfg(test)]
+    pub(crate) fn for_test(text: &str, reference: SecretRef) -> Self {
+        Self { text: SecretText::new(text.to_owned()), reference }
+    }
+
     /// The value, to hand to a protocol. Never log it.
     #[must_use]
     pub const fn text(&self) -> &SecretText {
