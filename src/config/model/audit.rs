@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::authorization_server::parse_each;
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -92,4 +96,80 @@ pub(super) struct RawSink {
 pub(super) enum RawSinkKind {
     Stdout,
     File,
+}
+
+const MIB: u64 = 1 << 20;
+
+impl RawAudit {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Audit {
+        let list = at.name("sink");
+        let mut sinks = parse_each(self.sink, &list, to, RawSink::parse);
+        if sinks.is_empty() {
+            if to.length(&list) == Some(0) {
+                let finding = Finding::error(
+                    FindingCode::NotAllowed,
+                    &list,
+                    "is empty: nothing would be audited",
+                );
+                to.add(finding.allowed("at least one sink").hint("leave it out for stdout"));
+            }
+            sinks.push(AuditSink::Stdout);
+        }
+        Audit { on_failure: self.on_failure, queue_length: self.queue_length as usize, sinks }
+    }
+}
+
+impl RawSink {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<AuditSink> {
+        match self.kind {
+            RawSinkKind::Stdout => {
+                self.refuse_file_keys(at, to);
+                Some(AuditSink::Stdout)
+            }
+            RawSinkKind::File => self.file(at, to).map(AuditSink::File),
+        }
+    }
+
+    fn refuse_file_keys(&self, at: &Key, to: &mut Checker<'_>) {
+        let keys = [
+            ("path", self.path.is_some()),
+            ("rotate_mb", self.rotate_mb.is_some()),
+            ("keep_days", self.keep_days.is_some()),
+            ("max_total_mb", self.max_total_mb.is_some()),
+            ("durable", self.durable == Some(true)),
+            ("hash_chain", self.hash_chain == Some(true)),
+        ];
+        for (name, given) in keys {
+            if given {
+                let finding = Finding::error(
+                    FindingCode::Conflict,
+                    &at.name(name),
+                    "is for files, and this sink is stdout",
+                );
+                to.add(finding.hint("kind = \"file\""));
+            }
+        }
+    }
+
+    fn file(self, at: &Key, to: &mut Checker<'_>) -> Option<FileSink> {
+        let Some(path) = self.path else {
+            let finding = Finding::error(FindingCode::Missing, &at.name("path"), "is missing");
+            to.add(finding.allowed("a file such as /var/lib/broker/audit/audit.jsonl"));
+            return None;
+        };
+        let rotate_bytes = u64::from(self.rotate_mb.unwrap_or(256)) * MIB;
+        let max_total_bytes = self.max_total_mb.map(|mb| u64::from(mb) * MIB);
+        if max_total_bytes.is_some_and(|total| total < rotate_bytes) {
+            let problem = "is less than rotate_mb: a segment would be deleted before it is full";
+            to.add(Finding::error(FindingCode::Conflict, &at.name("max_total_mb"), problem));
+        }
+        Some(FileSink {
+            path: to.directory.join(path),
+            rotate_bytes,
+            keep: self.keep_days.map(|days| Duration::from_hours(24 * u64::from(days))),
+            max_total_bytes,
+            durable: self.durable.unwrap_or(false),
+            hash_chain: self.hash_chain.unwrap_or(false),
+        })
+    }
 }

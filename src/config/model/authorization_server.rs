@@ -6,7 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::deployment::Deployment;
 use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
 use crate::id::ClientId;
 use crate::scope::Scope;
 
@@ -197,4 +201,149 @@ pub(super) struct RawAdministrators {
     pub(super) subjects: Vec<String>,
     /// Groups that an identity provider names.
     pub(super) groups: Vec<String>,
+}
+
+/// What dev names in its challenges where nothing else is set.
+const DEV_SCOPES: [&str; 2] = ["public:read", "graph:read"];
+const CLIENT_ID: &str = "a client id of 1 to 512 characters";
+
+impl RawAuthorizationServer {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> AuthorizationServer {
+        self.check(at, to);
+        let providers = at.name("identity_provider");
+        to.distinct(
+            &providers,
+            "id",
+            self.identity_provider.iter().map(|provider| provider.id.as_str()),
+        );
+        let clients = at.name("client");
+        to.distinct(
+            &clients,
+            "client_id",
+            self.client.iter().map(|client| client.client_id.as_str()),
+        );
+        let default_scopes = self.default_scopes.unwrap_or_else(|| match to.deployment {
+            Deployment::Dev => DEV_SCOPES.map(str::to_owned).to_vec(),
+            Deployment::Staging | Deployment::Prod => Vec::new(),
+        });
+        AuthorizationServer {
+            enabled: self.enabled,
+            signing_alg: self.signing_alg,
+            access_token_ttl: Duration::from_secs(self.access_token_ttl_seconds.into()),
+            refresh_token_ttl: Duration::from_secs(self.refresh_token_ttl_seconds.into()),
+            code_ttl: Duration::from_secs(self.code_ttl_seconds.into()),
+            dynamic_registration: self.dynamic_registration,
+            client_metadata_documents: self.client_metadata_documents,
+            client_metadata_hosts: self.client_metadata_hosts,
+            identity_providers: parse_each(
+                self.identity_provider,
+                &providers,
+                to,
+                RawIdentityProvider::parse,
+            ),
+            clients: parse_each(self.client, &clients, to, RawClient::parse),
+            default_scopes: to.scopes(&at.name("default_scopes"), &default_scopes),
+            administrators: Administrators {
+                subjects: self.administrators.subjects,
+                groups: self.administrators.groups,
+            },
+        }
+    }
+
+    fn check(&self, at: &Key, to: &mut Checker<'_>) {
+        if self.dynamic_registration == DynamicRegistration::Open {
+            let key = at.name("dynamic_registration");
+            let finding = Finding::error(
+                FindingCode::Weak,
+                &key,
+                "lets anybody register any client, without limits",
+            );
+            to.weak(
+                finding
+                    .found("\"open\"")
+                    .allowed("off | limited")
+                    .hint("limited is what MCP clients need"),
+            );
+        }
+        let listed = self.client_metadata_documents == ClientMetadataDocuments::List;
+        if listed && self.client_metadata_hosts.is_empty() {
+            let key = at.name("client_metadata_hosts");
+            let finding =
+                Finding::error(FindingCode::Missing, &key, "is empty: no client would be accepted");
+            to.add(
+                finding
+                    .allowed("hosts such as claude.ai")
+                    .hint("or set client_metadata_documents to off"),
+            );
+        }
+    }
+}
+
+/// Each element of a list that parses.
+pub(super) fn parse_each<R, T>(
+    raw: Vec<R>,
+    list: &Key,
+    to: &mut Checker<'_>,
+    parse: impl Fn(R, &Key, &mut Checker<'_>) -> Option<T>,
+) -> Vec<T> {
+    let mut parsed = Vec::new();
+    for (place, raw) in raw.into_iter().enumerate() {
+        let at = to.item(list, place);
+        parsed.extend(parse(raw, &at, to));
+    }
+    parsed
+}
+
+/// A short name that becomes part of a path.
+pub(super) fn path_name(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(plain);
+    if !fits {
+        to.refuse(key, text, "cannot be part of a path", "1 to 64 letters, digits, `-` and `_`");
+    }
+    fits.then(|| text.to_owned())
+}
+
+impl RawIdentityProvider {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<IdentityProvider> {
+        let id = path_name(&at.name("id"), &self.id, to);
+        let issuer = to.endpoint(&at.name("issuer"), &self.issuer);
+        let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
+        let client_secret =
+            self.client_secret.and_then(|raw| to.secret(&at.name("client_secret"), &raw));
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some(IdentityProvider {
+            id: id?,
+            issuer: issuer?,
+            client_id: client_id?,
+            client_secret,
+            scopes,
+        })
+    }
+}
+
+impl RawClient {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
+        let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
+        let secret = self.secret.and_then(|raw| to.secret(&at.name("secret"), &raw));
+        if self.grants.contains(&GrantType::ClientCredentials) && secret.is_none() {
+            let problem =
+                "is missing: client_credentials is for clients that have one (RFC 6749 §4.4)";
+            to.add(Finding::error(FindingCode::Missing, &at.name("secret"), problem));
+        }
+        if self.grants.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
+            let problem = "is empty: authorization_code needs a place to send people back to";
+            to.add(Finding::error(FindingCode::Missing, &at.name("redirect_uris"), problem));
+        }
+        let redirects = at.name("redirect_uris");
+        let redirect_uris = to.parse_all(&redirects, &self.redirect_uris, "an absolute URL");
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some(RegisteredClient {
+            client_id: client_id?,
+            secret,
+            grants: self.grants,
+            scopes,
+            redirect_uris,
+        })
+    }
 }

@@ -7,7 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::authorization_server::parse_each;
+use super::deployment::Deployment;
 use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::flat::{FlatSettings, default_permissions};
+use crate::config::key::Key;
 use crate::id::{Permission, ProfileName, TenantId};
 
 /// `[graph]`, parsed.
@@ -192,4 +198,237 @@ pub(super) struct RawGraphCredential {
     pub(super) federated_token_file: Option<PathBuf>,
     /// Asks the platform.
     pub(super) managed_identity: bool,
+}
+
+const PERMISSION: &str = "a permission such as User.Read.All";
+
+impl RawGraph {
+    pub(super) fn parse(
+        self,
+        at: &Key,
+        flat: &FlatSettings,
+        policy_file: bool,
+        to: &mut Checker<'_>,
+    ) -> Graph {
+        let mode = self.mode(at, to);
+        let cloud = self.cloud(at, to);
+        self.check_times(at, to);
+        let profiles = at.name("profile");
+        to.distinct(&profiles, "name", self.profile.iter().map(|profile| profile.name.as_str()));
+        let granted = match &flat.permissions {
+            Some(permissions) => permissions.clone(),
+            // A policy file says who may do what; nothing is granted beside it that nobody asked for.
+            None if flat.graph_app && !policy_file => default_permissions(),
+            None => Vec::new(),
+        };
+        let allowed = at.name("allowed_permissions");
+        Graph {
+            mode,
+            cloud,
+            allowed_resources: resources(&at.name("allowed_resources"), self.allowed_resources, to),
+            allowed_permissions: self
+                .allowed_permissions
+                .map(|list| to.parse_all(&allowed, &list, PERMISSION)),
+            flat_permissions: granted.iter().filter_map(|name| name.parse().ok()).collect(),
+            max_response_bytes: self.max_response_bytes as usize,
+            timeout: Duration::from_millis(self.timeout_ms.into()),
+            attempt_timeout: Duration::from_millis(self.attempt_timeout_ms.into()),
+            token_skew: Duration::from_secs(self.token_skew_seconds.into()),
+            token_max_ttl: Duration::from_secs(self.token_max_ttl_seconds.into()),
+            token_timeout: Duration::from_millis(self.token_timeout_ms.into()),
+            profiles: parse_each(self.profile, &profiles, to, RawProfile::parse),
+        }
+    }
+
+    fn mode(&self, at: &Key, to: &mut Checker<'_>) -> GraphMode {
+        let key = at.name("mode");
+        let mode = self.mode.unwrap_or(match to.deployment {
+            Deployment::Dev => GraphMode::Simulated,
+            Deployment::Staging | Deployment::Prod => GraphMode::Live,
+        });
+        if mode == GraphMode::Simulated {
+            let finding =
+                Finding::error(FindingCode::Weak, &key, "answers with invented users and mail");
+            to.weak(finding.found("\"simulated\"").allowed("live").hint("[graph] mode = \"live\""));
+            if self.mode.is_none() && !self.profile.is_empty() {
+                let problem = "is simulated, the default in dev: the profiles are not used";
+                to.add(
+                    Finding::warning(FindingCode::NotInForce, &key, problem)
+                        .hint("[graph] mode = \"live\""),
+                );
+            }
+        } else if self.profile.is_empty() && !to.is_set(&at.name("profile")) {
+            let finding = Finding::warning(
+                FindingCode::Missing,
+                &at.name("profile"),
+                "is empty: no call can reach Graph",
+            );
+            to.add(finding.hint("add [[graph.profile]] with tenant_id, client_id and credential"));
+        }
+        mode
+    }
+
+    fn cloud(&self, at: &Key, to: &mut Checker<'_>) -> Cloud {
+        let key = at.name("custom_cloud");
+        if self.cloud != RawCloud::Custom && self.custom_cloud.is_some() {
+            let finding = Finding::error(
+                FindingCode::Conflict,
+                &key,
+                "is set, but graph.cloud is not custom",
+            );
+            to.add(finding.hint("[graph] cloud = \"custom\""));
+        }
+        match (self.cloud, &self.custom_cloud) {
+            (RawCloud::Global, _) => Cloud::Global,
+            (RawCloud::UsGov, _) => Cloud::UsGov,
+            (RawCloud::UsGovDod, _) => Cloud::UsGovDod,
+            (RawCloud::China, _) => Cloud::China,
+            (RawCloud::Custom, Some(raw)) => {
+                raw.parse(&key, to).map_or(Cloud::Global, Cloud::Custom)
+            }
+            (RawCloud::Custom, None) => {
+                let finding = Finding::error(
+                    FindingCode::Missing,
+                    &key,
+                    "is missing, and graph.cloud is custom",
+                );
+                to.add(finding.allowed("a table of login_url, graph_url, resource"));
+                Cloud::Global
+            }
+        }
+    }
+
+    fn check_times(&self, at: &Key, to: &mut Checker<'_>) {
+        if self.token_skew_seconds >= self.token_max_ttl_seconds {
+            let key = at.name("token_skew_seconds");
+            let problem = format!(
+                "is not below graph.token_max_ttl_seconds ({}): no token would be used",
+                self.token_max_ttl_seconds
+            );
+            to.add(
+                Finding::error(FindingCode::Conflict, &key, problem)
+                    .found(self.token_skew_seconds.to_string()),
+            );
+        }
+    }
+}
+
+fn resources(key: &Key, texts: Option<Vec<String>>, to: &mut Checker<'_>) -> Option<Vec<String>> {
+    const ALLOWED: &str = "an origin such as https://graph.microsoft.com";
+    let mut origins = Vec::new();
+    for (place, text) in texts?.iter().enumerate() {
+        let at = to.item(key, place);
+        let url = to.endpoint(&at, text).and_then(|_| to.origin_url(&at, text, ALLOWED));
+        origins.extend(url.map(|url| url.origin().ascii_serialization()));
+    }
+    Some(origins)
+}
+
+impl RawCustomCloud {
+    fn parse(&self, at: &Key, to: &mut Checker<'_>) -> Option<CustomCloud> {
+        let login_url = custom_origin(&at.name("login_url"), &self.login_url, to);
+        let graph_url = custom_origin(&at.name("graph_url"), &self.graph_url, to);
+        let resource =
+            self.resource.as_ref().and_then(|text| custom_origin(&at.name("resource"), text, to));
+        Some(CustomCloud { login_url: login_url?, graph_url: graph_url?, resource })
+    }
+}
+
+fn custom_origin(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<Url> {
+    to.endpoint(key, text)?;
+    to.origin_url(key, text, "an origin such as https://login.example")
+}
+
+impl RawProfile {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<GraphProfile> {
+        let name =
+            to.parse(&at.name("name"), &self.name, "1 to 128 letters, digits, `.`, `_` and `-`");
+        let tenant_id = tenant(&at.name("tenant_id"), &self.tenant_id, to);
+        let credential = self.credential.parse(&at.name("credential"), to);
+        let key = at.name("client_id");
+        let assigned = matches!(credential, Some(GraphCredential::ManagedIdentity));
+        if self.client_id.is_empty() && !assigned {
+            let finding = Finding::error(FindingCode::Missing, &key, "is missing");
+            to.add(finding.allowed("the app's client id, a GUID"));
+        } else if !self
+            .client_id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        {
+            to.refuse(&key, &self.client_id, "is no client id", "the app's client id, a GUID");
+        }
+        Some(GraphProfile {
+            name: name?,
+            tenant_id: tenant_id?,
+            client_id: self.client_id,
+            credential: credential?,
+        })
+    }
+}
+
+/// One tenant: `common` and its like stand for many, which an app's own token cannot (AADSTS9001023).
+fn tenant(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<TenantId> {
+    const ALLOWED: &str = "a tenant's GUID or domain name";
+    if ["common", "organizations", "consumers"].iter().any(|many| text.eq_ignore_ascii_case(many)) {
+        to.refuse(key, text, "stands for many tenants", ALLOWED);
+        return None;
+    }
+    let guid =
+        text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if !guid && !text.contains('.') {
+        to.refuse(key, text, "is neither a GUID nor a domain name", ALLOWED);
+        return None;
+    }
+    to.parse(key, text, ALLOWED)
+}
+
+impl RawGraphCredential {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<GraphCredential> {
+        let mut given = Vec::new();
+        if let Some(raw) = &self.client_secret {
+            given.push((
+                "client_secret",
+                to.secret(&at.name("client_secret"), raw).map(GraphCredential::ClientSecret),
+            ));
+        }
+        if self.certificate.is_some() || self.private_key.is_some() {
+            given.push(("certificate", self.certificate(at, to)));
+        }
+        if let Some(path) = &self.federated_token_file {
+            given.push((
+                "federated_token_file",
+                Some(GraphCredential::FederatedTokenFile(path.clone())),
+            ));
+        }
+        if self.managed_identity {
+            given.push(("managed_identity", Some(GraphCredential::ManagedIdentity)));
+        }
+        to.one_of(
+            at,
+            given,
+            "client_secret, certificate with private_key, federated_token_file, managed_identity",
+        )
+        .flatten()
+    }
+
+    fn certificate(&self, at: &Key, to: &mut Checker<'_>) -> Option<GraphCredential> {
+        let certificate =
+            self.certificate.as_ref().map(|path| to.input(&at.name("certificate"), path));
+        let private_key =
+            self.private_key.as_ref().and_then(|raw| to.secret(&at.name("private_key"), raw));
+        for (name, missing) in [
+            ("certificate", self.certificate.is_none()),
+            ("private_key", self.private_key.is_none()),
+        ] {
+            if missing {
+                let problem = "is missing: certificate and private_key go together";
+                to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
+            }
+        }
+        Some(GraphCredential::Certificate {
+            certificate: certificate?,
+            private_key: private_key?,
+            send_chain: self.send_chain,
+        })
+    }
 }

@@ -5,7 +5,11 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::authorization_server::parse_each;
+use super::deployment::Deployment;
 use super::rate::Rate;
+use crate::config::checker::Checker;
+use crate::config::key::Key;
 
 /// `[limits]`, parsed.
 #[derive(Clone, Debug, Default)]
@@ -50,4 +54,35 @@ pub(super) struct RawToolLimit {
     /// Calls at a time, over all callers.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) concurrency: Option<u32>,
+}
+
+const RATE: &str = "a rate such as 600/min (s, min, h, day)";
+/// What staging and prod allow one client where nothing else is set.
+const DEFAULT: &str = "600/min";
+
+impl RawLimits {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Limits {
+        let default = (to.deployment != Deployment::Dev).then(|| DEFAULT.to_owned());
+        Limits {
+            per_client: rate(&at.name("per_client"), self.per_client.or(default).as_deref(), to),
+            per_user: rate(&at.name("per_user"), self.per_user.as_deref(), to),
+            tools: parse_each(self.tool, &at.name("tool"), to, RawToolLimit::parse),
+        }
+    }
+}
+
+impl RawToolLimit {
+    #[expect(clippy::unnecessary_wraps, reason = "elements of other lists may fail")]
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<ToolLimit> {
+        Some(ToolLimit {
+            per_client: rate(&at.name("per_client"), self.per_client.as_deref(), to),
+            per_user: rate(&at.name("per_user"), self.per_user.as_deref(), to),
+            concurrency: self.concurrency.and_then(NonZeroU32::new),
+            name: self.name,
+        })
+    }
+}
+
+fn rate(key: &Key, text: Option<&str>, to: &mut Checker<'_>) -> Option<Rate> {
+    to.parse(key, text?, RATE)
 }

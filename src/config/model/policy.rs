@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::deployment::Deployment;
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,4 +28,23 @@ pub(super) struct RawPolicySection {
     pub(super) version: Option<String>,
     /// Rules that are decided beside those in force and only reported.
     pub(super) shadow_file: Option<PathBuf>,
+}
+
+impl RawPolicySection {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Policy {
+        let key = at.name("file");
+        let file = self.file.map(|path| to.input(&key, &path));
+        if file.is_none() && to.deployment != Deployment::Dev {
+            let finding = Finding::warning(
+                FindingCode::Missing,
+                &key,
+                "is not set: only what flat names grant is allowed",
+            );
+            to.add(
+                finding.hint("write a policy; docs/examples/policy.dev.toml is one to start from"),
+            );
+        }
+        let shadow_file = self.shadow_file.map(|path| to.input(&at.name("shadow_file"), &path));
+        Policy { file, version: self.version, shadow_file }
+    }
 }

@@ -6,7 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::authorization_server::parse_each;
 use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
 use crate::id::{ClientId, Issuer as IssuerId, TenantId};
 
 /// `[resource_server]`, parsed.
@@ -137,4 +141,159 @@ pub(super) struct RawIntrospection {
     pub(super) client_id: String,
     /// Our secret there.
     pub(super) client_secret: RawSecret,
+}
+
+/// Audiences of tokens for Microsoft Graph: accepting one would make us a confused deputy.
+const GRAPH_AUDIENCES: [&str; 3] = [
+    "00000003-0000-0000-c000-000000000000",
+    "https://graph.microsoft.com",
+    "https://graph.microsoft.com/",
+];
+
+/// Hosts that issue Entra's tokens.
+const ENTRA_HOSTS: [&str; 5] = [
+    "login.microsoftonline.com",
+    "sts.windows.net",
+    "login.microsoftonline.us",
+    "login.partner.microsoftonline.cn",
+    "login.chinacloudapi.cn",
+];
+
+impl RawResourceServer {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> ResourceServer {
+        let list = at.name("issuer");
+        to.distinct(&list, "issuer", self.issuer.iter().map(|issuer| issuer.issuer.as_str()));
+        let issuers = parse_each(self.issuer, &list, to, RawIssuer::parse);
+        let mut opaque = issuers.iter().filter(|issuer| issuer.opaque_tokens);
+        if let (Some(first), Some(second)) = (opaque.next(), opaque.next()) {
+            let problem = format!("{} and {} both take opaque tokens", first.issuer, second.issuer);
+            to.add(
+                Finding::error(FindingCode::Conflict, &list, problem)
+                    .hint("set opaque_tokens = false for one"),
+            );
+        }
+        ResourceServer { issuers }
+    }
+}
+
+impl RawIssuer {
+    fn parse(mut self, at: &Key, to: &mut Checker<'_>) -> Option<Issuer> {
+        let issuer: Option<IssuerId> =
+            to.parse(&at.name("issuer"), &self.issuer, "the exact `iss`, 1 to 512 characters");
+        let keys = self.keys(at, to);
+        let opaque_tokens =
+            self.opaque_tokens.unwrap_or(matches!(keys, Some(IssuerKeys::Introspection(_))));
+        let algorithms = keys.as_ref().map(|keys| self.algorithms(keys, at, to));
+        self.check_audiences(at, to);
+        let entra = self.entra.unwrap_or_else(|| is_entra(&self.issuer));
+        let tenants = to.parse_all(&at.name("tenants"), &self.tenants, "a tenant's GUID");
+        if self.issuer.contains("{tenantid}") && tenants.is_empty() {
+            let problem = "is empty: {tenantid} in the issuer would let every tenant in";
+            to.add(
+                Finding::error(FindingCode::Missing, &at.name("tenants"), problem)
+                    .allowed("GUIDs of tenants"),
+            );
+        }
+        if self.token_types.is_empty() {
+            let finding = Finding::error(FindingCode::Missing, &at.name("token_types"), "is empty");
+            to.add(finding.allowed("at+jwt, or JWT for Entra and Okta"));
+        }
+        let keys = keys?;
+        if opaque_tokens && !matches!(keys, IssuerKeys::Introspection(_)) {
+            let problem = "needs introspection: nobody else can say what an opaque token is";
+            to.add(Finding::error(FindingCode::Conflict, &at.name("opaque_tokens"), problem));
+        }
+        Some(Issuer {
+            issuer: issuer?,
+            audiences: self.audiences,
+            keys,
+            algorithms: algorithms?,
+            token_types: self.token_types,
+            scope_claims: self.scope_claims,
+            skew: Duration::from_secs(self.skew_seconds.into()),
+            entra,
+            tenants,
+            opaque_tokens,
+        })
+    }
+
+    fn keys(&mut self, at: &Key, to: &mut Checker<'_>) -> Option<IssuerKeys> {
+        let mut given = Vec::new();
+        if let Some(text) = self.jwks_uri.take() {
+            given.push((
+                "jwks_uri",
+                to.endpoint(&at.name("jwks_uri"), &text).map(IssuerKeys::JwksUri),
+            ));
+        }
+        if let Some(raw) = self.introspection.take() {
+            given.push(("introspection", raw.parse(&at.name("introspection"), to)));
+        }
+        if let Some(raw) = self.secret.take() {
+            let key = at.name("secret");
+            let source = to.secret(&key, &raw);
+            if let Some(source) = &source {
+                to.shared_secret(&key, source);
+            }
+            given.push(("secret", source.map(IssuerKeys::Secret)));
+        }
+        if self.discovery == Some(true) || (given.is_empty() && self.discovery.is_none()) {
+            let found =
+                to.endpoint(&at.name("issuer"), &self.issuer.replace("{tenantid}", "common"));
+            given.push(("discovery", found.map(|_| IssuerKeys::Discovery)));
+        }
+        to.one_of(at, given, "jwks_uri, discovery, introspection, secret").flatten()
+    }
+
+    /// Never both kinds for one issuer: a public key must not become an HMAC secret (RFC 8725 §2.1).
+    fn algorithms(&self, keys: &IssuerKeys, at: &Key, to: &mut Checker<'_>) -> Vec<TokenAlg> {
+        let key = at.name("algorithms");
+        let shared = matches!(keys, IssuerKeys::Secret(_));
+        let default =
+            || if shared { vec![TokenAlg::HS256] } else { vec![TokenAlg::RS256, TokenAlg::ES256] };
+        let algorithms = self.algorithms.clone().unwrap_or_else(default);
+        if algorithms.is_empty() {
+            to.add(Finding::error(
+                FindingCode::Missing,
+                &key,
+                "is empty: every token would be refused",
+            ));
+        } else if algorithms.iter().any(|alg| (*alg == TokenAlg::HS256) != shared) {
+            let problem = "does not fit the keys: HS256 goes with `secret`, and nothing else does";
+            to.add(Finding::error(FindingCode::Conflict, &key, problem));
+        }
+        algorithms
+    }
+
+    fn check_audiences(&self, at: &Key, to: &mut Checker<'_>) {
+        for (place, audience) in self.audiences.iter().enumerate() {
+            if GRAPH_AUDIENCES.contains(&audience.as_str()) {
+                let key = to.item(&at.name("audiences"), place);
+                to.refuse(
+                    &key,
+                    audience,
+                    "is Microsoft Graph's own: such tokens are not for us",
+                    "our own audience",
+                );
+            }
+        }
+    }
+}
+
+impl RawIntrospection {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<IssuerKeys> {
+        let url = to.endpoint(&at.name("url"), &self.url);
+        let client_id =
+            to.parse(&at.name("client_id"), &self.client_id, "a client id of 1 to 512 characters");
+        let client_secret = to.secret(&at.name("client_secret"), &self.client_secret);
+        Some(IssuerKeys::Introspection(Introspection {
+            url: url?,
+            client_id: client_id?,
+            client_secret: client_secret?,
+        }))
+    }
+}
+
+fn is_entra(issuer: &str) -> bool {
+    Url::parse(issuer)
+        .is_ok_and(|url| url.host_str().is_some_and(|host| ENTRA_HOSTS.contains(&host)))
 }

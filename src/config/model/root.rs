@@ -17,6 +17,9 @@ use super::store::{RawStore, Store};
 use super::telemetry::{RawTelemetry, Telemetry};
 use super::tools::{Documents, RawDocuments, RawTools, Tools};
 use super::upstream::{RawUpstream, Upstream};
+use crate::config::checker::{Backends, Checker};
+use crate::config::flat::FlatSettings;
+use crate::config::key::Key;
 
 /// Settings without an error: whoever holds one may start.
 #[derive(Clone, Debug)]
@@ -59,4 +62,40 @@ pub(in crate::config) struct RawConfig {
     pub(super) outbound: RawOutbound,
     pub(super) audit: RawAudit,
     pub(super) telemetry: RawTelemetry,
+}
+
+impl RawConfig {
+    pub(in crate::config) const fn deployment(&self) -> Deployment {
+        self.environment
+    }
+
+    pub(in crate::config) fn backends(&self) -> Backends {
+        self.secrets.backends()
+    }
+
+    /// Parses every section, also after one failed, so that one run tells everything. The result counts only if
+    /// the checker found no error.
+    pub(in crate::config) fn parse(self, to: &mut Checker<'_>, flat: &FlatSettings) -> Config {
+        let section = |name| Key::default().name(name);
+        let policy_file = to.is_set(&section("policy").name("file"));
+        Config {
+            deployment: self.environment,
+            server: self.server.parse(&section("server"), to),
+            store: self.store.parse(&section("store"), to),
+            authorization_server: self
+                .authorization_server
+                .parse(&section("authorization_server"), to),
+            resource_server: self.resource_server.parse(&section("resource_server"), to),
+            tools: self.tools.parse(&section("tools"), to),
+            documents: self.documents.parse(&section("documents"), to),
+            graph: self.graph.parse(&section("graph"), flat, policy_file, to),
+            secrets: self.secrets.parse(&section("secrets"), to),
+            policy: self.policy.parse(&section("policy"), to),
+            upstream: self.upstream.parse(&section("upstream"), to),
+            limits: self.limits.parse(&section("limits"), to),
+            outbound: self.outbound.parse(&section("outbound"), to),
+            audit: self.audit.parse(&section("audit"), to),
+            telemetry: self.telemetry.parse(&section("telemetry"), to),
+        }
+    }
 }

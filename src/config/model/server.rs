@@ -9,7 +9,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use super::deployment::Deployment;
 use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::{Checker, is_loopback};
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
 
 /// `[server]`, parsed.
 #[derive(Clone, Debug)]
@@ -98,4 +102,192 @@ pub(super) struct RawTls {
     pub(super) cert: PathBuf,
     /// The private key, PEM.
     pub(super) key: RawSecret,
+}
+
+const LISTEN: &str = "an address and a port, such as 127.0.0.1:8080 or [::]:8080";
+const ORIGIN: &str = "scheme, host and port, such as https://broker.example";
+
+impl RawServer {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Server {
+        let listen = listen(&at.name("listen"), &self.listen, to);
+        let public_url = public_url(&at.name("public_url"), self.public_url.as_deref(), listen, to);
+        let tls = self.tls.and_then(|tls| tls.parse(&at.name("tls"), to));
+        let admin_listen =
+            self.admin_listen.and_then(|text| to.parse(&at.name("admin_listen"), &text, LISTEN));
+        let server = Server {
+            listen,
+            loopback_alias: loopback_alias(&public_url),
+            public_url,
+            dev_on_network: self.dev_on_network,
+            tls,
+            trusted_proxies: networks(&at.name("trusted_proxies"), &self.trusted_proxies, to),
+            allowed_hosts: hosts(&at.name("allowed_hosts"), &self.allowed_hosts, to),
+            allowed_origins: origins(&at.name("allowed_origins"), &self.allowed_origins, to),
+            max_body_bytes: self.max_body_bytes as usize,
+            request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
+            drain: Duration::from_secs(self.drain_seconds.into()),
+            admin_listen,
+        };
+        server.check(at, to);
+        server
+    }
+}
+
+impl RawTls {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<Tls> {
+        let cert = to.input(&at.name("cert"), &self.cert);
+        let key = to.secret(&at.name("key"), &self.key)?;
+        Some(Tls { cert, key })
+    }
+}
+
+impl Server {
+    fn check(&self, at: &Key, to: &mut Checker<'_>) {
+        let key = at.name("listen");
+        let exposed = !self.listen.ip().is_loopback();
+        if exposed && to.deployment == Deployment::Dev && !self.dev_on_network {
+            let problem =
+                "is not a loopback address, and the development defaults let everybody in";
+            let finding = Finding::error(FindingCode::NotAllowed, &key, problem)
+                .found(format!("\"{}\"", self.listen));
+            to.add(finding.allowed("a loopback address in dev").hint(
+                "set server.dev_on_network = true if only you can reach it, else environment = \"prod\"",
+            ));
+        }
+        let key = at.name("public_url");
+        if self.public_url.scheme() != "https" {
+            let loopback = is_loopback(&self.public_url);
+            let finding = Finding::error(
+                FindingCode::Weak,
+                &key,
+                "is not https: tokens would travel in the clear",
+            );
+            let finding =
+                finding.found(format!("\"{}\"", text_of(&self.public_url))).allowed("https://…");
+            let finding = finding.hint("set server.public_url to the https name clients use");
+            if loopback || to.deployment != Deployment::Dev {
+                to.weak(finding);
+            } else {
+                to.add(Finding { severity: crate::config::finding::Severity::Warning, ..finding });
+            }
+        } else if self.tls.is_none() && self.trusted_proxies.is_empty() {
+            let problem = "is https, but TLS ends neither here nor at a declared proxy";
+            let finding = Finding::error(FindingCode::Weak, &key, problem);
+            to.weak(
+                finding.hint(
+                    "set server.tls, or server.trusted_proxies to the addresses of the proxy",
+                ),
+            );
+        }
+    }
+}
+
+/// Where clients reach a broker that listens there and has no `public_url`.
+#[must_use]
+pub fn derived_public_url(listen: SocketAddr) -> Option<Url> {
+    let host = if listen.ip().is_unspecified() {
+        format!("localhost:{}", listen.port())
+    } else {
+        listen.to_string()
+    };
+    Url::parse(&format!("http://{host}")).ok()
+}
+
+fn listen(key: &Key, text: &str, to: &mut Checker<'_>) -> SocketAddr {
+    if let Ok(address) = text.parse() {
+        return address;
+    }
+    let hint = match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+        Ok(port) => Some(format!("write 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface")),
+        Err(_) => match text.strip_prefix("localhost:") {
+            Some(port) => Some(format!("write 127.0.0.1:{port}")),
+            None => text
+                .parse::<std::net::IpAddr>()
+                .ok()
+                .map(|ip| format!("write {}", SocketAddr::new(ip, 8080))),
+        },
+    };
+    let finding = Finding::error(FindingCode::NotAllowed, key, "is no address with a port");
+    let finding = finding.found(crate::config::walk::quoted(text)).allowed(LISTEN);
+    to.add(match hint {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    });
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn public_url(key: &Key, text: Option<&str>, listen: SocketAddr, to: &mut Checker<'_>) -> Url {
+    text.and_then(|text| to.origin_url(key, text, ORIGIN))
+        .or_else(|| derived_public_url(listen))
+        .unwrap_or_else(fallback)
+}
+
+#[expect(clippy::expect_used, reason = "a constant, parsed in every test")]
+fn fallback() -> Url {
+    Url::parse("http://127.0.0.1:8080").expect("a constant")
+}
+
+/// `localhost` and `127.0.0.1` are one machine, and clients use either.
+fn loopback_alias(public_url: &Url) -> Option<Url> {
+    let other = match public_url.host_str() {
+        Some("localhost") => "127.0.0.1",
+        Some("127.0.0.1") => "localhost",
+        _ => return None,
+    };
+    let mut alias = public_url.clone();
+    alias.set_host(Some(other)).ok()?;
+    Some(alias)
+}
+
+/// An origin as people write it, without the slash that `Url` adds.
+fn text_of(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+fn networks(key: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<IpNet> {
+    const ALLOWED: &str = "an address or a network, such as 10.0.0.0/8";
+    let mut networks = Vec::new();
+    for (place, text) in texts.iter().enumerate() {
+        let at = to.item(key, place);
+        match (text.parse::<IpNet>(), text.parse::<std::net::IpAddr>()) {
+            (Ok(network), _) if network.prefix_len() == 0 => {
+                to.refuse(&at, text, "believes everybody's word about who they are", ALLOWED);
+            }
+            (Ok(network), _) => networks.push(network),
+            (_, Ok(address)) => networks.push(address.into()),
+            _ => to.refuse(&at, text, "is neither an address nor a network", ALLOWED),
+        }
+    }
+    networks
+}
+
+fn hosts(key: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for (place, text) in texts.iter().enumerate() {
+        let at = to.item(key, place);
+        if text.contains(['*', '/', '@', ' ']) || text.parse::<http::uri::Authority>().is_err() {
+            to.refuse(
+                &at,
+                text,
+                "is no host",
+                "a host with or without a port, such as broker.internal:8080; no wildcard",
+            );
+        } else {
+            hosts.push(text.to_ascii_lowercase());
+        }
+    }
+    hosts
+}
+
+fn origins(key: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<String> {
+    let mut origins = Vec::new();
+    for (place, text) in texts.iter().enumerate() {
+        let at = to.item(key, place);
+        if let Some(url) =
+            to.origin_url(&at, text, "an origin such as https://console.example; no wildcard")
+        {
+            origins.push(url.origin().ascii_serialization());
+        }
+    }
+    origins
 }

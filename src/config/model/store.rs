@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
 use crate::secret_text::SecretText;
 
 /// `[store]`, parsed.
@@ -47,4 +50,65 @@ impl Default for RawStore {
             replicas: 1,
         }
     }
+}
+
+const URL: &str = "sqlite:path or postgres://user@host/database";
+
+impl RawStore {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Store {
+        let key_encryption_key = self.key_encryption_key.and_then(|raw| {
+            let key = at.name("key_encryption_key");
+            let source = to.secret(&key, &raw)?;
+            to.encryption_key(&key, &source);
+            Some(source)
+        });
+        let store = Store {
+            url: url(&at.name("url"), &self.url, to),
+            key_encryption_key,
+            replicas: self.replicas,
+        };
+        store.check(at, to);
+        store
+    }
+}
+
+impl Store {
+    fn check(&self, at: &Key, to: &mut Checker<'_>) {
+        if self.key_encryption_key.is_none() {
+            let problem = "is not set: signing keys would lie in the store unencrypted";
+            let finding =
+                Finding::error(FindingCode::Missing, &at.name("key_encryption_key"), problem);
+            to.weak(finding.hint(
+                "openssl rand -base64 32 > kek, then key_encryption_key = \"file:/path/to/kek\"",
+            ));
+        }
+        if self.replicas > 1 && matches!(self.url, StoreUrl::Sqlite(_)) {
+            let problem = format!("is {} on SQLite, which one process can use", self.replicas);
+            let finding = Finding::error(FindingCode::Conflict, &at.name("replicas"), problem);
+            to.weak(finding.allowed("1 on SQLite").hint("set store.url to a postgres:// URL"));
+        }
+    }
+}
+
+fn url(key: &Key, text: &str, to: &mut Checker<'_>) -> StoreUrl {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() && path != ":memory:" => {
+            return StoreUrl::Sqlite(to.directory.join(path));
+        }
+        Some(("postgres" | "postgresql", _))
+            if url::Url::parse(text).is_ok_and(|url| url.has_host()) =>
+        {
+            if url::Url::parse(text).is_ok_and(|url| url.password().is_some())
+                && to.origin(key).is_exposed()
+            {
+                let problem = "holds a password in the clear";
+                let hint =
+                    "set MCP_AUTH_BROKER_STORE__URL or MCP_AUTH_BROKER_STORE__URL_FILE instead";
+                to.weak(Finding::error(FindingCode::Weak, key, problem).hint(hint));
+            }
+            return StoreUrl::Postgres(SecretText::new(text.to_owned()));
+        }
+        _ => to.refuse(key, text, "names no database this broker knows", URL),
+    }
+    StoreUrl::Sqlite(to.directory.join("broker-data/broker.db"))
 }

@@ -1,5 +1,8 @@
 //! `[telemetry]`: logs, traces, metrics.
 
+use super::deployment::Deployment;
+use crate::config::checker::Checker;
+use crate::config::key::Key;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -60,6 +63,38 @@ impl Default for RawTelemetry {
             service_name: "mcp-auth-broker".to_owned(),
             otlp_endpoint: None,
             metrics: false,
+        }
+    }
+}
+
+impl RawTelemetry {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Telemetry {
+        let key = at.name("service_name");
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if self.service_name.is_empty()
+            || self.service_name.len() > 64
+            || !self.service_name.bytes().all(plain)
+        {
+            to.refuse(
+                &key,
+                &self.service_name,
+                "is no plain name",
+                "1 to 64 letters, digits, `-`, `_` and `.`",
+            );
+        }
+        let format = match to.deployment {
+            Deployment::Dev => LogFormat::Text,
+            Deployment::Staging | Deployment::Prod => LogFormat::Json,
+        };
+        let endpoint = at.name("otlp_endpoint");
+        Telemetry {
+            log_level: self.log_level,
+            log_format: self.log_format.unwrap_or(format),
+            service_name: self.service_name,
+            otlp_endpoint: self
+                .otlp_endpoint
+                .and_then(|text| to.url(&endpoint, &text, "a URL such as http://collector:4318")),
+            metrics: self.metrics,
         }
     }
 }

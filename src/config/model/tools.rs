@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -38,4 +41,32 @@ impl Default for RawTools {
 pub(super) struct RawDocuments {
     /// A directory that holds `public.md` and `confidential.md`. Unset: samples built into the binary.
     pub(super) dir: Option<PathBuf>,
+}
+
+impl RawTools {
+    pub(super) fn parse(&self, at: &Key, to: &mut Checker<'_>) -> Tools {
+        if self.sample {
+            let finding =
+                Finding::error(FindingCode::Weak, &at.name("sample"), "offers the sample tools");
+            to.weak(finding.found("true").allowed("false").hint("[tools] sample = false"));
+        }
+        Tools { sample: self.sample }
+    }
+}
+
+impl RawDocuments {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Documents {
+        let key = at.name("dir");
+        let dir = self.dir.map(|dir| to.input(&key, &dir));
+        for name in ["public.md", "confidential.md"] {
+            if dir.as_ref().is_some_and(|dir| dir.is_dir() && !dir.join(name).is_file()) {
+                let problem = format!("holds no {name}");
+                to.add(
+                    Finding::error(FindingCode::Missing, &key, problem)
+                        .allowed("public.md and confidential.md"),
+                );
+            }
+        }
+        Documents { dir }
+    }
 }

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use super::authorization_server::{parse_each, path_name};
 use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::Checker;
+use crate::config::key::Key;
 use crate::id::ProfileName;
 use crate::scope::Scope;
 
@@ -172,4 +175,151 @@ pub(super) struct RawUpstreamTool {
     pub(super) name: String,
     /// Scopes that a caller needs, all of them.
     pub(super) scopes: Vec<String>,
+}
+
+const URL: &str = "an http or https URL such as http://weather.internal:3001/mcp";
+
+impl RawUpstream {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Upstream {
+        let list = at.name("server");
+        to.distinct(&list, "id", self.server.iter().map(|server| server.id.as_str()));
+        Upstream { servers: parse_each(self.server, &list, to, RawUpstreamServer::parse) }
+    }
+}
+
+impl RawUpstreamServer {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamServer> {
+        let id = path_name(&at.name("id"), &self.id, to);
+        let url = to.url(&at.name("url"), &self.url, URL);
+        let credential = self.credential.parse(&at.name("credential"), to);
+        let tools = parse_each(self.tool, &at.name("tool"), to, RawUpstreamTool::parse);
+        Some(UpstreamServer {
+            id: id?,
+            url: url?,
+            credential: credential?,
+            identity_header: self.identity_header,
+            tools,
+        })
+    }
+}
+
+impl RawUpstreamTool {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamTool> {
+        let key = at.name("name");
+        if let Err(error) = regex::Regex::new(&format!("^(?:{})$", self.name)) {
+            let problem = match error {
+                regex::Error::CompiledTooBig(_) => "is too large a regular expression",
+                _ => "is no regular expression",
+            };
+            to.refuse(&key, &self.name, problem, "an anchored regular expression such as get_.*");
+            return None;
+        }
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some(UpstreamTool { name: self.name, scopes })
+    }
+}
+
+impl RawUpstreamCredential {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let mut given = Vec::new();
+        if let Some(raw) = &self.bearer {
+            given.push((
+                "bearer",
+                to.secret(&at.name("bearer"), raw).map(UpstreamCredential::Bearer),
+            ));
+        }
+        if let Some(raw) = self.header {
+            given.push(("header", raw.parse(&at.name("header"), to)));
+        }
+        if let Some(raw) = self.client_credentials {
+            let parsed = raw.parse(&at.name("client_credentials"), to);
+            given.push((
+                "client_credentials",
+                parsed.map(|(token_url, client_id, client_secret, scopes)| {
+                    UpstreamCredential::ClientCredentials {
+                        token_url,
+                        client_id,
+                        client_secret,
+                        scopes,
+                    }
+                }),
+            ));
+        }
+        if let Some(raw) = self.token_exchange {
+            let parsed = raw.parse(&at.name("token_exchange"), to);
+            given.push((
+                "token_exchange",
+                parsed.map(|(token_url, client_id, client_secret, scopes)| {
+                    UpstreamCredential::TokenExchange {
+                        token_url,
+                        client_id,
+                        client_secret,
+                        scopes,
+                    }
+                }),
+            ));
+        }
+        if let Some(raw) = self.entra_obo {
+            given.push(("entra_obo", raw.parse(&at.name("entra_obo"), to)));
+        }
+        if let Some(raw) = self.per_user {
+            given.push(("per_user", raw.parse(&at.name("per_user"), to)));
+        }
+        if given.is_empty() {
+            return Some(UpstreamCredential::None);
+        }
+        to.one_of(
+            at,
+            given,
+            "bearer, header, client_credentials, token_exchange, entra_obo, per_user",
+        )
+        .flatten()
+    }
+}
+
+impl RawHeader {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let key = at.name("name");
+        let value = to.secret(&at.name("value"), &self.value);
+        if self.name.parse::<http::HeaderName>().is_err() {
+            to.refuse(&key, &self.name, "is no header name", "a name such as X-Api-Key");
+            return None;
+        }
+        Some(UpstreamCredential::Header { name: self.name, value: value? })
+    }
+}
+
+impl RawTokenEndpoint {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<(Url, String, SecretSource, Scope)> {
+        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
+        let client_secret = to.secret(&at.name("client_secret"), &self.client_secret);
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some((token_url?, self.client_id, client_secret?, scopes))
+    }
+}
+
+impl RawEntraObo {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let profile =
+            to.parse(&at.name("profile"), &self.profile, "the name of a [[graph.profile]]");
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some(UpstreamCredential::EntraObo { profile: profile?, scopes })
+    }
+}
+
+impl RawPerUser {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let authorize_url = to.endpoint(&at.name("authorize_url"), &self.authorize_url);
+        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
+        let client_secret =
+            self.client_secret.and_then(|raw| to.secret(&at.name("client_secret"), &raw));
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some(UpstreamCredential::PerUser {
+            authorize_url: authorize_url?,
+            token_url: token_url?,
+            client_id: self.client_id,
+            client_secret,
+            scopes,
+        })
+    }
 }

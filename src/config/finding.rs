@@ -1,0 +1,129 @@
+//! What is wrong with the settings: a line for people, an object for programs. Never the value of a secret.
+
+use serde::Serialize;
+
+use super::key::Key;
+use super::origin::Origin;
+
+/// Whether the broker starts with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// What kind of thing is wrong. Stable across releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum FindingCode {
+    #[serde(rename = "config.syntax")]
+    Syntax,
+    #[serde(rename = "config.unreadable")]
+    Unreadable,
+    #[serde(rename = "config.unknown_key")]
+    UnknownKey,
+    #[serde(rename = "config.wrong_type")]
+    WrongType,
+    #[serde(rename = "config.not_allowed")]
+    NotAllowed,
+    #[serde(rename = "config.missing")]
+    Missing,
+    #[serde(rename = "config.conflict")]
+    Conflict,
+    #[serde(rename = "config.weak")]
+    Weak,
+    #[serde(rename = "config.not_in_force")]
+    NotInForce,
+    #[serde(rename = "config.not_read")]
+    NotRead,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    pub code: FindingCode,
+    /// The setting, such as `graph.profile[0].tenant_id`, or the name of a variable or file.
+    pub key: String,
+    /// What is there: the value, or for secrets and unknown settings only its shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    pub problem: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Where it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    #[serde(skip)]
+    pub(super) at: Key,
+}
+
+impl Finding {
+    pub(super) fn error(code: FindingCode, at: &Key, problem: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            key: at.to_string(),
+            found: None,
+            problem: problem.into(),
+            allowed: None,
+            hint: None,
+            origin: None,
+            at: at.clone(),
+        }
+    }
+
+    pub(super) fn warning(code: FindingCode, at: &Key, problem: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, at, problem) }
+    }
+
+    /// About something that is not a setting: a file, a variable.
+    pub(super) fn about(name: &str, code: FindingCode, problem: impl Into<String>) -> Self {
+        Self { key: name.to_owned(), ..Self::error(code, &Key::default().name(name), problem) }
+    }
+
+    pub(super) fn found(mut self, found: impl Into<String>) -> Self {
+        self.found = Some(found.into());
+        self
+    }
+
+    pub(super) fn allowed(mut self, allowed: impl Into<String>) -> Self {
+        self.allowed = Some(allowed.into());
+        self
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn origin(mut self, origin: &Origin) -> Self {
+        self.origin = (*origin != Origin::Default).then(|| origin.to_string());
+        self
+    }
+}
+
+/// Everything found so far. At most one error for a setting: what follows from the first is not news.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    pub(super) fn add(&mut self, finding: Finding) {
+        let known = self.0.iter().any(|earlier| {
+            earlier.severity == Severity::Error && earlier.at.is_within(&finding.at)
+                || earlier.at == finding.at && earlier.code == finding.code
+        });
+        if !known || finding.at == Key::default() {
+            self.0.push(finding);
+        }
+    }
+
+    /// Errors first, otherwise in the order in which they were found.
+    pub(super) fn into_sorted(self) -> Vec<Finding> {
+        let mut findings = self.0;
+        findings.sort_by_key(|finding| finding.severity);
+        findings
+    }
+}
