@@ -52,10 +52,6 @@ impl Environment {
         }
     }
 
-    pub(super) fn origin(&self, name: &str) -> Origin {
-        self.0.get(name).map_or(Origin::Default, |variable| variable.origin.clone())
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str, &Origin)> {
         self.0
             .iter()
