@@ -219,14 +219,6 @@ impl Checker<'_> {
             }
         }
     }
-
-    /// The text at a key, if it is one.
-    pub(super) fn text_at(&self, key: &Key) -> Option<&str> {
-        match &self.tree.get(key)?.value {
-            Shape::Text(text) => Some(text),
-            _ => None,
-        }
-    }
 }
 
 /// Why a file cannot be used, in words that do not depend on the platform.

@@ -36,11 +36,6 @@ impl Environment {
         self.0.get(name).map(|variable| variable.value.as_str())
     }
 
-    /// All variables, for references such as `env:NAME`.
-    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, variable)| (name.as_str(), variable.value.as_str()))
-    }
-
     /// Whether colour is unwanted: `NO_COLOR` is set and not empty (no-color.org).
     #[must_use]
     pub fn no_color(&self) -> bool {
@@ -55,10 +50,6 @@ impl Environment {
         if self.0.get(&name).is_none_or(replaceable) {
             self.0.insert(name, Variable { value, origin });
         }
-    }
-
-    pub(super) fn origin(&self, name: &str) -> Origin {
-        self.0.get(name).map_or(Origin::Default, |variable| variable.origin.clone())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str, &Origin)> {

@@ -1,0 +1,126 @@
+//! What `broker check` prints.
+
+use mcp_auth_broker::cli::{check, config};
+use mcp_auth_broker::config::{reference, settings_json, write_findings, write_settings};
+
+use mcp_auth_broker::config::Environment;
+
+use super::{Place, errors, finding, warnings};
+
+const TERRIBLE: &str = include_str!("terrible.toml");
+
+fn human(place: &Place) -> String {
+    let mut out = Vec::new();
+    write_findings(&mut out, &place.load(), false).unwrap();
+    String::from_utf8(out).unwrap().replace(&place.path().display().to_string(), "<dir>")
+}
+
+#[test]
+fn a_terrible_file_yields_everything_in_one_run() {
+    insta::assert_snapshot!(human(&Place::new(TERRIBLE)));
+}
+
+#[test]
+fn no_secret_of_a_terrible_file_is_shown() {
+    let place = Place::new(TERRIBLE).env("OP_SERVICE_ACCOUNT_TOKEN", "CANARY-5");
+    let loaded = place.load();
+    let mut shown = Vec::new();
+    write_settings(&mut shown, &loaded).unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    let all = format!("{}{shown}{}{loaded:?}", human(&place), settings_json(&loaded));
+    assert!(!all.contains("CANARY"), "{all}");
+}
+
+#[test]
+fn syntax_errors_have_a_place_and_quote_nothing() {
+    let place = Place::new("environment = \"dev\"\n[server]\nlisten = CANARY\n");
+    let text = human(&place);
+    assert!(text.contains("line 3, column"), "{text}");
+    assert!(!text.contains("CANARY"), "{text}");
+}
+
+#[test]
+fn unknown_keys_are_named_at_every_level() {
+    let text = "servr = 1\n[server]\nlisen = 1\ntls = { crt = \"a\" }\n[[graph.profile]]\ntenantid = \"x\"\n";
+    let loaded = Place::new(text).load();
+    for (key, meant) in [
+        ("servr", "server"),
+        ("server.lisen", "server.listen"),
+        ("server.tls.crt", "server.tls.cert"),
+        ("graph.profile[0].tenantid", "graph.profile[0].tenant_id"),
+    ] {
+        assert_eq!(finding(&loaded, key).hint, Some(format!("did you mean {meant}?")));
+    }
+}
+
+#[test]
+fn a_finding_after_a_faulty_element_has_the_right_index() {
+    let text = "[[audit.sink]]\nkind = \"file\"\npath = 7\nextra = 1\n[[audit.sink]]\n[[audit.sink]]\nkind = \"file\"\n";
+    let loaded = Place::new(text).load();
+    assert!(
+        errors(&loaded).contains(&"audit.sink[2].path: is missing".to_owned()),
+        "{:?}",
+        errors(&loaded)
+    );
+}
+
+#[test]
+fn json_says_whether_it_would_start() {
+    let mut out = Vec::new();
+    let args = check::CheckArgs { live: false, json: true };
+    let place = Place::new("[server]\nlisten = \"0.0.0.0:80\"\n");
+    let sources = mcp_auth_broker::config::Sources {
+        directory: place.path().to_owned(),
+        ..Default::default()
+    };
+    check::run(&args, sources, &mut out, false);
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(json["ok"], false);
+    assert_eq!(json["findings"][0]["code"], "config.not_allowed");
+    assert_eq!(json["findings"][0]["origin"], "broker.toml:2");
+}
+
+#[test]
+fn show_names_the_origin_of_each_value() {
+    let place = Place::new("[store]\nkey_encryption_key = \"env:KEK\"\n")
+        .env("MCP_AUTH_BROKER_SERVER__LISTEN", "[::1]:1");
+    let shown = settings_json(&place.load());
+    assert_eq!(shown["server.listen"]["origin"], "MCP_AUTH_BROKER_SERVER__LISTEN");
+    assert_eq!(shown["store.key_encryption_key"]["value"], "env:KEK");
+    assert_eq!(shown["store.key_encryption_key"]["origin"], "broker.toml:2");
+    assert_eq!(shown["server.drain_seconds"]["origin"], "default");
+}
+
+#[test]
+fn settings_that_do_nothing_yet_are_named() {
+    let loaded = Place::new("[limits]\nper_client = \"1/s\"\n[telemetry]\nmetrics = true\n").load();
+    assert_eq!(warnings(&loaded).len(), 2, "{:?}", warnings(&loaded));
+    assert!(warnings(&loaded)[0].starts_with("limits: is accepted, not in force in this version"));
+}
+
+#[test]
+fn the_reference_in_docs_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    if update_docs() {
+        std::fs::write(path, reference()).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        reference(),
+        "UPDATE_DOCS=1 cargo test rewrites it"
+    );
+}
+
+fn update_docs() -> bool {
+    Environment::capture().get("UPDATE_DOCS").is_some()
+}
+
+#[test]
+fn the_schema_names_its_dialect() {
+    let mut out = Vec::new();
+    let args = config::ConfigArgs { command: config::ConfigCommand::Schema };
+    config::run(&args, mcp_auth_broker::config::Sources::default(), &mut out);
+    let schema: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["additionalProperties"], false);
+}
