@@ -159,7 +159,7 @@ fn facts(config: &Config, graph: &GraphParts, toolbox: &Toolbox) -> Facts {
 /// # Errors
 ///
 /// [`AppError::PolicyFile`], or [`AppError::Policy`] with every fault.
-fn policy(config: &Config, facts: Facts, catalog: &Catalog) -> Result<Policy, AppError> {
+pub(super) fn policy(config: &Config, facts: Facts, catalog: &Catalog) -> Result<Policy, AppError> {
     let profile = facts.profiles.first().map(|(name, _)| name.as_str().to_owned());
     let flat = [flat_rules(&config.graph, catalog, profile.as_deref())];
     let label = config.policy.version.as_deref();

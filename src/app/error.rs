@@ -72,6 +72,14 @@ pub enum AppError {
     NoManagedIdentity,
     #[error("a credential of the broker's own cannot be read")]
     OwnSecret(#[from] crate::secret::SecretError),
+    #[error("the key set of issuer `{issuer}` cannot be fetched")]
+    KeySet {
+        issuer: crate::id::Issuer,
+        #[source]
+        source: crate::outbound::OutboundError,
+    },
+    #[error("the key set of issuer `{issuer}` answers {status}")]
+    KeySetStatus { issuer: crate::id::Issuer, status: http::StatusCode },
     #[error("the simulated Graph cannot listen on loopback")]
     Simulation(#[source] std::io::Error),
 }

@@ -73,7 +73,8 @@ fn simulation(
     })
 }
 
-fn live(
+/// Clouds and profiles as they are configured.
+pub(super) fn live(
     config: &config::Graph,
     mut variables: secret::Environment,
 ) -> Result<GraphParts, AppError> {

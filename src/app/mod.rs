@@ -1,6 +1,7 @@
 //! The composition root: from settings to a running broker. The only place that names every module.
 
 mod build;
+mod check;
 mod endpoints;
 mod error;
 mod graph;
@@ -23,6 +24,7 @@ use crate::http::Health;
 use crate::mcp::Toolbox;
 use crate::policy::Policy;
 
+pub use check::{CheckFault, check};
 pub use error::AppError;
 pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
 

@@ -2,10 +2,13 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
-use crate::config::{Loaded, Sources, findings_json, load, write_findings};
+use crate::app;
+use crate::config::{Finding, Sources, findings_json, load, write_findings};
+use crate::time::SystemClock;
 
 /// Check the settings. Exit 0: the broker would start; 1: it would not.
 #[derive(Debug, Args)]
@@ -18,21 +21,45 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-/// Loads the settings and prints what was found. `colour`: whether `out` is a terminal; `NO_COLOR` is honoured here.
+/// Loads the settings and prints what was found, there and in what they name: the policy, our keys, the
+/// documents. With `--live` also asks the backends of secrets and the issuers. `colour`: whether `out` is a
+/// terminal; `NO_COLOR` is honoured here.
 ///
-/// Does *not* look at the policy, the store or anything remote: the caller of this adds those.
-pub fn run(
+/// Does *not* ask Graph for anything.
+pub async fn run(
     args: &CheckArgs,
     sources: Sources,
     out: &mut dyn Write,
     colour: bool,
-) -> (Loaded, ExitCode) {
-    let loaded = load(sources);
+) -> ExitCode {
+    let mut loaded = load(sources);
+    if let Some(config) = loaded.config.clone() {
+        let variables = loaded.environment.variables();
+        let variables =
+            variables.map(|(name, value)| (name.to_owned(), value.to_owned().into())).collect();
+        let found = app::check(&config, variables, args.live, Arc::new(SystemClock)).await;
+        loaded.add(found.into_iter().map(|found| finding(&found)));
+    }
     let written = if args.json {
         writeln!(out, "{:#}", findings_json(&loaded))
     } else {
         write_findings(out, &loaded, colour && !loaded.environment.no_color())
     };
-    let good = written.is_ok() && !loaded.has_errors();
-    (loaded, if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if written.is_ok() && !loaded.has_errors() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A fault of something that the settings name, as a finding about the setting that names it.
+fn finding(fault: &app::CheckFault) -> Finding {
+    let text = fault.error.to_string();
+    let (problem, hint) = match text.split_once("\n  hint: ") {
+        Some((problem, hint)) => (problem.to_owned(), Some(hint.to_owned())),
+        None => (text, None),
+    };
+    let mut causes = String::new();
+    let mut next = std::error::Error::source(&fault.error);
+    while let Some(cause) = next {
+        causes = format!("{causes}: {cause}");
+        next = cause.source();
+    }
+    Finding::of_part(fault.key, format!("{problem}{causes}"), hint)
 }

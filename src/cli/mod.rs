@@ -1,5 +1,126 @@
 //! The commands of `broker`, one file each.
 
 pub mod audit;
+mod catalog;
 pub mod check;
 pub mod config;
+mod failure;
+mod generate;
+mod probe;
+mod serve;
+mod settings;
+mod smoke;
+mod token;
+mod tools;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Environment;
+
+use failure::Failure;
+use settings::SettingsArgs;
+
+/// Lets AI agents act without ever holding a credential: a guarded MCP server that brokers Microsoft Graph.
+///
+/// Without a command, starts the server; without settings, with the development defaults.
+#[derive(Debug, Parser)]
+#[command(name = "broker", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server (the default)
+    Serve,
+    /// Ask a running broker whether it lives; exit code 1 if not
+    Health(probe::ProbeArgs),
+    /// Ask a running broker whether it can serve; exit code 1 if not
+    Ready(probe::ProbeArgs),
+    /// Print the tools as JSON: all that are configured, or what the bearer of a token sees
+    Tools(tools::ToolsArgs),
+    /// Start a broker with stand-ins on free loopback ports and drive it with an MCP client
+    SmokeE2e,
+    /// Check the settings, the policy and our files; every finding at once
+    Check(check::CheckArgs),
+    /// Show the settings in force, their schema or their reference
+    Config(config::ConfigArgs),
+    /// Mint an access token for trying things out, or say what is wrong with one
+    Token(token::TokenArgs),
+    /// Graph operations and the permissions they need
+    Catalog(catalog::CatalogArgs),
+    /// Follow, verify or export the audit log
+    Audit(audit::AuditArgs),
+    /// Print shell completions
+    Completions(generate::CompletionsArgs),
+    /// Print the manual page
+    Man,
+}
+
+/// Runs one command and gives the process its exit code: 0 done, 1 failed, 2 wrong usage.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let environment = Environment::capture();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            error.print().ok();
+            return code;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::of(&error)),
+    };
+    match runtime.block_on(run(cli, environment)) {
+        Ok(code) => code,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    writeln!(std::io::stderr(), "{failure}").ok();
+    ExitCode::FAILURE
+}
+
+async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout();
+    let args = cli.settings;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&args, environment).await,
+        Command::Health(probe) => {
+            probe::run(&probe, &args.base_url(environment)?, "/health", &mut out).await
+        }
+        Command::Ready(probe) => {
+            probe::run(&probe, &args.base_url(environment)?, "/ready", &mut out).await
+        }
+        Command::Tools(tools) => tools::run(&tools, &args, environment, &mut out).await,
+        Command::SmokeE2e => smoke::run(&mut out).await,
+        Command::Check(check) => {
+            let colour = out.is_terminal();
+            Ok(check::run(&check, args.sources(environment), &mut out, colour).await)
+        }
+        Command::Config(config) => Ok(config::run(&config, args.sources(environment), &mut out)),
+        Command::Token(token) => token::run(&token, &args, environment, &mut out).await,
+        Command::Catalog(catalog) => catalog::run(&catalog, &args, environment, &mut out),
+        Command::Audit(audit) => {
+            let configured = args.load(environment)?.audit_file();
+            let (out_is_terminal, err_is_terminal) =
+                (out.is_terminal(), std::io::stderr().is_terminal());
+            let mut err = std::io::stderr();
+            let mut console =
+                audit::Console { out: &mut out, err: &mut err, out_is_terminal, err_is_terminal };
+            Ok(audit::run(&audit, configured.as_deref(), &mut console))
+        }
+        Command::Completions(shell) => generate::completions(&shell, &mut out),
+        Command::Man => generate::manual(&mut out),
+    }
+}

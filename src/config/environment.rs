@@ -36,6 +36,11 @@ impl Environment {
         self.0.get(name).map(|variable| variable.value.as_str())
     }
 
+    /// All variables, for references such as `env:NAME`.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, variable)| (name.as_str(), variable.value.as_str()))
+    }
+
     /// Whether colour is unwanted: `NO_COLOR` is set and not empty (no-color.org).
     #[must_use]
     pub fn no_color(&self) -> bool {

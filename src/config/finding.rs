@@ -36,6 +36,9 @@ pub enum FindingCode {
     NotInForce,
     #[serde(rename = "config.not_read")]
     NotRead,
+    /// What the setting names cannot be used.
+    #[serde(rename = "config.unusable")]
+    Unusable,
 }
 
 /// One thing that is wrong.
@@ -73,6 +76,13 @@ impl Finding {
             origin: None,
             at: at.clone(),
         }
+    }
+
+    /// A fault in something that a setting names, such as the policy file.
+    #[must_use]
+    pub fn of_part(key: &'static str, problem: String, hint: Option<String>) -> Self {
+        let error = Self::about(key, FindingCode::Unusable, problem);
+        Self { hint, ..error }
     }
 
     pub(super) fn warning(code: FindingCode, at: &Key, problem: impl Into<String>) -> Self {

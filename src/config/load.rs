@@ -61,6 +61,15 @@ impl std::fmt::Debug for Loaded {
 }
 
 impl Loaded {
+    /// Adds what was found in the things that the settings name.
+    pub fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by_key(|finding| finding.severity);
+        if self.has_errors() {
+            self.config = None;
+        }
+    }
+
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
