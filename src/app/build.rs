@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rmcp::ServerHandler;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -46,6 +47,24 @@ impl App {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, AppError> {
+        Self::build_around(config, variables, clock, random, |service| service).await
+    }
+
+    /// The same with another MCP handler behind the guard: `handler` gets ours, and may leave it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`App::build`].
+    pub async fn build_around<H>(
+        config: Config,
+        variables: crate::secret::Environment,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        handler: impl FnOnce(McpService) -> H,
+    ) -> Result<Self, AppError>
+    where
+        H: ServerHandler + Clone + Send + Sync + 'static,
+    {
         let algorithm = map::signing_algorithm(&config);
         let keys =
             Arc::new(SigningKeys::load_or_create(&map::data_dir(&config), algorithm, &*clock)?);
@@ -115,9 +134,10 @@ impl App {
             random,
             drain: &drain,
         };
+        let handler = handler(service);
         let endpoints = names
             .iter()
-            .map(|name| mounting.endpoint(name, &names, &service))
+            .map(|name| mounting.endpoint(name, &names, &handler))
             .collect::<Result<_, _>>()?;
         let router = crate::http::router(Routes {
             health: health.clone(),
@@ -212,12 +232,10 @@ struct Mounting<'a> {
 }
 
 impl Mounting<'_> {
-    fn endpoint(
-        &self,
-        name: &Name,
-        all: &[Name],
-        service: &McpService,
-    ) -> Result<Endpoint, AppError> {
+    fn endpoint<H>(&self, name: &Name, all: &[Name], handler: &H) -> Result<Endpoint, AppError>
+    where
+        H: ServerHandler + Clone + Send + Sync + 'static,
+    {
         let metadata_url = well_known_url(&name.resource);
         let server = &self.config.server;
         let scopes = &self.config.authorization_server.default_scopes;
@@ -247,7 +265,7 @@ impl Mounting<'_> {
             ResourceMetadata::new(name.resource.clone(), vec![issuer(&server.public_url)]);
         metadata.scopes_supported = scopes.clone();
         metadata.resource_name = Some("MCP Auth Broker".to_owned());
-        let mcp = crate::mcp::routes(service.clone(), mount);
+        let mcp = crate::mcp::routes(handler.clone(), mount);
         Ok(Endpoint { authority: name.authority.clone(), mcp, metadata: metadata.publish()? })
     }
 }

@@ -65,7 +65,6 @@ impl App {
     }
 
     /// The whole product as one service, for tests that need no socket.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         self.router.clone()
     }

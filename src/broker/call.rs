@@ -293,5 +293,5 @@ fn shape(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
 
 /// A field name as a caller spelled it, short enough and plain enough to be shown.
 fn printable(name: &str) -> String {
-    name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
+    name.chars().filter(char::is_ascii_graphic).take(64).collect()
 }

@@ -19,7 +19,7 @@ use super::flow::Flow;
 use super::reply::{Failure, Reply};
 
 /// The tool whose rules decide.
-pub const TOOL: &str = "auth.graph.operation.execute.v1";
+pub(super) const TOOL: &str = "auth.graph.operation.execute.v1";
 
 impl Broker {
     /// Executes one call: decide, get a token, call Graph. Every step is recorded before the next.

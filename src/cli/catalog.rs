@@ -16,7 +16,7 @@ use super::settings::SettingsArgs;
 
 /// What is known about Graph's operations. It feeds hints and descriptions, never a decision.
 #[derive(Debug, Args)]
-pub struct CatalogArgs {
+pub(super) struct CatalogArgs {
     #[command(subcommand)]
     command: CatalogCommand,
 }

@@ -5,7 +5,7 @@ use std::io;
 
 /// Why a command could not do what it was asked to.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
@@ -38,6 +38,7 @@ impl Failure {
         self
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over by value")]
     pub(super) fn output(error: io::Error) -> Self {
         // By value, as `map_err` hands it over.
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;

@@ -11,7 +11,7 @@ use super::failure::Failure;
 
 /// Which shell.
 #[derive(Debug, Args)]
-pub struct CompletionsArgs {
+pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 

@@ -13,7 +13,7 @@ use super::failure::Failure;
 
 /// Options of both probes.
 #[derive(Debug, Args)]
-pub struct ProbeArgs {
+pub(super) struct ProbeArgs {
     /// Where the broker is [default: the configured listen address]
     #[arg(long)]
     url: Option<Url>,

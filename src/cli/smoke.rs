@@ -119,7 +119,8 @@ impl Report<'_> {
     }
 
     fn finish(self) -> Result<ExitCode, Failure> {
-        let failed = self.steps.iter().filter(|step| step["passed"] != true).count();
+        let failed =
+            self.steps.iter().filter(|step| step.get("passed") != Some(&json!(true))).count();
         let report =
             json!({ "passed": self.steps.len() - failed, "failed": failed, "steps": self.steps });
         writeln!(self.out, "{report}").map_err(Failure::output)?;
@@ -165,8 +166,8 @@ impl Subject {
         let ready = self.get("/ready").await?;
         report.step("ready", ready.status.is_success(), "/ready answers 200")?;
         let metadata = self.get("/.well-known/oauth-protected-resource/mcp").await?;
-        let resource =
-            serde_json::from_slice::<Value>(&metadata.body).unwrap_or_default()["resource"].clone();
+        let metadata: Value = serde_json::from_slice(&metadata.body).unwrap_or_default();
+        let resource = metadata.get("resource").and_then(Value::as_str).unwrap_or_default();
         report.step(
             "discover",
             resource == self.endpoint.as_str(),
@@ -212,19 +213,20 @@ impl Subject {
         let status = allowed
             .structured_content
             .as_ref()
-            .map(|reply| reply["result"]["execution"]["http_status"].clone());
+            .map(|reply| reply.pointer("/result/execution/http_status").cloned());
         report.step(
             "allowed_call",
-            status == Some(json!(200)),
+            status == Some(Some(json!(200))),
             "an allowed Graph operation is executed over HTTP",
         )?;
         let beta = json!({ "operation": { "method": "GET", "path": "/beta/users" } });
         let denied =
             call(crate::mcp::GRAPH_EXECUTE, beta).await.map_err(|error| Failure::of(&error))?;
-        let code = denied.structured_content.as_ref().map(|reply| reply["error"]["code"].clone());
+        let code =
+            denied.structured_content.as_ref().map(|reply| reply.pointer("/error/code").cloned());
         report.step(
             "denied_call",
-            code == Some(json!("policy.denied")),
+            code == Some(Some(json!("policy.denied"))),
             "an operation that no rule allows is policy.denied",
         )?;
         let write = json!({ "operation": { "method": "DELETE", "path": "/v1.0/users/ada@contoso.example" } });

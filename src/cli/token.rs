@@ -22,7 +22,7 @@ use super::settings::SettingsArgs;
 
 /// Access tokens.
 #[derive(Debug, Args)]
-pub struct TokenArgs {
+pub(super) struct TokenArgs {
     #[command(subcommand)]
     command: TokenCommand,
 }
@@ -107,13 +107,11 @@ fn run_mint(args: &MintArgs, config: &Config, out: &mut dyn Write) -> Result<Exi
         expires_at,
     };
     let random = SystemRandom::new();
-    let signed = match &args.secret {
-        Some(secret) => token.sign_shared(&SecretText::new(secret.clone()), &random),
-        None => {
-            let keys =
-                app::signing_keys(config, &SystemClock).map_err(|error| Failure::of(&error))?;
-            token.sign(&keys, &random)
-        }
+    let signed = if let Some(secret) = &args.secret {
+        token.sign_shared(&SecretText::new(secret.clone()), &random)
+    } else {
+        let keys = app::signing_keys(config, &SystemClock).map_err(|error| Failure::of(&error))?;
+        token.sign(&keys, &random)
     };
     let (jwt, _) = signed.map_err(|error| Failure::of(&error))?;
     let text =

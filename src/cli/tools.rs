@@ -19,7 +19,7 @@ use super::settings::SettingsArgs;
 
 /// Which tools.
 #[derive(Debug, Args)]
-pub struct ToolsArgs {
+pub(super) struct ToolsArgs {
     /// Show what the bearer of this token sees; `env:NAME` reads it from a variable
     #[arg(long, value_name = "JWT")]
     token: Option<String>,

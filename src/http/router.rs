@@ -1,5 +1,6 @@
 //! Every route of the product, on one screen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -51,7 +52,8 @@ pub fn router(routes: Routes) -> Router {
     let documents =
         endpoints.iter().map(|endpoint| (endpoint.authority.clone(), document(&endpoint.metadata)));
     let metadata = ByHost::new(documents);
-    let known = KnownHosts::new(&endpoints, allowed_hosts);
+    let ours = endpoints.iter().map(|endpoint| endpoint.authority.clone());
+    let known = KnownHosts { ours: ours.collect(), allowed: allowed_hosts.into() };
 
     let public = Router::new()
         .route_service("/.well-known/oauth-protected-resource", metadata.clone())
@@ -77,11 +79,24 @@ pub fn router(routes: Routes) -> Router {
 
 /// Hosts that are ours (N76, DNS rebinding). Probes by address are let through to `/health` and `/ready`.
 #[derive(Clone, Debug)]
-struct KnownHosts(std::sync::Arc<[String]>);
+struct KnownHosts {
+    /// Our names, with their ports.
+    ours: Arc<[String]>,
+    /// `server.allowed_hosts`
+    allowed: Arc<[String]>,
+}
 
 impl KnownHosts {
-    fn new(endpoints: &[Endpoint], extra: Vec<String>) -> Self {
-        Self(endpoints.iter().map(|endpoint| endpoint.authority.clone()).chain(extra).collect())
+    /// A name without a port stands for every port: what is in front of us may have another.
+    fn contain(&self, host: &str) -> bool {
+        let bare =
+            host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        let bare = bare.map_or(host, |(name, _)| name);
+        self.ours.iter().any(|name| name.eq_ignore_ascii_case(host))
+            || self
+                .allowed
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(bare))
     }
 }
 
@@ -91,10 +106,7 @@ async fn check_host(
     next: Next,
 ) -> Response<Body> {
     let probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
-    if probe
-        || host(&request)
-            .is_some_and(|host| known.0.iter().any(|name| name.eq_ignore_ascii_case(host)))
-    {
+    if probe || host(&request).is_some_and(|host| known.contain(host)) {
         return next.run(request).await;
     }
     problem(

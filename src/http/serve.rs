@@ -196,7 +196,7 @@ impl Server {
         match tokio::time::timeout(self.limits.header_timeout, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => self.requests(stream, peer, watcher).await,
             Ok(Err(error)) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "http.tls_failed")
+                tracing::debug!(error = &error as &dyn std::error::Error, "http.tls_failed");
             }
             Err(_elapsed) => tracing::debug!("http.tls_timeout"),
         }

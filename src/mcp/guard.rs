@@ -276,7 +276,7 @@ impl Settings {
 
     fn unreadable_body(&self, error: &axum::Error) -> Response<Body> {
         let too_large = std::error::Error::source(error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+            .is_some_and(<dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>);
         if too_large {
             let message = format!("the body is larger than {} bytes", self.max_body_bytes);
             return jsonrpc::error(
@@ -319,7 +319,7 @@ fn unknown_version(headers: &HeaderMap, message: &Message<'_>) -> Option<Respons
     if known.iter().any(|version| version.as_str() == requested) || message.names_its_version() {
         return None;
     }
-    let supported: Vec<&str> = known.iter().map(|version| version.as_str()).collect();
+    let supported: Vec<&str> = known.iter().map(rmcp::model::ProtocolVersion::as_str).collect();
     let data = serde_json::json!({ "supported": supported, "requested": requested });
     Some(jsonrpc::error(
         StatusCode::BAD_REQUEST,

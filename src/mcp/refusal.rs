@@ -22,7 +22,7 @@ pub struct Recorder {
 }
 
 /// Wraps the token check: what it refused is annotated on the response, and becomes the terminal event here.
-pub async fn record_refusals(
+pub(super) async fn record_refusals(
     State(recorder): State<Recorder>,
     request: Request,
     next: Next,

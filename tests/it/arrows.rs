@@ -69,7 +69,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("rmcp", &["mcp", "upstream", "cli"]),
     ("reqwest", &["outbound"]),
-    ("std::env", &["config"]),
+    ("std::env", &["config", "main"]),
 ];
 
 #[test]

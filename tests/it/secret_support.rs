@@ -30,7 +30,7 @@ pub(crate) fn outbound() -> Outbound {
 }
 
 pub(crate) fn budget() -> Budget {
-    Budget::start(Arc::new(SystemClock), Duration::from_secs(60))
+    Budget::start(Arc::new(SystemClock), Duration::from_mins(1))
 }
 
 /// Reads, and looks for the canary in all that the outcome shows of itself.

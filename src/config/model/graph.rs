@@ -54,7 +54,7 @@ pub enum Cloud {
     UsGov,
     UsGovDod,
     China,
-    Custom(CustomCloud),
+    Custom(Box<CustomCloud>),
 }
 
 /// `[graph.custom_cloud]`, parsed: origins, https unless on loopback.
@@ -284,7 +284,7 @@ impl RawGraph {
             (RawCloud::UsGovDod, _) => Cloud::UsGovDod,
             (RawCloud::China, _) => Cloud::China,
             (RawCloud::Custom, Some(raw)) => {
-                raw.parse(&key, to).map_or(Cloud::Global, Cloud::Custom)
+                raw.parse(&key, to).map_or(Cloud::Global, |custom| Cloud::Custom(Box::new(custom)))
             }
             (RawCloud::Custom, None) => {
                 let finding = Finding::error(

@@ -116,9 +116,11 @@ impl State {
         let filter = wanted_title(request.uri().query());
         let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
         match path.as_slice() {
-            ["v1", "vaults"] => (200, filtered(vaults(), "name", filter)),
+            ["v1", "vaults"] => (200, filtered(vaults(), "name", filter.as_deref())),
             ["v1", "vaults", VAULT] => (200, json!({"id": VAULT, "name": "broker-secrets"})),
-            ["v1", "vaults", VAULT, "items"] => (200, filtered(items(), "title", filter)),
+            ["v1", "vaults", VAULT, "items"] => {
+                (200, filtered(items(), "title", filter.as_deref()))
+            }
             ["v1", "vaults", VAULT, "items", ITEM] => (200, self.item()),
             ["v1", "vaults", VAULT, "items", _] => problem(404, "Item not found"),
             ["v1", "vaults", ..] => {
@@ -165,10 +167,8 @@ fn problem(status: u16, message: &str) -> (u16, Value) {
     (status, json!({"status": status, "message": message}))
 }
 
-fn filtered(list: Vec<Value>, key: &str, wanted: Option<String>) -> Value {
-    list.into_iter()
-        .filter(|entry| wanted.as_ref().is_none_or(|wanted| entry[key] == wanted.as_str()))
-        .collect()
+fn filtered(list: Vec<Value>, key: &str, wanted: Option<&str>) -> Value {
+    list.into_iter().filter(|entry| wanted.is_none_or(|wanted| entry[key] == wanted)).collect()
 }
 
 /// `filter=title eq "X"`; vaults are documented with `name` and asked with `title` by the clients.
