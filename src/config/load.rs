@@ -183,7 +183,9 @@ fn settings_file(
     };
     read.push(path.display().to_string());
     toml_file::parse(&path, &text).unwrap_or_else(|errors| {
-        errors.into_iter().for_each(|error| findings.add(error));
+        for error in errors {
+            findings.add(error);
+        }
         Node::empty()
     })
 }

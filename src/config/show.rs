@@ -72,7 +72,7 @@ fn setting(schema: &Value, node: Option<&Node>, at: &Key, lines: &mut Vec<Line>)
         // A section always exists; a table that may be absent has keys it requires.
         ("object", None) if schema.get("required").is_none() => table(schema, None, at, lines),
         ("object", Some(node)) if matches!(node.value, Shape::Table(_)) => {
-            table(schema, Some(node), at, lines)
+            table(schema, Some(node), at, lines);
         }
         ("array", Some(Node { value: Shape::Array(array), .. })) if holds_tables(schema) => {
             let items = schema.get("items").unwrap_or(schema);

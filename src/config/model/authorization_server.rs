@@ -154,7 +154,7 @@ impl Default for RawAuthorizationServer {
     }
 }
 
-/// An OpenID provider at which people log in.
+/// An `OpenID` provider at which people log in.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawIdentityProvider {
