@@ -63,7 +63,7 @@ pub struct Finding {
     pub(super) at: Key,
     /// The line of the settings file; the largest number for what is not in it.
     #[serde(skip)]
-    line: usize,
+    pub(super) line: usize,
 }
 
 impl Finding {
