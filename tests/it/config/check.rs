@@ -89,6 +89,7 @@ fn show_names_the_origin_of_each_value() {
     assert_eq!(shown["store.key_encryption_key"]["value"], "env:KEK");
     assert_eq!(shown["store.key_encryption_key"]["origin"], "broker.toml:2");
     assert_eq!(shown["server.drain_seconds"]["origin"], "default");
+    assert_eq!(shown["server.public_url"]["value"], "http://[::1]:1");
 }
 
 #[test]
