@@ -61,6 +61,9 @@ pub struct Finding {
     pub origin: Option<String>,
     #[serde(skip)]
     pub(super) at: Key,
+    /// The line of the settings file; the largest number for what is not in it.
+    #[serde(skip)]
+    pub(super) line: usize,
 }
 
 impl Finding {
@@ -75,6 +78,7 @@ impl Finding {
             hint: None,
             origin: None,
             at: at.clone(),
+            line: usize::MAX,
         }
     }
 
@@ -111,6 +115,9 @@ impl Finding {
 
     pub(super) fn origin(mut self, origin: &Origin) -> Self {
         self.origin = (*origin != Origin::Default).then(|| origin.to_string());
+        if let Origin::File { line, .. } = origin {
+            self.line = *line;
+        }
         self
     }
 }
@@ -130,10 +137,10 @@ impl Findings {
         }
     }
 
-    /// Errors first, otherwise in the order in which they were found.
+    /// Errors first, in the order of the settings file, then what is not in it in the order in which it was found.
     pub(super) fn into_sorted(self) -> Vec<Finding> {
         let mut findings = self.0;
-        findings.sort_by_key(|finding| finding.severity);
+        findings.sort_by_key(|finding| (finding.severity, finding.line));
         findings
     }
 }

@@ -35,26 +35,25 @@ everything that is wrong in one run, `broker config show` prints what is in forc
 pub fn reference() -> String {
     let schema = schema::schema();
     let mut text = INTRODUCTION.to_owned();
-    let mut open = String::new();
-    let mut rows: Vec<(String, &Value, bool)> = Vec::new();
+    let mut settings: Vec<(String, String, &Value)> = Vec::new();
+    let mut sections: Vec<(String, Option<&Value>)> = vec![(String::new(), None)];
     schema::walk(&schema, &Key::default(), &mut |key, member| {
-        let table = schema::kind(member) == "object"
-            || member.get("items").is_some_and(|items| schema::kind(items) == "object");
-        rows.push((key.generic(), member, table));
-    });
-    let (plain, sections): (Vec<_>, Vec<_>) =
-        rows.iter().partition(|(key, _, table)| !key.contains('.') && !table);
-    for (key, member, _) in
-        plain.iter().copied().chain(sections.iter().copied().filter(|(_, _, table)| !table))
-    {
-        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
-        if section != open || text.len() == INTRODUCTION.len() {
-            section.clone_into(&mut open);
-            let about =
-                sections.iter().find(|(name, _, _)| name == section).map(|(_, member, _)| *member);
-            heading(&mut text, section, about);
+        let key = key.generic();
+        if is_table(member) {
+            let any = member.get("additionalProperties").filter(|any| any.is_object());
+            let name = if any.is_some() { format!("{key}.<name>") } else { key };
+            sections.push((name, Some(member)));
+        } else {
+            let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
+            settings.push((section.to_owned(), name.to_owned(), member));
         }
-        row(&mut text, key, member);
+    });
+    for (section, about) in sections {
+        let mut rows = settings.iter().filter(|(of, ..)| *of == section).peekable();
+        if rows.peek().is_some() {
+            heading(&mut text, &section, about);
+            rows.for_each(|(_, name, member)| row(&mut text, name, member));
+        }
     }
     text.push_str(FLAT);
     for name in flat::names() {
@@ -87,8 +86,13 @@ fn heading(text: &mut String, section: &str, schema: Option<&Value>) {
     );
 }
 
-fn row(text: &mut String, key: &str, schema: &Value) {
-    let name = key.rsplit('.').next().unwrap_or(key);
+/// A table or a list of tables.
+fn is_table(schema: &Value) -> bool {
+    let table = |schema: &Value| schema::kind(schema) == "object";
+    table(schema) || schema.get("items").is_some_and(table)
+}
+
+fn row(text: &mut String, name: &str, schema: &Value) {
     let cell = |text: String| text.replace('|', "\\|");
     let default = match schema.get("default") {
         Some(Value::Array(items)) if items.is_empty() => "none".to_owned(),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::finding::{Finding, Severity};
+use super::finding::{Finding, FindingCode, Severity};
 use super::load::Loaded;
 
 const RED: &str = "\x1b[1;31m";
@@ -49,7 +49,9 @@ fn block(out: &mut dyn Write, finding: &Finding, paint: Paint) -> io::Result<()>
         Severity::Error => paint.with(RED, "error  "),
         Severity::Warning => paint.with(YELLOW, "warning"),
     };
-    let value = finding.found.as_ref().map_or_else(String::new, |found| format!(" = {found}"));
+    // The shape of what has an unknown name is for programs.
+    let value = finding.found.as_ref().filter(|_| finding.code != FindingCode::UnknownKey);
+    let value = value.map_or_else(String::new, |found| format!(" = {found}"));
     let title = format!("{}{value}", finding.key);
     write!(out, "{label}  {}", paint.with(BOLD, &title))?;
     if let Some(origin) = &finding.origin {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::key::Key;
 use super::load::Loaded;
+use super::model::Config;
 use super::origin::Origin;
 use super::schema;
 use super::tree::{Node, Shape};
@@ -50,7 +51,27 @@ fn lines(loaded: &Loaded) -> Vec<Line> {
     let schema = schema::schema();
     let mut lines = Vec::new();
     table(&schema, Some(&loaded.tree), &Key::default(), &mut lines);
+    if let Some(config) = &loaded.config {
+        for (key, value) in derived(config) {
+            if !lines.iter().any(|line| line.key == key) && !value.is_null() {
+                lines.push(Line { key: key.to_owned(), value, origin: Origin::Default });
+            }
+        }
+        lines.sort_by(|a, b| a.key.cmp(&b.key));
+    }
     lines
+}
+
+/// Defaults that depend on other settings.
+fn derived(config: &Config) -> [(&'static str, Value); 5] {
+    let scopes = config.authorization_server.default_scopes.to_string();
+    [
+        ("server.public_url", config.server.public_url.as_str().trim_end_matches('/').into()),
+        ("graph.mode", json!(config.graph.mode)),
+        ("authorization_server.default_scopes", scopes.split_whitespace().collect()),
+        ("limits.per_client", config.limits.per_client.map(|rate| rate.to_string()).into()),
+        ("telemetry.log_format", json!(config.telemetry.log_format)),
+    ]
 }
 
 fn table(schema: &Value, node: Option<&Node>, at: &Key, lines: &mut Vec<Line>) {

@@ -6,6 +6,8 @@ mod arrows;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
 mod resource_server;

@@ -64,8 +64,8 @@ fn a_finding_after_a_faulty_element_has_the_right_index() {
     );
 }
 
-#[test]
-fn json_says_whether_it_would_start() {
+#[tokio::test]
+async fn json_says_whether_it_would_start() {
     let mut out = Vec::new();
     let args = check::CheckArgs { live: false, json: true };
     let place = Place::new("[server]\nlisten = \"0.0.0.0:80\"\n");
@@ -73,7 +73,7 @@ fn json_says_whether_it_would_start() {
         directory: place.path().to_owned(),
         ..Default::default()
     };
-    check::run(&args, sources, &mut out, false);
+    check::run(&args, sources, &mut out, false).await;
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(json["ok"], false);
     assert_eq!(json["findings"][0]["code"], "config.not_allowed");
@@ -89,6 +89,7 @@ fn show_names_the_origin_of_each_value() {
     assert_eq!(shown["store.key_encryption_key"]["value"], "env:KEK");
     assert_eq!(shown["store.key_encryption_key"]["origin"], "broker.toml:2");
     assert_eq!(shown["server.drain_seconds"]["origin"], "default");
+    assert_eq!(shown["server.public_url"]["value"], "http://[::1]:1");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn weak_settings_are_refused_each_by_its_key() {
     for (good, bad, key) in [
         ("https://broker.example", "http://broker.example", "server.public_url"),
         ("trusted_proxies = [\"10.0.0.0/8\"]", "", "server.public_url"),
-        ("10.0.0.0/8", "0.0.0.0/0", "server.trusted_proxies[0]"),
+        ("10.0.0.0/8\"", "10.0.0.0/8\", \"0.0.0.0/0\"", "server.trusted_proxies[1]"),
         ("key_encryption_key = \"env:KEK\"", "", "store.key_encryption_key"),
         ("env:KEK", "env:OTHER", "store.key_encryption_key"),
         ("env:KEK", "file:/does/not/exist", "store.key_encryption_key"),
