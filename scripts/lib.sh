@@ -26,7 +26,8 @@ start() {
   shift
   : >"$work/$name.out"
   : >"$work/$name.err"
-  "$@" >"$work/$name.out" 2>"$work/$name.err" &
+  # Explicit, because bash gives a background command /dev/null otherwise.
+  "$@" <&0 >"$work/$name.out" 2>"$work/$name.err" &
   pid=$!
   started+=("$pid")
 }
