@@ -85,7 +85,7 @@ impl App {
         let policy = Arc::new(policy(&config, facts(&config, &graph, &toolbox), &catalog)?);
         let decider = Decider { policy: Arc::clone(&policy), max_timeout: config.graph.timeout };
         let documents = match &config.documents.dir {
-            Some(path) => Documents::directory(path.clone()).await?,
+            Some(path) => Documents::directory(path.clone(), Arc::clone(&clock)).await?,
             None => Documents::BuiltIn,
         };
         let simulated = graph.simulation.is_some();

@@ -42,7 +42,10 @@ pub async fn check(
     if let Some(directory) = &config.documents.dir {
         note(
             "documents.dir",
-            Documents::directory(directory.clone()).await.map(drop).map_err(Into::into),
+            Documents::directory(directory.clone(), Arc::clone(&clock))
+                .await
+                .map(drop)
+                .map_err(Into::into),
         );
     }
     if live {

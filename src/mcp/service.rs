@@ -87,7 +87,7 @@ impl McpService {
         let outcome = match arguments.keys().next() {
             Some(_) => Err((Code::InvalidField, "this tool takes no arguments".to_owned())),
             None if !decision.is_allow() => Err(refused(decision)),
-            None => self.0.documents.read(document).await.map(std::borrow::Cow::into_owned).map_err(|error| {
+            None => self.0.documents.read(document).await.map(|text| text.to_string()).map_err(|error| {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, request_id = %caller.request_id(), "document.unreadable");
                 (Code::BrokerUnavailable, error.to_string())

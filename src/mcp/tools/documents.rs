@@ -1,26 +1,41 @@
 //! The two sample tools: a document for everybody and one for a few.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::time::Clock;
 
 /// The largest document that is read, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Which document a tool reads. The name is fixed: no path ever comes from a caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Document {
     Public,
     Confidential,
 }
 
+/// How long a document is served before its file is read again: a mounted file may be replaced.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// Where the documents are.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Documents {
     /// The two samples in the binary.
     BuiltIn,
     /// A directory that holds `public.md` and `confidential.md`.
-    Directory(PathBuf),
+    Directory { path: PathBuf, clock: Arc<dyn Clock>, known: Mutex<HashMap<Document, Known>> },
+}
+
+/// A document as it was read.
+#[derive(Clone, Debug)]
+pub struct Known {
+    text: Arc<str>,
+    /// Monotonic time of the reading.
+    read_at: Duration,
 }
 
 /// Why a document cannot be read. Names the file by its fixed name, never by its place.
@@ -55,33 +70,41 @@ impl Documents {
     /// # Errors
     ///
     /// [`DocumentError`] for the first document that cannot be read.
-    pub async fn directory(path: PathBuf) -> Result<Self, DocumentError> {
-        let documents = Self::Directory(path);
+    pub async fn directory(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, DocumentError> {
+        let documents = Self::Directory { path, clock, known: Mutex::default() };
         for document in [Document::Public, Document::Confidential] {
             documents.read(document).await?;
         }
         Ok(documents)
     }
 
-    /// The text of a document, read anew each time, so that a mounted file can be replaced.
+    /// The text of a document, at most a second old.
     ///
     /// # Errors
     ///
     /// [`DocumentError`]
-    pub async fn read(&self, document: Document) -> Result<Cow<'static, str>, DocumentError> {
-        match (self, document) {
-            (Self::BuiltIn, Document::Public) => {
-                Ok(Cow::Borrowed(include_str!("../../../documents/public.md")))
-            }
-            (Self::BuiltIn, Document::Confidential) => {
-                Ok(Cow::Borrowed(include_str!("../../../documents/confidential.md")))
-            }
-            (Self::Directory(path), document) => {
-                read(path, document.file_name()).await.map(Cow::Owned)
-            }
+    pub async fn read(&self, document: Document) -> Result<Arc<str>, DocumentError> {
+        let (path, clock, known) = match (self, document) {
+            (Self::BuiltIn, Document::Public) => return Ok(Arc::clone(&PUBLIC)),
+            (Self::BuiltIn, Document::Confidential) => return Ok(Arc::clone(&CONFIDENTIAL)),
+            (Self::Directory { path, clock, known }, _) => (path, clock, known),
+        };
+        let now = clock.monotonic();
+        let held = known.lock().unwrap_or_else(PoisonError::into_inner).get(&document).cloned();
+        if let Some(held) = held.filter(|held| now.saturating_sub(held.read_at) < FRESH) {
+            return Ok(held.text);
         }
+        let text: Arc<str> = read(path, document.file_name()).await?.into();
+        let read = Known { text: Arc::clone(&text), read_at: now };
+        known.lock().unwrap_or_else(PoisonError::into_inner).insert(document, read);
+        Ok(text)
     }
 }
+
+static PUBLIC: LazyLock<Arc<str>> =
+    LazyLock::new(|| include_str!("../../../documents/public.md").into());
+static CONFIDENTIAL: LazyLock<Arc<str>> =
+    LazyLock::new(|| include_str!("../../../documents/confidential.md").into());
 
 async fn read(directory: &Path, name: &'static str) -> Result<String, DocumentError> {
     use tokio::io::AsyncReadExt;
@@ -103,11 +126,18 @@ async fn read(directory: &Path, name: &'static str) -> Result<String, DocumentEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::{FixedClock, Timestamp};
 
-    async fn with_public(content: &[u8]) -> Result<Cow<'static, str>, DocumentError> {
+    async fn with_public(content: &[u8]) -> Result<usize, DocumentError> {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("public.md"), content).unwrap();
-        Documents::Directory(directory.path().to_owned()).read(Document::Public).await
+        std::fs::write(directory.path().join("confidential.md"), "").unwrap();
+        let documents = Documents::directory(directory.path().to_owned(), clock()).await?;
+        Ok(documents.read(Document::Public).await?.len())
+    }
+
+    fn clock() -> Arc<FixedClock> {
+        Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1)))
     }
 
     #[tokio::test]
@@ -115,17 +145,32 @@ mod tests {
         assert!(matches!(with_public(b"\xff").await, Err(DocumentError::NotText("public.md"))));
         let large = vec![b'a'; 1024 * 1024 + 1];
         assert!(matches!(with_public(&large).await, Err(DocumentError::TooLarge("public.md"))));
-        assert_eq!(with_public(&large[1..]).await.unwrap().len(), 1024 * 1024);
+        assert_eq!(with_public(&large[1..]).await.unwrap(), 1024 * 1024);
     }
 
     #[tokio::test]
     async fn a_directory_without_both_documents_is_refused_at_start() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("public.md"), "hello").unwrap();
-        let taken = Documents::directory(directory.path().to_owned()).await;
+        let taken = Documents::directory(directory.path().to_owned(), clock()).await;
         assert!(matches!(taken, Err(DocumentError::Missing("confidential.md"))));
         std::fs::create_dir(directory.path().join("confidential.md")).unwrap();
-        let taken = Documents::directory(directory.path().to_owned()).await;
+        let taken = Documents::directory(directory.path().to_owned(), clock()).await;
         assert!(matches!(taken, Err(DocumentError::Unreadable { .. })), "{taken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_replaced_file_is_served_after_a_second() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["public.md", "confidential.md"] {
+            std::fs::write(directory.path().join(name), "old").unwrap();
+        }
+        let clock = clock();
+        let documents =
+            Documents::directory(directory.path().to_owned(), clock.clone()).await.unwrap();
+        std::fs::write(directory.path().join("public.md"), "new").unwrap();
+        assert_eq!(&*documents.read(Document::Public).await.unwrap(), "old");
+        clock.advance(FRESH);
+        assert_eq!(&*documents.read(Document::Public).await.unwrap(), "new");
     }
 }
