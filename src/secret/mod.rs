@@ -69,10 +69,4 @@ impl Secret {
     pub fn same_value(&self, other: &Self) -> bool {
         self.text == other.text
     }
-
-    /// A secret without a backend, for unit tests of what takes one.
-    #[cfg(test)]
-    pub(crate) fn for_test(text: &str, reference: SecretRef) -> Self {
-        Self { text: SecretText::new(text.to_owned()), reference }
-    }
 }
