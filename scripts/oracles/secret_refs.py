@@ -16,7 +16,6 @@ EXPECTED = {
     "empty": "an empty segment can only fail later",
     "trim": "a segment that begins or ends in a space was not meant",
     "dots": "`.` and `..` segments would walk a path",
-    "space": "only the plain space; tabs and the like are typing errors",
 }
 
 
@@ -31,8 +30,6 @@ def reason(text):
         return "dots"
     if any(part != part.strip() for part in parts):
         return "trim"
-    if any(c.isspace() and c != " " for c in rest):
-        return "space"
     return None
 
 

@@ -114,7 +114,9 @@ impl State {
             return problem(401, "Invalid token signature");
         }
         let filter = wanted_title(request.uri().query());
-        let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
+        // The official client ends the paths of lists in a slash.
+        let path: Vec<&str> =
+            request.uri().path().trim_end_matches('/').split('/').skip(1).collect();
         match path.as_slice() {
             ["v1", "vaults"] => (200, filtered(vaults(), "name", filter.as_deref())),
             ["v1", "vaults", VAULT] => (200, json!({"id": VAULT, "name": "broker-secrets"})),
