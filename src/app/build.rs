@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::audit::Auditor;
-use crate::authorization_server::{self, SigningKeys};
+use crate::authorization_server;
 use crate::broker::Broker;
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph::{self, Catalog};
@@ -65,9 +65,6 @@ impl App {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
-        let algorithm = map::signing_algorithm(&config);
-        let keys =
-            Arc::new(SigningKeys::load_or_create(&map::data_dir(&config), algorithm, &*clock)?);
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
         let graph = parts(&config.graph, variables, &clock, &random).await?;
         let mut outbound = map::outbound(&config);
@@ -77,6 +74,7 @@ impl App {
         let outbound = Outbound::new(&outbound)?;
         let secrets =
             Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
+        let keys = Arc::new(super::parts::keys(&config, &secrets, &clock).await?);
         let names = names(&config.server.public_url);
         let verifier = verifier(&config, &keys, &names, &secrets, outbound.clone(), &clock).await?;
         let verifier = Arc::new(verifier);

@@ -38,7 +38,10 @@ pub async fn check(
         }
     };
     note("policy.file", policy(config, &variables));
-    note("store.url", parts::signing_keys(config, &*clock).map(drop));
+    note(
+        "store.key_encryption_key",
+        parts::signing_keys(config, &variables, Arc::clone(&clock)).await.map(drop),
+    );
     if let Some(directory) = &config.documents.dir {
         note(
             "documents.dir",

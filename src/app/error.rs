@@ -19,6 +19,8 @@ pub enum AppError {
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error(transparent)]
+    KeyEncryptionKey(#[from] crate::authorization_server::NotAKey),
+    #[error(transparent)]
     Outbound(#[from] OutboundConfigError),
     #[error("the audit log cannot be opened")]
     OpenAudit(#[from] OpenError),

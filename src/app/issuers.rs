@@ -76,7 +76,7 @@ async fn foreign(
 }
 
 /// A credential of our own.
-async fn own(
+pub(super) async fn own(
     source: &SecretSource,
     secrets: &Secrets,
     budget: &Budget,

@@ -4,14 +4,15 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::authorization_server::SigningKeys;
+use crate::authorization_server::{KeyEncryptionKey, SigningKeys};
 use crate::config::Config;
 use crate::graph::Catalog;
 use crate::outbound::Outbound;
 use crate::resource_server::{Verifier, canonical};
 use crate::secret::{Environment, Secrets};
-use crate::time::Clock;
+use crate::time::{Budget, Clock};
 
 use super::endpoints::{self, names};
 use super::error::AppError;
@@ -36,9 +37,32 @@ pub fn resource(config: &Config) -> String {
 ///
 /// # Errors
 ///
-/// [`AppError::Keys`]
-pub fn signing_keys(config: &Config, clock: &dyn Clock) -> Result<SigningKeys, AppError> {
-    Ok(SigningKeys::load_or_create(&map::data_dir(config), map::signing_algorithm(config), clock)?)
+/// [`AppError`] when the key-encryption key or the key file is not usable.
+pub async fn signing_keys(
+    config: &Config,
+    variables: &Environment,
+    clock: Arc<dyn Clock>,
+) -> Result<SigningKeys, AppError> {
+    let outbound = Outbound::new(&map::outbound(config))?;
+    let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
+    keys(config, &secrets, &clock).await
+}
+
+/// The same, with the backends at hand.
+pub(super) async fn keys(
+    config: &Config,
+    secrets: &Secrets,
+    clock: &Arc<dyn Clock>,
+) -> Result<SigningKeys, AppError> {
+    let encryption = match &config.store.key_encryption_key {
+        None => None,
+        Some(source) => {
+            let budget = Budget::start(Arc::clone(clock), Duration::from_secs(30));
+            Some(KeyEncryptionKey::parse(&issuers::own(source, secrets, &budget).await?)?)
+        }
+    };
+    let (directory, algorithm) = (map::data_dir(config), map::signing_algorithm(config));
+    Ok(SigningKeys::load_or_create(&directory, algorithm, encryption.as_ref(), &**clock)?)
 }
 
 /// What a running broker would verify tokens with.
@@ -51,9 +75,9 @@ pub async fn verifier(
     variables: Environment,
     clock: Arc<dyn Clock>,
 ) -> Result<Verifier, AppError> {
-    let keys = signing_keys(config, &*clock)?;
     let outbound = Outbound::new(&map::outbound(config))?;
     let secrets = Secrets::new(map::secrets(config), &variables, &outbound, Arc::clone(&clock))?;
+    let keys = keys(config, &secrets, &clock).await?;
     let names = names(&config.server.public_url);
     issuers::verifier(config, &keys, &names, &secrets, outbound, &clock).await
 }

@@ -19,6 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::time::Clock;
 
+use super::seal::{KeyEncryptionKey, Sealed};
+
 /// What our tokens are signed with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SigningAlgorithm {
@@ -60,6 +62,15 @@ pub enum KeyError {
     Corrupt { path: PathBuf },
     #[error("the key file {} may be read by others than its owner\n  hint: chmod 600 {}", path.display(), path.display())]
     Exposed { path: PathBuf },
+    #[error(
+        "the signing keys in {} are sealed, and store.key_encryption_key is not set", path.display()
+    )]
+    Sealed { path: PathBuf },
+    #[error(
+        "the signing keys in {} were sealed with another store.key_encryption_key; nothing was changed\n  \
+         hint: set the key they were sealed with", path.display()
+    )]
+    WrongKey { path: PathBuf },
     #[error("a signing key could not be made")]
     Generate,
 }
@@ -94,15 +105,61 @@ struct KeyFile {
 struct StoredKey {
     algorithm: SigningAlgorithm,
     created_at: i64,
-    /// PKCS #8 DER (RFC 5958), base64.
-    pkcs8: Zeroizing<String>,
+    /// PKCS #8 DER (RFC 5958), base64. Only where there is no key-encryption key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pkcs8: Option<Zeroizing<String>>,
+    /// The same, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Sealed>,
+}
+
+impl StoredKey {
+    fn new(
+        algorithm: SigningAlgorithm,
+        created_at: i64,
+        der: &[u8],
+        encryption: Option<&KeyEncryptionKey>,
+    ) -> Option<Self> {
+        let mut key = Self { algorithm, created_at, pkcs8: None, sealed: None };
+        match encryption {
+            Some(encryption) => key.sealed = Some(encryption.seal(der, &key.context())?),
+            None => key.pkcs8 = Some(Zeroizing::new(STANDARD.encode(der))),
+        }
+        Some(key)
+    }
+
+    /// What a sealed key belongs to.
+    fn context(&self) -> String {
+        format!("mcp-auth-broker signing key v1|{:?}|{}", self.algorithm, self.created_at)
+    }
+
+    fn der(&self, encryption: Option<&KeyEncryptionKey>) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+        match (&self.sealed, &self.pkcs8, encryption) {
+            (Some(sealed), _, Some(encryption)) => {
+                encryption.open(sealed, &self.context()).ok_or(Unopened::WrongKey)
+            }
+            (Some(_), _, None) => Err(Unopened::NoKey),
+            (None, Some(clear), _) => {
+                STANDARD.decode(clear.as_bytes()).map(Zeroizing::new).map_err(|_| Unopened::Corrupt)
+            }
+            (None, None, _) => Err(Unopened::Corrupt),
+        }
+    }
+}
+
+/// Why a stored key cannot be used.
+enum Unopened {
+    NoKey,
+    WrongKey,
+    Corrupt,
 }
 
 impl SigningKeys {
     /// Reads the keys in `directory`, or makes the first one.
     ///
     /// The directory is created 0700 and the file 0600. A key of another algorithm than `algorithm`
-    /// stays to verify, and a new one is added to sign.
+    /// stays to verify, and a new one is added to sign. With a key-encryption key every key is sealed,
+    /// also those that were not.
     ///
     /// # Errors
     ///
@@ -110,18 +167,28 @@ impl SigningKeys {
     pub fn load_or_create(
         directory: &Path,
         algorithm: SigningAlgorithm,
+        encryption: Option<&KeyEncryptionKey>,
         clock: &dyn Clock,
     ) -> Result<Self, KeyError> {
         let path = directory.join("signing-keys.json");
         let mut file = read(&path)?.unwrap_or(KeyFile { version: 1, keys: Vec::new() });
+        let mut changed = seal_all(&path, &mut file, encryption)?;
         if file.keys.last().is_none_or(|key| key.algorithm != algorithm) {
-            let pkcs8 = generate(algorithm).ok_or(KeyError::Generate)?;
-            let pkcs8 = Zeroizing::new(STANDARD.encode(&*pkcs8));
-            file.keys.push(StoredKey { algorithm, created_at: clock.now().unix_seconds(), pkcs8 });
+            let der = generate(algorithm).ok_or(KeyError::Generate)?;
+            let key = StoredKey::new(algorithm, clock.now().unix_seconds(), &der, encryption);
+            file.keys.push(key.ok_or(KeyError::Generate)?);
+            changed = true;
+        }
+        if changed {
             write(directory, &path, &file)?;
         }
-        let parsed = file.keys.iter().map(parse).collect::<Option<Vec<_>>>();
-        Ok(Self { keys: parsed.ok_or(KeyError::Corrupt { path })? })
+        let mut keys = Vec::with_capacity(file.keys.len());
+        for stored in &file.keys {
+            let der = stored.der(encryption).map_err(|why| unopened(&path, &why))?;
+            let parsed = parse(stored.algorithm, &der);
+            keys.push(parsed.ok_or_else(|| KeyError::Corrupt { path: path.clone() })?);
+        }
+        Ok(Self { keys })
     }
 
     /// The public keys, to publish (RFC 7517 §5). Never a private member.
@@ -152,15 +219,41 @@ fn generate(algorithm: SigningAlgorithm) -> Option<Zeroizing<Vec<u8>>> {
     Some(Zeroizing::new(pkcs8))
 }
 
-fn parse(stored: &StoredKey) -> Option<SigningKey> {
-    let der = Zeroizing::new(STANDARD.decode(stored.pkcs8.as_bytes()).ok()?);
-    let private = match stored.algorithm {
-        SigningAlgorithm::Es256 => EncodingKey::from_ec_der(&der),
-        SigningAlgorithm::EdDsa => EncodingKey::from_ed_der(&der),
+/// Seals what lies in clear; gives whether anything was.
+fn seal_all(
+    path: &Path,
+    file: &mut KeyFile,
+    encryption: Option<&KeyEncryptionKey>,
+) -> Result<bool, KeyError> {
+    let mut changed = false;
+    for key in &mut file.keys {
+        if encryption.is_some() && key.sealed.is_none() {
+            let der = key.der(encryption).map_err(|why| unopened(path, &why))?;
+            let sealed = StoredKey::new(key.algorithm, key.created_at, &der, encryption);
+            *key = sealed.ok_or(KeyError::Generate)?;
+            changed = true;
+        }
+    }
+    Ok(changed)
+}
+
+fn unopened(path: &Path, why: &Unopened) -> KeyError {
+    let path = path.to_owned();
+    match why {
+        Unopened::NoKey => KeyError::Sealed { path },
+        Unopened::WrongKey => KeyError::WrongKey { path },
+        Unopened::Corrupt => KeyError::Corrupt { path },
+    }
+}
+
+fn parse(algorithm: SigningAlgorithm, der: &[u8]) -> Option<SigningKey> {
+    let private = match algorithm {
+        SigningAlgorithm::Es256 => EncodingKey::from_ec_der(der),
+        SigningAlgorithm::EdDsa => EncodingKey::from_ed_der(der),
         // jsonwebtoken takes PKCS #8 for RSA as PEM only.
-        SigningAlgorithm::Rs256 => EncodingKey::from_rsa_pem(pem(&der).as_bytes()).ok()?,
+        SigningAlgorithm::Rs256 => EncodingKey::from_rsa_pem(pem(der).as_bytes()).ok()?,
     };
-    let algorithm = stored.algorithm.jws();
+    let algorithm = algorithm.jws();
     let mut public = Jwk::from_encoding_key(&private, algorithm).ok()?;
     let kid = public.thumbprint(ThumbprintHash::SHA256).ok()?;
     public.common.key_id = Some(kid.clone());
@@ -225,7 +318,7 @@ mod tests {
     use crate::time::SystemClock;
 
     fn load(directory: &Path, algorithm: SigningAlgorithm) -> Result<SigningKeys, KeyError> {
-        SigningKeys::load_or_create(directory, algorithm, &SystemClock)
+        SigningKeys::load_or_create(directory, algorithm, None, &SystemClock)
     }
 
     #[test]
@@ -259,6 +352,31 @@ mod tests {
             Err(KeyError::Corrupt { .. })
         ));
         assert_eq!(fs::read_to_string(&path).unwrap(), "{");
+    }
+
+    #[test]
+    fn with_a_key_encryption_key_nothing_lies_in_clear_and_another_key_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let clear = load(directory.path(), SigningAlgorithm::Es256).unwrap();
+        let path = directory.path().join("signing-keys.json");
+        let open = |byte: u8| {
+            let key = KeyEncryptionKey::parse(&STANDARD.encode([byte; 32]).into()).unwrap();
+            SigningKeys::load_or_create(
+                directory.path(),
+                SigningAlgorithm::Es256,
+                Some(&key),
+                &SystemClock,
+            )
+        };
+        assert_eq!(open(1).unwrap().jwks(), clear.jwks());
+        let sealed = fs::read_to_string(&path).unwrap();
+        assert!(!sealed.contains("pkcs8"), "{sealed}");
+        assert!(matches!(open(2), Err(KeyError::WrongKey { .. })));
+        assert!(matches!(
+            load(directory.path(), SigningAlgorithm::Es256),
+            Err(KeyError::Sealed { .. })
+        ));
+        assert_eq!(fs::read_to_string(&path).unwrap(), sealed);
     }
 
     /// N74: a published key set never has a private member.

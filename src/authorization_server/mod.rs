@@ -4,7 +4,9 @@
 mod access_token;
 mod jwks;
 mod keys;
+mod seal;
 
 pub use access_token::{MintError, NewAccessToken};
 pub use jwks::routes;
 pub use keys::{KeyError, SigningAlgorithm, SigningKeys};
+pub use seal::{KeyEncryptionKey, NotAKey};

@@ -18,7 +18,7 @@ use crate::secret_text::SecretText;
 use crate::time::{Clock, SystemClock};
 
 use super::failure::Failure;
-use super::settings::SettingsArgs;
+use super::settings::{Ready, SettingsArgs};
 
 /// Access tokens.
 #[derive(Debug, Args)]
@@ -80,12 +80,17 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
     match &args.command {
-        TokenCommand::Mint(mint) => run_mint(mint, &settings.load(environment)?.config, out),
+        TokenCommand::Mint(mint) => run_mint(mint, &settings.load(environment)?, out).await,
         TokenCommand::Inspect(inspect) => run_inspect(inspect, settings, environment, out).await,
     }
 }
 
-fn run_mint(args: &MintArgs, config: &Config, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+async fn run_mint(
+    args: &MintArgs,
+    ready: &Ready,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let config = &ready.config;
     if config.deployment == Deployment::Prod && !args.i_am_sure {
         return Err(Failure::new("minting a token by hand is refused in prod")
             .hint("if this is an emergency, repeat it with --i-am-sure"));
@@ -110,7 +115,9 @@ fn run_mint(args: &MintArgs, config: &Config, out: &mut dyn Write) -> Result<Exi
     let signed = if let Some(secret) = &args.secret {
         token.sign_shared(&SecretText::new(secret.clone()), &random)
     } else {
-        let keys = app::signing_keys(config, &SystemClock).map_err(|error| Failure::of(&error))?;
+        let keys = app::signing_keys(config, &ready.variables(), Arc::new(SystemClock))
+            .await
+            .map_err(|error| Failure::of(&error))?;
         token.sign(&keys, &random)
     };
     let (jwt, _) = signed.map_err(|error| Failure::of(&error))?;

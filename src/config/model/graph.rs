@@ -49,7 +49,6 @@ pub enum GraphMode {
 
 /// Which of Microsoft's clouds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Cloud {
     Global,
     UsGov,

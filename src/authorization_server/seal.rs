@@ -1,0 +1,89 @@
+//! Sealing what must not lie on disk in clear: AES-256-GCM under the operator's key-encryption key.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::secret_text::SecretText;
+
+/// `store.key_encryption_key`: 32 random bytes.
+pub struct KeyEncryptionKey(RandomizedNonceKey);
+
+impl std::fmt::Debug for KeyEncryptionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// The text is not base64 of 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "store.key_encryption_key must be 32 random bytes in base64\n  hint: openssl rand -base64 32"
+)]
+pub struct NotAKey;
+
+/// A sealed value. Both parts are base64.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sealed {
+    nonce: String,
+    ciphertext: String,
+}
+
+impl KeyEncryptionKey {
+    /// # Errors
+    ///
+    /// [`NotAKey`]
+    pub fn parse(text: &SecretText) -> Result<Self, NotAKey> {
+        let bytes = Zeroizing::new(STANDARD.decode(text.expose().trim()).map_err(|_| NotAKey)?);
+        RandomizedNonceKey::new(&AES_256_GCM, &bytes).map(Self).map_err(|_| NotAKey)
+    }
+
+    /// Seals `plain`; it opens only beside the same `context`, so that sealed values cannot be swapped.
+    pub(super) fn seal(&self, plain: &[u8], context: &str) -> Option<Sealed> {
+        let mut bytes = Zeroizing::new(plain.to_vec());
+        let nonce =
+            self.0.seal_in_place_append_tag(Aad::from(context.as_bytes()), &mut *bytes).ok()?;
+        Some(Sealed {
+            nonce: STANDARD.encode(nonce.as_ref()),
+            ciphertext: STANDARD.encode(&*bytes),
+        })
+    }
+
+    /// `None` where this is not the key it was sealed with, or something was changed.
+    pub(super) fn open(&self, sealed: &Sealed, context: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let nonce: [u8; NONCE_LEN] = STANDARD.decode(&sealed.nonce).ok()?.try_into().ok()?;
+        let mut bytes = Zeroizing::new(STANDARD.decode(&sealed.ciphertext).ok()?);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let length =
+            self.0.open_in_place(nonce, Aad::from(context.as_bytes()), &mut bytes).ok()?.len();
+        bytes.truncate(length);
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> KeyEncryptionKey {
+        KeyEncryptionKey::parse(&STANDARD.encode([byte; 32]).into()).unwrap()
+    }
+
+    #[test]
+    fn only_the_same_key_and_context_open_it() {
+        let sealed = key(1).seal(b"private", "kid a").unwrap();
+        assert_eq!(key(1).open(&sealed, "kid a").unwrap().as_slice(), b"private");
+        assert!(key(2).open(&sealed, "kid a").is_none());
+        assert!(key(1).open(&sealed, "kid b").is_none());
+    }
+
+    #[test]
+    fn a_key_of_another_length_is_refused() {
+        for text in [STANDARD.encode([1; 16]), STANDARD.encode([1; 33]), "not base64!".to_owned()] {
+            assert_eq!(KeyEncryptionKey::parse(&text.into()).unwrap_err(), NotAKey);
+        }
+    }
+}
