@@ -32,9 +32,40 @@ async fn a_graph_call_leaves_its_steps_in_order_under_one_id() {
         assert_eq!((&event["request_id"], &event["trace_id"]), (id, &json!(trace)), "{event}");
         assert_eq!(event["requester_id"], "ada");
     }
-    insta::assert_json_snapshot!(stable(&events[2]["payload"], &["/policy_version"]), @"");
-    insta::assert_json_snapshot!(stable(&events[3]["payload"], &["/duration_ms", "/timeout_ms"]), @"");
-    insta::assert_json_snapshot!(stable(&events[4]["payload"], &["/duration_ms"]), @"");
+    insta::assert_json_snapshot!(stable(&events[2]["payload"], &["/policy_version"]), @r#"
+    {
+      "decision": "allow",
+      "matched_rule_id": "graph.user.read",
+      "policy_version": "[varies]",
+      "reason": "policy.rule.allow.graph.user.read",
+      "scopes_evaluated": [
+        "User.Read.All"
+      ],
+      "tenant_id": "contoso.example"
+    }
+    "#);
+    insta::assert_json_snapshot!(stable(&events[3]["payload"], &["/duration_ms", "/timeout_ms"]), @r#"
+    {
+      "attempt": 1,
+      "duration_ms": "[varies]",
+      "error_code": null,
+      "http_status": 200,
+      "operation": "GET /v1.0/users",
+      "outcome": "success",
+      "profile": "simulated",
+      "provider": "microsoft_graph",
+      "timeout_ms": "[varies]"
+    }
+    "#);
+    insta::assert_json_snapshot!(stable(&events[4]["payload"], &["/duration_ms"]), @r#"
+    {
+      "duration_ms": "[varies]",
+      "error_code": null,
+      "method": "tools/call",
+      "status": "ok",
+      "tool_name": "auth.graph.operation.execute.v1"
+    }
+    "#);
 }
 
 #[tokio::test]

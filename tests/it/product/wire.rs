@@ -189,9 +189,8 @@ async fn a_request_of_two_lengths_is_not_served() {
 async fn what_is_no_http_is_closed() {
     let product = Product::dev().await;
     for bytes in [
-        "\r\n\r\n\r\n",
         "GET\r\n\r\n",
-        "\u{16}\u{3}\u{1}",
+        "GET /mcp HTTP/9.9\r\n\r\n",
         "GET /mcp HTTP/1.1\r\nhost: a\r\nbad header: x\r\n\r\n",
     ] {
         let answer = exchange(&product.authority, bytes.as_bytes()).await;

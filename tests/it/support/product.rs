@@ -201,7 +201,7 @@ fn configure(
     let mut all = vec![
         format!("server.listen={listen}"),
         format!("store.url=sqlite:{}/data/broker.db", directory.display()),
-        format!("audit.sink=[{{ kind = \"file\", path = {log:?} }}]"),
+        format!("audit.sink=[{{ kind = \"file\", path = {log:?}, durable = true }}]"),
     ];
     all.extend_from_slice(overrides);
     let loaded = load(Sources {
