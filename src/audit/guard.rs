@@ -46,6 +46,12 @@ impl Auditor {
 }
 
 impl TerminalGuard {
+    /// Says what the request turned out to be, for the event of a caller that goes away.
+    pub fn describe(&mut self, method: &'static str, tool_name: Option<ToolName>) {
+        self.method = method;
+        self.tool_name = tool_name;
+    }
+
     /// Since the guard was made: `duration_ms` of the terminal event.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

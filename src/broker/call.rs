@@ -32,7 +32,7 @@ pub struct GraphCall {
 
 /// Why the arguments are no call. Names the field and its shape, never its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {message}")]
+#[error("{}{message}", prefix(field, message))]
 pub struct CallError {
     pub code: Code,
     /// Dotted, such as `operation.path`; `arguments` for the whole.
@@ -289,6 +289,11 @@ fn shape(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
         ("arguments".to_owned(), "are not a JSON object")
     };
     invalid(&field, message.to_owned())
+}
+
+/// Names the field in front of messages that do not begin with it.
+fn prefix(field: &str, message: &str) -> String {
+    if message.starts_with(field) { String::new() } else { format!("{field}: ") }
 }
 
 /// A field name as a caller spelled it, short enough and plain enough to be shown.

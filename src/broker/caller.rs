@@ -95,6 +95,23 @@ impl Caller {
         Ok(())
     }
 
+    /// Says what the request is, once its body was read. `chosen` is the id that a tool's caller brought;
+    /// only the first holder of a request may name it, before anything was recorded.
+    pub fn describe(
+        &mut self,
+        method: &'static str,
+        tool: Option<ToolName>,
+        chosen: Option<RequestId>,
+    ) {
+        let Some(inner) = Arc::get_mut(&mut self.0) else { return };
+        inner.context.request_id = chosen.unwrap_or(inner.context.request_id);
+        let owed = inner.owed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guard) = owed {
+            guard.context.request_id = inner.context.request_id;
+            guard.describe(method, tool);
+        }
+    }
+
     /// Records an event of this request that does not end it.
     ///
     /// # Errors

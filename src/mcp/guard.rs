@@ -104,12 +104,8 @@ impl Settings {
             return unavailable();
         };
         let caller = self.caller(principal, request.headers());
-        if caller.principal().is_fresh() && self.accepted(&caller).await.is_err() {
-            return unavailable();
-        }
-        let post = request.method() == Method::POST;
-        let served = if post {
-            self.post(request, inner, &caller).await
+        let served = if request.method() == Method::POST {
+            self.post(request, inner, caller).await
         } else {
             self.other(request, inner, &caller).await
         };
@@ -127,6 +123,7 @@ impl Settings {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         caller.owe_terminal_event("none", None).await?;
+        self.accepted(caller).await?;
         request.extensions_mut().insert(caller.clone());
         let response = call(&mut inner, request).await;
         self.end(caller, "none", response).await
@@ -136,34 +133,47 @@ impl Settings {
         &self,
         request: Request<Body>,
         mut inner: S,
-        caller: &Caller,
+        mut caller: Caller,
     ) -> Result<Response<Body>, Unrecorded>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
+        // Before the body is there: whoever goes away while it comes is recorded, too.
+        caller.owe_terminal_event("unreadable", None).await?;
         let (mut parts, body) = request.into_parts();
         let body = match self.read(body).await {
             Ok(body) => body,
-            Err(refusal) => return self.refuse(caller, "unreadable", refusal).await,
+            Err(refusal) => return self.unreadable(&caller, refusal).await,
         };
         let message = match Message::parse(&body) {
             Ok(message) => message,
-            Err(unreadable) => return self.refuse(caller, "unreadable", unreadable.answer()).await,
+            Err(unreadable) => return self.unreadable(&caller, unreadable.answer()).await,
         };
         let method = method_name(message.method.as_deref());
         let tool = message.tool_call();
+        let graph = tool.as_ref().filter(|tool| tool.name == super::GRAPH_EXECUTE);
+        let name = tool.as_ref().and_then(|tool| tool.name.parse().ok());
+        caller.describe(method, name, graph.and_then(ToolCall::chosen_id));
+        self.accepted(&caller).await?;
         if let Some(refusal) = unknown_version(&parts.headers, &message) {
-            return self.refuse(caller, method, refusal).await;
+            return self.refuse(&caller, method, refusal).await;
         }
-        if let Some(challenge) = self.step_up(caller, &message, tool.as_ref()).await? {
+        if let Some(challenge) = self.step_up(&caller, &message, tool.as_ref()).await? {
             return Ok(challenge);
-        }
-        if message.is_request() {
-            caller.owe_terminal_event(method, tool.and_then(|tool| tool.name.parse().ok())).await?;
         }
         parts.extensions.insert(caller.clone());
         let response = call(&mut inner, Request::from_parts(parts, Body::from(body.clone()))).await;
-        self.end(caller, method, response).await
+        self.end(&caller, method, response).await
+    }
+
+    /// Ends a request whose body is no message.
+    async fn unreadable(
+        &self,
+        caller: &Caller,
+        refusal: Response<Body>,
+    ) -> Result<Response<Body>, Unrecorded> {
+        self.accepted(caller).await?;
+        self.refuse(caller, "unreadable", refusal).await
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Response<Body>> {
@@ -183,8 +193,12 @@ impl Settings {
         Caller::new(principal, request_id, trace_id, self.clock.monotonic(), self.auditor.clone())
     }
 
+    /// Records that the token was verified, unless it was found in the cache.
     async fn accepted(&self, caller: &Caller) -> Result<(), Unrecorded> {
         let principal = caller.principal();
+        if !principal.is_fresh() {
+            return Ok(());
+        }
         let event = AuditEvent::TokenAccept {
             token: super::token_name(principal.token_name()),
             issuer: principal.issuer().clone(),
@@ -200,7 +214,7 @@ impl Settings {
         method: &'static str,
         refusal: Response<Body>,
     ) -> Result<Response<Body>, Unrecorded> {
-        caller.record(caller.context(), self.ended(caller, method, ResultStatus::Error)).await?;
+        caller.end(self.ended(caller, method, ResultStatus::Error)).await?;
         Ok(refusal)
     }
 
@@ -251,7 +265,7 @@ impl Settings {
             reason: decision.reason.clone(),
             policy_version: Arc::clone(&decision.policy_version),
         };
-        caller.record(caller.context(), event).await?;
+        caller.end(event).await?;
         Ok(Some(self.challenge(message, &decision.missing_scopes)))
     }
 

@@ -8,13 +8,17 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::id::RequestId;
+
+use super::unique::Unique;
+
 /// JSON-RPC and MCP error codes (MCP 2026-07-28 basic, Error Codes).
 pub(super) const PARSE_ERROR: i32 = -32700;
 pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const INTERNAL_ERROR: i32 = -32603;
 pub(super) const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
 
-/// One message of a client. Duplicate members are refused: two readers could see two messages.
+/// One message of a client. Duplicate members are refused at every depth: two readers could see two messages.
 #[derive(Debug, Deserialize)]
 pub(super) struct Message<'a> {
     #[serde(borrow)]
@@ -47,7 +51,8 @@ pub(super) enum Unreadable {
 
 impl<'a> Message<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, Unreadable> {
-        serde_json::from_slice(body).map_err(|error| {
+        let unique = serde_json::from_slice::<Unique>(body);
+        unique.and_then(|Unique| serde_json::from_slice(body)).map_err(|error| {
             let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
             match (error.classify(), first) {
                 (serde_json::error::Category::Data, Some(b'[')) => Unreadable::Batch,
@@ -55,11 +60,6 @@ impl<'a> Message<'a> {
                 _ => Unreadable::Json,
             }
         })
-    }
-
-    /// Whether an answer is expected.
-    pub(super) fn is_request(&self) -> bool {
-        self.id.is_some() && self.method.is_some()
     }
 
     /// The tool that a `tools/call` names; `None` for other methods and for parameters rmcp will refuse.
@@ -89,6 +89,19 @@ impl<'a> Message<'a> {
         params.is_some_and(|params| {
             params.initialize.is_some() || params.meta.is_some_and(|meta| meta.version.is_some())
         })
+    }
+}
+
+impl ToolCall<'_> {
+    /// The id by which the caller wants the call known, where the arguments hold a valid one.
+    pub(super) fn chosen_id(&self) -> Option<RequestId> {
+        #[derive(Deserialize)]
+        struct Arguments<'a> {
+            #[serde(borrow)]
+            request_id: Option<Cow<'a, str>>,
+        }
+        let arguments: Arguments<'_> = serde_json::from_str(self.arguments?.get()).ok()?;
+        arguments.request_id?.parse().ok()
     }
 }
 
@@ -142,6 +155,7 @@ mod tests {
             ("1", Unreadable::Message),
             (r#"{"method":"a","method":"b"}"#, Unreadable::Message),
             (r#"{"params":1,"params":2}"#, Unreadable::Message),
+            (r#"{"params":{"arguments":[{"path":1,"p\u0061th":2}]}}"#, Unreadable::Message),
         ] {
             assert_eq!(Message::parse(body.as_bytes()).unwrap_err(), expected, "{body}");
         }
@@ -155,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_named_twice_is_no_tool_call() {
+    fn a_tool_named_twice_is_no_message() {
         let body = br#"{"id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#;
-        assert!(Message::parse(body).unwrap().tool_call().is_none());
+        assert_eq!(Message::parse(body).unwrap_err(), Unreadable::Message);
     }
 }

@@ -10,6 +10,7 @@ mod jsonrpc;
 mod refusal;
 mod service;
 mod tools;
+mod unique;
 
 use std::convert::Infallible;
 use std::sync::Arc;

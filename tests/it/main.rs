@@ -10,6 +10,8 @@ mod config;
 #[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
+mod product;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod resource_server_remote;

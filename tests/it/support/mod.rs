@@ -2,4 +2,6 @@
 
 pub(crate) mod audit;
 pub(crate) mod fake_http;
+pub(crate) mod product;
+pub(crate) mod raw_http;
 pub(crate) mod tokens;

@@ -1,0 +1,7 @@
+//! The whole product through its socket: what a client, an agent or an attacker sees.
+
+mod audit_trail;
+mod challenge;
+mod graph_tool;
+mod tools;
+mod wire;

@@ -1,0 +1,353 @@
+//! `auth.graph.operation.execute.v1` and `auth.graph.operations.list.v1` as the contract has them.
+
+use serde_json::{Value, json};
+
+use crate::support::product::{LIST, Product, stable};
+
+const ADA: &str = "/v1.0/users/ada@contoso.example";
+
+async fn reader() -> (Product, String) {
+    let product = Product::dev().await;
+    let token = product.token(&["graph:read"]);
+    (product, token)
+}
+
+/// Code, and the field where the answer names one.
+fn error(reply: &Value) -> (&str, &str) {
+    let error = &reply["error"];
+    (
+        error["code"].as_str().unwrap_or_default(),
+        error["metadata"]["field"].as_str().unwrap_or_default(),
+    )
+}
+
+#[tokio::test]
+async fn a_success_has_the_shape_of_the_contract() {
+    let (product, token) = reader().await;
+    let reply = product.graph_get(&token, &format!("{ADA}?$select=displayName,id")).await;
+    let execution = "/result/execution";
+    let varying = [
+        "provider_request_id",
+        "duration_ms",
+        "token/expires_in_s",
+        "response_headers/date",
+        "response_headers/request-id",
+        "response_headers/client-request-id",
+    ]
+    .map(|name| format!("{execution}/{name}"));
+    let mut varying: Vec<&str> = varying.iter().map(String::as_str).collect();
+    varying.extend(["/request_id", "/result/policy/metadata/policy_version"]);
+    insta::assert_json_snapshot!(stable(&reply, &varying), @r#"
+    {
+      "contract_version": "v0.1.0",
+      "request_id": "[varies]",
+      "result": {
+        "execution": {
+          "attempts": 1,
+          "duration_ms": "[varies]",
+          "http_status": 200,
+          "mode": "broker_downstream_execution",
+          "provider": "microsoft_graph",
+          "provider_request_id": "[varies]",
+          "response_body": {
+            "@odata.etag": "W/\"1\"",
+            "displayName": "Ada Lovelace",
+            "id": "11111111-0000-4000-8000-000000000000"
+          },
+          "response_headers": {
+            "client-request-id": "[varies]",
+            "content-type": "application/json;odata.metadata=minimal;charset=utf-8",
+            "date": "[varies]",
+            "etag": "W/\"1\"",
+            "request-id": "[varies]"
+          },
+          "token": {
+            "expires_in_s": "[varies]",
+            "resource": "https://graph.microsoft.com",
+            "source": "minted",
+            "tenant_id": "contoso.example"
+          }
+        },
+        "policy": {
+          "decision": "allow",
+          "metadata": {
+            "matched_rule_id": "graph.user.read",
+            "policy_version": "[varies]",
+            "requester_id": "ada",
+            "scopes_evaluated": [
+              "User.Read.All"
+            ],
+            "tenant_id": "contoso.example"
+          },
+          "reason": "policy.rule.allow.graph.user.read"
+        },
+        "redactions": []
+      },
+      "simulated": true,
+      "status": "ok"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_denial_has_the_shape_of_the_contract() {
+    let (product, token) = reader().await;
+    let reply = product.graph_get(&token, "/beta/users").await;
+    let varying = ["/request_id", "/error/metadata/policy_version"];
+    insta::assert_json_snapshot!(stable(&reply, &varying), @r#"
+    {
+      "contract_version": "v0.1.0",
+      "error": {
+        "category": "policy",
+        "code": "policy.denied",
+        "message": "policy does not allow this call",
+        "metadata": {
+          "policy_version": "[varies]",
+          "reason_code": "policy.rule.deny.default"
+        },
+        "retryable": false
+      },
+      "redactions": [],
+      "request_id": "[varies]",
+      "simulated": true,
+      "status": "error"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_malformed_call_names_the_field() {
+    let (product, token) = reader().await;
+    let good = json!({ "method": "GET", "path": ADA });
+    let with = |name: &str, value: Value| {
+        let mut call = json!({ "operation": good });
+        let mut at = &mut call;
+        for part in name.split('.') {
+            at = &mut at[part];
+        }
+        *at = value;
+        call
+    };
+    for (call, code, field) in [
+        (json!({}), "bad_request.invalid_field", "operation"),
+        (with("contract_version", json!("v9")), "bad_request.invalid_field", "contract_version"),
+        (with("request_id", json!("1")), "bad_request.invalid_field", "request_id"),
+        (with("surprise", json!(1)), "bad_request.invalid_field", "surprise"),
+        (with("requester.surprise", json!(1)), "bad_request.invalid_field", "requester.surprise"),
+        (with("graph.surprise", json!(1)), "bad_request.invalid_field", "graph.surprise"),
+        (with("operation.surprise", json!(1)), "bad_request.invalid_field", "operation.surprise"),
+        (
+            with("graph.resource", json!("https://x/y")),
+            "bad_request.invalid_field",
+            "graph.resource",
+        ),
+        (with("graph.scopes", json!("User.Read.All")), "bad_request.invalid_field", "graph.scopes"),
+        (
+            with("operation.action", json!("x")),
+            "bad_request.unsupported_operation",
+            "operation.action",
+        ),
+        (
+            with("operation.method", json!("TRACE")),
+            "bad_request.unsupported_operation",
+            "operation.method",
+        ),
+        (with("operation.method", json!(5)), "bad_request.invalid_field", "operation.method"),
+        (
+            with("operation.path", json!("v1.0/users")),
+            "bad_request.invalid_field",
+            "operation.path",
+        ),
+        (
+            with("operation.path", json!("https://evil.example/v1.0/users")),
+            "bad_request.invalid_field",
+            "operation.path",
+        ),
+        (
+            with("operation.path", json!("/v1.0/users/../groups")),
+            "bad_request.invalid_field",
+            "operation.path",
+        ),
+        (
+            with("operation.path", json!("/v1.0/users/%2e%2e/groups")),
+            "bad_request.invalid_field",
+            "operation.path",
+        ),
+        (
+            with("operation.path", json!("/v1.0/users%2Fada")),
+            "bad_request.invalid_field",
+            "operation.path",
+        ),
+        (
+            with("operation.path", json!("/v1.0//users")),
+            "bad_request.invalid_field",
+            "operation.path",
+        ),
+        (
+            with("operation.path", json!("/v1.0/users#x")),
+            "bad_request.invalid_field",
+            "operation.path",
+        ),
+        (
+            with("operation.path", json!("/v1.0/me")),
+            "bad_request.unsupported_operation",
+            "operation.path",
+        ),
+        (
+            with("operation.headers", json!({ "x-other": "1" })),
+            "bad_request.invalid_field",
+            "operation.headers",
+        ),
+        (
+            with("operation.headers", json!({ "accept": "a\r\nb: c" })),
+            "bad_request.invalid_field",
+            "operation.headers",
+        ),
+        (with("timeout_ms", json!(0)), "bad_request.invalid_timeout", "timeout_ms"),
+        (with("timeout_ms", json!(10_001)), "bad_request.invalid_timeout", "timeout_ms"),
+        (with("timeout_ms", json!(1.5)), "bad_request.invalid_timeout", "timeout_ms"),
+        (with("timeout_ms", json!("1")), "bad_request.invalid_timeout", "timeout_ms"),
+    ] {
+        let reply = product.graph(&token, call.clone()).await;
+        assert_eq!(error(&reply), (code, field), "{call}: {reply}");
+        assert_eq!(reply["error"]["category"], "request");
+        assert_eq!(reply["error"]["retryable"], false);
+    }
+}
+
+#[tokio::test]
+async fn policy_refuses_with_its_reason() {
+    let (product, token) = reader().await;
+    let get = |path: &str| json!({ "operation": { "method": "GET", "path": path } });
+    let with = |name: &str, value: Value| {
+        let mut call = get(ADA);
+        call["graph"][name] = value;
+        call
+    };
+    let other = json!({ "requester": { "requester_id": "grace" }, "operation": { "method": "GET", "path": ADA } });
+    for (call, code, reason) in [
+        (get("/beta/users"), "policy.denied", "policy.rule.deny.default"),
+        (get("/v1.0/$batch"), "policy.denied", "policy.rule.deny.default"),
+        (get(&format!("{ADA}?$expand=manager")), "policy.denied", "policy.rule.deny.default"),
+        (get("/v1.0/users/delta"), "policy.denied", "policy.rule.deny.default"),
+        (get("/v1.0/applications"), "policy.denied", "policy.rule.deny.default"),
+        (
+            with("tenant_id", json!("other.example")),
+            "policy.denied",
+            "policy.rule.deny.provider.not_permitted",
+        ),
+        (
+            with("resource", json!("https://evil.example")),
+            "policy.denied",
+            "policy.rule.deny.provider.not_permitted",
+        ),
+        (
+            with("scopes", json!(["Directory.ReadWrite.All"])),
+            "policy.invalid_scope",
+            "policy.rule.deny.scope.not_permitted",
+        ),
+        (other, "policy.denied", "policy.rule.deny.identity.untrusted"),
+    ] {
+        let reply = product.graph(&token, call.clone()).await;
+        assert_eq!(reply["error"]["code"], code, "{call}: {reply}");
+        assert_eq!(reply["error"]["metadata"]["reason_code"], reason, "{call}: {reply}");
+    }
+    assert!(!product.event_types().contains(&"provider.called".to_owned()));
+}
+
+#[tokio::test]
+async fn credentials_in_headers_are_stripped_and_listed() {
+    let (product, token) = reader().await;
+    let headers = json!({ "Authorization": "Bearer mark", "cookie": "mark", "X-API-Key": "mark", "Accept": "application/json" });
+    let reply = product
+        .graph(&token, json!({ "operation": { "method": "GET", "path": ADA, "headers": headers } }))
+        .await;
+    assert_eq!(reply["status"], "ok", "{reply}");
+    let mut fields: Vec<&str> = reply["result"]["redactions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| found["field"].as_str().unwrap())
+        .collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        [
+            "operation.headers.authorization",
+            "operation.headers.cookie",
+            "operation.headers.x-api-key"
+        ]
+    );
+    assert!(!reply.to_string().contains("mark"));
+    let ended = product.audit().pop().unwrap();
+    assert_eq!(ended["redactions"].as_array().unwrap().len(), 3, "{ended}");
+}
+
+#[tokio::test]
+async fn pages_come_back_as_paths_that_work() {
+    let (product, token) = reader().await;
+    let mut path = "/v1.0/users?$top=2&$select=id".to_owned();
+    let (mut pages, mut users) = (0, 0);
+    loop {
+        let reply = product.graph_get(&token, &path).await;
+        let body = &reply["result"]["execution"]["response_body"];
+        users += body["value"].as_array().unwrap_or_else(|| panic!("{reply}")).len();
+        pages += 1;
+        match body["@odata.nextLink"].as_str() {
+            Some(next) => next.clone_into(&mut path),
+            None => break,
+        }
+        assert!(path.starts_with("/v1.0/users?"), "{path}");
+    }
+    assert!(pages > 1 && users > 2, "{pages} pages, {users} users");
+}
+
+#[tokio::test]
+async fn what_graph_says_about_the_operation_is_a_result() {
+    let (product, token) = reader().await;
+    let missing = product.graph_get(&token, "/v1.0/users/nobody@contoso.example").await;
+    assert_eq!(missing["status"], "ok");
+    assert_eq!(missing["result"]["execution"]["http_status"], 404);
+    assert!(missing["result"]["execution"]["response_body"]["error"]["code"].is_string());
+    let writer = product.token(&["graph:read", "graph:write"]);
+    let found = product.graph_get(&writer, ADA).await;
+    let etag = found["result"]["execution"]["response_body"]["@odata.etag"].clone();
+    let patch = |etag: Value| json!({ "operation": { "method": "PATCH", "path": ADA, "headers": { "if-match": etag }, "body": { "jobTitle": "Countess" } } });
+    let stale = product.graph(&writer, patch(json!("W/\"stale\""))).await;
+    assert_eq!(stale["result"]["execution"]["http_status"], 412, "{stale}");
+    if etag.is_string() {
+        let done = product.graph(&writer, patch(etag.clone())).await;
+        assert_eq!(done["result"]["execution"]["http_status"], 204, "{done}");
+    }
+}
+
+#[tokio::test]
+async fn the_list_shows_what_this_caller_may_do() {
+    let (product, token) = reader().await;
+    let list = |arguments: Value| async {
+        product.call(&token, LIST, arguments).await["result"]["structuredContent"].clone()
+    };
+    let all = list(json!({})).await;
+    let operations = all["operations"].as_array().unwrap_or_else(|| panic!("{all}"));
+    let needing: Vec<&Value> =
+        operations.iter().filter(|operation| operation["needs_scopes"] != json!([])).collect();
+    assert!(!needing.is_empty() && needing.len() < operations.len(), "{all}");
+    assert!(
+        needing.iter().all(|operation| operation["needs_scopes"] == json!(["graph:write"])),
+        "{all}"
+    );
+    let reads = list(json!({ "risk": "read" })).await;
+    assert!(
+        reads["operations"].as_array().unwrap().iter().all(|operation| operation["risk"] == "read")
+    );
+    let mail = list(json!({ "search": "MESSAGES" })).await;
+    let mail = mail["operations"].as_array().unwrap();
+    assert!(
+        !mail.is_empty()
+            && mail
+                .iter()
+                .all(|operation| operation["path_template"].as_str().unwrap().contains("messages"))
+    );
+    let wrong = product.call(&token, LIST, json!({ "risk": "huge" })).await;
+    assert_eq!(wrong["result"]["isError"], true);
+}

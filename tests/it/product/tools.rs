@@ -1,0 +1,149 @@
+//! Which tools a caller sees, and what it gets for those it does not.
+
+use serde_json::{Value, json};
+
+use crate::support::product::{EXECUTE, LIST, Product, WIRES, Wire, mcp};
+
+fn names(answer: &Value) -> Vec<&str> {
+    let tools = answer["result"]["tools"].as_array().unwrap();
+    tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_list_depends_on_the_token_and_nothing_else() {
+    let product = Product::dev().await;
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&[], &[]),
+        (&["public:read"], &["get_public_info"]),
+        (&["graph:read"], &[EXECUTE, LIST]),
+        (
+            &["confidential:read", "graph:write", "public:read"],
+            &[EXECUTE, LIST, "get_confidential_info", "get_public_info"],
+        ),
+    ];
+    for (scopes, expected) in cases {
+        let token = product.token(scopes);
+        for wire in WIRES {
+            let first = product.rpc(wire, &token, "tools/list", json!({})).await;
+            let second = product.rpc(wire, &token, "tools/list", json!({})).await;
+            assert_eq!(names(&first.json()), expected, "{scopes:?}");
+            assert_eq!(first.body, second.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_private_and_names_the_server() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let list = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await.json();
+    assert_eq!(list["result"]["cacheScope"], "private");
+    assert_eq!(list["result"]["ttlMs"], 0);
+    assert_eq!(list["result"]["resultType"], "complete");
+    let call = product.call(&token, "get_public_info", json!({})).await;
+    let discover = product.rpc(Wire::Modern, &token, "server/discover", json!({})).await.json();
+    for answer in [list, call, discover] {
+        let server = &answer["result"]["_meta"]["io.modelcontextprotocol/serverInfo"];
+        assert_eq!(server["name"], "mcp-auth-broker", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_hidden_tool_and_an_unknown_one_are_answered_alike() {
+    // A denied tool is hidden: a deny rule leaves nothing to step up to.
+    let policy = r#"
+        version = "t"
+        default = "deny"
+        [[rule]]
+        id = "never"
+        effect = "deny"
+        tools = ["get_public_info"]
+    "#;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("policy.toml"), policy).unwrap();
+    let product = Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await;
+    let token = product.token(&["public:read"]);
+    for wire in WIRES {
+        let mut answers = Vec::new();
+        for tool in ["get_public_info", "get_publik_info", EXECUTE] {
+            let call = json!({ "name": tool, "arguments": {} });
+            let answer = product.rpc(wire, &token, "tools/call", call).await;
+            let date = answer.header("date");
+            answers.push(
+                format!("{}\n{}", answer.head, answer.body)
+                    .replace(tool, "TOOL")
+                    .replace(&format!("content-length: {}", answer.body.len()), "content-length: N")
+                    .replace(&date, "DATE"),
+            );
+        }
+        assert!(answers[0].contains("-32602"), "{}", answers[0]);
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0], answers[2]);
+    }
+}
+
+#[tokio::test]
+async fn a_document_needs_its_scope_and_takes_no_arguments() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    for wire in WIRES {
+        let call = json!({ "name": "get_public_info", "arguments": {} });
+        let answer = product.rpc(wire, &token, "tools/call", call).await.json();
+        assert_ne!(answer["result"]["isError"], true, "{answer}");
+    }
+    let refused = product.call(&token, "get_public_info", json!({ "x": 1 })).await;
+    assert_eq!(refused["result"]["isError"], true);
+    let text = refused["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("bad_request.invalid_field"), "{text}");
+}
+
+#[tokio::test]
+async fn initialize_and_ping_serve_the_older_clients() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    for version in ["2025-11-25", "2025-06-18", "2025-03-26"] {
+        let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
+        let answer = product.rpc(Wire::Oldest, &token, "initialize", params).await.json();
+        assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
+        assert_eq!(answer["result"]["serverInfo"]["name"], "mcp-auth-broker");
+        let said = answer["result"]["instructions"].as_str().unwrap();
+        assert!(said.contains("graph:read"), "{said}");
+    }
+    assert_eq!(product.rpc(Wire::Legacy, &token, "ping", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_not_found() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    for method in ["prompts/list", "resources/list", "resources/templates/list", "no/such"] {
+        let answer = product.rpc(Wire::Modern, &token, method, json!({})).await;
+        assert_eq!((answer.status, answer.rpc_error()), (404, json!(-32601)), "{method}");
+        let answer = product.rpc(Wire::Legacy, &token, method, json!({})).await;
+        assert_eq!(answer.rpc_error(), -32601, "{method}");
+    }
+    let completion = json!({ "ref": { "type": "ref/prompt", "name": "x" }, "argument": { "name": "a", "value": "b" } });
+    let answer = product.rpc(Wire::Modern, &token, "completion/complete", completion).await;
+    assert_eq!((answer.status, answer.rpc_error()), (404, json!(-32601)));
+}
+
+#[tokio::test]
+async fn there_are_no_streams_to_open_and_no_sessions_to_delete() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    for method in ["GET", "DELETE"] {
+        let request = crate::support::raw_http::Request::new(method, "/mcp")
+            .header("accept", "text/event-stream");
+        assert_eq!(product.send(request.clone()).await.status, 401, "{method}");
+        let request = request.header("authorization", &format!("Bearer {token}"));
+        assert_eq!(product.send(request).await.status, 405, "{method}");
+    }
+    let answer = product
+        .send(
+            mcp(Wire::Legacy, Some(&token), "tools/list", json!({}))
+                .header("mcp-session-id", "made-up"),
+        )
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("mcp-session-id"), "");
+}

@@ -1,0 +1,215 @@
+//! Requests that no well-behaved client sends, and how each is turned away.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::support::product::{EXECUTE, Product, Wire, mcp, post};
+use crate::support::raw_http::exchange;
+
+#[tokio::test]
+async fn a_foreign_page_is_refused_before_its_token_is_looked_at() {
+    let product = Product::dev().await;
+    for token in [None, Some("garbage"), Some(product.token(&["public:read"]).as_str())] {
+        let request = mcp(Wire::Modern, token, "tools/list", json!({}));
+        let answer = product.send(request.header("origin", "https://evil.example")).await;
+        assert_eq!(answer.status, 403);
+        assert_eq!(answer.header("www-authenticate"), "");
+        assert_eq!(answer.header("access-control-allow-origin"), "");
+    }
+    assert!(product.audit_lines().is_empty());
+}
+
+#[tokio::test]
+async fn a_foreign_host_is_refused_and_two_hosts_as_well() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let list = || mcp(Wire::Modern, Some(&token), "tools/list", json!({}));
+    for host in ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example", ""] {
+        let answer = product.send(list().header("host", host)).await;
+        assert!(matches!(answer.status, 400 | 421), "{host}: {answer:?}");
+    }
+    let both = list().header("host", &product.authority).header("host", "evil.example");
+    assert!(matches!(product.send(both).await.status, 400 | 421));
+    let same = list().header("host", &product.authority).header("host", &product.authority);
+    assert!(matches!(product.send(same).await.status, 400 | 421));
+    let absolute = list().path("http://evil.example/mcp").header("host", &product.authority);
+    assert!(matches!(product.send(absolute).await.status, 400 | 421));
+}
+
+#[tokio::test]
+async fn what_is_not_one_message_is_refused() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    for (body, code) in [
+        ("{", -32700),
+        ("", -32700),
+        ("\u{0}", -32700),
+        ("[]", -32600),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600),
+        ("1", -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, -32600),
+    ] {
+        let answer = product.send(post(Some(&token), body)).await;
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+        assert_eq!(answer.rpc_error(), code, "{body}");
+        assert!(answer.json()["id"].is_null());
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_no_json() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let answer = product.send(post(Some(&token), b"{\"method\":\"\xff\"}".to_vec())).await;
+    assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32700)));
+}
+
+#[tokio::test]
+async fn a_tool_named_twice_runs_neither() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read", "confidential:read"]);
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":
+        {"name":"get_public_info","name":"get_confidential_info","arguments":{}}}"#;
+    let answer = product.send(post(Some(&token), body)).await;
+    assert!(answer.json()["result"].is_null(), "{answer:?}");
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"auth.graph.operation.execute.v1",
+        "arguments":{"operation":{"method":"GET","path":"/v1.0/users","path":"/v1.0/groups"}}}}"#;
+    let answer = product.send(post(Some(&product.token(&["graph:read"])), body)).await;
+    assert_ne!(answer.json()["result"]["structuredContent"]["status"], "ok", "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_header_that_says_something_else_than_the_body_is_refused() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let call = || {
+        let params = json!({ "name": "get_public_info", "arguments": {} });
+        mcp(Wire::Modern, Some(&token), "tools/call", params)
+    };
+    for request in [
+        call().without("mcp-name").header("mcp-name", "get_confidential_info"),
+        call().without("mcp-method").header("mcp-method", "tools/list"),
+        call().without("mcp-method"),
+        call().without("mcp-name"),
+        call().without("mcp-protocol-version").header("mcp-protocol-version", "2025-11-25"),
+    ] {
+        let answer = product.send(request).await;
+        assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32020)), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_version_is_told_which_ones_there_are() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let legacy = mcp(Wire::Oldest, Some(&token), "tools/list", json!({}));
+    let answer = product.send(legacy.header("mcp-protocol-version", "1999-01-01")).await;
+    assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32022)));
+    assert_eq!(answer.json()["error"]["data"]["requested"], "1999-01-01");
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": { "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "1999-01-01",
+        "io.modelcontextprotocol/clientCapabilities": {} } } });
+    let modern = post(Some(&token), body.to_string())
+        .header("mcp-protocol-version", "1999-01-01")
+        .header("mcp-method", "tools/list");
+    let answer = product.send(modern).await;
+    assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32022)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn too_large_is_too_large() {
+    let product = Product::start("[server]\nmax_body_bytes = 4096").await;
+    let token = product.token(&["public:read"]);
+    let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{}\"}}", "x".repeat(5000));
+    let answer = product.send(post(Some(&token), body.clone())).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let answer =
+        product.send(post(Some(&token), chunked).header("transfer-encoding", "chunked")).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+    let unauthorised = product.send(post(None, body)).await;
+    assert_eq!(unauthorised.status, 401);
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let product = Product::start("[server]\nrequest_timeout_ms = 200").await;
+    let token = product.token(&["public:read"]);
+    let answer = product.send(post(Some(&token), "{").header("content-length", "100")).await;
+    assert_eq!(answer.status, 408, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_cut_off() {
+    let product = Product::dev().await;
+    let mut request = mcp(Wire::Modern, None, "tools/list", json!({}));
+    for number in 0..80 {
+        let mut name = String::new();
+        write!(name, "x-{number}").unwrap();
+        request = request.header(&name, &"a".repeat(1024));
+    }
+    assert_eq!(product.send(request).await.status, 431);
+}
+
+#[tokio::test]
+async fn other_content_is_not_read() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let list = mcp(Wire::Legacy, Some(&token), "tools/list", json!({}));
+    for kind in ["text/plain", "application/x-www-form-urlencoded"] {
+        let answer =
+            product.send(list.clone().without("content-type").header("content-type", kind)).await;
+        assert_eq!(answer.status, 415, "{kind}");
+    }
+    let answer = product.send(list.without("accept").header("accept", "text/html")).await;
+    assert_eq!(answer.status, 406);
+}
+
+#[tokio::test]
+async fn a_request_of_two_lengths_is_not_served() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let list = || mcp(Wire::Legacy, Some(&token), "tools/list", json!({}));
+    let two = list().header("content-length", "5").header("content-length", "500");
+    assert_eq!(product.send(two).await.status, 400);
+    // Both framings: the second request must not be smuggled in behind the first.
+    let body = "0\r\n\r\nGET /ready HTTP/1.1\r\nhost: x\r\n\r\n";
+    let both = post(Some(&token), body)
+        .header("transfer-encoding", "chunked")
+        .header("content-length", &body.len().to_string());
+    let answer = product.send(both).await;
+    assert_eq!(answer.head.matches("HTTP/1.1").count(), 1, "{answer:?}");
+    assert!(!answer.body.contains("HTTP/1.1"), "{answer:?}");
+    assert_eq!(answer.status, 400, "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_closed() {
+    let product = Product::dev().await;
+    for bytes in [
+        "GET\r\n\r\n",
+        "GET /mcp HTTP/9.9\r\n\r\n",
+        "GET /mcp HTTP/1.1\r\nhost: a\r\nbad header: x\r\n\r\n",
+    ] {
+        let answer = exchange(&product.authority, bytes.as_bytes()).await;
+        assert!(matches!(answer.status, 0 | 400), "{bytes:?}: {answer:?}");
+    }
+    assert_eq!(product.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn notifications_are_taken_and_do_nothing() {
+    let product = Product::dev().await;
+    let token = product.token(&["graph:write"]);
+    let body = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let answer = product.send(post(Some(&token), body.to_string())).await;
+    assert_eq!((answer.status, answer.body.as_str()), (202, ""));
+    let operation = json!({ "method": "DELETE", "path": "/v1.0/users/ada@contoso.example" });
+    let params = json!({ "name": EXECUTE, "arguments": { "operation": operation } });
+    let body = json!({ "jsonrpc": "2.0", "method": "tools/call", "params": params });
+    product.send(post(Some(&token), body.to_string())).await;
+    let provider = product.event_types().into_iter().filter(|kind| kind == "provider.called");
+    assert_eq!(provider.count(), 0);
+}
