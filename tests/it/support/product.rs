@@ -65,7 +65,8 @@ impl Product {
         let variables = mcp_auth_broker::secret::Environment::default();
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
         let app = App::build(config.clone(), variables, clock, random).await.unwrap();
-        let keys = app::signing_keys(&config, &SystemClock).unwrap();
+        let variables = mcp_auth_broker::secret::Environment::default();
+        let keys = app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let mut server = JoinSet::new();
         server.spawn(app.serve(listener, async {
