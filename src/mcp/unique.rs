@@ -3,6 +3,7 @@
 //! Parsers differ in which of two members they keep, so what one of them decided on may not be what
 //! another one runs.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -17,6 +18,14 @@ impl<'de> Deserialize<'de> for Unique {
     }
 }
 
+/// Names that are compared one by one; the others are hashed.
+const FEW: usize = 16;
+
+/// A member's name, unescaped only where it has to be.
+#[derive(Clone, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 struct Reader;
 
 impl<'de> Visitor<'de> for Reader {
@@ -27,10 +36,17 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Unique, A::Error> {
-        let mut seen = HashSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if !seen.insert(name) {
+        let mut seen: Vec<Name<'de>> = Vec::new();
+        let mut more = HashSet::new();
+        while let Some(name) = members.next_key::<Name<'de>>()? {
+            // Objects are small: looking through a few names costs less than hashing them.
+            let repeated =
+                seen.contains(&name) || (seen.len() == FEW && !more.insert(name.clone()));
+            if repeated {
                 return Err(A::Error::custom("a member is there twice"));
+            }
+            if seen.len() < FEW {
+                seen.push(name);
             }
             members.next_value::<Unique>()?;
         }
