@@ -2,6 +2,7 @@
 
 mod audit_trail;
 mod challenge;
+mod faults;
 mod graph_tool;
 mod tools;
 mod wire;
