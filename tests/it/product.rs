@@ -2,6 +2,7 @@
 
 mod audit_failure;
 mod audit_trail;
+mod canary;
 mod challenge;
 mod faults;
 mod graph_tool;

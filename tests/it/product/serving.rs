@@ -55,6 +55,18 @@ async fn a_drain_finishes_what_began_and_takes_nothing_new() {
 }
 
 #[tokio::test]
+async fn a_drain_that_takes_too_long_cuts_off_and_records_it() {
+    let mut product = Product::start("[server]\ndrain_seconds = 0").await;
+    let token = product.token(&["public:read"]);
+    let (stream, _) = half_sent(&product.authority, &token).await;
+    product.stop();
+    product.ended().await;
+    assert_eq!(finish(stream).await.status, 0);
+    let last = product.audit().pop().unwrap();
+    assert_eq!(last["payload"]["status"], "cancelled", "{last}");
+}
+
+#[tokio::test]
 async fn a_second_start_knows_the_tokens_of_the_first() {
     let product = Product::dev().await;
     let token = product.token_with(&["public:read"], |_| {});
