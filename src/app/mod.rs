@@ -80,11 +80,6 @@ impl App {
         stop: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
         let acceptor = map::tls(&self.config).as_ref().map(crate::http::tls).transpose()?;
-        let drain = self.drain.clone();
-        let stop = async move {
-            stop.await;
-            drain.cancel(); // open streams end, so that connections can
-        };
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =
             crate::http::serve(listener, acceptor, self.router, self.health, proxies, limits, stop)
@@ -92,6 +87,8 @@ impl App {
         if !all {
             tracing::warn!("http.drain_incomplete");
         }
+        // Not before: it would end the calls that the drain waits for.
+        self.drain.cancel();
         self.auditor.close(Duration::from_secs(10)).await.map_err(AppError::Audit)
     }
 }

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -110,7 +111,7 @@ pub fn tls(files: &TlsFiles) -> Result<TlsAcceptor, ServeError> {
 }
 
 /// Serves until `stop` resolves, then drains: `/ready` turns 503, no connection is accepted, requests in
-/// flight finish within `limits.drain`. Gives whether all of them did.
+/// flight finish within `limits.drain`. Gives whether all of them did; the others are cut off.
 pub async fn serve(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
@@ -122,6 +123,7 @@ pub async fn serve(
 ) -> bool {
     let tasks = TaskTracker::new();
     let graceful = GracefulShutdown::new();
+    let cut = CancellationToken::new();
     let connections = Arc::new(Semaphore::new(limits.max_connections));
     let server = Arc::new(Server { http: http(&limits), router, proxies, acceptor, limits });
     tokio::pin!(stop);
@@ -142,9 +144,9 @@ pub async fn serve(
                 }
             },
         };
-        let (server, watcher) = (Arc::clone(&server), graceful.watcher());
+        let (server, watcher, cut) = (Arc::clone(&server), graceful.watcher(), cut.clone());
         tasks.spawn(async move {
-            server.connection(stream, peer, watcher).await;
+            cut.run_until_cancelled(server.connection(stream, peer, watcher)).await;
             drop(permit);
         });
     }
@@ -155,7 +157,10 @@ pub async fn serve(
         graceful.shutdown().await;
         tasks.wait().await;
     };
-    tokio::time::timeout(server.limits.drain, finished).await.is_ok()
+    let all = tokio::time::timeout(server.limits.drain, finished).await.is_ok();
+    cut.cancel();
+    tasks.wait().await;
+    all
 }
 
 fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {

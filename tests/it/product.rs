@@ -1,7 +1,11 @@
 //! The whole product through its socket: what a client, an agent or an attacker sees.
 
+mod audit_failure;
 mod audit_trail;
+mod canary;
 mod challenge;
+mod faults;
 mod graph_tool;
+mod serving;
 mod tools;
 mod wire;

@@ -60,7 +60,8 @@ impl Product {
     pub(crate) async fn start_in(directory: TempDir, settings: &str, overrides: &[String]) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let log = directory.path().join("audit.jsonl");
+        let log = directory.path().join("log/audit.jsonl");
+        std::fs::create_dir_all(log.parent().unwrap()).unwrap();
         let config = configure(directory.path(), settings, &address.to_string(), &log, overrides);
         let variables = mcp_auth_broker::secret::Environment::default();
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
@@ -166,6 +167,11 @@ impl Product {
     /// Every audit line so far. What was answered has been recorded.
     pub(crate) fn audit_lines(&self) -> Vec<String> {
         audit::lines(&self.log)
+    }
+
+    /// The directory of the audit log: while it is away, no event can be written.
+    pub(crate) fn log_directory(&self) -> &Path {
+        self.log.parent().unwrap()
     }
 
     pub(crate) fn audit(&self) -> Vec<Value> {

@@ -1,0 +1,107 @@
+//! The real binary as a process of its own, for what only a process shows: signals, exit codes, logs.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::audit::LIMIT;
+use super::raw_http::{self, Answer, Request};
+
+/// A running `broker serve` with its files in a directory. Killed when dropped.
+pub(crate) struct Served {
+    process: Child,
+    directory: PathBuf,
+    pub(crate) authority: String,
+}
+
+impl Served {
+    /// Starts with this `broker.toml` and these variables alone, and waits until `/health` answers.
+    pub(crate) async fn start(
+        directory: &Path,
+        settings: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        std::fs::write(directory.join("broker.toml"), settings).unwrap();
+        let authority = free_port();
+        let log = std::fs::File::create(directory.join("stderr")).unwrap();
+        let process = broker(directory, &authority, variables)
+            .arg("serve")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut served = Self { process, directory: directory.to_owned(), authority };
+        while tokio::net::TcpStream::connect(&served.authority).await.is_err() {
+            let ended = served.process.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", served.stderr());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        served
+    }
+
+    /// A token that `broker token mint` makes for this broker.
+    pub(crate) fn mint(&self, scopes: &str) -> String {
+        let mut command = broker(&self.directory, &self.authority, &[]);
+        command.args(["token", "mint", "--sub", "ada", "--scope", scopes]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let token = text.lines().find_map(|line| line.strip_prefix("Token: "));
+        token.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr))).to_owned()
+    }
+
+    pub(crate) async fn send(&self, request: Request) -> Answer {
+        raw_http::exchange(&self.authority, &request.bytes(&self.authority)).await
+    }
+
+    pub(crate) fn terminate(&self) {
+        let id = Pid::from_child(&self.process);
+        kill_process(id, Signal::TERM).unwrap();
+    }
+
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{}", self.stderr());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(self.directory.join("stderr")).unwrap()
+    }
+
+    pub(crate) fn audit_lines(&self) -> Vec<String> {
+        super::audit::lines(&self.directory.join("audit.jsonl"))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn broker(directory: &Path, authority: &str, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+    let log = directory.join("audit.jsonl").display().to_string();
+    command
+        .current_dir(directory)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .args(["--set", &format!("server.listen={authority}")])
+        .args(["--set", &format!("store.url=sqlite:{}/data/broker.db", directory.display())])
+        .args(["--set", &format!("audit.sink=[{{ kind = \"file\", path = {log:?} }}]")]);
+    command
+}
+
+fn free_port() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().to_string()
+}
