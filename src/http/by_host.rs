@@ -27,9 +27,8 @@ impl ByHost {
     }
 
     fn choose(&self, request: &Request) -> Option<&Handler> {
-        let named = host(request).and_then(|host| {
-            self.0.iter().find(|(authority, _)| authority.eq_ignore_ascii_case(host))
-        });
+        let named = host(request)
+            .and_then(|host| self.0.iter().find(|(authority, _)| is_named(authority, host)));
         named.or(self.0.first()).map(|(_, handler)| handler)
     }
 }
@@ -49,6 +48,12 @@ impl Service<Request> for ByHost {
             None => async { Ok(not_found().await) }.boxed(),
         }
     }
+}
+
+/// Whether `host` is `known`; the default port of either scheme may be written out (RFC 9110 §4.2.3).
+pub(super) fn is_named(known: &str, host: &str) -> bool {
+    let bare = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80"));
+    std::iter::once(host).chain(bare).any(|host| known.eq_ignore_ascii_case(host))
 }
 
 /// The one `Host` of a request, or the authority of HTTP/2. `None` for none, two, or two that differ.

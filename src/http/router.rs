@@ -14,7 +14,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::resource_server::PublishedMetadata;
 
-use super::by_host::{ByHost, Handler, host};
+use super::by_host::{ByHost, Handler, host, is_named};
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
 use super::problem::{method_not_allowed, not_found, problem};
@@ -92,11 +92,11 @@ impl KnownHosts {
         let bare =
             host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
         let bare = bare.map_or(host, |(name, _)| name);
-        self.ours.iter().any(|name| name.eq_ignore_ascii_case(host))
+        self.ours.iter().any(|name| is_named(name, host))
             || self
                 .allowed
                 .iter()
-                .any(|name| name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(bare))
+                .any(|name| is_named(name, host) || name.eq_ignore_ascii_case(bare))
     }
 }
 

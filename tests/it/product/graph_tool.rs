@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::product::{LIST, Product, stable};
+use crate::support::product::{EXECUTE, LIST, Product, WIRES, Wire, stable};
 
 const ADA: &str = "/v1.0/users/ada@contoso.example";
 
@@ -350,4 +350,92 @@ async fn the_list_shows_what_this_caller_may_do() {
     );
     let wrong = product.call(&token, LIST, json!({ "risk": "huge" })).await;
     assert_eq!(wrong["result"]["isError"], true);
+}
+
+#[tokio::test]
+async fn a_write_without_its_scope_is_a_step_up_and_nothing_happens() {
+    let (product, token) = reader().await;
+    let operation = json!({ "method": "DELETE", "path": ADA });
+    for wire in WIRES {
+        let call = json!({ "name": EXECUTE, "arguments": { "operation": operation } });
+        let answer = product.rpc(wire, &token, "tools/call", call).await;
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(answer.status, 403);
+        assert!(challenge.contains("scope=\"graph:write\""), "{challenge}");
+    }
+    assert_eq!(product.graph_get(&token, ADA).await["result"]["execution"]["http_status"], 200);
+    let writer = product.token(&["graph:write"]);
+    let done = product.graph(&writer, json!({ "operation": operation })).await;
+    assert_eq!(done["result"]["execution"]["http_status"], 204, "{done}");
+    assert_eq!(product.graph_get(&token, ADA).await["result"]["execution"]["http_status"], 404);
+}
+
+#[tokio::test]
+async fn the_answer_names_the_id_and_contract_that_were_sent() {
+    let (product, token) = reader().await;
+    let id = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b";
+    let with = |operation: Value| json!({ "contract_version": "v0.1.0", "request_id": id, "operation": operation });
+    let good = product
+        .graph(&token, with(json!({ "method": "GET", "path": ADA, "action": "downstream_call" })))
+        .await;
+    assert_eq!((&good["request_id"], &good["status"]), (&json!(id), &json!("ok")));
+    let bad = product.graph(&token, with(json!({ "method": "GET", "path": "nowhere" }))).await;
+    assert_eq!((&bad["request_id"], &bad["status"]), (&json!(id), &json!("error")));
+}
+
+#[tokio::test]
+async fn a_throttled_user_is_a_rate_limit() {
+    let (product, token) = reader().await;
+    let reply = product.graph_get(&token, "/v1.0/users/throttled@contoso.example").await;
+    let error = &reply["error"];
+    assert_eq!(error["code"], "provider.rate_limited", "{reply}");
+    assert_eq!((&error["category"], &error["retryable"]), (&json!("provider"), &json!(true)));
+    assert!(error["metadata"]["retry_after_ms"].is_u64(), "{reply}");
+    assert_eq!(reply["simulated"], true);
+}
+
+#[tokio::test]
+async fn an_answer_that_has_not_changed_is_a_304() {
+    let (product, token) = reader().await;
+    let found = product.graph_get(&token, ADA).await;
+    let etag = &found["result"]["execution"]["response_headers"]["etag"];
+    let headers = json!({ "If-None-Match": etag });
+    let again = product
+        .graph(&token, json!({ "operation": { "method": "GET", "path": ADA, "headers": headers } }))
+        .await;
+    assert_eq!(again["result"]["execution"]["http_status"], 304, "{again}");
+}
+
+#[tokio::test]
+async fn a_rule_may_ask_for_a_person_first() {
+    let policy = r#"
+        version = "t"
+        default = "deny"
+        [[rule]]
+        id = "asks"
+        effect = "ask"
+        tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
+        graph = { profile = "simulated", methods = ["GET"], paths = ["/v1.0/users/{id}"], permissions = ["User.Read.All"] }
+    "#;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("policy.toml"), policy).unwrap();
+    let product = Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await;
+    let reply = product.graph_get(&product.token(&[]), ADA).await;
+    assert_eq!(reply["error"]["code"], "policy.approval_required", "{reply}");
+    assert_eq!(reply["error"]["metadata"]["reason_code"], "policy.rule.ask.asks");
+    assert!(!product.event_types().contains(&"provider.called".to_owned()));
+}
+
+#[tokio::test]
+async fn every_answer_fits_the_published_schema_s_outline() {
+    let (product, token) = reader().await;
+    let tools = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await.json();
+    let tools = tools["result"]["tools"].as_array().unwrap().clone();
+    let tool = tools.iter().find(|tool| tool["name"] == EXECUTE).unwrap();
+    assert_eq!(tool["inputSchema"]["additionalProperties"], false);
+    let known = tool["outputSchema"]["properties"].as_object().unwrap();
+    for path in [ADA, "/beta/users", "nowhere"] {
+        let reply = product.graph_get(&token, path).await;
+        assert!(reply.as_object().unwrap().keys().all(|name| known.contains_key(name)), "{reply}");
+    }
 }
