@@ -86,6 +86,86 @@ impl Code {
         }
     }
 
+    /// What happened, for people. `docs/errors.md` is made of these.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::PolicyDenied => "A deny rule matched, or no rule allows it.",
+            Self::PolicyMissingIdentity => "The token names no subject.",
+            Self::PolicyInvalidScope => {
+                "A Graph permission is outside what the deciding rule and the settings allow."
+            }
+            Self::PolicyApprovalRequired => "A rule asks for a person's approval first.",
+            Self::PolicyRateLimited => {
+                "One of the broker's own limits; `retry_after_ms` says when it is over."
+            }
+            Self::SecretNotFound => "There is no secret at the configured reference.",
+            Self::SecretAccessDenied => "The secret backend refused the broker.",
+            Self::SecretTimeout => "The secret backend did not answer in time.",
+            Self::SecretUnavailable => "The secret backend cannot be used now.",
+            Self::ProviderAuthFailed => {
+                "The identity provider or Graph refused the broker's credential."
+            }
+            Self::ProviderRateLimited => {
+                "The provider limits the rate of calls; `retry_after_ms` says for how long."
+            }
+            Self::ProviderTimeout => "The provider did not answer in time.",
+            Self::ProviderUnavailable => {
+                "The provider cannot be reached, or answers that it cannot serve."
+            }
+            Self::ProviderBadResponse => {
+                "The provider answered what the protocol does not allow, or too much."
+            }
+            Self::BrokerUnavailable => "The broker's own store or audit log cannot be used.",
+            Self::InvalidField => "A field is missing, unknown or malformed; `field` names it.",
+            Self::InvalidTimeout => {
+                "`timeout_ms` is not a whole number from 1 to the configured budget."
+            }
+            Self::UnsupportedOperation => {
+                "A method, an action or a path that the broker never executes."
+            }
+        }
+    }
+
+    /// What whoever meets it can do.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::PolicyDenied => {
+                "Look at `reason_code`; list what is open to you with `auth.graph.operations.list.v1`."
+            }
+            Self::PolicyMissingIdentity => "Use a token with a `sub`.",
+            Self::PolicyInvalidScope => {
+                "Leave `graph.scopes` out, or name permissions of the rule only."
+            }
+            Self::PolicyApprovalRequired => "Have the call approved, then repeat it.",
+            Self::PolicyRateLimited | Self::ProviderRateLimited => {
+                "Wait for `retry_after_ms`, then repeat it."
+            }
+            Self::SecretNotFound => {
+                "Operator: check the reference; `broker check --live` reads it."
+            }
+            Self::SecretAccessDenied => "Operator: check the backend's token and its rights.",
+            Self::SecretTimeout | Self::SecretUnavailable => {
+                "Repeat it later. Operator: see `degraded` in `/ready`."
+            }
+            Self::ProviderAuthFailed => {
+                "Operator: `detail` names the cause, such as an expired secret or a missing permission."
+            }
+            Self::ProviderTimeout | Self::ProviderUnavailable => {
+                "Repeat it later, changes only if they may happen twice."
+            }
+            Self::ProviderBadResponse => "Ask for less (`$select`, `$top`), or report it.",
+            Self::BrokerUnavailable => "Repeat it later. Operator: see `failing` in `/ready`.",
+            Self::InvalidField | Self::InvalidTimeout => {
+                "Correct the field; the tool's input schema has its form."
+            }
+            Self::UnsupportedOperation => {
+                "Use another operation; the message says which, where there is one."
+            }
+        }
+    }
+
     /// The side the error is on.
     #[must_use]
     pub const fn category(self) -> Category {
