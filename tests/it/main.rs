@@ -8,8 +8,6 @@ mod audit;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
-mod errors_page;
-#[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
 mod product;
