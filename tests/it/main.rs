@@ -8,6 +8,8 @@ mod audit;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
 mod product;
