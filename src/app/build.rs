@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rmcp::ServerHandler;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -14,7 +13,8 @@ use crate::config::{Config, Deployment, GraphMode};
 use crate::graph::{self, Catalog};
 use crate::http::{AllowedOrigins, Endpoint, Health, Routes};
 use crate::mcp::{
-    Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, Recorder, Toolbox,
+    Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, Recorder, ServerHandler,
+    Toolbox,
 };
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Policy};

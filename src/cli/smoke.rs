@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::app::{self, App};
 use crate::authorization_server::NewAccessToken;
-use crate::config::{Environment, Sources, load};
+use crate::config::{Environment, Sources, load, temporary_directory};
 use crate::http::bind;
 use crate::outbound::{Answer, Call, Limits};
 use crate::random::SystemRandom;
@@ -72,7 +72,7 @@ impl Scratch {
     fn new() -> Result<Self, Failure> {
         let random: &dyn crate::random::Random = &SystemRandom::new();
         let name = format!("broker-smoke-{}", random.uuid_v7(SystemClock.now()));
-        let path = std::env::temp_dir().join(name);
+        let path = temporary_directory().join(name);
         std::fs::create_dir(&path).map_err(|error| Failure::of(&error))?;
         Ok(Self(path))
     }

@@ -64,6 +64,12 @@ impl Environment {
     }
 }
 
+/// Where this machine keeps files that need not last.
+#[must_use]
+pub fn temporary_directory() -> std::path::PathBuf {
+    std::env::temp_dir()
+}
+
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
         let variable = |(name, value): (String, String)| {

@@ -27,7 +27,7 @@ mod tree;
 mod variables;
 mod walk;
 
-pub use environment::Environment;
+pub use environment::{Environment, temporary_directory};
 pub use finding::{Finding, FindingCode, Severity};
 pub use load::{Loaded, Sources, load};
 pub use model::*;

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::middleware::from_fn_with_state;
-use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tower::util::BoxCloneSyncService;
@@ -26,6 +25,9 @@ use tower::{ServiceBuilder, ServiceExt};
 
 use crate::audit::TokenName;
 use crate::resource_server::RequireTokenLayer;
+
+/// What answers behind the guard, for those who may not name rmcp.
+pub use rmcp::ServerHandler;
 
 pub use decide::Decider;
 pub use guard::{GuardLayer, Settings as GuardSettings};
