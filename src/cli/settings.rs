@@ -12,7 +12,7 @@ use super::failure::Failure;
 /// Where settings come from, beside the environment.
 #[derive(Clone, Debug, Args)]
 pub(super) struct SettingsArgs {
-    /// The settings file [default: $`BROKER_CONFIG`, else broker.toml if there is one]
+    /// The settings file; without it the one that `BROKER_CONFIG` names, else `broker.toml` if there is one
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// One setting, over all others: --set server.listen=127.0.0.1:9000
