@@ -7,7 +7,7 @@ use crate::graph::path::QueryOption;
 
 use super::answer::{Reply, bad_request};
 use super::data::Entity;
-use super::{Asked, Server};
+use super::{Asked, RESOURCE, Server};
 
 /// Graph's page sizes.
 pub(super) struct Paging {
@@ -61,7 +61,8 @@ fn page(
     let value: Vec<Value> =
         all.iter().skip(start).take(top).map(|item| select(asked, item)).collect();
     let kind = asked.path.segments().join("/");
-    let mut body = json!({"@odata.context": format!("{}/v1.0/$metadata#{kind}", server.origin), "value": value});
+    let mut body =
+        json!({"@odata.context": format!("{RESOURCE}/v1.0/$metadata#{kind}"), "value": value});
     let counts = option(asked, "$count") == Some("true") && eventual(asked);
     if let Some(fields) = body.as_object_mut() {
         if counts {
