@@ -17,7 +17,7 @@ use crate::mcp::{
     Toolbox,
 };
 use crate::outbound::Outbound;
-use crate::policy::{Facts, Policy};
+use crate::policy::{Facts, Granted, Policy};
 use crate::random::Random;
 use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
 use crate::secret::Secrets;
@@ -65,6 +65,7 @@ impl App {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
+        map::tls(&config)?; // before anything is made: a fault of the settings
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
         let graph = parts(&config.graph, variables, &clock, &random).await?;
         let mut outbound = map::outbound(&config);
@@ -185,11 +186,17 @@ pub(super) fn policy(config: &Config, facts: Facts, catalog: &Catalog) -> Result
         let read = std::fs::read_to_string(path);
         let text = read.map_err(|source| AppError::PolicyFile { path: path.clone(), source })?;
         Policy::load(&path.display().to_string(), &text, label, &flat, facts)
+    } else if config.deployment != Deployment::Dev {
+        Policy::load("the built-in rules", "version = \"none\"", label, &flat, facts)
+    } else if config.graph.mode == GraphMode::Simulated {
+        Policy::load("the built-in rules", DEVELOPMENT_RULES, label, &flat, facts)
     } else {
-        let simulated = config.graph.mode == GraphMode::Simulated;
-        let development = config.deployment == Deployment::Dev && simulated;
-        let text = if development { DEVELOPMENT_RULES } else { "version = \"none\"" };
-        Policy::load("the built-in rules", text, label, &flat, facts)
+        // What opens the simulated Graph never opens a live one.
+        let mut granted =
+            Granted::parse("the built-in rules", DEVELOPMENT_RULES).map_err(AppError::Policy)?;
+        granted.rules.retain(|rule| rule.graph.is_none());
+        let [flat] = flat;
+        Policy::load("the built-in rules", "version = \"dev\"", label, &[granted, flat], facts)
     };
     loaded.map_err(AppError::Policy)
 }

@@ -38,6 +38,7 @@ pub async fn check(
         }
     };
     note("policy.file", policy(config, &variables));
+    note("server.tls.key", map::tls(config).map(drop));
     note(
         "store.key_encryption_key",
         parts::signing_keys(config, &variables, Arc::clone(&clock)).await.map(drop),

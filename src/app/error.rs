@@ -16,6 +16,8 @@ use crate::token::ProfileError;
 pub enum AppError {
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error("server.tls.key must be a file\n  hint: server.tls.key = \"file:/path/to/tls.key\"")]
+    TlsKey,
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error(transparent)]

@@ -12,6 +12,8 @@ use crate::secret;
 use crate::secret_ref::SecretRef;
 use crate::token;
 
+use super::error::AppError;
+
 /// The longest that recording one event may hold up a request.
 const AUDIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -71,13 +73,17 @@ pub(super) fn proxies(config: &Config) -> TrustedProxies {
 }
 
 /// The key is read from a file, so that it never passes through the environment or our memory of the settings.
-pub(super) fn tls(config: &Config) -> Option<TlsFiles> {
-    let tls = config.server.tls.as_ref()?;
+///
+/// # Errors
+///
+/// [`AppError::TlsKey`] for a key that is kept elsewhere: serving without TLS is no way out.
+pub(super) fn tls(config: &Config) -> Result<Option<TlsFiles>, AppError> {
+    let Some(tls) = &config.server.tls else { return Ok(None) };
     match &tls.key {
         SecretSource::Ref(SecretRef::File(key)) => {
-            Some(TlsFiles { cert: tls.cert.clone(), key: key.clone() })
+            Ok(Some(TlsFiles { cert: tls.cert.clone(), key: key.clone() }))
         }
-        SecretSource::Ref(_) | SecretSource::Literal(_) => None,
+        SecretSource::Ref(_) | SecretSource::Literal(_) => Err(AppError::TlsKey),
     }
 }
 

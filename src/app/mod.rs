@@ -79,7 +79,7 @@ impl App {
         listener: TcpListener,
         stop: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let acceptor = map::tls(&self.config).as_ref().map(crate::http::tls).transpose()?;
+        let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =
             crate::http::serve(listener, acceptor, self.router, self.health, proxies, limits, stop)

@@ -9,7 +9,10 @@ use super::key::Key;
 ///
 /// `when` and `ask` of policy rules are for the policy's own loader, which refuses what it cannot decide.
 const NOT_IN_FORCE: [(&str, &str); 16] = [
-    ("store.url", "nothing is stored yet but signing keys, in broker-data/"),
+    (
+        "store.url",
+        "nothing is stored yet but signing keys, in a file beside the SQLite database, or in broker-data/",
+    ),
     ("store.replicas", "nothing is shared between replicas yet"),
     ("authorization_server.refresh_token_ttl_seconds", "no refresh tokens are issued yet"),
     ("authorization_server.code_ttl_seconds", "no authorization codes are issued yet"),

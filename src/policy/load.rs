@@ -15,6 +15,19 @@ pub struct Granted {
     pub rules: Vec<RuleSpec>,
 }
 
+impl Granted {
+    /// Reads rules as a policy file has them. They are checked when a policy is loaded with them.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`] for a text that is no policy file.
+    pub fn parse(source: &str, text: &str) -> Result<Self, PolicyError> {
+        let raw: RawPolicy = toml::from_str(text).map_err(|error| syntax(source, text, &error))?;
+        let rules = raw.rule.into_iter().map(toml::Spanned::into_inner).collect();
+        Ok(Self { source: source.to_owned(), rules })
+    }
+}
+
 impl Policy {
     /// Reads a policy file and the rules granted beside it.
     ///

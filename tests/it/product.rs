@@ -4,6 +4,7 @@ mod audit_failure;
 mod audit_trail;
 mod canary;
 mod challenge;
+mod defaults;
 mod faults;
 mod gateways;
 mod graph_tool;
