@@ -143,6 +143,54 @@ impl fmt::Display for RequestId {
     }
 }
 
+macro_rules! uuid_id {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new one, ordered by time (`UUIDv7`).
+            #[must_use]
+            pub fn generate(clock: &dyn Clock, random: &dyn Random) -> Self {
+                Self(random.uuid_v7(clock.now()))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                if text.len() != 36 {
+                    return Err(IdError::NotUuid);
+                }
+                Uuid::try_parse(text).map(Self).map_err(|_| IdError::NotUuid)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
+uuid_id! {
+    /// What a person allowed a client; every token of ours names one.
+    GrantId;
+    /// A person in our store; the `sub` of tokens for them.
+    UserId;
+}
+
 /// A W3C trace id (Trace Context §3.2.2.3): taken from `traceparent`, else made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceId([u8; 16]);

@@ -26,6 +26,7 @@ pub mod scope;
 pub mod secret;
 pub mod secret_ref;
 pub mod secret_text;
+pub mod store;
 pub mod telemetry;
 pub mod time;
 pub mod token;

@@ -1,0 +1,92 @@
+//! Clients (RFC 6749 §2, RFC 7591) and the metadata documents of those named by a URL (CIMD).
+
+use async_trait::async_trait;
+
+use crate::id::ClientId;
+use crate::time::Timestamp;
+
+use super::digest::Digest;
+use super::error::StoreError;
+use super::page::{Page, PageRequest};
+
+/// How a client came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// By an operator's command or the admin API. Clients of the settings file are not in the store.
+    Static,
+    /// By dynamic registration (RFC 7591).
+    Dynamic,
+    /// By its client ID metadata document.
+    MetadataDocument,
+}
+
+/// One client.
+#[derive(Clone, Debug)]
+pub struct ClientRow {
+    pub id: ClientId,
+    pub kind: ClientKind,
+    /// Client metadata (RFC 7591 §2) as JSON: `redirect_uris`, `grant_types`, `jwks`, `scope`, ….
+    pub metadata: String,
+    /// SHA-256 of the metadata in canonical form: the same registration twice is one row.
+    pub metadata_digest: Digest,
+    pub secret: Option<Digest>,
+    /// The secret before the last rotation, and until when it is still taken.
+    pub previous_secret: Option<(Digest, Timestamp)>,
+    pub created_at: Timestamp,
+    pub last_used_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// A client ID metadata document as it was fetched.
+#[derive(Clone, Debug)]
+pub struct MetadataDocument {
+    pub url: String,
+    /// As it came; 10 KiB at most.
+    pub body: Vec<u8>,
+    pub digest: Digest,
+    pub etag: Option<String>,
+    pub fetched_at: Timestamp,
+    pub fresh_until: Timestamp,
+    /// Set when its host said 404 or 410: the client is revoked.
+    pub gone_at: Option<Timestamp>,
+}
+
+#[async_trait]
+pub trait ClientStore: Send + Sync {
+    async fn find_client(&self, id: &ClientId) -> Result<Option<ClientRow>, StoreError>;
+    /// `false` where the id is taken; nothing is changed then.
+    async fn add_client(&self, row: &ClientRow) -> Result<bool, StoreError>;
+    /// Replaces the metadata (RFC 7592 §2.2). `false` where there is none.
+    async fn update_client(
+        &self,
+        id: &ClientId,
+        metadata: &str,
+        digest: Digest,
+    ) -> Result<bool, StoreError>;
+    async fn list_clients(&self, page: &PageRequest) -> Result<Page<ClientRow>, StoreError>;
+    /// The secret in force becomes the previous one, taken until `previous_until`.
+    async fn rotate_client_secret(
+        &self,
+        id: &ClientId,
+        secret: Digest,
+        previous_until: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// `None` enables it again.
+    async fn disable_client(
+        &self,
+        id: &ClientId,
+        at: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
+    async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError>;
+    /// Best effort and cheap: may be batched, must never fail a request.
+    fn client_used(&self, id: &ClientId, at: Timestamp);
+    /// Deletes dynamic clients idle since before `idle_since` that have no live grant; `limit` rows at most. How many.
+    async fn reap_clients(&self, idle_since: Timestamp, limit: u32) -> Result<u64, StoreError>;
+    async fn find_metadata_document(
+        &self,
+        url: &str,
+    ) -> Result<Option<MetadataDocument>, StoreError>;
+    /// Inserts or replaces.
+    async fn put_metadata_document(&self, document: &MetadataDocument) -> Result<(), StoreError>;
+}

@@ -1,0 +1,15 @@
+//! Why the store did not answer.
+
+/// A fault of the store. Never means that something was not found, was used up, or was refused.
+///
+/// The caller answers 503 (`temporarily_unavailable`), never `invalid_grant`: a client throws its tokens away on that.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store is not reachable or too busy")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the disk of the store is full or cannot be written")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A row that this program did not write, or a newer schema.
+    #[error("the store holds something this version cannot read: {0}")]
+    Corrupt(&'static str),
+}

@@ -1,0 +1,34 @@
+//! What must outlive a restart, and what several replicas share: clients, people, grants, keys, resources.
+//!
+//! Each consumer has its own trait; [`Database`] is all of them. What must be atomic is one method: a state
+//! change is a guarded statement that says whether it happened. Bearer artefacts come as [`Digest`]s only;
+//! what must be readable again comes sealed. Times are passed in.
+
+mod client;
+mod digest;
+mod error;
+mod grant;
+mod page;
+mod person;
+mod resource;
+mod signing_key;
+
+pub use client::{ClientKind, ClientRow, ClientStore, MetadataDocument};
+pub use digest::Digest;
+pub use error::StoreError;
+pub use grant::{
+    AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, GrantFilter, GrantRow,
+    GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
+};
+pub use page::{Page, PageRequest};
+pub use person::{
+    ExternalIdentity, LinkPurpose, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
+};
+pub use resource::{ApiKeyRow, ResourceRow, ResourceStore};
+pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
+
+/// A database with everything in it.
+pub trait Database:
+    ClientStore + GrantStore + PersonStore + ResourceStore + SigningKeyStore + std::fmt::Debug
+{
+}

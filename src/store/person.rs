@@ -1,0 +1,152 @@
+//! People: local users, identities at other providers, sessions, one-time links, login throttling.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::id::UserId;
+use crate::time::Timestamp;
+
+use super::digest::Digest;
+use super::error::StoreError;
+use super::page::{Page, PageRequest};
+
+/// A person. Local when it has a password or a set-up link, else known by an identity elsewhere.
+#[derive(Clone, Debug)]
+pub struct UserRow {
+    pub id: UserId,
+    /// Lower case, unique within the organisation.
+    pub username: String,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    /// Argon2id in PHC form. `None`: no password yet, or never.
+    pub password_hash: Option<String>,
+    pub administrator: bool,
+    /// Groups that policy may name.
+    pub groups: Vec<String>,
+    pub created_at: Timestamp,
+    pub last_login_at: Option<Timestamp>,
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// Who somebody is at another identity provider: linked by issuer and subject, never by e-mail.
+#[derive(Clone, Debug)]
+pub struct ExternalIdentity {
+    pub issuer: String,
+    pub subject: String,
+    /// What the user row gets when it is made.
+    pub username: String,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    pub groups: Vec<String>,
+}
+
+/// A browser session. The cookie holds the value, the store its digest.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    pub session: Digest,
+    /// `None` before login.
+    pub user_id: Option<UserId>,
+    pub auth_time: Option<Timestamp>,
+    /// How they logged in: `pwd`, or `idp:<id>`.
+    pub method: Option<String>,
+    /// JSON for a login that is under way elsewhere (state, nonce, code_verifier), sealed or short-lived.
+    pub pending: Option<String>,
+    pub created_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    /// Absolute.
+    pub expires_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkPurpose {
+    /// A new user chooses a password.
+    SetUp,
+    Reset,
+}
+
+/// A link that works once.
+#[derive(Clone, Debug)]
+pub struct OneTimeLink {
+    pub link: Digest,
+    pub user_id: UserId,
+    pub purpose: LinkPurpose,
+    pub expires_at: Timestamp,
+}
+
+/// Failures counted within a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoginAttempts {
+    pub failures: u32,
+    pub last_failure_at: Option<Timestamp>,
+}
+
+#[async_trait]
+pub trait PersonStore: Send + Sync {
+    /// `false` where the name is taken.
+    async fn add_user(&self, row: &UserRow) -> Result<bool, StoreError>;
+    async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError>;
+    async fn find_user_by_name(&self, username: &str) -> Result<Option<UserRow>, StoreError>;
+    async fn list_users(&self, page: &PageRequest) -> Result<Page<UserRow>, StoreError>;
+    /// Whether there is any administrator with a password or an identity, so that first start knows to print a link.
+    async fn has_administrator(&self) -> Result<bool, StoreError>;
+    /// Sets the password, ends every other session, takes the one-time link: all or nothing. `false`: the link
+    /// was used, is late, or there is none. Without a link, `link` is `None`.
+    async fn set_password(
+        &self,
+        user_id: UserId,
+        password_hash: &str,
+        link: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+    async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError>;
+    /// Disabling also ends sessions and revokes grants. `None` enables again.
+    async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError>;
+    async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// The user of an identity; made when it is new. A taken username gets a suffix; accounts are never merged.
+    async fn user_of_identity(
+        &self,
+        identity: &ExternalIdentity,
+        new_id: UserId,
+        now: Timestamp,
+    ) -> Result<UserRow, StoreError>;
+
+    async fn add_link(&self, link: &OneTimeLink) -> Result<(), StoreError>;
+    /// Read only: the page that the link opens.
+    async fn find_link(
+        &self,
+        link: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<OneTimeLink>, StoreError>;
+
+    async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError>;
+    /// `None` where it is past its end or idle since before `idle_since`.
+    async fn find_session(
+        &self,
+        session: &Digest,
+        idle_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<SessionRow>, StoreError>;
+    /// Replaces `old` by `new` (login rotates the session): `false` where `old` is gone.
+    async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError>;
+    async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError>;
+    async fn end_session(&self, session: &Digest) -> Result<bool, StoreError>;
+    /// Log out everywhere. How many.
+    async fn end_sessions(&self, user_id: UserId) -> Result<u64, StoreError>;
+
+    /// Counts a failed login under `key` (`account:<digest>` or `network:<prefix>`); older than `window` is forgotten.
+    async fn login_failed(
+        &self,
+        key: &str,
+        now: Timestamp,
+        window: Duration,
+    ) -> Result<LoginAttempts, StoreError>;
+    async fn login_attempts(
+        &self,
+        key: &str,
+        now: Timestamp,
+        window: Duration,
+    ) -> Result<LoginAttempts, StoreError>;
+    async fn forget_login_failures(&self, key: &str) -> Result<(), StoreError>;
+}

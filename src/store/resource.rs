@@ -1,0 +1,68 @@
+//! Protected resources that use this authorization server, and the keys with which they introspect.
+
+use async_trait::async_trait;
+
+use crate::scope::Scope;
+use crate::time::Timestamp;
+
+use super::digest::Digest;
+use super::error::StoreError;
+use super::page::{Page, PageRequest};
+
+/// A resource server (RFC 8707 `resource`), ours or one that runs elsewhere.
+#[derive(Clone, Debug)]
+pub struct ResourceRow {
+    /// `[A-Za-z0-9._-]`, part of paths.
+    pub id: String,
+    /// Its resource identifier, as its clients write it.
+    pub uri: String,
+    /// Other spellings of it (old hosts, the slash form).
+    pub aliases: Vec<String>,
+    pub name: String,
+    pub description: Option<String>,
+    /// Who registered it.
+    pub owner: Option<String>,
+    pub scopes: Scope,
+    pub access_token_ttl_seconds: Option<u32>,
+    pub created_at: Timestamp,
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// A key of a resource server, `mak_<prefix>_<secret>_<crc>`; found by its prefix.
+#[derive(Clone, Debug)]
+pub struct ApiKeyRow {
+    pub prefix: String,
+    /// Of the whole key.
+    pub key: Digest,
+    pub resource_id: String,
+    pub name: Option<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+#[async_trait]
+pub trait ResourceStore: Send + Sync {
+    /// `false` where the id, the URI or an alias is taken.
+    async fn add_resource(&self, row: &ResourceRow) -> Result<bool, StoreError>;
+    async fn update_resource(&self, row: &ResourceRow) -> Result<bool, StoreError>;
+    async fn find_resource(&self, id: &str) -> Result<Option<ResourceRow>, StoreError>;
+    /// By its URI or an alias, byte for byte.
+    async fn find_resource_by_uri(&self, uri: &str) -> Result<Option<ResourceRow>, StoreError>;
+    async fn list_resources(&self, page: &PageRequest) -> Result<Page<ResourceRow>, StoreError>;
+    /// With its keys.
+    async fn delete_resource(&self, id: &str) -> Result<bool, StoreError>;
+    /// `false` where the prefix is taken or there is no such resource.
+    async fn add_api_key(&self, row: &ApiKeyRow) -> Result<bool, StoreError>;
+    async fn find_api_key(&self, prefix: &str) -> Result<Option<ApiKeyRow>, StoreError>;
+    async fn list_api_keys(&self, resource_id: &str) -> Result<Vec<ApiKeyRow>, StoreError>;
+    async fn revoke_api_key(
+        &self,
+        resource_id: &str,
+        prefix: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// Best effort and cheap: may be batched, must never fail a request.
+    fn api_key_used(&self, prefix: &str, at: Timestamp);
+}
