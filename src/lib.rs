@@ -17,6 +17,7 @@ mod fake_http;
 pub mod graph;
 pub mod http;
 pub mod id;
+pub mod limits;
 pub mod mcp;
 pub mod outbound;
 pub mod policy;

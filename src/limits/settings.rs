@@ -1,0 +1,45 @@
+//! What is limited, as `app` maps it from `[limits]`.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Every limit there is. The default limits nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub client: Limit,
+    pub user: Limit,
+    /// The tenant a call acts in; calls without one are not counted.
+    pub tenant: Limit,
+    pub tools: Vec<ToolLimits>,
+}
+
+/// Limits of one tool, beside the general ones.
+#[derive(Clone, Debug)]
+pub struct ToolLimits {
+    pub name: String,
+    pub client: Limit,
+    pub user: Limit,
+    /// Over all callers.
+    pub all: Limit,
+}
+
+/// How often, and how many at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limit {
+    pub rate: Option<Rate>,
+    /// Calls at a time.
+    pub concurrency: Option<NonZeroU32>,
+}
+
+/// So many in each period: all of them at once if they come so, and then one each `period / count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub count: NonZeroU32,
+    pub period: Duration,
+}
+
+impl Limit {
+    pub(super) const fn is_none(self) -> bool {
+        self.rate.is_none() && self.concurrency.is_none()
+    }
+}
