@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph::{self, Catalog};
 use crate::http::{AllowedOrigins, Endpoint, Health, Routes};
+use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, Recorder, ServerHandler,
     Toolbox,
@@ -80,6 +81,7 @@ impl App {
         let verifier = verifier(&config, &keys, &names, &secrets, outbound.clone(), &clock).await?;
         let verifier = Arc::new(verifier);
         let toolbox = Toolbox::new(config.tools.sample);
+        let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let policy = Arc::new(policy(&config, facts(&config, &graph, &toolbox), &catalog)?);
         let decider = Decider { policy: Arc::clone(&policy), max_timeout: config.graph.timeout };
@@ -128,6 +130,7 @@ impl App {
             verifier,
             decider,
             toolbox: &toolbox,
+            limits,
             auditor: &auditor,
             clock,
             random,
@@ -230,6 +233,7 @@ struct Mounting<'a> {
     verifier: Arc<Verifier>,
     decider: Decider,
     toolbox: &'a Toolbox,
+    limits: Limits,
     auditor: &'a Auditor,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -249,6 +253,7 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
+            limits: self.limits.clone(),
             auditor: self.auditor.clone(),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),

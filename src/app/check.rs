@@ -38,6 +38,7 @@ pub async fn check(
         }
     };
     note("policy.file", policy(config, &variables));
+    note("limits.tool", map::call_limits(config, &Toolbox::new(config.tools.sample)).map(drop));
     note("server.tls.key", map::tls(config).map(drop));
     note(
         "store.key_encryption_key",

@@ -84,6 +84,10 @@ pub enum AppError {
     },
     #[error("the key set of issuer `{issuer}` answers {status}")]
     KeySetStatus { issuer: crate::id::Issuer, status: http::StatusCode },
+    #[error(
+        "limits.tool.name is `{name}`, which no tool of this broker is called; there are: {known}\n  hint: a limit of no tool would limit nothing"
+    )]
+    LimitOfNoTool { name: String, known: String },
     #[error("the simulated Graph cannot listen on loopback")]
     Simulation(#[source] std::io::Error),
 }

@@ -1,5 +1,6 @@
 //! From the settings file to what each part takes. One function a part; nothing here decides anything.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::SigningAlgorithm;
 use crate::config::{self, AuditSink, Config, SecretSource, StoreUrl};
 use crate::http::{Limits, TlsFiles, TrustedProxies};
+use crate::limits;
+use crate::mcp::Toolbox;
 use crate::outbound::OutboundSettings;
 use crate::secret;
 use crate::secret_ref::SecretRef;
@@ -142,4 +145,38 @@ pub(super) const fn tokens(config: &Config) -> token::Settings {
         max_ttl: config.graph.token_max_ttl,
         timeout: config.graph.token_timeout,
     }
+}
+
+/// How much callers may ask.
+///
+/// # Errors
+///
+/// [`AppError::LimitOfNoTool`]: a name with a typing error would leave the tool without its limit.
+pub(super) fn call_limits(
+    config: &Config,
+    toolbox: &Toolbox,
+) -> Result<limits::Settings, AppError> {
+    let of = &config.limits;
+    let known = toolbox.names();
+    if let Some(tool) = of.tools.iter().find(|tool| !known.contains(&tool.name)) {
+        let (name, known) = (tool.name.clone(), known.join(", "));
+        return Err(AppError::LimitOfNoTool { name, known });
+    }
+    let tool = |tool: &config::ToolLimit| limits::ToolLimits {
+        name: tool.name.clone(),
+        client: limit(tool.per_client, None),
+        user: limit(tool.per_user, None),
+        all: limit(tool.rate, tool.concurrency),
+    };
+    Ok(limits::Settings {
+        client: limit(of.per_client, of.client_concurrency),
+        user: limit(of.per_user, of.user_concurrency),
+        tenant: limit(of.per_tenant, of.tenant_concurrency),
+        tools: of.tools.iter().map(tool).collect(),
+    })
+}
+
+fn limit(rate: Option<config::Rate>, concurrency: Option<NonZeroU32>) -> limits::Limit {
+    let rate = rate.map(|rate| limits::Rate { count: rate.count, period: rate.period });
+    limits::Limit { rate, concurrency }
 }

@@ -8,7 +8,7 @@ use super::key::Key;
 /// not listed here but refused by its section. A row goes when its feature comes.
 ///
 /// `when` and `ask` of policy rules are for the policy's own loader, which refuses what it cannot decide.
-const NOT_IN_FORCE: [(&str, &str); 16] = [
+const NOT_IN_FORCE: [(&str, &str); 15] = [
     (
         "store.url",
         "nothing is stored yet but signing keys, in a file beside the SQLite database, or in broker-data/",
@@ -25,7 +25,6 @@ const NOT_IN_FORCE: [(&str, &str); 16] = [
     ("server.admin_listen", "metrics are not served yet"),
     ("policy.shadow_file", "only the rules of policy.file are decided"),
     ("upstream.server", "/servers/{id}/mcp is not served yet"),
-    ("limits", "no limits are enforced yet: put them at the proxy"),
     ("telemetry.otlp_endpoint", "no traces are sent yet"),
     ("telemetry.metrics", "metrics are not served yet"),
 ];

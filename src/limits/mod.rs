@@ -115,6 +115,14 @@ impl RateLimited {
     }
 }
 
+impl Permits {
+    /// Whether no place is held: dropping them frees nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 impl Limits {
     #[must_use]
     pub fn new(settings: &Settings, clock: &Arc<dyn Clock>) -> Self {

@@ -61,7 +61,7 @@ fn tool(client: Limit, all: Limit) -> Settings {
 fn where_nothing_is_limited_nothing_is_kept() {
     let none = limits(&tool(Limit::default(), Limit::default()), &clock());
     assert!(none.0.is_none());
-    assert!(call("a", "u").check(&none).unwrap().0.is_none());
+    assert!(call("a", "u").check(&none).unwrap().is_empty());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn the_whole_count_may_come_at_once_and_then_one_each_step() {
     assert_eq!(passed(&limits), 5);
     clock.advance(Duration::from_secs(4));
     assert_eq!(passed(&limits), 2);
-    clock.advance(Duration::from_secs(3600));
+    clock.advance(Duration::from_hours(1));
     assert_eq!(passed(&limits), 5);
 }
 
@@ -83,7 +83,7 @@ fn retry_after_is_neither_too_early_nor_too_late() {
     while call("a", "u").check(&limits).is_ok() {}
     let refused = call("a", "u").check(&limits).unwrap_err();
     assert_eq!(refused.retry_after_seconds(), 4);
-    clock.advance(refused.retry_after - Duration::from_nanos(1));
+    clock.advance(refused.retry_after.saturating_sub(Duration::from_nanos(1)));
     assert!(call("a", "u").check(&limits).is_err());
     clock.advance(Duration::from_nanos(1));
     assert!(call("a", "u").check(&limits).is_ok());

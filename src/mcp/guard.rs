@@ -19,6 +19,8 @@ use crate::audit::{AuditError, AuditEvent, Auditor, ResultStatus};
 use crate::broker::Caller;
 use crate::code::Code;
 use crate::id::{RequestId, TraceId};
+use crate::limits::{Limits, Permits};
+use crate::policy::Decision;
 use crate::random::Random;
 use crate::resource_server::{Challenge, ChallengeError, Principal};
 use crate::scope::Scope;
@@ -26,6 +28,7 @@ use crate::time::Clock;
 
 use super::decide::Decider;
 use super::jsonrpc::{self, Message, ToolCall};
+use super::limit;
 use super::tools::Toolbox;
 
 /// Guards an MCP service. Needs a [`Principal`] in the request's extensions.
@@ -37,6 +40,7 @@ pub struct GuardLayer(Arc<Settings>);
 pub struct Settings {
     pub decider: Decider,
     pub toolbox: Toolbox,
+    pub limits: Limits,
     pub auditor: Auditor,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
@@ -158,11 +162,17 @@ impl Settings {
         if let Some(refusal) = unknown_version(&parts.headers, &message) {
             return self.refuse(&caller, method, refusal).await;
         }
-        if let Some(challenge) = self.step_up(&caller, &message, tool.as_ref()).await? {
-            return Ok(challenge);
-        }
+        let permits = match self.admit(&caller, &message, tool.as_ref()).await? {
+            Ok(permits) => permits,
+            Err(refusal) => return Ok(refusal),
+        };
         parts.extensions.insert(caller.clone());
+        // With the work: the places are free when it ends, or when its caller goes away.
+        if !permits.is_empty() {
+            parts.extensions.insert(permits.clone());
+        }
         let response = call(&mut inner, Request::from_parts(parts, Body::from(body.clone()))).await;
+        drop(permits);
         self.end(&caller, method, response).await
     }
 
@@ -246,19 +256,28 @@ impl Settings {
         }
     }
 
-    /// The 403 challenge, where scopes alone stand between the caller and what it asks for (RS-21, RS-22).
-    async fn step_up(
+    /// What stands between a call and its tool: limits first (RS-26), so that a client that ignores
+    /// challenges is slowed down too; then the 403 challenge, where scopes alone stand in the way (RS-21, RS-22).
+    async fn admit(
         &self,
         caller: &Caller,
         message: &Message<'_>,
         call: Option<&ToolCall<'_>>,
-    ) -> Result<Option<Response<Body>>, Unrecorded> {
-        let Some(call) = call else { return Ok(None) };
-        let Some(entry) = self.toolbox.find(&call.name) else { return Ok(None) };
-        let decision = self.decider.call(caller, entry, call.arguments);
-        let (true, Ok(tool_name)) = (decision.can_step_up(), call.name.parse()) else {
-            return Ok(None);
+    ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
+        let Some(call) = call else { return Ok(Ok(Permits::default())) };
+        let entry = self.toolbox.find(&call.name);
+        let decision = entry.map(|entry| self.decider.call(caller, entry, call.arguments));
+        let permits = match self.limits.check(&limit::facts(caller, &call.name, decision.as_ref()))
+        {
+            Ok(permits) => permits,
+            Err(limited) => {
+                let spent = self.clock.monotonic().saturating_sub(caller.started());
+                caller.end(limit::event(&call.name, decision.as_ref(), spent)).await?;
+                return Ok(Err(limit::answer(message, &limited)));
+            }
         };
+        let Some(decision) = decision.filter(Decision::can_step_up) else { return Ok(Ok(permits)) };
+        let Ok(tool_name) = call.name.parse() else { return Ok(Ok(permits)) };
         let event = AuditEvent::ScopeInsufficient {
             tool_name,
             missing_scopes: decision.missing_scopes.clone(),
@@ -266,7 +285,7 @@ impl Settings {
             policy_version: Arc::clone(&decision.policy_version),
         };
         caller.end(event).await?;
-        Ok(Some(self.challenge(message, &decision.missing_scopes)))
+        Ok(Err(self.challenge(message, &decision.missing_scopes)))
     }
 
     fn challenge(&self, message: &Message<'_>, missing: &Scope) -> Response<Body> {

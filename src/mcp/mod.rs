@@ -7,6 +7,7 @@
 mod decide;
 mod guard;
 mod jsonrpc;
+mod limit;
 mod refusal;
 mod service;
 mod tools;

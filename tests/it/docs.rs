@@ -19,7 +19,8 @@ code: codes are never renamed. `retryable` says whether the same call, unchanged
 `retry_after_ms`. Messages are for people and may change.
 
 Whoever is refused at the door gets an HTTP status instead: 401 for a token that is missing or not accepted, 403 with
-`error=\"insufficient_scope\"` and the scopes to ask for where scopes alone stand in the way.
+`error=\"insufficient_scope\"` and the scopes to ask for where scopes alone stand in the way,
+429 with `Retry-After` where a limit is used up (`policy.rate_limited`, in `error.data`).
 
 ## Codes
 

@@ -8,6 +8,7 @@ mod defaults;
 mod faults;
 mod gateways;
 mod graph_tool;
+mod limits;
 mod names;
 mod serving;
 mod tools;

@@ -1,4 +1,4 @@
-//! `[limits]`: how much one client, user or tool may ask.
+//! `[limits]`: how much one client, user, tenant or tool may ask.
 
 use std::num::NonZeroU32;
 
@@ -16,6 +16,10 @@ use crate::config::key::Key;
 pub struct Limits {
     pub per_client: Option<Rate>,
     pub per_user: Option<Rate>,
+    pub per_tenant: Option<Rate>,
+    pub client_concurrency: Option<NonZeroU32>,
+    pub user_concurrency: Option<NonZeroU32>,
+    pub tenant_concurrency: Option<NonZeroU32>,
     pub tools: Vec<ToolLimit>,
 }
 
@@ -25,18 +29,32 @@ pub struct ToolLimit {
     pub name: String,
     pub per_client: Option<Rate>,
     pub per_user: Option<Rate>,
+    /// Calls over all callers.
+    pub rate: Option<Rate>,
     /// Calls at a time, over all callers.
     pub concurrency: Option<NonZeroU32>,
 }
 
-/// How much one client, user or tool may ask.
+/// How much one client, user, tenant or tool may ask.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLimits {
-    /// Calls of one client, such as `600/min` (`s`, `min`, `h`, `day`). Unset: none in dev, `600/min` elsewhere.
+    /// Tool calls of one client, such as `600/min` (`s`, `min`, `h`, `day`): the whole count may come at once, then
+    /// evenly. Unset: none in dev, `600/min` elsewhere.
     pub(super) per_client: Option<String>,
-    /// Calls of one user. Unset: no limit.
+    /// Tool calls of one user. Unset: no limit.
     pub(super) per_user: Option<String>,
+    /// Graph calls that act in one tenant. Unset: no limit.
+    pub(super) per_tenant: Option<String>,
+    /// Tool calls of one client at a time. Unset: no limit.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) client_concurrency: Option<u32>,
+    /// Tool calls of one user at a time. Unset: no limit.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) user_concurrency: Option<u32>,
+    /// Graph calls in one tenant at a time. Unset: no limit.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) tenant_concurrency: Option<u32>,
     /// Limits of single tools, beside the general ones.
     pub(super) tool: Vec<RawToolLimit>,
 }
@@ -51,6 +69,8 @@ pub(super) struct RawToolLimit {
     pub(super) per_client: Option<String>,
     /// Calls of one user.
     pub(super) per_user: Option<String>,
+    /// Calls over all callers.
+    pub(super) rate: Option<String>,
     /// Calls at a time, over all callers.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) concurrency: Option<u32>,
@@ -63,9 +83,15 @@ const DEFAULT: &str = "600/min";
 impl RawLimits {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Limits {
         let default = (to.deployment != Deployment::Dev).then(|| DEFAULT.to_owned());
+        let names: Vec<String> = self.tool.iter().map(|tool| tool.name.clone()).collect();
+        to.distinct(&at.name("tool"), "name", names.iter().map(String::as_str));
         Limits {
             per_client: rate(&at.name("per_client"), self.per_client.or(default).as_deref(), to),
             per_user: rate(&at.name("per_user"), self.per_user.as_deref(), to),
+            per_tenant: rate(&at.name("per_tenant"), self.per_tenant.as_deref(), to),
+            client_concurrency: self.client_concurrency.and_then(NonZeroU32::new),
+            user_concurrency: self.user_concurrency.and_then(NonZeroU32::new),
+            tenant_concurrency: self.tenant_concurrency.and_then(NonZeroU32::new),
             tools: parse_each(self.tool, &at.name("tool"), to, RawToolLimit::parse),
         }
     }
@@ -77,6 +103,7 @@ impl RawToolLimit {
         Some(ToolLimit {
             per_client: rate(&at.name("per_client"), self.per_client.as_deref(), to),
             per_user: rate(&at.name("per_user"), self.per_user.as_deref(), to),
+            rate: rate(&at.name("rate"), self.rate.as_deref(), to),
             concurrency: self.concurrency.and_then(NonZeroU32::new),
             name: self.name,
         })

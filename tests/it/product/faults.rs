@@ -251,6 +251,35 @@ async fn redirects_are_not_followed() {
     assert!(!reply.to_string().contains(other.url().as_str()), "{reply}");
 }
 
+/// A place is held as long as the work lasts, and no longer than its caller stays.
+#[tokio::test]
+async fn a_caller_that_goes_away_gives_its_place_back() {
+    use tokio::io::AsyncWriteExt as _;
+    let live = Live::with("[limits]\nclient_concurrency = 1").await;
+    live.graph.answers(Reply::Silence);
+    let ask = || {
+        let operation = json!({ "method": "GET", "path": "/v1.0/users/1" });
+        let tool = crate::support::product::EXECUTE;
+        let params = json!({ "name": tool, "arguments": { "operation": operation } });
+        let wire = crate::support::product::Wire::Modern;
+        crate::support::product::mcp(wire, Some(&live.product.token(&[])), "tools/call", params)
+    };
+    let mut stream = tokio::net::TcpStream::connect(&live.product.authority).await.unwrap();
+    stream.write_all(&ask().bytes(&live.product.authority)).await.unwrap();
+    while live.graph.count() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(live.product.send(ask()).await.status, 429);
+    assert_eq!(live.graph.count(), 1);
+    live.graph.answers(Reply::json(r#"{"id":"1"}"#));
+    drop(stream);
+    live.product.audited(|event| event["payload"]["status"] == "cancelled").await;
+    while live.product.send(ask()).await.status == 429 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(live.graph.count(), 2);
+}
+
 #[tokio::test]
 async fn a_caller_that_goes_away_is_recorded_and_graph_is_let_go() {
     use tokio::io::AsyncWriteExt as _;
