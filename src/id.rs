@@ -189,6 +189,8 @@ uuid_id! {
     GrantId;
     /// A person in our store; the `sub` of tokens for them.
     UserId;
+    /// A call that waits for a person. No secret: knowing it allows nothing.
+    ApprovalId;
 }
 
 /// A W3C trace id (Trace Context §3.2.2.3): taken from `traceparent`, else made.

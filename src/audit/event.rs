@@ -8,9 +8,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::code::Code;
-use crate::id::{ClientId, Issuer, ProfileName, RuleId, Subject, TenantId, ToolName};
+use crate::id::{ApprovalId, ClientId, Issuer, ProfileName, RuleId, Subject, TenantId, ToolName};
 use crate::policy::{Decision, Effect, Reason};
 use crate::scope::{Scope, ScopeToken};
+use crate::time::Timestamp;
 
 /// How a token is named where it must not be shown: by its `jti`, else by 8 hex digits of its SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +55,20 @@ pub enum ResultStatus {
     Error,
     /// The caller went away before there was an answer.
     Cancelled,
+}
+
+/// What became of a person's answer to a call that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalOutcome {
+    Approved,
+    Denied,
+    /// The person is who asked, and the rule does not allow that.
+    OwnCall,
+    /// The person is none of the rule's approvers.
+    NotAnApprover,
+    /// Answered before, used, or past its deadline.
+    TooLate,
 }
 
 /// Something that was left out of an answer, and why.
@@ -133,6 +148,21 @@ pub enum AuditEvent {
     /// Terminal: a tool list was answered.
     #[serde(rename = "tools.listed")]
     ToolsList { listed: usize, hidden: usize, policy_version: Arc<str> },
+    /// A call waits for a person.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequest {
+        approval: ApprovalId,
+        tool_name: ToolName,
+        matched_rule_id: RuleId,
+        policy_version: Arc<str>,
+        expires_at: Timestamp,
+    },
+    /// A person answered, or tried to.
+    #[serde(rename = "approval.answered")]
+    ApprovalAnswer { approval: ApprovalId, approver: Subject, outcome: ApprovalOutcome },
+    /// An approved call is let through, the one time.
+    #[serde(rename = "approval.used")]
+    ApprovalUse { approval: ApprovalId, approver: Subject },
     /// The policy in force was replaced.
     #[serde(rename = "config.reloaded")]
     ConfigReload { policy_version: Arc<str> },
@@ -176,6 +206,9 @@ impl AuditEvent {
             | Self::PolicyDecide { .. }
             | Self::ProviderCall { .. }
             | Self::TokenAccept { .. }
+            | Self::ApprovalRequest { .. }
+            | Self::ApprovalAnswer { .. }
+            | Self::ApprovalUse { .. }
             | Self::ConfigReload { .. }
             | Self::LogRecover { .. } => false,
         }

@@ -1,5 +1,6 @@
 //! The use case: one Graph operation, from a caller to an answer. [`execute`] is the spine.
 
+mod approval;
 mod attempts;
 mod call;
 mod caller;
@@ -20,6 +21,7 @@ use crate::secret_ref::SecretRef;
 use crate::time::Clock;
 use crate::token::{ProfileSettings, ProviderTokens};
 
+pub use approval::{Answer, ApprovalError, Approvals, Approver, Question, Standing, Terms};
 pub use call::{CONTRACT_VERSION, CallError, GraphCall};
 pub use caller::Caller;
 pub use reply::{Failure, Reply};

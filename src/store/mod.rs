@@ -4,6 +4,7 @@
 //! change is a guarded statement that says whether it happened. Bearer artefacts come as [`Digest`]s only;
 //! what must be readable again comes sealed. Times are passed in.
 
+mod approval;
 mod client;
 mod digest;
 mod error;
@@ -13,6 +14,9 @@ mod person;
 mod resource;
 mod signing_key;
 
+pub use approval::{
+    ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, UsedApproval,
+};
 pub use client::{ClientKind, ClientRow, ClientStore, MetadataDocument};
 pub use digest::Digest;
 pub use error::StoreError;

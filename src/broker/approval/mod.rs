@@ -1,0 +1,251 @@
+//! Calls that a person has to approve first.
+//!
+//! Whoever may make the call makes it again, unchanged, after the approval: the store finds it by the digest
+//! of the call, its caller, the rule and the policy. Nothing that a client sends back is trusted, so nothing
+//! it alters helps (MCP 2026-07-28 basic/patterns/mrtr, Server Requirements 4 and 5).
+
+mod canonical;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::audit::{ApprovalOutcome, AuditError, AuditEvent, Auditor, Context};
+use crate::id::{ApprovalId, Issuer, RuleId, Subject, ToolName};
+use crate::random::Random;
+use crate::store::{
+    ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, StoreError,
+};
+use crate::time::{Clock, Timestamp};
+
+/// Open questions of one requester.
+const MOST_PENDING: u32 = 20;
+/// Characters of a comment that are kept.
+const MOST_COMMENT: usize = 1_000;
+
+/// Asks people, takes their answers, and lets each approved call through once.
+pub struct Approvals {
+    pub store: Arc<dyn ApprovalStore>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub auditor: Auditor,
+    /// Seals the arguments for the store.
+    pub seal: Arc<dyn Fn(&str) -> String + Send + Sync>,
+}
+
+/// What the deciding rule says about who may answer, and how long.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub rule: RuleId,
+    pub policy_version: Arc<str>,
+    /// Groups whose members may answer. Empty: administrators.
+    pub approvers: Vec<String>,
+    pub own_calls: bool,
+    pub valid_for: Duration,
+}
+
+/// The call that waits.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    pub requester: Requester,
+    pub tool: ToolName,
+    pub arguments: &'a Value,
+    pub terms: Terms,
+}
+
+/// How it stands with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Go on: this approval is spent now.
+    Approve {
+        id: ApprovalId,
+        approver: Subject,
+    },
+    Wait {
+        id: ApprovalId,
+        expires_at: Timestamp,
+    },
+    /// A person said no; asking again before `until` asks nobody.
+    Deny {
+        id: ApprovalId,
+        until: Timestamp,
+    },
+    /// The requester has too many open questions.
+    TooMany,
+}
+
+/// A person who answers, as the login knows them.
+#[derive(Clone, Debug)]
+pub struct Approver {
+    /// Under which the answer is kept.
+    pub name: Subject,
+    /// Every identity the person has: our own, and those linked at other issuers.
+    pub identities: Vec<(Issuer, Subject)>,
+    pub groups: Vec<String>,
+    pub administrator: bool,
+}
+
+/// What a person says.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub approved: bool,
+    pub comment: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApprovalError {
+    #[error("the store of approvals does not answer")]
+    Store(#[from] StoreError),
+    #[error("the audit log cannot take what happens to an approval")]
+    Audit(#[from] AuditError),
+}
+
+impl Approvals {
+    /// Spends the approval of this exact call if there is one, else asks.
+    ///
+    /// The approval is spent before it is recorded: where the audit log cannot take it, the call is
+    /// refused and the approval is gone, never the other way about.
+    ///
+    /// # Errors
+    ///
+    /// [`ApprovalError`] (`broker.unavailable`): the call must not go on.
+    pub async fn settle(
+        &self,
+        context: &Context,
+        question: &Question<'_>,
+    ) -> Result<Standing, ApprovalError> {
+        let row = self.row(question);
+        let now = row.created_at;
+        if let Some(used) = self.store.use_approval(&row.call, now).await? {
+            let (approval, approver) = (used.id, used.approver.clone());
+            self.auditor.record(context, AuditEvent::ApprovalUse { approval, approver }).await?;
+            return Ok(Standing::Approve { id: used.id, approver: used.approver });
+        }
+        match self.store.ask_approval(&row, MOST_PENDING, now).await? {
+            Asked::New => {
+                self.auditor.record(context, requested(&row, &question.terms)).await?;
+                Ok(Standing::Wait { id: row.id, expires_at: row.expires_at })
+            }
+            Asked::Known(known) if known.state == ApprovalState::Denied => {
+                Ok(Standing::Deny { id: known.id, until: known.expires_at })
+            }
+            // Also one that was approved a moment ago: the next try spends it.
+            Asked::Known(known) => {
+                Ok(Standing::Wait { id: known.id, expires_at: known.expires_at })
+            }
+            Asked::TooMany => Ok(Standing::TooMany),
+        }
+    }
+
+    /// Takes a person's answer. Does *not* check that the person is logged in, nor how recently.
+    ///
+    /// The answer counts only where the outcome is [`ApprovalOutcome::Approved`] or
+    /// [`ApprovalOutcome::Denied`]; `None` means that there is no such question.
+    ///
+    /// # Errors
+    ///
+    /// [`ApprovalError`]. After [`ApprovalError::Audit`] the answer may stand; its use is recorded
+    /// with the approver's name in any case.
+    pub async fn answer(
+        &self,
+        context: &Context,
+        id: ApprovalId,
+        person: &Approver,
+        answer: Answer,
+    ) -> Result<Option<ApprovalOutcome>, ApprovalError> {
+        let Some(row) = self.store.find_approval(id).await? else { return Ok(None) };
+        let outcome = match refusal(&row, person) {
+            Some(refusal) => refusal,
+            None => self.store_answer(id, person, answer).await?,
+        };
+        let approver = person.name.clone();
+        let event = AuditEvent::ApprovalAnswer { approval: id, approver, outcome };
+        self.auditor.record(context, event).await?;
+        Ok(Some(outcome))
+    }
+
+    async fn store_answer(
+        &self,
+        id: ApprovalId,
+        person: &Approver,
+        answer: Answer,
+    ) -> Result<ApprovalOutcome, StoreError> {
+        let comment = answer.comment.map(|text| text.chars().take(MOST_COMMENT).collect());
+        let approved = answer.approved;
+        let answer = ApprovalAnswer {
+            approver: person.name.clone(),
+            approved,
+            comment,
+            at: self.clock.now(),
+        };
+        Ok(match (self.store.answer_approval(id, &answer).await?, approved) {
+            (true, true) => ApprovalOutcome::Approved,
+            (true, false) => ApprovalOutcome::Denied,
+            (false, _) => ApprovalOutcome::TooLate,
+        })
+    }
+
+    fn row(&self, question: &Question<'_>) -> ApprovalRow {
+        let Question { requester, tool, arguments, terms } = question;
+        let arguments = canonical::arguments(arguments);
+        let now = self.clock.now();
+        ApprovalRow {
+            id: ApprovalId::generate(&*self.clock, &*self.random),
+            call: canonical::digest(
+                requester,
+                tool,
+                &terms.rule,
+                &terms.policy_version,
+                &arguments,
+            ),
+            requester: requester.clone(),
+            tool: tool.clone(),
+            sealed_arguments: (self.seal)(&arguments),
+            rule: terms.rule.clone(),
+            policy_version: terms.policy_version.to_string(),
+            approvers: terms.approvers.clone(),
+            own_calls: terms.own_calls,
+            state: ApprovalState::Pending,
+            created_at: now,
+            expires_at: now.plus(terms.valid_for),
+            answer: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Approvals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Approvals").finish_non_exhaustive()
+    }
+}
+
+/// Why this person may not answer. A denial needs the same right: else anybody could stop a call.
+fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
+    let asked = &row.requester;
+    let is_requester = person.identities.iter().any(|(issuer, subject)| {
+        (*issuer == asked.issuer && *subject == asked.subject)
+            // A gateway names people of any issuer, so any identity of that name counts.
+            || asked.asserted.as_ref() == Some(subject)
+    });
+    if is_requester && !row.own_calls {
+        return Some(ApprovalOutcome::OwnCall);
+    }
+    let is_approver = match row.approvers.as_slice() {
+        [] => person.administrator,
+        groups => person.groups.iter().any(|group| groups.contains(group)),
+    };
+    (!is_approver).then_some(ApprovalOutcome::NotAnApprover)
+}
+
+fn requested(row: &ApprovalRow, terms: &Terms) -> AuditEvent {
+    AuditEvent::ApprovalRequest {
+        approval: row.id,
+        tool_name: row.tool.clone(),
+        matched_rule_id: terms.rule.clone(),
+        policy_version: Arc::clone(&terms.policy_version),
+        expires_at: row.expires_at,
+    }
+}

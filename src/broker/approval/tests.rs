@@ -1,0 +1,354 @@
+use super::*;
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
+use crate::id::{RequestId, TraceId};
+use crate::random::SeededRandom;
+use crate::store::{Digest, Page, PageRequest, UsedApproval};
+use crate::time::FixedClock;
+
+const ISSUER: &str = "https://broker.example";
+
+/// The store's contract in a few lines of memory.
+#[derive(Default)]
+struct Memory(Mutex<Vec<ApprovalRow>>);
+
+fn open(row: &ApprovalRow, now: Timestamp) -> bool {
+    row.state != ApprovalState::Used && now < row.expires_at
+}
+
+#[async_trait]
+impl ApprovalStore for Memory {
+    async fn ask_approval(
+        &self,
+        row: &ApprovalRow,
+        most_pending: u32,
+        now: Timestamp,
+    ) -> Result<Asked, StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        if let Some(known) = rows.iter().find(|known| known.call == row.call && open(known, now)) {
+            return Ok(Asked::Known(Box::new(known.clone())));
+        }
+        let mine = |known: &&ApprovalRow| {
+            known.requester.subject == row.requester.subject
+                && known.state == ApprovalState::Pending
+                && now < known.expires_at
+        };
+        if rows.iter().filter(mine).count() >= most_pending as usize {
+            return Ok(Asked::TooMany);
+        }
+        rows.push(row.clone());
+        Ok(Asked::New)
+    }
+
+    async fn find_approval(&self, id: ApprovalId) -> Result<Option<ApprovalRow>, StoreError> {
+        Ok(self.0.lock().unwrap().iter().find(|row| row.id == id).cloned())
+    }
+
+    async fn list_approvals(
+        &self,
+        _page: &PageRequest,
+        now: Timestamp,
+    ) -> Result<Page<ApprovalRow>, StoreError> {
+        let rows = self.0.lock().unwrap();
+        let pending = |row: &&ApprovalRow| row.state == ApprovalState::Pending && open(row, now);
+        Ok(Page { rows: rows.iter().filter(pending).cloned().collect(), next: None })
+    }
+
+    async fn answer_approval(
+        &self,
+        id: ApprovalId,
+        answer: &ApprovalAnswer,
+    ) -> Result<bool, StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        let pending = |row: &&mut ApprovalRow| {
+            row.id == id && row.state == ApprovalState::Pending && answer.at < row.expires_at
+        };
+        let Some(row) = rows.iter_mut().find(pending) else { return Ok(false) };
+        row.state = if answer.approved { ApprovalState::Approved } else { ApprovalState::Denied };
+        row.answer = Some(answer.clone());
+        Ok(true)
+    }
+
+    async fn use_approval(
+        &self,
+        call: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<UsedApproval>, StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        let approved = |row: &&mut ApprovalRow| {
+            row.call == *call && row.state == ApprovalState::Approved && open(row, now)
+        };
+        let Some(row) = rows.iter_mut().find(approved) else { return Ok(None) };
+        row.state = ApprovalState::Used;
+        let approver = row.answer.clone().unwrap().approver;
+        Ok(Some(UsedApproval { id: row.id, approver }))
+    }
+}
+
+struct Bench {
+    approvals: Approvals,
+    clock: Arc<FixedClock>,
+    store: Arc<Memory>,
+    log: tempfile::TempDir,
+}
+
+fn bench() -> Bench {
+    let log = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_000)));
+    let store = Arc::new(Memory::default());
+    let sink = SinkSettings::File(FileSettings {
+        path: log.path().join("audit.jsonl"),
+        rotate_bytes: 1 << 20,
+        keep: None,
+        max_total_bytes: None,
+        durable: true,
+        hash_chain: false,
+    });
+    let settings = AuditSettings {
+        queue_length: 64,
+        on_failure: OnFailure::Deny,
+        limit: Duration::from_secs(5),
+        sinks: vec![sink],
+        service: "test".into(),
+        environment: "dev",
+    };
+    let auditor =
+        Auditor::open(settings, Arc::clone(&clock) as _, Arc::new(SeededRandom::new(1))).unwrap();
+    let approvals = Approvals {
+        store: Arc::clone(&store) as _,
+        clock: Arc::clone(&clock) as _,
+        random: Arc::new(SeededRandom::new(2)),
+        auditor,
+        seal: Arc::new(|_| "sealed".to_owned()),
+    };
+    Bench { approvals, clock, store, log }
+}
+
+fn context() -> Context {
+    let (clock, random) = (FixedClock::at(Timestamp::default()), SeededRandom::new(3));
+    Context {
+        request_id: RequestId::generate(&clock, &random),
+        trace_id: TraceId::generate(&random),
+        requester_id: None,
+        client_id: None,
+        asserted_requester_id: None,
+        redactions: Vec::new(),
+    }
+}
+
+fn requester() -> Requester {
+    Requester {
+        issuer: ISSUER.parse().unwrap(),
+        subject: "ada".parse().unwrap(),
+        client_id: "agent".parse().ok(),
+        asserted: None,
+    }
+}
+
+fn question(arguments: &Value) -> Question<'_> {
+    Question {
+        requester: requester(),
+        tool: "graph".parse().unwrap(),
+        arguments,
+        terms: Terms {
+            rule: "graph.delete".parse().unwrap(),
+            policy_version: "7".into(),
+            approvers: vec!["it-leads".to_owned()],
+            own_calls: false,
+            valid_for: Duration::from_mins(10),
+        },
+    }
+}
+
+fn person(name: &str) -> Approver {
+    Approver {
+        name: name.parse().unwrap(),
+        identities: vec![(ISSUER.parse().unwrap(), name.parse().unwrap())],
+        groups: vec!["it-leads".to_owned()],
+        administrator: false,
+    }
+}
+
+impl Bench {
+    async fn settle(&self, question: &Question<'_>) -> Standing {
+        self.approvals.settle(&context(), question).await.unwrap()
+    }
+
+    /// Asks, and answers as `who`.
+    async fn answered(
+        &self,
+        question: &Question<'_>,
+        who: &Approver,
+        approved: bool,
+    ) -> ApprovalOutcome {
+        let Standing::Wait { id, .. } = self.settle(question).await else { panic!("no question") };
+        let answer = Answer { approved, comment: None };
+        self.approvals.answer(&context(), id, who, answer).await.unwrap().unwrap()
+    }
+
+    fn audit(&self) -> String {
+        std::fs::read_to_string(self.log.path().join("audit.jsonl")).unwrap()
+    }
+}
+
+fn delete() -> Value {
+    json!({ "operation": { "method": "DELETE", "path": "/v1.0/groups/1/members/2/$ref" } })
+}
+
+fn approved(standing: &Standing) -> bool {
+    matches!(standing, Standing::Approve { .. })
+}
+
+#[tokio::test]
+async fn an_approved_call_goes_through_once() {
+    let (bench, call) = (bench(), delete());
+    assert_eq!(
+        bench.answered(&question(&call), &person("lead"), true).await,
+        ApprovalOutcome::Approved
+    );
+    assert!(approved(&bench.settle(&question(&call)).await));
+    assert!(!approved(&bench.settle(&question(&call)).await), "single use");
+    let log = bench.audit();
+    for event in ["approval.requested", "approval.answered", "approval.used"] {
+        assert!(log.contains(event), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_waits_is_asked_about_once() {
+    let (bench, call) = (bench(), delete());
+    let first = bench.settle(&question(&call)).await;
+    assert_eq!(bench.settle(&question(&call)).await, first);
+    assert_eq!(bench.store.0.lock().unwrap().len(), 1);
+}
+
+/// RS-33: bound to the exact call, its caller, the rule and the policy.
+#[tokio::test]
+async fn an_approval_fits_no_other_call() {
+    let (bench, call) = (bench(), delete());
+    bench.answered(&question(&call), &person("lead"), true).await;
+    let other =
+        json!({ "operation": { "method": "DELETE", "path": "/v1.0/groups/1/members/3/$ref" } });
+    let mut altered = vec![question(&other)];
+    altered.extend((0..7).map(|_| question(&call)));
+    altered[1].requester.subject = "eve".parse().unwrap();
+    altered[2].requester.client_id = "other".parse().ok();
+    altered[3].requester.client_id = None;
+    altered[4].requester.issuer = "https://other.example".parse().unwrap();
+    altered[5].requester.asserted = "bob".parse().ok();
+    altered[6].terms.policy_version = "8".into();
+    altered[7].terms.rule = "graph.other".parse().unwrap();
+    for (place, question) in altered.iter().enumerate() {
+        assert!(!approved(&bench.settle(question).await), "{place}");
+    }
+    assert!(approved(&bench.settle(&question(&call)).await));
+}
+
+#[tokio::test]
+async fn order_of_members_request_id_and_timeout_do_not_make_another_call() {
+    let bench = bench();
+    let call = json!({ "b": { "y": [1, { "q": 1, "p": 2 }], "x": 1 }, "a": 1, "request_id": "1" });
+    let again = json!({ "timeout_ms": 5, "a": 1, "b": { "x": 1, "y": [1, { "p": 2, "q": 1 }] } });
+    let shuffled = json!({ "a": 1, "b": { "x": 1, "y": [{ "p": 2, "q": 1 }, 1] } });
+    let nested = json!({ "a": 1, "b": { "x": 1, "y": [1, { "p": 2, "q": 1 }], "timeout_ms": 1 } });
+    bench.answered(&question(&call), &person("lead"), true).await;
+    assert!(!approved(&bench.settle(&question(&shuffled)).await));
+    assert!(!approved(&bench.settle(&question(&nested)).await));
+    assert!(approved(&bench.settle(&question(&again)).await));
+}
+
+#[tokio::test]
+async fn nobody_approves_a_call_of_their_own() {
+    let (bench, call) = (bench(), delete());
+    let mut ada = person("ada-local");
+    ada.identities.push((ISSUER.parse().unwrap(), "ada".parse().unwrap()));
+    assert_eq!(bench.answered(&question(&call), &ada, true).await, ApprovalOutcome::OwnCall);
+    assert!(!approved(&bench.settle(&question(&call)).await));
+    let mut asserted = question(&call);
+    asserted.requester.subject = "gateway".parse().unwrap();
+    asserted.requester.asserted = "ada".parse().ok();
+    assert_eq!(bench.answered(&asserted, &ada, true).await, ApprovalOutcome::OwnCall);
+    assert!(bench.audit().contains("own_call"));
+}
+
+#[tokio::test]
+async fn a_rule_may_let_people_approve_their_own_calls() {
+    let (bench, call) = (bench(), delete());
+    let mut question = question(&call);
+    question.terms.own_calls = true;
+    assert_eq!(bench.answered(&question, &person("ada"), true).await, ApprovalOutcome::Approved);
+}
+
+#[tokio::test]
+async fn only_approvers_answer_also_with_no() {
+    let (bench, call) = (bench(), delete());
+    let outsider = Approver { groups: vec!["sales".to_owned()], ..person("bob") };
+    let administrator = Approver { administrator: true, ..outsider.clone() };
+    for (who, approved) in [(&outsider, true), (&outsider, false), (&administrator, true)] {
+        let outcome = bench.answered(&question(&call), who, approved).await;
+        assert_eq!(outcome, ApprovalOutcome::NotAnApprover);
+    }
+    let mut question = question(&call);
+    question.terms.approvers.clear();
+    question.terms.policy_version = "8".into();
+    assert_eq!(bench.answered(&question, &outsider, true).await, ApprovalOutcome::NotAnApprover);
+    assert_eq!(bench.answered(&question, &administrator, true).await, ApprovalOutcome::Approved);
+}
+
+#[tokio::test]
+async fn late_is_no_and_so_is_late_use() {
+    let (bench, call) = (bench(), delete());
+    bench.answered(&question(&call), &person("lead"), true).await;
+    bench.clock.advance(Duration::from_mins(10));
+    let Standing::Wait { id, .. } = bench.settle(&question(&call)).await else { panic!("used") };
+    bench.clock.advance(Duration::from_mins(10));
+    let answer = Answer { approved: true, comment: None };
+    let outcome = bench.approvals.answer(&context(), id, &person("lead"), answer).await.unwrap();
+    assert_eq!(outcome, Some(ApprovalOutcome::TooLate));
+}
+
+#[tokio::test]
+async fn a_denial_stands_until_the_deadline() {
+    let (bench, call) = (bench(), delete());
+    bench.answered(&question(&call), &person("lead"), false).await;
+    assert!(matches!(bench.settle(&question(&call)).await, Standing::Deny { .. }));
+    bench.clock.advance(Duration::from_mins(10));
+    assert!(matches!(bench.settle(&question(&call)).await, Standing::Wait { .. }));
+}
+
+#[tokio::test]
+async fn of_two_answers_the_first_counts() {
+    let (bench, call) = (bench(), delete());
+    let Standing::Wait { id, .. } = bench.settle(&question(&call)).await else { panic!() };
+    let say = |approved| Answer { approved, comment: None };
+    let (one, two) = (person("lead"), person("second"));
+    bench.approvals.answer(&context(), id, &one, say(false)).await.unwrap();
+    let outcome = bench.approvals.answer(&context(), id, &two, say(true)).await.unwrap();
+    assert_eq!(outcome, Some(ApprovalOutcome::TooLate));
+    assert!(!approved(&bench.settle(&question(&call)).await));
+}
+
+#[tokio::test]
+async fn a_requester_cannot_flood_the_approvers() {
+    let bench = bench();
+    for number in 0..MOST_PENDING {
+        let call = json!({ "number": number });
+        assert!(matches!(bench.settle(&question(&call)).await, Standing::Wait { .. }));
+    }
+    let one_more = json!({ "number": "more" });
+    assert_eq!(bench.settle(&question(&one_more)).await, Standing::TooMany);
+}
+
+#[tokio::test]
+async fn no_argument_reaches_the_audit_log() {
+    let (bench, call) = (bench(), json!({ "body": "CANARY-4711" }));
+    bench.answered(&question(&call), &person("lead"), true).await;
+    bench.settle(&question(&call)).await;
+    assert!(!bench.audit().contains("CANARY"));
+    assert_eq!(bench.store.0.lock().unwrap()[0].sealed_arguments, "sealed");
+}
