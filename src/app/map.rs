@@ -178,5 +178,5 @@ pub(super) fn call_limits(
 
 fn limit(rate: Option<config::Rate>, concurrency: Option<NonZeroU32>) -> limits::Limit {
     let rate = rate.map(|rate| limits::Rate { count: rate.count, period: rate.period });
-    limits::Limit { rate, concurrency }
+    limits::Limit { rate, concurrency, ..limits::Limit::default() }
 }

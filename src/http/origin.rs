@@ -62,9 +62,10 @@ pub(super) fn public_cors() -> CorsLayer {
         .expose_headers(exposed())
 }
 
-fn exposed() -> [HeaderName; 3] {
+fn exposed() -> [HeaderName; 4] {
     [
         header::WWW_AUTHENTICATE,
+        header::RETRY_AFTER,
         HeaderName::from_static("dpop-nonce"),
         HeaderName::from_static("mcp-session-id"),
     ]

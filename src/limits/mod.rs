@@ -1,13 +1,14 @@
 //! How much each client, user, tenant and tool may ask: rates, and calls at a time.
 //!
 //! Rates follow GCRA: the whole count may come at once, then one each `period / count`. Counted in
-//! this process and in memory of a fixed size. Rate limiting tool calls is a MUST of MCP
+//! this process and in memory of a fixed size, or over all replicas in a store they share. Rate limiting tool calls is a MUST of MCP
 //! (2026-07-28 server/tools, Security Considerations 1).
 
 mod cells;
 mod concurrency;
 mod rate;
 mod settings;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -19,12 +20,15 @@ use std::time::Duration;
 
 use crate::code::Code;
 use crate::id::{ClientId, Issuer, Subject, TenantId};
+use crate::store::{Digest, LeaseStore};
 use crate::time::Clock;
 
 use concurrency::{Place, Places};
 use rate::Meter;
 
-pub use settings::{Limit, Rate, Settings, ToolLimits};
+use shared::SharedMeter;
+
+pub use settings::{Limit, OnStoreFailure, Rate, Settings, ToolLimits};
 
 /// The limits in force. Cheap to clone; where nothing is limited, a check is one comparison.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +54,15 @@ struct Group {
 #[derive(Debug)]
 struct Counter {
     which: Which,
-    rate: Option<Meter>,
+    rate: Option<Counting>,
     places: Option<Places>,
+}
+
+/// Where a rate is counted.
+#[derive(Debug)]
+enum Counting {
+    Here(Meter),
+    Shared(SharedMeter),
 }
 
 /// Who makes which call.
@@ -85,7 +96,17 @@ pub enum Measure {
     Concurrency,
 }
 
-/// A call that goes no further.
+/// Why a call goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    RateLimited(RateLimited),
+    /// 503: nobody knows whether the call would be too much.
+    #[error("{0} cannot be counted: the store does not answer")]
+    StoreAway(Which),
+}
+
+/// A call that is too much: 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many calls{}: {which} is used up", match measure { Measure::Rate => "", Measure::Concurrency => " at a time" })]
 pub struct RateLimited {
@@ -100,18 +121,30 @@ pub struct RateLimited {
 #[derive(Clone, Debug, Default)]
 pub struct Permits(Option<Arc<Vec<Place>>>);
 
-impl RateLimited {
+impl Refused {
     /// What a caller gets.
     #[must_use]
     pub const fn code(&self) -> Code {
-        Code::PolicyRateLimited
+        match self {
+            Self::RateLimited(_) => Code::PolicyRateLimited,
+            Self::StoreAway(_) => Code::BrokerUnavailable,
+        }
+    }
+
+    /// When a retry makes sense.
+    #[must_use]
+    pub const fn retry_after(&self) -> Duration {
+        match self {
+            Self::RateLimited(limited) => limited.retry_after,
+            Self::StoreAway(_) => Duration::from_secs(5),
+        }
     }
 
     /// `Retry-After` in whole seconds, rounded up (RFC 9110 §10.2.3): never too early, never 0.
     #[must_use]
     pub fn retry_after_seconds(&self) -> u64 {
-        let part = u64::from(self.retry_after.subsec_nanos() > 0);
-        (self.retry_after.as_secs() + part).max(1)
+        let wait = self.retry_after();
+        (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
     }
 }
 
@@ -126,14 +159,29 @@ impl Permits {
 impl Limits {
     #[must_use]
     pub fn new(settings: &Settings, clock: &Arc<dyn Clock>) -> Self {
+        Self::build(settings, &Counters { clock: Arc::clone(clock), store: None })
+    }
+
+    /// The same, with rates counted over all replicas that share `store`.
+    ///
+    /// Replicas take calls out of the store in small batches, and what a replica does not use within a
+    /// second is lost: together they never let through more than the limit, and may let through a little less.
+    /// Places for calls at a time stay with each process.
+    #[must_use]
+    pub fn shared(settings: &Settings, clock: &Arc<dyn Clock>, store: Arc<dyn LeaseStore>) -> Self {
+        Self::build(settings, &Counters { clock: Arc::clone(clock), store: Some(store) })
+    }
+
+    fn build(settings: &Settings, counters: &Counters) -> Self {
         let general = Group::new(
             [(Which::Client, settings.client), (Which::User, settings.user)],
             (Which::Tenant, settings.tenant),
-            clock,
+            "",
+            counters,
         );
         let tool = |tool: &ToolLimits| {
             let own = [(Which::ToolClient, tool.client), (Which::ToolUser, tool.user)];
-            (tool.name.clone(), Group::new(own, (Which::Tool, tool.all), clock))
+            (tool.name.clone(), Group::new(own, (Which::Tool, tool.all), &tool.name, counters))
         };
         let tools: HashMap<_, _> =
             settings.tools.iter().map(tool).filter(|(_, group)| !group.is_empty()).collect();
@@ -148,37 +196,37 @@ impl Limits {
     ///
     /// # Errors
     ///
-    /// [`RateLimited`] (429): the first limit that is used up.
-    pub fn check(&self, facts: &LimitFacts<'_>) -> Result<Permits, RateLimited> {
+    /// [`Refused::RateLimited`] (429): the first limit that is used up. [`Refused::StoreAway`] (503).
+    pub async fn check(&self, facts: &LimitFacts<'_>) -> Result<Permits, Refused> {
         match &self.0 {
             None => Ok(Permits::default()),
-            Some(inner) => inner.check(facts),
+            Some(inner) => inner.check(facts).await,
         }
     }
 }
 
 impl Inner {
-    fn check(&self, facts: &LimitFacts<'_>) -> Result<Permits, RateLimited> {
+    async fn check(&self, facts: &LimitFacts<'_>) -> Result<Permits, Refused> {
         for counter in self.concerned(facts) {
-            let (Some(meter), Some(key)) = (&counter.rate, self.key(counter.which, facts)) else {
+            let (Some(rate), Some(who)) = (&counter.rate, counter.which.who(facts)) else {
                 continue;
             };
-            meter.count(key).map_err(|retry_after| RateLimited {
-                retry_after,
-                which: counter.which,
-                measure: Measure::Rate,
-            })?;
+            let counted = match rate {
+                Counting::Here(meter) => meter.count(self.key(&who)).map_err(Some),
+                Counting::Shared(meter) => meter.count(self.key(&who), &who).await,
+            };
+            counted.map_err(|wait| counter.refusal(wait))?;
         }
         let mut places = Vec::new();
         for counter in self.concerned(facts) {
-            let (Some(all), Some(key)) = (&counter.places, self.key(counter.which, facts)) else {
+            let (Some(all), Some(who)) = (&counter.places, counter.which.who(facts)) else {
                 continue;
             };
-            places.push(all.take(key).ok_or(RateLimited {
+            places.push(all.take(self.key(&who)).ok_or(Refused::RateLimited(RateLimited {
                 retry_after: Duration::from_secs(1),
                 which: counter.which,
                 measure: Measure::Concurrency,
-            })?);
+            }))?);
         }
         Ok(Permits((!places.is_empty()).then(|| Arc::new(places))))
     }
@@ -192,28 +240,56 @@ impl Inner {
     }
 
     /// Who is counted, as one number. Two callers share one with a chance of 1 in 10⁹ among 100,000.
-    fn key(&self, which: Which, facts: &LimitFacts<'_>) -> Option<u64> {
+    fn key(&self, who: &Counted<'_>) -> u64 {
+        self.hasher.hash_one(who)
+    }
+}
+
+/// Who is counted: an issuer, whether the name is of the kind that the limit is about, and the name.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Counted<'a>(&'a str, bool, &'a str);
+
+impl Counted<'_> {
+    /// The same in every replica. `limit` tells the limits apart.
+    fn digest(&self, limit: &str) -> Digest {
+        let parts = [limit, self.0, if self.1 { "1" } else { "0" }, self.2];
+        // Lengths first: no two different lists of parts are the same bytes.
+        let lengths = parts.iter().flat_map(|part| (part.len() as u64).to_be_bytes());
+        let bytes: Vec<u8> = lengths.chain(parts.iter().flat_map(|part| part.bytes())).collect();
+        Digest::of_bytes(&bytes)
+    }
+}
+
+impl Which {
+    fn who<'a>(self, facts: &LimitFacts<'a>) -> Option<Counted<'a>> {
+        let issuer = facts.issuer.as_str();
         let client = facts.client.map(ClientId::as_str);
         let user = facts.user.map(Subject::as_str);
-        Some(match which {
+        Some(match self {
             // A token that names no client is counted by its user, and the other way about: none goes free.
-            Which::Client | Which::ToolClient => {
-                self.hasher.hash_one((facts.issuer.as_str(), client.is_some(), client.or(user)))
+            Self::Client | Self::ToolClient => {
+                Counted(issuer, client.is_some(), client.or(user).unwrap_or_default())
             }
-            Which::User | Which::ToolUser => {
-                self.hasher.hash_one((facts.issuer.as_str(), user.is_some(), user.or(client)))
+            Self::User | Self::ToolUser => {
+                Counted(issuer, user.is_some(), user.or(client).unwrap_or_default())
             }
-            Which::Tenant => self.hasher.hash_one(facts.tenant?.as_str()),
-            Which::Tool => 0,
+            Self::Tenant => Counted("", true, facts.tenant?.as_str()),
+            Self::Tool => Counted("", true, ""),
         })
     }
 }
 
+/// What counters are made with.
+struct Counters {
+    clock: Arc<dyn Clock>,
+    store: Option<Arc<dyn LeaseStore>>,
+}
+
 impl Group {
-    fn new(own: [(Which, Limit); 2], shared: (Which, Limit), clock: &Arc<dyn Clock>) -> Self {
+    fn new(own: [(Which, Limit); 2], shared: (Which, Limit), tool: &str, with: &Counters) -> Self {
         let counters = |limits: &[(Which, Limit)]| {
             let set = limits.iter().filter(|(_, limit)| !limit.is_none());
-            set.map(|(which, limit)| Counter::new(*which, *limit, clock)).collect()
+            set.map(|(which, limit)| Counter::new(*which, *limit, tool, with)).collect()
         };
         Self { own: counters(&own), shared: counters(&[shared]) }
     }
@@ -224,11 +300,31 @@ impl Group {
 }
 
 impl Counter {
-    fn new(which: Which, limit: Limit, clock: &Arc<dyn Clock>) -> Self {
-        Self {
-            which,
-            rate: limit.rate.map(|rate| Meter::new(rate, Arc::clone(clock))),
-            places: limit.concurrency.map(Places::new),
+    fn new(which: Which, limit: Limit, tool: &str, with: &Counters) -> Self {
+        let counting = |rate| {
+            let here = Meter::new(rate, Arc::clone(&with.clock));
+            match &with.store {
+                None => Counting::Here(here),
+                Some(store) => Counting::Shared(SharedMeter::new(
+                    format!("{which:?} {tool}"),
+                    (rate, limit.on_store_failure),
+                    Arc::clone(store),
+                    (here, Arc::clone(&with.clock)),
+                )),
+            }
+        };
+        Self { which, rate: limit.rate.map(counting), places: limit.concurrency.map(Places::new) }
+    }
+
+    /// `wait` is `None` where the store does not answer.
+    const fn refusal(&self, wait: Option<Duration>) -> Refused {
+        match wait {
+            None => Refused::StoreAway(self.which),
+            Some(retry_after) => Refused::RateLimited(RateLimited {
+                retry_after,
+                which: self.which,
+                measure: Measure::Rate,
+            }),
         }
     }
 }

@@ -27,8 +27,20 @@ pub struct ToolLimits {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limit {
     pub rate: Option<Rate>,
-    /// Calls at a time.
+    /// Calls at a time, in each process.
     pub concurrency: Option<NonZeroU32>,
+    /// Where rates are counted in a store that replicas share.
+    pub on_store_failure: OnStoreFailure,
+}
+
+/// What happens to calls while the shared store does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnStoreFailure {
+    /// Each process counts for itself until the store is back.
+    #[default]
+    Open,
+    /// Calls are refused.
+    Closed,
 }
 
 /// So many in each period: all of them at once if they come so, and then one each `period / count`.

@@ -1,5 +1,12 @@
 use super::*;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+
+use crate::store::{Lease, LeaseRate, StoreError};
 use crate::time::{FixedClock, Timestamp};
 
 const ISSUER: &str = "https://broker.example";
@@ -10,11 +17,11 @@ fn clock() -> Arc<FixedClock> {
 
 fn rate(count: u32, seconds: u64) -> Limit {
     let rate = Rate { count: count.try_into().unwrap(), period: Duration::from_secs(seconds) };
-    Limit { rate: Some(rate), concurrency: None }
+    Limit { rate: Some(rate), ..Limit::default() }
 }
 
 fn at_a_time(most: u32) -> Limit {
-    Limit { rate: None, concurrency: Some(most.try_into().unwrap()) }
+    Limit { concurrency: Some(most.try_into().unwrap()), ..Limit::default() }
 }
 
 fn limits(settings: &Settings, clock: &Arc<FixedClock>) -> Limits {
@@ -41,14 +48,24 @@ fn call(client: &str, user: &str) -> Call {
 }
 
 impl Call {
+    /// Without a store there is nothing to wait for.
     fn check(&self, limits: &Limits) -> Result<Permits, RateLimited> {
-        limits.check(&LimitFacts {
+        let checked = self.checked(limits).now_or_never().expect("no store is asked");
+        checked.map_err(|refused| match refused {
+            Refused::RateLimited(limited) => limited,
+            Refused::StoreAway(_) => panic!("no store is asked"),
+        })
+    }
+
+    async fn checked(&self, limits: &Limits) -> Result<Permits, Refused> {
+        let facts = LimitFacts {
             issuer: &self.issuer,
             client: self.client.as_ref(),
             user: self.user.as_ref(),
             tenant: self.tenant.as_ref(),
             tool: self.tool,
-        })
+        };
+        limits.check(&facts).await
     }
 }
 
@@ -82,7 +99,7 @@ fn retry_after_is_neither_too_early_nor_too_late() {
     let limits = limits(&Settings { client: rate(3, 10), ..Settings::default() }, &clock);
     while call("a", "u").check(&limits).is_ok() {}
     let refused = call("a", "u").check(&limits).unwrap_err();
-    assert_eq!(refused.retry_after_seconds(), 4);
+    assert_eq!(Refused::RateLimited(refused).retry_after_seconds(), 4);
     clock.advance(refused.retry_after.saturating_sub(Duration::from_nanos(1)));
     assert!(call("a", "u").check(&limits).is_err());
     clock.advance(Duration::from_nanos(1));
@@ -207,4 +224,142 @@ fn keys_whose_time_has_passed_make_room() {
     clock.advance(Duration::from_secs(11));
     assert!((200_000..200_100).all(|key| meter.count(spread(key)).is_ok()));
     assert!(meter.into_cells().len() < cells::MAX_KEYS);
+}
+
+/// The store's contract in a few lines of memory.
+#[derive(Debug, Default)]
+struct Memory {
+    times: Mutex<HashMap<Digest, i64>>,
+    asked: AtomicUsize,
+    away: AtomicBool,
+}
+
+#[async_trait]
+impl LeaseStore for Memory {
+    async fn take_calls(
+        &self,
+        key: &Digest,
+        rate: LeaseRate,
+        wanted: std::num::NonZeroU32,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        if self.away.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("away".into()));
+        }
+        let mut times = self.times.lock().unwrap();
+        let (now, period) =
+            (now.unix_millis() * 1_000, i64::try_from(rate.period.as_micros()).unwrap());
+        let step = period / i64::from(rate.count.get());
+        let tat = times.entry(*key).or_insert(now);
+        *tat = (*tat).clamp(now, now + period);
+        let taken = ((now + period - *tat) / step).min(i64::from(wanted.get()));
+        *tat += taken * step;
+        let next = (*tat + step - period).div_euclid(1_000) + 1;
+        let taken = u32::try_from(taken).unwrap();
+        Ok(Lease { taken, next_at: Timestamp::from_unix_millis(next) })
+    }
+
+    async fn forget_idle_rates(&self, _now: Timestamp) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+struct Replicas {
+    clock: Arc<FixedClock>,
+    store: Arc<Memory>,
+    limits: Vec<Limits>,
+}
+
+fn replicas(client: Limit) -> Replicas {
+    let (clock, store) = (clock(), Arc::new(Memory::default()));
+    let settings = Settings { client, ..Settings::default() };
+    let ours: Arc<dyn Clock> = Arc::clone(&clock) as _;
+    let replica = |_| Limits::shared(&settings, &ours, Arc::clone(&store) as _);
+    Replicas { limits: (0..3).map(replica).collect(), clock, store }
+}
+
+impl Replicas {
+    /// How many of so many calls pass, one replica after the other.
+    async fn passed(&self, calls: usize) -> usize {
+        let mut passed = 0;
+        for (_, limits) in (0..calls).zip(self.limits.iter().cycle()) {
+            passed += usize::from(call("a", "u").checked(limits).await.is_ok());
+        }
+        passed
+    }
+}
+
+#[tokio::test]
+async fn replicas_together_let_through_what_the_limit_says() {
+    let replicas = replicas(rate(600, 60));
+    assert_eq!(replicas.passed(1_000).await, 600);
+    replicas.clock.advance(Duration::from_secs(6));
+    assert_eq!(replicas.passed(1_000).await, 60);
+    let asked = replicas.store.asked.load(Ordering::Relaxed);
+    assert!(asked < 100, "calls come in batches: {asked}");
+}
+
+#[tokio::test]
+async fn of_many_calls_at_once_one_asks_the_store() {
+    let replicas = replicas(rate(5_000, 60));
+    let agent = call("a", "u");
+    let calls = (0..80).map(|_| agent.checked(&replicas.limits[0]));
+    let passed = futures_util::future::join_all(calls).await;
+    assert!(passed.iter().all(Result::is_ok));
+    assert_eq!(replicas.store.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn calls_that_were_taken_and_not_used_are_lost_and_never_saved_up() {
+    let replicas = replicas(rate(100, 100));
+    assert_eq!(replicas.passed(1).await, 1);
+    replicas.clock.advance(Duration::from_millis(1_000));
+    // One of the batch of two was not used; one came back in the second that passed.
+    assert_eq!(replicas.passed(500).await, 99);
+}
+
+#[tokio::test]
+async fn a_refused_key_does_not_ask_the_store_again_before_its_time() {
+    let replicas = replicas(rate(1, 60));
+    let limits = &replicas.limits[0];
+    assert!(call("a", "u").checked(limits).await.is_ok());
+    let refused = call("a", "u").checked(limits).await.unwrap_err();
+    let asked = replicas.store.asked.load(Ordering::Relaxed);
+    for _ in 0..50 {
+        assert!(call("a", "u").checked(limits).await.is_err());
+    }
+    assert_eq!(replicas.store.asked.load(Ordering::Relaxed), asked);
+    replicas.clock.advance(refused.retry_after());
+    assert!(call("a", "u").checked(limits).await.is_ok());
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_each_limit_does_what_was_chosen_for_it() {
+    let open = replicas(rate(2, 60));
+    open.store.away.store(true, Ordering::Relaxed);
+    assert_eq!(open.passed(30).await, 6, "each of three replicas counts for itself");
+    let closed = replicas(Limit { on_store_failure: OnStoreFailure::Closed, ..rate(2, 60) });
+    closed.store.away.store(true, Ordering::Relaxed);
+    let refused = call("a", "u").checked(&closed.limits[0]).await.unwrap_err();
+    assert_eq!(refused, Refused::StoreAway(Which::Client));
+    assert_eq!(refused.code(), Code::BrokerUnavailable);
+    closed.store.away.store(false, Ordering::Relaxed);
+    assert!(call("a", "u").checked(&closed.limits[0]).await.is_ok());
+}
+
+#[test]
+fn what_is_counted_apart_has_a_digest_of_its_own() {
+    let counted = [
+        ("Client ", Counted("i", true, "a")),
+        ("Client ", Counted("i", false, "a")),
+        ("Client ", Counted("ia", true, "")),
+        ("Client ", Counted("j", true, "a")),
+        ("User ", Counted("i", true, "a")),
+        ("ToolClient t", Counted("i", true, "a")),
+    ];
+    let digests: std::collections::HashSet<_> =
+        counted.iter().map(|(limit, who)| who.digest(limit)).collect();
+    assert_eq!(digests.len(), counted.len());
 }

@@ -267,13 +267,14 @@ impl Settings {
         let Some(call) = call else { return Ok(Ok(Permits::default())) };
         let entry = self.toolbox.find(&call.name);
         let decision = entry.map(|entry| self.decider.call(caller, entry, call.arguments));
-        let permits = match self.limits.check(&limit::facts(caller, &call.name, decision.as_ref()))
-        {
+        let facts = limit::facts(caller, &call.name, decision.as_ref());
+        let permits = match self.limits.check(&facts).await {
             Ok(permits) => permits,
-            Err(limited) => {
+            Err(refused) => {
                 let spent = self.clock.monotonic().saturating_sub(caller.started());
-                caller.end(limit::event(&call.name, decision.as_ref(), spent)).await?;
-                return Ok(Err(limit::answer(message, &limited)));
+                let event = limit::event(&call.name, decision.as_ref(), (refused.code(), spent));
+                caller.end(event).await?;
+                return Ok(Err(limit::answer(message, &refused)));
             }
         };
         let Some(decision) = decision.filter(Decision::can_step_up) else { return Ok(Ok(permits)) };

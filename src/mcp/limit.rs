@@ -8,7 +8,8 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::Caller;
-use crate::limits::{LimitFacts, RateLimited};
+use crate::code::Code;
+use crate::limits::{LimitFacts, Refused};
 use crate::policy::{Decision, Effect};
 
 use super::jsonrpc::{self, Message};
@@ -32,12 +33,16 @@ pub(super) fn facts<'a>(
 }
 
 /// The terminal event of the call.
-pub(super) fn event(tool: &str, decision: Option<&Decision>, spent: Duration) -> AuditEvent {
+pub(super) fn event(
+    tool: &str,
+    decision: Option<&Decision>,
+    (code, spent): (Code, Duration),
+) -> AuditEvent {
     AuditEvent::ResultEmit {
         method: "tools/call",
         tool_name: tool.parse().ok(),
         status: ResultStatus::Error,
-        error_code: Some(crate::code::Code::PolicyRateLimited),
+        error_code: Some(code),
         duration_ms: super::guard::millis(spent),
         decision: decision.map(|decision| decision.effect),
         reason: decision.map(|decision| decision.reason.clone()),
@@ -45,21 +50,26 @@ pub(super) fn event(tool: &str, decision: Option<&Decision>, spent: Duration) ->
     }
 }
 
-/// 429 with `Retry-After` (RFC 6585 §4, RFC 9110 §10.2.3), and the same for programs in the body.
-pub(super) fn answer(message: &Message<'_>, limited: &RateLimited) -> Response<Body> {
-    let code = limited.code();
-    let seconds = limited.retry_after_seconds();
+/// 429 (RFC 6585 §4), or 503 where a limit cannot be counted; with `Retry-After` (RFC 9110 §10.2.3), and the
+/// same for programs in the body.
+pub(super) fn answer(message: &Message<'_>, refused: &Refused) -> Response<Body> {
+    let code = refused.code();
+    let seconds = refused.retry_after_seconds();
     let data = serde_json::json!({
         "code": code,
         "category": code.category(),
         "retryable": code.retryable(),
-        "retry_after_ms": super::guard::millis(limited.retry_after).saturating_add(1),
+        "retry_after_ms": super::guard::millis(refused.retry_after()).saturating_add(1),
     });
+    let (status, number) = match refused {
+        Refused::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, jsonrpc::INVALID_REQUEST),
+        Refused::StoreAway(_) => (StatusCode::SERVICE_UNAVAILABLE, jsonrpc::INTERNAL_ERROR),
+    };
     let mut response = jsonrpc::error(
-        StatusCode::TOO_MANY_REQUESTS,
+        status,
         message.id,
-        jsonrpc::INVALID_REQUEST,
-        &format!("{code}: {limited}; retry after {seconds} s"),
+        number,
+        &format!("{code}: {refused}; retry after {seconds} s"),
         Some(data),
     );
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -23,8 +23,8 @@ pub struct ApprovalRow {
     pub policy_version: String,
     /// Groups whose members may answer. Empty: administrators.
     pub approvers: Vec<String>,
-    /// Whether the rule lets the requester answer.
-    pub own_calls: bool,
+    /// Whether the rule lets the requester answer, being an approver.
+    pub self_approval: bool,
     pub state: ApprovalState,
     pub created_at: Timestamp,
     /// Neither answered nor used from then on.

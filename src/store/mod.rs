@@ -9,6 +9,7 @@ mod client;
 mod digest;
 mod error;
 mod grant;
+mod lease;
 mod page;
 mod person;
 mod resource;
@@ -24,6 +25,7 @@ pub use grant::{
     AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, GrantFilter, GrantRow,
     GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
 };
+pub use lease::{Lease, LeaseRate, LeaseStore};
 pub use page::{Page, PageRequest};
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,

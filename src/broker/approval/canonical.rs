@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::id::{RuleId, ToolName};
+use crate::id::{ClientId, RuleId, Subject, ToolName};
 use crate::store::{Digest, Requester};
 
 /// Fields that may differ when a call is made again: they change nothing of what it does.
@@ -34,8 +34,8 @@ pub(super) fn digest(
         Some("mcp-auth-broker approval v1"),
         Some(requester.issuer.as_str()),
         Some(requester.subject.as_str()),
-        requester.client_id.as_ref().map(|client| client.as_str()),
-        requester.asserted.as_ref().map(|asserted| asserted.as_str()),
+        requester.client_id.as_ref().map(ClientId::as_str),
+        requester.asserted.as_ref().map(Subject::as_str),
         Some(tool.as_str()),
         Some(rule.as_str()),
         Some(policy_version),

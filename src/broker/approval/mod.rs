@@ -43,7 +43,7 @@ pub struct Terms {
     pub policy_version: Arc<str>,
     /// Groups whose members may answer. Empty: administrators.
     pub approvers: Vec<String>,
-    pub own_calls: bool,
+    pub self_approval: bool,
     pub valid_for: Duration,
 }
 
@@ -207,7 +207,7 @@ impl Approvals {
             rule: terms.rule.clone(),
             policy_version: terms.policy_version.to_string(),
             approvers: terms.approvers.clone(),
-            own_calls: terms.own_calls,
+            self_approval: terms.self_approval,
             state: ApprovalState::Pending,
             created_at: now,
             expires_at: now.plus(terms.valid_for),
@@ -230,7 +230,7 @@ fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
             // A gateway names people of any issuer, so any identity of that name counts.
             || asked.asserted.as_ref() == Some(subject)
     });
-    if is_requester && !row.own_calls {
+    if is_requester && !row.self_approval {
         return Some(ApprovalOutcome::OwnCall);
     }
     let is_approver = match row.approvers.as_slice() {

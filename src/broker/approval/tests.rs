@@ -85,8 +85,8 @@ impl ApprovalStore for Memory {
         };
         let Some(row) = rows.iter_mut().find(approved) else { return Ok(None) };
         row.state = ApprovalState::Used;
-        let approver = row.answer.clone().unwrap().approver;
-        Ok(Some(UsedApproval { id: row.id, approver }))
+        let answer = row.answer.clone().unwrap();
+        Ok(Some(UsedApproval { id: row.id, approver: answer.approver }))
     }
 }
 
@@ -159,7 +159,7 @@ fn question(arguments: &Value) -> Question<'_> {
             rule: "graph.delete".parse().unwrap(),
             policy_version: "7".into(),
             approvers: vec!["it-leads".to_owned()],
-            own_calls: false,
+            self_approval: false,
             valid_for: Duration::from_mins(10),
         },
     }
@@ -277,10 +277,10 @@ async fn nobody_approves_a_call_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_rule_may_let_people_approve_their_own_calls() {
+async fn a_rule_may_let_people_approve_their_self_approval() {
     let (bench, call) = (bench(), delete());
     let mut question = question(&call);
-    question.terms.own_calls = true;
+    question.terms.self_approval = true;
     assert_eq!(bench.answered(&question, &person("ada"), true).await, ApprovalOutcome::Approved);
 }
 
