@@ -277,7 +277,7 @@ async fn nobody_approves_a_call_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_rule_may_let_people_approve_their_self_approval() {
+async fn a_rule_may_let_people_approve_their_own_calls() {
     let (bench, call) = (bench(), delete());
     let mut question = question(&call);
     question.terms.self_approval = true;
