@@ -58,10 +58,6 @@ pub enum AppError {
     },
     #[error("graph.catalog is not a permissions.json")]
     Catalog(#[from] crate::graph::ImportError),
-    #[error(
-        "issuer `{0}` names neither jwks_uri nor introspection nor secret\n  hint: give its jwks_uri; this version does not discover it"
-    )]
-    Discovery(crate::id::Issuer),
     #[error(transparent)]
     Cloud(#[from] crate::graph::CloudError),
     #[error("the certificate {} of a graph.profile cannot be read", path.display())]

@@ -52,7 +52,7 @@ async fn foreign(
 ) -> Result<IssuerSettings, AppError> {
     let keys = match &configured.keys {
         IssuerKeys::JwksUri(url) => KeySource::Jwks { url: url.clone() },
-        IssuerKeys::Discovery => return Err(AppError::Discovery(configured.issuer.clone())),
+        IssuerKeys::Discovery => KeySource::Discovery,
         IssuerKeys::Introspection(asked) => KeySource::Introspection {
             url: asked.url.clone(),
             client_id: asked.client_id.clone(),

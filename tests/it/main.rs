@@ -16,6 +16,7 @@ mod product;
 #[cfg(test)]
 mod resource_server;
 #[cfg(test)]
+mod resource_server_discovery;
 mod resource_server_remote;
 #[cfg(test)]
 mod secret_connect;
