@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::random::Random;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// Why a text is not an identifier. Says what is wrong with its shape, never the text itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -154,7 +154,13 @@ macro_rules! uuid_id {
             /// A new one, ordered by time (`UUIDv7`).
             #[must_use]
             pub fn generate(clock: &dyn Clock, random: &dyn Random) -> Self {
-                Self(random.uuid_v7(clock.now()))
+                Self::at(clock.now(), random)
+            }
+
+            /// The same, for a moment that was read already.
+            #[must_use]
+            pub fn at(now: Timestamp, random: &dyn Random) -> Self {
+                Self(random.uuid_v7(now))
             }
         }
 
@@ -189,6 +195,8 @@ uuid_id! {
     GrantId;
     /// A person in our store; the `sub` of tokens for them.
     UserId;
+    /// One line of the audit log. That of a `policy.decided` is the `decision_id` of the answer.
+    EventId;
 }
 
 /// A W3C trace id (Trace Context §3.2.2.3): taken from `traceparent`, else made.

@@ -44,7 +44,7 @@ pub(super) async fn record_refusals(
     let token = refusal.token_name().map(super::token_name);
     let event = AuditEvent::TokenReject { reason: failure(refusal.error()), token };
     match recorder.auditor.record(&context, event).await {
-        Ok(()) => response,
+        Ok(_) => response,
         Err(_) => super::guard::unavailable(),
     }
 }

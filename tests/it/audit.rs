@@ -370,7 +370,7 @@ async fn child_fills_the_disk() {
     let mut number = 0;
     let error = loop {
         match auditor.record(&context(), numbered(number)).await {
-            Ok(()) => acknowledged.push(number.to_string()),
+            Ok(_) => acknowledged.push(number.to_string()),
             Err(error) => break error,
         }
         number += 1;
@@ -435,7 +435,7 @@ async fn a_blocked_caller_goes_on_when_the_sink_works_again() {
         tokio::task::yield_now().await;
     }
     fs::create_dir(path.parent().unwrap()).unwrap();
-    assert_eq!(tasks.join_all().await, [Ok(())]);
+    assert!(tasks.join_all().await.iter().all(Result::is_ok));
     drop(folder);
 }
 

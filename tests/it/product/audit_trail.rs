@@ -156,3 +156,20 @@ async fn a_refusal_names_its_class_and_never_the_token() {
     let signature = token.rsplit('.').next().unwrap();
     assert!(!product.audit_lines()[0].contains(signature));
 }
+
+#[tokio::test]
+async fn an_answer_names_the_event_that_decided_it() {
+    let product = Product::dev().await;
+    let token = product.token(&["graph:read"]);
+    for (path, place) in [
+        ("/v1.0/users", "/result/policy/metadata/decision_id"),
+        ("/beta/users", "/error/metadata/decision_id"),
+    ] {
+        let reply = product.graph_get(&token, path).await;
+        let decided =
+            product.audit().into_iter().rfind(|event| event["event_type"] == "policy.decided");
+        assert_eq!(reply.pointer(place), Some(&decided.unwrap()["event_id"]), "{reply}");
+    }
+    let undecided = product.graph_get(&token, "/v1.0/users/../me").await;
+    assert_eq!(undecided.pointer("/error/metadata/decision_id"), None);
+}

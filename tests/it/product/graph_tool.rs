@@ -37,6 +37,7 @@ async fn a_success_has_the_shape_of_the_contract() {
     .map(|name| format!("{execution}/{name}"));
     let mut varying: Vec<&str> = varying.iter().map(String::as_str).collect();
     varying.extend(["/request_id", "/result/policy/metadata/policy_version"]);
+    varying.push("/result/policy/metadata/decision_id");
     insta::assert_json_snapshot!(stable(&reply, &varying), @r#"
     {
       "contract_version": "v0.1.0",
@@ -71,6 +72,7 @@ async fn a_success_has_the_shape_of_the_contract() {
         "policy": {
           "decision": "allow",
           "metadata": {
+            "decision_id": "[varies]",
             "matched_rule_id": "graph.user.read",
             "policy_version": "[varies]",
             "requester_id": "ada",
@@ -93,7 +95,7 @@ async fn a_success_has_the_shape_of_the_contract() {
 async fn a_denial_has_the_shape_of_the_contract() {
     let (product, token) = reader().await;
     let reply = product.graph_get(&token, "/beta/users").await;
-    let varying = ["/request_id", "/error/metadata/policy_version"];
+    let varying = ["/request_id", "/error/metadata/policy_version", "/error/metadata/decision_id"];
     insta::assert_json_snapshot!(stable(&reply, &varying), @r#"
     {
       "contract_version": "v0.1.0",
@@ -102,6 +104,7 @@ async fn a_denial_has_the_shape_of_the_contract() {
         "code": "policy.denied",
         "message": "policy does not allow this call",
         "metadata": {
+          "decision_id": "[varies]",
           "policy_version": "[varies]",
           "reason_code": "policy.rule.deny.default"
         },
