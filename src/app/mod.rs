@@ -20,7 +20,7 @@ use crate::audit::Auditor;
 use crate::authorization_server::SigningKeys;
 use crate::config::Config;
 use crate::graph::simulated::Simulation;
-use crate::http::Health;
+use crate::http::{Health, Stop};
 use crate::mcp::Toolbox;
 use crate::policy::Policy;
 
@@ -69,16 +69,17 @@ impl App {
         self.router.clone()
     }
 
-    /// Serves on `listener` until `stop` resolves, then drains and closes the audit log.
+    /// Serves on `listener` until `stop.drain` resolves, then drains (at once when `stop.now` resolves) and closes
+    /// the audit log.
     ///
     /// # Errors
     ///
     /// [`AppError`] when TLS cannot be set up, or the audit log could not be closed with everything in it.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: impl Future<Output = ()>,
-    ) -> Result<(), AppError> {
+    pub async fn serve<D, N>(self, listener: TcpListener, stop: Stop<D, N>) -> Result<(), AppError>
+    where
+        D: Future<Output = ()>,
+        N: Future<Output = ()>,
+    {
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

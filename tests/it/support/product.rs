@@ -7,6 +7,7 @@ use std::time::Duration;
 use mcp_auth_broker::app::{self, App, AppError};
 use mcp_auth_broker::authorization_server::{NewAccessToken, SigningKeys};
 use mcp_auth_broker::config::{Config, Environment, Sources, load};
+use mcp_auth_broker::http::Stop;
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::scope::Scope;
 use mcp_auth_broker::time::{Clock as _, SystemClock};
@@ -42,6 +43,7 @@ pub(crate) struct Product {
     keys: SigningKeys,
     log: PathBuf,
     stop: Option<oneshot::Sender<()>>,
+    cut: Option<oneshot::Sender<()>>,
     server: JoinSet<Result<(), AppError>>,
 }
 
@@ -70,11 +72,21 @@ impl Product {
         let keys = app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let mut server = JoinSet::new();
-        server.spawn(app.serve(listener, async {
+        let (cut, at_once) = oneshot::channel();
+        let drain = async {
             stopped.await.ok();
-        }));
+        };
+        // A product that is dropped ends at once anyway.
+        let now = async {
+            match at_once.await {
+                Ok(()) => {}
+                Err(_) => std::future::pending().await,
+            }
+        };
+        server.spawn(app.serve(listener, Stop { drain, now }));
         let authority = address.to_string();
-        Self { directory, authority, config, keys, log, stop: Some(stop), server }
+        let (stop, cut) = (Some(stop), Some(cut));
+        Self { directory, authority, config, keys, log, stop, cut, server }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -89,6 +101,11 @@ impl Product {
     /// Asks the broker to stop; [`Product::ended`] waits for it.
     pub(crate) fn stop(&mut self) {
         self.stop.take().map(|stop| stop.send(()));
+    }
+
+    /// Asks it to wait for nothing.
+    pub(crate) fn cut(&mut self) {
+        self.cut.take().map(|cut| cut.send(()));
     }
 
     pub(crate) async fn ended(&mut self) {
@@ -210,6 +227,9 @@ fn configure(
         format!("store.url=sqlite:{}/data/broker.db", directory.display()),
         format!("audit.sink=[{{ kind = \"file\", path = {log:?}, durable = true }}]"),
     ];
+    if !settings.contains("drain_pause_ms") {
+        all.push("server.drain_pause_ms=0".to_owned());
+    }
     all.extend_from_slice(overrides);
     let loaded = load(Sources {
         directory: directory.to_owned(),
