@@ -68,8 +68,10 @@ pub enum AppError {
     },
     #[error("the certificate of a graph.profile cannot be used")]
     CertificateContent(#[from] crate::token::AssertionError),
-    #[error("a managed identity cannot be asked here")]
-    NoManagedIdentity,
+    #[error(
+        "the variable IDENTITY_ENDPOINT {0}\n  hint: a managed identity is asked at App Service (with IDENTITY_HEADER), or without the variable at 169.254.169.254"
+    )]
+    IdentityEndpoint(&'static str),
     #[error("a credential of the broker's own cannot be read")]
     OwnSecret(#[from] crate::secret::SecretError),
     #[error("the key set of issuer `{issuer}` cannot be fetched")]

@@ -8,6 +8,7 @@ mod graph;
 mod issuers;
 mod map;
 mod parts;
+mod platform;
 mod readiness;
 
 use std::sync::Arc;

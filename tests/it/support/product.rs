@@ -10,6 +10,7 @@ use mcp_auth_broker::config::{Config, Environment, Sources, load};
 use mcp_auth_broker::http::Stop;
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::scope::Scope;
+use mcp_auth_broker::secret::Environment as Variables;
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -60,15 +61,24 @@ impl Product {
 
     /// The same in a directory that may hold files of an earlier run; `overrides` win over everything.
     pub(crate) async fn start_in(directory: TempDir, settings: &str, overrides: &[String]) -> Self {
+        Self::start_with(directory, settings, overrides, Variables::default()).await
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) async fn start_with(
+        directory: TempDir,
+        settings: &str,
+        overrides: &[String],
+        variables: Variables,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = directory.path().join("log/audit.jsonl");
         std::fs::create_dir_all(log.parent().unwrap()).unwrap();
         let config = configure(directory.path(), settings, &address.to_string(), &log, overrides);
-        let variables = mcp_auth_broker::secret::Environment::default();
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
         let app = App::build(config.clone(), variables, clock, random).await.unwrap();
-        let variables = mcp_auth_broker::secret::Environment::default();
+        let variables = Variables::default();
         let keys = app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let mut server = JoinSet::new();
