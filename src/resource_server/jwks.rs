@@ -46,7 +46,7 @@ impl Default for JwksTiming {
     }
 }
 
-/// How the keys of an issuer stand.
+/// How the keys of an issuer stand, or its introspection endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyHealth {
     /// Nobody has needed them yet.

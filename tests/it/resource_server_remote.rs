@@ -285,10 +285,13 @@ async fn an_introspection_outage_is_503_and_not_remembered() {
         Reply::json("[]"),
     ] {
         let remote = Remote::introspection(reply.clone()).await;
+        assert_eq!(remote.health(), KeyHealth::Unused);
         let outcome = remote.refusal("opaque").await;
         assert_eq!(outcome, Some(TokenError::IssuerUnavailable), "{reply:?}");
+        assert_eq!(remote.health(), KeyHealth::Unavailable);
         remote.issuer.answers(active(json!({})));
         assert_eq!(remote.refusal("opaque").await, None, "{reply:?}");
+        assert_eq!(remote.health(), KeyHealth::Good);
     }
 }
 
