@@ -82,6 +82,43 @@ pub enum AppError {
     },
     #[error("the key set of issuer `{issuer}` answers {status}")]
     KeySetStatus { issuer: crate::id::Issuer, status: http::StatusCode },
+    #[error("the key set of issuer `{issuer}` cannot be used")]
+    KeySetContent {
+        issuer: crate::id::Issuer,
+        #[source]
+        source: crate::resource_server::KeySetError,
+    },
+    #[error("the key set of issuer `{issuer}` is not found through its metadata")]
+    Discovery {
+        issuer: crate::id::Issuer,
+        #[source]
+        source: crate::resource_server::DiscoveryError,
+    },
+    #[error(
+        "the introspection endpoint of issuer `{0}` does not answer as RFC 7662 says\n  hint: it may be down, or refuse introspection.client_id with its client_secret"
+    )]
+    Introspection(crate::id::Issuer),
+    #[error("graph.profile `{profile}` gets no token: {}", refusal(source))]
+    ProfileToken {
+        profile: crate::id::ProfileName,
+        #[source]
+        source: Box<crate::token::TokenError>,
+    },
+    #[error("Graph cannot be reached")]
+    GraphUnreachable(#[source] crate::outbound::OutboundError),
+    #[error("Graph answers {0}")]
+    GraphStatus(http::StatusCode),
     #[error("the simulated Graph cannot listen on loopback")]
     Simulation(#[source] std::io::Error),
+}
+
+/// Code, detail and the identity provider's own numbers: what one looks up in `docs/errors.md` and in Entra's list.
+fn refusal(error: &crate::token::TokenError) -> String {
+    let mut text = error.code().as_str().to_owned();
+    let detail = serde_json::to_value(error.detail()).unwrap_or_default();
+    if let Some(detail) = detail.as_str() {
+        text = format!("{text} ({detail})");
+    }
+    let codes = error.diagnostics().map(|known| known.error_codes.clone()).unwrap_or_default();
+    codes.iter().fold(text, |text, code| format!("{text} AADSTS{code}"))
 }

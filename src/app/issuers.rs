@@ -44,7 +44,8 @@ pub(super) async fn verifier(
     Ok(builder.build()?)
 }
 
-async fn foreign(
+/// One configured issuer, with our audiences where it names none.
+pub(super) async fn foreign(
     configured: &config::Issuer,
     ours: &[String],
     secrets: &Secrets,

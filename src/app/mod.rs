@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod check_live;
 mod endpoints;
 mod error;
 mod graph;

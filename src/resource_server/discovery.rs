@@ -21,6 +21,8 @@ const MAX_BYTES: usize = 64 * 1024;
 pub enum DiscoveryError {
     #[error(transparent)]
     Outbound(#[from] OutboundError),
+    #[error("the issuer is no https URL")]
+    NotAnUrl,
     #[error("no metadata within {} ms", .0.as_millis())]
     Timeout(Duration),
     #[error("{url} answers {status}")]
@@ -41,9 +43,23 @@ impl DiscoveryError {
         match self {
             Self::Status { status, .. } => status.is_client_error() || status.is_redirection(),
             Self::NotMetadata(_) | Self::OtherIssuer(_) => true,
-            Self::Outbound(_) | Self::Timeout(_) | Self::NoKeySet(_) => false,
+            Self::NotAnUrl | Self::Outbound(_) | Self::Timeout(_) | Self::NoKeySet(_) => false,
         }
     }
+}
+
+/// The `jwks_uri` of an issuer, asked for once: whether discovery works, for a check before the start.
+///
+/// # Errors
+///
+/// [`DiscoveryError`]
+pub async fn discover(
+    issuer: &Issuer,
+    outbound: &Outbound,
+    limit: Duration,
+) -> Result<Url, DiscoveryError> {
+    let discovery = Discovery::new(issuer).ok_or(DiscoveryError::NotAnUrl)?;
+    discovery.find(outbound, limit).await
 }
 
 /// An issuer whose metadata can be asked for.
@@ -78,8 +94,8 @@ impl Discovery {
     ///
     /// # Errors
     ///
-    /// The [`DiscoveryError`] of the form that answered worst: that of an outage, else that of the first form
-    /// whose answer was more than "not here".
+    /// The [`DiscoveryError`] that tells most: that of an outage, else that of the first form whose answer was more
+    /// than "not here", else that of the last form.
     pub(super) async fn find(
         &self,
         outbound: &Outbound,

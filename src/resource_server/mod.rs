@@ -72,7 +72,7 @@ mod verify;
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::builder::VerifierBuilder;
 pub use self::challenge::{Challenge, ChallengeError};
-pub use self::discovery::DiscoveryError;
+pub use self::discovery::{DiscoveryError, discover};
 pub use self::error::{Refusal, TokenError};
 pub use self::introspection::IntrospectionTiming;
 pub use self::issuer::{IssuerSettings, KeySource, SettingsError};

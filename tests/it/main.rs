@@ -6,6 +6,8 @@ mod arrows;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod check_live;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod docs;
@@ -17,6 +19,7 @@ mod product;
 mod resource_server;
 #[cfg(test)]
 mod resource_server_discovery;
+#[cfg(test)]
 mod resource_server_remote;
 #[cfg(test)]
 mod secret_connect;
