@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod check_live;
+mod command_audit;
 mod endpoints;
 mod error;
 mod graph;
@@ -27,6 +28,7 @@ use crate::mcp::Toolbox;
 use crate::policy::Policy;
 
 pub use check::{CheckFault, check};
+pub use command_audit::command_auditor;
 pub use error::AppError;
 pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
 

@@ -8,6 +8,8 @@ mod audit;
 #[cfg(test)]
 mod check_live;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod docs;

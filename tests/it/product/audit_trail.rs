@@ -173,3 +173,23 @@ async fn an_answer_names_the_event_that_decided_it() {
     let undecided = product.graph_get(&token, "/v1.0/users/../me").await;
     assert_eq!(undecided.pointer("/error/metadata/decision_id"), None);
 }
+
+/// A request id correlates; it is no idempotency key. Events are told apart by `event_id`.
+#[tokio::test]
+async fn a_request_id_that_a_caller_uses_twice_names_two_calls() {
+    let product = Product::dev().await;
+    let token = product.token(&["graph:read"]);
+    let id = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b";
+    let operation = json!({ "method": "GET", "path": "/v1.0/users" });
+    for _ in 0..2 {
+        let call = json!({ "request_id": id, "operation": operation });
+        assert_eq!(product.graph(&token, call).await["request_id"], id);
+    }
+    let mut events = product.audit();
+    events.retain(|event| event["request_id"] == id);
+    let of = |kind: &str| events.iter().filter(|event| event["event_type"] == kind).count();
+    assert_eq!((of("provider.called"), of("result.emitted")), (2, 2));
+    let ids: std::collections::HashSet<_> =
+        events.iter().map(|event| event["event_id"].as_str()).collect();
+    assert_eq!(ids.len(), events.len());
+}

@@ -88,6 +88,11 @@ impl Drop for Served {
     }
 }
 
+/// Runs a command to its end, with its files in `directory`.
+pub(crate) fn command(directory: &Path, arguments: &[&str]) -> std::process::Output {
+    broker(directory, "127.0.0.1:8080", &[]).args(arguments).output().unwrap()
+}
+
 fn broker(directory: &Path, authority: &str, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
     let log = directory.join("audit.jsonl").display().to_string();
