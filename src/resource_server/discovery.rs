@@ -1,4 +1,4 @@
-//! Finds where another issuer keeps its keys: authorization server metadata (RFC 8414) or OpenID Connect Discovery 1.0.
+//! Finds where another issuer keeps its keys: authorization server metadata (RFC 8414) or OIDC Discovery 1.0.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -133,7 +133,7 @@ impl Discovery {
         self.read(form, &answer)
     }
 
-    /// RFC 8414 §3.3, OpenID Connect Discovery §4.3: the `issuer` must be the one that was asked for, byte for byte.
+    /// RFC 8414 §3.3, OIDC Discovery §4.3: the `issuer` must be the one that was asked for, byte for byte.
     fn read(&self, form: &Url, answer: &Answer) -> Result<Url, DiscoveryError> {
         if answer.status != StatusCode::OK {
             return Err(DiscoveryError::Status { url: form.clone(), status: answer.status });
@@ -148,14 +148,14 @@ impl Discovery {
         }
         json::text(&metadata, "jwks_uri")
             .and_then(|text| Url::parse(text).ok())
-            .filter(|url| is_plain(url))
+            .filter(is_plain)
             .filter(|url| url.scheme() == "https" || (self.loopback && is_loopback_http(url)))
             .ok_or_else(|| DiscoveryError::NoKeySet(form.clone()))
     }
 }
 
 /// The places where clients look, in the order that MCP gives them (2026-07-28, authorization server discovery):
-/// RFC 8414 §3.1 inserts before the path; OpenID Connect Discovery §4 appends to it.
+/// RFC 8414 §3.1 inserts before the path; OIDC Discovery §4 appends to it.
 fn forms(issuer: &Url) -> Vec<Url> {
     const OAUTH: &str = "/.well-known/oauth-authorization-server";
     const OPENID: &str = "/.well-known/openid-configuration";

@@ -17,7 +17,7 @@ pub enum KeySource {
     Local(std::sync::Arc<LocalKeys>),
     /// A key set (RFC 7517 §5) that is fetched when it is first needed.
     Jwks { url: Url },
-    /// The same, where the issuer's own metadata says it is (RFC 8414, OpenID Connect Discovery).
+    /// The same, where the issuer's own metadata says it is (RFC 8414, OIDC Discovery).
     Discovery,
     /// The issuer is asked about each token (RFC 7662).
     Introspection { url: Url, client_id: ClientId, client_secret: SecretText },

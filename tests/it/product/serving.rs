@@ -109,7 +109,7 @@ async fn a_second_start_knows_the_tokens_of_the_first() {
     let product = Product::dev().await;
     let token = product.token_with(&["public:read"], |_| {});
     let before = product.get("/.well-known/jwks.json").await;
-    let product = product.restart("").await;
+    let product = Box::pin(product.restart("")).await;
     let after = product.get("/.well-known/jwks.json").await;
     assert_eq!(before.body, after.body);
     // The port, and with it issuer and resource, is another one; the signature is what is asked here.

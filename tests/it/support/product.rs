@@ -8,6 +8,7 @@ use mcp_auth_broker::app::{self, App, AppError};
 use mcp_auth_broker::authorization_server::{NewAccessToken, SigningKeys};
 use mcp_auth_broker::config::{Config, Environment, Sources, load};
 use mcp_auth_broker::http::Stop;
+use mcp_auth_broker::mcp::{McpService, ServerHandler};
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::scope::Scope;
 use mcp_auth_broker::secret::Environment as Variables;
@@ -71,13 +72,28 @@ impl Product {
         overrides: &[String],
         variables: Variables,
     ) -> Self {
+        Self::start_around(directory, settings, overrides, variables, |service| service).await
+    }
+
+    /// The same with another MCP handler behind the guard.
+    pub(crate) async fn start_around<H>(
+        directory: TempDir,
+        settings: &str,
+        overrides: &[String],
+        variables: Variables,
+        handler: impl FnOnce(McpService) -> H,
+    ) -> Self
+    where
+        H: ServerHandler + Clone + Send + Sync + 'static,
+    {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = directory.path().join("log/audit.jsonl");
         std::fs::create_dir_all(log.parent().unwrap()).unwrap();
         let config = configure(directory.path(), settings, &address.to_string(), &log, overrides);
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
-        let app = App::build(config.clone(), variables, clock, random).await.unwrap();
+        let app = App::build_around(config.clone(), variables, clock, random, handler);
+        let app = Box::pin(app).await.unwrap();
         let variables = Variables::default();
         let keys = app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
         let (stop, stopped) = oneshot::channel();
