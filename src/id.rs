@@ -199,6 +199,13 @@ uuid_id! {
     EventId;
 }
 
+/// The address of the client, after trusted proxies were looked through. `http` puts it into each request's extensions.
+///
+/// For throttling and for finding out what went wrong. It is no identity: many share one, and one has many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct ClientAddress(pub std::net::IpAddr);
+
 /// A W3C trace id (Trace Context §3.2.2.3): taken from `traceparent`, else made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceId([u8; 16]);

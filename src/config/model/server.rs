@@ -58,7 +58,7 @@ pub(super) struct RawServer {
     pub(super) dev_on_network: bool,
     /// Ends TLS here. Unset: plain HTTP, for loopback or behind a proxy.
     pub(super) tls: Option<RawTls>,
-    /// Addresses or networks of reverse proxies whose `Forwarded` and `X-Forwarded-For` are believed.
+    /// Addresses or networks of reverse proxies whose `X-Forwarded-For` is believed. `Forwarded` is not looked at.
     pub(super) trusted_proxies: Vec<String>,
     /// Values of `Host` that are accepted beside that of `server.public_url`.
     pub(super) allowed_hosts: Vec<String>,

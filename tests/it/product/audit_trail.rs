@@ -193,3 +193,16 @@ async fn a_request_id_that_a_caller_uses_twice_names_two_calls() {
         events.iter().map(|event| event["event_id"].as_str()).collect();
     assert_eq!(ids.len(), events.len());
 }
+
+#[tokio::test]
+async fn a_refused_token_is_recorded_with_where_it_came_from() {
+    for (proxies, address) in [("[]", "127.0.0.1"), ("[\"127.0.0.0/8\"]", "198.51.100.7")] {
+        let product = Product::start(&format!("[server]\ntrusted_proxies = {proxies}")).await;
+        let list = mcp(Wire::Modern, Some("garbage"), "tools/list", json!({}));
+        let list = list.header("x-forwarded-for", "203.0.113.9, 198.51.100.7");
+        let list = list.header("forwarded", "for=192.0.2.1");
+        assert_eq!(product.send(list).await.status, 401);
+        let refused = product.audit().pop().unwrap();
+        assert_eq!(refused["payload"]["client_address"], address, "{refused}");
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
 use mcp_auth_broker::mcp::ServerHandler;
+use mcp_auth_broker::secret::Environment;
 use rmcp::ErrorData;
 use rmcp::model::{ListToolsResult, PaginatedRequestParams};
 use rmcp::service::{RequestContext, RoleServer};
@@ -33,7 +34,7 @@ async fn a_handler_never_sees_the_token() {
     let witness = Witness::default();
     let seen = witness.clone();
     let directory = tempfile::tempdir().unwrap();
-    let started = Product::start_around(directory, "", &[], Default::default(), |_| witness);
+    let started = Product::start_around(directory, "", &[], Environment::default(), |_| witness);
     let product = Box::pin(started).await;
     let token = product.token(&["public:read"]);
     for wire in WIRES {
@@ -116,7 +117,7 @@ async fn a_step_up_is_recorded_with_what_was_asked_for_and_what_came() {
     let asked = of("auth.scope.insufficient").next().unwrap();
     assert_eq!(asked["payload"]["missing_scopes"], "confidential:read");
     assert_eq!(asked["payload"]["tool_name"], "get_confidential_info");
-    let came = of("auth.token.accepted").last().unwrap();
+    let came = of("auth.token.accepted").next_back().unwrap();
     assert_eq!(came["payload"]["scopes"], "confidential:read");
     for event in [asked, came] {
         assert_eq!(event["trace_id"], trace);
