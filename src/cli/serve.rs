@@ -24,8 +24,12 @@ pub(super) async fn run(
     start_logging(&ready);
     warn(&ready);
     let variables = ready.variables();
-    let app =
-        App::build(ready.config, variables, Arc::new(SystemClock), Arc::new(SystemRandom::new()));
+    let app = App::build(
+        ready.into_config(),
+        variables,
+        Arc::new(SystemClock),
+        Arc::new(SystemRandom::new()),
+    );
     let app = app.await.map_err(|error| Failure::of(&error))?;
     let listener = bind(app.config().server.listen).await.map_err(|error| Failure::of(&error))?;
     let stop = stop_signals()?;
