@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::random::Random;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// Why a text is not an identifier. Says what is wrong with its shape, never the text itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -154,7 +154,13 @@ macro_rules! uuid_id {
             /// A new one, ordered by time (`UUIDv7`).
             #[must_use]
             pub fn generate(clock: &dyn Clock, random: &dyn Random) -> Self {
-                Self(random.uuid_v7(clock.now()))
+                Self::at(clock.now(), random)
+            }
+
+            /// The same, for a moment that was read already.
+            #[must_use]
+            pub fn at(now: Timestamp, random: &dyn Random) -> Self {
+                Self(random.uuid_v7(now))
             }
         }
 
@@ -191,7 +197,16 @@ uuid_id! {
     UserId;
     /// A call that waits for a person. No secret: knowing it allows nothing.
     ApprovalId;
+    /// One line of the audit log. That of a `policy.decided` is the `decision_id` of the answer.
+    EventId;
 }
+
+/// The address of the client, after trusted proxies were looked through. `http` puts it into each request's extensions.
+///
+/// For throttling and for finding out what went wrong. It is no identity: many share one, and one has many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct ClientAddress(pub std::net::IpAddr);
 
 /// A W3C trace id (Trace Context §3.2.2.3): taken from `traceparent`, else made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

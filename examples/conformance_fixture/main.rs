@@ -13,6 +13,7 @@ use std::sync::Arc;
 use mcp_auth_broker::app::{self, App};
 use mcp_auth_broker::authorization_server::NewAccessToken;
 use mcp_auth_broker::config::{Environment, Sources, load};
+use mcp_auth_broker::http::Stop;
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::time::{Clock, SystemClock};
 
@@ -44,7 +45,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = App::build_around(config, variables, clock, random, |_ours| fixture).await?;
     println!("Token: {}", token(&app)?);
     println!("listening on http://{address}/mcp");
-    app.serve(listener, std::future::pending()).await?;
+    let stop = Stop { drain: std::future::pending(), now: std::future::pending() };
+    app.serve(listener, stop).await?;
     Ok(())
 }
 

@@ -28,9 +28,9 @@ use crate::token::ProviderTokens;
 use super::App;
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
-use super::graph::{GraphParts, flat_rules, parts, platform};
+use super::graph::{GraphParts, flat_rules, parts};
 use super::issuers::verifier;
-use super::{map, readiness};
+use super::{map, platform, readiness};
 
 /// The rules of a broker that has none: what plain `broker` starts with.
 const DEVELOPMENT_RULES: &str = include_str!("../../docs/examples/policy.dev.toml");
@@ -101,7 +101,7 @@ impl App {
                 secrets,
                 tokens: ProviderTokens::new(
                     outbound.clone(),
-                    platform()?,
+                    platform::client(&graph.variables)?,
                     Arc::clone(&clock),
                     Arc::clone(&random),
                     map::tokens(&config),

@@ -1,19 +1,16 @@
 //! What `broker check` looks at beyond the settings themselves: everything they name, without serving.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::config::{Config, GraphMode, IssuerKeys, SecretSource};
+use crate::config::{Config, GraphMode};
 use crate::graph::simulated;
 use crate::mcp::{Documents, Toolbox};
-use crate::outbound::{Call, Limits, Outbound};
 use crate::policy::Facts;
-use crate::secret::{Environment, Secrets};
-use crate::secret_ref::SecretRef;
-use crate::time::{Budget, Clock};
+use crate::secret::Environment;
+use crate::time::Clock;
 
 use super::error::AppError;
-use super::{build, graph, map, parts};
+use super::{build, check_live, graph, map, parts};
 
 /// One thing that would stop a start, or a call later on.
 #[derive(Debug)]
@@ -23,8 +20,8 @@ pub struct CheckFault {
     pub error: AppError,
 }
 
-/// Checks the policy, our keys, the documents, certificates and the catalogue; with `live`, also that the
-/// secrets of the Graph profiles can be read and that the key sets of other issuers answer.
+/// Checks the policy, our keys, the documents, certificates and the catalogue; with `live`, also that other issuers
+/// answer, that each Graph profile gets a token, and that Graph is there.
 pub async fn check(
     config: &Config,
     variables: Environment,
@@ -54,8 +51,7 @@ pub async fn check(
         );
     }
     if live {
-        note("secrets", secrets(config, &variables, &clock).await);
-        note("resource_server.issuer", key_sets(config).await);
+        faults.extend(check_live::faults(config, &variables, &clock).await);
     }
     faults
 }
@@ -92,53 +88,4 @@ fn policy(config: &Config, variables: &Environment) -> Result<(), AppError> {
         tools: Toolbox::new(config.tools.sample).names(),
     };
     build::policy(config, facts, &catalog).map(drop)
-}
-
-/// Reads the secret of each Graph profile once.
-async fn secrets(
-    config: &Config,
-    variables: &Environment,
-    clock: &Arc<dyn Clock>,
-) -> Result<(), AppError> {
-    let outbound = Outbound::new(&map::outbound(config))?;
-    let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(clock))?;
-    let budget = Budget::start(Arc::clone(clock), Duration::from_secs(30));
-    for reference in config.graph.profiles.iter().filter_map(reference) {
-        secrets.read_own(reference, &budget).await?;
-    }
-    Ok(())
-}
-
-fn reference(profile: &crate::config::GraphProfile) -> Option<&SecretRef> {
-    use crate::config::GraphCredential::{
-        Certificate, ClientSecret, FederatedTokenFile, ManagedIdentity,
-    };
-
-    let source = match &profile.credential {
-        ClientSecret(source) | Certificate { private_key: source, .. } => source,
-        FederatedTokenFile(_) | ManagedIdentity => return None,
-    };
-    match source {
-        SecretSource::Ref(reference) => Some(reference),
-        SecretSource::Literal(_) => None,
-    }
-}
-
-/// Fetches each configured key set once.
-async fn key_sets(config: &Config) -> Result<(), AppError> {
-    let outbound = Outbound::new(&map::outbound(config))?;
-    let limits = Limits { timeout: Duration::from_secs(10), max_bytes: 256 * 1024 };
-    for issuer in &config.resource_server.issuers {
-        let IssuerKeys::JwksUri(url) = &issuer.keys else { continue };
-        let answer = outbound.send(Call::get(url.clone()), limits).await;
-        let answer =
-            answer.map_err(|source| AppError::KeySet { issuer: issuer.issuer.clone(), source })?;
-        if !answer.status.is_success() {
-            return Err(AppError::KeySetStatus {
-                issuer: issuer.issuer.clone(),
-                status: answer.status,
-            });
-        }
-    }
-    Ok(())
 }

@@ -58,10 +58,6 @@ pub enum AppError {
     },
     #[error("graph.catalog is not a permissions.json")]
     Catalog(#[from] crate::graph::ImportError),
-    #[error(
-        "issuer `{0}` names neither jwks_uri nor introspection nor secret\n  hint: give its jwks_uri; this version does not discover it"
-    )]
-    Discovery(crate::id::Issuer),
     #[error(transparent)]
     Cloud(#[from] crate::graph::CloudError),
     #[error("the certificate {} of a graph.profile cannot be read", path.display())]
@@ -72,8 +68,10 @@ pub enum AppError {
     },
     #[error("the certificate of a graph.profile cannot be used")]
     CertificateContent(#[from] crate::token::AssertionError),
-    #[error("a managed identity cannot be asked here")]
-    NoManagedIdentity,
+    #[error(
+        "the variable IDENTITY_ENDPOINT {0}\n  hint: a managed identity is asked at App Service (with IDENTITY_HEADER), or without the variable at 169.254.169.254"
+    )]
+    IdentityEndpoint(&'static str),
     #[error("a credential of the broker's own cannot be read")]
     OwnSecret(#[from] crate::secret::SecretError),
     #[error("the key set of issuer `{issuer}` cannot be fetched")]
@@ -88,6 +86,43 @@ pub enum AppError {
         "limits.tool.name is `{name}`, which no tool of this broker is called; there are: {known}\n  hint: a limit of no tool would limit nothing"
     )]
     LimitOfNoTool { name: String, known: String },
+    #[error("the key set of issuer `{issuer}` cannot be used")]
+    KeySetContent {
+        issuer: crate::id::Issuer,
+        #[source]
+        source: crate::resource_server::KeySetError,
+    },
+    #[error("the key set of issuer `{issuer}` is not found through its metadata")]
+    Discovery {
+        issuer: crate::id::Issuer,
+        #[source]
+        source: crate::resource_server::DiscoveryError,
+    },
+    #[error(
+        "the introspection endpoint of issuer `{0}` does not answer as RFC 7662 says\n  hint: it may be down, or refuse introspection.client_id with its client_secret"
+    )]
+    Introspection(crate::id::Issuer),
+    #[error("graph.profile `{profile}` gets no token: {}", refusal(source))]
+    ProfileToken {
+        profile: crate::id::ProfileName,
+        #[source]
+        source: Box<crate::token::TokenError>,
+    },
+    #[error("Graph cannot be reached")]
+    GraphUnreachable(#[source] crate::outbound::OutboundError),
+    #[error("Graph answers {0}")]
+    GraphStatus(http::StatusCode),
     #[error("the simulated Graph cannot listen on loopback")]
     Simulation(#[source] std::io::Error),
+}
+
+/// Code, detail and the identity provider's own numbers: what one looks up in `docs/errors.md` and in Entra's list.
+fn refusal(error: &crate::token::TokenError) -> String {
+    let mut text = error.code().as_str().to_owned();
+    let detail = serde_json::to_value(error.detail()).unwrap_or_default();
+    if let Some(detail) = detail.as_str() {
+        text = format!("{text} ({detail})");
+    }
+    let codes = error.diagnostics().map(|known| known.error_codes.clone()).unwrap_or_default();
+    codes.iter().fold(text, |text, code| format!("{text} AADSTS{code}"))
 }

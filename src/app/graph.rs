@@ -8,16 +8,16 @@ use crate::broker;
 use crate::config::{self, GraphCredential, GraphMode, GraphProfile, SecretSource};
 use crate::graph::simulated::{self, Simulation};
 use crate::graph::{self, Catalog, Cloud, CustomCloud, Operation};
-use crate::outbound::{Outbound, OutboundSettings};
 use crate::policy::{Effect, Granted, GraphSpec, RuleSpec};
 use crate::random::Random;
 use crate::secret;
 use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
-use crate::token::{Authority, CertificateChain, Credential, ManagedIdentity, ProfileSettings};
+use crate::token::{Authority, CertificateChain, Credential, ProfileSettings};
 
 use super::error::AppError;
+use super::platform;
 
 /// What the rest of the product needs to know of Graph.
 pub(super) struct GraphParts {
@@ -118,8 +118,8 @@ fn profile(
         GraphCredential::FederatedTokenFile(path) => (Credential::FederatedTokenFile(path), None),
         GraphCredential::ManagedIdentity => {
             let client_id = Some(configured.client_id.clone()).filter(|id| !id.is_empty());
-            let endpoint = Url::parse(IMDS).map_err(|_| AppError::NoManagedIdentity)?;
-            (Credential::ManagedIdentity(ManagedIdentity::Imds { endpoint, client_id }), None)
+            let identity = platform::managed_identity(variables, client_id)?;
+            (Credential::ManagedIdentity(identity), None)
         }
     };
     let (name, tenant) = (configured.name.clone(), configured.tenant_id.clone());
@@ -139,9 +139,6 @@ fn profile(
     Ok((broker::Profile { settings, secret }, variables))
 }
 
-/// The virtual machine's metadata service.
-const IMDS: &str = "http://169.254.169.254";
-
 fn authority(cloud: &Cloud) -> Authority {
     Authority { cloud: cloud.name().into(), login: cloud.login() }
 }
@@ -155,13 +152,6 @@ fn hold(
 ) -> (SecretRef, secret::Environment) {
     let name = format!("graph.profile={profile}");
     (SecretRef::Env(name.clone()), variables.with(&name, text))
-}
-
-/// The client for managed identities: it reaches their endpoints and nothing else, and never through a proxy.
-pub(super) fn platform() -> Result<Outbound, AppError> {
-    let allow_private = ["169.254.169.254", "127.0.0.1", "localhost"];
-    let allow_private = allow_private.iter().flat_map(|target| target.parse()).collect();
-    Ok(Outbound::new(&OutboundSettings { allow_private, ..OutboundSettings::default() })?)
 }
 
 /// The predecessor's flat permissions as rules: one for each, over the catalogue's operations for it.

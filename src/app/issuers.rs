@@ -44,7 +44,8 @@ pub(super) async fn verifier(
     Ok(builder.build()?)
 }
 
-async fn foreign(
+/// One configured issuer, with our audiences where it names none.
+pub(super) async fn foreign(
     configured: &config::Issuer,
     ours: &[String],
     secrets: &Secrets,
@@ -52,7 +53,7 @@ async fn foreign(
 ) -> Result<IssuerSettings, AppError> {
     let keys = match &configured.keys {
         IssuerKeys::JwksUri(url) => KeySource::Jwks { url: url.clone() },
-        IssuerKeys::Discovery => return Err(AppError::Discovery(configured.issuer.clone())),
+        IssuerKeys::Discovery => KeySource::Discovery,
         IssuerKeys::Introspection(asked) => KeySource::Introspection {
             url: asked.url.clone(),
             client_id: asked.client_id.clone(),

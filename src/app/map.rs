@@ -68,7 +68,8 @@ pub(super) fn outbound(config: &Config) -> OutboundSettings {
 }
 
 pub(super) fn limits(config: &Config) -> Limits {
-    Limits { drain: config.server.drain, ..Limits::default() }
+    let config::Server { drain_pause, drain, .. } = config.server;
+    Limits { drain_pause, drain, ..Limits::default() }
 }
 
 pub(super) fn proxies(config: &Config) -> TrustedProxies {

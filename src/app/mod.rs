@@ -2,12 +2,15 @@
 
 mod build;
 mod check;
+mod check_live;
+mod command_audit;
 mod endpoints;
 mod error;
 mod graph;
 mod issuers;
 mod map;
 mod parts;
+mod platform;
 mod readiness;
 
 use std::sync::Arc;
@@ -20,11 +23,12 @@ use crate::audit::Auditor;
 use crate::authorization_server::SigningKeys;
 use crate::config::Config;
 use crate::graph::simulated::Simulation;
-use crate::http::Health;
+use crate::http::{Health, Stop};
 use crate::mcp::Toolbox;
 use crate::policy::Policy;
 
 pub use check::{CheckFault, check};
+pub use command_audit::command_auditor;
 pub use error::AppError;
 pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
 
@@ -69,16 +73,17 @@ impl App {
         self.router.clone()
     }
 
-    /// Serves on `listener` until `stop` resolves, then drains and closes the audit log.
+    /// Serves on `listener` until `stop.drain` resolves, then drains (at once when `stop.now` resolves) and closes
+    /// the audit log.
     ///
     /// # Errors
     ///
     /// [`AppError`] when TLS cannot be set up, or the audit log could not be closed with everything in it.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: impl Future<Output = ()>,
-    ) -> Result<(), AppError> {
+    pub async fn serve<D, N>(self, listener: TcpListener, stop: Stop<D, N>) -> Result<(), AppError>
+    where
+        D: Future<Output = ()>,
+        N: Future<Output = ()>,
+    {
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

@@ -39,6 +39,9 @@ impl Readiness for Parts {
             let reason = match health.keys {
                 KeyHealth::Unused | KeyHealth::Good => return None,
                 KeyHealth::Stale => "the key set cannot be fetched; the last one is in use",
+                KeyHealth::Unavailable if health.introspects => {
+                    "the introspection endpoint does not answer properly; its tokens are answered 503"
+                }
                 KeyHealth::Unavailable => {
                     "the key set cannot be fetched; its tokens are answered 503"
                 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use crate::id::EventId;
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -99,7 +100,7 @@ impl Auditor {
         Ok(Self(Arc::new(Inner { queue, format, on_failure, limit, writer })))
     }
 
-    /// Keeps one event. `Ok` means: it will be in every sink, and is on disk where a sink is durable.
+    /// Keeps one event, and gives its id. `Ok` means: it will be in every sink, and is on disk where a sink is durable.
     ///
     /// Without a durable sink a killed process loses what it acknowledged in its last milliseconds.
     /// When the future is dropped, the event is either queued whole or not at all.
@@ -107,7 +108,11 @@ impl Auditor {
     /// # Errors
     ///
     /// [`AuditError`], always `broker.unavailable`: the caller must not go on. The event may still be written.
-    pub async fn record(&self, context: &Context, event: AuditEvent) -> Result<(), AuditError> {
+    pub async fn record(
+        &self,
+        context: &Context,
+        event: AuditEvent,
+    ) -> Result<EventId, AuditError> {
         let queue = &*self.0.queue;
         let deadline = tokio::time::Instant::now() + self.0.limit;
         if queue.is_failing() {
@@ -115,10 +120,11 @@ impl Auditor {
         }
         self.take_slot(&queue.slots, deadline).await?;
         // No `.await` from the taken slot to the queued line.
-        match self.enqueue(context, &event, Slot::Queue)? {
-            None => Ok(()),
-            Some(ack) => self.acknowledged(ack, deadline).await,
+        let (event_id, ack) = self.enqueue(context, &event, Slot::Queue)?;
+        if let Some(ack) = ack {
+            self.acknowledged(ack, deadline).await?;
         }
+        Ok(event_id)
     }
 
     /// Waits until everything recorded so far is written and synced.
@@ -185,11 +191,11 @@ impl Auditor {
         context: &Context,
         event: &AuditEvent,
         slot: Slot,
-    ) -> Result<Option<watch::Receiver<Ack>>, AuditError> {
+    ) -> Result<(EventId, Option<watch::Receiver<Ack>>), AuditError> {
         let queue = &self.0.queue;
         let mut line = LINE.try_with(RefCell::take).unwrap_or_default();
         let written = self.0.format.write(&mut line, context, event);
-        let pushed = written.and_then(|()| queue.push(&line, slot));
+        let pushed = written.and_then(|event_id| Ok((event_id, queue.push(&line, slot)?)));
         LINE.try_with(|buffer| buffer.replace(line)).ok();
         pushed.inspect_err(|_| match slot {
             Slot::Queue => queue.slots.add_permits(1),
@@ -306,7 +312,7 @@ mod tests {
             redactions: Vec::new(),
         };
         let event = AuditEvent::ConfigReload { policy_version: "1".into() };
-        auditor.record(&context, event).await
+        auditor.record(&context, event).await.map(drop)
     }
 
     #[tokio::test]

@@ -1,9 +1,8 @@
 //! What every audit event carries beside its payload.
 
 use serde::Serialize;
-use uuid::Uuid;
 
-use crate::id::{ClientId, RequestId, Subject, TraceId};
+use crate::id::{ClientId, EventId, RequestId, Subject, TraceId};
 use crate::time::Timestamp;
 
 use super::event::{AuditEvent, Redaction};
@@ -28,7 +27,7 @@ pub struct Context {
 #[derive(Debug, Serialize)]
 pub struct Envelope<'a> {
     pub schema_version: &'static str,
-    pub event_id: Uuid,
+    pub event_id: EventId,
     pub occurred_at: Timestamp,
     pub request_id: RequestId,
     pub trace_id: TraceId,

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::code::Code;
-use crate::id::{ApprovalId, ClientId, Issuer, ProfileName, RuleId, Subject, TenantId, ToolName};
+use crate::id::{
+    ApprovalId, ClientAddress, ClientId, Issuer, ProfileName, RuleId, Subject, TenantId, ToolName,
+};
 use crate::policy::{Decision, Effect, Reason};
 use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
@@ -136,7 +138,13 @@ pub enum AuditEvent {
     TokenAccept { token: TokenName, issuer: Issuer, scopes: Scope },
     /// Terminal: refused with 401.
     #[serde(rename = "auth.token.rejected")]
-    TokenReject { reason: TokenFailure, token: Option<TokenName> },
+    TokenReject {
+        reason: TokenFailure,
+        token: Option<TokenName>,
+        /// Where it came from, for there is nobody else to name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
     /// Terminal: refused with 403 and a challenge.
     #[serde(rename = "auth.scope.insufficient")]
     ScopeInsufficient {

@@ -67,7 +67,7 @@ impl TerminalGuard {
     pub async fn finish(mut self, event: AuditEvent) -> Result<(), AuditError> {
         debug_assert!(event.is_terminal(), "{event:?} does not end a request");
         self.owes = false;
-        let ack = self.auditor.enqueue(&self.context, &event, Slot::Reserved)?;
+        let (_, ack) = self.auditor.enqueue(&self.context, &event, Slot::Reserved)?;
         self.auditor.acknowledged_in_time(ack).await
     }
 

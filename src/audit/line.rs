@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::id::EventId;
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -19,7 +20,7 @@ pub(super) struct LineFormat {
 }
 
 impl LineFormat {
-    /// Replaces `line` with the event's line, newline included.
+    /// Replaces `line` with the event's line, newline included, and gives the id it has made for it.
     ///
     /// A text cannot break out of its line: JSON escapes every control character below U+0020.
     pub(super) fn write(
@@ -27,11 +28,12 @@ impl LineFormat {
         line: &mut Vec<u8>,
         context: &Context,
         event: &AuditEvent,
-    ) -> Result<(), AuditError> {
+    ) -> Result<EventId, AuditError> {
         let now = self.clock.now();
+        let event_id = EventId::at(now, &*self.random);
         let envelope = Envelope {
             schema_version: SCHEMA_VERSION,
-            event_id: self.random.uuid_v7(now),
+            event_id,
             occurred_at: now,
             request_id: context.request_id,
             trace_id: context.trace_id,
@@ -46,6 +48,6 @@ impl LineFormat {
         line.clear();
         serde_json::to_writer(&mut *line, &envelope).map_err(|_| AuditError::Serialize)?;
         line.push(b'\n');
-        Ok(())
+        Ok(event_id)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::audit::{AuditError, AuditEvent, Auditor, Context, TerminalGuard};
-use crate::id::{RequestId, ToolName, TraceId};
+use crate::id::{EventId, RequestId, ToolName, TraceId};
 use crate::policy::Who;
 use crate::resource_server::Principal;
 
@@ -117,7 +117,11 @@ impl Caller {
     /// # Errors
     ///
     /// [`AuditError`] when the audit log cannot take it: the caller must not get its answer then.
-    pub async fn record(&self, context: &Context, event: AuditEvent) -> Result<(), AuditError> {
+    pub async fn record(
+        &self,
+        context: &Context,
+        event: AuditEvent,
+    ) -> Result<EventId, AuditError> {
         self.0.auditor.record(context, event).await
     }
 

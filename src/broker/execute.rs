@@ -90,7 +90,7 @@ impl Broker {
             self.policy.permit_graph(&Ask { who: flow.caller().who(), tool: TOOL, operation })
         });
         let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
-        flow.record(AuditEvent::decided(decision)).await?;
+        flow.decided(decision).await?;
         decided.map_err(|refusal| failure::of_policy(&refusal).into())
     }
 

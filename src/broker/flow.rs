@@ -1,10 +1,11 @@
 //! One call under way: who, under which request id, since when, and what was left out.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::audit::{AuditError, AuditEvent, Context, Redaction};
 use crate::graph::GraphReply;
-use crate::id::RequestId;
+use crate::id::{EventId, RequestId};
 use crate::policy::Decision;
 use crate::token::ProviderToken;
 
@@ -21,6 +22,8 @@ pub(super) struct Flow<'a> {
     request_id: RequestId,
     context: Context,
     redactions: Vec<Redaction>,
+    /// The event that says what policy decided, once it did.
+    decision_id: OnceLock<EventId>,
 }
 
 impl<'a> Flow<'a> {
@@ -33,7 +36,14 @@ impl<'a> Flow<'a> {
             redactions: redactions.clone(),
             ..caller.context().clone()
         };
-        Self { broker, caller, request_id: call.request_id(), context, redactions }
+        Self {
+            broker,
+            caller,
+            request_id: call.request_id(),
+            context,
+            redactions,
+            decision_id: OnceLock::new(),
+        }
     }
 
     pub(super) const fn caller(&self) -> &'a Caller {
@@ -42,7 +52,15 @@ impl<'a> Flow<'a> {
 
     /// Records a step that does not end the call.
     pub(super) async fn record(&self, event: AuditEvent) -> Result<(), AuditError> {
-        self.caller.record(&self.context, event).await
+        self.caller.record(&self.context, event).await.map(drop)
+    }
+
+    /// Records what policy decided. From now on every answer names that event as its `decision_id`.
+    pub(super) async fn decided(&self, decision: &Decision) -> Result<(), AuditError> {
+        let event = AuditEvent::decided(decision);
+        let event_id = self.caller.record(&self.context, event).await?;
+        self.decision_id.get_or_init(|| event_id);
+        Ok(())
     }
 
     /// Records the end, with everything that was left out of the answer.
@@ -62,12 +80,14 @@ impl<'a> Flow<'a> {
             attempts,
             duration_ms: millis(self.elapsed()),
             redactions: self.redactions.clone(),
+            decision_id: self.decision_id.get().copied(),
             simulated: self.broker.simulated,
         };
         Reply::success(self.request_id, decision, token, reply, spent)
     }
 
     pub(super) fn failure(&self, failure: Failure) -> Reply {
+        let failure = failure.with("decision_id", self.decision_id.get());
         Reply::failure(self.request_id, failure, self.redactions.clone(), self.broker.simulated)
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::audit::Redaction;
 use crate::code::{Category, Code};
 use crate::graph::GraphReply;
-use crate::id::RequestId;
+use crate::id::{EventId, RequestId};
 use crate::policy::Decision;
 use crate::token::ProviderToken;
 
@@ -114,8 +114,9 @@ impl Reply {
             duration_ms: spent.duration_ms,
             response_body: reply.into_body(),
         };
-        let outcome =
-            Outcome::Ok { result: Success { policy: view(decision), execution, redactions } };
+        let outcome = Outcome::Ok {
+            result: Success { policy: view(decision, spent.decision_id), execution, redactions },
+        };
         Self {
             contract_version: CONTRACT_VERSION,
             request_id: call,
@@ -158,6 +159,8 @@ pub(super) struct Spent {
     pub(super) attempts: u32,
     pub(super) duration_ms: u64,
     pub(super) redactions: Vec<Redaction>,
+    /// The event in the audit log that says what policy decided.
+    pub(super) decision_id: Option<EventId>,
     pub(super) simulated: bool,
 }
 
@@ -166,11 +169,12 @@ pub(super) fn redaction(found: &crate::graph::Redaction) -> Redaction {
     Redaction { field: found.field.clone(), reason: found.reason }
 }
 
-fn view(decision: &Decision) -> PolicyView {
+fn view(decision: &Decision, decision_id: Option<EventId>) -> PolicyView {
     PolicyView {
         decision: decision.effect,
         reason: decision.reason.to_string(),
         metadata: serde_json::json!({
+            "decision_id": decision_id,
             "policy_version": decision.policy_version,
             "matched_rule_id": decision.matched_rule_id,
             "requester_id": decision.requester_id,

@@ -22,10 +22,10 @@ pub struct CheckArgs {
 }
 
 /// Loads the settings and prints what was found, there and in what they name: the policy, our keys, the
-/// documents. With `--live` also asks the backends of secrets and the issuers. `colour`: whether `out` is a
-/// terminal; `NO_COLOR` is honoured here.
+/// documents. With `--live` also asks the backends of secrets, the issuers, the login endpoint of each Graph profile
+/// for a token, and Graph whether it is there. `colour`: whether `out` is a terminal; `NO_COLOR` is honoured here.
 ///
-/// Does *not* ask Graph for anything.
+/// Does *not* ask whether the app has the permissions that the rules name.
 pub async fn run(
     args: &CheckArgs,
     sources: Sources,

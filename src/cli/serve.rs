@@ -4,11 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::config::{Config, Deployment, Environment, GraphMode, LogFormat, LogLevel};
-use crate::http::bind;
+use crate::http::{Stop, bind};
 use crate::random::SystemRandom;
 use crate::telemetry;
 use crate::time::SystemClock;
@@ -24,11 +24,15 @@ pub(super) async fn run(
     start_logging(&ready);
     warn(&ready);
     let variables = ready.variables();
-    let app =
-        App::build(ready.config, variables, Arc::new(SystemClock), Arc::new(SystemRandom::new()));
+    let app = App::build(
+        ready.into_config(),
+        variables,
+        Arc::new(SystemClock),
+        Arc::new(SystemRandom::new()),
+    );
     let app = app.await.map_err(|error| Failure::of(&error))?;
     let listener = bind(app.config().server.listen).await.map_err(|error| Failure::of(&error))?;
-    let stop = stop_signal()?;
+    let stop = stop_signals()?;
     if std::io::stderr().is_terminal() || app.config().deployment == Deployment::Dev {
         write!(std::io::stderr(), "{}", banner(app.config())).ok();
     }
@@ -60,16 +64,40 @@ fn warn(ready: &Ready) {
     }
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::of(&error))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::of(&error))?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// The first SIGTERM or SIGINT begins the drain, the second ends it.
+fn stop_signals() -> Result<Stop<impl Future<Output = ()>, impl Future<Output = ()>>, Failure> {
+    let open = |kind| signal(kind).map_err(|error| Failure::of(&error));
+    let mut signals = Signals {
+        terminate: open(SignalKind::terminate())?,
+        interrupt: open(SignalKind::interrupt())?,
+    };
+    let (hand_over, second) = tokio::sync::oneshot::channel();
+    let drain = async move {
+        signals.next().await;
+        tracing::info!("http.draining");
+        hand_over.send(signals).ok();
+    };
+    let now = async move {
+        match second.await {
+            Ok(mut signals) => signals.next().await,
+            Err(_) => std::future::pending().await,
         }
-    })
+    };
+    Ok(Stop { drain, now })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// What a person needs to go on.

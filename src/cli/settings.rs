@@ -76,6 +76,11 @@ impl Ready {
         })
     }
 
+    /// The settings alone: what they were read from, which holds their secrets a second time, is zeroed.
+    pub(super) fn into_config(self) -> Config {
+        self.config
+    }
+
     /// The variables that `env:` references may name.
     pub(super) fn variables(&self) -> crate::secret::Environment {
         self.environment

@@ -20,7 +20,7 @@ use url::Url;
 use crate::app::{self, App};
 use crate::authorization_server::NewAccessToken;
 use crate::config::{Environment, Sources, load, temporary_directory};
-use crate::http::bind;
+use crate::http::{Stop, bind};
 use crate::outbound::{Answer, Call, Limits};
 use crate::random::SystemRandom;
 use crate::time::{Clock, SystemClock};
@@ -38,9 +38,10 @@ pub(super) async fn run(out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let subject = Subject::new(&app)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut server = tokio::task::JoinSet::new();
-    server.spawn(app.serve(listener, async {
+    let drain = async {
         stopped.await.ok();
-    }));
+    };
+    server.spawn(app.serve(listener, Stop { drain, now: std::future::pending() }));
     let mut report = Report { out, steps: Vec::new() };
     subject.drive(&mut report).await?;
     stop.send(()).ok();

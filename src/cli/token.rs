@@ -8,10 +8,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::app;
+use crate::audit::{AuditEvent, Context, TokenName};
 use crate::authorization_server::NewAccessToken;
 use crate::config::{Config, Deployment, Environment, IssuerKeys};
-use crate::id::{ClientId, Issuer, Subject};
-use crate::random::SystemRandom;
+use crate::id::{ClientId, Issuer, RequestId, Subject, TraceId};
+use crate::random::{Random, SystemRandom};
 use crate::resource_server::TokenError;
 use crate::scope::{Scope, ScopeToken};
 use crate::secret_text::SecretText;
@@ -19,6 +20,9 @@ use crate::time::{Clock, SystemClock};
 
 use super::failure::Failure;
 use super::settings::{Ready, SettingsArgs};
+
+/// The longest that the last lines of the audit log may take.
+const CLOSE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Access tokens.
 #[derive(Debug, Args)]
@@ -111,20 +115,49 @@ async fn run_mint(
         issued_at,
         expires_at,
     };
-    let random = SystemRandom::new();
+    let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let signed = if let Some(secret) = &args.secret {
-        token.sign_shared(&SecretText::new(secret.clone()), &random)
+        token.sign_shared(&SecretText::new(secret.clone()), &*random)
     } else {
         let keys = app::signing_keys(config, &ready.variables(), Arc::new(SystemClock))
             .await
             .map_err(|error| Failure::of(&error))?;
-        token.sign(&keys, &random)
+        token.sign(&keys, &*random)
     };
-    let (jwt, _) = signed.map_err(|error| Failure::of(&error))?;
+    let (jwt, name) = signed.map_err(|error| Failure::of(&error))?;
+    record(config, &token, &name, &random).await?;
     let text =
         format!("Token: {}\nExpires: {expires_at}\nAudience: {}\n", jwt.expose(), token.audience);
     out.write_all(text.as_bytes()).map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// No token without its event, where events are kept in a file.
+async fn record(
+    config: &Config,
+    token: &NewAccessToken,
+    name: &str,
+    random: &Arc<dyn Random>,
+) -> Result<(), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let auditor = app::command_auditor(config, &clock, random).await;
+    let Some(auditor) = auditor.map_err(|error| Failure::of(&error))? else { return Ok(()) };
+    let context = Context {
+        request_id: RequestId::generate(&*clock, &**random),
+        trace_id: TraceId::generate(&**random),
+        requester_id: None,
+        client_id: None,
+        asserted_requester_id: None,
+        redactions: Vec::new(),
+    };
+    let event = AuditEvent::AdminTokenMint {
+        token: TokenName(name.into()),
+        subject: token.subject.clone(),
+        client_id: Some(token.client_id.clone()),
+        scopes: token.scope.clone(),
+    };
+    auditor.record(&context, event).await.map_err(|error| Failure::of(&error))?;
+    auditor.close(CLOSE).await.map_err(|error| Failure::of(&error))
 }
 
 fn issuer(args: &MintArgs, config: &Config) -> Result<Issuer, Failure> {

@@ -1,9 +1,11 @@
 //! The `.env` file: `NAME=value` lines, `#` comments, single and double quotes, an optional `export`.
 
+use crate::secret_text::SecretText;
+
 /// One line of a `.env` file.
 pub(super) struct Variable {
     pub(super) name: String,
-    pub(super) value: String,
+    pub(super) value: SecretText,
     pub(super) line: usize,
 }
 
@@ -23,7 +25,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Variable>, Vec<usize>> {
             continue;
         }
         match assignment(text) {
-            Some((name, value)) => variables.push(Variable { name: name.to_owned(), value, line }),
+            Some((name, value)) => {
+                variables.push(Variable { name: name.to_owned(), value: value.into(), line });
+            }
             None => wrong.push(line),
         }
     }
@@ -73,7 +77,10 @@ mod tests {
 
     fn read(text: &str) -> Vec<(String, String)> {
         let variables = parse(text).unwrap_or_default();
-        variables.into_iter().map(|variable| (variable.name, variable.value)).collect()
+        variables
+            .into_iter()
+            .map(|variable| (variable.name, variable.value.expose().to_owned()))
+            .collect()
     }
 
     #[test]

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::origin::Origin;
+use crate::secret_text::SecretText;
 
-/// Variables by name, those of the `.env` file under those of the process. Values may be secrets: `Debug` shows names.
+/// Variables by name, those of the `.env` file under those of the process. Values may be secrets: `Debug` shows names,
+/// and they are zeroed when they are dropped. The process's own block, which the system keeps, is not.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, Variable>);
 
 #[derive(Clone)]
 struct Variable {
-    value: String,
+    value: SecretText,
     origin: Origin,
 }
 
@@ -33,12 +35,12 @@ impl Environment {
     /// The value of a variable; an empty one counts.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|variable| variable.value.as_str())
+        self.0.get(name).map(|variable| variable.value.expose())
     }
 
     /// All variables, for references such as `env:NAME`.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, variable)| (name.as_str(), variable.value.as_str()))
+        self.0.iter().map(|(name, variable)| (name.as_str(), variable.value.expose()))
     }
 
     /// Whether colour is unwanted: `NO_COLOR` is set and not empty (no-color.org).
@@ -48,7 +50,7 @@ impl Environment {
     }
 
     /// Adds a variable of the `.env` file where the process has none of that name.
-    pub(super) fn add_below(&mut self, name: String, value: String, line: usize) {
+    pub(super) fn add_below(&mut self, name: String, value: SecretText, line: usize) {
         let origin = Origin::DotEnv { line, name: name.clone() };
         // Of two lines the later one counts, as in a shell.
         let replaceable = |known: &Variable| matches!(known.origin, Origin::DotEnv { .. });
@@ -60,7 +62,7 @@ impl Environment {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str, &Origin)> {
         self.0
             .iter()
-            .map(|(name, variable)| (name.as_str(), variable.value.as_str(), &variable.origin))
+            .map(|(name, variable)| (name.as_str(), variable.value.expose(), &variable.origin))
     }
 }
 
@@ -73,7 +75,7 @@ pub fn temporary_directory() -> std::path::PathBuf {
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
         let variable = |(name, value): (String, String)| {
-            (name.clone(), Variable { value, origin: Origin::Environment { name } })
+            (name.clone(), Variable { value: value.into(), origin: Origin::Environment { name } })
         };
         Self(variables.into_iter().map(variable).collect())
     }

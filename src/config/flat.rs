@@ -8,6 +8,7 @@ use super::origin::Origin;
 use super::schema;
 use super::tree::{Node, Shape};
 use super::variables::{self, Assignment};
+use crate::secret_text::SecretText;
 
 /// The contract this version speaks.
 const CONTRACT_VERSION: &str = "v0.1.0";
@@ -91,7 +92,7 @@ pub(super) struct FlatSettings {
 
 /// Reads the flat names. `below` is what files set: the profile named `default` in it is the one they mean.
 pub(super) fn read(
-    flat: Vec<(Flat, String, Origin)>,
+    flat: Vec<(Flat, SecretText, Origin)>,
     below: &Node,
     schema: &Value,
     findings: &mut Findings,
@@ -101,22 +102,24 @@ pub(super) fn read(
     for (name, text, origin) in flat {
         let (key, node) = match name.meaning {
             Meaning::ContractVersion => {
-                contract_version(name.name, &text, findings);
+                contract_version(name.name, text.expose(), findings);
                 continue;
             }
             Meaning::Same(key) => {
                 let key = Key::dotted(key);
-                let node = variables::coerce(&text, schema::at(schema, &key), &origin);
+                let node = variables::coerce(text.expose(), schema::at(schema, &key), &origin);
                 (key, node)
             }
-            Meaning::Seconds(key) => (Key::dotted(key), Node::new(milliseconds(&text), origin)),
+            Meaning::Seconds(key) => {
+                (Key::dotted(key), Node::new(milliseconds(text.expose()), origin))
+            }
             Meaning::Profile(key) => {
                 settings.graph_app = true;
                 let key = Key::dotted(&format!("graph.profile.{profile}.{key}"));
                 (key, Node::new(Shape::Text(text), origin))
             }
             Meaning::Permissions => {
-                let names = permissions(&text);
+                let names = permissions(text.expose());
                 let node = Node::new(variables::list(&names.join(","), &origin), origin);
                 settings.permissions = Some(names);
                 (Key::dotted("graph.allowed_permissions"), node)
@@ -134,7 +137,7 @@ fn profile(below: &Node) -> usize {
         return 0;
     };
     let is_default = |profile: &Node| match profile.get(&Key::dotted("name")) {
-        Some(Node { value: Shape::Text(name), .. }) => name == "default",
+        Some(Node { value: Shape::Text(name), .. }) => name.expose() == "default",
         _ => true,
     };
     profiles.iter().position(is_default).unwrap_or(profiles.len())
@@ -158,7 +161,7 @@ fn contract_version(name: &str, text: &str, findings: &mut Findings) {
 fn milliseconds(text: &str) -> Shape {
     match text.trim().parse::<u32>() {
         Ok(seconds) => Shape::Integer(i64::from(seconds) * 1000),
-        Err(_) => Shape::Text(text.to_owned()),
+        Err(_) => Shape::text(text),
     }
 }
 

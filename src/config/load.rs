@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::ancestors;
 use super::checker::{Checker, reason};
@@ -130,7 +131,7 @@ fn add_dotenv(
     findings: &mut Findings,
 ) {
     let text = match std::fs::read_to_string(directory.join(".env")) {
-        Ok(text) => text,
+        Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
         Err(error) => {
             return findings.add(Finding::about(".env", FindingCode::Unreadable, reason(&error)));
@@ -165,7 +166,7 @@ fn settings_file(
     let required = named.is_some();
     let path = directory.join(named.unwrap_or_else(|| DEFAULT_FILE.into()));
     let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+        Ok(text) => Zeroizing::new(text),
         Err(error) if !required && error.kind() == std::io::ErrorKind::NotFound => {
             return Node::empty();
         }
@@ -229,7 +230,7 @@ fn disagreeing(tree: &Node, flat: &Assignment) -> Option<Origin> {
     let nested = tree.get(&flat.key)?;
     let below = matches!(nested.origin, Origin::File { .. })
         && !flat.key.is_within(&Key::dotted("graph.profile"));
-    (!below && nested.to_json() != flat.node.to_json()).then(|| nested.origin.clone())
+    (!below && !nested.sets_the_same_as(&flat.node)).then(|| nested.origin.clone())
 }
 
 fn lay(tree: &mut Node, Assignment { key, node }: Assignment, findings: &mut Findings) {

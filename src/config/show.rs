@@ -128,7 +128,7 @@ fn is_empty(value: &Value) -> bool {
 /// A reference names a place and may be shown; anything else is a secret.
 fn masked(node: &Node) -> Value {
     let Shape::Text(text) = &node.value else { return "[redacted]".into() };
-    match text.parse::<crate::secret_ref::SecretRef>() {
+    match text.expose().parse::<crate::secret_ref::SecretRef>() {
         Ok(reference) => reference.to_string().into(),
         Err(_) => "[redacted]".into(),
     }
@@ -137,7 +137,7 @@ fn masked(node: &Node) -> Value {
 /// What has not the shape its setting wants is not shown: it may be a secret in the wrong place.
 fn shown(node: &Node, schema: &Value) -> Value {
     match (&node.value, schema::kind(schema)) {
-        (Shape::Text(text), "string") => mask_password(text).into(),
+        (Shape::Text(text), "string") => mask_password(text.expose()).into(),
         (Shape::Array(array), "array") => {
             let items = schema.get("items").unwrap_or(&Value::Null);
             Value::Array(array.iter().map(|element| shown(element, items)).collect())

@@ -83,12 +83,12 @@ impl Reader<'_> {
         let Range { start, .. } = value.span();
         let line = if start == 0 { key_line } else { self.lines.place(start).0 };
         let shape = match value.into_inner() {
-            DeValue::String(text) => Shape::Text(text.into_owned()),
+            DeValue::String(text) => Shape::Text(text.into_owned().into()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or_else(|_| Shape::Float(f64::INFINITY), Shape::Integer),
             DeValue::Float(number) => Shape::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(value) => Shape::Bool(value),
-            DeValue::Datetime(time) => Shape::Text(time.to_string()),
+            DeValue::Datetime(time) => Shape::text(&time.to_string()),
             DeValue::Array(array) => {
                 Shape::Array(array.into_iter().map(|inner| self.value(inner, line)).collect())
             }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::key::{Key, Step};
 use super::origin::Origin;
+use crate::secret_text::SecretText;
 
 /// A value and where it was written. May hold secrets, so it has no `Debug`.
 #[derive(Clone)]
@@ -19,7 +20,8 @@ pub(super) struct Node {
 
 #[derive(Clone)]
 pub(super) enum Shape {
-    Text(String),
+    /// Any text may be a secret, so each is zeroed when it is dropped.
+    Text(SecretText),
     Integer(i64),
     Float(f64),
     Bool(bool),
@@ -93,9 +95,29 @@ impl Node {
         Self::new(Shape::Table(BTreeMap::new()), origin.clone())
     }
 
+    /// Whether both set the same, wherever they were written.
+    pub(super) fn sets_the_same_as(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Shape::Text(a), Shape::Text(b)) => a == b,
+            (Shape::Array(a), Shape::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.sets_the_same_as(b))
+            }
+            (Shape::Table(a), Shape::Table(b)) => {
+                let same = |((a, left), (b, right)): ((&String, &Self), (&String, &Self))| {
+                    a == b && left.sets_the_same_as(right)
+                };
+                a.len() == b.len() && a.iter().zip(b).all(same)
+            }
+            (Shape::Text(_) | Shape::Array(_) | Shape::Table(_), _)
+            | (_, Shape::Text(_) | Shape::Array(_) | Shape::Table(_)) => false,
+            _ => self.to_json() == other.to_json(),
+        }
+    }
+
+    /// For the types to be read from, which take the texts over without a copy. Not for keeping.
     pub(super) fn to_json(&self) -> Value {
         match &self.value {
-            Shape::Text(text) => Value::String(text.clone()),
+            Shape::Text(text) => Value::String(text.expose().to_owned()),
             Shape::Integer(number) => Value::from(*number),
             Shape::Float(number) => Value::from(*number),
             Shape::Bool(value) => Value::Bool(*value),
@@ -109,6 +131,10 @@ impl Node {
 }
 
 impl Shape {
+    pub(super) fn text(text: &str) -> Self {
+        Self::Text(SecretText::new(text.to_owned()))
+    }
+
     /// What it is, without what it holds.
     pub(super) fn describe(&self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ use super::origin::Origin;
 use super::schema;
 use super::toml_file;
 use super::tree::{Node, Shape};
+use crate::secret_text::SecretText;
 
 pub(super) const PREFIX: &str = "MCP_AUTH_BROKER_";
 
@@ -28,7 +29,7 @@ pub(super) struct Assignment {
 #[derive(Default)]
 pub(super) struct Assignments {
     pub(super) nested: Vec<Assignment>,
-    pub(super) flat: Vec<(Flat, String, Origin)>,
+    pub(super) flat: Vec<(Flat, SecretText, Origin)>,
 }
 
 enum Target {
@@ -51,7 +52,8 @@ pub(super) fn read(
             continue;
         }
         if let Some(target) = target(name, schema) {
-            assign(&mut assignments, target, value.to_owned(), origin.clone(), schema);
+            let text = value.to_owned().into();
+            assign(&mut assignments, target, text, origin.clone(), schema);
         } else if let Some((base, target)) = of_file(name, schema) {
             let origin = Origin::ValueFile { name: name.to_owned() };
             if environment.get(base).is_some() {
@@ -77,11 +79,11 @@ pub(super) fn read(
     assignments
 }
 
-fn assign(to: &mut Assignments, target: Target, text: String, origin: Origin, schema: &Value) {
+fn assign(to: &mut Assignments, target: Target, text: SecretText, origin: Origin, schema: &Value) {
     match target {
         Target::Flat(name) => to.flat.push((name, text, origin)),
         Target::Nested(key) => {
-            let node = coerce(&text, schema::at(schema, &key), &origin);
+            let node = coerce(text.expose(), schema::at(schema, &key), &origin);
             to.nested.push(Assignment { key, node });
         }
     }
@@ -108,7 +110,7 @@ fn nested(rest: &str) -> Key {
 }
 
 /// One newline at the end is not part of the value.
-fn value_file(path: &Path) -> Result<String, &'static str> {
+fn value_file(path: &Path) -> Result<SecretText, &'static str> {
     let length = std::fs::metadata(path).map_err(|_| "cannot be read")?.len();
     if length > MAX_VALUE_FILE {
         return Err("is larger than 1 MiB");
@@ -121,14 +123,14 @@ fn value_file(path: &Path) -> Result<String, &'static str> {
             text.pop();
         }
     }
-    Ok(text)
+    Ok(text.into())
 }
 
 /// Reads a text as the setting wants it; what does not fit stays a text, which the check then names.
 ///
 /// Lists are `a,b` or a TOML literal; tables and lists of tables are TOML literals.
 pub(super) fn coerce(text: &str, schema: Option<&Value>, origin: &Origin) -> Node {
-    let plain = || Node::new(Shape::Text(text.to_owned()), origin.clone());
+    let plain = || Node::new(Shape::text(text), origin.clone());
     let Some(schema) = schema else { return plain() };
     let trimmed = text.trim();
     let shape = match schema::kind(schema) {
@@ -151,9 +153,7 @@ pub(super) fn coerce(text: &str, schema: Option<&Value>, origin: &Origin) -> Nod
 /// `a, b` as a list of texts.
 pub(super) fn list(text: &str, origin: &Origin) -> Shape {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    Shape::Array(
-        items.map(|item| Node::new(Shape::Text(item.to_owned()), origin.clone())).collect(),
-    )
+    Shape::Array(items.map(|item| Node::new(Shape::text(item), origin.clone())).collect())
 }
 
 /// Kubernetes gives every pod variables for each Service, and ours may well be called `mcp-auth-broker`.

@@ -28,7 +28,9 @@ impl Walk<'_> {
                 self.array(array, schema, at);
                 return true;
             }
-            ("string", Shape::Text(text)) => return self.text(text, schema, at, &node.origin),
+            ("string", Shape::Text(text)) => {
+                return self.text(text.expose(), schema, at, &node.origin);
+            }
             ("integer", Shape::Integer(number)) => {
                 return self.integer(*number, schema, at, &node.origin);
             }
@@ -220,7 +222,7 @@ pub(super) fn allowed(schema: &Value) -> String {
 /// A value that may be shown because its setting is no secret.
 pub(super) fn plain(value: &Shape) -> Option<String> {
     match value {
-        Shape::Text(text) => Some(quoted(text)),
+        Shape::Text(text) => Some(quoted(text.expose())),
         Shape::Integer(number) => Some(number.to_string()),
         Shape::Float(number) => Some(number.to_string()),
         Shape::Bool(value) => Some(value.to_string()),

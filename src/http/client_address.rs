@@ -5,11 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-/// The address of the client, after trusted proxies were looked through. In the request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAddress(pub IpAddr);
+pub use crate::id::ClientAddress;
 
-/// `server.trusted_proxies`: networks whose `X-Forwarded-For` is believed.
+/// `server.trusted_proxies`: networks whose `X-Forwarded-For` is believed. `Forwarded` (RFC 7239) is not looked at: a proxy
+/// that writes the one passes on the other as a stranger sent it.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 

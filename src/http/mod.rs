@@ -13,4 +13,4 @@ pub use client_address::{ClientAddress, TrustedProxies};
 pub use health::{Health, Readiness};
 pub use origin::AllowedOrigins;
 pub use router::{Endpoint, Routes, router};
-pub use serve::{Limits, ServeError, TlsFiles, bind, serve, tls};
+pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};

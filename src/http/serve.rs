@@ -32,7 +32,9 @@ pub struct Limits {
     pub max_connections: usize,
     /// For the head of a request to arrive, and for an idle connection to be used again.
     pub header_timeout: Duration,
-    /// How long requests in flight may take after the drain began.
+    /// How long everything is still served after `/ready` turned 503.
+    pub drain_pause: Duration,
+    /// How long requests in flight may take after that.
     pub drain: Duration,
 }
 
@@ -41,6 +43,7 @@ impl Default for Limits {
         Self {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),
+            drain_pause: Duration::from_secs(1),
             drain: Duration::from_secs(20),
         }
     }
@@ -110,57 +113,109 @@ pub fn tls(files: &TlsFiles) -> Result<TlsAcceptor, ServeError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves until `stop` resolves, then drains: `/ready` turns 503, no connection is accepted, requests in
-/// flight finish within `limits.drain`. Gives whether all of them did; the others are cut off.
-pub async fn serve(
+/// When to stop.
+#[derive(Debug)]
+pub struct Stop<D, N> {
+    /// Resolves when the drain is to begin.
+    pub drain: D,
+    /// Resolves when nothing is to be waited for any more.
+    pub now: N,
+}
+
+/// Serves until `stop.drain` resolves, then drains in two steps. First `/ready` turns 503 and everything is still
+/// served, for `limits.drain_pause`: whoever balances load sees it and sends nobody here any more. Then no connection
+/// is accepted, and requests in flight finish within `limits.drain`; idle connections are closed, and HTTP/2 clients
+/// are told by GOAWAY. Gives whether all requests finished; the others are cut off, as all are once `stop.now` resolves.
+pub async fn serve<D, N>(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
     router: Router,
     health: Health,
     proxies: TrustedProxies,
     limits: Limits,
-    stop: impl Future<Output = ()>,
-) -> bool {
-    let tasks = TaskTracker::new();
-    let graceful = GracefulShutdown::new();
-    let cut = CancellationToken::new();
-    let connections = Arc::new(Semaphore::new(limits.max_connections));
+    stop: Stop<D, N>,
+) -> bool
+where
+    D: Future<Output = ()>,
+    N: Future<Output = ()>,
+{
     let server = Arc::new(Server { http: http(&limits), router, proxies, acceptor, limits });
-    tokio::pin!(stop);
-    loop {
-        let permit = tokio::select! {
-            () = &mut stop => break,
-            permit = Arc::clone(&connections).acquire_owned() => permit,
-        };
-        let (stream, peer) = tokio::select! {
-            () = &mut stop => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, most likely: closing connections is what helps.
-                    tracing::warn!(error = &error as &dyn std::error::Error, "http.accept_failed");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-        };
-        let (server, watcher, cut) = (Arc::clone(&server), graceful.watcher(), cut.clone());
-        tasks.spawn(async move {
-            cut.run_until_cancelled(server.connection(stream, peer, watcher)).await;
-            drop(permit);
-        });
-    }
+    let door = Door::new(listener, server);
+    door.open_until(stop.drain).await;
     health.drain();
-    drop(listener);
-    tasks.close();
-    let finished = async {
-        graceful.shutdown().await;
-        tasks.wait().await;
+    let mut now = std::pin::pin!(stop.now);
+    let pause = tokio::time::sleep(door.server.limits.drain_pause);
+    let at_once = tokio::select! {
+        () = &mut now => true,
+        () = door.open_until(pause) => false,
     };
-    let all = tokio::time::timeout(server.limits.drain, finished).await.is_ok();
-    cut.cancel();
-    tasks.wait().await;
-    all
+    door.close(at_once, now).await
+}
+
+/// The listener, and the connections that came through it.
+struct Door {
+    listener: TcpListener,
+    server: Arc<Server>,
+    room: Arc<Semaphore>,
+    tasks: TaskTracker,
+    graceful: GracefulShutdown,
+    cut: CancellationToken,
+}
+
+impl Door {
+    fn new(listener: TcpListener, server: Arc<Server>) -> Self {
+        let room = Arc::new(Semaphore::new(server.limits.max_connections));
+        let (tasks, graceful) = (TaskTracker::new(), GracefulShutdown::new());
+        Self { listener, server, room, tasks, graceful, cut: CancellationToken::new() }
+    }
+
+    /// Accepts connections until `stop` resolves.
+    async fn open_until(&self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            let permit = tokio::select! {
+                () = &mut stop => break,
+                permit = Arc::clone(&self.room).acquire_owned() => permit,
+            };
+            let (stream, peer) = tokio::select! {
+                () = &mut stop => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // Out of file descriptors, most likely: closing connections is what helps.
+                        tracing::warn!(error = &error as &dyn std::error::Error, "http.accept_failed");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+            };
+            let (server, cut) = (Arc::clone(&self.server), self.cut.clone());
+            let watcher = self.graceful.watcher();
+            self.tasks.spawn(async move {
+                cut.run_until_cancelled(server.connection(stream, peer, watcher)).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Lets requests in flight finish, unless it is to be at once or the time is up. Gives whether all did.
+    async fn close(self, at_once: bool, now: impl Future<Output = ()>) -> bool {
+        let Self { listener, server, tasks, graceful, cut, .. } = self;
+        drop(listener);
+        tasks.close();
+        let limit = if at_once { Duration::ZERO } else { server.limits.drain };
+        let finished = async {
+            graceful.shutdown().await;
+            tasks.wait().await;
+        };
+        let all = tokio::select! {
+            finished = tokio::time::timeout(limit, finished) => finished.is_ok(),
+            () = now, if !at_once => false,
+        };
+        cut.cancel();
+        tasks.wait().await;
+        all
+    }
 }
 
 fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {

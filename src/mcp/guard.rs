@@ -214,7 +214,8 @@ impl Settings {
             issuer: principal.issuer().clone(),
             scopes: principal.scopes().clone(),
         };
-        Ok(caller.record(caller.context(), event).await?)
+        caller.record(caller.context(), event).await?;
+        Ok(())
     }
 
     /// Ends a request that goes no further.

@@ -8,7 +8,7 @@ use axum::http::Response;
 use axum::middleware::Next;
 
 use crate::audit::{AuditEvent, Auditor, Context, TokenFailure};
-use crate::id::{RequestId, TraceId};
+use crate::id::{ClientAddress, RequestId, TraceId};
 use crate::random::Random;
 use crate::resource_server::{Refusal, TokenError};
 use crate::time::Clock;
@@ -29,6 +29,7 @@ pub(super) async fn record_refusals(
 ) -> Response<Body> {
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let trace_id = traceparent.and_then(TraceId::from_traceparent);
+    let client_address = request.extensions().get::<ClientAddress>().copied();
     let mut response = next.run(request).await;
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
         return response;
@@ -42,9 +43,10 @@ pub(super) async fn record_refusals(
         redactions: Vec::new(),
     };
     let token = refusal.token_name().map(super::token_name);
-    let event = AuditEvent::TokenReject { reason: failure(refusal.error()), token };
+    let reason = failure(refusal.error());
+    let event = AuditEvent::TokenReject { reason, token, client_address };
     match recorder.auditor.record(&context, event).await {
-        Ok(()) => response,
+        Ok(_) => response,
         Err(_) => super::guard::unavailable(),
     }
 }

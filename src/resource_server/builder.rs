@@ -9,9 +9,10 @@ use crate::outbound::Outbound;
 use crate::time::{Clock, SystemClock};
 
 use super::cache::VerifiedTokens;
+use super::discovery::Discovery;
 use super::introspection::{Endpoint, Introspection, IntrospectionTiming};
 use super::issuer::{IssuerSettings, KeySource, SettingsError};
-use super::jwks::{JwksTiming, RemoteKeys};
+use super::jwks::{JwksTiming, Place, RemoteKeys};
 use super::jwt::media_type;
 use super::revocation::{NoRevocations, Revocations};
 use super::verify::{AcceptedIssuer, Keys, Verifier};
@@ -136,7 +137,15 @@ impl VerifierBuilder {
             KeySource::Local(keys) => Keys::Local(keys),
             KeySource::Jwks { url } => {
                 let algorithms = settings.algorithms.clone();
-                Keys::Remote(RemoteKeys::new(url, algorithms, outbound()?, clock, self.jwks))
+                let place = Place::Known(url);
+                Keys::Remote(RemoteKeys::new(place, algorithms, outbound()?, clock, self.jwks))
+            }
+            KeySource::Discovery => {
+                let algorithms = settings.algorithms.clone();
+                let place = Discovery::new(&settings.issuer)
+                    .map(|discovery| Place::Discovered(Box::new(discovery)))
+                    .ok_or_else(|| SettingsError::NotDiscoverable(settings.issuer.clone()))?;
+                Keys::Remote(RemoteKeys::new(place, algorithms, outbound()?, clock, self.jwks))
             }
             KeySource::SharedSecret(secret) => {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());

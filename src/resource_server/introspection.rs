@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,7 +23,7 @@ use crate::time::Clock;
 use super::cache::TokenHash;
 use super::error::TokenError;
 use super::json;
-use super::jwks::is_json;
+use super::jwks::{KeyHealth, is_json};
 
 /// How long answers are remembered, and how many calls may be under way.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +67,13 @@ pub(super) struct Introspection {
     /// Also the single flight: requests with the same token wait for one call.
     answers: moka::future::Cache<TokenHash, Answered>,
     calls: Semaphore,
+    /// How the last call ended: [`UNUSED`], [`ANSWERED`] or [`FAILED`].
+    last: AtomicU8,
 }
+
+const UNUSED: u8 = 0;
+const ANSWERED: u8 = 1;
+const FAILED: u8 = 2;
 
 impl fmt::Debug for Introspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +107,7 @@ impl Introspection {
                 .time_to_live(timing.positive.max(timing.negative))
                 .build(),
             calls: Semaphore::new(timing.concurrency),
+            last: AtomicU8::new(UNUSED),
         }
     }
 
@@ -128,7 +136,12 @@ impl Introspection {
 
     async fn call(&self, unverified: &str) -> Answered {
         let verdict = match self.calls.try_acquire() {
-            Ok(_permit) => self.send(unverified).await,
+            Ok(_permit) => {
+                let verdict = self.send(unverified).await;
+                let failed = matches!(verdict, Err(TokenError::IssuerUnavailable));
+                self.last.store(if failed { FAILED } else { ANSWERED }, Ordering::Relaxed);
+                verdict
+            }
             Err(_) => Err(TokenError::IssuerUnavailable),
         };
         let keep = match &verdict {
@@ -168,6 +181,15 @@ impl Introspection {
             return Err(TokenError::ClaimsInvalid);
         }
         Ok(Arc::new(claims))
+    }
+
+    /// By the last call that was made. Calls that were not, for too many were under way, say nothing about the issuer.
+    pub(super) fn health(&self) -> KeyHealth {
+        match self.last.load(Ordering::Relaxed) {
+            UNUSED => KeyHealth::Unused,
+            FAILED => KeyHealth::Unavailable,
+            _ => KeyHealth::Good,
+        }
     }
 
     pub(super) fn forget(&self) {

@@ -17,6 +17,8 @@ pub enum KeySource {
     Local(std::sync::Arc<LocalKeys>),
     /// A key set (RFC 7517 §5) that is fetched when it is first needed.
     Jwks { url: Url },
+    /// The same, where the issuer's own metadata says it is (RFC 8414, OIDC Discovery).
+    Discovery,
     /// The issuer is asked about each token (RFC 7662).
     Introspection { url: Url, client_id: ClientId, client_secret: SecretText },
     /// HS256 with a secret that the issuer knows as well.
@@ -77,6 +79,10 @@ pub enum SettingsError {
     OpaqueWithoutIntrospection(Issuer),
     #[error("issuers `{0}` and `{1}` both take opaque tokens")]
     TwoOpaque(Issuer, Issuer),
+    #[error(
+        "issuer `{0}` is no https URL: its metadata cannot be found\n  hint: give its jwks_uri"
+    )]
+    NotDiscoverable(Issuer),
     #[error("issuer `{0}` is remote: it needs an HTTP client")]
     NoOutbound(Issuer),
 }
@@ -90,7 +96,10 @@ impl IssuerSettings {
         use Algorithm::{ES256, ES384, EdDSA, HS256, PS256, RS256};
         let algorithms = match keys {
             KeySource::SharedSecret(_) => vec![HS256],
-            KeySource::Local(_) | KeySource::Jwks { .. } | KeySource::Introspection { .. } => {
+            KeySource::Local(_)
+            | KeySource::Jwks { .. }
+            | KeySource::Discovery
+            | KeySource::Introspection { .. } => {
                 vec![RS256, PS256, ES256, ES384, EdDSA]
             }
         };
@@ -135,7 +144,10 @@ impl IssuerSettings {
                 refuse(secret.is_empty(), SettingsError::EmptySecret)?;
                 true
             }
-            KeySource::Local(_) | KeySource::Jwks { .. } | KeySource::Introspection { .. } => false,
+            KeySource::Local(_)
+            | KeySource::Jwks { .. }
+            | KeySource::Discovery
+            | KeySource::Introspection { .. } => false,
         };
         match self.algorithms.iter().find(|alg| (**alg == Algorithm::HS256) != shared) {
             Some(algorithm) => {

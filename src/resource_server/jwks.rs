@@ -12,6 +12,7 @@ use crate::outbound::{Answer, Call, Limits, Outbound, OutboundError};
 use crate::time::Clock;
 
 use super::algorithm::Algorithm;
+use super::discovery::{Discovery, DiscoveryError};
 use super::error::TokenError;
 use super::jwt::UnverifiedJwt;
 use super::key::{KeyOwner, KeySet, KeySetError};
@@ -28,6 +29,7 @@ pub struct JwksTiming {
     pub max_fresh: Duration,
     /// How long after its last confirmation a key set serves in an outage.
     pub max_stale: Duration,
+    /// Of one fetch; the search for the place of a key set has as much again.
     pub timeout: Duration,
 }
 
@@ -44,7 +46,7 @@ impl Default for JwksTiming {
     }
 }
 
-/// How the keys of an issuer stand.
+/// How the keys of an issuer stand, or its introspection endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyHealth {
     /// Nobody has needed them yet.
@@ -60,6 +62,8 @@ pub enum KeyHealth {
 enum FetchError {
     #[error(transparent)]
     Outbound(#[from] OutboundError),
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
     #[error("the key set was answered with {0}")]
     Status(StatusCode),
     #[error("the answer is not JSON by its content type")]
@@ -78,7 +82,7 @@ pub(super) struct RemoteKeys {
 
 #[derive(Debug)]
 struct Shared {
-    url: Url,
+    place: Place,
     algorithms: Vec<Algorithm>,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
@@ -93,26 +97,53 @@ struct State {
     current: Option<Snapshot>,
     last_attempt: Option<Duration>,
     failing: bool,
+    found: Option<Found>,
+}
+
+/// Where a key set is.
+#[derive(Debug)]
+pub(super) enum Place {
+    Known(Url),
+    /// Where the issuer's metadata says; it is asked before each fetch.
+    Discovered(Box<Discovery>),
+}
+
+/// What the metadata said, and when (monotonic).
+#[derive(Clone, Debug)]
+struct Found {
+    url: Url,
+    at: Duration,
 }
 
 #[derive(Clone, Debug)]
 struct Snapshot {
+    /// Where it was: an `ETag` means nothing elsewhere.
+    url: Url,
     keys: Arc<KeySet>,
     etag: Option<HeaderValue>,
     confirmed_at: Duration,
     fresh_for: Duration,
 }
 
+impl Place {
+    fn host(&self) -> &str {
+        match self {
+            Self::Known(url) => url.host_str().unwrap_or_default(),
+            Self::Discovered(discovery) => discovery.host(),
+        }
+    }
+}
+
 impl RemoteKeys {
     pub(super) fn new(
-        url: Url,
+        place: Place,
         algorithms: Vec<Algorithm>,
         outbound: Outbound,
         clock: Arc<dyn Clock>,
         timing: JwksTiming,
     ) -> Self {
         let shared = Shared {
-            url,
+            place,
             algorithms,
             outbound,
             clock,
@@ -225,21 +256,47 @@ impl Shared {
 
     async fn fetch(&self) {
         let current = self.state.read().unwrap_or_else(PoisonError::into_inner).current.clone();
-        let outcome = self.ask(current).await;
+        let outcome = match self.locate().await {
+            Ok(url) => self.ask(url, current).await,
+            Err(error) => Err(error.into()),
+        };
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.failing = outcome.is_err();
         match outcome {
             Ok(snapshot) => state.current = Some(snapshot),
             Err(error) => {
-                let host = self.url.host_str().unwrap_or_default();
+                let host = self.place.host().to_owned();
                 tracing::warn!(jwks.host = host, error = %error, "the key set was not fetched");
             }
         }
     }
 
-    async fn ask(&self, current: Option<Snapshot>) -> Result<Snapshot, FetchError> {
+    /// Where to fetch from now. While nobody answers for the metadata, its last word counts as long as a key set would.
+    async fn locate(&self) -> Result<Url, DiscoveryError> {
+        let discovery = match &self.place {
+            Place::Known(url) => return Ok(url.clone()),
+            Place::Discovered(discovery) => discovery,
+        };
+        let found = discovery.find(&self.outbound, self.timing.timeout).await;
+        let at = self.clock.monotonic();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match (found, &state.found) {
+            (Ok(url), _) => {
+                state.found = Some(Found { url: url.clone(), at });
+                Ok(url)
+            }
+            (Err(error), Some(last)) if at.saturating_sub(last.at) < self.timing.max_stale => {
+                tracing::warn!(error = %error, "the metadata was not fetched; its last word is in use");
+                Ok(last.url.clone())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    async fn ask(&self, url: Url, current: Option<Snapshot>) -> Result<Snapshot, FetchError> {
         let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
-        let mut call = Call::get(self.url.clone()).header(ACCEPT, accept);
+        let mut call = Call::get(url.clone()).header(ACCEPT, accept);
+        let current = current.filter(|snapshot| snapshot.url == url);
         if let Some(etag) = current.as_ref().and_then(|snapshot| snapshot.etag.clone()) {
             call = call.header(IF_NONE_MATCH, etag);
         }
@@ -254,7 +311,7 @@ impl Shared {
                 }
                 let keys = Arc::new(KeySet::parse(&answer.body, &self.algorithms)?);
                 let etag = answer.headers.get(ETAG).cloned();
-                Ok(Snapshot { keys, etag, confirmed_at, fresh_for })
+                Ok(Snapshot { url, keys, etag, confirmed_at, fresh_for })
             }
             (StatusCode::NOT_MODIFIED, Some(known)) => {
                 Ok(Snapshot { confirmed_at, fresh_for, ..known })

@@ -51,6 +51,8 @@ pub(super) enum Keys {
 pub struct IssuerHealth {
     pub issuer: Issuer,
     pub keys: KeyHealth,
+    /// Its introspection endpoint is meant, not a key set.
+    pub introspects: bool,
 }
 
 impl Verifier {
@@ -75,14 +77,16 @@ impl Verifier {
         }
     }
 
-    /// How the remote key sets stand. An issuer that is not `Good` makes its own tokens fail, never those of others.
+    /// How the remote key sets and introspection endpoints stand, as far as they were used. An issuer that is not `Good` makes its own tokens fail, never those of others.
     #[must_use]
     pub fn health(&self) -> Vec<IssuerHealth> {
-        let remote = |issuer: &AcceptedIssuer| match &issuer.keys {
-            Keys::Remote(keys) => {
-                Some(IssuerHealth { issuer: issuer.settings.issuer.clone(), keys: keys.health() })
-            }
-            Keys::Local(_) | Keys::Shared(_) | Keys::Ask(_) => None,
+        let remote = |issuer: &AcceptedIssuer| {
+            let (keys, introspects) = match &issuer.keys {
+                Keys::Remote(keys) => (keys.health(), false),
+                Keys::Ask(introspection) => (introspection.health(), true),
+                Keys::Local(_) | Keys::Shared(_) => return None,
+            };
+            Some(IssuerHealth { issuer: issuer.settings.issuer.clone(), keys, introspects })
         };
         self.issuers.iter().filter_map(remote).collect()
     }

@@ -39,6 +39,12 @@ impl Environment {
         Self(Arc::new(variables))
     }
 
+    /// The value of a variable as it stands; an empty one counts as none.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&SecretText> {
+        self.0.get(name).filter(|value| !value.is_empty())
+    }
+
     /// A value that is itself a reference is refused: it was meant to be resolved, and would be sent as a secret.
     pub(super) fn look_up(&self, name: &str) -> Result<SecretText, Fault> {
         let text = self.0.get(name).ok_or(Fault::NotFound(None))?;

@@ -114,6 +114,32 @@ impl ProviderTokens {
         }
     }
 
+    /// Mints a token for `resource` and forgets it: whether a profile works, asked without a call and so without a permit.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ProviderTokens::obtain`]. Nothing is remembered.
+    pub async fn probe(
+        &self,
+        profile: &ProfileSettings,
+        resource: &str,
+        secrets: &dyn CredentialSource,
+        budget: &Budget,
+    ) -> Result<(), TokenError> {
+        let mint = Mint {
+            outbound: &self.outbound,
+            platform: &self.platform,
+            clock: &*self.clock,
+            random: &*self.random,
+            timeout: self.settings.timeout,
+            profile,
+            resource,
+            secrets,
+            budget,
+        };
+        mint.run().await.map(drop)
+    }
+
     /// Forgets a token that Graph refused with 401, so that the next one is new.
     ///
     /// `false` if this profile's token was dropped less than five minutes ago: then a new one will

@@ -6,6 +6,10 @@ mod arrows;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod check_live;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod docs;
@@ -15,6 +19,8 @@ mod graph_simulation;
 mod product;
 #[cfg(test)]
 mod resource_server;
+#[cfg(test)]
+mod resource_server_discovery;
 #[cfg(test)]
 mod resource_server_remote;
 #[cfg(test)]

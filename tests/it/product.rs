@@ -2,6 +2,7 @@
 
 mod audit_failure;
 mod audit_trail;
+mod authority;
 mod canary;
 mod challenge;
 mod defaults;

@@ -199,6 +199,25 @@ async fn freshness_is_bounded_and_confirmed_by_etag() {
     assert_eq!(remote.issuer.count(), 3);
 }
 
+// The wall clock decides about the token's dates, monotonic time about everything of ours.
+#[tokio::test]
+async fn a_step_of_the_wall_clock_ends_a_token_and_lengthens_nothing() {
+    let key = SigningKey::ec();
+    let remote = Remote::jwks(Reply::json(key.jwks("k1"))).await;
+    let token = key.token("k1", json!({"nbf": NOW - 10}));
+    assert_eq!(remote.refusal(&token).await, None);
+    remote.clock.step_wall(Timestamp::from_unix_seconds(NOW + 630));
+    assert_eq!(remote.refusal(&token).await, Some(TokenError::Expired), "though it is remembered");
+    remote.clock.step_wall(Timestamp::from_unix_seconds(NOW));
+    assert_eq!(remote.refusal(&token).await, None);
+    // An hour back: what is remembered counts for its minute, and no longer.
+    remote.clock.step_wall(Timestamp::from_unix_seconds(NOW - 3600));
+    assert_eq!(remote.refusal(&token).await, None);
+    remote.wait(60);
+    assert_eq!(remote.refusal(&token).await, Some(TokenError::NotYetValid));
+    assert_eq!((remote.issuer.count(), remote.health()), (1, KeyHealth::Good));
+}
+
 fn active(changes: Value) -> Reply {
     let mut claims = json!({
         "active": true, "iss": ISSUER, "aud": RESOURCE, "sub": "ada", "client_id": "c1",
@@ -285,10 +304,13 @@ async fn an_introspection_outage_is_503_and_not_remembered() {
         Reply::json("[]"),
     ] {
         let remote = Remote::introspection(reply.clone()).await;
+        assert_eq!(remote.health(), KeyHealth::Unused);
         let outcome = remote.refusal("opaque").await;
         assert_eq!(outcome, Some(TokenError::IssuerUnavailable), "{reply:?}");
+        assert_eq!(remote.health(), KeyHealth::Unavailable);
         remote.issuer.answers(active(json!({})));
         assert_eq!(remote.refusal("opaque").await, None, "{reply:?}");
+        assert_eq!(remote.health(), KeyHealth::Good);
     }
 }
 

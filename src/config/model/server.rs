@@ -33,6 +33,7 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     pub max_body_bytes: usize,
     pub request_timeout: Duration,
+    pub drain_pause: Duration,
     pub drain: Duration,
     pub admin_listen: Option<SocketAddr>,
 }
@@ -57,7 +58,7 @@ pub(super) struct RawServer {
     pub(super) dev_on_network: bool,
     /// Ends TLS here. Unset: plain HTTP, for loopback or behind a proxy.
     pub(super) tls: Option<RawTls>,
-    /// Addresses or networks of reverse proxies whose `Forwarded` and `X-Forwarded-For` are believed.
+    /// Addresses or networks of reverse proxies whose `X-Forwarded-For` is believed. `Forwarded` is not looked at.
     pub(super) trusted_proxies: Vec<String>,
     /// Values of `Host` that are accepted beside that of `server.public_url`.
     pub(super) allowed_hosts: Vec<String>,
@@ -69,7 +70,11 @@ pub(super) struct RawServer {
     /// The longest that a request may take before it is answered with 503.
     #[schemars(range(min = 100, max = 600_000))]
     pub(super) request_timeout_ms: u32,
-    /// How long calls may finish after SIGTERM.
+    /// How long everything is still served after SIGTERM while `/ready` says 503, so that whoever balances load
+    /// sees it; a second signal ends it. Longer than the interval between two probes is right.
+    #[schemars(range(max = 60_000))]
+    pub(super) drain_pause_ms: u32,
+    /// How long calls may finish after that pause; a second signal cuts them off.
     #[schemars(range(max = 3600))]
     pub(super) drain_seconds: u32,
     /// Address and port of a listener for metrics alone. Unset: same listener, for administrators.
@@ -88,6 +93,7 @@ impl Default for RawServer {
             allowed_origins: Vec::new(),
             max_body_bytes: 1 << 20,
             request_timeout_ms: 30_000,
+            drain_pause_ms: 1_000,
             drain_seconds: 20,
             admin_listen: None,
         }
@@ -125,6 +131,7 @@ impl RawServer {
             allowed_origins: origins(&at.name("allowed_origins"), &self.allowed_origins, to),
             max_body_bytes: self.max_body_bytes as usize,
             request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
+            drain_pause: Duration::from_millis(self.drain_pause_ms.into()),
             drain: Duration::from_secs(self.drain_seconds.into()),
             admin_listen,
         };

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::product::{Product, Wire};
+use crate::support::child::{Served, command};
+use crate::support::product::{Product, Wire, mcp};
+use crate::support::raw_http::Request;
 
 async fn without_log() -> (Product, String) {
     let product = Product::start("[audit]\non_failure = \"deny\"").await;
@@ -49,4 +51,55 @@ async fn when_the_disk_works_again_so_does_the_broker() {
     let answer = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
     assert_eq!(answer.status, 200);
     assert!(product.event_types().contains(&"tools.listed".to_owned()));
+}
+
+#[tokio::test]
+async fn a_request_waits_for_the_log_where_it_is_to_block() {
+    let product = Product::start("[audit]\non_failure = \"block\"").await;
+    let token = product.token(&["public:read"]);
+    std::fs::remove_dir_all(product.log_directory()).unwrap();
+    let waiting = product.rpc(Wire::Modern, &token, "tools/list", json!({}));
+    let heals = async {
+        while product.get("/ready").await.status != 503 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        std::fs::create_dir(product.log_directory()).unwrap();
+    };
+    let (answer, ()) = tokio::join!(waiting, heals);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(product.event_types(), ["auth.token.accepted", "tools.listed"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_the_broker_s_answers_and_not_the_broker() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[audit]\non_failure = \"deny\"\n[server]\ndrain_pause_ms = 0";
+    let mut served = Served::start_on_a_small_disk(directory.path(), settings).await;
+    let token = served.mint("public:read");
+    let list = || mcp(Wire::Modern, Some(&token), "tools/list", json!({}));
+    assert_eq!(served.send(list()).await.status, 200);
+    let size = served.audit_lines().iter().map(|line| line.len() + 1).sum::<usize>();
+    served.limit_files(&(size + 100).to_string());
+    // The log is not durable: what was acknowledged last is in memory, and written once there is room.
+    let refused = loop {
+        let answer = served.send(list()).await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert!(refused.status == 503 && refused.body.contains("broker.unavailable"), "{refused:?}");
+    let ready = Request::new("GET", "/ready");
+    assert_eq!(served.send(ready.clone()).await.json()["failing"][0]["name"], "audit");
+    served.limit_files("unlimited");
+    while served.send(ready.clone()).await.status != 200 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(served.send(list()).await.status, 200);
+    served.terminate();
+    assert!(served.ended().await.success(), "{}", served.stderr());
+    for line in served.audit_lines() {
+        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+    }
+    let log = directory.path().join("audit.jsonl").display().to_string();
+    assert!(command(directory.path(), &["audit", "tail", "--file", &log]).status.success());
 }

@@ -156,3 +156,53 @@ async fn a_refusal_names_its_class_and_never_the_token() {
     let signature = token.rsplit('.').next().unwrap();
     assert!(!product.audit_lines()[0].contains(signature));
 }
+
+#[tokio::test]
+async fn an_answer_names_the_event_that_decided_it() {
+    let product = Product::dev().await;
+    let token = product.token(&["graph:read"]);
+    for (path, place) in [
+        ("/v1.0/users", "/result/policy/metadata/decision_id"),
+        ("/beta/users", "/error/metadata/decision_id"),
+    ] {
+        let reply = product.graph_get(&token, path).await;
+        let decided =
+            product.audit().into_iter().rfind(|event| event["event_type"] == "policy.decided");
+        assert_eq!(reply.pointer(place), Some(&decided.unwrap()["event_id"]), "{reply}");
+    }
+    let undecided = product.graph_get(&token, "/v1.0/users/../me").await;
+    assert_eq!(undecided.pointer("/error/metadata/decision_id"), None);
+}
+
+/// A request id correlates; it is no idempotency key. Events are told apart by `event_id`.
+#[tokio::test]
+async fn a_request_id_that_a_caller_uses_twice_names_two_calls() {
+    let product = Product::dev().await;
+    let token = product.token(&["graph:read"]);
+    let id = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b";
+    let operation = json!({ "method": "GET", "path": "/v1.0/users" });
+    for _ in 0..2 {
+        let call = json!({ "request_id": id, "operation": operation });
+        assert_eq!(product.graph(&token, call).await["request_id"], id);
+    }
+    let mut events = product.audit();
+    events.retain(|event| event["request_id"] == id);
+    let of = |kind: &str| events.iter().filter(|event| event["event_type"] == kind).count();
+    assert_eq!((of("provider.called"), of("result.emitted")), (2, 2));
+    let ids: std::collections::HashSet<_> =
+        events.iter().map(|event| event["event_id"].as_str()).collect();
+    assert_eq!(ids.len(), events.len());
+}
+
+#[tokio::test]
+async fn a_refused_token_is_recorded_with_where_it_came_from() {
+    for (proxies, address) in [("[]", "127.0.0.1"), ("[\"127.0.0.0/8\"]", "198.51.100.7")] {
+        let product = Product::start(&format!("[server]\ntrusted_proxies = {proxies}")).await;
+        let list = mcp(Wire::Modern, Some("garbage"), "tools/list", json!({}));
+        let list = list.header("x-forwarded-for", "203.0.113.9, 198.51.100.7");
+        let list = list.header("forwarded", "for=192.0.2.1");
+        assert_eq!(product.send(list).await.status, 401);
+        let refused = product.audit().pop().unwrap();
+        assert_eq!(refused["payload"]["client_address"], address, "{refused}");
+    }
+}

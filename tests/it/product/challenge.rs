@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
+use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, WIRES, Wire, mcp};
+use crate::support::tokens::SigningKey;
 
 #[tokio::test]
 async fn without_credentials_the_challenge_has_no_error_and_says_where_to_go() {
@@ -126,4 +128,37 @@ async fn every_scope_of_a_rule_is_named_at_once() {
     assert_eq!(answer.status, 403);
     let challenge = answer.header("www-authenticate");
     assert!(challenge.contains("b:read"), "{challenge}");
+}
+
+#[tokio::test]
+async fn an_outage_of_an_issuer_is_degraded_and_not_unready() {
+    let idp = FakeHttp::start(Reply::status(500)).await;
+    let issuer = idp.url().to_string();
+    let settings = format!(
+        r#"
+        [outbound]
+        allow_private = ["127.0.0.1"]
+        [[resource_server.issuer]]
+        issuer = "{issuer}"
+        [[resource_server.issuer]]
+        issuer = "https://opaque.example"
+        introspection = {{ url = "{issuer}introspect", client_id = "b", client_secret = "CANARY" }}
+        "#
+    );
+    let product = Product::start(&settings).await;
+    assert_eq!(product.get("/ready").await.json()["degraded"], json!([]));
+    let key = SigningKey::ec();
+    let discovered = key.token("k1", json!({ "iss": issuer }));
+    for token in [discovered.as_str(), "opaque"] {
+        assert_eq!(product.rpc(Wire::Modern, token, "tools/list", json!({})).await.status, 503);
+    }
+    let ready = product.get("/ready").await;
+    let names: Vec<_> = ready.json()["degraded"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].clone())
+        .collect();
+    assert_eq!(names, [format!("issuer {issuer}"), "issuer https://opaque.example".to_owned()]);
+    assert_eq!((ready.status, ready.body.contains("CANARY")), (200, false));
 }

@@ -305,3 +305,43 @@ async fn a_caller_that_goes_away_is_recorded_and_graph_is_let_go() {
     crate::support::audit::assert_one_terminal_per_request(&live.product.audit_lines());
     assert_eq!(live.graph.count(), 1);
 }
+
+#[tokio::test]
+async fn app_service_is_asked_for_the_token_of_a_managed_identity() {
+    let platform = FakeHttp::start(Reply::status(404)).await;
+    let granted =
+        json!({ "token_type": "Bearer", "expires_on": "4102444800", "access_token": TOKEN });
+    platform.answers_at("/msi/token", Reply::json(granted.to_string()));
+    let graph = FakeHttp::start(Reply::json(r#"{"id":"1"}"#)).await;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("policy.toml"), POLICY).unwrap();
+    let settings = format!(
+        r#"
+        [outbound]
+        allow_private = ["127.0.0.1"]
+        [policy]
+        file = "policy.toml"
+        [graph]
+        mode = "live"
+        cloud = "custom"
+        custom_cloud = {{ login_url = "{0}", graph_url = "{0}" }}
+        [[graph.profile]]
+        name = "default"
+        tenant_id = "contoso.example"
+        credential = {{ managed_identity = true }}
+        "#,
+        graph.url(),
+    );
+    let endpoint = platform.url().join("msi/token").unwrap().to_string();
+    let variables = [("IDENTITY_ENDPOINT", endpoint), ("IDENTITY_HEADER", SECRET.to_owned())];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.into()));
+    let variables = variables.into_iter().collect();
+    let product = Product::start_with(directory, &settings, &[], variables).await;
+    let operation = json!({ "method": "GET", "path": "/v1.0/users/1" });
+    let reply = product.graph(&product.token(&[]), json!({ "operation": operation })).await;
+    assert_eq!(reply["status"], "ok", "{reply}");
+    assert_eq!(graph.asked()[0].headers["authorization"], format!("Bearer {TOKEN}"));
+    assert_eq!(platform.asked()[0].headers["x-identity-header"], SECRET);
+    let all = format!("{reply}{:?}", product.audit_lines());
+    assert!(!all.contains("CANARY"), "{all}");
+}

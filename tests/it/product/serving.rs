@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::support::child::Served;
 use crate::support::product::{Product, Wire, mcp};
-use crate::support::raw_http::{Request, finish};
+use crate::support::raw_http::{Request, exchange, finish};
 
 /// A request whose body the server has begun to wait for: it asked for it.
 async fn half_sent(authority: &str, token: &str) -> (TcpStream, Vec<u8>) {
@@ -66,12 +66,50 @@ async fn a_drain_that_takes_too_long_cuts_off_and_records_it() {
     assert_eq!(last["payload"]["status"], "cancelled", "{last}");
 }
 
+/// What a load balancer sees: polls until the broker says that it goes away.
+async fn turns_unready(authority: &str) {
+    let probe = Request::new("GET", "/ready").bytes(authority);
+    while exchange(authority, &probe).await.status != 503 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_drain_is_seen_in_ready_while_everything_is_still_served() {
+    let mut product = Product::start("[server]\ndrain_pause_ms = 60000").await;
+    let token = product.token(&["public:read"]);
+    product.stop();
+    turns_unready(&product.authority).await;
+    let ready = product.get("/ready").await.json();
+    assert_eq!(ready["failing"][0]["name"], "drain", "{ready}");
+    let list = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
+    assert_eq!((list.status, product.get("/health").await.status), (200, 200));
+    product.cut();
+    product.ended().await;
+    refuses_connections(&product.authority).await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_drain_at_once_and_records_what_it_cuts_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[server]\ndrain_pause_ms = 60000\ndrain_seconds = 3600";
+    let mut served = Served::start(directory.path(), settings, &[]).await;
+    let token = served.mint("public:read");
+    let (stream, _) = half_sent(&served.authority, &token).await;
+    served.terminate();
+    turns_unready(&served.authority).await;
+    served.terminate();
+    assert!(served.ended().await.success(), "{}", served.stderr());
+    assert_eq!(finish(stream).await.status, 0);
+    assert!(served.audit_lines().pop().unwrap().contains("\"cancelled\""));
+}
+
 #[tokio::test]
 async fn a_second_start_knows_the_tokens_of_the_first() {
     let product = Product::dev().await;
     let token = product.token_with(&["public:read"], |_| {});
     let before = product.get("/.well-known/jwks.json").await;
-    let product = product.restart("").await;
+    let product = Box::pin(product.restart("")).await;
     let after = product.get("/.well-known/jwks.json").await;
     assert_eq!(before.body, after.body);
     // The port, and with it issuer and resource, is another one; the signature is what is asked here.
@@ -84,7 +122,8 @@ async fn a_second_start_knows_the_tokens_of_the_first() {
 #[tokio::test]
 async fn sigterm_drains_and_ends_with_success() {
     let directory = tempfile::tempdir().unwrap();
-    let mut served = Served::start(directory.path(), "", &[]).await;
+    let settings = "[server]\ndrain_pause_ms = 0";
+    let mut served = Served::start(directory.path(), settings, &[]).await;
     let token = served.mint("public:read");
     let (mut stream, rest) = half_sent(&served.authority, &token).await;
     served.terminate();

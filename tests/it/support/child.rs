@@ -24,15 +24,24 @@ impl Served {
         settings: &str,
         variables: &[(&str, &str)],
     ) -> Self {
+        Self::start_by(directory, settings, |mut command| {
+            command.envs(variables.iter().copied());
+            command
+        })
+        .await
+    }
+
+    async fn start_by(
+        directory: &Path,
+        settings: &str,
+        change: impl FnOnce(Command) -> Command,
+    ) -> Self {
         std::fs::write(directory.join("broker.toml"), settings).unwrap();
         let authority = free_port();
         let log = std::fs::File::create(directory.join("stderr")).unwrap();
-        let process = broker(directory, &authority, variables)
-            .arg("serve")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut command = broker(directory, &authority, &[]);
+        command.arg("serve");
+        let process = change(command).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut served = Self { process, directory: directory.to_owned(), authority };
         while tokio::net::TcpStream::connect(&served.authority).await.is_err() {
             let ended = served.process.try_wait().unwrap();
@@ -40,6 +49,24 @@ impl Served {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         served
+    }
+
+    /// Starts so that a write past the end of what [`Served::limit_files`] allows fails instead of ending it.
+    pub(crate) async fn start_on_a_small_disk(directory: &Path, settings: &str) -> Self {
+        Self::start_by(directory, settings, |command| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(command.get_program());
+            shell.args(command.get_args()).current_dir(directory).env_clear();
+            shell
+        })
+        .await
+    }
+
+    /// No file may grow past this many bytes: a write there fails, as one on a full disk does.
+    pub(crate) fn limit_files(&self, bytes: &str) {
+        let id = self.process.id().to_string();
+        let limit = format!("--fsize={bytes}:unlimited");
+        assert!(Command::new("prlimit").args([&limit, "--pid", &id]).status().unwrap().success());
     }
 
     /// A token that `broker token mint` makes for this broker.
@@ -86,6 +113,11 @@ impl Drop for Served {
         self.process.kill().ok();
         self.process.wait().ok();
     }
+}
+
+/// Runs a command to its end, with its files in `directory`.
+pub(crate) fn command(directory: &Path, arguments: &[&str]) -> std::process::Output {
+    broker(directory, "127.0.0.1:8080", &[]).args(arguments).output().unwrap()
 }
 
 fn broker(directory: &Path, authority: &str, variables: &[(&str, &str)]) -> Command {

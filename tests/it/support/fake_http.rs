@@ -1,5 +1,6 @@
 //! An HTTP server on a loopback socket that answers as a test tells it to, and remembers what it was asked.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +17,7 @@ use url::Url;
 /// One request, as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
 }
@@ -53,6 +55,7 @@ impl Reply {
 #[derive(Debug)]
 struct State {
     reply: Reply,
+    at: HashMap<&'static str, Reply>,
     asked: Vec<Asked>,
 }
 
@@ -68,7 +71,7 @@ impl FakeHttp {
     pub(crate) async fn start(reply: Reply) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-        let state = Arc::new(Mutex::new(State { reply, asked: Vec::new() }));
+        let state = Arc::new(Mutex::new(State { reply, at: HashMap::new(), asked: Vec::new() }));
         let mut server = JoinSet::new();
         server.spawn(serve(listener, Arc::clone(&state)));
         Self { url, state, _server: server }
@@ -80,6 +83,11 @@ impl FakeHttp {
 
     pub(crate) fn answers(&self, reply: Reply) {
         self.state.lock().unwrap().reply = reply;
+    }
+
+    /// What this path answers, whatever the others do.
+    pub(crate) fn answers_at(&self, path: &'static str, reply: Reply) {
+        self.state.lock().unwrap().at.insert(path, reply);
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -113,8 +121,10 @@ async fn answer(
     let body = String::from_utf8_lossy(&body).into_owned();
     let reply = {
         let mut state = state.lock().unwrap();
-        state.asked.push(Asked { headers: parts.headers, body });
-        state.reply.clone()
+        let path = parts.uri.path().to_owned();
+        let reply = state.at.get(path.as_str()).unwrap_or(&state.reply).clone();
+        state.asked.push(Asked { path, headers: parts.headers, body });
+        reply
     };
     match reply {
         Reply::Silence => std::future::pending().await,

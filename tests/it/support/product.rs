@@ -7,8 +7,11 @@ use std::time::Duration;
 use mcp_auth_broker::app::{self, App, AppError};
 use mcp_auth_broker::authorization_server::{NewAccessToken, SigningKeys};
 use mcp_auth_broker::config::{Config, Environment, Sources, load};
+use mcp_auth_broker::http::Stop;
+use mcp_auth_broker::mcp::{McpService, ServerHandler};
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::scope::Scope;
+use mcp_auth_broker::secret::Environment as Variables;
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -42,6 +45,7 @@ pub(crate) struct Product {
     keys: SigningKeys,
     log: PathBuf,
     stop: Option<oneshot::Sender<()>>,
+    cut: Option<oneshot::Sender<()>>,
     server: JoinSet<Result<(), AppError>>,
 }
 
@@ -58,23 +62,57 @@ impl Product {
 
     /// The same in a directory that may hold files of an earlier run; `overrides` win over everything.
     pub(crate) async fn start_in(directory: TempDir, settings: &str, overrides: &[String]) -> Self {
+        Self::start_with(directory, settings, overrides, Variables::default()).await
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) async fn start_with(
+        directory: TempDir,
+        settings: &str,
+        overrides: &[String],
+        variables: Variables,
+    ) -> Self {
+        Self::start_around(directory, settings, overrides, variables, |service| service).await
+    }
+
+    /// The same with another MCP handler behind the guard.
+    pub(crate) async fn start_around<H>(
+        directory: TempDir,
+        settings: &str,
+        overrides: &[String],
+        variables: Variables,
+        handler: impl FnOnce(McpService) -> H,
+    ) -> Self
+    where
+        H: ServerHandler + Clone + Send + Sync + 'static,
+    {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = directory.path().join("log/audit.jsonl");
         std::fs::create_dir_all(log.parent().unwrap()).unwrap();
         let config = configure(directory.path(), settings, &address.to_string(), &log, overrides);
-        let variables = mcp_auth_broker::secret::Environment::default();
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
-        let app = App::build(config.clone(), variables, clock, random).await.unwrap();
-        let variables = mcp_auth_broker::secret::Environment::default();
+        let app = App::build_around(config.clone(), variables, clock, random, handler);
+        let app = Box::pin(app).await.unwrap();
+        let variables = Variables::default();
         let keys = app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let mut server = JoinSet::new();
-        server.spawn(app.serve(listener, async {
+        let (cut, at_once) = oneshot::channel();
+        let drain = async {
             stopped.await.ok();
-        }));
+        };
+        // A product that is dropped ends at once anyway.
+        let now = async {
+            match at_once.await {
+                Ok(()) => {}
+                Err(_) => std::future::pending().await,
+            }
+        };
+        server.spawn(app.serve(listener, Stop { drain, now }));
         let authority = address.to_string();
-        Self { directory, authority, config, keys, log, stop: Some(stop), server }
+        let (stop, cut) = (Some(stop), Some(cut));
+        Self { directory, authority, config, keys, log, stop, cut, server }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -89,6 +127,11 @@ impl Product {
     /// Asks the broker to stop; [`Product::ended`] waits for it.
     pub(crate) fn stop(&mut self) {
         self.stop.take().map(|stop| stop.send(()));
+    }
+
+    /// Asks it to wait for nothing.
+    pub(crate) fn cut(&mut self) {
+        self.cut.take().map(|cut| cut.send(()));
     }
 
     pub(crate) async fn ended(&mut self) {
@@ -210,6 +253,9 @@ fn configure(
         format!("store.url=sqlite:{}/data/broker.db", directory.display()),
         format!("audit.sink=[{{ kind = \"file\", path = {log:?}, durable = true }}]"),
     ];
+    if !settings.contains("drain_pause_ms") {
+        all.push("server.drain_pause_ms=0".to_owned());
+    }
     all.extend_from_slice(overrides);
     let loaded = load(Sources {
         directory: directory.to_owned(),

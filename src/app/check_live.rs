@@ -1,0 +1,219 @@
+//! What `broker check --live` reaches: secret backends, other issuers, login endpoints and Graph. Each once, no call of anybody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::broker::Profile;
+use crate::config::{self, Config, GraphMode, IssuerKeys, SecretSource};
+use crate::outbound::{Call, Limits, Outbound, OutboundError};
+use crate::random::SystemRandom;
+use crate::resource_server::{LocalKeys, TokenError, Verifier, discover};
+use crate::secret::{Environment, Secret, SecretError, Secrets};
+use crate::secret_ref::SecretRef;
+use crate::time::{Budget, Clock};
+use crate::token::{CredentialSource, Freshness, ProviderTokens};
+
+use super::check::CheckFault;
+use super::error::AppError;
+use super::graph::{self, GraphParts};
+use super::{issuers, map, platform};
+
+/// For each step: whoever runs the check waits for it.
+const LIMIT: Duration = Duration::from_secs(10);
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Everything that cannot be reached or does not answer as it should, each named.
+pub(super) async fn faults(
+    config: &Config,
+    variables: &Environment,
+    clock: &Arc<dyn Clock>,
+) -> Vec<CheckFault> {
+    let reach = match Reach::new(config, variables, clock) {
+        Ok(reach) => reach,
+        Err(error) => return vec![CheckFault { key: "outbound", error }],
+    };
+    let mut faults = Vec::new();
+    let mut note = |key, result: Result<(), AppError>| {
+        if let Err(error) = result {
+            faults.push(CheckFault { key, error });
+        }
+    };
+    for issuer in &config.resource_server.issuers {
+        note("resource_server.issuer", reach.issuer(issuer).await);
+    }
+    match config.graph.mode {
+        GraphMode::Simulated => {
+            for reference in config.graph.profiles.iter().filter_map(reference) {
+                note("secrets", reach.secret(reference).await);
+            }
+        }
+        GraphMode::Live => match graph::live(&config.graph, variables.clone()) {
+            Err(error) => note("graph.profile", Err(error)),
+            Ok(live) => {
+                note("graph.cloud", reach.graph(&live).await);
+                match reach.with(config, &live.variables) {
+                    Err(error) => note("graph.profile", Err(error)),
+                    Ok(reach) => {
+                        for profile in &live.profiles {
+                            note("graph.profile", reach.token(config, &live, profile).await);
+                        }
+                    }
+                }
+            }
+        },
+    }
+    faults
+}
+
+/// What everything is reached with.
+struct Reach {
+    outbound: Outbound,
+    secrets: Secrets,
+    clock: Arc<dyn Clock>,
+}
+
+impl Reach {
+    fn new(
+        config: &Config,
+        variables: &Environment,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, AppError> {
+        let outbound = Outbound::new(&map::outbound(config))?;
+        let clock = Arc::clone(clock);
+        let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
+        Ok(Self { outbound, secrets, clock })
+    }
+
+    /// The same with the secrets that profiles hold themselves.
+    fn with(&self, config: &Config, variables: &Environment) -> Result<Self, AppError> {
+        Self::new(config, variables, &self.clock)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::start(Arc::clone(&self.clock), LIMIT)
+    }
+
+    async fn secret(&self, reference: &SecretRef) -> Result<(), AppError> {
+        self.secrets.read_own(reference, &self.budget()).await?;
+        Ok(())
+    }
+
+    /// Mints one token as the profile would, and forgets it.
+    async fn token(
+        &self,
+        config: &Config,
+        live: &GraphParts,
+        profile: &Profile,
+    ) -> Result<(), AppError> {
+        let tokens = ProviderTokens::new(
+            self.outbound.clone(),
+            platform::client(&live.variables)?,
+            Arc::clone(&self.clock),
+            Arc::new(SystemRandom::new()),
+            map::tokens(config),
+        );
+        let budget = self.budget();
+        let source = OwnSecret { reach: self, reference: profile.secret.as_ref(), budget: &budget };
+        let minted =
+            tokens.probe(&profile.settings, &live.cloud.resource(), &source, &budget).await;
+        minted.map_err(|source| AppError::ProfileToken {
+            profile: profile.settings.name().clone(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Asks Graph for its root without a token: any answer but an outage will do, 401 most of all.
+    async fn graph(&self, live: &GraphParts) -> Result<(), AppError> {
+        let mut url = live.cloud.graph();
+        url.set_path("/v1.0/");
+        let limits = Limits { timeout: LIMIT, max_bytes: MAX_BYTES };
+        match self.outbound.send(Call::get(url), limits).await {
+            Ok(answer) if answer.status.is_server_error() => {
+                Err(AppError::GraphStatus(answer.status))
+            }
+            Ok(_) | Err(OutboundError::TooLarge { .. } | OutboundError::Compressed { .. }) => {
+                Ok(())
+            }
+            Err(source) => Err(AppError::GraphUnreachable(source)),
+        }
+    }
+
+    async fn issuer(&self, configured: &config::Issuer) -> Result<(), AppError> {
+        match &configured.keys {
+            IssuerKeys::JwksUri(url) => self.key_set(configured, url.clone()).await,
+            IssuerKeys::Discovery => {
+                let found = discover(&configured.issuer, &self.outbound, LIMIT).await;
+                let issuer = configured.issuer.clone();
+                let url = found.map_err(|source| AppError::Discovery { issuer, source })?;
+                self.key_set(configured, url).await
+            }
+            IssuerKeys::Introspection(_) => self.introspection(configured).await,
+            IssuerKeys::Secret(SecretSource::Ref(reference)) => self.secret(reference).await,
+            IssuerKeys::Secret(SecretSource::Literal(_)) => Ok(()),
+        }
+    }
+
+    async fn key_set(&self, configured: &config::Issuer, url: url::Url) -> Result<(), AppError> {
+        let issuer = || configured.issuer.clone();
+        let limits = Limits { timeout: LIMIT, max_bytes: MAX_BYTES };
+        let answer = self.outbound.send(Call::get(url), limits).await;
+        let answer = answer.map_err(|source| AppError::KeySet { issuer: issuer(), source })?;
+        if !answer.status.is_success() {
+            return Err(AppError::KeySetStatus { issuer: issuer(), status: answer.status });
+        }
+        let parsed = LocalKeys::new(&answer.body);
+        parsed.map(drop).map_err(|source| AppError::KeySetContent { issuer: issuer(), source })
+    }
+
+    /// Asks about a token that is none: a good endpoint knows our credentials, and says that it is not active.
+    async fn introspection(&self, configured: &config::Issuer) -> Result<(), AppError> {
+        let audience = [configured.issuer.to_string()];
+        let mut settings =
+            issuers::foreign(configured, &audience, &self.secrets, &self.budget()).await?;
+        settings.opaque_tokens = true;
+        let verifier =
+            Verifier::builder().outbound(self.outbound.clone()).issuer(settings).build()?;
+        match verifier.verify("broker-check").await {
+            Err(refusal) if refusal.error() == TokenError::IssuerUnavailable => {
+                Err(AppError::Introspection(configured.issuer.clone()))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The secret of a profile, read as one of the broker's own: nobody calls, so there is no permit.
+struct OwnSecret<'a> {
+    reach: &'a Reach,
+    reference: Option<&'a SecretRef>,
+    budget: &'a Budget,
+}
+
+impl CredentialSource for OwnSecret<'_> {
+    fn secret(&self, _freshness: Freshness) -> BoxFuture<'_, Result<Secret, SecretError>> {
+        async {
+            let unset = SecretRef::Env("unset".to_owned());
+            let reference = self.reference.unwrap_or(&unset);
+            self.reach.secrets.read_own(reference, self.budget).await
+        }
+        .boxed()
+    }
+}
+
+fn reference(profile: &config::GraphProfile) -> Option<&SecretRef> {
+    use crate::config::GraphCredential::{
+        Certificate, ClientSecret, FederatedTokenFile, ManagedIdentity,
+    };
+
+    let source = match &profile.credential {
+        ClientSecret(source) | Certificate { private_key: source, .. } => source,
+        FederatedTokenFile(_) | ManagedIdentity => return None,
+    };
+    match source {
+        SecretSource::Ref(reference) => Some(reference),
+        SecretSource::Literal(_) => None,
+    }
+}

@@ -1,0 +1,100 @@
+//! `broker check --live`: whether what the settings name is there, told before somebody's call fails.
+
+use mcp_auth_broker::cli::check::{self, CheckArgs};
+use mcp_auth_broker::config::Sources;
+use serde_json::{Value, json};
+
+use crate::support::fake_http::{FakeHttp, Reply};
+use crate::support::tokens::SigningKey;
+
+const SECRET: &str = "client-secret-CANARY";
+
+/// The problems that a live check finds, by key.
+async fn problems(settings: &str) -> Vec<(String, String)> {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = format!("[outbound]\nallow_private = [\"127.0.0.1\"]\n{settings}");
+    std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+    let overrides = vec![format!("store.url=sqlite:{}/data/broker.db", directory.path().display())];
+    let sources =
+        Sources { directory: directory.path().to_owned(), overrides, ..Sources::default() };
+    let mut out = Vec::new();
+    check::run(&CheckArgs { live: true, json: true }, sources, &mut out, false).await;
+    let text = String::from_utf8(out).unwrap();
+    assert!(!text.contains("CANARY"), "{text}");
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let field = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+    let errors = found["findings"].as_array().unwrap().iter();
+    let errors = errors.filter(|finding| finding["severity"] == "error");
+    errors.map(|finding| (field(finding, "key"), field(finding, "problem"))).collect()
+}
+
+fn graph(login: &FakeHttp, graph: &FakeHttp) -> String {
+    format!(
+        r#"
+        [graph]
+        mode = "live"
+        cloud = "custom"
+        custom_cloud = {{ login_url = "{}", graph_url = "{}" }}
+        [[graph.profile]]
+        name = "first"
+        tenant_id = "contoso.example"
+        client_id = "app"
+        credential = {{ client_secret = "{SECRET}" }}
+        "#,
+        login.url(),
+        graph.url(),
+    )
+}
+
+#[tokio::test]
+async fn a_profile_that_gets_a_token_is_good_and_graph_sees_no_token() {
+    let token = json!({"token_type": "Bearer", "expires_in": 3599, "access_token": "t-CANARY"});
+    let login = FakeHttp::start(Reply::json(token.to_string())).await;
+    let there = FakeHttp::start(Reply::status(401)).await;
+    assert_eq!(problems(&graph(&login, &there)).await, []);
+    assert!(login.asked()[0].body.contains("grant_type=client_credentials"));
+    let asked = there.asked();
+    assert_eq!((asked.len(), asked[0].path.as_str()), (1, "/v1.0/"));
+    assert!(!asked[0].headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn a_refused_credential_and_a_graph_that_is_down_are_both_named() {
+    let body = r#"{"error":"invalid_client","error_codes":[7000215],"error_description":"CANARY"}"#;
+    let json = vec![("content-type", "application/json".to_owned())];
+    let login = FakeHttp::start(Reply::Answer(401, json, body.into())).await;
+    let down = FakeHttp::start(Reply::status(503)).await;
+    let found = problems(&graph(&login, &down)).await;
+    assert_eq!(found[0], ("graph.cloud".into(), "Graph answers 503 Service Unavailable".into()));
+    let refused =
+        "graph.profile `first` gets no token: provider.auth_failed (secret_invalid) AADSTS7000215";
+    assert_eq!(found[1].0, "graph.profile");
+    assert!(found[1].1.starts_with(refused), "{}", found[1].1);
+}
+
+#[tokio::test]
+async fn each_issuer_that_does_not_answer_is_named() {
+    let idp = FakeHttp::start(Reply::status(404)).await;
+    let at = |path: &str| idp.url().join(path).unwrap().to_string();
+    idp.answers_at("/keys", Reply::json(SigningKey::ec().jwks("k1")));
+    idp.answers_at("/none", Reply::json("{}"));
+    let metadata = json!({"issuer": at("good"), "jwks_uri": at("keys")}).to_string();
+    idp.answers_at("/.well-known/oauth-authorization-server/good", Reply::json(metadata));
+    let issuer = |name: &str, keys: &str| {
+        format!("[[resource_server.issuer]]\nissuer = \"{}\"\n{keys}\n", at(name))
+    };
+    let found = problems(&[
+        issuer("good", ""),
+        issuer("lost", ""),
+        issuer("fixed", &format!("jwks_uri = \"{}\"", at("keys"))),
+        issuer("empty", &format!("jwks_uri = \"{}\"", at("none"))),
+        issuer("asked", &format!("introspection = {{ url = \"{}\", client_id = \"b\", client_secret = \"{SECRET}\" }}", at("no"))),
+    ].concat()).await;
+    let told: Vec<_> = found.iter().map(|(key, problem)| format!("{key}: {problem}")).collect();
+    let told = told.join("\n").replace(&at(""), "<idp>/");
+    insta::assert_snapshot!(told, @r"
+    resource_server.issuer: the key set of issuer `<idp>/lost` is not found through its metadata: <idp>/lost/.well-known/openid-configuration answers 404 Not Found
+    resource_server.issuer: the key set of issuer `<idp>/empty` cannot be used: is not a JSON Web Key Set
+    resource_server.issuer: the introspection endpoint of issuer `<idp>/asked` does not answer as RFC 7662 says
+    ");
+}

@@ -1,0 +1,118 @@
+//! Commands of the binary that no other topic tests: the catalogue, and tokens made by hand.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::support::audit;
+use crate::support::child::{Served, command};
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// What a command that succeeds prints.
+fn printed(directory: &Path, arguments: &[&str]) -> String {
+    let output = command(directory, arguments);
+    assert!(output.status.success(), "{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn import(directory: &Path, content: &[u8]) -> Output {
+    let file = directory.join("permissions.json");
+    std::fs::write(&file, content).unwrap();
+    command(directory, &["catalog", "import", &file.display().to_string()])
+}
+
+/// One operation, in the shape of Microsoft's file.
+fn permissions() -> Vec<u8> {
+    json!({"permissions": {"Planet.Read.All": {
+        "schemes": {"Application": {"privilegeLevel": 2}},
+        "pathSets": [{"schemeKeys": ["Application"], "methods": ["GET"], "paths": {"/planets/{id}": "least=Application"}}],
+    }}})
+    .to_string()
+    .into_bytes()
+}
+
+#[test]
+fn the_catalogue_is_listed_searched_and_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let all = printed(directory.path(), &["catalog", "list"]);
+    let some = printed(directory.path(), &["catalog", "list", "sendmail"]);
+    assert!(all.lines().count() > 50 && some.lines().count() < 5, "{some}");
+    assert!(some.contains("/users/{id}/sendMail") && some.contains("Mail.Send"), "{some}");
+    let list: Value =
+        serde_json::from_str(&printed(directory.path(), &["catalog", "list", "--json"])).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), all.lines().count());
+    let told = printed(directory.path(), &["catalog", "explain", "GET", "/v1.0/users/1"]);
+    assert!(told.starts_with("GET /users/{id}\n") && told.contains("User.Read"), "{told}");
+}
+
+#[test]
+fn an_operation_that_nobody_knows_is_said_to_be_unknown() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = command(directory.path(), &["catalog", "explain", "GET", "/v1.0/planets/1"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output);
+    assert!(told.contains("does not know this operation") && told.contains("hint: "), "{told}");
+}
+
+#[test]
+fn an_imported_catalogue_is_used_from_then_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let imported = import(directory.path(), &permissions());
+    assert_eq!(text(&imported), "1 operations, from the next start on\n");
+    let told = printed(directory.path(), &["catalog", "explain", "GET", "/v1.0/planets/1"]);
+    assert!(told.contains("the least first: Planet.Read.All"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_no_catalogue_replaces_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    import(directory.path(), &permissions());
+    for content in [&b"{}"[..], b"\x1f\x8brubbish", br#"{"permissions":{}}"#, b""] {
+        let output = import(directory.path(), content);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(text(&output).contains("is not a permissions.json"), "{}", text(&output));
+    }
+    let output = command(directory.path(), &["catalog", "import", "/nowhere"]);
+    assert!(text(&output).contains("/nowhere cannot be read"), "{}", text(&output));
+    assert_eq!(printed(directory.path(), &["catalog", "list"]).lines().count(), 1);
+}
+
+// A token made by hand is an act of an administrator: it is in the log, and the log does not hold it.
+#[tokio::test]
+async fn a_minted_token_is_recorded_while_a_broker_runs_and_while_none_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[server]\ndrain_pause_ms = 0";
+    let served = Served::start(directory.path(), settings, &[]).await;
+    let tokens = [served.mint("public:read"), {
+        drop(served);
+        let told = printed(directory.path(), &["token", "mint", "--sub", "grace"]);
+        told.lines().next().unwrap().trim_start_matches("Token: ").to_owned()
+    }];
+    let lines = audit::lines(&directory.path().join("audit.commands.jsonl"));
+    let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |event: &Value| {
+        (
+            event["event_type"].clone(),
+            event["payload"]["subject"].clone(),
+            event["payload"]["scopes"].clone(),
+        )
+    };
+    assert_eq!(told(&events[0]), (json!("admin.token.minted"), json!("ada"), json!("public:read")));
+    assert_eq!(told(&events[1]), (json!("admin.token.minted"), json!("grace"), json!("")));
+    assert_eq!(events.len(), 2);
+    for token in tokens {
+        assert!(!lines.concat().contains(token.rsplit('.').next().unwrap()));
+    }
+}
+
+#[test]
+fn no_token_is_made_where_it_cannot_be_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("audit.commands.jsonl")).unwrap();
+    let output = command(directory.path(), &["token", "mint", "--sub", "ada"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}", text(&output));
+}
