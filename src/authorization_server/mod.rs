@@ -8,6 +8,7 @@ mod jwks;
 mod keys;
 mod person;
 mod seal;
+mod secret_values;
 mod server;
 mod settings;
 

@@ -2,6 +2,7 @@
 
 mod decide;
 mod pending;
+mod redirect;
 
 pub use decide::{DecideError, Offer, approve, deny, find, offer};
 pub use pending::{Pending, Prompt};

@@ -1,10 +1,13 @@
 //! A validated authorization request, as it waits in the store for its person.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::id::ClientId;
 use crate::scope::Scope;
+use crate::store::{Digest, StoreError};
 
 /// A request of a known client with a redirect URI of that client, an S256 challenge and one resource of ours.
 ///
@@ -28,8 +31,12 @@ pub struct Pending {
     pub max_age: Option<u32>,
     /// When it came, in seconds since the epoch: a login since then satisfies `prompt=login`.
     pub requested_at: i64,
-    /// SHA-256 of the client metadata document, in hex: what the person consents to (N99).
+    /// SHA-256 of the client metadata document, in base64url: what the person consents to (N99).
     pub client_digest: Option<String>,
+    /// Whether an operator knows the client; one that registered itself never gets administrative scopes (N115).
+    pub trusted_client: bool,
+    /// Whether a refresh token will come with the access token.
+    pub refresh: bool,
 }
 
 /// What the client wants the person to be asked (OIDC Core §3.1.2.1). Unknown values are ignored.
@@ -45,6 +52,22 @@ pub struct Prompt {
 }
 
 impl Pending {
+    /// Reads back what was stored.
+    pub(super) fn read(stored: &str) -> Result<Self, StoreError> {
+        serde_json::from_str(stored)
+            .map_err(|_| StoreError::Corrupt("authorization_request.parameters"))
+    }
+
+    /// What the store is given.
+    pub(super) fn written(&self) -> String {
+        #[expect(clippy::expect_used, reason = "texts, numbers and flags always serialise")]
+        serde_json::to_string(self).expect("a request of texts serialises")
+    }
+
+    pub(super) fn client_digest(&self) -> Option<Digest> {
+        self.client_digest.as_deref().and_then(parse_digest)
+    }
+
     /// Where the answer goes, to show to people (AS-14): the host, or the scheme of an app.
     #[must_use]
     pub fn redirect_host(&self) -> String {
@@ -81,6 +104,15 @@ impl Pending {
     }
 }
 
+pub(super) fn digest_text(digest: &Digest) -> String {
+    URL_SAFE_NO_PAD.encode(digest.as_bytes())
+}
+
+fn parse_digest(text: &str) -> Option<Digest> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    bytes.try_into().ok().map(Digest::from_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +131,8 @@ mod tests {
             max_age: None,
             requested_at: 0,
             client_digest: None,
+            trusted_client: false,
+            refresh: false,
         }
     }
 
