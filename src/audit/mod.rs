@@ -21,7 +21,10 @@ pub use auditor::{AuditSettings, AuditStatus, Auditor, OnFailure};
 pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
-pub use event::{AuditEvent, Outcome, Redaction, ResultStatus, TokenFailure, TokenName};
+pub use event::{
+    AuditEvent, LoginFailure, LoginMethod, Outcome, Redaction, ResultStatus, TokenFailure,
+    TokenName,
+};
 pub use guard::TerminalGuard;
 pub use sink::{FileSettings, SinkSettings};
 pub use verify::{Anchor, BadLine, Repair, Report, segments, verify};
