@@ -12,6 +12,8 @@ mod keys;
 mod login;
 mod logout;
 mod pages;
+#[cfg(test)]
+mod pages_tests;
 mod password;
 mod person;
 mod seal;

@@ -88,9 +88,9 @@ fn render(people: &People, session: &Session, handle: &str, question: &Question)
         receiver: &question.receiver,
         client_name: &question.client.name,
         standing: &question.client.standing,
-        asked: in_words(&question.offer.added),
-        kept: in_words(&question.kept()),
-        left_out: question.offer.dropped.len(),
+        asked: in_words(&question.asked()),
+        kept: in_words(&question.kept),
+        left_out: question.left_out,
         form_token: purpose(&[handle, &question.digest]).token(&session.cookie),
         request: handle,
         request_value: query_value(handle),
@@ -126,7 +126,7 @@ async fn try_decide(
     let question = Question::ask(people, &session.person, handle).await?;
     form.check(purpose(&[handle, &question.digest]), &session.cookie)?;
     let granted = match form.fields.text("decision") {
-        "allow" if !question.offer.scope.is_empty() => true,
+        "allow" if !question.offered.is_empty() => true,
         "deny" => false,
         _ => return Err(Fault::Forged),
     };
@@ -150,7 +150,7 @@ async fn grant(
     question: &Question,
 ) -> Result<Url, Fault> {
     decided(people, request_id, session, question, true).await?;
-    let scopes = question.offer.scope.clone();
+    let scopes = question.offered.clone();
     Ok(authorize::approve(&people.server, handle, &session.person, scopes).await?)
 }
 
@@ -161,7 +161,7 @@ async fn decided(
     question: &Question,
     granted: bool,
 ) -> Result<(), Fault> {
-    let event = AuditEvent::ConsentDecide { granted, scopes: question.offer.scope.clone() };
+    let event = AuditEvent::ConsentDecide { granted, scopes: question.offered.clone() };
     let (user, client) = (session.person.user.id, question.pending.client_id.clone());
     people.audit(request_id, Some(user), Some(client), event).await
 }

@@ -3,11 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::authorization_server::authorize::{self, DecideError, Offer, Pending};
+use crate::authorization_server::authorize::{self, DecideError, Pending};
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::person::{People, Person};
 use crate::scope::Scope;
-use crate::store::{Digest, StoreError};
+use crate::store::{ConsentKey, Digest, StoreError};
 
 use super::introduction::{Introduction, introduce};
 use super::receiver::Receiver;
@@ -18,7 +18,13 @@ pub(super) struct Question {
     pub(super) pending: Pending,
     pub(super) client: Introduction,
     pub(super) receiver: Receiver,
-    pub(super) offer: Offer,
+    /// Everything that a yes gives.
+    pub(super) offered: Scope,
+    /// What of it this client has from an earlier yes. Read here, not taken from the offer: whether a person is asked
+    /// at all hangs on it.
+    pub(super) kept: Scope,
+    /// Asked for, and not to be had by this person through this client.
+    pub(super) left_out: usize,
     /// Names exactly what is shown (N104).
     pub(super) digest: String,
 }
@@ -30,24 +36,34 @@ impl Question {
     pub(super) async fn ask(people: &People, person: &Person, handle: &str) -> Result<Self, Fault> {
         let server = &people.server;
         let pending = authorize::find(server, handle, person).await?;
-        let offer = authorize::offer(server, &pending, person).await?;
+        let offered = authorize::offer(server, &pending, person).await?.scope;
+        let key = ConsentKey {
+            user_id: person.user.id,
+            client_id: pending.client_id.clone(),
+            redirect_class: pending.redirect_class(),
+            resource: pending.resource.clone(),
+        };
+        let before = server.store.find_consent(&key, server.clock.now()).await?;
+        let before = before.map(|consent| consent.scopes).unwrap_or_default();
         let client = introduce(server, &pending.client_id).await?;
         let receiver = Receiver::of(&pending.redirect_uri);
-        let digest = digest(&pending, &offer.scope);
-        Ok(Self { pending, client, receiver, offer, digest })
+        let digest = digest(&pending, &offered);
+        let left_out = offered.missing(&pending.scope).len();
+        let kept = offered.narrow(&before);
+        Ok(Self { pending, client, receiver, offered, kept, left_out, digest })
     }
 
-    /// What of the offer was allowed before.
-    pub(super) fn kept(&self) -> Scope {
-        self.offer.added.missing(&self.offer.scope)
+    /// What is new.
+    pub(super) fn asked(&self) -> Scope {
+        self.kept.missing(&self.offered)
     }
 
     /// Whether the answer is known: all of it was allowed before, to a receiver that can be nobody else (N102), and
     /// the client does not insist on asking.
     pub(super) fn is_answered(&self) -> bool {
         self.receiver.is_certain()
-            && !self.offer.scope.is_empty()
-            && self.offer.added.is_empty()
+            && !self.offered.is_empty()
+            && self.asked().is_empty()
             && !self.pending.prompt.consent
     }
 }

@@ -1,4 +1,4 @@
-//! Who receives the answer: what a consent page leads with, and what a consent is remembered by.
+//! Who receives the answer: what a consent page leads with.
 
 use url::Url;
 
@@ -23,8 +23,6 @@ pub(crate) struct Receiver {
     pub(crate) uri: String,
     /// The place in plain words, for titles and buttons.
     pub(crate) plain: String,
-    /// What a consent is kept under: the origin, `loopback`, or the scheme.
-    pub(crate) class: String,
 }
 
 impl Receiver {
@@ -37,20 +35,17 @@ impl Receiver {
                 place: Place::ThisComputer,
                 uri,
                 plain: "an app on this computer".to_owned(),
-                class: "loopback".to_owned(),
             },
             Some(url) if matches!(url.scheme(), "http" | "https") => {
                 let host = url.host_str().unwrap_or_default();
                 let host =
                     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-                let class = url.origin().ascii_serialization();
-                Self { plain: host.clone(), place: Place::Host(host), uri, class }
+                Self { plain: host.clone(), place: Place::Host(host), uri }
             }
             other => {
                 let scheme = other.map_or_else(|| "?".to_owned(), |url| url.scheme().to_owned());
-                let (plain, class) =
-                    (format!("the app behind {scheme}:// links"), format!("{scheme}:"));
-                Self { place: Place::Scheme(scheme), uri, plain, class }
+                let plain = format!("the app behind {scheme}:// links");
+                Self { place: Place::Scheme(scheme), uri, plain }
             }
         }
     }
@@ -67,33 +62,18 @@ mod tests {
 
     #[test]
     fn a_receiver_is_a_host_this_computer_or_a_scheme() {
-        for (uri, place, class) in [
-            (
-                "https://claude.ai/api/mcp/auth_callback",
-                Place::Host("claude.ai".to_owned()),
-                "https://claude.ai",
-            ),
-            (
-                "https://client.example:8443/cb",
-                Place::Host("client.example:8443".to_owned()),
-                "https://client.example:8443",
-            ),
-            ("http://localhost:3118/callback", Place::ThisComputer, "loopback"),
-            ("http://127.0.0.1:19876/cb", Place::ThisComputer, "loopback"),
-            ("http://[::1]:1/cb", Place::ThisComputer, "loopback"),
-            (
-                "https://localhost.evil.example/cb",
-                Place::Host("localhost.evil.example".to_owned()),
-                "https://localhost.evil.example",
-            ),
-            (
-                "cursor://anysphere.cursor-mcp/oauth/callback",
-                Place::Scheme("cursor".to_owned()),
-                "cursor:",
-            ),
+        let host = |name: &str| Place::Host(name.to_owned());
+        for (uri, place) in [
+            ("https://claude.ai/api/mcp/auth_callback", host("claude.ai")),
+            ("https://client.example:8443/cb", host("client.example:8443")),
+            ("http://localhost:3118/callback", Place::ThisComputer),
+            ("http://127.0.0.1:19876/cb", Place::ThisComputer),
+            ("http://[::1]:1/cb", Place::ThisComputer),
+            ("https://localhost.evil.example/cb", host("localhost.evil.example")),
+            ("https://claude.ai@evil.example/cb", host("evil.example")),
+            ("cursor://anysphere.cursor-mcp/cb", Place::Scheme("cursor".to_owned())),
         ] {
-            let receiver = Receiver::of(uri);
-            assert_eq!((receiver.place, receiver.class.as_str()), (place, class), "{uri}");
+            assert_eq!(Receiver::of(uri).place, place, "{uri}");
         }
     }
 
@@ -109,6 +89,6 @@ mod tests {
     #[test]
     fn a_homograph_host_is_shown_as_it_is_resolved() {
         let receiver = Receiver::of("https://сlaude.ai/cb"); // a Cyrillic с
-        assert_eq!(receiver.place, Place::Host("xn--laude-j3e.ai".to_owned()));
+        assert_eq!(receiver.place, Place::Host("xn--laude-0ye.ai".to_owned()));
     }
 }

@@ -75,8 +75,8 @@ fn groups(claim: Option<&Value>) -> Vec<String> {
 mod tests {
     use serde_json::json;
 
-    use super::super::settings::{ClaimMap, Endpoints};
     use super::*;
+    use crate::authorization_server::identity_provider::settings::{ClaimMap, Endpoints};
 
     fn settings() -> IdentityProviderSettings {
         IdentityProviderSettings {

@@ -1,0 +1,6 @@
+//! The pages from a browser's side: a cookie jar, forms as they are served, a clock that is moved.
+
+mod consent;
+mod fake_store;
+mod login;
+mod support;
