@@ -4,3 +4,4 @@ mod consent;
 mod fake_store;
 mod login;
 mod support;
+mod upstream;
