@@ -8,6 +8,7 @@ mod graph;
 mod issuers;
 mod map;
 mod parts;
+mod people;
 mod readiness;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::policy::Policy;
 pub use check::{CheckFault, check};
 pub use error::AppError;
 pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
+pub use people::people_settings;
 
 /// A broker that is ready to serve.
 #[derive(Debug)]

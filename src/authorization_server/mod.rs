@@ -26,7 +26,7 @@ pub use access_token::{MintError, NewAccessToken};
 pub use authorize::{DecideError, Offer, Pending, Prompt, approve, deny, find, offer};
 pub use error::OAuthError;
 pub use form::Form;
-pub use identity_provider::{ClaimMap, Endpoints, IdentityProviderSettings};
+pub use identity_provider::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
 pub use jwks::routes;
 pub use keys::{KeyError, KeyRing, SigningAlgorithm, SigningKeys};
 pub use login::{first_administrator_link, new_link, one_time_link};

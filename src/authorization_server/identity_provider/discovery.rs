@@ -102,13 +102,13 @@ async fn read(
     outbound: &Outbound,
     clock: &Arc<dyn Clock>,
 ) -> Result<Metadata, UpstreamError> {
-    if let Endpoints::Explicit { authorization, token, userinfo } = &settings.endpoints {
+    if let Endpoints::Explicit(endpoints) = &settings.endpoints {
         return Ok(Metadata {
-            authorization: authorization.clone(),
-            token: token.clone(),
+            authorization: endpoints.authorization.clone(),
+            token: endpoints.token.clone(),
             secret_in_body: true,
             states_issuer: false,
-            who: Who::Userinfo(userinfo.clone()),
+            who: Who::Userinfo(endpoints.userinfo.clone()),
         });
     }
     let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));

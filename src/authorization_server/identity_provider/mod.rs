@@ -11,7 +11,7 @@ mod settings;
 
 pub(crate) use exchange::Callback;
 pub(crate) use provider::{IdentityProviders, LoginUnderWay};
-pub use settings::{ClaimMap, Endpoints, IdentityProviderSettings};
+pub use settings::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
 
 use crate::outbound::OutboundError;
 use crate::resource_server::TokenError;

@@ -33,7 +33,15 @@ pub enum Endpoints {
     /// From its discovery document (OIDC Discovery §4).
     Discovered,
     /// A provider that is plain OAuth: no ID token, who it is comes from `userinfo`.
-    Explicit { authorization: Url, token: Url, userinfo: Url },
+    Explicit(Box<ExplicitEndpoints>),
+}
+
+/// The three endpoints of a provider that is plain OAuth.
+#[derive(Clone, Debug)]
+pub struct ExplicitEndpoints {
+    pub authorization: Url,
+    pub token: Url,
+    pub userinfo: Url,
 }
 
 /// Which claim means what.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::authorization_server::{
-    ClaimMap, Endpoints, IdentityProviderSettings, SigningAlgorithm, SigningKeys,
+    ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings, SigningAlgorithm, SigningKeys,
 };
 use crate::time::{FixedClock, Timestamp};
 
@@ -288,11 +288,11 @@ async fn a_provider_that_is_plain_oauth_says_who_it_is_at_userinfo() {
     let at = |path: &str| format!("{}{path}", provider.issuer).parse().unwrap();
     let settings = IdentityProviderSettings {
         issuer: "https://github.example".to_owned(),
-        endpoints: Endpoints::Explicit {
+        endpoints: Endpoints::Explicit(Box::new(ExplicitEndpoints {
             authorization: at("/authorize"),
             token: at("/token"),
             userinfo: at("/user"),
-        },
+        })),
         claims: ClaimMap {
             subject: "id".to_owned(),
             username: "login".to_owned(),

@@ -74,12 +74,9 @@ impl PasswordPool {
         password: SecretText,
         stored: Option<String>,
     ) -> Result<bool, PoolBusy> {
-        self.run(move || match &stored {
-            Some(stored) => matches(&password, stored),
-            None => {
-                matches(&password, &NOBODY);
-                false
-            }
+        self.run(move || {
+            let right = matches(&password, stored.as_deref().unwrap_or(&NOBODY));
+            right && stored.is_some()
         })
         .await
     }
