@@ -208,6 +208,20 @@ uuid_id! {
 #[serde(transparent)]
 pub struct ClientAddress(pub std::net::IpAddr);
 
+/// Who a person is in our own tokens (RFC 9068 §2.2, `sub`).
+impl From<UserId> for Subject {
+    fn from(id: UserId) -> Self {
+        Self(id.0.hyphenated().to_string().into())
+    }
+}
+
+/// A client that acts for itself is its own subject (RFC 9068 §2.2).
+impl From<&ClientId> for Subject {
+    fn from(id: &ClientId) -> Self {
+        Self(Arc::clone(&id.0))
+    }
+}
+
 /// A W3C trace id (Trace Context §3.2.2.3): taken from `traceparent`, else made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceId([u8; 16]);

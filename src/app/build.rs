@@ -146,6 +146,7 @@ impl App {
             origins: origins(&config),
             endpoints,
             authorization_server: authorization_server::routes(&keys),
+            pages: axum::Router::new(),
             allowed_hosts: config.server.allowed_hosts.clone(),
         });
         Ok(Self {

@@ -10,6 +10,7 @@ mod graph;
 mod issuers;
 mod map;
 mod parts;
+mod people;
 mod platform;
 mod readiness;
 
@@ -31,6 +32,7 @@ pub use check::{CheckFault, check};
 pub use command_audit::command_auditor;
 pub use error::AppError;
 pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
+pub use people::people_settings;
 
 /// A broker that is ready to serve.
 #[derive(Debug)]

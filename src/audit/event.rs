@@ -40,6 +40,27 @@ pub enum TokenFailure {
     IssuerUnavailable,
 }
 
+/// How somebody logs in: with a password, or at the identity provider of this id (from our own settings).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginMethod {
+    Password,
+    IdentityProvider(String),
+}
+
+/// Why a login failed: the class, never what was typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginFailure {
+    /// No such user, no password, or another one: not told apart.
+    Credentials,
+    Throttled,
+    /// The identity provider refused, or what it said is not acceptable.
+    IdentityProvider,
+    /// The account is disabled.
+    Disabled,
+}
+
 /// How one attempt at a provider ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -182,6 +203,24 @@ pub enum AuditEvent {
         client_id: Option<ClientId>,
         scopes: Scope,
     },
+    /// Terminal: somebody proved who they are.
+    #[serde(rename = "person.login.succeeded")]
+    LoginSucceed { method: LoginMethod },
+    /// Terminal: somebody did not.
+    #[serde(rename = "person.login.failed")]
+    LoginFail { method: LoginMethod, reason: LoginFailure },
+    /// Terminal: a session ended, or all of a person's.
+    #[serde(rename = "person.logged_out")]
+    LogOut { everywhere: bool },
+    /// Terminal: a person chose a password by a one-time link, which logs them in.
+    #[serde(rename = "person.password.set")]
+    PasswordSet,
+    /// Terminal: a person allowed a client something, or did not.
+    #[serde(rename = "person.consent.decided")]
+    ConsentDecide { granted: bool, scopes: Scope },
+    /// Terminal: a person withdrew what a client had.
+    #[serde(rename = "person.consent.withdrawn")]
+    ConsentWithdraw { grants: u64 },
     /// The log's last line was cut off, by a crash or by somebody. First line of the segment after it.
     #[serde(rename = "audit.log.recovered")]
     LogRecover { segment: String, torn_bytes: u64 },
@@ -209,7 +248,13 @@ impl AuditEvent {
             | Self::TokenReject { .. }
             | Self::ScopeInsufficient { .. }
             | Self::ToolsList { .. }
-            | Self::AdminTokenMint { .. } => true,
+            | Self::AdminTokenMint { .. }
+            | Self::LoginSucceed { .. }
+            | Self::LoginFail { .. }
+            | Self::LogOut { .. }
+            | Self::PasswordSet
+            | Self::ConsentDecide { .. }
+            | Self::ConsentWithdraw { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }
             | Self::ProviderCall { .. }

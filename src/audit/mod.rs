@@ -22,7 +22,8 @@ pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
 pub use event::{
-    ApprovalOutcome, AuditEvent, Outcome, Redaction, ResultStatus, TokenFailure, TokenName,
+    ApprovalOutcome, AuditEvent, LoginFailure, LoginMethod, Outcome, Redaction, ResultStatus,
+    TokenFailure, TokenName,
 };
 pub use guard::TerminalGuard;
 pub use sink::{FileSettings, SinkSettings};

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
@@ -199,6 +200,23 @@ impl SigningKeys {
 
     pub(super) fn signing(&self) -> Option<&SigningKey> {
         self.keys.last()
+    }
+}
+
+/// The keys in force, replaced as a whole while requests run.
+#[derive(Debug)]
+pub struct KeyRing(RwLock<Arc<SigningKeys>>);
+
+impl KeyRing {
+    #[must_use]
+    pub fn new(keys: SigningKeys) -> Self {
+        Self(RwLock::new(Arc::new(keys)))
+    }
+
+    /// The keys as they are now.
+    #[must_use]
+    pub fn current(&self) -> Arc<SigningKeys> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sealing what must not lie on disk in clear: AES-256-GCM under the operator's key-encryption key.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,12 @@ impl KeyEncryptionKey {
         RandomizedNonceKey::new(&AES_256_GCM, &bytes).map(Self).map_err(|_| NotAKey)
     }
 
+    /// One that is good for what the presenter of `token` may read again, and for nobody who has the store alone.
+    pub(super) fn from_token(token: &str, purpose: &str) -> Option<Self> {
+        let bytes = derive(token.as_bytes(), purpose)?;
+        RandomizedNonceKey::new(&AES_256_GCM, &*bytes).map(Self).ok()
+    }
+
     /// Seals `plain`; it opens only beside the same `context`, so that sealed values cannot be swapped.
     pub(super) fn seal(&self, plain: &[u8], context: &str) -> Option<Sealed> {
         let mut bytes = Zeroizing::new(plain.to_vec());
@@ -62,6 +69,43 @@ impl KeyEncryptionKey {
         bytes.truncate(length);
         Some(bytes)
     }
+}
+
+/// Random bytes that outlive a restart: what must be recognised again without being stored is keyed from them.
+pub struct ServerSecret(Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for ServerSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl ServerSecret {
+    /// From `store.key_encryption_key` (base64 of 32 bytes), or in development from a file beside the store.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAKey`]
+    pub fn parse(text: &SecretText) -> Result<Self, NotAKey> {
+        let bytes = Zeroizing::new(STANDARD.decode(text.expose().trim()).map_err(|_| NotAKey)?);
+        if bytes.len() == 32 { Ok(Self(bytes)) } else { Err(NotAKey) }
+    }
+
+    /// A key of its own for each `purpose`, such as `client ids v1`. The same for the life of the secret.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        #[expect(clippy::expect_used, reason = "32 bytes are within what HKDF-SHA-256 gives")]
+        derive(&self.0, purpose).expect("HKDF gives 32 bytes")
+    }
+}
+
+/// HKDF-SHA-256 (RFC 5869); the salt only separates us from other programs.
+fn derive(secret: &[u8], purpose: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let extracted = Salt::new(HKDF_SHA256, b"mcp-auth-broker").extract(secret);
+    let info = [purpose.as_bytes()];
+    let mut bytes = Zeroizing::new([0; 32]);
+    extracted.expand(&info, HKDF_SHA256).ok()?.fill(&mut *bytes).ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@ use axum::routing::get;
 use tower::{ServiceBuilder, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::authorization_server::RemoteAddress;
 use crate::resource_server::PublishedMetadata;
 
 use super::by_host::{ByHost, Handler, host, is_named};
+use super::client_address::ClientAddress;
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
 use super::problem::{method_not_allowed, not_found, problem};
@@ -28,6 +30,8 @@ pub struct Routes {
     pub endpoints: Vec<Endpoint>,
     /// Key set and, in time, the whole authorization server.
     pub authorization_server: Router,
+    /// `/login`, `/consent`, `/account`: for people, so without CORS (N112).
+    pub pages: Router,
     /// Other names a request may be addressed to (`server.allowed_hosts`).
     pub allowed_hosts: Vec<String>,
 }
@@ -45,7 +49,7 @@ pub struct Endpoint {
 
 /// The whole product.
 pub fn router(routes: Routes) -> Router {
-    let Routes { health: handles, origins, endpoints, authorization_server, allowed_hosts } =
+    let Routes { health: handles, origins, endpoints, authorization_server, pages, allowed_hosts } =
         routes;
     let mcp = endpoints.iter().map(|endpoint| (endpoint.authority.clone(), endpoint.mcp.clone()));
     let mcp = ByHost::new(mcp);
@@ -70,6 +74,7 @@ pub fn router(routes: Routes) -> Router {
         .route("/ready", get(ready).with_state(handles))
         .merge(public)
         .merge(guarded)
+        .merge(pages.layer(from_fn(name_remote_address)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(known, check_host))
@@ -129,6 +134,14 @@ fn document(metadata: &PublishedMetadata) -> Handler {
             }
         }
     }))
+}
+
+/// Tells the pages who is at the other end: they count login attempts by it.
+async fn name_remote_address(mut request: Request, next: Next) -> Response<Body> {
+    if let Some(ClientAddress(address)) = request.extensions().get().copied() {
+        request.extensions_mut().insert(RemoteAddress(address));
+    }
+    next.run(request).await
 }
 
 /// A last resort: no handler of ours takes this long, each has its own budget.

@@ -66,6 +66,7 @@ mod principal;
 mod reply;
 mod revocation;
 mod service;
+mod signed;
 mod token_type;
 mod verify;
 
@@ -86,4 +87,5 @@ pub use self::metadata::{
 pub use self::principal::{EntraIdentity, EntraObject, Principal};
 pub use self::revocation::{NoRevocations, Revocations};
 pub use self::service::{RequireToken, RequireTokenFuture};
+pub use self::signed::{SignedJwt, SignedJwts};
 pub use self::verify::{IssuerHealth, Verifier};

@@ -128,6 +128,12 @@ pub trait PersonStore: Send + Sync {
         idle_since: Timestamp,
         now: Timestamp,
     ) -> Result<Option<SessionRow>, StoreError>;
+    /// The live sessions of a person, newest first; 200 at most.
+    async fn list_sessions(
+        &self,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> Result<Vec<SessionRow>, StoreError>;
     /// Replaces `old` by `new` (login rotates the session): `false` where `old` is gone.
     async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError>;
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError>;

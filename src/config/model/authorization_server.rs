@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::deployment::Deployment;
+use super::identity_provider::{IdentityProvider, RawIdentityProvider};
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
@@ -68,18 +69,6 @@ pub enum GrantType {
     AuthorizationCode,
     RefreshToken,
     ClientCredentials,
-}
-
-/// Where people log in.
-#[derive(Clone, Debug)]
-pub struct IdentityProvider {
-    /// Part of the callback's path: letters, digits, `-` and `_`.
-    pub id: String,
-    pub issuer: Url,
-    pub client_id: ClientId,
-    /// `None` for a public client.
-    pub client_secret: Option<SecretSource>,
-    pub scopes: Scope,
 }
 
 /// A client that is known from the settings.
@@ -154,27 +143,6 @@ impl Default for RawAuthorizationServer {
     }
 }
 
-/// An `OpenID` provider at which people log in.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawIdentityProvider {
-    /// A short name, part of the callback's path: letters, digits, `-` and `_`.
-    pub(super) id: String,
-    /// Its issuer, as its discovery document has it.
-    pub(super) issuer: String,
-    /// Our client there.
-    pub(super) client_id: String,
-    /// Our secret there. Unset: a public client.
-    pub(super) client_secret: Option<RawSecret>,
-    /// Scopes to ask for at login.
-    #[serde(default = "login_scopes")]
-    pub(super) scopes: Vec<String>,
-}
-
-fn login_scopes() -> Vec<String> {
-    ["openid", "profile", "email"].map(str::to_owned).to_vec()
-}
-
 /// A client that is known from the settings.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -205,7 +173,7 @@ pub(super) struct RawAdministrators {
 
 /// What dev names in its challenges where nothing else is set.
 const DEV_SCOPES: [&str; 2] = ["public:read", "graph:read"];
-const CLIENT_ID: &str = "a client id of 1 to 512 characters";
+pub(super) const CLIENT_ID: &str = "a client id of 1 to 512 characters";
 
 impl RawAuthorizationServer {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> AuthorizationServer {
@@ -302,24 +270,6 @@ pub(super) fn path_name(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<S
         to.refuse(key, text, "cannot be part of a path", "1 to 64 letters, digits, `-` and `_`");
     }
     fits.then(|| text.to_owned())
-}
-
-impl RawIdentityProvider {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<IdentityProvider> {
-        let id = path_name(&at.name("id"), &self.id, to);
-        let issuer = to.endpoint(&at.name("issuer"), &self.issuer);
-        let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
-        let client_secret =
-            self.client_secret.and_then(|raw| to.secret(&at.name("client_secret"), &raw));
-        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some(IdentityProvider {
-            id: id?,
-            issuer: issuer?,
-            client_id: client_id?,
-            client_secret,
-            scopes,
-        })
-    }
 }
 
 impl RawClient {

@@ -4,6 +4,7 @@ mod audit;
 mod authorization_server;
 mod deployment;
 mod graph;
+mod identity_provider;
 mod limits;
 mod outbound;
 mod policy;
@@ -21,10 +22,11 @@ mod upstream;
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
 pub use authorization_server::{
     Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration, GrantType,
-    IdentityProvider, RegisteredClient, SigningAlg,
+    RegisteredClient, SigningAlg,
 };
 pub use deployment::Deployment;
 pub use graph::{Cloud, CustomCloud, Graph, GraphCredential, GraphMode, GraphProfile};
+pub use identity_provider::{IdentityProvider, ProviderClaims, ProviderEndpoints};
 pub use limits::{Limits, ToolLimit};
 pub use outbound::Outbound;
 pub use policy::Policy;

@@ -109,4 +109,5 @@ fn is_terminal(kind: &str) -> bool {
         "result.emitted" | "auth.token.rejected" | "auth.scope.insufficient" | "tools.listed"
     ) || kind.starts_with("oauth.")
         || kind.starts_with("admin.")
+        || kind.starts_with("person.")
 }

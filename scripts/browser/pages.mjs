@@ -1,0 +1,141 @@
+// Walks through every page in Chromium as a person would. Fails on the first thing that is not as it should be.
+import { readFileSync, mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const at = JSON.parse(process.argv[2]);
+const folder = process.env.SCREENSHOTS;
+const password = 'correct horse battery staple';
+mkdirSync(folder, { recursive: true });
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox'] });
+const context = await browser.newContext();
+const page = await context.newPage();
+const complaints = [];
+page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
+// What leaves for the client's host stays here.
+await context.route('https://claude.ai/**', (route) => route.fulfill({ body: 'the client has it' }));
+
+const looks = ['light', 'dark'].flatMap((colorScheme) =>
+  [['phone', 390, 760], ['desktop', 1200, 800]].map((size) => ({ colorScheme, size })));
+
+/** Screenshots in every look, and axe in each: nobody may be left out. */
+async function look(name) {
+  for (const { colorScheme, size: [size, width, height] } of looks) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height });
+    await page.screenshot({ path: `${folder}/${name}-${size}-${colorScheme}.png`, fullPage: true });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
+    assert.ok(!wide, `${name} is wider than a ${size}`);
+    // Runs in the debugger's world, so that the page's policy need not allow it.
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run());
+    assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), [], name);
+  }
+}
+
+const open = (path) => page.goto(at.url + path);
+const press = (name) => page.getByRole('button', { name, exact: true }).click();
+const heading = () => page.getByRole('heading', { level: 1 }).innerText();
+async function logIn() {
+  await page.getByText('Log in with a password').click();
+  await page.getByLabel('User name').fill('admin');
+  await page.getByLabel('Password').fill(password);
+}
+
+// The one-time link.
+await open(at.link);
+await look('link');
+await page.getByLabel('Password').fill('too short pw');
+await page.getByLabel('The same again').fill('something else');
+await press('Save and log in');
+await page.getByRole('alert').waitFor();
+await look('link-problem');
+await page.getByLabel('Password').fill(password);
+await page.getByLabel('The same again').fill(password);
+await press('Save and log in');
+await page.waitForURL('**/account');
+await look('account-empty');
+await press('Log out');
+await page.getByText('You are logged out').waitFor();
+await look('logged-out');
+
+// A client on this computer: log in on the way, be warned, allow. The form leads to another origin (N107).
+await open(`/login?request=${at.loopback}`);
+await look('login');
+await logIn();
+await page.getByLabel('Password').fill('not the password');
+await page.keyboard.press('Enter');
+await page.getByRole('alert').waitFor();
+await look('login-problem');
+await page.getByLabel('Password').fill(password);
+await page.keyboard.press('Enter');
+await page.waitForURL('**/consent**');
+await look('consent-loopback');
+await press('Allow');
+await page.waitForURL(`${at.client}?**`);
+assert.match(page.url(), /code=/);
+
+// A host: asked once, then led back by a page, also straight from the login form.
+await open(`/consent?request=${at.host}`);
+await look('consent-host');
+await press('Allow');
+await page.waitForURL('https://claude.ai/**');
+await open('/logout');
+await look('logout');
+await press('Log out');
+await page.getByText('You are logged out').waitFor();
+await open(`/login?request=${at.host_again}`);
+await logIn();
+await page.keyboard.press('Enter');
+await page.waitForURL('https://claude.ai/**');
+assert.match(page.url(), /code=/);
+
+// A step-up shows what is new; no is told to the client.
+await open(`/consent?request=${at.step_up}`);
+await look('consent-step-up');
+await press('Allow');
+await page.waitForURL('https://claude.ai/**');
+await open(`/consent?request=${at.denied}`);
+await press('Cancel');
+await page.waitForURL(`${at.client}?**`);
+assert.match(page.url(), /error=access_denied/);
+
+// What was allowed, and that it can be taken back.
+await open('/account');
+await look('account');
+const rows = page.getByRole('button', { name: /^Withdraw/ });
+assert.equal(await rows.count(), 1);
+await rows.first().click();
+await page.getByText('Nothing yet.').waitFor();
+assert.equal(await rows.count(), 0);
+await open(`/consent?request=${at.denied}`);
+assert.equal(await heading(), 'This request is over');
+await look('error');
+await open('/account');
+await press('Log out everywhere');
+await page.getByText('You are logged out').waitFor();
+
+// The keyboard alone.
+await open('/login');
+await page.keyboard.press('Tab');
+assert.equal(await page.evaluate(() => document.activeElement.textContent.trim()), 'Continue with Contoso');
+
+// A scheme of an app: a page with a link, because no browser may be relied on to follow. Last, because headless
+// Chromium sends no form of this tab once it has met a scheme that it cannot open.
+await open(`/login?request=${at.scheme}`);
+await logIn();
+await page.keyboard.press('Enter');
+await page.waitForURL('**/consent**');
+await look('consent-scheme');
+await press('Allow');
+await page.getByRole('heading', { name: 'Done' }).waitFor();
+assert.match(await page.getByRole('link', { name: /Go back/ }).getAttribute('href'), /^cursor:.*code=/);
+await look('return');
+
+const refused = complaints.filter((text) => /Content.Security.Policy|Refused/i.test(text));
+assert.deepEqual(refused, []);
+await browser.close();
+console.log(`every page works and is clean; screenshots in ${folder}`);

@@ -1,0 +1,96 @@
+//! `/account`: what a person has allowed, and where they are logged in.
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use crate::audit::AuditEvent;
+use crate::id::ClientId;
+
+use super::login::DEVICE_METHOD;
+use super::logout::{EVERYWHERE, HERE};
+use super::pages::{Fault, Forms, page, see_other};
+use super::person::People;
+use super::session::{self, FormPurpose, Session};
+
+mod view;
+
+use view::{ClientView, SessionView};
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage<'a> {
+    name: &'a str,
+    username: &'a str,
+    administrator: bool,
+    notice: Option<&'static str>,
+    clients: Vec<ClientView>,
+    sessions: Vec<SessionView>,
+    logout_token: String,
+    everywhere_token: String,
+    host: String,
+}
+
+/// `GET /account`
+pub(crate) async fn show(State(people): State<People>, headers: HeaderMap) -> Response {
+    let shown = async {
+        let Some(session) = session::open(&people.server, &headers).await? else {
+            return Ok(see_other("/login"));
+        };
+        render(&people, &session).await
+    };
+    shown.await.unwrap_or_else(|fault: Fault| fault.page(people.request_id()))
+}
+
+async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
+    let user = &session.person.user;
+    let clients = view::clients(people, session).await?;
+    let notice = clients
+        .is_empty()
+        .then_some("You are logged in. Go back to your app now and let it connect again.");
+    let rows = people.server.store.list_sessions(user.id, people.server.clock.now()).await?;
+    let sessions = rows.iter().filter(|row| row.method.as_deref() != Some(DEVICE_METHOD));
+    let template = AccountPage {
+        name: session.person.name(),
+        username: &user.username,
+        administrator: user.administrator,
+        notice,
+        clients,
+        sessions: sessions.map(|row| view::session(people, session, row)).collect(),
+        logout_token: HERE.token(&session.cookie),
+        everywhere_token: EVERYWHERE.token(&session.cookie),
+        host: people.host(),
+    };
+    Ok(page(StatusCode::OK, Forms::Ours, &template))
+}
+
+/// `POST /account/withdraw`: the client's consents go, its grants are revoked, its tokens with them.
+pub(crate) async fn withdraw(
+    State(people): State<People>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request_id = people.request_id();
+    let outcome = async {
+        let form = people.form(&headers, &body)?;
+        let Some(session) = session::open(&people.server, &headers).await? else {
+            return Ok(see_other("/login"));
+        };
+        let client = form.fields.text("client");
+        form.check(withdrawal(&[client]), &session.cookie)?;
+        let client: ClientId = client.parse().map_err(|_| Fault::Forged)?;
+        let user_id = session.person.user.id;
+        let now = people.server.clock.now();
+        let grants = people.server.store.withdraw(user_id, &client, now).await?;
+        let event = AuditEvent::ConsentWithdraw { grants };
+        people.audit(request_id, Some(user_id), Some(client), event).await?;
+        Ok::<_, Fault>(see_other("/account"))
+    };
+    outcome.await.unwrap_or_else(|fault| fault.page(request_id))
+}
+
+const fn withdrawal<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {
+    FormPurpose { action: "withdraw", about }
+}

@@ -1,0 +1,235 @@
+//! What a person's answer becomes: a code, or a refusal, sent to the client with `iss` (RFC 9207).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::audit::AuditError;
+use crate::authorization_server::person::Person;
+use crate::authorization_server::secret_values::random_text;
+use crate::authorization_server::server::{AuthorizationServer, PersonFacts};
+use crate::id::GrantId;
+use crate::scope::Scope;
+use crate::store::{CodeRow, Consent, ConsentKey, Digest, GrantRow, StoreError};
+
+use super::pending::Pending;
+use super::redirect::{Refused, answer_url, error_url};
+
+/// A consent is asked for again after this long.
+const CONSENT_LIVES: Duration = Duration::from_hours(24 * 180);
+/// A grant ends after this many lifetimes of its refresh tokens, however often they were renewed.
+const GRANT_LIVES: u32 = 6;
+/// What a scope about the person themself, or about the grant, is called: no policy rule is about these.
+const OWN_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
+/// Why an answer of a person led nowhere.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// Unknown, answered before, too late, or begun in another browser session: not told apart.
+    #[error("this request is no longer open")]
+    Gone,
+    /// Nothing that was asked for can be granted to this person.
+    #[error("nothing of this may be granted")]
+    NothingToGrant,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+/// What a person may say yes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Everything that would be granted: asked for and of use to this person, and what the client has already.
+    pub scope: Scope,
+    /// Of that, what this client does not have from an earlier consent.
+    pub added: Scope,
+    /// Asked for, and not to be had by this person.
+    pub dropped: Scope,
+}
+
+/// The open request behind a page's handle. The first session that asks binds it: no other may see or answer it.
+///
+/// # Errors
+///
+/// [`DecideError::Gone`], [`DecideError::Store`]
+pub async fn find(
+    server: &AuthorizationServer,
+    handle: &str,
+    person: &Person,
+) -> Result<Pending, DecideError> {
+    let (digest, now) = (Digest::of(handle), server.clock.now());
+    if !server.store.bind_authorization_request(&digest, &person.session, now).await? {
+        return Err(DecideError::Gone);
+    }
+    let row = server.store.find_authorization_request(&digest, now).await?;
+    Pending::read(&row.ok_or(DecideError::Gone)?.parameters).map_err(Into::into)
+}
+
+/// What `person` may be granted of `pending`.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub async fn offer(
+    server: &AuthorizationServer,
+    pending: &Pending,
+    person: &Person,
+) -> Result<Offer, StoreError> {
+    let known =
+        server.store.find_consent(&consent_key(pending, person), server.clock.now()).await?;
+    let known = known.map_or(Scope::empty(), |consent| consent.scopes);
+    let facts = facts(pending, person);
+    let asked = grantable(server, &facts, &pending.scope);
+    let dropped = pending.scope.missing(&asked);
+    let mut granted = asked;
+    if policy_scopes(&granted).is_empty() && !policy_scopes(&pending.scope).is_empty() {
+        // Some clients ask for a scope of their own and nothing else: what they get without any is of more use.
+        granted = granted.union(&grantable(server, &facts, &server.settings.default_scopes));
+    }
+    // A step-up keeps what was granted before: old clients ask for the missing scope alone.
+    let scope = granted.union(&grantable(server, &facts, &known));
+    Ok(Offer { added: scope.missing(&known), scope, dropped })
+}
+
+/// The person said yes to `approved`: takes the request out of the store, remembers the consent, makes grant and
+/// code, and gives the URL to send the browser to. What cannot be granted is dropped, whatever the page sent.
+///
+/// # Errors
+///
+/// [`DecideError`]; a second answer to one request is [`DecideError::Gone`].
+pub async fn approve(
+    server: &AuthorizationServer,
+    handle: &str,
+    person: &Person,
+    approved: Scope,
+) -> Result<Url, DecideError> {
+    let pending = find(server, handle, person).await?;
+    let offer = offer(server, &pending, person).await?;
+    let granted = approved.narrow(&offer.scope);
+    if policy_scopes(&granted).is_empty() && !policy_scopes(&pending.scope).is_empty() {
+        return Err(DecideError::NothingToGrant);
+    }
+    take(server, handle, person).await?;
+    remember(server, &pending, person, &granted).await?;
+    Ok(grant(server, &pending, person, granted).await?)
+}
+
+/// The person said no (`access_denied`, RFC 6749 §4.1.2.1).
+///
+/// # Errors
+///
+/// [`DecideError`]
+pub async fn deny(
+    server: &AuthorizationServer,
+    handle: &str,
+    person: &Person,
+) -> Result<Url, DecideError> {
+    find(server, handle, person).await?;
+    let pending = take(server, handle, person).await?;
+    Ok(error_url(server, &pending.redirect_uri, pending.state.as_deref(), Refused::Denied)?)
+}
+
+/// Takes the request out of the store: of two answers, one gets it.
+async fn take(
+    server: &AuthorizationServer,
+    handle: &str,
+    person: &Person,
+) -> Result<Pending, DecideError> {
+    let taken =
+        server.store.take_authorization_request(&Digest::of(handle), server.clock.now()).await?;
+    let row = taken.filter(|row| row.session == Some(person.session)).ok_or(DecideError::Gone)?;
+    Ok(Pending::read(&row.parameters)?)
+}
+
+/// Makes the grant and its code, and the URL that carries the code to the client.
+pub(super) async fn grant(
+    server: &AuthorizationServer,
+    pending: &Pending,
+    person: &Person,
+    scopes: Scope,
+) -> Result<Url, StoreError> {
+    let now = server.clock.now();
+    let settings = &server.settings;
+    let ends = if pending.refresh {
+        settings.refresh_token_ttl.saturating_mul(GRANT_LIVES)
+    } else {
+        settings.code_ttl + settings.access_token_ttl
+    };
+    let grant = GrantRow {
+        id: GrantId::generate(&*server.clock, &*server.random),
+        user_id: Some(person.user.id),
+        client_id: pending.client_id.clone(),
+        scopes: scopes.clone(),
+        resource: pending.resource.clone(),
+        redirect_origin: Some(pending.redirect_origin()),
+        client_digest: pending.client_digest(),
+        auth_time: Some(person.auth_time),
+        acr: None,
+        extra: None,
+        created_at: now,
+        last_used_at: now,
+        expires_at: now.plus(ends),
+        revoked_at: None,
+        revoke_reason: None,
+    };
+    let code = random_text(&*server.random);
+    let row = CodeRow {
+        code: Digest::of(&code),
+        grant_id: grant.id,
+        client_id: pending.client_id.clone(),
+        redirect_uri: pending.redirect_uri.clone(),
+        code_challenge: pending.code_challenge.clone(),
+        nonce: pending.nonce.clone(),
+        scopes,
+        expires_at: now.plus(settings.code_ttl),
+        used_at: None,
+    };
+    server.store.add_grant_with_code(&grant, &row).await?;
+    answer_url(server, &pending.redirect_uri, pending.state.as_deref(), &[("code", &code)])
+}
+
+async fn remember(
+    server: &AuthorizationServer,
+    pending: &Pending,
+    person: &Person,
+    granted: &Scope,
+) -> Result<(), StoreError> {
+    let (now, key) = (server.clock.now(), consent_key(pending, person));
+    let earlier = server.store.find_consent(&key, now).await?;
+    let scopes = earlier.map_or_else(|| granted.clone(), |earlier| earlier.scopes.union(granted));
+    let consent = Consent { key, scopes, granted_at: now, expires_at: now.plus(CONSENT_LIVES) };
+    server.store.put_consent(&consent).await
+}
+
+fn consent_key(pending: &Pending, person: &Person) -> ConsentKey {
+    ConsentKey {
+        user_id: person.user.id,
+        client_id: pending.client_id.clone(),
+        redirect_class: pending.redirect_class(),
+        resource: pending.resource.clone(),
+    }
+}
+
+fn facts(pending: &Pending, person: &Person) -> PersonFacts {
+    PersonFacts {
+        subject: person.user.id.into(),
+        administrator: person.user.administrator,
+        groups: person.user.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
+        client_id: pending.client_id.clone(),
+        trusted_client: pending.trusted_client,
+    }
+}
+
+/// Of `wanted`, the scopes about the person themself, and those that policy finds of use to them.
+fn grantable(server: &AuthorizationServer, facts: &PersonFacts, wanted: &Scope) -> Scope {
+    let asked = policy_scopes(wanted);
+    let own = wanted.iter().filter(|token| OWN_SCOPES.contains(&token.as_str())).cloned();
+    // Whatever the seam answers, nothing grows here.
+    server.grantable.grantable(facts, &asked).narrow(&asked).union(&own.collect())
+}
+
+fn policy_scopes(scope: &Scope) -> Scope {
+    scope.iter().filter(|token| !OWN_SCOPES.contains(&token.as_str())).cloned().collect()
+}

@@ -1,0 +1,155 @@
+//! A validated authorization request, as it waits in the store for its person.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::id::ClientId;
+use crate::scope::Scope;
+use crate::store::{Digest, StoreError};
+
+/// A request of a known client with a redirect URI of that client, an S256 challenge and one resource of ours.
+///
+/// Made only by validation, or read back from the store, where nobody else writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    pub client_id: ClientId,
+    /// As it was requested, byte for byte; the client's own (OAuth 2.1 §4.1.1).
+    pub redirect_uri: String,
+    pub state: Option<String>,
+    /// What is asked for: the request's scopes that the client may have, or the default ones.
+    pub scope: Scope,
+    /// What becomes `aud` (RFC 8707 §2).
+    pub resource: String,
+    /// S256 (RFC 7636 §4.2).
+    pub code_challenge: String,
+    pub nonce: Option<String>,
+    pub login_hint: Option<String>,
+    pub prompt: Prompt,
+    /// Seconds (OIDC Core §3.1.2.1).
+    pub max_age: Option<u32>,
+    /// When it came, in seconds since the epoch: a login since then satisfies `prompt=login`.
+    pub requested_at: i64,
+    /// SHA-256 of the client metadata document, in base64url: what the person consents to (N99).
+    pub client_digest: Option<String>,
+    /// Whether an operator knows the client; one that registered itself never gets administrative scopes (N115).
+    pub trusted_client: bool,
+    /// Whether a refresh token will come with the access token.
+    pub refresh: bool,
+}
+
+/// What the client wants the person to be asked (OIDC Core §3.1.2.1). Unknown values are ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// No page at all.
+    pub none: bool,
+    /// Log in again.
+    pub login: bool,
+    /// Ask for consent although it was given before.
+    pub consent: bool,
+    pub select_account: bool,
+}
+
+impl Pending {
+    /// Reads back what was stored.
+    pub(super) fn read(stored: &str) -> Result<Self, StoreError> {
+        serde_json::from_str(stored)
+            .map_err(|_| StoreError::Corrupt("authorization_request.parameters"))
+    }
+
+    /// What the store is given.
+    pub(super) fn written(&self) -> String {
+        #[expect(clippy::expect_used, reason = "texts, numbers and flags always serialise")]
+        serde_json::to_string(self).expect("a request of texts serialises")
+    }
+
+    pub(super) fn client_digest(&self) -> Option<Digest> {
+        self.client_digest.as_deref().and_then(parse_digest)
+    }
+
+    /// Where the answer goes, to show to people (AS-14): the host, or the scheme of an app.
+    #[must_use]
+    pub fn redirect_host(&self) -> String {
+        let Ok(url) = Url::parse(&self.redirect_uri) else { return String::new() };
+        match url.host_str() {
+            Some(host) if matches!(url.scheme(), "http" | "https") => host.to_owned(),
+            _ => format!("{}:", url.scheme()),
+        }
+    }
+
+    /// Whether the answer goes to this machine, where any program may listen (N102).
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.redirect_uri).is_ok_and(|url| {
+            url.scheme() == "http"
+                && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
+        })
+    }
+
+    /// What a consent is remembered by beside person, client and resource: the origin, or `loopback`.
+    #[must_use]
+    pub fn redirect_class(&self) -> String {
+        if self.is_loopback() { "loopback".to_owned() } else { self.redirect_origin() }
+    }
+
+    pub(super) fn redirect_origin(&self) -> String {
+        match Url::parse(&self.redirect_uri) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => {
+                url.origin().ascii_serialization()
+            }
+            Ok(url) => format!("{}:", url.scheme()),
+            Err(_) => String::new(),
+        }
+    }
+}
+
+pub(super) fn digest_text(digest: &Digest) -> String {
+    URL_SAFE_NO_PAD.encode(digest.as_bytes())
+}
+
+fn parse_digest(text: &str) -> Option<Digest> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    bytes.try_into().ok().map(Digest::from_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(redirect_uri: &str) -> Pending {
+        Pending {
+            client_id: "c".parse().unwrap(),
+            redirect_uri: redirect_uri.to_owned(),
+            state: None,
+            scope: Scope::empty(),
+            resource: "https://b.example/mcp".to_owned(),
+            code_challenge: String::new(),
+            nonce: None,
+            login_hint: None,
+            prompt: Prompt::default(),
+            max_age: None,
+            requested_at: 0,
+            client_digest: None,
+            trusted_client: false,
+            refresh: false,
+        }
+    }
+
+    #[test]
+    fn people_see_where_the_answer_goes() {
+        for (uri, host, class) in [
+            ("https://claude.ai/api/cb?x=1", "claude.ai", "https://claude.ai"),
+            ("http://localhost:3118/callback", "localhost", "loopback"),
+            ("http://[::1]:1/cb", "[::1]", "loopback"),
+            ("cursor://anysphere.cursor-mcp/oauth/callback", "cursor:", "cursor:"),
+            ("com.example.app:/cb", "com.example.app:", "com.example.app:"),
+        ] {
+            let pending = to(uri);
+            assert_eq!(
+                (pending.redirect_host(), pending.redirect_class()),
+                (host.into(), class.into())
+            );
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The page and its answer.
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use url::Url;
+
+use crate::audit::AuditEvent;
+use crate::authorization_server::authorize;
+use crate::authorization_server::pages::{
+    Fault, Forms, ScopeWords, in_words, page, query_value, see_other,
+};
+use crate::authorization_server::person::People;
+use crate::authorization_server::session::{self, FormPurpose, Session};
+use crate::id::RequestId;
+
+use super::introduction::Standing;
+use super::question::Question;
+use super::receiver::{Place, Receiver};
+
+/// `?request=`
+#[derive(Debug, Deserialize)]
+pub(crate) struct Asked {
+    request: String,
+}
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentPage<'a> {
+    receiver: &'a Receiver,
+    client_name: &'a str,
+    standing: &'a Standing,
+    asked: Vec<ScopeWords>,
+    kept: Vec<ScopeWords>,
+    left_out: usize,
+    form_token: String,
+    request: &'a str,
+    /// The same for a URL.
+    request_value: String,
+    resource: &'a str,
+    person: &'a str,
+    host: String,
+}
+
+#[derive(Template)]
+#[template(path = "return.html")]
+struct ReturnPage<'a> {
+    url: &'a str,
+    receiver: &'a str,
+    granted: bool,
+    host: String,
+}
+
+/// `GET /consent`
+pub(crate) async fn show(
+    State(people): State<People>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    let request_id = people.request_id();
+    let shown = try_show(&people, request_id, &asked.request, &headers).await;
+    shown.unwrap_or_else(|fault| fault.page(request_id))
+}
+
+async fn try_show(
+    people: &People,
+    request_id: RequestId,
+    handle: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
+    let Some(session) = session::open(&people.server, headers).await? else {
+        return Ok(see_other(&format!("/login?request={}", query_value(handle))));
+    };
+    let question = Question::ask(people, &session.person, handle).await?;
+    if question.is_answered() {
+        let url = grant(people, request_id, &session, handle, &question).await?;
+        // Never a redirect here: the login form that led to this page has `form-action 'self'` (N107).
+        return Ok(go_back(people, &question.receiver, &url, true));
+    }
+    Ok(render(people, &session, handle, &question))
+}
+
+fn render(people: &People, session: &Session, handle: &str, question: &Question) -> Response {
+    let template = ConsentPage {
+        receiver: &question.receiver,
+        client_name: &question.client.name,
+        standing: &question.client.standing,
+        asked: in_words(&question.asked()),
+        kept: in_words(&question.kept),
+        left_out: question.left_out,
+        form_token: purpose(&[handle, &question.digest]).token(&session.cookie),
+        request: handle,
+        request_value: query_value(handle),
+        resource: &question.pending.resource,
+        person: session.person.name(),
+        host: people.host(),
+    };
+    page(StatusCode::OK, Forms::Anywhere, &template)
+}
+
+/// `POST /consent`: the answer counts for what was shown, in this session, and once (N103, N104).
+pub(crate) async fn decide(
+    State(people): State<People>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request_id = people.request_id();
+    let outcome = try_decide(&people, request_id, &headers, &body).await;
+    outcome.unwrap_or_else(|fault| fault.page(request_id))
+}
+
+async fn try_decide(
+    people: &People,
+    request_id: RequestId,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Fault> {
+    let form = people.form(headers, body)?;
+    let Some(session) = session::open(&people.server, headers).await? else {
+        return Err(Fault::Forged);
+    };
+    let handle = form.fields.text("request");
+    let question = Question::ask(people, &session.person, handle).await?;
+    form.check(purpose(&[handle, &question.digest]), &session.cookie)?;
+    let granted = match form.fields.text("decision") {
+        "allow" if !question.offered.is_empty() => true,
+        "deny" => false,
+        _ => return Err(Fault::Forged),
+    };
+    let url = if granted {
+        grant(people, request_id, &session, handle, &question).await?
+    } else {
+        decided(people, request_id, &session, &question, false).await?;
+        authorize::deny(&people.server, handle, &session.person).await?
+    };
+    if matches!(url.scheme(), "http" | "https") {
+        return Ok(see_other(url.as_str()));
+    }
+    Ok(go_back(people, &question.receiver, &url, granted))
+}
+
+async fn grant(
+    people: &People,
+    request_id: RequestId,
+    session: &Session,
+    handle: &str,
+    question: &Question,
+) -> Result<Url, Fault> {
+    decided(people, request_id, session, question, true).await?;
+    let scopes = question.offered.clone();
+    Ok(authorize::approve(&people.server, handle, &session.person, scopes).await?)
+}
+
+async fn decided(
+    people: &People,
+    request_id: RequestId,
+    session: &Session,
+    question: &Question,
+    granted: bool,
+) -> Result<(), Fault> {
+    let event = AuditEvent::ConsentDecide { granted, scopes: question.offered.clone() };
+    let (user, client) = (session.person.user.id, question.pending.client_id.clone());
+    people.audit(request_id, Some(user), Some(client), event).await
+}
+
+/// Leads back by a link and a refresh: for custom schemes, and where a form led here.
+fn go_back(people: &People, receiver: &Receiver, url: &Url, granted: bool) -> Response {
+    let host = people.host();
+    let template = ReturnPage { url: url.as_str(), receiver: &receiver.plain, granted, host };
+    page(StatusCode::OK, Forms::Ours, &template)
+}
+
+const fn purpose<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {
+    FormPurpose { action: "consent", about }
+}

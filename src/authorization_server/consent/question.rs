@@ -1,0 +1,119 @@
+//! What a person is asked: by whom, and for what.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::authorization_server::authorize::{self, DecideError, Pending};
+use crate::authorization_server::pages::Fault;
+use crate::authorization_server::person::{People, Person};
+use crate::scope::Scope;
+use crate::store::{ConsentKey, Digest, StoreError};
+
+use super::introduction::{Introduction, introduce};
+use super::receiver::Receiver;
+
+/// One question to one person.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) pending: Pending,
+    pub(super) client: Introduction,
+    pub(super) receiver: Receiver,
+    /// Everything that a yes gives.
+    pub(super) offered: Scope,
+    /// What of it this client has from an earlier yes. Read here, not taken from the offer: whether a person is asked
+    /// at all hangs on it.
+    pub(super) kept: Scope,
+    /// Asked for, and not to be had by this person through this client.
+    pub(super) left_out: usize,
+    /// Names exactly what is shown (N104).
+    pub(super) digest: String,
+}
+
+impl Question {
+    /// # Errors
+    ///
+    /// [`Fault::NoRequest`] where the request is unknown, late, or of another session.
+    pub(super) async fn ask(people: &People, person: &Person, handle: &str) -> Result<Self, Fault> {
+        let server = &people.server;
+        let pending = authorize::find(server, handle, person).await?;
+        let offered = authorize::offer(server, &pending, person).await?.scope;
+        let key = ConsentKey {
+            user_id: person.user.id,
+            client_id: pending.client_id.clone(),
+            redirect_class: pending.redirect_class(),
+            resource: pending.resource.clone(),
+        };
+        let before = server.store.find_consent(&key, server.clock.now()).await?;
+        let before = before.map(|consent| consent.scopes).unwrap_or_default();
+        let client = introduce(server, &pending.client_id).await?;
+        let receiver = Receiver::of(&pending.redirect_uri);
+        let digest = digest(&pending, &offered);
+        let left_out = offered.missing(&pending.scope).len();
+        let kept = offered.narrow(&before);
+        Ok(Self { pending, client, receiver, offered, kept, left_out, digest })
+    }
+
+    /// What is new.
+    pub(super) fn asked(&self) -> Scope {
+        self.kept.missing(&self.offered)
+    }
+
+    /// Whether the answer is known: all of it was allowed before, to a receiver that can be nobody else (N102), and
+    /// the client does not insist on asking.
+    pub(super) fn is_answered(&self) -> bool {
+        self.receiver.is_certain()
+            && !self.offered.is_empty()
+            && self.asked().is_empty()
+            && !self.pending.prompt.consent
+    }
+}
+
+/// Who the login page says is waiting.
+pub(crate) async fn receiver(people: &People, handle: &str) -> Result<String, Fault> {
+    let pending = waiting(people, handle).await?.ok_or(Fault::NoRequest)?;
+    Ok(Receiver::of(&pending.redirect_uri).plain)
+}
+
+/// Whether the request asks for a login that is newer than the one this session comes from (OIDC Core §3.1.2.1).
+pub(crate) async fn wants_new_login(
+    people: &People,
+    handle: Option<&str>,
+    person: &Person,
+) -> Result<bool, Fault> {
+    let Some(handle) = handle else { return Ok(false) };
+    let pending = waiting(people, handle).await?.ok_or(Fault::NoRequest)?;
+    Ok(is_too_old(&pending, person.auth_time.unix_seconds()))
+}
+
+/// `prompt=login` is satisfied by a login since the request came, `max_age` by one that was young enough then.
+fn is_too_old(pending: &Pending, auth_time: i64) -> bool {
+    let asked_again = pending.prompt.login || pending.prompt.select_account;
+    let age = pending.requested_at.saturating_sub(auth_time);
+    (asked_again && age > 0) || pending.max_age.is_some_and(|most| age > i64::from(most))
+}
+
+/// A look at a request before anybody is logged in. Binds and uses nothing.
+async fn waiting(people: &People, handle: &str) -> Result<Option<Pending>, StoreError> {
+    let (store, now) = (&people.server.store, people.server.clock.now());
+    let row = store.find_authorization_request(&Digest::of(handle), now).await?;
+    let Some(row) = row else { return Ok(None) };
+    let pending = serde_json::from_str(&row.parameters);
+    pending.map(Some).map_err(|_| StoreError::Corrupt("authorization_request.parameters"))
+}
+
+fn digest(pending: &Pending, offered: &Scope) -> String {
+    let shown = serde_json::to_string(pending).unwrap_or_default();
+    let shown = format!("{}|{shown}|{offered}", shown.len());
+    URL_SAFE_NO_PAD.encode(Digest::of(&shown).as_bytes())
+}
+
+impl From<DecideError> for Fault {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Gone => Self::NoRequest,
+            DecideError::NothingToGrant => Self::NothingToGrant,
+            DecideError::Store(error) => Self::Store(error),
+            DecideError::Audit(error) => Self::Audit(error),
+        }
+    }
+}

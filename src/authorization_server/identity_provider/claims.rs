@@ -1,0 +1,155 @@
+//! From what a provider says about somebody to who that is here.
+
+use serde_json::{Map, Value};
+
+use crate::authorization_server::pages::clean;
+use crate::store::ExternalIdentity;
+
+use super::UpstreamError;
+use super::settings::IdentityProviderSettings;
+
+/// More groups than this are taken for none: Entra leaves them out as well when there are too many (overage).
+const MAX_GROUPS: usize = 200;
+
+impl IdentityProviderSettings {
+    /// Who this is. Name, user name and e-mail are for people to read: nothing is decided by them.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError::NoClaim`] without a subject, [`UpstreamError::NotRequired`]
+    pub(super) fn identity(
+        &self,
+        claims: &Map<String, Value>,
+    ) -> Result<ExternalIdentity, UpstreamError> {
+        let map = &self.claims;
+        let subject = claims.get(&map.subject).and_then(scalar);
+        let subject = subject.filter(|subject| (1..=255).contains(&subject.len()));
+        let subject = subject.ok_or_else(|| UpstreamError::NoClaim(map.subject.clone()))?;
+        if !self.requirements_met(claims) {
+            return Err(UpstreamError::NotRequired);
+        }
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).map(clean);
+        let email = text(&map.email).filter(|email| email.contains('@'));
+        let username = text(&map.username).or_else(|| email.clone());
+        let username = username.filter(|name| !name.is_empty());
+        Ok(ExternalIdentity {
+            issuer: self.issuer.clone(),
+            username: username.unwrap_or_else(|| self.id.clone()).to_lowercase(),
+            subject,
+            display_name: text(&map.name).filter(|name| !name.is_empty()),
+            email,
+            groups: groups(claims.get(&map.groups)),
+        })
+    }
+
+    /// One of the listed values for each claim; a claim that is a list has to hold one of them.
+    fn requirements_met(&self, claims: &Map<String, Value>) -> bool {
+        self.require.iter().all(|(name, accepted)| {
+            let fits = |value: &Value| scalar(value).is_some_and(|value| accepted.contains(&value));
+            match claims.get(name) {
+                Some(Value::Array(values)) => values.iter().any(fits),
+                Some(value) => fits(value),
+                None => false,
+            }
+        })
+    }
+}
+
+/// A text, or a number or truth value as text (GitHub's `id` is a number).
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+fn groups(claim: Option<&Value>) -> Vec<String> {
+    let Some(Value::Array(groups)) = claim else { return Vec::new() };
+    let names: Vec<String> = groups.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    if names.len() > MAX_GROUPS { Vec::new() } else { names }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::authorization_server::identity_provider::settings::{ClaimMap, Endpoints};
+
+    fn settings() -> IdentityProviderSettings {
+        IdentityProviderSettings {
+            id: "entra".to_owned(),
+            name: "Contoso".to_owned(),
+            issuer: "https://idp.example".to_owned(),
+            client_id: "broker".parse().unwrap(),
+            client_secret: None,
+            scopes: "openid".parse().unwrap(),
+            endpoints: Endpoints::Discovered,
+            claims: ClaimMap::default(),
+            require: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn identity(
+        settings: &IdentityProviderSettings,
+        claims: &Value,
+    ) -> Result<ExternalIdentity, UpstreamError> {
+        settings.identity(claims.as_object().unwrap())
+    }
+
+    // N109
+    #[test]
+    fn who_it_is_comes_from_the_subject_and_nothing_else() {
+        for claims in
+            [json!({"email": "ada@contoso.example"}), json!({"sub": ""}), json!({"sub": ["a"]})]
+        {
+            assert!(identity(&settings(), &claims).is_err(), "{claims}");
+        }
+        let ada =
+            identity(&settings(), &json!({"sub": "1", "email": "Ada@Contoso.example"})).unwrap();
+        assert_eq!((ada.subject.as_str(), ada.username.as_str()), ("1", "ada@contoso.example"));
+    }
+
+    #[test]
+    fn a_claim_map_reads_a_provider_that_is_no_openid_provider() {
+        let claims = ClaimMap {
+            subject: "id".to_owned(),
+            username: "login".to_owned(),
+            ..ClaimMap::default()
+        };
+        let github = IdentityProviderSettings { claims, ..settings() };
+        let ada = identity(&github, &json!({"id": 583_231, "login": "Ada", "name": null})).unwrap();
+        assert_eq!((ada.subject.as_str(), ada.username.as_str()), ("583231", "ada"));
+        assert_eq!(ada.display_name, None);
+    }
+
+    #[test]
+    fn an_account_without_a_required_claim_is_refused() {
+        let require = [("hd".to_owned(), vec!["contoso.example".to_owned()])].into();
+        let google = IdentityProviderSettings { require, ..settings() };
+        assert!(identity(&google, &json!({"sub": "1", "hd": "contoso.example"})).is_ok());
+        for claims in [
+            json!({"sub": "1"}),
+            json!({"sub": "1", "hd": "evil.example"}),
+            json!({"sub": "1", "hd": null}),
+        ] {
+            assert!(
+                matches!(identity(&google, &claims), Err(UpstreamError::NotRequired)),
+                "{claims}"
+            );
+        }
+    }
+
+    #[test]
+    fn too_many_groups_are_none() {
+        let of = |count: usize| {
+            let groups: Vec<_> = (0..count).map(|n| n.to_string()).collect();
+            identity(&settings(), &json!({"sub": "1", "groups": groups})).unwrap().groups.len()
+        };
+        assert_eq!((of(2), of(200), of(201)), (2, 200, 0));
+        let overage = json!({"sub": "1", "_claim_names": {"groups": "src1"}, "groups": "src1"});
+        assert!(identity(&settings(), &overage).unwrap().groups.is_empty());
+    }
+}

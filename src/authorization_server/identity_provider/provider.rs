@@ -1,0 +1,170 @@
+//! One provider: starting a login there, and taking its answer.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::outbound::Outbound;
+use crate::random::Random;
+use crate::secret_text::SecretText;
+use crate::store::ExternalIdentity;
+use crate::time::Clock;
+
+use super::UpstreamError;
+use super::discovery::{Discovery, Metadata, Who};
+use super::exchange::{Callback, Exchange};
+use super::settings::IdentityProviderSettings;
+
+/// Every configured provider, in the order of the settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IdentityProviders(Arc<[Provider]>);
+
+impl IdentityProviders {
+    pub(crate) fn new(
+        settings: Vec<IdentityProviderSettings>,
+        public_url: &Url,
+        outbound: &Outbound,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let provider = |settings: IdentityProviderSettings| Provider {
+            redirect_uri: callback_url(public_url, &settings.id),
+            settings,
+            discovery: Discovery::default(),
+            outbound: outbound.clone(),
+            clock: Arc::clone(clock),
+        };
+        Self(settings.into_iter().map(provider).collect())
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<&Provider> {
+        self.0.iter().find(|provider| provider.settings.id == id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Provider> {
+        self.0.iter()
+    }
+}
+
+fn callback_url(public_url: &Url, id: &str) -> Url {
+    let mut url = public_url.clone();
+    let base = public_url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{base}/login/callback/{id}"));
+    url
+}
+
+/// A provider at which people log in.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    settings: IdentityProviderSettings,
+    redirect_uri: Url,
+    discovery: Discovery,
+    outbound: Outbound,
+    clock: Arc<dyn Clock>,
+}
+
+/// What must be known again when the browser comes back. Lives ten minutes, in the store. No `Debug`: it holds secrets.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LoginUnderWay {
+    pub(crate) provider: String,
+    /// Digest of the browser's cookie, base64url: no other browser may bring the answer.
+    pub(crate) browser: String,
+    /// The authorization request that waits for the login.
+    pub(crate) request: Option<String>,
+    nonce: String,
+    code_verifier: String,
+}
+
+/// A login that can begin.
+pub(crate) struct Start {
+    /// Random; names the login in the store by its digest.
+    pub(crate) state: String,
+    pub(crate) under_way: LoginUnderWay,
+    /// Where to send the browser.
+    pub(crate) url: Url,
+}
+
+impl Provider {
+    pub(crate) fn id(&self) -> &str {
+        &self.settings.id
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// # Errors
+    ///
+    /// [`UpstreamError`] where the provider's metadata cannot be had.
+    pub(crate) async fn start(
+        &self,
+        browser: String,
+        request: Option<String>,
+        random: &dyn Random,
+    ) -> Result<Start, UpstreamError> {
+        let metadata = self.metadata().await?;
+        let (state, nonce, verifier) = (token(random), token(random), token(random));
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+        let scopes = self.settings.scopes.to_string();
+        let mut url = metadata.authorization.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            query
+                .append_pair("response_type", "code")
+                .append_pair("client_id", self.settings.client_id.as_str())
+                .append_pair("redirect_uri", self.redirect_uri.as_str())
+                .append_pair("scope", &scopes)
+                .append_pair("state", &state)
+                .append_pair("code_challenge", &challenge)
+                .append_pair("code_challenge_method", "S256");
+            if matches!(metadata.who, Who::IdToken(_)) {
+                query.append_pair("nonce", &nonce);
+            }
+        }
+        let under_way = LoginUnderWay {
+            provider: self.settings.id.clone(),
+            browser,
+            request,
+            nonce,
+            code_verifier: verifier,
+        };
+        Ok(Start { state, under_way, url })
+    }
+
+    /// Who logged in there. The caller has checked `state` and spent it.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`]
+    pub(crate) async fn finish(
+        &self,
+        under_way: LoginUnderWay,
+        callback: &Callback,
+    ) -> Result<ExternalIdentity, UpstreamError> {
+        let metadata = self.metadata().await?;
+        let exchange = Exchange {
+            settings: &self.settings,
+            metadata: &metadata,
+            outbound: &self.outbound,
+            redirect_uri: &self.redirect_uri,
+            nonce: &under_way.nonce,
+            code_verifier: &SecretText::new(under_way.code_verifier),
+            now: self.clock.now(),
+        };
+        self.settings.identity(&exchange.claims(callback).await?)
+    }
+
+    async fn metadata(&self) -> Result<Arc<Metadata>, UpstreamError> {
+        self.discovery.get(&self.settings, &self.outbound, &self.clock).await
+    }
+}
+
+/// 256 random bits; also a `code_verifier` of 43 characters (RFC 7636 §4.1).
+fn token(random: &dyn Random) -> String {
+    let mut bytes = [0; 32];
+    random.fill(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}

@@ -1,0 +1,67 @@
+//! `[[authorization_server.identity_provider]]` as this module needs it.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use crate::id::ClientId;
+use crate::scope::Scope;
+use crate::secret_text::SecretText;
+
+/// A provider at which people log in.
+#[derive(Clone, Debug)]
+pub struct IdentityProviderSettings {
+    /// Part of the callback's path: letters, digits, `-` and `_`.
+    pub id: String,
+    /// What people read on the button.
+    pub name: String,
+    /// Byte for byte as the provider writes it. For plain OAuth: what its subjects are kept under.
+    pub issuer: String,
+    pub client_id: ClientId,
+    /// `None`: a public client.
+    pub client_secret: Option<SecretText>,
+    pub scopes: Scope,
+    pub endpoints: Endpoints,
+    pub claims: ClaimMap,
+    /// Claims that an account must have, each with the values that do. Empty: whoever logs in there.
+    pub require: BTreeMap<String, Vec<String>>,
+}
+
+/// Where the provider is.
+#[derive(Clone, Debug)]
+pub enum Endpoints {
+    /// From its discovery document (OIDC Discovery §4).
+    Discovered,
+    /// A provider that is plain OAuth: no ID token, who it is comes from `userinfo`.
+    Explicit(Box<ExplicitEndpoints>),
+}
+
+/// The three endpoints of a provider that is plain OAuth.
+#[derive(Clone, Debug)]
+pub struct ExplicitEndpoints {
+    pub authorization: Url,
+    pub token: Url,
+    pub userinfo: Url,
+}
+
+/// Which claim means what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimMap {
+    pub subject: String,
+    pub username: String,
+    pub name: String,
+    pub email: String,
+    pub groups: String,
+}
+
+impl Default for ClaimMap {
+    fn default() -> Self {
+        Self {
+            subject: "sub".to_owned(),
+            username: "preferred_username".to_owned(),
+            name: "name".to_owned(),
+            email: "email".to_owned(),
+            groups: "groups".to_owned(),
+        }
+    }
+}

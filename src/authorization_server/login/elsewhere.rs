@@ -1,0 +1,152 @@
+//! Logging in at an identity provider, and coming back from it.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::{Path, Query, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
+use crate::authorization_server::identity_provider::{Callback, LoginUnderWay};
+use crate::authorization_server::pages::{Fault, see_other};
+use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::session::{self, CookieKind, CookieValue};
+use crate::id::{RequestId, UserId};
+use crate::store::{Digest, SessionRow, UserRow};
+use crate::time::Timestamp;
+
+use super::onward;
+use super::password::Waiting;
+
+/// How long somebody may take to log in elsewhere (MCP: about ten minutes).
+const TIME_TO_LOG_IN: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// `GET /login/with/{provider}`. A link, not a form: `form-action` would refuse to be led to the provider.
+pub(crate) async fn start_elsewhere(
+    State(people): State<People>,
+    Path(provider): Path<String>,
+    Query(waiting): Query<Waiting>,
+    headers: HeaderMap,
+) -> Response {
+    let started = start(&people, &provider, waiting.request, &headers).await;
+    started.unwrap_or_else(|fault| fault.page(people.request_id()))
+}
+
+async fn start(
+    people: &People,
+    provider: &str,
+    request: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
+    let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
+    let browser = people.browser(headers);
+    let random = people.server.random.as_ref();
+    let start = provider.start(name_of(&browser), request, random).await;
+    let start = start.map_err(Fault::Upstream)?;
+    let now = people.server.clock.now();
+    let row = SessionRow {
+        session: login_digest(&start.state),
+        user_id: None,
+        auth_time: None,
+        method: None,
+        pending: serde_json::to_string(&start.under_way).ok(),
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now.plus(TIME_TO_LOG_IN),
+    };
+    people.server.store.add_session(&row).await?;
+    // The cookie goes out with the redirect, not before (CD-6).
+    Ok(people.remember(&browser, see_other(start.url.as_str())))
+}
+
+/// `GET /login/callback/{provider}` (RFC 6749 §4.1.2).
+pub(crate) async fn come_back(
+    State(people): State<People>,
+    Path(provider): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let request_id = people.request_id();
+    let query = query.unwrap_or_default();
+    let outcome = finish(&people, request_id, &provider, &query, &headers).await;
+    outcome.unwrap_or_else(|fault| fault.page(request_id))
+}
+
+async fn finish(
+    people: &People,
+    request_id: RequestId,
+    provider: &str,
+    unverified_query: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
+    let callback = Callback::parse(unverified_query).ok_or(Fault::NoLogin)?;
+    let under_way = take(people, provider, &callback, headers).await?;
+    let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
+    let method = LoginMethod::IdentityProvider(provider.id().to_owned());
+    let request = under_way.request.clone();
+    let identity = match provider.finish(under_way, &callback).await {
+        Ok(identity) => identity,
+        Err(error) => {
+            let reason = LoginFailure::IdentityProvider;
+            let event = AuditEvent::LoginFail { method, reason };
+            people.audit(request_id, None, None, event).await?;
+            return Err(Fault::Upstream(error));
+        }
+    };
+    let now = people.server.clock.now();
+    let new_id = UserId::generate(people.server.clock.as_ref(), people.server.random.as_ref());
+    let user = people.server.store.user_of_identity(&identity, new_id, now).await?;
+    refuse_disabled(people, request_id, &user, &method).await?;
+    people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
+    let how = format!("idp:{}", provider.id());
+    let cookie = session::begin(&people.server, headers, user.id, &how).await?;
+    Ok(with_cookie(see_other(&onward(request.as_deref())), cookie))
+}
+
+/// The login that `state` names, if this browser began it at this provider; nobody gets it again.
+async fn take(
+    people: &People,
+    provider: &str,
+    callback: &Callback,
+    headers: &HeaderMap,
+) -> Result<LoginUnderWay, Fault> {
+    let browser = people.server.cookies().read(CookieKind::Browser, headers);
+    let (Some(state), Some(browser)) = (&callback.state, browser) else {
+        return Err(Fault::NoLogin);
+    };
+    let login = login_digest(state);
+    let store = &people.server.store;
+    let row = store.find_session(&login, Timestamp::default(), people.server.clock.now()).await?;
+    let pending = row.and_then(|row| row.pending).ok_or(Fault::NoLogin)?;
+    let under_way: LoginUnderWay = serde_json::from_str(&pending).map_err(|_| Fault::NoLogin)?;
+    let (theirs, ours) = (name_of(&browser), under_way.browser.as_bytes());
+    let same_browser = verify_slices_are_equal(theirs.as_bytes(), ours).is_ok();
+    if !same_browser || under_way.provider != provider || !store.end_session(&login).await? {
+        return Err(Fault::NoLogin);
+    }
+    Ok(under_way)
+}
+
+async fn refuse_disabled(
+    people: &People,
+    request_id: RequestId,
+    user: &UserRow,
+    method: &LoginMethod,
+) -> Result<(), Fault> {
+    if user.disabled_at.is_none() {
+        return Ok(());
+    }
+    let event = AuditEvent::LoginFail { method: method.clone(), reason: LoginFailure::Disabled };
+    people.audit(request_id, Some(user.id), None, event).await?;
+    Err(Fault::Disabled)
+}
+
+fn name_of(browser: &CookieValue) -> String {
+    URL_SAFE_NO_PAD.encode(browser.digest(CookieKind::Browser).as_bytes())
+}
+
+/// How the store knows a login that is under way: not how it knows sessions.
+fn login_digest(state: &str) -> Digest {
+    Digest::of(&format!("login|{state}"))
+}

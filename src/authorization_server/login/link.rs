@@ -1,0 +1,198 @@
+//! One-time links: how a local user comes by a password.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use url::Url;
+
+use crate::audit::AuditEvent;
+use crate::authorization_server::pages::{Fault, Forms, page, see_other};
+use crate::authorization_server::password::{NewPassword, WeakPassword};
+use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose};
+use crate::id::{RequestId, UserId};
+use crate::random::Random;
+use crate::secret_text::SecretText;
+use crate::store::{Digest, LinkPurpose, OneTimeLink, StoreError, UserRow};
+
+use super::onward;
+
+/// The name of the administrator that the first start makes.
+const FIRST_ADMINISTRATOR: &str = "admin";
+const FIRST_LINK_LIVES: Duration = Duration::from_hours(24);
+
+/// Makes a link with which `user_id` chooses a password, once, within `lives`. Show it to nobody else.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub async fn one_time_link(
+    server: &AuthorizationServer,
+    user_id: UserId,
+    purpose: LinkPurpose,
+    lives: Duration,
+) -> Result<Url, StoreError> {
+    let (url, link) = new_link(server.random.as_ref(), server.public_url());
+    let expires_at = server.clock.now().plus(lives);
+    server.store.add_link(&OneTimeLink { link, user_id, purpose, expires_at }).await?;
+    Ok(url)
+}
+
+/// A link to hand to a person, and what the store keeps of it. For commands that have a store and no server.
+pub fn new_link(random: &dyn Random, public_url: &Url) -> (Url, Digest) {
+    let mut bytes = [0; 32];
+    random.fill(&mut bytes);
+    let token = URL_SAFE_NO_PAD.encode(bytes);
+    let mut url = public_url.clone();
+    let base = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{base}/login/link/{token}"));
+    (url, link_digest(&token))
+}
+
+/// A link for the first administrator, as long as there is none who can log in. For the banner of a development broker.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub async fn first_administrator_link(
+    server: &AuthorizationServer,
+) -> Result<Option<Url>, StoreError> {
+    if server.store.has_administrator().await? {
+        return Ok(None);
+    }
+    let user = match server.store.find_user_by_name(FIRST_ADMINISTRATOR).await? {
+        Some(user) if user.administrator && user.password_hash.is_none() => user,
+        Some(_) => return Ok(None),
+        None => {
+            let user = first_administrator(server);
+            if !server.store.add_user(&user).await? {
+                return Ok(None);
+            }
+            user
+        }
+    };
+    one_time_link(server, user.id, LinkPurpose::SetUp, FIRST_LINK_LIVES).await.map(Some)
+}
+
+fn first_administrator(server: &AuthorizationServer) -> UserRow {
+    UserRow {
+        id: UserId::generate(server.clock.as_ref(), server.random.as_ref()),
+        username: FIRST_ADMINISTRATOR.to_owned(),
+        display_name: None,
+        email: None,
+        password_hash: None,
+        administrator: true,
+        groups: Vec::new(),
+        created_at: server.clock.now(),
+        last_login_at: None,
+        disabled_at: None,
+    }
+}
+
+#[derive(Template)]
+#[template(path = "link.html")]
+struct LinkPage<'a> {
+    reset: bool,
+    username: &'a str,
+    problem: Option<WeakPassword>,
+    action: String,
+    form_token: String,
+    host: String,
+}
+
+/// `GET /login/link/{link}`. Looking at the page uses nothing up: mail scanners open links, too.
+pub(crate) async fn show_link(
+    State(people): State<People>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let shown = async {
+        let (link, user) = find(&people, &token).await?;
+        let browser = people.browser(&headers);
+        let response = render(&people, &token, &link, &user, (&browser, None));
+        Ok::<_, Fault>(people.remember(&browser, response))
+    };
+    shown.await.unwrap_or_else(|fault| fault.page(people.request_id()))
+}
+
+/// `POST /login/link/{link}`: sets the password, ends every session of the user, begins one here.
+pub(crate) async fn use_link(
+    State(people): State<People>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request_id = people.request_id();
+    let outcome = try_use(&people, request_id, &token, &headers, &body).await;
+    outcome.unwrap_or_else(|fault| fault.page(request_id))
+}
+
+async fn try_use(
+    people: &People,
+    request_id: RequestId,
+    token: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Fault> {
+    let form = people.form(headers, body)?;
+    let browser = people.server.cookies().read(CookieKind::Browser, headers);
+    let browser = browser.ok_or(Fault::Forged)?;
+    form.check(purpose(&[token]), &browser)?;
+    let (link, user) = find(people, token).await?;
+    let typed = |name: &str| SecretText::new(form.fields.text(name).to_owned());
+    let chosen = NewPassword::choose(&typed("password"), &typed("again"), &user.username);
+    let password = match chosen {
+        Ok(password) => password,
+        Err(weak) => return Ok(render(people, token, &link, &user, (&browser, Some(weak)))),
+    };
+    let hash = people.passwords.hash(password, people.server.random.as_ref()).await?;
+    let now = people.server.clock.now();
+    if !people.server.store.set_password(user.id, &hash, Some(&link.link), now).await? {
+        return Err(Fault::NoLink);
+    }
+    people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
+    let cookie = session::begin(&people.server, headers, user.id, "pwd").await?;
+    Ok(with_cookie(see_other(&onward(None)), cookie))
+}
+
+async fn find(people: &People, token: &str) -> Result<(OneTimeLink, UserRow), Fault> {
+    let store = &people.server.store;
+    let link = store.find_link(&link_digest(token), people.server.clock.now()).await?;
+    let link = link.ok_or(Fault::NoLink)?;
+    let user = store.find_user(link.user_id).await?.filter(|user| user.disabled_at.is_none());
+    Ok((link, user.ok_or(Fault::NoLink)?))
+}
+
+fn render(
+    people: &People,
+    token: &str,
+    link: &OneTimeLink,
+    user: &UserRow,
+    (browser, problem): (&CookieValue, Option<WeakPassword>),
+) -> Response {
+    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let template = LinkPage {
+        reset: link.purpose == LinkPurpose::Reset,
+        username: &user.username,
+        problem,
+        action: format!("/login/link/{token}"),
+        form_token: purpose(&[token]).token(browser),
+        host: people.host(),
+    };
+    page(status, Forms::Ours, &template)
+}
+
+const fn purpose<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {
+    FormPurpose { action: "link", about }
+}
+
+fn link_digest(token: &str) -> Digest {
+    Digest::of(&format!("link|{token}"))
+}

@@ -1,0 +1,176 @@
+//! Logging in with a password.
+
+use askama::Template;
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde::Deserialize;
+
+use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
+use crate::authorization_server::consent;
+use crate::authorization_server::pages::{Fault, Forms, page, query_value, see_other};
+use crate::authorization_server::person::{People, RemoteAddress, with_cookie};
+use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose};
+use crate::id::RequestId;
+use crate::secret_text::SecretText;
+
+use super::onward;
+use super::throttle::Attempt;
+
+/// `?request=`: the authorization request that waits for a login.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) request: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    client: Option<String>,
+    problem: Option<&'static str>,
+    first_start: bool,
+    providers: Vec<Choice<'a>>,
+    form_token: String,
+    request: &'a str,
+    username: &'a str,
+    host: String,
+}
+
+/// A button that leads to a provider.
+struct Choice<'a> {
+    href: String,
+    name: &'a str,
+}
+
+/// Why the page is shown again.
+#[derive(Default)]
+struct Again<'a> {
+    username: &'a str,
+    problem: Option<&'static str>,
+}
+
+const PURPOSE: FormPurpose<'static> = FormPurpose { action: "login", about: &[] };
+
+/// `GET /login`. Somebody who is logged in goes on, unless the request asks for a new login.
+pub(crate) async fn show(
+    State(people): State<People>,
+    Query(waiting): Query<Waiting>,
+    headers: HeaderMap,
+) -> Response {
+    let request_id = people.request_id();
+    let shown = try_show(&people, waiting.request.as_deref(), &headers).await;
+    shown.unwrap_or_else(|fault| fault.page(request_id))
+}
+
+async fn try_show(
+    people: &People,
+    request: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Response, Fault> {
+    if let Some(session) = session::open(&people.server, headers).await?
+        && !consent::wants_new_login(people, request, &session.person).await?
+    {
+        return Ok(see_other(&onward(request)));
+    }
+    let browser = people.browser(headers);
+    let response = render(people, &browser, request, StatusCode::OK, Again::default()).await?;
+    Ok(people.remember(&browser, response))
+}
+
+async fn render(
+    people: &People,
+    browser: &CookieValue,
+    request: Option<&str>,
+    status: StatusCode,
+    again: Again<'_>,
+) -> Result<Response, Fault> {
+    let client = match request {
+        Some(handle) => Some(consent::receiver(people, handle).await?),
+        None => None,
+    };
+    let query = request.map(|handle| format!("?request={}", query_value(handle)));
+    let query = query.unwrap_or_default();
+    let providers = people.providers.iter().map(|provider| Choice {
+        href: format!("/login/with/{}{query}", provider.id()),
+        name: provider.name(),
+    });
+    let providers: Vec<_> = providers.collect();
+    let first_start = providers.is_empty() && !people.server.store.has_administrator().await?;
+    let template = LoginPage {
+        client,
+        problem: again.problem,
+        first_start,
+        providers,
+        form_token: PURPOSE.token(browser),
+        request: request.unwrap_or_default(),
+        username: again.username,
+        host: people.host(),
+    };
+    Ok(page(status, Forms::Ours, &template))
+}
+
+/// `POST /login`. Every failure reads the same and takes as long (N108).
+pub(crate) async fn log_in(
+    State(people): State<People>,
+    address: Option<Extension<RemoteAddress>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request_id = people.request_id();
+    let address = address.map(|Extension(RemoteAddress(address))| address);
+    let outcome = try_log_in(&people, request_id, address, &headers, &body).await;
+    outcome.unwrap_or_else(|fault| fault.page(request_id))
+}
+
+async fn try_log_in(
+    people: &People,
+    request_id: RequestId,
+    address: Option<std::net::IpAddr>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Fault> {
+    let form = people.form(headers, body)?;
+    let browser = people.server.cookies().read(CookieKind::Browser, headers);
+    let browser = browser.ok_or(Fault::Forged)?;
+    form.check(PURPOSE, &browser)?;
+    let request = form.fields.filled("request");
+    let username = form.fields.text("username").trim().to_lowercase();
+    let again = |problem| Again { username: &username, problem: Some(problem) };
+    let attempt = Attempt::new(&people.server, &username, &browser, address).await?;
+    if let Some(wait) = attempt.wait(&people.server).await? {
+        failed(people, request_id, None, LoginFailure::Throttled).await?;
+        let again = again("Too many attempts. Wait a while, then try again.");
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut response = render(people, &browser, request, status, again).await?;
+        let wait = HeaderValue::from(wait.as_secs().max(1));
+        response.headers_mut().insert(header::RETRY_AFTER, wait);
+        return Ok(response);
+    }
+    let user = people.server.store.find_user_by_name(&username).await?;
+    let stored = user.as_ref().and_then(|user| user.password_hash.clone());
+    let typed = SecretText::new(form.fields.text("password").to_owned());
+    let right = people.passwords.verify(typed, stored).await?;
+    let Some(user) = user.filter(|user| right && user.disabled_at.is_none()) else {
+        attempt.failed(&people.server).await?;
+        failed(people, request_id, None, LoginFailure::Credentials).await?;
+        let again = again("The user name or the password is not right.");
+        return render(people, &browser, request, StatusCode::FORBIDDEN, again).await;
+    };
+    attempt.succeeded(&people.server, user.id).await?;
+    let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };
+    people.audit(request_id, Some(user.id), None, event).await?;
+    let cookie = session::begin(&people.server, headers, user.id, "pwd").await?;
+    Ok(with_cookie(people.remember(&browser, see_other(&onward(request))), cookie))
+}
+
+async fn failed(
+    people: &People,
+    request_id: RequestId,
+    user_id: Option<crate::id::UserId>,
+    reason: LoginFailure,
+) -> Result<(), Fault> {
+    let event = AuditEvent::LoginFail { method: LoginMethod::Password, reason };
+    people.audit(request_id, user_id, None, event).await
+}

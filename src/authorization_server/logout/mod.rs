@@ -1,0 +1,99 @@
+//! `/logout`: one session, or all of a person's.
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use crate::audit::AuditEvent;
+
+use super::pages::{Fault, Forms, page, query_value, see_other};
+use super::person::{People, with_cookie};
+use super::session::{self, CookieKind, FormPurpose};
+
+/// The form of this page and of the account page.
+pub(crate) const HERE: FormPurpose<'static> = FormPurpose { action: "logout", about: &[] };
+/// The one that ends every session.
+pub(crate) const EVERYWHERE: FormPurpose<'static> =
+    FormPurpose { action: "logout", about: &["everywhere"] };
+
+#[derive(Template)]
+#[template(path = "logout.html")]
+struct LogoutPage {
+    form: Option<Question>,
+    host: String,
+}
+
+struct Question {
+    name: String,
+    token: String,
+    request: String,
+    back: String,
+}
+
+/// `?request=`: where somebody comes from who is not the one that is logged in.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct From {
+    request: Option<String>,
+}
+
+/// `GET /logout` asks; only the form logs out, so that no link or image can.
+pub(crate) async fn show(
+    State(people): State<People>,
+    Query(from): Query<From>,
+    headers: HeaderMap,
+) -> Response {
+    let session = match session::open(&people.server, &headers).await {
+        Ok(session) => session,
+        Err(error) => return Fault::from(error).page(people.request_id()),
+    };
+    let request = from.request.unwrap_or_default();
+    let form = session.map(|session| Question {
+        name: session.person.name().to_owned(),
+        token: HERE.token(&session.cookie),
+        back: back(&request),
+        request,
+    });
+    page(StatusCode::OK, Forms::Ours, &LogoutPage { form, host: people.host() })
+}
+
+/// `POST /logout`.
+pub(crate) async fn log_out(
+    State(people): State<People>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request_id = people.request_id();
+    let outcome = async {
+        let form = people.form(&headers, &body)?;
+        let Some(session) = session::open(&people.server, &headers).await? else {
+            return Ok(see_other("/logout"));
+        };
+        let everywhere = form.fields.filled("everywhere").is_some();
+        form.check(if everywhere { EVERYWHERE } else { HERE }, &session.cookie)?;
+        let store = &people.server.store;
+        if everywhere {
+            store.end_sessions(session.person.user.id).await?;
+        } else {
+            store.end_session(&session.person.session).await?;
+        }
+        let event = AuditEvent::LogOut { everywhere };
+        people.audit(request_id, Some(session.person.user.id), None, event).await?;
+        let onward = match form.fields.filled("request") {
+            Some(handle) => format!("/login?request={}", query_value(handle)),
+            None => "/logout".to_owned(),
+        };
+        let cookie = people.server.cookies().remove(CookieKind::Session);
+        Ok::<_, Fault>(with_cookie(see_other(&onward), cookie))
+    };
+    outcome.await.unwrap_or_else(|fault| fault.page(request_id))
+}
+
+fn back(request: &str) -> String {
+    if request.is_empty() {
+        "/account".to_owned()
+    } else {
+        format!("/consent?request={}", query_value(request))
+    }
+}

@@ -1,0 +1,79 @@
+//! The page for what went wrong: what it was, what to do next, and an id to ask about.
+
+use std::borrow::Cow;
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use crate::id::RequestId;
+
+use super::response::{Forms, page};
+
+/// What an error page says. None of it may quote a secret; what comes from others is shown as text.
+#[derive(Clone, Debug, Default)]
+pub struct ErrorPage {
+    pub title: Cow<'static, str>,
+    pub text: Cow<'static, str>,
+    /// What the person can do, in order.
+    pub steps: Vec<Cow<'static, str>>,
+    pub link: Option<Link>,
+}
+
+/// Where an error page may lead: a path of ours.
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub href: Cow<'static, str>,
+    pub text: Cow<'static, str>,
+}
+
+impl ErrorPage {
+    #[must_use]
+    pub fn new(title: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { title: title.into(), text: text.into(), steps: Vec::new(), link: None }
+    }
+
+    #[must_use]
+    pub fn step(mut self, step: impl Into<Cow<'static, str>>) -> Self {
+        self.steps.push(step.into());
+        self
+    }
+
+    #[must_use]
+    pub fn link(mut self, href: &'static str, text: &'static str) -> Self {
+        self.link = Some(Link { href: href.into(), text: text.into() });
+        self
+    }
+
+    /// How people start anew in the clients they are likely to have.
+    #[must_use]
+    pub fn start_again(self) -> Self {
+        self.step("Claude Code: run /mcp, choose the server, then Authenticate. If it fails again: Clear authentication first.")
+            .step("Claude and ChatGPT: open the connector in the settings, disconnect it and connect again.")
+            .step("VS Code: run “MCP: List Servers”, choose the server, then Restart. Cursor: switch the server off and on.")
+    }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorTemplate<'a> {
+    error: &'a ErrorPage,
+    request_id: RequestId,
+}
+
+/// An error page. The caller logs under the same `request_id` what a person must not see.
+pub fn error_page(status: StatusCode, request_id: RequestId, error: &ErrorPage) -> Response {
+    page(status, Forms::Ours, &ErrorTemplate { error, request_id })
+}
+
+/// 503 with `Retry-After`: the store or the password pool cannot answer now.
+pub(crate) fn unavailable(request_id: RequestId) -> Response {
+    let error = ErrorPage::new(
+        "Please try again in a moment",
+        "The broker is busy or cannot reach its database. Nothing was changed.",
+    )
+    .step("Wait a few seconds, then reload this page.");
+    let mut response = error_page(StatusCode::SERVICE_UNAVAILABLE, request_id, &error);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}

@@ -1,0 +1,136 @@
+//! Why a page could not do what it was asked to, and the page that says so.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use crate::audit::AuditError;
+use crate::authorization_server::identity_provider::{Refusal, UpstreamError};
+use crate::authorization_server::password::PoolBusy;
+use crate::id::RequestId;
+use crate::store::StoreError;
+
+use super::error_page::{ErrorPage, error_page, unavailable};
+
+/// A situation that ends in an error page. The log gets the chain, the person what they can do about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the store did not answer")]
+    Store(#[from] StoreError),
+    #[error("the password pool is full")]
+    Busy(#[from] PoolBusy),
+    #[error("the audit log cannot be written")]
+    Audit(#[from] AuditError),
+    /// Another site's form, a form of another session, a field twice, a text/plain body.
+    #[error("the form was not sent by our own page in this browser")]
+    Forged,
+    /// Unknown, late, answered, or of another browser: not told apart.
+    #[error("there is no such authorization request for this browser")]
+    NoRequest,
+    #[error("nothing of what was asked for may be granted to this person")]
+    NothingToGrant,
+    #[error("the one-time link is used up, late or unknown")]
+    NoLink,
+    #[error("there is no such identity provider")]
+    NoProvider,
+    #[error("the login that was under way is unknown, late, used or of another browser")]
+    NoLogin,
+    #[error("the account is disabled")]
+    Disabled,
+    #[error("the identity provider did not say who it is")]
+    Upstream(#[source] UpstreamError),
+}
+
+impl Fault {
+    pub(crate) fn page(&self, request_id: RequestId) -> Response {
+        let error: &dyn std::error::Error = self;
+        tracing::warn!(request.id = %request_id, error, "page.refused");
+        match self {
+            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => unavailable(request_id),
+            _ => error_page(self.status(), request_id, &self.words()),
+        }
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Forged | Self::Disabled | Self::NothingToGrant => StatusCode::FORBIDDEN,
+            Self::NoRequest | Self::NoLogin => StatusCode::BAD_REQUEST,
+            Self::NoLink | Self::NoProvider => StatusCode::NOT_FOUND,
+            Self::Upstream(error) => match error {
+                UpstreamError::Refused(_) | UpstreamError::NotRequired => StatusCode::FORBIDDEN,
+                _ => StatusCode::BAD_GATEWAY,
+            },
+        }
+    }
+
+    fn words(&self) -> ErrorPage {
+        match self {
+            Self::Forged => ErrorPage::new(
+                "This form has expired",
+                "It does not belong to what this browser is doing now. Nothing was changed.",
+            )
+            .step("Go back, reload the page, and send the form again.")
+            .step("If you did not send a form yourself, close this page: another site may have tried to."),
+            Self::NoRequest => ErrorPage::new(
+                "This request is over",
+                "It was answered already, took too long, or was started in another browser.",
+            )
+            .start_again(),
+            Self::NothingToGrant => ErrorPage::new(
+                "There is nothing you may allow",
+                "What was asked for is not for you, or not for this app. Nothing was changed.",
+            )
+            .step("Ask an administrator which scopes you may use."),
+            Self::NoLink => ErrorPage::new(
+                "This link does not work any more",
+                "Each link works once and for a limited time.",
+            )
+            .step("Ask an administrator for a new one. On your own machine: restart the broker, it prints a new link."),
+            Self::NoProvider => {
+                ErrorPage::new("There is nothing here", "No identity provider has this name.")
+                    .link("/login", "To the login page")
+            }
+            Self::NoLogin => ErrorPage::new(
+                "This login is over",
+                "It took too long, was finished already, or was started in another browser.",
+            )
+            .step("Start again from your client, or from the login page.")
+            .link("/login", "To the login page"),
+            Self::Disabled => ErrorPage::new(
+                "This account is switched off",
+                "You are who you say you are, but an administrator has disabled the account.",
+            )
+            .step("Ask an administrator."),
+            Self::Upstream(error) => upstream(error),
+            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => ErrorPage::default(),
+        }
+    }
+}
+
+/// Never repeats what the provider wrote: an attacker may have written it.
+fn upstream(error: &UpstreamError) -> ErrorPage {
+    let page = match error {
+        UpstreamError::Refused(Refusal::AccessDenied) => ErrorPage::new(
+            "You were not logged in",
+            "The login was cancelled, or your organisation does not let you in here.",
+        ),
+        UpstreamError::NotRequired => ErrorPage::new(
+            "This account may not log in here",
+            "The broker only lets in accounts of certain organisations or groups, and yours is not among them.",
+        )
+        .step("Log out at the identity provider and choose another account."),
+        UpstreamError::Unreachable(_) | UpstreamError::Refused(Refusal::Temporary) => {
+            ErrorPage::new(
+                "The login service does not answer",
+                "Your identity provider could not be reached. Nothing was changed.",
+            )
+            .step("Wait a moment, then try again.")
+        }
+        _ => ErrorPage::new(
+            "The login did not work",
+            "What your identity provider answered could not be accepted. Nothing was changed.",
+        )
+        .step("Try again. If it keeps failing, give an administrator the request id below."),
+    };
+    page.link("/login", "To the login page")
+}

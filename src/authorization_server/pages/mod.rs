@@ -1,0 +1,23 @@
+//! What people see: server-rendered pages that need no script and load nothing from anywhere.
+//!
+//! Every page carries its own strict Content-Security-Policy (CSP Level 3), is never cached, never framed (RFC 6749
+//! §10.13) and sends no referrer (RFC 9700 §4.2.4).
+
+mod error_page;
+mod fault;
+mod form;
+mod response;
+mod scope_words;
+mod text;
+mod when;
+
+pub use error_page::{ErrorPage, Link, error_page};
+pub(crate) use fault::Fault;
+pub(crate) use form::PageForm;
+pub(crate) use response::{Forms, page, see_other};
+pub(crate) use scope_words::{ScopeWords, in_words};
+pub(crate) use text::{clean, query_value};
+pub(crate) use when::when;
+
+/// The one style sheet, part of every page: `style-src` names it by its hash.
+pub(crate) const STYLE: &str = include_str!("../../../templates/style.css");

@@ -1,0 +1,213 @@
+//! Who may be asked what, and what an answer is good for.
+
+use axum::http::StatusCode;
+
+use super::support::{Browser, PASSWORD, Page, Site};
+
+async fn ask(browser: &mut Browser, handle: &str) -> Page {
+    browser.get(&format!("/consent?request={handle}")).await
+}
+
+async fn answer(browser: &mut Browser, page: &Page, decision: &str) -> Page {
+    browser.send("/consent", page, &[("decision", decision)]).await
+}
+
+// MCP authorization, confused deputy — CD-3
+#[tokio::test]
+async fn consent_leads_with_the_host_and_a_yes_gives_a_code() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let handle = site.request(|_| {});
+    let page = ask(&mut browser, &handle).await;
+    assert!(page.body.contains("<h1>Let <strong>claude.ai</strong> act for you?</h1>"));
+    assert!(page.body.contains("https://claude.ai/api/mcp/auth_callback"));
+    assert!(page.body.contains("Read what the rules allow from Microsoft 365"));
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(!policy.contains("form-action"), "N107: {policy}");
+    let answer = answer(&mut browser, &page, "allow").await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    assert!(answer.location().starts_with("https://claude.ai/api/mcp/auth_callback?code="));
+    assert!(answer.location().contains("iss=https%3A%2F%2Fbroker.example"));
+    assert_eq!(site.store.lock().grants.len(), 1);
+}
+
+#[tokio::test]
+async fn a_no_is_told_to_the_client_and_gives_nothing() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    let answer = answer(&mut browser, &page, "deny").await;
+    assert!(answer.location().contains("error=access_denied"), "{}", answer.location());
+    assert!(site.store.lock().grants.is_empty() && site.store.lock().consents.is_empty());
+}
+
+// RFC 6749 §10.12 — N103
+#[tokio::test]
+async fn a_consent_form_counts_once_and_only_with_its_own_token() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    let forged = browser.send("/consent", &page, &[("decision", "allow"), ("form", "AAAA")]).await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    browser.with_forms = vec![("sec-fetch-site", "cross-site")];
+    assert_eq!(answer(&mut browser, &page, "allow").await.status, StatusCode::FORBIDDEN);
+    browser.with_forms = Vec::new();
+    assert_eq!(answer(&mut browser, &page, "allow").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(answer(&mut browser, &page, "allow").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(site.store.lock().grants.len(), 1);
+}
+
+// RFC 6749 §10.12 — N104
+#[tokio::test]
+async fn the_answer_to_one_request_is_no_answer_to_another() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let shown = ask(&mut browser, &site.request(|_| {})).await;
+    let other = site.request(|pending| pending.scope = "graph:write".parse().unwrap());
+    ask(&mut browser, &other).await; // two tabs
+    let fields = [("decision", "allow"), ("request", other.as_str())];
+    let swapped = browser.send("/consent", &shown, &fields).await;
+    assert_eq!(swapped.status, StatusCode::FORBIDDEN);
+    assert!(site.store.lock().grants.is_empty());
+}
+
+// RFC 6749 §10.12 — N104
+#[tokio::test]
+async fn a_request_belongs_to_the_session_that_opened_it() {
+    let site = Site::new();
+    let (mut first, mut second) = (site.administrator().await, Browser::new(&site));
+    second.log_in(PASSWORD).await;
+    let handle = site.request(|_| {});
+    let page = ask(&mut first, &handle).await;
+    assert_eq!(ask(&mut second, &handle).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer(&mut second, &page, "allow").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer(&mut first, &page, "allow").await.status, StatusCode::SEE_OTHER);
+}
+
+// RFC 9700 §2.1 — N105
+#[tokio::test]
+async fn a_person_named_in_the_form_is_nobody() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    let fields = [("decision", "allow"), ("user_email", "ceo@contoso.example"), ("sub", "1")];
+    browser.send("/consent", &page, &fields).await;
+    let admin = site.store.lock().users[0].id;
+    assert_eq!(site.store.lock().grants[0].user_id, Some(admin));
+    let mut stranger = Browser::new(&site);
+    let handle = site.request(|_| {});
+    let answer = stranger.post("/consent", &[("request".to_owned(), handle)]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn what_was_allowed_is_not_asked_again_and_a_step_up_shows_the_new_only() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    answer(&mut browser, &page, "allow").await;
+    let again = ask(&mut browser, &site.request(|_| {})).await;
+    assert!(again.body.contains("http-equiv=\"refresh\""));
+    assert_eq!(site.store.lock().grants.len(), 2);
+    let more = |pending: &mut crate::authorization_server::Pending| {
+        pending.scope = "graph:read graph:write".parse().unwrap();
+    };
+    let page = ask(&mut browser, &site.request(more)).await;
+    assert!(page.body.contains("It will also be able to"));
+    let (new, before) = page.body.split_once("What you have allowed it before").unwrap();
+    assert!(new.contains("graph:write") && !new.contains("graph:read"));
+    assert!(before.contains("graph:read"));
+    let insists = site.request(|pending| pending.prompt.consent = true);
+    assert!(ask(&mut browser, &insists).await.body.contains("It asks again"));
+}
+
+// MCP client ID metadata documents, localhost — N102
+#[tokio::test]
+async fn an_app_on_this_computer_is_asked_about_every_time_and_warned_of() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    for _ in 0..2 {
+        let local = "http://localhost:3118/callback";
+        let handle = site.request(|pending| pending.redirect_uri = local.to_owned());
+        let page = ask(&mut browser, &handle).await;
+        assert!(page.body.contains("<strong>on this computer</strong>"));
+        assert!(page.body.contains("Did you start this yourself"));
+        assert!(answer(&mut browser, &page, "allow").await.location().starts_with(local));
+    }
+}
+
+// RFC 7591 §5 — N93
+#[tokio::test]
+async fn a_client_that_registered_itself_is_called_unverified() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let handle = site.request(|pending| pending.client_id = "dcr1.abc".parse().unwrap());
+    let page = ask(&mut browser, &handle).await;
+    assert!(page.body.contains("Unverified: anybody can use this name"));
+}
+
+// RFC 6749 §3.3 — N115
+#[tokio::test]
+async fn administration_is_left_out_and_said_so() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let more = |pending: &mut crate::authorization_server::Pending| {
+        pending.scope = "graph:read broker:admin".parse().unwrap();
+    };
+    let page = ask(&mut browser, &site.request(more)).await;
+    assert!(page.body.contains("It asked for 1 more thing") && !page.body.contains("broker:admin"));
+    answer(&mut browser, &page, "allow").await;
+    assert_eq!(site.store.lock().grants[0].scopes.to_string(), "graph:read");
+}
+
+// CSP form-action — N107
+#[tokio::test]
+async fn an_app_with_a_scheme_of_its_own_is_reached_by_a_link_and_a_refresh() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let handle = site.request(|pending| {
+        "cursor://anysphere.cursor-mcp/oauth/callback".clone_into(&mut pending.redirect_uri);
+    });
+    let page = ask(&mut browser, &handle).await;
+    let done = answer(&mut browser, &page, "allow").await;
+    assert_eq!(done.status, StatusCode::OK);
+    assert!(
+        done.body.contains("content=\"0; url=cursor://anysphere.cursor-mcp/oauth/callback?code=")
+    );
+    assert!(done.body.contains("href=\"cursor://"));
+}
+
+#[tokio::test]
+async fn a_login_leads_on_to_the_request_and_a_new_login_is_asked_for_once() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    site.clock.advance(std::time::Duration::from_mins(5));
+    let handle = site.request(|pending| pending.prompt.login = true);
+    let path = format!("/login?request={handle}");
+    let page = browser.get(&path).await;
+    assert!(page.body.contains("the request of <strong>claude.ai</strong>"));
+    site.clock.advance(std::time::Duration::from_secs(1));
+    let fields = [("username", "admin"), ("password", PASSWORD)];
+    let onward = format!("/consent?request={handle}");
+    assert_eq!(browser.send("/login", &page, &fields).await.location(), onward);
+    assert_eq!(browser.get(&path).await.location(), onward);
+    assert_eq!(Browser::new(&site).get(&onward).await.location(), path);
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_is_revoked_and_asked_for_again() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    answer(&mut browser, &page, "allow").await;
+    let account = browser.get("/account").await;
+    assert!(account.body.contains("claude.ai"));
+    let forged = browser.send("/account/withdraw", &account, &[("client", "other")]).await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    let done = browser.send("/account/withdraw", &account, &[]).await;
+    assert_eq!(done.location(), "/account");
+    assert!(site.store.lock().grants.iter().all(|grant| grant.revoked_at.is_some()));
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    assert!(page.body.contains("It will be able to"));
+    assert!(site.event_types().await.contains(&"person.consent.withdrawn".to_owned()));
+}

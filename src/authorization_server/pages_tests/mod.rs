@@ -1,0 +1,8 @@
+//! The pages from a browser's side: a cookie jar, forms as they are served, a clock that is moved.
+
+mod browser;
+mod consent;
+mod fake_store;
+mod login;
+mod support;
+mod upstream;

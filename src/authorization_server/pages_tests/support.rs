@@ -1,0 +1,290 @@
+//! A server around the fake store, and a browser that keeps cookies and sends the forms it is shown.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use base64::Engine as _;
+use http_body_util::BodyExt as _;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
+use crate::authorization_server::{
+    Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, KeyRing,
+    MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings, PersonFacts,
+    Prompt, Registration, RemoteAddress, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
+    first_administrator_link, people_routes,
+};
+use crate::outbound::{Outbound, OutboundSettings};
+use crate::random::SeededRandom;
+use crate::scope::Scope;
+use crate::store::{AuthorizationRequestRow, Digest};
+use crate::time::{Clock as _, FixedClock, Timestamp};
+
+use super::fake_store::FakeStore;
+
+pub(super) const PASSWORD: &str = "correct horse battery staple";
+pub(super) const NOW: i64 = 1_800_000_000;
+
+/// Everything but administration.
+#[derive(Debug)]
+struct Ordinary;
+
+impl Grantable for Ordinary {
+    fn grantable(&self, _: &PersonFacts, wanted: &Scope) -> Scope {
+        wanted.iter().filter(|token| !token.as_str().starts_with("broker:")).cloned().collect()
+    }
+}
+
+pub(super) struct Site {
+    pub(super) server: AuthorizationServer,
+    pub(super) store: Arc<FakeStore>,
+    pub(super) clock: Arc<FixedClock>,
+    pub(super) router: Router,
+    pub(super) log: std::path::PathBuf,
+    _directory: TempDir,
+}
+
+impl Site {
+    pub(super) fn new() -> Self {
+        Self::with("https://broker.example", Vec::new())
+    }
+
+    pub(super) fn with(public_url: &str, providers: Vec<IdentityProviderSettings>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
+        let random = Arc::new(SeededRandom::new(7));
+        let keys =
+            SigningKeys::load_or_create(directory.path(), SigningAlgorithm::Es256, None, &*clock);
+        let log = directory.path().join("audit.jsonl");
+        let sinks = vec![SinkSettings::File(FileSettings::at(log.clone()))];
+        let audit = AuditSettings {
+            queue_length: 100,
+            on_failure: OnFailure::Block,
+            limit: Duration::from_secs(10),
+            sinks,
+            service: "test".into(),
+            environment: "dev",
+        };
+        let secret = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+        let allow_private = vec!["127.0.0.1".parse().unwrap()];
+        let outbound = OutboundSettings { allow_private, ..OutboundSettings::default() };
+        let store = Arc::new(FakeStore::default());
+        let server = AuthorizationServer::new(NewAuthorizationServer {
+            settings: settings(public_url),
+            store: store.clone(),
+            keys: Arc::new(KeyRing::new(keys.unwrap())),
+            secret: ServerSecret::parse(&secret.into()).unwrap(),
+            clock: clock.clone(),
+            random: random.clone(),
+            outbound: Outbound::new(&outbound).unwrap(),
+            auditor: Auditor::open(audit, clock.clone(), random).unwrap(),
+            grantable: Arc::new(Ordinary),
+        });
+        let people = PeopleSettings { providers, ..PeopleSettings::default() };
+        let router = people_routes(&server, people);
+        Self { server, store, clock, router, log, _directory: directory }
+    }
+
+    /// The path of the first administrator's link.
+    pub(super) async fn link(&self) -> String {
+        let url = first_administrator_link(&self.server).await.unwrap().unwrap();
+        url.path().to_owned()
+    }
+
+    /// A browser in which the first administrator has just chosen a password.
+    pub(super) async fn administrator(&self) -> Browser {
+        let (mut browser, link) = (Browser::new(self), self.link().await);
+        let page = browser.get(&link).await;
+        let answer =
+            browser.send(&link, &page, &[("password", PASSWORD), ("again", PASSWORD)]).await;
+        assert_eq!((answer.status, answer.location()), (StatusCode::SEE_OTHER, "/account"));
+        browser
+    }
+
+    /// Puts an authorization request into the store, as `/authorize` does; gives its handle.
+    pub(super) fn request(&self, change: impl FnOnce(&mut Pending)) -> String {
+        let mut pending = Pending {
+            client_id: "https://claude.ai/oauth/client.json".parse().unwrap(),
+            redirect_uri: "https://claude.ai/api/mcp/auth_callback".to_owned(),
+            state: Some("af0ifjsldkj".to_owned()),
+            scope: "graph:read offline_access".parse().unwrap(),
+            resource: "https://broker.example/mcp".to_owned(),
+            code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".to_owned(),
+            nonce: None,
+            login_hint: None,
+            prompt: Prompt::default(),
+            max_age: None,
+            requested_at: self.clock.now().unix_seconds(),
+            client_digest: None,
+            trusted_client: false,
+            refresh: true,
+        };
+        change(&mut pending);
+        let handle = format!("handle-{}", self.store.lock().requests.len());
+        let row = AuthorizationRequestRow {
+            handle: Digest::of(&handle),
+            client_id: pending.client_id.clone(),
+            parameters: serde_json::to_string(&pending).unwrap(),
+            session: None,
+            expires_at: self.clock.now().plus(Duration::from_mins(10)),
+        };
+        self.store.lock().requests.push(row);
+        handle
+    }
+
+    pub(super) async fn event_types(&self) -> Vec<String> {
+        self.server.auditor.flush().await.unwrap();
+        let text = std::fs::read_to_string(&self.log).unwrap();
+        let lines =
+            text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.map(|line| line["event_type"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn settings(public_url: &str) -> Settings {
+    Settings {
+        issuer: public_url.parse().unwrap(),
+        public_url: public_url.parse().unwrap(),
+        resources: vec![OwnResource { uri: format!("{public_url}/mcp"), aliases: Vec::new() }],
+        signing_algorithm: SigningAlgorithm::Es256,
+        access_token_ttl: Duration::from_hours(1),
+        refresh_token_ttl: Duration::from_hours(24),
+        code_ttl: Duration::from_mins(1),
+        refresh_grace: Duration::from_mins(1),
+        default_scopes: Scope::empty(),
+        scopes_supported: Scope::empty(),
+        administrators: Administrators::default(),
+        clients: Vec::new(),
+        registration: Registration::Off,
+        client_metadata_documents: MetadataDocuments::Off,
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+impl Page {
+    pub(super) fn location(&self) -> &str {
+        self.headers.get(header::LOCATION).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The value of the hidden field `name` of the form that goes to `action`.
+    pub(super) fn hidden(&self, action: &str, name: &str) -> Option<String> {
+        let start = self.body.find(&format!("action=\"{action}\""))?;
+        let form = &self.body[start..];
+        let form = &form[..form.find("</form>")?];
+        let field = &form[form.find(&format!("name=\"{name}\" value=\""))?..];
+        field.split('"').nth(3).map(str::to_owned)
+    }
+}
+
+/// A browser: cookies, an address, and what it says of itself with forms.
+pub(super) struct Browser {
+    router: Router,
+    pub(super) cookies: Mutex<BTreeMap<String, String>>,
+    pub(super) address: IpAddr,
+    pub(super) with_forms: Vec<(&'static str, &'static str)>,
+}
+
+impl Browser {
+    pub(super) fn new(site: &Site) -> Self {
+        Self {
+            router: site.router.clone(),
+            cookies: Mutex::default(),
+            address: "192.0.2.1".parse().unwrap(),
+            with_forms: vec![("origin", "null"), ("sec-fetch-site", "same-origin")],
+        }
+    }
+
+    pub(super) fn cookie(&self, part: &str) -> Option<String> {
+        let cookies = self.cookies.lock().unwrap();
+        cookies.iter().find(|(name, _)| name.contains(part)).map(|(_, value)| value.clone())
+    }
+
+    pub(super) async fn get(&mut self, path: &str) -> Page {
+        self.exchange(Method::GET, path, &[], String::new()).await
+    }
+
+    /// Sends the form on `page` that goes to `action`, with its hidden fields and these.
+    pub(super) async fn send(
+        &mut self,
+        action: &str,
+        page: &Page,
+        fields: &[(&str, &str)],
+    ) -> Page {
+        let hidden = ["form", "request", "client", "everywhere"]
+            .into_iter()
+            .filter_map(|name| Some((name, page.hidden(action, name)?)));
+        let mut all: Vec<(String, String)> =
+            hidden.map(|(name, value)| (name.to_owned(), value)).collect();
+        for (name, value) in fields {
+            all.retain(|(known, _)| known != name);
+            all.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        self.post(action, &all).await
+    }
+
+    pub(super) async fn post(&mut self, path: &str, fields: &[(String, String)]) -> Page {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        let body = body.extend_pairs(fields).finish();
+        let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
+        headers.extend(self.with_forms.iter().copied());
+        self.exchange(Method::POST, path, &headers, body).await
+    }
+
+    pub(super) async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Page {
+        let cookies = self.cookies.lock().unwrap().clone();
+        let cookies: Vec<_> =
+            cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut request = Request::builder().method(method).uri(path);
+        if !cookies.is_empty() {
+            request = request.header(header::COOKIE, cookies.join("; "));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request =
+            request.extension(RemoteAddress(self.address)).body(Body::from(body)).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        for line in parts.headers.get_all(header::SET_COOKIE) {
+            self.keep(line.to_str().unwrap());
+        }
+        let body = String::from_utf8(bytes.to_vec()).unwrap();
+        Page { status: parts.status, headers: parts.headers, body }
+    }
+
+    fn keep(&self, line: &str) {
+        let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
+        let mut cookies = self.cookies.lock().unwrap();
+        if line.contains("Max-Age=0") {
+            cookies.remove(name);
+        } else {
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Logs in as the first administrator with this password.
+    pub(super) async fn log_in(&mut self, password: &str) -> Page {
+        let page = self.get("/login").await;
+        self.send("/login", &page, &[("username", "admin"), ("password", password)]).await
+    }
+}

@@ -1,0 +1,29 @@
+//! Who sits at the browser, and what the pages for people share.
+
+mod people;
+
+use crate::store::{Digest, UserRow};
+use crate::time::Timestamp;
+
+pub(crate) use people::{People, with_cookie};
+pub use people::{PeopleSettings, RemoteAddress, people_routes};
+
+/// A person with a live session. Comes from the session cookie alone, never from what a request says (N105).
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub user: UserRow,
+    /// Names the session in the store; authorization requests are bound to it.
+    pub session: Digest,
+    /// When they proved who they are (OIDC Core §2, `auth_time`).
+    pub auth_time: Timestamp,
+    /// How: `pwd`, or `idp:<id>`.
+    pub method: String,
+}
+
+impl Person {
+    /// What to call them on a page.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.user.display_name.as_deref().unwrap_or(&self.user.username)
+    }
+}

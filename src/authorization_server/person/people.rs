@@ -1,0 +1,142 @@
+//! What all pages share, and their routes.
+
+use std::net::IpAddr;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use url::Url;
+
+use crate::audit::{AuditEvent, Context};
+use crate::authorization_server::identity_provider::{IdentityProviderSettings, IdentityProviders};
+use crate::authorization_server::pages::{Fault, PageForm};
+use crate::authorization_server::password::PasswordPool;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
+use crate::authorization_server::{account, consent, login, logout};
+use crate::id::{ClientId, RequestId, TraceId, UserId};
+
+/// Who is at the other end, as far as declared proxies can be believed. `http` puts it into the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteAddress(pub IpAddr);
+
+/// What the pages are given beside the authorization server.
+#[derive(Clone, Debug, Default)]
+pub struct PeopleSettings {
+    pub providers: Vec<IdentityProviderSettings>,
+    /// Origins that are us: `public_url` and, on loopback, its alias. The first is `public_url`'s.
+    pub origins: Vec<Url>,
+    pub passwords: PasswordPool,
+}
+
+/// The state of every page.
+#[derive(Clone, Debug)]
+pub(crate) struct People {
+    pub(crate) server: AuthorizationServer,
+    pub(crate) providers: IdentityProviders,
+    pub(crate) passwords: PasswordPool,
+    origins: std::sync::Arc<[Url]>,
+}
+
+/// A form that our own page sent from this browser; the purpose is checked once it is known.
+#[derive(Debug)]
+pub(crate) struct SentForm {
+    pub(crate) fields: PageForm,
+}
+
+/// `/login`, `/logout`, `/consent`, `/account` and what is under them.
+pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> Router {
+    let PeopleSettings { providers, origins, passwords } = settings;
+    let public_url = server.public_url();
+    let providers = IdentityProviders::new(providers, public_url, &server.outbound, &server.clock);
+    let origins = if origins.is_empty() { vec![public_url.clone()] } else { origins };
+    let people = People { server: server.clone(), providers, passwords, origins: origins.into() };
+    Router::new()
+        .route("/login", get(login::show).post(login::log_in))
+        .route("/login/with/{provider}", get(login::start_elsewhere))
+        .route("/login/callback/{provider}", get(login::come_back))
+        .route("/login/link/{link}", get(login::show_link).post(login::use_link))
+        .route("/logout", get(logout::show).post(logout::log_out))
+        .route("/consent", get(consent::show).post(consent::decide))
+        .route("/account", get(account::show))
+        .route("/account/withdraw", post(account::withdraw))
+        .layer(DefaultBodyLimit::max(16 * 1024))
+        .with_state(people)
+}
+
+impl People {
+    pub(crate) fn request_id(&self) -> RequestId {
+        RequestId::generate(self.server.clock.as_ref(), self.server.random.as_ref())
+    }
+
+    /// Where people see that they are: the host of `public_url`.
+    pub(crate) fn host(&self) -> String {
+        let url = self.server.public_url();
+        let host = url.host_str().unwrap_or_default();
+        url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// The browser's own cookie; a new one where it has none.
+    pub(crate) fn browser(&self, headers: &HeaderMap) -> CookieValue {
+        let known = self.server.cookies().read(CookieKind::Browser, headers);
+        known.unwrap_or_else(|| CookieValue::generate(self.server.random.as_ref()))
+    }
+
+    /// Sends the browser's cookie (again), so that it lives on.
+    pub(crate) fn remember(&self, browser: &CookieValue, mut response: Response) -> Response {
+        const LIVES: std::time::Duration = std::time::Duration::from_hours(24 * 180);
+        let line = self.server.cookies().set(CookieKind::Browser, browser, Some(LIVES));
+        response.headers_mut().append(header::SET_COOKIE, line);
+        response
+    }
+
+    /// # Errors
+    ///
+    /// [`Fault::Forged`] for what no page of ours sent (N103); the form's own token is still to be checked.
+    pub(crate) fn form(&self, headers: &HeaderMap, body: &[u8]) -> Result<SentForm, Fault> {
+        if !is_same_origin(headers, &self.origins) {
+            return Err(Fault::Forged);
+        }
+        PageForm::parse(headers, body).map(|fields| SentForm { fields }).ok_or(Fault::Forged)
+    }
+
+    pub(crate) async fn audit(
+        &self,
+        request_id: RequestId,
+        user_id: Option<UserId>,
+        client_id: Option<ClientId>,
+        event: AuditEvent,
+    ) -> Result<(), Fault> {
+        let context = Context {
+            request_id,
+            trace_id: TraceId::generate(self.server.random.as_ref()),
+            requester_id: user_id.and_then(|id| id.to_string().parse().ok()),
+            client_id,
+            asserted_requester_id: None,
+            redactions: Vec::new(),
+        };
+        self.server.auditor.record(&context, event).await?;
+        Ok(())
+    }
+}
+
+impl SentForm {
+    /// # Errors
+    ///
+    /// [`Fault::Forged`] where the form's token is not for this cookie and purpose.
+    pub(crate) fn check(
+        &self,
+        purpose: FormPurpose<'_>,
+        cookie: &CookieValue,
+    ) -> Result<(), Fault> {
+        purpose.fits(cookie, self.fields.text("form")).then_some(()).ok_or(Fault::Forged)
+    }
+}
+
+/// Adds a `Set-Cookie` line.
+pub(crate) fn with_cookie(mut response: Response, line: HeaderValue) -> Response {
+    response.headers_mut().append(header::SET_COOKIE, line);
+    response
+}

@@ -1,0 +1,122 @@
+//! The authorization server's state, shared by every handler.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::audit::Auditor;
+use crate::id::{ClientId, Subject};
+use crate::outbound::Outbound;
+use crate::random::Random;
+use crate::scope::Scope;
+use crate::store::Database;
+use crate::time::Clock;
+
+use super::keys::KeyRing;
+use super::seal::ServerSecret;
+use super::settings::Settings;
+
+/// The authorization server. Cheap to clone; the axum state of every handler here.
+#[derive(Clone, Debug)]
+pub struct AuthorizationServer(Arc<Parts>);
+
+/// What [`AuthorizationServer`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub(super) settings: Settings,
+    pub(super) store: Arc<dyn Database>,
+    pub(super) keys: Arc<KeyRing>,
+    /// For what must be recognised again without being stored, such as stateless client ids.
+    pub(super) secret: ServerSecret,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) outbound: Outbound,
+    pub(super) auditor: Auditor,
+    pub(super) grantable: Arc<dyn Grantable>,
+}
+
+/// What `app` puts in.
+#[derive(Debug)]
+pub struct NewAuthorizationServer {
+    pub settings: Settings,
+    pub store: Arc<dyn Database>,
+    pub keys: Arc<KeyRing>,
+    pub secret: ServerSecret,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub outbound: Outbound,
+    pub auditor: Auditor,
+    pub grantable: Arc<dyn Grantable>,
+}
+
+impl Deref for AuthorizationServer {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl AuthorizationServer {
+    #[must_use]
+    pub fn new(new: NewAuthorizationServer) -> Self {
+        let NewAuthorizationServer {
+            settings,
+            store,
+            keys,
+            secret,
+            clock,
+            random,
+            outbound,
+            auditor,
+            grantable,
+        } = new;
+        Self(Arc::new(Parts {
+            settings,
+            store,
+            keys,
+            secret,
+            clock,
+            random,
+            outbound,
+            auditor,
+            grantable,
+        }))
+    }
+
+    /// `server.public_url`
+    #[must_use]
+    pub fn public_url(&self) -> &Url {
+        &self.settings.public_url
+    }
+
+    /// One of our own URLs: `path` below `public_url`, which may have a path of its own.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.issuer)
+    }
+}
+
+/// Who is to get scopes, as policy sees them.
+#[derive(Clone, Debug)]
+pub struct PersonFacts {
+    /// What their tokens will have as `sub`.
+    pub subject: Subject,
+    /// A local user with that role. Those of the settings file are found by `subject` and `groups`.
+    pub administrator: bool,
+    pub groups: Vec<Arc<str>>,
+    /// The client that acts for them.
+    pub client_id: ClientId,
+    /// Whether an operator knows the client. One that registered itself never gets `broker:*` (N115).
+    pub trusted_client: bool,
+}
+
+/// Which scopes are worth granting: those with which policy would allow that person something.
+///
+/// A seam, because policy is the broker's and the authorization server must not know its rules.
+pub trait Grantable: Send + Sync + fmt::Debug {
+    /// A subset of `wanted`. Never grants by itself: every call is decided again.
+    fn grantable(&self, person: &PersonFacts, wanted: &Scope) -> Scope;
+}

@@ -1,0 +1,109 @@
+//! Browser sessions: kept in the store, known by a cookie, new at every login.
+
+mod cookie;
+mod csrf;
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue};
+
+use crate::id::UserId;
+use crate::store::{SessionRow, StoreError};
+
+use super::person::Person;
+use super::server::AuthorizationServer;
+
+pub(crate) use cookie::{CookieKind, CookieValue, Cookies, is_loopback};
+pub(crate) use csrf::{FormPurpose, is_same_origin};
+
+/// Without a request for this long, a session is over.
+const IDLE: Duration = Duration::from_hours(2);
+/// However busy it is, a session ends after this long.
+const ABSOLUTE: Duration = Duration::from_hours(12);
+/// `last_seen_at` is written this often at most.
+const SEEN_EVERY: Duration = Duration::from_mins(1);
+
+/// A live session together with the cookie that proves it; forms are bound to the cookie.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) person: Person,
+    pub(crate) cookie: CookieValue,
+}
+
+impl AuthorizationServer {
+    /// How this deployment's cookies look.
+    pub(crate) fn cookies(&self) -> Cookies {
+        Cookies::of(self.public_url())
+    }
+}
+
+/// Who sits at the browser that sent these headers; `None` without a live session.
+///
+/// # Errors
+///
+/// [`StoreError`]: answer 503, never a login page.
+pub async fn current(
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+) -> Result<Option<Person>, StoreError> {
+    Ok(open(server, headers).await?.map(|session| session.person))
+}
+
+/// The same with the cookie.
+pub(crate) async fn open(
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+) -> Result<Option<Session>, StoreError> {
+    let Some(cookie) = server.cookies().read(CookieKind::Session, headers) else { return Ok(None) };
+    let session = cookie.digest(CookieKind::Session);
+    let now = server.clock.now();
+    let idle_since = now.plus_seconds(-i64::try_from(IDLE.as_secs()).unwrap_or(0));
+    let Some(row) = server.store.find_session(&session, idle_since, now).await? else {
+        return Ok(None);
+    };
+    let (Some(user_id), Some(auth_time), Some(method)) = (row.user_id, row.auth_time, row.method)
+    else {
+        return Ok(None);
+    };
+    let Some(user) = server.store.find_user(user_id).await? else { return Ok(None) };
+    if user.disabled_at.is_some() {
+        return Ok(None);
+    }
+    if now.since(row.last_seen_at) >= SEEN_EVERY {
+        server.store.session_seen(&session, now).await?;
+    }
+    Ok(Some(Session { person: Person { user, session, auth_time, method }, cookie }))
+}
+
+/// Begins a session for somebody who has just proved who they are; gives the `Set-Cookie` line.
+///
+/// The value is new each time and the session before it ends, so that nobody can plant one (session fixation).
+pub(crate) async fn begin(
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    user_id: UserId,
+    method: &str,
+) -> Result<HeaderValue, StoreError> {
+    let (now, cookies) = (server.clock.now(), server.cookies());
+    let cookie = CookieValue::generate(server.random.as_ref());
+    let row = SessionRow {
+        session: cookie.digest(CookieKind::Session),
+        user_id: Some(user_id),
+        auth_time: Some(now),
+        method: Some(method.to_owned()),
+        pending: None,
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now.plus(ABSOLUTE),
+    };
+    let before = cookies.read(CookieKind::Session, headers);
+    let rotated = match before.map(|before| before.digest(CookieKind::Session)) {
+        Some(before) => server.store.rotate_session(&before, &row).await?,
+        None => false,
+    };
+    if !rotated {
+        server.store.add_session(&row).await?;
+    }
+    server.store.logged_in(user_id, now).await?;
+    Ok(cookies.set(CookieKind::Session, &cookie, None))
+}

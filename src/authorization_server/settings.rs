@@ -1,0 +1,85 @@
+//! What the authorization server is told; `app` maps the settings file to it.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::id::{ClientId, Issuer};
+use crate::scope::Scope;
+use crate::secret_text::SecretText;
+
+use super::keys::SigningAlgorithm;
+
+/// `[authorization_server]` and what of `[server]` it needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Byte for byte as published: `public_url` without a trailing slash (RFC 8414 §2).
+    pub issuer: Issuer,
+    /// The base of every URL we publish. Never taken from a request (N76).
+    pub public_url: Url,
+    /// The resources of this process. The first one is meant where a request names none (N62).
+    pub resources: Vec<OwnResource>,
+    pub signing_algorithm: SigningAlgorithm,
+    pub access_token_ttl: Duration,
+    pub refresh_token_ttl: Duration,
+    pub code_ttl: Duration,
+    /// How long a refresh token that was just used gets the same reply again. Absolute.
+    pub refresh_grace: Duration,
+    /// What a request without `scope` asks for.
+    pub default_scopes: Scope,
+    /// Published as `scopes_supported`, beside `openid` and `offline_access`: short, some clients ask for all of it.
+    pub scopes_supported: Scope,
+    pub administrators: Administrators,
+    pub clients: Vec<ConfiguredClient>,
+    pub registration: Registration,
+    pub client_metadata_documents: MetadataDocuments,
+}
+
+/// A protected resource that this process serves.
+#[derive(Clone, Debug)]
+pub struct OwnResource {
+    /// What becomes `aud`.
+    pub uri: String,
+    /// Other spellings of it: the loopback name that is not `public_url`.
+    pub aliases: Vec<String>,
+}
+
+/// Who may have `broker:*` beside local users with that role.
+#[derive(Clone, Debug, Default)]
+pub struct Administrators {
+    pub subjects: Vec<String>,
+    pub groups: Vec<String>,
+}
+
+/// A client of the settings file.
+#[derive(Clone, Debug)]
+pub struct ConfiguredClient {
+    pub client_id: ClientId,
+    /// `None`: a public client.
+    pub secret: Option<SecretText>,
+    /// `authorization_code`, `refresh_token`, `client_credentials`.
+    pub grant_types: Vec<&'static str>,
+    /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
+    pub scopes: Scope,
+    pub redirect_uris: Vec<String>,
+}
+
+/// Whether clients may register themselves (RFC 7591).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    Off,
+    /// Public clients, with limits, without administrative scopes.
+    #[default]
+    Limited,
+    Open,
+}
+
+/// Whether a client may be named by the URL of its metadata document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MetadataDocuments {
+    Off,
+    #[default]
+    Allow,
+    /// Of these hosts only.
+    List(Vec<String>),
+}

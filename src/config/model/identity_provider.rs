@@ -1,0 +1,198 @@
+//! `[[authorization_server.identity_provider]]`: where people log in.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::authorization_server::{CLIENT_ID, path_name};
+use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
+use crate::id::ClientId;
+use crate::scope::Scope;
+
+/// Where people log in.
+#[derive(Clone, Debug)]
+pub struct IdentityProvider {
+    /// Part of the callback's path: letters, digits, `-` and `_`.
+    pub id: String,
+    /// What people read on the button.
+    pub name: String,
+    /// Byte for byte as it was written.
+    pub issuer: String,
+    pub client_id: ClientId,
+    /// `None` for a public client.
+    pub client_secret: Option<SecretSource>,
+    pub scopes: Scope,
+    /// `None`: from the discovery document.
+    pub endpoints: Option<ProviderEndpoints>,
+    pub claims: ProviderClaims,
+    pub require: BTreeMap<String, Vec<String>>,
+}
+
+/// A provider that is plain OAuth: all three, or discovery.
+#[derive(Clone, Debug)]
+pub struct ProviderEndpoints {
+    pub authorization: Url,
+    pub token: Url,
+    pub userinfo: Url,
+}
+
+/// An `OpenID` provider at which people log in, or one that is plain OAuth.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIdentityProvider {
+    /// A short name, part of the callback's path: letters, digits, `-` and `_`. Register
+    /// `<public_url>/login/callback/<id>` there.
+    pub(super) id: String,
+    /// What people read on the button. Unset: the id.
+    pub(super) name: Option<String>,
+    /// Its issuer, as its discovery document has it; for plain OAuth the URL that names it.
+    pub(super) issuer: String,
+    /// Our client there.
+    pub(super) client_id: String,
+    /// Our secret there. Unset: a public client.
+    pub(super) client_secret: Option<RawSecret>,
+    /// Scopes to ask for at login.
+    #[serde(default = "login_scopes")]
+    pub(super) scopes: Vec<String>,
+    /// For a provider without discovery, with the other two. Who somebody is comes from `userinfo_endpoint` then.
+    pub(super) authorization_endpoint: Option<String>,
+    /// For a provider without discovery.
+    pub(super) token_endpoint: Option<String>,
+    /// For a provider without discovery.
+    pub(super) userinfo_endpoint: Option<String>,
+    /// Which claim means what.
+    #[serde(default)]
+    pub(super) claims: ProviderClaims,
+    /// Claims that an account must have, each with the values that do: `{ hd = ["contoso.example"] }`. Unset:
+    /// whoever can log in there may log in here; what they may do is for policy.
+    #[serde(default)]
+    pub(super) require: BTreeMap<String, Vec<String>>,
+}
+
+/// Which claim means what.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderClaims {
+    /// Who it is, for good: never a claim that people can change. Entra: `oid`.
+    pub subject: String,
+    /// The user name that the account gets here, for people to read.
+    pub username: String,
+    /// The name to show.
+    pub name: String,
+    /// The e-mail address to show. Nobody is recognised by it.
+    pub email: String,
+    /// The groups that policy may name.
+    pub groups: String,
+}
+
+impl Default for ProviderClaims {
+    fn default() -> Self {
+        Self {
+            subject: "sub".to_owned(),
+            username: "preferred_username".to_owned(),
+            name: "name".to_owned(),
+            email: "email".to_owned(),
+            groups: "groups".to_owned(),
+        }
+    }
+}
+
+fn login_scopes() -> Vec<String> {
+    ["openid", "profile", "email"].map(str::to_owned).to_vec()
+}
+
+/// Where anybody gets an account.
+const OPEN_TO_ALL: [&str; 5] = [
+    "https://accounts.google.com",
+    "https://github.com",
+    "https://gitlab.com",
+    "https://appleid.apple.com",
+    "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+];
+
+/// Entra's issuers that stand for more than one tenant.
+const EVERY_TENANT: [&str; 3] = ["/common/", "/organizations/", "/consumers/"];
+
+impl RawIdentityProvider {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<IdentityProvider> {
+        let id = path_name(&at.name("id"), &self.id, to);
+        let issuer = to.endpoint(&at.name("issuer"), &self.issuer).map(|_| self.issuer.clone());
+        let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
+        let endpoints = self.endpoints(at, to);
+        self.check(at, to);
+        let client_secret =
+            self.client_secret.and_then(|raw| to.secret(&at.name("client_secret"), &raw));
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        let id = id?;
+        Some(IdentityProvider {
+            name: self.name.unwrap_or_else(|| id.clone()),
+            id,
+            issuer: issuer?,
+            client_id: client_id?,
+            client_secret,
+            scopes,
+            endpoints: endpoints?,
+            claims: self.claims,
+            require: self.require,
+        })
+    }
+
+    /// All three or none.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one says whether what was written is right"
+    )]
+    fn endpoints(&self, at: &Key, to: &mut Checker<'_>) -> Option<Option<ProviderEndpoints>> {
+        let written = [
+            ("authorization_endpoint", &self.authorization_endpoint),
+            ("token_endpoint", &self.token_endpoint),
+            ("userinfo_endpoint", &self.userinfo_endpoint),
+        ];
+        if written.iter().all(|(_, text)| text.is_none()) {
+            return Some(None);
+        }
+        let [authorization, token, userinfo] = written.map(|(name, text)| {
+            let key = at.name(name);
+            let Some(text) = text else {
+                let problem = "is missing: the other endpoints are given";
+                to.add(
+                    Finding::error(FindingCode::Missing, &key, problem)
+                        .hint("leave all three out where the provider has a discovery document"),
+                );
+                return None;
+            };
+            to.endpoint(&key, text)
+        });
+        let endpoints =
+            ProviderEndpoints { authorization: authorization?, token: token?, userinfo: userinfo? };
+        Some(Some(endpoints))
+    }
+
+    fn check(&self, at: &Key, to: &mut Checker<'_>) {
+        let key = at.name("issuer");
+        let entra = self.issuer.starts_with("https://login.microsoftonline.");
+        if entra && EVERY_TENANT.iter().any(|part| self.issuer.contains(part)) {
+            let problem = "stands for every tenant: anybody's tenant could log in";
+            let finding = Finding::error(FindingCode::NotAllowed, &key, problem);
+            to.add(finding.hint("https://login.microsoftonline.com/<tenant GUID>/v2.0"));
+        }
+        let issuer = self.issuer.trim_end_matches('/');
+        if self.require.is_empty() && OPEN_TO_ALL.contains(&issuer) {
+            let problem = "is missing: anybody who has an account there can log in here";
+            let finding = Finding::warning(FindingCode::Weak, &at.name("require"), problem);
+            to.add(finding.hint("Google: require = { hd = [\"your-domain.example\"] }"));
+        }
+        for (name, values) in &self.require {
+            if values.is_empty() {
+                let key = at.name("require").name(name);
+                let problem = "names no value: nobody could log in";
+                to.add(Finding::error(FindingCode::Missing, &key, problem));
+            }
+        }
+    }
+}
