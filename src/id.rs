@@ -231,7 +231,7 @@ impl TraceId {
     #[must_use]
     pub fn generate(random: &dyn Random) -> Self {
         let mut bytes = [0; 16];
-        random.fill(&mut bytes);
+        random.fill_identifier(&mut bytes);
         bytes[0] |= 1; // all zero is forbidden
         Self(bytes)
     }

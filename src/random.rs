@@ -1,5 +1,6 @@
 //! The only door to the system's random number generator.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -13,6 +14,12 @@ use crate::time::Timestamp;
 pub trait Random: Send + Sync + fmt::Debug {
     /// Fills `bytes` with random bytes.
     fn fill(&self, bytes: &mut [u8]);
+
+    /// The same for what is no secret: identifiers of requests, events, traces. May hand out bytes that were drawn ahead
+    /// of time, so never for a key, a token or a code.
+    fn fill_identifier(&self, bytes: &mut [u8]) {
+        self.fill(bytes);
+    }
 }
 
 impl dyn Random + '_ {
@@ -20,7 +27,7 @@ impl dyn Random + '_ {
     #[must_use]
     pub fn uuid_v7(&self, now: Timestamp) -> Uuid {
         let mut bytes = [0; 10];
-        self.fill(&mut bytes);
+        self.fill_identifier(&mut bytes);
         let millis = u64::try_from(now.unix_millis()).unwrap_or(0);
         uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
     }
@@ -45,6 +52,35 @@ impl Random for SystemRandom {
         )]
         self.0.fill(bytes).expect("the system random number generator answers");
     }
+
+    fn fill_identifier(&self, bytes: &mut [u8]) {
+        let taken = DRAWN.try_with(|drawn| {
+            let drawn = &mut *drawn.borrow_mut();
+            if drawn.bytes.len() - drawn.used < bytes.len() {
+                self.fill(&mut drawn.bytes);
+                drawn.used = 0;
+            }
+            let Some(next) = drawn.bytes.get(drawn.used..drawn.used + bytes.len()) else {
+                return false; // more than there ever is
+            };
+            bytes.copy_from_slice(next);
+            drawn.used += bytes.len();
+            true
+        });
+        if taken != Ok(true) {
+            self.fill(bytes);
+        }
+    }
+}
+
+/// Bytes drawn ahead of time: one call of the generator for a few dozen identifiers.
+struct Drawn {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+thread_local! {
+    static DRAWN: RefCell<Drawn> = const { RefCell::new(Drawn { bytes: [0; 1024], used: 1024 }) };
 }
 
 /// A reproducible sequence for tests. Not random: never use it where an attacker may guess.
@@ -75,6 +111,17 @@ impl Random for SeededRandom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identifiers_are_never_handed_out_twice() {
+        let random: &dyn Random = &SystemRandom::new();
+        let now = Timestamp::from_unix_seconds(1_000);
+        let made: std::collections::HashSet<_> = (0..5_000).map(|_| random.uuid_v7(now)).collect();
+        assert_eq!(made.len(), 5_000);
+        let mut long = [0; 2048];
+        random.fill_identifier(&mut long);
+        assert!(long.iter().any(|byte| *byte != 0), "longer than what is drawn ahead");
+    }
 
     #[test]
     fn uuids_sort_by_the_time_they_were_made() {

@@ -141,7 +141,7 @@ impl App {
             .iter()
             .map(|name| mounting.endpoint(name, &names, &handler))
             .collect::<Result<_, _>>()?;
-        let router = crate::http::router(Routes {
+        let front = crate::http::Front::new(Routes {
             health: health.clone(),
             origins: origins(&config),
             endpoints,
@@ -151,7 +151,7 @@ impl App {
         });
         Ok(Self {
             config,
-            router,
+            front,
             health,
             auditor,
             keys,

@@ -24,7 +24,7 @@ use crate::audit::Auditor;
 use crate::authorization_server::SigningKeys;
 use crate::config::Config;
 use crate::graph::simulated::Simulation;
-use crate::http::{Health, Stop};
+use crate::http::{Front, Health, Stop};
 use crate::mcp::Toolbox;
 use crate::policy::Policy;
 
@@ -38,7 +38,7 @@ pub use people::people_settings;
 #[derive(Debug)]
 pub struct App {
     config: Config,
-    router: axum::Router,
+    front: Front,
     health: Health,
     auditor: Auditor,
     keys: Arc<SigningKeys>,
@@ -71,8 +71,8 @@ impl App {
     }
 
     /// The whole product as one service, for tests that need no socket.
-    pub fn router(&self) -> axum::Router {
-        self.router.clone()
+    pub fn front(&self) -> Front {
+        self.front.clone()
     }
 
     /// Serves on `listener` until `stop.drain` resolves, then drains (at once when `stop.now` resolves) and closes
@@ -89,7 +89,7 @@ impl App {
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =
-            crate::http::serve(listener, acceptor, self.router, self.health, proxies, limits, stop)
+            crate::http::serve(listener, acceptor, self.front, self.health, proxies, limits, stop)
                 .await;
         if !all {
             tracing::warn!("http.drain_incomplete");

@@ -19,21 +19,25 @@ pub type Handler = BoxCloneSyncService<Request, Response<Body>, Infallible>;
 
 /// Chooses by `Host`; the first one (`public_url`) serves the other allowed hosts.
 #[derive(Clone)]
-pub(super) struct ByHost(Arc<[(String, Handler)]>);
+pub(super) struct ByHost<S>(Arc<[(String, S)]>);
 
-impl ByHost {
-    pub(super) fn new(services: impl IntoIterator<Item = (String, Handler)>) -> Self {
+impl<S> ByHost<S> {
+    pub(super) fn new(services: impl IntoIterator<Item = (String, S)>) -> Self {
         Self(services.into_iter().collect())
     }
 
-    fn choose(&self, request: &Request) -> Option<&Handler> {
+    pub(super) fn choose(&self, request: &Request) -> Option<&S> {
         let named = host(request)
             .and_then(|host| self.0.iter().find(|(authority, _)| is_named(authority, host)));
         named.or(self.0.first()).map(|(_, handler)| handler)
     }
 }
 
-impl Service<Request> for ByHost {
+impl<S> Service<Request> for ByHost<S>
+where
+    S: Service<Request, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;

@@ -2,6 +2,7 @@
 
 mod by_host;
 mod client_address;
+mod front;
 mod health;
 mod origin;
 mod problem;
@@ -10,7 +11,8 @@ mod serve;
 
 pub use by_host::Handler;
 pub use client_address::{ClientAddress, TrustedProxies};
+pub use front::Front;
 pub use health::{Health, Readiness};
 pub use origin::AllowedOrigins;
-pub use router::{Endpoint, Routes, router};
+pub use router::{Endpoint, Routes};
 pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};

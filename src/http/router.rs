@@ -13,6 +13,7 @@ use tower::{ServiceBuilder, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::authorization_server::RemoteAddress;
+use crate::mcp::Endpoint as McpEndpoint;
 use crate::resource_server::PublishedMetadata;
 
 use super::by_host::{ByHost, Handler, host, is_named};
@@ -42,22 +43,17 @@ pub struct Endpoint {
     /// `host:port` as clients write it in `Host`; the default port left out.
     pub authority: String,
     /// The guarded MCP service.
-    pub mcp: Handler,
+    pub mcp: McpEndpoint,
     /// The protected resource metadata of this name (RFC 9728).
     pub metadata: PublishedMetadata,
 }
 
-/// The whole product.
-pub fn router(routes: Routes) -> Router {
-    let Routes { health: handles, origins, endpoints, authorization_server, pages, allowed_hosts } =
-        routes;
-    let mcp = endpoints.iter().map(|endpoint| (endpoint.authority.clone(), endpoint.mcp.clone()));
-    let mcp = ByHost::new(mcp);
+/// Every route. What [`super::Front`] answers on its short way is here, too.
+pub(super) fn router(routes: Routes, known: KnownHosts, mcp: ByHost<McpEndpoint>) -> Router {
+    let Routes { health: handles, origins, endpoints, authorization_server, pages, .. } = routes;
     let documents =
         endpoints.iter().map(|endpoint| (endpoint.authority.clone(), document(&endpoint.metadata)));
     let metadata = ByHost::new(documents);
-    let ours = endpoints.iter().map(|endpoint| endpoint.authority.clone());
-    let known = KnownHosts { ours: ours.collect(), allowed: allowed_hosts.into() };
 
     let public = Router::new()
         .route_service("/.well-known/oauth-protected-resource", metadata.clone())
@@ -84,7 +80,7 @@ pub fn router(routes: Routes) -> Router {
 
 /// Hosts that are ours (N76, DNS rebinding). Probes by address are let through to `/health` and `/ready`.
 #[derive(Clone, Debug)]
-struct KnownHosts {
+pub(super) struct KnownHosts {
     /// Our names, with their ports.
     ours: Arc<[String]>,
     /// `server.allowed_hosts`
@@ -92,8 +88,13 @@ struct KnownHosts {
 }
 
 impl KnownHosts {
+    pub(super) fn of(routes: &Routes) -> Self {
+        let ours = routes.endpoints.iter().map(|endpoint| endpoint.authority.clone());
+        Self { ours: ours.collect(), allowed: routes.allowed_hosts.clone().into() }
+    }
+
     /// A name without a port stands for every port: what is in front of us may have another.
-    fn contain(&self, host: &str) -> bool {
+    pub(super) fn contain(&self, host: &str) -> bool {
         let bare =
             host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
         let bare = bare.map_or(host, |(name, _)| name);
@@ -152,10 +153,11 @@ async fn catch_slow_handlers(request: Request, next: Next) -> Response<Body> {
     }
 }
 
+pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+
 /// On every answer; pages add their own Content-Security-Policy.
 fn security_headers() -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(
-        HeaderName::from_static("x-content-type-options"),
-        HeaderValue::from_static("nosniff"),
-    )
+    let (name, value) = NOSNIFF;
+    SetResponseHeaderLayer::if_not_present(name, value)
 }

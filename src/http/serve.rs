@@ -1,12 +1,12 @@
 //! Accepting, serving and draining: limits on connections, headers and time; TLS where it is configured.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -21,9 +21,9 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
 use super::client_address::TrustedProxies;
+use super::front::Front;
 use super::health::Health;
 
 /// What one listener may cost.
@@ -129,7 +129,7 @@ pub struct Stop<D, N> {
 pub async fn serve<D, N>(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
-    router: Router,
+    front: Front,
     health: Health,
     proxies: TrustedProxies,
     limits: Limits,
@@ -139,7 +139,7 @@ where
     D: Future<Output = ()>,
     N: Future<Output = ()>,
 {
-    let server = Arc::new(Server { http: http(&limits), router, proxies, acceptor, limits });
+    let server = Arc::new(Server { http: http(&limits), front, proxies, acceptor, limits });
     let door = Door::new(listener, server);
     door.open_until(stop.drain).await;
     health.drain();
@@ -235,7 +235,7 @@ fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
 
 struct Server {
     http: auto::Builder<TokioExecutor>,
-    router: Router,
+    front: Front,
     proxies: TrustedProxies,
     acceptor: Option<TlsAcceptor>,
     limits: Limits,
@@ -274,7 +274,8 @@ impl Server {
             let mut request = request.map(Body::new);
             let client = self.proxies.client(peer, request.headers());
             request.extensions_mut().insert(client);
-            self.router.clone().oneshot(request)
+            let front = self.front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {

@@ -336,7 +336,8 @@ impl From<AuditError> for Unrecorded {
     }
 }
 
-async fn call<S>(inner: &mut S, request: Request<Body>) -> Response<Body>
+/// Calls a service that is always ready, as all of ours are.
+pub(super) async fn call<S>(inner: &mut S, request: Request<Body>) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {

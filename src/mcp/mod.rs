@@ -15,14 +15,14 @@ mod unique;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::http::{Request, Response};
-use axum::middleware::from_fn_with_state;
+use futures_util::future::BoxFuture;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use tower::util::BoxCloneSyncService;
-use tower::{ServiceBuilder, ServiceExt};
+use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::audit::TokenName;
 use crate::resource_server::RequireTokenLayer;
@@ -49,8 +49,32 @@ pub struct Mount {
     pub drain: tokio_util::sync::CancellationToken,
 }
 
-/// The guarded endpoint: it answers everything.
-pub type Endpoint = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+/// The guarded endpoint: it answers everything. Cheap to clone, always ready.
+#[derive(Clone)]
+pub struct Endpoint(Arc<dyn Fn(Request<Body>) -> Answer + Send + Sync>);
+
+/// Of one request: the one box on its way.
+type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Endpoint")
+    }
+}
+
+impl Service<Request<Body>> for Endpoint {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        (self.0)(request)
+    }
+}
 
 /// The guarded endpoint around `handler`: ours is [`McpService`]; the conformance suite brings its own.
 pub fn routes<H>(handler: H, mount: Mount) -> Endpoint
@@ -66,13 +90,18 @@ where
         .with_cancellation_token(mount.drain);
     let sessions = Arc::new(NeverSessionManager::default());
     let rmcp = StreamableHttpService::new(move || Ok(handler.clone()), sessions, config);
-    let rmcp = ServiceExt::<Request<Body>>::map_response(rmcp, |response| response.map(Body::new));
-    let guarded = ServiceBuilder::new()
-        .layer(from_fn_with_state(mount.recorder, refusal::record_refusals))
-        .layer(mount.token)
-        .layer(mount.guard)
-        .service(rmcp);
-    Endpoint::new(guarded)
+    // Shared rather than cloned with all its settings for each request.
+    let rmcp = Arc::new(rmcp);
+    let rmcp = service_fn(move |request: Request<Body>| {
+        let rmcp = Arc::clone(&rmcp);
+        async move { Ok(rmcp.handle(request).await.map(Body::new)) }
+    });
+    let guarded = ServiceBuilder::new().layer(mount.token).layer(mount.guard).service(rmcp);
+    let recorder = Arc::new(mount.recorder);
+    Endpoint(Arc::new(move |request| {
+        let (recorder, guarded) = (Arc::clone(&recorder), guarded.clone());
+        Box::pin(async move { Ok(refusal::record_refusals(&recorder, guarded, request).await) })
+    }))
 }
 
 /// A token as the audit log names it.

@@ -1,11 +1,12 @@
 //! Records the requests that the token check refused, before their answer leaves.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::Response;
-use axum::middleware::Next;
+use tower::Service;
 
 use crate::audit::{AuditEvent, Auditor, Context, TokenFailure};
 use crate::id::{ClientAddress, RequestId, TraceId};
@@ -22,15 +23,18 @@ pub struct Recorder {
 }
 
 /// Wraps the token check: what it refused is annotated on the response, and becomes the terminal event here.
-pub(super) async fn record_refusals(
-    State(recorder): State<Recorder>,
+pub(super) async fn record_refusals<S>(
+    recorder: &Recorder,
+    mut guarded: S,
     request: Request,
-    next: Next,
-) -> Response<Body> {
+) -> Response<Body>
+where
+    S: Service<Request, Response = Response<Body>, Error = Infallible>,
+{
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let trace_id = traceparent.and_then(TraceId::from_traceparent);
     let client_address = request.extensions().get::<ClientAddress>().copied();
-    let mut response = next.run(request).await;
+    let mut response = super::guard::call(&mut guarded, request).await;
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
         return response;
     };

@@ -71,8 +71,9 @@ impl McpService {
             Kind::Document(document) => {
                 self.document(caller, entry, document, &decision, &arguments).await
             }
-            Kind::GraphList => self.graph_list(caller, entry, &decision, arguments).await,
-            Kind::GraphExecute => self.graph_execute(caller, &arguments).await,
+            Kind::GraphList => Box::pin(self.graph_list(caller, entry, &decision, arguments)).await,
+            // Boxed: rmcp moves the whole future about, and this one is large.
+            Kind::GraphExecute => Box::pin(self.graph_execute(caller, &arguments)).await,
         }
     }
 
