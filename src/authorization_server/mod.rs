@@ -32,7 +32,7 @@ pub use keys::{KeyError, KeyRing, SigningAlgorithm, SigningKeys};
 pub use login::{first_administrator_link, new_link, one_time_link};
 pub use pages::{ErrorPage, Link, error_page};
 pub use password::{NewPassword, PasswordPool, PoolBusy, WeakPassword};
-pub use person::{PeopleSettings, Person, RemoteAddress, people_routes};
+pub use person::{PeopleSettings, Person, people_routes};
 pub use seal::{KeyEncryptionKey, NotAKey, ServerSecret};
 pub use server::{AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts};
 pub use session::current;

@@ -12,12 +12,10 @@ use axum::routing::get;
 use tower::{ServiceBuilder, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::authorization_server::RemoteAddress;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::resource_server::PublishedMetadata;
 
 use super::by_host::{ByHost, Handler, host, is_named};
-use super::client_address::ClientAddress;
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
 use super::problem::{method_not_allowed, not_found, problem};
@@ -70,7 +68,7 @@ pub(super) fn router(routes: Routes, known: KnownHosts, mcp: ByHost<McpEndpoint>
         .route("/ready", get(ready).with_state(handles))
         .merge(public)
         .merge(guarded)
-        .merge(pages.layer(from_fn(name_remote_address)))
+        .merge(pages)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(known, check_host))
@@ -135,14 +133,6 @@ fn document(metadata: &PublishedMetadata) -> Handler {
             }
         }
     }))
-}
-
-/// Tells the pages who is at the other end: they count login attempts by it.
-async fn name_remote_address(mut request: Request, next: Next) -> Response<Body> {
-    if let Some(ClientAddress(address)) = request.extensions().get().copied() {
-        request.extensions_mut().insert(RemoteAddress(address));
-    }
-    next.run(request).await
 }
 
 /// A last resort: no handler of ours takes this long, each has its own budget.

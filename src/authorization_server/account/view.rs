@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::authorization_server::consent::introduce;
+use crate::authorization_server::consent::{Place, Receiver, introduce};
 use crate::authorization_server::pages::{Fault, in_words, when};
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::Session;
@@ -51,13 +51,13 @@ pub(super) async fn clients(people: &People, session: &Session) -> Result<Vec<Cl
     for grant in grants.rows {
         let held = held.entry(grant.client_id).or_default();
         held.scopes = held.scopes.union(&grant.scopes);
-        held.places.extend(grant.redirect_origin);
+        held.places.extend(grant.redirect_origin.as_deref().map(place));
         held.last_used = held.last_used.max(Some(grant.last_used_at));
     }
     for consent in store.list_consents(user_id).await? {
         let held = held.entry(consent.key.client_id).or_default();
         held.scopes = held.scopes.union(&consent.scopes);
-        held.places.push(consent.key.redirect_class);
+        held.places.push(place(&consent.key.redirect_class));
     }
     let mut views = Vec::with_capacity(held.len());
     for (id, held) in held {
@@ -85,6 +85,18 @@ async fn view(
     lines.extend(held.last_used.map(|used| format!("Last used {}", when(used))));
     let form_token = withdrawal(&[id.as_str()]).token(&session.cookie);
     Ok(ClientView { id: id.as_str().to_owned(), name, lines, form_token })
+}
+
+/// Where answers go, in words: grants keep an origin, consents a class.
+fn place(origin_or_class: &str) -> String {
+    if origin_or_class == "loopback" {
+        return "this computer".to_owned();
+    }
+    match Receiver::of(origin_or_class).place {
+        Place::Host(host) => host,
+        Place::ThisComputer => "this computer".to_owned(),
+        Place::Scheme(scheme) => format!("{scheme}:// links"),
+    }
 }
 
 pub(super) fn session(people: &People, current: &Session, row: &SessionRow) -> SessionView {

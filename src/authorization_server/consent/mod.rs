@@ -8,3 +8,4 @@ mod receiver;
 pub(crate) use introduction::introduce;
 pub(crate) use page::{decide, show};
 pub(crate) use question::{receiver, wants_new_login};
+pub(crate) use receiver::{Place, Receiver};

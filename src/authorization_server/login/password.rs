@@ -11,9 +11,9 @@ use serde::Deserialize;
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
 use crate::authorization_server::pages::{Fault, Forms, page, query_value, see_other};
-use crate::authorization_server::person::{People, RemoteAddress, with_cookie};
+use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose};
-use crate::id::RequestId;
+use crate::id::{ClientAddress, RequestId};
 use crate::secret_text::SecretText;
 
 use super::onward;
@@ -114,12 +114,12 @@ async fn render(
 /// `POST /login`. Every failure reads the same and takes as long (N108).
 pub(crate) async fn log_in(
     State(people): State<People>,
-    address: Option<Extension<RemoteAddress>>,
+    address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let request_id = people.request_id();
-    let address = address.map(|Extension(RemoteAddress(address))| address);
+    let address = address.map(|Extension(ClientAddress(address))| address);
     let outcome = try_log_in(&people, request_id, address, &headers, &body).await;
     outcome.unwrap_or_else(|fault| fault.page(request_id))
 }

@@ -132,6 +132,7 @@ async fn an_app_on_this_computer_is_asked_about_every_time_and_warned_of() {
         let page = ask(&mut browser, &handle).await;
         assert!(page.body.contains("<strong>on this computer</strong>"));
         assert!(page.body.contains("Did you start this yourself"));
+        assert!(page.body.contains("which program it is cannot be checked"));
         assert!(answer(&mut browser, &page, "allow").await.location().starts_with(local));
     }
 }

@@ -17,9 +17,10 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings, PersonFacts,
-    Prompt, Registration, RemoteAddress, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
+    Prompt, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
     first_administrator_link, people_routes,
 };
+use crate::id::ClientAddress;
 use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
@@ -261,7 +262,7 @@ impl Browser {
             request = request.header(*name, *value);
         }
         let request =
-            request.extension(RemoteAddress(self.address)).body(Body::from(body)).unwrap();
+            request.extension(ClientAddress(self.address)).body(Body::from(body)).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();

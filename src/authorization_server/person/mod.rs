@@ -6,7 +6,7 @@ use crate::store::{Digest, UserRow};
 use crate::time::Timestamp;
 
 pub(crate) use people::{People, with_cookie};
-pub use people::{PeopleSettings, RemoteAddress, people_routes};
+pub use people::{PeopleSettings, people_routes};
 
 /// A person with a live session. Comes from the session cookie alone, never from what a request says (N105).
 #[derive(Clone, Debug)]

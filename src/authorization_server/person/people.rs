@@ -1,7 +1,5 @@
 //! What all pages share, and their routes.
 
-use std::net::IpAddr;
-
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -17,10 +15,6 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
 use crate::authorization_server::{account, consent, login, logout};
 use crate::id::{ClientId, RequestId, TraceId, UserId};
-
-/// Who is at the other end, as far as declared proxies can be believed. `http` puts it into the request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RemoteAddress(pub IpAddr);
 
 /// What the pages are given beside the authorization server.
 #[derive(Clone, Debug, Default)]
