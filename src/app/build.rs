@@ -9,8 +9,8 @@ use url::Url;
 use crate::audit::Auditor;
 use crate::authorization_server;
 use crate::broker::Broker;
-use crate::config::{Config, Deployment, GraphMode};
-use crate::graph::{self, Catalog};
+use crate::config::{Config, Deployment};
+use crate::graph;
 use crate::http::{AllowedOrigins, Endpoint, Health, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
@@ -18,7 +18,7 @@ use crate::mcp::{
     Toolbox,
 };
 use crate::outbound::Outbound;
-use crate::policy::{Facts, Granted, Policy};
+use crate::policy::Facts;
 use crate::random::Random;
 use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
 use crate::secret::Secrets;
@@ -28,12 +28,9 @@ use crate::token::ProviderTokens;
 use super::App;
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
-use super::graph::{GraphParts, flat_rules, parts};
+use super::graph::{GraphParts, parts};
 use super::issuers::verifier;
 use super::{map, platform, readiness};
-
-/// The rules of a broker that has none: what plain `broker` starts with.
-const DEVELOPMENT_RULES: &str = include_str!("../../docs/examples/policy.dev.toml");
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -83,8 +80,11 @@ impl App {
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
         let catalog = Arc::new(super::parts::catalog(&config)?);
-        let policy = Arc::new(policy(&config, facts(&config, &graph, &toolbox), &catalog)?);
-        let decider = Decider { policy: Arc::clone(&policy), max_timeout: config.graph.timeout };
+        let facts = facts(&config, &graph, &toolbox);
+        let source = super::policy::Source::new(&config, facts, &catalog);
+        let around = (Arc::clone(&clock), Arc::clone(&random));
+        let (policy, reloader) = super::policy::start(source, auditor.clone(), around)?;
+        let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = match &config.documents.dir {
             Some(path) => Documents::directory(path.clone(), Arc::clone(&clock)).await?,
             None => Documents::BuiltIn,
@@ -96,7 +96,7 @@ impl App {
             decider: decider.clone(),
             clock: Arc::clone(&clock),
             broker: Broker {
-                policy: Arc::clone(&policy),
+                policy: policy.clone(),
                 profiles: graph.profiles,
                 secrets,
                 tokens: ProviderTokens::new(
@@ -122,7 +122,9 @@ impl App {
             auditor: auditor.clone(),
             verifier: Arc::clone(&verifier),
             service: service.clone(),
-            facts: facts_for_people(&config, &policy),
+            policy: policy.clone(),
+            reload: reloader.status.clone(),
+            facts: facts_for_people(&config),
         }));
         let drain = CancellationToken::new();
         let mounting = Mounting {
@@ -157,6 +159,7 @@ impl App {
             keys,
             toolbox,
             policy,
+            reloader,
             drain,
             _simulation: graph.simulation,
         })
@@ -174,35 +177,8 @@ fn facts(config: &Config, graph: &GraphParts, toolbox: &Toolbox) -> Facts {
         allowed_resources: graph.allowed_resources.clone(),
         allowed_permissions: config.graph.allowed_permissions.clone(),
         tools: toolbox.names(),
+        reading_tools: toolbox.reading_names(),
     }
-}
-
-/// The rules in force: the file's, the flat permissions', or in development the built-in ones.
-///
-/// # Errors
-///
-/// [`AppError::PolicyFile`], or [`AppError::Policy`] with every fault.
-pub(super) fn policy(config: &Config, facts: Facts, catalog: &Catalog) -> Result<Policy, AppError> {
-    let profile = facts.profiles.first().map(|(name, _)| name.as_str().to_owned());
-    let flat = [flat_rules(&config.graph, catalog, profile.as_deref())];
-    let label = config.policy.version.as_deref();
-    let loaded = if let Some(path) = &config.policy.file {
-        let read = std::fs::read_to_string(path);
-        let text = read.map_err(|source| AppError::PolicyFile { path: path.clone(), source })?;
-        Policy::load(&path.display().to_string(), &text, label, &flat, facts)
-    } else if config.deployment != Deployment::Dev {
-        Policy::load("the built-in rules", "version = \"none\"", label, &flat, facts)
-    } else if config.graph.mode == GraphMode::Simulated {
-        Policy::load("the built-in rules", DEVELOPMENT_RULES, label, &flat, facts)
-    } else {
-        // What opens the simulated Graph never opens a live one.
-        let mut granted =
-            Granted::parse("the built-in rules", DEVELOPMENT_RULES).map_err(AppError::Policy)?;
-        granted.rules.retain(|rule| rule.graph.is_none());
-        let [flat] = flat;
-        Policy::load("the built-in rules", "version = \"dev\"", label, &[granted, flat], facts)
-    };
-    loaded.map_err(AppError::Policy)
 }
 
 const fn graph_settings(config: &Config) -> graph::Settings {
@@ -220,11 +196,10 @@ fn origins(config: &Config) -> AllowedOrigins {
 }
 
 /// What an operator should see in `/ready` at a glance.
-fn facts_for_people(config: &Config, policy: &Policy) -> serde_json::Value {
+fn facts_for_people(config: &Config) -> serde_json::Value {
     json!({
         "environment": config.deployment,
         "graph": config.graph.mode,
-        "policy_version": policy.version(),
     })
 }
 

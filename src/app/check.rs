@@ -10,7 +10,7 @@ use crate::secret::Environment;
 use crate::time::Clock;
 
 use super::error::AppError;
-use super::{build, check_live, graph, map, parts};
+use super::{check_live, graph, map, parts};
 
 /// One thing that would stop a start, or a call later on.
 #[derive(Debug)]
@@ -80,12 +80,14 @@ fn policy(config: &Config, variables: &Environment) -> Result<(), AppError> {
             )
         }
     };
+    let toolbox = Toolbox::new(config.tools.sample);
     let facts = Facts {
         profiles,
         resource,
         allowed_resources,
         allowed_permissions: config.graph.allowed_permissions.clone(),
-        tools: Toolbox::new(config.tools.sample).names(),
+        tools: toolbox.names(),
+        reading_tools: toolbox.reading_names(),
     };
-    build::policy(config, facts, &catalog).map(drop)
+    super::policy::Source::new(config, facts, &catalog).load().map(drop)
 }

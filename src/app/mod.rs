@@ -12,6 +12,7 @@ mod map;
 mod parts;
 mod people;
 mod platform;
+mod policy;
 mod readiness;
 
 use std::sync::Arc;
@@ -26,13 +27,14 @@ use crate::config::Config;
 use crate::graph::simulated::Simulation;
 use crate::http::{Front, Health, Stop};
 use crate::mcp::Toolbox;
-use crate::policy::Policy;
+use crate::policy::Live;
 
 pub use check::{CheckFault, check};
 pub use command_audit::command_auditor;
 pub use error::AppError;
 pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
 pub use people::people_settings;
+pub use policy::Source as PolicySource;
 
 /// A broker that is ready to serve.
 #[derive(Debug)]
@@ -43,7 +45,8 @@ pub struct App {
     auditor: Auditor,
     keys: Arc<SigningKeys>,
     toolbox: Toolbox,
-    policy: Arc<Policy>,
+    policy: Live,
+    reloader: policy::Reloader,
     drain: CancellationToken,
     /// Held for as long as it is to answer.
     _simulation: Option<Simulation>,
@@ -66,7 +69,7 @@ impl App {
     }
 
     #[must_use]
-    pub fn policy(&self) -> &Policy {
+    pub const fn policy(&self) -> &Live {
         &self.policy
     }
 
@@ -86,6 +89,8 @@ impl App {
         D: Future<Output = ()>,
         N: Future<Output = ()>,
     {
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(self.reloader.run(self.drain.clone()));
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =
@@ -96,6 +101,7 @@ impl App {
         }
         // Not before: it would end the calls that the drain waits for.
         self.drain.cancel();
+        while tasks.join_next().await.is_some() {}
         self.auditor.close(Duration::from_secs(10)).await.map_err(AppError::Audit)
     }
 }

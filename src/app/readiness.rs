@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use crate::audit::Auditor;
 use crate::http::Readiness;
 use crate::mcp::McpService;
+use crate::policy::Live;
 use crate::resource_server::{KeyHealth, Verifier};
+
+use super::policy::ReloadStatus;
 
 /// Asks the parts that know.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub(super) struct Parts {
     pub(super) auditor: Auditor,
     pub(super) verifier: Arc<Verifier>,
     pub(super) service: McpService,
+    pub(super) policy: Live,
+    pub(super) reload: ReloadStatus,
     pub(super) facts: Value,
 }
 
@@ -48,12 +53,21 @@ impl Readiness for Parts {
             };
             Some((format!("issuer {}", health.issuer), reason.to_owned()))
         });
-        keys.chain(secrets).collect()
+        let policy = self.reload.fault().map(|fault| {
+            ("policy".to_owned(), format!("the changed file is not in force: {fault}"))
+        });
+        keys.chain(secrets).chain(policy).collect()
     }
 
     fn facts(&self) -> Value {
         let mut facts = self.facts.clone();
         if let Some(members) = facts.as_object_mut() {
+            let in_force = self.policy.current();
+            members.insert("policy_version".to_owned(), json!(in_force.policy().version()));
+            if let Some(shadow) = in_force.shadow() {
+                members.insert("shadow_policy_version".to_owned(), json!(shadow.version()));
+                members.insert("shadow_differences".to_owned(), json!(self.policy.differences()));
+            }
             members.insert("audit_waiting".to_owned(), json!(self.auditor.status().waiting));
         }
         facts

@@ -311,7 +311,11 @@ mod tests {
             asserted_requester_id: None,
             redactions: Vec::new(),
         };
-        let event = AuditEvent::ConfigReload { policy_version: "1".into() };
+        let event = AuditEvent::ConfigReload {
+            policy_version: "1".into(),
+            previous_version: "0".into(),
+            shadow_policy_version: None,
+        };
         auditor.record(&context, event).await.map(drop)
     }
 

@@ -11,7 +11,7 @@ use crate::code::Code;
 use crate::id::{
     ApprovalId, ClientAddress, ClientId, Issuer, ProfileName, RuleId, Subject, TenantId, ToolName,
 };
-use crate::policy::{Decision, Effect, Reason};
+use crate::policy::{Decision, Difference, Effect, Reason, Step};
 use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
@@ -122,7 +122,25 @@ pub enum AuditEvent {
         matched_rule_id: Option<RuleId>,
         tenant_id: Option<TenantId>,
         scopes_evaluated: Vec<ScopeToken>,
+        /// The rules that were looked at, in order, and what became of each.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        evaluated: Vec<Step>,
     },
+    /// The shadow policy would have decided otherwise.
+    #[serde(rename = "policy.shadow.differed")]
+    ShadowDiffer {
+        tool_name: ToolName,
+        decision: Effect,
+        reason: Reason,
+        policy_version: Arc<str>,
+        shadow_decision: Effect,
+        shadow_reason: Reason,
+        shadow_missing_scopes: Scope,
+        shadow_policy_version: Arc<str>,
+    },
+    /// A condition of a plain tool's rule could not be evaluated.
+    #[serde(rename = "policy.condition.failed")]
+    ConditionFail { tool_name: ToolName, rule_ids: Vec<RuleId>, policy_version: Arc<str> },
     /// One attempt at a provider. `operation` is the method and the path *template*.
     #[serde(rename = "provider.called")]
     ProviderCall {
@@ -194,7 +212,12 @@ pub enum AuditEvent {
     ApprovalUse { approval: ApprovalId, approver: Subject },
     /// The policy in force was replaced.
     #[serde(rename = "config.reloaded")]
-    ConfigReload { policy_version: Arc<str> },
+    ConfigReload {
+        policy_version: Arc<str>,
+        previous_version: Arc<str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shadow_policy_version: Option<Arc<str>>,
+    },
     /// A command or the admin API changed something.
     #[serde(rename = "admin.token.minted")]
     AdminTokenMint {
@@ -237,6 +260,22 @@ impl AuditEvent {
             matched_rule_id: decision.matched_rule_id.clone(),
             tenant_id: decision.tenant_id.clone(),
             scopes_evaluated: decision.scopes_evaluated.clone(),
+            evaluated: decision.evaluated.clone(),
+        }
+    }
+
+    /// The `policy.shadow.differed` event of a decision and what the shadow policy says instead.
+    #[must_use]
+    pub fn differed(tool_name: ToolName, decision: &Decision, difference: Difference) -> Self {
+        Self::ShadowDiffer {
+            tool_name,
+            decision: decision.effect,
+            reason: decision.reason.clone(),
+            policy_version: Arc::clone(&decision.policy_version),
+            shadow_decision: difference.effect,
+            shadow_reason: difference.reason,
+            shadow_missing_scopes: difference.missing_scopes,
+            shadow_policy_version: difference.policy_version,
         }
     }
 
@@ -257,6 +296,8 @@ impl AuditEvent {
             | Self::ConsentWithdraw { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }
+            | Self::ShadowDiffer { .. }
+            | Self::ConditionFail { .. }
             | Self::ProviderCall { .. }
             | Self::TokenAccept { .. }
             | Self::ApprovalRequest { .. }

@@ -28,6 +28,8 @@ pub struct GraphCall {
     permissions: Vec<Permission>,
     request: GraphRequest,
     timeout: Duration,
+    /// As they were sent, for rules that look at them.
+    arguments: Box<str>,
 }
 
 /// Why the arguments are no call. Names the field and its shape, never its value.
@@ -109,7 +111,9 @@ impl GraphCall {
         let own = field("request_id", raw.request_id.as_deref())
             .map_err(|fault| identified(request_id, fault))?;
         let request_id = own.unwrap_or(request_id);
-        Self::from_raw(raw, request_id, max_timeout).map_err(|fault| identified(request_id, fault))
+        let call = Self::from_raw(raw, request_id, max_timeout)
+            .map_err(|fault| identified(request_id, fault))?;
+        Ok(Self { arguments: String::from_utf8_lossy(arguments).into(), ..call })
     }
 
     fn from_raw(raw: RawCall, request_id: RequestId, max_timeout: Duration) -> Result<Self, Fault> {
@@ -136,6 +140,7 @@ impl GraphCall {
                 .collect::<Result<_, _>>()?,
             request: request(&raw.operation, request_id)?,
             timeout,
+            arguments: Box::default(),
         })
     }
 
@@ -154,6 +159,12 @@ impl GraphCall {
             permissions: &self.permissions,
             asserted_requester: self.asserted_requester.as_ref(),
         })
+    }
+
+    /// The arguments as JSON, for rules that look at them.
+    #[must_use]
+    pub fn arguments(&self) -> &str {
+        &self.arguments
     }
 
     #[must_use]

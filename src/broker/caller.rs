@@ -60,7 +60,9 @@ impl Caller {
             client_id: principal.client_id(),
             scopes: principal.scopes(),
             groups: principal.groups(),
+            groups_incomplete: principal.groups_incomplete(),
             roles: principal.roles(),
+            claims: Some(principal.claims()),
         }
     }
 

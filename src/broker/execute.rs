@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::audit::{AuditError, AuditEvent, ResultStatus};
 use crate::code::Code;
 use crate::graph::GraphReply;
-use crate::policy::{Ask, GraphGrant, Operation, Permit};
+use crate::policy::{Arguments, Ask, GraphGrant, Operation, Permit};
 use crate::time::Budget;
 use crate::token::ProviderToken;
 
@@ -79,18 +79,31 @@ impl Broker {
         flow: &Flow<'_>,
         call: &GraphCall,
     ) -> Result<Permit<GraphGrant>, Stopped> {
-        if call.tenant().is_none() && self.policy.sole_tenant().is_none() {
+        let in_force = self.policy.current();
+        if call.tenant().is_none() && in_force.policy().sole_tenant().is_none() {
             let message = "graph.tenant_id: is required, because several tenants are configured";
             return Err(Failure::new(Code::InvalidField, message)
                 .with("field", Some("graph.tenant_id"))
                 .into());
         }
-        let decided = call.ask(|graph| {
-            let operation = Operation::Graph(graph);
-            self.policy.permit_graph(&Ask { who: flow.caller().who(), tool: TOOL, operation })
+        let (decided, difference) = call.ask(|graph| {
+            let ask = Ask {
+                who: flow.caller().who(),
+                tool: TOOL,
+                operation: Operation::Graph(graph),
+                arguments: Arguments::Json(call.arguments()),
+                now: in_force.moment(),
+            };
+            let decided = in_force.policy().permit_graph(&ask);
+            let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
+            let difference = self.policy.difference(&in_force, &ask, decision);
+            (decided, difference)
         });
         let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
         flow.decided(decision).await?;
+        if let Some(difference) = difference {
+            flow.record(AuditEvent::differed(super::tool_name(), decision, difference)).await?;
+        }
         decided.map_err(|refusal| failure::of_policy(&refusal).into())
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::code::Code;
 use crate::graph::{Catalog, Graph};
 use crate::id::{ProfileName, ToolName};
-use crate::policy::Policy;
+use crate::policy::Live;
 use crate::secret::Secrets;
 use crate::secret_ref::SecretRef;
 use crate::time::Clock;
@@ -37,7 +37,7 @@ pub struct Profile {
 /// Executes Graph operations. One for the process.
 #[derive(Debug)]
 pub struct Broker {
-    pub policy: Arc<Policy>,
+    pub policy: Live,
     pub profiles: Vec<Profile>,
     pub secrets: Secrets,
     pub tokens: ProviderTokens,

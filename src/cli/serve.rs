@@ -36,7 +36,7 @@ pub(super) async fn run(
     if std::io::stderr().is_terminal() || app.config().deployment == Deployment::Dev {
         write!(std::io::stderr(), "{}", banner(app.config())).ok();
     }
-    tracing::info!(listen = %app.config().server.listen, policy_version = %app.policy().version(), "http.listening");
+    tracing::info!(listen = %app.config().server.listen, policy_version = %app.policy().current().policy().version(), "http.listening");
     app.serve(listener, stop).await.map_err(|error| Failure::of(&error))?;
     tracing::info!("http.stopped");
     Ok(ExitCode::SUCCESS)

@@ -61,6 +61,8 @@ fn permit(reveal_links: bool) -> Permit<GraphGrant> {
         tenant_id: None,
         scopes_evaluated: Vec::new(),
         missing_scopes: Scope::default(),
+        evaluated: Vec::new(),
+        obligations: crate::policy::Obligations::default(),
     };
     let grant = GraphGrant {
         profile: "reader".parse().unwrap(),

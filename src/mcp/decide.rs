@@ -1,19 +1,19 @@
 //! How policy is asked about a tool: once by the guard, once by the tool, with the same words.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use rmcp::model::JsonObject;
 use serde_json::value::RawValue;
 
 use crate::broker::{Caller, GraphCall};
-use crate::policy::{Ask, Decision, Operation, Policy};
+use crate::policy::{Arguments, Ask, Decision, Difference, Live, Operation};
 
 use super::tools::{Entry, Kind};
 
 /// Asks policy about tools and calls.
 #[derive(Clone, Debug)]
 pub struct Decider {
-    pub policy: Arc<Policy>,
+    pub policy: Live,
     /// The configured budget of a whole Graph call: a part of what makes a call well formed.
     pub max_timeout: Duration,
 }
@@ -25,12 +25,12 @@ impl Decider {
             Kind::Document(_) | Kind::GraphList => Operation::Plain,
             Kind::GraphExecute => Operation::AnyGraph,
         };
-        self.policy.decide(&Ask { who: caller.who(), tool: &entry.tool.name, operation })
+        self.ask(caller, &entry.tool.name, operation, Arguments::Unknown)
     }
 
     /// The same for a name that no tool has, so that it costs and tells what a hidden tool does.
     pub(super) fn unknown(&self, caller: &Caller, name: &str) -> Decision {
-        self.policy.decide(&Ask { who: caller.who(), tool: name, operation: Operation::Plain })
+        self.ask(caller, name, Operation::Plain, Arguments::Unknown)
     }
 
     /// Whether `caller` may make this call. Malformed arguments are the tool's to refuse, so they are
@@ -42,17 +42,83 @@ impl Decider {
         arguments: Option<&RawValue>,
     ) -> Decision {
         let visible = self.tool(caller, entry);
-        let reachable = visible.shows_the_tool() || visible.can_step_up();
-        if entry.kind != Kind::GraphExecute || !reachable {
+        if !visible.shows_the_tool() && !visible.can_step_up() {
             return visible;
         }
         let arguments = arguments.map_or("{}", RawValue::get);
+        if entry.kind != Kind::GraphExecute {
+            return self.plain(caller, entry, visible, arguments);
+        }
         match GraphCall::parse(arguments.as_bytes(), caller.request_id(), self.max_timeout) {
             Ok(call) => call.ask(|graph| {
-                let operation = Operation::Graph(graph);
-                self.policy.decide(&Ask { who: caller.who(), tool: &entry.tool.name, operation })
+                let (tool, arguments) = (&entry.tool.name, Arguments::Json(arguments));
+                self.ask(caller, tool, Operation::Graph(graph), arguments)
             }),
             Err(_) => visible,
         }
+    }
+
+    /// The same for a tool that is no Graph operation, whose arguments are parsed already.
+    pub(super) fn parsed(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        visible: Decision,
+        arguments: &JsonObject,
+    ) -> Decision {
+        if !self.policy.current().policy().looks_at_arguments(&entry.tool.name) {
+            return visible;
+        }
+        let text = serde_json::to_string(arguments).unwrap_or_default();
+        self.plain(caller, entry, visible, &text)
+    }
+
+    /// Asks once more where a rule looks at the arguments.
+    fn plain(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        visible: Decision,
+        arguments: &str,
+    ) -> Decision {
+        let tool = &entry.tool.name;
+        if self.policy.current().policy().looks_at_arguments(tool) {
+            self.ask(caller, tool, Operation::Plain, Arguments::Json(arguments))
+        } else {
+            visible
+        }
+    }
+
+    /// What the shadow policy says instead about a call that is no Graph operation.
+    pub(super) fn difference(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        arguments: &JsonObject,
+        said: &Decision,
+    ) -> Option<Difference> {
+        let in_force = self.policy.current();
+        in_force.shadow()?;
+        let text = serde_json::to_string(arguments).unwrap_or_default();
+        let ask = Ask {
+            who: caller.who(),
+            tool: &entry.tool.name,
+            operation: Operation::Plain,
+            arguments: Arguments::Json(&text),
+            now: in_force.moment(),
+        };
+        self.policy.difference(&in_force, &ask, said)
+    }
+
+    fn ask(
+        &self,
+        caller: &Caller,
+        tool: &str,
+        operation: Operation<'_>,
+        arguments: Arguments<'_>,
+    ) -> Decision {
+        let in_force = self.policy.current();
+        let now = in_force.moment();
+        in_force.policy().decide(&Ask { who: caller.who(), tool, operation, arguments, now })
     }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::{Broker, Caller, GraphCall, Reply};
 use crate::code::Code;
+use crate::id::ToolName;
 use crate::policy::Decision;
 use crate::scope::Scope;
 use crate::secret::Secrets;
@@ -67,14 +68,47 @@ impl McpService {
             return self.unknown(caller, &request.name, &decision).await;
         }
         let arguments = request.arguments.unwrap_or_default();
+        if entry.kind == Kind::GraphExecute {
+            // Boxed: rmcp moves the whole future about, and this one is large.
+            return Box::pin(self.graph_execute(caller, &arguments)).await;
+        }
+        let decision = self.0.decider.parsed(caller, entry, decision, &arguments);
+        self.policy_events(caller, entry, &arguments, &decision).await?;
         match entry.kind {
             Kind::Document(document) => {
                 self.document(caller, entry, document, &decision, &arguments).await
             }
-            Kind::GraphList => Box::pin(self.graph_list(caller, entry, &decision, arguments)).await,
-            // Boxed: rmcp moves the whole future about, and this one is large.
-            Kind::GraphExecute => Box::pin(self.graph_execute(caller, &arguments)).await,
+            Kind::GraphList | Kind::GraphExecute => {
+                Box::pin(self.graph_list(caller, entry, &decision, arguments)).await
+            }
         }
+    }
+
+    /// Records what the terminal event has no room for: conditions that failed, and a shadow that differs.
+    async fn policy_events(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        arguments: &JsonObject,
+        decision: &Decision,
+    ) -> Result<(), ErrorData> {
+        let rule_ids: Vec<_> = decision.failed_conditions().cloned().collect();
+        let other = self.0.decider.difference(caller, entry, arguments, decision);
+        if rule_ids.is_empty() && other.is_none() {
+            return Ok(());
+        }
+        let Ok(tool_name) = entry.tool.name.parse::<ToolName>() else { return Ok(()) };
+        if !rule_ids.is_empty() {
+            let (tool_name, policy_version) =
+                (tool_name.clone(), Arc::clone(&decision.policy_version));
+            let event = AuditEvent::ConditionFail { tool_name, rule_ids, policy_version };
+            caller.record(caller.context(), event).await.map_err(|_| unavailable())?;
+        }
+        if let Some(other) = other {
+            let event = AuditEvent::differed(tool_name, decision, other);
+            caller.record(caller.context(), event).await.map_err(|_| unavailable())?;
+        }
+        Ok(())
     }
 
     async fn document(
@@ -125,8 +159,12 @@ impl McpService {
                     )
                 })
                 .and_then(|wanted| {
-                    let operations =
-                        self.0.decider.policy.operations(caller.who(), super::GRAPH_EXECUTE);
+                    let in_force = self.0.decider.policy.current();
+                    let operations = in_force.policy().operations(
+                        caller.who(),
+                        super::GRAPH_EXECUTE,
+                        in_force.moment(),
+                    );
                     list_operations(&operations, &wanted, self.0.broker.catalog())
                         .map_err(|message| (Code::InvalidField, message.to_owned()))
                 })
@@ -206,7 +244,7 @@ impl McpService {
         let event = AuditEvent::ToolsList {
             listed: tools.len(),
             hidden: self.0.toolbox.iter().count() - tools.len(),
-            policy_version: Arc::clone(self.0.decider.policy.version()),
+            policy_version: Arc::clone(self.0.decider.policy.current().policy().version()),
         };
         caller.end(event).await.map_err(|_| unavailable())?;
         let mut result = ListToolsResult::with_all_items(tools);

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::id::{ClientId, Issuer, Permission, Subject, TenantId};
 use crate::scope::Scope;
+use crate::time::Timestamp;
 
 /// The caller as its verified token describes it. Nothing here comes from a request body.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +17,11 @@ pub struct Who<'a> {
     pub client_id: Option<&'a ClientId>,
     pub scopes: &'a Scope,
     pub groups: &'a [Arc<str>],
+    /// Whether the issuer left groups out: what denies or holds back by group then does so.
+    pub groups_incomplete: bool,
     pub roles: &'a [Arc<str>],
+    /// Every claim, for conditions, assurance and age. `None`: not known, as in a recorded decision.
+    pub claims: Option<&'a Map<String, Value>>,
 }
 
 /// One question to policy.
@@ -23,12 +30,49 @@ pub struct Ask<'a> {
     pub who: Who<'a>,
     pub tool: &'a str,
     pub operation: Operation<'a>,
+    pub arguments: Arguments<'a>,
+    pub now: Moment,
+}
+
+/// The arguments of a tool call.
+#[derive(Clone, Copy, Debug)]
+pub enum Arguments<'a> {
+    /// Not said yet: whether the tool is visible to this caller.
+    Unknown,
+    /// A JSON object as it was sent. Read only where a rule looks at it.
+    Json(&'a str),
+}
+
+/// The time of a question, by two clocks: a step of one of them opens no window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// What the wall clock says.
+    pub wall: Timestamp,
+    /// What it said when the rules were loaded, and the monotonic time since.
+    pub steady: Timestamp,
+}
+
+impl Moment {
+    /// How far the clocks may be apart before the wall clock counts as stepped, in milliseconds.
+    const TOLERANCE_MS: u64 = 5_000;
+
+    /// A time that nothing casts doubt on.
+    #[must_use]
+    pub const fn at(time: Timestamp) -> Self {
+        Self { wall: time, steady: time }
+    }
+
+    /// Whether the wall clock was stepped, so that only what holds at both times opens anything.
+    #[must_use]
+    pub const fn is_torn(self) -> bool {
+        self.wall.unix_millis().abs_diff(self.steady.unix_millis()) > Self::TOLERANCE_MS
+    }
 }
 
 /// What the tool is to do.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation<'a> {
-    /// What it always does: a tool whose arguments policy does not look at.
+    /// What it always does: a tool that is no Graph operation.
     Plain,
     /// Some Graph operation, not known yet: whether the tool is visible to this caller.
     AnyGraph,

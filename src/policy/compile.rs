@@ -1,19 +1,28 @@
 //! From rules as they are written to rules that can be compared: every fault of every rule in one run.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use regex::RegexSet;
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::DeValue;
 
 use crate::id::{Permission, ProfileName, RuleId, TenantId};
 use crate::scope::{Scope, ScopeToken};
 
-use super::decision::Effect;
+use super::condition::Condition;
+use super::decision::{Approval, Effect, Obligations};
+use super::fault::{Fault, PolicyError, Source, locate};
 use super::file::{GraphSpec, RuleSpec};
 use super::rule::{GraphRule, Query, Rule, query_option};
+use super::template::Template;
+use super::tools::{PatternReader, ToolPatterns};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+/// How long an approval lasts where the rule does not say.
+const APPROVAL_SECONDS: u32 = 600;
 
 /// What rules are checked against: the parts of the configuration that a decision needs.
 #[derive(Clone, Debug, Default)]
@@ -28,59 +37,56 @@ pub struct Facts {
     pub allowed_permissions: Option<Vec<Permission>>,
     /// Names of the tools there are, so that deciding about them needs no pattern matching.
     pub tools: Vec<String>,
+    /// Those of them that only read; every other tool counts as one that writes.
+    pub reading_tools: Vec<String>,
 }
-
-/// One fault of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// `policy.toml:12:1`, or the name of the source.
-    pub place: String,
-    /// The rule it is in, where it has a readable id.
-    pub rule: String,
-    pub message: String,
-    pub hint: Option<String>,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: rule `{}`: {}", self.place, self.rule, self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Every fault that was found; the policy is not used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct PolicyError(pub Vec<Fault>);
 
 /// Compiles rules from one place after the other; their order is the order in which they are looked at.
 pub(super) struct Compiler<'a> {
     facts: &'a Facts,
     rules: Vec<Rule>,
     ids: HashSet<String>,
-    faults: Vec<Fault>,
+    patterns: PatternReader,
+    templates: HashMap<String, Template>,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// Where a rule is written.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    File { source: Source<'a>, rule: &'a Spanned<DeValue<'a>>, place: &'a str },
+    Granted(&'a str),
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(facts: &'a Facts) -> Self {
-        Self { facts, rules: Vec::new(), ids: HashSet::new(), faults: Vec::new() }
+        Self {
+            facts,
+            rules: Vec::new(),
+            ids: HashSet::new(),
+            patterns: PatternReader::default(),
+            templates: HashMap::new(),
+            faults: Vec::new(),
+        }
     }
 
-    pub(super) fn add(&mut self, place: String, spec: &RuleSpec) {
-        let mut report = Report { place, rule: spec.id.clone(), faults: &mut self.faults };
-        let before = report.faults.len();
-        if !self.ids.insert(spec.id.clone()) {
-            report.fault(
-                "its id is taken by an earlier rule",
-                Some("give each rule an id of its own"),
-            );
+    pub(super) fn add(&mut self, origin: Origin<'_>, spec: &RuleSpec) {
+        let mut rule = RuleCompiler {
+            origin,
+            spec,
+            facts: self.facts,
+            patterns: &mut self.patterns,
+            templates: &mut self.templates,
+            faults: &mut self.faults,
+        };
+        let before = rule.faults.len();
+        if !spec.id.is_empty() && !self.ids.insert(spec.id.clone()) {
+            let hint = "give each rule an id of its own";
+            rule.fault("id", "id is taken by an earlier rule", Some(hint));
         }
-        let rule = compile(spec, self.facts, &mut report);
-        if let (Some(rule), true) = (rule, report.faults.len() == before) {
-            self.rules.push(rule);
+        let compiled = rule.compile();
+        if let (Some(compiled), true) = (compiled, self.faults.len() == before) {
+            self.rules.push(compiled);
         }
     }
 
@@ -89,136 +95,259 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Where a rule's faults go.
-struct Report<'a> {
-    place: String,
-    rule: String,
-    faults: &'a mut Vec<Fault>,
+/// One rule that is being compiled.
+struct RuleCompiler<'a, 'c> {
+    origin: Origin<'a>,
+    spec: &'a RuleSpec,
+    facts: &'c Facts,
+    patterns: &'c mut PatternReader,
+    templates: &'c mut HashMap<String, Template>,
+    faults: &'c mut Vec<Fault>,
 }
 
-impl Report<'_> {
-    fn fault(&mut self, message: impl Into<String>, hint: Option<&str>) {
-        self.faults.push(Fault {
-            place: self.place.clone(),
-            rule: self.rule.clone(),
-            message: message.into(),
-            hint: hint.map(str::to_owned),
-        });
+impl RuleCompiler<'_, '_> {
+    /// `key` is where the fault is: `graph.paths[1]`.
+    fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<&str>) {
+        self.fault_within(key, None, message.into(), hint);
     }
 
-    /// Parses each text; what does not parse is reported under the name of its key.
-    fn parse<T: FromStr>(&mut self, key: &str, texts: &[String]) -> Vec<T>
+    /// The same, some characters into the text of the key.
+    fn fault_within(
+        &mut self,
+        key: &str,
+        offset: Option<usize>,
+        message: String,
+        hint: Option<&str>,
+    ) {
+        let place = match self.origin {
+            Origin::Granted(name) => name.to_owned(),
+            Origin::File { source, rule, .. } => {
+                let at = locate(rule, key);
+                let text = source.text.get(at..).unwrap_or_default();
+                // In one pair of quotes: what is in it begins after the first.
+                let several_lines = text.starts_with("\"\"\"") || text.starts_with("'''");
+                let within = offset.filter(|_| !several_lines).and_then(|offset| {
+                    text.char_indices().nth(offset + 1).map(|(byte, _)| at + byte)
+                });
+                source.place(within.unwrap_or(at))
+            }
+        };
+        let rule = self.spec.id.clone();
+        self.faults.push(Fault { place, rule, message, hint: hint.map(str::to_owned) });
+    }
+
+    /// Whether the rule has the key: what it lacks was reported where it was read.
+    fn says(&self, key: &str) -> bool {
+        match self.origin {
+            Origin::Granted(_) => true,
+            Origin::File { rule, .. } => rule.get_ref().get(key).is_some(),
+        }
+    }
+
+    /// Parses each text; what does not parse is reported at its place.
+    fn parse<T: FromStr>(&mut self, key: &str, texts: &[String], hint: Option<&str>) -> Vec<T>
     where
         T::Err: fmt::Display,
     {
         let mut parsed = Vec::with_capacity(texts.len());
-        for text in texts {
+        for (index, text) in texts.iter().enumerate() {
             match text.parse() {
                 Ok(value) => parsed.push(value),
-                Err(error) => self.fault(format!("{key}: `{text}`: {error}"), None),
+                Err(error) => {
+                    let message = format!("{key}: `{text}`: {error}");
+                    self.fault(&format!("{key}[{index}]"), message, hint);
+                }
             }
         }
         parsed
     }
-}
 
-fn compile(spec: &RuleSpec, facts: &Facts, report: &mut Report<'_>) -> Option<Rule> {
-    if spec.when.is_some() {
-        report.fault(
-            "when: this version evaluates no conditions",
-            Some("express it with principals, scopes, methods and paths, or leave the rule out"),
-        );
+    fn compile(&mut self) -> Option<Rule> {
+        let spec = self.spec;
+        let id = self.id();
+        let scopes: Scope =
+            self.parse::<ScopeToken>("scopes", &spec.scopes, None).into_iter().collect();
+        let tools = self.tools();
+        let graph = spec.graph.as_ref().map(|graph| self.graph(graph));
+        let paths = graph.as_ref().and_then(|graph| graph.as_ref().map(|graph| &*graph.paths));
+        let when = spec.when.as_ref().and_then(|text| self.when(text, paths));
+        self.arguments();
+        let obligations = self.obligations();
+        let place = match self.origin {
+            Origin::File { place, .. } => Arc::from(place),
+            Origin::Granted(name) => name.into(),
+        };
+        Some(Rule {
+            id: id?,
+            effect: spec.effect,
+            tools: tools?,
+            scopes,
+            principals: spec.principals.clone(),
+            graph: graph.map_or(Some(None), |graph| graph.map(Some))?,
+            arguments: spec.arguments.clone().into_iter().collect(),
+            when,
+            obligations,
+            place,
+        })
     }
-    let id = match spec.id.parse::<RuleId>() {
-        Ok(id) => Some(id),
-        Err(error) => {
-            report.fault(format!("id {error}"), Some("use letters, digits, `.`, `_` and `-`"));
-            None
+
+    fn id(&mut self) -> Option<RuleId> {
+        if self.spec.id.is_empty() {
+            return None; // reported where it was read
         }
-    };
-    let scopes: Scope = report.parse::<ScopeToken>("scopes", &spec.scopes).into_iter().collect();
-    let tools = tools(spec, report);
-    let graph = match &spec.graph {
-        Some(graph) => Some(graph_rule(graph, spec.effect, facts, report)?),
-        None => None,
-    };
-    Some(Rule {
-        id: id?,
-        effect: spec.effect,
-        tools: tools?,
-        scopes,
-        principals: spec.principals.clone(),
-        graph,
-    })
-}
+        match self.spec.id.parse() {
+            Ok(id) => Some(id),
+            Err(error) => {
+                let hint = "use letters, digits, `.`, `_` and `-`";
+                self.fault("id", format!("id {error}"), Some(hint));
+                None
+            }
+        }
+    }
 
-fn tools(spec: &RuleSpec, report: &mut Report<'_>) -> Option<RegexSet> {
-    if spec.tools.is_empty() {
-        report.fault(
-            "tools is empty, so the rule is about nothing",
-            Some("tools = [\".*\"] means every tool"),
-        );
-        return None;
+    fn tools(&mut self) -> Option<ToolPatterns> {
+        let mut patterns = Vec::with_capacity(self.spec.tools.len());
+        for (index, text) in self.spec.tools.iter().enumerate() {
+            match self.patterns.read(text) {
+                Some(pattern) => patterns.push(pattern),
+                None => self.fault(
+                    &format!("tools[{index}]"),
+                    format!("tools: `{text}` is not a regular expression, or one too large"),
+                    Some("in TOML a backslash is written twice: \"auth\\\\.graph\\\\..*\""),
+                ),
+            }
+        }
+        if self.spec.tools.is_empty() && self.says("tools") {
+            let hint = "tools = [\".*\"] means every tool";
+            self.fault("tools", "tools is empty, so the rule is about nothing", Some(hint));
+        }
+        (patterns.len() == self.spec.tools.len() && !patterns.is_empty())
+            .then(|| ToolPatterns::new(patterns))
     }
-    // Anchored, so that `delete` never matches `delete_all`; the group keeps `a|b` together.
-    let anchored = spec.tools.iter().map(|pattern| format!("^(?:{pattern})$"));
-    let set = RegexSet::new(anchored).ok();
-    if set.is_none() {
-        report.fault(
-            "tools holds something that is not a regular expression",
-            Some("in TOML a backslash is written twice: \"auth\\\\.graph\\\\..*\""),
-        );
-    }
-    set
-}
 
-fn graph_rule(
-    spec: &GraphSpec,
-    effect: Effect,
-    facts: &Facts,
-    report: &mut Report<'_>,
-) -> Option<GraphRule> {
-    let unknown = spec.methods.iter().filter(|method| !METHODS.contains(&method.as_str()));
-    for method in unknown.collect::<Vec<_>>() {
-        report
-            .fault(format!("graph.methods: `{method}` is not one of {}", METHODS.join(", ")), None);
+    fn when(&mut self, text: &str, paths: Option<&[Template]>) -> Option<Condition> {
+        match Condition::compile(text, paths) {
+            Ok(condition) => Some(condition),
+            Err(faults) => {
+                for fault in faults {
+                    let message = format!("when: {}", fault.message);
+                    self.fault_within("when", Some(fault.offset), message, fault.hint.as_deref());
+                }
+                None
+            }
+        }
     }
-    if spec.methods.is_empty() || spec.paths.is_empty() {
-        report.fault("graph needs at least one of methods and one of paths", None);
-    }
-    let paths = report.parse("graph.paths", &spec.paths);
-    let permissions: Vec<Permission> = report.parse("graph.permissions", &spec.permissions);
-    let listed =
-        spec.query.as_ref().map(|names| names.iter().map(|name| query_option(name)).collect());
-    let query = match (effect, listed) {
-        (Effect::Deny, Some(list)) => Query::Using(list),
-        (Effect::Deny, None) => Query::Any,
-        (Effect::Allow | Effect::Ask, Some(list)) => Query::Only(list),
-        (Effect::Allow | Effect::Ask, None) => Query::Usual,
-    };
-    let profile = profile(spec, facts, report)?;
-    let (methods, reveal_links) = (spec.methods.clone(), spec.reveal_links);
-    Some(GraphRule { profile, methods, paths, permissions, query, reveal_links })
-}
 
-/// The profile a rule acts with: the one it names, else the only one there is.
-fn profile(spec: &GraphSpec, facts: &Facts, report: &mut Report<'_>) -> Option<ProfileName> {
-    let known: Vec<&str> = facts.profiles.iter().map(|(name, _)| name.as_str()).collect();
-    let found = match (&spec.profile, facts.profiles.as_slice()) {
-        (Some(wanted), profiles) => profiles.iter().find(|(name, _)| name.as_str() == wanted),
-        (None, [only]) => Some(only),
-        (None, _) => None,
-    };
-    if found.is_none() {
-        let wanted = spec.profile.as_deref().unwrap_or("(not named)");
-        let hint = format!(
-            "configured profiles: {}",
-            if known.is_empty() { "none".into() } else { known.join(", ") }
-        );
-        report.fault(
-            format!("graph.profile: `{wanted}` is not a configured [[graph.profile]]"),
-            Some(&hint),
-        );
+    fn arguments(&mut self) {
+        for (path, allowed) in &self.spec.arguments {
+            let plain = |value: &Value| !value.is_object() && !value.is_array();
+            if path.is_empty() || path.split('.').any(str::is_empty) {
+                let hint = "arguments = { \"customer.region\" = [\"eu\"] }";
+                self.fault(
+                    "arguments",
+                    format!("arguments: `{path}` is no dotted path"),
+                    Some(hint),
+                );
+            }
+            if allowed.is_empty() || !allowed.iter().all(plain) {
+                let message =
+                    format!("arguments.{path}: is no list of texts, numbers or truth values");
+                self.fault("arguments", message, None);
+            }
+        }
     }
-    found.map(|(name, _)| name.clone())
+
+    fn obligations(&mut self) -> Obligations {
+        let spec = self.spec;
+        let conceal_links = spec.effect != Effect::Deny
+            && spec.graph.as_ref().is_some_and(|graph| !graph.reveal_links);
+        if spec.effect != Effect::Ask {
+            for (key, given) in [
+                ("approvers", !spec.approvers.is_empty()),
+                ("valid_for_seconds", spec.valid_for_seconds.is_some()),
+                ("self_approval", spec.self_approval),
+            ] {
+                if given {
+                    let hint = "write effect = \"ask\", or leave it out";
+                    self.fault(key, format!("{key} is for rules that ask"), Some(hint));
+                }
+            }
+            return Obligations { approval: None, conceal_links };
+        }
+        let valid_for_seconds = spec.valid_for_seconds.unwrap_or(APPROVAL_SECONDS);
+        if !(30..=86_400).contains(&valid_for_seconds) {
+            let message = format!("valid_for_seconds is {valid_for_seconds}: choose 30 to 86400");
+            self.fault("valid_for_seconds", message, None);
+        }
+        let (approvers, self_approval) = (spec.approvers.clone(), spec.self_approval);
+        let approval = Approval { approvers, valid_for_seconds, self_approval };
+        Obligations { approval: Some(Arc::new(approval)), conceal_links }
+    }
+
+    fn graph(&mut self, spec: &GraphSpec) -> Option<GraphRule> {
+        for (index, method) in spec.methods.iter().enumerate() {
+            if !METHODS.contains(&method.as_str()) {
+                let message =
+                    format!("graph.methods: `{method}` is not one of {}", METHODS.join(", "));
+                self.fault(&format!("graph.methods[{index}]"), message, None);
+            }
+        }
+        if spec.methods.is_empty() || spec.paths.is_empty() {
+            self.fault("graph", "graph needs at least one of methods and one of paths", None);
+        }
+        let paths = self.paths(&spec.paths);
+        let permissions: Vec<Permission> = self.parse("graph.permissions", &spec.permissions, None);
+        let listed =
+            spec.query.as_ref().map(|names| names.iter().map(|name| query_option(name)).collect());
+        let query = match (self.spec.effect, listed) {
+            (Effect::Deny, Some(list)) => Query::Using(list),
+            (Effect::Deny, None) => Query::Any,
+            (Effect::Allow | Effect::Ask, Some(list)) => Query::Only(list),
+            (Effect::Allow | Effect::Ask, None) => Query::Usual,
+        };
+        let profile = self.profile(spec)?;
+        let (methods, reveal_links) = (spec.methods.clone(), spec.reveal_links);
+        Some(GraphRule { profile, methods, paths, permissions, query, reveal_links })
+    }
+
+    fn paths(&mut self, texts: &[String]) -> Vec<Template> {
+        let mut paths = Vec::with_capacity(texts.len());
+        for (index, text) in texts.iter().enumerate() {
+            if let Some(known) = self.templates.get(text) {
+                paths.push(known.clone());
+                continue;
+            }
+            match text.parse::<Template>() {
+                Ok(path) => {
+                    self.templates.insert(text.clone(), path.clone());
+                    paths.push(path);
+                }
+                Err(error) => {
+                    let hint = "such as /v1.0/users/{id}/messages";
+                    let message = format!("graph.paths: `{text}`: {error}");
+                    self.fault(&format!("graph.paths[{index}]"), message, Some(hint));
+                }
+            }
+        }
+        paths
+    }
+
+    /// The profile a rule acts with: the one it names, else the only one there is.
+    fn profile(&mut self, spec: &GraphSpec) -> Option<ProfileName> {
+        let profiles = self.facts.profiles.as_slice();
+        let found = match (&spec.profile, profiles) {
+            (Some(wanted), _) => profiles.iter().find(|(name, _)| name.as_str() == wanted),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
+        if found.is_none() {
+            let known: Vec<&str> = profiles.iter().map(|(name, _)| name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let wanted = spec.profile.as_deref().unwrap_or("(not named)");
+            let message =
+                format!("graph.profile: `{wanted}` is not a configured [[graph.profile]]");
+            self.fault("graph.profile", message, Some(&format!("configured profiles: {known}")));
+        }
+        found.map(|(name, _)| name.clone())
+    }
 }

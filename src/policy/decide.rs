@@ -1,6 +1,6 @@
 //! Deciding: default deny; deny beats ask beats allow; policy before scope.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::code::Code;
@@ -9,7 +9,9 @@ use crate::scope::{Scope, ScopeToken};
 
 use super::ask::{Ask, GraphAsk, Operation};
 use super::compile::Facts;
-use super::decision::{Decision, Effect, Reason};
+use super::condition::{Known, Truth};
+use super::decision::{Decision, Effect, Obligations, Outcome, Reason, Step};
+use super::index::Index;
 use super::permit::{GraphGrant, Permit};
 use super::rule::{GraphRule, Rule};
 
@@ -19,15 +21,61 @@ pub struct Policy {
     pub(super) version: Arc<str>,
     pub(super) facts: Facts,
     pub(super) rules: Vec<Rule>,
-    /// For each known tool, the rules whose pattern matches its name, in order.
-    pub(super) by_tool: HashMap<String, Vec<usize>>,
+    pub(super) index: Index,
+    pub(super) looks_at_time: bool,
     pub(super) may_assert_requester: Vec<String>,
 }
 
 /// A decision with what only an allow has.
-struct Verdict<'p> {
-    decision: Decision,
+pub(super) struct Verdict<'p> {
+    pub(super) decision: Decision,
     rule: Option<&'p Rule>,
+    /// Whether nothing that is not said could have changed it.
+    pub(super) certain: bool,
+}
+
+/// A rule about this caller and operation, and whether its conditions hold.
+struct Seen<'p> {
+    rule: &'p Rule,
+    truth: Truth,
+    /// Whether the caller has its scopes.
+    held: bool,
+    /// Whether it has the permissions that the call wants.
+    fits: bool,
+}
+
+impl Seen<'_> {
+    /// What the rule does to the caller if it has the rule's scopes.
+    ///
+    /// A condition that fails never opens anything: what denies or asks then denies. One that is not
+    /// decided yet hides nothing, so that whatever may be called is listed.
+    fn acts_as(&self) -> Option<Effect> {
+        match (self.rule.effect, self.truth) {
+            (_, Truth::False) | (Effect::Deny, Truth::Unknown) | (Effect::Allow, Truth::Error) => {
+                None
+            }
+            (Effect::Deny, Truth::True | Truth::Error) | (Effect::Ask, Truth::Error) => {
+                Some(Effect::Deny)
+            }
+            (effect @ (Effect::Ask | Effect::Allow), Truth::True | Truth::Unknown) => Some(effect),
+        }
+    }
+
+    fn acts(&self, effect: Effect) -> bool {
+        self.held && self.acts_as() == Some(effect)
+    }
+
+    fn step(&self) -> Step {
+        let outcome = match self.truth {
+            Truth::False => Outcome::ConditionFalse,
+            Truth::Error => Outcome::ConditionFailed,
+            Truth::Unknown | Truth::True if !self.held => Outcome::LackScope,
+            Truth::Unknown | Truth::True if !self.fits => Outcome::LackPermission,
+            Truth::Unknown => Outcome::Undecided,
+            Truth::True => Outcome::Match,
+        };
+        Step { rule_id: self.rule.id.clone(), effect: self.rule.effect, outcome }
+    }
 }
 
 impl Policy {
@@ -69,7 +117,7 @@ impl Policy {
     ///
     /// The [`Decision`], where it is not an allow.
     pub fn permit_graph(&self, ask: &Ask<'_>) -> Result<Permit<GraphGrant>, Box<Decision>> {
-        let Verdict { decision, rule } = self.evaluate(ask);
+        let Verdict { decision, rule, .. } = self.evaluate(ask);
         let granted = match (ask.operation, rule) {
             (Operation::Graph(graph), Some(rule)) if decision.is_allow() => {
                 self.grant(rule, &graph)
@@ -82,7 +130,19 @@ impl Policy {
         }
     }
 
-    fn evaluate(&self, ask: &Ask<'_>) -> Verdict<'_> {
+    /// Whether a rule looks at the arguments of this tool. One that is not configured counts as looked at.
+    #[must_use]
+    pub fn looks_at_arguments(&self, tool: &str) -> bool {
+        self.index.of_tool(tool).is_none_or(|tool| tool.looks_at_arguments)
+    }
+
+    /// Whether any rule looks at the time; if none does, [`Ask::now`] may be anything.
+    #[must_use]
+    pub const fn looks_at_time(&self) -> bool {
+        self.looks_at_time
+    }
+
+    pub(super) fn evaluate(&self, ask: &Ask<'_>) -> Verdict<'_> {
         if ask.who.subject.is_none() {
             return self.refuse(ask, Reason::IdentityUntrusted, Code::PolicyMissingIdentity);
         }
@@ -91,28 +151,63 @@ impl Policy {
         {
             return self.refuse(ask, reason, Code::PolicyDenied);
         }
-        let concerned = self.concerned(ask);
-        let held = |rule: &&&Rule| rule.scopes.is_subset(ask.who.scopes);
-        let first =
-            |effect: Effect| concerned.iter().filter(held).find(move |rule| rule.effect == effect);
-        if let Some(rule) = first(Effect::Deny) {
-            return self.by_rule(ask, rule, Code::PolicyDenied);
+        let seen = self.look(ask);
+        let mut verdict = self.weigh(ask, &seen);
+        verdict.certain = seen.iter().all(|seen| seen.truth != Truth::Unknown);
+        verdict.decision.evaluated = seen.iter().map(Seen::step).collect();
+        verdict
+    }
+
+    /// The rules about this caller, tool and operation, in their order.
+    fn look<'p>(&'p self, ask: &Ask<'_>) -> Vec<Seen<'p>> {
+        let mut numbers = Vec::new();
+        self.index.candidates(&self.rules, ask.tool, &ask.who, &ask.operation, &mut numbers);
+        let known = OnceCell::new();
+        let rules = numbers.into_iter().filter_map(|number| {
+            let rule = self.rules.get(usize::try_from(number).ok()?)?;
+            let concerned = rule.concerns(&ask.who, &ask.operation, ask.now);
+            if concerned == Truth::False || !self.tenant_fits(rule, ask) {
+                return None;
+            }
+            let truth = if rule.has_conditions() {
+                let known = known.get_or_init(|| Known::new(ask, self.writes(ask.tool)));
+                Truth::all([concerned, rule.holds(known, &ask.operation)].into_iter())
+            } else {
+                concerned
+            };
+            let held = rule.scopes.is_subset(ask.who.scopes);
+            Some(Seen { rule, truth, held, fits: self.permissions_fit(rule, ask) })
+        });
+        rules.collect()
+    }
+
+    /// Whether a tool is not known to only read.
+    pub(super) fn writes(&self, tool: &str) -> bool {
+        !self.facts.reading_tools.iter().any(|reading| reading == tool)
+    }
+
+    fn weigh<'p>(&'p self, ask: &Ask<'_>, seen: &[Seen<'p>]) -> Verdict<'p> {
+        if let Some(denying) = seen.iter().find(|seen| seen.acts(Effect::Deny)) {
+            return self.by_rule(ask, denying.rule, Effect::Deny);
         }
-        if let Some(rule) = first(Effect::Ask).filter(|rule| self.permissions_fit(rule, ask)) {
-            return self.by_rule(ask, rule, Code::PolicyApprovalRequired);
+        let asking =
+            |fits: bool| seen.iter().find(move |seen| seen.acts(Effect::Ask) && seen.fits == fits);
+        if let Some(asking) = asking(true) {
+            return self.by_rule(ask, asking.rule, Effect::Ask);
         }
-        let mut allowing =
-            concerned.iter().filter(held).filter(|rule| rule.effect == Effect::Allow).peekable();
-        let any_allows = allowing.peek().is_some();
-        if let Some(rule) = allowing.find(|rule| self.permissions_fit(rule, ask)) {
-            return self.by_rule(ask, rule, Code::PolicyDenied);
+        // Naming a permission that the rule does not have is no way around the person it asks.
+        if asking(false).is_some() {
+            return self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope);
         }
-        if let Some(missing) = self.step_up(ask, &concerned) {
+        if let Some(allowing) = seen.iter().find(|seen| seen.acts(Effect::Allow) && seen.fits) {
+            return self.by_rule(ask, allowing.rule, Effect::Allow);
+        }
+        if let Some(missing) = step_up(ask, seen) {
             let mut verdict = self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyDenied);
             verdict.decision.missing_scopes = missing;
             return verdict;
         }
-        if any_allows {
+        if seen.iter().any(|seen| seen.acts(Effect::Allow)) {
             return self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope);
         }
         self.refuse(ask, Reason::Default, Code::PolicyDenied)
@@ -135,23 +230,6 @@ impl Policy {
             self.facts.profiles.iter().any(|(_, configured)| configured == tenant)
         });
         (!resource_known || !tenant_known).then_some(Reason::ProviderNotPermitted)
-    }
-
-    /// The rules about this caller, tool and operation, in their order.
-    fn concerned<'p>(&'p self, ask: &Ask<'_>) -> Vec<&'p Rule> {
-        let concerns =
-            |rule: &&Rule| rule.concerns(&ask.who, &ask.operation) && self.tenant_fits(rule, ask);
-        match self.by_tool.get(ask.tool) {
-            Some(known) => {
-                known.iter().filter_map(|index| self.rules.get(*index)).filter(concerns).collect()
-            }
-            None => self
-                .rules
-                .iter()
-                .filter(|rule| rule.tools.is_match(ask.tool))
-                .filter(concerns)
-                .collect(),
-        }
     }
 
     /// Whether the rule's credential acts in the tenant that the call names.
@@ -187,20 +265,6 @@ impl Policy {
         })
     }
 
-    /// The fewest scopes that would turn the refusal into an allow or an ask, if scopes alone stand in the way.
-    fn step_up(&self, ask: &Ask<'_>, concerned: &[&Rule]) -> Option<Scope> {
-        let denied_with = |scopes: &Scope| {
-            let held = ask.who.scopes.union(scopes);
-            concerned.iter().any(|rule| rule.effect == Effect::Deny && rule.scopes.is_subset(&held))
-        };
-        concerned
-            .iter()
-            .filter(|rule| rule.effect != Effect::Deny && self.permissions_fit(rule, ask))
-            .map(|rule| ask.who.scopes.missing(&rule.scopes))
-            .filter(|missing| !missing.is_empty() && !denied_with(missing))
-            .min_by_key(Scope::len)
-    }
-
     fn grant(&self, rule: &Rule, ask: &GraphAsk<'_>) -> Option<GraphGrant> {
         let graph = rule.graph.as_ref()?;
         Some(GraphGrant {
@@ -213,9 +277,17 @@ impl Policy {
         })
     }
 
-    fn by_rule<'p>(&'p self, ask: &Ask<'_>, rule: &'p Rule, refusal: Code) -> Verdict<'p> {
-        let mut decision = self.blank(ask, rule.effect, Reason::Rule(rule.effect, rule.id.clone()));
-        decision.code = (rule.effect != Effect::Allow).then_some(refusal);
+    /// `effect` is the rule's, or a deny where its condition failed.
+    fn by_rule<'p>(&'p self, ask: &Ask<'_>, rule: &'p Rule, effect: Effect) -> Verdict<'p> {
+        let mut decision = self.blank(ask, effect, Reason::Rule(effect, rule.id.clone()));
+        decision.code = match effect {
+            Effect::Allow => None,
+            Effect::Ask => Some(Code::PolicyApprovalRequired),
+            Effect::Deny => Some(Code::PolicyDenied),
+        };
+        if effect != Effect::Deny {
+            decision.obligations = rule.obligations.clone();
+        }
         decision.matched_rule_id = Some(rule.id.clone());
         decision.scopes_evaluated = match (&rule.graph, &ask.operation) {
             (Some(graph), Operation::Graph(wanted)) => scope_tokens(needed(graph, wanted)),
@@ -224,7 +296,7 @@ impl Policy {
         if let (Some(graph), Operation::Graph(_)) = (&rule.graph, &ask.operation) {
             decision.tenant_id = self.tenant_of(graph).cloned();
         }
-        Verdict { decision, rule: Some(rule) }
+        Verdict { decision, rule: Some(rule), certain: true }
     }
 
     fn refuse(&self, ask: &Ask<'_>, reason: Reason, code: Code) -> Verdict<'_> {
@@ -233,7 +305,7 @@ impl Policy {
         if let Operation::Graph(graph) = &ask.operation {
             decision.scopes_evaluated = scope_tokens(graph.permissions);
         }
-        Verdict { decision, rule: None }
+        Verdict { decision, rule: None, certain: true }
     }
 
     fn blank(&self, ask: &Ask<'_>, effect: Effect, reason: Reason) -> Decision {
@@ -251,6 +323,8 @@ impl Policy {
             tenant_id: tenant.cloned(),
             scopes_evaluated: Vec::new(),
             missing_scopes: Scope::empty(),
+            evaluated: Vec::new(),
+            obligations: Obligations::default(),
         }
     }
 
@@ -261,6 +335,28 @@ impl Policy {
         let first = tenants.next()?;
         tenants.all(|tenant| tenant == first).then_some(first)
     }
+}
+
+/// The fewest scopes that would turn the refusal into an allow or an ask, if scopes alone stand in the way.
+///
+/// Conditions never depend on scopes, so what holds now holds after the step-up.
+fn step_up(ask: &Ask<'_>, seen: &[Seen<'_>]) -> Option<Scope> {
+    let refused_with = |scopes: &Scope| {
+        let held = ask.who.scopes.union(scopes);
+        seen.iter().any(|seen| {
+            let stands_in_the_way = match seen.acts_as() {
+                Some(Effect::Deny) => true,
+                Some(Effect::Ask) => !seen.fits,
+                Some(Effect::Allow) | None => false,
+            };
+            stands_in_the_way && seen.rule.scopes.is_subset(&held)
+        })
+    };
+    seen.iter()
+        .filter(|seen| seen.fits && matches!(seen.acts_as(), Some(Effect::Allow | Effect::Ask)))
+        .map(|seen| ask.who.scopes.missing(&seen.rule.scopes))
+        .filter(|missing| !missing.is_empty() && !refused_with(missing))
+        .min_by_key(Scope::len)
 }
 
 /// What the call says it needs, else what the rule lists.

@@ -72,9 +72,66 @@ pub struct Decision {
     pub scopes_evaluated: Vec<ScopeToken>,
     /// The token scopes that alone would turn this refusal into an allow. Empty otherwise.
     pub missing_scopes: Scope,
+    /// The rules about this caller and operation in the order in which they were looked at, and what became of each.
+    pub evaluated: Vec<Step>,
+    /// What an allow or an ask comes with.
+    pub obligations: Obligations,
+}
+
+/// One rule that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    pub rule_id: RuleId,
+    pub effect: Effect,
+    pub outcome: Outcome,
+}
+
+/// What became of a rule that is about the caller and the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It applies. Whether it decides is for the order of the effects to say.
+    Match,
+    /// The caller lacks a scope of it.
+    LackScope,
+    /// Its arguments or its condition do not hold.
+    ConditionFalse,
+    /// Its condition could not be evaluated: what denies or asks then denies, what allows does not.
+    ConditionFailed,
+    /// It depends on arguments or on a path that is not said yet.
+    Undecided,
+    /// The call wants a permission that the rule does not have.
+    LackPermission,
+}
+
+/// What comes with a decision that is no refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Obligations {
+    /// A person approves the call first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Arc<Approval>>,
+    /// Values that are credentials, such as download links, are taken out of the answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub conceal_links: bool,
+}
+
+/// Who may approve, and for how long that counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Approval {
+    /// Groups; empty: the administrators.
+    pub approvers: Vec<String>,
+    pub valid_for_seconds: u32,
+    /// Whether who asks may approve, being an approver.
+    pub self_approval: bool,
 }
 
 impl Decision {
+    /// The rules whose condition could not be evaluated.
+    pub fn failed_conditions(&self) -> impl Iterator<Item = &RuleId> {
+        let failed = |step: &&Step| step.outcome == Outcome::ConditionFailed;
+        self.evaluated.iter().filter(failed).map(|step| &step.rule_id)
+    }
+
     #[must_use]
     pub fn is_allow(&self) -> bool {
         self.effect == Effect::Allow

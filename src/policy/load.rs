@@ -1,12 +1,14 @@
 //! Where a policy comes from: a file's text, or rules that other parts of the product grant.
 
-use std::collections::HashMap;
-
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::compile::{Compiler, Facts, Fault, PolicyError};
+use super::compile::{Compiler, Facts, Origin};
 use super::decide::Policy;
-use super::file::{RawPolicy, RuleSpec};
+use super::fault::{PolicyError, Source};
+use super::file::RuleSpec;
+use super::index::Index;
+use super::read::read;
+use super::rule::Rule;
 
 /// Rules that other parts of the product grant, under a name for error messages.
 #[derive(Clone, Debug, Default)]
@@ -20,10 +22,14 @@ impl Granted {
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] for a text that is no policy file.
+    /// [`PolicyError`] with everything in the text that cannot be read.
     pub fn parse(source: &str, text: &str) -> Result<Self, PolicyError> {
-        let raw: RawPolicy = toml::from_str(text).map_err(|error| syntax(source, text, &error))?;
-        let rules = raw.rule.into_iter().map(toml::Spanned::into_inner).collect();
+        let mut faults = Vec::new();
+        let raw = read(Source { name: source, text }, &mut faults);
+        if !faults.is_empty() {
+            return Err(PolicyError(faults));
+        }
+        let rules = raw.rules.into_iter().map(|(spec, _)| spec).collect();
         Ok(Self { source: source.to_owned(), rules })
     }
 }
@@ -35,7 +41,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] with every fault of every rule. A file that is not TOML has one fault: the first.
+    /// [`PolicyError`] with every fault of the file and of every rule.
     pub fn load(
         name: &str,
         text: &str,
@@ -43,37 +49,61 @@ impl Policy {
         granted: &[Granted],
         facts: Facts,
     ) -> Result<Self, PolicyError> {
-        let raw: RawPolicy = toml::from_str(text).map_err(|error| syntax(name, text, &error))?;
+        let source = Source { name, text };
         let mut compiler = Compiler::new(&facts);
-        for rule in &raw.rule {
-            compiler.add(place(name, text, rule.span().start), rule.get_ref());
+        let raw = read(source, &mut compiler.faults);
+        let mut lines = Lines::new(source);
+        for (spec, rule) in &raw.rules {
+            let place = lines.place(rule.span().start);
+            compiler.add(Origin::File { source, rule, place: &place }, spec);
         }
         for grants in granted {
-            for rule in &grants.rules {
-                compiler.add(grants.source.clone(), rule);
+            for spec in &grants.rules {
+                compiler.add(Origin::Granted(&grants.source), spec);
             }
         }
+        compiler.faults.sort_by_key(|fault| line(&fault.place));
         let rules = compiler.finish()?;
         let digest = digest(text, granted, &facts);
         let label = label.or(raw.version.as_deref()).unwrap_or("unnamed");
-        let by_tool = index(&rules, &facts);
         Ok(Self {
             version: format!("{label}+{digest}").into(),
+            index: Index::new(&rules, &facts),
+            looks_at_time: rules.iter().any(Rule::looks_at_time),
             rules,
-            by_tool,
             may_assert_requester: raw.may_assert_requester,
             facts,
         })
     }
 }
 
-fn index(rules: &[super::rule::Rule], facts: &Facts) -> HashMap<String, Vec<usize>> {
-    let matching = |tool: &str| {
-        let about =
-            |(index, rule): (usize, &super::rule::Rule)| rule.tools.is_match(tool).then_some(index);
-        rules.iter().enumerate().filter_map(about).collect()
-    };
-    facts.tools.iter().map(|tool| (tool.clone(), matching(tool))).collect()
+/// `file:line:column` of places that come in their order, without counting from the start each time.
+struct Lines<'a> {
+    source: Source<'a>,
+    offset: usize,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    const fn new(source: Source<'a>) -> Self {
+        Self { source, offset: 0, line: 1 }
+    }
+
+    fn place(&mut self, offset: usize) -> String {
+        let Some(between) = self.source.text.get(self.offset..offset) else {
+            return self.source.place(offset);
+        };
+        self.line += between.matches('\n').count();
+        self.offset = offset;
+        let before = self.source.text.get(..offset).unwrap_or_default();
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+        format!("{}:{}:{column}", self.source.name, self.line)
+    }
+}
+
+/// The line in `file:line:column`.
+fn line(place: &str) -> usize {
+    place.rsplit(':').nth(1).and_then(|line| line.parse().ok()).unwrap_or(usize::MAX)
 }
 
 /// Twelve hex digits over everything that can change a decision.
@@ -85,23 +115,4 @@ fn digest(text: &str, granted: &[Granted], facts: &Facts) -> String {
     let start = hash.as_ref().iter().take(6);
     let number = start.fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     format!("{number:012x}")
-}
-
-/// `file:line:column`, both from one.
-fn place(name: &str, text: &str, offset: usize) -> String {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-    format!("{name}:{line}:{column}")
-}
-
-fn syntax(name: &str, text: &str, error: &toml::de::Error) -> PolicyError {
-    let offset = error.span().map_or(0, |span| span.start);
-    let message = error.message().to_owned();
-    PolicyError(vec![Fault {
-        place: place(name, text, offset),
-        rule: "-".to_owned(),
-        message,
-        hint: None,
-    }])
 }

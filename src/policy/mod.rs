@@ -5,22 +5,33 @@
 
 mod ask;
 mod compile;
+mod condition;
 mod decide;
 mod decision;
+mod explain;
+mod fault;
 mod file;
+mod index;
+mod live;
 mod load;
 mod operations;
 mod permit;
+mod read;
 mod rule;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tools;
 
-pub use ask::{Ask, GraphAsk, Operation, Who};
-pub use compile::{Facts, Fault, PolicyError};
+pub use ask::{Arguments, Ask, GraphAsk, Moment, Operation, Who};
+pub use compile::Facts;
+pub use condition::{Looked, Truth};
 pub use decide::Policy;
-pub use decision::{Decision, Effect, Reason};
+pub use decision::{Approval, Decision, Effect, Obligations, Outcome, Reason, Step};
+pub use explain::{Explanation, RuleExplanation};
+pub use fault::{Fault, PolicyError};
 pub use file::{GraphSpec, RuleSpec};
+pub use live::{Difference, InForce, Live};
 pub use load::Granted;
 pub use operations::OperationView;
 pub use permit::{GraphGrant, Permit};

@@ -42,6 +42,8 @@ impl<Op> Permit<Op> {
             tenant_id: None,
             scopes_evaluated: Vec::new(),
             missing_scopes: crate::scope::Scope::empty(),
+            evaluated: Vec::new(),
+            obligations: super::decision::Obligations::default(),
         };
         Self::for_test(operation, decision)
     }

@@ -27,12 +27,44 @@ pub(crate) struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    Placeholder,
+    /// Its name.
+    Placeholder(String),
 }
 
 impl Template {
     pub(crate) const fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    pub(crate) const fn version(&self) -> &'static str {
+        self.version
+    }
+
+    /// The literals by position, `None` for a placeholder.
+    pub(crate) fn literals(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
+        self.parts.iter().map(|part| match part {
+            Part::Literal(literal) => Some(literal.as_str()),
+            Part::Placeholder(_) => None,
+        })
+    }
+
+    /// The names of its placeholders.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Literal(_) => None,
+            Part::Placeholder(name) => Some(name.as_str()),
+        })
+    }
+
+    /// What the placeholders stand for in segments that match.
+    pub(crate) fn captures<'a>(
+        &'a self,
+        segments: &'a [String],
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.parts.iter().zip(segments).filter_map(|(part, segment)| match part {
+            Part::Literal(_) => None,
+            Part::Placeholder(name) => Some((name.as_str(), segment.as_str())),
+        })
     }
 
     /// Whether `segments` (decoded, without the version) have this form.
@@ -42,7 +74,7 @@ impl Template {
             && self.parts.iter().zip(segments).enumerate().all(|(position, (part, segment))| {
                 match part {
                     Part::Literal(literal) => literal.eq_ignore_ascii_case(segment),
-                    Part::Placeholder => stands_for_a_key(position, segment, segments.len()),
+                    Part::Placeholder(_) => stands_for_a_key(position, segment, segments.len()),
                 }
             })
     }
@@ -90,7 +122,11 @@ fn part(segment: &str) -> Result<Part, TemplateError> {
     if let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
         let named =
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        return if named { Ok(Part::Placeholder) } else { Err(TemplateError::Placeholder) };
+        return if named {
+            Ok(Part::Placeholder(name.to_owned()))
+        } else {
+            Err(TemplateError::Placeholder)
+        };
     }
     if segment.contains(['{', '}']) {
         return Err(TemplateError::Placeholder);

@@ -4,7 +4,9 @@ use crate::code::Code;
 use crate::id::{ClientId, Issuer, Permission, Subject, TenantId};
 use crate::scope::Scope;
 
-use super::{Ask, Decision, Effect, Facts, GraphAsk, Operation, Policy, PolicyError, Who};
+use super::{
+    Arguments, Ask, Decision, Effect, Facts, GraphAsk, Moment, Operation, Policy, PolicyError, Who,
+};
 
 const EXECUTE: &str = "auth.graph.operation.execute.v1";
 const LIST: &str = "auth.graph.operations.list.v1";
@@ -16,6 +18,7 @@ fn facts() -> Facts {
         allowed_resources: vec!["https://graph.microsoft.com".to_owned()],
         allowed_permissions: None,
         tools: vec![EXECUTE.to_owned(), LIST.to_owned(), "delete".to_owned()],
+        reading_tools: vec![LIST.to_owned()],
     }
 }
 
@@ -54,17 +57,24 @@ impl Caller {
             client_id: self.client.as_ref(),
             scopes: &self.scopes,
             groups: &self.groups,
+            groups_incomplete: false,
             roles: &[],
+            claims: None,
         }
     }
 
+    fn ask<'a>(&'a self, tool: &'a str, operation: Operation<'a>) -> Ask<'a> {
+        let (arguments, now) = (Arguments::Unknown, Moment::default());
+        Ask { who: self.who(), tool, operation, arguments, now }
+    }
+
     fn plain(&self, policy: &Policy, tool: &str) -> Decision {
-        policy.decide(&Ask { who: self.who(), tool, operation: Operation::Plain })
+        policy.decide(&self.ask(tool, Operation::Plain))
     }
 
     fn visible(&self, policy: &Policy) -> bool {
         let operation = Operation::AnyGraph;
-        policy.decide(&Ask { who: self.who(), tool: EXECUTE, operation }).shows_the_tool()
+        policy.decide(&self.ask(EXECUTE, operation)).shows_the_tool()
     }
 
     fn graph(&self, policy: &Policy, method: &str, path: &str) -> Decision {
@@ -88,7 +98,7 @@ impl Caller {
             permissions: &said.permissions,
             asserted_requester: said.requester.as_ref(),
         };
-        policy.decide(&Ask { who: self.who(), tool: EXECUTE, operation: Operation::Graph(graph) })
+        policy.decide(&self.ask(EXECUTE, Operation::Graph(graph)))
     }
 }
 
@@ -303,20 +313,21 @@ tools = ["("]
 id = "two"
 effect = "allow"
 tools = [".*"]
-when = "true"
+when = "tru"
 graph = { profile = "nobody", methods = ["get"], paths = ["/users"] }
 "#,
     );
     insta::assert_snapshot!(error.unwrap_err(), @r#"
-    policy.toml:3:1: rule `a b`: id has a character outside letters, digits, `.`, `_` and `-`
+    policy.toml:4:6: rule `a b`: id has a character outside letters, digits, `.`, `_` and `-`
       hint: use letters, digits, `.`, `_` and `-`
-    policy.toml:3:1: rule `a b`: tools holds something that is not a regular expression
+    policy.toml:6:10: rule `a b`: tools: `(` is not a regular expression, or one too large
       hint: in TOML a backslash is written twice: "auth\\.graph\\..*"
-    policy.toml:7:1: rule `two`: when: this version evaluates no conditions
-      hint: express it with principals, scopes, methods and paths, or leave the rule out
-    policy.toml:7:1: rule `two`: graph.methods: `get` is not one of GET, POST, PUT, PATCH, DELETE
-    policy.toml:7:1: rule `two`: graph.paths: `/users`: a path begins with /v1.0/ or /beta/
-    policy.toml:7:1: rule `two`: graph.profile: `nobody` is not a configured [[graph.profile]]
+    policy.toml:11:9: rule `two`: when: `tru` is not a name that conditions know
+      hint: the names are claims, caller, request, path, query, arguments and now
+    policy.toml:12:42: rule `two`: graph.methods: `get` is not one of GET, POST, PUT, PATCH, DELETE
+    policy.toml:12:59: rule `two`: graph.paths: `/users`: a path begins with /v1.0/ or /beta/
+      hint: such as /v1.0/users/{id}/messages
+    policy.toml:12:21: rule `two`: graph.profile: `nobody` is not a configured [[graph.profile]]
       hint: configured profiles: reader
     "#);
 }
@@ -327,7 +338,7 @@ fn an_unknown_key_is_refused_with_its_place() {
         "version = \"t\"\n[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = []\nscope = [\"x\"]\n",
     );
     assert!(
-        error.unwrap_err().to_string().starts_with("policy.toml:6:1"),
+        error.unwrap_err().to_string().contains("policy.toml:6:1: rule `a`: scope is not a key"),
         "{:?}",
         load("[[rule]]\nscope = 1")
     );

@@ -64,6 +64,8 @@ fn permit(profile: &str) -> Permit<GraphGrant> {
         tenant_id: None,
         scopes_evaluated: Vec::new(),
         missing_scopes: Scope::default(),
+        evaluated: Vec::new(),
+        obligations: crate::policy::Obligations::default(),
     };
     let grant = GraphGrant {
         profile: profile.parse().unwrap(),

@@ -44,7 +44,20 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     ("graph", &[LEAVES, &["token::ProviderToken", "policy::Permit", "policy::GraphGrant"]]),
-    ("audit", &[LEAVES, &["policy::Decision", "policy::Effect", "policy::Reason", "store"]]),
+    (
+        "audit",
+        &[
+            LEAVES,
+            &[
+                "policy::Decision",
+                "policy::Difference",
+                "policy::Effect",
+                "policy::Reason",
+                "policy::Step",
+                "store",
+            ],
+        ],
+    ),
     ("store", &[LEAVES]),
     ("config", &[LEAVES]),
     // the use case

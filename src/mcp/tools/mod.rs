@@ -66,6 +66,15 @@ impl Toolbox {
         self.0.iter().map(|entry| entry.tool.name.clone().into_owned()).collect()
     }
 
+    /// The names of those that only read, as their annotations say.
+    #[must_use]
+    pub fn reading_names(&self) -> Vec<String> {
+        let reads = |entry: &&Entry| {
+            entry.tool.annotations.as_ref().and_then(|known| known.read_only_hint) == Some(true)
+        };
+        self.0.iter().filter(reads).map(|entry| entry.tool.name.clone().into_owned()).collect()
+    }
+
     /// All tools as clients see them, whoever asks.
     #[must_use]
     pub fn describe(&self) -> Value {

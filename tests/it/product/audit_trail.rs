@@ -35,6 +35,13 @@ async fn a_graph_call_leaves_its_steps_in_order_under_one_id() {
     insta::assert_json_snapshot!(stable(&events[2]["payload"], &["/policy_version"]), @r#"
     {
       "decision": "allow",
+      "evaluated": [
+        {
+          "effect": "allow",
+          "outcome": "match",
+          "rule_id": "graph.user.read"
+        }
+      ],
       "matched_rule_id": "graph.user.read",
       "policy_version": "[varies]",
       "reason": "policy.rule.allow.graph.user.read",

@@ -1,0 +1,158 @@
+//! Conditions (`when`): CEL expressions, checked when they are loaded and bounded when they are evaluated.
+//!
+//! The connectives `&&`, `||` and `!` are ours, over four values, so that a part that is not known yet
+//! (the arguments, while a tool list is made) or that fails is told apart from one that is false. What is
+//! between the connectives is CEL's.
+
+mod check;
+mod print;
+#[cfg(test)]
+mod tests;
+mod truth;
+mod values;
+
+use std::sync::{Arc, LazyLock};
+
+use cel::{Env, Value};
+
+use super::template::Template;
+
+pub(super) use check::ConditionFault;
+pub use truth::Truth;
+pub(super) use values::{Known, Values};
+
+use check::Roots;
+
+/// The functions of CEL, and `lowerAscii`. Which of them a condition may call is for `check` to say.
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut environment = Env::stdlib();
+    // Cannot fail: nothing else was added. If it did, conditions that call `lowerAscii` would fail, which denies.
+    environment.add_extension(cel::extensions::strings).ok();
+    Arc::new(environment)
+});
+
+/// A condition that passed every check.
+#[derive(Debug)]
+pub(super) struct Condition {
+    text: Arc<str>,
+    node: Node,
+    roots: Roots,
+}
+
+/// A condition's parts, joined by its connectives.
+#[derive(Debug)]
+pub(super) enum Node {
+    Not(Box<Node>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Part(Part),
+}
+
+/// An expression without connectives at its top.
+#[derive(Debug)]
+pub(super) struct Part {
+    text: Arc<str>,
+    expression: cel::IdedExpr,
+    roots: Roots,
+}
+
+/// One part of a condition and what it came to, for explanations and for coverage.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Looked {
+    /// As CEL reads it.
+    pub part: Arc<str>,
+    pub came_to: Truth,
+    /// What the names in it stood for. Only in explanations, never in a log.
+    pub saw: Vec<(String, String)>,
+}
+
+impl Condition {
+    /// Parses and checks. `paths` are the templates whose placeholders `path.…` may name; `None`: the rule
+    /// is about no Graph path.
+    ///
+    /// # Errors
+    ///
+    /// Every fault, each with its place in the expression.
+    pub(super) fn compile(
+        text: &str,
+        paths: Option<&[Template]>,
+    ) -> Result<Self, Vec<ConditionFault>> {
+        let checked = check::check(text, paths, &ENVIRONMENT)?;
+        let roots = checked.roots();
+        Ok(Self { text: text.into(), node: checked, roots })
+    }
+
+    pub(super) const fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// Whether it depends on the time.
+    pub(super) const fn uses_time(&self) -> bool {
+        self.roots.has(Roots::NOW)
+    }
+
+    /// Whether it depends on the arguments of the call.
+    pub(super) const fn uses_arguments(&self) -> bool {
+        self.roots.has(Roots::ARGUMENTS)
+    }
+
+    pub(super) fn evaluate(&self, values: &Values<'_>) -> Truth {
+        self.node.evaluate(values)
+    }
+
+    /// The same with every part looked at, whether or not it decides.
+    pub(super) fn look(&self, values: &Values<'_>) -> Vec<Looked> {
+        let mut parts = Vec::new();
+        self.node.parts(&mut parts);
+        parts
+            .into_iter()
+            .map(|part| Looked {
+                part: Arc::clone(&part.text),
+                came_to: part.evaluate(values),
+                saw: values.shown(&part.expression),
+            })
+            .collect()
+    }
+}
+
+impl Node {
+    fn roots(&self) -> Roots {
+        match self {
+            Self::Not(inner) => inner.roots(),
+            Self::And(nodes) | Self::Or(nodes) => {
+                nodes.iter().fold(Roots::default(), |all, node| all.with(node.roots()))
+            }
+            Self::Part(part) => part.roots,
+        }
+    }
+
+    fn evaluate(&self, values: &Values<'_>) -> Truth {
+        match self {
+            Self::Not(inner) => inner.evaluate(values).not(),
+            Self::And(nodes) => Truth::all(nodes.iter().map(|node| node.evaluate(values))),
+            Self::Or(nodes) => Truth::any(nodes.iter().map(|node| node.evaluate(values))),
+            Self::Part(part) => part.evaluate(values),
+        }
+    }
+
+    fn parts<'a>(&'a self, into: &mut Vec<&'a Part>) {
+        match self {
+            Self::Not(inner) => inner.parts(into),
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().for_each(|node| node.parts(into)),
+            Self::Part(part) => into.push(part),
+        }
+    }
+}
+
+impl Part {
+    fn evaluate(&self, values: &Values<'_>) -> Truth {
+        if values.lack(self.roots) {
+            return Truth::Unknown;
+        }
+        match values.resolve(&self.expression, self.roots) {
+            Ok(Value::Bool(true)) => Truth::True,
+            Ok(Value::Bool(false)) => Truth::False,
+            Ok(_) | Err(_) => Truth::Error,
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! Conditions as rules have them: what they see, what they may say, and what happens when they fail.
+
+use serde_json::{Map, Value, json};
+
+use crate::id::{Issuer, Subject};
+use crate::policy::{
+    Arguments, Ask, Decision, Effect, Facts, GraphAsk, Moment, Operation, Outcome, Policy, Who,
+};
+use crate::scope::Scope;
+use crate::time::Timestamp;
+
+const TOOL: &str = "auth.graph.operation.execute.v1";
+
+/// A question that owns what it is made of.
+struct Question {
+    claims: Map<String, Value>,
+    groups: Vec<std::sync::Arc<str>>,
+    groups_incomplete: bool,
+    path: &'static str,
+    method: &'static str,
+    arguments: Option<String>,
+    now: Moment,
+}
+
+fn question() -> Question {
+    let Value::Object(claims) = json!({ "oid": "ada-oid", "level": 3, "tags": ["eu", "it"] })
+    else {
+        unreachable!()
+    };
+    Question {
+        claims,
+        groups: vec![],
+        groups_incomplete: false,
+        path: "/v1.0/users/ada-oid/messages",
+        method: "GET",
+        arguments: Some("{\"amount\":5,\"customer\":{\"region\":\"eu\"}}".to_owned()),
+        now: Moment::at(noon()),
+    }
+}
+
+/// 2026-11-20 12:00 in Berlin.
+fn noon() -> Timestamp {
+    Timestamp::from_unix_seconds(1_795_172_400)
+}
+
+impl Question {
+    fn put(&self, policy: &Policy, operation: &Operation<'_>, tool: &str) -> Decision {
+        let issuer: Issuer = "https://broker.example".parse().unwrap();
+        let subject: Subject = "ada".parse().unwrap();
+        let scopes: Scope = "graph:read".parse().unwrap();
+        let who = Who {
+            issuer: &issuer,
+            subject: Some(&subject),
+            client_id: None,
+            scopes: &scopes,
+            groups: &self.groups,
+            groups_incomplete: self.groups_incomplete,
+            roles: &[],
+            claims: Some(&self.claims),
+        };
+        let arguments = self.arguments.as_deref().map_or(Arguments::Unknown, Arguments::Json);
+        policy.decide(&Ask { who, tool, operation: *operation, arguments, now: self.now })
+    }
+
+    fn graph(&self, policy: &Policy) -> Decision {
+        let mut parts = self.path.split('/').skip(1).map(str::to_owned);
+        let version = parts.next().unwrap();
+        let segments: Vec<String> = parts.collect();
+        let graph = GraphAsk {
+            tenant: None,
+            resource: None,
+            method: self.method,
+            version: &version,
+            segments: &segments,
+            query: &[("$top", "5")],
+            permissions: &[],
+            asserted_requester: None,
+        };
+        self.put(policy, &Operation::Graph(graph), TOOL)
+    }
+
+    fn plain(&self, policy: &Policy) -> Decision {
+        self.put(policy, &Operation::Plain, "delete")
+    }
+}
+
+fn load(rules: &str) -> Result<Policy, String> {
+    let facts = Facts {
+        profiles: vec![
+            ("reader".parse().unwrap(), "contoso".parse().unwrap()),
+            ("mailer".parse().unwrap(), "contoso".parse().unwrap()),
+        ],
+        tools: vec![TOOL.to_owned(), "delete".to_owned()],
+        ..Facts::default()
+    };
+    Policy::load("policy.toml", rules, None, &[], facts).map_err(|error| error.to_string())
+}
+
+/// One Graph rule on a person's messages.
+fn graph_rule(effect: &str, when: &str) -> Policy {
+    load(&format!(
+        "[[rule]]\nid = \"r\"\neffect = \"{effect}\"\ntools = [\".*\"]\nwhen = {when:?}\n\
+         graph = {{ profile = \"reader\", methods = [\"GET\", \"POST\"], paths = [\"/v1.0/users/{{user}}/messages\"] }}\n"
+    ))
+    .unwrap()
+}
+
+fn plain_rule(effect: &str, more: &str) -> Result<Policy, String> {
+    load(&format!("[[rule]]\nid = \"r\"\neffect = \"{effect}\"\ntools = [\"delete\"]\n{more}\n"))
+}
+
+/// What one condition comes to for the question, by the effect of an allow rule.
+fn holds(when: &str) -> bool {
+    question().graph(&graph_rule("allow", when)).is_allow()
+}
+
+#[test]
+fn a_condition_sees_claims_path_query_request_arguments_caller_and_time() {
+    for when in [
+        "path.user == claims.oid",
+        "path.user.lowerAscii() == 'ada-oid'",
+        "claims.level > 2 && 'it' in claims.tags",
+        "has(claims.oid) && !has(claims.upn)",
+        "'$top' in query && query['$top'] == '5'",
+        "!request.write && request.method == 'GET' && request.version == 'v1.0'",
+        "arguments.amount <= 5 && arguments.customer.region in ['eu', 'de']",
+        "caller.subject == 'ada' && caller.issuer.startsWith('https://')",
+        "now.getHours('Europe/Berlin') == 12",
+        "now < timestamp('2027-01-01T00:00:00Z')",
+        "claims.level == 3 ? true : false",
+    ] {
+        assert!(holds(when), "{when}");
+    }
+    for when in ["path.user == 'grace'", "claims.level < 3", "arguments.amount > 5", "false"] {
+        assert!(!holds(when), "{when}");
+    }
+}
+
+#[test]
+fn the_policy_of_the_manual_loads() {
+    load(include_str!("../../../docs/examples/policy.toml")).unwrap();
+}
+
+#[test]
+fn another_persons_mail_is_not_reached() {
+    let policy = graph_rule("allow", "path.user == claims.oid");
+    let other = Question { path: "/v1.0/users/grace-oid/messages", ..question() };
+    assert!(!other.graph(&policy).is_allow());
+}
+
+#[test]
+fn a_condition_that_fails_denies_and_says_so() {
+    for (effect, expected) in
+        [("allow", Effect::Deny), ("ask", Effect::Deny), ("deny", Effect::Deny)]
+    {
+        let decision = question().graph(&graph_rule(effect, "claims.missing == 'x'"));
+        assert_eq!(decision.effect, expected, "{effect}");
+        assert_eq!(decision.failed_conditions().count(), 1, "{effect}");
+        assert!(!decision.can_step_up(), "{effect}");
+    }
+}
+
+#[test]
+fn a_deny_rule_that_fails_beats_an_allow_that_holds() {
+    let policy = load(
+        "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"delete\"]\n\
+         [[rule]]\nid = \"d\"\neffect = \"deny\"\ntools = [\"delete\"]\nwhen = \"claims.missing == 1\"\n",
+    );
+    let decision = question().plain(&policy.unwrap());
+    assert_eq!(decision.reason.to_string(), "policy.rule.deny.d");
+}
+
+#[test]
+fn what_cannot_be_known_yet_hides_no_tool_and_opens_no_call() {
+    let policy = plain_rule("allow", "when = \"arguments.amount < 3\"").unwrap();
+    let listed = Question { arguments: None, ..question() };
+    assert!(listed.plain(&policy).shows_the_tool());
+    assert!(!question().plain(&policy).is_allow());
+    let denying = plain_rule("deny", "when = \"arguments.amount > 3\"").unwrap();
+    assert_eq!(listed.plain(&denying).evaluated[0].outcome, Outcome::Undecided);
+}
+
+#[test]
+fn arguments_are_compared_by_their_path() {
+    let policy =
+        plain_rule("allow", "arguments = { \"customer.region\" = [\"eu\"], amount = [5] }");
+    let policy = policy.unwrap();
+    assert!(question().plain(&policy).is_allow());
+    for arguments in [
+        "{}",
+        "{\"customer\":{\"region\":\"us\"},\"amount\":5}",
+        "[]",
+        "{\"customer.region\":\"eu\",\"amount\":5}",
+    ] {
+        let other = Question { arguments: Some(arguments.to_owned()), ..question() };
+        assert!(!other.plain(&policy).is_allow(), "{arguments}");
+    }
+}
+
+#[test]
+fn arguments_that_are_too_large_or_malformed_are_no_way_around_a_deny_rule() {
+    let policy = load(
+        "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"delete\"]\n\
+         [[rule]]\nid = \"d\"\neffect = \"deny\"\ntools = [\"delete\"]\nwhen = \"arguments.amount > 100\"\n",
+    )
+    .unwrap();
+    assert!(question().plain(&policy).is_allow());
+    let large = format!("{{\"amount\":1,\"x\":\"{}\"}}", "x".repeat(64 * 1024));
+    for arguments in [large, "{\"amount\":1".to_owned(), "{\"amount\":\"many\"}".to_owned()] {
+        let other = Question { arguments: Some(arguments), ..question() };
+        assert_eq!(other.plain(&policy).effect, Effect::Deny);
+    }
+}
+
+#[test]
+fn groups_that_the_issuer_left_out_are_no_way_around_a_deny_rule() {
+    let deny = "[[rule]]\nid = \"d\"\neffect = \"deny\"\ntools = [\"delete\"]\n";
+    let allow = "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"delete\"]\n";
+    for denying in ["principals = { groups = [\"x\"] }", "when = \"'x' in caller.groups\""] {
+        let policy = load(&format!("{allow}{deny}{denying}\n")).unwrap();
+        assert!(question().plain(&policy).is_allow());
+        let left_out = Question { groups_incomplete: true, ..question() };
+        assert!(!left_out.plain(&policy).is_allow(), "{denying}");
+    }
+}
+
+#[test]
+fn a_step_of_the_clock_opens_no_window() {
+    let office = "now.getHours('Europe/Berlin') >= 8 && now.getHours('Europe/Berlin') < 18";
+    let at = |wall: i64, steady: i64| {
+        let hours = |hours| Timestamp::from_unix_seconds(noon().unix_seconds() + hours * 3600);
+        Question { now: Moment { wall: hours(wall), steady: hours(steady) }, ..question() }
+    };
+    let (allow, deny) =
+        (graph_rule("allow", office), plain_rule("deny", &format!("when = {office:?}")));
+    let allow_all = "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"delete\"]\n[[rule]]\nid = \"d\"\neffect = \"deny\"\ntools = [\"delete\"]\n";
+    let deny_window = load(&format!("{allow_all}when = {office:?}\n")).unwrap();
+    assert!(deny.is_ok());
+    assert!(at(0, 0).graph(&allow).is_allow());
+    assert!(!at(0, 12).graph(&allow).is_allow(), "stepped into the window");
+    assert!(!at(12, 0).graph(&allow).is_allow(), "stepped out of it");
+    assert!(at(12, 12).plain(&deny_window).is_allow());
+    assert!(!at(12, 0).plain(&deny_window).is_allow(), "stepped out of a forbidden window");
+    let ask = graph_rule("ask", office);
+    assert_eq!(at(0, 12).graph(&ask).effect, Effect::Deny);
+}
+
+#[test]
+fn a_login_is_not_young_again_when_the_clock_is_set_back() {
+    let policy = plain_rule("allow", "principals = { max_auth_age_seconds = 300 }").unwrap();
+    let login = |ago: i64| {
+        let mut question = question();
+        question.claims.insert("auth_time".into(), json!(noon().unix_seconds() - ago));
+        question
+    };
+    assert!(login(200).plain(&policy).is_allow());
+    assert!(!login(400).plain(&policy).is_allow() && !login(-4000).plain(&policy).is_allow());
+    assert!(!question().plain(&policy).is_allow(), "no auth_time");
+    let mut back = login(400);
+    back.now.wall = Timestamp::from_unix_seconds(noon().unix_seconds() - 300);
+    assert!(!back.plain(&policy).is_allow());
+}
+
+#[test]
+fn assurance_is_one_of_those_named() {
+    let policy = plain_rule("allow", "principals = { assurance = [\"mfa\"] }").unwrap();
+    assert!(!question().plain(&policy).is_allow());
+    let mut strong = question();
+    strong.claims.insert("acr".into(), json!("mfa"));
+    assert!(strong.plain(&policy).is_allow());
+}
+
+#[test]
+fn a_rule_that_asks_is_not_dodged_by_naming_another_permission() {
+    let policy = load(
+        "[[rule]]\nid = \"all\"\neffect = \"allow\"\ntools = [\".*\"]\ngraph = { profile = \"reader\", methods = [\"GET\"], paths = [\"/v1.0/users/{u}/messages\"], permissions = [\"A\"] }\n\
+         [[rule]]\nid = \"ask\"\neffect = \"ask\"\ntools = [\".*\"]\ngraph = { profile = \"reader\", methods = [\"GET\"], paths = [\"/v1.0/users/{u}/messages\"], permissions = [\"B\"] }\n",
+    )
+    .unwrap();
+    let segments = ["users", "x", "messages"].map(str::to_owned);
+    let permissions = ["A".parse().unwrap()];
+    let graph = GraphAsk {
+        tenant: None,
+        resource: None,
+        method: "GET",
+        version: "v1.0",
+        segments: &segments,
+        query: &[],
+        permissions: &permissions,
+        asserted_requester: None,
+    };
+    let decision = question().put(&policy, &Operation::Graph(graph), TOOL);
+    assert_eq!(decision.effect, Effect::Deny);
+    assert_eq!(question().graph(&policy).effect, Effect::Ask);
+}
+
+#[test]
+fn what_a_condition_may_not_say_is_refused_with_its_place() {
+    for (when, expected) in [
+        ("claims.tags.exists(t, t == 'x')", "loops over a list"),
+        ("claims.tags.map(t, t) == []", "loops over a list"),
+        ("claim.oid == 'x'", "`claim` is not a name"),
+        ("claims.oid.matches('a+')", "`matches` is not a function"),
+        ("claims.scope == 'x'", "holds scopes"),
+        ("claims['scp'] == 'x'", "holds scopes"),
+        ("path.usr == 'x'", "path.usr is not captured"),
+        ("request.methd == 'GET'", "request.methd is not known"),
+        ("query['Top'] == '5'", "query has no `Top`"),
+        ("claims[path.user] == 'x'", "is not a text"),
+        ("now.getHours('Europe/Berlyn') > 1", "time zone is not known"),
+        ("claims == claims", "used as a whole"),
+        ("'yes'", "neither true nor false"),
+        ("now + duration('1h')", "neither true nor false"),
+        ("path.user ==", "cannot be read"),
+        ("a.?b == 1", ""),
+        ("{'a': 1} == {}", "makes an object"),
+        ("r'\\' == 'x'", "raw or a triple-quoted"),
+        ("claims.oid == 'x' // yes", "has a comment"),
+    ] {
+        let error = load(&format!(
+            "[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [\".*\"]\nwhen = {when:?}\n\
+             graph = {{ profile = \"reader\", methods = [\"GET\"], paths = [\"/v1.0/users/{{user}}\"] }}\n"
+        ))
+        .unwrap_err();
+        assert!(error.starts_with("policy.toml:5:"), "{when}: {error}");
+        assert!(error.contains(expected) && error.contains("hint: "), "{when}: {error}");
+    }
+}
+
+#[test]
+fn what_would_cost_too_much_is_refused_when_it_is_loaded() {
+    let long = format!("claims.oid == '{}'", "x".repeat(3_000));
+    let wide = vec!["1 == 1"; 150].join(" && ");
+    let concatenated = format!("{} == 'x'", vec!["arguments.a"; 30].join(" + "));
+    let deep = format!("{}true{}", "(".repeat(500), ")".repeat(500));
+    for when in [long, wide, concatenated, deep] {
+        assert!(plain_rule("allow", &format!("when = {when:?}")).is_err(), "{when:.60}");
+    }
+}
+
+#[test]
+fn no_expression_that_is_let_through_overflows_the_stack() {
+    for (one, count) in [
+        ("(", 2_000),
+        ("!", 2_000),
+        ("-", 2_000),
+        ("- ", 1_000),
+        ("[", 2_000),
+        ("{", 2_000),
+        ("a.", 1_000),
+        ("a[", 1_000),
+        ("a(", 1_000),
+        ("a?", 1_000),
+        ("true?true:", 200),
+        ("1==1&&", 340),
+        ("1==1||", 340),
+        ("1+", 1_000),
+        ("1<", 1_000),
+        ("'", 2_000),
+        ("\\", 2_000),
+        ("1,", 1_000),
+    ] {
+        for end in ["", "1", "true", "a"] {
+            plain_rule("allow", &format!("when = {:?}", one.repeat(count) + end)).err();
+        }
+    }
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn expression() -> impl Strategy<Value = String> {
+        let words = vec![
+            "claims",
+            ".",
+            "oid",
+            "(",
+            ")",
+            "[",
+            "]",
+            "'a'",
+            "1",
+            "&&",
+            "||",
+            "!",
+            "-",
+            "==",
+            "<",
+            "+",
+            "?",
+            ":",
+            "now",
+            "path",
+            "user",
+            "in",
+            "has",
+            "size",
+            "true",
+            "{",
+            "}",
+            ",",
+            "getHours",
+            "arguments",
+            "\"",
+            "\\",
+            "é",
+        ];
+        prop::collection::vec(prop::sample::select(words), 0..60).prop_map(|words| words.join(" "))
+    }
+
+    proptest! {
+        /// Whatever is written as a condition is refused or evaluated; nothing panics, and nothing opens
+        /// what its parts do not.
+        #[test]
+        fn no_text_breaks_the_reader(when in expression()) {
+            if let Ok(policy) = plain_rule("allow", &format!("when = {when:?}")) {
+                question().plain(&policy);
+            }
+        }
+
+        /// CEL and our connectives agree where nothing fails.
+        #[test]
+        fn our_connectives_are_cels(parts in prop::collection::vec(prop::sample::select(vec![
+            "true", "false", "claims.level == 3", "claims.level == 4", "!(claims.level == 3)",
+        ]), 1..6), joints in prop::collection::vec(any::<bool>(), 6)) {
+            let mut text = String::new();
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    text += if joints[index] { " && " } else { " || " };
+                }
+                text += part;
+            }
+            // A choice is CEL's own from its first word to its last.
+            prop_assert_eq!(holds(&text), holds(&format!("({text}) ? true : false")), "{}", text);
+        }
+    }
+}
+
+#[test]
+fn every_fault_of_a_condition_is_told_with_its_column() {
+    let error = plain_rule("allow", "when = \"foo == 1 && bar == 2\"").unwrap_err();
+    assert!(error.contains("policy.toml:5:9") && error.contains("policy.toml:5:21"), "{error}");
+}
+
+#[test]
+fn an_explanation_shows_what_each_part_saw() {
+    let policy = plain_rule("allow", "when = \"claims.level == 3 && claims.oid == 'x'\"").unwrap();
+    let (issuer, scopes) = ("https://broker.example".parse().unwrap(), Scope::empty());
+    let (subject, question) = ("ada".parse().unwrap(), question());
+    let who = Who {
+        issuer: &issuer,
+        subject: Some(&subject),
+        client_id: None,
+        scopes: &scopes,
+        groups: &[],
+        groups_incomplete: false,
+        roles: &[],
+        claims: Some(&question.claims),
+    };
+    let (operation, arguments, now) = (Operation::Plain, Arguments::Unknown, question.now);
+    let said = policy.explain(&Ask { who, tool: "delete", operation, arguments, now });
+    let parts: Vec<_> =
+        said.rules[0].condition.iter().map(|part| (&*part.part, &*part.saw[0].1)).collect();
+    assert_eq!(parts, [("claims.level == 3", "3"), ("claims.oid == 'x'", "\"ada-oid\"")]);
+    assert!(!said.decision.is_allow());
+}

@@ -1,0 +1,124 @@
+//! The policy in force, which a reload replaces whole, and the shadow policy beside it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::id::RuleId;
+use crate::scope::Scope;
+use crate::time::{Clock, Timestamp};
+
+use super::ask::{Ask, Moment};
+use super::decide::Policy;
+use super::decision::{Decision, Effect, Reason};
+
+/// A handle on the policy in force. All clones show the same; a reader never sees a half.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    in_force: RwLock<Arc<InForce>>,
+    clock: Arc<dyn Clock>,
+    differences: AtomicU64,
+}
+
+/// What is in force at one time: the policy, its shadow, and the clock's reading when they came into force.
+#[derive(Debug)]
+pub struct InForce {
+    policy: Arc<Policy>,
+    shadow: Option<Arc<Policy>>,
+    since: (Timestamp, Duration),
+    clock: Arc<dyn Clock>,
+}
+
+/// What a shadow policy would have said, where it is not what was said. Safe to audit as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub effect: Effect,
+    pub reason: Reason,
+    pub matched_rule_id: Option<RuleId>,
+    pub missing_scopes: Scope,
+    pub policy_version: Arc<str>,
+}
+
+impl Live {
+    #[must_use]
+    pub fn new(policy: Policy, shadow: Option<Policy>, clock: Arc<dyn Clock>) -> Self {
+        let in_force = InForce::new(Arc::new(policy), shadow.map(Arc::new), Arc::clone(&clock));
+        let (in_force, differences) = (RwLock::new(Arc::new(in_force)), AtomicU64::new(0));
+        Self(Arc::new(Shared { in_force, clock, differences }))
+    }
+
+    /// What is in force now. Decide all of one question with one of these.
+    #[must_use]
+    pub fn current(&self) -> Arc<InForce> {
+        Arc::clone(&self.0.in_force.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another policy and shadow in force. The time is read anew: it is now taken to be right.
+    pub fn replace(&self, policy: Policy, shadow: Option<Policy>) {
+        let next = InForce::new(Arc::new(policy), shadow.map(Arc::new), Arc::clone(&self.0.clock));
+        *self.0.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    /// Compares with the shadow policy, where there is one, and counts a difference.
+    #[must_use]
+    pub fn difference(
+        &self,
+        in_force: &InForce,
+        ask: &Ask<'_>,
+        said: &Decision,
+    ) -> Option<Difference> {
+        let would_say = in_force.shadow.as_ref()?.decide(ask);
+        let same = would_say.effect == said.effect
+            && would_say.code == said.code
+            && would_say.missing_scopes == said.missing_scopes;
+        if same {
+            return None;
+        }
+        self.0.differences.fetch_add(1, Ordering::Relaxed);
+        Some(Difference {
+            effect: would_say.effect,
+            reason: would_say.reason,
+            matched_rule_id: would_say.matched_rule_id,
+            missing_scopes: would_say.missing_scopes,
+            policy_version: would_say.policy_version,
+        })
+    }
+
+    /// How often the shadow policy would have decided otherwise, since the start.
+    #[must_use]
+    pub fn differences(&self) -> u64 {
+        self.0.differences.load(Ordering::Relaxed)
+    }
+}
+
+impl InForce {
+    fn new(policy: Arc<Policy>, shadow: Option<Arc<Policy>>, clock: Arc<dyn Clock>) -> Self {
+        Self { policy, shadow, since: (clock.now(), clock.monotonic()), clock }
+    }
+
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    #[must_use]
+    pub fn shadow(&self) -> Option<&Policy> {
+        self.shadow.as_deref()
+    }
+
+    /// The time for [`Ask::now`]. Not read where no rule looks at it.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        let needed = self.policy.looks_at_time()
+            || self.shadow.as_ref().is_some_and(|shadow| shadow.looks_at_time());
+        if !needed {
+            return Moment::default();
+        }
+        let (wall, monotonic) = self.since;
+        let steady = wall.plus(self.clock.monotonic().saturating_sub(monotonic));
+        Moment { wall: self.clock.now(), steady }
+    }
+}

@@ -1,0 +1,207 @@
+//! Reads a policy file key by key, so that one fault does not hide another.
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::decision::Effect;
+use super::fault::{Fault, Source};
+use super::file::{GraphSpec, RuleSpec};
+use super::rule::Principals;
+
+const POLICY: [&str; 4] = ["version", "default", "may_assert_requester", "rule"];
+const RULE: [&str; 12] = [
+    "id",
+    "effect",
+    "tools",
+    "scopes",
+    "principals",
+    "graph",
+    "arguments",
+    "when",
+    "approvers",
+    "valid_for_seconds",
+    "self_approval",
+    "description",
+];
+const GRAPH: [&str; 6] = ["profile", "methods", "paths", "permissions", "query", "reveal_links"];
+const PRINCIPALS: [&str; 7] =
+    ["clients", "subjects", "groups", "roles", "issuers", "assurance", "max_auth_age_seconds"];
+
+/// The whole file.
+pub(super) struct RawPolicy<'t> {
+    /// A label for people; the digest of the rules is added to it.
+    pub(super) version: Option<String>,
+    /// Clients that may say for whom they act (`requester.requester_id`).
+    pub(super) may_assert_requester: Vec<String>,
+    pub(super) rules: Vec<(RuleSpec, Spanned<DeValue<'t>>)>,
+}
+
+/// Reads the text; what cannot be read is added to `faults` and left out.
+pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy<'t> {
+    let (table, errors) = DeTable::parse_recoverable(source.text);
+    faults.extend(errors.iter().map(|error| Fault {
+        place: source.place(error.span().map_or(0, |span| span.start)),
+        rule: "-".to_owned(),
+        message: format!("is not TOML: {}", error.message()),
+        hint: None,
+    }));
+    let mut fields =
+        Fields { table: table.get_ref(), at: 0, prefix: "", rule: "-", source, faults };
+    fields.refuse_unknown(&POLICY);
+    if let Some(default) = fields.get::<String>("default")
+        && default != "deny"
+    {
+        let message = format!("default: `{default}`, but only `deny` is possible");
+        fields.fault("default", message, Some("write an allow rule for what is to be allowed"));
+    }
+    let version = fields.get("version");
+    let may_assert_requester = fields.get("may_assert_requester").unwrap_or_default();
+    let rules = match fields.value("rule").map(Spanned::get_ref) {
+        Some(DeValue::Array(rules)) => rules.as_ref(),
+        Some(_) => {
+            let hint = "begin each rule with [[rule]]";
+            fields.fault("rule", "rule: is no list of tables", Some(hint));
+            &[]
+        }
+        None => &[],
+    };
+    let rules = rules.iter().map(|rule| (read_rule(rule, source, faults), rule.clone())).collect();
+    RawPolicy { version, may_assert_requester, rules }
+}
+
+fn read_rule(rule: &Spanned<DeValue<'_>>, source: Source<'_>, faults: &mut Vec<Fault>) -> RuleSpec {
+    let DeValue::Table(table) = rule.get_ref() else {
+        let place = source.place(rule.span().start);
+        let hint = Some("begin each rule with [[rule]]".to_owned());
+        faults.push(Fault { place, rule: "-".to_owned(), message: "is no table".to_owned(), hint });
+        return RuleSpec::default();
+    };
+    let id = table.iter().find(|(name, _)| name.get_ref() == "id");
+    let id = id.and_then(|(_, value)| value.get_ref().as_str()).unwrap_or("?");
+    let at = rule.span().start;
+    let mut fields = Fields { table, at, prefix: "", rule: id, source, faults };
+    fields.refuse_unknown(&RULE);
+    let effect = fields.required::<Effect>("effect", "allow, deny or ask");
+    RuleSpec {
+        id: fields.required("id", "a name, such as graph.user.read").unwrap_or_default(),
+        effect: effect.unwrap_or_default(),
+        tools: fields
+            .required("tools", "a list of patterns, such as [\"get_.*\"]")
+            .unwrap_or_default(),
+        scopes: fields.get("scopes").unwrap_or_default(),
+        principals: fields
+            .table("principals")
+            .map(|mut table| principals(&mut table))
+            .unwrap_or_default(),
+        graph: fields.table("graph").map(|mut table| graph(&mut table)),
+        arguments: fields.get("arguments").unwrap_or_default(),
+        when: fields.get("when"),
+        approvers: fields.get("approvers").unwrap_or_default(),
+        valid_for_seconds: fields.get("valid_for_seconds"),
+        self_approval: fields.get("self_approval").unwrap_or_default(),
+        description: fields.get("description"),
+    }
+}
+
+fn principals(fields: &mut Fields<'_, '_, '_>) -> Principals {
+    fields.refuse_unknown(&PRINCIPALS);
+    Principals {
+        clients: fields.get("clients"),
+        subjects: fields.get("subjects"),
+        groups: fields.get("groups"),
+        roles: fields.get("roles"),
+        issuers: fields.get("issuers"),
+        assurance: fields.get("assurance"),
+        max_auth_age_seconds: fields.get("max_auth_age_seconds"),
+    }
+}
+
+fn graph(fields: &mut Fields<'_, '_, '_>) -> GraphSpec {
+    fields.refuse_unknown(&GRAPH);
+    GraphSpec {
+        profile: fields.get("profile"),
+        methods: fields.get("methods").unwrap_or_default(),
+        paths: fields.get("paths").unwrap_or_default(),
+        permissions: fields.get("permissions").unwrap_or_default(),
+        query: fields.get("query"),
+        reveal_links: fields.get("reveal_links").unwrap_or_default(),
+    }
+}
+
+/// One table that is being read.
+struct Fields<'a, 't, 'f> {
+    table: &'a DeTable<'t>,
+    at: usize,
+    /// Of the keys in messages, such as `graph.`.
+    prefix: &'static str,
+    rule: &'a str,
+    source: Source<'a>,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl<'a, 't> Fields<'a, 't, '_> {
+    fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'t>>> {
+        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+
+    fn get<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        let value = self.value(key)?;
+        match T::deserialize(ValueDeserializer::from(value.clone())) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let at = error.span().map_or(value.span().start, |span| span.start);
+                let message = format!("{}{key}: {}", self.prefix, error.message());
+                self.add(at, message, None);
+                None
+            }
+        }
+    }
+
+    fn required<T: DeserializeOwned>(&mut self, key: &str, expected: &str) -> Option<T> {
+        if self.value(key).is_none() {
+            let message = format!("{}{key} is missing: {expected}", self.prefix);
+            self.add(self.at, message, None);
+            return None;
+        }
+        self.get(key)
+    }
+
+    fn table(&mut self, key: &'static str) -> Option<Fields<'a, 't, '_>> {
+        let value = self.value(key)?;
+        let DeValue::Table(table) = value.get_ref() else {
+            let hint = format!("write {key} = {{ … }}");
+            self.add(value.span().start, format!("{key}: is no table"), Some(hint));
+            return None;
+        };
+        let prefix = if key == "graph" { "graph." } else { "principals." };
+        let (at, source) = (value.span().start, self.source);
+        Some(Fields { table, at, prefix, rule: self.rule, source, faults: self.faults })
+    }
+
+    fn refuse_unknown(&mut self, known: &[&str]) {
+        for (name, _) in self.table {
+            if known.contains(&name.get_ref().as_ref()) {
+                continue;
+            }
+            let near = known.iter().map(|key| (strsim::jaro_winkler(key, name.get_ref()), *key));
+            let near = near.max_by(|one, other| one.0.total_cmp(&other.0));
+            let hint = match near {
+                Some((likeness, key)) if likeness > 0.8 => format!("did you mean `{key}`?"),
+                _ => format!("the keys are {}", known.join(", ")),
+            };
+            let message = format!("{}{} is not a key", self.prefix, name.get_ref());
+            self.add(name.span().start, message, Some(hint));
+        }
+    }
+
+    fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<&str>) {
+        let at = self.value(key).map_or(self.at, |value| value.span().start);
+        self.add(at, message.into(), hint.map(str::to_owned));
+    }
+
+    fn add(&mut self, at: usize, message: String, hint: Option<String>) {
+        let (place, rule) = (self.source.place(at), self.rule.to_owned());
+        self.faults.push(Fault { place, rule, message, hint });
+    }
+}

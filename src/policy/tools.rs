@@ -1,0 +1,107 @@
+//! Patterns for the names of tools: anchored, and compiled once however many rules have them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use regex::{Regex, RegexBuilder};
+
+/// The patterns of one rule; one that matches is enough.
+#[derive(Clone, Debug)]
+pub(super) struct ToolPatterns(Vec<ToolPattern>);
+
+/// One pattern. Most are a name or everything, which need no regular expression.
+#[derive(Clone, Debug)]
+pub(super) enum ToolPattern {
+    Name(Arc<str>),
+    Any,
+    Matching(Arc<Regex>),
+}
+
+impl ToolPatterns {
+    pub(super) const fn new(patterns: Vec<ToolPattern>) -> Self {
+        Self(patterns)
+    }
+
+    pub(super) fn is_match(&self, tool: &str) -> bool {
+        self.0.iter().any(|pattern| match pattern {
+            ToolPattern::Name(name) => **name == *tool,
+            ToolPattern::Any => true,
+            ToolPattern::Matching(regex) => regex.is_match(tool),
+        })
+    }
+
+    /// The names, if the rule is about a list of names only.
+    pub(super) fn names(&self) -> Option<Vec<&Arc<str>>> {
+        self.0
+            .iter()
+            .map(|pattern| match pattern {
+                ToolPattern::Name(name) => Some(name),
+                ToolPattern::Any | ToolPattern::Matching(_) => None,
+            })
+            .collect()
+    }
+}
+
+/// Reads patterns, each text once.
+#[derive(Debug, Default)]
+pub(super) struct PatternReader(HashMap<String, Option<ToolPattern>>);
+
+impl PatternReader {
+    /// `None`: the text is no regular expression, or one that is too large.
+    pub(super) fn read(&mut self, text: &str) -> Option<ToolPattern> {
+        if let Some(known) = self.0.get(text) {
+            return known.clone();
+        }
+        let pattern = if text == ".*" {
+            Some(ToolPattern::Any)
+        } else if let Some(name) = name(text) {
+            Some(ToolPattern::Name(name.into()))
+        } else {
+            // Anchored, so that `delete` never matches `delete_all`; the group keeps `a|b` together.
+            let built = RegexBuilder::new(&format!("^(?:{text})$")).size_limit(1 << 20).build();
+            built.ok().map(|regex| ToolPattern::Matching(Arc::new(regex)))
+        };
+        self.0.insert(text.to_owned(), pattern.clone());
+        pattern
+    }
+}
+
+/// The one name a pattern stands for: letters, digits, `_` and `-`, and a dot with its backslash.
+fn name(pattern: &str) -> Option<String> {
+    let mut name = String::with_capacity(pattern.len());
+    let mut rest = pattern.chars();
+    while let Some(sign) = rest.next() {
+        match sign {
+            '\\' => match rest.next() {
+                Some(escaped @ ('.' | '-')) => name.push(escaped),
+                _ => return None,
+            },
+            sign if sign.is_ascii_alphanumeric() || matches!(sign, '_' | '-') => name.push(sign),
+            _ => return None,
+        }
+    }
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_matched_without_an_expression_and_only_whole() {
+        let mut reader = PatternReader::default();
+        let patterns = ToolPatterns::new(vec![reader.read("auth\\.graph\\.v1").unwrap()]);
+        assert!(patterns.names().is_some() && patterns.is_match("auth.graph.v1"));
+        for other in ["authxgraph.v1", "auth.graph.v10", "xauth.graph.v1", ""] {
+            assert!(!patterns.is_match(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_alternative_stays_within_its_anchors() {
+        let mut reader = PatternReader::default();
+        let patterns = ToolPatterns::new(vec![reader.read("delete|drop").unwrap()]);
+        assert!(patterns.is_match("drop") && !patterns.is_match("drop_all"));
+        assert!(reader.read("(").is_none() && reader.read("a{9999}{9999}").is_none());
+    }
+}
