@@ -35,6 +35,13 @@ struct Document<'a> {
     prompt_values_supported: [&'a str; 4],
 }
 
+impl Document<'_> {
+    fn to_bytes(&self) -> Bytes {
+        #[expect(clippy::expect_used, reason = "texts, lists of texts and flags always serialise")]
+        serde_json::to_vec(self).expect("a document of texts serialises").into()
+    }
+}
+
 const AUTH_METHODS: [&str; 4] =
     ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 
@@ -68,8 +75,7 @@ pub fn document(settings: &Settings) -> Bytes {
             != MetadataDocuments::Off,
         prompt_values_supported: ["none", "login", "consent", "select_account"],
     };
-    #[expect(clippy::expect_used, reason = "texts, lists of texts and flags always serialise")]
-    serde_json::to_vec(&document).expect("a document of texts serialises").into()
+    document.to_bytes()
 }
 
 /// With those about the person: some clients ask for all that is listed, so it is short.
