@@ -11,11 +11,13 @@ mod jwks;
 mod keys;
 mod login;
 mod logout;
+mod metadata;
 mod pages;
 #[cfg(test)]
 mod pages_tests;
 mod password;
 mod person;
+mod pkce;
 mod seal;
 mod secret_values;
 mod server;
@@ -30,9 +32,11 @@ pub use identity_provider::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProv
 pub use jwks::routes;
 pub use keys::{KeyError, KeyRing, SigningAlgorithm, SigningKeys};
 pub use login::{first_administrator_link, new_link, one_time_link};
+pub use metadata::document as metadata_document;
 pub use pages::{ErrorPage, Link, error_page};
 pub use password::{NewPassword, PasswordPool, PoolBusy, WeakPassword};
 pub use person::{PeopleSettings, Person, people_routes};
+pub use pkce::{CodeChallenge, Misshapen};
 pub use seal::{KeyEncryptionKey, NotAKey, ServerSecret};
 pub use server::{AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts};
 pub use session::current;

@@ -41,6 +41,7 @@ pub struct Pending {
 
 /// What the client wants the person to be asked (OIDC Core §3.1.2.1). Unknown values are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the values of one parameter, each there or not")]
 pub struct Prompt {
     /// No page at all.
     pub none: bool,

@@ -1,0 +1,146 @@
+//! What clients read first: authorization server metadata (RFC 8414), which is our discovery document as well.
+
+use axum::body::Bytes;
+use serde::Serialize;
+
+use crate::scope::{Scope, ScopeToken};
+
+use super::keys::SigningAlgorithm;
+use super::settings::{MetadataDocuments, Registration, Settings};
+
+/// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
+#[derive(Serialize)]
+struct Document<'a> {
+    issuer: &'a str,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    jwks_uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
+    revocation_endpoint: String,
+    introspection_endpoint: String,
+    userinfo_endpoint: String,
+    scopes_supported: Vec<&'a str>,
+    response_types_supported: [&'a str; 1],
+    response_modes_supported: [&'a str; 1],
+    grant_types_supported: [&'a str; 3],
+    subject_types_supported: [&'a str; 1],
+    id_token_signing_alg_values_supported: [&'a str; 1],
+    token_endpoint_auth_methods_supported: [&'a str; 4],
+    token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
+    revocation_endpoint_auth_methods_supported: [&'a str; 4],
+    code_challenge_methods_supported: [&'a str; 1],
+    authorization_response_iss_parameter_supported: bool,
+    client_id_metadata_document_supported: bool,
+    prompt_values_supported: [&'a str; 4],
+}
+
+impl Document<'_> {
+    fn to_bytes(&self) -> Bytes {
+        #[expect(clippy::expect_used, reason = "texts, lists of texts and flags always serialise")]
+        serde_json::to_vec(self).expect("a document of texts serialises").into()
+    }
+}
+
+const AUTH_METHODS: [&str; 4] =
+    ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+
+/// The document, the same bytes at every path it is looked for (N75). Our URLs come from the settings alone (N76).
+#[must_use]
+pub fn document(settings: &Settings) -> Bytes {
+    let url = |path: &str| format!("{}{path}", settings.issuer);
+    let scopes = scopes(&settings.scopes_supported);
+    let document = Document {
+        issuer: settings.issuer.as_str(),
+        authorization_endpoint: url("/authorize"),
+        token_endpoint: url("/token"),
+        jwks_uri: url("/.well-known/jwks.json"),
+        registration_endpoint: (settings.registration != Registration::Off)
+            .then(|| url("/register")),
+        revocation_endpoint: url("/revoke"),
+        introspection_endpoint: url("/introspect"),
+        userinfo_endpoint: url("/userinfo"),
+        scopes_supported: scopes.iter().map(ScopeToken::as_str).collect(),
+        response_types_supported: ["code"],
+        response_modes_supported: ["query"],
+        grant_types_supported: ["authorization_code", "refresh_token", "client_credentials"],
+        subject_types_supported: ["public"],
+        id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
+        token_endpoint_auth_methods_supported: AUTH_METHODS,
+        token_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "RS256"],
+        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        code_challenge_methods_supported: ["S256"],
+        authorization_response_iss_parameter_supported: true,
+        client_id_metadata_document_supported: settings.client_metadata_documents
+            != MetadataDocuments::Off,
+        prompt_values_supported: ["none", "login", "consent", "select_account"],
+    };
+    document.to_bytes()
+}
+
+/// With those about the person: some clients ask for all that is listed, so it is short.
+fn scopes(supported: &Scope) -> Scope {
+    let own = ["openid", "profile", "email", "offline_access"];
+    supported.union(&own.iter().filter_map(|scope| scope.parse().ok()).collect())
+}
+
+const fn algorithm(signing: SigningAlgorithm) -> &'static str {
+    match signing {
+        SigningAlgorithm::Es256 => "ES256",
+        SigningAlgorithm::EdDsa => "EdDSA",
+        SigningAlgorithm::Rs256 => "RS256",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn settings(registration: Registration) -> Settings {
+        Settings {
+            issuer: "https://b.example/base".parse().unwrap(),
+            public_url: "https://b.example/base".parse().unwrap(),
+            resources: Vec::new(),
+            signing_algorithm: SigningAlgorithm::Es256,
+            access_token_ttl: Duration::from_hours(1),
+            refresh_token_ttl: Duration::from_hours(720),
+            code_ttl: Duration::from_mins(1),
+            refresh_grace: Duration::from_mins(1),
+            default_scopes: Scope::empty(),
+            scopes_supported: "graph:read".parse().unwrap(),
+            administrators: super::super::settings::Administrators::default(),
+            clients: Vec::new(),
+            registration,
+            client_metadata_documents: MetadataDocuments::Allow,
+        }
+    }
+
+    fn published(registration: Registration) -> Value {
+        serde_json::from_slice(&document(&settings(registration))).unwrap()
+    }
+
+    // RFC 8414 §3.2 — N75
+    #[test]
+    fn nothing_is_null_and_the_issuer_has_no_trailing_slash() {
+        for registration in [Registration::Off, Registration::Limited] {
+            let document = published(registration);
+            assert!(document.as_object().unwrap().values().all(|member| !member.is_null()));
+            assert_eq!(document["issuer"], "https://b.example/base");
+        }
+        assert!(published(Registration::Off).get("registration_endpoint").is_none());
+    }
+
+    #[test]
+    fn clients_find_what_they_look_for_before_they_begin() {
+        let document = published(Registration::Limited);
+        assert_eq!(document["code_challenge_methods_supported"], serde_json::json!(["S256"]));
+        assert_eq!(document["token_endpoint"], "https://b.example/base/token");
+        assert_eq!(document["authorization_response_iss_parameter_supported"], true);
+        let scopes = document["scopes_supported"].as_array().unwrap();
+        assert!(scopes.contains(&"offline_access".into()) && scopes.contains(&"graph:read".into()));
+    }
+}
