@@ -52,7 +52,9 @@ pub enum SecretRefError {
     OnePasswordAttribute,
     #[error("vault: wants mount/path#field")]
     VaultShape,
-    #[error("exec: wants the name of a helper in [secrets.exec], with an optional /argument")]
+    #[error(
+        "exec: wants the name of a helper in [secrets.exec], with an optional /argument without `..`"
+    )]
     ExecName,
 }
 
@@ -157,6 +159,7 @@ fn exec(rest: &str) -> Result<SecretRef, SecretRefError> {
     let plain = |text: &str| {
         !text.is_empty()
             && !text.starts_with('-')
+            && text.split('/').all(|part| part != "..")
             && text
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
@@ -193,7 +196,34 @@ impl fmt::Display for SecretRef {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Pieces chosen so that good references are met often, and their neighbours, too.
+    fn nearly() -> impl Strategy<Value = String> {
+        let scheme = ["env:", "file:", "op://", "vault:", "exec:", "OP://", ""];
+        let piece = ["a", "B1", "/", "/", "#", "..", ".", " ", "-", "_", "?", "é", ":", "\n"];
+        let pieces = prop::collection::vec(prop::sample::select(piece.to_vec()), 0..9);
+        (prop::sample::select(scheme.to_vec()), pieces)
+            .prop_map(|(scheme, pieces)| format!("{scheme}{}", pieces.concat()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// What is accepted names one place, prints as it was written, and climbs nowhere.
+        #[test]
+        fn what_parses_prints_as_it_was_written(text in nearly()) {
+            let Ok(reference) = text.parse::<SecretRef>() else { return Ok(()) };
+            prop_assert_eq!(reference.to_string(), text.as_str());
+            prop_assert!(SecretRef::looks_like_one(&text));
+            let (_, place) = text.split_once(':').unwrap_or_default();
+            prop_assert!(place.split('/').all(|part| part != ".."), "{}", text);
+            let file = matches!(reference, SecretRef::File(_));
+            prop_assert!(file || !text.contains(['?', '\n', 'é']), "{}", text);
+        }
+    }
 
     #[test]
     fn every_form_prints_as_it_was_written() {
@@ -237,6 +267,7 @@ mod tests {
             "exec:-rf",
             "exec:sops/-x",
             "exec:a b",
+            "exec:sops/../x",
         ] {
             let error = text.parse::<SecretRef>().unwrap_err().to_string();
             assert!(text.len() < 6 || !error.contains(text), "{text}: {error}");

@@ -208,6 +208,7 @@ fn is_json(value: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -277,6 +278,36 @@ mod tests {
         assert!(parse("PATCH", &guarded, None).unwrap().is_idempotent());
         for (method, headers) in [("PATCH", &[][..]), ("DELETE", &[]), ("POST", &guarded)] {
             assert!(!parse(method, headers, None).unwrap().is_idempotent(), "{method}");
+        }
+    }
+
+    /// Names that are forwarded, stripped or neither, in any case; values that may end a line.
+    fn header() -> impl Strategy<Value = (String, String)> {
+        let names = FORWARDED.map(|(name, _)| name).into_iter().chain(STRIPPED);
+        let names: Vec<&str> = names.chain(["host", "prefer ", "x-http-method"]).collect();
+        let name = (prop::sample::select(names), any::<bool>()).prop_map(|(name, upper)| {
+            if upper { name.to_ascii_uppercase() } else { name.to_owned() }
+        });
+        let value = ["application/json", "a", "CANARY", "a\r\nHost: b", "a\nb", "\0", "é", ""];
+        (name, prop::sample::select(value.to_vec()).prop_map(str::to_owned))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        /// Nothing but listed names is sent, no value ends a line, and what was taken away is told.
+        #[test]
+        fn only_listed_headers_leave(given in prop::collection::btree_map(header().prop_map(|(n, _)| n), header().prop_map(|(_, v)| v), 0..4)) {
+            let headers: Vec<(&str, &str)> =
+                given.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let Ok(request) = parse("GET", &headers, None) else { return Ok(()) };
+            for (name, value) in request.headers() {
+                let listed = FORWARDED.iter().any(|(_, sent)| sent == name);
+                prop_assert!(listed || name == "client-request-id", "{}", name);
+                prop_assert!(!value.as_bytes().iter().any(|b| matches!(b, b'\r' | b'\n' | 0)));
+            }
+            let stripped = given.keys().filter(|name| STRIPPED.contains(&name.to_ascii_lowercase().as_str()));
+            prop_assert_eq!(request.redactions().len(), stripped.count());
         }
     }
 }
