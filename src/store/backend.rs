@@ -40,11 +40,7 @@ impl Backend {
     /// Runs `work` in a transaction; on disk when this returns. It may be run more than once, and is committed once.
     ///
     /// After [`StoreError::Unavailable`] it is not known whether it happened.
-    pub(super) async fn write<A, T>(
-        &self,
-        arguments: A,
-        work: Work<A, T>,
-    ) -> Result<T, StoreError>
+    pub(super) async fn write<A, T>(&self, arguments: A, work: Work<A, T>) -> Result<T, StoreError>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,

@@ -128,6 +128,10 @@ impl Row {
         column!(self, column)
     }
 
+    pub(super) fn maybe_int(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
+        column!(self, column)
+    }
+
     pub(super) fn text(&self, column: &'static str) -> Result<String, StoreError> {
         column!(self, column)
     }
@@ -145,7 +149,7 @@ impl Row {
     }
 
     pub(super) fn maybe_time(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
-        let millis: Option<i64> = column!(self, column)?;
+        let millis = self.maybe_int(column)?;
         Ok(millis.map(Timestamp::from_unix_millis))
     }
 

@@ -35,6 +35,8 @@ pub enum OpenError {
          hint: postgres://user:password@host:5432/database; percent-encode special characters of the password"
     )]
     Url,
-    #[error("the store's database does not answer\n  hint: check that it runs, its address, user and password")]
+    #[error(
+        "the store's database does not answer\n  hint: check that it runs, its address, user and password"
+    )]
     Database(#[source] StoreError),
 }

@@ -23,9 +23,8 @@ const READERS: u32 = 4;
 pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     prepare(path)?;
     let write = pool(path, 1, false);
-    let mut connection = Connection::Sqlite(
-        write.acquire().await.map_err(|error| at_open(path, fault(error)))?,
-    );
+    let mut connection =
+        Connection::Sqlite(write.acquire().await.map_err(|error| at_open(path, fault(error)))?);
     let begun = connection.execute("BEGIN IMMEDIATE", values![]).await;
     begun.map_err(|error| at_open(path, error))?;
     if let Err(error) = migrate(&mut connection).await {
@@ -49,7 +48,8 @@ fn at_open(path: &Path, error: StoreError) -> OpenError {
 
 /// Makes the folder (0700) and the file (0600) before `SQLite` would with the umask's mode. WAL files take the file's mode.
 fn prepare(path: &Path) -> Result<(), OpenError> {
-    let wrong = |error: std::io::Error| OpenError::File { path: path.to_owned(), kind: error.kind() };
+    let wrong =
+        |error: std::io::Error| OpenError::File { path: path.to_owned(), kind: error.kind() };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(wrong)?;
     }
@@ -72,8 +72,7 @@ fn pool(path: &Path, connections: u32, read_only: bool) -> Pool<Sqlite> {
         .statement_cache_capacity(256)
         .pragma("cache_size", "-8192")
         .disable_statement_logging();
-    let options =
-        if read_only { options } else { options.journal_mode(SqliteJournalMode::Wal) };
+    let options = if read_only { options } else { options.journal_mode(SqliteJournalMode::Wal) };
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)

@@ -2,6 +2,7 @@
 
 use crate::store::backend::{Backend, Work};
 use crate::store::connection::{Connection, values};
+use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
@@ -12,8 +13,19 @@ const MOST_BATCHES: usize = 20;
 macro_rules! delete {
     ($table:literal, $key:literal, $end:literal) => {
         concat!(
-            "DELETE FROM ", $table, " WHERE ", $key, " IN (SELECT ", $key, " FROM ", $table,
-            " WHERE ", $end, " < $1 ORDER BY ", $end, " LIMIT 1000)"
+            "DELETE FROM ",
+            $table,
+            " WHERE ",
+            $key,
+            " IN (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE ",
+            $end,
+            " < $1 ORDER BY ",
+            $end,
+            " LIMIT 1000)"
         )
     };
 }
@@ -50,4 +62,14 @@ pub(super) async fn clean_up(backend: &Backend, now: Timestamp) -> Result<u64, S
 
 async fn one(c: &mut Connection, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
     c.execute(sql, values![before]).await
+}
+
+/// Remembers an assertion until it is cleaned up. Issuer, digest of the `jti`, its end.
+pub(super) async fn first_use(
+    c: &mut Connection,
+    (issuer, jti, expires_at): &(String, Digest, Timestamp),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "INSERT INTO assertions (issuer, jti, expires_at) VALUES ($1, $2, $3) \
+        ON CONFLICT (issuer, jti) DO NOTHING";
+    Ok(c.execute(SQL, values![issuer.as_str(), *jti, *expires_at]).await? == 1)
 }

@@ -7,7 +7,8 @@ use crate::store::person::{LinkPurpose, OneTimeLink};
 use crate::time::Timestamp;
 
 pub(super) async fn add(c: &mut Connection, link: &OneTimeLink) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO links (link, user_id, purpose, expires_at) VALUES ($1, $2, $3, $4)";
+    const SQL: &str =
+        "INSERT INTO links (link, user_id, purpose, expires_at) VALUES ($1, $2, $3, $4)";
     let purpose = match link.purpose {
         LinkPurpose::SetUp => "set_up",
         LinkPurpose::Reset => "reset",

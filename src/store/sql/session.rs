@@ -28,7 +28,8 @@ pub(super) async fn find(
     c: &mut Connection,
     (session, idle_since, now): &(Digest, Timestamp, Timestamp),
 ) -> Result<Option<SessionRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM sessions WHERE session = $1 AND last_seen_at >= $2 AND expires_at > $3";
+    const SQL: &str =
+        "SELECT * FROM sessions WHERE session = $1 AND last_seen_at >= $2 AND expires_at > $3";
     c.row(SQL, values![*session, *idle_since, *now]).await?.as_ref().map(row).transpose()
 }
 
@@ -56,7 +57,8 @@ pub(super) async fn seen(
     c: &mut Connection,
     (session, at): &(Digest, Timestamp),
 ) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE sessions SET last_seen_at = $2 WHERE session = $1 AND last_seen_at < $2";
+    const SQL: &str =
+        "UPDATE sessions SET last_seen_at = $2 WHERE session = $1 AND last_seen_at < $2";
     c.execute(SQL, values![*session, *at]).await.map(drop)
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::id::ClientId;
 use crate::store::connection::{Connection, values};
 use crate::store::error::StoreError;
 use crate::store::settings::POLL;
@@ -24,7 +23,7 @@ pub(super) async fn tend(shared: Arc<Shared>) {
         reachable = read.is_ok();
         rounds = rounds.wrapping_add(1);
         if reachable && rounds.is_multiple_of(4) {
-            write_last_used(&shared).await;
+            reachable = write_last_used(&shared).await.is_ok();
         }
         if rounds.is_multiple_of(240) {
             shared.revoked.forget(shared.clock.now());
@@ -32,23 +31,22 @@ pub(super) async fn tend(shared: Arc<Shared>) {
     }
 }
 
-/// Best effort: what cannot be written is forgotten.
-pub(super) async fn write_last_used(shared: &Shared) {
+/// What cannot be written is forgotten: times of last use are a best effort.
+pub(super) async fn write_last_used(shared: &Shared) -> Result<(), StoreError> {
     for part in shared.clients_used.take().chunks(500) {
-        let write = |c, uses| -> futures_util::future::BoxFuture<'_, _> { Box::pin(clients(c, uses)) };
-        let _: Result<(), StoreError> = shared.backend.write(part.to_vec(), write).await;
+        shared.backend.write(part.to_vec(), |c, uses| Box::pin(clients(c, uses))).await?;
     }
     for part in shared.api_keys_used.take().chunks(500) {
-        let write = |c, uses| -> futures_util::future::BoxFuture<'_, _> { Box::pin(api_keys(c, uses)) };
-        let _: Result<(), StoreError> = shared.backend.write(part.to_vec(), write).await;
+        shared.backend.write(part.to_vec(), |c, uses| Box::pin(api_keys(c, uses))).await?;
     }
+    Ok(())
 }
 
 type Uses = Vec<(String, Timestamp)>;
 
 async fn clients(c: &mut Connection, uses: &Uses) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE clients SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
-    for (id, at) in uses.iter().filter(|(id, _)| id.parse::<ClientId>().is_ok()) {
+    for (id, at) in uses {
         c.execute(SQL, values![id.as_str(), *at]).await?;
     }
     Ok(())
