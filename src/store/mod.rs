@@ -5,15 +5,28 @@
 //! what must be readable again comes sealed. Times are passed in.
 
 mod approval;
+mod backend;
+mod cause;
 mod client;
+mod connection;
 mod digest;
 mod error;
 mod grant;
 mod lease;
+mod migrate;
+mod open;
+mod open_error;
 mod page;
 mod person;
+mod postgres;
 mod resource;
+mod revoked;
+mod settings;
 mod signing_key;
+mod sql;
+mod sqlite;
+mod used;
+mod writer;
 
 pub use approval::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, UsedApproval,
@@ -26,11 +39,14 @@ pub use grant::{
     GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
 };
 pub use lease::{Lease, LeaseRate, LeaseStore};
+pub use open::open;
+pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
 };
 pub use resource::{ApiKeyRow, ResourceRow, ResourceStore};
+pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
 
 /// A database with everything in it.

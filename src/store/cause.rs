@@ -1,0 +1,56 @@
+//! What a driver's error may say: its kind and code, never a bound value, a statement or an address.
+
+use super::error::StoreError;
+
+/// Why a database did not answer, in a form that can be logged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cause {
+    /// `SQLite` result code or PostgreSQL SQLSTATE.
+    #[error("the database answered with error code {0}")]
+    Code(String),
+    #[error("input or output failed: {0}")]
+    Io(std::io::ErrorKind),
+    #[error("{0}")]
+    Other(&'static str),
+}
+
+/// The store's error for a driver's.
+pub(super) fn fault(error: sqlx::Error) -> StoreError {
+    let unavailable = |cause: Cause| StoreError::Unavailable(Box::new(cause));
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().map(std::borrow::Cow::into_owned).unwrap_or_default();
+            coded(code)
+        }
+        sqlx::Error::Io(error) => unavailable(Cause::Io(error.kind())),
+        sqlx::Error::PoolTimedOut => unavailable(Cause::Other("no connection became free in time")),
+        sqlx::Error::PoolClosed => unavailable(Cause::Other("the store is closed")),
+        sqlx::Error::WorkerCrashed => unavailable(Cause::Other("the database's thread ended")),
+        sqlx::Error::Tls(_) => unavailable(Cause::Other("TLS with the database failed")),
+        sqlx::Error::Protocol(_) => unavailable(Cause::Other("the database broke its protocol")),
+        _ => unavailable(Cause::Other("the database driver failed")),
+    }
+}
+
+/// `SQLite` numbers its results (the low byte is the kind), PostgreSQL has five characters.
+fn coded(code: String) -> StoreError {
+    let kind = if code.len() < 5 { code.parse::<u32>().ok().map(|code| code & 0xff) } else { None };
+    match (kind, code.as_str()) {
+        (Some(11 | 26), _) => StoreError::Corrupt("the file is no database, or damaged"),
+        (Some(8 | 13), _) | (_, "53100" | "25006") => StoreError::Full(Box::new(Cause::Code(code))),
+        // IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE: the disk did not take it.
+        (_, "778" | "1034" | "1546") => StoreError::Full(Box::new(Cause::Code(code))),
+        _ => StoreError::Unavailable(Box::new(Cause::Code(code))),
+    }
+}
+
+/// Whether the same transaction may succeed when it is run again (PostgreSQL serialisation and deadlock).
+pub(super) fn is_conflict(error: &StoreError) -> bool {
+    let StoreError::Unavailable(cause) = error else { return false };
+    matches!(cause.downcast_ref(), Some(Cause::Code(code)) if code == "40001" || code == "40P01")
+}
+
+/// An `Unavailable` that we found ourselves.
+pub(super) fn unavailable(why: &'static str) -> StoreError {
+    StoreError::Unavailable(Box::new(Cause::Other(why)))
+}

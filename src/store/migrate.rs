@@ -1,0 +1,78 @@
+//! The schema, step by step, forwards only.
+
+use sqlx::{AssertSqlSafe, Executor as _};
+
+use super::cause::fault;
+use super::connection::{Connection, values};
+use super::error::StoreError;
+use super::open_error::OpenError;
+
+/// Every step that ever was, in order; a step that was released never changes.
+const STEPS: &[&str] = &[include_str!("schema/0001.sql")];
+
+/// The newest schema that this version knows.
+pub(super) const KNOWN: i64 = 1;
+
+const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, \
+                        organisation TEXT NOT NULL DEFAULT 'default', digest BLOB NOT NULL)";
+
+/// Brings the schema up to date within the caller's transaction. How many steps it took.
+pub(super) async fn migrate(connection: &mut Connection) -> Result<i64, OpenError> {
+    run(connection, VERSIONS).await.map_err(OpenError::Database)?;
+    let found = version(connection).await?;
+    for (index, step) in STEPS.iter().enumerate() {
+        let number = i64::try_from(index).unwrap_or(i64::MAX).saturating_add(1);
+        if number <= found {
+            continue;
+        }
+        run(connection, step).await.map_err(OpenError::Database)?;
+        let digest = super::digest::Digest::of(step);
+        connection
+            .execute(
+                "INSERT INTO schema_versions (version, digest) VALUES ($1, $2)",
+                values![number, digest],
+            )
+            .await
+            .map_err(OpenError::Database)?;
+    }
+    Ok(KNOWN.saturating_sub(found))
+}
+
+/// The schema that is there, checked step by step against ours.
+async fn version(connection: &mut Connection) -> Result<i64, OpenError> {
+    let rows = connection
+        .rows("SELECT version, digest FROM schema_versions ORDER BY version", values![])
+        .await
+        .map_err(OpenError::Database)?;
+    let mut found = 0;
+    for row in &rows {
+        found = row.int("version").map_err(OpenError::Database)?;
+        if found > KNOWN {
+            continue;
+        }
+        let ours = usize::try_from(found.saturating_sub(1)).ok().and_then(|at| STEPS.get(at));
+        let digest = row.digest("digest").map_err(OpenError::Database)?;
+        if ours.map(|step| super::digest::Digest::of(step)) != Some(digest) {
+            return Err(OpenError::Foreign(found));
+        }
+    }
+    if found > KNOWN { Err(OpenError::Newer { found, known: KNOWN }) } else { Ok(found) }
+}
+
+/// Several statements without parameters, in the words of the database.
+async fn run(connection: &mut Connection, text: &'static str) -> Result<(), StoreError> {
+    let postgres = connection.is_postgres();
+    let text = if postgres {
+        text.replace(" BLOB", " BYTEA")
+            .replace(" SEQUENCE,", " BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,")
+    } else {
+        text.replace(" SEQUENCE,", " INTEGER PRIMARY KEY AUTOINCREMENT,")
+    };
+    let query = sqlx::raw_sql(AssertSqlSafe(text)); // of our own files only
+    match connection {
+        Connection::Sqlite(connection) => (&mut **connection).execute(query).await.map(drop),
+        Connection::Postgres(connection) => (&mut **connection).execute(query).await.map(drop),
+        Connection::Transaction(connection) => (&mut **connection).execute(query).await.map(drop),
+    }
+    .map_err(fault)
+}

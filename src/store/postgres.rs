@@ -1,0 +1,43 @@
+//! Opens a PostgreSQL database (15 or newer).
+
+use std::str::FromStr as _;
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::secret_text::SecretText;
+
+use super::backend::Backend;
+use super::cause::fault;
+use super::connection::{Connection, values};
+use super::migrate::migrate;
+use super::open_error::OpenError;
+use super::settings::PATIENCE;
+
+/// Of each replica. PostgreSQL allows 100 in all unless told otherwise.
+const CONNECTIONS: u32 = 16;
+
+pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {
+    // The driver's own error may quote the URL, with its password.
+    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| OpenError::Url)?;
+    let options = options
+        .application_name("mcp-auth-broker")
+        .statement_cache_capacity(256)
+        // A row lock that nobody gives back must not hold a request longer than we wait for it.
+        .options([("lock_timeout", "4s"), ("statement_timeout", "30s")])
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .connect_lazy_with(options);
+    let begun = pool.begin().await.map_err(|error| OpenError::Database(fault(error)))?;
+    let mut connection = Connection::Transaction(begun);
+    // One replica migrates, the others wait for it.
+    let locked = connection.execute("SELECT pg_advisory_xact_lock(5570417001)", values![]).await;
+    locked.map_err(OpenError::Database)?;
+    migrate(&mut connection).await?;
+    if let Connection::Transaction(transaction) = connection {
+        transaction.commit().await.map_err(|error| OpenError::Database(fault(error)))?;
+    }
+    Ok(Backend::Postgres(pool))
+}

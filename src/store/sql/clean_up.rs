@@ -1,0 +1,75 @@
+//! Deletes what is past its end, a batch at a time, so that requests get their turn in between.
+
+use crate::store::backend::{Backend, Work};
+use crate::store::connection::{Connection, values};
+use crate::store::digest::Digest;
+use crate::store::error::StoreError;
+use crate::time::Timestamp;
+
+const BATCH: u64 = 1000;
+/// Of one table in one go; the rest waits for the next.
+const MOST_BATCHES: usize = 20;
+
+macro_rules! delete {
+    ($table:literal, $key:literal, $end:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ",
+            $key,
+            " IN (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE ",
+            $end,
+            " < $1 ORDER BY ",
+            $end,
+            " LIMIT 1000)"
+        )
+    };
+}
+
+/// Each statement, and for how many seconds after its end a row is kept: a replay must still be known as one.
+const DELETES: &[(&str, i64)] = &[
+    (delete!("authorization_requests", "handle", "expires_at"), 0),
+    (delete!("codes", "code", "expires_at"), 1800),
+    (delete!("refresh_tokens", "token", "keep_until"), 0),
+    (delete!("grants", "id", "expires_at"), 86_400),
+    (delete!("consents", "(user_id, client_id, redirect_class, resource)", "expires_at"), 0),
+    (delete!("revocations", "sequence", "expires_at"), 0),
+    (delete!("assertions", "(issuer, jti)", "expires_at"), 300),
+    (delete!("sessions", "session", "expires_at"), 0),
+    (delete!("links", "link", "expires_at"), 0),
+    (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),
+];
+
+pub(super) async fn clean_up(backend: &Backend, now: Timestamp) -> Result<u64, StoreError> {
+    let delete: Work<(&'static str, Timestamp), u64> =
+        |c, (sql, before)| Box::pin(one(c, sql, *before));
+    let mut deleted = 0;
+    for (sql, kept) in DELETES {
+        for _ in 0..MOST_BATCHES {
+            let count = backend.write((*sql, now.plus_seconds(-kept)), delete).await?;
+            deleted += count;
+            if count < BATCH {
+                break;
+            }
+        }
+    }
+    Ok(deleted)
+}
+
+async fn one(c: &mut Connection, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
+    c.execute(sql, values![before]).await
+}
+
+/// Remembers an assertion until it is cleaned up. Issuer, digest of the `jti`, its end.
+pub(super) async fn first_use(
+    c: &mut Connection,
+    (issuer, jti, expires_at): &(String, Digest, Timestamp),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "INSERT INTO assertions (issuer, jti, expires_at) VALUES ($1, $2, $3) \
+        ON CONFLICT (issuer, jti) DO NOTHING";
+    Ok(c.execute(SQL, values![issuer.as_str(), *jti, *expires_at]).await? == 1)
+}

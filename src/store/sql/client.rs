@@ -1,0 +1,122 @@
+//! Clients.
+
+use crate::id::ClientId;
+use crate::store::client::{ClientKind, ClientRow};
+use crate::store::connection::{Connection, Row, values};
+use crate::store::digest::Digest;
+use crate::store::error::StoreError;
+use crate::store::page::{Page, PageRequest};
+use crate::time::Timestamp;
+
+pub(super) async fn find(
+    c: &mut Connection,
+    id: &ClientId,
+) -> Result<Option<ClientRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM clients WHERE id = $1";
+    c.row(SQL, values![id.as_str()]).await?.as_ref().map(row).transpose()
+}
+
+pub(super) async fn add(c: &mut Connection, row: &ClientRow) -> Result<bool, StoreError> {
+    const SQL: &str = "INSERT INTO clients (id, kind, metadata, metadata_digest, secret, previous_secret, \
+        previous_until, created_at, last_used_at, expires_at, disabled_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING";
+    let values = values![
+        row.id.as_str(),
+        word(row.kind),
+        row.metadata.as_str(),
+        row.metadata_digest,
+        row.secret,
+        row.previous_secret.map(|(digest, _)| digest),
+        row.previous_secret.map(|(_, until)| until),
+        row.created_at,
+        row.last_used_at,
+        row.expires_at,
+        row.disabled_at,
+    ];
+    Ok(c.execute(SQL, values).await? == 1)
+}
+
+pub(super) async fn update(
+    c: &mut Connection,
+    (id, metadata, digest): &(ClientId, String, Digest),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE clients SET metadata = $2, metadata_digest = $3 WHERE id = $1";
+    Ok(c.execute(SQL, values![id.as_str(), metadata.as_str(), *digest]).await? == 1)
+}
+
+pub(super) async fn list(
+    c: &mut Connection,
+    page: &PageRequest,
+) -> Result<Page<ClientRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2";
+    let after = page.after.clone().unwrap_or_default();
+    let rows = c.rows(SQL, values![after, super::limit(page)]).await?;
+    let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    Ok(super::page(rows, page, |row| row.id.to_string()))
+}
+
+pub(super) async fn rotate_secret(
+    c: &mut Connection,
+    (id, secret, until): &(ClientId, Digest, Timestamp),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE clients SET previous_secret = secret, \
+        previous_until = CASE WHEN secret IS NULL THEN NULL ELSE CAST($3 AS BIGINT) END, secret = $2 WHERE id = $1";
+    Ok(c.execute(SQL, values![id.as_str(), *secret, *until]).await? == 1)
+}
+
+pub(super) async fn disable(
+    c: &mut Connection,
+    (id, at): &(ClientId, Option<Timestamp>),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE clients SET disabled_at = $2 WHERE id = $1";
+    Ok(c.execute(SQL, values![id.as_str(), *at]).await? == 1)
+}
+
+pub(super) async fn delete(c: &mut Connection, id: &ClientId) -> Result<bool, StoreError> {
+    Ok(c.execute("DELETE FROM clients WHERE id = $1", values![id.as_str()]).await? == 1)
+}
+
+/// Idle since, now, how many.
+pub(super) async fn reap(
+    c: &mut Connection,
+    (idle_since, now, limit): &(Timestamp, Timestamp, u32),
+) -> Result<u64, StoreError> {
+    const SQL: &str = "DELETE FROM clients WHERE id IN (SELECT id FROM clients AS idle \
+        WHERE kind = 'dynamic' AND last_used_at < $1 AND NOT EXISTS (SELECT 1 FROM grants \
+        WHERE grants.client_id = idle.id AND grants.revoked_at IS NULL AND grants.expires_at > $2) \
+        ORDER BY last_used_at LIMIT $3)";
+    c.execute(SQL, values![*idle_since, *now, i64::from(*limit)]).await
+}
+
+fn row(row: &Row) -> Result<ClientRow, StoreError> {
+    let previous = row.maybe_digest("previous_secret")?;
+    Ok(ClientRow {
+        id: row.parsed("id")?,
+        kind: kind(&row.text("kind")?)?,
+        metadata: row.text("metadata")?,
+        metadata_digest: row.digest("metadata_digest")?,
+        secret: row.maybe_digest("secret")?,
+        previous_secret: previous.zip(row.maybe_time("previous_until")?),
+        created_at: row.time("created_at")?,
+        last_used_at: row.time("last_used_at")?,
+        expires_at: row.maybe_time("expires_at")?,
+        disabled_at: row.maybe_time("disabled_at")?,
+    })
+}
+
+const fn word(kind: ClientKind) -> &'static str {
+    match kind {
+        ClientKind::Static => "static",
+        ClientKind::Dynamic => "dynamic",
+        ClientKind::MetadataDocument => "metadata_document",
+    }
+}
+
+fn kind(text: &str) -> Result<ClientKind, StoreError> {
+    Ok(match text {
+        "static" => ClientKind::Static,
+        "dynamic" => ClientKind::Dynamic,
+        "metadata_document" => ClientKind::MetadataDocument,
+        _ => return Err(StoreError::Corrupt("kind")),
+    })
+}

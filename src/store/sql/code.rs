@@ -1,0 +1,92 @@
+//! Authorization codes, used once (RFC 6749 §4.1.2, §10.5).
+
+use crate::store::connection::{Connection, Row, values};
+use crate::store::digest::Digest;
+use crate::store::error::StoreError;
+use crate::store::grant::{CodeRedemption, CodeRow, GrantRow, Redeemed, RevokeReason};
+use crate::store::revoked::Revocation;
+
+use super::grant;
+use super::refresh;
+
+pub(super) async fn add_with_grant(
+    c: &mut Connection,
+    (row, code): &(GrantRow, CodeRow),
+) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO codes (code, grant_id, client_id, redirect_uri, code_challenge, nonce, \
+        scopes, expires_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    grant::add(c, row).await?;
+    let values = values![
+        code.code,
+        code.grant_id.to_string(),
+        code.client_id.as_str(),
+        code.redirect_uri.as_str(),
+        code.code_challenge.as_str(),
+        &code.nonce,
+        code.scopes.to_string(),
+        code.expires_at,
+        code.used_at,
+    ];
+    c.execute(SQL, values).await.map(drop)
+}
+
+pub(super) async fn find(c: &mut Connection, code: &Digest) -> Result<Option<CodeRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM codes WHERE code = $1";
+    c.row(SQL, values![*code]).await?.as_ref().map(row).transpose()
+}
+
+/// What became of it, and what is revoked now.
+pub(super) async fn redeem(
+    c: &mut Connection,
+    asked: &CodeRedemption,
+) -> Result<(Redeemed, Option<Revocation>), StoreError> {
+    const SQL: &str = "UPDATE codes SET used_at = $5 WHERE code = $1 AND used_at IS NULL AND expires_at > $5 \
+        AND client_id = $2 AND redirect_uri = $3 AND code_challenge = $4 RETURNING *";
+    let values = values![
+        asked.code,
+        asked.client_id.as_str(),
+        asked.redirect_uri.as_str(),
+        asked.code_challenge.as_str(),
+        asked.now,
+    ];
+    let Some(won) = c.row(SQL, values).await? else { return lost(c, asked).await };
+    let code = row(&won)?;
+    let Some(grant) = grant::used(c, code.grant_id, asked.now).await? else {
+        return Ok((Redeemed::GrantEnded, None));
+    };
+    if let Some(token) = &asked.refresh {
+        refresh::add(c, &grant, token).await?;
+    }
+    Ok((Redeemed::Granted { grant, code }, None))
+}
+
+/// Only whoever proves that the code was theirs can end its grant: a guess or a stolen code without its
+/// verifier changes nothing.
+async fn lost(
+    c: &mut Connection,
+    asked: &CodeRedemption,
+) -> Result<(Redeemed, Option<Revocation>), StoreError> {
+    let Some(code) = find(c, &asked.code).await? else { return Ok((Redeemed::Refused, None)) };
+    let matches = code.client_id == asked.client_id
+        && code.redirect_uri == asked.redirect_uri
+        && code.code_challenge == asked.code_challenge;
+    if !matches || code.used_at.is_none() {
+        return Ok((Redeemed::Refused, None));
+    }
+    let revoked = grant::revoke(c, &(code.grant_id, RevokeReason::CodeReplay, asked.now)).await?;
+    Ok((Redeemed::Replayed { grant_id: code.grant_id }, revoked))
+}
+
+fn row(row: &Row) -> Result<CodeRow, StoreError> {
+    Ok(CodeRow {
+        code: row.digest("code")?,
+        grant_id: row.parsed("grant_id")?,
+        client_id: row.parsed("client_id")?,
+        redirect_uri: row.text("redirect_uri")?,
+        code_challenge: row.text("code_challenge")?,
+        nonce: row.maybe_text("nonce")?,
+        scopes: row.parsed("scopes")?,
+        expires_at: row.time("expires_at")?,
+        used_at: row.maybe_time("used_at")?,
+    })
+}

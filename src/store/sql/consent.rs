@@ -1,0 +1,74 @@
+//! What people have said yes to.
+
+use crate::id::{ClientId, UserId};
+use crate::store::connection::{Connection, Row, values};
+use crate::store::error::StoreError;
+use crate::store::grant::{Consent, ConsentKey, GrantFilter, RevokeReason};
+use crate::store::revoked::Revocation;
+use crate::time::Timestamp;
+
+use super::grant;
+
+pub(super) async fn find(
+    c: &mut Connection,
+    (key, now): &(ConsentKey, Timestamp),
+) -> Result<Option<Consent>, StoreError> {
+    const SQL: &str = "SELECT * FROM consents WHERE user_id = $1 AND client_id = $2 \
+        AND redirect_class = $3 AND resource = $4 AND expires_at > $5";
+    let values = values![
+        key.user_id.to_string(),
+        key.client_id.as_str(),
+        key.redirect_class.as_str(),
+        key.resource.as_str(),
+        *now,
+    ];
+    c.row(SQL, values).await?.as_ref().map(row).transpose()
+}
+
+pub(super) async fn put(c: &mut Connection, consent: &Consent) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO consents \
+        (user_id, client_id, redirect_class, resource, scopes, granted_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, client_id, redirect_class, resource) \
+        DO UPDATE SET scopes = excluded.scopes, granted_at = excluded.granted_at, expires_at = excluded.expires_at";
+    let values = values![
+        consent.key.user_id.to_string(),
+        consent.key.client_id.as_str(),
+        consent.key.redirect_class.as_str(),
+        consent.key.resource.as_str(),
+        consent.scopes.to_string(),
+        consent.granted_at,
+        consent.expires_at,
+    ];
+    c.execute(SQL, values).await.map(drop)
+}
+
+pub(super) async fn list(c: &mut Connection, user: &UserId) -> Result<Vec<Consent>, StoreError> {
+    const SQL: &str = "SELECT * FROM consents WHERE user_id = $1 \
+        ORDER BY client_id, redirect_class, resource LIMIT 1000";
+    c.rows(SQL, values![user.to_string()]).await?.iter().map(row).collect()
+}
+
+pub(super) async fn withdraw(
+    c: &mut Connection,
+    (user, client, now): &(UserId, ClientId, Timestamp),
+) -> Result<Vec<Revocation>, StoreError> {
+    const SQL: &str = "DELETE FROM consents WHERE user_id = $1 AND client_id = $2";
+    c.execute(SQL, values![user.to_string(), client.as_str()]).await?;
+    let filter =
+        GrantFilter { user_id: Some(*user), client_id: Some(client.clone()), ended: false };
+    grant::revoke_all(c, &(filter, RevokeReason::Person, *now)).await
+}
+
+fn row(row: &Row) -> Result<Consent, StoreError> {
+    Ok(Consent {
+        key: ConsentKey {
+            user_id: row.parsed("user_id")?,
+            client_id: row.parsed("client_id")?,
+            redirect_class: row.text("redirect_class")?,
+            resource: row.text("resource")?,
+        },
+        scopes: row.parsed("scopes")?,
+        granted_at: row.time("granted_at")?,
+        expires_at: row.time("expires_at")?,
+    })
+}

@@ -1,0 +1,67 @@
+//! The store over SQL: a backend, what is kept in memory, and the task that keeps both in step.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::store::Database;
+use crate::store::backend::Backend;
+use crate::store::error::StoreError;
+use crate::store::revoked::Revoked;
+use crate::store::used::Used;
+use crate::time::Clock;
+
+use super::revocation;
+use super::tend;
+
+/// What the trait methods and the tending task share.
+pub(super) struct Shared {
+    pub(super) backend: Backend,
+    pub(super) revoked: Revoked,
+    pub(super) clients_used: Used,
+    pub(super) api_keys_used: Used,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// [`Database`] on `SQLite` or PostgreSQL.
+pub(in crate::store) struct SqlDatabase {
+    pub(super) shared: Arc<Shared>,
+    _tending: JoinSet<()>,
+}
+
+impl SqlDatabase {
+    /// Loads what is revoked before anybody can ask.
+    pub(in crate::store) async fn start(
+        backend: Backend,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared {
+            backend,
+            revoked: Revoked::default(),
+            clients_used: Used::default(),
+            api_keys_used: Used::default(),
+            clock,
+        });
+        while revocation::read_on(&shared).await? {}
+        let mut tending = JoinSet::new();
+        tending.spawn(tend::tend(Arc::clone(&shared)));
+        Ok(Self { shared, _tending: tending })
+    }
+
+    pub(super) fn backend(&self) -> &Backend {
+        &self.shared.backend
+    }
+}
+
+impl Database for SqlDatabase {}
+
+impl fmt::Debug for SqlDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.backend() {
+            Backend::Sqlite { .. } => "SQLite",
+            Backend::Postgres(_) => "PostgreSQL",
+        };
+        f.debug_tuple("SqlDatabase").field(&kind).finish()
+    }
+}

@@ -1,0 +1,46 @@
+//! The traits on SQL that both databases understand. One file for each kind of thing.
+
+mod api_key;
+mod authorization_request;
+mod clean_up;
+mod client;
+mod clients;
+mod code;
+mod consent;
+mod database;
+mod grant;
+mod grants;
+mod link;
+mod login;
+mod metadata_document;
+mod people;
+mod refresh;
+mod resource;
+mod resources;
+mod revocation;
+mod session;
+mod signing_key;
+mod signing_keys;
+mod tend;
+mod user;
+
+pub(super) use database::SqlDatabase;
+
+use super::page::{Page, PageRequest};
+
+/// Rows of one page at most.
+const MOST: u32 = 200;
+
+/// How many rows to ask for: one more than are given, to know whether there are more.
+fn limit(page: &PageRequest) -> i64 {
+    i64::from(page.limit.clamp(1, MOST)) + 1
+}
+
+/// What was read with [`limit`], as a page.
+fn page<T>(mut rows: Vec<T>, page: &PageRequest, key: fn(&T) -> String) -> Page<T> {
+    let limit = usize::try_from(page.limit.clamp(1, MOST)).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = if more { rows.last().map(key) } else { None };
+    Page { rows, next }
+}

@@ -1,0 +1,162 @@
+//! [`PersonStore`] on SQL.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::id::UserId;
+use crate::store::digest::Digest;
+use crate::store::error::StoreError;
+use crate::store::page::{Page, PageRequest};
+use crate::store::person::{
+    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
+};
+use crate::time::Timestamp;
+
+use super::database::SqlDatabase;
+use super::link;
+use super::login;
+use super::session;
+use super::user;
+
+#[async_trait]
+impl PersonStore for SqlDatabase {
+    async fn add_user(&self, row: &UserRow) -> Result<bool, StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(user::add(c, row))).await
+    }
+
+    async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
+        self.backend().read(&id, |c, id| Box::pin(user::find(c, id))).await
+    }
+
+    async fn find_user_by_name(&self, username: &str) -> Result<Option<UserRow>, StoreError> {
+        let name = username.to_owned();
+        self.backend().read(&name, |c, name| Box::pin(user::find_by_name(c, name))).await
+    }
+
+    async fn list_users(&self, page: &PageRequest) -> Result<Page<UserRow>, StoreError> {
+        self.backend().read(page, |c, page| Box::pin(user::list(c, page))).await
+    }
+
+    async fn has_administrator(&self) -> Result<bool, StoreError> {
+        self.backend().read(&(), |c, none| Box::pin(user::has_administrator(c, none))).await
+    }
+
+    async fn set_password(
+        &self,
+        user_id: UserId,
+        password_hash: &str,
+        link: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let new = (user_id, password_hash.to_owned(), link.copied(), now);
+        self.backend().write(new, |c, new| Box::pin(user::set_password(c, new))).await
+    }
+
+    async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError> {
+        let new = (id, administrator);
+        self.backend().write(new, |c, new| Box::pin(user::set_administrator(c, new))).await
+    }
+
+    async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError> {
+        let new = (id, at);
+        let (found, revoked) =
+            self.backend().write(new, |c, new| Box::pin(user::disable(c, new))).await?;
+        self.shared.revoked.add(&revoked);
+        Ok(found)
+    }
+
+    async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError> {
+        self.backend().write((id, at), |c, new| Box::pin(user::logged_in(c, new))).await
+    }
+
+    async fn user_of_identity(
+        &self,
+        identity: &ExternalIdentity,
+        new_id: UserId,
+        now: Timestamp,
+    ) -> Result<UserRow, StoreError> {
+        let which = (identity.clone(), new_id, now);
+        self.backend().write(which, |c, which| Box::pin(user::of_identity(c, which))).await
+    }
+
+    async fn add_link(&self, link: &OneTimeLink) -> Result<(), StoreError> {
+        self.backend().write(link.clone(), |c, link| Box::pin(link::add(c, link))).await
+    }
+
+    async fn find_link(
+        &self,
+        link: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<OneTimeLink>, StoreError> {
+        self.backend().read(&(*link, now), |c, key| Box::pin(link::find(c, key))).await
+    }
+
+    async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(session::add(c, row))).await
+    }
+
+    async fn find_session(
+        &self,
+        session: &Digest,
+        idle_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        let key = (*session, idle_since, now);
+        self.backend().read(&key, |c, key| Box::pin(session::find(c, key))).await
+    }
+
+    async fn list_sessions(
+        &self,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        self.backend().read(&(user_id, now), |c, key| Box::pin(session::list(c, key))).await
+    }
+
+    async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError> {
+        let rows = (*old, new.clone());
+        self.backend().write(rows, |c, rows| Box::pin(session::rotate(c, rows))).await
+    }
+
+    async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError> {
+        self.backend().write((*session, at), |c, key| Box::pin(session::seen(c, key))).await
+    }
+
+    async fn end_session(&self, session: &Digest) -> Result<bool, StoreError> {
+        self.backend().write(*session, |c, session| Box::pin(session::end(c, session))).await
+    }
+
+    async fn end_sessions(&self, user_id: UserId) -> Result<u64, StoreError> {
+        self.backend().write(user_id, |c, user| Box::pin(session::end_all(c, user))).await
+    }
+
+    async fn login_failed(
+        &self,
+        key: &str,
+        now: Timestamp,
+        window: Duration,
+    ) -> Result<LoginAttempts, StoreError> {
+        let attempt = attempt(key, now, window);
+        self.backend().write(attempt, |c, attempt| Box::pin(login::failed(c, attempt))).await
+    }
+
+    async fn login_attempts(
+        &self,
+        key: &str,
+        now: Timestamp,
+        window: Duration,
+    ) -> Result<LoginAttempts, StoreError> {
+        let attempt = attempt(key, now, window);
+        self.backend().read(&attempt, |c, attempt| Box::pin(login::found(c, attempt))).await
+    }
+
+    async fn forget_login_failures(&self, key: &str) -> Result<(), StoreError> {
+        self.backend().write(key.to_owned(), |c, key| Box::pin(login::forget(c, key))).await
+    }
+}
+
+fn attempt(key: &str, now: Timestamp, window: Duration) -> login::Attempt {
+    let seconds = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
+    (key.to_owned(), now, now.plus_seconds(seconds.saturating_neg()))
+}

@@ -1,0 +1,142 @@
+//! Protected resources.
+
+use crate::store::connection::{Connection, Row, values};
+use crate::store::error::StoreError;
+use crate::store::page::{Page, PageRequest};
+use crate::store::resource::ResourceRow;
+
+/// `false` where the id, the URI or an alias is taken.
+pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
+    const SQL: &str = "INSERT INTO resources (id, uri, aliases, name, description, owner, scopes, \
+        access_token_ttl_seconds, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+        ON CONFLICT (id) DO NOTHING";
+    if !are_free(c, row).await? {
+        return Ok(false);
+    }
+    let values = values![
+        row.id.as_str(),
+        row.uri.as_str(),
+        row.aliases.as_slice(),
+        row.name.as_str(),
+        &row.description,
+        &row.owner,
+        row.scopes.to_string(),
+        ttl(row),
+        row.created_at,
+        row.disabled_at,
+    ];
+    if c.execute(SQL, values).await? == 0 {
+        return Ok(false);
+    }
+    add_uris(c, row).await?;
+    Ok(true)
+}
+
+/// `false` where there is none, or the URI or an alias belongs to another.
+pub(super) async fn update(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE resources SET uri = $2, aliases = $3, name = $4, description = $5, owner = $6, \
+        scopes = $7, access_token_ttl_seconds = $8, disabled_at = $9 WHERE id = $1";
+    if !are_free(c, row).await? {
+        return Ok(false);
+    }
+    let values = values![
+        row.id.as_str(),
+        row.uri.as_str(),
+        row.aliases.as_slice(),
+        row.name.as_str(),
+        &row.description,
+        &row.owner,
+        row.scopes.to_string(),
+        ttl(row),
+        row.disabled_at,
+    ];
+    if c.execute(SQL, values).await? == 0 {
+        return Ok(false);
+    }
+    c.execute("DELETE FROM resource_uris WHERE resource_id = $1", values![row.id.as_str()]).await?;
+    add_uris(c, row).await?;
+    Ok(true)
+}
+
+fn ttl(row: &ResourceRow) -> crate::store::connection::Value {
+    crate::store::connection::Value::Int(row.access_token_ttl_seconds.map(i64::from))
+}
+
+fn uris(row: &ResourceRow) -> std::collections::BTreeSet<&str> {
+    std::iter::once(&row.uri).chain(&row.aliases).map(String::as_str).collect()
+}
+
+/// Whether none of its URIs belongs to another. Writers of resources take turns, so that it stays true.
+async fn are_free(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM resource_uris WHERE uri = $1 AND resource_id <> $2";
+    if c.is_postgres() {
+        c.execute("SELECT pg_advisory_xact_lock(5570417003)", values![]).await?;
+    }
+    for uri in uris(row) {
+        if c.row(SQL, values![uri, row.id.as_str()]).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn add_uris(c: &mut Connection, row: &ResourceRow) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO resource_uris (uri, resource_id) VALUES ($1, $2)";
+    for uri in uris(row) {
+        c.execute(SQL, values![uri, row.id.as_str()]).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn find(
+    c: &mut Connection,
+    id: &String,
+) -> Result<Option<ResourceRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM resources WHERE id = $1";
+    c.row(SQL, values![id.as_str()]).await?.as_ref().map(self::row).transpose()
+}
+
+pub(super) async fn find_by_uri(
+    c: &mut Connection,
+    uri: &String,
+) -> Result<Option<ResourceRow>, StoreError> {
+    const SQL: &str = "SELECT resources.* FROM resource_uris JOIN resources \
+        ON resources.id = resource_uris.resource_id WHERE resource_uris.uri = $1";
+    c.row(SQL, values![uri.as_str()]).await?.as_ref().map(self::row).transpose()
+}
+
+pub(super) async fn list(
+    c: &mut Connection,
+    page: &PageRequest,
+) -> Result<Page<ResourceRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM resources WHERE id > $1 ORDER BY id LIMIT $2";
+    let after = page.after.clone().unwrap_or_default();
+    let rows = c.rows(SQL, values![after, super::limit(page)]).await?;
+    let rows = rows.iter().map(self::row).collect::<Result<Vec<_>, _>>()?;
+    Ok(super::page(rows, page, |row| row.id.clone()))
+}
+
+pub(super) async fn delete(c: &mut Connection, id: &String) -> Result<bool, StoreError> {
+    let id = id.as_str();
+    let found = c.execute("DELETE FROM resources WHERE id = $1", values![id]).await? == 1;
+    c.execute("DELETE FROM resource_uris WHERE resource_id = $1", values![id]).await?;
+    c.execute("DELETE FROM api_keys WHERE resource_id = $1", values![id]).await?;
+    Ok(found)
+}
+
+fn row(row: &Row) -> Result<ResourceRow, StoreError> {
+    let ttl = row.maybe_int("access_token_ttl_seconds")?.map(u32::try_from).transpose();
+    Ok(ResourceRow {
+        id: row.text("id")?,
+        uri: row.text("uri")?,
+        aliases: row.list("aliases")?,
+        name: row.text("name")?,
+        description: row.maybe_text("description")?,
+        owner: row.maybe_text("owner")?,
+        scopes: row.parsed("scopes")?,
+        access_token_ttl_seconds: ttl
+            .map_err(|_| StoreError::Corrupt("access_token_ttl_seconds"))?,
+        created_at: row.time("created_at")?,
+        disabled_at: row.maybe_time("disabled_at")?,
+    })
+}

@@ -1,0 +1,68 @@
+//! [`ResourceStore`] on SQL.
+
+use async_trait::async_trait;
+
+use crate::store::error::StoreError;
+use crate::store::page::{Page, PageRequest};
+use crate::store::resource::{ApiKeyRow, ResourceRow, ResourceStore};
+use crate::time::Timestamp;
+
+use super::api_key;
+use super::database::SqlDatabase;
+use super::resource;
+
+#[async_trait]
+impl ResourceStore for SqlDatabase {
+    async fn add_resource(&self, row: &ResourceRow) -> Result<bool, StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(resource::add(c, row))).await
+    }
+
+    async fn update_resource(&self, row: &ResourceRow) -> Result<bool, StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(resource::update(c, row))).await
+    }
+
+    async fn find_resource(&self, id: &str) -> Result<Option<ResourceRow>, StoreError> {
+        self.backend().read(&id.to_owned(), |c, id| Box::pin(resource::find(c, id))).await
+    }
+
+    async fn find_resource_by_uri(&self, uri: &str) -> Result<Option<ResourceRow>, StoreError> {
+        let uri = uri.to_owned();
+        self.backend().read(&uri, |c, uri| Box::pin(resource::find_by_uri(c, uri))).await
+    }
+
+    async fn list_resources(&self, page: &PageRequest) -> Result<Page<ResourceRow>, StoreError> {
+        self.backend().read(page, |c, page| Box::pin(resource::list(c, page))).await
+    }
+
+    async fn delete_resource(&self, id: &str) -> Result<bool, StoreError> {
+        self.backend().write(id.to_owned(), |c, id| Box::pin(resource::delete(c, id))).await
+    }
+
+    async fn add_api_key(&self, row: &ApiKeyRow) -> Result<bool, StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(api_key::add(c, row))).await
+    }
+
+    async fn find_api_key(&self, prefix: &str) -> Result<Option<ApiKeyRow>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.backend().read(&prefix, |c, prefix| Box::pin(api_key::find(c, prefix))).await
+    }
+
+    async fn list_api_keys(&self, resource_id: &str) -> Result<Vec<ApiKeyRow>, StoreError> {
+        let id = resource_id.to_owned();
+        self.backend().read(&id, |c, id| Box::pin(api_key::list(c, id))).await
+    }
+
+    async fn revoke_api_key(
+        &self,
+        resource_id: &str,
+        prefix: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let which = (resource_id.to_owned(), prefix.to_owned(), at);
+        self.backend().write(which, |c, which| Box::pin(api_key::revoke(c, which))).await
+    }
+
+    fn api_key_used(&self, prefix: &str, at: Timestamp) {
+        self.shared.api_keys_used.note(prefix, at);
+    }
+}

@@ -1,0 +1,84 @@
+//! Browser sessions.
+
+use crate::id::UserId;
+use crate::store::connection::{Connection, Row, values};
+use crate::store::digest::Digest;
+use crate::store::error::StoreError;
+use crate::store::person::SessionRow;
+use crate::time::Timestamp;
+
+pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO sessions (session, user_id, auth_time, method, pending, created_at, \
+        last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let values = values![
+        row.session,
+        row.user_id.map(|id| id.to_string()),
+        row.auth_time,
+        &row.method,
+        &row.pending,
+        row.created_at,
+        row.last_seen_at,
+        row.expires_at,
+    ];
+    c.execute(SQL, values).await.map(drop)
+}
+
+/// Session, idle since, now.
+pub(super) async fn find(
+    c: &mut Connection,
+    (session, idle_since, now): &(Digest, Timestamp, Timestamp),
+) -> Result<Option<SessionRow>, StoreError> {
+    const SQL: &str =
+        "SELECT * FROM sessions WHERE session = $1 AND last_seen_at >= $2 AND expires_at > $3";
+    c.row(SQL, values![*session, *idle_since, *now]).await?.as_ref().map(row).transpose()
+}
+
+pub(super) async fn list(
+    c: &mut Connection,
+    (user, now): &(UserId, Timestamp),
+) -> Result<Vec<SessionRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 \
+        ORDER BY created_at DESC, session LIMIT 200";
+    c.rows(SQL, values![user.to_string(), *now]).await?.iter().map(row).collect()
+}
+
+pub(super) async fn rotate(
+    c: &mut Connection,
+    (old, new): &(Digest, SessionRow),
+) -> Result<bool, StoreError> {
+    if !end(c, old).await? {
+        return Ok(false);
+    }
+    add(c, new).await?;
+    Ok(true)
+}
+
+pub(super) async fn seen(
+    c: &mut Connection,
+    (session, at): &(Digest, Timestamp),
+) -> Result<(), StoreError> {
+    const SQL: &str =
+        "UPDATE sessions SET last_seen_at = $2 WHERE session = $1 AND last_seen_at < $2";
+    c.execute(SQL, values![*session, *at]).await.map(drop)
+}
+
+pub(super) async fn end(c: &mut Connection, session: &Digest) -> Result<bool, StoreError> {
+    Ok(c.execute("DELETE FROM sessions WHERE session = $1", values![*session]).await? == 1)
+}
+
+pub(super) async fn end_all(c: &mut Connection, user: &UserId) -> Result<u64, StoreError> {
+    c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.to_string()]).await
+}
+
+fn row(row: &Row) -> Result<SessionRow, StoreError> {
+    Ok(SessionRow {
+        session: row.digest("session")?,
+        user_id: row.maybe_parsed("user_id")?,
+        auth_time: row.maybe_time("auth_time")?,
+        method: row.maybe_text("method")?,
+        pending: row.maybe_text("pending")?,
+        created_at: row.time("created_at")?,
+        last_seen_at: row.time("last_seen_at")?,
+        expires_at: row.time("expires_at")?,
+    })
+}

@@ -1,0 +1,38 @@
+//! [`SigningKeyStore`] on SQL.
+
+use async_trait::async_trait;
+
+use crate::store::error::StoreError;
+use crate::store::signing_key::{SigningKeyRow, SigningKeyStore};
+use crate::time::Timestamp;
+
+use super::database::SqlDatabase;
+use super::signing_key;
+
+#[async_trait]
+impl SigningKeyStore for SqlDatabase {
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRow>, StoreError> {
+        self.backend().read(&(), |c, none| Box::pin(signing_key::list(c, none))).await
+    }
+
+    async fn add_first_signing_key(&self, row: &SigningKeyRow) -> Result<bool, StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(signing_key::add_first(c, row))).await
+    }
+
+    async fn add_signing_key(&self, row: &SigningKeyRow) -> Result<bool, StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(signing_key::add(c, row))).await
+    }
+
+    async fn retire_signing_key(
+        &self,
+        kid: &str,
+        retire_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let which = (kid.to_owned(), retire_at);
+        self.backend().write(which, |c, which| Box::pin(signing_key::retire(c, which))).await
+    }
+
+    async fn delete_signing_key(&self, kid: &str) -> Result<bool, StoreError> {
+        self.backend().write(kid.to_owned(), |c, kid| Box::pin(signing_key::delete(c, kid))).await
+    }
+}

@@ -1,0 +1,62 @@
+//! What goes on beside the requests: other processes' revocations, times of last use.
+
+use std::sync::Arc;
+
+use crate::store::connection::{Connection, values};
+use crate::store::error::StoreError;
+use crate::store::settings::POLL;
+use crate::time::Timestamp;
+
+use super::database::Shared;
+use super::revocation;
+
+/// Runs until it is dropped.
+pub(super) async fn tend(shared: Arc<Shared>) {
+    let mut reachable = true;
+    let mut rounds: u32 = 0;
+    loop {
+        tokio::time::sleep(POLL).await;
+        let read = revocation::read_on(&shared).await;
+        if reachable && read.is_err() {
+            tracing::warn!("the store does not answer: revocations by other replicas are not seen");
+        }
+        reachable = read.is_ok();
+        rounds = rounds.wrapping_add(1);
+        if reachable && rounds.is_multiple_of(4) {
+            reachable = write_last_used(&shared).await.is_ok();
+        }
+        if rounds.is_multiple_of(240) {
+            shared.revoked.forget(shared.clock.now());
+        }
+    }
+}
+
+/// What cannot be written is forgotten: times of last use are a best effort.
+pub(super) async fn write_last_used(shared: &Shared) -> Result<(), StoreError> {
+    for part in shared.clients_used.take().chunks(500) {
+        shared.backend.write(part.to_vec(), |c, uses| Box::pin(clients(c, uses))).await?;
+    }
+    for part in shared.api_keys_used.take().chunks(500) {
+        shared.backend.write(part.to_vec(), |c, uses| Box::pin(api_keys(c, uses))).await?;
+    }
+    Ok(())
+}
+
+type Uses = Vec<(String, Timestamp)>;
+
+async fn clients(c: &mut Connection, uses: &Uses) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE clients SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
+    for (id, at) in uses {
+        c.execute(SQL, values![id.as_str(), *at]).await?;
+    }
+    Ok(())
+}
+
+async fn api_keys(c: &mut Connection, uses: &Uses) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE api_keys SET last_used_at = $2 WHERE prefix = $1 \
+                       AND (last_used_at IS NULL OR last_used_at < $2)";
+    for (prefix, at) in uses {
+        c.execute(SQL, values![prefix.as_str(), *at]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Local users and those known by an identity elsewhere.
+
+use crate::id::UserId;
+use crate::store::connection::{Connection, Row, values};
+use crate::store::digest::Digest;
+use crate::store::error::StoreError;
+use crate::store::grant::{GrantFilter, RevokeReason};
+use crate::store::page::{Page, PageRequest};
+use crate::store::person::{ExternalIdentity, UserRow};
+use crate::store::revoked::Revocation;
+use crate::time::Timestamp;
+
+use super::grant;
+
+pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, StoreError> {
+    const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, administrator, \
+        member_of, created_at, last_login_at, disabled_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+    let values = values![
+        row.id.to_string(),
+        row.username.as_str(),
+        &row.display_name,
+        &row.email,
+        &row.password_hash,
+        row.administrator,
+        row.groups.as_slice(),
+        row.created_at,
+        row.last_login_at,
+        row.disabled_at,
+    ];
+    Ok(c.execute(SQL, values).await? == 1)
+}
+
+pub(super) async fn find(c: &mut Connection, id: &UserId) -> Result<Option<UserRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM users WHERE id = $1";
+    c.row(SQL, values![id.to_string()]).await?.as_ref().map(row).transpose()
+}
+
+pub(super) async fn find_by_name(
+    c: &mut Connection,
+    name: &String,
+) -> Result<Option<UserRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM users WHERE organisation = 'default' AND username = $1";
+    c.row(SQL, values![name.as_str()]).await?.as_ref().map(row).transpose()
+}
+
+pub(super) async fn list(
+    c: &mut Connection,
+    page: &PageRequest,
+) -> Result<Page<UserRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM users WHERE id > $1 ORDER BY id LIMIT $2";
+    let after = page.after.clone().unwrap_or_default();
+    let rows = c.rows(SQL, values![after, super::limit(page)]).await?;
+    let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    Ok(super::page(rows, page, |row| row.id.to_string()))
+}
+
+pub(super) async fn has_administrator(c: &mut Connection, (): &()) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM users WHERE administrator = 1 AND disabled_at IS NULL AND \
+        (password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id)) LIMIT 1";
+    Ok(c.row(SQL, values![]).await?.is_some())
+}
+
+/// User, hash, link, now. All or nothing.
+pub(super) async fn set_password(
+    c: &mut Connection,
+    (id, hash, link, now): &(UserId, String, Option<Digest>, Timestamp),
+) -> Result<bool, StoreError> {
+    const TAKE: &str = "DELETE FROM links WHERE link = $1 AND user_id = $2 AND expires_at > $3";
+    const SET: &str = "UPDATE users SET password_hash = $2 WHERE id = $1";
+    let user = id.to_string();
+    if let Some(link) = link
+        && c.execute(TAKE, values![*link, user.as_str(), *now]).await? != 1
+    {
+        return Ok(false);
+    }
+    if c.execute(SET, values![user.as_str(), hash.as_str()]).await? != 1 {
+        return Ok(false);
+    }
+    // Other links would still open the door to whoever has them.
+    c.execute("DELETE FROM links WHERE user_id = $1", values![user.as_str()]).await?;
+    c.execute("DELETE FROM sessions WHERE user_id = $1", values![user]).await?;
+    Ok(true)
+}
+
+pub(super) async fn set_administrator(
+    c: &mut Connection,
+    (id, administrator): &(UserId, bool),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE users SET administrator = $2 WHERE id = $1";
+    Ok(c.execute(SQL, values![id.to_string(), *administrator]).await? == 1)
+}
+
+/// Whether there is such a user, and what is revoked now.
+pub(super) async fn disable(
+    c: &mut Connection,
+    (id, at): &(UserId, Option<Timestamp>),
+) -> Result<(bool, Vec<Revocation>), StoreError> {
+    const SQL: &str = "UPDATE users SET disabled_at = $2 WHERE id = $1";
+    let user = id.to_string();
+    let found = c.execute(SQL, values![user.as_str(), *at]).await? == 1;
+    let (true, Some(now)) = (found, *at) else { return Ok((found, Vec::new())) };
+    c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
+    c.execute("DELETE FROM links WHERE user_id = $1", values![user]).await?;
+    let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };
+    Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Disabled, now)).await?))
+}
+
+pub(super) async fn logged_in(
+    c: &mut Connection,
+    (id, at): &(UserId, Timestamp),
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE users SET last_login_at = $2 WHERE id = $1";
+    c.execute(SQL, values![id.to_string(), *at]).await.map(drop)
+}
+
+/// Identity, id for a new user, now.
+pub(super) async fn of_identity(
+    c: &mut Connection,
+    (identity, new_id, now): &(ExternalIdentity, UserId, Timestamp),
+) -> Result<UserRow, StoreError> {
+    const FIND: &str = "SELECT users.* FROM identities JOIN users ON users.id = identities.user_id \
+        WHERE identities.issuer = $1 AND identities.subject = $2";
+    const LINK: &str = "INSERT INTO identities (issuer, subject, user_id) VALUES ($1, $2, $3) \
+        ON CONFLICT DO NOTHING";
+    let (issuer, subject) = (identity.issuer.as_str(), identity.subject.as_str());
+    if let Some(known) = c.row(FIND, values![issuer, subject]).await? {
+        return row(&known);
+    }
+    // The identity is claimed first: of two who come at once, one waits here and then finds the other's user.
+    if c.execute(LINK, values![issuer, subject, new_id.to_string()]).await? == 0 {
+        let known = c.row(FIND, values![issuer, subject]).await?;
+        return known.as_ref().map(row).unwrap_or(Err(StoreError::Corrupt("identities.user_id")));
+    }
+    let mut user = UserRow {
+        id: *new_id,
+        username: identity.username.clone(),
+        display_name: identity.display_name.clone(),
+        email: identity.email.clone(),
+        password_hash: None,
+        administrator: false,
+        groups: identity.groups.clone(),
+        created_at: *now,
+        last_login_at: None,
+        disabled_at: None,
+    };
+    for suffix in 2..1000_u32 {
+        if add(c, &user).await? {
+            return Ok(user);
+        }
+        user.username = format!("{}-{suffix}", identity.username);
+    }
+    Err(StoreError::Corrupt("a thousand users share one name"))
+}
+
+fn row(row: &Row) -> Result<UserRow, StoreError> {
+    Ok(UserRow {
+        id: row.parsed("id")?,
+        username: row.text("username")?,
+        display_name: row.maybe_text("display_name")?,
+        email: row.maybe_text("email")?,
+        password_hash: row.maybe_text("password_hash")?,
+        administrator: row.int("administrator")? == 1,
+        groups: row.list("member_of")?,
+        created_at: row.time("created_at")?,
+        last_login_at: row.maybe_time("last_login_at")?,
+        disabled_at: row.maybe_time("disabled_at")?,
+    })
+}
