@@ -229,6 +229,23 @@ impl Outbound {
         Ok(Self { client, reach })
     }
 
+    /// Whether an operator allowed this URL's host at a private address (`outbound.allow_private`). A name counts only
+    /// where it is listed itself, an address also by its network.
+    #[must_use]
+    pub fn may_be_private(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address).to_canonical()),
+            Some(Host::Domain(_)) | None => None,
+        };
+        self.reach.allowed.iter().any(|target| match (target, address) {
+            (PrivateTarget::Host(name), _) => name.eq_ignore_ascii_case(host),
+            (PrivateTarget::Network(network), Some(address)) => network.contains(&address),
+            (PrivateTarget::Network(_), None) => false,
+        })
+    }
+
     /// Makes one call. Redirects come back as they are; nothing is retried.
     ///
     /// # Errors

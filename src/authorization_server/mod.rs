@@ -3,12 +3,16 @@
 mod access_token;
 mod account;
 mod authorize;
+mod client;
+mod client_auth;
+mod client_metadata;
 mod consent;
 mod error;
 mod form;
 mod identity_provider;
 mod jwks;
 mod keys;
+mod known_clients;
 mod login;
 mod logout;
 mod metadata;
@@ -18,6 +22,8 @@ mod pages_tests;
 mod password;
 mod person;
 mod pkce;
+mod redirect_uri;
+mod register;
 mod seal;
 mod secret_values;
 mod server;
@@ -26,6 +32,11 @@ mod settings;
 
 pub use access_token::{MintError, NewAccessToken};
 pub use authorize::{DecideError, Offer, Pending, Prompt, approve, deny, find, offer};
+pub use client::{
+    AuthMethod, Client, ClientError, ClientMetadata, Kind, PublicKeys, find as find_client,
+};
+pub use client_auth::authenticate;
+pub use client_metadata::{DocumentError, InvalidDocument};
 pub use error::OAuthError;
 pub use form::Form;
 pub use identity_provider::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
@@ -37,6 +48,8 @@ pub use pages::{ErrorPage, Link, error_page};
 pub use password::{NewPassword, PasswordPool, PoolBusy, WeakPassword};
 pub use person::{PeopleSettings, Person, people_routes};
 pub use pkce::{CodeChallenge, Misshapen};
+pub use redirect_uri::{RedirectUri, RedirectUriError};
+pub use register::{reap as reap_clients, routes as registration_routes};
 pub use seal::{KeyEncryptionKey, NotAKey, ServerSecret};
 pub use server::{AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts};
 pub use session::current;

@@ -14,6 +14,7 @@ use crate::scope::Scope;
 use crate::store::Database;
 use crate::time::Clock;
 
+use super::client::Clients;
 use super::keys::KeyRing;
 use super::seal::ServerSecret;
 use super::settings::Settings;
@@ -35,6 +36,7 @@ pub struct Parts {
     pub(super) outbound: Outbound,
     pub(super) auditor: Auditor,
     pub(super) grantable: Arc<dyn Grantable>,
+    pub(super) clients: Clients,
 }
 
 /// What `app` puts in.
@@ -73,6 +75,7 @@ impl AuthorizationServer {
             auditor,
             grantable,
         } = new;
+        let clients = Clients::new(&secret, &settings.clients);
         Self(Arc::new(Parts {
             settings,
             store,
@@ -83,6 +86,7 @@ impl AuthorizationServer {
             outbound,
             auditor,
             grantable,
+            clients,
         }))
     }
 

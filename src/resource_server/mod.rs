@@ -44,6 +44,7 @@
 //! was seen before (access tokens are used many times).
 
 mod algorithm;
+mod assertion;
 mod bearer;
 mod builder;
 mod cache;
@@ -71,6 +72,7 @@ mod token_type;
 mod verify;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
+pub use self::assertion::{AssertionKeys, SignedAssertion};
 pub use self::builder::VerifierBuilder;
 pub use self::challenge::{Challenge, ChallengeError};
 pub use self::discovery::{DiscoveryError, discover};

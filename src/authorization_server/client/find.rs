@@ -1,0 +1,208 @@
+//! Who a `client_id` names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::authorization_server::client_auth::REFUSED;
+use crate::authorization_server::client_metadata::{self, DocumentError};
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::redirect_uri::RedirectUri;
+use crate::authorization_server::register::StatelessId;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::settings::ConfiguredClient;
+use crate::id::ClientId;
+use crate::store::{ClientKind, ClientRow, Digest, StoreError};
+
+use super::{AuthMethod, Client, ClientMetadata, Kind, PublicKeys, Redirects, Secrets};
+
+/// How long a client that registered itself is recognised by its id.
+const REGISTRATION_LIFETIME: Duration = Duration::from_hours(365 * 24);
+
+/// Why there is no such client. What is told to the other side is the same for the first four.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("no client has this id")]
+    Unknown,
+    #[error("the client's registration is past its end")]
+    Expired,
+    #[error("the client is disabled")]
+    Disabled,
+    /// Its metadata document is gone (404 or 410), which is how such a client is revoked (N100).
+    #[error("the client's metadata document is gone")]
+    Revoked,
+    /// Its metadata document could not be had. Deliberately does not say why (N94).
+    #[error("the client's metadata document could not be read")]
+    Document(#[source] DocumentError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DocumentError> for ClientError {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Gone => Self::Revoked,
+            DocumentError::NotAClientId => Self::Unknown,
+            DocumentError::Store(error) => Self::Store(error),
+            other => Self::Document(other),
+        }
+    }
+}
+
+/// What the token endpoint and its like answer: `401 invalid_client`, on which clients register again (RFC 6749 §5.2).
+impl From<ClientError> for OAuthError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unknown
+            | ClientError::Expired
+            | ClientError::Disabled
+            | ClientError::Revoked => REFUSED,
+            ClientError::Document(_) => {
+                Self::Unavailable("the client metadata document cannot be read now")
+            }
+            ClientError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Finds a client: in the settings, by its metadata document (an id that is a URL), in the store, or by the id alone.
+///
+/// Does *not* authenticate it.
+///
+/// # Errors
+///
+/// [`ClientError`]
+pub async fn find(server: &AuthorizationServer, id: &ClientId) -> Result<Client, ClientError> {
+    let configured = server.clients.configured(id).and_then(|at| server.settings.clients.get(at));
+    if let Some(client) = configured {
+        return Ok(from_settings(client));
+    }
+    if client_metadata::is_url(id) {
+        return from_document(server, id).await;
+    }
+    let recognised = server.clients.ids.read(id);
+    let row = server.store.find_client(id).await?;
+    if row.as_ref().is_some_and(|row| row.disabled_at.is_some()) {
+        return Err(ClientError::Disabled);
+    }
+    let now = server.clock.now();
+    let late =
+        |registration: &StatelessId| now.since(registration.issued_at) > REGISTRATION_LIFETIME;
+    match (row, recognised) {
+        (Some(row), _) if row.expires_at.is_some_and(|end| end <= now) => Err(ClientError::Expired),
+        (_, Some(id)) if late(&id) => Err(ClientError::Expired),
+        (Some(row), None) => from_row(row),
+        (row, Some(stateless)) => Ok(recognise(server, id, row.as_ref(), stateless)),
+        (None, None) => Err(ClientError::Unknown),
+    }
+}
+
+fn from_settings(client: &ConfiguredClient) -> Client {
+    let methods = match &client.secret {
+        Some(_) => vec![AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost],
+        None => vec![AuthMethod::None],
+    };
+    let secret = client.secret.as_ref().map(|secret| Digest::of(secret.expose()));
+    let uris = client.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok());
+    Client {
+        id: client.client_id.clone(),
+        name: Some(client.client_id.to_string()),
+        kind: Kind::Configured,
+        redirects: Redirects::Listed(uris.collect()),
+        grant_types: client.grant_types.clone(),
+        scope: (!client.scopes.is_empty()).then(|| client.scopes.clone()),
+        auth_methods: methods,
+        secrets: Secrets::new(secret, None),
+        keys: None,
+        digest: None,
+    }
+}
+
+fn metadata_of(row: &ClientRow) -> Result<ClientMetadata, ClientError> {
+    serde_json::from_str(&row.metadata)
+        .map_err(|_| ClientError::Store(StoreError::Corrupt("client.metadata")))
+}
+
+fn from_row(row: ClientRow) -> Result<Client, ClientError> {
+    let metadata = metadata_of(&row)?;
+    let kind = match row.kind {
+        ClientKind::Static => Kind::Static,
+        ClientKind::Dynamic => Kind::Dynamic,
+        // Documents are in a table of their own; such a row stands for nothing.
+        ClientKind::MetadataDocument => return Err(ClientError::Unknown),
+    };
+    let scope = match kind {
+        Kind::Static => metadata.parsed_scope(),
+        Kind::Configured | Kind::Dynamic | Kind::MetadataDocument => None,
+    };
+    Ok(Client {
+        secrets: Secrets::new(row.secret, row.previous_secret),
+        scope,
+        ..from_metadata(&row.id, kind, &metadata)
+    })
+}
+
+fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client {
+    let remote = metadata.jwks_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
+    let inline = metadata.jwks.as_ref().map(|jwks| PublicKeys::Inline(jwks.to_string()));
+    Client {
+        id: id.clone(),
+        name: metadata.display_name(),
+        kind,
+        redirects: Redirects::Listed(metadata.parsed_redirect_uris()),
+        grant_types: metadata.known_grant_types(),
+        scope: None,
+        auth_methods: metadata.auth_methods(),
+        secrets: Secrets::default(),
+        keys: inline.or(remote.map(PublicKeys::Remote)),
+        digest: None,
+    }
+}
+
+/// A client whose id says what it may do; of its row come the name and the spelling of what the id allows.
+fn recognise(
+    server: &AuthorizationServer,
+    id: &ClientId,
+    row: Option<&ClientRow>,
+    stateless: StatelessId,
+) -> Client {
+    let ids = &server.clients.ids;
+    let mut grant_types = vec!["authorization_code"];
+    if stateless.flags.refresh {
+        grant_types.push("refresh_token");
+    }
+    let metadata = row.and_then(|row| metadata_of(row).ok());
+    let redirects = match &metadata {
+        Some(metadata) => {
+            let mut uris = metadata.parsed_redirect_uris();
+            uris.retain(|uri| ids.allows(&stateless, uri.as_str()));
+            Redirects::Listed(uris)
+        }
+        None => Redirects::Recognised { ids: Arc::clone(ids), id: stateless },
+    };
+    Client {
+        id: id.clone(),
+        name: metadata.and_then(|metadata| metadata.display_name()),
+        kind: Kind::Dynamic,
+        redirects,
+        grant_types,
+        scope: None,
+        auth_methods: vec![AuthMethod::None],
+        secrets: Secrets::default(),
+        keys: None,
+        digest: None,
+    }
+}
+
+async fn from_document(server: &AuthorizationServer, id: &ClientId) -> Result<Client, ClientError> {
+    let document = client_metadata::read(server, id).await?;
+    let mut client = from_metadata(id, Kind::MetadataDocument, &document.metadata);
+    client.digest = Some(document.digest);
+    // A machine's own access needs an operator's word, and native clients get refresh tokens unasked.
+    client.grant_types.retain(|grant| *grant != "client_credentials");
+    if document.metadata.grant_types.is_none() {
+        client.grant_types.push("refresh_token");
+    }
+    Ok(client)
+}

@@ -1,0 +1,146 @@
+//! Client metadata (RFC 7591 §2) as it is registered, stored and published.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::authorization_server::redirect_uri::RedirectUri;
+use crate::scope::Scope;
+
+use super::auth_method::AuthMethod;
+
+/// What clients say about themselves. Unknown members are ignored (RFC 7591 §2), a member that comes twice is an error.
+///
+/// `logo_uri` and its like are left out on purpose: nothing of a client's is shown but its name (N93).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ClientMetadata {
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_uri: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_types: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_types: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_method: Option<String>,
+    /// What else it can do (OpenID Connect RP Metadata Choices); ChatGPT says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// Never stored or answered; read so that a public document with a secret in it is refused (N98).
+    #[serde(default, skip_serializing)]
+    pub client_secret: Option<serde::de::IgnoredAny>,
+}
+
+impl ClientMetadata {
+    /// Every redirect URI that may be one. Those that may not are left out: stored ones were checked before.
+    #[must_use]
+    pub fn parsed_redirect_uris(&self) -> Vec<RedirectUri> {
+        self.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok()).collect()
+    }
+
+    /// How it may authenticate. RFC 7591 §2: `client_secret_basic` where nothing is said.
+    #[must_use]
+    pub fn auth_methods(&self) -> Vec<AuthMethod> {
+        let said = self.token_endpoint_auth_method.as_deref();
+        let more = self.token_endpoint_auth_methods_supported.iter().flatten();
+        let mut methods: Vec<AuthMethod> = said
+            .into_iter()
+            .chain(more.map(String::as_str))
+            .filter_map(AuthMethod::parse)
+            .collect();
+        if said.is_none() && methods.is_empty() {
+            methods.push(AuthMethod::ClientSecretBasic);
+        }
+        methods.dedup();
+        methods
+    }
+
+    /// Of the grants we have, those it asks for.
+    #[must_use]
+    pub fn known_grant_types(&self) -> Vec<&'static str> {
+        const KNOWN: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+        let Some(asked) = &self.grant_types else { return vec!["authorization_code"] };
+        KNOWN.into_iter().filter(|known| asked.iter().any(|grant| grant == known)).collect()
+    }
+
+    /// `None` where none was registered, or one that is none.
+    #[must_use]
+    pub fn parsed_scope(&self) -> Option<Scope> {
+        self.scope.as_deref().and_then(|text| text.parse().ok())
+    }
+
+    /// A name that can be shown: one line without invisible or direction-changing signs, 64 characters at most (N93).
+    #[must_use]
+    pub fn display_name(&self) -> Option<String> {
+        display_name(self.client_name.as_deref()?)
+    }
+}
+
+/// As [`ClientMetadata::display_name`].
+pub(in crate::authorization_server) fn display_name(unverified: &str) -> Option<String> {
+    const MAX: usize = 64;
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c,
+                '\u{ad}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    let spaced: String = unverified
+        .chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(|c| !hidden(*c))
+        .collect();
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let name: String = words.join(" ").chars().take(MAX).collect();
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 7591 §5 — N93
+    #[test]
+    fn a_name_is_one_short_line_without_tricks() {
+        assert_eq!(
+            display_name("Claude\u{202e} \n(claude.ai)\u{200b}").unwrap(),
+            "Claude (claude.ai)"
+        );
+        assert_eq!(display_name(&"x".repeat(500)).unwrap().len(), 64);
+        assert_eq!(display_name(" \u{3164}\u{200d} "), None);
+    }
+
+    // RFC 7591 §2 — N97
+    #[test]
+    fn a_member_that_comes_twice_is_an_error_and_unknown_ones_are_not() {
+        let read = serde_json::from_str::<ClientMetadata>;
+        assert!(read(r#"{"client_name":"a","client_name":"b"}"#).is_err());
+        assert!(read(r#"{"client_name":null,"x-unknown":[1]}"#).is_ok());
+    }
+
+    #[test]
+    fn chatgpt_may_authenticate_by_key_or_not_at_all() {
+        let said = r#"{"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["none","private_key_jwt"]}"#;
+        let metadata: ClientMetadata = serde_json::from_str(said).unwrap();
+        let methods = metadata.auth_methods();
+        assert!(
+            methods.contains(&AuthMethod::None) && methods.contains(&AuthMethod::PrivateKeyJwt)
+        );
+        assert_eq!(ClientMetadata::default().auth_methods(), [AuthMethod::ClientSecretBasic]);
+    }
+}

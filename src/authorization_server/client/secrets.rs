@@ -1,0 +1,47 @@
+//! The secrets a client may prove that it knows: the one in force, and the one before until its end.
+
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::store::Digest;
+use crate::time::Timestamp;
+
+/// Digests only. Empty for clients without a secret.
+#[derive(Clone, Debug, Default)]
+pub(in crate::authorization_server) struct Secrets {
+    current: Option<Digest>,
+    previous: Option<(Digest, Timestamp)>,
+}
+
+impl Secrets {
+    pub(in crate::authorization_server) const fn new(
+        current: Option<Digest>,
+        previous: Option<(Digest, Timestamp)>,
+    ) -> Self {
+        Self { current, previous }
+    }
+
+    /// Compares digests, all of them, in constant time: how long it takes says nothing (N57).
+    pub(in crate::authorization_server) fn accepts(&self, presented: &str, now: Timestamp) -> bool {
+        let presented = Digest::of(presented);
+        let equals = |known: Option<&Digest>| match known {
+            Some(known) => known.as_bytes().ct_eq(presented.as_bytes()),
+            None => [0; 32].ct_eq(presented.as_bytes()) & Choice::from(0),
+        };
+        let previous = self.previous.as_ref().filter(|(_, until)| now < *until);
+        (equals(self.current.as_ref()) | equals(previous.map(|(digest, _)| digest))).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotated_secret_is_taken_until_its_end() {
+        let at = Timestamp::from_unix_seconds;
+        let secrets = Secrets::new(Some(Digest::of("new")), Some((Digest::of("old"), at(100))));
+        assert!(secrets.accepts("new", at(1000)) && secrets.accepts("old", at(99)));
+        assert!(!secrets.accepts("old", at(100)) && !secrets.accepts("other", at(0)));
+        assert!(!Secrets::default().accepts("", at(0)));
+    }
+}

@@ -1,0 +1,74 @@
+//! Client authentication at the token endpoint and its like (RFC 6749 §2.3, RFC 7523 §2.2).
+
+mod assertion;
+mod presented;
+
+use axum::http::HeaderMap;
+
+use crate::id::ClientId;
+
+use super::client::{AuthMethod, Client, ClientError, Secrets, find};
+use super::error::OAuthError;
+use super::form::Form;
+use super::server::AuthorizationServer;
+
+pub(super) use assertion::AssertionKeys;
+use presented::Presented;
+
+/// One answer for an unknown client, a wrong secret, a wrong method and a bad assertion: none tells more (N57).
+pub(super) const REFUSED: OAuthError = OAuthError::InvalidClient(
+    "the client is not known here or did not authenticate as it is registered",
+);
+
+/// Finds the client that sent a request and checks that it authenticated as it is registered.
+///
+/// A public client only names itself: what it sends must prove more (PKCE, a refresh token). Does *not* check that the
+/// client may use the grant.
+///
+/// # Errors
+///
+/// - [`OAuthError::InvalidRequest`]: two methods at once (RFC 6749 §2.3), or the same header twice
+/// - [`OAuthError::InvalidClient`]: everything else that is wrong, always with the same text
+/// - [`OAuthError::Store`], [`OAuthError::Unavailable`]: it could not be checked
+pub async fn authenticate(
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Client, OAuthError> {
+    let presented = presented::read(headers, form)?;
+    let id: ClientId = presented.client_id().parse().map_err(|_| REFUSED)?;
+    let client = match find(server, &id).await {
+        Ok(client) => client,
+        Err(error @ (ClientError::Store(_) | ClientError::Document(_))) => return Err(error.into()),
+        Err(_unknown) => {
+            // As much work as for a client with a secret.
+            let _never = Secrets::default().accepts(presented.secret(), server.clock.now());
+            return Err(REFUSED);
+        }
+    };
+    match &presented {
+        Presented::Nothing { .. } if client.auth_methods().contains(&AuthMethod::None) => {}
+        Presented::Secret { secret, .. } => by_secret(server, &client, secret)?,
+        Presented::Assertion { assertion, .. } => {
+            assertion::check(server, &client, assertion).await?;
+        }
+        Presented::Nothing { .. } => return Err(REFUSED),
+    }
+    if !matches!(client.kind(), super::client::Kind::Configured) {
+        server.store.client_used(client.id(), server.clock.now());
+    }
+    Ok(client)
+}
+
+fn by_secret(
+    server: &AuthorizationServer,
+    client: &Client,
+    secret: &str,
+) -> Result<(), OAuthError> {
+    let right = client.secrets.accepts(secret, server.clock.now());
+    let registered = client.auth_methods().iter().any(|method| method.is_secret());
+    if right && registered { Ok(()) } else { Err(REFUSED) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Client ID metadata documents: a client is named by the https URL of a document that says who it is
+//! (draft-ietf-oauth-client-id-metadata-document, "CIMD" below).
+
+mod budget;
+mod document;
+mod fetch;
+mod url;
+
+use crate::id::ClientId;
+use crate::store::{Digest, StoreError};
+
+use super::client::ClientMetadata;
+use super::server::AuthorizationServer;
+use super::settings::MetadataDocuments;
+
+pub(super) use document::parse;
+pub(super) use fetch::Fetches;
+
+/// Why there is no document. What others are told is the same for all but the first three (N94).
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    #[error("the id is not the URL of a metadata document that may be read")]
+    NotAClientId,
+    /// 404 or 410
+    #[error("the document is gone")]
+    Gone,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("too many documents are being fetched")]
+    Budget,
+    #[error("the host does not answer")]
+    Outbound(#[source] crate::outbound::OutboundError),
+    /// Redirects among them: they are never followed (CIMD §4).
+    #[error("the host answered {0}")]
+    Status(http::StatusCode),
+    #[error("the answer is not JSON by its content type")]
+    ContentType,
+    #[error("the document is not one of a client with this id")]
+    Invalid(#[from] InvalidDocument),
+    #[error("the document could not be read a moment ago")]
+    Recent,
+}
+
+/// What is wrong with a document (CIMD §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDocument {
+    #[error("it is not a JSON object, or names a member twice")]
+    Json,
+    #[error("its client_id is not its URL, byte for byte")]
+    OtherClientId,
+    #[error("it holds a secret, or asks for a method with one")]
+    Secret,
+    #[error("it has a private or symmetric key")]
+    PrivateKey,
+    #[error("its jwks_uri is not an https URL, or it has both jwks and jwks_uri")]
+    Keys,
+    #[error("it has no redirect_uri, too many, or one that is not allowed")]
+    RedirectUri,
+    #[error("it has no client_name")]
+    Name,
+}
+
+/// A document that is in force.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    pub(super) metadata: ClientMetadata,
+    /// SHA-256 of what was served.
+    pub(super) digest: Digest,
+}
+
+/// Whether this id can only be a document's URL. Ids of ours never look like one.
+pub(super) fn is_url(id: &ClientId) -> bool {
+    ["https://", "http://"].iter().any(|scheme| id.as_str().starts_with(scheme))
+}
+
+/// The document of a client: from the store while it is fresh, else from its host.
+///
+/// # Errors
+///
+/// [`DocumentError`]
+pub(super) async fn read(
+    server: &AuthorizationServer,
+    id: &ClientId,
+) -> Result<Document, DocumentError> {
+    let permitted = |host: &str| match &server.settings.client_metadata_documents {
+        MetadataDocuments::Off => false,
+        MetadataDocuments::Allow => true,
+        MetadataDocuments::List(hosts) => {
+            hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+        }
+    };
+    let url = url::parse(id.as_str(), server.public_url(), &server.outbound)
+        .filter(|url| url.host_str().is_some_and(permitted))
+        .ok_or(DocumentError::NotAClientId)?;
+    fetch::current(server, &url).await
+}
+
+#[cfg(test)]
+mod tests;

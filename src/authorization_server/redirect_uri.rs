@@ -1,0 +1,156 @@
+//! Redirect URIs: which may be registered, and which registered one a request means (RFC 6749 §3.1.2, RFC 8252 §7).
+
+use std::fmt;
+
+use url::Url;
+
+const MAX_BYTES: usize = 1000;
+
+/// Schemes of known apps that are not a reversed domain name, as RFC 8252 §7.1 wants them to be.
+const KNOWN_APPS: [&str; 7] =
+    ["cursor", "claude", "vscode", "vscode-insiders", "windsurf", "zed", "warp"];
+
+/// What a loopback redirect URI may start with (RFC 8252 §7.3). `localhost` is an exception that Claude Code and others
+/// need; the three are never taken for one another (§8.3).
+const LOOPBACK: [&str; 3] = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
+
+/// Why a redirect URI cannot be registered. Each text is fit for an `error_description`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RedirectUriError {
+    #[error("a redirect_uri is longer than 1000 characters")]
+    TooLong,
+    /// Relative, with white space or signs that no URI has, or not spelled as a browser would spell it.
+    #[error("a redirect_uri is not an absolute URI in its normal spelling")]
+    Malformed,
+    /// RFC 6749 §3.1.2
+    #[error("a redirect_uri has a fragment")]
+    Fragment,
+    #[error("a redirect_uri has a user name or password")]
+    UserInformation,
+    #[error("a redirect_uri has a wildcard")]
+    Wildcard,
+    /// OAuth 2.1 §2.3.1
+    #[error("a redirect_uri with http must name 127.0.0.1, [::1] or localhost")]
+    Unencrypted,
+    /// RFC 8252 §7.1, §8.4
+    #[error(
+        "a redirect_uri has a scheme that is not https, http on loopback or an app's own such as com.example.app"
+    )]
+    Scheme,
+}
+
+impl RedirectUriError {
+    /// For `invalid_redirect_uri` (RFC 7591 §3.2.2).
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::TooLong => "a redirect_uri is longer than 1000 characters",
+            Self::Malformed => "a redirect_uri is not an absolute URI in its normal spelling",
+            Self::Fragment => "a redirect_uri has a fragment",
+            Self::UserInformation => "a redirect_uri has a user name or password",
+            Self::Wildcard => "a redirect_uri has a wildcard",
+            Self::Unencrypted => "a redirect_uri with http must name 127.0.0.1, [::1] or localhost",
+            Self::Scheme => {
+                "a redirect_uri has a scheme that is not https, http on loopback or an app's own such as com.example.app"
+            }
+        }
+    }
+}
+
+/// A redirect URI that may be registered. Kept byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RedirectUri(String);
+
+impl RedirectUri {
+    /// # Errors
+    ///
+    /// [`RedirectUriError`]
+    pub fn parse(unverified: &str) -> Result<Self, RedirectUriError> {
+        if unverified.len() > MAX_BYTES {
+            return Err(RedirectUriError::TooLong);
+        }
+        if unverified.contains('#') {
+            return Err(RedirectUriError::Fragment);
+        }
+        if unverified.contains('*') {
+            return Err(RedirectUriError::Wildcard);
+        }
+        let url = Url::parse(unverified).map_err(|_| RedirectUriError::Malformed)?;
+        let authority = unverified.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '\\']).next().unwrap_or_default();
+        if authority.contains('@') || !url.username().is_empty() || url.password().is_some() {
+            return Err(RedirectUriError::UserInformation);
+        }
+        scheme(&url)?;
+        // Browsers rewrite what is spelled otherwise (case, dot segments, `:443`, `0x7f.1`, backslashes, other alphabets):
+        // it would go elsewhere than what is compared and shown.
+        let normal =
+            url.as_str() == unverified || url.as_str().strip_suffix('/') == Some(unverified);
+        if normal { Ok(Self(unverified.to_owned())) } else { Err(RedirectUriError::Malformed) }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a request that names `presented` means this one: byte for byte (RFC 9700 §4.1.3), but for the port of a
+    /// loopback URI (RFC 8252 §7.3).
+    #[must_use]
+    pub fn matches(&self, presented: &str) -> bool {
+        without_port(&self.0) == without_port(presented)
+    }
+
+    /// Whether any program on the person's machine could listen there (RFC 8252 §8.3).
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        loopback(&self.0).is_some()
+    }
+}
+
+impl fmt::Display for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text that is compared: a loopback URI without its port, anything else as it is.
+///
+/// Two texts: where it begins and how it goes on. They are equal only for URIs that mean the same registered one.
+pub(super) fn without_port(uri: &str) -> (&str, &str) {
+    loopback(uri).unwrap_or((uri, ""))
+}
+
+/// Splits a loopback URI around its port. `None` for every other URI, those that only look like one among them.
+fn loopback(uri: &str) -> Option<(&str, &str)> {
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(['/', '?']);
+    LOOPBACK.iter().find_map(|start| {
+        let rest = uri.strip_prefix(start)?;
+        let head = uri.get(..start.len())?;
+        let Some(port) = rest.strip_prefix(':') else { return ends(rest).then_some((head, rest)) };
+        let digits = port.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = port.split_at_checked(digits)?;
+        let valid = number.len() <= 5 && number.parse::<u16>().is_ok_and(|port| port > 0);
+        (valid && ends(rest)).then_some((head, rest))
+    })
+}
+
+fn scheme(url: &Url) -> Result<(), RedirectUriError> {
+    match url.scheme() {
+        "https" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(()),
+        "http" if matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")) => Ok(()),
+        "http" => Err(RedirectUriError::Unencrypted),
+        // `javascript`, `data`, `file`, `intent` and every other scheme that a system handles itself have no dot in them.
+        app if app.contains('.') || KNOWN_APPS.contains(&app) => {
+            if url.cannot_be_a_base() {
+                Err(RedirectUriError::Malformed)
+            } else {
+                Ok(())
+            }
+        }
+        _ => Err(RedirectUriError::Scheme),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What of a registration is taken (RFC 7591 §2): reduced where that is safe, refused where it is not.
+
+use crate::authorization_server::client::{AuthMethod, ClientMetadata, display_name};
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::redirect_uri::RedirectUri;
+use crate::authorization_server::settings::Registration;
+use crate::scope::Scope;
+
+use super::stateless_id::MAX_REDIRECT_URIS;
+
+const MAX_TEXT: usize = 256;
+
+/// A registration as it will be stored and answered.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) metadata: ClientMetadata,
+    pub(super) redirect_uris: Vec<RedirectUri>,
+    pub(super) method: AuthMethod,
+}
+
+impl Accepted {
+    /// Whether refresh tokens were registered.
+    pub(super) fn refresh(&self) -> bool {
+        self.metadata.known_grant_types().contains(&"refresh_token")
+    }
+}
+
+/// # Errors
+///
+/// - [`OAuthError::InvalidRedirectUri`]
+/// - [`OAuthError::InvalidClientMetadata`]
+pub(super) fn accept(asked: ClientMetadata, mode: Registration) -> Result<Accepted, OAuthError> {
+    let redirect_uris = redirect_uris(&asked)?;
+    let method = method(&asked, mode)?;
+    let keys = method == AuthMethod::PrivateKeyJwt;
+    let metadata = ClientMetadata {
+        redirect_uris: asked.redirect_uris.clone(),
+        client_name: asked.client_name.as_deref().and_then(display_name),
+        client_uri: asked.client_uri.filter(|uri| uri.len() <= MAX_TEXT),
+        grant_types: Some(grant_types(asked.grant_types.as_deref())?),
+        response_types: Some(response_types(asked.response_types.as_deref())?),
+        token_endpoint_auth_method: Some(method.as_str().to_owned()),
+        token_endpoint_auth_methods_supported: None,
+        scope: asked.scope.as_deref().and_then(own_scope),
+        application_type: asked.application_type.filter(|kind| kind == "native" || kind == "web"),
+        software_id: asked.software_id.filter(|text| text.len() <= MAX_TEXT),
+        software_version: asked.software_version.filter(|text| text.len() <= MAX_TEXT),
+        jwks: asked.jwks.filter(|_| keys),
+        jwks_uri: None,
+        client_secret: None,
+    };
+    Ok(Accepted { metadata, redirect_uris, method })
+}
+
+/// One bad URI refuses the whole: a client that silently lost one would fail later, where nobody sees why (N92).
+fn redirect_uris(asked: &ClientMetadata) -> Result<Vec<RedirectUri>, OAuthError> {
+    if asked.redirect_uris.is_empty() {
+        return Err(OAuthError::InvalidRedirectUri("redirect_uris is missing or empty"));
+    }
+    if asked.redirect_uris.len() > MAX_REDIRECT_URIS {
+        return Err(OAuthError::InvalidRedirectUri("there are more than 16 redirect_uris"));
+    }
+    let parsed: Result<Vec<_>, _> =
+        asked.redirect_uris.iter().map(|uri| RedirectUri::parse(uri)).collect();
+    parsed.map_err(|error| OAuthError::InvalidRedirectUri(error.description()))
+}
+
+/// In `limited` a client that wants a secret becomes a public one and is told so (RFC 7591 §2); one that wants to sign
+/// is refused, because that would be less than it asked for.
+fn method(asked: &ClientMetadata, mode: Registration) -> Result<AuthMethod, OAuthError> {
+    let unknown = OAuthError::InvalidClientMetadata(
+        "token_endpoint_auth_method is none, client_secret_basic, client_secret_post or private_key_jwt",
+    );
+    let stated = asked.token_endpoint_auth_method.as_deref();
+    let method = match stated {
+        None => AuthMethod::ClientSecretBasic, // the default of RFC 7591 §2
+        Some(text) => AuthMethod::parse(text).ok_or(unknown)?,
+    };
+    match (method, mode) {
+        (AuthMethod::None, _) => Ok(AuthMethod::None),
+        (AuthMethod::PrivateKeyJwt, Registration::Open) if asked.jwks.is_some() => Ok(method),
+        (AuthMethod::PrivateKeyJwt, _) => Err(OAuthError::InvalidClientMetadata(
+            "a client with keys is named by its metadata document or registered by an administrator",
+        )),
+        (_, Registration::Open) => Ok(method),
+        (_, Registration::Off | Registration::Limited) => Ok(AuthMethod::None),
+    }
+}
+
+/// Unknown grants are left out, `client_credentials` is never self-registered (N91), refresh is ours to offer.
+fn grant_types(asked: Option<&[String]>) -> Result<Vec<String>, OAuthError> {
+    let both = ["authorization_code", "refresh_token"];
+    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
+        return Ok(both.map(str::to_owned).to_vec());
+    };
+    if !asked.iter().any(|grant| grant == "authorization_code") {
+        return Err(OAuthError::InvalidClientMetadata("grant_types must have authorization_code"));
+    }
+    let wanted = |grant: &&str| asked.iter().any(|asked| asked == grant);
+    Ok(both.into_iter().filter(wanted).map(str::to_owned).collect())
+}
+
+fn response_types(asked: Option<&[String]>) -> Result<Vec<String>, OAuthError> {
+    match asked {
+        Some(asked) if !asked.is_empty() && !asked.iter().any(|kind| kind == "code") => {
+            Err(OAuthError::InvalidClientMetadata("response_types must have code"))
+        }
+        _ => Ok(vec!["code".to_owned()]),
+    }
+}
+
+/// Without administrative scopes (N115). Says only what the client likes to be known for: it is no permission.
+fn own_scope(asked: &str) -> Option<String> {
+    let scope: Scope = asked.trim().parse().ok()?;
+    let kept = scope.iter().map(ToString::to_string).filter(|one| !one.starts_with("broker:"));
+    let kept: Vec<String> = kept.collect();
+    (!kept.is_empty() && !kept.iter().any(|one| one == "*")).then(|| kept.join(" "))
+}

@@ -1,0 +1,198 @@
+//! `POST /register`
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::authorization_server::client::{AuthMethod, ClientMetadata};
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::redirect_uri::without_port;
+use crate::authorization_server::secret_values::random_text;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::settings::Registration;
+use crate::id::ClientId;
+use crate::store::{ClientKind, ClientRow, Digest};
+use crate::time::Timestamp;
+
+use super::accept::{Accepted, accept};
+use super::stateless_id::Flags;
+
+/// Cursor's registration has under 1 KiB.
+const MAX_BODY: usize = 16 * 1024;
+
+/// `/register`; the caller adds state and CORS.
+pub fn routes() -> Router<AuthorizationServer> {
+    Router::new().route("/register", post(register)).layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+/// What a client is told (RFC 7591 §3.2.1): exactly what was registered, without a null.
+#[derive(Serialize)]
+struct Registered {
+    client_id: ClientId,
+    client_id_issued_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<Zeroizing<String>>,
+    /// 0: it does not expire. Only beside a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret_expires_at: Option<i64>,
+    #[serde(flatten)]
+    metadata: ClientMetadata,
+}
+
+/// Registers a client (RFC 7591 §3).
+///
+/// Does *not* verify anything that the client says about itself, and gives it no right to anything.
+///
+/// # Errors
+///
+/// - `403 access_denied`: registration is off
+/// - `413`, `429` with `Retry-After`
+/// - `400 invalid_redirect_uri`, `400 invalid_client_metadata` (RFC 7591 §3.2.2)
+async fn register(
+    State(server): State<AuthorizationServer>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, OAuthError> {
+    let mode = server.settings.registration;
+    if mode == Registration::Off {
+        return Err(OAuthError::AccessDenied("clients cannot register themselves here"));
+    }
+    let asked = read(&headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
+    let accepted = accept(asked, mode)?;
+    if mode == Registration::Limited {
+        let waited = server.clients.limits.admit(&kind(&accepted), server.clock.monotonic());
+        waited.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
+    }
+    let registered = match accepted.method {
+        AuthMethod::None => public(&server, accepted).await?,
+        AuthMethod::ClientSecretBasic
+        | AuthMethod::ClientSecretPost
+        | AuthMethod::PrivateKeyJwt => confidential(&server, accepted).await?,
+    };
+    let headers = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::PRAGMA, HeaderValue::from_static("no-cache")),
+    ];
+    Ok((StatusCode::CREATED, headers, axum::Json(registered)).into_response())
+}
+
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<ClientMetadata, OAuthError> {
+    let stated = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = stated.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(OAuthError::InvalidClientMetadata("the body must be application/json"));
+    }
+    serde_json::from_slice(body).map_err(|_| {
+        OAuthError::InvalidClientMetadata("the body is not a JSON object of client metadata")
+    })
+}
+
+/// What registrations of one kind have in common: their redirect URIs.
+fn kind(accepted: &Accepted) -> [u8; 32] {
+    *fingerprint(&accepted.redirect_uris.iter().map(|uri| uri.as_str()).collect::<Vec<_>>(), "")
+        .as_bytes()
+}
+
+/// Loopback URIs count without their port: each start of a command-line client has another.
+fn fingerprint(uris: &[&str], rest: &str) -> Digest {
+    let mut text = String::new();
+    for uri in uris {
+        let (start, end) = without_port(uri);
+        text.extend([start, "\0", end, "\n"]);
+    }
+    text.push_str(rest);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    Digest::from_bytes(bytes)
+}
+
+fn canonical(metadata: &ClientMetadata) -> String {
+    #[expect(clippy::expect_used, reason = "texts and JSON values always serialise")]
+    serde_json::to_string(metadata).expect("metadata serialises")
+}
+
+fn digest_of(accepted: &Accepted) -> Digest {
+    let rest = ClientMetadata { redirect_uris: Vec::new(), ..accepted.metadata.clone() };
+    let uris: Vec<&str> = accepted.redirect_uris.iter().map(|uri| uri.as_str()).collect();
+    fingerprint(&uris, &canonical(&rest))
+}
+
+/// The id alone is the registration; the row is for its name, and best effort.
+async fn public(
+    server: &AuthorizationServer,
+    accepted: Accepted,
+) -> Result<Registered, OAuthError> {
+    let now = server.clock.now();
+    let digest = digest_of(&accepted);
+    let flags = Flags { refresh: accepted.refresh() };
+    let ids = &server.clients.ids;
+    let id = ids.issue(now, flags, digest, &accepted.redirect_uris).ok_or(
+        OAuthError::InvalidRedirectUri("there are more redirect_uris than can be registered"),
+    )?;
+    let open = server.settings.registration == Registration::Open;
+    if open || server.clients.limits.may_store(server.clock.monotonic()) {
+        let row = row(&id, &accepted.metadata, digest, None, now);
+        if let Err(error) = server.store.add_client(&row).await {
+            tracing::warn!(error = %error, "a registered client stays without a name");
+        }
+    }
+    Ok(answer(id, now, None, accepted.metadata))
+}
+
+async fn confidential(
+    server: &AuthorizationServer,
+    accepted: Accepted,
+) -> Result<Registered, OAuthError> {
+    let now = server.clock.now();
+    let unusable = OAuthError::InvalidClientMetadata("the client could not be registered");
+    let id = format!("dcrs.{}", random_text(&*server.random).as_str());
+    let id: ClientId = id.parse().map_err(|_| unusable)?;
+    let secret = accepted.method.is_secret().then(|| random_text(&*server.random));
+    let digest = Digest::of(&format!("{id}\n{}", canonical(&accepted.metadata)));
+    let hashed = secret.as_ref().map(|secret| Digest::of(secret));
+    server.store.add_client(&row(&id, &accepted.metadata, digest, hashed, now)).await?;
+    Ok(answer(id, now, secret, accepted.metadata))
+}
+
+fn row(
+    id: &ClientId,
+    metadata: &ClientMetadata,
+    metadata_digest: Digest,
+    secret: Option<Digest>,
+    now: Timestamp,
+) -> ClientRow {
+    ClientRow {
+        id: id.clone(),
+        kind: ClientKind::Dynamic,
+        metadata: canonical(metadata),
+        metadata_digest,
+        secret,
+        previous_secret: None,
+        created_at: now,
+        last_used_at: now,
+        expires_at: None,
+        disabled_at: None,
+    }
+}
+
+fn answer(
+    client_id: ClientId,
+    now: Timestamp,
+    client_secret: Option<Zeroizing<String>>,
+    metadata: ClientMetadata,
+) -> Registered {
+    Registered {
+        client_id,
+        client_id_issued_at: now.unix_seconds(),
+        client_secret_expires_at: client_secret.as_ref().map(|_| 0),
+        client_secret,
+        metadata,
+    }
+}

@@ -1,0 +1,15 @@
+//! Dynamic client registration (RFC 7591).
+
+mod accept;
+mod endpoint;
+mod limits;
+mod reap;
+mod stateless_id;
+
+pub use endpoint::routes;
+pub(super) use limits::RegistrationLimits;
+pub use reap::reap;
+pub(super) use stateless_id::{StatelessId, StatelessIds};
+
+#[cfg(test)]
+mod tests;
