@@ -24,10 +24,10 @@ const REFUSED: OAuthError = OAuthError::InvalidClient("the API key is not valid 
 ///
 /// # Errors
 ///
-/// - [`OAuthError::InvalidClient`]: `401`; an unknown, late, revoked or damaged key, one of another server than
+/// - [`OAuthError::InvalidClient`][]: `401`; an unknown, late, revoked or damaged key, one of another server than
 ///   the Basic user name says, or one of a disabled server: not told apart
-/// - [`OAuthError::InvalidRequest`]: `400`; more than one `Authorization` (RFC 9110 §5.3)
-/// - [`OAuthError::Store`]: `503`
+/// - [`OAuthError::InvalidRequest`][]: `400`; more than one `Authorization` (RFC 9110 §5.3)
+/// - [`OAuthError::Store`][]: `503`
 pub async fn authenticate(
     server: &AuthorizationServer,
     headers: &HeaderMap,
