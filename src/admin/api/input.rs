@@ -41,7 +41,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 place.line(),
                 place.column()
             );
-            let hint = Some("the members and their types are in docs/administration.md");
+            let hint = Some("a member is unknown, missing or of another type");
             problem(StatusCode::UNPROCESSABLE_ENTITY, &detail, hint, None)
         })
     }
