@@ -5,6 +5,8 @@
 //! `ProviderToken` (`token`), `GraphReply` (`graph`), `Reply` (`broker`). `docs/architecture.md`
 //! tells the story; `tests/it/arrows.rs` keeps the modules apart.
 
+pub mod admin;
+pub mod api_key;
 pub mod app;
 pub mod audit;
 pub mod authorization_server;

@@ -94,6 +94,41 @@ pub enum ApprovalOutcome {
     TooLate,
 }
 
+/// What an administrator changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminObject {
+    User,
+    Client,
+    Server,
+    ApiKey,
+    Grant,
+}
+
+/// What an administrator does to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminAction {
+    Add,
+    Disable,
+    Enable,
+    Delete,
+    Revoke,
+    RotateSecret,
+    MakeLink,
+}
+
+/// How a change ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminOutcome {
+    Done,
+    /// Nothing was changed: there is no such object, or its name is taken.
+    Refused,
+    /// The store did not answer: it may or may not be changed.
+    Failed,
+}
+
 /// Something that was left out of an answer, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Redaction {
@@ -244,6 +279,12 @@ pub enum AuditEvent {
     /// Terminal: a person withdrew what a client had.
     #[serde(rename = "person.consent.withdrawn")]
     ConsentWithdraw { grants: u64 },
+    /// An administrator is about to change something. What cannot be recorded is not begun.
+    #[serde(rename = "admin.change.begun")]
+    AdminChangeBegin { object: AdminObject, action: AdminAction, id: Arc<str> },
+    /// Terminal: how that ended. Without this line after the other one, it is not known.
+    #[serde(rename = "admin.change.ended")]
+    AdminChangeEnd { object: AdminObject, action: AdminAction, id: Arc<str>, outcome: AdminOutcome },
     /// The log's last line was cut off, by a crash or by somebody. First line of the segment after it.
     #[serde(rename = "audit.log.recovered")]
     LogRecover { segment: String, torn_bytes: u64 },
@@ -293,7 +334,8 @@ impl AuditEvent {
             | Self::LogOut { .. }
             | Self::PasswordSet
             | Self::ConsentDecide { .. }
-            | Self::ConsentWithdraw { .. } => true,
+            | Self::ConsentWithdraw { .. }
+            | Self::AdminChangeEnd { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }
             | Self::ShadowDiffer { .. }
@@ -304,6 +346,7 @@ impl AuditEvent {
             | Self::ApprovalAnswer { .. }
             | Self::ApprovalUse { .. }
             | Self::ConfigReload { .. }
+            | Self::AdminChangeBegin { .. }
             | Self::LogRecover { .. } => false,
         }
     }

@@ -2,6 +2,7 @@
 
 mod access_token;
 mod account;
+pub mod api_key;
 mod authorize;
 mod client;
 mod client_auth;

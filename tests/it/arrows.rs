@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Modules that know nothing else in the crate, but for what `ARROWS` lists.
 const LEAVES: &[&str] =
-    &["code", "id", "scope", "time", "random", "secret_text", "secret_ref", "outbound"];
+    &["api_key", "code", "id", "scope", "time", "random", "secret_text", "secret_ref", "outbound"];
 const PARTS: &[&str] = &[
     "resource_server",
     "policy",
@@ -22,6 +22,7 @@ const EDGES: &[&str] = &["authorization_server", "mcp", "upstream", "admin"];
 /// What a module may use. `policy::Permit` is that one type, `policy` all of it.
 const ARROWS: &[(&str, &[&[&str]])] = &[
     // leaves
+    ("api_key", &[&["random", "secret_text"]]),
     ("code", &[]),
     ("id", &[&["random", "time"]]),
     ("scope", &[]),

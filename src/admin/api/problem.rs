@@ -1,0 +1,73 @@
+//! Error answers of the API (RFC 9457): what is wrong, with which field, what is allowed.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::admin::error::AdminError;
+
+/// A problem document. Nothing in it quotes the request.
+#[derive(Debug, Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
+}
+
+pub(super) fn problem(
+    status: StatusCode,
+    detail: &str,
+    hint: Option<&'static str>,
+    field: Option<&'static str>,
+) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body =
+        Problem { r#type: "about:blank", title, status: status.as_u16(), detail, hint, field };
+    let mut response = (status, axum::Json(body)).into_response();
+    let json = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// A fault of ours goes to the log with its chain, and to the caller without.
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::Invalid { field, problem: what, allowed } => problem(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &format!("{field} {what}"),
+                Some(allowed),
+                Some(field),
+            ),
+            Self::NotFound(what) => {
+                problem(StatusCode::NOT_FOUND, &format!("there is no such {what}"), None, None)
+            }
+            Self::Taken { field, hint } => {
+                problem(StatusCode::CONFLICT, &format!("{field} is taken"), Some(hint), Some(field))
+            }
+            Self::Store(_) | Self::Audit(_) => {
+                tracing::error!(error = &self as &dyn std::error::Error, "admin.unavailable");
+                let hint = "look whether it happened before you repeat it";
+                let detail = "the store or the audit log does not answer";
+                let mut response =
+                    problem(StatusCode::SERVICE_UNAVAILABLE, detail, Some(hint), None);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                response
+            }
+        }
+    }
+}
+
+pub(super) async fn not_found() -> Response {
+    let hint = Some("GET /api/v1/users, /clients, /resources, /grants");
+    problem(StatusCode::NOT_FOUND, "there is nothing at this path", hint, None)
+}
+
+pub(super) async fn method_not_allowed() -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method", None, None)
+}

@@ -1,0 +1,35 @@
+//! Why an administrator's wish was not done.
+
+use crate::audit::AuditError;
+use crate::store::StoreError;
+
+/// Each names what is wrong and what is allowed; none quotes what was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// `422`
+    #[error("{field} {problem}\n  hint: {allowed}")]
+    Invalid { field: &'static str, problem: &'static str, allowed: &'static str },
+    /// `404`
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// `409`
+    #[error("{field} is taken\n  hint: {hint}")]
+    Taken { field: &'static str, hint: &'static str },
+    /// `503`. The change may or may not have happened.
+    #[error("the store did not answer")]
+    Store(#[from] StoreError),
+    /// `503`. Before the change: nothing happened. After it, it happened and its end is not recorded.
+    #[error("the audit log cannot be written")]
+    Audit(#[from] AuditError),
+}
+
+impl AdminError {
+    /// Whether it is certain that nothing was changed.
+    #[must_use]
+    pub const fn changed_nothing(&self) -> bool {
+        match self {
+            Self::Invalid { .. } | Self::NotFound(_) | Self::Taken { .. } => true,
+            Self::Store(_) | Self::Audit(_) => false,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What an administrator may write into a field. Each check names the field, what is wrong and what is allowed.
+
+use url::{Host, Url};
+
+use crate::scope::Scope;
+
+use super::error::AdminError;
+
+fn invalid<T>(
+    field: &'static str,
+    problem: &'static str,
+    allowed: &'static str,
+) -> Result<T, AdminError> {
+    Err(AdminError::Invalid { field, problem, allowed })
+}
+
+/// A name for people. Nothing that a spreadsheet runs, that moves a terminal's cursor or turns text around (N113).
+pub(super) fn label(field: &'static str, text: &str) -> Result<String, AdminError> {
+    let allowed =
+        "up to 100 characters, no control or direction characters, not beginning with = + - @";
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > 100 {
+        return invalid(field, "is empty or too long", allowed);
+    }
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    if text.chars().any(unseen) {
+        return invalid(field, "has a character that cannot be seen", allowed);
+    }
+    if text.starts_with(['=', '+', '-', '@']) {
+        return invalid(field, "begins like a formula", allowed);
+    }
+    Ok(text.to_owned())
+}
+
+/// Lower case, so that two people cannot differ in case alone.
+pub(super) fn username(text: &str) -> Result<String, AdminError> {
+    let text = text.trim().to_ascii_lowercase();
+    let fits = (1..=128).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+@".contains(&b));
+    if fits {
+        Ok(text)
+    } else {
+        invalid(
+            "username",
+            "is no user name",
+            "1 to 128 of a-z 0-9 . _ - + @, beginning with a letter or digit",
+        )
+    }
+}
+
+/// An address to show; nothing is ever sent to it, and nobody is recognised by it.
+pub(super) fn email(text: &str) -> Result<String, AdminError> {
+    let (local, domain) = text.split_once('@').unwrap_or_default();
+    let odd = |c: char| c.is_control() || c.is_whitespace() || "<>\"'(),;:\\".contains(c);
+    if local.is_empty() || domain.is_empty() || text.len() > 254 || text.chars().any(odd) {
+        return invalid("email", "is no e-mail address", "name@domain, up to 254 characters");
+    }
+    label("email", text)
+}
+
+/// Part of paths.
+pub(super) fn server_id(text: &str) -> Result<String, AdminError> {
+    let fits = (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    // `mcp` would take the place of our own metadata document.
+    if fits && !matches!(text, "mcp" | "servers") {
+        Ok(text.to_owned())
+    } else {
+        invalid(
+            "id",
+            "is no server id",
+            "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit, not mcp or servers",
+        )
+    }
+}
+
+/// A resource identifier (RFC 8707 §2): absolute, without a fragment, and none of ours.
+pub(super) fn resource_uri(
+    field: &'static str,
+    text: &str,
+    ours: &Url,
+) -> Result<String, AdminError> {
+    let allowed = "an https URL without user, query and fragment, or http on loopback, of another origin than this broker";
+    let Some(url) = web_url(text) else { return invalid(field, "is no URL of a server", allowed) };
+    if url.query().is_some() {
+        return invalid(field, "has a query", allowed);
+    }
+    // Whoever held a key for our own resource could introspect its tokens.
+    if url.origin() == ours.origin() {
+        return invalid(field, "is this broker itself", allowed);
+    }
+    Ok(text.to_owned())
+}
+
+/// A redirect URI (OAuth 2.1 §2.3.1): https, http on loopback, or a scheme of one's own (RFC 8252 §7.1).
+pub(super) fn redirect_uri(text: &str) -> Result<String, AdminError> {
+    let own_scheme =
+        || Url::parse(text).is_ok_and(|url| url.scheme().contains('.') && url.fragment().is_none());
+    if text.len() <= 2048 && (web_url(text).is_some() || own_scheme()) {
+        Ok(text.to_owned())
+    } else {
+        invalid(
+            "redirect_uris",
+            "has one that no answer may be sent to",
+            "https, http on loopback, or a reverse-domain scheme; no fragment, no user",
+        )
+    }
+}
+
+fn web_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let loopback = match url.host()? {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+    (plain && safe && text.len() <= 2048 && !text.contains(char::is_whitespace)).then_some(url)
+}
+
+/// Scopes that a server or a client may have. `broker:*` comes with a person's role alone (N115).
+pub(super) fn scope(text: &str) -> Result<Scope, AdminError> {
+    let allowed = "scopes of RFC 6749 §3.3, separated by spaces, none of broker:*";
+    let Ok(scope) = text.parse::<Scope>() else {
+        return invalid("scope", "has a character that no scope has, or too many scopes", allowed);
+    };
+    if scope.iter().any(|token| token.as_str().starts_with("broker:")) {
+        return invalid("scope", "names a scope for administrators", allowed);
+    }
+    Ok(scope)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // OWASP ASVS 5 — N113
+    #[test]
+    fn a_name_that_a_spreadsheet_or_a_terminal_would_obey_is_refused() {
+        for bad in
+            ["=cmd()", "@x", "+1", "-1", "a\u{1b}[2J", "a\u{202e}b", "", " ", &"x".repeat(101)]
+        {
+            assert!(label("name", bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(label("name", " Wetter für Köln ").unwrap(), "Wetter für Köln");
+    }
+
+    // RFC 8707 §2 — N113
+    #[test]
+    fn our_own_resource_cannot_be_registered_as_another_servers() {
+        let ours = Url::parse("https://broker.example").unwrap();
+        for bad in [
+            "https://broker.example/mcp",
+            "https://broker.example:443/x",
+            "http://weather.example/mcp",
+            "https://u@weather.example/",
+            "https://weather.example/#f",
+            "weather.example",
+            "file:///etc/passwd",
+        ] {
+            assert!(resource_uri("uri", bad, &ours).is_err(), "{bad}");
+        }
+        assert!(resource_uri("uri", "https://weather.example/mcp", &ours).is_ok());
+        assert!(resource_uri("uri", "http://127.0.0.1:3001/mcp", &ours).is_ok());
+    }
+
+    // RFC 6749 §3.1.2 — N113
+    #[test]
+    fn a_redirect_to_a_script_or_over_plain_http_is_refused() {
+        for bad in [
+            "javascript:alert(1)",
+            "http://example.com/cb",
+            "https://a/#f",
+            "data:text/html,x",
+            "/cb",
+        ] {
+            assert!(redirect_uri(bad).is_err(), "{bad}");
+        }
+        for good in ["https://a.example/cb", "http://127.0.0.1/cb", "com.example.app:/cb"] {
+            assert!(redirect_uri(good).is_ok(), "{good}");
+        }
+    }
+
+    // RFC 6749 §3.3 — N115
+    #[test]
+    fn no_server_and_no_client_gets_a_scope_of_administrators() {
+        assert!(scope("graph:read broker:admin").is_err());
+        assert!(scope("broker:*").is_err());
+        assert_eq!(scope("b a").unwrap().to_string(), "a b");
+    }
+
+    #[test]
+    fn a_username_is_lower_case_and_has_no_spaces() {
+        assert_eq!(username("Ada@Example.com").unwrap(), "ada@example.com");
+        for bad in ["", "a b", "ädä", "-a", &"x".repeat(129)] {
+            assert!(username(bad).is_err(), "{bad}");
+        }
+    }
+}

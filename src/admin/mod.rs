@@ -1,0 +1,16 @@
+//! Administration: one set of operations for the commands and the API.
+//!
+//! The operations check what they are given, record what they change, and show a secret once. Who may call them
+//! is for the door in front: the API wants the scope `broker:admin`, a command whoever may open the store.
+
+mod api;
+mod error;
+mod input;
+mod operations;
+
+pub use api::routes;
+pub use error::AdminError;
+pub use operations::{
+    Actor, ClientView, GrantView, KeyView, NewClient, NewServer, NewUser, Operations, PageQuery,
+    ServerView, Settings, Shown, UserView,
+};

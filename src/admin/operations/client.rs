@@ -1,0 +1,171 @@
+//! Clients that an operator registers.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::admin::error::AdminError;
+use crate::admin::input;
+use crate::audit::{AdminAction, AdminObject};
+use crate::id::ClientId;
+use crate::secret_text::SecretText;
+use crate::store::{ClientKind, ClientRow, Digest, GrantFilter, Page, RevokeReason};
+
+use super::{Actor, ClientView, Operations, PageQuery, Shown, found, shown};
+
+const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+
+/// A client to register. Names are those of RFC 7591 §2.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewClient {
+    pub client_name: String,
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
+    /// Absent: `authorization_code` and `refresh_token`.
+    #[serde(default)]
+    pub grant_types: Option<Vec<String>>,
+    /// Separated by spaces: the most it may get.
+    #[serde(default)]
+    pub scope: String,
+    /// Without a secret: a program on people's machines.
+    #[serde(default)]
+    pub public: bool,
+}
+
+impl Operations {
+    /// Registers a client; a confidential one gets a secret that nobody can read again.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Invalid`]
+    pub async fn add_client(
+        &self,
+        actor: &Actor,
+        new: NewClient,
+    ) -> Result<(ClientView, Option<SecretText>), AdminError> {
+        let metadata = metadata(&new)?;
+        let id = format!("client-{}", self.random.uuid_v7(self.clock.now()));
+        let id: ClientId = id.parse().map_err(|_| AdminError::NotFound("client id"))?;
+        let secret = (!new.public).then(|| self.secret());
+        let now = self.clock.now();
+        let row = ClientRow {
+            id,
+            kind: ClientKind::Static,
+            metadata_digest: Digest::of(&metadata),
+            metadata,
+            secret: secret.as_ref().map(|secret| Digest::of(secret.expose())),
+            previous_secret: None,
+            created_at: now,
+            last_used_at: now,
+            expires_at: None,
+            disabled_at: None,
+        };
+        self.change(actor, (AdminObject::Client, AdminAction::Add, row.id.as_str()), async {
+            let hint = "try again: a random id was taken";
+            let added = self.store.add_client(&row).await?;
+            if added { Ok(()) } else { Err(AdminError::Taken { field: "client_id", hint }) }
+        })
+        .await?;
+        Ok((row.into(), secret))
+    }
+
+    /// # Errors
+    ///
+    /// [`AdminError::Store`]
+    pub async fn list_clients(&self, page: &PageQuery) -> Result<Page<ClientView>, AdminError> {
+        Ok(shown(self.store.list_clients(&page.request()).await?))
+    }
+
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn find_client(&self, id: &ClientId) -> Result<ClientView, AdminError> {
+        let row = self.store.find_client(id).await?;
+        row.map(ClientView::from).ok_or(AdminError::NotFound("client"))
+    }
+
+    /// Disables or enables a client. Disabling revokes every grant it has.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn disable_client(
+        &self,
+        actor: &Actor,
+        id: &ClientId,
+        disabled: bool,
+    ) -> Result<(), AdminError> {
+        let action = if disabled { AdminAction::Disable } else { AdminAction::Enable };
+        let now = self.clock.now();
+        self.change(actor, (AdminObject::Client, action, id.as_str()), async {
+            found(self.store.disable_client(id, disabled.then_some(now)).await?, "client")?;
+            if disabled {
+                // After the client: a grant made in between is caught, too.
+                let all = GrantFilter { client_id: Some(id.clone()), ..GrantFilter::default() };
+                self.store.revoke_grants(&all, RevokeReason::Disabled, now).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A new secret. The one before is taken for `grace` longer, so that a fleet can change over.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`], also for a public client.
+    pub async fn rotate_client_secret(
+        &self,
+        actor: &Actor,
+        id: &ClientId,
+        grace: Duration,
+    ) -> Result<Shown<ClientView>, AdminError> {
+        let secret = self.secret();
+        let until = self.clock.now().plus(grace.min(Duration::from_hours(24 * 30)));
+        let what = (AdminObject::Client, AdminAction::RotateSecret, id.as_str());
+        let object = self
+            .change(actor, what, async {
+                let client = self.store.find_client(id).await?;
+                // A public client must not become a confidential one by this.
+                let confidential = client.is_some_and(|client| client.secret.is_some());
+                found(confidential, "client with a secret")?;
+                let digest = Digest::of(secret.expose());
+                found(self.store.rotate_client_secret(id, digest, until).await?, "client")?;
+                self.find_client(id).await
+            })
+            .await?;
+        Ok(Shown { object, secret })
+    }
+}
+
+/// Client metadata (RFC 7591 §2) with sorted members.
+fn metadata(new: &NewClient) -> Result<String, AdminError> {
+    let invalid = |field, problem, allowed| Err(AdminError::Invalid { field, problem, allowed });
+    let default = || vec!["authorization_code".to_owned(), "refresh_token".to_owned()];
+    let grant_types = new.grant_types.clone().unwrap_or_else(default);
+    let has = |wanted: &str| grant_types.iter().any(|name| name == wanted);
+    if grant_types.is_empty() || !grant_types.iter().all(|name| GRANT_TYPES.contains(&&**name)) {
+        let allowed = "authorization_code, refresh_token, client_credentials";
+        return invalid("grant_types", "is empty or names one that does not exist here", allowed);
+    }
+    if new.public && has("client_credentials") {
+        let allowed = "a public client has no client_credentials (RFC 6749 §4.4)";
+        return invalid("grant_types", "needs a secret", allowed);
+    }
+    if has("authorization_code") == new.redirect_uris.is_empty() {
+        let allowed = "at least one with authorization_code, none without";
+        return invalid("redirect_uris", "does not go with grant_types", allowed);
+    }
+    let uris = new.redirect_uris.iter().map(|uri| input::redirect_uri(uri));
+    let metadata = json!({
+        "client_name": input::label("client_name", &new.client_name)?,
+        "redirect_uris": uris.collect::<Result<Vec<_>, _>>()?,
+        "grant_types": grant_types,
+        "response_types": if has("authorization_code") { &["code"][..] } else { &[] },
+        "scope": input::scope(&new.scope)?,
+        "token_endpoint_auth_method": if new.public { "none" } else { "client_secret_basic" },
+    });
+    Ok(metadata.to_string())
+}

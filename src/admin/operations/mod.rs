@@ -1,0 +1,111 @@
+//! The operations themselves, shared by the commands and the API. Each change is recorded before and after.
+
+mod client;
+mod grant;
+mod server;
+mod user;
+mod view;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::audit::{AdminAction, AdminObject, AdminOutcome, AuditEvent, Auditor, Context};
+use crate::random::Random;
+use crate::secret_text::SecretText;
+use crate::store::{Database, Page, PageRequest};
+use crate::time::Clock;
+
+use super::error::AdminError;
+
+pub use client::NewClient;
+pub use server::NewServer;
+pub use user::NewUser;
+pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
+
+/// What the operations must know of the settings file.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `server.public_url`: the base of one-time links, and an origin that no other server may have.
+    pub public_url: Url,
+}
+
+/// Who changes something, for the audit log. Whether they may is checked before.
+#[derive(Clone, Debug)]
+pub struct Actor(pub Context);
+
+/// Something that is shown once, beside what it belongs to.
+#[derive(Clone, Debug)]
+pub struct Shown<T> {
+    pub object: T,
+    pub secret: SecretText,
+}
+
+/// Which part of a list; 50 rows where `limit` is absent, 200 at most.
+#[derive(Clone, Debug, Default)]
+pub struct PageQuery {
+    pub after: Option<String>,
+    pub limit: Option<u32>,
+}
+
+impl PageQuery {
+    fn request(&self) -> PageRequest {
+        PageRequest { after: self.after.clone(), limit: self.limit.unwrap_or(50).clamp(1, 200) }
+    }
+}
+
+/// Administration against the store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Operations {
+    pub settings: Settings,
+    pub store: Arc<dyn Database>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub auditor: Auditor,
+}
+
+impl Operations {
+    /// Records that `action` begins, does it, and records how it ended.
+    ///
+    /// What cannot be recorded is not begun (`AdminError::Audit`, nothing changed).
+    async fn change<T>(
+        &self,
+        actor: &Actor,
+        (object, action, id): (AdminObject, AdminAction, &str),
+        work: impl Future<Output = Result<T, AdminError>> + Send,
+    ) -> Result<T, AdminError> {
+        let id: Arc<str> = id.into();
+        let begin = AuditEvent::AdminChangeBegin { object, action, id: Arc::clone(&id) };
+        self.auditor.record(&actor.0, begin).await?;
+        let done = work.await;
+        let outcome = match &done {
+            Ok(_) => AdminOutcome::Done,
+            Err(error) if error.changed_nothing() => AdminOutcome::Refused,
+            Err(_) => AdminOutcome::Failed,
+        };
+        let end = AuditEvent::AdminChangeEnd { object, action, id, outcome };
+        self.auditor.record(&actor.0, end).await?;
+        done
+    }
+
+    /// 256 random bits as 43 characters of base64url.
+    fn secret(&self) -> SecretText {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.random.fill(&mut *bytes);
+        URL_SAFE_NO_PAD.encode(*bytes).into()
+    }
+}
+
+/// `false` from a guarded statement: there was no such row, or it was so already.
+fn found(changed: bool, what: &'static str) -> Result<(), AdminError> {
+    if changed { Ok(()) } else { Err(AdminError::NotFound(what)) }
+}
+
+/// A page of rows as what may be shown of them.
+fn shown<R, V: From<R>>(page: Page<R>) -> Page<V> {
+    Page { rows: page.rows.into_iter().map(V::from).collect(), next: page.next }
+}

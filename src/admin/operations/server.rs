@@ -1,0 +1,178 @@
+//! Resource servers that run elsewhere, and their API keys.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::admin::error::AdminError;
+use crate::admin::input;
+use crate::api_key::ApiKey;
+use crate::audit::{AdminAction, AdminObject};
+use crate::store::{ApiKeyRow, Digest, Page, ResourceRow};
+
+use super::{Actor, KeyView, Operations, PageQuery, ServerView, Shown, found, shown};
+
+const SERVER_TAKEN: AdminError = AdminError::Taken {
+    field: "id, uri or an alias",
+    hint: "each server has an id and URIs of its own; GET /api/v1/resources lists them",
+};
+
+/// A server to register.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewServer {
+    pub id: String,
+    /// Its resource identifier, as its clients write it (RFC 8707 §2).
+    pub uri: String,
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Separated by spaces.
+    #[serde(default)]
+    pub scope: String,
+    /// 30 to 86,400 seconds; absent: as the settings say.
+    #[serde(default)]
+    pub access_token_ttl_seconds: Option<u32>,
+}
+
+impl Operations {
+    /// Registers a server; its owner is who adds it.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Invalid`], [`AdminError::Taken`]
+    pub async fn add_server(
+        &self,
+        actor: &Actor,
+        new: NewServer,
+    ) -> Result<ServerView, AdminError> {
+        let row = self.server_row(actor, new)?;
+        let what = (AdminObject::Server, AdminAction::Add, &*row.id);
+        self.change(actor, what, async {
+            if self.store.add_resource(&row).await? { Ok(()) } else { Err(SERVER_TAKEN) }
+        })
+        .await?;
+        Ok(row.into())
+    }
+
+    fn server_row(&self, actor: &Actor, new: NewServer) -> Result<ResourceRow, AdminError> {
+        let ours = &self.settings.public_url;
+        let id = input::server_id(&new.id)?;
+        if new.access_token_ttl_seconds.is_some_and(|ttl| !(30..=86_400).contains(&ttl)) {
+            return Err(AdminError::Invalid {
+                field: "access_token_ttl_seconds",
+                problem: "is too short or too long",
+                allowed: "30 to 86400",
+            });
+        }
+        let aliases = new.aliases.iter().map(|uri| input::resource_uri("aliases", uri, ours));
+        Ok(ResourceRow {
+            uri: input::resource_uri("uri", &new.uri, ours)?,
+            aliases: aliases.collect::<Result<_, _>>()?,
+            name: input::label("name", new.name.as_deref().unwrap_or(&id))?,
+            description: new
+                .description
+                .map(|text| input::label("description", &text))
+                .transpose()?,
+            owner: actor.0.requester_id.as_ref().map(ToString::to_string),
+            scopes: input::scope(&new.scope)?,
+            access_token_ttl_seconds: new.access_token_ttl_seconds,
+            created_at: self.clock.now(),
+            disabled_at: None,
+            id,
+        })
+    }
+
+    /// # Errors
+    ///
+    /// [`AdminError::Store`]
+    pub async fn list_servers(&self, page: &PageQuery) -> Result<Page<ServerView>, AdminError> {
+        Ok(shown(self.store.list_resources(&page.request()).await?))
+    }
+
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn find_server(&self, id: &str) -> Result<ServerView, AdminError> {
+        let row = self.store.find_resource(id).await?;
+        row.map(ServerView::from).ok_or(AdminError::NotFound("server"))
+    }
+
+    /// Takes a server out, with its keys. Tokens for it that are out there stay valid until they expire.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn delete_server(&self, actor: &Actor, id: &str) -> Result<(), AdminError> {
+        let id = input::server_id(id)?;
+        self.change(actor, (AdminObject::Server, AdminAction::Delete, &id), async {
+            found(self.store.delete_resource(&id).await?, "server")
+        })
+        .await
+    }
+
+    /// A key for a server; the secret is the whole key, and nobody can read it again.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Invalid`], [`AdminError::NotFound`]
+    pub async fn add_key(
+        &self,
+        actor: &Actor,
+        server_id: &str,
+        name: Option<&str>,
+        lives: Option<Duration>,
+    ) -> Result<Shown<KeyView>, AdminError> {
+        let key = ApiKey::generate(&*self.random);
+        let now = self.clock.now();
+        let row = ApiKeyRow {
+            prefix: key.prefix().to_owned(),
+            key: Digest::of(key.text().expose()),
+            resource_id: input::server_id(server_id)?,
+            name: name.map(|name| input::label("name", name)).transpose()?,
+            created_at: now,
+            expires_at: lives.map(|lives| now.plus(lives)),
+            last_used_at: None,
+            revoked_at: None,
+        };
+        self.change(actor, (AdminObject::ApiKey, AdminAction::Add, &row.prefix), async {
+            found(self.store.add_api_key(&row).await?, "server")
+        })
+        .await?;
+        Ok(Shown { object: row.into(), secret: key.text().clone() })
+    }
+
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn list_keys(&self, server_id: &str) -> Result<Vec<KeyView>, AdminError> {
+        self.find_server(server_id).await?;
+        let rows = self.store.list_api_keys(server_id).await?;
+        Ok(rows.into_iter().map(KeyView::from).collect())
+    }
+
+    /// Ends a key at once. Only by the server it belongs to: a prefix of another one is not found (N113).
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn revoke_key(
+        &self,
+        actor: &Actor,
+        server_id: &str,
+        prefix: &str,
+    ) -> Result<(), AdminError> {
+        let id = input::server_id(server_id)?;
+        let shaped = prefix.len() == 16 && prefix.bytes().all(|b| b.is_ascii_hexdigit());
+        // What is no prefix goes neither to the store nor, as somebody's text, into the audit log.
+        found(shaped, "key")?;
+        let now = self.clock.now();
+        self.change(actor, (AdminObject::ApiKey, AdminAction::Revoke, prefix), async {
+            found(self.store.revoke_api_key(&id, prefix, now).await?, "key")
+        })
+        .await
+    }
+}

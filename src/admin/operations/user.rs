@@ -1,0 +1,150 @@
+//! People: add, list, disable, and the one-time links by which they choose a password.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::admin::error::AdminError;
+use crate::admin::input;
+use crate::audit::{AdminAction, AdminObject};
+use crate::id::UserId;
+use crate::secret_text::SecretText;
+use crate::store::{Digest, LinkPurpose, OneTimeLink, Page, UserRow};
+
+use super::{Actor, Operations, PageQuery, Shown, UserView, found, shown};
+
+const SET_UP_LINK_LIVES: Duration = Duration::from_hours(24);
+const RESET_LINK_LIVES: Duration = Duration::from_hours(1);
+const NAME_TAKEN: AdminError =
+    AdminError::Taken { field: "username", hint: "choose another, or make a link for that user" };
+
+/// A person to add. There is no password here: they choose it by the link.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    pub username: String,
+    #[serde(default)]
+    pub display_name: Option<String>,
+    #[serde(default)]
+    pub email: Option<String>,
+    #[serde(default)]
+    pub administrator: bool,
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+impl Operations {
+    /// Adds a person; the secret is the link by which they choose a password, once, within a day.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Invalid`], [`AdminError::Taken`]
+    pub async fn add_user(
+        &self,
+        actor: &Actor,
+        new: NewUser,
+    ) -> Result<Shown<UserView>, AdminError> {
+        let row = UserRow {
+            id: UserId::generate(&*self.clock, &*self.random),
+            username: input::username(&new.username)?,
+            display_name: new
+                .display_name
+                .map(|name| input::label("display_name", &name))
+                .transpose()?,
+            email: new.email.map(|email| input::email(&email)).transpose()?,
+            password_hash: None,
+            administrator: new.administrator,
+            groups: new
+                .groups
+                .iter()
+                .map(|name| input::label("groups", name))
+                .collect::<Result<_, _>>()?,
+            created_at: self.clock.now(),
+            last_login_at: None,
+            disabled_at: None,
+        };
+        let what = (AdminObject::User, AdminAction::Add, &*row.id.to_string());
+        let secret = self
+            .change(actor, what, async {
+                if !self.store.add_user(&row).await? {
+                    return Err(NAME_TAKEN);
+                }
+                self.link(row.id, LinkPurpose::SetUp, SET_UP_LINK_LIVES).await
+            })
+            .await?;
+        Ok(Shown { object: row.into(), secret })
+    }
+
+    /// # Errors
+    ///
+    /// [`AdminError::Store`]
+    pub async fn list_users(&self, page: &PageQuery) -> Result<Page<UserView>, AdminError> {
+        Ok(shown(self.store.list_users(&page.request()).await?))
+    }
+
+    /// By id or by username.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn find_user(&self, name: &str) -> Result<UserView, AdminError> {
+        let row = match name.parse::<UserId>() {
+            Ok(id) => self.store.find_user(id).await?,
+            Err(_) => self.store.find_user_by_name(&name.to_ascii_lowercase()).await?,
+        };
+        row.map(UserView::from).ok_or(AdminError::NotFound("user"))
+    }
+
+    /// Disables or enables a person. Disabling ends their sessions and revokes what they allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn disable_user(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        disabled: bool,
+    ) -> Result<(), AdminError> {
+        let action = if disabled { AdminAction::Disable } else { AdminAction::Enable };
+        let at = disabled.then(|| self.clock.now());
+        self.change(actor, (AdminObject::User, action, &id.to_string()), async {
+            found(self.store.disable_user(id, at).await?, "user")
+        })
+        .await
+    }
+
+    /// A new link by which a person chooses a password: within an hour, within a day who has none yet.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`], also for who is disabled.
+    pub async fn reset_link(&self, actor: &Actor, id: UserId) -> Result<SecretText, AdminError> {
+        self.change(actor, (AdminObject::User, AdminAction::MakeLink, &id.to_string()), async {
+            let user = self.store.find_user(id).await?.filter(|user| user.disabled_at.is_none());
+            let user = user.ok_or(AdminError::NotFound("user that is not disabled"))?;
+            match user.password_hash {
+                Some(_) => self.link(id, LinkPurpose::Reset, RESET_LINK_LIVES).await,
+                None => self.link(id, LinkPurpose::SetUp, SET_UP_LINK_LIVES).await,
+            }
+        })
+        .await
+    }
+
+    /// The store keeps the digest of the link's token alone.
+    async fn link(
+        &self,
+        user_id: UserId,
+        purpose: LinkPurpose,
+        lives: Duration,
+    ) -> Result<SecretText, AdminError> {
+        let token = self.secret();
+        // As the page that opens it looks it up: a cookie's or a code's value is never a link's.
+        let link = Digest::of(&Zeroizing::new(format!("link|{}", token.expose())));
+        let expires_at = self.clock.now().plus(lives);
+        self.store.add_link(&OneTimeLink { link, user_id, purpose, expires_at }).await?;
+        let base = self.settings.public_url.as_str().trim_end_matches('/');
+        Ok(format!("{base}/login/link/{}", token.expose()).into())
+    }
+}

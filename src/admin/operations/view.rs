@@ -1,0 +1,185 @@
+//! What may be shown of rows: never a digest, a password or a secret. Fields are named, so that nothing new of the
+//! store is shown by itself.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::id::{ClientId, GrantId, UserId};
+use crate::scope::Scope;
+use crate::store::{
+    ApiKeyRow, ClientKind, ClientRow, GrantRow, ResourceRow, RevokeReason, UserRow,
+};
+use crate::time::Timestamp;
+
+/// A person.
+#[derive(Clone, Debug, Serialize)]
+pub struct UserView {
+    pub id: UserId,
+    pub username: String,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    pub administrator: bool,
+    pub groups: Vec<String>,
+    /// Whether they have chosen a password here. People of an identity provider never have one.
+    pub has_password: bool,
+    pub created_at: Timestamp,
+    pub last_login_at: Option<Timestamp>,
+    pub disabled_at: Option<Timestamp>,
+}
+
+impl From<UserRow> for UserView {
+    fn from(row: UserRow) -> Self {
+        Self {
+            id: row.id,
+            username: row.username,
+            display_name: row.display_name,
+            email: row.email,
+            administrator: row.administrator,
+            groups: row.groups,
+            has_password: row.password_hash.is_some(),
+            created_at: row.created_at,
+            last_login_at: row.last_login_at,
+            disabled_at: row.disabled_at,
+        }
+    }
+}
+
+/// A resource server.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServerView {
+    pub id: String,
+    pub uri: String,
+    pub aliases: Vec<String>,
+    pub name: String,
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    pub scope: Scope,
+    pub access_token_ttl_seconds: Option<u32>,
+    pub created_at: Timestamp,
+    pub disabled_at: Option<Timestamp>,
+}
+
+impl From<ResourceRow> for ServerView {
+    fn from(row: ResourceRow) -> Self {
+        Self {
+            id: row.id,
+            uri: row.uri,
+            aliases: row.aliases,
+            name: row.name,
+            description: row.description,
+            owner: row.owner,
+            scope: row.scopes,
+            access_token_ttl_seconds: row.access_token_ttl_seconds,
+            created_at: row.created_at,
+            disabled_at: row.disabled_at,
+        }
+    }
+}
+
+/// An API key, by its prefix.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyView {
+    pub prefix: String,
+    pub server_id: String,
+    pub name: Option<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl From<ApiKeyRow> for KeyView {
+    fn from(row: ApiKeyRow) -> Self {
+        Self {
+            prefix: row.prefix,
+            server_id: row.resource_id,
+            name: row.name,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            last_used_at: row.last_used_at,
+            revoked_at: row.revoked_at,
+        }
+    }
+}
+
+/// A client of the store. Those of the settings file are not here.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClientView {
+    pub client_id: ClientId,
+    /// `static`, `dynamic` or `metadata_document`.
+    pub kind: &'static str,
+    /// RFC 7591 §2; null where the row holds none that can be read.
+    pub metadata: Value,
+    pub confidential: bool,
+    /// Until when the secret before the last rotation is still taken.
+    pub previous_secret_until: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub last_used_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub disabled_at: Option<Timestamp>,
+}
+
+impl From<ClientRow> for ClientView {
+    fn from(row: ClientRow) -> Self {
+        Self {
+            client_id: row.id,
+            kind: match row.kind {
+                ClientKind::Static => "static",
+                ClientKind::Dynamic => "dynamic",
+                ClientKind::MetadataDocument => "metadata_document",
+            },
+            metadata: serde_json::from_str(&row.metadata).unwrap_or_default(),
+            confidential: row.secret.is_some(),
+            previous_secret_until: row.previous_secret.map(|(_, until)| until),
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+            expires_at: row.expires_at,
+            disabled_at: row.disabled_at,
+        }
+    }
+}
+
+/// What somebody allowed a client.
+#[derive(Clone, Debug, Serialize)]
+pub struct GrantView {
+    pub id: GrantId,
+    pub user_id: Option<UserId>,
+    pub client_id: ClientId,
+    pub scope: Scope,
+    pub resource: String,
+    pub redirect_origin: Option<String>,
+    pub created_at: Timestamp,
+    pub last_used_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+    pub revoke_reason: Option<&'static str>,
+}
+
+impl From<GrantRow> for GrantView {
+    fn from(row: GrantRow) -> Self {
+        Self {
+            id: row.id,
+            user_id: row.user_id,
+            client_id: row.client_id,
+            scope: row.scopes,
+            resource: row.resource,
+            redirect_origin: row.redirect_origin,
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            revoke_reason: row.revoke_reason.map(reason),
+        }
+    }
+}
+
+const fn reason(reason: RevokeReason) -> &'static str {
+    match reason {
+        RevokeReason::CodeReplay => "code_replay",
+        RevokeReason::RefreshReuse => "refresh_reuse",
+        RevokeReason::Client => "client",
+        RevokeReason::Person => "person",
+        RevokeReason::Administrator => "administrator",
+        RevokeReason::Disabled => "disabled",
+    }
+}
