@@ -82,7 +82,7 @@ pub async fn offer(
     let known = known.map_or(Scope::empty(), |consent| consent.scopes);
     let facts = facts(pending, person);
     let asked = grantable(server, &facts, &pending.scope);
-    let dropped = pending.scope.missing(&asked);
+    let dropped = asked.missing(&pending.scope);
     let mut granted = asked;
     if policy_scopes(&granted).is_empty() && !policy_scopes(&pending.scope).is_empty() {
         // Some clients ask for a scope of their own and nothing else: what they get without any is of more use.
@@ -90,7 +90,7 @@ pub async fn offer(
     }
     // A step-up keeps what was granted before: old clients ask for the missing scope alone.
     let scope = granted.union(&grantable(server, &facts, &known));
-    Ok(Offer { added: scope.missing(&known), scope, dropped })
+    Ok(Offer { added: known.missing(&scope), scope, dropped })
 }
 
 /// The person said yes to `approved`: takes the request out of the store, remembers the consent, makes grant and
