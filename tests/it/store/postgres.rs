@@ -13,13 +13,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// `None` where `BROKER_TEST_POSTGRES` is not set.
-    #[expect(clippy::disallowed_methods, reason = "tests may read the environment")]
-    pub(crate) fn start() -> Option<Self> {
-        let Some(program) = std::env::var_os("BROKER_TEST_POSTGRES") else {
-            eprintln!("not tested: set BROKER_TEST_POSTGRES=\"$(scripts/tools/postgres)\"");
-            return None;
-        };
+    /// By `BROKER_TEST_POSTGRES`, else by the script of this repository, which also installs what is missing.
+    #[expect(clippy::disallowed_methods, reason = "where the tools of the tests are is no setting")]
+    pub(crate) fn start() -> Self {
+        let program = std::env::var_os("BROKER_TEST_POSTGRES").unwrap_or_else(|| {
+            concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/tools/postgres").into()
+        });
         let mut child = Command::new(program)
             .arg("serve")
             .stdin(Stdio::piped())
@@ -30,8 +29,8 @@ impl Cluster {
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut cluster = Self { folder: String::new(), input, output, _child: child };
         cluster.folder = cluster.line();
-        assert!(!cluster.folder.is_empty(), "PostgreSQL started");
-        Some(cluster)
+        assert!(!cluster.folder.is_empty(), "no PostgreSQL: run scripts/tools/postgres once");
+        cluster
     }
 
     fn line(&mut self) -> String {
@@ -62,7 +61,7 @@ impl Cluster {
 }
 
 /// A new database in the cluster that all tests share.
-pub(crate) fn database() -> Option<String> {
-    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::start).as_ref().map(Cluster::database)
+pub(crate) fn database() -> String {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(Cluster::start).database()
 }
