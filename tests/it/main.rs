@@ -34,4 +34,6 @@ mod secret_support;
 #[cfg(test)]
 mod secret_vault;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod support;

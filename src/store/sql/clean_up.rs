@@ -12,13 +12,16 @@ const MOST_BATCHES: usize = 20;
 
 macro_rules! delete {
     ($table:literal, $key:literal, $end:literal) => {
+        delete!($table, $key, $key, $end)
+    };
+    ($table:literal, $row:literal, $columns:literal, $end:literal) => {
         concat!(
             "DELETE FROM ",
             $table,
             " WHERE ",
-            $key,
+            $row,
             " IN (SELECT ",
-            $key,
+            $columns,
             " FROM ",
             $table,
             " WHERE ",
@@ -36,9 +39,17 @@ const DELETES: &[(&str, i64)] = &[
     (delete!("codes", "code", "expires_at"), 1800),
     (delete!("refresh_tokens", "token", "keep_until"), 0),
     (delete!("grants", "id", "expires_at"), 86_400),
-    (delete!("consents", "(user_id, client_id, redirect_class, resource)", "expires_at"), 0),
+    (
+        delete!(
+            "consents",
+            "(user_id, client_id, redirect_class, resource)",
+            "user_id, client_id, redirect_class, resource",
+            "expires_at"
+        ),
+        0,
+    ),
     (delete!("revocations", "sequence", "expires_at"), 0),
-    (delete!("assertions", "(issuer, jti)", "expires_at"), 300),
+    (delete!("assertions", "(issuer, jti)", "issuer, jti", "expires_at"), 300),
     (delete!("sessions", "session", "expires_at"), 0),
     (delete!("links", "link", "expires_at"), 0),
     (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),

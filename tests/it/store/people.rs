@@ -1,0 +1,148 @@
+//! Users, sessions, links, log-in failures.
+
+use std::time::Duration;
+
+use mcp_auth_broker::store::{
+    Digest, ExternalIdentity, LinkPurpose, OneTimeLink, PageRequest, SessionRow,
+};
+
+use super::rows::{grant, user, user_id};
+use super::{NOW, Store, after, on_both};
+
+on_both! {
+    a_name_is_taken_once;
+    a_link_sets_a_password_once_and_ends_sessions;
+    a_late_link_sets_nothing;
+    disabling_ends_sessions_and_grants;
+    an_identity_never_becomes_somebody_elses_account;
+    an_administrator_counts_when_it_can_log_in;
+    a_session_ends_by_idleness_by_age_and_by_rotation;
+    failures_are_counted_within_their_window;
+}
+
+fn session(value: &str, user: mcp_auth_broker::id::UserId) -> SessionRow {
+    SessionRow {
+        session: Digest::of(value),
+        user_id: Some(user),
+        auth_time: Some(NOW),
+        method: Some("pwd".to_owned()),
+        pending: None,
+        created_at: NOW,
+        last_seen_at: NOW,
+        expires_at: after(3_600),
+    }
+}
+
+async fn a_name_is_taken_once(store: Store) {
+    let ada = user("ada");
+    assert!(store.add_user(&ada).await.unwrap());
+    assert!(!store.add_user(&user("ada")).await.unwrap());
+    let found = store.find_user_by_name("ada").await.unwrap().unwrap();
+    assert_eq!((found.id, found.groups), (ada.id, ada.groups));
+    store.logged_in(ada.id, after(3)).await.unwrap();
+    let found = store.find_user(ada.id).await.unwrap().unwrap();
+    assert_eq!(found.last_login_at, Some(after(3)));
+    let page = store.list_users(&PageRequest { after: None, limit: 1 }).await.unwrap();
+    assert_eq!((page.rows.len(), page.next), (1, None));
+}
+
+async fn a_link_sets_a_password_once_and_ends_sessions(store: Store) {
+    let ada = user("ada");
+    store.add_user(&ada).await.unwrap();
+    let link = Digest::of("link");
+    let purpose = LinkPurpose::Reset;
+    let row = OneTimeLink { link, user_id: ada.id, purpose, expires_at: after(60) };
+    store.add_link(&row).await.unwrap();
+    store.add_session(&session("s", ada.id)).await.unwrap();
+    assert!(!store.set_password(user_id(), "$x", Some(&link), after(1)).await.unwrap());
+    assert!(store.set_password(ada.id, "$1", Some(&link), after(1)).await.unwrap());
+    assert!(!store.set_password(ada.id, "$2", Some(&link), after(1)).await.unwrap());
+    let found = store.find_user(ada.id).await.unwrap().unwrap();
+    assert_eq!(found.password_hash.as_deref(), Some("$1"));
+    assert!(store.find_session(&Digest::of("s"), NOW, after(2)).await.unwrap().is_none());
+}
+
+async fn a_late_link_sets_nothing(store: Store) {
+    let ada = user("ada");
+    store.add_user(&ada).await.unwrap();
+    let link = Digest::of("link");
+    let purpose = LinkPurpose::SetUp;
+    let row = OneTimeLink { link, user_id: ada.id, purpose, expires_at: after(60) };
+    store.add_link(&row).await.unwrap();
+    assert!(store.find_link(&link, after(59)).await.unwrap().is_some());
+    assert!(store.find_link(&link, after(60)).await.unwrap().is_none());
+    assert!(!store.set_password(ada.id, "$1", Some(&link), after(60)).await.unwrap());
+}
+
+async fn disabling_ends_sessions_and_grants(store: Store) {
+    let ada = user("ada");
+    store.add_user(&ada).await.unwrap();
+    store.add_session(&session("s", ada.id)).await.unwrap();
+    let mut grant = grant();
+    grant.user_id = Some(ada.id);
+    store.add_grant(&grant).await.unwrap();
+    assert!(store.disable_user(ada.id, Some(after(1))).await.unwrap());
+    assert!(store.is_revoked(Some(grant.id), None));
+    assert!(store.find_session(&Digest::of("s"), NOW, after(2)).await.unwrap().is_none());
+    assert!(store.disable_user(ada.id, None).await.unwrap());
+    assert!(store.is_revoked(Some(grant.id), None), "enabling gives nothing back");
+}
+
+// OIDC Core §5.7: issuer and subject, nothing else
+async fn an_identity_never_becomes_somebody_elses_account(store: Store) {
+    let local = user("ada");
+    store.add_user(&local).await.unwrap();
+    let identity = |issuer: &str| ExternalIdentity {
+        issuer: issuer.to_owned(),
+        subject: "s".to_owned(),
+        username: "ada".to_owned(),
+        display_name: None,
+        email: local.email.clone(),
+        groups: Vec::new(),
+    };
+    let one = store.user_of_identity(&identity("https://a"), user_id(), NOW).await.unwrap();
+    let two = store.user_of_identity(&identity("https://b"), user_id(), NOW).await.unwrap();
+    let again = store.user_of_identity(&identity("https://a"), user_id(), NOW).await.unwrap();
+    assert_eq!([one.username.as_str(), two.username.as_str()], ["ada-2", "ada-3"]);
+    assert_eq!(again.id, one.id);
+}
+
+async fn an_administrator_counts_when_it_can_log_in(store: Store) {
+    let mut root = user("root");
+    root.administrator = true;
+    store.add_user(&root).await.unwrap();
+    assert!(!store.has_administrator().await.unwrap());
+    assert!(store.set_password(root.id, "$1", None, NOW).await.unwrap());
+    assert!(store.has_administrator().await.unwrap());
+    assert!(store.set_administrator(root.id, false).await.unwrap());
+    assert!(!store.has_administrator().await.unwrap());
+}
+
+async fn a_session_ends_by_idleness_by_age_and_by_rotation(store: Store) {
+    let user = user_id();
+    let [old, new] = ["old", "new"].map(|value| session(value, user));
+    store.add_session(&old).await.unwrap();
+    assert!(store.find_session(&old.session, after(1), after(2)).await.unwrap().is_none());
+    store.session_seen(&old.session, after(5)).await.unwrap();
+    assert!(store.find_session(&old.session, after(1), after(6)).await.unwrap().is_some());
+    assert!(store.find_session(&old.session, after(1), after(3_600)).await.unwrap().is_none());
+    assert!(store.rotate_session(&old.session, &new).await.unwrap());
+    assert!(!store.rotate_session(&old.session, &session("third", user)).await.unwrap());
+    assert!(store.find_session(&old.session, NOW, after(6)).await.unwrap().is_none());
+    assert_eq!(store.list_sessions(user, after(6)).await.unwrap().len(), 1);
+    assert_eq!(store.end_sessions(user).await.unwrap(), 1);
+    assert!(!store.end_session(&new.session).await.unwrap());
+}
+
+async fn failures_are_counted_within_their_window(store: Store) {
+    let window = Duration::from_secs(60);
+    for (at, failures) in [(0, 1), (10, 2), (70, 3), (200, 1)] {
+        let counted = store.login_failed("account:a", after(at), window).await.unwrap();
+        assert_eq!((at, counted.failures), (at, failures));
+    }
+    let seen = store.login_attempts("account:a", after(260), window).await.unwrap();
+    assert_eq!((seen.failures, seen.last_failure_at), (1, Some(after(200))));
+    assert_eq!(store.login_attempts("account:a", after(261), window).await.unwrap().failures, 0);
+    store.forget_login_failures("account:a").await.unwrap();
+    assert_eq!(store.login_attempts("account:a", after(201), window).await.unwrap().failures, 0);
+}

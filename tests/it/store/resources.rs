@@ -1,0 +1,77 @@
+//! Resources and their keys.
+
+use mcp_auth_broker::store::{ApiKeyRow, Digest, PageRequest, ResourceRow};
+
+use super::{NOW, Store, after, on_both};
+
+on_both! {
+    a_uri_or_alias_belongs_to_one_resource;
+    a_resource_goes_with_its_keys;
+    a_key_is_revoked_by_its_own_resource_only;
+}
+
+fn resource(id: &str, uris: &[&str]) -> ResourceRow {
+    ResourceRow {
+        id: id.to_owned(),
+        uri: uris[0].to_owned(),
+        aliases: uris[1..].iter().map(|uri| (*uri).to_owned()).collect(),
+        name: id.to_owned(),
+        description: None,
+        owner: None,
+        scopes: "a b".parse().unwrap(),
+        access_token_ttl_seconds: Some(600),
+        created_at: NOW,
+        disabled_at: None,
+    }
+}
+
+fn key(prefix: &str, resource: &str) -> ApiKeyRow {
+    ApiKeyRow {
+        prefix: prefix.to_owned(),
+        key: Digest::of(prefix),
+        resource_id: resource.to_owned(),
+        name: None,
+        created_at: NOW,
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    }
+}
+
+async fn a_uri_or_alias_belongs_to_one_resource(store: Store) {
+    assert!(store.add_resource(&resource("a", &["https://a", "https://a/"])).await.unwrap());
+    for taken in [
+        resource("a", &["https://x"]),
+        resource("b", &["https://a/"]),
+        resource("b", &["https://b", "https://a"]),
+    ] {
+        assert!(!store.add_resource(&taken).await.unwrap());
+    }
+    assert!(store.add_resource(&resource("b", &["https://b"])).await.unwrap());
+    assert!(!store.update_resource(&resource("b", &["https://a"])).await.unwrap());
+    assert!(store.update_resource(&resource("a", &["https://c", "https://a"])).await.unwrap());
+    let found = store.find_resource_by_uri("https://a").await.unwrap().unwrap();
+    assert_eq!((found.id.as_str(), found.access_token_ttl_seconds), ("a", Some(600)));
+    assert!(store.find_resource_by_uri("https://a/").await.unwrap().is_none());
+    let page = store.list_resources(&PageRequest { after: None, limit: 1 }).await.unwrap();
+    assert_eq!(page.next.as_deref(), Some("a"));
+}
+
+async fn a_resource_goes_with_its_keys(store: Store) {
+    assert!(!store.add_api_key(&key("k", "a")).await.unwrap(), "there is no such resource");
+    store.add_resource(&resource("a", &["https://a"])).await.unwrap();
+    assert!(store.add_api_key(&key("k", "a")).await.unwrap());
+    assert!(!store.add_api_key(&key("k", "a")).await.unwrap());
+    assert!(store.delete_resource("a").await.unwrap());
+    assert!(store.find_api_key("k").await.unwrap().is_none());
+    assert!(store.add_resource(&resource("b", &["https://a"])).await.unwrap());
+}
+
+async fn a_key_is_revoked_by_its_own_resource_only(store: Store) {
+    store.add_resource(&resource("a", &["https://a"])).await.unwrap();
+    store.add_api_key(&key("k", "a")).await.unwrap();
+    assert!(!store.revoke_api_key("b", "k", after(1)).await.unwrap());
+    assert!(store.revoke_api_key("a", "k", after(1)).await.unwrap());
+    assert!(!store.revoke_api_key("a", "k", after(2)).await.unwrap());
+    assert_eq!(store.list_api_keys("a").await.unwrap()[0].revoked_at, Some(after(1)));
+}

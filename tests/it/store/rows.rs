@@ -1,0 +1,129 @@
+//! Rows to begin with.
+
+use mcp_auth_broker::id::{ClientId, GrantId, UserId};
+use mcp_auth_broker::random::SystemRandom;
+use mcp_auth_broker::store::{
+    ClientKind, ClientRow, CodeRedemption, CodeRow, Digest, GrantRow, NewRefreshToken,
+    RefreshRotation, UserRow,
+};
+use mcp_auth_broker::time::FixedClock;
+
+use super::{NOW, Store, after};
+
+pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub(crate) const REDIRECT: &str = "https://client.example/callback";
+
+pub(crate) fn client_id() -> ClientId {
+    "client-1".parse().unwrap()
+}
+
+pub(crate) fn grant_id() -> GrantId {
+    GrantId::generate(&FixedClock::at(NOW), &SystemRandom::new())
+}
+
+pub(crate) fn user_id() -> UserId {
+    UserId::generate(&FixedClock::at(NOW), &SystemRandom::new())
+}
+
+pub(crate) fn grant() -> GrantRow {
+    GrantRow {
+        id: grant_id(),
+        user_id: Some(user_id()),
+        client_id: client_id(),
+        scopes: "graph:read openid".parse().unwrap(),
+        resource: "https://broker.example/mcp".to_owned(),
+        redirect_origin: Some("https://client.example".to_owned()),
+        client_digest: Some(Digest::of("document")),
+        auth_time: Some(after(-60)),
+        acr: None,
+        extra: None,
+        created_at: NOW,
+        last_used_at: NOW,
+        expires_at: after(86_400),
+        revoked_at: None,
+        revoke_reason: None,
+    }
+}
+
+pub(crate) fn code(grant: &GrantRow, code: &str) -> CodeRow {
+    CodeRow {
+        code: Digest::of(code),
+        grant_id: grant.id,
+        client_id: grant.client_id.clone(),
+        redirect_uri: REDIRECT.to_owned(),
+        code_challenge: CHALLENGE.to_owned(),
+        nonce: Some("n-0S6".to_owned()),
+        scopes: grant.scopes.clone(),
+        expires_at: after(60),
+        used_at: None,
+    }
+}
+
+pub(crate) fn redemption(code: &str, refresh: Option<&str>) -> CodeRedemption {
+    CodeRedemption {
+        code: Digest::of(code),
+        client_id: client_id(),
+        redirect_uri: REDIRECT.to_owned(),
+        code_challenge: CHALLENGE.to_owned(),
+        now: after(1),
+        refresh: refresh.map(refresh_token),
+    }
+}
+
+pub(crate) fn refresh_token(token: &str) -> NewRefreshToken {
+    NewRefreshToken {
+        token: Digest::of(token),
+        scopes: "graph:read".parse().unwrap(),
+        expires_at: after(3_600),
+    }
+}
+
+/// A grant whose refresh token is `token`.
+pub(crate) async fn with_refresh_token(store: &Store, token: &str) -> GrantRow {
+    let grant = grant();
+    let first = format!("code of {token}");
+    store.add_grant_with_code(&grant, &code(&grant, &first)).await.unwrap();
+    store.redeem_code(&redemption(&first, Some(token))).await.unwrap();
+    grant
+}
+
+pub(crate) fn rotation(presented: &str, successor: &str, at: i64) -> RefreshRotation {
+    RefreshRotation {
+        presented: Digest::of(presented),
+        client_id: client_id(),
+        successor: refresh_token(successor),
+        sealed_reply: format!("sealed {successor}").into_bytes(),
+        replay_until: after(at + 60),
+        now: after(at),
+    }
+}
+
+pub(crate) fn client(id: &str, kind: ClientKind) -> ClientRow {
+    ClientRow {
+        id: id.parse().unwrap(),
+        kind,
+        metadata: r#"{"redirect_uris":["https://client.example/callback"]}"#.to_owned(),
+        metadata_digest: Digest::of(id),
+        secret: None,
+        previous_secret: None,
+        created_at: NOW,
+        last_used_at: NOW,
+        expires_at: None,
+        disabled_at: None,
+    }
+}
+
+pub(crate) fn user(name: &str) -> UserRow {
+    UserRow {
+        id: user_id(),
+        username: name.to_owned(),
+        display_name: Some("Ada".to_owned()),
+        email: None,
+        password_hash: None,
+        administrator: false,
+        groups: vec!["staff".to_owned()],
+        created_at: NOW,
+        last_login_at: None,
+        disabled_at: None,
+    }
+}
