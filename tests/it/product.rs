@@ -11,6 +11,7 @@ mod gateways;
 mod graph_tool;
 mod limits;
 mod names;
+mod policy_reload;
 mod serving;
 mod tools;
 mod wire;

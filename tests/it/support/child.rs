@@ -84,8 +84,15 @@ impl Served {
     }
 
     pub(crate) fn terminate(&self) {
-        let id = Pid::from_child(&self.process);
-        kill_process(id, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {

@@ -1,0 +1,220 @@
+//! Another policy while the broker serves: put in force, refused, or only tried out in the shadow.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::audit::LIMIT;
+use crate::support::child::Served;
+use crate::support::product::{Product, Wire, mcp};
+use crate::support::raw_http::Request;
+
+const ADA: &str = "/v1.0/users/ada@contoso.example";
+const TOOL: &str = "get_public_info";
+
+/// Rules under this label that do `effect` to a plain tool and to reading a user.
+fn rules(label: &str, effect: &str) -> String {
+    format!(
+        r#"
+        version = "{label}"
+        default = "deny"
+        [[rule]]
+        id = "plain"
+        effect = "{effect}"
+        tools = ["{TOOL}"]
+        [[rule]]
+        id = "user"
+        effect = "{effect}"
+        tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
+        graph = {{ methods = ["GET"], paths = ["/v1.0/users/{{id}}"], permissions = ["User.Read.All"] }}
+        "#
+    )
+}
+
+fn write(directory: &Path, name: &str, text: &str) {
+    // As an editor does it, so that nobody reads a half.
+    let new = directory.join("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, directory.join(name)).unwrap();
+}
+
+async fn with_rules(text: &str) -> Product {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "policy.toml", text);
+    Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await
+}
+
+/// A broker whose rules allow, and whose shadow does `effect`.
+async fn with_shadow(effect: &str) -> Product {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "policy.toml", &rules("live", "allow"));
+    write(directory.path(), "shadow.toml", &rules("shadow", effect));
+    let settings = "[policy]\nfile = \"policy.toml\"\nshadow_file = \"shadow.toml\"";
+    Product::start_in(directory, settings, &[]).await
+}
+
+/// Waits until `/ready` is as wanted.
+async fn ready(product: &Product, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let ready = product.get("/ready").await;
+        assert_eq!(ready.status, 200, "{}", ready.body);
+        if wanted(&ready.json()) {
+            return ready.json();
+        }
+        assert!(Instant::now() < deadline, "{}", ready.body);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn is_degraded(ready: &Value) -> bool {
+    ready["degraded"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "policy"))
+}
+
+fn is_of(version: &Value, label: &str) -> bool {
+    version.as_str().is_some_and(|version| version.starts_with(&format!("{label}+")))
+}
+
+fn events(product: &Product, kind: &str) -> Vec<Value> {
+    product.audit().into_iter().filter(|event| event["event_type"] == kind).collect()
+}
+
+#[tokio::test]
+async fn an_edited_policy_is_in_force_without_a_restart() {
+    let product = with_rules(&rules("one", "allow")).await;
+    let token = product.token(&[]);
+    assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
+    // Still visible, by a rule for other paths.
+    let stricter = rules("two", "allow").replace("/v1.0/users/{id}", "/v1.0/groups/{id}");
+    write(product.directory.path(), "policy.toml", &stricter);
+    ready(&product, |ready| is_of(&ready["facts"]["policy_version"], "two")).await;
+    let refused = product.graph_get(&token, ADA).await;
+    assert_eq!(refused["error"]["code"], "policy.denied", "{refused}");
+    let decided = events(&product, "policy.decided");
+    let versions: Vec<_> =
+        decided.iter().map(|event| &event["payload"]["policy_version"]).collect();
+    assert!(is_of(versions[0], "one") && is_of(versions[1], "two"), "{decided:#?}");
+}
+
+#[tokio::test]
+async fn a_reload_is_on_record_before_any_decision_by_the_new_rules() {
+    let product = with_rules(&rules("one", "allow")).await;
+    write(product.directory.path(), "policy.toml", &rules("two", "allow"));
+    let reloaded = product.audited(|event| event["event_type"] == "config.reloaded").await;
+    let payload = &reloaded["payload"];
+    assert!(is_of(&payload["policy_version"], "two"), "{reloaded}");
+    assert!(is_of(&payload["previous_version"], "one"), "{reloaded}");
+}
+
+#[tokio::test]
+async fn a_broken_policy_is_reported_and_leaves_the_old_one_in_force() {
+    let product = with_rules(&rules("one", "allow")).await;
+    let token = product.token(&[]);
+    write(product.directory.path(), "policy.toml", &rules("two", "alow"));
+    let degraded = ready(&product, is_degraded).await;
+    assert!(degraded["degraded"].to_string().contains("policy.toml:6:"), "{degraded}");
+    assert!(is_of(&degraded["facts"]["policy_version"], "one"), "{degraded}");
+    assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
+    assert_eq!(events(&product, "config.reloaded").len(), 0);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_gone_leaves_the_old_one_in_force_until_it_is_back() {
+    let product = with_rules(&rules("one", "allow")).await;
+    std::fs::remove_file(product.directory.path().join("policy.toml")).unwrap();
+    let degraded = ready(&product, is_degraded).await;
+    assert!(is_of(&degraded["facts"]["policy_version"], "one"), "{degraded}");
+    assert_eq!(product.graph_get(&product.token(&[]), ADA).await["status"], "ok");
+    write(product.directory.path(), "policy.toml", &rules("two", "allow"));
+    let mended = ready(&product, |ready| !is_degraded(ready)).await;
+    assert!(is_of(&mended["facts"]["policy_version"], "two"), "{mended}");
+}
+
+#[tokio::test]
+async fn a_broken_shadow_keeps_the_rules_and_the_shadow_as_they_were() {
+    let product = with_shadow("deny").await;
+    write(product.directory.path(), "shadow.toml", "[[rule]]");
+    let degraded = ready(&product, is_degraded).await;
+    assert!(degraded["degraded"].to_string().contains("shadow.toml"), "{degraded}");
+    assert!(is_of(&degraded["facts"]["policy_version"], "live"), "{degraded}");
+    assert!(is_of(&degraded["facts"]["shadow_policy_version"], "shadow"), "{degraded}");
+}
+
+#[tokio::test]
+async fn a_shadow_that_differs_is_audited_and_never_changes_the_answer() {
+    let product = with_shadow("deny").await;
+    let token = product.token(&[]);
+    assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
+    let plain = product.call(&token, TOOL, json!({})).await;
+    assert_ne!(plain["result"]["isError"], true, "{plain}");
+    assert!(plain["result"]["content"].is_array(), "{plain}");
+    let differed = events(&product, "policy.shadow.differed");
+    let tools: Vec<_> = differed.iter().map(|event| &event["payload"]["tool_name"]).collect();
+    assert_eq!(tools, ["auth.graph.operation.execute.v1", TOOL]);
+    for (event, rule) in differed.iter().zip(["user", "plain"]) {
+        let payload = &event["payload"];
+        assert_eq!(
+            (&payload["decision"], &payload["shadow_decision"]),
+            (&json!("allow"), &json!("deny"))
+        );
+        assert_eq!(payload["shadow_reason"], format!("policy.rule.deny.{rule}"), "{event}");
+        assert!(is_of(&payload["policy_version"], "live"), "{event}");
+        assert!(is_of(&payload["shadow_policy_version"], "shadow"), "{event}");
+    }
+    assert_eq!(product.get("/ready").await.json()["facts"]["shadow_differences"], 2);
+}
+
+#[tokio::test]
+async fn a_shadow_that_allows_opens_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let stricter = rules("live", "allow").replace("/v1.0/users/{id}", "/v1.0/groups/{id}");
+    write(directory.path(), "policy.toml", &stricter);
+    write(directory.path(), "shadow.toml", &rules("shadow", "allow"));
+    let settings = "[policy]\nfile = \"policy.toml\"\nshadow_file = \"shadow.toml\"";
+    let product = Product::start_in(directory, settings, &[]).await;
+    let refused = product.graph_get(&product.token(&[]), ADA).await;
+    assert_eq!(refused["error"]["code"], "policy.denied", "{refused}");
+    let differed = events(&product, "policy.shadow.differed");
+    assert_eq!(differed[0]["payload"]["shadow_decision"], "allow", "{differed:#?}");
+}
+
+#[tokio::test]
+async fn a_shadow_that_agrees_says_nothing() {
+    let product = with_shadow("allow").await;
+    let token = product.token(&[]);
+    assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
+    product.call(&token, TOOL, json!({})).await;
+    assert_eq!(events(&product, "policy.shadow.differed").len(), 0);
+    assert_eq!(product.get("/ready").await.json()["facts"]["shadow_differences"], 0);
+}
+
+#[tokio::test]
+async fn an_edited_shadow_is_tried_out_without_a_restart() {
+    let product = with_shadow("allow").await;
+    write(product.directory.path(), "shadow.toml", &rules("stricter", "deny"));
+    ready(&product, |ready| is_of(&ready["facts"]["shadow_policy_version"], "stricter")).await;
+    let reloaded = events(&product, "config.reloaded").pop().unwrap();
+    assert!(is_of(&reloaded["payload"]["shadow_policy_version"], "stricter"), "{reloaded}");
+    assert_eq!(product.graph_get(&product.token(&[]), ADA).await["status"], "ok");
+    assert_eq!(events(&product, "policy.shadow.differed").len(), 1);
+}
+
+#[tokio::test]
+async fn sighup_reloads_a_policy_that_did_not_change_and_ends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "policy.toml", &rules("one", "allow"));
+    let served = Served::start(directory.path(), "policy.file = \"policy.toml\"", &[]).await;
+    let token = served.mint("public:read");
+    served.hang_up();
+    let deadline = Instant::now() + LIMIT;
+    while !served.audit_lines().iter().any(|line| line.contains("\"config.reloaded\"")) {
+        assert!(Instant::now() < deadline, "{}", served.stderr());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let call = json!({ "name": TOOL, "arguments": {} });
+    let answer = served.send(mcp(Wire::Modern, Some(&token), "tools/call", call)).await;
+    assert_ne!(answer.json()["result"]["isError"], true, "{}", answer.body);
+    assert_eq!(served.send(Request::new("GET", "/ready")).await.status, 200);
+}
