@@ -12,7 +12,7 @@ use crate::outbound::{Outbound, OutboundSettings};
 /// What one connection meets.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    /// Status, extra header lines, body.
+    /// Status, extra header lines, body, in which `%ORIGIN%` stands for the server's own origin and a slash.
     Answer(u16, &'static str, String),
     /// Reads the request and closes.
     Close,
@@ -52,10 +52,14 @@ impl FakeHttp {
 }
 
 async fn play(listener: TcpListener, acts: Vec<Act>, requests: Arc<Mutex<Vec<String>>>) {
+    let own = format!("http://{}/", listener.local_addr().unwrap());
     let mut connections = JoinSet::new();
     for number in 0.. {
         let (stream, _) = listener.accept().await.unwrap();
-        let act = acts.get(number).or(acts.last()).unwrap().clone();
+        let mut act = acts.get(number).or(acts.last()).unwrap().clone();
+        if let Act::Answer(_, _, body) = &mut act {
+            *body = body.replace("%ORIGIN%", &own);
+        }
         connections.spawn(perform(stream, act, Arc::clone(&requests)));
     }
 }

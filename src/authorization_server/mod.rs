@@ -7,6 +7,8 @@ mod authorize;
 mod client;
 mod client_auth;
 mod client_metadata;
+#[cfg(test)]
+mod client_tests;
 mod consent;
 mod error;
 mod form;

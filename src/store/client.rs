@@ -82,6 +82,7 @@ pub trait ClientStore: Send + Sync {
     /// Best effort and cheap: may be batched, must never fail a request.
     fn client_used(&self, id: &ClientId, at: Timestamp);
     /// Deletes dynamic clients idle since before `idle_since` that have no live grant; `limit` rows at most. How many.
+    /// Disabled ones stay: their ids are recognised without a row, and must go on being refused.
     async fn reap_clients(&self, idle_since: Timestamp, limit: u32) -> Result<u64, StoreError>;
     async fn find_metadata_document(
         &self,

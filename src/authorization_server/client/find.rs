@@ -92,7 +92,7 @@ pub async fn find(server: &AuthorizationServer, id: &ClientId) -> Result<Client,
     match (row, recognised) {
         (Some(row), _) if row.expires_at.is_some_and(|end| end <= now) => Err(ClientError::Expired),
         (_, Some(id)) if late(&id) => Err(ClientError::Expired),
-        (Some(row), None) => from_row(row),
+        (Some(row), None) => from_row(&row),
         (row, Some(stateless)) => Ok(recognise(server, id, row.as_ref(), stateless)),
         (None, None) => Err(ClientError::Unknown),
     }
@@ -124,8 +124,8 @@ fn metadata_of(row: &ClientRow) -> Result<ClientMetadata, ClientError> {
         .map_err(|_| ClientError::Store(StoreError::Corrupt("client.metadata")))
 }
 
-fn from_row(row: ClientRow) -> Result<Client, ClientError> {
-    let metadata = metadata_of(&row)?;
+fn from_row(row: &ClientRow) -> Result<Client, ClientError> {
+    let metadata = metadata_of(row)?;
     let kind = match row.kind {
         ClientKind::Static => Kind::Static,
         ClientKind::Dynamic => Kind::Dynamic,
@@ -133,7 +133,7 @@ fn from_row(row: ClientRow) -> Result<Client, ClientError> {
         ClientKind::MetadataDocument => return Err(ClientError::Unknown),
     };
     let scope = match kind {
-        Kind::Static => metadata.parsed_scope(),
+        Kind::Static => metadata.parsed_scope().filter(|scope| !scope.is_empty()),
         Kind::Configured | Kind::Dynamic | Kind::MetadataDocument => None,
     };
     Ok(Client {

@@ -25,7 +25,7 @@ pub struct ClientMetadata {
     pub response_types: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<String>,
-    /// What else it can do (OpenID Connect RP Metadata Choices); ChatGPT says so.
+    /// What else it can do (`OpenID` Connect RP Metadata Choices); some hosted clients say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

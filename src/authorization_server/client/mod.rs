@@ -152,7 +152,7 @@ impl Client {
         self.grant_types.contains(&grant_type)
     }
 
-    /// The most it may get, as an operator set it. `None`: whatever policy lets its person have.
+    /// The most it may get, as an operator set it. `None`: whatever policy lets its person have, and nothing for itself.
     ///
     /// What a client *registered itself* with is no limit: clients register one scope and ask for another.
     #[must_use]
@@ -189,6 +189,3 @@ impl Client {
         self.digest.as_ref()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,7 +18,7 @@ pub(in crate::authorization_server) use crate::resource_server::AssertionKeys;
 
 /// Longest life of an assertion, and how far two clocks may be apart.
 const MAX_LIFE: Duration = Duration::from_mins(5);
-const SKEW: Duration = Duration::from_secs(60);
+const SKEW: Duration = Duration::from_mins(1);
 const MAX_JTI: usize = 256;
 const MAX_BYTES: usize = 8 * 1024;
 

@@ -69,6 +69,3 @@ fn by_secret(
     let registered = client.auth_methods().iter().any(|method| method.is_secret());
     if right && registered { Ok(()) } else { Err(REFUSED) }
 }
-
-#[cfg(test)]
-mod tests;

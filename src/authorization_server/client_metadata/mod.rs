@@ -94,6 +94,3 @@ pub(super) async fn read(
         .ok_or(DocumentError::NotAClientId)?;
     fetch::current(server, &url).await
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::authorization_server::client::{AuthMethod, ClientMetadata};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::redirect_uri::without_port;
+use crate::authorization_server::redirect_uri::{RedirectUri, without_port};
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::Registration;
@@ -96,7 +96,7 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<ClientMetadata, OAuthError> 
 
 /// What registrations of one kind have in common: their redirect URIs.
 fn kind(accepted: &Accepted) -> [u8; 32] {
-    *fingerprint(&accepted.redirect_uris.iter().map(|uri| uri.as_str()).collect::<Vec<_>>(), "")
+    *fingerprint(&accepted.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(), "")
         .as_bytes()
 }
 
@@ -120,7 +120,7 @@ fn canonical(metadata: &ClientMetadata) -> String {
 
 fn digest_of(accepted: &Accepted) -> Digest {
     let rest = ClientMetadata { redirect_uris: Vec::new(), ..accepted.metadata.clone() };
-    let uris: Vec<&str> = accepted.redirect_uris.iter().map(|uri| uri.as_str()).collect();
+    let uris: Vec<&str> = accepted.redirect_uris.iter().map(RedirectUri::as_str).collect();
     fingerprint(&uris, &canonical(&rest))
 }
 

@@ -10,6 +10,3 @@ pub use endpoint::routes;
 pub(super) use limits::RegistrationLimits;
 pub use reap::reap;
 pub(super) use stateless_id::{StatelessId, StatelessIds};
-
-#[cfg(test)]
-mod tests;

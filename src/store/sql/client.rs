@@ -82,7 +82,7 @@ pub(super) async fn reap(
     (idle_since, now, limit): &(Timestamp, Timestamp, u32),
 ) -> Result<u64, StoreError> {
     const SQL: &str = "DELETE FROM clients WHERE id IN (SELECT id FROM clients AS idle \
-        WHERE kind = 'dynamic' AND last_used_at < $1 AND NOT EXISTS (SELECT 1 FROM grants \
+        WHERE kind = 'dynamic' AND disabled_at IS NULL AND last_used_at < $1 AND NOT EXISTS (SELECT 1 FROM grants \
         WHERE grants.client_id = idle.id AND grants.revoked_at IS NULL AND grants.expires_at > $2) \
         ORDER BY last_used_at LIMIT $3)";
     c.execute(SQL, values![*idle_since, *now, i64::from(*limit)]).await

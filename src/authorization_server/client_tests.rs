@@ -1,0 +1,6 @@
+//! Clients against a real store and real sockets: metadata documents, registration, authentication.
+
+mod authentication;
+mod documents;
+mod registration;
+mod support;

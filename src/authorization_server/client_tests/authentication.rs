@@ -1,0 +1,208 @@
+//! Client authentication: secrets, and assertions signed with keys that the client published.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::{Value, json};
+
+use crate::authorization_server::Client;
+use crate::authorization_server::OAuthError;
+use crate::fake_http::{Act, FakeHttp};
+use crate::store::{ClientKind, ClientRow, Digest};
+use crate::time::{Clock as _, Timestamp};
+
+use super::support::{NOW, Site};
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const ISSUER: &str = "https://broker.example";
+
+fn refused(result: &Result<Client, OAuthError>) -> (StatusCode, String) {
+    let error = result.as_ref().unwrap_err();
+    (error.status(), format!("{}: {}", error.code(), error.description()))
+}
+
+// RFC 6749 §2.3.1 — N41
+#[tokio::test]
+async fn a_secret_may_come_by_basic_or_in_the_form() {
+    let site = Site::new().await;
+    assert!(site.authenticate(Some("nightly%3Areport:s3cret%2Bx"), &[]).await.is_ok());
+    let form = [("client_id", "nightly:report"), ("client_secret", "s3cret+x")];
+    assert!(site.authenticate(None, &form).await.is_ok());
+}
+
+// RFC 6749 §5.2 — N42, N43, N57
+#[tokio::test]
+async fn every_wrong_client_gets_the_same_answer() {
+    let site = Site::new().await;
+    let public = site.registered(r#"["http://127.0.0.1/cb"]"#).await;
+    let attempts: [(Option<&str>, &[(&str, &str)]); 7] = [
+        (None, &[("client_id", "unknown")]),
+        (None, &[("client_id", "unknown"), ("client_secret", "x")]),
+        (None, &[("client_id", "nightly:report")]),
+        (None, &[("client_id", "nightly:report"), ("client_secret", "wrong")]),
+        (Some("nightly%3Areport:wrong"), &[]),
+        (None, &[("client_id", &public), ("client_secret", "x")]),
+        (None, &[]),
+    ];
+    let first = refused(&site.authenticate(attempts[0].0, attempts[0].1).await);
+    assert_eq!(first.0, StatusCode::UNAUTHORIZED);
+    for (basic, form) in attempts {
+        assert_eq!(refused(&site.authenticate(basic, form).await), first, "{form:?}");
+    }
+    assert!(site.authenticate(None, &[("client_id", &public)]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_rotated_secret_works_beside_the_new_one_until_its_end() {
+    let site = Site::new().await;
+    let id = "static-1".parse().unwrap();
+    let metadata = r#"{"token_endpoint_auth_method":"client_secret_basic","grant_types":["client_credentials"]}"#;
+    add(&site, "static-1", metadata, Some(Digest::of("old"))).await;
+    let until = site.clock.now().plus(Duration::from_hours(1));
+    assert!(site.store.rotate_client_secret(&id, Digest::of("new"), until).await.unwrap());
+    for secret in ["old", "new"] {
+        assert!(
+            site.authenticate(Some(&format!("static-1:{secret}")), &[]).await.is_ok(),
+            "{secret}"
+        );
+    }
+    site.clock.advance(Duration::from_hours(1));
+    assert!(site.authenticate(Some("static-1:old"), &[]).await.is_err());
+    assert!(site.authenticate(Some("static-1:new"), &[]).await.is_ok());
+}
+
+async fn add(site: &Site, id: &str, metadata: &str, secret: Option<Digest>) {
+    let now = site.clock.now();
+    let row = ClientRow {
+        id: id.parse().unwrap(),
+        kind: ClientKind::Static,
+        metadata: metadata.to_owned(),
+        metadata_digest: Digest::of(metadata),
+        secret,
+        previous_secret: None,
+        created_at: now,
+        last_used_at: now,
+        expires_at: None,
+        disabled_at: None,
+    };
+    assert!(site.store.add_client(&row).await.unwrap());
+}
+
+/// A client with a key, and what it signs.
+struct Signer {
+    key: KeyPair,
+}
+
+impl Signer {
+    fn new() -> Self {
+        Self { key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap() }
+    }
+
+    fn jwks(&self) -> Value {
+        use base64::Engine as _;
+        let encode = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        let point = self.key.public_key_raw();
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..]) }] })
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let key = EncodingKey::from_ec_der(self.key.serialized_der());
+        jsonwebtoken::encode(&Header::new(Algorithm::ES256), claims, &key).unwrap()
+    }
+
+    async fn registered(site: &Site) -> Self {
+        let signer = Self::new();
+        let metadata =
+            json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": signer.jwks() });
+        add(site, "signer", &metadata.to_string(), None).await;
+        signer
+    }
+}
+
+fn claims() -> Value {
+    json!({ "iss": "signer", "sub": "signer", "aud": ISSUER, "jti": "1", "exp": NOW + 120, "iat": NOW })
+}
+
+async fn present(site: &Site, assertion: &str) -> Result<Client, OAuthError> {
+    let form = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
+    site.authenticate(None, &form).await
+}
+
+// RFC 7523 §3 — N87
+#[tokio::test]
+async fn an_assertion_counts_once() {
+    let site = Site::new().await;
+    let signer = Signer::registered(&site).await;
+    let assertion = signer.sign(&claims());
+    assert_eq!(present(&site, &assertion).await.unwrap().id().as_str(), "signer");
+    assert!(present(&site, &assertion).await.is_err());
+    let mut other = claims();
+    other["jti"] = json!("2");
+    other["aud"] = json!([format!("{ISSUER}/token")]);
+    assert!(present(&site, &signer.sign(&other)).await.is_ok());
+}
+
+// RFC 7523 §3, RFC 7521 §4.2 — N66, N67, N87
+#[tokio::test]
+async fn an_assertion_with_one_wrong_claim_is_refused() {
+    let site = Site::new().await;
+    let signer = Signer::registered(&site).await;
+    for (name, value) in [
+        ("iss", json!("other")),
+        ("sub", json!("other")),
+        ("aud", json!("https://other.example")),
+        ("aud", json!([ISSUER, "https://other.example"])),
+        ("aud", json!([])),
+        ("exp", json!(NOW - 61)),
+        ("exp", json!(NOW + 600)),
+        ("exp", json!("soon")),
+        ("exp", Value::Null),
+        ("iat", json!(NOW + 120)),
+        ("nbf", json!(NOW + 120)),
+        ("jti", json!("")),
+        ("jti", Value::Null),
+    ] {
+        let mut wrong = claims();
+        wrong[name] = value.clone();
+        let result = present(&site, &signer.sign(&wrong)).await;
+        assert_eq!(refused(&result).0, StatusCode::UNAUTHORIZED, "{name} {value}");
+    }
+    let result = present(&site, &Signer::new().sign(&claims())).await;
+    assert_eq!(refused(&result).0, StatusCode::UNAUTHORIZED, "another key");
+    assert!(present(&site, &signer.sign(&claims())).await.is_ok(), "none of them used up the jti");
+}
+
+// RFC 6749 §2.3 — N40, N42
+#[tokio::test]
+async fn a_client_with_a_key_must_use_it() {
+    let site = Site::new().await;
+    let _signer = Signer::registered(&site).await;
+    assert!(site.authenticate(None, &[("client_id", "signer")]).await.is_err());
+    assert!(
+        site.authenticate(None, &[("client_id", "signer"), ("client_secret", "x")]).await.is_err()
+    );
+    let secret = Signer::new().sign(&json!({ "iss": "nightly:report", "sub": "nightly:report", "aud": ISSUER, "jti": "1", "exp": NOW + 60 }));
+    assert!(present(&site, &secret).await.is_err());
+}
+
+// RFC 7523 §3 — N86, N87
+#[tokio::test]
+async fn a_key_set_is_fetched_once_and_its_outage_is_not_the_clients_fault() {
+    let (site, signer) = (Site::new().await, Signer::new());
+    let host = FakeHttp::start(vec![Act::Close, Act::json(200, &signer.jwks().to_string())]).await;
+    let uri = format!("{}jwks", host.origin);
+    let metadata = json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": uri });
+    add(&site, "signer", &metadata.to_string(), None).await;
+    let error = present(&site, &signer.sign(&claims())).await.unwrap_err();
+    assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+    site.clock.advance(Duration::from_secs(31));
+    let result = present(&site, &signer.sign(&claims())).await;
+    assert!(result.is_ok(), "{result:?}");
+    for _ in 0..5 {
+        assert!(present(&site, &Signer::new().sign(&claims())).await.is_err());
+    }
+    assert_eq!(host.requests().len(), 2);
+    assert_eq!(Timestamp::from_unix_seconds(NOW + 31), site.clock.now());
+}

@@ -1,0 +1,172 @@
+//! Metadata documents, fetched from a host on loopback.
+
+use std::time::Duration;
+
+use crate::authorization_server::{ClientError, MetadataDocuments};
+use crate::fake_http::{Act, FakeHttp};
+
+use super::support::Site;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// As it is served: the fake host puts its own origin in.
+const DOCUMENT: &str =
+    r#"{"client_id":"%ORIGIN%client","client_name":"App","redirect_uris":["http://127.0.0.1/cb"]}"#;
+
+fn served() -> Act {
+    Act::json(200, DOCUMENT)
+}
+
+/// A host that plays `acts` after it has served the document once.
+async fn host(mut acts: Vec<Act>) -> (FakeHttp, String) {
+    acts.insert(0, served());
+    let host = FakeHttp::start(acts).await;
+    let url = format!("{}client", host.origin);
+    (host, url)
+}
+
+#[tokio::test]
+async fn a_document_makes_a_public_client_and_is_kept_while_fresh() {
+    let (site, (host, url)) = (Site::new().await, host(vec![Act::Close]).await);
+    let client = site.find(&url).await.unwrap();
+    assert!(client.is_public() && !client.is_trusted());
+    assert!(client.allows_redirect("http://127.0.0.1:49152/cb"));
+    assert_eq!(client.grant_types(), ["authorization_code", "refresh_token"]);
+    assert_eq!((client.name(), client.host().as_deref()), (Some("App"), Some("127.0.0.1")));
+    assert!(site.find(&url).await.is_ok());
+    assert_eq!(host.requests().len(), 1);
+}
+
+// CIMD §4 — N96
+#[tokio::test]
+async fn a_redirect_is_never_followed() {
+    for status in [301, 302, 303, 307, 308] {
+        let (site, other) = (Site::new().await, FakeHttp::start(vec![served()]).await);
+        let location: &'static str = format!("location: {}client\r\n", other.origin).leak();
+        let host = FakeHttp::start(vec![Act::Answer(status, location, String::new())]).await;
+        let found = site.find(&format!("{}client", host.origin)).await;
+        assert!(matches!(found, Err(ClientError::Document(_))), "{status}");
+        assert!(other.requests().is_empty());
+    }
+}
+
+// CIMD §3, §4 — N97
+#[tokio::test]
+async fn what_is_not_a_small_json_document_is_refused() {
+    let big = format!(r#"{{"client_name":"{}"}}"#, "x".repeat(11_000));
+    for act in [
+        Act::Answer(200, "content-type: text/html\r\n", DOCUMENT.into()),
+        Act::Answer(
+            200,
+            "content-type: application/json\r\ncontent-encoding: gzip\r\n",
+            DOCUMENT.into(),
+        ),
+        Act::json(200, &big),
+        Act::json(200, "{}"),
+        Act::json(
+            200,
+            r#"{"client_id":"https://other.example/x","client_name":"A","redirect_uris":["http://127.0.0.1/"]}"#,
+        ),
+        Act::Close,
+        Act::json(500, DOCUMENT),
+    ] {
+        let (site, host) = (Site::new().await, FakeHttp::start(vec![act.clone()]).await);
+        let found = site.find(&format!("{}client", host.origin)).await;
+        assert!(matches!(found, Err(ClientError::Document(_))), "{act:?}: {found:?}");
+    }
+}
+
+// CIMD §6 — N94
+#[tokio::test]
+async fn hosts_that_no_operator_allowed_are_not_asked() {
+    let site = Site::new().await;
+    for id in
+        ["https://localhost/x", "http://[::1]:9/x", "https://10.0.0.1/x", "http://a.example/x"]
+    {
+        assert!(matches!(site.find(id).await, Err(ClientError::Unknown)), "{id}");
+    }
+    // A name that leads to a private address looks like one that leads nowhere.
+    for id in ["https://localhost.localdomain/x", "https://no-such-host.invalid/x"] {
+        let found = site.find(id).await;
+        assert!(matches!(found, Err(ClientError::Document(_))), "{id}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn modes_off_and_list_are_kept() {
+    let (host, url) = host(vec![]).await;
+    let off = Site::with(|settings| settings.client_metadata_documents = MetadataDocuments::Off);
+    let other = MetadataDocuments::List(vec!["claude.ai".into()]);
+    let other = Site::with(|settings| settings.client_metadata_documents = other);
+    for site in [off.await, other.await] {
+        assert!(matches!(site.find(&url).await, Err(ClientError::Unknown)));
+    }
+    assert!(host.requests().is_empty());
+    let listed = MetadataDocuments::List(vec!["127.0.0.1".into()]);
+    let listed = Site::with(|settings| settings.client_metadata_documents = listed).await;
+    assert!(listed.find(&url).await.is_ok());
+}
+
+// CIMD §6 — N100
+#[tokio::test]
+async fn a_document_that_is_gone_revokes_the_client() {
+    for status in [404, 410] {
+        let (site, (_host, url)) =
+            (Site::new().await, host(vec![Act::json(status, "{}"), Act::Close]).await);
+        assert!(site.find(&url).await.is_ok());
+        site.clock.advance(HOUR);
+        assert!(matches!(site.find(&url).await, Err(ClientError::Revoked)), "{status}");
+        site.clock.advance(HOUR);
+        assert!(
+            matches!(site.find(&url).await, Err(ClientError::Revoked)),
+            "no answer is no pardon"
+        );
+    }
+}
+
+// CIMD §6 — N100
+#[tokio::test]
+async fn last_known_good_serves_for_a_day_of_outage() {
+    let (site, (_host, url)) = (Site::new().await, host(vec![Act::Close]).await);
+    assert!(site.find(&url).await.is_ok());
+    site.clock.advance(Duration::from_hours(23));
+    assert!(site.find(&url).await.is_ok());
+    site.clock.advance(Duration::from_hours(2));
+    assert!(matches!(site.find(&url).await, Err(ClientError::Document(_))));
+}
+
+// CIMD §6 — N99
+#[tokio::test]
+async fn a_document_that_turned_bad_is_not_replaced_by_the_last_good_one() {
+    let (site, (_host, url)) = (Site::new().await, host(vec![Act::json(200, "{}")]).await);
+    assert!(site.find(&url).await.is_ok());
+    site.clock.advance(HOUR);
+    assert!(matches!(site.find(&url).await, Err(ClientError::Document(_))));
+}
+
+#[tokio::test]
+async fn an_unchanged_document_is_confirmed_by_its_etag() {
+    let first =
+        Act::Answer(200, "content-type: application/json\r\netag: \"v1\"\r\n", DOCUMENT.into());
+    let host = FakeHttp::start(vec![first, Act::Answer(304, "", String::new())]).await;
+    let (site, url) = (Site::new().await, format!("{}client", host.origin));
+    let before = site.find(&url).await.unwrap();
+    site.clock.advance(HOUR);
+    let after = site.find(&url).await.unwrap();
+    assert_eq!(before.digest(), after.digest());
+    assert!(host.requests()[1].contains("if-none-match: \"v1\""));
+}
+
+// CIMD §6 — N101
+#[tokio::test]
+async fn a_failure_is_remembered_for_half_a_minute_and_requests_share_a_fetch() {
+    let host = FakeHttp::start(vec![Act::Close, served()]).await;
+    let (site, url) = (Site::new().await, format!("{}client", host.origin));
+    assert!(site.find(&url).await.is_err());
+    assert!(site.find(&url).await.is_err());
+    assert_eq!(host.requests().len(), 1);
+    site.clock.advance(Duration::from_secs(31));
+    let (a, b, c) = tokio::join!(site.find(&url), site.find(&url), site.find(&url));
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert_eq!(host.requests().len(), 2);
+}

@@ -1,0 +1,162 @@
+//! An authorization server over `SQLite`, with a clock that is moved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
+use crate::authorization_server::{
+    Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, Form, Grantable,
+    KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource, PersonFacts,
+    Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, authenticate, find_client,
+    registration_routes,
+};
+use crate::fake_http::loopback_client;
+use crate::random::SeededRandom;
+use crate::scope::Scope;
+use crate::store::{self, Database, StoreSettings};
+use crate::time::{FixedClock, Timestamp};
+
+pub(super) const NOW: i64 = 1_800_000_000;
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Grantable for Nothing {
+    fn grantable(&self, _: &PersonFacts, _: &Scope) -> Scope {
+        Scope::empty()
+    }
+}
+
+pub(super) struct Site {
+    pub(super) server: AuthorizationServer,
+    pub(super) store: Arc<dyn Database>,
+    pub(super) clock: Arc<FixedClock>,
+    router: Router,
+    _directory: TempDir,
+}
+
+impl Site {
+    pub(super) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
+        let random = Arc::new(SeededRandom::new(7));
+        let keys =
+            SigningKeys::load_or_create(directory.path(), SigningAlgorithm::Es256, None, &*clock);
+        let audit = AuditSettings {
+            queue_length: 100,
+            on_failure: OnFailure::Block,
+            limit: Duration::from_secs(10),
+            sinks: vec![SinkSettings::File(FileSettings::at(directory.path().join("audit")))],
+            service: "test".into(),
+            environment: "dev",
+        };
+        let path = StoreSettings::Sqlite(directory.path().join("store.db"));
+        let store = store::open(&path, clock.clone()).await.unwrap();
+        let mut settings = settings();
+        change(&mut settings);
+        let server = AuthorizationServer::new(NewAuthorizationServer {
+            settings,
+            store: Arc::clone(&store),
+            keys: Arc::new(KeyRing::new(keys.unwrap())),
+            secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
+            clock: clock.clone(),
+            random: random.clone(),
+            outbound: loopback_client(),
+            auditor: Auditor::open(audit, clock.clone(), random).unwrap(),
+            grantable: Arc::new(Nothing),
+        });
+        let router = registration_routes().with_state(server.clone());
+        Self { server, store, clock, router, _directory: directory }
+    }
+
+    pub(super) async fn find(&self, id: &str) -> Result<Client, ClientError> {
+        find_client(&self.server, &id.parse().unwrap()).await
+    }
+
+    /// Posts a registration; gives status, headers and the JSON of the answer.
+    pub(super) async fn register(&self, body: impl Into<String>) -> (StatusCode, HeaderMap, Value) {
+        let request = Request::post("/register")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.into()))
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (head.status, head.headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// The id of a client that registered with these redirect URIs.
+    pub(super) async fn registered(&self, uris: &str) -> String {
+        let body = format!(
+            r#"{{"client_name":"App","redirect_uris":{uris},"token_endpoint_auth_method":"none"}}"#
+        );
+        let (status, _, answer) = self.register(body).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        answer["client_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Authenticates with a form, and with Basic where a pair is given.
+    pub(super) async fn authenticate(
+        &self,
+        basic: Option<&str>,
+        form: &[(&str, &str)],
+    ) -> Result<Client, OAuthError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        if let Some(pair) = basic {
+            let value = format!("Basic {}", STANDARD.encode(pair));
+            headers.insert(header::AUTHORIZATION, HeaderValue::try_from(value).unwrap());
+        }
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let form = Form::parse(&headers, body.as_bytes()).unwrap();
+        authenticate(&self.server, &headers, &form).await
+    }
+}
+
+fn settings() -> Settings {
+    let public_url = "https://broker.example";
+    Settings {
+        issuer: public_url.parse().unwrap(),
+        public_url: public_url.parse().unwrap(),
+        resources: vec![OwnResource { uri: format!("{public_url}/mcp"), aliases: Vec::new() }],
+        signing_algorithm: SigningAlgorithm::Es256,
+        access_token_ttl: Duration::from_hours(1),
+        refresh_token_ttl: Duration::from_hours(24),
+        code_ttl: Duration::from_mins(1),
+        refresh_grace: Duration::from_mins(1),
+        default_scopes: Scope::empty(),
+        scopes_supported: Scope::empty(),
+        administrators: Administrators::default(),
+        clients: vec![machine()],
+        registration: Registration::Limited,
+        client_metadata_documents: MetadataDocuments::Allow,
+    }
+}
+
+/// A client of the settings file.
+fn machine() -> ConfiguredClient {
+    ConfiguredClient {
+        client_id: "nightly:report".parse().unwrap(),
+        secret: Some("s3cret+x".to_owned().into()),
+        grant_types: vec!["client_credentials"],
+        scopes: "graph:read".parse().unwrap(),
+        redirect_uris: Vec::new(),
+    }
+}
