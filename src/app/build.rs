@@ -85,10 +85,7 @@ impl App {
         let around = (Arc::clone(&clock), Arc::clone(&random));
         let (policy, reloader) = super::policy::start(source, auditor.clone(), around)?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
-        let documents = match &config.documents.dir {
-            Some(path) => Documents::directory(path.clone(), Arc::clone(&clock)).await?,
-            None => Documents::BuiltIn,
-        };
+        let documents = documents(&config, &clock).await?;
         let simulated = graph.simulation.is_some();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
@@ -189,6 +186,11 @@ const fn graph_settings(config: &Config) -> graph::Settings {
 }
 
 /// Pages of our own origin, the configured ones, and in development those of any loopback port.
+async fn documents(config: &Config, clock: &Arc<dyn Clock>) -> Result<Documents, AppError> {
+    let Some(path) = &config.documents.dir else { return Ok(Documents::BuiltIn) };
+    Ok(Documents::directory(path.clone(), Arc::clone(clock)).await?)
+}
+
 fn origins(config: &Config) -> AllowedOrigins {
     let configured = config.server.allowed_origins.iter().filter_map(|origin| origin.parse().ok());
     let exact: Vec<Url> = configured.chain([config.server.public_url.clone()]).collect();

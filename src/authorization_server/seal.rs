@@ -93,6 +93,10 @@ impl ServerSecret {
     }
 
     /// A key of its own for each `purpose`, such as `client ids v1`. The same for the life of the secret.
+    ///
+    /// # Panics
+    ///
+    /// Never: 32 bytes are within what HKDF-SHA-256 gives.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         #[expect(clippy::expect_used, reason = "32 bytes are within what HKDF-SHA-256 gives")]

@@ -31,6 +31,7 @@ pub struct Parts {
     #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
     pub(super) keys: Arc<KeyRing>,
     /// For what must be recognised again without being stored, such as stateless client ids.
+    #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
     pub(super) secret: ServerSecret,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,

@@ -37,12 +37,12 @@ impl std::fmt::Debug for Front {
 impl Front {
     #[must_use]
     pub fn new(routes: Routes) -> Self {
-        let endpoint =
+        let by_authority =
             |endpoint: &super::router::Endpoint| (endpoint.authority.clone(), endpoint.mcp.clone());
-        let mcp = ByHost::new(routes.endpoints.iter().map(endpoint));
+        let mcp = ByHost::new(routes.endpoints.iter().map(by_authority));
         let known = KnownHosts::of(&routes);
-        let router = router(routes, known.clone(), mcp.clone());
-        Self(Arc::new(Inner { router, known, mcp }))
+        let others = router(routes, known.clone(), mcp.clone());
+        Self(Arc::new(Inner { router: others, known, mcp }))
     }
 
     /// Answers one request.
@@ -52,10 +52,10 @@ impl Front {
         };
         let mut response = infallible(endpoint.call(request).await);
         // What the layers of the router would have added.
-        let headers = response.headers_mut();
-        headers.append(header::VARY, VARY);
+        let added = response.headers_mut();
+        added.append(header::VARY, VARY);
         let (name, value) = NOSNIFF;
-        headers.insert(name, value);
+        added.insert(name, value);
         response
     }
 }

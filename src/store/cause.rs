@@ -37,9 +37,10 @@ fn coded(code: String) -> StoreError {
     let kind = if code.len() < 5 { code.parse::<u32>().ok().map(|code| code & 0xff) } else { None };
     match (kind, code.as_str()) {
         (Some(11 | 26), _) => StoreError::Corrupt("the file is no database, or damaged"),
-        (Some(8 | 13), _) | (_, "53100" | "25006") => StoreError::Full(Box::new(Cause::Code(code))),
-        // IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE: the disk did not take it.
-        (_, "778" | "1034" | "1546") => StoreError::Full(Box::new(Cause::Code(code))),
+        // SQLite's IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE: the disk did not take it.
+        (Some(8 | 13), _) | (_, "53100" | "25006" | "778" | "1034" | "1546") => {
+            StoreError::Full(Box::new(Cause::Code(code)))
+        }
         _ => StoreError::Unavailable(Box::new(Cause::Code(code))),
     }
 }

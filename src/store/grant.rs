@@ -106,7 +106,7 @@ pub struct NewRefreshToken {
 #[derive(Clone, Debug)]
 pub enum Redeemed {
     /// Exactly one caller gets this for one code.
-    Granted { grant: GrantRow, code: CodeRow },
+    Granted { grant: Box<GrantRow>, code: Box<CodeRow> },
     /// It was used before and everything matched: the grant is revoked now.
     Replayed { grant_id: GrantId },
     /// Unknown, expired, of another client, another redirect URI or another challenge: not used up by this.
@@ -133,7 +133,7 @@ pub struct RefreshRotation {
 pub enum Rotated {
     /// Exactly one caller gets this for one token.
     Granted {
-        grant: GrantRow,
+        grant: Box<GrantRow>,
     },
     /// Somebody was faster, within the grace, and the successor is unused: give this reply again.
     SameReply {

@@ -59,7 +59,11 @@ fn prepare(path: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(wrong(error)),
     }
     let mode = std::fs::metadata(path).map_err(wrong)?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(OpenError::Mode { path: path.to_owned(), mode }) }
+    if mode.trailing_zeros() >= 6 {
+        Ok(())
+    } else {
+        Err(OpenError::Mode { path: path.to_owned(), mode })
+    }
 }
 
 fn pool(path: &Path, connections: u32, read_only: bool) -> Pool<Sqlite> {

@@ -107,9 +107,8 @@ async fn together(pool: &Pool<Sqlite>, batch: &mut Vec<Box<dyn Command>>) -> boo
         Ok(connection) => {
             let mut connection = Connection::Sqlite(connection);
             match attempt(&mut connection, batch).await {
-                Ok(true) => None,
                 Ok(false) if batch.len() > 1 => return false,
-                Ok(false) => None, // the one command knows its error
+                Ok(_) => None, // where it is one command, it knows its error
                 Err(error) => Some(error),
             }
         }

@@ -33,11 +33,14 @@ async fn a_secret_may_come_by_basic_or_in_the_form() {
 }
 
 // RFC 6749 §5.2 — N42, N43, N57
+/// The Basic pair and the form.
+type Attempt<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)]);
+
 #[tokio::test]
 async fn every_wrong_client_gets_the_same_answer() {
     let site = Site::new().await;
     let public = site.registered(r#"["http://127.0.0.1/cb"]"#).await;
-    let attempts: [(Option<&str>, &[(&str, &str)]); 7] = [
+    let attempts: [Attempt<'_>; 7] = [
         (None, &[("client_id", "unknown")]),
         (None, &[("client_id", "unknown"), ("client_secret", "x")]),
         (None, &[("client_id", "nightly:report")]),

@@ -57,7 +57,7 @@ pub(super) async fn redeem(
     if let Some(token) = &asked.refresh {
         refresh::add(c, &grant, token).await?;
     }
-    Ok((Redeemed::Granted { grant, code }, None))
+    Ok((Redeemed::Granted { grant: Box::new(grant), code: Box::new(code) }, None))
 }
 
 /// Only whoever proves that the code was theirs can end its grant: a guess or a stolen code without its

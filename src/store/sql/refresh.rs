@@ -63,7 +63,7 @@ pub(super) async fn rotate(
         return Ok((Rotated::GrantEnded, None));
     };
     add(c, &grant, &asked.successor).await?;
-    Ok((Rotated::Granted { grant }, None))
+    Ok((Rotated::Granted { grant: Box::new(grant) }, None))
 }
 
 async fn lost(

@@ -130,7 +130,7 @@ pub(super) async fn of_identity(
     // The identity is claimed first: of two who come at once, one waits here and then finds the other's user.
     if c.execute(LINK, values![issuer, subject, new_id.to_string()]).await? == 0 {
         let known = c.row(FIND, values![issuer, subject]).await?;
-        return known.as_ref().map(row).unwrap_or(Err(StoreError::Corrupt("identities.user_id")));
+        return known.as_ref().map_or(Err(StoreError::Corrupt("identities.user_id")), row);
     }
     let mut user = UserRow {
         id: *new_id,
