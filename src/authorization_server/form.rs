@@ -87,12 +87,10 @@ impl Form {
     }
 
     /// Whether this parameter came more than once.
-    #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
     pub(super) fn is_repeated(&self, name: &str) -> bool {
         self.repeated.iter().any(|repeated| repeated == name)
     }
 
-    #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
     pub(super) const fn has_repetition(&self) -> bool {
         !self.repeated.is_empty()
     }

@@ -32,9 +32,12 @@ mod secret_values;
 mod server;
 mod session;
 mod settings;
+mod target;
 
 pub use access_token::{MintError, NewAccessToken};
-pub use authorize::{DecideError, Offer, Pending, Prompt, approve, deny, find, offer};
+pub use authorize::{
+    DecideError, Offer, Pending, Prompt, approve, deny, find, offer, routes as authorize_routes,
+};
 pub use client::{
     AuthMethod, Client, ClientError, ClientMetadata, Kind, PublicKeys, find as find_client,
 };

@@ -14,6 +14,7 @@ use crate::scope::Scope;
 use crate::store::Database;
 use crate::time::Clock;
 
+use super::authorize::RequestLimits;
 use super::client::Clients;
 use super::keys::KeyRing;
 use super::seal::ServerSecret;
@@ -39,6 +40,7 @@ pub struct Parts {
     pub(super) auditor: Auditor,
     pub(super) grantable: Arc<dyn Grantable>,
     pub(super) clients: Clients,
+    pub(super) authorization_requests: RequestLimits,
 }
 
 /// What `app` puts in.
@@ -89,6 +91,7 @@ impl AuthorizationServer {
             auditor,
             grantable,
             clients,
+            authorization_requests: RequestLimits::default(),
         }))
     }
 

@@ -13,6 +13,7 @@ use crate::id::GrantId;
 use crate::scope::Scope;
 use crate::store::{CodeRow, Consent, ConsentKey, Digest, GrantRow, StoreError};
 
+use super::OWN_SCOPES;
 use super::pending::Pending;
 use super::redirect::{Refused, answer_url, error_url};
 
@@ -20,8 +21,6 @@ use super::redirect::{Refused, answer_url, error_url};
 const CONSENT_LIVES: Duration = Duration::from_hours(24 * 180);
 /// A grant ends after this many lifetimes of its refresh tokens, however often they were renewed.
 const GRANT_LIVES: u32 = 6;
-/// What a scope about the person themself, or about the grant, is called: no policy rule is about these.
-const OWN_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// Why an answer of a person led nowhere.
 #[derive(Debug, thiserror::Error)]
@@ -81,15 +80,16 @@ pub async fn offer(
         server.store.find_consent(&consent_key(pending, person), server.clock.now()).await?;
     let known = known.map_or(Scope::empty(), |consent| consent.scopes);
     let facts = facts(pending, person);
-    let asked = grantable(server, &facts, &pending.scope);
+    let possible = |wanted: &Scope| grantable(server, &facts, &pending.limited(wanted));
+    let asked = possible(&pending.scope);
     let dropped = asked.missing(&pending.scope);
     let mut granted = asked;
     if policy_scopes(&granted).is_empty() && !policy_scopes(&pending.scope).is_empty() {
         // Some clients ask for a scope of their own and nothing else: what they get without any is of more use.
-        granted = granted.union(&grantable(server, &facts, &server.settings.default_scopes));
+        granted = granted.union(&possible(&server.settings.default_scopes));
     }
     // A step-up keeps what was granted before: old clients ask for the missing scope alone.
-    let scope = granted.union(&grantable(server, &facts, &known));
+    let scope = granted.union(&possible(&known));
     Ok(Offer { added: known.missing(&scope), scope, dropped })
 }
 

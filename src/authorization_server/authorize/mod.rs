@@ -1,8 +1,16 @@
 //! `/authorize` (RFC 6749 §3.1, OAuth 2.1 §4.1): from a client's request to a code in a person's browser.
 
 mod decide;
+mod endpoint;
+mod limits;
 mod pending;
 mod redirect;
+mod request;
 
 pub use decide::{DecideError, Offer, approve, deny, find, offer};
+pub use endpoint::routes;
+pub(super) use limits::RequestLimits;
 pub use pending::{Pending, Prompt};
+
+/// Scopes about the person themself, or about the grant: no policy rule is about these.
+const OWN_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];

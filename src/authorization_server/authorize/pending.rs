@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::OWN_SCOPES;
 use crate::id::ClientId;
 use crate::scope::Scope;
 use crate::store::{Digest, StoreError};
@@ -18,8 +19,10 @@ pub struct Pending {
     /// As it was requested, byte for byte; the client's own (OAuth 2.1 §4.1.1).
     pub redirect_uri: String,
     pub state: Option<String>,
-    /// What is asked for: the request's scopes that the client may have, or the default ones.
+    /// What is asked for, or the default scopes.
     pub scope: Scope,
+    /// The most that this client may have, where an operator set it.
+    pub limit: Option<Scope>,
     /// What becomes `aud` (RFC 8707 §2).
     pub resource: String,
     /// S256 (RFC 7636 §4.2).
@@ -59,8 +62,28 @@ impl Pending {
             .map_err(|_| StoreError::Corrupt("authorization_request.parameters"))
     }
 
+    /// Of `wanted`, what its client may have at most. Scopes about the person themself need no operator's leave.
+    pub(super) fn limited(&self, wanted: &Scope) -> Scope {
+        let Some(limit) = &self.limit else { return wanted.clone() };
+        let own = wanted.iter().filter(|token| OWN_SCOPES.contains(&token.as_str())).cloned();
+        wanted.narrow(limit).union(&own.collect())
+    }
+
+    /// Whether it asks for a newer login than the one at `auth_time`, in seconds since the epoch (OIDC Core §3.1.2.1).
+    ///
+    /// `prompt=login` is satisfied by a login since the request came, `max_age` by one that was young enough then.
+    pub(in crate::authorization_server) fn wants_new_login(&self, auth_time: i64) -> bool {
+        let asked_again = self.prompt.login || self.prompt.select_account;
+        let age = self.requested_at.saturating_sub(auth_time);
+        (asked_again && age > 0) || self.max_age.is_some_and(|most| age > i64::from(most))
+    }
+
+    /// Whether nobody but the client can receive the answer: at an https host (N102).
+    pub(super) fn is_certain(&self) -> bool {
+        Url::parse(&self.redirect_uri).is_ok_and(|url| url.scheme() == "https")
+    }
+
     /// What the store is given.
-    #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
     pub(super) fn written(&self) -> String {
         #[expect(clippy::expect_used, reason = "texts, numbers and flags always serialise")]
         serde_json::to_string(self).expect("a request of texts serialises")
@@ -106,7 +129,6 @@ impl Pending {
     }
 }
 
-#[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
 pub(super) fn digest_text(digest: &Digest) -> String {
     URL_SAFE_NO_PAD.encode(digest.as_bytes())
 }
@@ -126,6 +148,7 @@ mod tests {
             redirect_uri: redirect_uri.to_owned(),
             state: None,
             scope: Scope::empty(),
+            limit: None,
             resource: "https://b.example/mcp".to_owned(),
             code_challenge: String::new(),
             nonce: None,

@@ -13,7 +13,6 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 ///
 /// Told to the client only once the redirect URI is known to be its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
 pub(super) enum Refused {
     InvalidRequest(&'static str),
     UnsupportedResponseType,

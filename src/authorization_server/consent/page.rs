@@ -75,6 +75,9 @@ async fn try_show(
         return Ok(see_other(&format!("/login?request={}", query_value(handle))));
     };
     let question = Question::ask(people, &session.person, handle).await?;
+    if question.needs_login(&session.person) {
+        return Ok(see_other(&format!("/login?request={}", query_value(handle))));
+    }
     if question.is_answered() {
         let url = grant(people, request_id, &session, handle, &question).await?;
         // Never a redirect here: the login form that led to this page has `form-action 'self'` (N107).
@@ -126,6 +129,7 @@ async fn try_decide(
     let question = Question::ask(people, &session.person, handle).await?;
     form.check(purpose(&[handle, &question.digest]), &session.cookie)?;
     let granted = match form.fields.text("decision") {
+        "allow" if question.needs_login(&session.person) => return Err(Fault::Forged),
         "allow" if !question.offered.is_empty() => true,
         "deny" => false,
         _ => return Err(Fault::Forged),

@@ -58,6 +58,11 @@ impl Question {
         self.kept.missing(&self.offered)
     }
 
+    /// Whether the client asked for a newer login than this person's; a no needs none.
+    pub(super) fn needs_login(&self, person: &Person) -> bool {
+        self.pending.wants_new_login(person.auth_time.unix_seconds())
+    }
+
     /// Whether the answer is known: all of it was allowed before, to a receiver that can be nobody else (N102), and
     /// the client does not insist on asking.
     pub(super) fn is_answered(&self) -> bool {
@@ -82,14 +87,7 @@ pub(crate) async fn wants_new_login(
 ) -> Result<bool, Fault> {
     let Some(handle) = handle else { return Ok(false) };
     let pending = waiting(people, handle).await?.ok_or(Fault::NoRequest)?;
-    Ok(is_too_old(&pending, person.auth_time.unix_seconds()))
-}
-
-/// `prompt=login` is satisfied by a login since the request came, `max_age` by one that was young enough then.
-fn is_too_old(pending: &Pending, auth_time: i64) -> bool {
-    let asked_again = pending.prompt.login || pending.prompt.select_account;
-    let age = pending.requested_at.saturating_sub(auth_time);
-    (asked_again && age > 0) || pending.max_age.is_some_and(|most| age > i64::from(most))
+    Ok(pending.wants_new_login(person.auth_time.unix_seconds()))
 }
 
 /// A look at a request before anybody is logged in. Binds and uses nothing.

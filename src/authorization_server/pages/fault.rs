@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::audit::AuditError;
+use crate::authorization_server::client::ClientError;
 use crate::authorization_server::identity_provider::{Refusal, UpstreamError};
 use crate::authorization_server::password::PoolBusy;
 use crate::id::RequestId;
@@ -26,6 +27,16 @@ pub(crate) enum Fault {
     /// Unknown, late, answered, or of another browser: not told apart.
     #[error("there is no such authorization request for this browser")]
     NoRequest,
+    /// An authorization request that names no client of ours (RFC 6749 §4.1.2.1; N1).
+    #[error("the client cannot be known")]
+    UnknownClient(#[source] ClientError),
+    /// What follows must not be sent to where the request says (N2).
+    #[error("the redirect URI is not the client's")]
+    WrongRedirect,
+    #[error("the authorization request cannot be read: {0}")]
+    MalformedRequest(&'static str),
+    #[error("too many authorization requests in a minute")]
+    TooMany,
     #[error("nothing of what was asked for may be granted to this person")]
     NothingToGrant,
     #[error("the one-time link is used up, late or unknown")]
@@ -54,7 +65,12 @@ impl Fault {
         match self {
             Self::Store(_) | Self::Busy(_) | Self::Audit(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Forged | Self::Disabled | Self::NothingToGrant => StatusCode::FORBIDDEN,
-            Self::NoRequest | Self::NoLogin => StatusCode::BAD_REQUEST,
+            Self::NoRequest
+            | Self::NoLogin
+            | Self::UnknownClient(_)
+            | Self::WrongRedirect
+            | Self::MalformedRequest(_) => StatusCode::BAD_REQUEST,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NoLink | Self::NoProvider => StatusCode::NOT_FOUND,
             Self::Upstream(error) => match error {
                 UpstreamError::Refused(_) | UpstreamError::NotRequired => StatusCode::FORBIDDEN,
@@ -76,6 +92,32 @@ impl Fault {
                 "It was answered already, took too long, or was started in another browser.",
             )
             .start_again(),
+            Self::UnknownClient(ClientError::Document(_)) => ErrorPage::new(
+                "Your app's own description cannot be read",
+                "The app names itself by a document on the web, and that could not be fetched or is not valid. Nothing was changed.",
+            )
+            .step("Wait a minute, then try again. If it keeps failing, give an administrator the request id below."),
+            Self::UnknownClient(_) => ErrorPage::new(
+                "Your app is not known here",
+                "It uses an old or unknown registration. It has to register again; most apps do when they are told to start over.",
+            )
+            .start_again(),
+            Self::WrongRedirect => ErrorPage::new(
+                "Your app asked for an answer at an unknown place",
+                "The redirect URI of this request is not one that the app has registered. For your safety nothing is sent there.",
+            )
+            .start_again()
+            .step("If you did not start this yourself, close this page."),
+            Self::MalformedRequest(what) => ErrorPage::new(
+                "This request cannot be read",
+                format!("Something is wrong with what your app sent: {what}. Nothing was changed."),
+            )
+            .start_again(),
+            Self::TooMany => ErrorPage::new(
+                "Too many people are connecting at once",
+                "Nothing was changed.",
+            )
+            .step("Wait a minute, then start again from your app."),
             Self::NothingToGrant => ErrorPage::new(
                 "There is nothing you may allow",
                 "What was asked for is not for you, or not for this app. Nothing was changed.",

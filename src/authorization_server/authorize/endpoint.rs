@@ -1,0 +1,158 @@
+//! `GET` and `POST /authorize` (RFC 6749 §3.1): where a client sends a person's browser.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::audit::{AuditEvent, Context};
+use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
+use crate::authorization_server::pages::{Fault, see_other};
+use crate::authorization_server::person::Person;
+use crate::authorization_server::secret_values::random_text;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::session;
+use crate::id::{RequestId, TraceId};
+use crate::store::{AuthorizationRequestRow, Digest};
+
+use super::decide::{grant, offer};
+use super::pending::Pending;
+use super::redirect::{Refused, error_url};
+use super::request::{Rejected, read, validate};
+
+/// How long a person may take to log in and to answer.
+const REQUEST_LIVES: Duration = Duration::from_mins(10);
+
+/// `/authorize`. Never with CORS: it is for browsers to go to, not for scripts to read (N112).
+pub fn routes() -> Router<AuthorizationServer> {
+    Router::new()
+        .route("/authorize", get(by_query).post(by_form))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+}
+
+async fn by_query(
+    State(server): State<AuthorizationServer>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    answer(&server, &headers, read(query.unwrap_or_default().as_bytes())).await
+}
+
+/// OIDC Core §3.1.2.1. Parameters in the query as well are refused (N12).
+async fn by_form(
+    State(server): State<AuthorizationServer>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let form = match query {
+        Some(query) if !query.is_empty() => {
+            Err(Fault::MalformedRequest("the parameters belong into the form alone"))
+        }
+        _ => Form::parse(&headers, &body)
+            .map_err(|_| Fault::MalformedRequest("the form cannot be read"))
+            .and_then(|_| read(&body)),
+    };
+    answer(&server, &headers, form).await
+}
+
+async fn answer(
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    form: Result<Form, Fault>,
+) -> Response {
+    let request_id = RequestId::generate(&*server.clock, &*server.random);
+    let led = match form {
+        Ok(form) => lead(server, request_id, headers, &form).await,
+        Err(fault) => Err(Rejected::Page(fault)),
+    };
+    let rejected = match led {
+        Ok(location) => return see_other(&location),
+        Err(rejected) => rejected,
+    };
+    let fault = match rejected {
+        Rejected::Page(fault) => fault,
+        Rejected::Client { redirect_uri, state, refused } => {
+            tracing::info!(request.id = %request_id, error = refused.code(), detail = refused.description(), "authorize.refused");
+            match error_url(server, &redirect_uri, state.as_deref(), refused) {
+                Ok(url) => return see_other(url.as_str()),
+                Err(error) => Fault::Store(error),
+            }
+        }
+    };
+    fault.page(request_id)
+}
+
+/// Where the browser goes next: to the login page with a request that waits, or without a page back to the client.
+async fn lead(
+    server: &AuthorizationServer,
+    request_id: RequestId,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<String, Rejected> {
+    let pending = validate(server, form).await?;
+    if !server.authorization_requests.admit(&pending.client_id, server.clock.monotonic()) {
+        return Err(Fault::TooMany.into());
+    }
+    if pending.prompt.none {
+        return without_a_page(server, request_id, headers, &pending).await;
+    }
+    let handle = random_text(&*server.random);
+    let row = AuthorizationRequestRow {
+        handle: Digest::of(&handle),
+        client_id: pending.client_id.clone(),
+        parameters: pending.written(),
+        session: None,
+        expires_at: server.clock.now().plus(REQUEST_LIVES),
+    };
+    server.store.add_authorization_request(&row).await.map_err(Fault::Store)?;
+    // The login page sends on whoever is logged in.
+    Ok(format!("/login?request={}", handle.as_str()))
+}
+
+/// `prompt=none` (OIDC Core §3.1.2.1): an answer that is known already, or an error for the client (N27).
+async fn without_a_page(
+    server: &AuthorizationServer,
+    request_id: RequestId,
+    headers: &HeaderMap,
+    pending: &Pending,
+) -> Result<String, Rejected> {
+    let refuse = |refused| Rejected::Client {
+        redirect_uri: pending.redirect_uri.clone(),
+        state: pending.state.clone(),
+        refused,
+    };
+    let person = session::current(server, headers).await.map_err(Fault::Store)?;
+    let person = person.filter(|person| !pending.wants_new_login(person.auth_time.unix_seconds()));
+    let person = person.ok_or_else(|| refuse(Refused::LoginRequired))?;
+    let offered = offer(server, pending, &person).await.map_err(Fault::Store)?;
+    // An answer to an app on somebody's computer is never given without asking (N102).
+    if !pending.is_certain() || offered.scope.is_empty() || !offered.added.is_empty() {
+        return Err(refuse(Refused::ConsentRequired));
+    }
+    let event = AuditEvent::ConsentDecide { granted: true, scopes: offered.scope.clone() };
+    let context = context(server, request_id, pending, &person);
+    server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
+    let url = grant(server, pending, &person, offered.scope).await.map_err(Fault::Store)?;
+    Ok(url.into())
+}
+
+fn context(
+    server: &AuthorizationServer,
+    request_id: RequestId,
+    pending: &Pending,
+    person: &Person,
+) -> Context {
+    Context {
+        request_id,
+        trace_id: TraceId::generate(&*server.random),
+        requester_id: person.user.id.to_string().parse().ok(),
+        client_id: Some(pending.client_id.clone()),
+        asserted_requester_id: None,
+        redactions: Vec::new(),
+    }
+}

@@ -1,0 +1,55 @@
+//! How many authorization requests may wait: each is a row in the store until it is answered or late.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::id::ClientId;
+
+const WINDOW: Duration = Duration::from_mins(1);
+const OF_ALL: u32 = 6000;
+/// By client and not by address: all people of a hosted client share a few addresses.
+const OF_ONE_CLIENT: u32 = 600;
+
+/// Counts requests in windows of a minute.
+#[derive(Debug, Default)]
+pub(in crate::authorization_server) struct RequestLimits(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    begun: Duration,
+    all: u32,
+    by_client: HashMap<ClientId, u32>,
+}
+
+impl RequestLimits {
+    /// Counts one request. `false`: too many. `now` is monotonic.
+    pub(super) fn admit(&self, client_id: &ClientId, now: Duration) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(counts.begun) >= WINDOW {
+            *counts = Counts { begun: now, ..Counts::default() };
+        }
+        let of_client = counts.by_client.get(client_id).copied().unwrap_or_default();
+        if counts.all >= OF_ALL || of_client >= OF_ONE_CLIENT {
+            return false;
+        }
+        counts.all = counts.all.saturating_add(1);
+        counts.by_client.insert(client_id.clone(), of_client.saturating_add(1));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_cannot_use_up_the_room_of_all() {
+        let (limits, now) = (RequestLimits::default(), Duration::from_secs(70));
+        let client = |name: &str| name.parse::<ClientId>().unwrap();
+        let taken = (0..1000).filter(|_| limits.admit(&client("loud"), now)).count();
+        assert_eq!(taken, 600);
+        assert!(limits.admit(&client("other"), now));
+        assert!(limits.admit(&client("loud"), now + WINDOW));
+    }
+}

@@ -1,0 +1,216 @@
+//! From the parameters of an authorization request to one that may wait for its person (OAuth 2.1 §4.1.1).
+//!
+//! In this order: which client, where the answer goes, and only then the rest: before the redirect URI is known to be
+//! the client's own, nothing is sent anywhere (RFC 6749 §4.1.2.1; N23).
+
+use crate::authorization_server::client::{self, Client, ClientError};
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::form::Form;
+use crate::authorization_server::pages::Fault;
+use crate::authorization_server::pkce::CodeChallenge;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::target::{self, TargetError};
+use crate::id::ClientId;
+use crate::scope::Scope;
+use crate::store::StoreError;
+
+use super::OWN_SCOPES;
+use super::pending::{Pending, Prompt, digest_text};
+use super::redirect::Refused;
+
+/// Why a request is not taken.
+#[derive(Debug)]
+pub(super) enum Rejected {
+    /// Only the person may be told: whose redirect URI it is, is not known.
+    Page(Fault),
+    /// The client is told, at its own redirect URI.
+    Client { redirect_uri: String, state: Option<String>, refused: Refused },
+}
+
+impl From<Fault> for Rejected {
+    fn from(fault: Fault) -> Self {
+        Self::Page(fault)
+    }
+}
+
+/// Why the rest of a request is not taken, once it is known where to say so.
+enum Wrong {
+    Refused(Refused),
+    Store(StoreError),
+}
+
+impl From<Refused> for Wrong {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// Validates a request. Asks the settings, the store, and for a client with a metadata document its host; the person is
+/// not known yet, so what they may be granted is *not* checked here.
+///
+/// # Errors
+///
+/// [`Rejected`]
+pub(super) async fn validate(
+    server: &AuthorizationServer,
+    form: &Form,
+) -> Result<Pending, Rejected> {
+    let client = find_client(server, form).await?;
+    let redirect_uri = redirect_uri(&client, form)?;
+    // Twice a state is none: there is no saying which one the client expects.
+    let state = if form.is_repeated("state") { None } else { form.get("state") };
+    match rest(server, form, &client, &redirect_uri).await {
+        Ok(pending) => Ok(pending),
+        Err(Wrong::Store(error)) => Err(Rejected::Page(Fault::Store(error))),
+        Err(Wrong::Refused(refused)) => {
+            let state = state.map(str::to_owned);
+            Err(Rejected::Client { redirect_uri, state, refused })
+        }
+    }
+}
+
+async fn find_client(server: &AuthorizationServer, form: &Form) -> Result<Client, Fault> {
+    if form.is_repeated("client_id") {
+        return Err(Fault::MalformedRequest("client_id is there more than once"));
+    }
+    let id = form.get("client_id").ok_or(Fault::MalformedRequest("client_id is missing"))?;
+    let id: ClientId = id.parse().map_err(|_| Fault::UnknownClient(ClientError::Unknown))?;
+    client::find(server, &id).await.map_err(|error| match error {
+        ClientError::Store(error) => Fault::Store(error),
+        other => Fault::UnknownClient(other),
+    })
+}
+
+/// N2 to N10
+fn redirect_uri(client: &Client, form: &Form) -> Result<String, Fault> {
+    if form.is_repeated("redirect_uri") {
+        return Err(Fault::MalformedRequest("redirect_uri is there more than once"));
+    }
+    match form.get("redirect_uri") {
+        Some(asked) if client.allows_redirect(asked) => Ok(asked.to_owned()),
+        Some(_) => Err(Fault::WrongRedirect),
+        None => client.sole_redirect_uri().map(ToString::to_string).ok_or(Fault::WrongRedirect),
+    }
+}
+
+async fn rest(
+    server: &AuthorizationServer,
+    form: &Form,
+    client: &Client,
+    redirect_uri: &str,
+) -> Result<Pending, Wrong> {
+    check_shape(form)?;
+    if !client.allows_grant("authorization_code") {
+        return Err(Refused::UnauthorizedClient.into());
+    }
+    let code_challenge = code_challenge(form)?;
+    let resource = resource(server, form).await?;
+    let limit = client.scope().cloned();
+    Ok(Pending {
+        client_id: client.id().clone(),
+        redirect_uri: redirect_uri.to_owned(),
+        state: form.get("state").map(str::to_owned),
+        scope: scope(server, form)?,
+        limit,
+        resource,
+        code_challenge: code_challenge.as_str().to_owned(),
+        nonce: form.get("nonce").map(str::to_owned),
+        login_hint: form.get("login_hint").map(str::to_owned),
+        prompt: prompt(form)?,
+        max_age: max_age(form)?,
+        requested_at: server.clock.now().unix_seconds(),
+        client_digest: client.digest().map(digest_text),
+        trusted_client: client.is_trusted(),
+        refresh: client.allows_grant("refresh_token"),
+    })
+}
+
+/// N11, N15, N20
+fn check_shape(form: &Form) -> Result<(), Refused> {
+    if form.has_repetition() {
+        return Err(Refused::InvalidRequest("a parameter is there more than once"));
+    }
+    if form.get("request").is_some() {
+        return Err(Refused::RequestNotSupported);
+    }
+    if form.get("request_uri").is_some() {
+        return Err(Refused::RequestUriNotSupported);
+    }
+    match form.get("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(Refused::UnsupportedResponseType),
+        None => return Err(Refused::InvalidRequest("response_type is missing")),
+    }
+    match form.get("response_mode") {
+        None | Some("query") => Ok(()),
+        Some(_) => Err(Refused::InvalidRequest("response_mode must be query")),
+    }
+}
+
+/// N16 to N19
+fn code_challenge(form: &Form) -> Result<CodeChallenge, Refused> {
+    let challenge =
+        form.get("code_challenge").ok_or(Refused::InvalidRequest("code_challenge is missing"))?;
+    if form.get("code_challenge_method") != Some("S256") {
+        return Err(Refused::InvalidRequest("code_challenge_method must be S256"));
+    }
+    let shape = "code_challenge must be 43 characters of base64url";
+    CodeChallenge::parse(challenge).map_err(|_| Refused::InvalidRequest(shape))
+}
+
+/// N59 to N63
+async fn resource(server: &AuthorizationServer, form: &Form) -> Result<String, Wrong> {
+    match target::requested(server, form).await {
+        Ok(Some(resource)) => Ok(resource),
+        Ok(None) => {
+            let default = target::default(server).map(str::to_owned);
+            default.ok_or(Refused::InvalidTarget("resource is missing").into())
+        }
+        Err(TargetError::Invalid(text)) => Err(Refused::InvalidTarget(text).into()),
+        Err(TargetError::Store(error)) => Err(Wrong::Store(error)),
+    }
+}
+
+/// What is asked for; the default scopes where that says nothing about what the client wants to do.
+fn scope(server: &AuthorizationServer, form: &Form) -> Result<Scope, Refused> {
+    let defaults = &server.settings.default_scopes;
+    let Some(asked) = form.get("scope") else { return Ok(defaults.clone()) };
+    let asked: Scope = asked
+        .parse()
+        .map_err(|_| Refused::InvalidScope("scope is a list of names with one space between"))?;
+    let only_own = asked.iter().all(|token| OWN_SCOPES.contains(&token.as_str()));
+    Ok(if only_own { asked.union(defaults) } else { asked })
+}
+
+/// N28
+fn prompt(form: &Form) -> Result<Prompt, Refused> {
+    let mut prompt = Prompt::default();
+    for value in form.get("prompt").unwrap_or_default().split(' ') {
+        match value {
+            "none" => prompt.none = true,
+            "login" => prompt.login = true,
+            "consent" => prompt.consent = true,
+            "select_account" => prompt.select_account = true,
+            _ => {}
+        }
+    }
+    if prompt.none && (prompt.login || prompt.consent || prompt.select_account) {
+        return Err(Refused::InvalidRequest("prompt=none stands alone"));
+    }
+    Ok(prompt)
+}
+
+fn max_age(form: &Form) -> Result<Option<u32>, Refused> {
+    let parsed = form.get("max_age").map(str::parse).transpose();
+    parsed.map_err(|_| Refused::InvalidRequest("max_age is a number of seconds"))
+}
+
+/// A query or form that cannot be read names no client, so that only the person can be told.
+pub(super) fn read(encoded: &[u8]) -> Result<Form, Fault> {
+    Form::decode(encoded).map_err(|error| {
+        Fault::MalformedRequest(match error {
+            OAuthError::InvalidRequest(text) => text,
+            _ => "the request is too large",
+        })
+    })
+}

@@ -1,0 +1,109 @@
+//! Which protected resource a token is to be for (RFC 8707): one, and one that is registered here.
+
+use url::Url;
+
+use crate::store::StoreError;
+
+use super::error::OAuthError;
+use super::form::Form;
+use super::server::AuthorizationServer;
+
+/// Why a request names no resource that a token can be for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TargetError {
+    /// `invalid_target` (RFC 8707 §2), with words of ours.
+    #[error("{0}")]
+    Invalid(&'static str),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<TargetError> for OAuthError {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Invalid(text) => Self::InvalidTarget(text),
+            TargetError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+const UNKNOWN: TargetError = TargetError::Invalid("resource is not registered with this server");
+const SEVERAL: TargetError = TargetError::Invalid("one token is for one resource: send one resource");
+
+/// The identifier that becomes `aud`, as it is registered, whatever spelling of it the request has (N61).
+///
+/// `None` where the request names none: the caller knows what is meant then (N62).
+///
+/// # Errors
+///
+/// [`TargetError`]: unknown, disabled, no absolute URL (N59), or several that differ (N63).
+pub(super) async fn requested(
+    server: &AuthorizationServer,
+    form: &Form,
+) -> Result<Option<String>, TargetError> {
+    let mut target = None;
+    for asked in form.all("resource") {
+        let found = find(server, asked).await?;
+        match &target {
+            Some(known) if *known != found => return Err(SEVERAL),
+            Some(_) => {}
+            None => target = Some(found),
+        }
+    }
+    Ok(target)
+}
+
+/// The one of this process that is meant where a request names none.
+pub(super) fn default(server: &AuthorizationServer) -> Option<&str> {
+    server.settings.resources.first().map(|resource| resource.uri.as_str())
+}
+
+async fn find(server: &AuthorizationServer, asked: &str) -> Result<String, TargetError> {
+    let wanted = canonical(asked).ok_or(TargetError::Invalid("resource must be an absolute URL without a fragment"))?;
+    let is_wanted = |uri: &String| canonical(uri).is_some_and(|uri| uri == wanted);
+    let ours = server.settings.resources.iter();
+    let mut ours = ours.filter(|own| is_wanted(&own.uri) || own.aliases.iter().any(is_wanted));
+    if let Some(own) = ours.next() {
+        return Ok(own.uri.clone());
+    }
+    for spelling in [asked, &wanted, &format!("{wanted}/")] {
+        if let Some(row) = server.store.find_resource_by_uri(spelling).await? {
+            return row.disabled_at.is_none().then_some(row.uri).ok_or(UNKNOWN);
+        }
+    }
+    Err(UNKNOWN)
+}
+
+/// One text for all spellings of one resource: scheme and host in lower case, without default port and final slash.
+fn canonical(uri: &str) -> Option<String> {
+    let url = Url::parse(uri).ok()?;
+    let plain = url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    if !plain || !url.has_host() || !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    let text = String::from(url);
+    Some(text.strip_suffix('/').map_or(text.clone(), str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    // RFC 8707 §2 — N61
+    #[test]
+    fn spellings_of_one_resource_are_one() {
+        for same in ["HTTPS://B.Example/mcp", "https://b.example:443/mcp", "https://b.example/mcp/"] {
+            assert_eq!(canonical(same).as_deref(), Some("https://b.example/mcp"), "{same}");
+        }
+        assert_ne!(canonical("https://b.example/MCP"), canonical("https://b.example/mcp"));
+        assert_ne!(canonical("https://b.example"), canonical("https://b.example/mcp"));
+    }
+
+    // RFC 8707 §2 — N59
+    #[test]
+    fn what_is_no_plain_url_is_no_resource() {
+        for bad in ["/mcp", "mcp", "https://b.example/mcp#x", "https://u@b.example/mcp", "urn:x:y", ""] {
+            assert_eq!(canonical(bad), None, "{bad}");
+        }
+    }
+}
