@@ -22,6 +22,7 @@ use crate::policy::Facts;
 use crate::random::Random;
 use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
 use crate::secret::Secrets;
+use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
 
@@ -30,6 +31,7 @@ use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
 use super::issuers::verifier;
+use super::issuing::{Materials, Mounted, mount, revocations, store_settings};
 use super::{map, platform, readiness};
 
 impl App {
@@ -74,9 +76,14 @@ impl App {
         let secrets =
             Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
         let keys = Arc::new(super::parts::keys(&config, &secrets, &clock).await?);
+        let store = store(&config, &clock).await?;
         let names = names(&config.server.public_url);
-        let verifier = verifier(&config, &keys, &names, &secrets, outbound.clone(), &clock).await?;
-        let verifier = Arc::new(verifier);
+        let mut verifier =
+            verifier(&config, &keys, &names, &secrets, outbound.clone(), &clock).await?;
+        if let Some(store) = &store {
+            verifier = verifier.revocations(revocations(&config, store)?);
+        }
+        let verifier = Arc::new(verifier.build()?);
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
         let catalog = Arc::new(super::parts::catalog(&config)?);
@@ -86,6 +93,24 @@ impl App {
         let (policy, reloader) = super::policy::start(source, auditor.clone(), around)?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
+        let mounted = match store {
+            None => Mounted::default(),
+            Some(store) => {
+                mount(Materials {
+                    config: &config,
+                    names: &names,
+                    secrets: &secrets,
+                    store,
+                    keys: Arc::clone(&keys),
+                    policy: policy.clone(),
+                    outbound: outbound.clone(),
+                    auditor: auditor.clone(),
+                    clock: Arc::clone(&clock),
+                    random: Arc::clone(&random),
+                })
+                .await?
+            }
+        };
         let simulated = graph.simulation.is_some();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
@@ -144,8 +169,8 @@ impl App {
             health: health.clone(),
             origins: origins(&config),
             endpoints,
-            authorization_server: authorization_server::routes(&keys),
-            pages: axum::Router::new(),
+            authorization_server: authorization_server::routes(&keys).merge(mounted.public),
+            pages: mounted.private,
             allowed_hosts: config.server.allowed_hosts.clone(),
         });
         Ok(Self {
@@ -157,6 +182,7 @@ impl App {
             toolbox,
             policy,
             reloader,
+            authorization_server: mounted.server,
             drain,
             _simulation: graph.simulation,
         })
@@ -186,6 +212,17 @@ const fn graph_settings(config: &Config) -> graph::Settings {
 }
 
 /// Pages of our own origin, the configured ones, and in development those of any loopback port.
+/// Where clients, grants and people are kept; `None` where others issue all tokens.
+async fn store(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn Database>>, AppError> {
+    if !config.authorization_server.enabled {
+        return Ok(None);
+    }
+    Ok(Some(crate::store::open(&store_settings(config), Arc::clone(clock)).await?))
+}
+
 async fn documents(config: &Config, clock: &Arc<dyn Clock>) -> Result<Documents, AppError> {
     let Some(path) = &config.documents.dir else { return Ok(Documents::BuiltIn) };
     Ok(Documents::directory(path.clone(), Arc::clone(clock)).await?)
@@ -219,6 +256,15 @@ struct Mounting<'a> {
 }
 
 impl Mounting<'_> {
+    /// Where clients get tokens: from us, and where we issue none, from whom the settings name.
+    fn issuers(&self) -> Vec<String> {
+        if self.config.authorization_server.enabled {
+            return vec![issuer(&self.config.server.public_url)];
+        }
+        let known = self.config.resource_server.issuers.iter();
+        known.map(|known| known.issuer.to_string()).collect()
+    }
+
     fn endpoint<H>(&self, name: &Name, all: &[Name], handler: &H) -> Result<Endpoint, AppError>
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
@@ -249,8 +295,7 @@ impl Mounting<'_> {
         let drain = self.drain.clone();
         let mount =
             Mount { token, guard, recorder, hosts, max_body_bytes: server.max_body_bytes, drain };
-        let mut metadata =
-            ResourceMetadata::new(name.resource.clone(), vec![issuer(&server.public_url)]);
+        let mut metadata = ResourceMetadata::new(name.resource.clone(), self.issuers());
         metadata.scopes_supported = scopes.clone();
         metadata.resource_name = Some("MCP Auth Broker".to_owned());
         let mcp = crate::mcp::routes(handler.clone(), mount);

@@ -23,6 +23,16 @@ pub enum AppError {
     #[error(transparent)]
     KeyEncryptionKey(#[from] crate::authorization_server::NotAKey),
     #[error(transparent)]
+    Store(#[from] crate::store::OpenError),
+    #[error("the store did not answer")]
+    StoreFault(#[from] crate::store::StoreError),
+    #[error("{} cannot be read or written", path.display())]
+    ServerSecret {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
     Outbound(#[from] OutboundConfigError),
     #[error("the audit log cannot be opened")]
     OpenAudit(#[from] OpenError),

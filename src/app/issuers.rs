@@ -17,7 +17,7 @@ use super::endpoints::{Name, issuer};
 use super::error::AppError;
 
 /// For all of the broker's own credentials together, at start.
-const START: Duration = Duration::from_secs(30);
+pub(super) const START: Duration = Duration::from_secs(30);
 
 /// The verifier of the MCP endpoint. All audiences default to our resource URLs.
 pub(super) async fn verifier(
@@ -27,21 +27,42 @@ pub(super) async fn verifier(
     secrets: &Secrets,
     outbound: Outbound,
     clock: &Arc<dyn Clock>,
-) -> Result<Verifier, AppError> {
-    let jwks = serde_json::to_vec(&keys.jwks()).unwrap_or_default();
-    let audiences: Vec<String> =
-        names.iter().map(|name| canonical(&name.resource).to_owned()).collect();
-    let own = issuer(&config.server.public_url).parse()?;
-    let own_keys = KeySource::Local(Arc::new(LocalKeys::new(&jwks)?));
-    let mut ours = IssuerSettings::new(own, audiences.clone(), own_keys);
-    ours.token_types = vec!["at+jwt".to_owned()]; // RFC 9068 §4: our id_tokens are not access tokens
-    let mut builder: VerifierBuilder =
-        Verifier::builder().outbound(outbound).clock(Arc::clone(clock)).issuer(ours);
+) -> Result<VerifierBuilder, AppError> {
+    let audiences = audiences(names);
+    let mut builder = own_issuer(config, keys, &audiences, clock)?.outbound(outbound);
     let budget = Budget::start(Arc::clone(clock), START);
     for configured in &config.resource_server.issuers {
         builder = builder.issuer(foreign(configured, &audiences, secrets, &budget).await?);
     }
-    Ok(builder.build()?)
+    Ok(builder)
+}
+
+fn audiences(names: &[Name]) -> Vec<String> {
+    names.iter().map(|name| canonical(&name.resource).to_owned()).collect()
+}
+
+/// A verifier of tokens that we issued ourselves, and of no others.
+pub(super) fn own_verifier(
+    config: &Config,
+    keys: &SigningKeys,
+    names: &[Name],
+    clock: &Arc<dyn Clock>,
+) -> Result<VerifierBuilder, AppError> {
+    own_issuer(config, keys, &audiences(names), clock)
+}
+
+fn own_issuer(
+    config: &Config,
+    keys: &SigningKeys,
+    audiences: &[String],
+    clock: &Arc<dyn Clock>,
+) -> Result<VerifierBuilder, AppError> {
+    let jwks = serde_json::to_vec(&keys.jwks()).unwrap_or_default();
+    let own = issuer(&config.server.public_url).parse()?;
+    let own_keys = KeySource::Local(Arc::new(LocalKeys::new(&jwks)?));
+    let mut ours = IssuerSettings::new(own, audiences.to_vec(), own_keys);
+    ours.token_types = vec!["at+jwt".to_owned()]; // RFC 9068 §4: our id_tokens are not access tokens
+    Ok(Verifier::builder().clock(Arc::clone(clock)).issuer(ours))
 }
 
 /// One configured issuer, with our audiences where it names none.

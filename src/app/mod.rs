@@ -8,6 +8,7 @@ mod endpoints;
 mod error;
 mod graph;
 mod issuers;
+mod issuing;
 mod map;
 mod parts;
 mod people;
@@ -20,14 +21,17 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::audit::Auditor;
-use crate::authorization_server::SigningKeys;
+use crate::authorization_server::{AuthorizationServer, SigningKeys, first_administrator_link};
 use crate::config::Config;
 use crate::graph::simulated::Simulation;
 use crate::http::{Front, Health, Stop};
 use crate::mcp::Toolbox;
 use crate::policy::Live;
+
+use issuing::clean_up;
 
 pub use check::{CheckFault, check};
 pub use command_audit::command_auditor;
@@ -47,6 +51,8 @@ pub struct App {
     toolbox: Toolbox,
     policy: Live,
     reloader: policy::Reloader,
+    /// `None` where others issue all tokens.
+    authorization_server: Option<AuthorizationServer>,
     drain: CancellationToken,
     /// Held for as long as it is to answer.
     _simulation: Option<Simulation>,
@@ -73,6 +79,19 @@ impl App {
         &self.policy
     }
 
+    /// A one-time link with which the first administrator chooses a password; `None` once there is one, and where
+    /// others issue all tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::StoreFault`]
+    pub async fn first_administrator_link(&self) -> Result<Option<Url>, AppError> {
+        match &self.authorization_server {
+            Some(server) => Ok(first_administrator_link(server).await?),
+            None => Ok(None),
+        }
+    }
+
     /// The whole product as one service, for tests that need no socket.
     pub fn front(&self) -> Front {
         self.front.clone()
@@ -91,6 +110,9 @@ impl App {
     {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(self.reloader.run(self.drain.clone()));
+        if let Some(server) = self.authorization_server {
+            tasks.spawn(clean_up(server, self.drain.clone()));
+        }
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

@@ -79,7 +79,7 @@ pub async fn verifier(
     let secrets = Secrets::new(map::secrets(config), &variables, &outbound, Arc::clone(&clock))?;
     let keys = keys(config, &secrets, &clock).await?;
     let names = names(&config.server.public_url);
-    issuers::verifier(config, &keys, &names, &secrets, outbound, &clock).await
+    Ok(issuers::verifier(config, &keys, &names, &secrets, outbound, &clock).await?.build()?)
 }
 
 /// Where an imported catalogue lies.

@@ -209,8 +209,8 @@ pub struct KeyRing(RwLock<Arc<SigningKeys>>);
 
 impl KeyRing {
     #[must_use]
-    pub fn new(keys: SigningKeys) -> Self {
-        Self(RwLock::new(Arc::new(keys)))
+    pub fn new(keys: Arc<SigningKeys>) -> Self {
+        Self(RwLock::new(keys))
     }
 
     /// The keys as they are now.

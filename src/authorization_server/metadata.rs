@@ -1,11 +1,19 @@
 //! What clients read first: authorization server metadata (RFC 8414), which is our discovery document as well.
 
+use std::collections::BTreeSet;
+
+use axum::Router;
 use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::get;
 use serde::Serialize;
 
 use crate::scope::{Scope, ScopeToken};
 
 use super::keys::SigningAlgorithm;
+use super::published::Published;
 use super::settings::{MetadataDocuments, Registration, Settings};
 
 /// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
@@ -45,9 +53,34 @@ impl Document<'_> {
 const AUTH_METHODS: [&str; 4] =
     ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 
-/// The document, the same bytes at every path it is looked for (N75). Our URLs come from the settings alone (N76).
-#[must_use]
-pub fn document(settings: &Settings) -> Bytes {
+/// The document at every path it is looked for, the same bytes at each (N75): with our issuer's path after the
+/// well-known part (RFC 8414 §3.1) and before it (OIDC Discovery §4), and where older MCP clients look.
+pub fn routes(settings: &Settings) -> Router {
+    let published = Published::new(document(settings), "application/json");
+    let paths = ["", settings.public_url.path().trim_end_matches('/'), "/mcp"];
+    let paths: BTreeSet<&str> = paths.into_iter().collect();
+    let router = Router::new();
+    let router = paths.iter().fold(router, |router, path| {
+        NAMES.iter().fold(router, |router, name| {
+            let router = router.route(&format!("/.well-known/{name}{path}"), get(metadata));
+            if path.is_empty() {
+                router
+            } else {
+                router.route(&format!("{path}/.well-known/{name}"), get(metadata))
+            }
+        })
+    });
+    router.with_state(published)
+}
+
+async fn metadata(State(document): State<Published>, headers: HeaderMap) -> Response {
+    document.answer(&headers)
+}
+
+const NAMES: [&str; 2] = ["oauth-authorization-server", "openid-configuration"];
+
+/// Our URLs come from the settings alone (N76).
+fn document(settings: &Settings) -> Bytes {
     let url = |path: &str| format!("{}{path}", settings.issuer);
     let scopes = scopes(&settings.scopes_supported);
     let document = Document {

@@ -11,12 +11,13 @@ use crate::id::{ClientId, Subject};
 use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::scope::Scope;
-use crate::store::Database;
+use crate::store::{Database, StoreError};
 use crate::time::Clock;
 
 use super::authorize::RequestLimits;
 use super::client::Clients;
 use super::keys::KeyRing;
+use super::register::reap as reap_clients;
 use super::seal::ServerSecret;
 use super::settings::Settings;
 
@@ -93,6 +94,16 @@ impl AuthorizationServer {
             clients,
             authorization_requests: RequestLimits::default(),
         }))
+    }
+
+    /// Removes what is past its end, in bounded batches, and registrations that nobody uses. How many rows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: some rows are gone, the others are tried the next time.
+    pub async fn clean_up(&self) -> Result<u64, StoreError> {
+        let ended = self.store.clean_up(self.clock.now()).await?;
+        Ok(ended.saturating_add(reap_clients(self).await?))
     }
 
     /// `server.public_url`

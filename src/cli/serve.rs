@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use url::Url;
 
 use crate::app::App;
 use crate::config::{Config, Deployment, Environment, GraphMode, LogFormat, LogLevel};
@@ -34,7 +35,8 @@ pub(super) async fn run(
     let listener = bind(app.config().server.listen).await.map_err(|error| Failure::of(&error))?;
     let stop = stop_signals()?;
     if std::io::stderr().is_terminal() || app.config().deployment == Deployment::Dev {
-        write!(std::io::stderr(), "{}", banner(app.config())).ok();
+        let link = app.first_administrator_link().await.map_err(|error| Failure::of(&error))?;
+        write!(std::io::stderr(), "{}", banner(app.config(), link.as_ref())).ok();
     }
     tracing::info!(listen = %app.config().server.listen, policy_version = %app.policy().current().policy().version(), "http.listening");
     app.serve(listener, stop).await.map_err(|error| Failure::of(&error))?;
@@ -101,22 +103,38 @@ impl Signals {
 }
 
 /// What a person needs to go on.
-fn banner(config: &Config) -> String {
+fn banner(config: &Config, first_link: Option<&Url>) -> String {
     let base = config.server.public_url.as_str().trim_end_matches('/');
     let graph = match config.graph.mode {
         GraphMode::Simulated => "simulated (every answer says so; nothing reaches Microsoft)",
         GraphMode::Live => "live",
     };
     let environment = config.deployment.as_str();
-    format!(
-        "\n  MCP Auth Broker {}\n\n  \
+    let version = env!("CARGO_PKG_VERSION");
+    let mut text = format!(
+        "\n  MCP Auth Broker {version}\n\n  \
            MCP endpoint   {base}/mcp\n  \
            environment    {environment}\n  \
            Graph          {graph}\n  \
-           health         {base}/health  {base}/ready\n\n  \
-         A token to try it with, and Claude Code with that token:\n\n    \
-           TOKEN=$(broker token mint --sub \"$USER\" --scope public:read graph:read | sed -n 's/^Token: //p')\n    \
-           claude mcp add --transport http broker {base}/mcp --header \"Authorization: Bearer $TOKEN\"\n\n",
-        env!("CARGO_PKG_VERSION"),
-    )
+           health         {base}/health  {base}/ready\n"
+    );
+    if config.authorization_server.enabled {
+        text += &format!("  account        {base}/account\n");
+    }
+    if let Some(link) = first_link {
+        text += &format!(
+            "\n  First choose the administrator's password (this link works once, for a day; the name is admin):\n\n    {link}\n"
+        );
+    }
+    text += &match config.authorization_server.enabled {
+        true => format!(
+            "\n  Add it to Claude Code, which then sends you here to log in and to consent:\n\n    \
+               claude mcp add --transport http broker {base}/mcp\n\n"
+        ),
+        false => format!(
+            "\n  Add it to Claude Code, with a token of your own issuer:\n\n    \
+               claude mcp add --transport http broker {base}/mcp --header \"Authorization: Bearer $TOKEN\"\n\n"
+        ),
+    };
+    text
 }

@@ -8,22 +8,8 @@ use super::key::Key;
 /// not listed here but refused by its section. A row goes when its feature comes.
 ///
 /// `when` and `ask` of policy rules are for the policy's own loader, which refuses what it cannot decide.
-const NOT_IN_FORCE: [(&str, &str); 15] = [
-    (
-        "store.url",
-        "nothing is stored yet but signing keys, in a file beside the SQLite database, or in broker-data/",
-    ),
-    ("store.replicas", "nothing is shared between replicas yet"),
-    ("authorization_server.refresh_token_ttl_seconds", "no refresh tokens are issued yet"),
-    ("authorization_server.code_ttl_seconds", "no authorization codes are issued yet"),
-    ("authorization_server.dynamic_registration", "clients cannot register yet"),
-    ("authorization_server.client_metadata_documents", "clients cannot register yet"),
-    ("authorization_server.client_metadata_hosts", "clients cannot register yet"),
-    ("authorization_server.identity_provider", "people cannot log in yet"),
-    ("authorization_server.client", "the token endpoint is not served yet"),
-    ("authorization_server.administrators", "the admin API is not served yet"),
+const NOT_IN_FORCE: [(&str, &str); 4] = [
     ("server.admin_listen", "metrics are not served yet"),
-    ("policy.shadow_file", "only the rules of policy.file are decided"),
     ("upstream.server", "/servers/{id}/mcp is not served yet"),
     ("telemetry.otlp_endpoint", "no traces are sent yet"),
     ("telemetry.metrics", "metrics are not served yet"),

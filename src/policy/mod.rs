@@ -11,6 +11,7 @@ mod decision;
 mod explain;
 mod fault;
 mod file;
+mod grantable;
 mod index;
 mod live;
 mod load;

@@ -8,5 +8,5 @@ mod stateless_id;
 
 pub use endpoint::routes;
 pub(super) use limits::RegistrationLimits;
-pub use reap::reap;
+pub(super) use reap::reap;
 pub(super) use stateless_id::{StatelessId, StatelessIds};

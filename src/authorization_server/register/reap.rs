@@ -15,7 +15,9 @@ const BATCH: u32 = 500;
 /// # Errors
 ///
 /// [`StoreError`]
-pub async fn reap(server: &AuthorizationServer) -> Result<u64, StoreError> {
+pub(in crate::authorization_server) async fn reap(
+    server: &AuthorizationServer,
+) -> Result<u64, StoreError> {
     let days = i64::try_from(IDLE.as_secs()).unwrap_or(i64::MAX);
     let since = server.clock.now().plus_seconds(days.saturating_neg());
     server.store.reap_clients(since, BATCH).await

@@ -1,0 +1,347 @@
+//! Our own authorization server, from the settings: its store, what it may grant, and its routes.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::admin;
+use crate::audit::Auditor;
+use crate::authorization_server::{
+    self, Administrators, AuthorizationServer, ConfiguredClient, Grantable, KeyRing,
+    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
+    ServerSecret, Settings, SigningKeys,
+};
+use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration, StoreUrl};
+use crate::id::{GrantId, Issuer};
+use crate::outbound::Outbound;
+use crate::policy::{Live, Who};
+use crate::random::Random;
+use crate::resource_server::{
+    Principal, RequireTokenLayer, Revocations, canonical, well_known_url,
+};
+use crate::scope::{Scope, ScopeToken};
+use crate::secret::Secrets;
+use crate::secret_text::SecretText;
+use crate::store::{Database, StoreSettings};
+use crate::time::{Budget, Clock};
+
+use super::endpoints::{Name, issuer};
+use super::error::AppError;
+use super::{issuers, map};
+
+/// How long a refresh token that was just used gets the same reply again: measured bursts of clients that share one
+/// token last under a minute.
+const REFRESH_GRACE: Duration = Duration::from_secs(60);
+/// Scopes of the broker itself: for administrators alone (N115).
+const OWN: &str = "broker";
+
+/// Where everything is kept.
+pub(super) fn store_settings(config: &Config) -> StoreSettings {
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => StoreSettings::Sqlite(path.clone()),
+        StoreUrl::Postgres(url) => StoreSettings::Postgres(url.clone()),
+    }
+}
+
+/// # Errors
+///
+/// [`AppError`] where a client's secret cannot be read.
+pub(super) async fn settings(
+    config: &Config,
+    names: &[Name],
+    secrets: &Secrets,
+    clock: &Arc<dyn Clock>,
+) -> Result<Settings, AppError> {
+    let given = &config.authorization_server;
+    let budget = Budget::start(Arc::clone(clock), issuers::START);
+    let mut clients = Vec::new();
+    for known in &given.clients {
+        let secret = match &known.secret {
+            Some(source) => Some(issuers::own(source, secrets, &budget).await?),
+            None => None,
+        };
+        clients.push(client(known, secret));
+    }
+    Ok(Settings {
+        issuer: issuer(&config.server.public_url).parse()?,
+        public_url: config.server.public_url.clone(),
+        resources: resources(names),
+        signing_algorithm: map::signing_algorithm(config),
+        access_token_ttl: given.access_token_ttl,
+        refresh_token_ttl: given.refresh_token_ttl,
+        code_ttl: given.code_ttl,
+        refresh_grace: REFRESH_GRACE,
+        default_scopes: given.default_scopes.clone(),
+        scopes_supported: given.default_scopes.clone(),
+        administrators: administrators(&given.administrators),
+        clients,
+        registration: match given.dynamic_registration {
+            DynamicRegistration::Off => Registration::Off,
+            DynamicRegistration::Limited => Registration::Limited,
+            DynamicRegistration::Open => Registration::Open,
+        },
+        client_metadata_documents: match given.client_metadata_documents {
+            ClientMetadataDocuments::Off => MetadataDocuments::Off,
+            ClientMetadataDocuments::Allow => MetadataDocuments::Allow,
+            ClientMetadataDocuments::List => {
+                MetadataDocuments::List(given.client_metadata_hosts.clone())
+            }
+        },
+    })
+}
+
+/// The MCP endpoint. Each of its names is a resource of its own: clients compare `aud` with the URL they called.
+fn resources(names: &[Name]) -> Vec<OwnResource> {
+    let own = |name: &Name| OwnResource {
+        uri: canonical(&name.resource).to_owned(),
+        aliases: Vec::new(),
+    };
+    names.iter().map(own).collect()
+}
+
+fn administrators(given: &config::Administrators) -> Administrators {
+    Administrators { subjects: given.subjects.clone(), groups: given.groups.clone() }
+}
+
+fn client(known: &config::RegisteredClient, secret: Option<SecretText>) -> ConfiguredClient {
+    let name = |grant: &config::GrantType| match grant {
+        config::GrantType::AuthorizationCode => "authorization_code",
+        config::GrantType::RefreshToken => "refresh_token",
+        config::GrantType::ClientCredentials => "client_credentials",
+    };
+    ConfiguredClient {
+        client_id: known.client_id.clone(),
+        secret,
+        grant_types: known.grants.iter().map(name).collect(),
+        scopes: known.scopes.clone(),
+        redirect_uris: known.redirect_uris.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The secret of this deployment: `store.key_encryption_key`, or where there is none a file beside the store.
+///
+/// # Errors
+///
+/// [`AppError`] where neither can be read.
+pub(super) async fn server_secret(
+    config: &Config,
+    secrets: &Secrets,
+    clock: &Arc<dyn Clock>,
+    random: &dyn Random,
+) -> Result<ServerSecret, AppError> {
+    let text = match &config.store.key_encryption_key {
+        Some(source) => {
+            let budget = Budget::start(Arc::clone(clock), issuers::START);
+            issuers::own(source, secrets, &budget).await?
+        }
+        None => {
+            let path = map::data_dir(config).join("server-secret");
+            kept(&path, random).map_err(|source| AppError::ServerSecret { path, source })?
+        }
+    };
+    Ok(ServerSecret::parse(&text)?)
+}
+
+/// Reads the file, or makes it with 32 random bytes for its owner alone.
+fn kept(path: &Path, random: &dyn Random) -> std::io::Result<SecretText> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    random.fill(&mut *bytes);
+    let text = Zeroizing::new(STANDARD.encode(*bytes));
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    Ok(std::fs::read_to_string(path)?.into())
+}
+
+/// What policy lets people be granted, and who may have the broker's own scopes.
+#[derive(Debug)]
+pub(super) struct ByPolicy {
+    pub(super) policy: Live,
+    pub(super) issuer: Issuer,
+    pub(super) administrators: Administrators,
+}
+
+impl Grantable for ByPolicy {
+    fn grantable(&self, person: &PersonFacts, wanted: &Scope) -> Scope {
+        let (own, others): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(is_own);
+        let in_force = self.policy.current();
+        let none = Scope::empty();
+        let who = Who {
+            issuer: &self.issuer,
+            subject: Some(&person.subject),
+            client_id: Some(&person.client_id),
+            scopes: &none,
+            groups: &person.groups,
+            groups_incomplete: false,
+            roles: &[],
+            claims: None,
+        };
+        let others = others.into_iter().collect();
+        let granted = in_force.policy().grantable(&who, &others, in_force.moment());
+        if person.trusted_client && self.is_administrator(person) {
+            granted.union(&own.into_iter().collect())
+        } else {
+            granted
+        }
+    }
+}
+
+impl ByPolicy {
+    fn is_administrator(&self, person: &PersonFacts) -> bool {
+        let named =
+            |group: &Arc<str>| self.administrators.groups.iter().any(|name| **name == **group);
+        person.administrator
+            || self.administrators.subjects.iter().any(|name| *name == person.subject.as_str())
+            || person.groups.iter().any(named)
+    }
+}
+
+fn is_own(token: &ScopeToken) -> bool {
+    token.as_str().split(':').next() == Some(OWN)
+}
+
+/// Grants and tokens that were revoked, of our own issuer: another's `jti` says nothing about ours.
+#[derive(Debug)]
+pub(super) struct Revoked {
+    pub(super) store: Arc<dyn Database>,
+    pub(super) issuer: Issuer,
+}
+
+impl Revocations for Revoked {
+    fn is_revoked(&self, principal: &Principal) -> bool {
+        if *principal.issuer() != self.issuer {
+            return false;
+        }
+        let claim = |name: &str| principal.claims().get(name).and_then(serde_json::Value::as_str);
+        let grant_id = claim("grant_id").map(str::parse::<GrantId>);
+        // A grant that we cannot read is none that we made.
+        matches!(grant_id, Some(Err(_)))
+            || self.store.is_revoked(grant_id.and_then(Result::ok), claim("jti"))
+    }
+}
+
+/// The authorization server as it is mounted.
+#[derive(Debug, Default)]
+pub(super) struct Mounted {
+    /// For clients, with CORS.
+    pub(super) public: Router,
+    /// For people's browsers and for administrators: without CORS (N112).
+    pub(super) private: Router,
+    pub(super) server: Option<AuthorizationServer>,
+}
+
+/// What it is built from, beside the settings.
+pub(super) struct Materials<'a> {
+    pub(super) config: &'a Config,
+    pub(super) names: &'a [Name],
+    pub(super) secrets: &'a Secrets,
+    pub(super) store: Arc<dyn Database>,
+    pub(super) keys: Arc<SigningKeys>,
+    pub(super) policy: Live,
+    pub(super) outbound: Outbound,
+    pub(super) auditor: Auditor,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+}
+
+/// Builds it and its routes.
+///
+/// # Errors
+///
+/// [`AppError`] where a secret cannot be read, or our own keys cannot be used.
+pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
+    let Materials { config, names, secrets, clock, .. } = &from;
+    let settings = settings(config, names, secrets, clock).await?;
+    let people = super::people_settings(config, secrets, clock).await?;
+    let admin = admin_routes(&from)?;
+    let metadata = authorization_server::metadata_routes(&settings);
+    let grantable = Arc::new(ByPolicy {
+        policy: from.policy.clone(),
+        issuer: settings.issuer.clone(),
+        administrators: settings.administrators.clone(),
+    });
+    let secret = server_secret(config, secrets, clock, &*from.random).await?;
+    let server = AuthorizationServer::new(NewAuthorizationServer {
+        settings,
+        store: from.store,
+        keys: Arc::new(KeyRing::new(from.keys)),
+        secret,
+        clock: from.clock,
+        random: from.random,
+        outbound: from.outbound,
+        auditor: from.auditor,
+        grantable,
+    });
+    let public = authorization_server::registration_routes().with_state(server.clone());
+    let browsers = authorization_server::authorize_routes().with_state(server.clone());
+    let pages = authorization_server::people_routes(&server, people);
+    Ok(Mounted {
+        public: public.merge(metadata),
+        private: browsers.merge(pages).merge(admin),
+        server: Some(server),
+    })
+}
+
+/// The admin API behind a token of our own issuer: no other may say who administers us.
+fn admin_routes(from: &Materials<'_>) -> Result<Router, AppError> {
+    let Materials { config, names, store, clock, random, auditor, .. } = from;
+    let revocations = revocations(config, store)?;
+    let verifier = issuers::own_verifier(config, &from.keys, names, clock)?;
+    let verifier = Arc::new(verifier.revocations(revocations).build()?);
+    let operations = admin::Operations {
+        settings: admin::Settings { public_url: config.server.public_url.clone() },
+        store: Arc::clone(store),
+        clock: Arc::clone(clock),
+        random: Arc::clone(random),
+        auditor: auditor.clone(),
+    };
+    let Some(name) = names.first() else { return Ok(Router::new()) };
+    let token = RequireTokenLayer::new(verifier, &well_known_url(&name.resource));
+    Ok(admin::routes(operations).layer(token))
+}
+
+/// Who is asked on every request whether a token of ours was revoked.
+///
+/// # Errors
+///
+/// [`AppError`] where `server.public_url` is no issuer.
+pub(super) fn revocations(
+    config: &Config,
+    store: &Arc<dyn Database>,
+) -> Result<Arc<dyn Revocations>, AppError> {
+    let issuer = issuer(&config.server.public_url).parse()?;
+    Ok(Arc::new(Revoked { store: Arc::clone(store), issuer }))
+}
+
+/// How often what is past its end is cleaned up.
+const CLEAN_UP: Duration = Duration::from_mins(5);
+
+/// Cleans up in the store until `stop`. A store that is away is tried again the next time.
+pub(super) async fn clean_up(server: AuthorizationServer, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(CLEAN_UP) => {}
+        }
+        match server.clean_up().await {
+            Ok(rows) => tracing::debug!(rows, "store.cleaned_up"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "store.clean_up_failed");
+            }
+        }
+    }
+}
