@@ -6,6 +6,8 @@ mod arrows;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod authorization_server;
+#[cfg(test)]
 mod check_live;
 #[cfg(test)]
 mod commands;

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use url::Url;
 
 use super::audit;
 use super::raw_http::{self, Answer, Request};
@@ -43,6 +44,7 @@ pub(crate) struct Product {
     pub(crate) authority: String,
     config: Config,
     keys: SigningKeys,
+    first_link: Option<Url>,
     log: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     cut: Option<oneshot::Sender<()>>,
@@ -96,6 +98,7 @@ impl Product {
         let app = Box::pin(app).await.unwrap();
         let variables = Variables::default();
         let keys = app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
+        let first_link = app.first_administrator_link().await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let mut server = JoinSet::new();
         let (cut, at_once) = oneshot::channel();
@@ -112,7 +115,12 @@ impl Product {
         server.spawn(app.serve(listener, Stop { drain, now }));
         let authority = address.to_string();
         let (stop, cut) = (Some(stop), Some(cut));
-        Self { directory, authority, config, keys, log, stop, cut, server }
+        Self { directory, authority, config, keys, first_link, log, stop, cut, server }
+    }
+
+    /// With which the first administrator chooses a password.
+    pub(crate) fn first_link(&self) -> &Url {
+        self.first_link.as_ref().expect("nobody has a password yet")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -1,0 +1,97 @@
+//! A browser by hand: keeps cookies, sends forms, follows nothing by itself.
+
+use std::collections::BTreeMap;
+
+use url::form_urlencoded::Serializer;
+
+use crate::support::product::Product;
+use crate::support::raw_http::{Answer, Request};
+
+pub(super) const PASSWORD: &str = "correct horse battery staple";
+
+pub(super) struct Browser<'a> {
+    product: &'a Product,
+    cookies: BTreeMap<String, String>,
+}
+
+impl<'a> Browser<'a> {
+    pub(super) const fn new(product: &'a Product) -> Self {
+        Self { product, cookies: BTreeMap::new() }
+    }
+
+    /// One in which the first administrator has just chosen a password.
+    pub(super) async fn of_the_administrator(product: &'a Product) -> Self {
+        let mut browser = Self::new(product);
+        let link = product.first_link().path().to_owned();
+        let page = browser.get(&link).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        let form = hidden(&page.body, "form");
+        let fields = [("form", form.as_str()), ("password", PASSWORD), ("again", PASSWORD)];
+        let set = browser.post(&link, &fields).await;
+        assert_eq!((set.status, set.header("location").as_str()), (303, "/account"), "{set:?}");
+        browser
+    }
+
+    pub(super) async fn get(&mut self, path: &str) -> Answer {
+        self.send(Request::new("GET", path)).await
+    }
+
+    pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let body = Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = Request::new("POST", path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("origin", &format!("http://{}", self.product.authority))
+            .body(body);
+        self.send(request).await
+    }
+
+    async fn send(&mut self, request: Request) -> Answer {
+        let cookies: Vec<_> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = match cookies.is_empty() {
+            true => request,
+            false => request.header("cookie", &cookies.join("; ")),
+        };
+        let answer = self.product.send(request).await;
+        for line in answer.head.lines() {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            if !name.eq_ignore_ascii_case("set-cookie") {
+                continue;
+            }
+            let pair = value.split(';').next().unwrap_or_default();
+            if let Some((name, value)) = pair.trim().split_once('=') {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        answer
+    }
+
+    /// Goes from `/authorize` to the consent page, and says yes or no there; gives where the browser is sent.
+    pub(super) async fn answers(&mut self, authorize: &str, decision: &str) -> String {
+        let page = self.asked(authorize).await;
+        let (form, request) = (hidden(&page.body, "form"), hidden(&page.body, "request"));
+        let fields = [("form", form.as_str()), ("request", &request), ("decision", decision)];
+        let answered = self.post("/consent", &fields).await;
+        assert_eq!(answered.status, 303, "{answered:?}");
+        answered.header("location")
+    }
+
+    /// The consent page for this request.
+    pub(super) async fn asked(&mut self, authorize: &str) -> Answer {
+        let mut next = self.get(authorize).await;
+        while next.status == 303 {
+            let location = next.header("location");
+            assert!(location.starts_with('/'), "{location}");
+            next = self.get(&location).await;
+        }
+        assert_eq!(next.status, 200, "{next:?}");
+        next
+    }
+}
+
+/// The value of a hidden field.
+fn hidden(html: &str, name: &str) -> String {
+    let start = format!("name=\"{name}\" value=\"");
+    let rest = html.split_once(&start).unwrap_or_else(|| panic!("no field {name} in {html}")).1;
+    rest.split('"').next().unwrap().to_owned()
+}

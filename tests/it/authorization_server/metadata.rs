@@ -1,0 +1,58 @@
+//! What clients read first.
+
+use serde_json::Value;
+
+use crate::support::product::Product;
+use crate::support::raw_http::Request;
+
+const PATHS: [&str; 6] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server/mcp",
+    "/.well-known/openid-configuration/mcp",
+    "/mcp/.well-known/oauth-authorization-server",
+    "/mcp/.well-known/openid-configuration",
+];
+
+// RFC 8414 §3, OIDC Discovery §4 — N75
+#[tokio::test]
+async fn the_same_document_is_at_every_place_where_clients_look() {
+    let product = Product::dev().await;
+    let first = product.send(Request::new("GET", PATHS[0])).await;
+    assert_eq!(first.json()["issuer"], product.url(""));
+    for path in PATHS {
+        let request = Request::new("GET", path).header("origin", "https://inspector.example");
+        let answer = product.send(request).await;
+        assert_eq!((answer.status, &answer.body), (200, &first.body), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
+        let known = Request::new("GET", path).header("if-none-match", &answer.header("etag"));
+        assert_eq!(product.send(known).await.status, 304, "{path}");
+    }
+}
+
+// RFC 8414 §3.3 — N76
+#[tokio::test]
+async fn a_host_that_a_request_names_changes_nothing_in_the_document() {
+    let product = Product::dev().await;
+    let localhost = product.authority.replace("127.0.0.1", "localhost");
+    let request = Request::new("GET", PATHS[0])
+        .header("host", &localhost)
+        .header("x-forwarded-host", "evil.example")
+        .header("x-forwarded-proto", "https");
+    assert_eq!(product.send(request).await.json()["issuer"], product.url(""));
+}
+
+#[tokio::test]
+async fn every_endpoint_that_is_named_is_there() {
+    let product = Product::dev().await;
+    let document = product.send(Request::new("GET", PATHS[0])).await.json();
+    let members = document.as_object().unwrap();
+    let endpoints =
+        members.iter().filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri");
+    for (name, url) in endpoints {
+        let path = url.as_str().and_then(|url| url.strip_prefix(&product.url(""))).unwrap();
+        let answer = product.send(Request::new("OPTIONS", path)).await;
+        assert_ne!(answer.status, 404, "{name}");
+    }
+    assert!(members.values().all(|member| *member != Value::Null));
+}

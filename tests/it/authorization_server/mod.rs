@@ -1,0 +1,6 @@
+//! The authorization server as clients and browsers meet it: over a socket, with everything behind it.
+
+mod authorize;
+mod browser;
+mod client;
+mod metadata;
