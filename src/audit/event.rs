@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::code::Code;
 use crate::id::{
-    ApprovalId, ClientAddress, ClientId, Issuer, ProfileName, RuleId, Subject, TenantId, ToolName,
+    ApprovalId, ClientAddress, ClientId, GrantId, Issuer, ProfileName, RuleId, Subject, TenantId,
+    ToolName,
 };
 use crate::policy::{Decision, Difference, Effect, Reason, Step};
 use crate::scope::{Scope, ScopeToken};
@@ -127,6 +128,23 @@ pub enum AdminOutcome {
     Refused,
     /// The store did not answer: it may or may not be changed.
     Failed,
+}
+
+/// What came a second time, after its only use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reused {
+    AuthorizationCode,
+    RefreshToken,
+}
+
+/// How far a revocation reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Revoked {
+    /// Every token of it.
+    Grant,
+    AccessToken,
 }
 
 /// Something that was left out of an answer, and why.
@@ -279,6 +297,49 @@ pub enum AuditEvent {
     /// Terminal: a person withdrew what a client had.
     #[serde(rename = "person.consent.withdrawn")]
     ConsentWithdraw { grants: u64 },
+    /// Terminal: a client got tokens, for a person or for itself.
+    #[serde(rename = "oauth.token.issued")]
+    TokenIssue {
+        grant_type: &'static str,
+        token: TokenName,
+        /// `None` for a client that acts for itself.
+        grant_id: Option<GrantId>,
+        resource: String,
+        scopes: Scope,
+    },
+    /// Terminal: a refresh token was used.
+    #[serde(rename = "oauth.token.refreshed")]
+    TokenRefresh {
+        token: TokenName,
+        grant_id: GrantId,
+        resource: String,
+        scopes: Scope,
+        /// Somebody was faster, and this is the same answer.
+        same_reply: bool,
+    },
+    /// Terminal: a client got no tokens.
+    #[serde(rename = "oauth.token.refused")]
+    TokenRefuse {
+        /// `None` where the client could not prove who it is.
+        grant_type: Option<&'static str>,
+        /// The code of RFC 6749 §5.2.
+        error: &'static str,
+    },
+    /// Terminal: a code or refresh token came again, which proves a theft; the grant is revoked.
+    #[serde(rename = "oauth.token.reuse_detected")]
+    TokenReuse { what: Reused, grant_id: GrantId },
+    /// Terminal: a client gave something back.
+    #[serde(rename = "oauth.token.revoked")]
+    TokenRevoke { what: Revoked, grant_id: Option<GrantId>, token: Option<TokenName> },
+    /// Terminal: a resource server, or the client itself, asked what a token is.
+    #[serde(rename = "oauth.token.introspected")]
+    TokenIntrospect {
+        /// `None` where nothing may be told about it.
+        token: Option<TokenName>,
+        /// The resource server that asked, where it was one.
+        server: Option<Arc<str>>,
+        active: bool,
+    },
     /// An administrator is about to change something. What cannot be recorded is not begun.
     #[serde(rename = "admin.change.begun")]
     AdminChangeBegin { object: AdminObject, action: AdminAction, id: Arc<str> },
@@ -335,6 +396,12 @@ impl AuditEvent {
             | Self::PasswordSet
             | Self::ConsentDecide { .. }
             | Self::ConsentWithdraw { .. }
+            | Self::TokenIssue { .. }
+            | Self::TokenRefresh { .. }
+            | Self::TokenRefuse { .. }
+            | Self::TokenReuse { .. }
+            | Self::TokenRevoke { .. }
+            | Self::TokenIntrospect { .. }
             | Self::AdminChangeEnd { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }

@@ -23,7 +23,7 @@ pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
 pub use event::{
     AdminAction, AdminObject, AdminOutcome, ApprovalOutcome, AuditEvent, LoginFailure, LoginMethod,
-    Outcome, Redaction, ResultStatus, TokenFailure, TokenName,
+    Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure, TokenName,
 };
 pub use guard::TerminalGuard;
 pub use sink::{FileSettings, SinkSettings};

@@ -3,7 +3,7 @@
 use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
 
-use crate::id::{ClientId, Issuer, Subject};
+use crate::id::{ClientId, GrantId, Issuer, Subject};
 use crate::random::Random;
 use crate::scope::Scope;
 use crate::secret_text::SecretText;
@@ -44,6 +44,27 @@ struct Claims<'a> {
     iat: i64,
     exp: i64,
     jti: &'a str,
+    #[serde(flatten)]
+    behind: &'a Behind<'a>,
+}
+
+/// What stands behind a token, where that is more than a client (RFC 9068 §2.2.1, §2.2.3.1).
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Behind<'a> {
+    /// By which its revocation is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) grant_id: Option<GrantId>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub(super) auth_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) acr: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) groups: &'a [String],
+}
+
+#[expect(clippy::ref_option, reason = "serde gives it like this")]
+fn seconds<S: serde::Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(Timestamp::unix_seconds).serialize(to)
 }
 
 impl NewAccessToken {
@@ -57,10 +78,24 @@ impl NewAccessToken {
         keys: &SigningKeys,
         random: &dyn Random,
     ) -> Result<(SecretText, String), MintError> {
+        self.sign_for(&Behind::default(), keys, random)
+    }
+
+    /// The same for a token that has a grant or a person behind it.
+    ///
+    /// # Errors
+    ///
+    /// As [`NewAccessToken::sign`].
+    pub(super) fn sign_for(
+        &self,
+        behind: &Behind<'_>,
+        keys: &SigningKeys,
+        random: &dyn Random,
+    ) -> Result<(SecretText, String), MintError> {
         let key = keys.signing().ok_or(MintError::NoKey)?;
         let mut header = Header::new(key.algorithm);
         header.kid = Some(key.kid.clone());
-        self.encode(header, &key.private, random)
+        self.encode(header, behind, &key.private, random)
     }
 
     /// Signs with a shared secret (HS256), for an issuer that is configured with one.
@@ -74,12 +109,14 @@ impl NewAccessToken {
         random: &dyn Random,
     ) -> Result<(SecretText, String), MintError> {
         let header = Header::new(jsonwebtoken::Algorithm::HS256);
-        self.encode(header, &EncodingKey::from_secret(secret.expose().as_bytes()), random)
+        let key = EncodingKey::from_secret(secret.expose().as_bytes());
+        self.encode(header, &Behind::default(), &key, random)
     }
 
     fn encode(
         &self,
         mut header: Header,
+        behind: &Behind<'_>,
         key: &EncodingKey,
         random: &dyn Random,
     ) -> Result<(SecretText, String), MintError> {
@@ -94,6 +131,7 @@ impl NewAccessToken {
             iat: self.issued_at.unix_seconds(),
             exp: self.expires_at.unix_seconds(),
             jti: &jti,
+            behind,
         };
         let token = jsonwebtoken::encode(&header, &claims, key).map_err(MintError::Sign)?;
         Ok((SecretText::new(token), jti))

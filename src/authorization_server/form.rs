@@ -111,7 +111,6 @@ impl Form {
     /// # Errors
     ///
     /// [`OAuthError::InvalidRequest`] with `missing` where it is left out.
-    #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
     pub(super) fn require(&self, name: &str, missing: &'static str) -> Result<&str, OAuthError> {
         self.get(name).ok_or(OAuthError::InvalidRequest(missing))
     }

@@ -12,6 +12,8 @@ mod client_tests;
 mod consent;
 mod error;
 mod form;
+mod guesses;
+mod id_token;
 mod identity_provider;
 mod jwks;
 mod keys;
@@ -34,6 +36,10 @@ mod server;
 mod session;
 mod settings;
 mod target;
+mod token;
+#[cfg(test)]
+mod token_tests;
+mod trail;
 
 pub use access_token::{MintError, NewAccessToken};
 pub use authorize::{
@@ -63,3 +69,4 @@ pub use session::current;
 pub use settings::{
     Administrators, ConfiguredClient, MetadataDocuments, OwnResource, Registration, Settings,
 };
+pub use token::routes as token_routes;

@@ -43,7 +43,6 @@ impl KeyEncryptionKey {
     }
 
     /// One that is good for what the presenter of `token` may read again, and for nobody who has the store alone.
-    #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
     pub(super) fn from_token(token: &str, purpose: &str) -> Option<Self> {
         let bytes = derive(token.as_bytes(), purpose)?;
         RandomizedNonceKey::new(&AES_256_GCM, &*bytes).map(Self).ok()

@@ -20,6 +20,7 @@ use super::keys::KeyRing;
 use super::register::reap as reap_clients;
 use super::seal::ServerSecret;
 use super::settings::Settings;
+use super::token::TokenState;
 
 /// The authorization server. Cheap to clone; the axum state of every handler here.
 #[derive(Clone, Debug)]
@@ -30,7 +31,6 @@ pub struct AuthorizationServer(Arc<Parts>);
 pub struct Parts {
     pub(super) settings: Settings,
     pub(super) store: Arc<dyn Database>,
-    #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
     pub(super) keys: Arc<KeyRing>,
     /// For what must be recognised again without being stored, such as stateless client ids.
     #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
@@ -42,6 +42,7 @@ pub struct Parts {
     pub(super) grantable: Arc<dyn Grantable>,
     pub(super) clients: Clients,
     pub(super) authorization_requests: RequestLimits,
+    pub(super) tokens: TokenState,
 }
 
 /// What `app` puts in.
@@ -81,6 +82,7 @@ impl AuthorizationServer {
             grantable,
         } = new;
         let clients = Clients::new(&secret, &settings.clients);
+        let tokens = TokenState::new(&clock);
         Self(Arc::new(Parts {
             settings,
             store,
@@ -93,6 +95,7 @@ impl AuthorizationServer {
             grantable,
             clients,
             authorization_requests: RequestLimits::default(),
+            tokens,
         }))
     }
 

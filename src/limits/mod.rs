@@ -24,10 +24,10 @@ use crate::store::{Digest, LeaseStore};
 use crate::time::Clock;
 
 use concurrency::{Place, Places};
-use rate::Meter;
 
 use shared::SharedMeter;
 
+pub use rate::Meter;
 pub use settings::{Limit, OnStoreFailure, Rate, Settings, ToolLimits};
 
 /// The limits in force. Cheap to clone; where nothing is limited, a check is one comparison.

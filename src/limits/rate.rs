@@ -11,20 +11,25 @@ use crate::time::Clock;
 use super::cells::Cells;
 use super::settings::Rate;
 
-/// governor over our clock and our bounded cells.
+/// governor over our clock and our bounded cells: the whole count at once, then one each `period / count`.
 #[derive(Debug)]
-pub(super) struct Meter(RateLimiter<u64, Cells, Monotonic, NoOpMiddleware<Duration>>);
+pub struct Meter(RateLimiter<u64, Cells, Monotonic, NoOpMiddleware<Duration>>);
 
 impl Meter {
-    pub(super) fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
+    #[must_use]
+    pub fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
         let step = (rate.period / rate.count.get()).max(Duration::from_nanos(1));
         let quota = Quota::with_period(step).unwrap_or(Quota::per_second(rate.count));
         let cells = Cells::new(step.into());
         Self(RateLimiter::new(quota.allow_burst(rate.count), cells, Monotonic(clock)))
     }
 
-    /// Counts one call of `key`, or says how long from now until one would be let through.
-    pub(super) fn count(&self, key: u64) -> Result<(), Duration> {
+    /// Counts one call of `key`, a keyed hash of who is counted.
+    ///
+    /// # Errors
+    ///
+    /// How long from now until one would be let through; nothing was counted.
+    pub fn count(&self, key: u64) -> Result<(), Duration> {
         let now = governor::clock::Clock::now(self.0.clock());
         self.0.check_key(&key).map_err(|until| until.wait_time_from(now))
     }

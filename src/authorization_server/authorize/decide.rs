@@ -223,7 +223,11 @@ fn facts(pending: &Pending, person: &Person) -> PersonFacts {
 }
 
 /// Of `wanted`, the scopes about the person themself, and those that policy finds of use to them.
-fn grantable(server: &AuthorizationServer, facts: &PersonFacts, wanted: &Scope) -> Scope {
+pub(in crate::authorization_server) fn grantable(
+    server: &AuthorizationServer,
+    facts: &PersonFacts,
+    wanted: &Scope,
+) -> Scope {
     let asked = policy_scopes(wanted);
     let own = wanted.iter().filter(|token| OWN_SCOPES.contains(&token.as_str())).cloned();
     // Whatever the seam answers, nothing grows here.

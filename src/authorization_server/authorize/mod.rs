@@ -7,10 +7,11 @@ mod pending;
 mod redirect;
 mod request;
 
+pub(super) use decide::grantable;
 pub use decide::{DecideError, Offer, approve, deny, find, offer};
 pub use endpoint::routes;
 pub(super) use limits::RequestLimits;
 pub use pending::{Pending, Prompt};
 
 /// Scopes about the person themself, or about the grant: no policy rule is about these.
-const OWN_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+pub(super) const OWN_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];

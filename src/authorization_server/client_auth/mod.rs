@@ -3,6 +3,8 @@
 mod assertion;
 mod presented;
 
+use std::net::IpAddr;
+
 use axum::http::HeaderMap;
 
 use crate::id::ClientId;
@@ -58,6 +60,30 @@ pub async fn authenticate(
         server.store.client_used(client.id(), server.clock.now());
     }
     Ok(client)
+}
+
+/// The same, with a bound on guesses at a secret from one network.
+///
+/// # Errors
+///
+/// As [`authenticate`]; [`OAuthError::TooManyRequests`] after too many failures.
+pub(super) async fn authenticate_from(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Client, OAuthError> {
+    let guesses = &server.tokens.guesses;
+    let claimed = presented::guessed(headers, form);
+    let attempt = claimed.map(|claimed| guesses.attempt(&claimed, address));
+    if let Some(attempt) = attempt {
+        guesses.check(attempt)?;
+    }
+    let outcome = authenticate(server, headers, form).await;
+    if let (Some(attempt), Err(OAuthError::InvalidClient(_))) = (attempt, &outcome) {
+        guesses.failed(attempt);
+    }
+    outcome
 }
 
 fn by_secret(

@@ -41,6 +41,18 @@ impl Presented {
     }
 }
 
+/// Whose secret somebody may be guessing: the id as it was sent, before anything else is looked at. `None` where no
+/// secret came: an assertion cannot be guessed.
+pub(super) fn guessed(headers: &HeaderMap, form: &Form) -> Option<Vec<u8>> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let encoded = value.as_bytes().get(6..).unwrap_or_default().trim_ascii();
+        let pair = Zeroizing::new(STANDARD.decode(encoded).unwrap_or_default());
+        return pair.split(|byte| *byte == b':').next().map(<[u8]>::to_vec);
+    }
+    form.get("client_secret")?;
+    Some(form.get("client_id").unwrap_or_default().as_bytes().to_vec())
+}
+
 /// # Errors
 ///
 /// [`OAuthError::InvalidRequest`] for two methods at once or two ids (N40), else [`REFUSED`].

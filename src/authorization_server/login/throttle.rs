@@ -132,7 +132,7 @@ fn device(browser: &CookieValue, username: &str) -> Digest {
 }
 
 /// What one customer of a provider is likely to hold: /24 of IPv4, /64 of IPv6 (CVE-2026-45364).
-fn network(address: IpAddr) -> String {
+pub(crate) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();

@@ -1,0 +1,83 @@
+//! `client_credentials` (RFC 6749 §4.4): a client acts for itself. Writes nothing.
+
+use crate::audit::AuditEvent;
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::scope::Scope;
+
+use super::exchange::{Exchange, Granted, Refused};
+use super::issue::Issue;
+use super::resource;
+
+const NAME: &str = "client_credentials";
+
+/// Gives an access token and never a refresh token (RFC 6749 §4.4.3).
+///
+/// # Errors
+///
+/// - `400 unauthorized_client`: not registered for this grant, or a public client (N54)
+/// - `400 invalid_scope`: a scope that the client is not registered for, or none that it could have
+/// - `400 invalid_target`, `503`
+pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
+    let Exchange { server, client, form } = exchange;
+    // A public client proves nothing about itself, whatever it is registered for.
+    if !client.allows_grant(NAME) || client.is_public() {
+        let refused = "the client is not registered for client_credentials";
+        return Err(OAuthError::UnauthorizedClient(refused).into());
+    }
+    let target = resource::requested(server, form).await?;
+    let scope = scope(exchange)?;
+    let issued = Issue {
+        client_id: client.id(),
+        target: &target,
+        scope: &scope,
+        grant: None,
+        user: None,
+        refresh_token: None,
+        id_token: None,
+        now: server.clock.now(),
+    }
+    .sign(server)?;
+    let event = AuditEvent::TokenIssue {
+        grant_type: NAME,
+        token: issued.token,
+        grant_id: None,
+        resource: target.uri,
+        scopes: scope,
+    };
+    Ok(Granted { body: issued.body, subject: issued.subject, event })
+}
+
+/// What is asked for, else the default scopes; never more than an operator allowed this client.
+fn scope(exchange: &Exchange<'_>) -> Result<Scope, OAuthError> {
+    let Exchange { server, client, form } = exchange;
+    let none = Scope::empty();
+    let limit = client.scope().unwrap_or(&none);
+    let asked = match form.get("scope") {
+        Some(text) => text.parse::<Scope>().map_err(|_| {
+            OAuthError::InvalidScope("scope is a list of names with one space between")
+        })?,
+        None => server.settings.default_scopes.clone(),
+    };
+    let mut granted = asked.narrow(limit);
+    if granted.iter().any(|scope| is_administrative(scope.as_str()))
+        && !is_administrator(server, exchange)
+    {
+        granted =
+            granted.iter().filter(|scope| !is_administrative(scope.as_str())).cloned().collect();
+    }
+    if granted.is_empty() {
+        return Err(OAuthError::InvalidScope("nothing of this may be granted to the client"));
+    }
+    Ok(granted)
+}
+
+fn is_administrative(scope: &str) -> bool {
+    scope.starts_with("broker:") || scope == "*"
+}
+
+/// By the settings alone: a client has no groups and no role (N115).
+fn is_administrator(server: &AuthorizationServer, exchange: &Exchange<'_>) -> bool {
+    let subjects = &server.settings.administrators.subjects;
+    subjects.iter().any(|subject| subject == exchange.client.id().as_str())
+}

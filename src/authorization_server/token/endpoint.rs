@@ -1,0 +1,121 @@
+//! `POST /token`: the request is read, its client authenticated, its grant found; the answer is recorded, then given.
+
+use std::net::IpAddr;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use crate::audit::AuditEvent;
+use crate::authorization_server::client::Client;
+use crate::authorization_server::client_auth;
+use crate::authorization_server::error::{OAuthError, json_headers};
+use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::trail::Trail;
+use crate::id::ClientAddress;
+
+use super::exchange::{Body, Exchange, Granted, Refused};
+use super::{authorization_code, client_credentials, refresh_token};
+
+/// `/token`; the caller adds state and CORS.
+pub fn routes() -> Router<AuthorizationServer> {
+    Router::new().route("/token", post(token)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+}
+
+/// Exchanges a grant for tokens (RFC 6749 §3.2).
+///
+/// # Errors
+///
+/// - `400 invalid_request` (RFC 6749 §5.2): no form, a parameter that is missing or comes twice, two methods of client
+///   authentication (N38 to N40)
+/// - `401 invalid_client` with a challenge (N42, N43); `400 unsupported_grant_type` (N53); `413`
+/// - `429` with `Retry-After` for who guesses; `503` while store, audit log or the client's host do not answer: never
+///   `invalid_grant`, which would cost the client its tokens
+/// - what the grant says
+async fn token(
+    State(server): State<AuthorizationServer>,
+    address: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let address = address.map(|Extension(ClientAddress(address))| address);
+    let mut trail = Trail::begin(&server, &headers);
+    match answer(&server, &mut trail, address, &headers, body).await {
+        Ok(body) => (StatusCode::OK, json_headers(), body.into_bytes()).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn answer(
+    server: &AuthorizationServer,
+    trail: &mut Trail,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Body, OAuthError> {
+    let form = Form::parse(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
+    let client = client_auth::authenticate_from(server, address, headers, &form).await;
+    if let Ok(client) = &client {
+        trail.client(client.id());
+    }
+    let (grant_type, outcome) = match client {
+        Ok(client) => exchange(server, &client, &form).await,
+        Err(error) => (None, Err(error.into())),
+    };
+    match outcome {
+        Ok(Granted { body, subject, event }) => {
+            trail.person(subject);
+            trail.record(server, event).await?;
+            Ok(body)
+        }
+        Err(refused) => Err(record_refusal(server, trail, grant_type, refused).await?),
+    }
+}
+
+/// A row for each grant.
+async fn exchange(
+    server: &AuthorizationServer,
+    client: &Client,
+    form: &Form,
+) -> (Option<&'static str>, Result<Granted, Refused>) {
+    let asked = Exchange { server, client, form };
+    match form.get("grant_type") {
+        Some("authorization_code") => {
+            (Some("authorization_code"), authorization_code::exchange(&asked).await)
+        }
+        Some("refresh_token") => (Some("refresh_token"), refresh_token::exchange(&asked).await),
+        Some("client_credentials") => {
+            (Some("client_credentials"), client_credentials::exchange(&asked).await)
+        }
+        Some(_) => (None, Err(OAuthError::UnsupportedGrantType.into())),
+        None => (None, Err(OAuthError::InvalidRequest("grant_type is missing").into())),
+    }
+}
+
+/// Decisions are recorded. What could not be read, and what could not be decided, is none.
+async fn record_refusal(
+    server: &AuthorizationServer,
+    trail: &Trail,
+    grant_type: Option<&'static str>,
+    refused: Refused,
+) -> Result<OAuthError, OAuthError> {
+    let event = match (refused.reused, &refused.error) {
+        (Some((what, grant_id)), _) => AuditEvent::TokenReuse { what, grant_id },
+        (
+            None,
+            OAuthError::InvalidClient(_)
+            | OAuthError::InvalidGrant(_)
+            | OAuthError::InvalidScope(_)
+            | OAuthError::InvalidTarget(_)
+            | OAuthError::UnauthorizedClient(_),
+        ) => AuditEvent::TokenRefuse { grant_type, error: refused.error.code() },
+        (None, _) => return Ok(refused.error),
+    };
+    trail.record(server, event).await?;
+    Ok(refused.error)
+}

@@ -1,0 +1,75 @@
+//! One request to the token endpoint whose client is authenticated, and what it leads to.
+
+use axum::body::Bytes;
+use zeroize::Zeroizing;
+
+use crate::audit::{AuditEvent, Reused};
+use crate::authorization_server::client::Client;
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::form::Form;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::id::{GrantId, Subject};
+
+/// What a grant is given. The client is authenticated as it is registered, which says nothing about its person.
+#[derive(Debug)]
+pub(super) struct Exchange<'a> {
+    pub(super) server: &'a AuthorizationServer,
+    pub(super) client: &'a Client,
+    pub(super) form: &'a Form,
+}
+
+/// What a grant gives.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) body: Body,
+    pub(super) subject: Subject,
+    pub(super) event: AuditEvent,
+}
+
+/// Why it gives nothing.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: OAuthError,
+    /// Something came a second time, which proves a theft: its grant is revoked already.
+    pub(super) reused: Option<(Reused, GrantId)>,
+}
+
+impl<E: Into<OAuthError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), reused: None }
+    }
+}
+
+impl Refused {
+    pub(super) fn reused(what: Reused, grant_id: GrantId) -> Self {
+        Self { error: DEAD, reused: Some((what, grant_id)) }
+    }
+}
+
+/// Unknown, used, late, revoked, or of another client: not told apart (N31).
+pub(super) const DEAD: OAuthError =
+    OAuthError::InvalidGrant("the code or token is not valid here, not of this client, or used up");
+
+/// The JSON of a successful answer, with tokens in it. Zeroed when the last copy is gone; `Debug` shows nothing.
+#[derive(Clone)]
+pub(super) struct Body(Bytes);
+
+impl Body {
+    pub(super) fn new(json: Zeroizing<Vec<u8>>) -> Self {
+        Self(Bytes::from_owner(json))
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}

@@ -1,0 +1,130 @@
+//! The answer of the token endpoint (RFC 6749 §5.1) and the tokens in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::audit::TokenName;
+use crate::authorization_server::access_token::{Behind, MintError, NewAccessToken};
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::id_token::NewIdToken;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::id::{ClientId, Subject};
+use crate::scope::Scope;
+use crate::store::{GrantRow, UserRow};
+use crate::time::Timestamp;
+
+use super::exchange::Body;
+use super::resource::Target;
+
+/// Who gets tokens for what. All of it was checked.
+#[derive(Debug)]
+pub(super) struct Issue<'a> {
+    pub(super) client_id: &'a ClientId,
+    pub(super) target: &'a Target,
+    pub(super) scope: &'a Scope,
+    /// What a person allowed; `None` for a client that acts for itself.
+    pub(super) grant: Option<&'a GrantRow>,
+    pub(super) user: Option<&'a UserRow>,
+    pub(super) refresh_token: Option<&'a str>,
+    /// For an ID token (OIDC Core §3.1.3.3): the request's `nonce`, where it had one.
+    pub(super) id_token: Option<Option<&'a str>>,
+    pub(super) now: Timestamp,
+}
+
+/// Tokens that are made, and named for the audit log.
+#[derive(Debug)]
+pub(super) struct Issued {
+    pub(super) body: Body,
+    pub(super) subject: Subject,
+    pub(super) token: TokenName,
+}
+
+/// RFC 6749 §5.1. `scope` is always there: it may be less than what was asked for (§3.3).
+#[derive(Serialize)]
+struct Answer<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: u64,
+    scope: &'a Scope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
+}
+
+impl Issue<'_> {
+    /// Signs, and writes the answer. Writes nothing to the store.
+    ///
+    /// # Errors
+    ///
+    /// [`MintError`] as [`OAuthError::Mint`]
+    pub(super) fn sign(&self, server: &AuthorizationServer) -> Result<Issued, OAuthError> {
+        let lifetime = self.lifetime(server);
+        let subject = match (self.user, self.grant) {
+            (Some(user), _) => Subject::from(user.id),
+            (None, _) => Subject::from(self.client_id),
+        };
+        let (keys, random) = (server.keys.current(), &*server.random);
+        let access_token = NewAccessToken {
+            issuer: server.settings.issuer.clone(),
+            audience: self.target.uri.clone(),
+            subject: subject.clone(),
+            client_id: self.client_id.clone(),
+            scope: self.scope.clone(),
+            issued_at: self.now,
+            expires_at: self.now.plus(lifetime),
+        };
+        let (signed, jti) = access_token.sign_for(&self.behind(), &keys, random)?;
+        let id_token = match (self.id_token, self.user) {
+            (Some(nonce), Some(_)) => Some(self.id_token(&access_token, nonce).sign(&keys)?),
+            _ => None,
+        };
+        let answer = Answer {
+            access_token: signed.expose(),
+            token_type: "Bearer",
+            expires_in: lifetime.as_secs(),
+            scope: self.scope,
+            refresh_token: self.refresh_token,
+            id_token: id_token.as_ref().map(|token| token.expose()),
+        };
+        let mut json = Zeroizing::new(Vec::with_capacity(2048));
+        serde_json::to_writer(&mut *json, &answer).map_err(|_| MintError::NoKey)?;
+        Ok(Issued { body: Body::new(json), subject, token: TokenName(Arc::from(jti)) })
+    }
+
+    /// No access token outlives its grant by design; whole seconds, as `exp` has them.
+    fn lifetime(&self, server: &AuthorizationServer) -> Duration {
+        let wanted = self.target.lifetime.unwrap_or(server.settings.access_token_ttl);
+        let left = self.grant.map_or(wanted, |grant| grant.expires_at.since(self.now));
+        Duration::from_secs(wanted.min(left).as_secs())
+    }
+
+    fn behind(&self) -> Behind<'_> {
+        Behind {
+            grant_id: self.grant.map(|grant| grant.id),
+            auth_time: self.grant.and_then(|grant| grant.auth_time),
+            acr: self.grant.and_then(|grant| grant.acr.as_deref()),
+            groups: self.user.map_or(&[], |user| &user.groups),
+        }
+    }
+
+    fn id_token<'a>(
+        &'a self,
+        beside: &'a NewAccessToken,
+        nonce: Option<&'a str>,
+    ) -> NewIdToken<'a> {
+        NewIdToken {
+            issuer: &beside.issuer,
+            subject: &beside.subject,
+            client_id: self.client_id,
+            nonce,
+            auth_time: self.grant.and_then(|grant| grant.auth_time),
+            issued_at: beside.issued_at,
+            expires_at: beside.expires_at,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! `/token` (RFC 6749 §3.2, OAuth 2.1 §3.2): what a client proves becomes an access token.
+//!
+//! One file for each grant and one row for it in [`endpoint`]; what all grants share is in the others.
+
+mod authorization_code;
+mod client_credentials;
+mod endpoint;
+mod exchange;
+mod flight;
+mod issue;
+mod person;
+mod refresh_reply;
+mod refresh_token;
+mod resource;
+mod state;
+
+pub use endpoint::routes;
+pub(super) use state::TokenState;

@@ -1,0 +1,44 @@
+//! Whether what a person allowed still holds: people, clients and policy change while grants live.
+
+use std::sync::Arc;
+
+use crate::authorization_server::authorize::{OWN_SCOPES, grantable};
+use crate::authorization_server::client::Client;
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::server::{AuthorizationServer, PersonFacts};
+use crate::scope::Scope;
+use crate::store::{GrantRow, UserRow};
+
+use super::exchange::DEAD;
+
+/// The person behind a grant, and what of `wanted` they may still let this client have.
+///
+/// # Errors
+///
+/// [`DEAD`] where they are gone or disabled, or nothing is left; [`OAuthError::Store`]
+pub(super) async fn still_granted(
+    server: &AuthorizationServer,
+    client: &Client,
+    grant: &GrantRow,
+    wanted: &Scope,
+) -> Result<(UserRow, Scope), OAuthError> {
+    let id = grant.user_id.ok_or(DEAD)?;
+    let user = server.store.find_user(id).await?;
+    let user = user.filter(|user| user.disabled_at.is_none()).ok_or(DEAD)?;
+    let facts = PersonFacts {
+        subject: user.id.into(),
+        administrator: user.administrator,
+        groups: user.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
+        client_id: client.id().clone(),
+        trusted_client: client.is_trusted(),
+    };
+    let left = grantable(server, &facts, &limited(client, wanted));
+    if left.is_empty() && !wanted.is_empty() { Err(DEAD) } else { Ok((user, left)) }
+}
+
+/// An operator may have set a narrower limit for the client since.
+fn limited(client: &Client, wanted: &Scope) -> Scope {
+    let Some(limit) = client.scope() else { return wanted.clone() };
+    let own = wanted.iter().filter(|token| OWN_SCOPES.contains(&token.as_str())).cloned();
+    wanted.narrow(limit).union(&own.collect())
+}

@@ -1,0 +1,70 @@
+//! The one resource that a token is for, and for how long (RFC 8707 §2.2).
+
+use std::time::Duration;
+
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::form::Form;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::target;
+
+use super::exchange::DEAD;
+
+/// What becomes `aud`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) uri: String,
+    /// Of its access tokens, where it was registered with one.
+    pub(super) lifetime: Option<Duration>,
+}
+
+/// What a client that acts for itself asks for, else our own resource (N62).
+///
+/// # Errors
+///
+/// [`OAuthError::InvalidTarget`], [`OAuthError::Store`]
+pub(super) async fn requested(
+    server: &AuthorizationServer,
+    form: &Form,
+) -> Result<Target, OAuthError> {
+    let missing = OAuthError::InvalidTarget("resource is missing");
+    let uri = match target::requested(server, form).await? {
+        Some(uri) => uri,
+        None => target::default(server).ok_or(missing)?.to_owned(),
+    };
+    let gone = OAuthError::InvalidTarget("resource is not registered with this server");
+    registered(server, uri).await?.ok_or(gone)
+}
+
+/// The granted one. A request may name it again, and no other (N60).
+///
+/// # Errors
+///
+/// [`OAuthError::InvalidTarget`]; [`DEAD`] where the resource is there no more (N51); [`OAuthError::Store`]
+pub(super) async fn granted(
+    server: &AuthorizationServer,
+    form: &Form,
+    granted: &str,
+) -> Result<Target, OAuthError> {
+    let asked = target::requested(server, form).await?;
+    if asked.is_some_and(|asked| asked != granted) {
+        return Err(OAuthError::InvalidTarget("the grant is for another resource"));
+    }
+    registered(server, granted.to_owned()).await?.ok_or(DEAD)
+}
+
+async fn registered(
+    server: &AuthorizationServer,
+    uri: String,
+) -> Result<Option<Target>, OAuthError> {
+    if server.settings.resources.iter().any(|own| own.uri == uri) {
+        return Ok(Some(Target { uri, lifetime: None }));
+    }
+    let row = server.store.find_resource_by_uri(&uri).await?;
+    Ok(row.filter(|row| row.disabled_at.is_none()).map(|row| {
+        let seconds = row.access_token_ttl_seconds;
+        Target {
+            uri: row.uri,
+            lifetime: seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        }
+    }))
+}

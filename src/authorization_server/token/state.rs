@@ -1,0 +1,44 @@
+//! What the token endpoint and its neighbours keep in memory. Nothing of it is needed after a restart.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::guesses::Guesses;
+use crate::id::GrantId;
+use crate::limits::{Meter, Rate};
+use crate::time::Clock;
+
+use super::flight::Flights;
+
+/// A grant may refresh this often at once, and then once a second: one that is in a loop must not keep the store from
+/// the others.
+const REFRESHES: Rate =
+    Rate { count: NonZeroU32::new(60).unwrap(), period: Duration::from_mins(1) };
+
+/// One in each [`AuthorizationServer`](crate::authorization_server::AuthorizationServer).
+#[derive(Debug)]
+pub(in crate::authorization_server) struct TokenState {
+    pub(super) flights: Flights,
+    pub(in crate::authorization_server) guesses: Guesses,
+    refreshes: Meter,
+}
+
+impl TokenState {
+    pub(in crate::authorization_server) fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            flights: Flights::default(),
+            guesses: Guesses::new(clock),
+            refreshes: Meter::new(REFRESHES, Arc::clone(clock)),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// [`OAuthError::TooManyRequests`]
+    pub(super) fn admit_refresh(&self, grant_id: GrantId) -> Result<(), OAuthError> {
+        let counted = self.refreshes.count(self.guesses.key(&grant_id));
+        counted.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })
+    }
+}

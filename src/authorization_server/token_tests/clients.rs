@@ -1,0 +1,115 @@
+//! What every request to the token endpoint must be, and who must send it.
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+
+use super::support::{Site, basic, redemption, refused};
+
+const MACHINE: [(&str, &str); 1] = [("grant_type", "client_credentials")];
+
+// RFC 6749 §3.2 — N38
+#[tokio::test]
+async fn only_a_posted_form_is_a_request() {
+    let site = Site::new().await;
+    let get = Request::get("/token?grant_type=client_credentials").body(Body::empty()).unwrap();
+    assert_eq!(site.send(get).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    for (kind, body) in [
+        ("application/json", r#"{"grant_type":"client_credentials"}"#),
+        ("multipart/form-data; boundary=x", "--x--"),
+        ("application/json, application/x-www-form-urlencoded", "grant_type=client_credentials"),
+        ("", "grant_type=client_credentials"),
+    ] {
+        let request = Request::builder().method(Method::POST).uri("/token");
+        let request = request.header(header::CONTENT_TYPE, kind).body(Body::from(body)).unwrap();
+        let answer = site.send(request).await;
+        assert_eq!(answer.error(), refused(400, "invalid_request"), "{kind}");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+}
+
+// RFC 6749 §3.2 — N39
+#[tokio::test]
+async fn a_parameter_that_comes_twice_is_refused_before_anything_else() {
+    let site = Site::new().await;
+    let code = site.code("app", "graph:read").await;
+    for name in ["code", "client_id", "grant_type", "code_verifier"] {
+        let mut form = redemption(&code).to_vec();
+        form.push((name, "again"));
+        assert_eq!(site.token(&form).await.error(), refused(400, "invalid_request"), "{name}");
+    }
+    assert_eq!(site.redeem(&code).await.status, 200);
+}
+
+// RFC 6749 §5.2 — N53
+#[tokio::test]
+async fn other_grants_are_not_supported() {
+    let site = Site::new().await;
+    for grant in ["password", "implicit", "urn:ietf:params:oauth:grant-type:unknown"] {
+        let answer = site.token(&[("grant_type", grant), ("client_id", "app")]).await;
+        assert_eq!(answer.error(), refused(400, "unsupported_grant_type"), "{grant}");
+    }
+    let answer = site.token(&[("grant_type", ""), ("client_id", "app")]).await;
+    assert_eq!(answer.error(), refused(400, "invalid_request"));
+}
+
+// RFC 6749 §5.2 — N41, N42, N43
+#[tokio::test]
+async fn whoever_does_not_prove_who_they_are_is_told_so_alike() {
+    let site = Site::new().await;
+    let mut texts = std::collections::HashSet::new();
+    for authorization in ["nightly:wrong", "unknown:s3cret", "app:s3cret", ":", "nightly:"] {
+        let answer = site.post_as("/token", Some(&basic(authorization)), &MACHINE).await;
+        assert_eq!(answer.error(), refused(401, "invalid_client"), "{authorization}");
+        assert!(answer.headers[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic "));
+        texts.insert(answer.text);
+    }
+    for form in [
+        vec![MACHINE[0]],
+        vec![MACHINE[0], ("client_id", "nightly")],
+        vec![MACHINE[0], ("client_id", "unknown")],
+    ] {
+        let answer = site.token(&form).await;
+        assert_eq!(answer.error(), refused(401, "invalid_client"));
+        texts.insert(answer.text);
+    }
+    assert_eq!(texts.len(), 1, "{texts:?}");
+}
+
+// RFC 6749 §2.3 — N40
+#[tokio::test]
+async fn two_ways_to_authenticate_are_refused() {
+    let site = Site::new().await;
+    let form = [MACHINE[0], ("client_id", "nightly"), ("client_secret", "s3cret")];
+    let answer = site.post_as("/token", Some(&basic("nightly:s3cret")), &form).await;
+    assert_eq!(answer.error(), refused(400, "invalid_request"));
+}
+
+// RFC 6749 §10.10 — N57
+#[tokio::test]
+async fn whoever_guesses_a_secret_is_told_to_wait_and_nobody_else() {
+    let site = Site::new().await;
+    for _ in 0..21 {
+        let answer = site.post_as("/token", Some(&basic("nightly:wrong")), &MACHINE).await;
+        assert_eq!(answer.error(), refused(401, "invalid_client"));
+    }
+    let answer = site.post_as("/token", Some(&basic("nightly:s3cret")), &MACHINE).await;
+    assert_eq!(answer.error(), refused(429, "temporarily_unavailable"));
+    assert_eq!(answer.headers["retry-after"], "3");
+    assert_eq!(site.tokens("graph:read").await.status, 200);
+    site.clock.advance(std::time::Duration::from_secs(3));
+    let answer = site.post_as("/token", Some(&basic("nightly:s3cret")), &MACHINE).await;
+    assert_eq!(answer.status, 200);
+}
+
+// RFC 9700 §4.3 — N58
+#[tokio::test]
+async fn no_secret_is_in_the_log() {
+    let site = Site::new().await;
+    site.post_as("/token", Some(&basic("nightly:canary-secret")), &MACHINE).await;
+    let code = site.code("app", "graph:read offline_access").await;
+    let answer = site.redeem(&code).await;
+    let (_, log) = site.events().await;
+    let secrets = [answer.member("access_token"), answer.member("refresh_token"), code];
+    assert!(secrets.iter().all(|secret| !log.contains(secret.as_str())));
+    assert!(!log.contains("canary") && log.contains("oauth.token.refused"));
+}

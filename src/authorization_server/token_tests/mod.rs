@@ -1,0 +1,7 @@
+//! The token endpoint and its neighbours over `SQLite`, through their router.
+
+mod clients;
+mod codes;
+mod machines;
+mod refresh;
+mod support;

@@ -1,0 +1,339 @@
+//! An authorization server over `SQLite`, with a clock that is moved and people who allowed something.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
+use crate::authorization_server::{
+    Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, Grantable, KeyRing,
+    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
+    ServerSecret, Settings, SigningAlgorithm, SigningKeys, token_routes,
+};
+use crate::fake_http::loopback_client;
+use crate::id::{GrantId, UserId};
+use crate::random::SeededRandom;
+use crate::scope::Scope;
+use crate::store::{self, CodeRow, Database, Digest, GrantRow, StoreSettings, UserRow};
+use crate::time::{Clock as _, FixedClock, Timestamp};
+
+pub(super) const NOW: i64 = 1_800_000_000;
+pub(super) const MCP: &str = "https://broker.example/mcp";
+pub(super) const CALLBACK: &str = "http://127.0.0.1:3118/callback";
+/// RFC 7636 appendix B
+pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
+/// Everything but administration, and but what a test takes away.
+#[derive(Debug, Default)]
+pub(super) struct Policy(Mutex<Scope>);
+
+impl Grantable for Policy {
+    fn grantable(&self, _: &PersonFacts, wanted: &Scope) -> Scope {
+        let denied = self.0.lock().unwrap();
+        let fine = |token: &&crate::scope::ScopeToken| {
+            !token.as_str().starts_with("broker:") && !denied.permits(token)
+        };
+        wanted.iter().filter(fine).cloned().collect()
+    }
+}
+
+impl Policy {
+    pub(super) fn deny(&self, scopes: &str) {
+        *self.0.lock().unwrap() = scopes.parse().unwrap();
+    }
+}
+
+pub(super) struct Site {
+    pub(super) server: AuthorizationServer,
+    pub(super) store: Arc<dyn Database>,
+    pub(super) clock: Arc<FixedClock>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) user: UserId,
+    pub(super) log: std::path::PathBuf,
+    pub(super) router: Router,
+    _directory: TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// Status and `error`, to compare at once.
+    pub(super) fn error(&self) -> (u16, String) {
+        let error = self.json()["error"].as_str().unwrap_or_default().to_owned();
+        (self.status.as_u16(), error)
+    }
+
+    pub(super) fn member(&self, name: &str) -> String {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {}", self.text)).to_owned()
+    }
+
+    pub(super) fn claims(&self) -> Value {
+        claims(&self.member("access_token"))
+    }
+}
+
+pub(super) fn part(token: &str, index: usize) -> Value {
+    let part = token.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+pub(super) fn claims(token: &str) -> Value {
+    part(token, 1)
+}
+
+pub(super) fn refused(status: u16, error: &str) -> (u16, String) {
+    (status, error.to_owned())
+}
+
+impl Site {
+    pub(super) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
+        let random = Arc::new(SeededRandom::new(7));
+        let keys =
+            SigningKeys::load_or_create(directory.path(), SigningAlgorithm::Es256, None, &*clock);
+        let log = directory.path().join("audit.jsonl");
+        let audit = AuditSettings {
+            queue_length: 1000,
+            on_failure: OnFailure::Block,
+            limit: Duration::from_secs(10),
+            sinks: vec![SinkSettings::File(FileSettings::at(log.clone()))],
+            service: "test".into(),
+            environment: "dev",
+        };
+        let path = StoreSettings::Sqlite(directory.path().join("store.db"));
+        let store = store::open(&path, clock.clone()).await.unwrap();
+        let mut settings = settings();
+        change(&mut settings);
+        let policy = Arc::new(Policy::default());
+        let server = AuthorizationServer::new(NewAuthorizationServer {
+            settings,
+            store: Arc::clone(&store),
+            keys: Arc::new(KeyRing::new(keys.unwrap())),
+            secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
+            clock: clock.clone(),
+            random: random.clone(),
+            outbound: loopback_client(),
+            auditor: Auditor::open(audit, clock.clone(), random.clone()).unwrap(),
+            grantable: policy.clone(),
+        });
+        let user = UserId::generate(&*clock, &*random);
+        store.add_user(&ada(user)).await.unwrap();
+        let router = token_routes().with_state(server.clone());
+        Self { server, store, clock, policy, user, log, router, _directory: directory }
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Answer { status: head.status, headers: head.headers, text }
+    }
+
+    pub(super) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.post_as(path, None, form).await
+    }
+
+    /// With an `Authorization` header.
+    pub(super) async fn post_as(
+        &self,
+        path: &str,
+        authorization: Option<&str>,
+        form: &[(&str, &str)],
+    ) -> Answer {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .unwrap();
+        if let Some(value) = authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        self.send(request).await
+    }
+
+    pub(super) async fn token(&self, form: &[(&str, &str)]) -> Answer {
+        self.post("/token", form).await
+    }
+
+    /// What a person allowed `client_id`, as a code.
+    pub(super) async fn code(&self, client_id: &str, scopes: &str) -> String {
+        self.code_with(client_id, scopes, |_, _| {}).await.0
+    }
+
+    pub(super) async fn code_with(
+        &self,
+        client_id: &str,
+        scopes: &str,
+        change: impl FnOnce(&mut GrantRow, &mut CodeRow),
+    ) -> (String, GrantId) {
+        let now = self.clock.now();
+        let id = GrantId::generate(&*self.server.clock, &*self.server.random);
+        let text = format!("code-{id}");
+        let mut grant = GrantRow {
+            id,
+            user_id: Some(self.user),
+            client_id: client_id.parse().unwrap(),
+            scopes: scopes.parse().unwrap(),
+            resource: MCP.to_owned(),
+            redirect_origin: None,
+            client_digest: None,
+            auth_time: Some(now),
+            acr: None,
+            extra: None,
+            created_at: now,
+            last_used_at: now,
+            expires_at: now.plus(Duration::from_hours(24 * 180)),
+            revoked_at: None,
+            revoke_reason: None,
+        };
+        let mut code = CodeRow {
+            code: Digest::of(&text),
+            grant_id: id,
+            client_id: client_id.parse().unwrap(),
+            redirect_uri: CALLBACK.to_owned(),
+            code_challenge: CodeChallenge::of_verifier(VERIFIER).unwrap().as_str().to_owned(),
+            nonce: Some("n-0S6_WzA2Mj".to_owned()),
+            scopes: scopes.parse().unwrap(),
+            expires_at: now.plus(Duration::from_mins(1)),
+            used_at: None,
+        };
+        change(&mut grant, &mut code);
+        self.store.add_grant_with_code(&grant, &code).await.unwrap();
+        (text, id)
+    }
+
+    /// Redeems a code of the public client `app`.
+    pub(super) async fn redeem(&self, code: &str) -> Answer {
+        self.token(&redemption(code)).await
+    }
+
+    /// The tokens of a new grant to the public client `app`.
+    pub(super) async fn tokens(&self, scopes: &str) -> Answer {
+        let code = self.code("app", scopes).await;
+        self.redeem(&code).await
+    }
+
+    pub(super) async fn refresh(&self, token: &str) -> Answer {
+        self.token(&refreshing(token)).await
+    }
+
+    /// The types of the audit events so far, and the whole log.
+    pub(super) async fn events(&self) -> (Vec<String>, String) {
+        self.server.auditor.flush().await.unwrap();
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        let kind = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["event_type"].as_str().unwrap().to_owned()
+        };
+        (log.lines().map(kind).collect(), log)
+    }
+}
+
+pub(super) fn redemption(code: &str) -> [(&str, &str); 5] {
+    [
+        ("grant_type", "authorization_code"),
+        ("client_id", "app"),
+        ("code", code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ]
+}
+
+pub(super) fn refreshing(token: &str) -> [(&str, &str); 3] {
+    [("grant_type", "refresh_token"), ("client_id", "app"), ("refresh_token", token)]
+}
+
+/// `form` with one value changed, or taken away where it is empty.
+pub(super) fn changed<'a>(
+    form: &[(&'a str, &'a str)],
+    name: &'a str,
+    value: &'a str,
+) -> Vec<(&'a str, &'a str)> {
+    let others = form.iter().filter(|(known, _)| *known != name).copied();
+    others.chain((!value.is_empty()).then_some((name, value))).collect()
+}
+
+pub(super) fn basic(pair: &str) -> String {
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
+fn ada(id: UserId) -> UserRow {
+    UserRow {
+        id,
+        username: "ada".to_owned(),
+        display_name: Some("Ada Lovelace".to_owned()),
+        email: Some("ada@example.com".to_owned()),
+        password_hash: None,
+        administrator: false,
+        groups: vec!["engineers".to_owned()],
+        created_at: Timestamp::from_unix_seconds(NOW),
+        last_login_at: None,
+        disabled_at: None,
+    }
+}
+
+fn settings() -> Settings {
+    let public_url = "https://broker.example";
+    Settings {
+        issuer: public_url.parse().unwrap(),
+        public_url: public_url.parse().unwrap(),
+        resources: vec![OwnResource { uri: MCP.to_owned(), aliases: Vec::new() }],
+        signing_algorithm: SigningAlgorithm::Es256,
+        access_token_ttl: Duration::from_hours(1),
+        refresh_token_ttl: Duration::from_hours(24 * 30),
+        code_ttl: Duration::from_mins(1),
+        refresh_grace: Duration::from_mins(1),
+        default_scopes: "graph:read public:read".parse().unwrap(),
+        scopes_supported: Scope::empty(),
+        administrators: Administrators::default(),
+        clients: vec![
+            client("app", None, "authorization_code refresh_token", ""),
+            client("other", None, "authorization_code refresh_token", ""),
+            client("web", Some("s3cret"), "authorization_code refresh_token", ""),
+            client("nightly", Some("s3cret"), "client_credentials", "graph:read broker:admin"),
+        ],
+        registration: Registration::Limited,
+        client_metadata_documents: MetadataDocuments::Allow,
+    }
+}
+
+pub(super) fn client(
+    id: &str,
+    secret: Option<&str>,
+    grants: &'static str,
+    scopes: &str,
+) -> ConfiguredClient {
+    ConfiguredClient {
+        client_id: id.parse().unwrap(),
+        secret: secret.map(|secret| secret.to_owned().into()),
+        grant_types: grants.split(' ').collect(),
+        scopes: scopes.parse().unwrap(),
+        redirect_uris: vec![CALLBACK.to_owned()],
+    }
+}

@@ -1,0 +1,48 @@
+//! The audit trail of one request of a client.
+
+use axum::http::HeaderMap;
+
+use crate::audit::{AuditError, AuditEvent, Context};
+use crate::id::{ClientId, RequestId, Subject, TraceId};
+
+use super::server::AuthorizationServer;
+
+/// Whose request it is, as far as that is known.
+#[derive(Clone, Debug)]
+pub(super) struct Trail(Context);
+
+impl Trail {
+    /// The trace goes on where the caller sent one.
+    pub(super) fn begin(server: &AuthorizationServer, headers: &HeaderMap) -> Self {
+        let sent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let trace_id = sent.and_then(TraceId::from_traceparent);
+        Self(Context {
+            request_id: RequestId::generate(&*server.clock, &*server.random),
+            trace_id: trace_id.unwrap_or_else(|| TraceId::generate(&*server.random)),
+            requester_id: None,
+            client_id: None,
+            asserted_requester_id: None,
+            redactions: Vec::new(),
+        })
+    }
+
+    /// Only what was proven: a claimed name in the log would be a lie in somebody else's words.
+    pub(super) fn client(&mut self, client_id: &ClientId) {
+        self.0.client_id = Some(client_id.clone());
+    }
+
+    pub(super) fn person(&mut self, subject: Subject) {
+        self.0.requester_id = Some(subject);
+    }
+
+    /// # Errors
+    ///
+    /// [`AuditError`]: what cannot be recorded is not answered.
+    pub(super) async fn record(
+        &self,
+        server: &AuthorizationServer,
+        event: AuditEvent,
+    ) -> Result<(), AuditError> {
+        server.auditor.record(&self.0, event).await.map(drop)
+    }
+}
