@@ -130,6 +130,15 @@ pub enum AdminOutcome {
     Failed,
 }
 
+/// What a client exchanges for tokens (RFC 6749 §4, §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    AuthorizationCode,
+    RefreshToken,
+    ClientCredentials,
+}
+
 /// What came a second time, after its only use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -300,7 +309,7 @@ pub enum AuditEvent {
     /// Terminal: a client got tokens, for a person or for itself.
     #[serde(rename = "oauth.token.issued")]
     TokenIssue {
-        grant_type: &'static str,
+        grant_type: GrantType,
         token: TokenName,
         /// `None` for a client that acts for itself.
         grant_id: Option<GrantId>,
@@ -320,8 +329,8 @@ pub enum AuditEvent {
     /// Terminal: a client got no tokens.
     #[serde(rename = "oauth.token.refused")]
     TokenRefuse {
-        /// `None` where the client could not prove who it is.
-        grant_type: Option<&'static str>,
+        /// `None` where the client could not prove who it is, or asked for another one.
+        grant_type: Option<GrantType>,
         /// The code of RFC 6749 §5.2.
         error: &'static str,
     },

@@ -22,8 +22,8 @@ pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
 pub use event::{
-    AdminAction, AdminObject, AdminOutcome, ApprovalOutcome, AuditEvent, LoginFailure, LoginMethod,
-    Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure, TokenName,
+    AdminAction, AdminObject, AdminOutcome, ApprovalOutcome, AuditEvent, GrantType, LoginFailure,
+    LoginMethod, Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure, TokenName,
 };
 pub use guard::TerminalGuard;
 pub use sink::{FileSettings, SinkSettings};

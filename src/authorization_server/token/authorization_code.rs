@@ -2,7 +2,7 @@
 
 use subtle::ConstantTimeEq;
 
-use crate::audit::{AuditEvent, Reused};
+use crate::audit::{AuditEvent, GrantType, Reused};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::pkce::CodeChallenge;
 use crate::authorization_server::secret_values::random_text;
@@ -12,7 +12,7 @@ use crate::store::{CodeRedemption, CodeRow, Digest, GrantRow, NewRefreshToken, R
 use crate::time::Timestamp;
 
 use super::exchange::{DEAD, Exchange, Granted, Refused};
-use super::issue::Issue;
+use super::issue::{Issue, Login};
 use super::person::still_granted;
 use super::resource;
 
@@ -60,13 +60,13 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         grant: Some(&grant),
         user: Some(&user),
         refresh_token: refresh.as_ref().map(|_| token.as_str()),
-        id_token: wants_id.then_some(code.nonce.as_deref()),
+        login: wants_id.then_some(Login { nonce: code.nonce.as_deref() }),
         now,
     }
     .sign(server)?;
     redeem(server, &CodeRedemption { refresh, ..asked }).await?;
     let event = AuditEvent::TokenIssue {
-        grant_type: NAME,
+        grant_type: GrantType::AuthorizationCode,
         token: issued.token,
         grant_id: Some(grant.id),
         resource: target.uri,

@@ -1,6 +1,6 @@
 //! `client_credentials` (RFC 6749 §4.4): a client acts for itself. Writes nothing.
 
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, GrantType};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::scope::Scope;
@@ -34,12 +34,12 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         grant: None,
         user: None,
         refresh_token: None,
-        id_token: None,
+        login: None,
         now: server.clock.now(),
     }
     .sign(server)?;
     let event = AuditEvent::TokenIssue {
-        grant_type: NAME,
+        grant_type: GrantType::ClientCredentials,
         token: issued.token,
         grant_id: None,
         resource: target.uri,

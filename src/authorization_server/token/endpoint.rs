@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, GrantType};
 use crate::authorization_server::client::Client;
 use crate::authorization_server::client_auth;
 use crate::authorization_server::error::{OAuthError, json_headers};
@@ -82,26 +82,30 @@ async fn exchange(
     server: &AuthorizationServer,
     client: &Client,
     form: &Form,
-) -> (Option<&'static str>, Result<Granted, Refused>) {
+) -> (Option<GrantType>, Result<Granted, Refused>) {
     let asked = Exchange { server, client, form };
-    match form.get("grant_type") {
+    let (grant_type, outcome) = match form.get("grant_type") {
         Some("authorization_code") => {
-            (Some("authorization_code"), authorization_code::exchange(&asked).await)
+            (GrantType::AuthorizationCode, authorization_code::exchange(&asked).await)
         }
-        Some("refresh_token") => (Some("refresh_token"), refresh_token::exchange(&asked).await),
+        Some("refresh_token") => (GrantType::RefreshToken, refresh_token::exchange(&asked).await),
         Some("client_credentials") => {
-            (Some("client_credentials"), client_credentials::exchange(&asked).await)
+            (GrantType::ClientCredentials, client_credentials::exchange(&asked).await)
         }
-        Some(_) => (None, Err(OAuthError::UnsupportedGrantType.into())),
-        None => (None, Err(OAuthError::InvalidRequest("grant_type is missing").into())),
-    }
+        Some(_) => return (None, Err(OAuthError::UnsupportedGrantType.into())),
+        None => {
+            let missing = OAuthError::InvalidRequest("grant_type is missing");
+            return (None, Err(missing.into()));
+        }
+    };
+    (Some(grant_type), outcome)
 }
 
 /// Decisions are recorded. What could not be read, and what could not be decided, is none.
 async fn record_refusal(
     server: &AuthorizationServer,
     trail: &Trail,
-    grant_type: Option<&'static str>,
+    grant_type: Option<GrantType>,
     refused: Refused,
 ) -> Result<OAuthError, OAuthError> {
     let event = match (refused.reused, &refused.error) {

@@ -13,6 +13,7 @@ use crate::authorization_server::id_token::NewIdToken;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::id::{ClientId, Subject};
 use crate::scope::Scope;
+use crate::secret_text::SecretText;
 use crate::store::{GrantRow, UserRow};
 use crate::time::Timestamp;
 
@@ -29,9 +30,16 @@ pub(super) struct Issue<'a> {
     pub(super) grant: Option<&'a GrantRow>,
     pub(super) user: Option<&'a UserRow>,
     pub(super) refresh_token: Option<&'a str>,
-    /// For an ID token (OIDC Core §3.1.3.3): the request's `nonce`, where it had one.
-    pub(super) id_token: Option<Option<&'a str>>,
+    /// Where the client is to be told about the login, too (OIDC Core §3.1.3.3).
+    pub(super) login: Option<Login<'a>>,
     pub(super) now: Timestamp,
+}
+
+/// What an ID token says beside who and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Login<'a> {
+    /// That of the authorization request, where it had one.
+    pub(super) nonce: Option<&'a str>,
 }
 
 /// Tokens that are made, and named for the audit log.
@@ -79,8 +87,8 @@ impl Issue<'_> {
             expires_at: self.now.plus(lifetime),
         };
         let (signed, jti) = access_token.sign_for(&self.behind(), &keys, random)?;
-        let id_token = match (self.id_token, self.user) {
-            (Some(nonce), Some(_)) => Some(self.id_token(&access_token, nonce).sign(&keys)?),
+        let id_token = match (self.login, self.user) {
+            (Some(login), Some(_)) => Some(self.id_token(&access_token, login).sign(&keys)?),
             _ => None,
         };
         let answer = Answer {
@@ -89,7 +97,7 @@ impl Issue<'_> {
             expires_in: lifetime.as_secs(),
             scope: self.scope,
             refresh_token: self.refresh_token,
-            id_token: id_token.as_ref().map(|token| token.expose()),
+            id_token: id_token.as_ref().map(SecretText::expose),
         };
         let mut json = Zeroizing::new(Vec::with_capacity(2048));
         serde_json::to_writer(&mut *json, &answer).map_err(|_| MintError::NoKey)?;
@@ -112,16 +120,12 @@ impl Issue<'_> {
         }
     }
 
-    fn id_token<'a>(
-        &'a self,
-        beside: &'a NewAccessToken,
-        nonce: Option<&'a str>,
-    ) -> NewIdToken<'a> {
+    fn id_token<'a>(&'a self, beside: &'a NewAccessToken, login: Login<'a>) -> NewIdToken<'a> {
         NewIdToken {
             issuer: &beside.issuer,
             subject: &beside.subject,
             client_id: self.client_id,
-            nonce,
+            nonce: login.nonce,
             auth_time: self.grant.and_then(|grant| grant.auth_time),
             issued_at: beside.issued_at,
             expires_at: beside.expires_at,

@@ -111,7 +111,7 @@ async fn prepare(
         grant: Some(grant),
         user: Some(&user),
         refresh_token: Some(successor),
-        id_token: None, // OIDC Core §12.2 leaves it to us: nobody has logged in anew
+        login: None, // OIDC Core §12.2 leaves it to us: nobody has logged in anew
         now,
     }
     .sign(server)?;

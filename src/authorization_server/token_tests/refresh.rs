@@ -78,7 +78,7 @@ async fn asking_for_more_is_refused_and_rotates_nothing() {
     assert_eq!(site.token(&wider).await.error(), refused(400, "invalid_scope"));
     let elsewhere = changed(&form, "resource", "https://other.example/mcp");
     assert_eq!(site.token(&elsewhere).await.error(), refused(400, "invalid_target"));
-    site.clock.advance(Duration::from_secs(120)); // no grace is needed
+    site.clock.advance(Duration::from_mins(2)); // no grace is needed
     assert_eq!(site.refresh(&token).await.status, 200);
 }
 
