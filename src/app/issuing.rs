@@ -286,11 +286,13 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         auditor: from.auditor,
         grantable,
     });
-    let public = authorization_server::registration_routes().with_state(server.clone());
+    let clients = authorization_server::registration_routes()
+        .merge(authorization_server::token_routes())
+        .with_state(server.clone());
     let browsers = authorization_server::authorize_routes().with_state(server.clone());
     let pages = authorization_server::people_routes(&server, people);
     Ok(Mounted {
-        public: public.merge(metadata),
+        public: clients.merge(metadata),
         private: browsers.merge(pages).merge(admin),
         server: Some(server),
     })

@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::json;
 
-use crate::authorization_server::{ClientError, Registration, reap_clients};
+use crate::authorization_server::register::reap as reap_clients;
+use crate::authorization_server::{ClientError, Registration};
 use crate::time::Clock as _;
 
 use super::support::{NOW, Site};

@@ -71,7 +71,7 @@ impl Site {
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings,
             store: Arc::clone(&store),
-            keys: Arc::new(KeyRing::new(keys.unwrap())),
+            keys: Arc::new(KeyRing::new(Arc::new(keys.unwrap()))),
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),

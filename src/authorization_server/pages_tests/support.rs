@@ -79,7 +79,7 @@ impl Site {
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings: settings(public_url),
             store: store.clone(),
-            keys: Arc::new(KeyRing::new(keys.unwrap())),
+            keys: Arc::new(KeyRing::new(Arc::new(keys.unwrap()))),
             secret: ServerSecret::parse(&secret.into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),
@@ -115,6 +115,7 @@ impl Site {
             redirect_uri: "https://claude.ai/api/mcp/auth_callback".to_owned(),
             state: Some("af0ifjsldkj".to_owned()),
             scope: "graph:read offline_access".parse().unwrap(),
+            limit: None,
             resource: "https://broker.example/mcp".to_owned(),
             code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".to_owned(),
             nonce: None,

@@ -11,7 +11,7 @@ fn is_a_page(answer: &Answer) {
     assert_eq!(answer.status, 400, "{answer:?}");
     assert_eq!(answer.header("location"), "");
     assert!(answer.header("content-type").starts_with("text/html"));
-    assert!(answer.body.contains("req_") || answer.body.contains("Request id"), "{}", answer.body);
+    assert!(answer.body.contains("An administrator can look it up"), "{}", answer.body);
 }
 
 /// Told to the client at its redirect URI; gives `error`.

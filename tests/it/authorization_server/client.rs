@@ -13,6 +13,9 @@ pub(super) const REDIRECT: &str = "http://127.0.0.1:53682/callback";
 /// RFC 7636 appendix B
 pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
+/// The same: what the challenge was made of.
+pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
 /// Registers a public client with these redirect URIs (RFC 7591).
 pub(super) async fn register(product: &Product, redirect_uris: &[&str]) -> String {
     let body = json!({

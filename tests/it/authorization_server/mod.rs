@@ -3,4 +3,5 @@
 mod authorize;
 mod browser;
 mod client;
+mod flow;
 mod metadata;

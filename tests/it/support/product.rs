@@ -137,6 +137,15 @@ impl Product {
         self.stop.take().map(|stop| stop.send(()));
     }
 
+    /// Drains it; gives the directory, for another to start in.
+    pub(crate) async fn ended(mut self) -> TempDir {
+        self.stop();
+        while let Some(ended) = self.server.join_next().await {
+            ended.unwrap().unwrap();
+        }
+        self.directory
+    }
+
     /// Asks it to wait for nothing.
     pub(crate) fn cut(&mut self) {
         self.cut.take().map(|cut| cut.send(()));
