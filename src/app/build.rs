@@ -20,7 +20,9 @@ use crate::mcp::{
 use crate::outbound::Outbound;
 use crate::policy::Facts;
 use crate::random::Random;
-use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
+use crate::resource_server::{
+    RequireTokenLayer, ResourceMetadata, Verifier, well_known_url,
+};
 use crate::secret::Secrets;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
@@ -30,7 +32,7 @@ use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
 use super::issuers::verifier;
-use super::{map, platform, readiness};
+use super::{keys, map, platform, readiness};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -73,10 +75,14 @@ impl App {
         let outbound = Outbound::new(&outbound)?;
         let secrets =
             Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
-        let keys = Arc::new(super::parts::keys(&config, &secrets, &clock).await?);
+        let store = keys::store(&config, &clock).await?;
+        let encryption = keys::key_encryption_key(&config, &secrets, &clock).await?;
+        let (ring, local) = keys::open(&config, store, &encryption, &clock).await?;
         let names = names(&config.server.public_url);
-        let verifier = verifier(&config, &keys, &names, &secrets, outbound.clone(), &clock).await?;
+        let verifier =
+            verifier(&config, &local, &names, &secrets, outbound.clone(), &clock).await?;
         let verifier = Arc::new(verifier);
+        let keys = keys::Follower { ring, local, verifier: Arc::clone(&verifier) };
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
         let catalog = Arc::new(super::parts::catalog(&config)?);
@@ -144,7 +150,7 @@ impl App {
             health: health.clone(),
             origins: origins(&config),
             endpoints,
-            authorization_server: authorization_server::routes(&keys),
+            authorization_server: authorization_server::routes(Arc::clone(&keys.ring)),
             pages: axum::Router::new(),
             allowed_hosts: config.server.allowed_hosts.clone(),
         });

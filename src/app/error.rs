@@ -22,6 +22,14 @@ pub enum AppError {
     Keys(#[from] KeyError),
     #[error(transparent)]
     KeyEncryptionKey(#[from] crate::authorization_server::NotAKey),
+    #[error("the key-encryption key {} cannot be read or made", path.display())]
+    KeyFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    OpenStore(#[from] crate::store::OpenError),
     #[error(transparent)]
     Outbound(#[from] OutboundConfigError),
     #[error("the audit log cannot be opened")]

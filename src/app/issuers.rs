@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::authorization_server::SigningKeys;
 use crate::config::{self, Config, IssuerKeys, SecretSource, TokenAlg};
 use crate::outbound::Outbound;
 use crate::resource_server::{
@@ -22,17 +21,16 @@ const START: Duration = Duration::from_secs(30);
 /// The verifier of the MCP endpoint. All audiences default to our resource URLs.
 pub(super) async fn verifier(
     config: &Config,
-    keys: &SigningKeys,
+    keys: &Arc<LocalKeys>,
     names: &[Name],
     secrets: &Secrets,
     outbound: Outbound,
     clock: &Arc<dyn Clock>,
 ) -> Result<Verifier, AppError> {
-    let jwks = serde_json::to_vec(&keys.jwks()).unwrap_or_default();
     let audiences: Vec<String> =
         names.iter().map(|name| canonical(&name.resource).to_owned()).collect();
     let own = issuer(&config.server.public_url).parse()?;
-    let own_keys = KeySource::Local(Arc::new(LocalKeys::new(&jwks)?));
+    let own_keys = KeySource::Local(Arc::clone(keys));
     let mut ours = IssuerSettings::new(own, audiences.clone(), own_keys);
     ours.token_types = vec!["at+jwt".to_owned()]; // RFC 9068 §4: our id_tokens are not access tokens
     let mut builder: VerifierBuilder =

@@ -8,6 +8,7 @@ mod endpoints;
 mod error;
 mod graph;
 mod issuers;
+mod keys;
 mod map;
 mod parts;
 mod people;
@@ -32,7 +33,7 @@ use crate::policy::Live;
 pub use check::{CheckFault, check};
 pub use command_audit::command_auditor;
 pub use error::AppError;
-pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
+pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys, verifier};
 pub use people::people_settings;
 pub use policy::Source as PolicySource;
 
@@ -43,7 +44,7 @@ pub struct App {
     front: Front,
     health: Health,
     auditor: Auditor,
-    keys: Arc<SigningKeys>,
+    keys: keys::Follower,
     toolbox: Toolbox,
     policy: Live,
     reloader: policy::Reloader,
@@ -59,8 +60,8 @@ impl App {
     }
 
     #[must_use]
-    pub fn keys(&self) -> &SigningKeys {
-        &self.keys
+    pub fn keys(&self) -> Arc<SigningKeys> {
+        self.keys.ring.current()
     }
 
     #[must_use]
@@ -91,6 +92,7 @@ impl App {
     {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(self.reloader.run(self.drain.clone()));
+        tasks.spawn(self.keys.run(self.drain.clone()));
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

@@ -28,7 +28,8 @@ impl From<TargetError> for OAuthError {
 }
 
 const UNKNOWN: TargetError = TargetError::Invalid("resource is not registered with this server");
-const SEVERAL: TargetError = TargetError::Invalid("one token is for one resource: send one resource");
+const SEVERAL: TargetError =
+    TargetError::Invalid("one token is for one resource: send one resource");
 
 /// The identifier that becomes `aud`, as it is registered, whatever spelling of it the request has (N61).
 ///
@@ -59,7 +60,8 @@ pub(super) fn default(server: &AuthorizationServer) -> Option<&str> {
 }
 
 async fn find(server: &AuthorizationServer, asked: &str) -> Result<String, TargetError> {
-    let wanted = canonical(asked).ok_or(TargetError::Invalid("resource must be an absolute URL without a fragment"))?;
+    let wanted = canonical(asked)
+        .ok_or(TargetError::Invalid("resource must be an absolute URL without a fragment"))?;
     let is_wanted = |uri: &String| canonical(uri).is_some_and(|uri| uri == wanted);
     let ours = server.settings.resources.iter();
     let mut ours = ours.filter(|own| is_wanted(&own.uri) || own.aliases.iter().any(is_wanted));
@@ -92,7 +94,8 @@ mod tests {
     // RFC 8707 §2 — N61
     #[test]
     fn spellings_of_one_resource_are_one() {
-        for same in ["HTTPS://B.Example/mcp", "https://b.example:443/mcp", "https://b.example/mcp/"] {
+        for same in ["HTTPS://B.Example/mcp", "https://b.example:443/mcp", "https://b.example/mcp/"]
+        {
             assert_eq!(canonical(same).as_deref(), Some("https://b.example/mcp"), "{same}");
         }
         assert_ne!(canonical("https://b.example/MCP"), canonical("https://b.example/mcp"));
@@ -102,7 +105,9 @@ mod tests {
     // RFC 8707 §2 — N59
     #[test]
     fn what_is_no_plain_url_is_no_resource() {
-        for bad in ["/mcp", "mcp", "https://b.example/mcp#x", "https://u@b.example/mcp", "urn:x:y", ""] {
+        for bad in
+            ["/mcp", "mcp", "https://b.example/mcp#x", "https://u@b.example/mcp", "urn:x:y", ""]
+        {
             assert_eq!(canonical(bad), None, "{bad}");
         }
     }

@@ -54,8 +54,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
         let random = Arc::new(SeededRandom::new(7));
-        let keys =
-            SigningKeys::load_or_create(directory.path(), SigningAlgorithm::Es256, None, &*clock);
+        let keys = SigningKeys::generate(SigningAlgorithm::Es256);
         let audit = AuditSettings {
             queue_length: 100,
             on_failure: OnFailure::Block,

@@ -42,7 +42,7 @@ pub(crate) struct Product {
     pub(crate) directory: TempDir,
     pub(crate) authority: String,
     config: Config,
-    keys: SigningKeys,
+    keys: Arc<SigningKeys>,
     log: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     cut: Option<oneshot::Sender<()>>,
