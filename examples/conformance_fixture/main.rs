@@ -62,6 +62,6 @@ fn token(app: &App) -> Result<String, Box<dyn Error>> {
         issued_at: now,
         expires_at: now.plus_seconds(3600),
     };
-    let (token, _) = token.sign(app.keys(), &SystemRandom::new())?;
+    let (token, _) = token.sign(&app.keys(), &SystemRandom::new())?;
     Ok(token.expose().to_owned())
 }

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::audit::Auditor;
-use crate::authorization_server;
 use crate::broker::Broker;
 use crate::config::{Config, Deployment};
 use crate::graph;
@@ -22,7 +21,6 @@ use crate::policy::Facts;
 use crate::random::Random;
 use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
 use crate::secret::Secrets;
-use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
 
@@ -31,8 +29,8 @@ use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
 use super::issuers::verifier;
-use super::issuing::{Materials, Mounted, mount, revocations, store_settings};
-use super::{map, platform, readiness};
+use super::issuing::{Materials, mount, revocations};
+use super::{keys, map, platform, readiness};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -75,15 +73,13 @@ impl App {
         let outbound = Outbound::new(&outbound)?;
         let secrets =
             Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
-        let keys = Arc::new(super::parts::keys(&config, &secrets, &clock).await?);
-        let store = store(&config, &clock).await?;
+        let store = keys::store(&config, &clock).await?;
+        let encryption = keys::key_encryption_key(&config, &secrets, &clock).await?;
+        let (ring, local) = keys::open(&config, Arc::clone(&store), &encryption, &clock).await?;
         let names = names(&config.server.public_url);
-        let mut verifier =
-            verifier(&config, &keys, &names, &secrets, outbound.clone(), &clock).await?;
-        if let Some(store) = &store {
-            verifier = verifier.revocations(revocations(&config, store)?);
-        }
-        let verifier = Arc::new(verifier.build()?);
+        let verifier =
+            verifier(&config, &local, &names, &secrets, outbound.clone(), &clock).await?;
+        let verifier = Arc::new(verifier.revocations(revocations(&config, &store)?).build()?);
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
         let catalog = Arc::new(super::parts::catalog(&config)?);
@@ -93,24 +89,23 @@ impl App {
         let (policy, reloader) = super::policy::start(source, auditor.clone(), around)?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
-        let mounted = match store {
-            None => Mounted::default(),
-            Some(store) => {
-                mount(Materials {
-                    config: &config,
-                    names: &names,
-                    secrets: &secrets,
-                    store,
-                    keys: Arc::clone(&keys),
-                    policy: policy.clone(),
-                    outbound: outbound.clone(),
-                    auditor: auditor.clone(),
-                    clock: Arc::clone(&clock),
-                    random: Arc::clone(&random),
-                })
-                .await?
-            }
-        };
+        let mounted = mount(Materials {
+            config: &config,
+            names: &names,
+            secrets: &secrets,
+            store,
+            keys: (Arc::clone(&ring), Arc::clone(&local)),
+            encryption,
+            policy: policy.clone(),
+            outbound: outbound.clone(),
+            auditor: auditor.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        });
+        let mounted = mounted.await?;
+        let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier];
+        let verifiers = verifiers.into_iter().flatten().collect();
+        let keys = keys::Follower { ring, local, verifiers };
         let simulated = graph.simulation.is_some();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
@@ -169,7 +164,7 @@ impl App {
             health: health.clone(),
             origins: origins(&config),
             endpoints,
-            authorization_server: authorization_server::routes(&keys).merge(mounted.public),
+            authorization_server: mounted.public,
             pages: mounted.private,
             allowed_hosts: config.server.allowed_hosts.clone(),
         });
@@ -212,17 +207,6 @@ const fn graph_settings(config: &Config) -> graph::Settings {
 }
 
 /// Pages of our own origin, the configured ones, and in development those of any loopback port.
-/// Where clients, grants and people are kept; `None` where others issue all tokens.
-async fn store(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> Result<Option<Arc<dyn Database>>, AppError> {
-    if !config.authorization_server.enabled {
-        return Ok(None);
-    }
-    Ok(Some(crate::store::open(&store_settings(config), Arc::clone(clock)).await?))
-}
-
 async fn documents(config: &Config, clock: &Arc<dyn Clock>) -> Result<Documents, AppError> {
     let Some(path) = &config.documents.dir else { return Ok(Documents::BuiltIn) };
     Ok(Documents::directory(path.clone(), Arc::clone(clock)).await?)

@@ -22,16 +22,16 @@ pub enum AppError {
     Keys(#[from] KeyError),
     #[error(transparent)]
     KeyEncryptionKey(#[from] crate::authorization_server::NotAKey),
-    #[error(transparent)]
-    Store(#[from] crate::store::OpenError),
-    #[error("the store did not answer")]
-    StoreFault(#[from] crate::store::StoreError),
-    #[error("{} cannot be read or written", path.display())]
-    ServerSecret {
+    #[error("the key-encryption key {} cannot be read or made", path.display())]
+    KeyFile {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
+    #[error(transparent)]
+    OpenStore(#[from] crate::store::OpenError),
+    #[error("the store did not answer")]
+    StoreFault(#[from] crate::store::StoreError),
     #[error(transparent)]
     Outbound(#[from] OutboundConfigError),
     #[error("the audit log cannot be opened")]

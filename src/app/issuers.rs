@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::authorization_server::SigningKeys;
 use crate::config::{self, Config, IssuerKeys, SecretSource, TokenAlg};
 use crate::outbound::Outbound;
 use crate::resource_server::{
@@ -22,7 +21,7 @@ pub(super) const START: Duration = Duration::from_secs(30);
 /// The verifier of the MCP endpoint. All audiences default to our resource URLs.
 pub(super) async fn verifier(
     config: &Config,
-    keys: &SigningKeys,
+    keys: &Arc<LocalKeys>,
     names: &[Name],
     secrets: &Secrets,
     outbound: Outbound,
@@ -44,7 +43,7 @@ fn audiences(names: &[Name]) -> Vec<String> {
 /// A verifier of tokens that we issued ourselves, and of no others.
 pub(super) fn own_verifier(
     config: &Config,
-    keys: &SigningKeys,
+    keys: &Arc<LocalKeys>,
     names: &[Name],
     clock: &Arc<dyn Clock>,
 ) -> Result<VerifierBuilder, AppError> {
@@ -53,13 +52,12 @@ pub(super) fn own_verifier(
 
 fn own_issuer(
     config: &Config,
-    keys: &SigningKeys,
+    keys: &Arc<LocalKeys>,
     audiences: &[String],
     clock: &Arc<dyn Clock>,
 ) -> Result<VerifierBuilder, AppError> {
-    let jwks = serde_json::to_vec(&keys.jwks()).unwrap_or_default();
     let own = issuer(&config.server.public_url).parse()?;
-    let own_keys = KeySource::Local(Arc::new(LocalKeys::new(&jwks)?));
+    let own_keys = KeySource::Local(Arc::clone(keys));
     let mut ours = IssuerSettings::new(own, audiences.to_vec(), own_keys);
     ours.token_types = vec!["at+jwt".to_owned()]; // RFC 9068 §4: our id_tokens are not access tokens
     Ok(Verifier::builder().clock(Arc::clone(clock)).issuer(ours))

@@ -1,37 +1,30 @@
 //! Our own authorization server, from the settings: its store, what it may grant, and its routes.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::admin;
 use crate::audit::Auditor;
 use crate::authorization_server::{
     self, Administrators, AuthorizationServer, ConfiguredClient, Grantable, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
-    ServerSecret, Settings, SigningKeys,
+    ServerSecret, Settings,
 };
-use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration, StoreUrl};
+use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration};
 use crate::id::{GrantId, Issuer};
 use crate::outbound::Outbound;
 use crate::policy::{Live, Who};
 use crate::random::Random;
 use crate::resource_server::{
-    Principal, RequireTokenLayer, Revocations, canonical, well_known_url,
+    LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical, well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::Secrets;
 use crate::secret_text::SecretText;
-use crate::store::{Database, StoreSettings};
+use crate::store::Database;
 use crate::time::{Budget, Clock};
 
 use super::endpoints::{Name, issuer};
@@ -43,14 +36,6 @@ use super::{issuers, map};
 const REFRESH_GRACE: Duration = Duration::from_secs(60);
 /// Scopes of the broker itself: for administrators alone (N115).
 const OWN: &str = "broker";
-
-/// Where everything is kept.
-pub(super) fn store_settings(config: &Config) -> StoreSettings {
-    match &config.store.url {
-        StoreUrl::Sqlite(path) => StoreSettings::Sqlite(path.clone()),
-        StoreUrl::Postgres(url) => StoreSettings::Postgres(url.clone()),
-    }
-}
 
 /// # Errors
 ///
@@ -125,46 +110,6 @@ fn client(known: &config::RegisteredClient, secret: Option<SecretText>) -> Confi
         scopes: known.scopes.clone(),
         redirect_uris: known.redirect_uris.iter().map(ToString::to_string).collect(),
     }
-}
-
-/// The secret of this deployment: `store.key_encryption_key`, or where there is none a file beside the store.
-///
-/// # Errors
-///
-/// [`AppError`] where neither can be read.
-pub(super) async fn server_secret(
-    config: &Config,
-    secrets: &Secrets,
-    clock: &Arc<dyn Clock>,
-    random: &dyn Random,
-) -> Result<ServerSecret, AppError> {
-    let text = match &config.store.key_encryption_key {
-        Some(source) => {
-            let budget = Budget::start(Arc::clone(clock), issuers::START);
-            issuers::own(source, secrets, &budget).await?
-        }
-        None => {
-            let path = map::data_dir(config).join("server-secret");
-            kept(&path, random).map_err(|source| AppError::ServerSecret { path, source })?
-        }
-    };
-    Ok(ServerSecret::parse(&text)?)
-}
-
-/// Reads the file, or makes it with 32 random bytes for its owner alone.
-fn kept(path: &Path, random: &dyn Random) -> std::io::Result<SecretText> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    random.fill(&mut *bytes);
-    let text = Zeroizing::new(STANDARD.encode(*bytes));
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    Ok(std::fs::read_to_string(path)?.into())
 }
 
 /// What policy lets people be granted, and who may have the broker's own scopes.
@@ -242,6 +187,8 @@ pub(super) struct Mounted {
     /// For people's browsers and for administrators: without CORS (N112).
     pub(super) private: Router,
     pub(super) server: Option<AuthorizationServer>,
+    /// What the admin API verifies with.
+    pub(super) verifier: Option<Arc<Verifier>>,
 }
 
 /// What it is built from, beside the settings.
@@ -250,7 +197,9 @@ pub(super) struct Materials<'a> {
     pub(super) names: &'a [Name],
     pub(super) secrets: &'a Secrets,
     pub(super) store: Arc<dyn Database>,
-    pub(super) keys: Arc<SigningKeys>,
+    pub(super) keys: (Arc<KeyRing>, Arc<LocalKeys>),
+    /// What seals at rest; other secrets of this deployment are derived from it.
+    pub(super) encryption: SecretText,
     pub(super) policy: Live,
     pub(super) outbound: Outbound,
     pub(super) auditor: Auditor,
@@ -267,18 +216,23 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let Materials { config, names, secrets, clock, .. } = &from;
     let settings = settings(config, names, secrets, clock).await?;
     let people = super::people_settings(config, secrets, clock).await?;
-    let admin = admin_routes(&from)?;
+    let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
+    if !config.authorization_server.enabled {
+        return Ok(Mounted { public: jwks, ..Mounted::default() });
+    }
+    let (admin, verifier) = admin_routes(&from)?;
     let metadata = authorization_server::metadata_routes(&settings);
     let grantable = Arc::new(ByPolicy {
         policy: from.policy.clone(),
         issuer: settings.issuer.clone(),
         administrators: settings.administrators.clone(),
     });
-    let secret = server_secret(config, secrets, clock, &*from.random).await?;
+    let secret = ServerSecret::parse(&from.encryption)?;
+    let (ring, _) = from.keys;
     let server = AuthorizationServer::new(NewAuthorizationServer {
         settings,
         store: from.store,
-        keys: Arc::new(KeyRing::new(from.keys)),
+        keys: Arc::clone(&ring),
         secret,
         clock: from.clock,
         random: from.random,
@@ -292,17 +246,18 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let browsers = authorization_server::authorize_routes().with_state(server.clone());
     let pages = authorization_server::people_routes(&server, people);
     Ok(Mounted {
-        public: clients.merge(metadata),
+        public: jwks.merge(clients).merge(metadata),
         private: browsers.merge(pages).merge(admin),
         server: Some(server),
+        verifier: Some(verifier),
     })
 }
 
 /// The admin API behind a token of our own issuer: no other may say who administers us.
-fn admin_routes(from: &Materials<'_>) -> Result<Router, AppError> {
+fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppError> {
     let Materials { config, names, store, clock, random, auditor, .. } = from;
     let revocations = revocations(config, store)?;
-    let verifier = issuers::own_verifier(config, &from.keys, names, clock)?;
+    let verifier = issuers::own_verifier(config, &from.keys.1, names, clock)?;
     let verifier = Arc::new(verifier.revocations(revocations).build()?);
     let operations = admin::Operations {
         settings: admin::Settings { public_url: config.server.public_url.clone() },
@@ -311,9 +266,9 @@ fn admin_routes(from: &Materials<'_>) -> Result<Router, AppError> {
         random: Arc::clone(random),
         auditor: auditor.clone(),
     };
-    let Some(name) = names.first() else { return Ok(Router::new()) };
-    let token = RequireTokenLayer::new(verifier, &well_known_url(&name.resource));
-    Ok(admin::routes(operations).layer(token))
+    let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
+    let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
+    Ok((admin::routes(operations).layer(token), verifier))
 }
 
 /// Who is asked on every request whether a token of ours was revoked.

@@ -9,6 +9,7 @@ mod error;
 mod graph;
 mod issuers;
 mod issuing;
+mod keys;
 mod map;
 mod parts;
 mod people;
@@ -36,7 +37,7 @@ use issuing::clean_up;
 pub use check::{CheckFault, check};
 pub use command_audit::command_auditor;
 pub use error::AppError;
-pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};
+pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys, verifier};
 pub use people::people_settings;
 pub use policy::Source as PolicySource;
 
@@ -47,7 +48,7 @@ pub struct App {
     front: Front,
     health: Health,
     auditor: Auditor,
-    keys: Arc<SigningKeys>,
+    keys: keys::Follower,
     toolbox: Toolbox,
     policy: Live,
     reloader: policy::Reloader,
@@ -65,8 +66,8 @@ impl App {
     }
 
     #[must_use]
-    pub fn keys(&self) -> &SigningKeys {
-        &self.keys
+    pub fn keys(&self) -> Arc<SigningKeys> {
+        self.keys.ring.current()
     }
 
     #[must_use]
@@ -113,6 +114,7 @@ impl App {
         if let Some(server) = self.authorization_server {
             tasks.spawn(clean_up(server, self.drain.clone()));
         }
+        tasks.spawn(self.keys.run(self.drain.clone()));
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

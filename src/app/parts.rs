@@ -4,19 +4,18 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::authorization_server::{KeyEncryptionKey, SigningKeys};
+use crate::authorization_server::{KeySettings, SigningKeys};
 use crate::config::Config;
 use crate::graph::Catalog;
 use crate::outbound::Outbound;
-use crate::resource_server::{Verifier, canonical};
+use crate::resource_server::{LocalKeys, Verifier, canonical};
 use crate::secret::{Environment, Secrets};
-use crate::time::{Budget, Clock};
+use crate::time::Clock;
 
 use super::endpoints::{self, names};
 use super::error::AppError;
-use super::{issuers, map};
+use super::{issuers, keys, map};
 
 /// Our issuer, byte for byte as published.
 #[must_use]
@@ -37,32 +36,30 @@ pub fn resource(config: &Config) -> String {
 ///
 /// # Errors
 ///
-/// [`AppError`] when the key-encryption key or the key file is not usable.
+/// [`AppError`] when the key-encryption key, the store or a key in it is not usable.
 pub async fn signing_keys(
     config: &Config,
     variables: &Environment,
     clock: Arc<dyn Clock>,
-) -> Result<SigningKeys, AppError> {
-    let outbound = Outbound::new(&map::outbound(config))?;
-    let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
-    keys(config, &secrets, &clock).await
+) -> Result<Arc<SigningKeys>, AppError> {
+    let settings = key_settings(config, variables, clock).await?;
+    Ok(keys::ring(config, settings).await?.current())
 }
 
-/// The same, with the backends at hand.
-pub(super) async fn keys(
+/// What it takes to read and change our signing keys.
+///
+/// # Errors
+///
+/// [`AppError`] when the key-encryption key or the store is not usable.
+pub async fn key_settings(
     config: &Config,
-    secrets: &Secrets,
-    clock: &Arc<dyn Clock>,
-) -> Result<SigningKeys, AppError> {
-    let encryption = match &config.store.key_encryption_key {
-        None => None,
-        Some(source) => {
-            let budget = Budget::start(Arc::clone(clock), Duration::from_secs(30));
-            Some(KeyEncryptionKey::parse(&issuers::own(source, secrets, &budget).await?)?)
-        }
-    };
-    let (directory, algorithm) = (map::data_dir(config), map::signing_algorithm(config));
-    Ok(SigningKeys::load_or_create(&directory, algorithm, encryption.as_ref(), &**clock)?)
+    variables: &Environment,
+    clock: Arc<dyn Clock>,
+) -> Result<KeySettings, AppError> {
+    let outbound = Outbound::new(&map::outbound(config))?;
+    let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
+    let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
+    keys::settings(config, keys::store(config, &clock).await?, &encryption, &clock)
 }
 
 /// What a running broker would verify tokens with.
@@ -77,7 +74,8 @@ pub async fn verifier(
 ) -> Result<Verifier, AppError> {
     let outbound = Outbound::new(&map::outbound(config))?;
     let secrets = Secrets::new(map::secrets(config), &variables, &outbound, Arc::clone(&clock))?;
-    let keys = keys(config, &secrets, &clock).await?;
+    let keys = signing_keys(config, &variables, Arc::clone(&clock)).await?;
+    let keys = Arc::new(LocalKeys::new(keys.jwks_json())?);
     let names = names(&config.server.public_url);
     Ok(issuers::verifier(config, &keys, &names, &secrets, outbound, &clock).await?.build()?)
 }

@@ -1,20 +1,20 @@
 //! `/.well-known/jwks.json`: the public half of our signing keys (RFC 7517 §5).
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::get;
 
-use super::keys::SigningKeys;
-use super::published::Published;
+use super::keys::KeyRing;
 
-/// `/.well-known/jwks.json`
-pub fn routes(keys: &SigningKeys) -> Router {
-    let body = serde_json::to_vec(&keys.jwks()).unwrap_or_default();
-    let document = Published::new(body.into(), "application/jwk-set+json");
-    Router::new().route("/.well-known/jwks.json", get(jwks)).with_state(document)
+/// The key set as it is at each request, those keys among it that do not sign yet.
+pub fn routes(keys: Arc<KeyRing>) -> Router {
+    Router::new().route("/.well-known/jwks.json", get(jwks)).with_state(keys)
 }
 
-async fn jwks(State(document): State<Published>, headers: HeaderMap) -> axum::response::Response {
-    document.answer(&headers)
+async fn jwks(State(keys): State<Arc<KeyRing>>, headers: HeaderMap) -> Response {
+    keys.current().document().answer(&headers)
 }

@@ -54,7 +54,7 @@ pub use error::OAuthError;
 pub use form::Form;
 pub use identity_provider::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
 pub use jwks::routes;
-pub use keys::{KeyError, KeyRing, SigningAlgorithm, SigningKeys};
+pub use keys::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys};
 pub use login::{first_administrator_link, new_link, one_time_link};
 pub use metadata::routes as metadata_routes;
 pub use pages::{ErrorPage, Link, error_page};

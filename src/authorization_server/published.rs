@@ -21,6 +21,10 @@ impl Published {
         Self { body, etag, content_type: HeaderValue::from_static(content_type) }
     }
 
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// 304 for who has it, else 200; fresh for five minutes.
     pub(super) fn answer(&self, request: &HeaderMap) -> Response {
         let common = [

@@ -95,7 +95,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
     let mut out = std::io::stdout();
     let args = cli.settings;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(&args, environment).await,
+        Command::Serve => Box::pin(serve::run(&args, environment)).await,
         Command::Health(probe) => {
             probe::run(&probe, &args.base_url(environment)?, "/health", &mut out).await
         }
@@ -103,7 +103,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             probe::run(&probe, &args.base_url(environment)?, "/ready", &mut out).await
         }
         Command::Tools(tools) => tools::run(&tools, &args, environment, &mut out).await,
-        Command::SmokeE2e => smoke::run(&mut out).await,
+        Command::SmokeE2e => Box::pin(smoke::run(&mut out)).await,
         Command::Check(check) => {
             let colour = out.is_terminal();
             Ok(check::run(&check, args.sources(environment), &mut out, colour).await)

@@ -151,7 +151,7 @@ impl Subject {
                 issued_at: now.plus_seconds(lifetime.min(0) - 60),
                 expires_at: now.plus_seconds(lifetime),
             };
-            let signed = token.sign(app.keys(), &SystemRandom::new());
+            let signed = token.sign(&app.keys(), &SystemRandom::new());
             Ok(signed.map_err(|error| Failure::of(&error))?.0.expose().to_owned())
         };
         let endpoint =

@@ -1,13 +1,27 @@
 //! Our own public keys, as we publish them, swappable while requests run.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::algorithm::Algorithm;
-use super::key::{KeySet, KeySetError};
+use super::error::TokenError;
+use super::jwt::UnverifiedJwt;
+use super::key::{KeyOwner, KeySet, KeySetError};
+
+/// How long a token with an unknown key waits for its owner to look for it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Keys that are in this process already: whoever owns them replaces them at a rotation.
 #[derive(Debug)]
-pub struct LocalKeys(RwLock<Arc<KeySet>>);
+pub struct LocalKeys {
+    keys: RwLock<Arc<KeySet>>,
+    /// Changes when a token names a key that is not here.
+    asked: watch::Sender<()>,
+    /// Changes when the owner has looked.
+    looked: watch::Sender<()>,
+}
 
 impl LocalKeys {
     /// Takes the key set exactly as it is published (RFC 7517 §5), so that what we verify with is what others see.
@@ -16,7 +30,8 @@ impl LocalKeys {
     ///
     /// [`KeySetError`]; unlike with a foreign key set, one unusable key is an error here.
     pub fn new(jwks: &[u8]) -> Result<Self, KeySetError> {
-        Ok(Self(RwLock::new(parse(jwks)?)))
+        let (asked, looked) = (watch::Sender::new(()), watch::Sender::new(()));
+        Ok(Self { keys: RwLock::new(parse(jwks)?), asked, looked })
     }
 
     /// Replaces all keys. A retired key still serves tokens in the cache, for as long as that remembers;
@@ -27,12 +42,41 @@ impl LocalKeys {
     /// As [`LocalKeys::new`]; the keys in use stay.
     pub fn replace(&self, jwks: &[u8]) -> Result<(), KeySetError> {
         let keys = parse(jwks)?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
 
-    pub(super) fn current(&self) -> Arc<KeySet> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// Changes each time that a token names a key that is not here. Who takes this must call
+    /// [`LocalKeys::answer`] after each change, be it that it has not looked: tokens wait for it.
+    #[must_use]
+    pub fn questions(&self) -> watch::Receiver<()> {
+        self.asked.subscribe()
+    }
+
+    /// Lets the tokens that wait be checked again.
+    pub fn answer(&self) {
+        self.looked.send_replace(());
+    }
+
+    /// Checks the signature; where the key is unknown, once more after the owner has looked for it.
+    pub(super) async fn verify(
+        &self,
+        jwt: &UnverifiedJwt<'_>,
+        owner: KeyOwner<'_>,
+    ) -> Result<(), TokenError> {
+        match self.current().verify(jwt, owner) {
+            Err(TokenError::UnknownKey) if !self.asked.is_closed() => {
+                let mut looked = self.looked.subscribe();
+                self.asked.send_replace(());
+                tokio::time::timeout(PATIENCE, looked.changed()).await.ok();
+                self.current().verify(jwt, owner)
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn current(&self) -> Arc<KeySet> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

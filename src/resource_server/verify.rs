@@ -221,7 +221,7 @@ impl AcceptedIssuer {
             stated: self.is_templated(),
         };
         match &self.keys {
-            Keys::Local(keys) => keys.current().verify(jwt, owner),
+            Keys::Local(keys) => keys.verify(jwt, owner).await,
             Keys::Remote(keys) => keys.verify(jwt, owner).await,
             Keys::Shared(key) => verify_shared(key, jwt),
             Keys::Ask(_) => Err(TokenError::UnknownKey),

@@ -14,7 +14,7 @@ pub enum SigningKeyState {
     Retiring,
 }
 
-/// One signing key. The private half is sealed (or, in development without a key-encryption key, clear).
+/// One signing key. The private half is sealed.
 #[derive(Clone)]
 pub struct SigningKeyRow {
     /// RFC 7638 thumbprint.
@@ -43,6 +43,8 @@ pub trait SigningKeyStore: Send + Sync {
     /// Adds the first key: `false` where another replica was faster (its key is then there).
     async fn add_first_signing_key(&self, row: &SigningKeyRow) -> Result<bool, StoreError>;
     async fn add_signing_key(&self, row: &SigningKeyRow) -> Result<bool, StoreError>;
+    /// Adds a key and deletes every other, in one transaction. How many were deleted.
+    async fn replace_signing_keys(&self, row: &SigningKeyRow) -> Result<u64, StoreError>;
     /// From `Usable` to `Retiring`. `false` where it was not usable.
     async fn retire_signing_key(&self, kid: &str, retire_at: Timestamp)
     -> Result<bool, StoreError>;

@@ -54,8 +54,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
         let random = Arc::new(SeededRandom::new(7));
-        let keys =
-            SigningKeys::load_or_create(directory.path(), SigningAlgorithm::Es256, None, &*clock);
+        let keys = SigningKeys::generate(SigningAlgorithm::Es256);
         let audit = AuditSettings {
             queue_length: 100,
             on_failure: OnFailure::Block,
@@ -71,7 +70,7 @@ impl Site {
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings,
             store: Arc::clone(&store),
-            keys: Arc::new(KeyRing::new(Arc::new(keys.unwrap()))),
+            keys: Arc::new(KeyRing::new(keys.unwrap())),
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),

@@ -490,6 +490,9 @@ impl SigningKeyStore for FakeStore {
     async fn add_signing_key(&self, _row: &SigningKeyRow) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn replace_signing_keys(&self, _row: &SigningKeyRow) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
     async fn retire_signing_key(
         &self,
         _kid: &str,

@@ -60,8 +60,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
         let random = Arc::new(SeededRandom::new(7));
-        let keys =
-            SigningKeys::load_or_create(directory.path(), SigningAlgorithm::Es256, None, &*clock);
+        let keys = SigningKeys::generate(SigningAlgorithm::Es256);
         let log = directory.path().join("audit.jsonl");
         let sinks = vec![SinkSettings::File(FileSettings::at(log.clone()))];
         let audit = AuditSettings {
@@ -79,7 +78,7 @@ impl Site {
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings: settings(public_url),
             store: store.clone(),
-            keys: Arc::new(KeyRing::new(Arc::new(keys.unwrap()))),
+            keys: Arc::new(KeyRing::new(keys.unwrap())),
             secret: ServerSecret::parse(&secret.into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),

@@ -8,7 +8,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use jsonwebtoken::Header;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use url::Url;
@@ -16,7 +15,7 @@ use url::Url;
 use crate::authorization_server::{
     ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings, SigningAlgorithm, SigningKeys,
 };
-use crate::time::{FixedClock, Timestamp};
+use crate::time::Timestamp;
 
 use super::support::{Browser, NOW, Page, Site};
 
@@ -37,17 +36,13 @@ struct Provider {
     script: Shared,
     issuer: String,
     _server: JoinSet<()>,
-    _directory: TempDir,
 }
 
 impl Provider {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let directory = tempfile::tempdir().unwrap();
-        let clock = FixedClock::at(Timestamp::from_unix_seconds(NOW));
-        let keys =
-            SigningKeys::load_or_create(directory.path(), SigningAlgorithm::Es256, None, &clock);
+        let keys = SigningKeys::generate(SigningAlgorithm::Es256);
         let script = Arc::new(Mutex::new(Script {
             issuer: issuer.clone(),
             claims: json!({ "sub": "1", "preferred_username": "ada" }),
@@ -63,7 +58,7 @@ impl Provider {
             .with_state(Arc::clone(&script));
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { script, issuer, _server: server, _directory: directory }
+        Self { script, issuer, _server: server }
     }
 
     fn settings(&self) -> IdentityProviderSettings {

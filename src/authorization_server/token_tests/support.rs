@@ -114,8 +114,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
         let random = Arc::new(SeededRandom::new(7));
-        let keys =
-            SigningKeys::load_or_create(directory.path(), SigningAlgorithm::Es256, None, &*clock);
+        let keys = SigningKeys::generate(SigningAlgorithm::Es256);
         let log = directory.path().join("audit.jsonl");
         let audit = AuditSettings {
             queue_length: 1000,
@@ -133,7 +132,7 @@ impl Site {
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings,
             store: Arc::clone(&store),
-            keys: Arc::new(KeyRing::new(Arc::new(keys.unwrap()))),
+            keys: Arc::new(KeyRing::new(keys.unwrap())),
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),

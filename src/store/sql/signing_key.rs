@@ -41,6 +41,11 @@ pub(super) async fn add(c: &mut Connection, row: &SigningKeyRow) -> Result<bool,
     Ok(c.execute(SQL, values).await? == 1)
 }
 
+pub(super) async fn replace(c: &mut Connection, row: &SigningKeyRow) -> Result<u64, StoreError> {
+    add(c, row).await?;
+    c.execute("DELETE FROM signing_keys WHERE kid <> $1", values![row.kid.as_str()]).await
+}
+
 pub(super) async fn retire(
     c: &mut Connection,
     (kid, retire_at): &(String, Timestamp),

@@ -23,6 +23,10 @@ impl SigningKeyStore for SqlDatabase {
         self.backend().write(row.clone(), |c, row| Box::pin(signing_key::add(c, row))).await
     }
 
+    async fn replace_signing_keys(&self, row: &SigningKeyRow) -> Result<u64, StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(signing_key::replace(c, row))).await
+    }
+
     async fn retire_signing_key(
         &self,
         kid: &str,

@@ -43,7 +43,7 @@ pub(crate) struct Product {
     pub(crate) directory: TempDir,
     pub(crate) authority: String,
     config: Config,
-    keys: SigningKeys,
+    keys: Arc<SigningKeys>,
     first_link: Option<Url>,
     log: PathBuf,
     stop: Option<oneshot::Sender<()>>,
@@ -138,7 +138,7 @@ impl Product {
     }
 
     /// Drains it; gives the directory, for another to start in.
-    pub(crate) async fn ended(mut self) -> TempDir {
+    pub(crate) async fn into_directory(mut self) -> TempDir {
         self.stop();
         while let Some(ended) = self.server.join_next().await {
             ended.unwrap().unwrap();
