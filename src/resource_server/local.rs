@@ -3,7 +3,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::algorithm::Algorithm;
-use super::key::{KeySet, KeySetError};
+use super::error::TokenError;
+use super::jwt::{Form, parse as parse_jwt};
+use super::key::{KeyOwner, KeySet, KeySetError};
+use super::signed::SignedJwt;
 
 /// Keys that are in this process already: whoever owns them replaces them at a rotation.
 #[derive(Debug)]
@@ -29,6 +32,19 @@ impl LocalKeys {
         let keys = parse(jwks)?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
+    }
+
+    /// Checks that one of these keys signed a JWT (RFC 7515 §5.2), and nothing else: `typ`, `iss`, `aud`, dates and
+    /// revocation are the caller's to check.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Malformed`], `AlgorithmNotAllowed`, `UnknownKey`, `BadSignature`
+    pub fn verify(&self, unverified: &str) -> Result<SignedJwt, TokenError> {
+        let Form::Jwt(jwt) = parse_jwt(unverified)? else { return Err(TokenError::Malformed) };
+        let owner = KeyOwner { issuer: "", tenant: None, stated: false };
+        self.current().verify(&jwt, owner)?;
+        Ok(SignedJwt { typ: jwt.typ, algorithm: jwt.algorithm, claims: jwt.claims })
     }
 
     pub(super) fn current(&self) -> Arc<KeySet> {
