@@ -243,7 +243,10 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let clients = authorization_server::registration_routes()
         .merge(authorization_server::token_routes())
         .with_state(server.clone());
-    let browsers = authorization_server::authorize_routes().with_state(server.clone());
+    // Without CORS (N112): no script has a key to introspect with.
+    let browsers = authorization_server::authorize_routes()
+        .merge(authorization_server::introspection_routes())
+        .with_state(server.clone());
     let pages = authorization_server::people_routes(&server, people);
     Ok(Mounted {
         public: jwks.merge(clients).merge(metadata),

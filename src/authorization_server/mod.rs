@@ -15,12 +15,14 @@ mod form;
 mod guesses;
 mod id_token;
 mod identity_provider;
+mod introspect;
 mod jwks;
 mod keys;
 mod known_clients;
 mod login;
 mod logout;
 mod metadata;
+mod own_token;
 mod pages;
 #[cfg(test)]
 mod pages_tests;
@@ -30,6 +32,7 @@ mod pkce;
 mod published;
 mod redirect_uri;
 mod register;
+mod revoke;
 mod seal;
 mod secret_values;
 mod server;
@@ -40,6 +43,7 @@ mod token;
 #[cfg(test)]
 mod token_tests;
 mod trail;
+mod userinfo;
 
 pub use access_token::{MintError, NewAccessToken};
 pub use authorize::{
@@ -53,6 +57,7 @@ pub use client_metadata::{DocumentError, InvalidDocument};
 pub use error::OAuthError;
 pub use form::Form;
 pub use identity_provider::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
+pub use introspect::routes as introspection_routes;
 pub use jwks::routes;
 pub use keys::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys};
 pub use login::{first_administrator_link, new_link, one_time_link};
@@ -69,4 +74,9 @@ pub use session::current;
 pub use settings::{
     Administrators, ConfiguredClient, MetadataDocuments, OwnResource, Registration, Settings,
 };
-pub use token::routes as token_routes;
+
+/// `/token`, `/revoke` and `/userinfo`; the caller adds state and CORS.
+#[must_use]
+pub fn token_routes() -> axum::Router<AuthorizationServer> {
+    token::routes().merge(revoke::routes()).merge(userinfo::routes())
+}

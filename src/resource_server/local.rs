@@ -7,8 +7,9 @@ use tokio::sync::watch;
 
 use super::algorithm::Algorithm;
 use super::error::TokenError;
-use super::jwt::UnverifiedJwt;
+use super::jwt::{Form, UnverifiedJwt, parse as parse_jwt};
 use super::key::{KeyOwner, KeySet, KeySetError};
+use super::signed::SignedJwt;
 
 /// How long a token with an unknown key waits for its owner to look for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,6 +45,19 @@ impl LocalKeys {
         let keys = parse(jwks)?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
+    }
+
+    /// Checks that one of these keys signed a JWT (RFC 7515 §5.2), and nothing else: `typ`, `iss`, `aud`, dates and
+    /// revocation are the caller's to check.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Malformed`], `AlgorithmNotAllowed`, `UnknownKey`, `BadSignature`
+    pub fn verify_signature(&self, unverified: &str) -> Result<SignedJwt, TokenError> {
+        let Form::Jwt(jwt) = parse_jwt(unverified)? else { return Err(TokenError::Malformed) };
+        let owner = KeyOwner { issuer: "", tenant: None, stated: false };
+        self.current().verify(&jwt, owner)?;
+        Ok(SignedJwt { typ: jwt.typ, algorithm: jwt.algorithm, claims: jwt.claims })
     }
 
     /// Changes each time that a token names a key that is not here. Who takes this must call

@@ -178,6 +178,13 @@ impl Client {
         self.auth_method() == AuthMethod::None
     }
 
+    /// Whether everybody who authenticated as it has proven something. Not so where it *may* authenticate by its id
+    /// alone beside other ways.
+    #[must_use]
+    pub fn is_confidential(&self) -> bool {
+        !self.auth_methods.contains(&AuthMethod::None)
+    }
+
     #[must_use]
     pub const fn jwks(&self) -> Option<&PublicKeys> {
         self.keys.as_ref()

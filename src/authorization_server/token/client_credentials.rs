@@ -21,7 +21,7 @@ const NAME: &str = "client_credentials";
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
     let Exchange { server, client, form } = exchange;
     // A public client proves nothing about itself, whatever it is registered for.
-    if !client.allows_grant(NAME) || client.is_public() {
+    if !client.allows_grant(NAME) || !client.is_confidential() {
         let refused = "the client is not registered for client_credentials";
         return Err(OAuthError::UnauthorizedClient(refused).into());
     }

@@ -23,7 +23,7 @@ use super::exchange::{Body, Exchange, Granted, Refused};
 use super::{authorization_code, client_credentials, refresh_token};
 
 /// `/token`; the caller adds state and CORS.
-pub fn routes() -> Router<AuthorizationServer> {
+pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
     Router::new().route("/token", post(token)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }
 

@@ -14,5 +14,6 @@ mod refresh_token;
 mod resource;
 mod state;
 
-pub use endpoint::routes;
+pub(super) use endpoint::routes;
+pub(super) use refresh_token::grant_of as grant_of_refresh_token;
 pub(super) use state::TokenState;

@@ -7,11 +7,13 @@
 use std::sync::Arc;
 
 use crate::audit::{AuditEvent, Reused, TokenName};
+use crate::authorization_server::client::Client;
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::secret_values::random_text;
+use crate::authorization_server::server::AuthorizationServer;
 use crate::id::GrantId;
 use crate::scope::Scope;
-use crate::store::{Digest, GrantRow, NewRefreshToken, RefreshRotation, Rotated};
+use crate::store::{Digest, GrantRow, NewRefreshToken, RefreshRotation, Rotated, StoreError};
 use crate::time::Timestamp;
 
 use super::exchange::{DEAD, Exchange, Granted, Refused};
@@ -58,7 +60,8 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
     let Exchange { server, client, .. } = exchange;
     let (digest, now) = (Digest::of(presented), server.clock.now());
     let Some((grant, token)) = server.store.find_refresh_token(&digest).await? else {
-        return late(exchange, presented, now).await;
+        let rotated = late(server, client, presented).await?;
+        return lost(exchange, presented, rotated).await;
     };
     let alive = token.expires_at > now && grant.expires_at > now;
     if grant.client_id != *client.id() || !alive {
@@ -74,7 +77,14 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
         scopes: token.scopes,
         expires_at: now.plus(server.settings.refresh_token_ttl).min(grant.expires_at),
     };
-    let rotation = rotation(exchange, digest, successor, sealed_reply, now);
+    let rotation = RefreshRotation {
+        presented: digest,
+        client_id: client.id().clone(),
+        successor,
+        sealed_reply,
+        replay_until: now.plus(server.settings.refresh_grace),
+        now,
+    };
     match server.store.rotate_refresh_token(&rotation).await? {
         Rotated::Granted { grant } => Ok(Refreshed { kept, grant_id: grant.id, same_reply: false }),
         other => lost(exchange, presented, other).await,
@@ -130,32 +140,50 @@ fn narrowed(exchange: &Exchange<'_>, granted: &Scope) -> Result<Scope, OAuthErro
 
 /// No such live token: it was used, or it never was. Only the store's guarded statement can tell, and ends what must end.
 async fn late(
-    exchange: &Exchange<'_>,
+    server: &AuthorizationServer,
+    client: &Client,
     presented: &str,
-    now: Timestamp,
-) -> Result<Refreshed, Refused> {
-    let nobodys = random_text(&*exchange.server.random);
+) -> Result<Rotated, StoreError> {
+    let nobodys = random_text(&*server.random);
+    let now = server.clock.now();
     let successor =
         NewRefreshToken { token: Digest::of(&nobodys), scopes: Scope::empty(), expires_at: now };
-    let rotation = rotation(exchange, Digest::of(presented), successor, Vec::new(), now);
-    let rotated = exchange.server.store.rotate_refresh_token(&rotation).await?;
-    lost(exchange, presented, rotated).await
+    let rotation = RefreshRotation {
+        presented: Digest::of(presented),
+        client_id: client.id().clone(),
+        successor,
+        sealed_reply: Vec::new(),
+        replay_until: now,
+        now,
+    };
+    server.store.rotate_refresh_token(&rotation).await
 }
 
-fn rotation(
-    exchange: &Exchange<'_>,
-    presented: Digest,
-    successor: NewRefreshToken,
-    sealed_reply: Vec<u8>,
-    now: Timestamp,
-) -> RefreshRotation {
-    RefreshRotation {
-        presented,
-        client_id: exchange.client.id().clone(),
-        successor,
-        sealed_reply,
-        replay_until: now.plus(exchange.server.settings.refresh_grace),
-        now,
+/// The grant of a refresh token of `client`, for as long as it could still be used, also for the same answer again.
+///
+/// A token that comes after its time is a theft here, too, and ends its grant.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub(in crate::authorization_server) async fn grant_of(
+    server: &AuthorizationServer,
+    client: &Client,
+    presented: &str,
+) -> Result<Option<GrantId>, StoreError> {
+    if presented.len() > MAX_BYTES {
+        return Ok(None);
+    }
+    let found = server.store.find_refresh_token(&Digest::of(presented)).await?;
+    if let Some((grant, _)) = found {
+        return Ok((grant.client_id == *client.id()).then_some(grant.id));
+    }
+    match late(server, client, presented).await? {
+        Rotated::SameReply { grant_id, .. } => Ok(Some(grant_id)),
+        Rotated::Reused { .. }
+        | Rotated::Granted { .. }
+        | Rotated::Refused
+        | Rotated::GrantEnded => Ok(None),
     }
 }
 

@@ -4,9 +4,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moka::sync::Cache;
+
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::guesses::Guesses;
-use crate::id::GrantId;
+use crate::authorization_server::own_token::OwnTokens;
+use crate::id::{GrantId, UserId};
 use crate::limits::{Meter, Rate};
 use crate::time::Clock;
 
@@ -22,6 +25,8 @@ const REFRESHES: Rate =
 pub(in crate::authorization_server) struct TokenState {
     pub(super) flights: Flights,
     pub(in crate::authorization_server) guesses: Guesses,
+    pub(in crate::authorization_server) own: OwnTokens,
+    pub(in crate::authorization_server) usernames: Cache<UserId, Arc<str>>,
     refreshes: Meter,
 }
 
@@ -30,6 +35,8 @@ impl TokenState {
         Self {
             flights: Flights::default(),
             guesses: Guesses::new(clock),
+            own: OwnTokens::default(),
+            usernames: Cache::new(10_000),
             refreshes: Meter::new(REFRESHES, Arc::clone(clock)),
         }
     }

@@ -3,5 +3,6 @@
 mod clients;
 mod codes;
 mod machines;
+mod neighbours;
 mod refresh;
 mod support;

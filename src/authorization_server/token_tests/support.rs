@@ -17,7 +17,7 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, Grantable, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
-    ServerSecret, Settings, SigningAlgorithm, SigningKeys, token_routes,
+    ServerSecret, Settings, SigningAlgorithm, SigningKeys, introspection_routes, token_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
@@ -142,7 +142,7 @@ impl Site {
         });
         let user = UserId::generate(&*clock, &*random);
         store.add_user(&ada(user)).await.unwrap();
-        let router = token_routes().with_state(server.clone());
+        let router = token_routes().merge(introspection_routes()).with_state(server.clone());
         Self { server, store, clock, policy, user, log, router, _directory: directory }
     }
 

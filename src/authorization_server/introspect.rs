@@ -1,0 +1,205 @@
+//! `POST /introspect` (RFC 7662): what a token is, told to the resource server that it is for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::audit::{AuditEvent, TokenName};
+use crate::id::{ClientAddress, ClientId, Issuer, Subject};
+use crate::scope::Scope;
+use crate::store::{ResourceRow, StoreError};
+
+use super::api_key;
+use super::client::Client;
+use super::client_auth::{self, REFUSED};
+use super::error::{OAuthError, json_headers};
+use super::form::{Form, MAX_FORM_BYTES};
+use super::own_token::OwnToken;
+use super::server::AuthorizationServer;
+use super::trail::Trail;
+
+/// Unknown, late, revoked, of another kind, for somebody else: the same bytes for all (RFC 7662 §2.2; N78, N79).
+const INACTIVE: &[u8] = br#"{"active":false}"#;
+
+/// `/introspect`; the caller adds state, and never CORS: no browser has a key (N112).
+pub fn routes() -> Router<AuthorizationServer> {
+    Router::new()
+        .route("/introspect", post(introspect))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+}
+
+/// Who asks, and so what they may hear.
+#[derive(Debug)]
+enum Asker {
+    /// Of tokens that are for it.
+    Resource(Box<ResourceRow>),
+    /// Of tokens that it was given.
+    Client(Box<Client>),
+}
+
+/// RFC 7662 §2.2
+#[derive(Serialize)]
+struct Active<'a> {
+    active: bool,
+    sub: &'a Subject,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    client_id: &'a ClientId,
+    scope: &'a Scope,
+    aud: &'a str,
+    iss: &'a Issuer,
+    exp: i64,
+    iat: i64,
+    jti: &'a str,
+    token_type: &'static str,
+}
+
+/// Says what an access token of ours is. Refresh tokens are nobody's business but the token endpoint's: inactive.
+///
+/// # Errors
+///
+/// - `401 invalid_client`: no API key of a resource server and no client that proved itself; public clients cannot (N77)
+/// - `400 invalid_request`, `413`, `429`, `503`
+async fn introspect(
+    State(server): State<AuthorizationServer>,
+    address: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let address = address.map(|Extension(ClientAddress(address))| address);
+    match answer(&server, address, &headers, body).await {
+        Ok(body) => (StatusCode::OK, json_headers(), body).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn answer(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Bytes, OAuthError> {
+    let form = Form::parse(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
+    let mut trail = Trail::begin(server, headers);
+    let asker = match asker(server, address, headers, &form).await {
+        Err(refused @ OAuthError::InvalidClient(_)) => {
+            let event = AuditEvent::TokenRefuse { grant_type: None, error: refused.code() };
+            trail.record(server, event).await?;
+            return Err(refused);
+        }
+        asker => asker?,
+    };
+    let unverified = form.require("token", "token is missing")?;
+    let token = server.tokens.own.read(server, unverified).filter(|token| asker.may_hear(token));
+    let body = match &token {
+        Some(token) => active(server, token).await?,
+        None => Bytes::from_static(INACTIVE),
+    };
+    let asked_by = match &asker {
+        Asker::Resource(row) => Some(Arc::from(row.id.as_str())),
+        Asker::Client(client) => {
+            trail.client(client.id());
+            None
+        }
+    };
+    let event = AuditEvent::TokenIntrospect {
+        active: token.is_some(),
+        token: token.map(|token| TokenName(Arc::from(token.jti.as_str()))),
+        server: asked_by,
+    };
+    trail.record(server, event).await?;
+    Ok(body)
+}
+
+impl Asker {
+    /// Nobody hears of tokens that are for others (RFC 7662 §4).
+    fn may_hear(&self, token: &OwnToken) -> bool {
+        match self {
+            Self::Resource(row) => row.uri == token.aud,
+            Self::Client(client) => *client.id() == token.client_id,
+        }
+    }
+}
+
+/// An API key first: it looks like nothing else.
+async fn asker(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Asker, OAuthError> {
+    let guesses = &server.tokens.guesses;
+    let attempt = key_prefix(headers).map(|prefix| guesses.attempt(&prefix, address));
+    if let Some(attempt) = attempt {
+        guesses.check(attempt)?;
+    }
+    match api_key::authenticate(server, headers).await {
+        Ok(Some(resource)) => return Ok(Asker::Resource(Box::new(resource))),
+        Ok(None) => {}
+        Err(error) => {
+            if let (Some(attempt), OAuthError::InvalidClient(_)) = (attempt, &error) {
+                guesses.failed(attempt);
+            }
+            return Err(error);
+        }
+    }
+    let client = client_auth::authenticate_from(server, address, headers, form).await?;
+    if client.is_confidential() { Ok(Asker::Client(Box::new(client))) } else { Err(REFUSED) }
+}
+
+/// What a key is found by, however it was sent. Of a key that is garbage, as much as there is.
+fn key_prefix(headers: &HeaderMap) -> Option<Vec<u8>> {
+    const LENGTH: usize = "mak_".len() + 16;
+    let sent = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let basic = sent.get(6..).and_then(|encoded| STANDARD.decode(encoded.trim_ascii()).ok());
+    let text = Zeroizing::new(basic.unwrap_or_else(|| sent.to_vec()));
+    let start = text.windows(4).position(|four| four == b"mak_")?;
+    Some(text.iter().skip(start).take(LENGTH).copied().collect())
+}
+
+async fn active(server: &AuthorizationServer, token: &OwnToken) -> Result<Bytes, OAuthError> {
+    let username = username(server, token).await?;
+    let answer = Active {
+        active: true,
+        sub: &token.sub,
+        username: username.as_deref(),
+        client_id: &token.client_id,
+        scope: &token.scope,
+        aud: &token.aud,
+        iss: &token.iss,
+        exp: token.exp,
+        iat: token.iat,
+        jti: &token.jti,
+        token_type: "Bearer",
+    };
+    let written = serde_json::to_vec(&answer);
+    written.map(Bytes::from).map_err(|_| OAuthError::Unavailable("the answer cannot be written"))
+}
+
+/// Of a person; a client that acts for itself has none. Names do not change, so they are remembered.
+async fn username(
+    server: &AuthorizationServer,
+    token: &OwnToken,
+) -> Result<Option<Arc<str>>, StoreError> {
+    let (Some(_), Ok(id)) = (token.grant_id, token.sub.as_str().parse()) else { return Ok(None) };
+    if let Some(known) = server.tokens.usernames.get(&id) {
+        return Ok(Some(known));
+    }
+    let user = server.store.find_user(id).await?;
+    let name: Option<Arc<str>> = user.map(|user| Arc::from(user.username));
+    if let Some(name) = &name {
+        server.tokens.usernames.insert(id, Arc::clone(name));
+    }
+    Ok(name)
+}

@@ -1,0 +1,108 @@
+//! Our own access tokens, when they come back to us: whose they are, whatever resource they are for.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::id::{ClientId, GrantId, Issuer, Subject};
+use crate::resource_server::LocalKeys;
+use crate::scope::Scope;
+use crate::store::Digest;
+use crate::time::Timestamp;
+
+use super::keys::SigningKeys;
+use super::server::AuthorizationServer;
+
+/// Longer than any token of ours.
+const MAX_BYTES: usize = 16 * 1024;
+/// How many tokens are remembered, and for how long: a signature is checked once, all the rest every time.
+const REMEMBERED: (u64, Duration) = (10_000, Duration::from_mins(1));
+
+/// What a token of ours says (RFC 9068 §2.2). `aud` is one text: we never made one with several.
+#[derive(Debug, Deserialize)]
+pub(super) struct OwnToken {
+    pub(super) iss: Issuer,
+    pub(super) aud: String,
+    pub(super) sub: Subject,
+    pub(super) client_id: ClientId,
+    pub(super) scope: Scope,
+    pub(super) iat: i64,
+    pub(super) exp: i64,
+    pub(super) jti: String,
+    /// `None` for a client that acts for itself.
+    pub(super) grant_id: Option<GrantId>,
+}
+
+/// Checks them.
+#[derive(Debug)]
+pub(super) struct OwnTokens {
+    /// The keys in force when they were last used, to sign with and to check with.
+    keys: RwLock<Option<(Arc<SigningKeys>, Arc<LocalKeys>)>>,
+    known: Cache<Digest, Arc<OwnToken>>,
+}
+
+impl Default for OwnTokens {
+    fn default() -> Self {
+        let (most, keep) = REMEMBERED;
+        let known = Cache::builder().max_capacity(most).time_to_live(keep).build();
+        Self { keys: RwLock::default(), known }
+    }
+}
+
+impl OwnTokens {
+    /// A token that we signed as an access token, that is in date and not revoked. Does *not* check for whom it is:
+    /// that is for the caller to compare with `aud` and `client_id`.
+    ///
+    /// `None` for everything else, without saying why.
+    pub(super) fn read(
+        &self,
+        server: &AuthorizationServer,
+        unverified: &str,
+    ) -> Option<Arc<OwnToken>> {
+        if unverified.len() > MAX_BYTES {
+            return None;
+        }
+        let keys = self.keys(server)?;
+        let digest = Digest::of(unverified);
+        let token = match self.known.get(&digest) {
+            Some(known) => known,
+            None => {
+                let token = Arc::new(signed(&keys, unverified)?);
+                self.known.insert(digest, Arc::clone(&token));
+                token
+            }
+        };
+        let alive = server.clock.now() < Timestamp::from_unix_seconds(token.exp)
+            && token.iss == server.settings.issuer
+            && !server.store.is_revoked(token.grant_id, Some(&token.jti));
+        alive.then_some(token)
+    }
+
+    /// What was checked with keys that are no longer in force is forgotten with them.
+    fn keys(&self, server: &AuthorizationServer) -> Option<Arc<LocalKeys>> {
+        let current = server.keys.current();
+        {
+            let known = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((signing, checking)) = &*known
+                && Arc::ptr_eq(signing, &current)
+            {
+                return Some(Arc::clone(checking));
+            }
+        }
+        let jwks = serde_json::to_vec(&current.jwks()).ok()?;
+        let checking = Arc::new(LocalKeys::new(&jwks).ok()?);
+        self.known.invalidate_all();
+        let mut known = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((current, Arc::clone(&checking)));
+        Some(checking)
+    }
+}
+
+/// `at+jwt` alone: an ID token of ours is no access token (RFC 9068 §4; N52, N65).
+fn signed(keys: &LocalKeys, unverified: &str) -> Option<OwnToken> {
+    let jwt = keys.verify_signature(unverified).ok().filter(|jwt| jwt.typ == "at+jwt")?;
+    serde_json::from_value(Value::Object(jwt.claims)).ok()
+}

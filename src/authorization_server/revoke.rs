@@ -1,0 +1,113 @@
+//! `POST /revoke` (RFC 7009): a client gives back what it was given.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use crate::audit::{AuditEvent, Revoked, TokenName};
+use crate::id::{ClientAddress, GrantId};
+use crate::store::{RevokeReason, RevokedToken, StoreError};
+use crate::time::Timestamp;
+
+use super::client::Client;
+use super::client_auth;
+use super::error::{OAuthError, json_headers};
+use super::form::{Form, MAX_FORM_BYTES};
+use super::server::AuthorizationServer;
+use super::token::grant_of_refresh_token;
+use super::trail::Trail;
+
+/// `/revoke`; the caller adds state and CORS.
+pub(super) fn routes() -> Router<AuthorizationServer> {
+    Router::new().route("/revoke", post(revoke)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+}
+
+/// Ends a refresh token with its whole grant (RFC 7009 §2.1), or one access token alone: its client may go on.
+///
+/// `200` also for a token that is unknown, dead or another client's (§2.2): the one who asks learns nothing, and nothing
+/// is done. `token_type_hint` is not needed: the two look different.
+///
+/// # Errors
+///
+/// - `401 invalid_client`; `400 invalid_request`; `413`; `429`; `503`, so that the client tries again (§2.2.1)
+async fn revoke(
+    State(server): State<AuthorizationServer>,
+    address: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let address = address.map(|Extension(ClientAddress(address))| address);
+    match answer(&server, address, &headers, body).await {
+        Ok(()) => (StatusCode::OK, json_headers(), "{}").into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn answer(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(), OAuthError> {
+    let form = Form::parse(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
+    let mut trail = Trail::begin(server, headers);
+    let client = match client_auth::authenticate_from(server, address, headers, &form).await {
+        Err(refused @ OAuthError::InvalidClient(_)) => {
+            let event = AuditEvent::TokenRefuse { grant_type: None, error: refused.code() };
+            trail.record(server, event).await?;
+            return Err(refused);
+        }
+        client => client?,
+    };
+    trail.client(client.id());
+    let unverified = form.require("token", "token is missing")?;
+    let done = if unverified.contains('.') {
+        access_token(server, &client, unverified).await?
+    } else {
+        refresh_token(server, &client, unverified).await?
+    };
+    if let Some(event) = done {
+        trail.record(server, event).await?;
+    }
+    Ok(())
+}
+
+async fn access_token(
+    server: &AuthorizationServer,
+    client: &Client,
+    unverified: &str,
+) -> Result<Option<AuditEvent>, StoreError> {
+    let token = server.tokens.own.read(server, unverified);
+    let Some(token) = token.filter(|token| token.client_id == *client.id()) else {
+        return Ok(None);
+    };
+    let expires_at = Timestamp::from_unix_seconds(token.exp);
+    let revoked = RevokedToken { jti: token.jti.clone(), expires_at };
+    server.store.revoke_access_token(&revoked).await?;
+    let name = TokenName(Arc::from(token.jti.as_str()));
+    Ok(Some(event(Revoked::AccessToken, token.grant_id, Some(name))))
+}
+
+async fn refresh_token(
+    server: &AuthorizationServer,
+    client: &Client,
+    unverified: &str,
+) -> Result<Option<AuditEvent>, StoreError> {
+    let Some(grant_id) = grant_of_refresh_token(server, client, unverified).await? else {
+        return Ok(None);
+    };
+    let now = server.clock.now();
+    let ended = server.store.revoke_grant(grant_id, RevokeReason::Client, now).await?;
+    Ok(ended.then(|| event(Revoked::Grant, Some(grant_id), None)))
+}
+
+const fn event(what: Revoked, grant_id: Option<GrantId>, token: Option<TokenName>) -> AuditEvent {
+    AuditEvent::TokenRevoke { what, grant_id, token }
+}
