@@ -29,7 +29,7 @@ use crate::http::{Front, Health, Stop};
 use crate::mcp::Toolbox;
 use crate::policy::Live;
 
-pub use check::{CheckFault, check};
+pub use check::{CheckFault, check, policy_source};
 pub use command_audit::command_auditor;
 pub use error::AppError;
 pub use parts::{catalog, import_catalog, issuer, resource, signing_keys, verifier};

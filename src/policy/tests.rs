@@ -60,6 +60,7 @@ impl Caller {
             groups_incomplete: false,
             roles: &[],
             claims: None,
+            told: None,
         }
     }
 
