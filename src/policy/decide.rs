@@ -52,6 +52,13 @@ impl Policy {
         self.rules.iter().map(|rule| &rule.id)
     }
 
+    /// Every tool that is configured or that a rule names outright.
+    pub fn known_tools(&self) -> impl Iterator<Item = String> {
+        let named = self.rules.iter().filter_map(|rule| rule.tools.names()).flatten();
+        let named = named.map(|name| name.to_string());
+        self.facts.tools.iter().cloned().chain(named)
+    }
+
     /// Every part of every condition, as CEL reads it, with its rule.
     pub fn conditions(&self) -> impl Iterator<Item = (&RuleId, &Arc<str>)> {
         let conditions = self.rules.iter().filter_map(|rule| Some((&rule.id, rule.when.as_ref()?)));

@@ -19,6 +19,8 @@ mod names;
 mod operations;
 mod permit;
 mod read;
+mod recorded;
+mod replay;
 mod rule;
 mod template;
 #[cfg(test)]
@@ -38,5 +40,7 @@ pub use load::Granted;
 pub use names::Names;
 pub use operations::OperationView;
 pub use permit::{GraphGrant, Permit};
+pub use recorded::{Recorded, RecordedOperation};
+pub use replay::Replay;
 pub use rule::Principals;
 pub use template::TemplateError;

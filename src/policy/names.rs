@@ -13,6 +13,12 @@ pub struct Names {
 }
 
 impl Names {
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.groups.extend(other.groups.iter().cloned());
+        self.roles.extend(other.roles.iter().cloned());
+        self.claims.extend(other.claims.iter().cloned());
+    }
+
     pub(super) fn of(rules: &[Rule]) -> Self {
         let mut names = Self::default();
         for rule in rules {

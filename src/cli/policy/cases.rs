@@ -22,6 +22,8 @@ use super::{Console, print, rules, source};
 use coverage::Coverage;
 use file::{Case, Cases, Expect};
 
+pub(in crate::cli::policy) use file::callers;
+
 /// Which cases, and of which rules.
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {

@@ -1,7 +1,9 @@
 //! `broker policy`: why something was decided, whether rules make sense, and what other rules would change.
 
 mod cases;
+mod diff;
 mod explain;
+mod log;
 mod question;
 
 use std::io::Write;
@@ -28,6 +30,8 @@ pub(super) struct PolicyArgs {
 enum PolicyCommand {
     /// Say what is decided about a caller and a call, and why: every rule, what it saw, what would change it
     Explain(explain::ExplainArgs),
+    /// Say what other rules would change: of the recorded decisions, and of who sees which tool
+    Diff(diff::DiffArgs),
     /// Decide the cases of a file and compare with what they expect; exit code 1 if one differs
     Test(cases::TestArgs),
 }
@@ -49,6 +53,7 @@ pub(super) async fn run(
     let ready = settings.load(environment)?;
     match &args.command {
         PolicyCommand::Explain(args) => explain::run(args, ready, console).await,
+        PolicyCommand::Diff(args) => diff::run(args, &ready, console),
         PolicyCommand::Test(args) => cases::run(args, &ready, console),
     }
 }

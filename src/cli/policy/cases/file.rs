@@ -116,15 +116,29 @@ struct RawCase {
     listed: Option<bool>,
 }
 
+/// The callers of a file, by name.
+pub(in crate::cli::policy) fn callers(
+    path: &Path,
+    issuer: &Issuer,
+) -> Result<Vec<(String, Asker)>, Failure> {
+    let (_, raw) = raw(path)?;
+    Ok(raw.who.iter().map(|(name, who)| (name.clone(), asker(who, issuer))).collect())
+}
+
+fn raw(path: &Path) -> Result<(String, RawFile), Failure> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("{name} cannot be read")).cause(error.to_string()))?;
+    let raw = toml::from_str(&text).map_err(|error| {
+        Failure::new(format!("{name} is no file of cases")).cause(error.to_string())
+    })?;
+    Ok((text, raw))
+}
+
 impl Cases {
     pub(super) fn read(path: &Path, issuer: &Issuer) -> Result<Self, Failure> {
+        let (text, raw) = raw(path)?;
         let name = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::new(format!("{name} cannot be read")).cause(error.to_string())
-        })?;
-        let raw: RawFile = toml::from_str(&text).map_err(|error| {
-            Failure::new(format!("{name} is no file of cases")).cause(error.to_string())
-        })?;
         let mut faults = Vec::new();
         let mut cases = Vec::new();
         for case in raw.case {
