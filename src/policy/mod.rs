@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod index;
 mod judge;
+mod lint;
 mod live;
 mod load;
 mod names;
@@ -35,6 +36,7 @@ pub use decision::{Approval, Decision, Effect, Obligations, Outcome, Reason, Ste
 pub use explain::{Compared, Explanation, RuleExplanation};
 pub use fault::{Fault, PolicyError};
 pub use file::{GraphSpec, RuleSpec};
+pub use lint::{Lint, LintKind, Needs, World};
 pub use live::{Difference, InForce, Live};
 pub use load::Granted;
 pub use names::Names;

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::app;
-use crate::id::{ClientId, Issuer, Subject};
+use crate::id::{ClientId, EventId, Issuer, Subject};
+use crate::mcp::GRAPH_EXECUTE;
 use crate::policy::{Explanation, Moment, Policy, RuleExplanation, Truth};
 use crate::scope::ScopeToken;
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -18,6 +19,7 @@ use crate::time::{Clock, SystemClock, Timestamp};
 use super::super::failure::Failure;
 use super::super::settings::Ready;
 use super::super::token::read_token;
+use super::log::{self, Entry};
 use super::question::{Asker, Wanted, time, visible};
 use super::{Console, name, print, rules, source};
 
@@ -25,8 +27,14 @@ use super::{Console, name, print, rules, source};
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     /// What is called: a tool's name, or a Graph operation such as `"GET /v1.0/users/ada"`
-    #[arg(required = true)]
-    call: String,
+    #[arg(required_unless_present = "event")]
+    call: Option<String>,
+    /// A recorded decision instead, by the id of its event: the `decision_id` of an answer, or `event_id` in the audit log
+    #[arg(long, value_name = "ID", conflicts_with_all = ["call", "arguments", "token", "subject", "client", "scope", "group", "role", "issuer", "claims", "at"])]
+    event: Option<EventId>,
+    /// The audit log with the event [default: the configured one]
+    #[arg(long, value_name = "FILE", requires = "event")]
+    log: Option<PathBuf>,
     /// The arguments of the call, as JSON; `@FILE` reads them from a file
     #[arg(long, value_name = "JSON")]
     arguments: Option<String>,
@@ -75,13 +83,23 @@ struct WhoArgs {
     claims: Option<String>,
 }
 
-/// What is printed as JSON.
+/// What is told.
 #[derive(Serialize)]
-struct Output<'a> {
-    policy_version: &'a str,
+struct Told {
+    policy_version: String,
+    tool: String,
     listed: bool,
+    /// What was decided at the time, for an event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<Was>,
     #[serde(flatten)]
-    explanation: &'a Explanation,
+    explanation: Explanation,
+}
+
+#[derive(Serialize)]
+struct Was {
+    reason: String,
+    policy_version: String,
 }
 
 pub(super) async fn run(
@@ -90,11 +108,76 @@ pub(super) async fn run(
     console: &mut Console<'_>,
 ) -> Result<ExitCode, Failure> {
     let policy = rules(&source(&ready)?, args.policy.as_deref())?;
-    let arguments = args.arguments.as_deref().map(|text| json("--arguments", text)).transpose()?;
-    let wanted = Wanted::parse(&args.call, arguments.as_ref())?;
-    let now = args.at.unwrap_or_else(|| SystemClock.now());
-    let asker = asker(args, &ready).await?;
-    explain(args, &policy, (&asker, &wanted), Moment::at(now), console)
+    let (mut told, recorded) = match (&args.event, &args.call) {
+        (Some(event), _) => {
+            let entry = find(*event, args.log.clone().or_else(|| ready.audit_file()))?;
+            (of_entry(&policy, &entry), Some(entry))
+        }
+        (None, call) => {
+            let arguments =
+                args.arguments.as_deref().map(|text| json("--arguments", text)).transpose()?;
+            let wanted = Wanted::parse(call.as_deref().unwrap_or_default(), arguments.as_ref())?;
+            let now = Moment::at(args.at.unwrap_or_else(|| SystemClock.now()));
+            (Told::of(&policy, &asker(args, &ready).await?, &wanted, now), None)
+        }
+    };
+    told.recorded =
+        recorded.map(|entry| Was { reason: entry.reason, policy_version: entry.policy_version });
+    let text = if args.json {
+        serde_json::to_string_pretty(&told).unwrap_or_default()
+    } else {
+        for_people(&told, args.all)
+    };
+    print(console, text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Told {
+    fn of(policy: &Policy, asker: &Asker, wanted: &Wanted, now: Moment) -> Self {
+        let who = asker.who();
+        Self {
+            policy_version: policy.version().to_string(),
+            tool: wanted.tool().to_owned(),
+            listed: policy.decide(&visible(who, wanted.tool(), now)).shows_the_tool(),
+            recorded: None,
+            explanation: wanted.ask(who, now, |ask| policy.explain(ask)),
+        }
+    }
+}
+
+/// The event in the log.
+fn find(event: EventId, log: Option<PathBuf>) -> Result<Entry, Failure> {
+    let path = log.ok_or_else(|| {
+        Failure::new("no audit log file is configured").hint("name one with --log")
+    })?;
+    let mut found = None;
+    let read = log::read(&path, None, |entry| {
+        if entry.event_id == event {
+            found = Some(entry);
+        }
+    });
+    read.map_err(|error| {
+        Failure::new(format!("the audit log {} cannot be read", path.display()))
+            .cause(error.to_string())
+    })?;
+    found.ok_or_else(|| {
+        Failure::new(format!("the audit log has no decision with the event id {event}"))
+            .hint("policy.decided, result.emitted of a plain tool, or auth.scope.insufficient")
+    })
+}
+
+/// The rules as they are now, on the question as it was.
+fn of_entry(policy: &Policy, entry: &Entry) -> Told {
+    let replay = &entry.replay;
+    let tool = replay.question.tool.to_string();
+    let has_operations = tool == GRAPH_EXECUTE;
+    replay.ask(&replay.named(), has_operations, |ask| Told {
+        policy_version: policy.version().to_string(),
+        listed: policy.decide(&visible(ask.who, &tool, ask.now)).shows_the_tool(),
+        tool: tool.clone(),
+        recorded: None,
+        explanation: policy.explain(ask),
+    })
 }
 
 async fn asker(args: &ExplainArgs, ready: &Ready) -> Result<Asker, Failure> {
@@ -152,37 +235,17 @@ fn json(option: &str, text: &str) -> Result<Value, Failure> {
         .map_err(|error| Failure::new(format!("{option} is not JSON")).cause(error.to_string()))
 }
 
-fn explain(
-    args: &ExplainArgs,
-    policy: &Policy,
-    (asker, wanted): (&Asker, &Wanted),
-    now: Moment,
-    console: &mut Console<'_>,
-) -> Result<ExitCode, Failure> {
-    let who = asker.who();
-    let listed = policy.decide(&visible(who, wanted.tool(), now)).shows_the_tool();
-    let explanation = wanted.ask(who, now, |ask| policy.explain(ask));
-    let text = if args.json {
-        let output = Output { policy_version: policy.version(), listed, explanation: &explanation };
-        serde_json::to_string_pretty(&output).unwrap_or_default()
-    } else {
-        for_people(policy, wanted.tool(), listed, &explanation, args.all)
-    };
-    print(console, text.trim_end())?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn for_people(
-    policy: &Policy,
-    tool: &str,
-    listed: bool,
-    explanation: &Explanation,
-    all: bool,
-) -> String {
+fn for_people(told: &Told, all: bool) -> String {
+    let (explanation, tool) = (&told.explanation, &told.tool);
     let decision = &explanation.decision;
     let mut text = format!("{}: {}\n", name(&decision.effect), decision.reason);
-    let listed = if listed { "is in" } else { "is not in" };
-    writeln!(text, "  policy {}; {tool} {listed} the caller's list", policy.version()).ok();
+    let listed = if told.listed { "is in" } else { "is not in" };
+    writeln!(text, "  policy {}; {tool} {listed} the caller's list", told.policy_version).ok();
+    if let Some(was) = &told.recorded {
+        writeln!(text, "  at the time: {} by policy {}", was.reason, was.policy_version).ok();
+        let what = "what the record does not hold (arguments, groups and claims that no rule named) is not known";
+        writeln!(text, "  {what}").ok();
+    }
     if let Some(code) = decision.code {
         writeln!(text, "  the caller gets: {}", answer(code.as_str(), decision.can_step_up())).ok();
     }

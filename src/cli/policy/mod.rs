@@ -3,7 +3,9 @@
 mod cases;
 mod diff;
 mod explain;
+mod lint;
 mod log;
+mod promote;
 mod question;
 
 use std::io::Write;
@@ -30,6 +32,10 @@ pub(super) struct PolicyArgs {
 enum PolicyCommand {
     /// Say what is decided about a caller and a call, and why: every rule, what it saw, what would change it
     Explain(explain::ExplainArgs),
+    /// Find rules that never match, that another one overrules, that name what there is not; exit code 1 if there are any
+    Lint(lint::LintArgs),
+    /// Put the shadow rules in force
+    Promote(promote::PromoteArgs),
     /// Say what other rules would change: of the recorded decisions, and of who sees which tool
     Diff(diff::DiffArgs),
     /// Decide the cases of a file and compare with what they expect; exit code 1 if one differs
@@ -53,6 +59,8 @@ pub(super) async fn run(
     let ready = settings.load(environment)?;
     match &args.command {
         PolicyCommand::Explain(args) => explain::run(args, ready, console).await,
+        PolicyCommand::Lint(args) => lint::run(args, &ready, console),
+        PolicyCommand::Promote(args) => promote::run(args, &ready, console),
         PolicyCommand::Diff(args) => diff::run(args, &ready, console),
         PolicyCommand::Test(args) => cases::run(args, &ready, console),
     }

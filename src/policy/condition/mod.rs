@@ -110,6 +110,14 @@ impl Condition {
         parts.into_iter().flat_map(|part| part.claims.iter().map(String::as_str))
     }
 
+    /// The parts that name nothing, and so are the same for every call.
+    pub(super) fn constants(&self) -> impl Iterator<Item = &str> {
+        let mut parts = Vec::new();
+        self.node.parts(&mut parts);
+        let constant = |part: &&Part| part.roots == Roots::default();
+        parts.into_iter().filter(constant).map(|part| &*part.text)
+    }
+
     /// Its parts, as CEL reads them.
     pub(super) fn part_texts(&self) -> impl Iterator<Item = &Arc<str>> {
         let mut parts = Vec::new();
