@@ -58,6 +58,18 @@ pub async fn check(
 
 /// Compiles the rules against the configured profiles, as the start would.
 fn policy(config: &Config, variables: &Environment) -> Result<(), AppError> {
+    policy_source(config, variables)?.load().map(drop)
+}
+
+/// What the rules of these settings are made of, without starting anything.
+///
+/// # Errors
+///
+/// [`AppError`] where the catalogue or a Graph profile cannot be used.
+pub fn policy_source(
+    config: &Config,
+    variables: &Environment,
+) -> Result<super::PolicySource, AppError> {
     let catalog = parts::catalog(config)?;
     let (profiles, resource, allowed_resources) = match config.graph.mode {
         GraphMode::Simulated => {
@@ -89,5 +101,5 @@ fn policy(config: &Config, variables: &Environment) -> Result<(), AppError> {
         tools: toolbox.names(),
         reading_tools: toolbox.reading_names(),
     };
-    super::policy::Source::new(config, facts, &catalog).load().map(drop)
+    Ok(super::policy::Source::new(config, facts, &catalog))
 }

@@ -134,6 +134,7 @@ impl Grantable for ByPolicy {
             groups_incomplete: false,
             roles: &[],
             claims: None,
+            told: None,
         };
         let others = others.into_iter().collect();
         let granted = in_force.policy().grantable(&who, &others, in_force.moment());

@@ -34,7 +34,7 @@ use crate::policy::Live;
 
 use issuing::clean_up;
 
-pub use check::{CheckFault, check};
+pub use check::{CheckFault, check, policy_source};
 pub use command_audit::command_auditor;
 pub use error::AppError;
 pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys, verifier};

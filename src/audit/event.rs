@@ -12,7 +12,7 @@ use crate::id::{
     ApprovalId, ClientAddress, ClientId, GrantId, Issuer, ProfileName, RuleId, Subject, TenantId,
     ToolName,
 };
-use crate::policy::{Decision, Difference, Effect, Reason, Step};
+use crate::policy::{Decision, Difference, Effect, Reason, Recorded, Step};
 use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
@@ -187,6 +187,8 @@ pub enum AuditEvent {
         /// The rules that were looked at, in order, and what became of each.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         evaluated: Vec<Step>,
+        /// What was asked, as far as rules look at it.
+        question: Box<Recorded>,
     },
     /// The shadow policy would have decided otherwise.
     #[serde(rename = "policy.shadow.differed")]
@@ -233,6 +235,9 @@ pub enum AuditEvent {
         reason: Option<Reason>,
         #[serde(skip_serializing_if = "Option::is_none")]
         policy_version: Option<Arc<str>>,
+        /// What was asked of policy, where this event says what it decided.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        question: Option<Box<Recorded>>,
     },
     /// A token was verified, not found in the cache.
     #[serde(rename = "auth.token.accepted")]
@@ -253,6 +258,7 @@ pub enum AuditEvent {
         missing_scopes: Scope,
         reason: Reason,
         policy_version: Arc<str>,
+        question: Box<Recorded>,
     },
     /// Terminal: a tool list was answered.
     #[serde(rename = "tools.listed")]
@@ -363,7 +369,7 @@ pub enum AuditEvent {
 impl AuditEvent {
     /// The `policy.decided` event of a decision.
     #[must_use]
-    pub fn decided(decision: &Decision) -> Self {
+    pub fn decided(decision: &Decision, question: Box<Recorded>) -> Self {
         Self::PolicyDecide {
             decision: decision.effect,
             reason: decision.reason.clone(),
@@ -372,6 +378,7 @@ impl AuditEvent {
             tenant_id: decision.tenant_id.clone(),
             scopes_evaluated: decision.scopes_evaluated.clone(),
             evaluated: decision.evaluated.clone(),
+            question,
         }
     }
 

@@ -92,6 +92,7 @@ impl Drop for TerminalGuard {
             decision: None,
             reason: None,
             policy_version: None,
+            question: None,
         };
         if let Err(error) = self.auditor.enqueue(&self.context, &event, Slot::Reserved) {
             tracing::error!(request_id = %self.context.request_id, %error, "a cancelled request has no terminal event");

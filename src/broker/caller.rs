@@ -63,6 +63,7 @@ impl Caller {
             groups_incomplete: principal.groups_incomplete(),
             roles: principal.roles(),
             claims: Some(principal.claims()),
+            told: None,
         }
     }
 

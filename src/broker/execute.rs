@@ -86,7 +86,7 @@ impl Broker {
                 .with("field", Some("graph.tenant_id"))
                 .into());
         }
-        let (decided, difference) = call.ask(|graph| {
+        let (decided, difference, question) = call.ask(|graph| {
             let ask = Ask {
                 who: flow.caller().who(),
                 tool: TOOL,
@@ -97,10 +97,10 @@ impl Broker {
             let decided = in_force.policy().permit_graph(&ask);
             let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
             let difference = self.policy.difference(&in_force, &ask, decision);
-            (decided, difference)
+            (decided, difference, in_force.record(&ask))
         });
         let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
-        flow.decided(decision).await?;
+        flow.decided(decision, question).await?;
         if let Some(difference) = difference {
             flow.record(AuditEvent::differed(super::tool_name(), decision, difference)).await?;
         }
@@ -162,5 +162,6 @@ pub(super) fn emitted(reply: &Reply, duration_ms: u64) -> AuditEvent {
         decision: None,
         reason: None,
         policy_version: None,
+        question: None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audit::{AuditError, AuditEvent, Context, Redaction};
 use crate::graph::GraphReply;
 use crate::id::{EventId, RequestId};
-use crate::policy::Decision;
+use crate::policy::{Decision, Recorded};
 use crate::token::ProviderToken;
 
 use super::Broker;
@@ -56,8 +56,12 @@ impl<'a> Flow<'a> {
     }
 
     /// Records what policy decided. From now on every answer names that event as its `decision_id`.
-    pub(super) async fn decided(&self, decision: &Decision) -> Result<(), AuditError> {
-        let event = AuditEvent::decided(decision);
+    pub(super) async fn decided(
+        &self,
+        decision: &Decision,
+        question: Box<Recorded>,
+    ) -> Result<(), AuditError> {
+        let event = AuditEvent::decided(decision, question);
         let event_id = self.caller.record(&self.context, event).await?;
         self.decision_id.get_or_init(|| event_id);
         Ok(())

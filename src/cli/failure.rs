@@ -33,6 +33,11 @@ impl Failure {
         Self { message, causes, hint, broken_pipe: false }
     }
 
+    pub(super) fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

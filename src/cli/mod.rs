@@ -6,6 +6,7 @@ pub mod check;
 pub mod config;
 mod failure;
 mod generate;
+mod policy;
 mod probe;
 mod serve;
 mod settings;
@@ -56,6 +57,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Graph operations and the permissions they need
     Catalog(catalog::CatalogArgs),
+    /// Explain decisions, check rules, test them, and compare two sets of them
+    Policy(policy::PolicyArgs),
     /// Follow, verify or export the audit log
     Audit(audit::AuditArgs),
     /// Print shell completions
@@ -111,6 +114,12 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         Command::Config(config) => Ok(config::run(&config, args.sources(environment), &mut out)),
         Command::Token(token) => token::run(&token, &args, environment, &mut out).await,
         Command::Catalog(catalog) => catalog::run(&catalog, &args, environment, &mut out),
+        Command::Policy(policy) => {
+            let mut err = std::io::stderr();
+            let interactive = err.is_terminal();
+            let mut console = policy::Console { out: &mut out, err: &mut err, interactive };
+            policy::run(&policy, &args, environment, &mut console).await
+        }
         Command::Audit(audit) => {
             let configured = args.load(environment)?.audit_file();
             let (out_is_terminal, err_is_terminal) =

@@ -224,7 +224,7 @@ async fn run_inspect(
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read_token(argument: &str) -> Result<SecretText, Failure> {
+pub(super) fn read_token(argument: &str) -> Result<SecretText, Failure> {
     let mut text = argument.to_owned();
     if argument == "-" {
         text.clear();

@@ -6,7 +6,8 @@ use rmcp::model::JsonObject;
 use serde_json::value::RawValue;
 
 use crate::broker::{Caller, GraphCall};
-use crate::policy::{Arguments, Ask, Decision, Difference, Live, Operation};
+use crate::id::ToolName;
+use crate::policy::{Arguments, Ask, Decision, Difference, Live, Moment, Operation, Recorded};
 
 use super::tools::{Entry, Kind};
 
@@ -108,6 +109,34 @@ impl Decider {
             now: in_force.moment(),
         };
         self.policy.difference(&in_force, &ask, said)
+    }
+
+    /// The question of a call as the audit log keeps it.
+    pub(super) fn question(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        arguments: Option<&RawValue>,
+    ) -> Box<Recorded> {
+        let arguments = arguments.map_or("{}", RawValue::get).as_bytes();
+        if entry.kind == Kind::GraphExecute
+            && let Ok(call) = GraphCall::parse(arguments, caller.request_id(), self.max_timeout)
+        {
+            return call
+                .ask(|graph| self.record(caller, &entry.tool.name, Operation::Graph(graph)));
+        }
+        self.record(caller, &entry.tool.name, Operation::Plain)
+    }
+
+    /// The same about a tool without operations. `None` where the name is none that a tool could have.
+    pub(super) fn named(&self, caller: &Caller, tool: &str) -> Option<Box<Recorded>> {
+        let name: ToolName = tool.parse().ok()?;
+        Some(self.record(caller, name.as_str(), Operation::Plain))
+    }
+
+    fn record(&self, caller: &Caller, tool: &str, operation: Operation<'_>) -> Box<Recorded> {
+        let (arguments, now) = (Arguments::Unknown, Moment::default());
+        self.policy.current().record(&Ask { who: caller.who(), tool, operation, arguments, now })
     }
 
     fn ask(

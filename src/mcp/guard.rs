@@ -254,6 +254,7 @@ impl Settings {
             decision: None,
             reason: None,
             policy_version: None,
+            question: None,
         }
     }
 
@@ -278,13 +279,16 @@ impl Settings {
                 return Ok(Err(limit::answer(message, &refused)));
             }
         };
-        let Some(decision) = decision.filter(Decision::can_step_up) else { return Ok(Ok(permits)) };
+        let (Some(decision), Some(entry)) = (decision.filter(Decision::can_step_up), entry) else {
+            return Ok(Ok(permits));
+        };
         let Ok(tool_name) = call.name.parse() else { return Ok(Ok(permits)) };
         let event = AuditEvent::ScopeInsufficient {
             tool_name,
             missing_scopes: decision.missing_scopes.clone(),
             reason: decision.reason.clone(),
             policy_version: Arc::clone(&decision.policy_version),
+            question: self.decider.question(caller, entry, call.arguments),
         };
         caller.end(event).await?;
         Ok(Err(self.challenge(message, &decision.missing_scopes)))

@@ -47,6 +47,7 @@ pub(super) fn event(
         decision: decision.map(|decision| decision.effect),
         reason: decision.map(|decision| decision.reason.clone()),
         policy_version: decision.map(|decision| Arc::clone(&decision.policy_version)),
+        question: None,
     }
 }
 

@@ -233,6 +233,7 @@ impl McpService {
             decision: Some(decision.effect),
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
+            question: self.0.decider.named(caller, tool),
         };
         caller.end(event).await.map_err(|_| unavailable())
     }

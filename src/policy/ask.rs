@@ -8,6 +8,8 @@ use crate::id::{ClientId, Issuer, Permission, Subject, TenantId};
 use crate::scope::Scope;
 use crate::time::Timestamp;
 
+use super::names::Names;
+
 /// The caller as its verified token describes it. Nothing here comes from a request body.
 #[derive(Clone, Copy, Debug)]
 pub struct Who<'a> {
@@ -22,6 +24,8 @@ pub struct Who<'a> {
     pub roles: &'a [Arc<str>],
     /// Every claim, for conditions, assurance and age. `None`: not known, as in a recorded decision.
     pub claims: Option<&'a Map<String, Value>>,
+    /// Of a recorded caller: what a record names where the caller has it. `None`: all of it is known.
+    pub told: Option<&'a Names>,
 }
 
 /// One question to policy.

@@ -1,17 +1,18 @@
 //! Deciding: default deny; deny beats ask beats allow; policy before scope.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::code::Code;
-use crate::id::{Permission, TenantId, ToolName};
+use crate::id::{Permission, RuleId, TenantId, ToolName};
 use crate::scope::{Scope, ScopeToken};
 
 use super::ask::{Ask, GraphAsk, Operation};
 use super::compile::Facts;
 use super::condition::{Known, Truth};
-use super::decision::{Decision, Effect, Obligations, Outcome, Reason, Step};
+use super::decision::{Decision, Effect, Obligations, Reason};
 use super::index::Index;
+use super::judge::{Nobody, Seen, Witness};
+use super::names::Names;
 use super::permit::{GraphGrant, Permit};
 use super::rule::{GraphRule, Rule};
 
@@ -24,58 +25,13 @@ pub struct Policy {
     pub(super) index: Index,
     pub(super) looks_at_time: bool,
     pub(super) may_assert_requester: Vec<String>,
+    pub(super) names: Names,
 }
 
 /// A decision with what only an allow has.
 pub(super) struct Verdict<'p> {
     pub(super) decision: Decision,
     rule: Option<&'p Rule>,
-    /// Whether nothing that is not said could have changed it.
-    pub(super) certain: bool,
-}
-
-/// A rule about this caller and operation, and whether its conditions hold.
-struct Seen<'p> {
-    rule: &'p Rule,
-    truth: Truth,
-    /// Whether the caller has its scopes.
-    held: bool,
-    /// Whether it has the permissions that the call wants.
-    fits: bool,
-}
-
-impl Seen<'_> {
-    /// What the rule does to the caller if it has the rule's scopes.
-    ///
-    /// A condition that fails never opens anything: what denies or asks then denies. One that is not
-    /// decided yet hides nothing, so that whatever may be called is listed.
-    fn acts_as(&self) -> Option<Effect> {
-        match (self.rule.effect, self.truth) {
-            (_, Truth::False) | (Effect::Deny, Truth::Unknown) | (Effect::Allow, Truth::Error) => {
-                None
-            }
-            (Effect::Deny, Truth::True | Truth::Error) | (Effect::Ask, Truth::Error) => {
-                Some(Effect::Deny)
-            }
-            (effect @ (Effect::Ask | Effect::Allow), Truth::True | Truth::Unknown) => Some(effect),
-        }
-    }
-
-    fn acts(&self, effect: Effect) -> bool {
-        self.held && self.acts_as() == Some(effect)
-    }
-
-    fn step(&self) -> Step {
-        let outcome = match self.truth {
-            Truth::False => Outcome::ConditionFalse,
-            Truth::Error => Outcome::ConditionFailed,
-            Truth::Unknown | Truth::True if !self.held => Outcome::LackScope,
-            Truth::Unknown | Truth::True if !self.fits => Outcome::LackPermission,
-            Truth::Unknown => Outcome::Undecided,
-            Truth::True => Outcome::Match,
-        };
-        Step { rule_id: self.rule.id.clone(), effect: self.rule.effect, outcome }
-    }
 }
 
 impl Policy {
@@ -83,6 +39,30 @@ impl Policy {
     #[must_use]
     pub const fn version(&self) -> &Arc<str> {
         &self.version
+    }
+
+    /// The groups, roles and claims that its rules look for.
+    #[must_use]
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The rules, in their order.
+    pub fn rule_ids(&self) -> impl Iterator<Item = &RuleId> {
+        self.rules.iter().map(|rule| &rule.id)
+    }
+
+    /// Every tool that is configured or that a rule names outright.
+    pub fn known_tools(&self) -> impl Iterator<Item = String> {
+        let named = self.rules.iter().filter_map(|rule| rule.tools.names()).flatten();
+        let named = named.map(|name| name.to_string());
+        self.facts.tools.iter().cloned().chain(named)
+    }
+
+    /// Every part of every condition, as CEL reads it, with its rule.
+    pub fn conditions(&self) -> impl Iterator<Item = (&RuleId, &Arc<str>)> {
+        let conditions = self.rules.iter().filter_map(|rule| Some((&rule.id, rule.when.as_ref()?)));
+        conditions.flat_map(|(id, when)| when.part_texts().map(move |text| (id, text)))
     }
 
     /// Decides. Pure: the same question to the same policy has the same answer.
@@ -143,42 +123,75 @@ impl Policy {
     }
 
     pub(super) fn evaluate(&self, ask: &Ask<'_>) -> Verdict<'_> {
-        if ask.who.subject.is_none() {
-            return self.refuse(ask, Reason::IdentityUntrusted, Code::PolicyMissingIdentity);
+        self.evaluate_before(ask, &mut Nobody)
+    }
+
+    /// The same, while somebody looks on.
+    pub(super) fn evaluate_before<W: Witness>(
+        &self,
+        ask: &Ask<'_>,
+        witness: &mut W,
+    ) -> Verdict<'_> {
+        if let Some((reason, code)) = self.out_of_question(ask) {
+            return self.refuse(ask, reason, code);
         }
-        if let Operation::Graph(graph) = &ask.operation
-            && let Some(reason) = self.out_of_bounds(ask, graph)
-        {
-            return self.refuse(ask, reason, Code::PolicyDenied);
-        }
-        let seen = self.look(ask);
+        let seen = self.look(ask, witness);
         let mut verdict = self.weigh(ask, &seen);
-        verdict.certain = seen.iter().all(|seen| seen.truth != Truth::Unknown);
         verdict.decision.evaluated = seen.iter().map(Seen::step).collect();
         verdict
     }
 
-    /// The rules about this caller, tool and operation, in their order.
-    fn look<'p>(&'p self, ask: &Ask<'_>) -> Vec<Seen<'p>> {
-        let mut numbers = Vec::new();
-        self.index.candidates(&self.rules, ask.tool, &ask.who, &ask.operation, &mut numbers);
-        let known = OnceCell::new();
-        let rules = numbers.into_iter().filter_map(|number| {
-            let rule = self.rules.get(usize::try_from(number).ok()?)?;
-            let concerned = rule.concerns(&ask.who, &ask.operation, ask.now);
-            if concerned == Truth::False || !self.tenant_fits(rule, ask) {
-                return None;
+    /// Decides a question of which not everything is known. `None`: what is not known could change the answer.
+    pub(super) fn decide_surely(&self, ask: &Ask<'_>) -> Option<Decision> {
+        if let Some((reason, code)) = self.out_of_question(ask) {
+            return Some(self.refuse(ask, reason, code).decision);
+        }
+        let mut seen = self.look(ask, &mut Nobody);
+        let mut unsure = Vec::new();
+        for seen in seen.iter_mut().filter(|seen| seen.truth == Truth::Unknown) {
+            seen.truth = Truth::True;
+            unsure.push(&seen.rule.id);
+        }
+        // Were all of them to hold: a rule that decides then and is sure to hold outranks each of them, whichever
+        // of them do.
+        let verdict = self.weigh(ask, &seen);
+        let sure = match verdict.rule {
+            Some(rule) => !unsure.contains(&&rule.id),
+            None => unsure.is_empty(),
+        };
+        sure.then_some(verdict.decision)
+    }
+
+    /// Why no rule is looked at.
+    fn out_of_question(&self, ask: &Ask<'_>) -> Option<(Reason, Code)> {
+        if ask.who.subject.is_none() {
+            return Some((Reason::IdentityUntrusted, Code::PolicyMissingIdentity));
+        }
+        match &ask.operation {
+            Operation::Graph(graph) => {
+                self.out_of_bounds(ask, graph).map(|reason| (reason, Code::PolicyDenied))
             }
-            let truth = if rule.has_conditions() {
-                let known = known.get_or_init(|| Known::new(ask, self.writes(ask.tool)));
-                Truth::all([concerned, rule.holds(known, &ask.operation)].into_iter())
-            } else {
-                concerned
-            };
-            let held = rule.scopes.is_subset(ask.who.scopes);
-            Some(Seen { rule, truth, held, fits: self.permissions_fit(rule, ask) })
-        });
+            Operation::Plain | Operation::AnyGraph => None,
+        }
+    }
+
+    /// The rules about this caller, tool and operation, in their order.
+    fn look<'p, W: Witness>(&'p self, ask: &Ask<'_>, witness: &mut W) -> Vec<Seen<'p>> {
+        let mut numbers = Vec::new();
+        if W::SEES_ALL {
+            numbers = self.index.of_name(&self.rules, ask.tool);
+        } else {
+            self.index.candidates(&self.rules, ask.tool, &ask.who, &ask.operation, &mut numbers);
+        }
+        let known = Known::new(ask, self.writes(ask.tool));
+        let rules = numbers
+            .into_iter()
+            .filter_map(|number| self.judge(self.rule(number)?, ask, &known, witness));
         rules.collect()
+    }
+
+    pub(super) fn rule(&self, number: u32) -> Option<&Rule> {
+        self.rules.get(usize::try_from(number).ok()?)
     }
 
     /// Whether a tool is not known to only read.
@@ -233,7 +246,7 @@ impl Policy {
     }
 
     /// Whether the rule's credential acts in the tenant that the call names.
-    fn tenant_fits(&self, rule: &Rule, ask: &Ask<'_>) -> bool {
+    pub(super) fn tenant_fits(&self, rule: &Rule, ask: &Ask<'_>) -> bool {
         match (&rule.graph, &ask.operation) {
             (Some(graph), Operation::Graph(GraphAsk { tenant: Some(tenant), .. })) => {
                 self.tenant_of(graph) == Some(*tenant)
@@ -242,7 +255,7 @@ impl Policy {
         }
     }
 
-    fn tenant_of(&self, graph: &GraphRule) -> Option<&TenantId> {
+    pub(super) fn tenant_of(&self, graph: &GraphRule) -> Option<&TenantId> {
         self.facts
             .profiles
             .iter()
@@ -251,7 +264,7 @@ impl Policy {
     }
 
     /// Whether the permissions the call needs are among the rule's and those that are allowed at all.
-    fn permissions_fit(&self, rule: &Rule, ask: &Ask<'_>) -> bool {
+    pub(super) fn permissions_fit(&self, rule: &Rule, ask: &Ask<'_>) -> bool {
         let (Some(graph), Operation::Graph(wanted)) = (&rule.graph, &ask.operation) else {
             return true;
         };
@@ -296,7 +309,7 @@ impl Policy {
         if let (Some(graph), Operation::Graph(_)) = (&rule.graph, &ask.operation) {
             decision.tenant_id = self.tenant_of(graph).cloned();
         }
-        Verdict { decision, rule: Some(rule), certain: true }
+        Verdict { decision, rule: Some(rule) }
     }
 
     fn refuse(&self, ask: &Ask<'_>, reason: Reason, code: Code) -> Verdict<'_> {
@@ -305,7 +318,7 @@ impl Policy {
         if let Operation::Graph(graph) = &ask.operation {
             decision.scopes_evaluated = scope_tokens(graph.permissions);
         }
-        Verdict { decision, rule: None, certain: true }
+        Verdict { decision, rule: None }
     }
 
     fn blank(&self, ask: &Ask<'_>, effect: Effect, reason: Reason) -> Decision {
@@ -360,7 +373,7 @@ fn step_up(ask: &Ask<'_>, seen: &[Seen<'_>]) -> Option<Scope> {
 }
 
 /// What the call says it needs, else what the rule lists.
-fn needed<'a>(graph: &'a GraphRule, ask: &GraphAsk<'a>) -> &'a [Permission] {
+pub(super) fn needed<'a>(graph: &'a GraphRule, ask: &GraphAsk<'a>) -> &'a [Permission] {
     if ask.permissions.is_empty() { &graph.permissions } else { ask.permissions }
 }
 

@@ -57,7 +57,7 @@ impl Serialize for Reason {
 /// One decision. Everything that shows a decision shows this value.
 ///
 /// Holds identifiers and codes only, never the value of an argument.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decision {
     pub effect: Effect,
     pub reason: Reason,

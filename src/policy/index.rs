@@ -105,7 +105,7 @@ impl Index {
         }
     }
 
-    fn of_name(&self, rules: &[Rule], tool: &str) -> Vec<u32> {
+    pub(super) fn of_name(&self, rules: &[Rule], tool: &str) -> Vec<u32> {
         let open = self.open.iter().copied();
         let open =
             open.filter(|number| at(rules, *number).is_some_and(|rule| rule.tools.is_match(tool)));
@@ -405,6 +405,7 @@ mod tests {
             groups_incomplete: question.groups_incomplete,
             roles: &roles,
             claims: None,
+            told: None,
         };
         let operations = [Operation::Graph(graph), Operation::AnyGraph, Operation::Plain];
         operations.map(|operation| {

@@ -11,6 +11,8 @@ use crate::time::{Clock, Timestamp};
 use super::ask::{Ask, Moment};
 use super::decide::Policy;
 use super::decision::{Decision, Effect, Reason};
+use super::names::Names;
+use super::recorded::Recorded;
 
 /// A handle on the policy in force. All clones show the same; a reader never sees a half.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ struct Shared {
 pub struct InForce {
     policy: Arc<Policy>,
     shadow: Option<Arc<Policy>>,
+    /// What the rules and the shadow rules look for in a caller.
+    names: Names,
     since: (Timestamp, Duration),
     clock: Arc<dyn Clock>,
 }
@@ -96,7 +100,17 @@ impl Live {
 
 impl InForce {
     fn new(policy: Arc<Policy>, shadow: Option<Arc<Policy>>, clock: Arc<dyn Clock>) -> Self {
-        Self { policy, shadow, since: (clock.now(), clock.monotonic()), clock }
+        let mut names = policy.names().clone();
+        if let Some(shadow) = &shadow {
+            names.extend(shadow.names());
+        }
+        Self { policy, shadow, names, since: (clock.now(), clock.monotonic()), clock }
+    }
+
+    /// The question as the audit log keeps it.
+    #[must_use]
+    pub fn record(&self, ask: &Ask<'_>) -> Box<Recorded> {
+        Box::new(Recorded::new(ask, &self.names))
     }
 
     #[must_use]

@@ -7,6 +7,7 @@ use super::decide::Policy;
 use super::fault::{PolicyError, Source};
 use super::file::RuleSpec;
 use super::index::Index;
+use super::names::Names;
 use super::read::read;
 use super::rule::Rule;
 
@@ -70,6 +71,7 @@ impl Policy {
             version: format!("{label}+{digest}").into(),
             index: Index::new(&rules, &facts),
             looks_at_time: rules.iter().any(Rule::looks_at_time),
+            names: Names::of(&rules),
             rules,
             may_assert_requester: raw.may_assert_requester,
             facts,

@@ -9,6 +9,7 @@ use super::ask::{Arguments, Ask, Moment, Operation, Who};
 use super::condition::{Known, Truth};
 use super::decide::Policy;
 use super::decision::Effect;
+use super::judge::Nobody;
 use super::rule::{GraphRule, Rule};
 
 /// One operation a rule opens to a caller.
@@ -40,7 +41,7 @@ impl Policy {
         let known = Known::new(&ask, self.writes(tool));
         let truth = |rule: &Rule| {
             let concerned = rule.is_for(&who, now);
-            Truth::all([concerned, rule.holds(&known, &operation)].into_iter())
+            Truth::all([concerned, rule.holds(&known, &operation, &mut Nobody)].into_iter())
         };
         let about = || self.rules.iter().filter(|rule| rule.tools.is_match(tool));
         let denying: Vec<&GraphRule> = about()

@@ -1,15 +1,17 @@
 //! Compiled rules: parsed once, so that deciding only compares.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::id::{ClientId, Permission, ProfileName, RuleId, Subject};
 use crate::scope::Scope;
 
 use super::ask::{GraphAsk, Moment, Operation, Who};
-use super::condition::{Condition, Known, Truth, Values};
+use super::condition::{Condition, Truth};
 use super::decision::{Effect, Obligations};
+use super::judge::{Aspect, Tally, Witness};
 use super::template::Template;
 use super::tools::ToolPatterns;
 
@@ -46,35 +48,6 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// Whether the rule is about this caller and operation, its arguments and condition aside.
-    ///
-    /// Scopes are not looked at: whether they alone are missing tells a step-up from a refusal.
-    pub(super) fn concerns(&self, who: &Who<'_>, operation: &Operation<'_>, now: Moment) -> Truth {
-        if self.is_about(operation) { self.is_for(who, now) } else { Truth::False }
-    }
-
-    /// Whether the rule is about this operation.
-    pub(super) fn is_about(&self, operation: &Operation<'_>) -> bool {
-        match (&self.graph, operation) {
-            (Some(rule), Operation::Graph(ask)) => rule.covers(ask),
-            // The tool as such: a rule for some operations makes it visible, and forbids none of the others.
-            (Some(_), Operation::Plain | Operation::AnyGraph) => self.effect != Effect::Deny,
-            (None, Operation::Plain) => true,
-            // A rule without a Graph part opens no operation, but may forbid them all.
-            (None, Operation::AnyGraph | Operation::Graph(_)) => self.effect == Effect::Deny,
-        }
-    }
-
-    /// Whether the caller is among the rule's principals.
-    pub(super) fn is_for(&self, who: &Who<'_>, now: Moment) -> Truth {
-        self.principals.contain(who, self.effect, now)
-    }
-
-    /// Whether it looks further than at who calls what.
-    pub(super) const fn has_conditions(&self) -> bool {
-        self.when.is_some() || !self.arguments.is_empty()
-    }
-
     /// Whether it looks at the arguments of a call.
     pub(super) fn looks_at_arguments(&self) -> bool {
         !self.arguments.is_empty() || self.when.as_ref().is_some_and(Condition::uses_arguments)
@@ -84,31 +57,6 @@ impl Rule {
     pub(super) fn looks_at_time(&self) -> bool {
         self.principals.max_auth_age_seconds.is_some()
             || self.when.as_ref().is_some_and(Condition::uses_time)
-    }
-
-    /// Whether the arguments and the condition hold.
-    ///
-    /// Where the wall clock was stepped, a condition on the time opens only what it opens at both times,
-    /// and forbids what it forbids at either.
-    pub(super) fn holds(&self, known: &Known<'_>, operation: &Operation<'_>) -> Truth {
-        let fits = self.arguments.iter().map(|(path, allowed)| known.argument(path, allowed));
-        let Some(when) = &self.when else { return Truth::all(fits) };
-        let template = self.template(operation);
-        let at = |now| when.evaluate(&Values::new(known, template, self.graph.is_some(), now));
-        let moment = known.moment();
-        let wall = at(moment.wall);
-        let condition = if when.uses_time() && moment.is_torn() {
-            let steady = at(moment.steady);
-            match self.effect {
-                Effect::Allow => Truth::all([wall, steady].into_iter()),
-                Effect::Deny => Truth::any([wall, steady].into_iter()),
-                Effect::Ask if wall == steady => wall,
-                Effect::Ask => Truth::Error,
-            }
-        } else {
-            wall
-        };
-        Truth::all(fits.chain([condition]))
     }
 
     /// The template that the path of the operation has the form of.
@@ -135,38 +83,78 @@ pub struct Principals {
 }
 
 impl Principals {
-    fn contain(&self, who: &Who<'_>, effect: Effect, now: Moment) -> Truth {
-        let named = one(self.clients.as_ref(), who.client_id.map(ClientId::as_str))
-            && one(self.subjects.as_ref(), who.subject.map(Subject::as_str))
-            && one(self.issuers.as_ref(), Some(who.issuer.as_str()))
-            && any(self.roles.as_ref(), who.roles)
-            && (any(self.groups.as_ref(), who.groups)
-                // Nobody escapes a rule because the issuer could not name all the groups.
-                || (who.groups_incomplete && effect != Effect::Allow));
-        if !named || (self.assurance.is_none() && self.max_auth_age_seconds.is_none()) {
-            return named.into();
+    /// Whether the caller is among them. Of a recorded caller only what the record would name is known.
+    pub(super) fn compare<W: Witness>(
+        &self,
+        who: &Who<'_>,
+        effect: Effect,
+        now: Moment,
+        tally: &mut Tally<'_, W>,
+    ) {
+        if let Some(list) = &self.clients {
+            tally.check(Aspect::Clients, |_| one(list, who.client_id.map(ClientId::as_str)));
         }
-        let Some(claims) = who.claims else { return Truth::Unknown };
-        let acr = claims.get("acr").and_then(Value::as_str);
-        let assured = one(self.assurance.as_ref(), acr);
-        let fresh = self.max_auth_age_seconds.is_none_or(|limit| is_fresh(claims, limit, now));
-        (assured && fresh).into()
+        if let Some(list) = &self.subjects {
+            tally.check(Aspect::Subjects, |_| one(list, who.subject.map(Subject::as_str)));
+        }
+        if let Some(list) = &self.issuers {
+            tally.check(Aspect::Issuers, |_| one(list, Some(who.issuer.as_str())));
+        }
+        if let Some(list) = &self.roles {
+            let told = who.told.map(|told| &told.roles);
+            tally.check(Aspect::Roles, |_| any(list, who.roles, told));
+        }
+        if let Some(list) = &self.groups {
+            // Nobody escapes a rule because the issuer could not name all the groups.
+            let caught = who.groups_incomplete && effect != Effect::Allow;
+            let told = who.told.map(|told| &told.groups);
+            let truth = |_: &mut W| if caught { Truth::True } else { any(list, who.groups, told) };
+            tally.check(Aspect::Groups, truth);
+        }
+        if let Some(list) = &self.assurance {
+            tally.check(Aspect::Assurance, |_| {
+                claim(who, "acr", |acr| one(list, acr.and_then(Value::as_str)))
+            });
+        }
+        if let Some(limit) = self.max_auth_age_seconds {
+            tally.check(Aspect::AuthAge, |_| {
+                claim(who, "auth_time", |time| {
+                    is_fresh(time.and_then(Value::as_i64), limit, now).into()
+                })
+            });
+        }
     }
 }
 
-fn one(list: Option<&Vec<String>>, value: Option<&str>) -> bool {
-    list.is_none_or(|list| value.is_some_and(|value| list.iter().any(|item| item == value)))
+/// Looks at a claim, where claims are known.
+fn claim(who: &Who<'_>, name: &str, look: impl FnOnce(Option<&Value>) -> Truth) -> Truth {
+    match who.claims {
+        Some(claims) if who.told.is_none_or(|told| told.claims.contains(name)) => {
+            look(claims.get(name))
+        }
+        Some(_) | None => Truth::Unknown,
+    }
 }
 
-fn any(list: Option<&Vec<String>>, values: &[Arc<str>]) -> bool {
-    list.is_none_or(|list| values.iter().any(|value| list.iter().any(|item| **item == **value)))
+fn one(list: &[String], value: Option<&str>) -> Truth {
+    value.is_some_and(|value| list.iter().any(|item| item == value)).into()
+}
+
+fn any(list: &[String], values: &[Arc<str>], told: Option<&BTreeSet<String>>) -> Truth {
+    if values.iter().any(|value| list.iter().any(|item| **item == **value)) {
+        return Truth::True;
+    }
+    match told {
+        Some(told) if list.iter().any(|item| !told.contains(item)) => Truth::Unknown,
+        Some(_) | None => Truth::False,
+    }
 }
 
 /// By the later of both clocks, so that a clock that was set back makes no login young again; a login in the
 /// future is none.
-fn is_fresh(claims: &Map<String, Value>, limit: u32, now: Moment) -> bool {
+fn is_fresh(logged_in: Option<i64>, limit: u32, now: Moment) -> bool {
     const SKEW_SECONDS: i64 = 60;
-    let Some(logged_in) = claims.get("auth_time").and_then(Value::as_i64) else { return false };
+    let Some(logged_in) = logged_in else { return false };
     let latest = now.wall.max(now.steady).unix_seconds();
     logged_in <= latest.saturating_add(SKEW_SECONDS)
         && latest.saturating_sub(logged_in) <= i64::from(limit)
@@ -184,12 +172,6 @@ pub(super) struct GraphRule {
 }
 
 impl GraphRule {
-    pub(super) fn covers(&self, ask: &GraphAsk<'_>) -> bool {
-        self.methods.iter().any(|method| method == ask.method)
-            && self.path(ask).is_some()
-            && self.query.covers(ask.query)
-    }
-
     /// Whether the rule is about the path whatever the query is.
     pub(super) const fn query_is_any(&self) -> bool {
         matches!(self.query, Query::Any)

@@ -67,6 +67,21 @@ impl Template {
         })
     }
 
+    /// Whether every path of the form of `other` has this form, too.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let length = self.parts.len();
+        self.version == other.version
+            && length == other.parts.len()
+            && self.parts.iter().zip(&other.parts).enumerate().all(|(position, pair)| match pair {
+                (Part::Placeholder(_), Part::Placeholder(_)) => true,
+                (Part::Placeholder(_), Part::Literal(literal)) => {
+                    stands_for_a_key(position, literal, length)
+                }
+                (Part::Literal(one), Part::Literal(two)) => one.eq_ignore_ascii_case(two),
+                (Part::Literal(_), Part::Placeholder(_)) => false,
+            })
+    }
+
     /// Whether `segments` (decoded, without the version) have this form.
     pub(crate) fn matches(&self, version: &str, segments: &[String]) -> bool {
         self.version == version

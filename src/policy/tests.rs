@@ -112,6 +112,7 @@ impl Caller {
             groups_incomplete: false,
             roles: &[],
             claims: None,
+            told: None,
         }
     }
 

@@ -30,6 +30,14 @@ impl ToolPatterns {
         })
     }
 
+    /// The patterns that are a name.
+    pub(super) fn outright(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.iter().filter_map(|pattern| match pattern {
+            ToolPattern::Name(name) => Some(name),
+            ToolPattern::Any | ToolPattern::Matching(_) => None,
+        })
+    }
+
     /// The names, if the rule is about a list of names only.
     pub(super) fn names(&self) -> Option<Vec<&Arc<str>>> {
         self.0

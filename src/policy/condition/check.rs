@@ -84,6 +84,8 @@ impl Roots {
     pub(super) const NOW: Self = Self(128);
     /// `caller.groups` or `claims.groups`, which an issuer may have left out.
     pub(super) const GROUPS: Self = Self(256);
+    /// `caller.groups` or `caller.roles`, of which a record names some.
+    pub(super) const LISTS: Self = Self(512);
 
     pub(super) const fn has(self, root: Self) -> bool {
         self.0 & root.0 == root.0
@@ -118,8 +120,14 @@ pub(super) fn check(
     }
     nesting(text)?;
     let program = environment.compile(text).map_err(|errors| syntax(text, &errors))?;
-    let mut check =
-        Check { paths, source: program.source_info(), faults: Vec::new(), nodes: 0, cost: 0 };
+    let mut check = Check {
+        paths,
+        source: program.source_info(),
+        faults: Vec::new(),
+        nodes: 0,
+        cost: 0,
+        claims: Vec::new(),
+    };
     let node = check.node(program.expression());
     if check.nodes > MAX_NODES {
         let message = format!("has {} parts, at most {MAX_NODES} are allowed", check.nodes);
@@ -214,6 +222,8 @@ struct Check<'a> {
     faults: Vec<ConditionFault>,
     nodes: usize,
     cost: usize,
+    /// Those that the part at hand names.
+    claims: Vec<String>,
 }
 
 /// What an expression uses, and how many values of unbounded size are in it.
@@ -259,11 +269,16 @@ impl Check<'_> {
 
     fn part(&mut self, expression: &Expression) -> Node {
         self.must_be_truth(expression);
+        self.claims.clear();
         let uses = self.uses(expression);
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.sort_unstable();
+        claims.dedup();
         Node::Part(Part {
             text: print(&expression.expr).into(),
             expression: expression.clone(),
             roots: uses.roots,
+            claims,
         })
     }
 
@@ -371,15 +386,23 @@ impl Check<'_> {
                 Uses::default()
             }
             "claims" if field == "groups" => {
+                self.claims.push(field.to_owned());
                 Uses { roots: Roots::CLAIMS.with(Roots::GROUPS), large: 1 }
             }
-            "claims" => Uses { roots: Roots::CLAIMS, large: 1 },
+            "claims" => {
+                self.claims.push(field.to_owned());
+                Uses { roots: Roots::CLAIMS, large: 1 }
+            }
             "arguments" => Uses { roots: Roots::ARGUMENTS, large: 1 },
             "query" => self.query(at, field),
             "path" => self.path(at, field),
             "caller" => {
                 self.known(at, root, field, &CALLER);
-                let groups = if field == "groups" { Roots::GROUPS } else { Roots::default() };
+                let groups = match field {
+                    "groups" => Roots::GROUPS.with(Roots::LISTS),
+                    "roles" => Roots::LISTS,
+                    _ => Roots::default(),
+                };
                 Uses { roots: Roots::CALLER.with(groups), large: 1 }
             }
             "request" => {

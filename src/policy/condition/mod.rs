@@ -15,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 
 use cel::{Env, Value};
 
+use super::judge::Witness;
 use super::template::Template;
 
 pub(super) use check::ConditionFault;
@@ -54,6 +55,8 @@ pub(super) struct Part {
     text: Arc<str>,
     expression: cel::IdedExpr,
     roots: Roots,
+    /// The claims that it names.
+    claims: Vec<String>,
 }
 
 /// One part of a condition and what it came to, for explanations and for coverage.
@@ -96,22 +99,30 @@ impl Condition {
         self.roots.has(Roots::ARGUMENTS)
     }
 
-    pub(super) fn evaluate(&self, values: &Values<'_>) -> Truth {
-        self.node.evaluate(values)
+    pub(super) fn evaluate<W: Witness>(&self, values: &Values<'_>, witness: &mut W) -> Truth {
+        self.node.evaluate(values, witness)
     }
 
-    /// The same with every part looked at, whether or not it decides.
-    pub(super) fn look(&self, values: &Values<'_>) -> Vec<Looked> {
+    /// The claims that it names.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &str> {
         let mut parts = Vec::new();
         self.node.parts(&mut parts);
-        parts
-            .into_iter()
-            .map(|part| Looked {
-                part: Arc::clone(&part.text),
-                came_to: part.evaluate(values),
-                saw: values.shown(&part.expression),
-            })
-            .collect()
+        parts.into_iter().flat_map(|part| part.claims.iter().map(String::as_str))
+    }
+
+    /// The parts that name nothing, and so are the same for every call.
+    pub(super) fn constants(&self) -> impl Iterator<Item = &str> {
+        let mut parts = Vec::new();
+        self.node.parts(&mut parts);
+        let constant = |part: &&Part| part.roots == Roots::default();
+        parts.into_iter().filter(constant).map(|part| &*part.text)
+    }
+
+    /// Its parts, as CEL reads them.
+    pub(super) fn part_texts(&self) -> impl Iterator<Item = &Arc<str>> {
+        let mut parts = Vec::new();
+        self.node.parts(&mut parts);
+        parts.into_iter().map(|part| &part.text)
     }
 }
 
@@ -126,12 +137,16 @@ impl Node {
         }
     }
 
-    fn evaluate(&self, values: &Values<'_>) -> Truth {
+    fn evaluate<W: Witness>(&self, values: &Values<'_>, witness: &mut W) -> Truth {
         match self {
-            Self::Not(inner) => inner.evaluate(values).not(),
-            Self::And(nodes) => Truth::all(nodes.iter().map(|node| node.evaluate(values))),
-            Self::Or(nodes) => Truth::any(nodes.iter().map(|node| node.evaluate(values))),
-            Self::Part(part) => part.evaluate(values),
+            Self::Not(inner) => inner.evaluate(values, witness).not(),
+            Self::And(nodes) => each(nodes, values, witness, |truths| Truth::all(truths)),
+            Self::Or(nodes) => each(nodes, values, witness, |truths| Truth::any(truths)),
+            Self::Part(part) => {
+                let truth = part.evaluate(values);
+                witness.part(|| part.looked(truth, values));
+                truth
+            }
         }
     }
 
@@ -144,9 +159,28 @@ impl Node {
     }
 }
 
+/// Joins what the nodes come to; a node that cannot matter any more is evaluated only if somebody looks on.
+fn each<W: Witness>(
+    nodes: &[Node],
+    values: &Values<'_>,
+    witness: &mut W,
+    join: impl FnOnce(&mut dyn Iterator<Item = Truth>) -> Truth,
+) -> Truth {
+    let mut truths = nodes.iter().map(|node| node.evaluate(values, witness));
+    if W::SEES_ALL {
+        let all: Vec<Truth> = truths.collect();
+        return join(&mut all.into_iter());
+    }
+    join(&mut truths)
+}
+
 impl Part {
+    fn looked(&self, came_to: Truth, values: &Values<'_>) -> Looked {
+        Looked { part: Arc::clone(&self.text), came_to, saw: values.shown(&self.expression) }
+    }
+
     fn evaluate(&self, values: &Values<'_>) -> Truth {
-        if values.lack(self.roots) {
+        if values.lack(self.roots) || values.are_not_told(self.roots, &self.claims) {
             return Truth::Unknown;
         }
         match values.resolve(&self.expression, self.roots) {

@@ -57,6 +57,7 @@ impl Question {
             groups_incomplete: self.groups_incomplete,
             roles: &[],
             claims: Some(&self.claims),
+            told: None,
         };
         let arguments = self.arguments.as_deref().map_or(Arguments::Unknown, Arguments::Json);
         policy.decide(&Ask { who, tool, operation: *operation, arguments, now: self.now })
@@ -458,6 +459,7 @@ fn an_explanation_shows_what_each_part_saw() {
         groups_incomplete: false,
         roles: &[],
         claims: Some(&question.claims),
+        told: None,
     };
     let (operation, arguments, now) = (Operation::Plain, Arguments::Unknown, question.now);
     let said = policy.explain(&Ask { who, tool: "delete", operation, arguments, now });

@@ -35,7 +35,8 @@ pub(in crate::policy) struct Known<'a> {
     /// For a tool that is no Graph operation.
     writes: bool,
     arguments: OnceCell<Result<Json, Unusable>>,
-    context: RefCell<Context<'static, 'static>>,
+    /// Made with the first condition that is evaluated.
+    context: RefCell<Option<Context<'static, 'static>>>,
     bound: RefCell<Roots>,
 }
 
@@ -56,7 +57,7 @@ impl<'a> Known<'a> {
             ask,
             writes,
             arguments: OnceCell::new(),
-            context: RefCell::new(Context::with_env(Arc::clone(&ENVIRONMENT))),
+            context: RefCell::default(),
             bound: RefCell::default(),
         }
     }
@@ -96,7 +97,8 @@ impl<'a> Known<'a> {
                 continue;
             }
             let value = self.value(root)?;
-            self.context.borrow_mut().add_variable_from_value(root.name(), value);
+            let mut context = self.context.borrow_mut();
+            context.get_or_insert_with(empty).add_variable_from_value(root.name(), value);
             let all = self.bound.borrow().with(root);
             *self.bound.borrow_mut() = all;
         }
@@ -173,14 +175,22 @@ impl<'k> Values<'k> {
                     .any(|root| roots.has(*root)))
     }
 
+    /// Whether the question is a recorded one, and the record has no room for what is used.
+    pub(super) fn are_not_told(&self, roots: Roots, claims: &[String]) -> bool {
+        let Some(told) = self.known.ask.who.told else { return false };
+        roots.has(Roots::QUERY)
+            || roots.has(Roots::LISTS)
+            || claims.iter().any(|claim| !told.claims.contains(claim))
+    }
+
     /// Evaluates one expression.
     pub(super) fn resolve(&self, expression: &Expression, roots: Roots) -> Result<Value, Unusable> {
         if roots.has(Roots::GROUPS) && self.known.ask.who.groups_incomplete {
             return Err(Unusable);
         }
         self.known.bind(roots)?;
-        let shared = self.known.context.borrow();
-        let mut context = shared.new_inner_scope();
+        let mut shared = self.known.context.borrow_mut();
+        let mut context = shared.get_or_insert_with(empty).new_inner_scope();
         if roots.has(Roots::PATH) {
             let Operation::Graph(graph) = self.known.ask.operation else { return Err(Unusable) };
             let captures = self.template.ok_or(Unusable)?.captures(graph.segments);
@@ -209,6 +219,10 @@ impl<'k> Values<'k> {
         }
         shown
     }
+}
+
+fn empty() -> Context<'static, 'static> {
+    Context::with_env(Arc::clone(&ENVIRONMENT))
 }
 
 fn caller(who: &Who<'_>) -> Value {

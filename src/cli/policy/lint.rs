@@ -1,0 +1,109 @@
+//! `broker policy lint`: rules that are well formed and yet cannot be meant.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use http::Method;
+use serde_json::json;
+
+use crate::app;
+use crate::config::Config;
+use crate::graph::Catalog;
+use crate::mcp::GRAPH_EXECUTE;
+use crate::policy::{Lint, LintKind, Needs, World};
+use crate::scope::Scope;
+
+use super::super::failure::Failure;
+use super::super::settings::Ready;
+use super::{Console, name, print, rules, source};
+
+/// Which rules, and what is known of the world.
+#[derive(Debug, Args)]
+pub(super) struct LintArgs {
+    /// The rules [default: the configured ones]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// A group there is; may be given several times, or with commas. Without it only likely misspellings are told
+    #[arg(long, value_delimiter = ',')]
+    group: Vec<String>,
+    /// A kind of finding that is fine; may be given several times
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    allow: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn kind(text: &str) -> Result<String, String> {
+    let all: Vec<String> = LintKind::ALL.iter().map(name).collect();
+    let known = all.iter().any(|kind| kind == text);
+    if known { Ok(text.to_owned()) } else { Err(format!("is none of {}", all.join(", "))) }
+}
+
+/// Exit 0: nothing odd; 1: at least one finding.
+pub(super) fn run(
+    args: &LintArgs,
+    ready: &Ready,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, Failure> {
+    let policy = rules(&source(ready)?, args.file.as_deref())?;
+    let catalog = app::catalog(&ready.config).map_err(|error| Failure::of(&error))?;
+    let groups: BTreeSet<String> = args.group.iter().cloned().collect();
+    let world = World {
+        operation_tool: GRAPH_EXECUTE,
+        scopes: scopes(&ready.config),
+        groups: (!groups.is_empty()).then_some(groups),
+    };
+    let mut found = policy.lint(&world, |method, path| needs(&catalog, method, path));
+    found.retain(|lint| !args.allow.contains(&name(&lint.kind)));
+    let text = if args.json {
+        let all = json!({ "policy_version": policy.version(), "findings": found });
+        serde_json::to_string_pretty(&all).unwrap_or_default()
+    } else {
+        for_people(&found)
+    };
+    print(console, &text)?;
+    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The scopes a token of ours can have. Other issuers may name others.
+fn scopes(config: &Config) -> Option<Scope> {
+    const PRODUCT: &str = "broker:*";
+    if !config.resource_server.issuers.is_empty() {
+        return None;
+    }
+    let settings = &config.authorization_server;
+    let mut all = settings.default_scopes.union(&PRODUCT.parse().ok()?);
+    for client in &settings.clients {
+        all = all.union(&client.scopes);
+    }
+    Some(all)
+}
+
+fn needs(catalog: &Catalog, method: &str, path: &str) -> Needs {
+    let method: Option<Method> = method.parse().ok();
+    match method.and_then(|method| catalog.explain(&method, path)) {
+        None => Needs::Unknown,
+        Some(operation) if operation.permissions.is_empty() => Needs::Impossible,
+        Some(operation) => Needs::OneOf(operation.permissions.clone()),
+    }
+}
+
+fn for_people(found: &[Lint]) -> String {
+    let mut lines: Vec<String> = found.iter().map(line).collect();
+    lines.push(match found.len() {
+        0 => "nothing odd".to_owned(),
+        1 => "1 finding".to_owned(),
+        number => format!("{number} findings"),
+    });
+    lines.join("\n")
+}
+
+fn line(lint: &Lint) -> String {
+    let place = lint.place.as_deref().unwrap_or("-");
+    let rule = lint.rule_id.as_ref().map(|id| format!("rule `{id}`: ")).unwrap_or_default();
+    let hint = lint.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+    format!("{place}: {rule}{} [{}]{hint}", lint.message, name(&lint.kind))
+}

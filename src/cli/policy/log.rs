@@ -1,0 +1,153 @@
+//! The questions in an audit log, one after the other, in little memory.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::audit::segments;
+use crate::id::{ClientId, EventId, Subject};
+use crate::policy::{Recorded, Replay};
+
+use super::question::time;
+
+/// A line longer than this is none of ours.
+const LONGEST_LINE: u64 = 4 * 1024 * 1024;
+/// Where reading takes long enough to show how far it is.
+const WORTH_SHOWING: u64 = 16 * 1024 * 1024;
+
+/// One recorded decision.
+pub(super) struct Entry {
+    pub(super) event_id: EventId,
+    pub(super) policy_version: String,
+    pub(super) reason: String,
+    pub(super) replay: Replay,
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    pub(super) lines: u64,
+    /// Lines that are no JSON of ours.
+    pub(super) unreadable: u64,
+    /// Decisions without their question: recorded by an older version.
+    pub(super) without_question: u64,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    event_type: Cow<'a, str>,
+    event_id: EventId,
+    #[serde(borrow)]
+    occurred_at: Cow<'a, str>,
+    requester_id: Option<Subject>,
+    client_id: Option<ClientId>,
+    asserted_requester_id: Option<Subject>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    reason: Option<String>,
+    policy_version: Option<String>,
+    question: Option<Recorded>,
+}
+
+/// Hands every recorded decision to `see`, oldest first. `progress` is told, in percent, how far it is.
+pub(super) fn read<'w>(
+    path: &Path,
+    progress: Option<&mut (dyn Write + 'w)>,
+    mut see: impl FnMut(Entry),
+) -> io::Result<Count> {
+    let files = segments(path)?;
+    if files.is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let total = files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+    let to = progress.filter(|_| total > WORTH_SHOWING);
+    let mut bar = Bar { to, total, read: 0, shown: 0 };
+    let mut count = Count::default();
+    for file in files {
+        let mut reader = BufReader::with_capacity(1 << 20, File::open(file)?);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = io::Read::take(&mut reader, LONGEST_LINE).read_until(b'\n', &mut line)?;
+            if read == 0 {
+                break;
+            }
+            bar.advance(read);
+            count.lines += 1;
+            match entry(&line) {
+                Ok(Some(entry)) => see(entry),
+                Ok(None) => {}
+                Err(Fault::Unreadable) => count.unreadable += 1,
+                Err(Fault::WithoutQuestion) => count.without_question += 1,
+            }
+        }
+    }
+    bar.end();
+    Ok(count)
+}
+
+enum Fault {
+    Unreadable,
+    WithoutQuestion,
+}
+
+/// `None`: an event that carries no decision.
+fn entry(line: &[u8]) -> Result<Option<Entry>, Fault> {
+    let line: Line<'_> = serde_json::from_slice(line).map_err(|_| Fault::Unreadable)?;
+    if !matches!(&*line.event_type, "policy.decided" | "result.emitted" | "auth.scope.insufficient")
+    {
+        return Ok(None);
+    }
+    let payload: Payload =
+        serde_json::from_str(line.payload.get()).map_err(|_| Fault::Unreadable)?;
+    let (Some(reason), Some(policy_version)) = (payload.reason, payload.policy_version) else {
+        return Ok(None); // an event that says how a call ended, not what was decided
+    };
+    let question = payload.question.ok_or(Fault::WithoutQuestion)?;
+    let at = time(&line.occurred_at).map_err(|_| Fault::Unreadable)?;
+    let replay = Replay {
+        subject: line.requester_id,
+        client_id: line.client_id,
+        asserted_requester: line.asserted_requester_id,
+        at,
+        question,
+    };
+    Ok(Some(Entry { event_id: line.event_id, policy_version, reason, replay }))
+}
+
+/// How far reading is.
+struct Bar<'a, 'w> {
+    to: Option<&'a mut (dyn Write + 'w)>,
+    total: u64,
+    read: u64,
+    shown: u64,
+}
+
+impl Bar<'_, '_> {
+    fn advance(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+        let percent = self.read.saturating_mul(100) / self.total.max(1);
+        if percent > self.shown
+            && let Some(to) = &mut self.to
+        {
+            self.shown = percent;
+            let done = usize::try_from(percent / 4).unwrap_or(0).min(25);
+            write!(to, "\rreading the log [{:<25}] {percent:3} %", "#".repeat(done)).ok();
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(to) = &mut self.to {
+            writeln!(to).ok();
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `broker policy`: why something was decided, whether rules make sense, and what other rules would change.
+
+mod cases;
+mod diff;
+mod explain;
+mod lint;
+mod log;
+mod promote;
+mod question;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::app::{self, PolicySource};
+use crate::config::Environment;
+use crate::policy::Policy;
+
+use super::failure::Failure;
+use super::settings::{Ready, SettingsArgs};
+
+/// Rules and decisions.
+#[derive(Debug, Args)]
+pub(super) struct PolicyArgs {
+    #[command(subcommand)]
+    command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Say what is decided about a caller and a call, and why: every rule, what it saw, what would change it
+    Explain(explain::ExplainArgs),
+    /// Find rules that never match, that another one overrules, that name what there is not; exit code 1 if there are any
+    Lint(lint::LintArgs),
+    /// Put the shadow rules in force
+    Promote(promote::PromoteArgs),
+    /// Say what other rules would change: of the recorded decisions, and of who sees which tool
+    Diff(diff::DiffArgs),
+    /// Decide the cases of a file and compare with what they expect; exit code 1 if one differs
+    Test(cases::TestArgs),
+}
+
+/// Where a command writes.
+pub(super) struct Console<'a> {
+    pub(super) out: &'a mut dyn Write,
+    pub(super) err: &'a mut dyn Write,
+    /// Whether a person watches `err`.
+    pub(super) interactive: bool,
+}
+
+pub(super) async fn run(
+    args: &PolicyArgs,
+    settings: &SettingsArgs,
+    environment: Environment,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, Failure> {
+    let ready = settings.load(environment)?;
+    match &args.command {
+        PolicyCommand::Explain(args) => explain::run(args, ready, console).await,
+        PolicyCommand::Lint(args) => lint::run(args, &ready, console),
+        PolicyCommand::Promote(args) => promote::run(args, &ready, console),
+        PolicyCommand::Diff(args) => diff::run(args, &ready, console),
+        PolicyCommand::Test(args) => cases::run(args, &ready, console),
+    }
+}
+
+fn source(ready: &Ready) -> Result<PolicySource, Failure> {
+    app::policy_source(&ready.config, &ready.variables()).map_err(|error| Failure::of(&error))
+}
+
+/// The rules of a file where one is named, else those that a start would put in force.
+fn rules(source: &PolicySource, file: Option<&Path>) -> Result<Policy, Failure> {
+    let loaded = match file {
+        Some(file) => source.load_file(file, None),
+        None => source.load().map(|(live, _)| live),
+    };
+    loaded.map_err(|error| Failure::of(&error))
+}
+
+/// A name as JSON spells it.
+fn name(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn print(console: &mut Console<'_>, text: &str) -> Result<(), Failure> {
+    writeln!(console.out, "{text}").map_err(Failure::output)
+}

@@ -1,0 +1,406 @@
+//! Rules that are well formed and yet not what their author can have meant.
+
+mod cover;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::id::{Permission, RuleId};
+use crate::scope::{Scope, ScopeToken};
+
+use super::decide::Policy;
+use super::decision::Effect;
+use super::rule::{Principals, Rule};
+
+/// What rules are held against.
+#[derive(Clone, Debug, Default)]
+pub struct World<'a> {
+    /// The tool that has operations.
+    pub operation_tool: &'a str,
+    /// The scopes a token can have; `None`: other issuers name scopes, too.
+    pub scopes: Option<Scope>,
+    /// The groups there are; `None`: only likely misspellings are told.
+    pub groups: Option<BTreeSet<String>>,
+}
+
+/// What an operation needs, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// The catalogue does not have it.
+    Unknown,
+    /// No application can do it.
+    Impossible,
+    /// One of these is enough.
+    OneOf(Vec<Permission>),
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lint {
+    pub kind: LintKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule_id: Option<RuleId>,
+    /// `policy.toml:12:1`, where it is about a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Arc<str>>,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LintKind {
+    NeverMatches,
+    Shadowed,
+    MatchesNoTool,
+    UnknownTool,
+    UnknownScope,
+    UnknownGroup,
+    MissingPermission,
+    ForbiddenPermission,
+    UnreachableTool,
+    ChangeableClaim,
+    OpenToEverybody,
+}
+
+impl LintKind {
+    pub const ALL: [Self; 11] = [
+        Self::NeverMatches,
+        Self::Shadowed,
+        Self::MatchesNoTool,
+        Self::UnknownTool,
+        Self::UnknownScope,
+        Self::UnknownGroup,
+        Self::MissingPermission,
+        Self::ForbiddenPermission,
+        Self::UnreachableTool,
+        Self::ChangeableClaim,
+        Self::OpenToEverybody,
+    ];
+}
+
+/// Claims that people or their administrators of another organisation change (attack: an account is renamed to look
+/// like another).
+const CHANGEABLE: [&str; 8] = [
+    "preferred_username",
+    "email",
+    "name",
+    "upn",
+    "unique_name",
+    "given_name",
+    "family_name",
+    "nickname",
+];
+
+impl Policy {
+    /// Everything that is odd about the rules. `needs` says what an operation (a method and a path template) needs.
+    #[must_use]
+    pub fn lint(&self, world: &World<'_>, needs: impl Fn(&str, &str) -> Needs) -> Vec<Lint> {
+        let mut lints = Lints(Vec::new());
+        for (number, rule) in self.rules.iter().enumerate() {
+            self.tools_of(rule, &mut lints);
+            never_matches(rule, world, &mut lints);
+            self.names_of(rule, world, &mut lints);
+            self.permissions_of(rule, &needs, &mut lints);
+            changeable(rule, &mut lints);
+            self.shadow_of(number, rule, &mut lints);
+            if rule.effect == Effect::Allow
+                && rule.scopes.is_empty()
+                && rule.principals.is_everybody()
+                && !rule.has_conditions()
+            {
+                let hint = "add scopes, principals or a condition";
+                lints.add(
+                    rule,
+                    LintKind::OpenToEverybody,
+                    "allows everybody who has a token",
+                    hint,
+                );
+            }
+        }
+        self.unreachable(world, &mut lints);
+        lints.0
+    }
+
+    fn tools_of(&self, rule: &Rule, lints: &mut Lints) {
+        let known = &self.facts.tools;
+        if known.iter().any(|tool| rule.tools.is_match(tool)) {
+            for name in rule.tools.outright() {
+                if !known.iter().any(|tool| **tool == **name) {
+                    lints.add(
+                        rule,
+                        LintKind::UnknownTool,
+                        format!("there is no tool `{name}`"),
+                        &near(name, known),
+                    );
+                }
+            }
+            return;
+        }
+        let hint = match rule.tools.outright().next() {
+            Some(name) => near(name, known),
+            None => format!("the tools are {}", known.join(", ")),
+        };
+        lints.add(rule, LintKind::MatchesNoTool, "is about no tool there is", &hint);
+    }
+
+    fn names_of(&self, rule: &Rule, world: &World<'_>, lints: &mut Lints) {
+        for scope in rule.scopes.iter() {
+            let message = match &world.scopes {
+                Some(known) if !implied(known, scope) => {
+                    format!("no token of this broker has the scope `{scope}`")
+                }
+                _ => continue,
+            };
+            let known: Vec<String> =
+                world.scopes.iter().flat_map(Scope::iter).map(ToString::to_string).collect();
+            lints.add(rule, LintKind::UnknownScope, message, &near(scope.as_str(), &known));
+        }
+        let all: Vec<String> = self.names.groups.iter().cloned().collect();
+        for group in rule.principals.groups.iter().flatten() {
+            match &world.groups {
+                Some(known) if !known.contains(group) => {
+                    let known: Vec<String> = known.iter().cloned().collect();
+                    let message = format!("there is no group `{group}`");
+                    lints.add(rule, LintKind::UnknownGroup, message, &near(group, &known));
+                }
+                Some(_) => {}
+                // Not known what there is: one letter apart from another rule's is a likely misspelling.
+                None => {
+                    let likely = all.iter().find(|other| {
+                        *other != group
+                            && strsim::damerau_levenshtein(other, group) == 1
+                            && group.len() > 4
+                            && !group.ends_with(|c: char| c.is_ascii_digit())
+                    });
+                    if let Some(other) = likely {
+                        let message = format!("group `{group}` is one letter apart from `{other}`");
+                        lints.add(
+                            rule,
+                            LintKind::UnknownGroup,
+                            message,
+                            "spell both alike, or name the groups there are with --group",
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn permissions_of(&self, rule: &Rule, needs: &impl Fn(&str, &str) -> Needs, lints: &mut Lints) {
+        let Some(graph) = rule.graph.as_ref().filter(|_| rule.effect != Effect::Deny) else {
+            return;
+        };
+        let outside: Vec<&Permission> = match &self.facts.allowed_permissions {
+            Some(allowed) => {
+                graph.permissions.iter().filter(|wanted| !allowed.contains(wanted)).collect()
+            }
+            None => Vec::new(),
+        };
+        if !outside.is_empty() {
+            let message =
+                format!("needs {}, which graph.allowed_permissions does not have", join(&outside));
+            lints.add(
+                rule,
+                LintKind::ForbiddenPermission,
+                message,
+                "the rule allows no call that does not name other permissions",
+            );
+        }
+        for method in &graph.methods {
+            for path in &graph.paths {
+                let operation = format!("{method} {}", path.text());
+                match needs(method, path.text()) {
+                    Needs::Impossible => lints.add(
+                        rule,
+                        LintKind::MissingPermission,
+                        format!("no application can do {operation}"),
+                        "it needs a signed-in user",
+                    ),
+                    Needs::OneOf(sufficient)
+                        if !graph.permissions.iter().any(|own| sufficient.contains(own)) =>
+                    {
+                        let some: Vec<&Permission> = sufficient.iter().take(3).collect();
+                        lints.add(
+                            rule,
+                            LintKind::MissingPermission,
+                            format!("its permissions cannot do {operation}"),
+                            &format!("the least that can: {}", join(&some)),
+                        );
+                    }
+                    Needs::Unknown | Needs::OneOf(_) => {}
+                }
+            }
+        }
+    }
+
+    fn shadow_of(&self, number: usize, rule: &Rule, lints: &mut Lints) {
+        let over = self.rules.iter().enumerate().find(|(other_number, other)| {
+            let outranks = match (other.effect, rule.effect) {
+                (Effect::Deny, Effect::Ask | Effect::Allow) | (Effect::Ask, Effect::Allow) => true,
+                (one, two) => one == two && *other_number < number,
+            };
+            outranks && other.covers(rule, &self.facts.tools)
+        });
+        if let Some((_, other)) = over {
+            let what = if other.effect == rule.effect {
+                "says all that it says"
+            } else {
+                "overrules all of it"
+            };
+            let message = format!("never decides: rule `{}` ({}) {what}", other.id, other.place);
+            lints.add(rule, LintKind::Shadowed, message, "delete it, or narrow the other one");
+        }
+    }
+
+    fn unreachable(&self, world: &World<'_>, lints: &mut Lints) {
+        for tool in &self.facts.tools {
+            let opens = |rule: &&Rule| {
+                rule.effect != Effect::Deny
+                    && rule.tools.is_match(tool)
+                    && (rule.graph.is_some() || tool != world.operation_tool)
+                    && !rule.principals.is_nobody()
+            };
+            let closed = self.rules.iter().any(|rule| {
+                rule.effect == Effect::Deny && rule.tools.is_match(tool) && rule.is_unconditional()
+            });
+            if closed || !self.rules.iter().any(|rule| opens(&rule)) {
+                lints.0.push(Lint {
+                    kind: LintKind::UnreachableTool,
+                    rule_id: None,
+                    place: None,
+                    message: format!("nobody can reach the tool `{tool}`"),
+                    hint: Some(
+                        if closed { "a rule denies it to everybody" } else { "no rule allows it" }
+                            .to_owned(),
+                    ),
+                });
+            }
+        }
+    }
+}
+
+struct Lints(Vec<Lint>);
+
+impl Lints {
+    fn add(&mut self, rule: &Rule, kind: LintKind, message: impl Into<String>, hint: &str) {
+        self.0.push(Lint {
+            kind,
+            rule_id: Some(rule.id.clone()),
+            place: Some(Arc::clone(&rule.place)),
+            message: message.into(),
+            hint: (!hint.is_empty()).then(|| hint.to_owned()),
+        });
+    }
+}
+
+fn never_matches(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
+    if rule.principals.is_nobody() {
+        let hint = "leave the list out to mean everybody, or delete the rule";
+        lints.add(
+            rule,
+            LintKind::NeverMatches,
+            "a list of its principals is empty, so it is about nobody",
+            hint,
+        );
+    }
+    let has_operations = rule.tools.is_match(world.operation_tool);
+    if rule.graph.is_some() && !has_operations {
+        let hint = format!("name the tool {}, or leave graph out", world.operation_tool);
+        lints.add(
+            rule,
+            LintKind::NeverMatches,
+            "has a graph part, but is about no tool with operations",
+            &hint,
+        );
+    }
+    if rule.graph.is_none()
+        && rule.effect != Effect::Deny
+        && rule.tools.outright().all(|name| **name == *world.operation_tool)
+        && rule.tools.outright().next().is_some()
+        && rule.tools.names().is_some()
+    {
+        lints.add(
+            rule,
+            LintKind::NeverMatches,
+            "has no graph part, so it opens no operation",
+            "add graph = { … }",
+        );
+    }
+    for path in rule.graph.iter().flat_map(|graph| &graph.paths) {
+        if path.literals().next().flatten().is_some_and(|first| first.eq_ignore_ascii_case("me")) {
+            let message = format!("{path} needs a signed-in user, and calls of it are refused");
+            lints.add(rule, LintKind::NeverMatches, message, "write /v1.0/users/{id}");
+        }
+    }
+    if let Some(when) = &rule.when {
+        for part in when.constants() {
+            let message = format!("`{part}` is the same for every call");
+            lints.add(
+                rule,
+                LintKind::NeverMatches,
+                message,
+                "compare it with a claim, an argument or a part of the path",
+            );
+        }
+    }
+}
+
+fn changeable(rule: &Rule, lints: &mut Lints) {
+    let Some(when) = &rule.when else { return };
+    let named: BTreeSet<&str> = when.claims().filter(|claim| CHANGEABLE.contains(claim)).collect();
+    for claim in named {
+        let message = format!("trusts claims.{claim}, which people can change");
+        lints.add(rule, LintKind::ChangeableClaim, message, "compare claims.oid or claims.sub");
+    }
+}
+
+fn implied(known: &Scope, scope: &ScopeToken) -> bool {
+    let wanted: Scope = std::iter::once(scope.clone()).collect();
+    wanted.is_subset(known)
+}
+
+fn near<T: AsRef<str>>(name: &str, known: &[T]) -> String {
+    let likeness =
+        known.iter().map(|other| (strsim::jaro_winkler(name, other.as_ref()), other.as_ref()));
+    match likeness.max_by(|one, other| one.0.total_cmp(&other.0)) {
+        Some((likeness, other)) if likeness > 0.8 && other != name => {
+            format!("did you mean `{other}`?")
+        }
+        _ => String::new(),
+    }
+}
+
+fn join(permissions: &[&Permission]) -> String {
+    let texts: Vec<&str> = permissions.iter().map(|permission| permission.as_str()).collect();
+    texts.join(", ")
+}
+
+impl Principals {
+    pub(super) const fn is_everybody(&self) -> bool {
+        self.clients.is_none()
+            && self.subjects.is_none()
+            && self.groups.is_none()
+            && self.roles.is_none()
+            && self.issuers.is_none()
+            && self.assurance.is_none()
+            && self.max_auth_age_seconds.is_none()
+    }
+
+    /// A list is empty.
+    fn is_nobody(&self) -> bool {
+        let lists = [
+            &self.clients,
+            &self.subjects,
+            &self.groups,
+            &self.roles,
+            &self.issuers,
+            &self.assurance,
+        ];
+        lists.into_iter().flatten().any(Vec::is_empty)
+    }
+}

@@ -1,0 +1,36 @@
+//! The groups, roles and claims that rules name: all of a caller that a record of a decision needs.
+
+use std::collections::BTreeSet;
+
+use super::rule::Rule;
+
+/// Names that rules look for. What a caller has beside them changes no decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    pub groups: BTreeSet<String>,
+    pub roles: BTreeSet<String>,
+    pub claims: BTreeSet<String>,
+}
+
+impl Names {
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.groups.extend(other.groups.iter().cloned());
+        self.roles.extend(other.roles.iter().cloned());
+        self.claims.extend(other.claims.iter().cloned());
+    }
+
+    pub(super) fn of(rules: &[Rule]) -> Self {
+        let mut names = Self::default();
+        for rule in rules {
+            let principals = &rule.principals;
+            names.groups.extend(principals.groups.iter().flatten().cloned());
+            names.roles.extend(principals.roles.iter().flatten().cloned());
+            names.claims.extend(principals.assurance.is_some().then(|| "acr".to_owned()));
+            let aged = principals.max_auth_age_seconds.is_some();
+            names.claims.extend(aged.then(|| "auth_time".to_owned()));
+            let conditions = rule.when.iter().flat_map(|when| when.claims());
+            names.claims.extend(conditions.map(str::to_owned));
+        }
+        names
+    }
+}

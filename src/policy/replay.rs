@@ -1,0 +1,110 @@
+//! Recorded questions, decided again by other rules.
+
+use serde_json::{Map, Value};
+
+use crate::id::{ClientId, Subject};
+use crate::time::Timestamp;
+
+use super::ask::{Arguments, Ask, GraphAsk, Moment, Operation, Who};
+use super::decide::Policy;
+use super::decision::Decision;
+use super::names::Names;
+use super::recorded::{Recorded, RecordedOperation};
+
+/// One recorded question with what the envelope of its event says.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    pub subject: Option<Subject>,
+    pub client_id: Option<ClientId>,
+    pub asserted_requester: Option<Subject>,
+    pub at: Timestamp,
+    pub question: Recorded,
+}
+
+impl Replay {
+    /// Decides again. `names` are those of the rules under which it was recorded; `tool_has_operations` tells the tool
+    /// as such from a plain one. `None`: the answer depends on something that is not recorded.
+    #[must_use]
+    pub fn decide(
+        &self,
+        policy: &Policy,
+        names: &Names,
+        tool_has_operations: bool,
+    ) -> Option<Decision> {
+        if self.is_cut() {
+            return None;
+        }
+        self.ask(names, tool_has_operations, |ask| policy.decide_surely(ask))
+    }
+
+    /// What such a caller is known to have, where the rules under which it was recorded are not at hand: what it names.
+    #[must_use]
+    pub fn named(&self) -> Names {
+        let question = &self.question;
+        let texts = |all: &[std::sync::Arc<str>]| all.iter().map(ToString::to_string).collect();
+        Names {
+            groups: texts(&question.groups),
+            roles: texts(&question.roles),
+            claims: question.claims.keys().cloned().collect(),
+        }
+    }
+
+    /// Hands the question over as policy sees it.
+    pub fn ask<T>(
+        &self,
+        names: &Names,
+        tool_has_operations: bool,
+        answer: impl FnOnce(&Ask<'_>) -> T,
+    ) -> T {
+        let question = &self.question;
+        let told = question.told(names);
+        let claims: Map<String, Value> = question.claims.clone().into_iter().collect();
+        let who = Who {
+            issuer: &question.issuer,
+            subject: self.subject.as_ref(),
+            client_id: self.client_id.as_ref(),
+            scopes: &question.scopes,
+            groups: &question.groups,
+            groups_incomplete: question.groups_incomplete,
+            roles: &question.roles,
+            claims: Some(&claims),
+            told: Some(&told),
+        };
+        let options: Vec<(&str, &str)> = match &question.operation {
+            Some(operation) => operation.query.iter().map(|name| (&**name, "")).collect(),
+            None => Vec::new(),
+        };
+        let operation = match &question.operation {
+            Some(operation) => Operation::Graph(self.graph(operation, &options)),
+            None if tool_has_operations => Operation::AnyGraph,
+            None => Operation::Plain,
+        };
+        let (arguments, now) = (Arguments::Unknown, Moment::at(self.at));
+        answer(&Ask { who, tool: &question.tool, operation, arguments, now })
+    }
+
+    fn graph<'a>(
+        &'a self,
+        operation: &'a RecordedOperation,
+        query: &'a [(&'a str, &'a str)],
+    ) -> GraphAsk<'a> {
+        GraphAsk {
+            tenant: operation.tenant.as_ref(),
+            resource: operation.resource.as_deref(),
+            method: &operation.method,
+            version: &operation.version,
+            segments: &operation.segments,
+            query,
+            permissions: &operation.permissions,
+            asserted_requester: self.asserted_requester.as_ref(),
+        }
+    }
+
+    /// Whether a part of the path or of the query was left out of the record.
+    fn is_cut(&self) -> bool {
+        self.question.operation.as_ref().is_some_and(|operation| {
+            operation.segments.iter().any(|segment| segment.ends_with('…'))
+                || operation.query.iter().any(|name| **name == *"…")
+        })
+    }
+}
