@@ -39,13 +39,13 @@ fn only_scopes_that_open_something_to_this_person_are_worth_granting() {
         effect = "allow"
         tools = ["delete"]
         scopes = ["tickets:write"]
-        groups = ["helpdesk"]
+        principals = { groups = ["helpdesk"] }
         [[rule]]
         id = "others"
         effect = "allow"
         tools = ["delete"]
         scopes = ["payroll:read"]
-        groups = ["payroll"]
+        principals = { groups = ["payroll"] }
         [[rule]]
         id = "nowhere"
         effect = "allow"
@@ -75,7 +75,7 @@ fn a_scope_is_not_worth_granting_where_a_rule_denies_all_that_it_opens() {
         id = "not-helpdesk"
         effect = "deny"
         tools = ["delete"]
-        groups = ["helpdesk"]
+        principals = { groups = ["helpdesk"] }
         "#,
     );
     let wanted = "tickets:write".parse().unwrap();
