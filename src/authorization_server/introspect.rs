@@ -51,7 +51,8 @@ enum Asker {
 /// RFC 7662 §2.2
 #[derive(Serialize)]
 struct Active<'a> {
-    active: bool,
+    #[serde(rename = "active")]
+    yes: bool,
     sub: &'a Subject,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
@@ -171,7 +172,7 @@ fn key_prefix(headers: &HeaderMap) -> Option<Vec<u8>> {
 async fn active(server: &AuthorizationServer, token: &OwnToken) -> Result<Bytes, OAuthError> {
     let username = username(server, token).await?;
     let answer = Active {
-        active: true,
+        yes: true,
         sub: &token.sub,
         username: username.as_deref(),
         client_id: &token.client_id,

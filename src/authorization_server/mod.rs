@@ -76,7 +76,6 @@ pub use settings::{
 };
 
 /// `/token`, `/revoke` and `/userinfo`; the caller adds state and CORS.
-#[must_use]
 pub fn token_routes() -> axum::Router<AuthorizationServer> {
     token::routes().merge(revoke::routes()).merge(userinfo::routes())
 }

@@ -67,13 +67,12 @@ impl OwnTokens {
         }
         let keys = self.keys(server)?;
         let digest = Digest::of(unverified);
-        let token = match self.known.get(&digest) {
-            Some(known) => known,
-            None => {
-                let token = Arc::new(signed(&keys, unverified)?);
-                self.known.insert(digest, Arc::clone(&token));
-                token
-            }
+        let token = if let Some(known) = self.known.get(&digest) {
+            known
+        } else {
+            let token = Arc::new(signed(&keys, unverified)?);
+            self.known.insert(digest, Arc::clone(&token));
+            token
         };
         let alive = server.clock.now() < Timestamp::from_unix_seconds(token.exp)
             && token.iss == server.settings.issuer
