@@ -124,16 +124,16 @@ impl Follower {
     /// Until `stop`: looks at the store every half minute, and when a token names a key that we do not have.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut questions = self.local.questions();
-        let mut looked = Instant::now();
+        let (mut due, mut allowed) = (Instant::now() + EVERY, Instant::now());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(looked + EVERY) => {}
+                () = tokio::time::sleep_until(due) => {}
                 Ok(()) = questions.changed() => {}
             }
-            if looked.elapsed() >= COOL_DOWN {
-                looked = Instant::now();
+            if Instant::now() >= allowed {
                 self.look().await;
+                (due, allowed) = (Instant::now() + EVERY, Instant::now() + COOL_DOWN);
             }
             self.local.answer();
         }

@@ -104,6 +104,7 @@ pub enum AdminObject {
     Server,
     ApiKey,
     Grant,
+    SigningKey,
 }
 
 /// What an administrator does to it.
@@ -117,6 +118,8 @@ pub enum AdminAction {
     Revoke,
     RotateSecret,
     MakeLink,
+    /// Everything of its kind gives way to a new one at once.
+    Replace,
 }
 
 /// How a change ended.

@@ -1,5 +1,6 @@
 //! The commands of `broker`, one file each.
 
+mod admin;
 pub mod audit;
 mod catalog;
 pub mod check;
@@ -61,6 +62,16 @@ enum Command {
     Policy(policy::PolicyArgs),
     /// Follow, verify or export the audit log
     Audit(audit::AuditArgs),
+    /// People: add, list, disable, make links
+    User(admin::UserArgs),
+    /// OAuth clients: add, list, disable, rotate secrets
+    Client(admin::ClientArgs),
+    /// MCP servers that run elsewhere, and their API keys
+    Server(admin::ServerArgs),
+    /// What people allowed clients: list, revoke
+    Grant(admin::GrantArgs),
+    /// The keys that sign tokens: list, rotate, retire
+    Key(admin::KeyArgs),
     /// Print shell completions
     Completions(generate::CompletionsArgs),
     /// Print the manual page
@@ -129,6 +140,19 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
                 audit::Console { out: &mut out, err: &mut err, out_is_terminal, err_is_terminal };
             Ok(audit::run(&audit, configured.as_deref(), &mut console))
         }
+        Command::User(user) => {
+            admin::run_user(&user, &args.load(environment)?.config, &mut out).await
+        }
+        Command::Client(client) => {
+            admin::run_client(&client, &args.load(environment)?.config, &mut out).await
+        }
+        Command::Server(server) => {
+            admin::run_server(&server, &args.load(environment)?.config, &mut out).await
+        }
+        Command::Grant(grant) => {
+            admin::run_grant(&grant, &args.load(environment)?.config, &mut out).await
+        }
+        Command::Key(key) => admin::run_key(&key, &args.load(environment)?, &mut out).await,
         Command::Completions(shell) => generate::completions(&shell, &mut out),
         Command::Man => generate::manual(&mut out),
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use zeroize::Zeroizing;
 
 use crate::id::UserId;
 use crate::time::Timestamp;
@@ -72,6 +73,14 @@ pub struct OneTimeLink {
     pub user_id: UserId,
     pub purpose: LinkPurpose,
     pub expires_at: Timestamp,
+}
+
+impl OneTimeLink {
+    /// What [`OneTimeLink::link`] is for the token in a link: no cookie's and no code's digest is ever a link's.
+    #[must_use]
+    pub fn digest(token: &str) -> Digest {
+        Digest::of(&Zeroizing::new(format!("link|{token}")))
+    }
 }
 
 /// Failures counted within a window.

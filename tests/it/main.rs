@@ -2,6 +2,7 @@
 
 // `cfg(test)` tells clippy that `unwrap` and the like are fine here.
 #[cfg(test)]
+mod administration;
 mod arrows;
 #[cfg(test)]
 mod audit;

@@ -71,8 +71,12 @@ pub struct Operations {
 impl Operations {
     /// Records that `action` begins, does it, and records how it ended.
     ///
-    /// What cannot be recorded is not begun (`AdminError::Audit`, nothing changed).
-    async fn change<T>(
+    /// For changes that are no operation of ours, such as those of signing keys, too.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Audit`]: what cannot be recorded is not begun, so that nothing is changed. Else those of `work`.
+    pub async fn change<T>(
         &self,
         actor: &Actor,
         (object, action, id): (AdminObject, AdminAction, &str),

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use crate::admin::error::AdminError;
 use crate::admin::input;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::UserId;
 use crate::secret_text::SecretText;
-use crate::store::{Digest, LinkPurpose, OneTimeLink, Page, UserRow};
+use crate::store::{LinkPurpose, OneTimeLink, Page, UserRow};
 
 use super::{Actor, Operations, PageQuery, Shown, UserView, found, shown};
 
@@ -140,8 +139,7 @@ impl Operations {
         lives: Duration,
     ) -> Result<SecretText, AdminError> {
         let token = self.secret();
-        // As the page that opens it looks it up: a cookie's or a code's value is never a link's.
-        let link = Digest::of(&Zeroizing::new(format!("link|{}", token.expose())));
+        let link = OneTimeLink::digest(token.expose());
         let expires_at = self.clock.now().plus(lives);
         self.store.add_link(&OneTimeLink { link, user_id, purpose, expires_at }).await?;
         let base = self.settings.public_url.as_str().trim_end_matches('/');

@@ -53,7 +53,7 @@ pub fn new_link(random: &dyn Random, public_url: &Url) -> (Url, Digest) {
     let mut url = public_url.clone();
     let base = url.path().trim_end_matches('/').to_owned();
     url.set_path(&format!("{base}/login/link/{token}"));
-    (url, link_digest(&token))
+    (url, OneTimeLink::digest(&token))
 }
 
 /// A link for the first administrator, as long as there is none who can log in. For the banner of a development broker.
@@ -164,7 +164,7 @@ async fn try_use(
 
 async fn find(people: &People, token: &str) -> Result<(OneTimeLink, UserRow), Fault> {
     let store = &people.server.store;
-    let link = store.find_link(&link_digest(token), people.server.clock.now()).await?;
+    let link = store.find_link(&OneTimeLink::digest(token), people.server.clock.now()).await?;
     let link = link.ok_or(Fault::NoLink)?;
     let user = store.find_user(link.user_id).await?.filter(|user| user.disabled_at.is_none());
     Ok((link, user.ok_or(Fault::NoLink)?))
@@ -191,8 +191,4 @@ fn render(
 
 const fn purpose<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {
     FormPurpose { action: "link", about }
-}
-
-fn link_digest(token: &str) -> Digest {
-    Digest::of(&format!("link|{token}"))
 }

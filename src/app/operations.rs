@@ -1,0 +1,39 @@
+//! Administration for commands: straight on the store, recorded in the log of commands.
+
+use std::sync::Arc;
+
+use crate::admin::{Operations, Settings};
+use crate::audit::Auditor;
+use crate::config::Config;
+use crate::random::{Random, SystemRandom};
+use crate::time::{Clock, SystemClock};
+
+use super::command_audit::command_auditor;
+use super::error::AppError;
+use super::{keys, map};
+
+/// The same operations as the admin API's, on the same store, while a broker runs or not. Whoever may read the settings
+/// and open the store is an administrator.
+///
+/// # Errors
+///
+/// [`AppError`] when the store or the log of commands cannot be opened.
+pub async fn command_operations(config: &Config) -> Result<Operations, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+    let auditor = match command_auditor(config, &clock, &random).await? {
+        Some(auditor) => auditor,
+        // Events go to the broker's standard output, and a command's is for what it prints.
+        None => {
+            let settings = crate::audit::AuditSettings { sinks: Vec::new(), ..map::audit(config) };
+            Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
+        }
+    };
+    Ok(Operations {
+        settings: Settings { public_url: config.server.public_url.clone() },
+        store: keys::store(config, &clock).await?,
+        clock,
+        random,
+        auditor,
+    })
+}

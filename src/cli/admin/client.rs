@@ -1,0 +1,149 @@
+//! `broker client`: OAuth clients.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::admin::NewClient;
+use crate::cli::failure::Failure;
+use crate::config::Config;
+use crate::id::ClientId;
+use crate::secret_text::SecretText;
+
+use super::show::{Columns, list, one};
+use super::{Administration, all, failure};
+
+const LIST: &str = "broker client list";
+const COLUMNS: Columns = &[
+    ("client", "client_id"),
+    ("kind", "kind"),
+    ("confidential", "confidential"),
+    ("last used", "last_used_at"),
+    ("disabled", "disabled_at"),
+];
+
+/// OAuth clients of the store. Those of the settings file are not here.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ClientArgs {
+    #[command(subcommand)]
+    command: ClientCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClientCommand {
+    /// Register a client and print its secret, once; --public for one without
+    Add(AddArgs),
+    /// Print all clients
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a client, and revoke every grant it has
+    Disable { client_id: ClientId },
+    /// Let a disabled client in again; what was revoked stays revoked
+    Enable { client_id: ClientId },
+    /// Give a client a new secret and print it, once
+    RotateSecret {
+        client_id: ClientId,
+        /// For how long the secret before is still taken; 0 where it has leaked, 30 days at most
+        #[arg(long, default_value_t = 0)]
+        grace_seconds: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// Its name, as people see it when they consent
+    name: String,
+    /// Where answers may be sent; may be repeated
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<String>,
+    /// `authorization_code`, `refresh_token`, `client_credentials`; may be repeated [default: the first two]
+    #[arg(long = "grant", value_name = "TYPE")]
+    grant_types: Vec<String>,
+    /// The most it may get, separated by spaces
+    #[arg(long, default_value = "")]
+    scope: String,
+    /// A program on people's machines, which can keep no secret
+    #[arg(long)]
+    public: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) async fn run(
+    args: &ClientArgs,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let administration = Administration::open(config).await?;
+    let done = match &args.command {
+        ClientCommand::Add(new) => add(&administration, new, out).await,
+        ClientCommand::List { json } => print_all(&administration, *json, out).await,
+        ClientCommand::Disable { client_id } => {
+            disable(&administration, client_id, true, out).await
+        }
+        ClientCommand::Enable { client_id } => {
+            disable(&administration, client_id, false, out).await
+        }
+        ClientCommand::RotateSecret { client_id, grace_seconds, json } => {
+            let grace = Duration::from_secs(*grace_seconds);
+            rotate(&administration, (client_id, grace), *json, out).await
+        }
+    };
+    administration.close(done).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let new = NewClient {
+        client_name: args.name.clone(),
+        redirect_uris: args.redirect_uris.clone(),
+        grant_types: (!args.grant_types.is_empty()).then(|| args.grant_types.clone()),
+        scope: args.scope.clone(),
+        public: args.public,
+    };
+    let added = by.operations.add_client(&by.actor, new).await;
+    let (client, secret) = added.map_err(|error| failure(&error, LIST))?;
+    let secret = secret.as_ref().map(SecretText::expose);
+    let shown = secret.map(|secret| format!("\nSecret: {secret}")).unwrap_or_default();
+    let lines = format!("Client: {}{shown}", client.client_id);
+    one(&json!({ "client": client, "client_secret": secret }), &lines, args.json, out)
+}
+
+async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let clients = all(async |page| by.operations.list_clients(&page).await).await;
+    list(&clients.map_err(|error| failure(&error, LIST))?, COLUMNS, json, out)
+}
+
+async fn disable(
+    by: &Administration,
+    id: &ClientId,
+    disabled: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let done = by.operations.disable_client(&by.actor, id, disabled).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let what = if disabled { "disabled" } else { "enabled" };
+    writeln!(out, "the client is {what}").map_err(Failure::output)
+}
+
+async fn rotate(
+    by: &Administration,
+    (id, grace): (&ClientId, Duration),
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let rotated = by.operations.rotate_client_secret(&by.actor, id, grace).await;
+    let rotated = rotated.map_err(|error| failure(&error, LIST))?;
+    let secret = rotated.secret.expose();
+    let lines = format!("Secret: {secret}");
+    one(&json!({ "client": rotated.object, "client_secret": secret }), &lines, json, out)
+}

@@ -1,0 +1,183 @@
+//! `broker server`: resource servers that run elsewhere, and their API keys.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::admin::NewServer;
+use crate::cli::failure::Failure;
+use crate::config::Config;
+
+use super::show::{Columns, list, one};
+use super::{Administration, all, failure};
+
+const LIST: &str = "broker server list";
+const LIST_KEYS: &str = "broker server key list SERVER";
+const COLUMNS: Columns = &[
+    ("id", "id"),
+    ("uri", "uri"),
+    ("name", "name"),
+    ("scope", "scope"),
+    ("owner", "owner"),
+    ("since", "created_at"),
+];
+const KEY_COLUMNS: Columns = &[
+    ("prefix", "prefix"),
+    ("name", "name"),
+    ("since", "created_at"),
+    ("expires", "expires_at"),
+    ("last used", "last_used_at"),
+    ("revoked", "revoked_at"),
+];
+
+/// MCP servers that run elsewhere and take this broker's tokens.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ServerArgs {
+    #[command(subcommand)]
+    command: ServerCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ServerCommand {
+    /// Register a server
+    Add(AddArgs),
+    /// Print all servers
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a server out, with its keys
+    Remove { server: String },
+    /// The API keys with which a server asks about tokens
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// Its name in paths: 1 to 64 of A-Z a-z 0-9 . _ -
+    id: String,
+    /// Its resource identifier, as its clients write it: https, or http on loopback
+    uri: String,
+    /// Another spelling of that; may be repeated
+    #[arg(long = "alias", value_name = "URI")]
+    aliases: Vec<String>,
+    /// Its name, for people
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(long)]
+    description: Option<String>,
+    /// The scopes it knows, separated by spaces
+    #[arg(long, default_value = "")]
+    scope: String,
+    /// How long its tokens live: 30 to 86400 [default: as the settings say]
+    #[arg(long, value_name = "SECONDS")]
+    token_ttl: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key and print it, once
+    Add {
+        server: String,
+        /// What it is for
+        #[arg(long)]
+        name: Option<String>,
+        /// When it ends [default: when it is revoked]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        expires_in_days: Option<u32>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the keys of a server
+    List {
+        server: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a key at once
+    Revoke {
+        server: String,
+        /// The 16 digits between the first two underscores of the key
+        prefix: String,
+    },
+}
+
+pub(in crate::cli) async fn run(
+    args: &ServerArgs,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let administration = Administration::open(config).await?;
+    let done = match &args.command {
+        ServerCommand::Add(new) => add(&administration, new, out).await,
+        ServerCommand::List { json } => print_all(&administration, *json, out).await,
+        ServerCommand::Remove { server } => remove(&administration, server, out).await,
+        ServerCommand::Key { command } => run_key(&administration, command, out).await,
+    };
+    administration.close(done).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let new = NewServer {
+        id: args.id.clone(),
+        uri: args.uri.clone(),
+        aliases: args.aliases.clone(),
+        name: args.name.clone(),
+        description: args.description.clone(),
+        scope: args.scope.clone(),
+        access_token_ttl_seconds: args.token_ttl,
+    };
+    let server = by.operations.add_server(&by.actor, new).await;
+    let server = server.map_err(|error| failure(&error, LIST))?;
+    let lines = format!("Server: {}\nA key for it: broker server key add {0}", server.id);
+    one(&json!(server), &lines, args.json, out)
+}
+
+async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let servers = all(async |page| by.operations.list_servers(&page).await).await;
+    list(&servers.map_err(|error| failure(&error, LIST))?, COLUMNS, json, out)
+}
+
+async fn remove(by: &Administration, id: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    let done = by.operations.delete_server(&by.actor, id).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    writeln!(out, "the server is removed, and its keys").map_err(Failure::output)
+}
+
+async fn run_key(
+    by: &Administration,
+    command: &KeyCommand,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match command {
+        KeyCommand::Add { server, name, expires_in_days, json } => {
+            let lives = expires_in_days.map(|days| Duration::from_hours(24 * u64::from(days)));
+            let made = by.operations.add_key(&by.actor, server, name.as_deref(), lives).await;
+            let made = made.map_err(|error| failure(&error, LIST))?;
+            let key = made.secret.expose();
+            let value = json!({ "key": made.object, "api_key": key });
+            one(&value, &format!("Key: {key}"), *json, out)
+        }
+        KeyCommand::List { server, json } => {
+            let keys = by.operations.list_keys(server).await;
+            list(&keys.map_err(|error| failure(&error, LIST))?, KEY_COLUMNS, *json, out)
+        }
+        KeyCommand::Revoke { server, prefix } => {
+            let done = by.operations.revoke_key(&by.actor, server, prefix).await;
+            done.map_err(|error| failure(&error, LIST_KEYS))?;
+            writeln!(out, "the key is revoked").map_err(Failure::output)
+        }
+    }
+}

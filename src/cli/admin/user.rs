@@ -1,0 +1,159 @@
+//! `broker user`: people who log in here with a password.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::admin::{NewUser, UserView};
+use crate::cli::failure::Failure;
+use crate::config::Config;
+use crate::id::UserId;
+
+use super::show::{Columns, list, one};
+use super::{Administration, all, failure};
+
+const LIST: &str = "broker user list";
+const COLUMNS: Columns = &[
+    ("username", "username"),
+    ("name", "display_name"),
+    ("administrator", "administrator"),
+    ("groups", "groups"),
+    ("last login", "last_login_at"),
+    ("disabled", "disabled_at"),
+    ("id", "id"),
+];
+
+/// People. Those of an identity provider appear here after their first login.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct UserArgs {
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a person and print the link by which they choose a password, once, within a day
+    Add(AddArgs),
+    /// Print everybody
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a person: ends their sessions and every token that acts for them
+    Disable {
+        /// Username or id
+        user: String,
+    },
+    /// Let a disabled person in again; what was revoked stays revoked
+    Enable {
+        /// Username or id
+        user: String,
+    },
+    /// Print a new link for choosing a password: within an hour, for who has none yet within a day
+    #[command(alias = "reset")]
+    ResetLink {
+        /// Username or id
+        user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// What they log in with: 1 to 128 of a-z 0-9 . _ - + @
+    username: String,
+    /// May administer this broker
+    #[arg(long)]
+    admin: bool,
+    /// Their name, for people
+    #[arg(long)]
+    display_name: Option<String>,
+    /// Their address; nothing is sent to it
+    #[arg(long)]
+    email: Option<String>,
+    /// A group they are in, as policy names it; may be repeated
+    #[arg(long = "group")]
+    groups: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) async fn run(
+    args: &UserArgs,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let administration = Administration::open(config).await?;
+    let done = match &args.command {
+        UserCommand::Add(new) => add(&administration, new, out).await,
+        UserCommand::List { json } => print_all(&administration, *json, out).await,
+        UserCommand::Disable { user } => disable(&administration, user, true, out).await,
+        UserCommand::Enable { user } => disable(&administration, user, false, out).await,
+        UserCommand::ResetLink { user, json } => reset(&administration, user, *json, out).await,
+    };
+    administration.close(done).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let new = NewUser {
+        username: args.username.clone(),
+        display_name: args.display_name.clone(),
+        email: args.email.clone(),
+        administrator: args.admin,
+        groups: args.groups.clone(),
+    };
+    let added = by.operations.add_user(&by.actor, new).await;
+    let added = added.map_err(|error| failure(&error, LIST))?;
+    let (user, link) = (&added.object, added.secret.expose());
+    let lines = format!(
+        "Link: {link}\n{} chooses a password there, once, within a day. Id: {}",
+        user.username, user.id
+    );
+    one(&json!({ "user": user, "set_up_link": link }), &lines, args.json, out)
+}
+
+async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let users = all(async |page| by.operations.list_users(&page).await).await;
+    list(&users.map_err(|error| failure(&error, LIST))?, COLUMNS, json, out)
+}
+
+async fn disable(
+    by: &Administration,
+    name: &str,
+    disabled: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, name).await?;
+    let done = by.operations.disable_user(&by.actor, user.id, disabled).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let what = if disabled { "disabled" } else { "enabled" };
+    writeln!(out, "{} is {what}", user.username).map_err(Failure::output)
+}
+
+async fn reset(
+    by: &Administration,
+    name: &str,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, name).await?;
+    let link = by.operations.reset_link(&by.actor, user.id).await;
+    let link = link.map_err(|error| failure(&error, LIST))?;
+    let lines = format!("Link: {}\nIt works once, for {}.", link.expose(), user.username);
+    one(&json!({ "link": link.expose() }), &lines, json, out)
+}
+
+async fn find(by: &Administration, name: &str) -> Result<UserView, Failure> {
+    by.operations.find_user(name).await.map_err(|error| failure(&error, LIST))
+}
+
+/// The id of a person who is named by username or id.
+pub(super) async fn user_id(by: &Administration, name: &str) -> Result<UserId, Failure> {
+    find(by, name).await.map(|user| user.id)
+}

@@ -1,0 +1,179 @@
+//! Administration from a terminal, beside a running broker and without one.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::audit;
+use crate::support::child::{Served, command};
+use crate::support::product::Wire;
+use crate::support::raw_http::Request;
+
+/// What a command that succeeds prints.
+fn printed(directory: &Path, arguments: &[&str]) -> String {
+    let output = command(directory, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json_of(directory: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&printed(directory, arguments)).unwrap()
+}
+
+/// What a command that fails says.
+fn refused(directory: &Path, arguments: &[&str]) -> String {
+    let output = command(directory, arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn recorded(directory: &Path) -> Vec<Value> {
+    let lines = audit::lines(&directory.join("audit.commands.jsonl"));
+    let events = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.filter(|event| event["event_type"].as_str().unwrap().starts_with("admin.")).collect()
+}
+
+#[test]
+fn a_person_is_added_listed_disabled_and_gets_links() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let added = printed(at, &["user", "add", "Ada", "--admin", "--group", "it-leads"]);
+    assert!(added.starts_with("Link: http://127.0.0.1:8080/login/link/"), "{added}");
+    let users = json_of(at, &["user", "list", "--json"]);
+    assert_eq!(users[0]["username"], "ada");
+    assert_eq!(users[0]["groups"], json!(["it-leads"]));
+    assert!(printed(at, &["user", "list"]).lines().nth(1).unwrap().starts_with("ada"));
+    assert_ne!(printed(at, &["user", "reset-link", "ada"]), added);
+    assert_eq!(printed(at, &["user", "disable", "ada"]), "ada is disabled\n");
+    let told = refused(at, &["user", "reset-link", "ada"]);
+    assert!(told.contains("there is no such user that is not disabled"), "{told}");
+}
+
+#[test]
+fn what_is_wrong_is_said_with_what_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    printed(at, &["user", "add", "ada"]);
+    for (arguments, said) in [
+        (&["user", "add", "a b"][..], "username is no user name\nhint: 1 to 128 of a-z"),
+        (&["user", "add", "ADA"], "username is taken\nhint: choose another"),
+        (&["user", "disable", "bob"], "no such user\nhint: broker user list shows"),
+        (&["client", "add", "x"], "redirect_uris does not go with grant_types\nhint: "),
+        (&["server", "add", "w", "https://w.example", "--scope", "broker:admin"], "scope names a"),
+        (&["server", "add", "w", "http://w.example"], "uri is no URL of a server\nhint: an https"),
+        (&["server", "key", "add", "w"], "no such server\nhint: broker server list shows"),
+        (&["key", "retire", "nothing"], "no such signing key\nhint: broker key list shows"),
+    ] {
+        let told = refused(at, arguments);
+        assert!(told.contains(said), "{arguments:?}: {told}");
+    }
+    let usage = command(at, &["grant", "revoke", "not-an-id"]);
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn every_change_is_in_the_audit_log_and_no_secret_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let link = printed(at, &["user", "add", "ada"]);
+    let client = printed(at, &["client", "add", "Report", "--grant", "client_credentials"]);
+    printed(at, &["server", "add", "weather", "https://weather.example/mcp"]);
+    let key = printed(at, &["server", "key", "add", "weather"]);
+    printed(at, &["key", "rotate"]);
+    let events = recorded(at);
+    let what =
+        |event: &Value| format!("{} {}", event["payload"]["object"], event["payload"]["action"]);
+    let ends = events.iter().filter(|event| event["payload"]["outcome"] == "done").map(what);
+    assert_eq!(
+        ends.collect::<Vec<_>>(),
+        [
+            "\"user\" \"add\"",
+            "\"client\" \"add\"",
+            "\"server\" \"add\"",
+            "\"api_key\" \"add\"",
+            "\"signing_key\" \"add\""
+        ]
+    );
+    assert_eq!(events.len(), 10, "each has a beginning");
+    let log = audit::lines(&at.join("audit.commands.jsonl")).join("\n");
+    for secret in [link, client, key] {
+        let secret = secret.split_whitespace().max_by_key(|word| word.len()).unwrap().to_owned();
+        assert!(!log.contains(secret.rsplit('/').next().unwrap()), "{secret}");
+    }
+}
+
+#[test]
+fn a_servers_keys_are_made_listed_and_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    printed(at, &["server", "add", "weather", "https://weather.example/mcp", "--scope", "w:read"]);
+    let made = json_of(at, &["server", "key", "add", "weather", "--name", "prod", "--json"]);
+    let prefix = made["key"]["prefix"].as_str().unwrap();
+    assert!(made["api_key"].as_str().unwrap().starts_with(&format!("mak_{prefix}_")));
+    assert_eq!(
+        printed(at, &["server", "key", "revoke", "weather", prefix]),
+        "the key is revoked\n"
+    );
+    let keys = json_of(at, &["server", "key", "list", "weather", "--json"]);
+    assert!(keys[0]["revoked_at"].is_string());
+    assert_eq!(
+        printed(at, &["server", "remove", "weather"]),
+        "the server is removed, and its keys\n"
+    );
+    assert_eq!(json_of(at, &["server", "list", "--json"]), json!([]));
+}
+
+/// A broker as a process, and the commands that a person types beside it.
+async fn served() -> (tempfile::TempDir, Served) {
+    let directory = tempfile::tempdir().unwrap();
+    let served = Served::start(directory.path(), "", &[]).await;
+    (directory, served)
+}
+
+async fn published(served: &Served) -> Vec<String> {
+    let answer = served.send(Request::new("GET", "/.well-known/jwks.json")).await.json();
+    let keys = answer["keys"].as_array().unwrap().iter();
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn accepts(served: &Served, token: &str) -> u16 {
+    let request = crate::support::product::mcp(Wire::Modern, Some(token), "tools/list", json!({}));
+    served.send(request).await.status
+}
+
+// RFC 7517 §5, RFC 9068 §4
+#[tokio::test]
+async fn a_key_that_replaces_leaked_ones_is_taken_by_a_running_broker_and_the_old_tokens_are_refused()
+ {
+    let (directory, served) = served().await;
+    let old = served.mint("public:read");
+    assert_eq!(accepts(&served, &old).await, 200);
+    let before = published(&served).await;
+    let rotated = json_of(directory.path(), &["key", "rotate", "--now", "--json"]);
+    // Its kid is unknown here: the broker looks at once instead of in half a minute.
+    let new = served.mint("public:read");
+    assert_eq!(accepts(&served, &new).await, 200);
+    assert_eq!(accepts(&served, &old).await, 401, "also where it was remembered");
+    assert_eq!(published(&served).await, [rotated["kid"].as_str().unwrap()]);
+    assert!(!before.contains(&published(&served).await[0]));
+}
+
+#[tokio::test]
+async fn the_last_key_that_signs_cannot_be_retired() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    assert_eq!(json_of(at, &["key", "list", "--json"]), json!([]), "nothing was signed yet");
+    printed(at, &["token", "mint", "--sub", "ada"]);
+    let keys = json_of(at, &["key", "list", "--json"]);
+    assert_eq!((keys.as_array().unwrap().len(), &keys[0]["state"]), (1, &json!("usable")));
+    let told = refused(at, &["key", "retire", keys[0]["kid"].as_str().unwrap()]);
+    assert!(told.contains("the only key that signs\nhint: broker key rotate"), "{told}");
+    let rotated = json_of(at, &["key", "rotate", "--json"]);
+    assert_eq!(rotated["state"], "pending");
+    let told = refused(at, &["key", "retire", keys[0]["kid"].as_str().unwrap()]);
+    assert!(told.contains("the only key that signs"), "a pending one does not sign: {told}");
+    assert_eq!(
+        printed(at, &["key", "retire", rotated["kid"].as_str().unwrap()]),
+        "the key is retiring\n"
+    );
+}
