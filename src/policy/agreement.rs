@@ -6,7 +6,7 @@ use proptest::sample::select;
 use crate::scope::Scope;
 
 use super::generated::{FORMS, Form, Question, TOOLS, policy, questions, rules};
-use super::{Decision, Effect, Policy, Recorded, Replay};
+use super::{Decision, Effect, Moment, Policy, Recorded, Replay};
 
 fn opens(decision: &Decision) -> bool {
     decision.effect != Effect::Deny
@@ -32,8 +32,6 @@ fn with(policy: &Policy, question: &Question, form: Form, more: &Scope) -> Decis
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
     #[test]
     fn what_may_be_called_is_listed_and_what_is_hidden_is_refused_without_a_challenge(
         rules in rules(), question in questions(), (call, list) in call_and_list(),
@@ -95,6 +93,29 @@ proptest! {
                 told.rules.iter().filter(|rule| rule.decides).map(|rule| &rule.rule_id).collect();
             prop_assert_eq!(deciding, said.matched_rule_id.iter().collect::<Vec<_>>());
             prop_assert_eq!(told.changes.is_empty(), said.is_allow());
+        }
+    }
+
+    // A step of the clock opens nothing: what is allowed while the clocks differ is allowed by each of them.
+    #[test]
+    fn what_is_allowed_while_the_clock_is_wrong_is_allowed_at_both_times(
+        rules in rules(), question in questions(), form in select(&FORMS[..]), hours in -20_i64..20,
+    ) {
+        let policy = policy(&rules, &TOOLS[..3]);
+        let [torn, wall, steady] = question.ask(form, |ask| {
+            let wall = ask.now.wall;
+            let steady = wall.plus_seconds(hours * 3600);
+            [Moment { wall, steady }, Moment::at(wall), Moment::at(steady)].map(|now| {
+                let mut ask = *ask;
+                ask.now = now;
+                policy.decide(&ask)
+            })
+        });
+        if torn.is_allow() {
+            prop_assert!(wall.is_allow() && steady.is_allow(), "{wall:?} {steady:?}");
+        }
+        if opens(&torn) {
+            prop_assert!(opens(&wall) && opens(&steady), "{wall:?} {steady:?}");
         }
     }
 

@@ -74,9 +74,11 @@ fn principals() -> impl Strategy<Value = String> {
         list("groups", &["helpdesk", "board"]),
         list("roles", &["admin", "guest"]),
         list("assurance", &["mfa", "pwd"]),
+        proptest::option::weighted(0.2, select(&["max_auth_age_seconds = 7200"][..])),
     );
-    all.prop_map(|(clients, subjects, groups, roles, assurance)| {
-        let given = [clients, subjects, groups, roles, assurance];
+    all.prop_map(|(clients, subjects, groups, roles, assurance, age)| {
+        let age = age.map(str::to_owned);
+        let given = [clients, subjects, groups, roles, assurance, age];
         let given: Vec<_> = given.into_iter().flatten().collect();
         format!("principals = {{ {} }}", given.join(", "))
     })
@@ -181,9 +183,10 @@ pub(super) fn questions() -> impl Strategy<Value = Question> {
 }
 
 fn claims() -> impl Strategy<Value = Map<String, Value>> {
-    let claims = (select(&[None, Some("mfa"), Some("pwd")][..]), 0_i64..5, any::<bool>());
-    claims.prop_map(|(acr, level, has_oid)| {
+    let acr = select(&[None, Some("mfa"), Some("pwd")][..]);
+    (acr, 0_i64..5, any::<bool>(), 0_i64..24).prop_map(|(acr, level, has_oid, hour)| {
         let mut claims = Map::new();
+        claims.insert("auth_time".to_owned(), json!(midnight() + hour * 3600));
         claims.extend(acr.map(|acr| ("acr".to_owned(), json!(acr))));
         claims.extend((level > 0).then(|| ("level".to_owned(), json!(level))));
         claims.extend(has_oid.then(|| ("oid".to_owned(), json!("ada"))));
@@ -251,7 +254,11 @@ impl Question {
         see(&Ask { who, tool: self.tool, operation, arguments, now: self.now() })
     }
 
-    pub(super) fn now(&self) -> Moment {
-        Moment::at(Timestamp::from_unix_seconds(1_795_132_800 + self.hour * 3600))
+    fn now(&self) -> Moment {
+        Moment::at(Timestamp::from_unix_seconds(midnight() + self.hour * 3600))
     }
+}
+
+const fn midnight() -> i64 {
+    1_795_132_800
 }

@@ -14,6 +14,8 @@ mod explain;
 mod fault;
 mod file;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod generated;
 mod grantable;
 mod index;
