@@ -33,6 +33,10 @@ impl Failure {
         Self { message, causes, hint, broken_pipe: false }
     }
 
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn cause(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self

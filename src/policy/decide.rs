@@ -200,30 +200,26 @@ impl Policy {
     }
 
     fn weigh<'p>(&'p self, ask: &Ask<'_>, seen: &[Seen<'p>]) -> Verdict<'p> {
-        if let Some(denying) = seen.iter().find(|seen| seen.acts(Effect::Deny)) {
-            return self.by_rule(ask, denying.rule, Effect::Deny);
+        match order(seen, |seen| seen.held) {
+            Order::Deny(rule) => self.by_rule(ask, rule, Effect::Deny),
+            Order::Ask(rule) => self.by_rule(ask, rule, Effect::Ask),
+            Order::Allow(rule) => self.by_rule(ask, rule, Effect::Allow),
+            Order::AskOtherwise => {
+                self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope)
+            }
+            order @ (Order::AllowOtherwise | Order::Nothing) => match (step_up(ask, seen), order) {
+                (Some(missing), _) => {
+                    let (reason, code) = (Reason::ScopeNotPermitted, Code::PolicyDenied);
+                    let mut verdict = self.refuse(ask, reason, code);
+                    verdict.decision.missing_scopes = missing;
+                    verdict
+                }
+                (None, Order::AllowOtherwise) => {
+                    self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope)
+                }
+                (None, _) => self.refuse(ask, Reason::Default, Code::PolicyDenied),
+            },
         }
-        let asking =
-            |fits: bool| seen.iter().find(move |seen| seen.acts(Effect::Ask) && seen.fits == fits);
-        if let Some(asking) = asking(true) {
-            return self.by_rule(ask, asking.rule, Effect::Ask);
-        }
-        // Naming a permission that the rule does not have is no way around the person it asks.
-        if asking(false).is_some() {
-            return self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope);
-        }
-        if let Some(allowing) = seen.iter().find(|seen| seen.acts(Effect::Allow) && seen.fits) {
-            return self.by_rule(ask, allowing.rule, Effect::Allow);
-        }
-        if let Some(missing) = step_up(ask, seen) {
-            let mut verdict = self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyDenied);
-            verdict.decision.missing_scopes = missing;
-            return verdict;
-        }
-        if seen.iter().any(|seen| seen.acts(Effect::Allow)) {
-            return self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope);
-        }
-        self.refuse(ask, Reason::Default, Code::PolicyDenied)
     }
 
     /// What stands in the way before any rule is looked at.
@@ -350,25 +346,55 @@ impl Policy {
     }
 }
 
+/// Which of the rules decides: deny beats ask beats allow, and of one effect the first.
+enum Order<'p> {
+    Deny(&'p Rule),
+    Ask(&'p Rule),
+    /// A rule that asks has not the permissions that the call wants: naming others is no way around the person.
+    AskOtherwise,
+    Allow(&'p Rule),
+    /// The same of rules that allow.
+    AllowOtherwise,
+    Nothing,
+}
+
+fn order<'p>(seen: &[Seen<'p>], held: impl Fn(&Seen<'p>) -> bool) -> Order<'p> {
+    let first = |effect: Effect, fits: Option<bool>| {
+        let acts = |seen: &&Seen<'p>| {
+            seen.acts_as() == Some(effect)
+                && fits.is_none_or(|fits| seen.fits == fits)
+                && held(seen)
+        };
+        seen.iter().find(acts).map(|seen| seen.rule)
+    };
+    if let Some(rule) = first(Effect::Deny, None) {
+        Order::Deny(rule)
+    } else if let Some(rule) = first(Effect::Ask, Some(true)) {
+        Order::Ask(rule)
+    } else if first(Effect::Ask, Some(false)).is_some() {
+        Order::AskOtherwise
+    } else if let Some(rule) = first(Effect::Allow, Some(true)) {
+        Order::Allow(rule)
+    } else if first(Effect::Allow, Some(false)).is_some() {
+        Order::AllowOtherwise
+    } else {
+        Order::Nothing
+    }
+}
+
 /// The fewest scopes that would turn the refusal into an allow or an ask, if scopes alone stand in the way.
 ///
 /// Conditions never depend on scopes, so what holds now holds after the step-up.
 fn step_up(ask: &Ask<'_>, seen: &[Seen<'_>]) -> Option<Scope> {
-    let refused_with = |scopes: &Scope| {
-        let held = ask.who.scopes.union(scopes);
-        seen.iter().any(|seen| {
-            let stands_in_the_way = match seen.acts_as() {
-                Some(Effect::Deny) => true,
-                Some(Effect::Ask) => !seen.fits,
-                Some(Effect::Allow) | None => false,
-            };
-            stands_in_the_way && seen.rule.scopes.is_subset(&held)
-        })
+    let opens = |scopes: &Scope| {
+        let all = ask.who.scopes.union(scopes);
+        let order = order(seen, |seen| seen.rule.scopes.is_subset(&all));
+        matches!(order, Order::Ask(_) | Order::Allow(_))
     };
     seen.iter()
         .filter(|seen| seen.fits && matches!(seen.acts_as(), Some(Effect::Allow | Effect::Ask)))
         .map(|seen| ask.who.scopes.missing(&seen.rule.scopes))
-        .filter(|missing| !missing.is_empty() && !refused_with(missing))
+        .filter(|missing| !missing.is_empty() && opens(missing))
         .min_by_key(Scope::len)
 }
 

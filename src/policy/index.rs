@@ -244,174 +244,15 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use proptest::sample::{select, subsequence};
 
     use super::*;
     use crate::policy::condition::Truth;
-    use crate::policy::{Arguments, Ask, Moment, Policy};
-    use crate::scope::Scope;
+    use crate::policy::generated::{FORMS, Form, Question, TOOLS, policy, questions, rules};
+    use crate::policy::{Ask, Policy};
 
-    const TOOLS: [&str; 5] = ["auth.execute", "auth.list", "delete", "drop", "get_all"];
-    const PATTERNS: [&str; 7] =
-        [r"auth\.execute", "delete", ".*", r"auth\..*", "delete|drop", "get_.*", "drop"];
-    const TEMPLATES: [&str; 8] = [
-        "/v1.0/users",
-        "/v1.0/Users/{id}",
-        "/beta/users/{id}",
-        "/v1.0/{any}/{id}",
-        "/v1.0/{any}/{id}/messages",
-        "/v1.0/users/{id}/Messages",
-        "/v1.0/users/ada/{any}",
-        "/v1.0/users/{id}/messages/{message}",
-    ];
-    const PATHS: [&str; 7] = [
-        "v1.0/users",
-        "v1.0/users/ada",
-        "v1.0/USERS/ada/messages",
-        "v1.0/users/ada/messages/1",
-        "v1.0/groups/ada/messages",
-        "beta/users/ada",
-        "v1.0/me/ada",
-    ];
-
-    /// The policy of these rules. Of a tool that it does not know it looks at every rule.
-    fn policy(rules: &str, tools: &[&str]) -> Policy {
-        let facts = Facts {
-            profiles: vec![("reader".parse().unwrap(), "contoso".parse().unwrap())],
-            resource: "https://graph.microsoft.com".to_owned(),
-            allowed_resources: vec!["https://graph.microsoft.com".to_owned()],
-            allowed_permissions: None,
-            tools: tools.iter().map(|tool| (*tool).to_owned()).collect(),
-            reading_tools: Vec::new(),
-        };
-        Policy::load("policy.toml", rules, Some("t"), &[], facts).unwrap()
-    }
-
-    fn some(of: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>> {
-        subsequence(of, 1..=of.len())
-    }
-
-    fn principals() -> impl Strategy<Value = String> {
-        let list = |name: &'static str, of: &'static [&'static str]| {
-            let list = proptest::option::weighted(0.3, subsequence(of, 0..=of.len()));
-            list.prop_map(move |list| list.map(|list| format!("{name} = {list:?}")))
-        };
-        let all = (
-            list("clients", &["agent", "other"]),
-            list("subjects", &["ada", "grace"]),
-            list("groups", &["helpdesk", "board"]),
-            list("roles", &["admin", "guest"]),
-        );
-        all.prop_map(|(clients, subjects, groups, roles)| {
-            let given: Vec<_> = [clients, subjects, groups, roles].into_iter().flatten().collect();
-            format!("principals = {{ {} }}", given.join(", "))
-        })
-    }
-
-    fn graph() -> impl Strategy<Value = String> {
-        let graph = (some(&["GET", "DELETE"]), some(&TEMPLATES)).prop_map(|(methods, paths)| {
-            format!("graph = {{ methods = {methods:?}, paths = {paths:?} }}")
-        });
-        proptest::option::of(graph).prop_map(Option::unwrap_or_default)
-    }
-
-    fn rules() -> impl Strategy<Value = String> {
-        let rule = (
-            select(&["allow", "deny", "ask"][..]),
-            some(&PATTERNS),
-            subsequence(&["a", "b"][..], 0..=2),
-            principals(),
-            graph(),
-        );
-        proptest::collection::vec(rule, 0..12).prop_map(|rules| {
-            let text = |(number, (effect, tools, scopes, principals, graph))| {
-                format!(
-                    "[[rule]]\nid = \"r{number}\"\neffect = \"{effect}\"\ntools = {tools:?}\n\
-                     scopes = {scopes:?}\n{principals}\n{graph}\n"
-                )
-            };
-            rules.into_iter().enumerate().map(text).collect()
-        })
-    }
-
-    /// A question that owns what an [`Ask`] borrows.
-    #[derive(Clone, Debug)]
-    struct Question {
-        tool: &'static str,
-        client: Option<&'static str>,
-        subject: &'static str,
-        groups: Vec<&'static str>,
-        groups_incomplete: bool,
-        roles: Vec<&'static str>,
-        scopes: Vec<&'static str>,
-        method: &'static str,
-        path: &'static str,
-    }
-
-    fn questions() -> impl Strategy<Value = Question> {
-        let who = (
-            select(&[None, Some("agent"), Some("other")][..]),
-            select(&["ada", "grace"][..]),
-            subsequence(&["helpdesk", "board"][..], 0..=2),
-            any::<bool>(),
-            subsequence(&["admin", "guest"][..], 0..=2),
-            subsequence(&["a", "b"][..], 0..=2),
-        );
-        let what = (select(&TOOLS[..]), select(&["GET", "DELETE", "POST"][..]), select(&PATHS[..]));
-        (who, what).prop_map(|(who, (tool, method, path))| {
-            let (client, subject, groups, groups_incomplete, roles, scopes) = who;
-            Question {
-                tool,
-                client,
-                subject,
-                groups,
-                groups_incomplete,
-                roles,
-                scopes,
-                method,
-                path,
-            }
-        })
-    }
-
-    /// What is asked: an operation, the tool of operations, and a tool that has none.
-    fn each<T>(question: &Question, mut see: impl FnMut(&Ask<'_>) -> T) -> [T; 3] {
-        let issuer = "https://broker.example".parse().unwrap();
-        let client = question.client.map(|client| client.parse().unwrap());
-        let subject = question.subject.parse().unwrap();
-        let scopes: Scope = question.scopes.join(" ").parse().unwrap();
-        let owned = |names: &[&'static str]| -> Vec<Arc<str>> {
-            names.iter().copied().map(Arc::from).collect()
-        };
-        let (groups, roles) = (owned(&question.groups), owned(&question.roles));
-        let (version, path) = question.path.split_once('/').unwrap();
-        let segments: Vec<String> = path.split('/').map(str::to_owned).collect();
-        let graph = GraphAsk {
-            tenant: None,
-            resource: None,
-            method: question.method,
-            version,
-            segments: &segments,
-            query: &[],
-            permissions: &[],
-            asserted_requester: None,
-        };
-        let who = Who {
-            issuer: &issuer,
-            subject: Some(&subject),
-            client_id: client.as_ref(),
-            scopes: &scopes,
-            groups: &groups,
-            groups_incomplete: question.groups_incomplete,
-            roles: &roles,
-            claims: None,
-            told: None,
-        };
-        let operations = [Operation::Graph(graph), Operation::AnyGraph, Operation::Plain];
-        operations.map(|operation| {
-            let (arguments, now) = (Arguments::Unknown, Moment::default());
-            see(&Ask { who, tool: question.tool, operation, arguments, now })
-        })
+    /// Every form of a question.
+    fn each<T>(question: &Question, mut see: impl FnMut(&Ask<'_>) -> T) -> [T; 4] {
+        FORMS.map(|form| question.ask(form, &mut see))
     }
 
     /// The rules about a question, by looking at each of them.
@@ -439,8 +280,8 @@ mod tests {
         fn the_index_finds_what_a_scan_finds(rules in rules(), question in questions()) {
             // `drop` and `get_all` are names that the configuration does not know.
             let policy = policy(&rules, &TOOLS[..3]);
-            let [(found, scanned), ..] =
-                each(&question, |ask| (find(&policy, ask), scan(&policy, ask)));
+            let (found, scanned) =
+                question.ask(Form::Operation, |ask| (find(&policy, ask), scan(&policy, ask)));
             prop_assert_eq!(found, scanned);
         }
 

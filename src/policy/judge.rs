@@ -109,10 +109,6 @@ impl Seen<'_> {
         }
     }
 
-    pub(super) fn acts(&self, effect: Effect) -> bool {
-        self.held && self.acts_as() == Some(effect)
-    }
-
     pub(super) fn step(&self) -> Step {
         Step { rule_id: self.rule.id.clone(), effect: self.rule.effect, outcome: self.outcome() }
     }
@@ -218,11 +214,19 @@ impl Rule {
             return wall;
         }
         let steady = when.evaluate(&values(moment.steady), &mut Nobody);
-        match self.effect {
-            Effect::Allow => Truth::all([wall, steady].into_iter()),
-            Effect::Deny => Truth::any([wall, steady].into_iter()),
-            Effect::Ask if wall == steady => wall,
-            Effect::Ask => Truth::Error,
+        self.effect.at_both(wall, steady)
+    }
+}
+
+impl Effect {
+    /// What something comes to at two times, where one of the clocks is wrong: what opens has to hold at both, what
+    /// forbids at either, and what asks is in doubt where they differ.
+    pub(super) fn at_both(self, wall: Truth, steady: Truth) -> Truth {
+        match self {
+            Self::Allow => Truth::all([wall, steady].into_iter()),
+            Self::Deny => Truth::any([wall, steady].into_iter()),
+            Self::Ask if wall == steady => wall,
+            Self::Ask => Truth::Error,
         }
     }
 }

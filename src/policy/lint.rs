@@ -19,8 +19,10 @@ use super::rule::{Principals, Rule};
 pub struct World<'a> {
     /// The tool that has operations.
     pub operation_tool: &'a str,
-    /// The scopes a token can have; `None`: other issuers name scopes, too.
+    /// The scopes there are; `None`: only likely misspellings are told.
     pub scopes: Option<Scope>,
+    /// Scopes that the settings name.
+    pub usual_scopes: Scope,
     /// The groups there are; `None`: only likely misspellings are told.
     pub groups: Option<BTreeSet<String>>,
 }
@@ -149,16 +151,23 @@ impl Policy {
     }
 
     fn names_of(&self, rule: &Rule, world: &World<'_>, lints: &mut Lints) {
+        let others: Vec<String> = self.all_scopes(world).iter().map(ToString::to_string).collect();
         for scope in rule.scopes.iter() {
-            let message = match &world.scopes {
+            match &world.scopes {
                 Some(known) if !implied(known, scope) => {
-                    format!("no token of this broker has the scope `{scope}`")
+                    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+                    let message = format!("there is no scope `{scope}`");
+                    lints.add(rule, LintKind::UnknownScope, message, &near(scope.as_str(), &known));
                 }
-                _ => continue,
-            };
-            let known: Vec<String> =
-                world.scopes.iter().flat_map(Scope::iter).map(ToString::to_string).collect();
-            lints.add(rule, LintKind::UnknownScope, message, &near(scope.as_str(), &known));
+                Some(_) => {}
+                None => {
+                    if let Some(other) = misspelt(scope.as_str(), &others) {
+                        let message = format!("scope `{scope}` is one letter apart from `{other}`");
+                        let hint = "spell both alike, or name the scopes there are with --scope";
+                        lints.add(rule, LintKind::UnknownScope, message, hint);
+                    }
+                }
+            }
         }
         let all: Vec<String> = self.names.groups.iter().cloned().collect();
         for group in rule.principals.groups.iter().flatten() {
@@ -171,24 +180,19 @@ impl Policy {
                 Some(_) => {}
                 // Not known what there is: one letter apart from another rule's is a likely misspelling.
                 None => {
-                    let likely = all.iter().find(|other| {
-                        *other != group
-                            && strsim::damerau_levenshtein(other, group) == 1
-                            && group.len() > 4
-                            && !group.ends_with(|c: char| c.is_ascii_digit())
-                    });
-                    if let Some(other) = likely {
+                    if let Some(other) = misspelt(group, &all) {
                         let message = format!("group `{group}` is one letter apart from `{other}`");
-                        lints.add(
-                            rule,
-                            LintKind::UnknownGroup,
-                            message,
-                            "spell both alike, or name the groups there are with --group",
-                        );
+                        let hint = "spell both alike, or name the groups there are with --group";
+                        lints.add(rule, LintKind::UnknownGroup, message, hint);
                     }
                 }
             }
         }
+    }
+
+    /// The scopes that rules or the settings name.
+    fn all_scopes(&self, world: &World<'_>) -> Scope {
+        self.rules.iter().fold(world.usual_scopes.clone(), |all, rule| all.union(&rule.scopes))
     }
 
     fn permissions_of(&self, rule: &Rule, needs: &impl Fn(&str, &str) -> Needs, lints: &mut Lints) {
@@ -222,7 +226,7 @@ impl Policy {
                         "it needs a signed-in user",
                     ),
                     Needs::OneOf(sufficient)
-                        if !graph.permissions.iter().any(|own| sufficient.contains(own)) =>
+                        if !graph.permissions.iter().any(|own| suffices(own, &sufficient)) =>
                     {
                         let some: Vec<&Permission> = sufficient.iter().take(3).collect();
                         lints.add(
@@ -357,6 +361,23 @@ fn changeable(rule: &Rule, lints: &mut Lints) {
         let message = format!("trusts claims.{claim}, which people can change");
         lints.add(rule, LintKind::ChangeableClaim, message, "compare claims.oid or claims.sub");
     }
+}
+
+/// Whether a permission is one of these, or does more: what may write, may read.
+fn suffices(own: &Permission, sufficient: &[Permission]) -> bool {
+    let own = own.as_str();
+    let reads = own.replace(".ReadWrite", ".Read");
+    let basic = own.replace(".ReadWrite", ".ReadBasic").replace(".Read.", ".ReadBasic.");
+    sufficient.iter().any(|wanted| [own, &reads, &basic].contains(&wanted.as_str()))
+}
+
+/// One letter apart from another name, and not by a number: `it-helpdesk` and `it-helpdsk`.
+fn misspelt<'a>(name: &str, others: &'a [String]) -> Option<&'a String> {
+    let numbered = name.ends_with(|c: char| c.is_ascii_digit());
+    let likely = |other: &&String| {
+        *other != name && strsim::damerau_levenshtein(other, name) == 1 && name.len() > 4
+    };
+    others.iter().find(likely).filter(|_| !numbered)
 }
 
 fn implied(known: &Scope, scope: &ScopeToken) -> bool {

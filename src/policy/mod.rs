@@ -3,6 +3,8 @@
 //! [`Policy::decide`] makes a [`Decision`]; the tool list, the call, the 403 challenge and the audit
 //! event all print it. A [`Permit`] is the proof that a decision was `allow`.
 
+#[cfg(test)]
+mod agreement;
 mod ask;
 mod compile;
 mod condition;
@@ -11,6 +13,10 @@ mod decision;
 mod explain;
 mod fault;
 mod file;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod generated;
 mod grantable;
 mod index;
 mod judge;

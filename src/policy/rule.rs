@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::id::{ClientId, Permission, ProfileName, RuleId, Subject};
 use crate::scope::Scope;
+use crate::time::Timestamp;
 
 use super::ask::{GraphAsk, Moment, Operation, Who};
 use super::condition::{Condition, Truth};
@@ -119,7 +120,10 @@ impl Principals {
         if let Some(limit) = self.max_auth_age_seconds {
             tally.check(Aspect::AuthAge, |_| {
                 claim(who, "auth_time", |time| {
-                    is_fresh(time.and_then(Value::as_i64), limit, now).into()
+                    let time = time.and_then(Value::as_i64);
+                    let (wall, steady) =
+                        (is_fresh(time, limit, now.wall), is_fresh(time, limit, now.steady));
+                    effect.at_both(wall.into(), steady.into())
                 })
             });
         }
@@ -150,14 +154,13 @@ fn any(list: &[String], values: &[Arc<str>], told: Option<&BTreeSet<String>>) ->
     }
 }
 
-/// By the later of both clocks, so that a clock that was set back makes no login young again; a login in the
-/// future is none.
-fn is_fresh(logged_in: Option<i64>, limit: u32, now: Moment) -> bool {
+/// Whether somebody logged in that recently. A login in the future is none.
+fn is_fresh(logged_in: Option<i64>, limit: u32, now: Timestamp) -> bool {
     const SKEW_SECONDS: i64 = 60;
     let Some(logged_in) = logged_in else { return false };
-    let latest = now.wall.max(now.steady).unix_seconds();
-    logged_in <= latest.saturating_add(SKEW_SECONDS)
-        && latest.saturating_sub(logged_in) <= i64::from(limit)
+    let now = now.unix_seconds();
+    logged_in <= now.saturating_add(SKEW_SECONDS)
+        && now.saturating_sub(logged_in) <= i64::from(limit)
 }
 
 /// The Graph part of a rule.

@@ -19,6 +19,8 @@ mod docs;
 #[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod product;
 #[cfg(test)]
 mod resource_server;

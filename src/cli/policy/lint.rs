@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::graph::Catalog;
 use crate::mcp::GRAPH_EXECUTE;
 use crate::policy::{Lint, LintKind, Needs, World};
-use crate::scope::Scope;
+use crate::scope::{Scope, ScopeToken};
 
 use super::super::failure::Failure;
 use super::super::settings::Ready;
@@ -28,6 +28,9 @@ pub(super) struct LintArgs {
     /// A group there is; may be given several times, or with commas. Without it only likely misspellings are told
     #[arg(long, value_delimiter = ',')]
     group: Vec<String>,
+    /// A scope there is, likewise
+    #[arg(long, value_delimiter = ',')]
+    scope: Vec<ScopeToken>,
     /// A kind of finding that is fine; may be given several times
     #[arg(long, value_name = "KIND", value_parser = kind)]
     allow: Vec<String>,
@@ -53,7 +56,8 @@ pub(super) fn run(
     let groups: BTreeSet<String> = args.group.iter().cloned().collect();
     let world = World {
         operation_tool: GRAPH_EXECUTE,
-        scopes: scopes(&ready.config),
+        scopes: (!args.scope.is_empty()).then(|| args.scope.iter().cloned().collect()),
+        usual_scopes: usual_scopes(&ready.config),
         groups: (!groups.is_empty()).then_some(groups),
     };
     let mut found = policy.lint(&world, |method, path| needs(&catalog, method, path));
@@ -68,18 +72,11 @@ pub(super) fn run(
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The scopes a token of ours can have. Other issuers may name others.
-fn scopes(config: &Config) -> Option<Scope> {
-    const PRODUCT: &str = "broker:*";
-    if !config.resource_server.issuers.is_empty() {
-        return None;
-    }
+/// The scopes that the settings name.
+fn usual_scopes(config: &Config) -> Scope {
     let settings = &config.authorization_server;
-    let mut all = settings.default_scopes.union(&PRODUCT.parse().ok()?);
-    for client in &settings.clients {
-        all = all.union(&client.scopes);
-    }
-    Some(all)
+    let clients = settings.clients.iter();
+    clients.fold(settings.default_scopes.clone(), |all, client| all.union(&client.scopes))
 }
 
 fn needs(catalog: &Catalog, method: &str, path: &str) -> Needs {

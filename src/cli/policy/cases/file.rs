@@ -184,7 +184,7 @@ fn read(
         line,
         asker,
         wanted: Wanted::parse(&raw.call, raw.arguments.as_ref())
-            .map_err(|fault| fault.to_string())?,
+            .map_err(|fault| fault.message().to_owned())?,
         at: time(raw.at.as_deref().unwrap_or(NOON)).map_err(|fault| format!("at {fault}"))?,
         expect: raw.expect,
         rule: raw.rule,

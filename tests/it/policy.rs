@@ -1,0 +1,249 @@
+//! `broker policy`, through the binary: the worked examples, and what each command says.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::support::child::{Served, command};
+use crate::support::product::{Wire, mcp};
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/policies");
+
+fn examples(suffix: &str) -> Vec<String> {
+    let files = std::fs::read_dir(EXAMPLES).unwrap().map(|file| file.unwrap().path());
+    let mut names: Vec<String> = files.map(|path| path.display().to_string()).collect();
+    names.retain(|name| name.ends_with(suffix));
+    names.sort();
+    names
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// What a command prints, and its exit code.
+fn said(directory: &Path, arguments: &[&str]) -> (String, Option<i32>) {
+    let output = command(directory, &[&["policy"], arguments].concat());
+    (text(&output), output.status.code())
+}
+
+fn as_json(directory: &Path, arguments: &[&str]) -> Value {
+    let (said, _) = said(directory, &[arguments, &["--json"]].concat());
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// One rule that lets the helpdesk read users.
+const HELPDESK: &str = r#"
+version = "helpdesk"
+[[rule]]
+id = "users.read"
+effect = "allow"
+tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
+scopes = ["graph:read"]
+principals = { groups = ["it-helpdesk"] }
+graph = { methods = ["GET"], paths = ["/v1.0/users/{id}"], permissions = ["User.Read.All"] }
+"#;
+
+#[test]
+fn every_worked_policy_passes_its_cases_which_reach_all_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = examples(".test.toml");
+    assert_eq!((files.len(), examples(".toml").len()), (10, 20));
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let (said, code) = said(directory.path(), &[&["test", "--full-coverage"], &*files].concat());
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn no_worked_policy_has_anything_odd_but_tools_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in examples(".toml").iter().filter(|name| !name.ends_with(".test.toml")) {
+        let allowed = ["--allow", "unreachable_tool", "--allow", "matches_no_tool"];
+        let (said, code) = said(directory.path(), &[&["lint", file], &allowed[..]].concat());
+        assert_eq!((said.trim(), code), ("nothing odd", Some(0)));
+    }
+    assert_eq!(said(directory.path(), &["lint"]).1, Some(0), "the built-in rules");
+}
+
+#[test]
+fn a_case_that_differs_is_told_with_its_line_and_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "p.toml", HELPDESK);
+    let cases = "policy = \"p.toml\"\n[who]\nada = { subject = \"ada\" }\n\
+                 [[case]]\nname = \"mine\"\nwho = \"ada\"\ncall = \"GET /v1.0/users/1\"\nexpect = \"allow\"\n";
+    let file = write(directory.path(), "c.toml", cases).display().to_string();
+    let (said, code) = said(directory.path(), &["test", &file]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("c.toml:4: mine: failed"), "{said}");
+    assert!(said.contains("decision: expected allow, found deny"), "{said}");
+    assert!(said.contains("not reached: rule users.read"), "{said}");
+}
+
+#[test]
+fn every_fault_of_a_file_of_cases_is_told_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let case = |name: &str, call: &str, more: &str| {
+        format!("[[case]]\nname = \"x\"\nwho = \"{name}\"\ncall = \"{call}\"\n{more}\n")
+    };
+    let cases = format!(
+        "[who]\nada = {{ subject = \"ada\" }}\n{}{}{}",
+        case("eve", "t", "expect = \"deny\""),
+        case("ada", "GET users", "expect = \"deny\""),
+        case("ada", "t", "")
+    );
+    let file = write(directory.path(), "c.toml", &cases).display().to_string();
+    let (said, code) = said(directory.path(), &["test", &file]);
+    assert_eq!(code, Some(1));
+    for place in
+        ["c.toml:3: who is `eve`", "c.toml:8: the call is malformed", "c.toml:13: expects nothing"]
+    {
+        assert!(said.contains(place), "{place}: {said}");
+    }
+}
+
+#[test]
+fn an_explanation_names_what_each_rule_wanted_and_saw_and_what_would_change_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = write(directory.path(), "p.toml", HELPDESK).display().to_string();
+    let call = ["explain", "GET /v1.0/users/ada", "--policy", &rules, "--subject", "ada"];
+    let told = as_json(directory.path(), &[&call[..], &["--scope", "graph:read"]].concat());
+    assert_eq!(told["decision"]["reason"], "policy.rule.deny.default");
+    let groups = told["rules"][0]["compared"].as_array().unwrap();
+    let groups = groups.iter().find(|one| one["key"] == "principals.groups").unwrap();
+    assert_eq!(
+        *groups,
+        json!({ "key": "principals.groups", "wants": "it-helpdesk", "saw": "nothing",
+                "came_to": "false", "change": "principals.groups: it-helpdesk" })
+    );
+    let changes = json!(["rule `users.read` would apply with principals.groups: it-helpdesk"]);
+    assert_eq!(told["changes"], changes);
+    let with = [&call[..], &["--group", "it-helpdesk", "--scope", "graph:read"]].concat();
+    assert_eq!(as_json(directory.path(), &with)["decision"]["effect"], "allow");
+}
+
+#[test]
+fn lint_tells_each_kind_of_oddity_with_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = r#"
+version = "odd"
+[[rule]]
+id = "all"
+effect = "allow"
+tools = ["get_.*"]
+[[rule]]
+id = "shadowed"
+effect = "allow"
+tools = ["get_public_info"]
+scopes = ["docs:read"]
+principals = { groups = ["helpdesk"] }
+[[rule]]
+id = "nobody"
+effect = "allow"
+tools = ["get_public_infos"]
+scopes = ["docs:reed"]
+principals = { groups = ["helpdisk"], clients = [] }
+[[rule]]
+id = "weak"
+effect = "allow"
+tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
+graph = { methods = ["DELETE"], paths = ["/v1.0/users/{id}"], permissions = ["User.Read.All", "Mail.Send"] }
+when = "claims.email == 'a' && 1 == 2"
+"#;
+    write(directory.path(), "broker.toml", "graph.allowed_permissions = [\"User.Read.All\"]");
+    let file = write(directory.path(), "p.toml", rules).display().to_string();
+    let told = as_json(directory.path(), &["lint", &file]);
+    let mut kinds: Vec<&str> = told["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["kind"].as_str().unwrap())
+        .collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let all = [
+        "changeable_claim",
+        "forbidden_permission",
+        "matches_no_tool",
+        "missing_permission",
+        "never_matches",
+        "open_to_everybody",
+        "shadowed",
+        "unknown_group",
+        "unknown_scope",
+        "unreachable_tool",
+    ];
+    assert_eq!(kinds, all, "{told:#}");
+    let (said, code) = said(directory.path(), &["lint", &file]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("p.toml:7:1: rule `shadowed`: never decides: rule `all`"), "{said}");
+    assert!(said.contains("hint: did you mean `get_public_info`?"), "{said}");
+}
+
+#[tokio::test]
+async fn what_other_rules_would_change_is_told_from_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "old.toml", HELPDESK);
+    let settings = "policy.file = \"old.toml\"\nserver.drain_pause_ms = 0\n";
+    let served = Served::start(directory.path(), settings, &[]).await;
+    let token = served.mint("graph:read");
+    let call = json!({ "name": "get_public_info", "arguments": {} });
+    served.send(mcp(Wire::Modern, Some(&token), "tools/call", call)).await;
+    drop(served);
+    let opened = format!(
+        "{HELPDESK}\n[[rule]]\nid = \"public\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\n"
+    );
+    write(directory.path(), "new.toml", &opened);
+    let arguments = ["diff", "old.toml", "new.toml", "--log", "audit.jsonl", "--exit-code"];
+    let told = as_json(directory.path(), &arguments);
+    assert_eq!(told["recorded"]["changed"], 1, "{told:#}");
+    let change = &told["recorded"]["changes"][0];
+    assert_eq!((&change["tool"], &change["calls"]), (&json!("get_public_info"), &json!(1)));
+    assert_eq!(change["to"], "allow (policy.rule.allow.public)");
+    let cell = &told["matrix"]["cells"][0];
+    assert_eq!((&cell["from"], &cell["to"]), (&json!("hidden"), &json!("listed")), "{told:#}");
+    assert_eq!(said(directory.path(), &arguments).1, Some(1));
+    assert_eq!(
+        said(
+            directory.path(),
+            &["diff", "old.toml", "old.toml", "--log", "audit.jsonl", "--exit-code"]
+        )
+        .1,
+        Some(0)
+    );
+}
+
+#[test]
+fn the_shadow_rules_are_promoted_whole_and_the_old_ones_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[policy]\nfile = \"live.toml\"\nshadow_file = \"next.toml\"\n";
+    write(directory.path(), "broker.toml", settings);
+    write(directory.path(), "live.toml", HELPDESK);
+    let next = HELPDESK.replace("helpdesk\"", "next\"");
+    write(directory.path(), "next.toml", &next);
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    let (refused, code) = said(directory.path(), &["promote", "--version", "other"]);
+    assert_eq!((code, read("live.toml").as_str()), (Some(1), HELPDESK), "{refused}");
+    let (done, code) = said(directory.path(), &["promote"]);
+    assert_eq!(code, Some(0), "{done}");
+    assert_eq!((read("live.toml"), read("live.previous.toml")), (next, HELPDESK.to_owned()));
+}
+
+#[test]
+fn shadow_rules_with_a_fault_are_not_promoted() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[policy]\nfile = \"live.toml\"\nshadow_file = \"next.toml\"\n";
+    write(directory.path(), "broker.toml", settings);
+    write(directory.path(), "live.toml", HELPDESK);
+    write(directory.path(), "next.toml", &HELPDESK.replace("allow", "alow"));
+    let (said, code) = said(directory.path(), &["promote"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("next.toml:5:"), "{said}");
+    assert_eq!(std::fs::read_to_string(directory.path().join("live.toml")).unwrap(), HELPDESK);
+}
