@@ -132,6 +132,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::authorization_server::settings::Administrators;
 
     fn settings(registration: Registration) -> Settings {
         Settings {
@@ -145,7 +146,7 @@ mod tests {
             refresh_grace: Duration::from_mins(1),
             default_scopes: Scope::empty(),
             scopes_supported: "graph:read".parse().unwrap(),
-            administrators: super::super::settings::Administrators::default(),
+            administrators: Administrators::default(),
             clients: Vec::new(),
             registration,
             client_metadata_documents: MetadataDocuments::Allow,

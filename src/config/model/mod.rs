@@ -4,6 +4,7 @@ mod audit;
 mod authorization_server;
 mod deployment;
 mod graph;
+mod graph_profile;
 mod identity_provider;
 mod limits;
 mod outbound;
@@ -25,7 +26,8 @@ pub use authorization_server::{
     RegisteredClient, SigningAlg,
 };
 pub use deployment::Deployment;
-pub use graph::{Cloud, CustomCloud, Graph, GraphCredential, GraphMode, GraphProfile};
+pub use graph::{Cloud, CustomCloud, Graph, GraphMode};
+pub use graph_profile::{GraphCredential, GraphProfile};
 pub use identity_provider::{IdentityProvider, ProviderClaims, ProviderEndpoints};
 pub use limits::{Limits, ToolLimit};
 pub use outbound::Outbound;

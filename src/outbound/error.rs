@@ -1,0 +1,97 @@
+//! Why a call got no answer, or why there is no client to call with.
+
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reach::NotPublic;
+
+/// Why a call got no answer. No variant carries the URL's query, a header or a body.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    #[error("no answer from {host} within {} ms", limit.as_millis())]
+    Timeout { host: String, limit: Duration },
+    #[error("cannot connect to {host}")]
+    Connect {
+        host: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the TLS certificate or handshake of {host} was not accepted")]
+    Tls {
+        host: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the connection to {host} broke")]
+    Broken {
+        host: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the answer of {host} is larger than {limit} bytes")]
+    TooLarge { host: String, limit: usize },
+    #[error("the answer of {host} is compressed, which was not asked for")]
+    Compressed { host: String },
+    #[error(
+        "{host} is at an address that is not public\n  hint: if that is intended, add it to outbound.allow_private"
+    )]
+    PrivateAddress { host: String },
+}
+
+impl OutboundError {
+    /// Whether the request cannot have reached the other side's application.
+    #[must_use]
+    pub const fn before_sending(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Tls { .. } | Self::PrivateAddress { .. })
+    }
+}
+
+/// Why the client cannot be made. All of it is configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundConfigError {
+    #[error("outbound.ca_file {} cannot be read", path.display())]
+    CaFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("outbound.ca_file {} holds no PEM certificate", path.display())]
+    CaContent { path: PathBuf },
+    #[error("outbound.proxy is not a proxy URL such as http://proxy.internal:3128")]
+    Proxy(#[source] reqwest::Error),
+    #[error("the HTTP client cannot be made")]
+    Client(#[source] reqwest::Error),
+}
+
+/// What an error of the HTTP client means for who called.
+pub(super) fn classify(host: &str, limit: Duration, source: reqwest::Error) -> OutboundError {
+    let source = source.without_url();
+    let host = host.to_owned();
+    if has_cause::<NotPublic>(&source) {
+        OutboundError::PrivateAddress { host }
+    } else if has_cause::<rustls::Error>(&source) {
+        OutboundError::Tls { host, source }
+    } else if source.is_timeout() {
+        OutboundError::Timeout { host, limit }
+    } else if source.is_connect() {
+        OutboundError::Connect { host, source }
+    } else {
+        OutboundError::Broken { host, source }
+    }
+}
+
+/// Looks through the chain, and into the errors that `std::io::Error` hides from it.
+fn has_cause<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<E>() {
+            return true;
+        }
+        if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
+            return has_cause::<E>(inner);
+        }
+        next = error.source();
+    }
+    false
+}
