@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::audit::Auditor;
 use crate::broker::Broker;
-use crate::config::{Config, Deployment};
+use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
 use crate::http::{AllowedOrigins, Endpoint, Health, Routes};
 use crate::limits::Limits;
@@ -17,7 +17,7 @@ use crate::mcp::{
     Toolbox,
 };
 use crate::outbound::Outbound;
-use crate::policy::Facts;
+use crate::policy::{Facts, Live};
 use crate::random::Random;
 use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
 use crate::secret::Secrets;
@@ -65,7 +65,7 @@ impl App {
     {
         map::tls(&config)?; // before anything is made: a fault of the settings
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
-        let graph = parts(&config.graph, variables, &clock, &random).await?;
+        let mut graph = parts(&config.graph, variables, &clock, &random).await?;
         let mut outbound = map::outbound(&config);
         if graph.simulation.is_some() {
             outbound.allow_private.extend("127.0.0.1".parse());
@@ -86,7 +86,7 @@ impl App {
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts, &catalog);
         let around = (Arc::clone(&clock), Arc::clone(&random));
-        let (policy, reloader) = super::policy::start(source, auditor.clone(), around)?;
+        let (policy, reloader) = super::policy::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
         let mounted = mount(Materials {
@@ -106,34 +106,13 @@ impl App {
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = keys::Follower { ring, local, verifiers };
-        let simulated = graph.simulation.is_some();
+        let simulation = graph.simulation.take();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
             documents,
             decider: decider.clone(),
             clock: Arc::clone(&clock),
-            broker: Broker {
-                policy: policy.clone(),
-                profiles: graph.profiles,
-                secrets,
-                tokens: ProviderTokens::new(
-                    outbound.clone(),
-                    platform::client(&graph.variables)?,
-                    Arc::clone(&clock),
-                    Arc::clone(&random),
-                    map::tokens(&config),
-                ),
-                graph: graph::Graph::new(
-                    outbound,
-                    &graph.cloud,
-                    graph_settings(&config),
-                    Arc::clone(&catalog),
-                    (Arc::clone(&clock), Arc::clone(&random)),
-                ),
-                catalog,
-                clock: Arc::clone(&clock),
-                simulated,
-            },
+            broker: broker(&config, graph, secrets, outbound, (policy.clone(), catalog), &around)?,
         });
         let health = Health::new(Arc::new(readiness::Parts {
             auditor: auditor.clone(),
@@ -179,9 +158,46 @@ impl App {
             reloader,
             authorization_server: mounted.server,
             drain,
-            _simulation: graph.simulation,
+            _simulation: simulation,
         })
     }
+}
+
+/// What executes Graph operations.
+fn broker(
+    config: &Config,
+    graph: GraphParts,
+    secrets: Secrets,
+    outbound: Outbound,
+    (policy, catalog): (Live, Arc<graph::Catalog>),
+    (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
+) -> Result<Broker, AppError> {
+    let around = (Arc::clone(clock), Arc::clone(random));
+    let platform = platform::client(&graph.variables)?;
+    let settings = map::tokens(config);
+    let (clock, random) = around.clone();
+    Ok(Broker {
+        policy,
+        profiles: graph.profiles,
+        secrets,
+        tokens: ProviderTokens::new(
+            outbound.clone(),
+            platform,
+            Arc::clone(&clock),
+            random,
+            settings,
+        ),
+        graph: graph::Graph::new(
+            outbound,
+            &graph.cloud,
+            graph_settings(config),
+            Arc::clone(&catalog),
+            around,
+        ),
+        catalog,
+        clock,
+        simulated: config.graph.mode == GraphMode::Simulated,
+    })
 }
 
 /// What policy is compiled against.

@@ -33,7 +33,7 @@ use super::{issuers, map};
 
 /// How long a refresh token that was just used gets the same reply again: measured bursts of clients that share one
 /// token last under a minute.
-const REFRESH_GRACE: Duration = Duration::from_secs(60);
+const REFRESH_GRACE: Duration = Duration::from_mins(1);
 /// Scopes of the broker itself: for administrators alone (N115).
 const OWN: &str = "broker";
 

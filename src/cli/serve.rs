@@ -111,30 +111,27 @@ fn banner(config: &Config, first_link: Option<&Url>) -> String {
     };
     let environment = config.deployment.as_str();
     let version = env!("CARGO_PKG_VERSION");
-    let mut text = format!(
+    let first = first_link.map(|link| {
+        format!(
+            "\n  First choose the password of the administrator, admin (the link works once, for a day):\n\n    {link}\n"
+        )
+    });
+    let (account, add, header) = if config.authorization_server.enabled {
+        let account = format!("  account        {base}/account\n");
+        (account, "Add it to Claude Code, which then sends you here to log in and to consent", "")
+    } else {
+        let header = " --header \"Authorization: Bearer $TOKEN\"";
+        (String::new(), "Add it to Claude Code, with a token of your issuer", header)
+    };
+    format!(
         "\n  MCP Auth Broker {version}\n\n  \
            MCP endpoint   {base}/mcp\n  \
            environment    {environment}\n  \
            Graph          {graph}\n  \
-           health         {base}/health  {base}/ready\n"
-    );
-    if config.authorization_server.enabled {
-        text += &format!("  account        {base}/account\n");
-    }
-    if let Some(link) = first_link {
-        text += &format!(
-            "\n  First choose the administrator's password (this link works once, for a day; the name is admin):\n\n    {link}\n"
-        );
-    }
-    text += &match config.authorization_server.enabled {
-        true => format!(
-            "\n  Add it to Claude Code, which then sends you here to log in and to consent:\n\n    \
-               claude mcp add --transport http broker {base}/mcp\n\n"
-        ),
-        false => format!(
-            "\n  Add it to Claude Code, with a token of your own issuer:\n\n    \
-               claude mcp add --transport http broker {base}/mcp --header \"Authorization: Bearer $TOKEN\"\n\n"
-        ),
-    };
-    text
+           health         {base}/health  {base}/ready\n\
+         {account}{}\n  \
+         {add}:\n\n    \
+           claude mcp add --transport http broker {base}/mcp{header}\n\n",
+        first.unwrap_or_default(),
+    )
 }

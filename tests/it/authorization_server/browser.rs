@@ -48,9 +48,10 @@ impl<'a> Browser<'a> {
     async fn send(&mut self, request: Request) -> Answer {
         let cookies: Vec<_> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let request = match cookies.is_empty() {
-            true => request,
-            false => request.header("cookie", &cookies.join("; ")),
+        let request = if cookies.is_empty() {
+            request
+        } else {
+            request.header("cookie", &cookies.join("; "))
         };
         let answer = self.product.send(request).await;
         for line in answer.head.lines() {
