@@ -21,13 +21,12 @@ use super::{keys, map};
 pub async fn command_operations(config: &Config) -> Result<Operations, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
-    let auditor = match command_auditor(config, &clock, &random).await? {
-        Some(auditor) => auditor,
+    let auditor = if let Some(auditor) = command_auditor(config, &clock, &random).await? {
+        auditor
+    } else {
         // Events go to the broker's standard output, and a command's is for what it prints.
-        None => {
-            let settings = crate::audit::AuditSettings { sinks: Vec::new(), ..map::audit(config) };
-            Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
-        }
+        let settings = crate::audit::AuditSettings { sinks: Vec::new(), ..map::audit(config) };
+        Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
     };
     Ok(Operations {
         settings: Settings { public_url: config.server.public_url.clone() },
