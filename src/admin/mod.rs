@@ -1,7 +1,8 @@
 //! Administration: one set of operations for the commands and the API.
 //!
 //! The operations check what they are given, record what they change, and show a secret once. Who may call them
-//! is for the door in front: the API wants the scope `broker:admin`, a command whoever may open the store.
+//! is for the door in front: the API wants the scope `broker:admin` and an administrator of this moment, a command
+//! whoever may open the store.
 
 mod api;
 mod error;
@@ -11,6 +12,6 @@ mod operations;
 pub use api::routes;
 pub use error::AdminError;
 pub use operations::{
-    Actor, ClientView, GrantView, KeyView, NewClient, NewServer, NewUser, Operations, PageQuery,
-    ServerView, Settings, Shown, UserView,
+    Actor, Administrators, ClientView, GrantView, KeyView, NewClient, NewServer, NewUser,
+    Operations, PageQuery, ServerView, Settings, Shown, UserView,
 };

@@ -264,7 +264,7 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     let verifier = issuers::own_verifier(config, &from.keys.1, names, clock)?;
     let verifier = Arc::new(verifier.revocations(revocations).build()?);
     let operations = admin::Operations {
-        settings: admin::Settings { public_url: config.server.public_url.clone() },
+        settings: super::operations::settings(config),
         store: Arc::clone(store),
         clock: Arc::clone(clock),
         random: Arc::clone(random),

@@ -31,6 +31,21 @@ const COOL_DOWN: Duration = Duration::from_secs(5);
 /// The longest that a registered resource's tokens may live.
 const LONGEST_TOKEN: Duration = Duration::from_hours(24);
 
+/// Where the key-encryption key is as long as the settings name none.
+#[must_use]
+pub fn key_encryption_key_file(config: &Config) -> PathBuf {
+    map::data_dir(config).join("key-encryption-key")
+}
+
+/// Where everything is kept.
+#[must_use]
+pub fn store_settings(config: &Config) -> StoreSettings {
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => StoreSettings::Sqlite(path.clone()),
+        StoreUrl::Postgres(url) => StoreSettings::Postgres(url.clone()),
+    }
+}
+
 /// `store.key_encryption_key`; without it, in development, a key of our own in a file beside the store.
 ///
 /// # Errors
@@ -45,7 +60,7 @@ pub(super) async fn key_encryption_key(
         let budget = Budget::start(Arc::clone(clock), Duration::from_secs(30));
         return issuers::own(source, secrets, &budget).await;
     }
-    let path = map::data_dir(config).join("key-encryption-key");
+    let path = key_encryption_key_file(config);
     let read = read_or_make(&path, &SystemRandom::new());
     read.map_err(|source| AppError::KeyFile { path, source })
 }
@@ -59,11 +74,7 @@ pub(super) async fn store(
     config: &Config,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn Database>, AppError> {
-    let settings = match &config.store.url {
-        StoreUrl::Sqlite(path) => StoreSettings::Sqlite(path.clone()),
-        StoreUrl::Postgres(url) => StoreSettings::Postgres(url.clone()),
-    };
-    Ok(crate::store::open(&settings, Arc::clone(clock)).await?)
+    Ok(crate::store::open(&store_settings(config), Arc::clone(clock)).await?)
 }
 
 /// What the keys in `store` need to be read, and changed.

@@ -38,6 +38,7 @@ use issuing::clean_up;
 pub use check::{CheckFault, check, policy_source};
 pub use command_audit::command_auditor;
 pub use error::AppError;
+pub use keys::{key_encryption_key_file, store_settings};
 pub use operations::command_operations;
 pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys, verifier};
 pub use people::people_settings;

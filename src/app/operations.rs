@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::admin::{Operations, Settings};
+use crate::admin::{Administrators, Operations, Settings};
 use crate::audit::Auditor;
 use crate::config::Config;
 use crate::random::{Random, SystemRandom};
@@ -11,6 +11,18 @@ use crate::time::{Clock, SystemClock};
 use super::command_audit::command_auditor;
 use super::error::AppError;
 use super::{keys, map};
+
+/// What administration must know of the settings.
+pub(super) fn settings(config: &Config) -> Settings {
+    let named = &config.authorization_server.administrators;
+    Settings {
+        public_url: config.server.public_url.clone(),
+        administrators: Administrators {
+            subjects: named.subjects.clone(),
+            groups: named.groups.clone(),
+        },
+    }
+}
 
 /// The same operations as the admin API's, on the same store, while a broker runs or not. Whoever may read the settings
 /// and open the store is an administrator.
@@ -29,7 +41,7 @@ pub async fn command_operations(config: &Config) -> Result<Operations, AppError>
         Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
     };
     Ok(Operations {
-        settings: Settings { public_url: config.server.public_url.clone() },
+        settings: settings(config),
         store: keys::store(config, &clock).await?,
         clock,
         random,

@@ -12,6 +12,7 @@ mod probe;
 mod serve;
 mod settings;
 mod smoke;
+mod store;
 mod token;
 mod tools;
 
@@ -72,6 +73,8 @@ enum Command {
     Grant(admin::GrantArgs),
     /// The keys that sign tokens: list, rotate, retire
     Key(admin::KeyArgs),
+    /// The database: status, migrate, backup, restore
+    Store(store::StoreArgs),
     /// Print shell completions
     Completions(generate::CompletionsArgs),
     /// Print the manual page
@@ -153,6 +156,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             admin::run_grant(&grant, &args.load(environment)?.config, &mut out).await
         }
         Command::Key(key) => admin::run_key(&key, &args.load(environment)?, &mut out).await,
+        Command::Store(store) => {
+            store::run(&store, &args.load(environment)?.config, &mut out).await
+        }
         Command::Completions(shell) => generate::completions(&shell, &mut out),
         Command::Man => generate::manual(&mut out),
     }

@@ -72,7 +72,7 @@ pub trait ClientStore: Send + Sync {
         secret: Digest,
         previous_until: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// `None` enables it again.
+    /// Disabling revokes every grant of the client. `None` enables it again.
     async fn disable_client(
         &self,
         id: &ClientId,

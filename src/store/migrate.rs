@@ -39,7 +39,7 @@ pub(super) async fn migrate(connection: &mut Connection) -> Result<i64, OpenErro
 }
 
 /// The schema that is there, checked step by step against ours.
-async fn version(connection: &mut Connection) -> Result<i64, OpenError> {
+pub(super) async fn version(connection: &mut Connection) -> Result<i64, OpenError> {
     let rows = connection
         .rows("SELECT version, digest FROM schema_versions ORDER BY version", values![])
         .await

@@ -13,6 +13,7 @@ mod digest;
 mod error;
 mod grant;
 mod lease;
+mod maintain;
 mod migrate;
 mod open;
 mod open_error;
@@ -39,6 +40,7 @@ pub use grant::{
     GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
 };
 pub use lease::{Lease, LeaseRate, LeaseStore};
+pub use maintain::{MaintainError, Restored, StoreStatus, TableStatus, backup, restore, status};
 pub use open::open;
 pub use open_error::OpenError;
 pub use page::{Page, PageRequest};

@@ -2,8 +2,8 @@
 
 use std::str::FromStr as _;
 
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Pool, Postgres};
 
 use crate::secret_text::SecretText;
 
@@ -17,7 +17,8 @@ use super::settings::PATIENCE;
 /// Of each replica. PostgreSQL allows 100 in all unless told otherwise.
 const CONNECTIONS: u32 = 16;
 
-pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {
+/// Connects when it is first used.
+pub(super) fn pool(url: &SecretText) -> Result<Pool<Postgres>, OpenError> {
     // The driver's own error may quote the URL, with its password.
     let options = PgConnectOptions::from_str(url.expose()).map_err(|_| OpenError::Url)?;
     let options = options
@@ -26,10 +27,14 @@ pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {
         // A row lock that nobody gives back must not hold a request longer than we wait for it.
         .options([("lock_timeout", "4s"), ("statement_timeout", "30s")])
         .disable_statement_logging();
-    let pool = PgPoolOptions::new()
+    Ok(PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(PATIENCE)
-        .connect_lazy_with(options);
+        .connect_lazy_with(options))
+}
+
+pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {
+    let pool = pool(url)?;
     let begun = pool.begin().await.map_err(|error| OpenError::Database(fault(error)))?;
     let mut connection = Connection::Transaction(begun);
     // One replica migrates, the others wait for it.

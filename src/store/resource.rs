@@ -51,8 +51,8 @@ pub trait ResourceStore: Send + Sync {
     /// By its URI or an alias, byte for byte.
     async fn find_resource_by_uri(&self, uri: &str) -> Result<Option<ResourceRow>, StoreError>;
     async fn list_resources(&self, page: &PageRequest) -> Result<Page<ResourceRow>, StoreError>;
-    /// With its keys.
-    async fn delete_resource(&self, id: &str) -> Result<bool, StoreError>;
+    /// With its keys, and with every grant for its URI or an alias revoked.
+    async fn delete_resource(&self, id: &str, now: Timestamp) -> Result<bool, StoreError>;
     /// `false` where the prefix is taken or there is no such resource.
     async fn add_api_key(&self, row: &ApiKeyRow) -> Result<bool, StoreError>;
     async fn find_api_key(&self, prefix: &str) -> Result<Option<ApiKeyRow>, StoreError>;

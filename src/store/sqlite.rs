@@ -66,7 +66,7 @@ fn prepare(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn pool(path: &Path, connections: u32, read_only: bool) -> Pool<Sqlite> {
+pub(super) fn pool(path: &Path, connections: u32, read_only: bool) -> Pool<Sqlite> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)

@@ -177,3 +177,28 @@ async fn the_last_key_that_signs_cannot_be_retired() {
         "the key is retiring\n"
     );
 }
+
+#[tokio::test]
+async fn a_store_is_looked_at_and_backed_up_beside_a_running_broker_and_not_restored() {
+    let (directory, served) = served().await;
+    let at = directory.path();
+    let token = served.mint("public:read");
+    let status = json_of(at, &["store", "status", "--json"]);
+    assert_eq!(
+        (&status["database"], &status["schema"]),
+        (&json!("sqlite"), &status["schema_known"])
+    );
+    assert!(printed(at, &["store", "status"]).contains("oldest signing key"));
+    let made = printed(at, &["store", "backup", "copy.db"]);
+    assert!(made.contains("read back and found whole\nIt needs the key"), "{made}");
+    assert!(refused(at, &["store", "restore", "copy.db"]).contains("hint: stop the broker first"));
+    drop(served);
+    let restored = printed(at, &["store", "restore", "copy.db"]);
+    assert!(
+        restored.contains("broker key rotate --now") && restored.contains("is kept as"),
+        "{restored}"
+    );
+    let served = Served::start(at, "", &[]).await;
+    assert_ne!(accepts(&served, &token).await, 500);
+    assert_eq!(json_of(at, &["key", "list", "--json"])[0]["state"], "usable");
+}

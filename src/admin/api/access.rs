@@ -1,12 +1,13 @@
 //! Who may call the API, and as whom a change is recorded.
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::admin::error::AdminError;
 use crate::admin::operations::{Actor, Operations};
 use crate::audit::Context;
 use crate::id::{RequestId, TraceId};
@@ -17,28 +18,49 @@ use super::problem::problem;
 
 const SCOPE: &str = "broker:admin";
 
-/// Lets a request through only with `broker:admin`, on every path, also on those that do not exist.
+/// Lets a request through only with `broker:admin` and for who administers us at this moment, on every path, also on
+/// those that do not exist.
 ///
-/// The scope is granted to administrators alone; the layer before this one has checked signature, audience, dates
-/// and revocation. No answer is stored by anybody on the way.
-pub(super) async fn administrators_only(request: Request, next: Next) -> Response {
-    let wanted: Result<ScopeToken, _> = SCOPE.parse();
-    let permitted = match (request.extensions().get::<Principal>(), wanted) {
-        (Some(principal), Ok(wanted)) => Some(principal.scopes().permits(&wanted)),
-        _ => None,
-    };
-    let mut response = match permitted {
-        Some(true) => next.run(request).await,
-        Some(false) => problem(
-            StatusCode::FORBIDDEN,
-            "this needs the scope broker:admin",
-            Some("administrators get it: log in as one, and ask for the scope broker:admin"),
-            None,
-        ),
-        None => problem(StatusCode::UNAUTHORIZED, "an access token is needed", None, None),
+/// The layer before this one has checked signature, audience, dates and revocation. No answer is stored by anybody on
+/// the way.
+pub(super) async fn administrators_only(
+    State(operations): State<Operations>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match refusal(&operations, request.extensions().get()).await {
+        None => next.run(request).await,
+        Some(refusal) => refusal,
     };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+async fn refusal(operations: &Operations, principal: Option<&Principal>) -> Option<Response> {
+    let Some(principal) = principal else {
+        let detail = "an access token is needed";
+        return Some(problem(StatusCode::UNAUTHORIZED, detail, None, None));
+    };
+    let wanted: Result<ScopeToken, _> = SCOPE.parse();
+    if !wanted.is_ok_and(|wanted| principal.scopes().permits(&wanted)) {
+        let hint = "administrators get it: log in as one, and ask for the scope broker:admin";
+        let detail = "this needs the scope broker:admin";
+        return Some(problem(StatusCode::FORBIDDEN, detail, Some(hint), None));
+    }
+    let administers = match principal.subject() {
+        Some(subject) => operations.is_administrator(subject, principal.client_id()).await,
+        None => Ok(false),
+    };
+    match administers {
+        Ok(true) => None,
+        Ok(false) => {
+            let hint =
+                "a local user with the role, or who authorization_server.administrators names";
+            let detail = "the token is not of an administrator any more";
+            Some(problem(StatusCode::FORBIDDEN, detail, Some(hint), None))
+        }
+        Err(error) => Some(AdminError::from(error).into_response()),
+    }
 }
 
 /// The caller, for the audit log.

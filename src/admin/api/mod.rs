@@ -11,7 +11,7 @@ mod tests;
 mod user;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 
 use super::operations::Operations;
@@ -44,6 +44,6 @@ pub fn routes(operations: Operations) -> Router {
         .route("/api/v1/grants/{id}", delete(grant::revoke))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn(access::administrators_only))
+        .layer(from_fn_with_state(operations.clone(), access::administrators_only))
         .with_state(operations)
 }

@@ -10,7 +10,7 @@ use crate::admin::input;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::ClientId;
 use crate::secret_text::SecretText;
-use crate::store::{ClientKind, ClientRow, Digest, GrantFilter, Page, RevokeReason};
+use crate::store::{ClientKind, ClientRow, Digest, Page};
 
 use super::{Actor, ClientView, Operations, PageQuery, Shown, found, shown};
 
@@ -100,13 +100,7 @@ impl Operations {
         let action = if disabled { AdminAction::Disable } else { AdminAction::Enable };
         let now = self.clock.now();
         self.change(actor, (AdminObject::Client, action, id.as_str()), async {
-            found(self.store.disable_client(id, disabled.then_some(now)).await?, "client")?;
-            if disabled {
-                // After the client: a grant made in between is caught, too.
-                let all = GrantFilter { client_id: Some(id.clone()), ..GrantFilter::default() };
-                self.store.revoke_grants(&all, RevokeReason::Disabled, now).await?;
-            }
-            Ok(())
+            found(self.store.disable_client(id, disabled.then_some(now)).await?, "client")
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! The operations themselves, shared by the commands and the API. Each change is recorded before and after.
 
+mod administrator;
 mod client;
 mod grant;
 mod server;
@@ -22,6 +23,7 @@ use crate::time::Clock;
 
 use super::error::AdminError;
 
+pub use administrator::Administrators;
 pub use client::NewClient;
 pub use server::NewServer;
 pub use user::NewUser;
@@ -32,6 +34,7 @@ pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
 pub struct Settings {
     /// `server.public_url`: the base of one-time links, and an origin that no other server may have.
     pub public_url: Url,
+    pub administrators: Administrators,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.

@@ -101,7 +101,10 @@ impl Operations {
         row.map(ServerView::from).ok_or(AdminError::NotFound("server"))
     }
 
-    /// Takes a server out, with its keys. Tokens for it that are out there stay valid until they expire.
+    /// Takes a server out, with its keys, and revokes every grant for it.
+    ///
+    /// A server that checks tokens by their signature alone, and not by asking, takes those that are out there until they
+    /// expire.
     ///
     /// # Errors
     ///
@@ -109,7 +112,7 @@ impl Operations {
     pub async fn delete_server(&self, actor: &Actor, id: &str) -> Result<(), AdminError> {
         let id = input::server_id(id)?;
         self.change(actor, (AdminObject::Server, AdminAction::Delete, &id), async {
-            found(self.store.delete_resource(&id).await?, "server")
+            found(self.store.delete_resource(&id, self.clock.now()).await?, "server")
         })
         .await
     }

@@ -456,7 +456,7 @@ impl ResourceStore for FakeStore {
     async fn list_resources(&self, _page: &PageRequest) -> Result<Page<ResourceRow>, StoreError> {
         unimplemented!()
     }
-    async fn delete_resource(&self, _id: &str) -> Result<bool, StoreError> {
+    async fn delete_resource(&self, _id: &str, _now: Timestamp) -> Result<bool, StoreError> {
         unimplemented!()
     }
     async fn add_api_key(&self, _row: &ApiKeyRow) -> Result<bool, StoreError> {

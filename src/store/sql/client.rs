@@ -5,8 +5,12 @@ use crate::store::client::{ClientKind, ClientRow};
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
+use crate::store::grant::{GrantFilter, RevokeReason};
 use crate::store::page::{Page, PageRequest};
+use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
+
+use super::grant;
 
 pub(super) async fn find(
     c: &mut Connection,
@@ -67,9 +71,12 @@ pub(super) async fn rotate_secret(
 pub(super) async fn disable(
     c: &mut Connection,
     (id, at): &(ClientId, Option<Timestamp>),
-) -> Result<bool, StoreError> {
+) -> Result<(bool, Vec<Revocation>), StoreError> {
     const SQL: &str = "UPDATE clients SET disabled_at = $2 WHERE id = $1";
-    Ok(c.execute(SQL, values![id.as_str(), *at]).await? == 1)
+    let found = c.execute(SQL, values![id.as_str(), *at]).await? == 1;
+    let (true, Some(now)) = (found, *at) else { return Ok((found, Vec::new())) };
+    let filter = GrantFilter { client_id: Some(id.clone()), ..GrantFilter::default() };
+    Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Disabled, now)).await?))
 }
 
 pub(super) async fn delete(c: &mut Connection, id: &ClientId) -> Result<bool, StoreError> {

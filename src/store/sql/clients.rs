@@ -54,7 +54,10 @@ impl ClientStore for SqlDatabase {
         at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let new = (id.clone(), at);
-        self.backend().write(new, |c, new| Box::pin(client::disable(c, new))).await
+        let (found, revoked) =
+            self.backend().write(new, |c, new| Box::pin(client::disable(c, new))).await?;
+        self.shared.revoked.add(&revoked);
+        Ok(found)
     }
 
     async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {

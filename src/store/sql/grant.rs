@@ -125,6 +125,24 @@ pub(super) async fn revoke_all(
         (Some(_), Some(_)) => revoke_sql!(" AND user_id = $3 AND client_id = $4"),
     };
     let rows = c.rows(sql, values).await?;
+    write_down(c, &rows).await
+}
+
+/// All live ones for these resources. The last statements of their transaction.
+pub(super) async fn revoke_for(
+    c: &mut Connection,
+    resources: &[String],
+    (reason, now): (RevokeReason, Timestamp),
+) -> Result<Vec<Revocation>, StoreError> {
+    let mut rows = Vec::new();
+    for resource in resources {
+        let values = values![now, word(reason), resource.as_str()];
+        rows.extend(c.rows(revoke_sql!(" AND resource = $3"), values).await?);
+    }
+    write_down(c, &rows).await
+}
+
+async fn write_down(c: &mut Connection, rows: &[Row]) -> Result<Vec<Revocation>, StoreError> {
     let revoked = |row: &Row| -> Result<_, StoreError> {
         Ok(revocation::of_grant(row.parsed("id")?, row.time("expires_at")?))
     };

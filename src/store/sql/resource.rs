@@ -2,8 +2,13 @@
 
 use crate::store::connection::{Connection, Row, values};
 use crate::store::error::StoreError;
+use crate::store::grant::RevokeReason;
 use crate::store::page::{Page, PageRequest};
 use crate::store::resource::ResourceRow;
+use crate::store::revoked::Revocation;
+use crate::time::Timestamp;
+
+use super::grant;
 
 /// `false` where the id, the URI or an alias is taken.
 pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
@@ -116,12 +121,18 @@ pub(super) async fn list(
     Ok(super::page(rows, page, |row| row.id.clone()))
 }
 
-pub(super) async fn delete(c: &mut Connection, id: &String) -> Result<bool, StoreError> {
+pub(super) async fn delete(
+    c: &mut Connection,
+    (id, now): &(String, Timestamp),
+) -> Result<(bool, Vec<Revocation>), StoreError> {
+    const URIS: &str = "SELECT uri FROM resource_uris WHERE resource_id = $1 ORDER BY uri";
     let id = id.as_str();
+    let uris = c.rows(URIS, values![id]).await?;
     let found = c.execute("DELETE FROM resources WHERE id = $1", values![id]).await? == 1;
     c.execute("DELETE FROM resource_uris WHERE resource_id = $1", values![id]).await?;
     c.execute("DELETE FROM api_keys WHERE resource_id = $1", values![id]).await?;
-    Ok(found)
+    let uris = uris.iter().map(|row| row.text("uri")).collect::<Result<Vec<_>, _>>()?;
+    Ok((found, grant::revoke_for(c, &uris, (RevokeReason::Administrator, *now)).await?))
 }
 
 fn row(row: &Row) -> Result<ResourceRow, StoreError> {

@@ -34,8 +34,12 @@ impl ResourceStore for SqlDatabase {
         self.backend().read(page, |c, page| Box::pin(resource::list(c, page))).await
     }
 
-    async fn delete_resource(&self, id: &str) -> Result<bool, StoreError> {
-        self.backend().write(id.to_owned(), |c, id| Box::pin(resource::delete(c, id))).await
+    async fn delete_resource(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let which = (id.to_owned(), now);
+        let (found, revoked) =
+            self.backend().write(which, |c, which| Box::pin(resource::delete(c, which))).await?;
+        self.shared.revoked.add(&revoked);
+        Ok(found)
     }
 
     async fn add_api_key(&self, row: &ApiKeyRow) -> Result<bool, StoreError> {

@@ -1,7 +1,8 @@
 //! Clients, their metadata documents, signing keys.
 
 use mcp_auth_broker::store::{
-    ClientKind, Digest, MetadataDocument, PageRequest, RevokeReason, SigningKeyRow, SigningKeyState,
+    ClientKind, Digest, GrantRow, MetadataDocument, PageRequest, RevokeReason, SigningKeyRow,
+    SigningKeyState,
 };
 
 use super::rows::{client, client_id, grant};
@@ -9,6 +10,7 @@ use super::{NOW, Store, after, on_both};
 
 on_both! {
     a_client_is_added_once_changed_and_deleted;
+    a_client_that_is_disabled_loses_its_grants_in_the_same_step;
     a_rotated_secret_keeps_the_one_before;
     only_idle_dynamic_clients_without_a_live_grant_are_reaped;
     a_client_used_just_now_is_not_reaped;
@@ -27,6 +29,20 @@ async fn a_client_is_added_once_changed_and_deleted(store: Store) {
     assert!(store.delete_client(&row.id).await.unwrap());
     assert!(!store.delete_client(&row.id).await.unwrap());
     assert!(store.find_client(&row.id).await.unwrap().is_none());
+}
+
+async fn a_client_that_is_disabled_loses_its_grants_in_the_same_step(store: Store) {
+    store.add_client(&client("client-1", ClientKind::Static)).await.unwrap();
+    let (ours, other) = (grant(), GrantRow { client_id: "other".parse().unwrap(), ..grant() });
+    for grant in [&ours, &other] {
+        store.add_grant(grant).await.unwrap();
+    }
+    store.disable_client(&client_id(), Some(after(1))).await.unwrap();
+    assert!(store.is_revoked(Some(ours.id), None) && !store.is_revoked(Some(other.id), None));
+    let found = store.find_grant(ours.id).await.unwrap().unwrap();
+    assert_eq!(found.revoke_reason, Some(RevokeReason::Disabled));
+    store.disable_client(&client_id(), None).await.unwrap();
+    assert!(store.is_revoked(Some(ours.id), None), "what was revoked stays revoked");
 }
 
 async fn a_rotated_secret_keeps_the_one_before(store: Store) {

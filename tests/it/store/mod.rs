@@ -5,6 +5,7 @@
 mod clients;
 mod faults;
 mod grants;
+mod maintain;
 mod people;
 mod postgres;
 mod races;

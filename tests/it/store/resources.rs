@@ -1,13 +1,15 @@
 //! Resources and their keys.
 
-use mcp_auth_broker::store::{ApiKeyRow, Digest, PageRequest, ResourceRow};
+use mcp_auth_broker::store::{ApiKeyRow, Digest, GrantRow, PageRequest, ResourceRow};
 
+use super::rows::grant;
 use super::{NOW, Store, after, on_both};
 
 on_both! {
     a_uri_or_alias_belongs_to_one_resource;
     a_resource_goes_with_its_keys;
     a_key_is_revoked_by_its_own_resource_only;
+    a_resource_that_goes_takes_the_grants_for_it_along;
 }
 
 fn resource(id: &str, uris: &[&str]) -> ResourceRow {
@@ -62,9 +64,22 @@ async fn a_resource_goes_with_its_keys(store: Store) {
     store.add_resource(&resource("a", &["https://a"])).await.unwrap();
     assert!(store.add_api_key(&key("k", "a")).await.unwrap());
     assert!(!store.add_api_key(&key("k", "a")).await.unwrap());
-    assert!(store.delete_resource("a").await.unwrap());
+    assert!(store.delete_resource("a", NOW).await.unwrap());
     assert!(store.find_api_key("k").await.unwrap().is_none());
     assert!(store.add_resource(&resource("b", &["https://a"])).await.unwrap());
+}
+
+async fn a_resource_that_goes_takes_the_grants_for_it_along(store: Store) {
+    store.add_resource(&resource("a", &["https://a", "https://a/"])).await.unwrap();
+    let grants = ["https://a", "https://a/", "https://b"]
+        .map(|uri| GrantRow { resource: uri.to_owned(), ..grant() });
+    for grant in &grants {
+        store.add_grant(grant).await.unwrap();
+    }
+    assert!(store.delete_resource("a", after(1)).await.unwrap());
+    let revoked = grants.each_ref().map(|grant| store.is_revoked(Some(grant.id), None));
+    assert_eq!(revoked, [true, true, false]);
+    assert!(!store.delete_resource("a", after(1)).await.unwrap());
 }
 
 async fn a_key_is_revoked_by_its_own_resource_only(store: Store) {

@@ -1,0 +1,120 @@
+//! `broker store`: the database itself.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+
+use crate::app;
+use crate::config::Config;
+use crate::store::{self, StoreStatus};
+use crate::time::{Clock as _, SystemClock};
+
+use super::failure::Failure;
+
+/// Where keys, clients, people and grants are kept.
+#[derive(Debug, Args)]
+pub(super) struct StoreArgs {
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Print the schema, the size, how many rows there are, and the age of the signing keys
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring the schema up to date, as the broker's start does
+    Migrate,
+    /// Write a copy of the store to a file that is not there yet; works while the broker runs (`SQLite`)
+    Backup { file: PathBuf },
+    /// Put a backup in the place of the store, which is kept beside it; stop the broker first (`SQLite`)
+    Restore { file: PathBuf },
+}
+
+pub(super) async fn run(
+    args: &StoreArgs,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let settings = app::store_settings(config);
+    let text = match &args.command {
+        StoreCommand::Status { json } => {
+            let status = store::status(&settings).await.map_err(|error| Failure::of(&error))?;
+            if *json {
+                serde_json::to_string(&status).unwrap_or_default()
+            } else {
+                describe(&status)
+            }
+        }
+        StoreCommand::Migrate => {
+            let opened = store::open(&settings, Arc::new(SystemClock)).await;
+            drop(opened.map_err(|error| Failure::of(&error))?);
+            let status = store::status(&settings).await.map_err(|error| Failure::of(&error))?;
+            format!("the store has schema {}", status.schema)
+        }
+        StoreCommand::Backup { file } => {
+            let bytes = store::backup(&settings, file).await;
+            let bytes = bytes.map_err(|error| Failure::of(&error))?;
+            format!(
+                "{}: {bytes} bytes, read back and found whole\n{}",
+                file.display(),
+                key_note(config)
+            )
+        }
+        StoreCommand::Restore { file } => restore(&settings, file, config).await?,
+    };
+    writeln!(out, "{text}").map_err(Failure::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn restore(
+    settings: &store::StoreSettings,
+    file: &std::path::Path,
+    config: &Config,
+) -> Result<String, Failure> {
+    let restored = store::restore(settings, file, SystemClock.now()).await;
+    let restored = restored.map_err(|error| Failure::of(&error))?;
+    let kept = restored.previous.map_or_else(String::new, |path| {
+        format!("The store that was there is kept as {}\n", path.display())
+    });
+    Ok(format!(
+        "the store is as it was when {} was made\n{kept}\
+         What was revoked or disabled since then is not any more: do it again, or end all access tokens with \
+         broker key rotate --now\n{}",
+        file.display(),
+        key_note(config)
+    ))
+}
+
+/// A backup without its key is worth nothing, and one beside its key seals nothing.
+fn key_note(config: &Config) -> String {
+    let place = match &config.store.key_encryption_key {
+        Some(_) => "store.key_encryption_key".to_owned(),
+        None => format!("the file {}", app::key_encryption_key_file(config).display()),
+    };
+    format!("It needs the key it is sealed with, kept in another place: {place}")
+}
+
+fn describe(status: &StoreStatus) -> String {
+    let age = status.oldest_signing_key.map_or_else(|| "-".to_owned(), |made| made.to_string());
+    let schema = if status.schema == status.schema_known {
+        status.schema.to_string()
+    } else {
+        format!("{} (broker store migrate brings it to {})", status.schema, status.schema_known)
+    };
+    let head = [
+        ("database", status.database.to_owned()),
+        ("schema", schema),
+        ("bytes", status.bytes.to_string()),
+        ("oldest signing key", age),
+    ];
+    let rows = status.tables.iter().map(|table| (table.name, table.rows.to_string()));
+    let lines = head.into_iter().chain(rows);
+    lines.map(|(name, value)| format!("{name:<24}{value}")).collect::<Vec<_>>().join("\n")
+}

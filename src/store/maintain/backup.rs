@@ -1,0 +1,81 @@
+//! A copy of a `SQLite` store as it was at one moment, while a broker goes on writing.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use crate::store::connection::{Connection, values};
+use crate::store::error::StoreError;
+use crate::store::migrate::version;
+use crate::store::settings::StoreSettings;
+
+use super::error::MaintainError;
+use super::status::sqlite_reader;
+
+/// Writes a backup to `to`, for its owner alone, and reads it back before it is called one. How many bytes it has.
+///
+/// It holds everything but the key-encryption key, without which the signing keys and what else is sealed in it are
+/// of no use.
+///
+/// # Errors
+///
+/// [`MaintainError`]; a file that is there already is left alone, one that was begun is removed.
+pub async fn backup(settings: &StoreSettings, to: &Path) -> Result<u64, MaintainError> {
+    let StoreSettings::Sqlite(from) = settings else { return Err(MaintainError::PostgresTools) };
+    let mut store = sqlite_reader(from).await?;
+    version(&mut store).await?;
+    reserve(to)?;
+    let written = copy(&mut store, to).await;
+    if written.is_err() {
+        std::fs::remove_file(to).ok();
+    }
+    written
+}
+
+/// Makes the file with its mode before `SQLite` would with the umask's. It takes an empty file.
+fn reserve(to: &Path) -> Result<(), MaintainError> {
+    let path = to.to_owned();
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(to) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(MaintainError::Exists { path })
+        }
+        Err(source) => Err(MaintainError::File { path, source }),
+    }
+}
+
+async fn copy(store: &mut Connection, to: &Path) -> Result<u64, MaintainError> {
+    let failed = |source| MaintainError::File { path: to.to_owned(), source };
+    let name = to.to_str().ok_or_else(|| failed(ErrorKind::InvalidFilename.into()))?;
+    store.execute("VACUUM INTO $1", values![name]).await?;
+    let file = File::open(to).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    }
+    verify(to).await?;
+    Ok(file.metadata().map_err(failed)?.len())
+}
+
+/// Whether the file is a whole store of a schema that we know.
+///
+/// # Errors
+///
+/// [`MaintainError::NotABackup`]; a newer schema says so.
+pub(super) async fn verify(path: &Path) -> Result<(), MaintainError> {
+    let mut connection = sqlite_reader(path).await?;
+    let damaged = || MaintainError::NotABackup { path: path.to_owned() };
+    let checked = connection.row("PRAGMA integrity_check", values![]).await;
+    let whole = |row: crate::store::connection::Row| row.text("integrity_check");
+    match checked.map(|row| row.map(whole)) {
+        Ok(Some(Ok(text))) if text == "ok" => {}
+        Err(error @ StoreError::Unavailable(_)) => return Err(error.into()),
+        _ => return Err(damaged()),
+    }
+    match version(&mut connection).await {
+        Ok(found) if found > 0 => Ok(()),
+        Err(error @ crate::store::open_error::OpenError::Newer { .. }) => Err(error.into()),
+        _ => Err(damaged()),
+    }
+}

@@ -1,0 +1,11 @@
+//! Looking after a store from outside, also while a broker runs on it: its state, backups, and back from one.
+
+mod backup;
+mod error;
+mod restore;
+mod status;
+
+pub use backup::backup;
+pub use error::MaintainError;
+pub use restore::{Restored, restore};
+pub use status::{StoreStatus, TableStatus, status};

@@ -1,0 +1,131 @@
+//! What is in a store.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::store::cause::fault;
+use crate::store::connection::{Connection, values};
+use crate::store::error::StoreError;
+use crate::store::migrate::{KNOWN, version};
+use crate::store::open_error::OpenError;
+use crate::store::postgres;
+use crate::store::settings::StoreSettings;
+use crate::store::sqlite;
+use crate::time::Timestamp;
+
+use super::error::MaintainError;
+
+/// A store as it is at this moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct StoreStatus {
+    /// `sqlite` or `postgres`.
+    pub database: &'static str,
+    pub schema: i64,
+    /// The newest schema that this version knows; it migrates to it at its start.
+    pub schema_known: i64,
+    pub bytes: u64,
+    pub tables: Vec<TableStatus>,
+    /// When the oldest signing key was made.
+    pub oldest_signing_key: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TableStatus {
+    pub name: &'static str,
+    pub rows: u64,
+}
+
+macro_rules! tables {
+    ($($name:literal),+ $(,)?) => { &[$(($name, concat!("SELECT COUNT(*) AS n FROM ", $name))),+] };
+}
+
+const TABLES: &[(&str, &str)] = tables![
+    "users",
+    "identities",
+    "sessions",
+    "links",
+    "login_failures",
+    "clients",
+    "metadata_documents",
+    "authorization_requests",
+    "grants",
+    "codes",
+    "refresh_tokens",
+    "consents",
+    "revocations",
+    "assertions",
+    "resources",
+    "api_keys",
+    "signing_keys",
+];
+
+/// Changes nothing, not even an old schema.
+///
+/// # Errors
+///
+/// [`MaintainError`]; a newer schema than ours is an error, too.
+pub async fn status(settings: &StoreSettings) -> Result<StoreStatus, MaintainError> {
+    let mut connection = match settings {
+        StoreSettings::Sqlite(path) => sqlite_reader(path).await?,
+        StoreSettings::Postgres(url) => {
+            let pool = postgres::pool(url)?;
+            Connection::Postgres(pool.acquire().await.map_err(|error| lost(fault(error)))?)
+        }
+    };
+    let schema = version(&mut connection).await.map_err(|error| at(settings, error))?;
+    read(&mut connection, schema).await.map_err(MaintainError::Store)
+}
+
+fn lost(error: StoreError) -> MaintainError {
+    OpenError::Database(error).into()
+}
+
+/// `SQLite` says that a file is none where it is first read.
+fn at(settings: &StoreSettings, error: OpenError) -> MaintainError {
+    match (settings, error) {
+        (StoreSettings::Sqlite(path), OpenError::Database(StoreError::Corrupt(_))) => {
+            OpenError::NotADatabase { path: path.clone() }.into()
+        }
+        (_, error) => error.into(),
+    }
+}
+
+/// A connection that cannot write.
+pub(super) async fn sqlite_reader(path: &Path) -> Result<Connection, MaintainError> {
+    if !path.exists() {
+        return Err(MaintainError::NoStore);
+    }
+    let acquired = sqlite::pool(path, 1, true).acquire().await;
+    Ok(Connection::Sqlite(acquired.map_err(|error| lost(fault(error)))?))
+}
+
+async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, StoreError> {
+    const LITE: &str = "SELECT (SELECT page_count FROM pragma_page_count) * \
+                        (SELECT page_size FROM pragma_page_size) AS n";
+    const GRES: &str = "SELECT pg_database_size(current_database()) AS n";
+    const OLDEST: &str = "SELECT MIN(created_at) AS oldest FROM signing_keys";
+    let postgres = connection.is_postgres();
+    let bytes = count(connection, if postgres { GRES } else { LITE }).await?;
+    let mut tables = Vec::new();
+    for (name, sql) in TABLES {
+        tables.push(TableStatus { name, rows: count(connection, sql).await? });
+    }
+    let oldest = connection.row(OLDEST, values![]).await?;
+    let oldest = oldest.map(|row| row.maybe_time("oldest")).transpose()?.flatten();
+    let database = if postgres { "postgres" } else { "sqlite" };
+    Ok(StoreStatus {
+        database,
+        schema,
+        schema_known: KNOWN,
+        bytes,
+        tables,
+        oldest_signing_key: oldest,
+    })
+}
+
+async fn count(connection: &mut Connection, sql: &'static str) -> Result<u64, StoreError> {
+    let row = connection.row(sql, values![]).await?;
+    let n = row.map(|row| row.int("n")).transpose()?.unwrap_or(0);
+    Ok(u64::try_from(n).unwrap_or(0))
+}
