@@ -89,6 +89,13 @@ impl App {
         let (policy, reloader) = super::policy::start(source, auditor.clone(), around)?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
+        let approvals = super::approvals::approvals(
+            &config,
+            Arc::clone(&store),
+            &encryption,
+            auditor.clone(),
+            (Arc::clone(&clock), Arc::clone(&random)),
+        )?;
         let mounted = mount(Materials {
             config: &config,
             names: &names,
@@ -131,6 +138,7 @@ impl App {
                     (Arc::clone(&clock), Arc::clone(&random)),
                 ),
                 catalog,
+                approvals,
                 clock: Arc::clone(&clock),
                 simulated,
             },
