@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::audit::Auditor;
-use crate::broker::Broker;
+use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
 use crate::http::{AllowedOrigins, Endpoint, Health, Routes};
@@ -89,6 +89,13 @@ impl App {
         let (policy, reloader) = super::policy::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
+        let approvals = super::approvals::approvals(
+            &config,
+            Arc::clone(&store),
+            &encryption,
+            auditor.clone(),
+            (Arc::clone(&clock), Arc::clone(&random)),
+        )?;
         let mounted = mount(Materials {
             config: &config,
             names: &names,
@@ -112,7 +119,13 @@ impl App {
             documents,
             decider: decider.clone(),
             clock: Arc::clone(&clock),
-            broker: broker(&config, graph, secrets, outbound, (policy.clone(), catalog), &around)?,
+            broker: broker(
+                &config,
+                graph,
+                (secrets, outbound),
+                (policy.clone(), catalog, approvals),
+                &around,
+            )?,
         });
         let health = Health::new(Arc::new(readiness::Parts {
             auditor: auditor.clone(),
@@ -167,9 +180,8 @@ impl App {
 fn broker(
     config: &Config,
     graph: GraphParts,
-    secrets: Secrets,
-    outbound: Outbound,
-    (policy, catalog): (Live, Arc<graph::Catalog>),
+    (secrets, outbound): (Secrets, Outbound),
+    (policy, catalog, approvals): (Live, Arc<graph::Catalog>, Approvals),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Broker, AppError> {
     let around = (Arc::clone(clock), Arc::clone(random));
@@ -195,6 +207,7 @@ fn broker(
             around,
         ),
         catalog,
+        approvals,
         clock,
         simulated: config.graph.mode == GraphMode::Simulated,
     })

@@ -1,5 +1,6 @@
 //! The composition root: from settings to a running broker. The only place that names every module.
 
+mod approvals;
 mod build;
 mod check;
 mod check_live;
@@ -35,6 +36,7 @@ use crate::policy::Live;
 
 use issuing::clean_up;
 
+pub use approvals::{CommandApprovals, command_approvals};
 pub use check::{CheckFault, check, policy_source};
 pub use command_audit::command_auditor;
 pub use error::AppError;

@@ -48,6 +48,19 @@ impl KeyEncryptionKey {
         RandomizedNonceKey::new(&AES_256_GCM, &*bytes).map(Self).ok()
     }
 
+    /// Seals a text for the store, as one text.
+    #[must_use]
+    pub fn seal_text(&self, plain: &str, context: &str) -> Option<String> {
+        serde_json::to_string(&self.seal(plain.as_bytes(), context)?).ok()
+    }
+
+    /// Opens what [`KeyEncryptionKey::seal_text`] made. `None` as for a sealed value.
+    #[must_use]
+    pub fn open_text(&self, sealed: &str, context: &str) -> Option<String> {
+        let sealed: Sealed = serde_json::from_str(sealed).ok()?;
+        String::from_utf8(self.open(&sealed, context)?.to_vec()).ok()
+    }
+
     /// Seals `plain`; it opens only beside the same `context`, so that sealed values cannot be swapped.
     pub(super) fn seal(&self, plain: &[u8], context: &str) -> Option<Sealed> {
         let mut bytes = Zeroizing::new(plain.to_vec());

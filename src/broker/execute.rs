@@ -5,11 +5,15 @@ use std::sync::Arc;
 use crate::audit::{AuditError, AuditEvent, ResultStatus};
 use crate::code::Code;
 use crate::graph::GraphReply;
-use crate::policy::{Arguments, Ask, GraphGrant, Operation, Permit};
+use crate::policy::{
+    Approved, Arguments, Ask, Decision, Effect, GraphAsk, GraphGrant, Moment, Operation, Permit,
+    Who,
+};
 use crate::time::Budget;
 use crate::token::ProviderToken;
 
 use super::Broker;
+use super::approve;
 use super::attempts::Attempts;
 use super::call::{CallError, GraphCall};
 use super::caller::Caller;
@@ -86,14 +90,9 @@ impl Broker {
                 .with("field", Some("graph.tenant_id"))
                 .into());
         }
+        let now = in_force.moment();
         let (decided, difference, question) = call.ask(|graph| {
-            let ask = Ask {
-                who: flow.caller().who(),
-                tool: TOOL,
-                operation: Operation::Graph(graph),
-                arguments: Arguments::Json(call.arguments()),
-                now: in_force.moment(),
-            };
+            let ask = asked(flow.caller().who(), call, graph, now);
             let decided = in_force.policy().permit_graph(&ask);
             let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
             let difference = self.policy.difference(&in_force, &ask, decision);
@@ -104,7 +103,35 @@ impl Broker {
         if let Some(difference) = difference {
             flow.record(AuditEvent::differed(super::tool_name(), decision, difference)).await?;
         }
-        decided.map_err(|refusal| failure::of_policy(&refusal).into())
+        match decided {
+            Ok(permit) => Ok(permit),
+            Err(refusal) if refusal.effect == Effect::Ask => {
+                let approved = self.approved(flow, call, &refusal).await?;
+                let permit = call.ask(|graph| {
+                    let ask = asked(flow.caller().who(), call, graph, now);
+                    in_force.policy().permit_approved(&ask, &approved)
+                });
+                permit.map_err(|refusal| failure::of_policy(&refusal).into())
+            }
+            Err(refusal) => Err(failure::of_policy(&refusal).into()),
+        }
+    }
+
+    /// Waits for nobody: either a person has approved this exact call, or the answer says where one can.
+    async fn approved(
+        &self,
+        flow: &Flow<'_>,
+        call: &GraphCall,
+        decision: &Decision,
+    ) -> Result<Approved, Stopped> {
+        let arguments = approve::arguments(call.arguments());
+        let wanted = approve::Wanted {
+            tool: super::tool_name(),
+            arguments: &arguments,
+            asserted: call.asserted_requester(),
+        };
+        let settled = self.settle(flow.caller(), flow.context(), &wanted, decision).await?;
+        Ok(settled?)
     }
 
     /// `Permit -> Secret -> ProviderToken`: the secret is read only where no token is at hand.
@@ -136,6 +163,12 @@ impl From<AuditError> for Stopped {
     fn from(error: AuditError) -> Self {
         Self::Unrecorded(error)
     }
+}
+
+/// What policy is asked about the call.
+fn asked<'a>(caller: Who<'a>, call: &'a GraphCall, graph: GraphAsk<'a>, now: Moment) -> Ask<'a> {
+    let arguments = Arguments::Json(call.arguments());
+    Ask { who: caller, tool: TOOL, operation: Operation::Graph(graph), arguments, now }
 }
 
 fn received(call: &GraphCall) -> AuditEvent {

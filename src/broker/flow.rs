@@ -50,6 +50,10 @@ impl<'a> Flow<'a> {
         self.caller
     }
 
+    pub(super) const fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Records a step that does not end the call.
     pub(super) async fn record(&self, event: AuditEvent) -> Result<(), AuditError> {
         self.caller.record(&self.context, event).await.map(drop)

@@ -1,6 +1,7 @@
 //! The use case: one Graph operation, from a caller to an answer. [`execute`] is the spine.
 
 mod approval;
+mod approve;
 mod attempts;
 mod call;
 mod caller;
@@ -22,6 +23,7 @@ use crate::time::Clock;
 use crate::token::{ProfileSettings, ProviderTokens};
 
 pub use approval::{Answer, ApprovalError, Approvals, Approver, Question, Standing, Terms};
+pub use approve::Wanted;
 pub use call::{CONTRACT_VERSION, CallError, GraphCall};
 pub use caller::Caller;
 pub use reply::{Failure, Reply};
@@ -43,6 +45,7 @@ pub struct Broker {
     pub tokens: ProviderTokens,
     pub graph: Graph,
     pub catalog: Arc<Catalog>,
+    pub approvals: Approvals,
     pub clock: Arc<dyn Clock>,
     /// Whether the built-in simulation answers; every reply says so then.
     pub simulated: bool,

@@ -1,6 +1,7 @@
 //! The commands of `broker`, one file each.
 
 mod admin;
+mod approval;
 pub mod audit;
 mod catalog;
 pub mod check;
@@ -61,6 +62,8 @@ enum Command {
     Catalog(catalog::CatalogArgs),
     /// Explain decisions, check rules, test them, and compare two sets of them
     Policy(policy::PolicyArgs),
+    /// Calls that wait for a person: look at them, approve or deny them
+    Approval(approval::ApprovalArgs),
     /// Follow, verify or export the audit log
     Audit(audit::AuditArgs),
     /// People: add, list, disable, make links
@@ -133,6 +136,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             let interactive = err.is_terminal();
             let mut console = policy::Console { out: &mut out, err: &mut err, interactive };
             policy::run(&policy, &args, environment, &mut console).await
+        }
+        Command::Approval(approval) => {
+            approval::run(&approval, &args.load(environment)?, &mut out).await
         }
         Command::Audit(audit) => {
             let configured = args.load(environment)?.audit_file();

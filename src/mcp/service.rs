@@ -15,10 +15,10 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Broker, Caller, GraphCall, Reply};
+use crate::broker::{Broker, Caller, Failure, GraphCall, Reply, Wanted};
 use crate::code::Code;
 use crate::id::ToolName;
-use crate::policy::Decision;
+use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::time::Clock;
@@ -74,6 +74,10 @@ impl McpService {
         }
         let decision = self.0.decider.parsed(caller, entry, decision, &arguments);
         self.policy_events(caller, entry, &arguments, &decision).await?;
+        if let Err(refusal) = self.allowed(caller, entry, &arguments, &decision).await? {
+            self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
+            return Ok(refused(&refusal));
+        }
         match entry.kind {
             Kind::Document(document) => {
                 self.document(caller, entry, document, &decision, &arguments).await
@@ -82,6 +86,34 @@ impl McpService {
                 Box::pin(self.graph_list(caller, entry, &decision, arguments)).await
             }
         }
+    }
+
+    /// Whether the call may be made: by a rule, or because a person has approved it.
+    async fn allowed(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        arguments: &JsonObject,
+        decision: &Decision,
+    ) -> Result<Result<(), Failure>, ErrorData> {
+        if decision.is_allow() {
+            return Ok(Ok(()));
+        }
+        let Ok(tool) = entry.tool.name.parse::<ToolName>() else {
+            return Ok(Err(Failure::new(Code::PolicyDenied, DENIED)));
+        };
+        if decision.effect != Effect::Ask {
+            return Ok(Err(Failure::new(decision.code.unwrap_or(Code::PolicyDenied), DENIED)));
+        }
+        let arguments = Value::Object(arguments.clone());
+        let wanted = Wanted { tool, arguments: &arguments, asserted: None };
+        let settled = self.0.broker.settle(caller, caller.context(), &wanted, decision).await;
+        let approved = match settled.map_err(|_| unavailable())? {
+            Ok(approved) => approved,
+            Err(waits) => return Ok(Err(waits)),
+        };
+        let fits = approved.fits(decision);
+        Ok(if fits { Ok(()) } else { Err(Failure::new(Code::PolicyDenied, DENIED)) })
     }
 
     /// Records what the terminal event has no room for: conditions that failed, and a shadow that differs.
@@ -121,7 +153,6 @@ impl McpService {
     ) -> Result<CallToolResult, ErrorData> {
         let outcome = match arguments.keys().next() {
             Some(_) => Err((Code::InvalidField, "this tool takes no arguments".to_owned())),
-            None if !decision.is_allow() => Err(refused(decision)),
             None => self.0.documents.read(document).await.map(|text| text.to_string()).map_err(|error| {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, request_id = %caller.request_id(), "document.unreadable");
@@ -150,27 +181,23 @@ impl McpService {
         decision: &Decision,
         arguments: JsonObject,
     ) -> Result<CallToolResult, ErrorData> {
-        let outcome = if decision.is_allow() {
-            serde_json::from_value::<ListArguments>(Value::Object(arguments))
-                .map_err(|_| {
-                    (
-                        Code::InvalidField,
-                        "takes search, risk (read, write, destructive) and cursor".to_owned(),
-                    )
-                })
-                .and_then(|wanted| {
-                    let in_force = self.0.decider.policy.current();
-                    let operations = in_force.policy().operations(
-                        caller.who(),
-                        super::GRAPH_EXECUTE,
-                        in_force.moment(),
-                    );
-                    list_operations(&operations, &wanted, self.0.broker.catalog())
-                        .map_err(|message| (Code::InvalidField, message.to_owned()))
-                })
-        } else {
-            Err(refused(decision))
-        };
+        let outcome = serde_json::from_value::<ListArguments>(Value::Object(arguments))
+            .map_err(|_| {
+                (
+                    Code::InvalidField,
+                    "takes search, risk (read, write, destructive) and cursor".to_owned(),
+                )
+            })
+            .and_then(|wanted| {
+                let in_force = self.0.decider.policy.current();
+                let operations = in_force.policy().operations(
+                    caller.who(),
+                    super::GRAPH_EXECUTE,
+                    in_force.moment(),
+                );
+                list_operations(&operations, &wanted, self.0.broker.catalog())
+                    .map_err(|message| (Code::InvalidField, message.to_owned()))
+            });
         self.ended(
             caller,
             &entry.tool.name,
@@ -271,14 +298,16 @@ impl McpService {
     }
 }
 
-/// Why a tool that is listed is not run.
-fn refused(decision: &Decision) -> (Code, String) {
-    match decision.code {
-        Some(Code::PolicyApprovalRequired) => {
-            (Code::PolicyApprovalRequired, "a person has to approve this call first".to_owned())
-        }
-        code => (code.unwrap_or(Code::PolicyDenied), "policy does not allow this call".to_owned()),
-    }
+const DENIED: &str = "policy does not allow this call";
+
+/// Why a tool that is listed is not run: for programs, and for clients that read text alone.
+fn refused(failure: &Failure) -> CallToolResult {
+    let mut result = CallToolResult::structured_error(serde_json::json!({ "error": failure }));
+    let page = failure.metadata.get("approval_url").and_then(Value::as_str);
+    let page = page.map(|page| format!(": {page}")).unwrap_or_default();
+    let text = format!("{}: {}{page}", failure.code, failure.message);
+    result.content = vec![ContentBlock::text(text)];
+    result
 }
 
 /// The contract's answer, as structured content and, for clients that read no such thing, as text.

@@ -13,7 +13,7 @@ use super::decision::{Decision, Effect, Obligations, Reason};
 use super::index::Index;
 use super::judge::{Nobody, Seen, Witness};
 use super::names::Names;
-use super::permit::{GraphGrant, Permit};
+use super::permit::{Approved, GraphGrant, Permit};
 use super::rule::{GraphRule, Rule};
 
 /// The rules in force, compiled. Immutable: a reload makes a new one.
@@ -32,6 +32,12 @@ pub struct Policy {
 pub(super) struct Verdict<'p> {
     pub(super) decision: Decision,
     rule: Option<&'p Rule>,
+}
+
+impl Verdict<'_> {
+    fn refused(self) -> Box<Decision> {
+        Box::new(self.decision)
+    }
 }
 
 impl Policy {
@@ -97,16 +103,41 @@ impl Policy {
     ///
     /// The [`Decision`], where it is not an allow.
     pub fn permit_graph(&self, ask: &Ask<'_>) -> Result<Permit<GraphGrant>, Box<Decision>> {
-        let Verdict { decision, rule, .. } = self.evaluate(ask);
-        let granted = match (ask.operation, rule) {
-            (Operation::Graph(graph), Some(rule)) if decision.is_allow() => {
-                self.grant(rule, &graph)
-            }
+        let verdict = self.evaluate(ask);
+        if verdict.decision.is_allow() { self.permit(ask, verdict) } else { Err(verdict.refused()) }
+    }
+
+    /// Decides about one Graph operation that a person approved. The approval is good for what these very rules ask by
+    /// the rule it names, and for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// The [`Decision`], where it is neither an allow nor that question.
+    pub fn permit_approved(
+        &self,
+        ask: &Ask<'_>,
+        approved: &Approved,
+    ) -> Result<Permit<GraphGrant>, Box<Decision>> {
+        let verdict = self.evaluate(ask);
+        if verdict.decision.is_allow() || approved.fits(&verdict.decision) {
+            self.permit(ask, verdict)
+        } else {
+            Err(verdict.refused())
+        }
+    }
+
+    fn permit(
+        &self,
+        ask: &Ask<'_>,
+        verdict: Verdict<'_>,
+    ) -> Result<Permit<GraphGrant>, Box<Decision>> {
+        let granted = match (ask.operation, verdict.rule) {
+            (Operation::Graph(graph), Some(rule)) => self.grant(rule, &graph),
             _ => None,
         };
         match granted {
-            Some(grant) => Ok(Permit::new(grant, Arc::new(decision))),
-            None => Err(Box::new(decision)),
+            Some(grant) => Ok(Permit::new(grant, Arc::new(verdict.decision))),
+            None => Err(verdict.refused()),
         }
     }
 

@@ -48,7 +48,7 @@ pub use live::{Difference, InForce, Live};
 pub use load::Granted;
 pub use names::Names;
 pub use operations::OperationView;
-pub use permit::{GraphGrant, Permit};
+pub use permit::{Approved, GraphGrant, Permit};
 pub use recorded::{Recorded, RecordedOperation};
 pub use replay::Replay;
 pub use rule::Principals;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::id::{Permission, ProfileName, TenantId};
+use crate::id::{Permission, ProfileName, RuleId, TenantId};
 
-use super::decision::Decision;
+use super::decision::{Decision, Effect};
 
 /// Policy allowed `Op` for the caller it was decided for.
 ///
@@ -52,6 +52,23 @@ impl<Op> Permit<Op> {
     #[cfg(test)]
     pub(crate) fn for_test(operation: Op, decision: Decision) -> Self {
         Self::new(operation, Arc::new(decision))
+    }
+}
+
+/// A person approved what a rule asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approved {
+    pub rule: RuleId,
+    pub policy_version: Arc<str>,
+}
+
+impl Approved {
+    /// Whether the decision is the question that was answered.
+    #[must_use]
+    pub fn fits(&self, decision: &Decision) -> bool {
+        decision.effect == Effect::Ask
+            && decision.matched_rule_id.as_ref() == Some(&self.rule)
+            && decision.policy_version == self.policy_version
     }
 }
 

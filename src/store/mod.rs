@@ -53,6 +53,12 @@ pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
 
 /// A database with everything in it.
 pub trait Database:
-    ClientStore + GrantStore + PersonStore + ResourceStore + SigningKeyStore + std::fmt::Debug
+    ApprovalStore
+    + ClientStore
+    + GrantStore
+    + PersonStore
+    + ResourceStore
+    + SigningKeyStore
+    + std::fmt::Debug
 {
 }

@@ -121,6 +121,9 @@ pub trait PersonStore: Send + Sync {
         now: Timestamp,
     ) -> Result<UserRow, StoreError>;
 
+    /// Issuer and subject of every identity that is linked to the user; not our own issuer's.
+    async fn list_identities(&self, user_id: UserId) -> Result<Vec<(String, String)>, StoreError>;
+
     async fn add_link(&self, link: &OneTimeLink) -> Result<(), StoreError>;
     /// Read only: the page that the link opens.
     async fn find_link(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::id::{ClientId, GrantId, UserId};
+use crate::id::{ApprovalId, ClientId, GrantId, UserId};
 use crate::store::*;
 use crate::time::Timestamp;
 
@@ -32,6 +32,42 @@ impl FakeStore {
 }
 
 impl Database for FakeStore {}
+
+#[async_trait]
+impl ApprovalStore for FakeStore {
+    async fn ask_approval(
+        &self,
+        _row: &ApprovalRow,
+        _most_pending: u32,
+        _now: Timestamp,
+    ) -> Result<Asked, StoreError> {
+        unimplemented!()
+    }
+    async fn find_approval(&self, _id: ApprovalId) -> Result<Option<ApprovalRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn list_approvals(
+        &self,
+        _page: &PageRequest,
+        _now: Timestamp,
+    ) -> Result<Page<ApprovalRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn answer_approval(
+        &self,
+        _id: ApprovalId,
+        _answer: &ApprovalAnswer,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn use_approval(
+        &self,
+        _call: &Digest,
+        _now: Timestamp,
+    ) -> Result<Option<UsedApproval>, StoreError> {
+        unimplemented!()
+    }
+}
 
 #[async_trait]
 impl PersonStore for FakeStore {
@@ -93,6 +129,11 @@ impl PersonStore for FakeStore {
     async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError> {
         let _ = (id, at);
         Ok(())
+    }
+    async fn list_identities(&self, user_id: UserId) -> Result<Vec<(String, String)>, StoreError> {
+        let inner = self.lock();
+        let of_user = inner.identities.iter().filter(|(_, id)| **id == user_id);
+        Ok(of_user.map(|(key, _)| key.clone()).collect())
     }
     async fn user_of_identity(
         &self,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use url::Url;
 
 use crate::audit::{ApprovalOutcome, AuditError, AuditEvent, Auditor, Context};
 use crate::id::{ApprovalId, Issuer, RuleId, Subject, ToolName};
@@ -34,6 +35,8 @@ pub struct Approvals {
     pub auditor: Auditor,
     /// Seals the arguments for the store.
     pub seal: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    /// Where people answer: the id of the question is added.
+    pub pages: Url,
 }
 
 /// What the deciding rule says about who may answer, and how long.
@@ -104,6 +107,12 @@ pub enum ApprovalError {
 }
 
 impl Approvals {
+    /// The page of one question. Holds no secret: who opens it has to log in.
+    #[must_use]
+    pub fn page(&self, id: ApprovalId) -> String {
+        format!("{}/{id}", self.pages.as_str().trim_end_matches('/'))
+    }
+
     /// Spends the approval of this exact call if there is one, else asks.
     ///
     /// The approval is spent before it is recorded: where the audit log cannot take it, the call is

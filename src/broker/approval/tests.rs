@@ -125,6 +125,7 @@ fn bench() -> Bench {
         random: Arc::new(SeededRandom::new(2)),
         auditor,
         seal: Arc::new(|_| "sealed".to_owned()),
+        pages: "https://broker.example/approvals".parse().unwrap(),
     };
     Bench { approvals, clock, store, log }
 }

@@ -52,6 +52,7 @@ const DELETES: &[(&str, i64)] = &[
     (delete!("assertions", "(issuer, jti)", "issuer, jti", "expires_at"), 300),
     (delete!("sessions", "session", "expires_at"), 0),
     (delete!("links", "link", "expires_at"), 0),
+    (delete!("approvals", "id", "expires_at"), 30 * 86_400),
     (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),
 ];
 

@@ -2,6 +2,7 @@
 #![expect(clippy::ptr_arg, reason = "a `Work` borrows the very type that its caller gave away")]
 
 mod api_key;
+mod approval;
 mod authorization_request;
 mod clean_up;
 mod client;

@@ -70,6 +70,10 @@ impl PersonStore for SqlDatabase {
         self.backend().write((id, at), |c, new| Box::pin(user::logged_in(c, new))).await
     }
 
+    async fn list_identities(&self, user_id: UserId) -> Result<Vec<(String, String)>, StoreError> {
+        self.backend().read(&user_id, |c, id| Box::pin(user::identities(c, id))).await
+    }
+
     async fn user_of_identity(
         &self,
         identity: &ExternalIdentity,

@@ -167,3 +167,13 @@ fn row(row: &Row) -> Result<UserRow, StoreError> {
         disabled_at: row.maybe_time("disabled_at")?,
     })
 }
+
+pub(super) async fn identities(
+    c: &mut Connection,
+    user: &UserId,
+) -> Result<Vec<(String, String)>, StoreError> {
+    const SQL: &str = "SELECT issuer, subject FROM identities WHERE user_id = $1 \
+        ORDER BY issuer, subject LIMIT 1000";
+    let rows = c.rows(SQL, values![user.to_string()]).await?;
+    rows.iter().map(|row| Ok((row.text("issuer")?, row.text("subject")?))).collect()
+}

@@ -1,0 +1,87 @@
+//! Calls that wait for a person: their store, the seal of their arguments, and the page where they are answered.
+
+use std::sync::Arc;
+
+use crate::audit::{AuditSettings, Auditor};
+use crate::authorization_server::KeyEncryptionKey;
+use crate::broker::Approvals;
+use crate::config::Config;
+use crate::id::Issuer;
+use crate::outbound::Outbound;
+use crate::random::{Random, SystemRandom};
+use crate::secret::{Environment, Secrets};
+use crate::secret_text::SecretText;
+use crate::store::{ApprovalRow, Database};
+use crate::time::{Clock, SystemClock};
+
+use super::command_audit::command_auditor;
+use super::error::AppError;
+use super::{keys, map};
+
+/// Sealed arguments open as these only.
+const CONTEXT: &str = "approval arguments";
+
+/// # Errors
+///
+/// [`AppError`] when `encryption` is no key.
+pub(super) fn approvals(
+    config: &Config,
+    store: Arc<dyn Database>,
+    encryption: &SecretText,
+    auditor: Auditor,
+    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+) -> Result<Approvals, AppError> {
+    let key = KeyEncryptionKey::parse(encryption)?;
+    let mut pages = config.server.public_url.clone();
+    pages.set_path("/approvals");
+    // What cannot be sealed is not kept; who looks at it is told that it cannot be shown.
+    let seal = move |text: &str| key.seal_text(text, CONTEXT).unwrap_or_default();
+    Ok(Approvals { store, clock, random, auditor, seal: Arc::new(seal), pages })
+}
+
+/// Approvals for a command, while a broker runs or not.
+#[derive(Debug)]
+pub struct CommandApprovals {
+    pub approvals: Approvals,
+    pub store: Arc<dyn Database>,
+    /// Of our own tokens.
+    pub issuer: Issuer,
+    key: KeyEncryptionKey,
+}
+
+/// # Errors
+///
+/// [`AppError`] when the store, its key or the log of commands cannot be opened.
+pub async fn command_approvals(
+    config: &Config,
+    variables: &Environment,
+) -> Result<CommandApprovals, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+    let outbound = Outbound::new(&map::outbound(config))?;
+    let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
+    let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
+    let store = keys::store(config, &clock).await?;
+    let auditor = match command_auditor(config, &clock, &random).await? {
+        Some(auditor) => auditor,
+        // Events go to the broker's standard output, and a command's is for what it prints.
+        None => {
+            let settings = AuditSettings { sinks: Vec::new(), ..map::audit(config) };
+            Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
+        }
+    };
+    Ok(CommandApprovals {
+        issuer: super::parts::issuer(config).parse()?,
+        key: KeyEncryptionKey::parse(&encryption)?,
+        approvals: approvals(config, Arc::clone(&store), &encryption, auditor, (clock, random))?,
+        store,
+    })
+}
+
+impl CommandApprovals {
+    /// The arguments of a call, for who is to approve it. `None`: they were sealed with another key.
+    #[must_use]
+    pub fn arguments(&self, row: &ApprovalRow) -> Option<String> {
+        self.key.open_text(&row.sealed_arguments, CONTEXT)
+    }
+}

@@ -1,0 +1,125 @@
+//! What becomes of a call that a rule asks a person about.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::audit::{AuditError, Context};
+use crate::code::Code;
+use crate::id::{Subject, ToolName};
+use crate::policy::{Approval, Approved, Decision};
+use crate::store::Requester;
+
+use super::Broker;
+use super::approval::{ApprovalError, Question, Standing, Terms};
+use super::caller::Caller;
+use super::failure;
+use super::reply::Failure;
+
+/// When to make the call again: people answer in minutes.
+const RETRY_AFTER_MS: u64 = 5_000;
+/// The same where the requester has to clear up first.
+const CROWDED_AFTER_MS: u64 = 60_000;
+
+/// The call that waits.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    pub tool: ToolName,
+    pub arguments: &'a Value,
+    /// Whom a trusted gateway says it acts for.
+    pub asserted: Option<&'a Subject>,
+}
+
+impl Broker {
+    /// Spends the approval of this exact call, or says where a person can give it.
+    ///
+    /// The outer error is the audit log's: there is no answer then. The inner one is `policy.approval_required` with
+    /// `approval_id`, `approval_url` and `expires_at`; or `policy.denied` where a person said no; or
+    /// `policy.rate_limited` where too many questions of the requester are open; or `broker.unavailable`.
+    ///
+    /// # Errors
+    ///
+    /// As said.
+    pub async fn settle(
+        &self,
+        caller: &Caller,
+        context: &Context,
+        wanted: &Wanted<'_>,
+        decision: &Decision,
+    ) -> Result<Result<Approved, Failure>, AuditError> {
+        let Some(question) = question(caller, wanted, decision) else {
+            return Ok(Err(failure::of_policy(decision)));
+        };
+        match self.approvals.settle(context, &question).await {
+            Ok(Standing::Approve { .. }) => {
+                let Terms { rule, policy_version, .. } = question.terms;
+                Ok(Ok(Approved { rule, policy_version }))
+            }
+            Ok(standing) => Ok(Err(self.waits(standing, decision))),
+            Err(ApprovalError::Audit(error)) => Err(error),
+            Err(ApprovalError::Store(error)) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, request_id = %caller.request_id(), "approval.store_failed");
+                let message = "this call needs a person's approval, and the store of approvals does not answer";
+                Ok(Err(Failure::new(Code::BrokerUnavailable, message)))
+            }
+        }
+    }
+
+    fn waits(&self, standing: Standing, decision: &Decision) -> Failure {
+        match standing {
+            Standing::Wait { id, expires_at } => failure::of_policy(decision)
+                .with("approval_id", Some(id))
+                .with("approval_url", Some(self.approvals.page(id)))
+                .with("expires_at", Some(expires_at))
+                .with("retry_after_ms", Some(RETRY_AFTER_MS))
+                .with("hint", Some("after the approval make the same call again, unchanged")),
+            Standing::Deny { id, until } => {
+                Failure::new(Code::PolicyDenied, "a person has denied this call")
+                    .with("reason_code", Some(&decision.reason))
+                    .with("approval_id", Some(id))
+                    .with("denied_until", Some(until))
+            }
+            Standing::TooMany => {
+                let message = "too many calls of this requester wait for a person already";
+                Failure::new(Code::PolicyRateLimited, message)
+                    .with("retry_after_ms", Some(CROWDED_AFTER_MS))
+            }
+            // Handled before.
+            Standing::Approve { .. } => failure::of_policy(decision),
+        }
+    }
+}
+
+/// `None`: the decision is no question, or nobody asks.
+fn question<'a>(caller: &Caller, wanted: &Wanted<'a>, decision: &Decision) -> Option<Question<'a>> {
+    let who = caller.who();
+    let approval: Arc<Approval> = decision.obligations.approval.clone()?;
+    Some(Question {
+        requester: Requester {
+            issuer: who.issuer.clone(),
+            subject: who.subject?.clone(),
+            client_id: who.client_id.cloned(),
+            asserted: wanted.asserted.cloned(),
+        },
+        tool: wanted.tool.clone(),
+        arguments: wanted.arguments,
+        terms: Terms {
+            rule: decision.matched_rule_id.clone()?,
+            policy_version: Arc::clone(&decision.policy_version),
+            approvers: approval.approvers.clone(),
+            self_approval: approval.self_approval,
+            valid_for: Duration::from_secs(approval.valid_for_seconds.into()),
+        },
+    })
+}
+
+/// The arguments of a Graph call without its own id, which may be another each time the call is made.
+pub(super) fn arguments(text: &str) -> Value {
+    let mut arguments: Value = serde_json::from_str(text).unwrap_or_default();
+    if let Some(members) = arguments.as_object_mut() {
+        members.remove("request_id");
+    }
+    arguments
+}

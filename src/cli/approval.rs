@@ -1,0 +1,276 @@
+//! `broker approval`: calls that wait for a person, from a terminal. Works while a broker runs.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::app::{self, CommandApprovals};
+use crate::audit::{ApprovalOutcome, Context};
+use crate::broker::{Answer, Approver};
+use crate::id::{ApprovalId, RequestId, TraceId};
+use crate::store::{ApprovalRow, ApprovalState, PageRequest, UserRow};
+use crate::time::Timestamp;
+
+use super::failure::Failure;
+use super::settings::Ready;
+
+/// The longest that the last lines of the audit log may take.
+const CLOSE: Duration = Duration::from_secs(10);
+
+/// Calls that a rule holds back until a person has seen them.
+#[derive(Debug, Args)]
+pub(super) struct ApprovalArgs {
+    #[command(subcommand)]
+    command: ApprovalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ApprovalCommand {
+    /// Print the calls that wait, the oldest first
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one call with its arguments
+    Show {
+        id: ApprovalId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the call through, once, when it is made again
+    Approve(AnswerArgs),
+    /// Refuse the call until its time is over
+    Deny(AnswerArgs),
+}
+
+#[derive(Debug, Args)]
+struct AnswerArgs {
+    id: ApprovalId,
+    /// Who answers: a username; its groups have to be among the rule's approvers, and it must not be who asks
+    #[arg(long = "as", value_name = "USERNAME")]
+    username: String,
+    /// Why, for the record
+    #[arg(long)]
+    comment: Option<String>,
+}
+
+pub(super) async fn run(
+    args: &ApprovalArgs,
+    ready: &Ready,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let opened = app::command_approvals(&ready.config, &ready.variables()).await;
+    let opened = opened.map_err(|error| Failure::of(&error))?;
+    let done = match &args.command {
+        ApprovalCommand::List { json } => list(&opened, *json).await,
+        ApprovalCommand::Show { id, json } => show(&opened, *id, *json).await,
+        ApprovalCommand::Approve(args) => answer(&opened, args, true).await,
+        ApprovalCommand::Deny(args) => answer(&opened, args, false).await,
+    };
+    // The answer counts once the log has it.
+    let closed = opened.approvals.auditor.close(CLOSE).await;
+    let text = done?;
+    closed.map_err(|error| Failure::of(&error))?;
+    writeln!(out, "{}", text.trim_end()).map_err(Failure::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(opened: &CommandApprovals, as_json: bool) -> Result<String, Failure> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let page = PageRequest { after, limit: 200 };
+        let now = opened.approvals.clock.now();
+        let found = opened.store.list_approvals(&page, now).await;
+        let found = found.map_err(|error| Failure::of(&error))?;
+        rows.extend(found.rows);
+        match found.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    if as_json {
+        let all: Vec<Value> = rows.iter().map(view).collect();
+        return Ok(serde_json::to_string_pretty(&all).unwrap_or_default());
+    }
+    if rows.is_empty() {
+        return Ok("no call waits".to_owned());
+    }
+    Ok(rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+fn line(row: &ApprovalRow) -> String {
+    let Requested { who, client } = requested(row);
+    format!(
+        "{}  {}  {who} by {client}  rule {}  until {}",
+        row.id, row.tool, row.rule, row.expires_at
+    )
+}
+
+async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Result<String, Failure> {
+    let row = find(opened, id).await?;
+    let arguments = opened.arguments(&row);
+    let arguments: Option<Value> = arguments.and_then(|text| serde_json::from_str(&text).ok());
+    if as_json {
+        let mut view = view(&row);
+        if let Some(members) = view.as_object_mut() {
+            members.insert("arguments".to_owned(), arguments.unwrap_or_default());
+        }
+        return Ok(serde_json::to_string_pretty(&view).unwrap_or_default());
+    }
+    let Requested { who, client } = requested(&row);
+    let approvers = match row.approvers.as_slice() {
+        [] => "administrators".to_owned(),
+        groups => groups.join(", "),
+    };
+    let arguments = arguments.map_or_else(
+        || "cannot be shown: they were sealed with another key".to_owned(),
+        |arguments| serde_json::to_string_pretty(&arguments).unwrap_or_default(),
+    );
+    let mut text = String::new();
+    for (name, value) in [
+        ("call", row.tool.to_string()),
+        ("asked by", who),
+        ("through", client),
+        ("state", state(&row).to_owned()),
+        ("rule", format!("{} of policy {}", row.rule, row.policy_version)),
+        ("approvers", approvers),
+        ("until", row.expires_at.to_string()),
+        ("arguments", arguments),
+    ] {
+        writeln!(text, "{name:<11}{value}").ok();
+    }
+    Ok(text)
+}
+
+async fn answer(
+    opened: &CommandApprovals,
+    args: &AnswerArgs,
+    approved: bool,
+) -> Result<String, Failure> {
+    let row = find(opened, args.id).await?;
+    let approver = approver(opened, &args.username).await?;
+    let approvals = &opened.approvals;
+    let context = Context {
+        request_id: RequestId::generate(&*approvals.clock, &*approvals.random),
+        trace_id: TraceId::generate(&*approvals.random),
+        requester_id: Some(approver.name.clone()),
+        client_id: "broker-cli".parse().ok(),
+        asserted_requester_id: None,
+        redactions: Vec::new(),
+    };
+    let answer = Answer { approved, comment: args.comment.clone() };
+    let outcome = approvals.answer(&context, row.id, &approver, answer).await;
+    match outcome.map_err(|error| Failure::of(&error))? {
+        Some(ApprovalOutcome::Approved) => {
+            Ok(format!("approved: the call goes through once, until {}", row.expires_at))
+        }
+        Some(ApprovalOutcome::Denied) => Ok("denied".to_owned()),
+        Some(ApprovalOutcome::OwnCall) => Err(Failure::new("who asks cannot answer")
+            .hint("write self_approval = true in the rule where that is fine")),
+        Some(ApprovalOutcome::NotAnApprover) => {
+            let wanted = match row.approvers.as_slice() {
+                [] => "administrators answer".to_owned(),
+                groups => format!("members of {} answer", groups.join(", ")),
+            };
+            Err(Failure::new(format!("{} may not answer this", args.username)).hint(wanted))
+        }
+        Some(ApprovalOutcome::TooLate) => {
+            Err(Failure::new("it is too late: the call was answered before, or its time is over"))
+        }
+        None => Err(unknown(args.id)),
+    }
+}
+
+async fn find(opened: &CommandApprovals, id: ApprovalId) -> Result<ApprovalRow, Failure> {
+    let found = opened.store.find_approval(id).await;
+    found.map_err(|error| Failure::of(&error))?.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: ApprovalId) -> Failure {
+    Failure::new(format!("there is no call {id} that waits")).hint("broker approval list")
+}
+
+async fn approver(opened: &CommandApprovals, username: &str) -> Result<Approver, Failure> {
+    let name = username.to_ascii_lowercase();
+    let found = opened.store.find_user_by_name(&name).await;
+    let user = found.map_err(|error| Failure::of(&error))?;
+    let user = user.filter(|user| user.disabled_at.is_none()).ok_or_else(|| {
+        Failure::new(format!("there is no user `{username}` who may answer"))
+            .hint("broker user list")
+    })?;
+    let linked = opened.store.list_identities(user.id).await;
+    let linked = linked.map_err(|error| Failure::of(&error))?;
+    identities(opened, user, linked).map_err(|error| Failure::of(&error))
+}
+
+fn identities(
+    opened: &CommandApprovals,
+    user: UserRow,
+    linked: Vec<(String, String)>,
+) -> Result<Approver, crate::id::IdError> {
+    let own = (opened.issuer.clone(), user.id.to_string().parse()?);
+    let mut identities = vec![own];
+    for (issuer, subject) in linked {
+        identities.push((issuer.parse()?, subject.parse()?));
+    }
+    Ok(Approver {
+        name: user.id.to_string().parse()?,
+        identities,
+        groups: user.groups,
+        administrator: user.administrator,
+    })
+}
+
+struct Requested {
+    who: String,
+    client: String,
+}
+
+fn requested(row: &ApprovalRow) -> Requested {
+    let asked = &row.requester;
+    let who = match &asked.asserted {
+        Some(other) => format!("{} for {other}", asked.subject),
+        None => asked.subject.to_string(),
+    };
+    let client = asked.client_id.as_ref().map_or("an unnamed client", |client| client.as_str());
+    Requested { who, client: client.to_owned() }
+}
+
+const fn state(row: &ApprovalRow) -> &'static str {
+    match row.state {
+        ApprovalState::Pending => "waits",
+        ApprovalState::Approved => "approved",
+        ApprovalState::Denied => "denied",
+        ApprovalState::Used => "used",
+    }
+}
+
+fn view(row: &ApprovalRow) -> Value {
+    let asked = &row.requester;
+    let answer = row.answer.as_ref().map(|answer| {
+        let at: Timestamp = answer.at;
+        json!({ "approver": answer.approver, "approved": answer.approved, "comment": answer.comment, "at": at })
+    });
+    json!({
+        "id": row.id,
+        "state": state(row),
+        "tool": row.tool,
+        "issuer": asked.issuer,
+        "requester_id": asked.subject,
+        "asserted_requester_id": asked.asserted,
+        "client_id": asked.client_id,
+        "rule": row.rule,
+        "policy_version": row.policy_version,
+        "approvers": row.approvers,
+        "self_approval": row.self_approval,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "answer": answer,
+    })
+}
