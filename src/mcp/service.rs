@@ -5,17 +5,17 @@ use std::sync::Arc;
 use rmcp::model::{
     CacheScope, CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult,
     CompleteRequestMethod, CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult,
-    ErrorCode, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
-    ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
-    ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
-    MetaObject, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    InitializeRequestParams, InitializeResult, JsonObject, ListPromptsRequestMethod,
+    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
+    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Broker, Caller, GraphCall, Reply};
+use crate::broker::{Broker, Caller, GraphCall};
 use crate::code::Code;
 use crate::id::ToolName;
 use crate::policy::Decision;
@@ -24,6 +24,7 @@ use crate::secret::Secrets;
 use crate::time::Clock;
 
 use super::decide::Decider;
+use super::result::{implementation, refused, server_info_meta, tool_result, unavailable};
 use super::tools::{Document, Documents, Entry, Kind, ListArguments, Toolbox, list_operations};
 
 /// What the MCP methods need. One for the process; rmcp clones the handle for each request.
@@ -269,47 +270,6 @@ impl McpService {
             format!("{about} More tools are shown to a token with these scopes: {missing}.")
         }
     }
-}
-
-/// Why a tool that is listed is not run.
-fn refused(decision: &Decision) -> (Code, String) {
-    match decision.code {
-        Some(Code::PolicyApprovalRequired) => {
-            (Code::PolicyApprovalRequired, "a person has to approve this call first".to_owned())
-        }
-        code => (code.unwrap_or(Code::PolicyDenied), "policy does not allow this call".to_owned()),
-    }
-}
-
-/// The contract's answer, as structured content and, for clients that read no such thing, as text.
-fn tool_result(reply: &Reply) -> CallToolResult {
-    let value = serde_json::to_value(reply).unwrap_or(Value::Null);
-    if reply.error_code().is_some() {
-        CallToolResult::structured_error(value)
-    } else {
-        CallToolResult::structured(value)
-    }
-}
-
-fn unavailable() -> ErrorData {
-    ErrorData::new(
-        ErrorCode::INTERNAL_ERROR,
-        "broker.unavailable: the audit log cannot take this call; retry later",
-        None,
-    )
-}
-
-fn implementation() -> Implementation {
-    Implementation::new("mcp-auth-broker", env!("CARGO_PKG_VERSION")).with_title("MCP Auth Broker")
-}
-
-/// TR-18: every result names the server; rmcp does it for two of them.
-fn server_info_meta() -> MetaObject {
-    static META: std::sync::LazyLock<MetaObject> = std::sync::LazyLock::new(|| {
-        let info = serde_json::to_value(implementation()).unwrap_or(Value::Null);
-        MetaObject([("io.modelcontextprotocol/serverInfo".to_owned(), info)].into_iter().collect())
-    });
-    META.clone()
 }
 
 /// The caller that the guard put beside the request.
