@@ -4,11 +4,13 @@
 //! check ([`RequireTokenLayer`]) makes a principal; the [`guard`] decides on the body; rmcp speaks the
 //! protocol; [`service`] decides once more and does the work.
 
+mod answer;
 mod decide;
 mod guard;
 mod jsonrpc;
 mod limit;
 mod refusal;
+mod result;
 mod service;
 mod tools;
 mod unique;

@@ -51,7 +51,7 @@ where
     let event = AuditEvent::TokenReject { reason, token, client_address };
     match recorder.auditor.record(&context, event).await {
         Ok(_) => response,
-        Err(_) => super::guard::unavailable(),
+        Err(_) => super::answer::unavailable(),
     }
 }
 

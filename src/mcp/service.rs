@@ -5,17 +5,17 @@ use std::sync::Arc;
 use rmcp::model::{
     CacheScope, CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult,
     CompleteRequestMethod, CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult,
-    ErrorCode, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
-    ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
-    ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
-    MetaObject, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    InitializeRequestParams, InitializeResult, JsonObject, ListPromptsRequestMethod,
+    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
+    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Broker, Caller, Failure, GraphCall, Reply, Wanted};
+use crate::broker::{Broker, Caller, Failure, GraphCall, Wanted};
 use crate::code::Code;
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
@@ -24,6 +24,7 @@ use crate::secret::Secrets;
 use crate::time::Clock;
 
 use super::decide::Decider;
+use super::result::{DENIED, implementation, refused, server_info_meta, tool_result, unavailable};
 use super::tools::{Document, Documents, Entry, Kind, ListArguments, Toolbox, list_operations};
 
 /// What the MCP methods need. One for the process; rmcp clones the handle for each request.
@@ -74,7 +75,11 @@ impl McpService {
         }
         let decision = self.0.decider.parsed(caller, entry, decision, &arguments);
         self.policy_events(caller, entry, &arguments, &decision).await?;
-        if let Err(refusal) = self.allowed(caller, entry, &arguments, &decision).await? {
+        // Boxed: few calls wait for a person, and all would carry the room for it.
+        if !decision.is_allow()
+            && let Err(refusal) =
+                Box::pin(self.allowed(caller, entry, &arguments, &decision)).await?
+        {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
             return Ok(refused(&refusal));
         }
@@ -96,9 +101,6 @@ impl McpService {
         arguments: &JsonObject,
         decision: &Decision,
     ) -> Result<Result<(), Failure>, ErrorData> {
-        if decision.is_allow() {
-            return Ok(Ok(()));
-        }
         let Ok(tool) = entry.tool.name.parse::<ToolName>() else {
             return Ok(Err(Failure::new(Code::PolicyDenied, DENIED)));
         };
@@ -296,49 +298,6 @@ impl McpService {
             format!("{about} More tools are shown to a token with these scopes: {missing}.")
         }
     }
-}
-
-const DENIED: &str = "policy does not allow this call";
-
-/// Why a tool that is listed is not run: for programs, and for clients that read text alone.
-fn refused(failure: &Failure) -> CallToolResult {
-    let mut result = CallToolResult::structured_error(serde_json::json!({ "error": failure }));
-    let page = failure.metadata.get("approval_url").and_then(Value::as_str);
-    let page = page.map(|page| format!(": {page}")).unwrap_or_default();
-    let text = format!("{}: {}{page}", failure.code, failure.message);
-    result.content = vec![ContentBlock::text(text)];
-    result
-}
-
-/// The contract's answer, as structured content and, for clients that read no such thing, as text.
-fn tool_result(reply: &Reply) -> CallToolResult {
-    let value = serde_json::to_value(reply).unwrap_or(Value::Null);
-    if reply.error_code().is_some() {
-        CallToolResult::structured_error(value)
-    } else {
-        CallToolResult::structured(value)
-    }
-}
-
-fn unavailable() -> ErrorData {
-    ErrorData::new(
-        ErrorCode::INTERNAL_ERROR,
-        "broker.unavailable: the audit log cannot take this call; retry later",
-        None,
-    )
-}
-
-fn implementation() -> Implementation {
-    Implementation::new("mcp-auth-broker", env!("CARGO_PKG_VERSION")).with_title("MCP Auth Broker")
-}
-
-/// TR-18: every result names the server; rmcp does it for two of them.
-fn server_info_meta() -> MetaObject {
-    static META: std::sync::LazyLock<MetaObject> = std::sync::LazyLock::new(|| {
-        let info = serde_json::to_value(implementation()).unwrap_or(Value::Null);
-        MetaObject([("io.modelcontextprotocol/serverInfo".to_owned(), info)].into_iter().collect())
-    });
-    META.clone()
 }
 
 /// The caller that the guard put beside the request.
