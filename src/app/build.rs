@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::audit::Auditor;
+use crate::authorization_server::KeyRing;
 use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
-use crate::http::{AllowedOrigins, Endpoint, Health, Routes};
+use crate::http::{AllowedOrigins, Endpoint, Front, Health, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, Recorder, ServerHandler,
@@ -19,8 +20,12 @@ use crate::mcp::{
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
 use crate::random::Random;
-use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
+use crate::resource_server::{
+    LocalKeys, RequireTokenLayer, ResourceMetadata, Verifier, well_known_url,
+};
 use crate::secret::Secrets;
+use crate::secret_text::SecretText;
+use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
 
@@ -73,13 +78,9 @@ impl App {
         let outbound = Outbound::new(&outbound)?;
         let secrets =
             Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
-        let store = keys::store(&config, &clock).await?;
-        let encryption = keys::key_encryption_key(&config, &secrets, &clock).await?;
-        let (ring, local) = keys::open(&config, Arc::clone(&store), &encryption, &clock).await?;
         let names = names(&config.server.public_url);
-        let verifier =
-            verifier(&config, &local, &names, &secrets, outbound.clone(), &clock).await?;
-        let verifier = Arc::new(verifier.revocations(revocations(&config, &store)?).build()?);
+        let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
+        let Trust { store, encryption, ring, local, verifier } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
         let catalog = Arc::new(super::parts::catalog(&config)?);
@@ -100,7 +101,7 @@ impl App {
             config: &config,
             names: &names,
             secrets: &secrets,
-            store,
+            store: Arc::clone(&store),
             keys: (Arc::clone(&ring), Arc::clone(&local)),
             encryption,
             policy: policy.clone(),
@@ -133,6 +134,7 @@ impl App {
             service: service.clone(),
             policy: policy.clone(),
             reload: reloader.status.clone(),
+            store: Arc::clone(&store),
             facts: facts_for_people(&config),
         }));
         let drain = CancellationToken::new();
@@ -147,19 +149,8 @@ impl App {
             random,
             drain: &drain,
         };
-        let handler = handler(service);
-        let endpoints = names
-            .iter()
-            .map(|name| mounting.endpoint(name, &names, &handler))
-            .collect::<Result<_, _>>()?;
-        let front = crate::http::Front::new(Routes {
-            health: health.clone(),
-            origins: origins(&config),
-            endpoints,
-            authorization_server: mounted.public,
-            pages: mounted.private,
-            allowed_hosts: config.server.allowed_hosts.clone(),
-        });
+        let routes = (mounted.public, mounted.private);
+        let front = mounting.front(&names, &handler(service), health.clone(), routes)?;
         Ok(Self {
             config,
             front,
@@ -173,6 +164,32 @@ impl App {
             drain,
             _simulation: simulation,
         })
+    }
+}
+
+/// Who is believed: our own keys and those of other issuers, and what was revoked.
+struct Trust {
+    store: Arc<dyn Database>,
+    encryption: SecretText,
+    ring: Arc<KeyRing>,
+    local: Arc<LocalKeys>,
+    verifier: Arc<Verifier>,
+}
+
+impl Trust {
+    async fn establish(
+        config: &Config,
+        names: &[Name],
+        secrets: &Secrets,
+        outbound: &Outbound,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, AppError> {
+        let store = keys::store(config, clock).await?;
+        let encryption = keys::key_encryption_key(config, secrets, clock).await?;
+        let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
+        let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock).await?;
+        let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
+        Ok(Self { store, encryption, ring, local, verifier })
     }
 }
 
@@ -276,6 +293,28 @@ impl Mounting<'_> {
         }
         let known = self.config.resource_server.issuers.iter();
         known.map(|known| known.issuer.to_string()).collect()
+    }
+
+    /// Everything that is served: the MCP endpoint under each of our names, and the routes for clients and for people.
+    fn front<H>(
+        &self,
+        names: &[Name],
+        handler: &H,
+        health: Health,
+        (public, private): (axum::Router, axum::Router),
+    ) -> Result<Front, AppError>
+    where
+        H: ServerHandler + Clone + Send + Sync + 'static,
+    {
+        let endpoints = names.iter().map(|name| self.endpoint(name, names, handler));
+        Ok(Front::new(Routes {
+            health,
+            origins: origins(self.config),
+            endpoints: endpoints.collect::<Result<_, _>>()?,
+            authorization_server: public,
+            pages: private,
+            allowed_hosts: self.config.server.allowed_hosts.clone(),
+        }))
     }
 
     fn endpoint<H>(&self, name: &Name, all: &[Name], handler: &H) -> Result<Endpoint, AppError>

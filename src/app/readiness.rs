@@ -9,6 +9,7 @@ use crate::http::Readiness;
 use crate::mcp::McpService;
 use crate::policy::Live;
 use crate::resource_server::{KeyHealth, Verifier};
+use crate::store::Database;
 
 use super::policy::ReloadStatus;
 
@@ -20,6 +21,7 @@ pub(super) struct Parts {
     pub(super) service: McpService,
     pub(super) policy: Live,
     pub(super) reload: ReloadStatus,
+    pub(super) store: Arc<dyn Database>,
     pub(super) facts: Value,
 }
 
@@ -56,7 +58,11 @@ impl Readiness for Parts {
         let policy = self.reload.fault().map(|fault| {
             ("policy".to_owned(), format!("the changed file is not in force: {fault}"))
         });
-        keys.chain(secrets).chain(policy).collect()
+        let store = (!self.store.answers()).then(|| {
+            let what = "it does not answer: nobody can log in or renew a token, and revocations by other replicas are not seen";
+            ("store".to_owned(), what.to_owned())
+        });
+        keys.chain(secrets).chain(policy).chain(store).collect()
     }
 
     fn facts(&self) -> Value {

@@ -61,4 +61,7 @@ pub trait Database:
     + SigningKeyStore
     + std::fmt::Debug
 {
+    /// Whether the database answered when it was last asked, a moment ago. While it does not, revocations by other
+    /// replicas are not seen.
+    fn answers(&self) -> bool;
 }

@@ -31,7 +31,11 @@ impl FakeStore {
     }
 }
 
-impl Database for FakeStore {}
+impl Database for FakeStore {
+    fn answers(&self) -> bool {
+        true
+    }
+}
 
 #[async_trait]
 impl ApprovalStore for FakeStore {

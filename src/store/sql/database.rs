@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinSet;
 
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     pub(super) revoked: Revoked,
     pub(super) clients_used: Used,
     pub(super) api_keys_used: Used,
+    /// Whether the last look of the tending task succeeded.
+    pub(super) answers: AtomicBool,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -41,6 +44,7 @@ impl SqlDatabase {
             revoked: Revoked::default(),
             clients_used: Used::default(),
             api_keys_used: Used::default(),
+            answers: AtomicBool::new(true),
             clock,
         });
         while revocation::read_on(&shared).await? {}
@@ -54,7 +58,11 @@ impl SqlDatabase {
     }
 }
 
-impl Database for SqlDatabase {}
+impl Database for SqlDatabase {
+    fn answers(&self) -> bool {
+        self.shared.answers.load(Ordering::Relaxed)
+    }
+}
 
 impl fmt::Debug for SqlDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

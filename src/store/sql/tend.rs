@@ -1,6 +1,7 @@
 //! What goes on beside the requests: other processes' revocations, times of last use.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::store::connection::{Connection, values};
 use crate::store::error::StoreError;
@@ -25,6 +26,7 @@ pub(super) async fn tend(shared: Arc<Shared>) {
         if reachable && rounds.is_multiple_of(4) {
             reachable = write_last_used(&shared).await.is_ok();
         }
+        shared.answers.store(reachable, Ordering::Relaxed);
         if rounds.is_multiple_of(240) {
             shared.revoked.forget(shared.clock.now());
         }
