@@ -9,7 +9,7 @@ mod error;
 mod input;
 mod operations;
 
-pub use api::routes;
+pub use api::{document_routes, routes};
 pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ClientView, GrantView, KeyView, NewClient, NewServer, NewUser,

@@ -251,7 +251,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let pages = authorization_server::people_routes(&server, people);
     Ok(Mounted {
         public: jwks.merge(clients).merge(metadata),
-        private: browsers.merge(pages).merge(admin),
+        private: browsers.merge(pages).merge(admin).merge(admin::document_routes()),
         server: Some(server),
         verifier: Some(verifier),
     })

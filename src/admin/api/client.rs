@@ -6,29 +6,60 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use axum::routing::{get, post};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
-use crate::admin::operations::{Actor, NewClient, Operations};
+use crate::admin::operations::{Actor, ClientView, NewClient, Operations};
 use crate::id::ClientId;
 use crate::secret_text::SecretText;
 
-use super::input::{Asked, At, Body, Paging, items};
+use super::describe::{Described, Operation, schema};
+use super::input::{Asked, At, Body, Items, PAGING, Paging, items};
 
 /// How a secret is rotated.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
     /// How long the secret before is still taken; 30 days at most. 0 where it has leaked.
     grace_seconds: u64,
 }
 
+/// A client with its secret, which is shown this once.
+#[derive(Debug, JsonSchema, Serialize)]
+struct WithSecret<'a> {
+    client: ClientView,
+    /// Null for a public client.
+    client_secret: Option<&'a str>,
+}
+
+pub(super) fn describe(api: Described) -> Described {
+    let one = "/api/v1/clients/{id}";
+    let list_all = Operation::get("list", "List clients", schema::<Items<ClientView>>).asks(PAGING);
+    let add_one = Operation::made("add", "Register a client", schema::<WithSecret<'static>>)
+        .takes(schema::<NewClient>)
+        .refuses(&[409]);
+    let find_one = Operation::get("find", "Show a client", schema::<ClientView>).refuses(&[404]);
+    let rotate =
+        Operation::made("rotate_secret", "Give a new secret", schema::<WithSecret<'static>>)
+            .takes(schema::<Rotation>)
+            .refuses(&[404]);
+    let disable_one = Operation::done("post", "disable", "Refuse a client, revoke its grants");
+    let enable_one = Operation::done("post", "enable", "Let a disabled client in again");
+    api.on("/api/v1/clients", list_all, get(list))
+        .on("/api/v1/clients", add_one, post(add))
+        .on(one, find_one, get(find))
+        .on(format!("{one}/disable"), disable_one, post(disable))
+        .on(format!("{one}/enable"), enable_one, post(enable))
+        .on(format!("{one}/rotate-secret"), rotate, post(rotate_secret))
+}
+
 pub(super) async fn list(
     State(operations): State<Operations>,
     Asked(page): Asked<Paging>,
 ) -> Result<Response, AdminError> {
-    Ok(items(&operations.list_clients(&page.into()).await?).into_response())
+    Ok(items(operations.list_clients(&page.into()).await?).into_response())
 }
 
 /// `201` with the client and, for a confidential one and once, `client_secret`.
@@ -38,8 +69,8 @@ pub(super) async fn add(
     Body(new): Body<NewClient>,
 ) -> Result<Response, AdminError> {
     let (client, secret) = operations.add_client(&actor, new).await?;
-    let secret = secret.as_ref().map(SecretText::expose);
-    let body = json!({ "client": client, "client_secret": secret });
+    let client_secret = secret.as_ref().map(SecretText::expose);
+    let body = WithSecret { client, client_secret };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -75,6 +106,7 @@ pub(super) async fn rotate_secret(
 ) -> Result<Response, AdminError> {
     let grace = Duration::from_secs(rotation.grace_seconds);
     let rotated = operations.rotate_client_secret(&actor, &id, grace).await?;
-    let body = json!({ "client": rotated.object, "client_secret": rotated.secret.expose() });
+    let client_secret = Some(rotated.secret.expose());
+    let body = WithSecret { client: rotated.object, client_secret };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }

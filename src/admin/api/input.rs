@@ -6,9 +6,9 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use crate::admin::operations::PageQuery;
 use crate::store::Page;
@@ -79,14 +79,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-/// `{"items": [...], "next": "..."}`; `next` is absent on the last page.
-pub(super) fn items<T: Serialize>(page: &Page<T>) -> axum::Json<Value> {
-    let mut body = json!({ "items": page.rows });
-    if let (Some(next), Some(members)) = (&page.next, body.as_object_mut()) {
-        members.insert("next".to_owned(), json!(next));
-    }
-    axum::Json(body)
+/// A page of a list.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Items<T> {
+    pub(super) items: Vec<T>,
+    /// What `after` must be for the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
 }
+
+pub(super) fn items<T: Serialize>(page: Page<T>) -> axum::Json<Items<T>> {
+    axum::Json(Items { items: page.rows, next: page.next })
+}
+
+/// What `?after=…&limit=…` mean.
+pub(super) const PAGING: &[(&str, &str)] =
+    &[("after", "`next` of the page before"), ("limit", "1 to 200; 50 where it is absent")];
 
 /// `?after=…&limit=…`
 #[derive(Debug, Default, serde::Deserialize)]

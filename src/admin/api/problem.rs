@@ -2,13 +2,14 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admin::error::AdminError;
 
 /// A problem document. Nothing in it quotes the request.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct Problem<'a> {
     r#type: &'static str,
     title: &'static str,
     status: u16,

@@ -6,16 +6,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use axum::routing::{delete, get, post};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
-use crate::admin::operations::{Actor, NewServer, Operations};
+use crate::admin::operations::{Actor, KeyView, NewServer, Operations, ServerView};
 
-use super::input::{Asked, At, Body, Paging, items};
+use super::describe::{Described, Operation, schema};
+use super::input::{Asked, At, Body, Items, PAGING, Paging, items};
 
 /// A key to make.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
     #[serde(default)]
@@ -25,11 +27,43 @@ pub(super) struct NewKey {
     expires_in_seconds: Option<u64>,
 }
 
+/// A key that was made.
+#[derive(Debug, JsonSchema, Serialize)]
+struct Made<'a> {
+    key: KeyView,
+    /// The whole key. Shown this once.
+    api_key: &'a str,
+}
+
+/// Once for each of its two names.
+pub(super) fn describe(api: Described, base: &str) -> Described {
+    let list_all = Operation::get("list", "List servers", schema::<Items<ServerView>>).asks(PAGING);
+    let add_one = Operation::made("add", "Register a server", schema::<ServerView>)
+        .takes(schema::<NewServer>)
+        .refuses(&[409]);
+    let find_one = Operation::get("find", "Show a server", schema::<ServerView>).refuses(&[404]);
+    let remove_one = Operation::done("delete", "remove", "Take a server out, with its keys");
+    let list_its_keys =
+        Operation::get("list_keys", "List a server's keys", schema::<Items<KeyView>>)
+            .refuses(&[404]);
+    let add_one_key = Operation::made("add_key", "Make a key", schema::<Made<'static>>)
+        .takes(schema::<NewKey>)
+        .refuses(&[404]);
+    let revoke_one = Operation::done("delete", "revoke_key", "End a key at once");
+    api.on(base, list_all, get(list))
+        .on(base, add_one, post(add))
+        .on(format!("{base}/{{id}}"), find_one, get(find))
+        .on(format!("{base}/{{id}}"), remove_one, delete(remove))
+        .on(format!("{base}/{{id}}/keys"), list_its_keys, get(list_keys))
+        .on(format!("{base}/{{id}}/keys"), add_one_key, post(add_key))
+        .on(format!("{base}/{{id}}/keys/{{prefix}}"), revoke_one, delete(revoke_key))
+}
+
 pub(super) async fn list(
     State(operations): State<Operations>,
     Asked(page): Asked<Paging>,
 ) -> Result<Response, AdminError> {
-    Ok(items(&operations.list_servers(&page.into()).await?).into_response())
+    Ok(items(operations.list_servers(&page.into()).await?).into_response())
 }
 
 pub(super) async fn add(
@@ -60,7 +94,8 @@ pub(super) async fn list_keys(
     State(operations): State<Operations>,
     At(id): At<String>,
 ) -> Result<Response, AdminError> {
-    Ok(Json(json!({ "items": operations.list_keys(&id).await? })).into_response())
+    let items = operations.list_keys(&id).await?;
+    Ok(Json(Items { items, next: None }).into_response())
 }
 
 /// `201` with the key, once.
@@ -72,7 +107,7 @@ pub(super) async fn add_key(
 ) -> Result<Response, AdminError> {
     let lives = new.expires_in_seconds.map(Duration::from_secs);
     let made = operations.add_key(&actor, &id, new.name.as_deref(), lives).await?;
-    let body = json!({ "key": made.object, "api_key": made.secret.expose() });
+    let body = Made { key: made.object, api_key: made.secret.expose() };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 

@@ -175,3 +175,94 @@ async fn without_the_layer_in_front_everything_is_refused() {
         .unwrap();
     assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::UNAUTHORIZED);
 }
+
+/// A body that each operation takes, where it takes one.
+fn body(operation: &str) -> serde_json::Value {
+    use serde_json::json;
+    match operation {
+        "v1_users_add" => json!({ "username": "zoe" }),
+        "v1_clients_add" => {
+            json!({ "client_name": "Report", "grant_types": ["client_credentials"] })
+        }
+        "v1_clients_rotate_secret" => json!({ "grace_seconds": 0 }),
+        "servers_add" => json!({ "id": "other", "uri": "https://other.example" }),
+        "v1_resources_add" => json!({ "id": "third", "uri": "https://third.example" }),
+        "servers_keys_add_key" | "v1_resources_add_key" => json!({ "name": "prod" }),
+        other => panic!("{other} is new: say here what it takes"),
+    }
+}
+
+/// Rows to find, and the paths that lead to them.
+async fn filled(site: &Site) -> impl Fn(&str) -> String {
+    use crate::admin::operations::{NewClient, NewServer};
+    let (actor, operations) = (site.actor(), &site.operations);
+    let user = site.person(false, &[]).await.to_string();
+    let new = serde_json::json!({ "client_name": "x", "grant_types": ["client_credentials"] });
+    let new: NewClient = serde_json::from_value(new).unwrap();
+    let client = operations.add_client(&actor, new).await.unwrap().0.client_id.to_string();
+    let new = serde_json::json!({ "id": "weather", "uri": "https://weather.example" });
+    let new: NewServer = serde_json::from_value(new).unwrap();
+    operations.add_server(&actor, new).await.unwrap();
+    move |path: &str| {
+        let id = if path.contains("/users") {
+            &user
+        } else if path.contains("/clients") {
+            &client
+        } else {
+            "weather"
+        };
+        path.replace("{id}", id).replace("{prefix}", "0123456789abcdef")
+    }
+}
+
+// OpenAPI 3.1 §4.8.10
+#[tokio::test]
+async fn every_operation_of_the_document_is_there_and_answers_with_a_status_that_it_names() {
+    let site = Site::new().await;
+    let at = filled(&site).await;
+    let document = super::openapi::document(&super::described().operations);
+    let mut walked = 0;
+    // What deletes comes last.
+    for deleting in [false, true] {
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                if (method == "delete") != deleting {
+                    continue;
+                }
+                let answer = asked(&site, (method, &at(path)), operation).await;
+                let named = operation["responses"].get(answer.as_str());
+                assert!(named.is_some(), "{method} {path}: {answer}");
+                let success = ["200", "201", "204"].contains(&answer.as_str());
+                let missing = path.contains("grants/{id}") || path.contains("{prefix}");
+                let gone = path == "/api/v1/resources/{id}" && deleting; // the same as /api/servers/{id}
+                assert!(success || missing || gone, "{method} {path}: {answer}");
+                walked += 1;
+            }
+        }
+    }
+    assert_eq!(walked, 28);
+}
+
+async fn asked(site: &Site, (method, path): (&str, &str), operation: &serde_json::Value) -> String {
+    let request = Request::builder()
+        .method(method.to_uppercase().as_str())
+        .uri(path)
+        .header("authorization", token("robot", "broker:admin"))
+        .header("content-type", "application/json");
+    let takes = operation.get("requestBody").is_some();
+    let body = takes.then(|| body(operation["operationId"].as_str().unwrap()).to_string());
+    let request = request.body(Body::from(body.unwrap_or_default())).unwrap();
+    let answer = site.router().oneshot(request).await.unwrap();
+    answer.status().as_u16().to_string()
+}
+
+#[test]
+fn operations_have_names_of_their_own() {
+    let document = super::openapi::document(&super::described().operations);
+    let mut names = std::collections::HashSet::new();
+    for methods in document["paths"].as_object().unwrap().values() {
+        for operation in methods.as_object().unwrap().values() {
+            assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()));
+        }
+    }
+}

@@ -4,19 +4,58 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use axum::routing::{get, post};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::admin::error::AdminError;
-use crate::admin::operations::{Actor, NewUser, Operations};
+use crate::admin::operations::{Actor, NewUser, Operations, UserView};
 use crate::id::UserId;
 
-use super::input::{Asked, At, Body, Paging, items};
+use super::describe::{Described, Operation, schema};
+use super::input::{Asked, At, Body, Items, PAGING, Paging, items};
+
+/// A person who was added.
+#[derive(Debug, JsonSchema, Serialize)]
+struct Added<'a> {
+    user: UserView,
+    /// Where they choose a password, once, within a day. Shown this once.
+    set_up_link: &'a str,
+}
+
+/// A link that was made.
+#[derive(Debug, JsonSchema, Serialize)]
+struct Link<'a> {
+    /// Where a password is chosen, once. Shown this once.
+    link: &'a str,
+}
+
+pub(super) fn describe(api: Described) -> Described {
+    let one = "/api/v1/users/{id}";
+    let list_all = Operation::get("list", "List people", schema::<Items<UserView>>).asks(PAGING);
+    let add_one = Operation::made("add", "Add a person", schema::<Added<'static>>)
+        .takes(schema::<NewUser>)
+        .refuses(&[409]);
+    let find_one = Operation::get("find", "Show a person", schema::<UserView>).refuses(&[404]);
+    let make_link =
+        Operation::made("reset_link", "Make a link for a new password", schema::<Link<'static>>)
+            .refuses(&[404]);
+    let disable_one =
+        Operation::done("post", "disable", "Refuse a person, end sessions, revoke grants");
+    let enable_one = Operation::done("post", "enable", "Let a disabled person in again");
+    api.on("/api/v1/users", list_all, get(list))
+        .on("/api/v1/users", add_one, post(add))
+        .on(one, find_one, get(find))
+        .on(format!("{one}/disable"), disable_one, post(disable))
+        .on(format!("{one}/enable"), enable_one, post(enable))
+        .on(format!("{one}/reset-link"), make_link, post(reset_link))
+}
 
 pub(super) async fn list(
     State(operations): State<Operations>,
     Asked(page): Asked<Paging>,
 ) -> Result<Response, AdminError> {
-    Ok(items(&operations.list_users(&page.into()).await?).into_response())
+    Ok(items(operations.list_users(&page.into()).await?).into_response())
 }
 
 /// `201` with the person and, once, `set_up_link`.
@@ -26,7 +65,7 @@ pub(super) async fn add(
     Body(new): Body<NewUser>,
 ) -> Result<Response, AdminError> {
     let added = operations.add_user(&actor, new).await?;
-    let body = json!({ "user": added.object, "set_up_link": added.secret.expose() });
+    let body = Added { user: added.object, set_up_link: added.secret.expose() };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -60,5 +99,5 @@ pub(super) async fn reset_link(
     At(id): At<UserId>,
 ) -> Result<Response, AdminError> {
     let link = operations.reset_link(&actor, id).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "link": link.expose() }))).into_response())
+    Ok((StatusCode::CREATED, Json(Link { link: link.expose() })).into_response())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::admin::error::AdminError;
@@ -18,7 +19,7 @@ const SERVER_TAKEN: AdminError = AdminError::Taken {
 };
 
 /// A server to register.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewServer {
     pub id: String,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::admin::error::AdminError;
@@ -19,7 +20,7 @@ const NAME_TAKEN: AdminError =
     AdminError::Taken { field: "username", hint: "choose another, or make a link for that user" };
 
 /// A person to add. There is no password here: they choose it by the link.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     pub username: String,

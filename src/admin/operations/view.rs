@@ -1,6 +1,7 @@
 //! What may be shown of rows: never a digest, a password or a secret. Fields are named, so that nothing new of the
 //! store is shown by itself.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,8 +13,9 @@ use crate::store::{
 use crate::time::Timestamp;
 
 /// A person.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct UserView {
+    #[schemars(with = "String")]
     pub id: UserId,
     pub username: String,
     pub display_name: Option<String>,
@@ -22,8 +24,11 @@ pub struct UserView {
     pub groups: Vec<String>,
     /// Whether they have chosen a password here. People of an identity provider never have one.
     pub has_password: bool,
+    #[schemars(with = "String")]
     pub created_at: Timestamp,
+    #[schemars(with = "Option<String>")]
     pub last_login_at: Option<Timestamp>,
+    #[schemars(with = "Option<String>")]
     pub disabled_at: Option<Timestamp>,
 }
 
@@ -45,7 +50,7 @@ impl From<UserRow> for UserView {
 }
 
 /// A resource server.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct ServerView {
     pub id: String,
     pub uri: String,
@@ -53,9 +58,12 @@ pub struct ServerView {
     pub name: String,
     pub description: Option<String>,
     pub owner: Option<String>,
+    #[schemars(with = "String")]
     pub scope: Scope,
     pub access_token_ttl_seconds: Option<u32>,
+    #[schemars(with = "String")]
     pub created_at: Timestamp,
+    #[schemars(with = "Option<String>")]
     pub disabled_at: Option<Timestamp>,
 }
 
@@ -77,14 +85,18 @@ impl From<ResourceRow> for ServerView {
 }
 
 /// An API key, by its prefix.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct KeyView {
     pub prefix: String,
     pub server_id: String,
     pub name: Option<String>,
+    #[schemars(with = "String")]
     pub created_at: Timestamp,
+    #[schemars(with = "Option<String>")]
     pub expires_at: Option<Timestamp>,
+    #[schemars(with = "Option<String>")]
     pub last_used_at: Option<Timestamp>,
+    #[schemars(with = "Option<String>")]
     pub revoked_at: Option<Timestamp>,
 }
 
@@ -103,8 +115,9 @@ impl From<ApiKeyRow> for KeyView {
 }
 
 /// A client of the store. Those of the settings file are not here.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct ClientView {
+    #[schemars(with = "String")]
     pub client_id: ClientId,
     /// `static`, `dynamic` or `metadata_document`.
     pub kind: &'static str,
@@ -112,10 +125,15 @@ pub struct ClientView {
     pub metadata: Value,
     pub confidential: bool,
     /// Until when the secret before the last rotation is still taken.
+    #[schemars(with = "Option<String>")]
     pub previous_secret_until: Option<Timestamp>,
+    #[schemars(with = "String")]
     pub created_at: Timestamp,
+    #[schemars(with = "String")]
     pub last_used_at: Timestamp,
+    #[schemars(with = "Option<String>")]
     pub expires_at: Option<Timestamp>,
+    #[schemars(with = "Option<String>")]
     pub disabled_at: Option<Timestamp>,
 }
 
@@ -140,17 +158,25 @@ impl From<ClientRow> for ClientView {
 }
 
 /// What somebody allowed a client.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct GrantView {
+    #[schemars(with = "String")]
     pub id: GrantId,
+    #[schemars(with = "Option<String>")]
     pub user_id: Option<UserId>,
+    #[schemars(with = "String")]
     pub client_id: ClientId,
+    #[schemars(with = "String")]
     pub scope: Scope,
     pub resource: String,
     pub redirect_origin: Option<String>,
+    #[schemars(with = "String")]
     pub created_at: Timestamp,
+    #[schemars(with = "String")]
     pub last_used_at: Timestamp,
+    #[schemars(with = "String")]
     pub expires_at: Timestamp,
+    #[schemars(with = "Option<String>")]
     pub revoked_at: Option<Timestamp>,
     pub revoke_reason: Option<&'static str>,
 }

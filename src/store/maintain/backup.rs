@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::store::connection::{Connection, values};
 use crate::store::error::StoreError;
 use crate::store::migrate::version;
+use crate::store::open_error::OpenError;
 use crate::store::settings::StoreSettings;
 
 use super::error::MaintainError;
@@ -64,8 +65,11 @@ async fn copy(store: &mut Connection, to: &Path) -> Result<u64, MaintainError> {
 ///
 /// [`MaintainError::NotABackup`]; a newer schema says so.
 pub(super) async fn verify(path: &Path) -> Result<(), MaintainError> {
-    let mut connection = sqlite_reader(path).await?;
     let damaged = || MaintainError::NotABackup { path: path.to_owned() };
+    let mut connection = match sqlite_reader(path).await {
+        Err(MaintainError::Open(OpenError::NotADatabase { .. })) => return Err(damaged()),
+        opened => opened?,
+    };
     let checked = connection.row("PRAGMA integrity_check", values![]).await;
     let whole = |row: crate::store::connection::Row| row.text("integrity_check");
     match checked.map(|row| row.map(whole)) {
@@ -75,7 +79,7 @@ pub(super) async fn verify(path: &Path) -> Result<(), MaintainError> {
     }
     match version(&mut connection).await {
         Ok(found) if found > 0 => Ok(()),
-        Err(error @ crate::store::open_error::OpenError::Newer { .. }) => Err(error.into()),
+        Err(error @ OpenError::Newer { .. }) => Err(error.into()),
         _ => Err(damaged()),
     }
 }

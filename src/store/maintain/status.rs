@@ -96,8 +96,13 @@ pub(super) async fn sqlite_reader(path: &Path) -> Result<Connection, MaintainErr
     if !path.exists() {
         return Err(MaintainError::NoStore);
     }
-    let acquired = sqlite::pool(path, 1, true).acquire().await;
-    Ok(Connection::Sqlite(acquired.map_err(|error| lost(fault(error)))?))
+    match sqlite::pool(path, 1, true).acquire().await.map_err(fault) {
+        Ok(connection) => Ok(Connection::Sqlite(connection)),
+        Err(StoreError::Corrupt(_)) => {
+            Err(OpenError::NotADatabase { path: path.to_owned() }.into())
+        }
+        Err(error) => Err(lost(error)),
+    }
 }
 
 async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, StoreError> {
