@@ -11,7 +11,7 @@ use crate::outbound::Outbound;
 use crate::random::{Random, SystemRandom};
 use crate::secret::{Environment, Secrets};
 use crate::secret_text::SecretText;
-use crate::store::{ApprovalRow, Database};
+use crate::store::Database;
 use crate::time::{Clock, SystemClock};
 
 use super::command_audit::command_auditor;
@@ -31,12 +31,19 @@ pub(super) fn approvals(
     auditor: Auditor,
     (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Approvals, AppError> {
-    let key = KeyEncryptionKey::parse(encryption)?;
-    let mut pages = config.server.public_url.clone();
-    pages.set_path("/approvals");
-    // What cannot be sealed is not kept; who looks at it is told that it cannot be shown.
-    let seal = move |text: &str| key.seal_text(text, CONTEXT).unwrap_or_default();
-    Ok(Approvals { store, clock, random, auditor, seal: Arc::new(seal), pages })
+    let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
+    let opener = Arc::clone(&key);
+    let pages = format!("{}/approvals", super::parts::issuer(config));
+    Ok(Approvals {
+        store,
+        clock,
+        random,
+        auditor,
+        // What cannot be sealed is not kept; who looks at it is told that it cannot be shown.
+        seal: Arc::new(move |text| key.seal_text(text, CONTEXT).unwrap_or_default()),
+        open: Arc::new(move |sealed| opener.open_text(sealed, CONTEXT)),
+        pages,
+    })
 }
 
 /// Approvals for a command, while a broker runs or not.
@@ -46,7 +53,6 @@ pub struct CommandApprovals {
     pub store: Arc<dyn Database>,
     /// Of our own tokens.
     pub issuer: Issuer,
-    key: KeyEncryptionKey,
 }
 
 /// # Errors
@@ -72,16 +78,7 @@ pub async fn command_approvals(
     };
     Ok(CommandApprovals {
         issuer: super::parts::issuer(config).parse()?,
-        key: KeyEncryptionKey::parse(&encryption)?,
         approvals: approvals(config, Arc::clone(&store), &encryption, auditor, (clock, random))?,
         store,
     })
-}
-
-impl CommandApprovals {
-    /// The arguments of a call, for who is to approve it. `None`: they were sealed with another key.
-    #[must_use]
-    pub fn arguments(&self, row: &ApprovalRow) -> Option<String> {
-        self.key.open_text(&row.sealed_arguments, CONTEXT)
-    }
 }

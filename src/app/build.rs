@@ -103,6 +103,7 @@ impl App {
             store,
             keys: (Arc::clone(&ring), Arc::clone(&local)),
             encryption,
+            approvals: approvals.clone(),
             policy: policy.clone(),
             outbound: outbound.clone(),
             auditor: auditor.clone(),

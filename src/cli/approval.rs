@@ -114,7 +114,7 @@ fn line(row: &ApprovalRow) -> String {
 
 async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Result<String, Failure> {
     let row = find(opened, id).await?;
-    let arguments = opened.arguments(&row);
+    let arguments = (opened.approvals.open)(&row.sealed_arguments);
     let arguments: Option<Value> = arguments.and_then(|text| serde_json::from_str(&text).ok());
     if as_json {
         let mut view = view(&row);
