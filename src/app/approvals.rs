@@ -26,19 +26,19 @@ const CONTEXT: &str = "approval arguments";
 /// [`AppError`] when `encryption` is no key.
 pub(super) fn approvals(
     config: &Config,
-    store: Arc<dyn Database>,
+    store: &Arc<dyn Database>,
     encryption: &SecretText,
-    auditor: Auditor,
-    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+    auditor: &Auditor,
+    (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Approvals, AppError> {
     let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
     let opener = Arc::clone(&key);
     let pages = format!("{}/approvals", super::parts::issuer(config));
     Ok(Approvals {
-        store,
-        clock,
-        random,
-        auditor,
+        store: Arc::clone(store) as _,
+        clock: Arc::clone(clock),
+        random: Arc::clone(random),
+        auditor: auditor.clone(),
         // What cannot be sealed is not kept; who looks at it is told that it cannot be shown.
         seal: Arc::new(move |text| key.seal_text(text, CONTEXT).unwrap_or_default()),
         open: Arc::new(move |sealed| opener.open_text(sealed, CONTEXT)),
@@ -68,17 +68,16 @@ pub async fn command_approvals(
     let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
     let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
     let store = keys::store(config, &clock).await?;
-    let auditor = match command_auditor(config, &clock, &random).await? {
-        Some(auditor) => auditor,
+    let auditor = if let Some(auditor) = command_auditor(config, &clock, &random).await? {
+        auditor
+    } else {
         // Events go to the broker's standard output, and a command's is for what it prints.
-        None => {
-            let settings = AuditSettings { sinks: Vec::new(), ..map::audit(config) };
-            Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
-        }
+        let settings = AuditSettings { sinks: Vec::new(), ..map::audit(config) };
+        Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
     };
     Ok(CommandApprovals {
         issuer: super::parts::issuer(config).parse()?,
-        approvals: approvals(config, Arc::clone(&store), &encryption, auditor, (clock, random))?,
+        approvals: approvals(config, &store, &encryption, &auditor, &(clock, random))?,
         store,
     })
 }

@@ -25,6 +25,7 @@ use crate::time::Clock;
 use crate::token::ProviderTokens;
 
 use super::App;
+use super::approvals::approvals;
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
@@ -89,13 +90,7 @@ impl App {
         let (policy, reloader) = super::policy::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
-        let approvals = super::approvals::approvals(
-            &config,
-            Arc::clone(&store),
-            &encryption,
-            auditor.clone(),
-            (Arc::clone(&clock), Arc::clone(&random)),
-        )?;
+        let approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
         let mounted = mount(Materials {
             config: &config,
             names: &names,
@@ -153,14 +148,7 @@ impl App {
             .iter()
             .map(|name| mounting.endpoint(name, &names, &handler))
             .collect::<Result<_, _>>()?;
-        let front = crate::http::Front::new(Routes {
-            health: health.clone(),
-            origins: origins(&config),
-            endpoints,
-            authorization_server: mounted.public,
-            pages: mounted.private,
-            allowed_hosts: config.server.allowed_hosts.clone(),
-        });
+        let front = front(&config, &health, endpoints, (mounted.public, mounted.private));
         Ok(Self {
             config,
             front,
@@ -211,6 +199,23 @@ fn broker(
         approvals,
         clock,
         simulated: config.graph.mode == GraphMode::Simulated,
+    })
+}
+
+/// Every route on the product's one listener: the authorization server's, and the pages for people.
+fn front(
+    config: &Config,
+    health: &Health,
+    endpoints: Vec<Endpoint>,
+    (authorization_server, pages): (axum::Router, axum::Router),
+) -> crate::http::Front {
+    crate::http::Front::new(Routes {
+        health: health.clone(),
+        origins: origins(config),
+        endpoints,
+        authorization_server,
+        pages,
+        allowed_hosts: config.server.allowed_hosts.clone(),
     })
 }
 

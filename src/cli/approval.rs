@@ -154,18 +154,18 @@ async fn answer(
     approved: bool,
 ) -> Result<String, Failure> {
     let row = find(opened, args.id).await?;
-    let approver = approver(opened, &args.username).await?;
+    let person = approver(opened, &args.username).await?;
     let approvals = &opened.approvals;
     let context = Context {
         request_id: RequestId::generate(&*approvals.clock, &*approvals.random),
         trace_id: TraceId::generate(&*approvals.random),
-        requester_id: Some(approver.name.clone()),
+        requester_id: Some(person.name.clone()),
         client_id: "broker-cli".parse().ok(),
         asserted_requester_id: None,
         redactions: Vec::new(),
     };
     let answer = Answer { approved, comment: args.comment.clone() };
-    let outcome = approvals.answer(&context, row.id, &approver, answer).await;
+    let outcome = approvals.answer(&context, row.id, &person, answer).await;
     match outcome.map_err(|error| Failure::of(&error))? {
         Some(ApprovalOutcome::Approved) => {
             Ok(format!("approved: the call goes through once, until {}", row.expires_at))

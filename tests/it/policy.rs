@@ -206,8 +206,8 @@ async fn what_other_rules_would_change_is_told_from_the_log() {
     let change = &told["recorded"]["changes"][0];
     assert_eq!((&change["tool"], &change["calls"]), (&json!("get_public_info"), &json!(1)));
     assert_eq!(change["to"], "allow (policy.rule.allow.public)");
-    let cell = &told["matrix"]["cells"][0];
-    assert_eq!((&cell["from"], &cell["to"]), (&json!("hidden"), &json!("listed")), "{told:#}");
+    let seen = &told["matrix"]["cells"][0];
+    assert_eq!((&seen["from"], &seen["to"]), (&json!("hidden"), &json!("listed")), "{told:#}");
     assert_eq!(said(directory.path(), &arguments).1, Some(1));
     assert_eq!(
         said(

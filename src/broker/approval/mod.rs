@@ -188,11 +188,12 @@ impl Approvals {
     pub fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
         let asked = &row.requester;
         // Our own id of a person is nobody else's, whatever the issuer of the token is called.
-        let is_requester = person.name == asked.subject || person.identities.iter().any(|(issuer, subject)| {
-            (*issuer == asked.issuer && *subject == asked.subject)
+        let is_requester = person.name == asked.subject
+            || person.identities.iter().any(|(issuer, subject)| {
+                (*issuer == asked.issuer && *subject == asked.subject)
                 // A gateway names people of any issuer, so any identity of that name counts.
                 || asked.asserted.as_ref() == Some(subject)
-        });
+            });
         if is_requester && !row.self_approval {
             return Some(ApprovalOutcome::OwnCall);
         }

@@ -17,7 +17,7 @@ use crate::time::{SystemClock, Timestamp};
 use crate::cli::failure::Failure;
 
 /// The longest budget a call may name here: how long it is, no rule looks at.
-const BUDGET: Duration = Duration::from_secs(600);
+const BUDGET: Duration = Duration::from_mins(10);
 
 /// Who asks.
 #[derive(Clone, Debug)]

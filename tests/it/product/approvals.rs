@@ -9,7 +9,7 @@ use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::child::command;
-use crate::support::product::Product;
+use crate::support::product::{Product, post};
 
 const RULES: &str = r#"
 version = "t"
@@ -158,6 +158,57 @@ async fn a_tool_without_operations_waits_in_the_same_way() {
     assert_ne!(read["result"]["isError"], true, "{read}");
     let again = product.call(&token, "get_public_info", json!({})).await;
     assert_eq!(again["result"]["isError"], true, "{again}");
+}
+
+/// A call by a modern client that opens links; `answered` as if it had opened ours.
+async fn call_with_links(product: &Product, answered: bool) -> Value {
+    let mut params = json!({
+        "name": "get_public_info",
+        "arguments": {},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": { "elicitation": { "url": {} } },
+        },
+    });
+    if answered {
+        params["inputResponses"] = json!({ "approval": { "action": "accept" } });
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
+    let request = post(Some(&product.token(&[])), body.to_string())
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "get_public_info");
+    product.send(request).await.json()["result"].clone()
+}
+
+// EL-2, EL-6: only a client that says so is sent to a page, and the link holds an id and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modern_client_that_opens_links_is_sent_to_the_page_once() {
+    let product = product().await;
+    let required = call_with_links(&product, false).await;
+    assert_eq!(required["resultType"], "input_required", "{required:#}");
+    let asked = &required["inputRequests"]["approval"];
+    assert_eq!(asked["method"], "elicitation/create");
+    assert_eq!(asked["params"]["mode"], "url");
+    let url = asked["params"]["url"].as_str().unwrap();
+    let id = url.strip_prefix(&product.url("/approvals/")).unwrap();
+    // Saying that the person accepted is not the person's answer.
+    let waits = call_with_links(&product, true).await;
+    assert_eq!(waits["structuredContent"]["error"]["code"], "policy.approval_required", "{waits}");
+    assert!(answer(&product, "approve", id, "lena").await.1);
+    let done = call_with_links(&product, true).await;
+    assert_ne!(done["isError"], true, "{done:#}");
+    assert!(done["content"].is_array(), "{done:#}");
+}
+
+// EL-5: the link alone shows nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_nothing_to_who_is_not_logged_in() {
+    let product = product().await;
+    let id = asked(&product.graph(&product.token(&[]), delete("grace@contoso.example")).await);
+    let page = product.get(&format!("/approvals/{id}")).await;
+    assert_eq!(page.status, 401);
+    assert!(!page.body.contains("grace") && page.body.contains("Log in first"), "{}", page.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
