@@ -127,8 +127,8 @@ impl Replayed {
         if !same_rules {
             self.of_others += 1;
         }
-        let named = if same_rules { Names::default() } else { replay.named() };
-        let names = if same_rules { old.names() } else { &named };
+        let found = if same_rules { Names::default() } else { replay.named() };
+        let names = if same_rules { old.names() } else { &found };
         let has_operations = *replay.question.tool == *GRAPH_EXECUTE;
         let decide = |policy: &Policy| replay.decide(policy, names, has_operations);
         let (Some(before), Some(after)) = (decide(old), decide(new)) else {
