@@ -11,7 +11,7 @@ use crate::outbound::Outbound;
 use crate::random::{Random, SystemRandom};
 use crate::secret::{Environment, Secrets};
 use crate::secret_text::SecretText;
-use crate::store::{ApprovalRow, Database};
+use crate::store::Database;
 use crate::time::{Clock, SystemClock};
 
 use super::command_audit::command_auditor;
@@ -26,17 +26,24 @@ const CONTEXT: &str = "approval arguments";
 /// [`AppError`] when `encryption` is no key.
 pub(super) fn approvals(
     config: &Config,
-    store: Arc<dyn Database>,
+    store: &Arc<dyn Database>,
     encryption: &SecretText,
-    auditor: Auditor,
-    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+    auditor: &Auditor,
+    (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Approvals, AppError> {
-    let key = KeyEncryptionKey::parse(encryption)?;
-    let mut pages = config.server.public_url.clone();
-    pages.set_path("/approvals");
-    // What cannot be sealed is not kept; who looks at it is told that it cannot be shown.
-    let seal = move |text: &str| key.seal_text(text, CONTEXT).unwrap_or_default();
-    Ok(Approvals { store, clock, random, auditor, seal: Arc::new(seal), pages })
+    let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
+    let opener = Arc::clone(&key);
+    let pages = format!("{}/approvals", super::parts::issuer(config));
+    Ok(Approvals {
+        store: Arc::clone(store) as _,
+        clock: Arc::clone(clock),
+        random: Arc::clone(random),
+        auditor: auditor.clone(),
+        // What cannot be sealed is not kept; who looks at it is told that it cannot be shown.
+        seal: Arc::new(move |text| key.seal_text(text, CONTEXT).unwrap_or_default()),
+        open: Arc::new(move |sealed| opener.open_text(sealed, CONTEXT)),
+        pages,
+    })
 }
 
 /// Approvals for a command, while a broker runs or not.
@@ -46,7 +53,6 @@ pub struct CommandApprovals {
     pub store: Arc<dyn Database>,
     /// Of our own tokens.
     pub issuer: Issuer,
-    key: KeyEncryptionKey,
 }
 
 /// # Errors
@@ -62,26 +68,16 @@ pub async fn command_approvals(
     let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
     let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
     let store = keys::store(config, &clock).await?;
-    let auditor = match command_auditor(config, &clock, &random).await? {
-        Some(auditor) => auditor,
+    let auditor = if let Some(auditor) = command_auditor(config, &clock, &random).await? {
+        auditor
+    } else {
         // Events go to the broker's standard output, and a command's is for what it prints.
-        None => {
-            let settings = AuditSettings { sinks: Vec::new(), ..map::audit(config) };
-            Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
-        }
+        let settings = AuditSettings { sinks: Vec::new(), ..map::audit(config) };
+        Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
     };
     Ok(CommandApprovals {
         issuer: super::parts::issuer(config).parse()?,
-        key: KeyEncryptionKey::parse(&encryption)?,
-        approvals: approvals(config, Arc::clone(&store), &encryption, auditor, (clock, random))?,
+        approvals: approvals(config, &store, &encryption, &auditor, &(clock, random))?,
         store,
     })
-}
-
-impl CommandApprovals {
-    /// The arguments of a call, for who is to approve it. `None`: they were sealed with another key.
-    #[must_use]
-    pub fn arguments(&self, row: &ApprovalRow) -> Option<String> {
-        self.key.open_text(&row.sealed_arguments, CONTEXT)
-    }
 }

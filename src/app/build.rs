@@ -30,6 +30,7 @@ use crate::time::Clock;
 use crate::token::ProviderTokens;
 
 use super::App;
+use super::approvals::approvals;
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
@@ -90,13 +91,7 @@ impl App {
         let (policy, reloader) = super::policy::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
-        let approvals = super::approvals::approvals(
-            &config,
-            Arc::clone(&store),
-            &encryption,
-            auditor.clone(),
-            (Arc::clone(&clock), Arc::clone(&random)),
-        )?;
+        let approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
         let mounted = mount(Materials {
             config: &config,
             names: &names,
@@ -104,6 +99,7 @@ impl App {
             store: Arc::clone(&store),
             keys: (Arc::clone(&ring), Arc::clone(&local)),
             encryption,
+            approvals: approvals.clone(),
             policy: policy.clone(),
             outbound: outbound.clone(),
             auditor: auditor.clone(),

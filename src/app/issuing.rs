@@ -13,6 +13,7 @@ use crate::authorization_server::{
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
     ServerSecret, Settings,
 };
+use crate::broker::Approvals;
 use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration};
 use crate::id::{GrantId, Issuer};
 use crate::outbound::Outbound;
@@ -201,6 +202,7 @@ pub(super) struct Materials<'a> {
     pub(super) keys: (Arc<KeyRing>, Arc<LocalKeys>),
     /// What seals at rest; other secrets of this deployment are derived from it.
     pub(super) encryption: SecretText,
+    pub(super) approvals: Approvals,
     pub(super) policy: Live,
     pub(super) outbound: Outbound,
     pub(super) auditor: Auditor,
@@ -216,7 +218,8 @@ pub(super) struct Materials<'a> {
 pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let Materials { config, names, secrets, clock, .. } = &from;
     let settings = settings(config, names, secrets, clock).await?;
-    let people = super::people_settings(config, secrets, clock).await?;
+    let mut people = super::people_settings(config, secrets, clock).await?;
+    people.approvals = Some(from.approvals.clone());
     let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
     if !config.authorization_server.enabled {
         return Ok(Mounted { public: jwks, ..Mounted::default() });

@@ -3,6 +3,7 @@
 mod access_token;
 mod account;
 pub mod api_key;
+mod approval;
 mod authorize;
 mod client;
 mod client_auth;

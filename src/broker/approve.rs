@@ -56,7 +56,7 @@ impl Broker {
                 let Terms { rule, policy_version, .. } = question.terms;
                 Ok(Ok(Approved { rule, policy_version }))
             }
-            Ok(standing) => Ok(Err(self.waits(standing, decision))),
+            Ok(standing) => Ok(Err(self.waits(&standing, decision))),
             Err(ApprovalError::Audit(error)) => Err(error),
             Err(ApprovalError::Store(error)) => {
                 let error: &dyn std::error::Error = &error;
@@ -67,11 +67,11 @@ impl Broker {
         }
     }
 
-    fn waits(&self, standing: Standing, decision: &Decision) -> Failure {
+    fn waits(&self, standing: &Standing, decision: &Decision) -> Failure {
         match standing {
             Standing::Wait { id, expires_at } => failure::of_policy(decision)
                 .with("approval_id", Some(id))
-                .with("approval_url", Some(self.approvals.page(id)))
+                .with("approval_url", Some(self.approvals.page(*id)))
                 .with("expires_at", Some(expires_at))
                 .with("retry_after_ms", Some(RETRY_AFTER_MS))
                 .with("hint", Some("after the approval make the same call again, unchanged")),

@@ -22,7 +22,9 @@ use crate::secret_ref::SecretRef;
 use crate::time::Clock;
 use crate::token::{ProfileSettings, ProviderTokens};
 
-pub use approval::{Answer, ApprovalError, Approvals, Approver, Question, Standing, Terms};
+pub use approval::{
+    Answer, ApprovalError, Approvals, Approver, Open, Question, Seal, Standing, Terms,
+};
 pub use approve::Wanted;
 pub use call::{CONTRACT_VERSION, CallError, GraphCall};
 pub use caller::Caller;

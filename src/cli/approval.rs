@@ -114,7 +114,7 @@ fn line(row: &ApprovalRow) -> String {
 
 async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Result<String, Failure> {
     let row = find(opened, id).await?;
-    let arguments = opened.arguments(&row);
+    let arguments = (opened.approvals.open)(&row.sealed_arguments);
     let arguments: Option<Value> = arguments.and_then(|text| serde_json::from_str(&text).ok());
     if as_json {
         let mut view = view(&row);
@@ -154,18 +154,18 @@ async fn answer(
     approved: bool,
 ) -> Result<String, Failure> {
     let row = find(opened, args.id).await?;
-    let approver = approver(opened, &args.username).await?;
+    let person = approver(opened, &args.username).await?;
     let approvals = &opened.approvals;
     let context = Context {
         request_id: RequestId::generate(&*approvals.clock, &*approvals.random),
         trace_id: TraceId::generate(&*approvals.random),
-        requester_id: Some(approver.name.clone()),
+        requester_id: Some(person.name.clone()),
         client_id: "broker-cli".parse().ok(),
         asserted_requester_id: None,
         redactions: Vec::new(),
     };
     let answer = Answer { approved, comment: args.comment.clone() };
-    let outcome = approvals.answer(&context, row.id, &approver, answer).await;
+    let outcome = approvals.answer(&context, row.id, &person, answer).await;
     match outcome.map_err(|error| Failure::of(&error))? {
         Some(ApprovalOutcome::Approved) => {
             Ok(format!("approved: the call goes through once, until {}", row.expires_at))

@@ -5,6 +5,7 @@
 //! protocol; [`service`] decides once more and does the work.
 
 mod answer;
+mod ask_person;
 mod decide;
 mod guard;
 mod jsonrpc;

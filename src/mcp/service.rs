@@ -23,6 +23,7 @@ use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::time::Clock;
 
+use super::ask_person;
 use super::decide::Decider;
 use super::result::{DENIED, implementation, refused, server_info_meta, tool_result, unavailable};
 use super::tools::{Document, Documents, Entry, Kind, ListArguments, Toolbox, list_operations};
@@ -354,11 +355,15 @@ impl ServerHandler for McpService {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = caller(&context)?;
+        let asked_before = request.input_responses.is_some();
         let mut result = tokio::select! {
             result = self.call(&caller, request) => result?,
             // The client went away: the work is dropped here, and the guard records it.
             () = context.ct.cancelled() => return Err(ErrorData::method_not_found::<CallToolRequestMethod>()),
         };
+        if !asked_before && let Some(required) = ask_person::input_required(&result, &context) {
+            return Ok(required.with_meta(server_info_meta()).into());
+        }
         result.meta = Some(server_info_meta());
         Ok(result.into())
     }

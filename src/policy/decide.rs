@@ -61,7 +61,7 @@ impl Policy {
     /// Every tool that is configured or that a rule names outright.
     pub fn known_tools(&self) -> impl Iterator<Item = String> {
         let named = self.rules.iter().filter_map(|rule| rule.tools.names()).flatten();
-        let named = named.map(|name| name.to_string());
+        let named = named.map(ToString::to_string);
         self.facts.tools.iter().cloned().chain(named)
     }
 

@@ -1,5 +1,7 @@
 //! Files and expressions that nobody in their right mind writes. `scripts/fuzz-policy` runs this for as long as you like.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::json;
@@ -108,15 +110,13 @@ proptest! {
         text in select(&EXPRESSIONS[..]), changes in changes(), question in questions(),
     ) {
         let text = mutated(text, &changes);
-        match Condition::compile(&text, None) {
-            Err(faults) => {
+        if let Err(faults) = Condition::compile(&text, None) {
                 prop_assert!(!faults.is_empty());
                 let length = text.chars().count();
                 for fault in faults {
                     prop_assert!(fault.offset <= length, "{} in {text:?}", fault.offset);
                 }
-            }
-            Ok(_) => {
+            } else {
                 let rule = toml::to_string(&json!({ "rule": [{
                     "id": "r", "effect": "allow", "tools": [".*"], "when": text,
                 }] })).unwrap();
@@ -127,7 +127,6 @@ proptest! {
                     Ok(())
                 })?;
             }
-        }
     }
 
     #[test]
@@ -137,7 +136,7 @@ proptest! {
         for (number, (_, rule)) in kinds.iter().enumerate() {
             let first = text.matches('\n').count() + 1;
             let id = format!("r{number}");
-            text.push_str(&format!("[[rule]]\n{}\n", rule.replace("ID", &id)));
+            writeln!(text, "[[rule]]\n{}", rule.replace("ID", &id)).unwrap();
             lines.push((id, first..=text.matches('\n').count()));
         }
         let PolicyError(faults) = load(&text).unwrap_err();

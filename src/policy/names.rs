@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::condition::Condition;
 use super::rule::Rule;
 
 /// Names that rules look for. What a caller has beside them changes no decision.
@@ -28,7 +29,7 @@ impl Names {
             names.claims.extend(principals.assurance.is_some().then(|| "acr".to_owned()));
             let aged = principals.max_auth_age_seconds.is_some();
             names.claims.extend(aged.then(|| "auth_time".to_owned()));
-            let conditions = rule.when.iter().flat_map(|when| when.claims());
+            let conditions = rule.when.iter().flat_map(Condition::claims);
             names.claims.extend(conditions.map(str::to_owned));
         }
         names

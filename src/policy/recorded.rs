@@ -1,7 +1,8 @@
 //! A question as the audit log keeps it: enough to decide it again under other rules, and nothing that the rules
 //! do not look at.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,7 @@ impl Recorded {
     #[must_use]
     pub fn new(ask: &Ask<'_>, names: &Names) -> Self {
         let who = &ask.who;
-        let named = |all: &[Arc<str>], names: &std::collections::BTreeSet<String>| {
+        let known = |all: &[Arc<str>], names: &BTreeSet<String>| {
             all.iter().filter(|one| names.contains(&***one)).cloned().collect()
         };
         let (mut claims, mut withheld) = (BTreeMap::new(), Vec::new());
@@ -104,9 +105,9 @@ impl Recorded {
             tool: ask.tool.into(),
             issuer: who.issuer.clone(),
             scopes: who.scopes.clone(),
-            groups: named(who.groups, &names.groups),
+            groups: known(who.groups, &names.groups),
             groups_incomplete: who.groups_incomplete,
-            roles: named(who.roles, &names.roles),
+            roles: known(who.roles, &names.roles),
             claims,
             withheld,
             operation: match &ask.operation {
@@ -118,10 +119,13 @@ impl Recorded {
 
     /// What the record would name of a caller that was recorded under rules with `names`.
     #[must_use]
-    pub fn told(&self, names: &Names) -> Names {
+    pub fn told<'n>(&self, names: &'n Names) -> Cow<'n, Names> {
+        if self.withheld.is_empty() {
+            return Cow::Borrowed(names);
+        }
         let mut told = names.clone();
         told.claims.retain(|claim| !self.withheld.contains(claim));
-        told
+        Cow::Owned(told)
     }
 }
 
@@ -151,9 +155,7 @@ fn operation(ask: &GraphAsk<'_>) -> RecordedOperation {
 /// stands for either, so that rules see no difference.
 fn without_values(segment: &str) -> String {
     match segment.find(['(', ':']) {
-        Some(at)
-            if at + 1 < segment.len() && !segment.get(at..).is_some_and(|rest| rest == "()") =>
-        {
+        Some(at) if at + 1 < segment.len() && segment.get(at..) != Some("()") => {
             format!("{}…", segment.get(..=at).unwrap_or_default())
         }
         _ => segment.to_owned(),

@@ -54,6 +54,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
                 "policy::Difference",
                 "policy::Effect",
                 "policy::Reason",
+                "policy::Recorded",
                 "policy::Step",
                 "store",
             ],

@@ -108,7 +108,7 @@ const fn explain(code: Code) -> (&'static str, &'static str) {
         ),
         Code::PolicyApprovalRequired => (
             "a rule wants a person to approve first",
-            "approvals cannot be given in this version: the operator has to change the rule",
+            "let an approver open `approval_url`, then make the same call again, unchanged",
         ),
         Code::PolicyRateLimited => ("too many calls", "wait for `retry_after_ms`"),
         Code::SecretNotFound => {

@@ -186,37 +186,48 @@ when = "claims.email == 'a' && 1 == 2"
     assert!(said.contains("hint: did you mean `get_public_info`?"), "{said}");
 }
 
-#[tokio::test]
-async fn what_other_rules_would_change_is_told_from_the_log() {
-    let directory = tempfile::tempdir().unwrap();
-    write(directory.path(), "old.toml", HELPDESK);
+/// The event of one call that `old.toml` refuses, in the log of a broker that has ended.
+async fn refused_call(directory: &Path) -> Value {
+    write(directory, "old.toml", HELPDESK);
     let settings = "policy.file = \"old.toml\"\nserver.drain_pause_ms = 0\n";
-    let served = Served::start(directory.path(), settings, &[]).await;
+    let served = Served::start(directory, settings, &[]).await;
     let token = served.mint("graph:read");
     let call = json!({ "name": "get_public_info", "arguments": {} });
     served.send(mcp(Wire::Modern, Some(&token), "tools/call", call)).await;
-    drop(served);
-    let opened = format!(
-        "{HELPDESK}\n[[rule]]\nid = \"public\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\n"
-    );
-    write(directory.path(), "new.toml", &opened);
-    let arguments = ["diff", "old.toml", "new.toml", "--log", "audit.jsonl", "--exit-code"];
-    let told = as_json(directory.path(), &arguments);
+    let lines = served.audit_lines();
+    let line = lines.iter().find(|line| line.contains("\"question\"")).unwrap();
+    serde_json::from_str(line).unwrap()
+}
+
+#[tokio::test]
+async fn a_recorded_decision_is_explained_by_its_id() {
+    let directory = tempfile::tempdir().unwrap();
+    let event = refused_call(directory.path()).await;
+    let id = event["event_id"].as_str().unwrap();
+    let told = as_json(directory.path(), &["explain", "--event", id]);
+    assert_eq!(told["recorded"]["reason"], event["payload"]["reason"], "{told:#}");
+    assert_eq!(told["decision"]["reason"], event["payload"]["reason"], "{told:#}");
+    let nobodys = "01930000-0000-7000-8000-000000000000";
+    let (missing, code) = said(directory.path(), &["explain", "--event", nobodys]);
+    assert!(code == Some(1) && missing.contains("no decision with the event id"), "{missing}");
+}
+
+#[tokio::test]
+async fn what_other_rules_would_change_is_told_from_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    refused_call(directory.path()).await;
+    let public = "[[rule]]\nid = \"public\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\n";
+    write(directory.path(), "new.toml", &format!("{HELPDESK}\n{public}"));
+    let diff = |new: &'static str| ["diff", "old.toml", new, "--log", "audit.jsonl", "--exit-code"];
+    let told = as_json(directory.path(), &diff("new.toml"));
     assert_eq!(told["recorded"]["changed"], 1, "{told:#}");
     let change = &told["recorded"]["changes"][0];
     assert_eq!((&change["tool"], &change["calls"]), (&json!("get_public_info"), &json!(1)));
     assert_eq!(change["to"], "allow (policy.rule.allow.public)");
-    let cell = &told["matrix"]["cells"][0];
-    assert_eq!((&cell["from"], &cell["to"]), (&json!("hidden"), &json!("listed")), "{told:#}");
-    assert_eq!(said(directory.path(), &arguments).1, Some(1));
-    assert_eq!(
-        said(
-            directory.path(),
-            &["diff", "old.toml", "old.toml", "--log", "audit.jsonl", "--exit-code"]
-        )
-        .1,
-        Some(0)
-    );
+    let seen = &told["matrix"]["cells"][0];
+    assert_eq!((&seen["from"], &seen["to"]), (&json!("hidden"), &json!("listed")), "{told:#}");
+    assert_eq!(said(directory.path(), &diff("new.toml")).1, Some(1));
+    assert_eq!(said(directory.path(), &diff("old.toml")).1, Some(0));
 }
 
 #[test]

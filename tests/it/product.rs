@@ -1,5 +1,7 @@
 //! The whole product through its socket: what a client, an agent or an attacker sees.
 
+mod agreement;
+mod approvals;
 mod audit_failure;
 mod audit_trail;
 mod authority;

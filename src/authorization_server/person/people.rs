@@ -13,7 +13,8 @@ use crate::authorization_server::pages::{Fault, PageForm};
 use crate::authorization_server::password::PasswordPool;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
-use crate::authorization_server::{account, consent, login, logout};
+use crate::authorization_server::{account, approval, consent, login, logout};
+use crate::broker::Approvals;
 use crate::id::{ClientId, RequestId, TraceId, UserId};
 
 /// What the pages are given beside the authorization server.
@@ -23,6 +24,8 @@ pub struct PeopleSettings {
     /// Origins that are us: `public_url` and, on loopback, its alias. The first is `public_url`'s.
     pub origins: Vec<Url>,
     pub passwords: PasswordPool,
+    /// Calls that wait for a person; without it there are no such pages.
+    pub approvals: Option<Approvals>,
 }
 
 /// The state of every page.
@@ -31,6 +34,7 @@ pub(crate) struct People {
     pub(crate) server: AuthorizationServer,
     pub(crate) providers: IdentityProviders,
     pub(crate) passwords: PasswordPool,
+    pub(crate) approvals: Option<Approvals>,
     origins: std::sync::Arc<[Url]>,
 }
 
@@ -40,13 +44,14 @@ pub(crate) struct SentForm {
     pub(crate) fields: PageForm,
 }
 
-/// `/login`, `/logout`, `/consent`, `/account` and what is under them.
+/// `/login`, `/logout`, `/consent`, `/account`, `/approvals` and what is under them.
 pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> Router {
-    let PeopleSettings { providers, origins, passwords } = settings;
+    let PeopleSettings { providers, origins, passwords, approvals } = settings;
     let public_url = server.public_url();
     let providers = IdentityProviders::new(providers, public_url, &server.outbound, &server.clock);
     let origins = if origins.is_empty() { vec![public_url.clone()] } else { origins };
-    let people = People { server: server.clone(), providers, passwords, origins: origins.into() };
+    let origins = origins.into();
+    let people = People { server: server.clone(), providers, passwords, approvals, origins };
     Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/with/{provider}", get(login::start_elsewhere))
@@ -55,6 +60,8 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/logout", get(logout::show).post(logout::log_out))
         .route("/consent", get(consent::show).post(consent::decide))
         .route("/account", get(account::show))
+        .route("/approvals", get(approval::list))
+        .route("/approvals/{id}", get(approval::show).post(approval::answer))
         .route("/account/withdraw", post(account::withdraw))
         .layer(DefaultBodyLimit::max(16 * 1024))
         .with_state(people)

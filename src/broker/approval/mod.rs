@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use url::Url;
 
 use crate::audit::{ApprovalOutcome, AuditError, AuditEvent, Auditor, Context};
 use crate::id::{ApprovalId, Issuer, RuleId, Subject, ToolName};
@@ -28,15 +27,18 @@ const MOST_PENDING: u32 = 20;
 const MOST_COMMENT: usize = 1_000;
 
 /// Asks people, takes their answers, and lets each approved call through once.
+#[derive(Clone)]
 pub struct Approvals {
     pub store: Arc<dyn ApprovalStore>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub auditor: Auditor,
     /// Seals the arguments for the store.
-    pub seal: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    pub seal: Seal,
+    /// Opens them for who is to answer. `None`: they were sealed with another key.
+    pub open: Open,
     /// Where people answer: the id of the question is added.
-    pub pages: Url,
+    pub pages: String,
 }
 
 /// What the deciding rule says about who may answer, and how long.
@@ -49,6 +51,11 @@ pub struct Terms {
     pub self_approval: bool,
     pub valid_for: Duration,
 }
+
+/// Seals a text.
+pub type Seal = Arc<dyn Fn(&str) -> String + Send + Sync>;
+/// Opens a sealed text.
+pub type Open = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The call that waits.
 #[derive(Clone, Debug)]
@@ -110,7 +117,7 @@ impl Approvals {
     /// The page of one question. Holds no secret: who opens it has to log in.
     #[must_use]
     pub fn page(&self, id: ApprovalId) -> String {
-        format!("{}/{id}", self.pages.as_str().trim_end_matches('/'))
+        format!("{}/{id}", self.pages)
     }
 
     /// Spends the approval of this exact call if there is one, else asks.
@@ -166,7 +173,7 @@ impl Approvals {
         answer: Answer,
     ) -> Result<Option<ApprovalOutcome>, ApprovalError> {
         let Some(row) = self.store.find_approval(id).await? else { return Ok(None) };
-        let outcome = match refusal(&row, person) {
+        let outcome = match Self::refusal(&row, person) {
             Some(refusal) => refusal,
             None => self.store_answer(id, person, answer).await?,
         };
@@ -174,6 +181,27 @@ impl Approvals {
         let event = AuditEvent::ApprovalAnswer { approval: id, approver, outcome };
         self.auditor.record(context, event).await?;
         Ok(Some(outcome))
+    }
+
+    /// Why this person may not answer; `None` where they may. A denial needs the same right: else anybody could stop a call.
+    #[must_use]
+    pub fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
+        let asked = &row.requester;
+        // Our own id of a person is nobody else's, whatever the issuer of the token is called.
+        let is_requester = person.name == asked.subject
+            || person.identities.iter().any(|(issuer, subject)| {
+                (*issuer == asked.issuer && *subject == asked.subject)
+                // A gateway names people of any issuer, so any identity of that name counts.
+                || asked.asserted.as_ref() == Some(subject)
+            });
+        if is_requester && !row.self_approval {
+            return Some(ApprovalOutcome::OwnCall);
+        }
+        let is_approver = match row.approvers.as_slice() {
+            [] => person.administrator,
+            groups => person.groups.iter().any(|group| groups.contains(group)),
+        };
+        (!is_approver).then_some(ApprovalOutcome::NotAnApprover)
     }
 
     async fn store_answer(
@@ -229,24 +257,6 @@ impl std::fmt::Debug for Approvals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Approvals").finish_non_exhaustive()
     }
-}
-
-/// Why this person may not answer. A denial needs the same right: else anybody could stop a call.
-fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
-    let asked = &row.requester;
-    let is_requester = person.identities.iter().any(|(issuer, subject)| {
-        (*issuer == asked.issuer && *subject == asked.subject)
-            // A gateway names people of any issuer, so any identity of that name counts.
-            || asked.asserted.as_ref() == Some(subject)
-    });
-    if is_requester && !row.self_approval {
-        return Some(ApprovalOutcome::OwnCall);
-    }
-    let is_approver = match row.approvers.as_slice() {
-        [] => person.administrator,
-        groups => person.groups.iter().any(|group| groups.contains(group)),
-    };
-    (!is_approver).then_some(ApprovalOutcome::NotAnApprover)
 }
 
 fn requested(row: &ApprovalRow, terms: &Terms) -> AuditEvent {

@@ -125,7 +125,8 @@ fn bench() -> Bench {
         random: Arc::new(SeededRandom::new(2)),
         auditor,
         seal: Arc::new(|_| "sealed".to_owned()),
-        pages: "https://broker.example/approvals".parse().unwrap(),
+        open: Arc::new(|_| None),
+        pages: "https://broker.example/approvals".to_owned(),
     };
     Bench { approvals, clock, store, log }
 }

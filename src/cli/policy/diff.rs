@@ -12,12 +12,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::mcp::GRAPH_EXECUTE;
-use crate::policy::{Decision, Policy, Replay};
+use crate::policy::{Decision, Names, Policy, Replay};
 
-use super::super::failure::Failure;
-use super::super::settings::Ready;
 use super::log::{self, Count, Entry};
 use super::{Console, name, print, rules, source};
+use crate::cli::failure::Failure;
+use crate::cli::settings::Ready;
 
 use matrix::Matrix;
 
@@ -127,9 +127,10 @@ impl Replayed {
         if !same_rules {
             self.of_others += 1;
         }
-        let names = if same_rules { old.names().clone() } else { replay.named() };
+        let found = if same_rules { Names::default() } else { replay.named() };
+        let names = if same_rules { old.names() } else { &found };
         let has_operations = *replay.question.tool == *GRAPH_EXECUTE;
-        let decide = |policy: &Policy| replay.decide(policy, &names, has_operations);
+        let decide = |policy: &Policy| replay.decide(policy, names, has_operations);
         let (Some(before), Some(after)) = (decide(old), decide(new)) else {
             self.not_told += 1;
             return;

@@ -91,7 +91,7 @@ impl<'a> Browser<'a> {
 }
 
 /// The value of a hidden field.
-fn hidden(html: &str, name: &str) -> String {
+pub(super) fn hidden(html: &str, name: &str) -> String {
     let start = format!("name=\"{name}\" value=\"");
     let rest = html.split_once(&start).unwrap_or_else(|| panic!("no field {name} in {html}")).1;
     rest.split('"').next().unwrap().to_owned()

@@ -2,6 +2,7 @@
 //!
 //! `scripts/tools/postgres` installs PostgreSQL; the tests start and stop a cluster of their own.
 
+mod approvals;
 mod clients;
 mod faults;
 mod grants;

@@ -123,6 +123,10 @@ impl Product {
         self.first_link.as_ref().expect("nobody has a password yet")
     }
 
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.authority)
     }

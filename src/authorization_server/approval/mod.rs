@@ -1,0 +1,177 @@
+//! `/approvals`: calls that wait for a person, for those who may answer them and for who asked.
+//!
+//! A link holds an id and nothing else (MCP elicitation EL-6); what it shows and does depends on the login alone (EL-5).
+
+mod view;
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use crate::audit::{ApprovalOutcome, Context};
+use crate::broker::{Answer, ApprovalError, Approvals};
+use crate::id::{ApprovalId, TraceId};
+use crate::store::PageRequest;
+
+use super::pages::{Fault, Forms, page, see_other};
+use super::person::People;
+use super::session::{self, FormPurpose, Session};
+
+use view::{CallView, approver, call};
+
+/// Calls that one page shows.
+const MOST: u32 = 200;
+
+#[derive(Template)]
+#[template(path = "approval.html")]
+struct ApprovalPage<'a> {
+    call: CallView,
+    /// `None`: the person may look and not answer.
+    form_token: Option<String>,
+    notice: Option<&'static str>,
+    person: &'a str,
+    host: String,
+}
+
+#[derive(Template)]
+#[template(path = "approvals.html")]
+struct ApprovalsPage<'a> {
+    calls: Vec<CallView>,
+    person: &'a str,
+    host: String,
+}
+
+/// `GET /approvals`: what waits for this person.
+pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Response {
+    let shown = async {
+        let approvals = approvals(&people)?;
+        let Some(session) = session::open(&people.server, &headers).await? else {
+            return Ok(see_other("/login"));
+        };
+        let person = approver(&people, &session).await?;
+        let wanted = PageRequest { after: None, limit: MOST };
+        let rows = people.server.store.list_approvals(&wanted, people.server.clock.now()).await?;
+        let mine = rows.rows.iter().filter(|row| Approvals::refusal(row, &person).is_none());
+        let calls = mine.map(|row| call(approvals, row)).collect();
+        let template = ApprovalsPage { calls, person: session.person.name(), host: people.host() };
+        Ok::<_, Fault>(page(StatusCode::OK, Forms::Ours, &template))
+    };
+    shown.await.unwrap_or_else(|fault| fault.page(people.request_id()))
+}
+
+/// `GET /approvals/{id}`
+pub(crate) async fn show(
+    State(people): State<People>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let shown = async {
+        let Some(session) = session::open(&people.server, &headers).await? else {
+            return Err(Fault::LogInFirst);
+        };
+        render(&people, &session, &id, None).await
+    };
+    shown.await.unwrap_or_else(|fault| fault.page(people.request_id()))
+}
+
+/// Who may neither answer nor has asked is told what somebody is told who made the id up.
+async fn render(
+    people: &People,
+    session: &Session,
+    id: &str,
+    notice: Option<&'static str>,
+) -> Result<Response, Fault> {
+    let approvals = approvals(people)?;
+    let id: ApprovalId = id.parse().map_err(|_| Fault::NoApproval)?;
+    let row = people.server.store.find_approval(id).await?.ok_or(Fault::NoApproval)?;
+    let person = approver(people, session).await?;
+    let refusal = Approvals::refusal(&row, &person);
+    if refusal == Some(ApprovalOutcome::NotAnApprover) {
+        return Err(Fault::NoApproval);
+    }
+    let call = call(approvals, &row);
+    let open = call.waits && row.expires_at > people.server.clock.now() && refusal.is_none();
+    let shown = id.to_string();
+    let form_token = open.then(|| decision(&[&shown]).token(&session.cookie));
+    let notice = notice.or(match refusal {
+        Some(ApprovalOutcome::OwnCall) => Some("You asked for this. Somebody else has to answer."),
+        _ => None,
+    });
+    let template = ApprovalPage {
+        call,
+        form_token,
+        notice,
+        person: session.person.name(),
+        host: people.host(),
+    };
+    Ok(page(StatusCode::OK, Forms::Ours, &template))
+}
+
+/// `POST /approvals/{id}`: approves or denies, once.
+pub(crate) async fn answer(
+    State(people): State<People>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let outcome = try_answer(&people, &id, &headers, &body).await;
+    outcome.unwrap_or_else(|fault| fault.page(people.request_id()))
+}
+
+async fn try_answer(
+    people: &People,
+    id: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Fault> {
+    let form = people.form(headers, body)?;
+    let Some(session) = session::open(&people.server, headers).await? else {
+        return Err(Fault::LogInFirst);
+    };
+    form.check(decision(&[id]), &session.cookie)?;
+    let approved = match form.fields.text("decision") {
+        "approve" => true,
+        "deny" => false,
+        _ => return Err(Fault::Forged),
+    };
+    let approvals = approvals(people)?;
+    let which: ApprovalId = id.parse().map_err(|_| Fault::NoApproval)?;
+    let person = approver(people, &session).await?;
+    let context = Context {
+        request_id: people.request_id(),
+        trace_id: TraceId::generate(people.server.random.as_ref()),
+        requester_id: Some(person.name.clone()),
+        client_id: None,
+        asserted_requester_id: None,
+        redactions: Vec::new(),
+    };
+    let comment = form.fields.filled("comment").map(str::to_owned);
+    let answered = approvals.answer(&context, which, &person, Answer { approved, comment }).await;
+    let notice = match answered.map_err(fault)? {
+        Some(ApprovalOutcome::Approved) => "Approved. The app may make this call once now.",
+        Some(ApprovalOutcome::Denied) => "Denied. The app is told so.",
+        Some(ApprovalOutcome::TooLate) => {
+            "That came too late: it was answered before, or its time is over."
+        }
+        Some(ApprovalOutcome::OwnCall) => "You asked for this. Somebody else has to answer.",
+        Some(ApprovalOutcome::NotAnApprover) | None => return Err(Fault::NoApproval),
+    };
+    render(people, &session, id, Some(notice)).await
+}
+
+fn approvals(people: &People) -> Result<&Approvals, Fault> {
+    people.approvals.as_ref().ok_or(Fault::NoApproval)
+}
+
+const fn decision<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {
+    FormPurpose { action: "approval", about }
+}
+
+fn fault(error: ApprovalError) -> Fault {
+    match error {
+        ApprovalError::Store(error) => Fault::Store(error),
+        ApprovalError::Audit(error) => Fault::Audit(error),
+    }
+}

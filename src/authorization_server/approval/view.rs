@@ -1,0 +1,79 @@
+//! A call that waits, as its page shows it.
+
+use serde_json::Value;
+
+use crate::authorization_server::pages::{Fault, when};
+use crate::authorization_server::person::People;
+use crate::authorization_server::session::Session;
+use crate::broker::{Approvals, Approver};
+use crate::store::{ApprovalRow, ApprovalState, StoreError};
+
+#[derive(Debug)]
+pub(super) struct CallView {
+    pub(super) id: String,
+    pub(super) tool: String,
+    pub(super) who: String,
+    pub(super) client: String,
+    pub(super) rule: String,
+    pub(super) approvers: String,
+    pub(super) state: &'static str,
+    pub(super) waits: bool,
+    pub(super) until: String,
+    /// As JSON, or why they cannot be shown.
+    pub(super) arguments: String,
+    pub(super) comment: Option<String>,
+}
+
+pub(super) fn call(approvals: &Approvals, row: &ApprovalRow) -> CallView {
+    let asked = &row.requester;
+    let arguments = (approvals.open)(&row.sealed_arguments)
+        .and_then(|text| serde_json::from_str::<Value>(&text).ok())
+        .and_then(|value| serde_json::to_string_pretty(&value).ok());
+    CallView {
+        id: row.id.to_string(),
+        tool: row.tool.to_string(),
+        who: match &asked.asserted {
+            Some(other) => format!("{} for {other}", asked.subject),
+            None => asked.subject.to_string(),
+        },
+        client: asked
+            .client_id
+            .as_ref()
+            .map_or_else(|| "an unnamed app".to_owned(), ToString::to_string),
+        rule: format!("{} ({})", row.rule, row.policy_version),
+        approvers: match row.approvers.as_slice() {
+            [] => "administrators".to_owned(),
+            groups => groups.join(", "),
+        },
+        state: match row.state {
+            ApprovalState::Pending => "waits for an answer",
+            ApprovalState::Approved => "approved, not used yet",
+            ApprovalState::Denied => "denied",
+            ApprovalState::Used => "approved and used",
+        },
+        waits: row.state == ApprovalState::Pending,
+        until: when(row.expires_at),
+        arguments: arguments.unwrap_or_else(|| {
+            "They cannot be shown: they were sealed with another key.".to_owned()
+        }),
+        comment: row.answer.as_ref().and_then(|answer| answer.comment.clone()),
+    }
+}
+
+/// The person at the browser, with every identity they have.
+pub(super) async fn approver(people: &People, session: &Session) -> Result<Approver, Fault> {
+    let user = &session.person.user;
+    let corrupt = |_| StoreError::Corrupt("identity");
+    let name = user.id.to_string().parse().map_err(corrupt)?;
+    let own = people.server.url("").parse().map_err(corrupt)?;
+    let mut identities = vec![(own, user.id.to_string().parse().map_err(corrupt)?)];
+    for (issuer, subject) in people.server.store.list_identities(user.id).await? {
+        identities.push((issuer.parse().map_err(corrupt)?, subject.parse().map_err(corrupt)?));
+    }
+    Ok(Approver {
+        name,
+        identities,
+        groups: user.groups.clone(),
+        administrator: user.administrator,
+    })
+}

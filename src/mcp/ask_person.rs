@@ -1,0 +1,49 @@
+//! Sends the user of a 2026-07-28 client to the page of a call that waits for a person.
+//!
+//! Only where the client says that it opens links (MCP elicitation EL-2), and once: whether the person did, and what
+//! became of the call, is for the store to say. There is no request state, for nothing that is sent back is used (RS-33).
+
+use rmcp::model::{
+    CallToolResult, ElicitRequest, ElicitRequestParams, InputRequest, InputRequests,
+    InputRequiredResult,
+};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, model::ClientCapabilities};
+use serde_json::Value;
+
+use crate::code::Code;
+
+/// What the client calls our request, and its answer.
+const NAME: &str = "approval";
+
+/// `None`: the result is to be sent as it is.
+pub(super) fn input_required(
+    result: &CallToolResult,
+    context: &RequestContext<RoleServer>,
+) -> Option<InputRequiredResult> {
+    if !opens_links(context.client_capabilities().as_ref()) {
+        return None;
+    }
+    let error = result.structured_content.as_ref()?.get("error")?;
+    if error.get("code")?.as_str()? != Code::PolicyApprovalRequired.as_str() {
+        return None;
+    }
+    let url = error.pointer("/metadata/approval_url").and_then(Value::as_str)?;
+    let params = ElicitRequestParams::UrlElicitationParams {
+        meta: None,
+        message: "A person has to approve this call first. The page shows who may, and what exactly it is."
+            .to_owned(),
+        url: url.to_owned(),
+        elicitation_id: String::new(),
+    };
+    let request = InputRequest::Elicitation(ElicitRequest::new(params));
+    Some(InputRequiredResult::from_input_requests(InputRequests::from([(
+        NAME.to_owned(),
+        request,
+    )])))
+}
+
+fn opens_links(capabilities: Option<&ClientCapabilities>) -> bool {
+    let elicitation = capabilities.and_then(|capabilities| capabilities.elicitation.as_ref());
+    elicitation.is_some_and(|elicitation| elicitation.url.is_some())
+}

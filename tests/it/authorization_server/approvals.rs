@@ -1,0 +1,111 @@
+//! The page of a call that waits for a person: what it shows, to whom, and whose answer counts.
+
+use serde_json::{Value, json};
+
+use crate::support::product::Product;
+
+use super::browser::{Browser, hidden};
+
+/// A broker whose rule asks these groups, or administrators.
+async fn product(approvers: &str) -> Product {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = format!(
+        r#"
+        version = "t"
+        [[rule]]
+        id = "delete"
+        effect = "ask"
+        tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
+        graph = {{ methods = ["DELETE"], paths = ["/v1.0/users/{{id}}"], permissions = ["User.ReadWrite.All"] }}
+        {approvers}
+        "#
+    );
+    std::fs::write(directory.path().join("policy.toml"), rules).unwrap();
+    Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await
+}
+
+async fn delete(product: &Product, id: &str) -> Value {
+    let path = format!("/v1.0/users/{id}");
+    let call = json!({ "operation": { "method": "DELETE", "path": path } });
+    product.graph(&product.token(&[]), call).await
+}
+
+/// The path of the page that a refusal names.
+fn page_of(product: &Product, refusal: &Value) -> String {
+    let url = refusal["error"]["metadata"]["approval_url"].as_str().unwrap();
+    url.strip_prefix(&product.url("")).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_administrator_sees_exactly_what_is_asked_and_lets_it_through_once() {
+    let product = product("").await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let path = page_of(&product, &delete(&product, "grace@contoso.example").await);
+    assert!(browser.get("/approvals").await.body.contains(&path));
+    let page = browser.get(&path).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    for shown in ["/v1.0/users/grace@contoso.example", "DELETE", "ada", "agent", "delete (t+"] {
+        assert!(page.body.contains(shown), "{shown}: {}", page.body);
+    }
+    let form = hidden(&page.body, "form");
+    let fields = [("form", form.as_str()), ("decision", "approve"), ("comment", "ticket 4711")];
+    let answered = browser.post(&path, &fields).await;
+    assert_eq!(answered.status, 200, "{answered:?}");
+    assert!(answered.body.contains("once now") && answered.body.contains("ticket 4711"));
+    assert_eq!(delete(&product, "grace@contoso.example").await["status"], "ok");
+    let again = delete(&product, "grace@contoso.example").await;
+    assert_eq!(again["error"]["code"], "policy.approval_required", "{again}");
+    let late = browser.post(&path, &fields).await;
+    assert!(late.body.contains("too late"), "{late:?}");
+}
+
+// N103
+#[tokio::test]
+async fn a_form_of_another_page_or_none_answers_nothing() {
+    let product = product("").await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let one = page_of(&product, &delete(&product, "grace@contoso.example").await);
+    let two = page_of(&product, &delete(&product, "ada@contoso.example").await);
+    let form = hidden(&browser.get(&one).await.body, "form");
+    for token in [form.as_str(), "", "AAAA"] {
+        let answered = browser.post(&two, &[("form", token), ("decision", "approve")]).await;
+        assert_eq!(answered.status, 403, "{answered:?}");
+    }
+    let unsure = browser.post(&one, &[("form", &form), ("decision", "maybe")]).await;
+    assert_eq!(unsure.status, 403, "{unsure:?}");
+    for id in ["grace@contoso.example", "ada@contoso.example"] {
+        let waits = delete(&product, id).await;
+        assert_eq!(waits["error"]["code"], "policy.approval_required", "{waits}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_answer_is_told_what_is_told_of_a_call_that_never_was() {
+    let product = product("approvers = [\"leads\"]").await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let theirs = page_of(&product, &delete(&product, "grace@contoso.example").await);
+    let nobodys = "/approvals/01930000-0000-7000-8000-000000000000";
+    let (theirs, nobodys) = (browser.get(&theirs).await, browser.get(nobodys).await);
+    assert_eq!((theirs.status, nobodys.status), (404, 404));
+    assert!(!theirs.body.contains("grace"), "{}", theirs.body);
+    let words = |body: &str| -> Vec<String> {
+        let lines = body.lines().filter(|line| !line.to_ascii_lowercase().contains("request id"));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(words(&theirs.body).len(), words(&nobodys.body).len());
+    assert!(!browser.get("/approvals").await.body.contains("grace"));
+}
+
+#[tokio::test]
+async fn a_denial_is_told_to_the_app_and_stays() {
+    let product = product("").await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let path = page_of(&product, &delete(&product, "grace@contoso.example").await);
+    let form = hidden(&browser.get(&path).await.body, "form");
+    let denied = browser.post(&path, &[("form", &form), ("decision", "deny")]).await;
+    assert!(denied.body.contains("Denied"), "{denied:?}");
+    let told = delete(&product, "grace@contoso.example").await;
+    assert_eq!(told["error"]["code"], "policy.denied", "{told}");
+    let types = product.event_types();
+    assert_eq!(types.iter().filter(|kind| *kind == "approval.answered").count(), 1, "{types:?}");
+}

@@ -1,0 +1,232 @@
+//! Calls that a rule asks a person about: held back, answered from a terminal, let through once.
+
+use std::sync::Arc;
+
+use mcp_auth_broker::id::UserId;
+use mcp_auth_broker::random::SystemRandom;
+use mcp_auth_broker::store::{StoreSettings, UserRow, open};
+use mcp_auth_broker::time::{Clock as _, SystemClock};
+use serde_json::{Value, json};
+
+use crate::support::child::command;
+use crate::support::product::{Product, post};
+
+const RULES: &str = r#"
+version = "t"
+[[rule]]
+id = "delete"
+effect = "ask"
+tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
+graph = { methods = ["DELETE"], paths = ["/v1.0/users/{id}"], permissions = ["User.ReadWrite.All"] }
+approvers = ["leads"]
+[[rule]]
+id = "public"
+effect = "ask"
+tools = ["get_public_info"]
+approvers = ["leads"]
+"#;
+
+/// A broker with these rules, and the people `lena` (a lead) and `olga` (none).
+async fn product() -> Product {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("policy.toml"), RULES).unwrap();
+    let product = Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await;
+    let path = product.directory.path().join("data/broker.db");
+    let store = open(&StoreSettings::Sqlite(path), Arc::new(SystemClock)).await.unwrap();
+    for (name, group) in [("lena", "leads"), ("olga", "operators")] {
+        let row = UserRow {
+            id: UserId::generate(&SystemClock, &SystemRandom::new()),
+            username: name.to_owned(),
+            display_name: None,
+            email: None,
+            password_hash: None,
+            administrator: false,
+            groups: vec![group.to_owned()],
+            created_at: SystemClock.now(),
+            last_login_at: None,
+            disabled_at: None,
+        };
+        assert!(store.add_user(&row).await.unwrap());
+    }
+    product
+}
+
+fn delete(id: &str) -> Value {
+    json!({ "operation": { "method": "DELETE", "path": format!("/v1.0/users/{id}") } })
+}
+
+/// Answers from a terminal; what the command says, and whether it succeeded.
+async fn answer(product: &Product, how: &str, id: &str, who: &str) -> (String, bool) {
+    let directory = product.directory.path().to_owned();
+    let arguments = ["approval", how, id, "--as", who].map(str::to_owned);
+    let output = tokio::task::spawn_blocking(move || {
+        command(&directory, &arguments.each_ref().map(String::as_str))
+    });
+    let output = output.await.unwrap();
+    let text = [output.stdout.as_slice(), &output.stderr].concat();
+    (String::from_utf8_lossy(&text).into_owned(), output.status.success())
+}
+
+/// The id of the question that a refusal names.
+fn asked(refusal: &Value) -> String {
+    assert_eq!(refusal["error"]["code"], "policy.approval_required", "{refusal:#}");
+    let metadata = &refusal["error"]["metadata"];
+    let id = metadata["approval_id"].as_str().unwrap();
+    let url = metadata["approval_url"].as_str().unwrap();
+    assert!(url.ends_with(&format!("/approvals/{id}")), "{url}");
+    id.to_owned()
+}
+
+fn is_done(reply: &Value) -> bool {
+    reply["status"] == "ok"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_call_goes_through_once_and_then_waits_again() {
+    let product = product().await;
+    let token = product.token(&[]);
+    let call = delete("grace@contoso.example");
+    let id = asked(&product.graph(&token, call.clone()).await);
+    assert_eq!(asked(&product.graph(&token, call.clone()).await), id, "asked once");
+    let (said, done) = answer(&product, "approve", &id, "lena").await;
+    assert!(done, "{said}");
+    let reply = product.graph(&token, call.clone()).await;
+    assert!(is_done(&reply), "{reply:#}");
+    assert_ne!(asked(&product.graph(&token, call).await), id);
+    let types = product.event_types();
+    for event in ["approval.requested", "approval.used"] {
+        assert!(types.iter().any(|found| found == event), "{event}: {types:?}");
+    }
+}
+
+// RS-33: nothing that is sent back decides; another call, or another caller's, is another question.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_is_good_for_no_other_call_and_no_other_caller() {
+    let product = product().await;
+    let token = product.token(&[]);
+    let id = asked(&product.graph(&token, delete("grace@contoso.example")).await);
+    assert!(answer(&product, "approve", &id, "lena").await.1);
+    let mut other = delete("grace@contoso.example");
+    other["operation"]["headers"] = json!({ "if-match": "x" });
+    assert_ne!(asked(&product.graph(&token, other).await), id);
+    assert_ne!(asked(&product.graph(&token, delete("ada@contoso.example")).await), id);
+    let eve = product.token_with(&[], |token| token.subject = "eve".parse().unwrap());
+    assert_ne!(asked(&product.graph(&eve, delete("grace@contoso.example")).await), id);
+    let agent = product.token_with(&[], |token| token.client_id = "other".parse().unwrap());
+    assert_ne!(asked(&product.graph(&agent, delete("grace@contoso.example")).await), id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_approver_answers_nothing_and_a_denial_stays() {
+    let product = product().await;
+    let token = product.token(&[]);
+    let call = delete("grace@contoso.example");
+    let id = asked(&product.graph(&token, call.clone()).await);
+    let (said, done) = answer(&product, "approve", &id, "olga").await;
+    assert!(!done && said.contains("members of leads answer"), "{said}");
+    assert_eq!(asked(&product.graph(&token, call.clone()).await), id);
+    assert!(answer(&product, "deny", &id, "lena").await.1);
+    let (said, done) = answer(&product, "approve", &id, "lena").await;
+    assert!(!done && said.contains("too late"), "{said}");
+    let denied = product.graph(&token, call).await;
+    assert_eq!(denied["error"]["code"], "policy.denied", "{denied}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_requester_does_not_answer_their_own_call() {
+    let product = product().await;
+    let path = product.directory.path().join("data/broker.db");
+    let store = open(&StoreSettings::Sqlite(path), Arc::new(SystemClock)).await.unwrap();
+    let lena = store.find_user_by_name("lena").await.unwrap().unwrap();
+    let token =
+        product.token_with(&[], |token| token.subject = lena.id.to_string().parse().unwrap());
+    let id = asked(&product.graph(&token, delete("grace@contoso.example")).await);
+    let (said, done) = answer(&product, "approve", &id, "lena").await;
+    assert!(!done && said.contains("who asks cannot answer"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_without_operations_waits_in_the_same_way() {
+    let product = product().await;
+    let token = product.token(&[]);
+    let refused = product.call(&token, "get_public_info", json!({})).await;
+    let id = asked(&refused["result"]["structuredContent"]);
+    let text = refused["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("/approvals/"), "{text}");
+    assert!(answer(&product, "approve", &id, "lena").await.1);
+    let read = product.call(&token, "get_public_info", json!({})).await;
+    assert_ne!(read["result"]["isError"], true, "{read}");
+    let again = product.call(&token, "get_public_info", json!({})).await;
+    assert_eq!(again["result"]["isError"], true, "{again}");
+}
+
+/// A call by a modern client that opens links; `answered` as if it had opened ours.
+async fn call_with_links(product: &Product, answered: bool) -> Value {
+    let mut params = json!({
+        "name": "get_public_info",
+        "arguments": {},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": { "elicitation": { "url": {} } },
+        },
+    });
+    if answered {
+        params["inputResponses"] = json!({ "approval": { "action": "accept" } });
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
+    let request = post(Some(&product.token(&[])), body.to_string())
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "get_public_info");
+    product.send(request).await.json()["result"].clone()
+}
+
+// EL-2, EL-6: only a client that says so is sent to a page, and the link holds an id and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modern_client_that_opens_links_is_sent_to_the_page_once() {
+    let product = product().await;
+    let required = call_with_links(&product, false).await;
+    assert_eq!(required["resultType"], "input_required", "{required:#}");
+    let asked = &required["inputRequests"]["approval"];
+    assert_eq!(asked["method"], "elicitation/create");
+    assert_eq!(asked["params"]["mode"], "url");
+    let url = asked["params"]["url"].as_str().unwrap();
+    let id = url.strip_prefix(&product.url("/approvals/")).unwrap();
+    // Saying that the person accepted is not the person's answer.
+    let waits = call_with_links(&product, true).await;
+    assert_eq!(waits["structuredContent"]["error"]["code"], "policy.approval_required", "{waits}");
+    assert!(answer(&product, "approve", id, "lena").await.1);
+    let done = call_with_links(&product, true).await;
+    assert_ne!(done["isError"], true, "{done:#}");
+    assert!(done["content"].is_array(), "{done:#}");
+}
+
+// EL-5: the link alone shows nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_nothing_to_who_is_not_logged_in() {
+    let product = product().await;
+    let id = asked(&product.graph(&product.token(&[]), delete("grace@contoso.example")).await);
+    let page = product.get(&format!("/approvals/{id}")).await;
+    assert_eq!(page.status, 401);
+    assert!(!page.body.contains("grace") && page.body.contains("Log in first"), "{}", page.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_arguments_are_for_who_may_open_the_store_and_not_in_it_in_clear() {
+    let product = product().await;
+    let token = product.token(&[]);
+    let id = asked(&product.graph(&token, delete("grace@contoso.example")).await);
+    let directory = product.directory.path().to_owned();
+    let shown = {
+        let id = id.clone();
+        tokio::task::spawn_blocking(move || command(&directory, &["approval", "show", &id]))
+    };
+    let shown = String::from_utf8(shown.await.unwrap().stdout).unwrap();
+    assert!(shown.contains("/v1.0/users/grace@contoso.example"), "{shown}");
+    for file in ["broker.db", "broker.db-wal"] {
+        let file = product.directory.path().join("data").join(file);
+        let bytes = std::fs::read(file).unwrap_or_default();
+        let found = bytes.windows(5).any(|window| window == b"grace");
+        assert!(!found, "the arguments lie in the store in clear");
+    }
+}
