@@ -14,10 +14,10 @@ use crate::app::{self, PolicySource};
 use crate::id::Issuer;
 use crate::policy::{Decision, Explanation, Moment, Policy};
 
-use super::super::failure::Failure;
-use super::super::settings::Ready;
 use super::question::visible;
 use super::{Console, print, rules, source};
+use crate::cli::failure::Failure;
+use crate::cli::settings::Ready;
 
 use coverage::Coverage;
 use file::{Case, Cases, Expect};

@@ -14,10 +14,10 @@ use serde_json::json;
 use crate::mcp::GRAPH_EXECUTE;
 use crate::policy::{Decision, Policy, Replay};
 
-use super::super::failure::Failure;
-use super::super::settings::Ready;
 use super::log::{self, Count, Entry};
 use super::{Console, name, print, rules, source};
+use crate::cli::failure::Failure;
+use crate::cli::settings::Ready;
 
 use matrix::Matrix;
 

@@ -16,12 +16,12 @@ use crate::policy::{Explanation, Moment, Policy, RuleExplanation, Truth};
 use crate::scope::ScopeToken;
 use crate::time::{Clock, SystemClock, Timestamp};
 
-use super::super::failure::Failure;
-use super::super::settings::Ready;
-use super::super::token::read_token;
 use super::log::{self, Entry};
 use super::question::{Asker, Wanted, time, visible};
 use super::{Console, name, print, rules, source};
+use crate::cli::failure::Failure;
+use crate::cli::settings::Ready;
+use crate::cli::token::read_token;
 
 /// Whom and what to explain.
 #[derive(Debug, Args)]

@@ -15,9 +15,9 @@ use crate::mcp::GRAPH_EXECUTE;
 use crate::policy::{Lint, LintKind, Needs, World};
 use crate::scope::{Scope, ScopeToken};
 
-use super::super::failure::Failure;
-use super::super::settings::Ready;
 use super::{Console, name, print, rules, source};
+use crate::cli::failure::Failure;
+use crate::cli::settings::Ready;
 
 /// Which rules, and what is known of the world.
 #[derive(Debug, Args)]

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::failure::Failure;
-use super::super::settings::Ready;
 use super::{Console, print, rules, source};
+use crate::cli::failure::Failure;
+use crate::cli::settings::Ready;
 
 #[derive(Debug, Args)]
 pub(super) struct PromoteArgs {

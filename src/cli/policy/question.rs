@@ -14,7 +14,7 @@ use crate::resource_server::Principal;
 use crate::scope::Scope;
 use crate::time::{SystemClock, Timestamp};
 
-use super::super::failure::Failure;
+use crate::cli::failure::Failure;
 
 /// The longest budget a call may name here: how long it is, no rule looks at.
 const BUDGET: Duration = Duration::from_secs(600);

@@ -32,7 +32,7 @@ async fn a_graph_call_leaves_its_steps_in_order_under_one_id() {
         assert_eq!((&event["request_id"], &event["trace_id"]), (id, &json!(trace)), "{event}");
         assert_eq!(event["requester_id"], "ada");
     }
-    insta::assert_json_snapshot!(stable(&events[2]["payload"], &["/policy_version"]), @r#"
+    insta::assert_json_snapshot!(stable(&events[2]["payload"], &["/policy_version", "/question/issuer"]), @r#"
     {
       "decision": "allow",
       "evaluated": [
@@ -44,6 +44,21 @@ async fn a_graph_call_leaves_its_steps_in_order_under_one_id() {
       ],
       "matched_rule_id": "graph.user.read",
       "policy_version": "[varies]",
+      "question": {
+        "issuer": "[varies]",
+        "operation": {
+          "method": "GET",
+          "query": [
+            "$top"
+          ],
+          "segments": [
+            "users"
+          ],
+          "version": "v1.0"
+        },
+        "scopes": "graph:read",
+        "tool": "auth.graph.operation.execute.v1"
+      },
       "reason": "policy.rule.allow.graph.user.read",
       "scopes_evaluated": [
         "User.Read.All"

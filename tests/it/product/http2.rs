@@ -47,10 +47,12 @@ impl Client {
         loop {
             let mut head = [0; 9];
             self.0.read_exact(&mut head).await.ok()?;
-            let number = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
+            let number =
+                |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
             let mut payload = vec![0; number(&head[..3]) as usize];
             self.0.read_exact(&mut payload).await.ok()?;
-            let frame = Frame { kind: head[3], flags: head[4], stream: number(&head[5..]), payload };
+            let frame =
+                Frame { kind: head[3], flags: head[4], stream: number(&head[5..]), payload };
             match (frame.kind, frame.flags & ACK) {
                 (SETTINGS, 0) => self.write(SETTINGS, ACK, 0, &[]).await,
                 (PING, 0) => self.write(PING, ACK, 0, &frame.payload.clone()).await,
@@ -117,7 +119,8 @@ async fn a_drain_tells_http2_clients_to_go_and_finishes_what_they_began() {
     product.stop();
     let goaway = client.until(|frame| frame.kind == GOAWAY).await;
     assert_eq!(goaway.payload[4..8], [0; 4], "no error: {goaway:?}");
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} }).to_string();
+    let body =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} }).to_string();
     client.write(DATA, END_STREAM, 1, body.as_bytes()).await;
     let answer = client.until(|frame| frame.kind == HEADERS && frame.stream == 1).await;
     assert_eq!(answer.payload[0], 0x88, "status 200 (RFC 7541 appendix A): {answer:?}");

@@ -13,8 +13,8 @@ use crate::policy::Effect;
 use crate::scope::Scope;
 use crate::time::Timestamp;
 
-use super::super::super::failure::Failure;
-use super::super::question::{Asker, Wanted, time};
+use crate::cli::failure::Failure;
+use crate::cli::policy::question::{Asker, Wanted, time};
 
 /// When a case happens that does not say: a working day, noon in London.
 const NOON: &str = "2026-11-20T12:00:00Z";

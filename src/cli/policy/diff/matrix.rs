@@ -12,10 +12,10 @@ use crate::mcp::GRAPH_EXECUTE;
 use crate::policy::{Decision, Moment, Policy, Replay, Who};
 use crate::time::{Clock, SystemClock};
 
-use super::super::super::failure::Failure;
-use super::super::super::settings::Ready;
-use super::super::cases::callers;
-use super::super::question::{Asker, visible};
+use crate::cli::failure::Failure;
+use crate::cli::policy::cases::callers;
+use crate::cli::policy::question::{Asker, visible};
+use crate::cli::settings::Ready;
 
 /// Callers that are told apart.
 const MOST_CALLERS: usize = 10_000;
