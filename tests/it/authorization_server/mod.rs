@@ -2,6 +2,7 @@
 
 mod authorize;
 mod browser;
+mod canary;
 mod client;
 mod flow;
 mod metadata;
