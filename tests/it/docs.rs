@@ -1,5 +1,6 @@
 //! `docs/errors.md` is written from the code that makes the errors.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use mcp_auth_broker::code::Code;
@@ -39,6 +40,31 @@ fn the_page_of_errors_is_current() {
         page,
         "UPDATE_DOCS=1 cargo test rewrites it"
     );
+}
+
+/// Whoever reads the log finds each of its events explained.
+#[test]
+fn the_page_of_the_audit_log_has_every_event_and_no_other() {
+    let read = |path: &str| {
+        std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let source = read("src/audit/event.rs");
+    let made: BTreeSet<&str> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("#[serde(rename = \"")?.strip_suffix("\")]"))
+        .filter(|name| name.contains('.'))
+        .collect();
+    let page = read("docs/audit.md");
+    let table = page.split("## Events").nth(1).unwrap().split("## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let first_cells = rows.flat_map(|row| row.split('|').nth(1));
+    let told: BTreeSet<&str> = first_cells
+        .flat_map(|cell| cell.split(','))
+        .map(|name| name.trim().trim_matches('`'))
+        .collect();
+    let told = told.into_iter().filter(|name| name.contains('.')).collect::<BTreeSet<_>>();
+    assert!(made.len() > 20, "the events were found");
+    assert_eq!(told, made);
 }
 
 fn page() -> String {

@@ -11,6 +11,7 @@ mod defaults;
 mod faults;
 mod gateways;
 mod graph_tool;
+mod http2;
 mod limits;
 mod names;
 mod policy_reload;

@@ -5,31 +5,39 @@ use std::collections::BTreeMap;
 use url::form_urlencoded::Serializer;
 
 use crate::support::product::Product;
-use crate::support::raw_http::{Answer, Request};
+use crate::support::raw_http::{self, Answer, Request};
 
 pub(super) const PASSWORD: &str = "correct horse battery staple";
 
 pub(super) struct Browser<'a> {
-    product: &'a Product,
-    cookies: BTreeMap<String, String>,
+    authority: &'a str,
+    pub(super) cookies: BTreeMap<String, String>,
 }
 
 impl<'a> Browser<'a> {
     pub(super) const fn new(product: &'a Product) -> Self {
-        Self { product, cookies: BTreeMap::new() }
+        Self::at(product.authority.as_str())
+    }
+
+    pub(super) const fn at(authority: &'a str) -> Self {
+        Self { authority, cookies: BTreeMap::new() }
     }
 
     /// One in which the first administrator has just chosen a password.
     pub(super) async fn of_the_administrator(product: &'a Product) -> Self {
         let mut browser = Self::new(product);
-        let link = product.first_link().path().to_owned();
-        let page = browser.get(&link).await;
+        browser.chooses_a_password(product.first_link().path()).await;
+        browser
+    }
+
+    /// Goes through a one-time link.
+    pub(super) async fn chooses_a_password(&mut self, link: &str) {
+        let page = self.get(link).await;
         assert_eq!(page.status, 200, "{page:?}");
         let form = hidden(&page.body, "form");
         let fields = [("form", form.as_str()), ("password", PASSWORD), ("again", PASSWORD)];
-        let set = browser.post(&link, &fields).await;
+        let set = self.post(link, &fields).await;
         assert_eq!((set.status, set.header("location").as_str()), (303, "/account"), "{set:?}");
-        browser
     }
 
     pub(super) async fn get(&mut self, path: &str) -> Answer {
@@ -40,7 +48,7 @@ impl<'a> Browser<'a> {
         let body = Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = Request::new("POST", path)
             .header("content-type", "application/x-www-form-urlencoded")
-            .header("origin", &format!("http://{}", self.product.authority))
+            .header("origin", &format!("http://{}", self.authority))
             .body(body);
         self.send(request).await
     }
@@ -53,7 +61,7 @@ impl<'a> Browser<'a> {
         } else {
             request.header("cookie", &cookies.join("; "))
         };
-        let answer = self.product.send(request).await;
+        let answer = raw_http::exchange(self.authority, &request.bytes(self.authority)).await;
         for line in answer.head.lines() {
             let Some((name, value)) = line.split_once(':') else { continue };
             if !name.eq_ignore_ascii_case("set-cookie") {

@@ -3,6 +3,7 @@
 mod approvals;
 mod authorize;
 mod browser;
+mod canary;
 mod client;
 mod flow;
 mod metadata;

@@ -1,0 +1,226 @@
+//! Everything that gives access, through the whole walk of the real binary: no log, no file and no other answer has it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use url::form_urlencoded::Serializer;
+
+use crate::support::child::Served;
+use crate::support::raw_http::{Answer, Request};
+
+use super::browser::{Browser, PASSWORD, hidden};
+use super::client::{Asking, REDIRECT, VERIFIER, told};
+
+const CLIENT_SECRET: &str = "CLIENT-CANARY-4711-0123456789abcdef";
+const GARBAGE: &str = "GARBAGE-CANARY-4711";
+
+const SETTINGS: &str = r#"
+    [telemetry]
+    log_level = "debug"
+    [[authorization_server.client]]
+    client_id = "machine"
+    secret = "env:MACHINE_SECRET"
+    grants = ["client_credentials"]
+    scopes = ["public:read"]
+"#;
+
+/// What gives access, by the name under which a failure tells of it.
+#[derive(Default)]
+struct Marks(Vec<(&'static str, String)>);
+
+impl Marks {
+    fn plant(&mut self, name: &'static str, value: &str) -> String {
+        assert!(value.len() >= 16, "{name} is too short to be looked for");
+        self.0.push((name, value.to_owned()));
+        value.to_owned()
+    }
+
+    /// Of a JWT only the signature: its claims are no secret.
+    fn plant_jwt(&mut self, name: &'static str, value: &Value) -> String {
+        let token = value.as_str().unwrap();
+        self.plant(name, token.rsplit('.').next().unwrap());
+        token.to_owned()
+    }
+
+    fn are_not_in(&self, place: &str, bytes: &[u8]) {
+        for (name, mark) in &self.0 {
+            let found = bytes.windows(mark.len()).position(|window| window == mark.as_bytes());
+            let around =
+                found.map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(300)..at]));
+            assert!(found.is_none(), "{name} is in {place}, after: {around:?}");
+        }
+    }
+
+    /// Every file below, the database with its log included.
+    fn are_not_below(&self, folder: &Path, except: &str) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                self.are_not_below(&path, except);
+            } else if !path.ends_with(except) {
+                self.are_not_in(&path.display().to_string(), &std::fs::read(&path).unwrap());
+            }
+        }
+    }
+}
+
+async fn post(served: &Served, path: &str, fields: &[(&str, &str)]) -> Answer {
+    let body = Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = Request::new("POST", path)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body);
+    served.send(request).await
+}
+
+/// A person chooses a password, mistypes it once, logs in, and allows a client something; gives the client and its code.
+async fn consents(served: &Served, link: &str, marks: &mut Marks) -> (String, String) {
+    let mut browser = Browser::at(&served.authority);
+    browser.chooses_a_password(link).await;
+    let page = Browser::at(&served.authority).get("/login").await;
+    let form = hidden(&page.body, "form");
+    let fields = [("form", form.as_str()), ("username", "admin"), ("password", GARBAGE)];
+    let refused = browser.post("/login", &fields).await;
+    assert_ne!(refused.status, 303, "{refused:?}");
+    let registration = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none", "grant_types": ["authorization_code", "refresh_token"] });
+    let request = Request::new("POST", "/register")
+        .header("content-type", "application/json")
+        .body(registration.to_string());
+    let client = served.send(request).await.json()["client_id"].as_str().unwrap().to_owned();
+    let asking = Asking::new(&client).with("scope", "openid offline_access public:read");
+    let location = browser.answers(&asking.path(), "allow").await;
+    for value in browser.cookies.values().filter(|value| value.len() >= 16) {
+        marks.plant("a cookie", value);
+    }
+    (client, marks.plant("the code", &told(&location)["code"]))
+}
+
+/// Tokens by that code, then by the refresh token, then none any more.
+async fn spends(served: &Served, client: &str, code: &str, marks: &mut Marks) -> String {
+    let exchange = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", REDIRECT),
+        ("client_id", client),
+        ("code_verifier", VERIFIER),
+    ];
+    let first = post(served, "/token", &exchange).await.json();
+    marks.plant_jwt("the access token", &first["access_token"]);
+    marks.plant_jwt("the id_token", &first["id_token"]);
+    let refresh = marks.plant("the refresh token", first["refresh_token"].as_str().unwrap());
+    let fields =
+        [("grant_type", "refresh_token"), ("refresh_token", &*refresh), ("client_id", client)];
+    let second = post(served, "/token", &fields).await.json();
+    let access = marks.plant_jwt("the second access token", &second["access_token"]);
+    let refresh =
+        marks.plant("the second refresh token", second["refresh_token"].as_str().unwrap());
+    let bearer = format!("Bearer {access}");
+    let told = served.send(Request::new("GET", "/userinfo").header("authorization", &bearer)).await;
+    assert_eq!(told.status, 200, "{told:?}");
+    marks.are_not_in("userinfo", told.body.as_bytes());
+    assert_eq!(post(served, "/token", &exchange).await.json()["error"], "invalid_grant");
+    let revoked = post(served, "/revoke", &[("token", &refresh), ("client_id", client)]).await;
+    assert_eq!(revoked.status, 200, "{revoked:?}");
+    access
+}
+
+/// Wrong in every place where something secret may be sent; gives all answers.
+async fn misuses(served: &Served, client: &str) -> String {
+    let mut answers = String::new();
+    for (path, fields) in [
+        (
+            "/token",
+            vec![
+                ("grant_type", "authorization_code"),
+                ("code", GARBAGE),
+                ("code_verifier", GARBAGE),
+                ("redirect_uri", REDIRECT),
+                ("client_id", client),
+            ],
+        ),
+        (
+            "/token",
+            vec![
+                ("grant_type", "refresh_token"),
+                ("refresh_token", GARBAGE),
+                ("client_id", client),
+            ],
+        ),
+        (
+            "/token",
+            vec![
+                ("grant_type", "client_credentials"),
+                ("client_id", "machine"),
+                ("client_secret", GARBAGE),
+            ],
+        ),
+        (
+            "/token",
+            vec![("grant_type", GARBAGE), ("client_assertion", GARBAGE), ("client_id", client)],
+        ),
+        (
+            "/introspect",
+            vec![("token", GARBAGE), ("client_id", "machine"), ("client_secret", CLIENT_SECRET)],
+        ),
+        ("/revoke", vec![("token", GARBAGE), ("client_id", client)]),
+    ] {
+        let answer = post(served, path, &fields).await;
+        answers += &format!("{}\n{}\n", answer.head, answer.body);
+    }
+    for path in ["/mcp", "/userinfo", "/api/v1/users", "/introspect"] {
+        let request =
+            Request::new("POST", path).header("authorization", &format!("Bearer {GARBAGE}"));
+        let answer = served.send(request).await;
+        answers += &format!("{}\n{}\n", answer.head, answer.body);
+    }
+    for path in [
+        format!("/login/link/{GARBAGE}"),
+        format!("/login/callback/{GARBAGE}?code={GARBAGE}&state={GARBAGE}"),
+    ] {
+        let answer = served.send(Request::new("GET", &path)).await;
+        answers += &format!("{}\n{}\n", answer.head, answer.body);
+    }
+    answers
+}
+
+#[tokio::test]
+async fn what_gives_access_is_in_no_log_no_file_and_no_other_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = [("MACHINE_SECRET", CLIENT_SECRET)];
+    let mut served = Served::start(directory.path(), SETTINGS, &variables).await;
+    let banner = served.stderr();
+    let link = banner.lines().find(|line| line.contains("/login/link/")).unwrap().trim().to_owned();
+    let path = link.split_once(&served.authority).unwrap().1.to_owned();
+    let mut marks = Marks::default();
+    marks.plant("the one-time link", path.rsplit('/').next().unwrap());
+    for (name, value) in [
+        ("a password", PASSWORD),
+        ("a client secret", CLIENT_SECRET),
+        ("what was sent in vain", GARBAGE),
+        ("a verifier", VERIFIER),
+    ] {
+        marks.plant(name, value);
+    }
+    let (client, code) = consents(&served, &path, &mut marks).await;
+    let access = spends(&served, &client, &code, &mut marks).await;
+    let machine = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "machine"),
+        ("client_secret", CLIENT_SECRET),
+    ];
+    let machine = post(&served, "/token", &machine).await.json();
+    marks.plant_jwt("the machine's token", &machine["access_token"]);
+    let fields = [("token", &*access), ("client_id", "machine"), ("client_secret", CLIENT_SECRET)];
+    let introspected = post(&served, "/introspect", &fields).await;
+    marks.are_not_in("an introspection", introspected.body.as_bytes());
+    let answers = misuses(&served, &client).await;
+    marks.are_not_in("an error", answers.as_bytes());
+    // While it runs, and what it leaves behind. The banner is where the link belongs, and nowhere else.
+    marks.are_not_below(directory.path(), "stderr");
+    served.terminate();
+    assert!(served.ended().await.success());
+    marks.are_not_below(directory.path(), "stderr");
+    let log = served.stderr();
+    assert!(log.contains("http.stopped") && log.matches(&link).count() == 1, "{log}");
+    marks.are_not_in("the log", log.replace(&link, "").as_bytes());
+    assert!(marks.0.len() > 12, "not everything was planted");
+}
