@@ -20,6 +20,21 @@ trap 'exit 143' TERM
 
 die() { echo "error: $*" >&2; exit 1; }
 
+# install_modules FOLDER: the npm packages of scripts/FOLDER, beside its programs; sets $modules and $node.
+install_modules() {
+  local from=$root/scripts/$1 key
+  key=$(cat "$from/package.json" "$from/package-lock.json" | sha256sum | cut -c1-16)
+  modules=$cache/$1-$key
+  node=$modules/node_modules/.bin/node
+  if [ ! -e "$modules/.complete" ]; then
+    mkdir -p "$modules"
+    cp "$from/"{package.json,package-lock.json,.npmrc} "$modules/"
+    (cd "$modules" && npm ci --no-progress >&2) || die "npm ci failed in $modules"
+    touch "$modules/.complete"
+  fi
+  cp "$from/"*.mjs "$modules/"
+}
+
 # start NAME COMMAND…: in the background, output in $work/NAME.{out,err}; sets $pid.
 start() {
   local name=$1
