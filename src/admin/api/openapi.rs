@@ -1,4 +1,4 @@
-//! `/api/openapi.json`: the admin API described (OpenAPI 3.1), for people and for tools. Says nothing about this
+//! `/api/openapi.json`: the admin API described (`OpenAPI` 3.1), for people and for tools. Says nothing about this
 //! deployment, so it needs no token.
 
 use axum::Router;

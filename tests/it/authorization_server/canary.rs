@@ -164,20 +164,20 @@ async fn misuses(served: &Served, client: &str) -> String {
         ("/revoke", vec![("token", GARBAGE), ("client_id", client)]),
     ] {
         let answer = post(served, path, &fields).await;
-        answers += &format!("{}\n{}\n", answer.head, answer.body);
+        answers.extend([answer.head.as_str(), "\n", &answer.body, "\n"]);
     }
     for path in ["/mcp", "/userinfo", "/api/v1/users", "/introspect"] {
         let request =
             Request::new("POST", path).header("authorization", &format!("Bearer {GARBAGE}"));
         let answer = served.send(request).await;
-        answers += &format!("{}\n{}\n", answer.head, answer.body);
+        answers.extend([answer.head.as_str(), "\n", &answer.body, "\n"]);
     }
     for path in [
         format!("/login/link/{GARBAGE}"),
         format!("/login/callback/{GARBAGE}?code={GARBAGE}&state={GARBAGE}"),
     ] {
         let answer = served.send(Request::new("GET", &path)).await;
-        answers += &format!("{}\n{}\n", answer.head, answer.body);
+        answers.extend([answer.head.as_str(), "\n", &answer.body, "\n"]);
     }
     answers
 }

@@ -94,17 +94,16 @@ impl Client {
 
 /// A string without Huffman coding: its length with a prefix of 7 bits, then its bytes (RFC 7541 §5).
 fn text(block: &mut Vec<u8>, text: &str) {
-    match u8::try_from(text.len()).ok().filter(|length| *length < 127) {
-        Some(length) => block.push(length),
-        None => {
-            block.push(127);
-            let mut rest = text.len() - 127;
-            while rest >= 128 {
-                block.push(u8::try_from(rest % 128).unwrap() | 128);
-                rest /= 128;
-            }
-            block.push(u8::try_from(rest).unwrap());
+    if let Some(length) = u8::try_from(text.len()).ok().filter(|length| *length < 127) {
+        block.push(length);
+    } else {
+        block.push(127);
+        let mut rest = text.len() - 127;
+        while rest >= 128 {
+            block.push(u8::try_from(rest % 128).unwrap() | 128);
+            rest /= 128;
         }
+        block.push(u8::try_from(rest).unwrap());
     }
     block.extend_from_slice(text.as_bytes());
 }

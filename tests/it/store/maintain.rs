@@ -40,7 +40,7 @@ async fn a_backup_of_a_busy_store_is_one_moment_of_it_and_private() {
             add(&store, &format!("c{id:03}")).await;
         }
     };
-    let (_, made) = tokio::join!(writing, backup(&place.settings, &to));
+    let ((), made) = tokio::join!(writing, backup(&place.settings, &to));
     assert_eq!(made.unwrap(), to.metadata().unwrap().len());
     assert_eq!(to.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let copy = status(&StoreSettings::Sqlite(to)).await.unwrap();
