@@ -56,6 +56,7 @@ pub trait Database:
     ApprovalStore
     + ClientStore
     + GrantStore
+    + LeaseStore
     + PersonStore
     + ResourceStore
     + SigningKeyStore

@@ -2,6 +2,8 @@
 
 // `cfg(test)` tells clippy that `unwrap` and the like are fine here.
 #[cfg(test)]
+mod admin_api;
+#[cfg(test)]
 mod administration;
 #[cfg(test)]
 mod arrows;

@@ -266,3 +266,22 @@ fn operations_have_names_of_their_own() {
         }
     }
 }
+
+// RFC 9110 §15.5.5
+#[tokio::test]
+async fn an_id_of_another_shape_is_one_that_does_not_exist() {
+    let site = Site::new().await;
+    for (method, path) in [
+        ("GET", "/api/v1/users/x"),
+        ("DELETE", "/api/v1/grants/x"),
+        ("GET", "/api/servers/%1A"),
+        ("DELETE", "/api/servers/%1A"),
+        ("GET", "/api/servers/a%20b/keys"),
+        ("DELETE", "/api/servers/%C3%B2/keys/x"),
+    ] {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("authorization", token("robot", "broker:admin"));
+        let answer = site.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{method} {path}");
+    }
+}

@@ -111,7 +111,7 @@ impl Operations {
     ///
     /// [`AdminError::NotFound`]
     pub async fn delete_server(&self, actor: &Actor, id: &str) -> Result<(), AdminError> {
-        let id = input::server_id(id)?;
+        let id = known(id)?;
         self.change(actor, (AdminObject::Server, AdminAction::Delete, &id), async {
             found(self.store.delete_resource(&id, self.clock.now()).await?, "server")
         })
@@ -135,7 +135,7 @@ impl Operations {
         let row = ApiKeyRow {
             prefix: key.prefix().to_owned(),
             key: Digest::of(key.text().expose()),
-            resource_id: input::server_id(server_id)?,
+            resource_id: known(server_id)?,
             name: name.map(|name| input::label("name", name)).transpose()?,
             created_at: now,
             expires_at: lives.map(|lives| now.plus(lives)),
@@ -169,7 +169,7 @@ impl Operations {
         server_id: &str,
         prefix: &str,
     ) -> Result<(), AdminError> {
-        let id = input::server_id(server_id)?;
+        let id = known(server_id)?;
         let shaped = prefix.len() == 16 && prefix.bytes().all(|b| b.is_ascii_hexdigit());
         // What is no prefix goes neither to the store nor, as somebody's text, into the audit log.
         found(shaped, "key")?;
@@ -179,4 +179,9 @@ impl Operations {
         })
         .await
     }
+}
+
+/// What cannot be the id of a server is the id of none; nor does it, as somebody's text, get into the audit log.
+fn known(id: &str) -> Result<String, AdminError> {
+    input::server_id(id).map_err(|_| AdminError::NotFound("server"))
 }

@@ -549,3 +549,19 @@ impl SigningKeyStore for FakeStore {
         unimplemented!()
     }
 }
+
+#[async_trait]
+impl LeaseStore for FakeStore {
+    async fn take_calls(
+        &self,
+        _key: &Digest,
+        _rate: LeaseRate,
+        _wanted: std::num::NonZeroU32,
+        _now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        unimplemented!()
+    }
+    async fn forget_idle_rates(&self, _now: Timestamp) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+}

@@ -56,6 +56,8 @@ enum KeyCommand {
     },
     /// Take a key out of use: it signs nothing more, and verifies until its tokens are over
     Retire {
+        /// As `broker key list` prints it
+        #[arg(allow_hyphen_values = true)] // a thumbprint may begin with one
         kid: String,
         /// It has leaked: refuse every token of it at once
         #[arg(long)]

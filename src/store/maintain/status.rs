@@ -37,27 +37,32 @@ pub struct TableStatus {
 }
 
 macro_rules! tables {
-    ($($name:literal),+ $(,)?) => { &[$(($name, concat!("SELECT COUNT(*) AS n FROM ", $name))),+] };
+    ($($schema:literal $name:literal),+ $(,)?) => {
+        &[$(($schema, $name, concat!("SELECT COUNT(*) AS n FROM ", $name))),+]
+    };
 }
 
-const TABLES: &[(&str, &str)] = tables![
-    "users",
-    "identities",
-    "sessions",
-    "links",
-    "login_failures",
-    "clients",
-    "metadata_documents",
-    "authorization_requests",
-    "grants",
-    "codes",
-    "refresh_tokens",
-    "consents",
-    "revocations",
-    "assertions",
-    "resources",
-    "api_keys",
-    "signing_keys",
+/// Each with the schema that it came with.
+const TABLES: &[(i64, &str, &str)] = tables![
+    1 "users",
+    1 "identities",
+    1 "sessions",
+    1 "links",
+    1 "login_failures",
+    1 "clients",
+    1 "metadata_documents",
+    1 "authorization_requests",
+    1 "grants",
+    1 "codes",
+    1 "refresh_tokens",
+    1 "consents",
+    1 "revocations",
+    1 "assertions",
+    1 "resources",
+    1 "api_keys",
+    1 "signing_keys",
+    2 "approvals",
+    3 "rates",
 ];
 
 /// Changes nothing, not even an old schema.
@@ -113,7 +118,7 @@ async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, S
     let postgres = connection.is_postgres();
     let bytes = count(connection, if postgres { GRES } else { LITE }).await?;
     let mut tables = Vec::new();
-    for (name, sql) in TABLES {
+    for (_, name, sql) in TABLES.iter().filter(|(since, ..)| *since <= schema) {
         tables.push(TableStatus { name, rows: count(connection, sql).await? });
     }
     let oldest = connection.row(OLDEST, values![]).await?;

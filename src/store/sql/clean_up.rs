@@ -6,6 +6,8 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
+use super::lease;
+
 const BATCH: u64 = 1000;
 /// Of one table in one go; the rest waits for the next.
 const MOST_BATCHES: usize = 20;
@@ -69,7 +71,7 @@ pub(super) async fn clean_up(backend: &Backend, now: Timestamp) -> Result<u64, S
             }
         }
     }
-    Ok(deleted)
+    Ok(deleted + backend.write(now, |c, now| Box::pin(lease::forget(c, *now))).await?)
 }
 
 async fn one(c: &mut Connection, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {

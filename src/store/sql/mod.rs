@@ -12,6 +12,7 @@ mod consent;
 mod database;
 mod grant;
 mod grants;
+mod lease;
 mod link;
 mod login;
 mod metadata_document;

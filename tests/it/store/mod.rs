@@ -6,6 +6,7 @@ mod approvals;
 mod clients;
 mod faults;
 mod grants;
+mod leases;
 mod maintain;
 mod people;
 mod postgres;

@@ -71,8 +71,13 @@ impl Served {
 
     /// A token that `broker token mint` makes for this broker.
     pub(crate) fn mint(&self, scopes: &str) -> String {
+        self.mint_for("ada", scopes)
+    }
+
+    /// The same for somebody else.
+    pub(crate) fn mint_for(&self, subject: &str, scopes: &str) -> String {
         let mut command = broker(&self.directory, &self.authority, &[]);
-        command.args(["token", "mint", "--sub", "ada", "--scope", scopes]);
+        command.args(["token", "mint", "--sub", subject, "--scope", scopes]);
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let token = text.lines().find_map(|line| line.strip_prefix("Token: "));
@@ -89,6 +94,11 @@ impl Served {
 
     pub(crate) fn hang_up(&self) {
         self.signal(Signal::HUP);
+    }
+
+    /// As `kill -9` does.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
     }
 
     fn signal(&self, signal: Signal) {

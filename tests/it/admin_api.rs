@@ -1,0 +1,116 @@
+//! The admin API of a real process: who gets in, what survives a kill, what a full disk does.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::child::{Served, command};
+use crate::support::raw_http::{Answer, Request};
+
+/// A broker, and a token of its administrator.
+struct Site {
+    directory: TempDir,
+    served: Served,
+    token: String,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let served = Served::start(directory.path(), "", &[]).await;
+        Self::with(directory, served)
+    }
+
+    fn with(directory: TempDir, served: Served) -> Self {
+        let added = command(directory.path(), &["user", "add", "root", "--admin", "--json"]);
+        let added: Value = serde_json::from_slice(&added.stdout).unwrap();
+        let id = added["user"]["id"].as_str().unwrap();
+        let token = served.mint_for(id, "broker:admin");
+        Self { directory, served, token }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        let request = Request::new("GET", path);
+        self.served.send(request.header("authorization", &format!("Bearer {}", self.token))).await
+    }
+
+    async fn add_user(&self, name: &str) -> Answer {
+        let request = Request::new("POST", "/api/v1/users")
+            .header("authorization", &format!("Bearer {}", self.token))
+            .header("content-type", "application/json")
+            .body(json!({ "username": name }).to_string());
+        self.served.send(request).await
+    }
+
+    fn users(&self) -> Vec<String> {
+        let listed = command(self.directory.path(), &["user", "list", "--json"]);
+        let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let users = listed.as_array().unwrap().iter();
+        users.map(|user| user["username"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_of_this_moment_gets_in_and_the_description_needs_no_token() {
+    let site = Site::start().await;
+    let document = site.served.send(Request::new("GET", "/api/openapi.json")).await;
+    assert_eq!((document.status, &document.json()["openapi"]), (200, &json!("3.1.0")));
+    assert_eq!(site.served.send(Request::new("GET", "/api/v1/users")).await.status, 401);
+    assert!(site.get("/api/v1/users").await.body.contains(r#""username":"root""#));
+    let disabled = command(site.directory.path(), &["user", "disable", "root"]);
+    assert!(disabled.status.success());
+    assert_eq!(site.get("/api/v1/users").await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_survives_a_kill() {
+    let mut site = Site::start().await;
+    let names: Vec<String> = (0..24).map(|number| format!("user-{number}")).collect();
+    let answered = std::sync::Mutex::new(Vec::new());
+    let enough = tokio::sync::Notify::new();
+    let adding = futures_util::future::join_all(names.iter().map(|name| async {
+        if site.add_user(name).await.status == 201 {
+            answered.lock().unwrap().push(name.clone());
+            enough.notify_one();
+        }
+    }));
+    // Killed as soon as the first is answered: others are at every stage.
+    tokio::select! {
+        _ = adding => {}
+        () = enough.notified() => site.served.kill(),
+    }
+    let answered = answered.into_inner().unwrap();
+    assert!(!answered.is_empty());
+    site.served.ended().await;
+    let users = site.users();
+    for name in &answered {
+        assert!(users.contains(name), "{name} was answered and is gone");
+    }
+    let again = Served::start(site.directory.path(), "", &[]).await;
+    let status = command(site.directory.path(), &["user", "add", "afterwards"]).status;
+    assert!(status.success() && again.send(Request::new("GET", "/ready")).await.status == 200);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_changes_nothing_and_is_over_when_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let served = Served::start_on_a_small_disk(directory.path(), "").await;
+    let site = Site::with(directory, served);
+    assert_eq!(site.add_user("before").await.status, 201);
+    let wal = site.directory.path().join("data/broker.db-wal").metadata().unwrap().len();
+    site.served.limit_files(&(wal + 4096).to_string());
+    let mut refused = None;
+    for number in 0..50 {
+        let name = format!("user-{number}");
+        let answer = site.add_user(&name).await;
+        if answer.status != 201 {
+            refused = Some((name, answer));
+            break;
+        }
+    }
+    let (name, answer) = refused.unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(site.get("/api/v1/users").await.status, 200, "reading goes on");
+    site.served.limit_files("unlimited");
+    assert!(!site.users().contains(&name));
+    assert_eq!(site.add_user(&name).await.status, 201);
+}
