@@ -3,6 +3,7 @@
 // `cfg(test)` tells clippy that `unwrap` and the like are fine here.
 #[cfg(test)]
 mod administration;
+#[cfg(test)]
 mod arrows;
 #[cfg(test)]
 mod audit;
