@@ -114,11 +114,11 @@ fn line(row: &ApprovalRow) -> String {
 
 async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Result<String, Failure> {
     let row = find(opened, id).await?;
-    let arguments = (opened.approvals.open)(&row.sealed_arguments);
-    let arguments: Option<Value> = arguments.and_then(|text| serde_json::from_str(&text).ok());
+    let arguments = opened.approvals.shown(&row);
     if as_json {
         let mut view = view(&row);
         if let Some(members) = view.as_object_mut() {
+            let arguments = arguments.and_then(|text| serde_json::from_str(&text).ok());
             members.insert("arguments".to_owned(), arguments.unwrap_or_default());
         }
         return Ok(serde_json::to_string_pretty(&view).unwrap_or_default());
@@ -128,10 +128,8 @@ async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Resul
         [] => "administrators".to_owned(),
         groups => groups.join(", "),
     };
-    let arguments = arguments.map_or_else(
-        || "cannot be shown: they were sealed with another key".to_owned(),
-        |arguments| serde_json::to_string_pretty(&arguments).unwrap_or_default(),
-    );
+    let sealed = || "cannot be shown: they were sealed with another key".to_owned();
+    let arguments = arguments.unwrap_or_else(sealed);
     let mut text = String::new();
     for (name, value) in [
         ("call", row.tool.to_string()),

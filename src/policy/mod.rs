@@ -25,6 +25,7 @@ mod live;
 mod load;
 mod names;
 mod operations;
+mod order;
 mod permit;
 mod read;
 mod recorded;

@@ -1,8 +1,6 @@
 //! A call that waits, as its page shows it.
 
-use serde_json::Value;
-
-use crate::authorization_server::pages::{Fault, when};
+use crate::authorization_server::pages::{Fault, clean, when};
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::Session;
 use crate::broker::{Approvals, Approver};
@@ -26,15 +24,14 @@ pub(super) struct CallView {
 
 pub(super) fn call(approvals: &Approvals, row: &ApprovalRow) -> CallView {
     let asked = &row.requester;
-    let arguments = (approvals.open)(&row.sealed_arguments)
-        .and_then(|text| serde_json::from_str::<Value>(&text).ok())
-        .and_then(|value| serde_json::to_string_pretty(&value).ok());
     CallView {
         id: row.id.to_string(),
         tool: row.tool.to_string(),
         who: match &asked.asserted {
-            Some(other) => format!("{} for {other}", asked.subject),
-            None => asked.subject.to_string(),
+            Some(other) => {
+                format!("{} for {}", clean(asked.subject.as_str()), clean(other.as_str()))
+            }
+            None => clean(asked.subject.as_str()),
         },
         client: asked
             .client_id
@@ -53,7 +50,7 @@ pub(super) fn call(approvals: &Approvals, row: &ApprovalRow) -> CallView {
         },
         waits: row.state == ApprovalState::Pending,
         until: when(row.expires_at),
-        arguments: arguments.unwrap_or_else(|| {
+        arguments: approvals.shown(row).unwrap_or_else(|| {
             "They cannot be shown: they were sealed with another key.".to_owned()
         }),
         comment: row.answer.as_ref().and_then(|answer| answer.comment.clone()),

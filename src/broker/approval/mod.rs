@@ -5,6 +5,7 @@
 //! it alters helps (MCP 2026-07-28 basic/patterns/mrtr, Server Requirements 4 and 5).
 
 mod canonical;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -118,6 +119,13 @@ impl Approvals {
     #[must_use]
     pub fn page(&self, id: ApprovalId) -> String {
         format!("{}/{id}", self.pages)
+    }
+
+    /// The arguments of a call for who is to answer it, safe to print. `None`: they were sealed with another key.
+    #[must_use]
+    pub fn shown(&self, row: &ApprovalRow) -> Option<String> {
+        let arguments = serde_json::from_str((self.open)(&row.sealed_arguments)?.as_str()).ok()?;
+        Some(shown::shown(&arguments))
     }
 
     /// Spends the approval of this exact call if there is one, else asks.
