@@ -195,6 +195,7 @@ mod tests {
         text.parse().unwrap()
     }
 
+    // MCP 2026-07-28 authorization §Step-Up — RS-15
     #[test]
     fn a_star_reaches_every_level_below_it_and_no_neighbour() {
         let held = token("graph:*");

@@ -53,6 +53,15 @@ impl Reach {
         }
     }
 
+    /// What a name stands for, if every address may be reached: one that may not is a trick, whichever would be tried first.
+    fn screen(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NotPublic> {
+        if self.proxied || found.iter().all(|socket| self.permits(host, socket.ip())) {
+            Ok(found)
+        } else {
+            Err(NotPublic)
+        }
+    }
+
     fn permits(&self, host: &str, address: IpAddr) -> bool {
         let address = address.to_canonical();
         is_public(address)
@@ -115,10 +124,10 @@ impl Resolve for GuardedResolver {
         Box::pin(async move {
             let host = name.as_str();
             let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
-            if !reach.proxied && !found.iter().all(|socket| reach.permits(host, socket.ip())) {
-                return Err(Box::new(NotPublic) as Box<dyn StdError + Send + Sync>);
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
+            let permitted = reach.screen(host, found);
+            permitted
+                .map(|found| Box::new(found.into_iter()) as Addrs)
+                .map_err(|refused| Box::new(refused) as Box<dyn StdError + Send + Sync>)
         })
     }
 }
@@ -151,6 +160,22 @@ mod tests {
         }
         for text in ["1.1.1.1", "20.190.128.1", "2606:4700::1111"] {
             assert!(is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    // CIMD draft §6 — N95
+    #[test]
+    fn a_name_with_one_private_address_among_public_ones_is_refused() {
+        let reach = Reach { allowed: Vec::new(), proxied: false };
+        let sockets = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 443)).collect()
+        };
+        let public = sockets(&["1.1.1.1", "2606:4700::1111"]);
+        assert_eq!(reach.screen("x.example", public.clone()).unwrap(), public);
+        for private in ["127.0.0.1", "10.0.0.1", "::1", "::ffff:169.254.169.254"] {
+            for mixed in [["1.1.1.1", private], [private, "1.1.1.1"]] {
+                assert!(reach.screen("x.example", sockets(&mixed)).is_err(), "{mixed:?}");
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ mod check_live;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod compliance;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod docs;

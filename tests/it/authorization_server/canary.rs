@@ -64,6 +64,18 @@ impl Marks {
     }
 }
 
+/// From the banner, which comes when the socket is open already.
+async fn first_link(served: &Served) -> String {
+    loop {
+        let link =
+            served.stderr().lines().find(|line| line.contains("/login/link/")).map(str::to_owned);
+        match link {
+            Some(link) => return link.trim().to_owned(),
+            None => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    }
+}
+
 async fn post(served: &Served, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body = Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = Request::new("POST", path)
@@ -187,8 +199,7 @@ async fn what_gives_access_is_in_no_log_no_file_and_no_other_answer() {
     let directory = tempfile::tempdir().unwrap();
     let variables = [("MACHINE_SECRET", CLIENT_SECRET)];
     let mut served = Served::start(directory.path(), SETTINGS, &variables).await;
-    let banner = served.stderr();
-    let link = banner.lines().find(|line| line.contains("/login/link/")).unwrap().trim().to_owned();
+    let link = first_link(&served).await;
     let path = link.split_once(&served.authority).unwrap().1.to_owned();
     let mut marks = Marks::default();
     marks.plant("the one-time link", path.rsplit('/').next().unwrap());

@@ -93,6 +93,7 @@ async fn the_alias_is_another_name_of_the_same_endpoint() {
     assert!(challenge.contains(&format!("http://{alias}/.well-known/")), "{challenge}");
 }
 
+// MCP 2026-07-28 authorization §Runtime Insufficient Scope — RS-21, RS-22, G4
 #[tokio::test]
 async fn a_missing_scope_is_answered_with_all_that_the_call_needs() {
     let product = Product::dev().await;

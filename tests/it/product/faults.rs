@@ -280,6 +280,7 @@ async fn a_caller_that_goes_away_gives_its_place_back() {
     assert_eq!(live.graph.count(), 2);
 }
 
+// MCP 2026-07-28 streamable-http §Cancellation — TR-6
 #[tokio::test]
 async fn a_caller_that_goes_away_is_recorded_and_graph_is_let_go() {
     use tokio::io::AsyncWriteExt as _;

@@ -9,6 +9,7 @@ fn names(answer: &Value) -> Vec<&str> {
     tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect()
 }
 
+// MCP 2026-07-28 server/tools §Capabilities — RS-24, RS-25, TR-11
 #[tokio::test]
 async fn the_list_depends_on_the_token_and_nothing_else() {
     let product = Product::dev().await;
@@ -32,6 +33,7 @@ async fn the_list_depends_on_the_token_and_nothing_else() {
     }
 }
 
+// MCP 2026-07-28 utilities/caching, basic §ResultType — RS-27, TR-16 to TR-19, G3, G6
 #[tokio::test]
 async fn a_list_is_private_and_names_the_server() {
     let product = Product::dev().await;
@@ -48,6 +50,7 @@ async fn a_list_is_private_and_names_the_server() {
     }
 }
 
+// MCP 2026-07-28 server/tools §Error Handling — RS-27, RS-28
 #[tokio::test]
 async fn a_hidden_tool_and_an_unknown_one_are_answered_alike() {
     // A denied tool is hidden: a deny rule leaves nothing to step up to.
@@ -97,6 +100,7 @@ async fn a_document_needs_its_scope_and_takes_no_arguments() {
     assert!(text.starts_with("bad_request.invalid_field"), "{text}");
 }
 
+// MCP 2026-07-28 basic/versioning — TR-13, G12
 #[tokio::test]
 async fn initialize_and_ping_serve_the_older_clients() {
     let product = Product::dev().await;
@@ -112,6 +116,7 @@ async fn initialize_and_ping_serve_the_older_clients() {
     assert_eq!(product.rpc(Wire::Legacy, &token, "ping", json!({})).await.status, 200);
 }
 
+// MCP 2026-07-28 streamable-http §Protocol Version Header — TR-15, G7
 #[tokio::test]
 async fn what_is_not_offered_is_not_found() {
     let product = Product::dev().await;
@@ -127,6 +132,7 @@ async fn what_is_not_offered_is_not_found() {
     assert_eq!((answer.status, answer.rpc_error()), (404, json!(-32601)));
 }
 
+// MCP 2026-07-28 basic §Statelessness; 2025-11-25 §Session Hijacking — RS-31, RS-32, TR-1, TR-7, G2, G8, G9
 #[tokio::test]
 async fn there_are_no_streams_to_open_and_no_sessions_to_delete() {
     let product = Product::dev().await;
@@ -146,4 +152,18 @@ async fn there_are_no_streams_to_open_and_no_sessions_to_delete() {
         .await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("mcp-session-id"), "");
+}
+
+// MCP 2026-07-28 server/tools §Tool Names, §Tool — RS-29, RS-30
+#[tokio::test]
+async fn names_are_of_the_allowed_characters_and_no_argument_goes_into_a_header() {
+    let product = Product::dev().await;
+    let token = product.token(&["confidential:read", "graph:read", "public:read"]);
+    let list = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await.json();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    for name in names(&list) {
+        assert!((1..=128).contains(&name.len()) && name.bytes().all(allowed), "{name}");
+    }
+    assert_eq!(names(&list).len(), 4);
+    assert!(!list.to_string().contains("x-mcp-header"));
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::support::product::{EXECUTE, Product, Wire, mcp, post};
 use crate::support::raw_http::exchange;
 
+// MCP 2026-07-28 streamable-http §Security — TR-2, G1
 #[tokio::test]
 async fn a_foreign_page_is_refused_before_its_token_is_looked_at() {
     let product = Product::dev().await;
@@ -37,6 +38,7 @@ async fn a_foreign_host_is_refused_and_two_hosts_as_well() {
     assert!(matches!(product.send(absolute).await.status, 400 | 421));
 }
 
+// MCP 2026-07-28 streamable-http — TR-3, TR-8, G5
 #[tokio::test]
 async fn what_is_not_one_message_is_refused() {
     let product = Product::dev().await;
@@ -66,6 +68,7 @@ async fn bytes_that_are_no_text_are_no_json() {
     assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32700)));
 }
 
+// MCP 2026-07-28 streamable-http — TR-27, G10
 #[tokio::test]
 async fn a_tool_named_twice_runs_neither() {
     let product = Product::dev().await;
@@ -80,6 +83,7 @@ async fn a_tool_named_twice_runs_neither() {
     assert_ne!(answer.json()["result"]["structuredContent"]["status"], "ok", "{answer:?}");
 }
 
+// MCP 2026-07-28 streamable-http §Headers — TR-23 to TR-25, TR-27, G10
 #[tokio::test]
 async fn a_header_that_says_something_else_than_the_body_is_refused() {
     let product = Product::dev().await;
@@ -100,6 +104,7 @@ async fn a_header_that_says_something_else_than_the_body_is_refused() {
     }
 }
 
+// MCP 2026-07-28 basic/versioning — TR-12, TR-13, G11
 #[tokio::test]
 async fn an_unknown_version_is_told_which_ones_there_are() {
     let product = Product::dev().await;
@@ -199,6 +204,7 @@ async fn what_is_no_http_is_closed() {
     assert_eq!(product.get("/health").await.status, 200);
 }
 
+// MCP 2026-07-28 streamable-http — TR-3
 #[tokio::test]
 async fn notifications_are_taken_and_do_nothing() {
     let product = Product::dev().await;

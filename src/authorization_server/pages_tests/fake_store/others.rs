@@ -1,0 +1,181 @@
+//! What the pages hardly ask for.
+
+use async_trait::async_trait;
+
+use crate::id::{ApprovalId, ClientId};
+use crate::store::*;
+use crate::time::Timestamp;
+
+use super::FakeStore;
+
+#[async_trait]
+impl ApprovalStore for FakeStore {
+    async fn ask_approval(
+        &self,
+        _row: &ApprovalRow,
+        _most_pending: u32,
+        _now: Timestamp,
+    ) -> Result<Asked, StoreError> {
+        unimplemented!()
+    }
+    async fn find_approval(&self, _id: ApprovalId) -> Result<Option<ApprovalRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn list_approvals(
+        &self,
+        _page: &PageRequest,
+        _now: Timestamp,
+    ) -> Result<Page<ApprovalRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn answer_approval(
+        &self,
+        _id: ApprovalId,
+        _answer: &ApprovalAnswer,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn use_approval(
+        &self,
+        _call: &Digest,
+        _now: Timestamp,
+    ) -> Result<Option<UsedApproval>, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
+impl ClientStore for FakeStore {
+    async fn find_client(&self, id: &ClientId) -> Result<Option<ClientRow>, StoreError> {
+        let _ = id;
+        Ok(None)
+    }
+    async fn add_client(&self, _row: &ClientRow) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn update_client(
+        &self,
+        _id: &ClientId,
+        _metadata: &str,
+        _digest: Digest,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn list_clients(&self, _page: &PageRequest) -> Result<Page<ClientRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn rotate_client_secret(
+        &self,
+        _id: &ClientId,
+        _secret: Digest,
+        _previous_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn disable_client(
+        &self,
+        _id: &ClientId,
+        _at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn delete_client(&self, _id: &ClientId) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    fn client_used(&self, _id: &ClientId, _at: Timestamp) {}
+    async fn reap_clients(&self, _idle_since: Timestamp, _limit: u32) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+    async fn find_metadata_document(
+        &self,
+        url: &str,
+    ) -> Result<Option<MetadataDocument>, StoreError> {
+        let _ = url;
+        Ok(None)
+    }
+    async fn put_metadata_document(&self, _document: &MetadataDocument) -> Result<(), StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
+impl ResourceStore for FakeStore {
+    async fn add_resource(&self, _row: &ResourceRow) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn update_resource(&self, _row: &ResourceRow) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn find_resource(&self, _id: &str) -> Result<Option<ResourceRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn find_resource_by_uri(&self, _uri: &str) -> Result<Option<ResourceRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn list_resources(&self, _page: &PageRequest) -> Result<Page<ResourceRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn delete_resource(&self, _id: &str, _now: Timestamp) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn add_api_key(&self, _row: &ApiKeyRow) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn find_api_key(&self, _prefix: &str) -> Result<Option<ApiKeyRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn list_api_keys(&self, _resource_id: &str) -> Result<Vec<ApiKeyRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn revoke_api_key(
+        &self,
+        _resource_id: &str,
+        _prefix: &str,
+        _at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    fn api_key_used(&self, _prefix: &str, _at: Timestamp) {}
+}
+
+#[async_trait]
+impl SigningKeyStore for FakeStore {
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn add_first_signing_key(&self, _row: &SigningKeyRow) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn add_signing_key(&self, _row: &SigningKeyRow) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn replace_signing_keys(&self, _row: &SigningKeyRow) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+    async fn retire_signing_key(
+        &self,
+        _kid: &str,
+        _retire_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn delete_signing_key(&self, _kid: &str) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
+impl LeaseStore for FakeStore {
+    async fn take_calls(
+        &self,
+        _key: &Digest,
+        _rate: LeaseRate,
+        _wanted: std::num::NonZeroU32,
+        _now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        unimplemented!()
+    }
+    async fn forget_idle_rates(&self, _now: Timestamp) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+}

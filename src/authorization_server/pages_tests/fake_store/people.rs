@@ -1,0 +1,208 @@
+//! Users, their links and sessions.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::id::UserId;
+use crate::store::*;
+use crate::time::Timestamp;
+
+use super::FakeStore;
+
+#[async_trait]
+impl PersonStore for FakeStore {
+    async fn add_user(&self, row: &UserRow) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        let taken = inner.users.iter().any(|user| user.username == row.username);
+        if !taken {
+            inner.users.push(row.clone());
+        }
+        Ok(!taken)
+    }
+    async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
+        Ok(self.lock().users.iter().find(|user| user.id == id).cloned())
+    }
+    async fn find_user_by_name(&self, username: &str) -> Result<Option<UserRow>, StoreError> {
+        Ok(self.lock().users.iter().find(|user| user.username == username).cloned())
+    }
+    async fn list_users(&self, _page: &PageRequest) -> Result<Page<UserRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn has_administrator(&self) -> Result<bool, StoreError> {
+        Ok(self.lock().users.iter().any(|user| user.administrator && user.password_hash.is_some()))
+    }
+    async fn set_password(
+        &self,
+        user_id: UserId,
+        password_hash: &str,
+        link: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        if let Some(link) = link {
+            let before = inner.links.len();
+            inner.links.retain(|known| known.link != *link || known.expires_at <= now);
+            if inner.links.len() == before {
+                return Ok(false);
+            }
+        }
+        inner.sessions.retain(|session| session.user_id != Some(user_id));
+        let user = inner.users.iter_mut().find(|user| user.id == user_id);
+        if let Some(user) = user {
+            user.password_hash = Some(password_hash.to_owned());
+        }
+        Ok(true)
+    }
+    async fn set_administrator(
+        &self,
+        _id: UserId,
+        _administrator: bool,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        inner.sessions.retain(|session| session.user_id != Some(id));
+        let user = inner.users.iter_mut().find(|user| user.id == id);
+        Ok(user.map(|user| user.disabled_at = at).is_some())
+    }
+    async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError> {
+        let _ = (id, at);
+        Ok(())
+    }
+    async fn list_identities(&self, user_id: UserId) -> Result<Vec<(String, String)>, StoreError> {
+        let inner = self.lock();
+        let of_user = inner.identities.iter().filter(|(_, id)| **id == user_id);
+        Ok(of_user.map(|(key, _)| key.clone()).collect())
+    }
+    async fn user_of_identity(
+        &self,
+        identity: &ExternalIdentity,
+        new_id: UserId,
+        now: Timestamp,
+    ) -> Result<UserRow, StoreError> {
+        let mut inner = self.lock();
+        let key = (identity.issuer.clone(), identity.subject.clone());
+        if let Some(id) = inner.identities.get(&key).copied() {
+            return inner
+                .users
+                .iter()
+                .find(|user| user.id == id)
+                .cloned()
+                .ok_or(StoreError::Corrupt("identity"));
+        }
+        let user = UserRow {
+            id: new_id,
+            username: format!("{}-{}", identity.username, inner.users.len()),
+            display_name: identity.display_name.clone(),
+            email: identity.email.clone(),
+            password_hash: None,
+            administrator: false,
+            groups: identity.groups.clone(),
+            created_at: now,
+            last_login_at: None,
+            disabled_at: None,
+        };
+        inner.identities.insert(key, new_id);
+        inner.users.push(user.clone());
+        Ok(user)
+    }
+    async fn add_link(&self, link: &OneTimeLink) -> Result<(), StoreError> {
+        self.lock().links.push(link.clone());
+        Ok(())
+    }
+    async fn find_link(
+        &self,
+        link: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<OneTimeLink>, StoreError> {
+        let inner = self.lock();
+        Ok(inner.links.iter().find(|known| known.link == *link && known.expires_at > now).cloned())
+    }
+    async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError> {
+        self.lock().sessions.push(row.clone());
+        Ok(())
+    }
+    async fn find_session(
+        &self,
+        session: &Digest,
+        idle_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        let inner = self.lock();
+        let live = |row: &&SessionRow| row.expires_at > now && row.last_seen_at >= idle_since;
+        Ok(inner.sessions.iter().filter(live).find(|row| row.session == *session).cloned())
+    }
+    async fn list_sessions(
+        &self,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        let inner = self.lock();
+        let theirs = inner
+            .sessions
+            .iter()
+            .filter(|row| row.user_id == Some(user_id) && row.expires_at > now);
+        Ok(theirs.cloned().collect())
+    }
+    async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        let before = inner.sessions.len();
+        inner.sessions.retain(|row| row.session != *old);
+        let found = inner.sessions.len() < before;
+        if found {
+            inner.sessions.push(new.clone());
+        }
+        Ok(found)
+    }
+    async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        let row = inner.sessions.iter_mut().find(|row| row.session == *session);
+        if let Some(row) = row {
+            row.last_seen_at = at;
+        }
+        Ok(())
+    }
+    async fn end_session(&self, session: &Digest) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        let before = inner.sessions.len();
+        inner.sessions.retain(|row| row.session != *session);
+        Ok(inner.sessions.len() < before)
+    }
+    async fn end_sessions(&self, user_id: UserId) -> Result<u64, StoreError> {
+        let mut inner = self.lock();
+        let before = inner.sessions.len();
+        inner.sessions.retain(|row| row.user_id != Some(user_id));
+        Ok((before - inner.sessions.len()) as u64)
+    }
+    async fn login_failed(
+        &self,
+        key: &str,
+        now: Timestamp,
+        window: Duration,
+    ) -> Result<LoginAttempts, StoreError> {
+        let mut inner = self.lock();
+        let seen = inner.attempts.entry(key.to_owned()).or_default();
+        if seen.last_failure_at.is_some_and(|last| now.since(last) >= window) {
+            seen.failures = 0;
+        }
+        seen.failures += 1;
+        seen.last_failure_at = Some(now);
+        Ok(*seen)
+    }
+    async fn login_attempts(
+        &self,
+        key: &str,
+        now: Timestamp,
+        window: Duration,
+    ) -> Result<LoginAttempts, StoreError> {
+        let seen = self.lock().attempts.get(key).copied().unwrap_or_default();
+        let live = seen.last_failure_at.is_some_and(|last| now.since(last) < window);
+        Ok(if live { seen } else { LoginAttempts::default() })
+    }
+    async fn forget_login_failures(&self, key: &str) -> Result<(), StoreError> {
+        self.lock().attempts.remove(key);
+        Ok(())
+    }
+}

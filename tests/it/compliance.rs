@@ -1,0 +1,120 @@
+//! `docs/compliance.md` is written from the comments above the tests: which test holds which rule.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use mcp_auth_broker::config::Environment;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// How a comment that names its rule begins.
+const SOURCES: [&str; 6] = ["RFC ", "OAuth ", "OIDC ", "MCP ", "CIMD ", "N"];
+
+const HEAD: &str = "\
+<!-- Generated from the comments above the tests; `UPDATE_DOCS=1 cargo test` rewrites it. -->
+
+# Compliance
+
+Which test holds which rule. Each of these tests fails when what it names is taken out. Numbers such as N12, RS-21 or TR-6 are those of our own lists
+of attacks and of requirements. The official MCP conformance suites (server, and authorization server), oauth4webapi, the MCP TypeScript clients, node
+oidc-provider, msal, the Graph and Connect clients are asked beside these tests, by `scripts/conformance`, `scripts/authorization/run`, `scripts/clients` and
+`scripts/oracles/run`.
+";
+
+#[test]
+fn the_page_of_compliance_is_current() {
+    let found = collect();
+    assert!(found.len() > 100, "the comments were found");
+    let page = page(&found);
+    let path = format!("{ROOT}/docs/compliance.md");
+    if Environment::capture().get("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page, "UPDATE_DOCS=1 cargo test rewrites docs/compliance.md");
+}
+
+/// A rule as its comment has it, and the tests under it.
+type Rules = BTreeMap<String, Vec<String>>;
+
+fn collect() -> Rules {
+    let mut found = Rules::new();
+    for folder in ["src", "tests"] {
+        collect_below(&Path::new(ROOT).join(folder), &mut found);
+    }
+    for tests in found.values_mut() {
+        tests.sort();
+    }
+    found
+}
+
+fn collect_below(folder: &Path, found: &mut Rules) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_below(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let file = path.strip_prefix(ROOT).unwrap().display().to_string();
+            collect_in(&file, &std::fs::read_to_string(&path).unwrap(), found);
+        }
+    }
+}
+
+/// A comment counts where only attributes, one of them a test's, stand between it and a function.
+fn collect_in(file: &str, text: &str, found: &mut Rules) {
+    let mut rule: Option<&str> = None;
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if let Some(comment) = line.strip_prefix("// ") {
+            rule = SOURCES.iter().any(|source| names_a_rule(comment, source)).then_some(comment);
+            is_test = false;
+        } else if line.starts_with("#[") {
+            is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
+        } else if let (Some(rule), true, Some(name)) = (rule.take(), is_test, function(line)) {
+            found.entry(rule.to_owned()).or_default().push(format!("`{name}` ({file})"));
+            is_test = false;
+        }
+    }
+}
+
+fn names_a_rule(comment: &str, source: &str) -> bool {
+    let rest = comment.strip_prefix(source);
+    rest.is_some_and(|rest| {
+        source.len() > 1 || rest.starts_with(|first: char| first.is_ascii_digit())
+    })
+}
+
+fn function(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("async ").unwrap_or(line);
+    line.strip_prefix("fn ")?.split('(').next()
+}
+
+fn page(found: &Rules) -> String {
+    let mut page = HEAD.to_owned();
+    for (title, source) in [
+        ("OAuth", "OAuth "),
+        ("RFCs", "RFC "),
+        ("OpenID Connect", "OIDC "),
+        ("Client ID metadata documents", "CIMD "),
+        ("Model Context Protocol", "MCP "),
+        ("Attacks without a section", "N"),
+    ] {
+        let rules = found.iter().filter(|(rule, _)| names_a_rule(rule, source));
+        writeln!(page, "\n## {title}\n\n| rule | tests |\n|---|---|").unwrap();
+        for (rule, tests) in rules {
+            writeln!(page, "| {rule} | {} |", tests.join("<br>")).unwrap();
+        }
+    }
+    page
+}
+
+#[test]
+fn only_comments_of_tests_are_rules() {
+    let mut found = Rules::new();
+    let text = "// RFC 1 §2 — N3\n#[tokio::test]\nasync fn a() {\n// RFC 9\nfn b() {\n// RFC 9\nlet x;\n#[test]\nfn c() {\n// N7\n#[test]\n#[expect(x)]\nfn d() {";
+    collect_in("f.rs", text, &mut found);
+    let expected = [("N7", "`d` (f.rs)"), ("RFC 1 §2 — N3", "`a` (f.rs)")];
+    let expected = expected.map(|(rule, test)| (rule.to_owned(), vec![test.to_owned()]));
+    assert_eq!(found, Rules::from(expected));
+}
