@@ -120,8 +120,10 @@ async fn a_code_ends_after_its_minute() {
 #[tokio::test]
 async fn a_code_is_for_the_granted_resource_alone() {
     let site = Site::new().await;
+    site.register("weather", "https://weather.example/mcp").await;
     let code = site.code("app", "graph:read").await;
     for bad in [
+        "https://weather.example/mcp",
         "https://other.example/mcp",
         "https://broker.example/",
         "/mcp",
@@ -131,7 +133,7 @@ async fn a_code_is_for_the_granted_resource_alone() {
         assert_eq!(site.token(&form).await.error(), refused(400, "invalid_target"), "{bad}");
     }
     let mut two = redemption(&code).to_vec();
-    two.extend([("resource", MCP), ("resource", "https://other.example/mcp")]);
+    two.extend([("resource", MCP), ("resource", "https://weather.example/mcp")]);
     assert_eq!(site.token(&two).await.error(), refused(400, "invalid_target"));
     let slash = format!("{MCP}/");
     let answer = site.token(&changed(&redemption(&code), "resource", &slash)).await;

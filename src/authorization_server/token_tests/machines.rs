@@ -1,6 +1,7 @@
 //! Clients that act for themselves.
 
 use crate::authorization_server::Settings;
+use crate::store::{ClientKind, ClientRow, Digest};
 
 use super::support::{MCP, Site, basic, client, refused};
 
@@ -71,4 +72,31 @@ async fn a_resource_that_nobody_registered_is_no_target() {
     assert_eq!(answer.error(), refused(400, "invalid_target"));
     let answer = asked(&site, &[("resource", "HTTPS://Broker.Example/mcp/")]).await;
     assert_eq!(answer.claims()["aud"], MCP);
+}
+
+/// Registered for `private_key_jwt` *or* nothing, as hosted clients are: what it may prove, it need not prove.
+// RFC 6749 §4.4 — N42, N54
+#[tokio::test]
+async fn a_client_that_may_leave_its_proof_out_gets_nothing_for_itself() {
+    let site = Site::new().await;
+    let metadata = r#"{"token_endpoint_auth_method":"private_key_jwt","scope":"graph:read",
+        "token_endpoint_auth_methods_supported":["none"],"grant_types":["client_credentials"]}"#;
+    let now = site.server.clock.now();
+    let row = ClientRow {
+        id: "hosted".parse().unwrap(),
+        kind: ClientKind::Static,
+        metadata: metadata.to_owned(),
+        metadata_digest: Digest::of(metadata),
+        secret: None,
+        previous_secret: None,
+        created_at: now,
+        last_used_at: now,
+        expires_at: None,
+        disabled_at: None,
+    };
+    assert!(site.store.add_client(&row).await.unwrap());
+    let answer = site.token(&[ASKED, ("client_id", "hosted")]).await;
+    assert_eq!(answer.error(), refused(400, "unauthorized_client"));
+    let form = [("token", "x"), ("client_id", "hosted")];
+    assert_eq!(site.post("/introspect", &form).await.error(), refused(401, "invalid_client"));
 }

@@ -7,8 +7,7 @@ use axum::http::{Method, Request, header};
 use serde_json::json;
 
 use crate::api_key::ApiKey;
-use crate::scope::Scope;
-use crate::store::{ApiKeyRow, Digest, ResourceRow};
+use crate::store::{ApiKeyRow, Digest};
 use crate::time::Timestamp;
 
 use super::support::{Answer, MCP, NOW, Site, basic, redemption, refused};
@@ -17,19 +16,7 @@ const INACTIVE: &str = r#"{"active":false}"#;
 
 /// A resource server with a key.
 async fn resource(site: &Site, id: &str, uri: &str) -> String {
-    let row = ResourceRow {
-        id: id.to_owned(),
-        uri: uri.to_owned(),
-        aliases: Vec::new(),
-        name: id.to_owned(),
-        description: None,
-        owner: None,
-        scopes: Scope::empty(),
-        access_token_ttl_seconds: None,
-        created_at: Timestamp::from_unix_seconds(NOW),
-        disabled_at: None,
-    };
-    assert!(site.store.add_resource(&row).await.unwrap());
+    site.register(id, uri).await;
     let key = ApiKey::generate(&*site.server.random);
     let row = ApiKeyRow {
         prefix: key.prefix().to_owned(),

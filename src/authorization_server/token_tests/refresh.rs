@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::authorization_server::Settings;
-use crate::store::ResourceRow;
 
 use super::support::{Site, changed, client, refreshing, refused};
 
@@ -76,10 +75,13 @@ async fn asking_for_more_is_refused_and_rotates_nothing() {
     let form = refreshing(&token);
     let wider = changed(&form, "scope", "graph:read mail:read");
     assert_eq!(site.token(&wider).await.error(), refused(400, "invalid_scope"));
+    site.register("other", "https://other.example/mcp").await;
     let elsewhere = changed(&form, "resource", "https://other.example/mcp");
     assert_eq!(site.token(&elsewhere).await.error(), refused(400, "invalid_target"));
     site.clock.advance(Duration::from_mins(2)); // no grace is needed
     assert_eq!(site.refresh(&token).await.status, 200);
+    assert_eq!(site.token(&elsewhere).await.error(), refused(400, "invalid_target"));
+    assert_eq!(site.refresh(&token).await.status, 200); // the same answer
 }
 
 // RFC 6749 §6 — N50
@@ -117,8 +119,7 @@ async fn policy_and_people_are_asked_anew_at_every_refresh() {
 async fn a_grant_ends_with_the_consent_and_with_its_resource() {
     let site = Site::new().await;
     let uri = "https://weather.example/mcp";
-    let mut resource = weather(uri);
-    site.store.add_resource(&resource).await.unwrap();
+    let mut resource = site.register("weather", uri).await;
     let (code, _) =
         site.code_with("app", "graph:read", |grant, _| grant.resource = uri.to_owned()).await;
     let answer = site.redeem(&code).await;
@@ -131,21 +132,6 @@ async fn a_grant_ends_with_the_consent_and_with_its_resource() {
     let app = "app".parse().unwrap();
     site.store.withdraw(site.user, &app, site.server.clock.now()).await.unwrap();
     assert_eq!(site.refresh(&token).await.error(), refused(400, "invalid_grant"));
-}
-
-fn weather(uri: &str) -> ResourceRow {
-    ResourceRow {
-        id: "weather".to_owned(),
-        uri: uri.to_owned(),
-        aliases: Vec::new(),
-        name: "Weather".to_owned(),
-        description: None,
-        owner: None,
-        scopes: crate::scope::Scope::empty(),
-        access_token_ttl_seconds: Some(300),
-        created_at: crate::time::Timestamp::default(),
-        disabled_at: None,
-    }
 }
 
 // RFC 6749 §5.2 — N44, N52

@@ -23,7 +23,9 @@ use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
-use crate::store::{self, CodeRow, Database, Digest, GrantRow, StoreSettings, UserRow};
+use crate::store::{
+    self, CodeRow, Database, Digest, GrantRow, ResourceRow, StoreSettings, UserRow,
+};
 use crate::time::{Clock as _, FixedClock, Timestamp};
 
 pub(super) const NOW: i64 = 1_800_000_000;
@@ -225,6 +227,24 @@ impl Site {
         change(&mut grant, &mut code);
         self.store.add_grant_with_code(&grant, &code).await.unwrap();
         (text, id)
+    }
+
+    /// A resource server that runs elsewhere; its tokens live five minutes.
+    pub(super) async fn register(&self, id: &str, uri: &str) -> ResourceRow {
+        let row = ResourceRow {
+            id: id.to_owned(),
+            uri: uri.to_owned(),
+            aliases: Vec::new(),
+            name: id.to_owned(),
+            description: None,
+            owner: None,
+            scopes: Scope::empty(),
+            access_token_ttl_seconds: Some(300),
+            created_at: self.clock.now(),
+            disabled_at: None,
+        };
+        assert!(self.store.add_resource(&row).await.unwrap());
+        row
     }
 
     /// Redeems a code of the public client `app`.

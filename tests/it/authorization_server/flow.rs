@@ -18,20 +18,20 @@ async fn post(product: &Product, path: &str, fields: &[(&str, &str)]) -> Answer 
 }
 
 /// A client with a code, as it stands before the token endpoint.
-struct Held {
+pub(super) struct Held {
     client_id: String,
     code: String,
 }
 
 impl Held {
-    async fn through(browser: &mut Browser<'_>, product: &Product, scope: &str) -> Self {
+    pub(super) async fn through(browser: &mut Browser<'_>, product: &Product, scope: &str) -> Self {
         let client_id = register(product, &[REDIRECT]).await;
         let asking = Asking::new(&client_id).with("scope", scope);
         let location = browser.answers(&asking.path(), "allow").await;
         Self { client_id, code: told(&location)["code"].clone() }
     }
 
-    async fn exchange(&self, product: &Product) -> Answer {
+    pub(super) async fn exchange(&self, product: &Product) -> Answer {
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", &self.code),
@@ -42,7 +42,7 @@ impl Held {
         post(product, "/token", &fields).await
     }
 
-    async fn refresh(&self, product: &Product, token: &str) -> Answer {
+    pub(super) async fn refresh(&self, product: &Product, token: &str) -> Answer {
         let fields = [
             ("grant_type", "refresh_token"),
             ("refresh_token", token),
@@ -57,7 +57,7 @@ async fn calls(product: &Product, token: &str, tool: &str) -> Answer {
     product.send(mcp(Wire::Modern, Some(token), "tools/call", params)).await
 }
 
-fn text<'a>(answer: &'a serde_json::Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(answer: &'a serde_json::Value, name: &str) -> &'a str {
     answer[name].as_str().unwrap_or_else(|| panic!("{name} in {answer}"))
 }
 

@@ -5,5 +5,6 @@ mod authorize;
 mod browser;
 mod canary;
 mod client;
+mod faults;
 mod flow;
 mod metadata;

@@ -1,0 +1,68 @@
+//! A store that fails in the middle: clients are told to come back, and nothing of theirs is used up.
+
+use std::path::Path;
+
+use crate::support::product::Product;
+use crate::support::raw_http::Answer;
+
+use super::browser::Browser;
+use super::flow::{Held, text};
+
+/// Whatever writes to one table of the broker's database fails from now on, until it is mended.
+struct Fault(sqlx::SqlitePool);
+
+impl Fault {
+    async fn at(directory: &Path, when: &str) -> Self {
+        let path = directory.join("data/broker.db");
+        let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+        let trigger = format!("CREATE TRIGGER fault {when} BEGIN SELECT RAISE(ABORT, 'x'); END");
+        sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(&pool).await.unwrap();
+        Self(pool)
+    }
+
+    async fn mend(self) {
+        sqlx::query("DROP TRIGGER fault").execute(&self.0).await.unwrap();
+    }
+}
+
+/// `invalid_grant` would cost the client its tokens, and the person a log-in.
+fn is_asked_to_come_back(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.json()["error"], "temporarily_unavailable");
+    assert_eq!(answer.header("retry-after"), "5");
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+// RFC 6749 §5.2 — N114
+#[tokio::test]
+async fn a_store_that_fails_in_the_middle_of_a_refresh_costs_nobody_a_token() {
+    let product = Product::dev().await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let held = Held::through(&mut browser, &product, "public:read").await;
+    let tokens = held.exchange(&product).await.json();
+    let token = text(&tokens, "refresh_token");
+    for when in ["BEFORE UPDATE ON refresh_tokens", "BEFORE INSERT ON refresh_tokens"] {
+        let fault = Fault::at(product.directory.path(), when).await;
+        is_asked_to_come_back(&held.refresh(&product, token).await);
+        fault.mend().await;
+    }
+    let refreshed = held.refresh(&product, token).await;
+    assert_eq!(refreshed.status, 200, "{refreshed:?}");
+}
+
+// RFC 6749 §4.1.2 — N114
+#[tokio::test]
+async fn a_store_that_fails_in_the_middle_of_an_exchange_leaves_the_code_as_it_was() {
+    let product = Product::dev().await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let held = Held::through(&mut browser, &product, "public:read").await;
+    for when in
+        ["BEFORE UPDATE ON codes", "BEFORE UPDATE ON grants", "BEFORE INSERT ON refresh_tokens"]
+    {
+        let fault = Fault::at(product.directory.path(), when).await;
+        is_asked_to_come_back(&held.exchange(&product).await);
+        fault.mend().await;
+    }
+    let answer = held.exchange(&product).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
