@@ -85,8 +85,8 @@ async fn restore(
     });
     Ok(format!(
         "the store is as it was when {} was made\n{kept}\
-         What was revoked or disabled since then is not any more: do it again, or end all access tokens with \
-         broker key rotate --now\n{}",
+         What was revoked, disabled or deleted since then, leaked signing keys among it, is as it was before: do it \
+         again; broker key rotate --now replaces the keys and ends all access tokens\n{}",
         file.display(),
         key_note(config)
     ))
