@@ -12,6 +12,6 @@ mod operations;
 pub use api::{document_routes, routes};
 pub use error::AdminError;
 pub use operations::{
-    Actor, Administrators, ClientView, GrantView, KeyView, NewClient, NewServer, NewUser,
-    Operations, PageQuery, ServerView, Settings, Shown, UserView,
+    Actor, Administrators, ApprovalView, ClientView, GrantView, KeyView, NewClient, NewServer,
+    NewUser, Operations, PageQuery, ServerView, Settings, Shown, UserView,
 };

@@ -181,11 +181,11 @@ impl Policy {
         let mut seen = self.look(ask, &mut Nobody);
         let mut unsure = Vec::new();
         for seen in seen.iter_mut().filter(|seen| seen.truth == Truth::Unknown) {
-            seen.truth = Truth::True;
+            // The worst it may come to: a question whose condition fails denies.
+            seen.truth = if seen.rule.effect == Effect::Ask { Truth::Error } else { Truth::True };
             unsure.push(&seen.rule.id);
         }
-        // Were all of them to hold: a rule that decides then and is sure to hold outranks each of them, whichever
-        // of them do.
+        // A rule that decides even then, and is sure to hold, outranks each of them, whatever they come to.
         let verdict = self.weigh(ask, &seen);
         let sure = match verdict.rule {
             Some(rule) => !unsure.contains(&&rule.id),

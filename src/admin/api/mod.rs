@@ -1,6 +1,7 @@
 //! The admin API: JSON over HTTP for who holds `broker:admin`. Cookies are never looked at, so no page can forge a call.
 
 mod access;
+mod approval;
 mod client;
 mod describe;
 mod grant;
@@ -38,5 +39,5 @@ pub fn routes(operations: Operations) -> Router {
 fn described() -> Described {
     let api = server::describe(Described::default(), "/api/servers");
     let api = server::describe(api, "/api/v1/resources");
-    grant::describe(client::describe(user::describe(api)))
+    approval::describe(grant::describe(client::describe(user::describe(api))))
 }

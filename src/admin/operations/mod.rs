@@ -1,6 +1,7 @@
 //! The operations themselves, shared by the commands and the API. Each change is recorded before and after.
 
 mod administrator;
+mod approval;
 mod client;
 mod grant;
 mod server;
@@ -24,6 +25,7 @@ use crate::time::Clock;
 use super::error::AdminError;
 
 pub use administrator::Administrators;
+pub use approval::ApprovalView;
 pub use client::NewClient;
 pub use server::NewServer;
 pub use user::NewUser;
