@@ -6,10 +6,8 @@
 // TLS_CERT, TLS_KEY  files for the host of the metadata document; the broker trusts the certificate
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createServer } from 'node:https';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import { Person, callback, steps } from './person.mjs';
+import { Person, callback, publisher, steps } from './person.mjs';
 
 const endpoint = new URL('/mcp', process.env.BROKER_URL);
 const person = await Person.start();
@@ -106,14 +104,9 @@ async function walk(title, keeper, known) {
 const own = await callback();
 await walk('MCP client, registered', new Keeper(own.url));
 
-const host = createServer({ cert: readFileSync(process.env.TLS_CERT), key: readFileSync(process.env.TLS_KEY) });
-await new Promise((resolve) => host.listen(0, '127.0.0.1', resolve));
-const document = `https://localhost:${host.address().port}/client.json`;
-const keeper = new Keeper(own.url, document);
-host.on('request', (_, reply) => reply.setHeader('content-type', 'application/json').end(JSON.stringify({ client_id: document, ...keeper.clientMetadata })));
-await walk('MCP client, metadata document', keeper, document);
+const host = await publisher(new Keeper(own.url).clientMetadata);
+await walk('MCP client, metadata document', new Keeper(own.url, host.url), host.url);
 
 own.close();
-host.closeAllConnections();
 host.close();
 await person.close();

@@ -3,9 +3,10 @@
 // BROKER_URL     the issuer
 // BROKER_LINK    the one-time link of the first administrator
 // CLIENT_SECRET  of the registered client `oracle`
+// TLS_CERT, TLS_KEY  for the host of a metadata document; the broker trusts the certificate
 import assert from 'node:assert/strict';
 import * as oauth from 'oauth4webapi';
-import { Person, callback, steps } from './person.mjs';
+import { Person, callback, publisher, steps } from './person.mjs';
 
 const issuer = new URL(process.env.BROKER_URL);
 const resource = new URL('/mcp', issuer);
@@ -16,7 +17,7 @@ const none = oauth.None();
 let as, client, tokens;
 
 /** The code flow from the authorization URL to the answer of the token endpoint. */
-async function authorize(scope, { button = 'Allow', nonce } = {}) {
+async function authorize(scope, { button = 'Allow', nonce, proof = none } = {}) {
   const verifier = oauth.generateRandomCodeVerifier();
   const state = oauth.generateRandomState();
   const url = new URL(as.authorization_endpoint);
@@ -29,7 +30,7 @@ async function authorize(scope, { button = 'Allow', nonce } = {}) {
   const at = await person.answers(url, button, back.url);
   const answer = oauth.validateAuthResponse(as, client, at, state);
   const options = { ...loopback, additionalParameters: { resource: resource.href } };
-  return oauth.authorizationCodeGrantRequest(as, client, none, answer, back.url, verifier, options);
+  return oauth.authorizationCodeGrantRequest(as, client, proof, answer, back.url, verifier, options);
 }
 
 const refresh = (token) => oauth.refreshTokenGrantRequest(as, client, none, token, loopback);
@@ -97,6 +98,27 @@ await steps('oauth4webapi', [
     });
     const request = new Request(resource, { method: 'POST', headers: { authorization: `Bearer ${tokens.access_token}` } });
     assert.equal((await fetch(request)).status, 401);
+  }],
+  ['a client proves itself by a key of its metadata document (private_key_jwt)', async () => {
+    const pair = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
+    const published = { ...await crypto.subtle.exportKey('jwk', pair.publicKey), kid: 'k1', alg: 'ES256', use: 'sig' };
+    const metadata = { client_name: 'oracle with a key', redirect_uris: [back.url], token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'ES256', jwks: { keys: [published] }, grant_types: ['authorization_code', 'refresh_token'] };
+    const host = await publisher(metadata);
+    const registered = client;
+    client = { client_id: host.url };
+    try {
+      const proof = oauth.PrivateKeyJwt({ key: pair.privateKey, kid: 'k1' });
+      const granted = await oauth.processAuthorizationCodeResponse(as, client, await authorize('public:read', { proof }));
+      assert.equal(granted.scope ?? 'public:read', 'public:read');
+      const stranger = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
+      for (const wrong of [oauth.PrivateKeyJwt({ key: stranger.privateKey, kid: 'k1' }), none]) {
+        const refused = await authorize('public:read', { proof: wrong });
+        assert.equal((await refused.json()).error, 'invalid_client', String(refused.status));
+      }
+    } finally {
+      client = registered;
+      host.close();
+    }
   }],
   ...['ClientSecretBasic', 'ClientSecretPost'].map((method) => [`a machine gets a token by ${method}, and it is introspected`, async () => {
     const machine = { client_id: 'oracle' };

@@ -1,6 +1,8 @@
 // A person with a browser: chooses a password, logs in, reads the consent page and answers it.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { chromium } from 'playwright-core';
 
 const password = 'correct horse battery staple';
@@ -64,6 +66,16 @@ export function callback() {
   const server = createServer((_, reply) => reply.end('The client has it.'));
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => {
     const url = `http://127.0.0.1:${server.address().port}/callback`;
+    resolve({ url, close: () => { server.closeAllConnections(); server.close(); } });
+  }));
+}
+
+/** A host that publishes a client's metadata document, by TLS_CERT and TLS_KEY, which the broker trusts. */
+export function publisher(metadata) {
+  const server = createTlsServer({ cert: readFileSync(process.env.TLS_CERT), key: readFileSync(process.env.TLS_KEY) });
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => {
+    const url = `https://localhost:${server.address().port}/client.json`;
+    server.on('request', (_, reply) => reply.setHeader('content-type', 'application/json').end(JSON.stringify({ client_id: url, ...metadata })));
     resolve({ url, close: () => { server.closeAllConnections(); server.close(); } });
   }));
 }
