@@ -190,10 +190,12 @@ when = "claims.email == 'a' && 1 == 2"
 async fn refused_call(directory: &Path) -> Value {
     write(directory, "old.toml", HELPDESK);
     let settings = "policy.file = \"old.toml\"\nserver.drain_pause_ms = 0\n";
-    let served = Served::start(directory, settings, &[]).await;
+    let mut served = Served::start(directory, settings, &[]).await;
     let token = served.mint("graph:read");
     let call = json!({ "name": "get_public_info", "arguments": {} });
     served.send(mcp(Wire::Modern, Some(&token), "tools/call", call)).await;
+    served.terminate();
+    assert!(served.ended().await.success(), "{}", served.stderr());
     let lines = served.audit_lines();
     let line = lines.iter().find(|line| line.contains("\"question\"")).unwrap();
     serde_json::from_str(line).unwrap()
