@@ -194,9 +194,8 @@ async fn refused_call(directory: &Path) -> Value {
     let token = served.mint("graph:read");
     let call = json!({ "name": "get_public_info", "arguments": {} });
     served.send(mcp(Wire::Modern, Some(&token), "tools/call", call)).await;
-    // A log that is not durable is whole when its broker has ended.
     served.terminate();
-    assert!(served.ended().await.success());
+    assert!(served.ended().await.success(), "{}", served.stderr());
     let lines = served.audit_lines();
     let line = lines.iter().find(|line| line.contains("\"question\"")).unwrap();
     serde_json::from_str(line).unwrap()

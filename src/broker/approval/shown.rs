@@ -1,5 +1,7 @@
 //! The arguments of a call as a person reads them before they answer: all of them, and nothing that hides or turns the text.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 /// Pretty JSON in which every sign that is neither ASCII, a letter nor a digit is written as its escape.
@@ -13,7 +15,7 @@ pub(super) fn shown(arguments: &Value) -> String {
         }
         // Within JSON such signs stand in texts only, where this is how they may be written (RFC 8259 §7).
         for unit in sign.encode_utf16(&mut [0; 2]) {
-            shown.push_str(&format!("\\u{unit:04x}"));
+            write!(shown, "\\u{unit:04x}").ok();
         }
     }
     shown
