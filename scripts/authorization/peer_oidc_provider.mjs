@@ -12,6 +12,7 @@ const client = (client_id) => ({
   redirect_uris: [],
   response_types: [],
   token_endpoint_auth_method: 'client_secret_basic',
+  id_token_signed_response_alg: 'ES256',
 });
 let provider;
 const server = (await import('node:http')).createServer((request, response) => provider.callback()(request, response));
