@@ -9,7 +9,7 @@ use crate::scope::Scope;
 use crate::secret_text::SecretText;
 use crate::time::Timestamp;
 
-use super::keys::SigningKeys;
+use super::keys::{SigningKeys, TokenType};
 
 /// Why a token could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum MintError {
     #[error("there is no signing key")]
     NoKey,
     #[error("the token could not be signed")]
-    Sign(#[source] jsonwebtoken::errors::Error),
+    Sign,
 }
 
 /// A token to be signed. One audience: a token for two resources is worth twice to a thief.
@@ -93,9 +93,9 @@ impl NewAccessToken {
         random: &dyn Random,
     ) -> Result<(SecretText, String), MintError> {
         let key = keys.signing().ok_or(MintError::NoKey)?;
-        let mut header = Header::new(key.algorithm);
-        header.kid = Some(key.kid.clone());
-        self.encode(header, behind, &key.private, random)
+        let jti = self.jti(random);
+        let token = key.jwt(TokenType::AccessToken, &self.claims(&jti, behind))?;
+        Ok((token, jti))
     }
 
     /// Signs with a shared secret (HS256), for an issuer that is configured with one.
@@ -108,21 +108,20 @@ impl NewAccessToken {
         secret: &SecretText,
         random: &dyn Random,
     ) -> Result<(SecretText, String), MintError> {
-        let header = Header::new(jsonwebtoken::Algorithm::HS256);
+        let mut header = Header::new(jsonwebtoken::Algorithm::HS256);
+        header.typ = Some("at+jwt".to_owned());
         let key = EncodingKey::from_secret(secret.expose().as_bytes());
-        self.encode(header, &Behind::default(), &key, random)
+        let (jti, behind) = (self.jti(random), Behind::default());
+        let token = jsonwebtoken::encode(&header, &self.claims(&jti, &behind), &key);
+        Ok((SecretText::new(token.map_err(|_| MintError::Sign)?), jti))
     }
 
-    fn encode(
-        &self,
-        mut header: Header,
-        behind: &Behind<'_>,
-        key: &EncodingKey,
-        random: &dyn Random,
-    ) -> Result<(SecretText, String), MintError> {
-        header.typ = Some("at+jwt".to_owned());
-        let jti = random.uuid_v7(self.issued_at).to_string();
-        let claims = Claims {
+    fn jti(&self, random: &dyn Random) -> String {
+        random.uuid_v7(self.issued_at).to_string()
+    }
+
+    fn claims<'a>(&'a self, jti: &'a str, behind: &'a Behind<'a>) -> Claims<'a> {
+        Claims {
             iss: &self.issuer,
             aud: &self.audience,
             sub: &self.subject,
@@ -130,10 +129,8 @@ impl NewAccessToken {
             scope: &self.scope,
             iat: self.issued_at.unix_seconds(),
             exp: self.expires_at.unix_seconds(),
-            jti: &jti,
+            jti,
             behind,
-        };
-        let token = jsonwebtoken::encode(&header, &claims, key).map_err(MintError::Sign)?;
-        Ok((SecretText::new(token), jti))
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! ID tokens (OIDC Core §2): that a person logged in, told to the client. Never an access token.
 
-use jsonwebtoken::Header;
 use serde::Serialize;
 
 use crate::id::{ClientId, Issuer, Subject};
@@ -8,7 +7,7 @@ use crate::secret_text::SecretText;
 use crate::time::Timestamp;
 
 use super::access_token::MintError;
-use super::keys::SigningKeys;
+use super::keys::{SigningKeys, TokenType};
 
 /// One to be signed. Who the person is beyond `sub` is answered by `/userinfo` (OIDC Core §5.4).
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +43,6 @@ impl NewIdToken<'_> {
     /// [`MintError`]
     pub(super) fn sign(&self, keys: &SigningKeys) -> Result<SecretText, MintError> {
         let key = keys.signing().ok_or(MintError::NoKey)?;
-        let mut header = Header::new(key.algorithm);
-        header.kid = Some(key.kid.clone());
         let claims = Claims {
             iss: self.issuer,
             sub: self.subject,
@@ -55,8 +52,6 @@ impl NewIdToken<'_> {
             auth_time: self.auth_time.map(Timestamp::unix_seconds),
             nonce: self.nonce,
         };
-        let token =
-            jsonwebtoken::encode(&header, &claims, &key.private).map_err(MintError::Sign)?;
-        Ok(SecretText::new(token))
+        key.jwt(TokenType::IdToken, &claims)
     }
 }

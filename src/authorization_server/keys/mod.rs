@@ -9,11 +9,13 @@ mod import;
 mod key;
 mod ring;
 mod set;
+mod signer;
 mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use algorithm::SigningAlgorithm;
 pub use error::KeyError;
+pub(super) use key::TokenType;
 pub use ring::{KeyRing, KeySettings, Refreshed};
 pub use set::SigningKeys;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::authorization_server::seal::KeyEncryptionKey;
 use crate::store::{Database, SigningKeyRow, SigningKeyState, StoreSettings, open};
 use crate::time::{FixedClock, Timestamp};
 
-use super::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys};
+use super::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys, TokenType};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
@@ -159,8 +160,9 @@ async fn another_algorithm_adds_a_key_that_takes_over() {
     assert_eq!((signer(&ring), published(&ring).len()), (first, 2));
     site.minutes_pass(6);
     ring.refresh().await.unwrap();
-    let algorithm = ring.current().signing().unwrap().algorithm;
-    assert_eq!(algorithm, jsonwebtoken::Algorithm::EdDSA);
+    let token = ring.current().signing().unwrap().jwt(TokenType::IdToken, &json!({})).unwrap();
+    let header = jsonwebtoken::decode_header(token.expose()).unwrap();
+    assert_eq!(header.alg, jsonwebtoken::Algorithm::EdDSA);
     site.try_ring(1, SigningAlgorithm::EdDsa).await.unwrap();
     assert_eq!(site.rows().await.len(), 2);
 }
@@ -258,5 +260,22 @@ fn what_is_published_has_no_private_member() {
         for private in ["d", "p", "q", "dp", "dq", "qi", "k", "oth"] {
             assert!(!members.contains_key(private), "{algorithm:?} {private}");
         }
+    }
+}
+
+// RFC 7515 §5.1; what we sign is checked by a library that has no part in signing it
+#[test]
+fn what_each_algorithm_signs_is_verified_by_another_library() {
+    use jsonwebtoken::{DecodingKey, Validation, decode};
+    for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa, SigningAlgorithm::Rs256] {
+        let keys = SigningKeys::generate(algorithm).unwrap();
+        let claims = json!({ "sub": "ada", "exp": 4_102_444_800_i64 });
+        let token = keys.signing().unwrap().jwt(TokenType::AccessToken, &claims).unwrap();
+        let key = DecodingKey::from_jwk(&keys.jwks().keys[0]).unwrap();
+        let read =
+            decode::<serde_json::Value>(token.expose(), &key, &Validation::new(algorithm.jws()));
+        let read = read.unwrap();
+        assert_eq!((read.header.typ.as_deref(), &read.claims), (Some("at+jwt"), &claims));
+        assert_eq!(read.header.kid.as_deref(), Some(keys.signing().unwrap().kid.as_str()));
     }
 }

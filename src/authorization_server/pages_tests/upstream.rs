@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jsonwebtoken::Header;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::authorization_server::keys::TokenType;
 use crate::authorization_server::{
     ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings, SigningAlgorithm, SigningKeys,
 };
@@ -102,10 +102,10 @@ async fn token(State(script): State<Shared>, headers: HeaderMap, body: String) -
         claims[name] = value.clone();
     }
     let key = script.keys.signing().unwrap();
-    let mut header = Header::new(key.algorithm);
-    header.kid = Some(key.kid.clone());
-    let token = jsonwebtoken::encode(&header, &claims, &key.private).unwrap();
-    Json(json!({ "access_token": "upstream-token", "token_type": "Bearer", "id_token": token }))
+    let token = key.jwt(TokenType::IdToken, &claims).unwrap();
+    Json(
+        json!({ "access_token": "upstream-token", "token_type": "Bearer", "id_token": token.expose() }),
+    )
 }
 
 async fn user(State(script): State<Shared>, headers: HeaderMap) -> Json<Value> {
