@@ -263,7 +263,7 @@ fn what_is_published_has_no_private_member() {
     }
 }
 
-// RFC 7515 §5.1; what we sign is checked by a library that has no part in signing it
+// What we sign is read by a library that has no part in signing it.
 #[test]
 fn what_each_algorithm_signs_is_verified_by_another_library() {
     use jsonwebtoken::{DecodingKey, Validation, decode};
