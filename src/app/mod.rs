@@ -28,7 +28,7 @@ use url::Url;
 
 use crate::audit::Auditor;
 use crate::authorization_server::{AuthorizationServer, SigningKeys, first_administrator_link};
-use crate::config::Config;
+use crate::config::{Config, Deployment};
 use crate::graph::simulated::Simulation;
 use crate::http::{Front, Health, Stop};
 use crate::mcp::Toolbox;
@@ -85,16 +85,18 @@ impl App {
         &self.policy
     }
 
-    /// A one-time link with which the first administrator chooses a password; `None` once there is one, and where
-    /// others issue all tokens.
+    /// A one-time link with which the first administrator chooses a password. `None` once there is one, where others
+    /// issue all tokens, and outside development: there `broker user add --admin` makes the first one.
     ///
     /// # Errors
     ///
     /// [`AppError::StoreFault`]
     pub async fn first_administrator_link(&self) -> Result<Option<Url>, AppError> {
         match &self.authorization_server {
-            Some(server) => Ok(first_administrator_link(server).await?),
-            None => Ok(None),
+            Some(server) if self.config.deployment == Deployment::Dev => {
+                Ok(first_administrator_link(server).await?)
+            }
+            _ => Ok(None),
         }
     }
 

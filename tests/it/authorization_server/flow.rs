@@ -78,6 +78,12 @@ async fn a_person_who_consents_lets_a_client_call_what_it_asked_for_and_no_more(
     assert!(refused.header("www-authenticate").contains("confidential:read"), "{refused:?}");
 }
 
+#[tokio::test]
+async fn only_in_development_a_start_makes_an_administrator() {
+    assert!(Product::dev().await.has_first_link());
+    assert!(!Product::start("environment = \"staging\"").await.has_first_link());
+}
+
 // MCP authorization, step-up
 #[tokio::test]
 async fn a_step_up_keeps_what_was_granted_before() {

@@ -118,6 +118,11 @@ impl Product {
         Self { directory, authority, config, keys, first_link, log, stop, cut, server }
     }
 
+    /// Whether there is such a link.
+    pub(crate) const fn has_first_link(&self) -> bool {
+        self.first_link.is_some()
+    }
+
     /// With which the first administrator chooses a password.
     pub(crate) fn first_link(&self) -> &Url {
         self.first_link.as_ref().expect("nobody has a password yet")
