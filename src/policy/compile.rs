@@ -14,7 +14,7 @@ use crate::scope::{Scope, ScopeToken};
 
 use super::condition::Condition;
 use super::decision::{Approval, Effect, Obligations};
-use super::fault::{Fault, PolicyError, Source, locate};
+use super::fault::{Fault, PolicyError, Source, locate, one_line};
 use super::file::{GraphSpec, RuleSpec};
 use super::rule::{GraphRule, Query, Rule, query_option};
 use super::template::Template;
@@ -133,6 +133,7 @@ impl RuleCompiler<'_, '_> {
             }
         };
         let rule = self.spec.id.clone();
+        let message = one_line(&message);
         self.faults.push(Fault { place, rule, message, hint: hint.map(str::to_owned) });
     }
 

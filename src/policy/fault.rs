@@ -72,3 +72,23 @@ pub(super) fn locate(rule: &Spanned<DeValue<'_>>, key: &str) -> usize {
     }
     at.span().start
 }
+
+/// What the file says is repeated in faults; control characters in it are shown as their escapes, so that none steers a
+/// terminal or begins a line.
+pub(super) fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for sign in message.chars() {
+        if sign.is_control() { line.extend(sign.escape_default()) } else { line.push(sign) }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn what_a_file_says_steers_no_terminal() {
+        assert_eq!(one_line("`a\nb\u{1b}[2J`, not ü"), "`a\\nb\\u{1b}[2J`, not ü");
+    }
+}

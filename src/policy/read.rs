@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::decision::Effect;
-use super::fault::{Fault, Source};
+use super::fault::{Fault, Source, one_line};
 use super::file::{GraphSpec, RuleSpec};
 use super::rule::Principals;
 
@@ -43,7 +43,7 @@ pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy
     faults.extend(errors.iter().map(|error| Fault {
         place: source.place(error.span().map_or(0, |span| span.start)),
         rule: "-".to_owned(),
-        message: format!("is not TOML: {}", error.message()),
+        message: one_line(&format!("is not TOML: {}", error.message())),
         hint: None,
     }));
     let mut fields =
@@ -202,6 +202,6 @@ impl<'a, 't> Fields<'a, 't, '_> {
 
     fn add(&mut self, at: usize, message: String, hint: Option<String>) {
         let (place, rule) = (self.source.place(at), self.rule.to_owned());
-        self.faults.push(Fault { place, rule, message, hint });
+        self.faults.push(Fault { place, rule, message: one_line(&message), hint });
     }
 }

@@ -7,10 +7,10 @@ use serde::Serialize;
 #[serde(rename_all = "lowercase")]
 pub enum Truth {
     False,
-    /// A name is missing, a type does not fit, or a value is too large.
-    Error,
     /// It depends on something that is not said yet.
     Unknown,
+    /// A name is missing, a type does not fit, or a value is too large.
+    Error,
     True,
 }
 
@@ -23,7 +23,8 @@ impl Truth {
         }
     }
 
-    /// One that is false decides; then one that fails; then one that is unknown. As CEL does, in any order.
+    /// One that is false decides, as in CEL, in any order. One that is unknown may still be that one, so it counts more
+    /// than one that fails.
     pub(in crate::policy) fn all(mut parts: impl Iterator<Item = Self>) -> Self {
         let mut all = Self::True;
         while all != Self::False {
@@ -33,15 +34,15 @@ impl Truth {
         all
     }
 
-    /// One that is true decides; then one that fails; then one that is unknown.
+    /// One that is true decides; one that is unknown may still be that one, so it counts more than one that fails.
     pub(in crate::policy) fn any(mut parts: impl Iterator<Item = Self>) -> Self {
         let mut any = Self::False;
         while any != Self::True {
             let Some(part) = parts.next() else { break };
             any = match (any, part) {
                 (Self::True, _) | (_, Self::True) => Self::True,
-                (Self::Error, _) | (_, Self::Error) => Self::Error,
                 (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+                (Self::Error, _) | (_, Self::Error) => Self::Error,
                 (Self::False, Self::False) => Self::False,
             };
         }
@@ -67,9 +68,9 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_fails_counts_more_than_one_that_is_unknown() {
-        assert_eq!(Truth::all([Unknown, Error, True].into_iter()), Error);
-        assert_eq!(Truth::any([Unknown, Error, False].into_iter()), Error);
+    fn a_part_that_is_unknown_may_still_decide_where_another_fails() {
+        assert_eq!(Truth::all([Unknown, Error, True].into_iter()), Unknown);
+        assert_eq!(Truth::any([Unknown, Error, False].into_iter()), Unknown);
         assert_eq!((Error.not(), Unknown.not()), (Error, Unknown));
     }
 }
