@@ -108,7 +108,7 @@ struct RuleCompiler<'a, 'c> {
 impl RuleCompiler<'_, '_> {
     /// `key` is where the fault is: `graph.paths[1]`.
     fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<&str>) {
-        self.fault_within(key, None, message.into(), hint);
+        self.fault_within(key, None, &message.into(), hint);
     }
 
     /// The same, some characters into the text of the key.
@@ -116,7 +116,7 @@ impl RuleCompiler<'_, '_> {
         &mut self,
         key: &str,
         offset: Option<usize>,
-        message: String,
+        message: &str,
         hint: Option<&str>,
     ) {
         let place = match self.origin {
@@ -133,7 +133,7 @@ impl RuleCompiler<'_, '_> {
             }
         };
         let rule = self.spec.id.clone();
-        let message = one_line(&message);
+        let message = one_line(message);
         self.faults.push(Fault { place, rule, message, hint: hint.map(str::to_owned) });
     }
 
@@ -232,7 +232,7 @@ impl RuleCompiler<'_, '_> {
             Err(faults) => {
                 for fault in faults {
                     let message = format!("when: {}", fault.message);
-                    self.fault_within("when", Some(fault.offset), message, fault.hint.as_deref());
+                    self.fault_within("when", Some(fault.offset), &message, fault.hint.as_deref());
                 }
                 None
             }

@@ -152,7 +152,7 @@ impl<'a, 't> Fields<'a, 't, '_> {
             Err(error) => {
                 let at = error.span().map_or(value.span().start, |span| span.start);
                 let message = format!("{}{key}: {}", self.prefix, error.message());
-                self.add(at, message, None);
+                self.add(at, &message, None);
                 None
             }
         }
@@ -161,7 +161,7 @@ impl<'a, 't> Fields<'a, 't, '_> {
     fn required<T: DeserializeOwned>(&mut self, key: &str, expected: &str) -> Option<T> {
         if self.value(key).is_none() {
             let message = format!("{}{key} is missing: {expected}", self.prefix);
-            self.add(self.at, message, None);
+            self.add(self.at, &message, None);
             return None;
         }
         self.get(key)
@@ -171,7 +171,7 @@ impl<'a, 't> Fields<'a, 't, '_> {
         let value = self.value(key)?;
         let DeValue::Table(table) = value.get_ref() else {
             let hint = format!("write {key} = {{ … }}");
-            self.add(value.span().start, format!("{key}: is no table"), Some(hint));
+            self.add(value.span().start, &format!("{key}: is no table"), Some(hint));
             return None;
         };
         let prefix = if key == "graph" { "graph." } else { "principals." };
@@ -191,17 +191,17 @@ impl<'a, 't> Fields<'a, 't, '_> {
                 _ => format!("the keys are {}", known.join(", ")),
             };
             let message = format!("{}{} is not a key", self.prefix, name.get_ref());
-            self.add(name.span().start, message, Some(hint));
+            self.add(name.span().start, &message, Some(hint));
         }
     }
 
     fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<&str>) {
         let at = self.value(key).map_or(self.at, |value| value.span().start);
-        self.add(at, message.into(), hint.map(str::to_owned));
+        self.add(at, &message.into(), hint.map(str::to_owned));
     }
 
-    fn add(&mut self, at: usize, message: String, hint: Option<String>) {
+    fn add(&mut self, at: usize, message: &str, hint: Option<String>) {
         let (place, rule) = (self.source.place(at), self.rule.to_owned());
-        self.faults.push(Fault { place, rule, message: one_line(&message), hint });
+        self.faults.push(Fault { place, rule, message: one_line(message), hint });
     }
 }
