@@ -165,7 +165,7 @@ pub(super) async fn grant(
         resource: pending.resource.clone(),
         redirect_origin: Some(pending.redirect_origin()),
         client_digest: pending.client_digest(),
-        auth_time: Some(person.auth_time),
+        auth_time: person.auth_time,
         acr: None,
         extra: None,
         created_at: now,

@@ -127,7 +127,7 @@ async fn without_a_page(
         refused,
     };
     let person = session::current(server, headers).await.map_err(Fault::Store)?;
-    let person = person.filter(|person| !pending.wants_new_login(person.auth_time.unix_seconds()));
+    let person = person.filter(|person| !pending.wants_new_login(person));
     let person = person.ok_or_else(|| refuse(Refused::LoginRequired))?;
     let offered = offer(server, pending, &person).await.map_err(Fault::Store)?;
     // An answer to an app on somebody's computer is never given without asking (N102).

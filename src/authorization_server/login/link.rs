@@ -158,7 +158,7 @@ async fn try_use(
         return Err(Fault::NoLink);
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
-    let cookie = session::begin(&people.server, headers, user.id, "pwd").await?;
+    let cookie = session::begin(&people.server, headers, user.id, "pwd", Some(now)).await?;
     Ok(with_cookie(see_other(&onward(None)), cookie))
 }
 

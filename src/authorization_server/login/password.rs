@@ -161,7 +161,8 @@ async fn try_log_in(
     attempt.succeeded(&people.server, user.id).await?;
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };
     people.audit(request_id, Some(user.id), None, event).await?;
-    let cookie = session::begin(&people.server, headers, user.id, "pwd").await?;
+    let now = people.server.clock.now();
+    let cookie = session::begin(&people.server, headers, user.id, "pwd", Some(now)).await?;
     Ok(with_cookie(people.remember(&browser, see_other(&onward(request))), cookie))
 }
 
