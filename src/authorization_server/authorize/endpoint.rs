@@ -11,6 +11,7 @@ use axum::routing::get;
 
 use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
+use crate::authorization_server::consent::Receiver;
 use crate::authorization_server::pages::{Fault, see_other};
 use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
@@ -131,7 +132,8 @@ async fn without_a_page(
     let person = person.ok_or_else(|| refuse(Refused::LoginRequired))?;
     let offered = offer(server, pending, &person).await.map_err(Fault::Store)?;
     // An answer to an app on somebody's computer is never given without asking (N102).
-    if !pending.is_certain() || offered.scope.is_empty() || !offered.added.is_empty() {
+    let certain = Receiver::of(&pending.redirect_uri).is_certain();
+    if !certain || offered.scope.is_empty() || !offered.added.is_empty() {
         return Err(refuse(Refused::ConsentRequired));
     }
     let event = AuditEvent::ConsentDecide { granted: true, scopes: offered.scope.clone() };

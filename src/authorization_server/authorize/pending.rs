@@ -84,11 +84,6 @@ impl Pending {
             || self.max_age.is_some_and(|most| older_than(i64::from(most)))
     }
 
-    /// Whether nobody but the client can receive the answer: at an https host (N102).
-    pub(super) fn is_certain(&self) -> bool {
-        Url::parse(&self.redirect_uri).is_ok_and(|url| url.scheme() == "https")
-    }
-
     /// What the store is given.
     pub(super) fn written(&self) -> String {
         #[expect(clippy::expect_used, reason = "texts, numbers and flags always serialise")]
