@@ -8,6 +8,7 @@ mod command_audit;
 mod endpoints;
 mod error;
 mod graph;
+mod held_back;
 mod issuers;
 mod issuing;
 mod keys;
@@ -122,6 +123,7 @@ impl App {
             tasks.spawn(clean_up(server, self.drain.clone()));
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
+        tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

@@ -96,7 +96,7 @@ async fn answer(
     let asker = match asker(server, address, headers, &form).await {
         Err(refused @ OAuthError::InvalidClient(_)) => {
             let event = AuditEvent::TokenRefuse { grant_type: None, error: refused.code() };
-            trail.record(server, event).await?;
+            trail.record_refusal(server, address, event).await?;
             return Err(refused);
         }
         asker => asker?,

@@ -61,7 +61,7 @@ async fn answer(
     let client = match client_auth::authenticate_from(server, address, headers, &form).await {
         Err(refused @ OAuthError::InvalidClient(_)) => {
             let event = AuditEvent::TokenRefuse { grant_type: None, error: refused.code() };
-            trail.record(server, event).await?;
+            trail.record_refusal(server, address, event).await?;
             return Err(refused);
         }
         client => client?,

@@ -50,6 +50,8 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
         &[
             LEAVES,
             &[
+                "limits::NetworkShare",
+                "limits::network",
                 "policy::Decision",
                 "policy::Difference",
                 "policy::Effect",

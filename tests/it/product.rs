@@ -16,5 +16,6 @@ mod limits;
 mod names;
 mod policy_reload;
 mod serving;
+mod strangers;
 mod tools;
 mod wire;

@@ -63,6 +63,7 @@ async fn answer(
     if let Ok(client) = &client {
         trail.client(client.id());
     }
+    let proven = client.as_ref().is_ok_and(Client::is_confidential);
     let (grant_type, outcome) = match client {
         Ok(client) => exchange(server, &client, &form).await,
         Err(error) => (None, Err(error.into())),
@@ -73,7 +74,10 @@ async fn answer(
             trail.record(server, event).await?;
             Ok(body)
         }
-        Err(refused) => Err(record_refusal(server, trail, grant_type, refused).await?),
+        Err(refused) => {
+            let stranger = (!proven).then_some(address);
+            Err(record_refusal(server, trail, (grant_type, stranger), refused).await?)
+        }
     }
 }
 
@@ -101,11 +105,12 @@ async fn exchange(
     (Some(grant_type), outcome)
 }
 
-/// Decisions are recorded. What could not be read, and what could not be decided, is none.
+/// Decisions are recorded; of strangers, who come from an address or none, not without limit. What could not be read, and
+/// what could not be decided, is none.
 async fn record_refusal(
     server: &AuthorizationServer,
     trail: &Trail,
-    grant_type: Option<GrantType>,
+    (grant_type, stranger): (Option<GrantType>, Option<Option<IpAddr>>),
     refused: Refused,
 ) -> Result<OAuthError, OAuthError> {
     let event = match (refused.reused, &refused.error) {
@@ -120,6 +125,11 @@ async fn record_refusal(
         ) => AuditEvent::TokenRefuse { grant_type, error: refused.error.code() },
         (None, _) => return Ok(refused.error),
     };
-    trail.record(server, event).await?;
+    match (&event, stranger) {
+        (AuditEvent::TokenRefuse { .. }, Some(address)) => {
+            trail.record_refusal(server, address, event).await?;
+        }
+        _ => trail.record(server, event).await?,
+    }
     Ok(refused.error)
 }
