@@ -39,6 +39,7 @@ mod secret_values;
 mod server;
 mod session;
 mod settings;
+mod shares;
 mod target;
 mod token;
 #[cfg(test)]

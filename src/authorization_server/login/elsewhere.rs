@@ -1,6 +1,7 @@
 //! Logging in at an identity provider, and coming back from it.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::Extension;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -13,7 +14,7 @@ use crate::authorization_server::identity_provider::{Callback, LoggedIn, LoginUn
 use crate::authorization_server::pages::{Fault, see_other};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, CookieValue};
-use crate::id::{RequestId, UserId};
+use crate::id::{ClientAddress, RequestId, UserId};
 use crate::store::{Digest, SessionRow, UserRow};
 use crate::time::Timestamp;
 
@@ -28,9 +29,14 @@ pub(crate) async fn start_elsewhere(
     State(people): State<People>,
     Path(provider): Path<String>,
     Query(waiting): Query<Waiting>,
+    address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
 ) -> Response {
-    let started = start(&people, &provider, waiting.request, &headers).await;
+    let address = address.map(|Extension(ClientAddress(address))| address);
+    let started = match people.server.shares.logins.take(address) {
+        Ok(()) => start(&people, &provider, waiting.request, &headers).await,
+        Err(_) => Err(Fault::TooMany),
+    };
     started.unwrap_or_else(|fault| fault.page(people.request_id()))
 }
 

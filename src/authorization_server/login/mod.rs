@@ -11,7 +11,7 @@ pub(crate) use elsewhere::{come_back, start_elsewhere};
 pub use link::{first_administrator_link, new_link, one_time_link};
 pub(crate) use link::{show_link, use_link};
 pub(crate) use password::{log_in, show};
-pub(crate) use throttle::{DEVICE_METHOD, network};
+pub(crate) use throttle::DEVICE_METHOD;
 
 /// Where to go once logged in: on with the request, or to the account page.
 fn onward(request: Option<&str>) -> String {
