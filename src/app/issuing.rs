@@ -132,7 +132,7 @@ impl Grantable for ByPolicy {
             client_id: Some(&person.client_id),
             scopes: &none,
             groups: &person.groups,
-            groups_incomplete: false,
+            groups_incomplete: person.groups_incomplete,
             roles: &[],
             claims: None,
             told: None,
@@ -175,9 +175,12 @@ impl Revocations for Revoked {
         }
         let claim = |name: &str| principal.claims().get(name).and_then(serde_json::Value::as_str);
         let grant_id = claim("grant_id").map(str::parse::<GrantId>);
+        let issued_at = principal.claims().get("iat").and_then(serde_json::Value::as_i64);
+        let client_id = principal.client_id().map_or("", |id| id.as_str());
         // A grant that we cannot read is none that we made.
         matches!(grant_id, Some(Err(_)))
             || self.store.is_revoked(grant_id.and_then(Result::ok), claim("jti"))
+            || self.store.is_client_revoked(client_id, issued_at.unwrap_or_default())
     }
 }
 
@@ -232,6 +235,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         administrators: settings.administrators.clone(),
     });
     let secret = ServerSecret::parse(&from.encryption)?;
+    let to_clients = Outbound::new(&super::map::outbound_to_clients(config))?;
     let (ring, _) = from.keys;
     let server = AuthorizationServer::new(NewAuthorizationServer {
         settings,
@@ -241,6 +245,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         clock: from.clock,
         random: from.random,
         outbound: from.outbound,
+        to_clients,
         auditor: from.auditor,
         grantable,
     });

@@ -67,6 +67,12 @@ pub(super) fn outbound(config: &Config) -> OutboundSettings {
     OutboundSettings { proxy, no_proxy, ca_file, allow_private }
 }
 
+/// For URLs that anybody may name.
+pub(super) fn outbound_to_clients(config: &Config) -> OutboundSettings {
+    let allow_private = config.authorization_server.client_metadata_private.clone();
+    OutboundSettings { allow_private, ..outbound(config) }
+}
+
 pub(super) fn limits(config: &Config) -> Limits {
     let config::Server { drain_pause, drain, .. } = config.server;
     Limits { drain_pause, drain, ..Limits::default() }

@@ -42,6 +42,7 @@ async fn product() -> Product {
             password_hash: None,
             administrator: false,
             groups: vec![group.to_owned()],
+            groups_incomplete: false,
             created_at: SystemClock.now(),
             last_login_at: None,
             disabled_at: None,
