@@ -12,7 +12,7 @@
 //! ```
 //! use http::{Request, Response};
 //! use http_body_util::Full;
-//! use mcp_auth_broker::resource_server::{IssuerSettings, KeySource, Principal, RequireTokenLayer, Verifier};
+//! use mcp_auth_layer::resource_server::{IssuerSettings, KeySource, Principal, RequireTokenLayer, Verifier};
 //! use tower::{ServiceBuilder, service_fn};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
