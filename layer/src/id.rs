@@ -13,16 +13,27 @@ use crate::time::{Clock, Timestamp};
 /// Why a text is not an identifier. Says what is wrong with its shape, never the text itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
+    /// It is empty.
     #[error("is empty")]
     Empty,
+    /// It is longer than allowed.
     #[error("has {length} characters, at most {max} are allowed")]
-    TooLong { length: usize, max: usize },
+    TooLong {
+        /// How long it is.
+        length: usize,
+        /// What is allowed.
+        max: usize,
+    },
+    /// It has a control character.
     #[error("has a control character")]
     Control,
+    /// It has a character outside letters, digits, `.`, `_` and `-`.
     #[error("has a character outside letters, digits, `.`, `_` and `-`")]
     Alphabet,
+    /// It is not a UUID such as 0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b.
     #[error("is not a UUID such as 0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b")]
     NotUuid,
+    /// It is not a W3C trace id: 32 lower-case hex digits, not all zero.
     #[error("is not a W3C trace id: 32 lower-case hex digits, not all zero")]
     NotTraceId,
 }
@@ -63,6 +74,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -38,6 +38,7 @@ impl dyn Random + '_ {
 pub struct SystemRandom(AwsLcRandom);
 
 impl SystemRandom {
+    /// The operating system's generator.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -88,6 +89,7 @@ thread_local! {
 pub struct SeededRandom(Mutex<u64>);
 
 impl SeededRandom {
+    /// The same numbers for the same seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(Mutex::new(seed))

@@ -10,12 +10,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Why a text is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
+    /// A scope is empty.
     #[error("a scope is empty")]
     Empty,
+    /// A scope has a character outside %x21 %x23-5B %x5D-7E (RFC 6749 §3.3).
     #[error("a scope has a character outside %x21 %x23-5B %x5D-7E (RFC 6749 §3.3)")]
     Character,
+    /// A scope is longer than 256 characters; how long it is.
     #[error("a scope has {0} characters, at most 256 are allowed")]
     TooLong(usize),
+    /// More than 256 scopes.
     #[error("more than 256 scopes")]
     TooMany,
 }
@@ -25,6 +29,7 @@ pub enum ScopeError {
 pub struct ScopeToken(Arc<str>);
 
 impl ScopeToken {
+    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -87,21 +92,25 @@ impl<'de> Deserialize<'de> for ScopeToken {
 pub struct Scope(BTreeSet<ScopeToken>);
 
 impl Scope {
+    /// No scope at all.
     #[must_use]
     pub const fn empty() -> Self {
         Self(BTreeSet::new())
     }
 
+    /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// How many tokens it holds.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Its tokens, sorted.
     pub fn iter(&self) -> impl Iterator<Item = &ScopeToken> {
         self.0.iter()
     }

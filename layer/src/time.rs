@@ -11,16 +11,19 @@ use serde::{Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// Milliseconds since the epoch.
     #[must_use]
     pub const fn from_unix_millis(millis: i64) -> Self {
         Self(millis)
     }
 
+    /// Seconds since the epoch.
     #[must_use]
     pub const fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// Milliseconds since the epoch.
     #[must_use]
     pub const fn unix_millis(self) -> i64 {
         self.0
@@ -32,6 +35,7 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// Moves forward; what is too far ends at the last moment there is.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -125,6 +129,7 @@ impl Budget {
         self.remaining().min(step)
     }
 
+    /// Whether nothing is left.
     #[must_use]
     pub fn is_spent(&self) -> bool {
         self.remaining().is_zero()
@@ -136,6 +141,7 @@ impl Budget {
 pub struct FixedClock(Mutex<(Timestamp, Duration)>);
 
 impl FixedClock {
+    /// A clock that stands at `now`.
     #[must_use]
     pub const fn at(now: Timestamp) -> Self {
         Self(Mutex::new((now, Duration::ZERO)))

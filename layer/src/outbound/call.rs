@@ -21,13 +21,18 @@ pub struct Limits {
 /// A call to make. `Debug` shows neither headers nor body: both may hold credentials.
 #[derive(Clone)]
 pub struct Call {
+    /// The HTTP method.
     pub method: Method,
+    /// Where to.
     pub url: Url,
+    /// The headers.
     pub headers: HeaderMap,
+    /// The body.
     pub body: Bytes,
 }
 
 impl Call {
+    /// A `GET` of this URL.
     #[must_use]
     pub fn get(url: Url) -> Self {
         Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() }
@@ -44,6 +49,7 @@ impl Call {
         Self { method: Method::POST, url, headers, body: body.into() }
     }
 
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
         self.headers.insert(name, value);
@@ -60,8 +66,11 @@ impl fmt::Debug for Call {
 /// What came back. `Debug` shows the status only.
 #[derive(Clone)]
 pub struct Answer {
+    /// The status of the answer.
     pub status: StatusCode,
+    /// The headers.
     pub headers: HeaderMap,
+    /// The body.
     pub body: Bytes,
 }
 

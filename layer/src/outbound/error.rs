@@ -9,34 +9,63 @@ use super::reach::NotPublic;
 /// Why a call got no answer. No variant carries the URL's query, a header or a body.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
+    /// Nobody answered in time.
     #[error("no answer from {host} within {} ms", limit.as_millis())]
-    Timeout { host: String, limit: Duration },
+    Timeout {
+        /// Who was called.
+        host: String,
+        /// What is allowed.
+        limit: Duration,
+    },
+    /// No connection could be made.
     #[error("cannot connect to {host}")]
     Connect {
+        /// Who was called.
         host: String,
+        /// What failed.
         #[source]
         source: reqwest::Error,
     },
+    /// The other side's certificate or handshake was not accepted.
     #[error("the TLS certificate or handshake of {host} was not accepted")]
     Tls {
+        /// Who was called.
         host: String,
+        /// What failed.
         #[source]
         source: reqwest::Error,
     },
+    /// The connection broke.
     #[error("the connection to {host} broke")]
     Broken {
+        /// Who was called.
         host: String,
+        /// What failed.
         #[source]
         source: reqwest::Error,
     },
+    /// The answer is larger than allowed.
     #[error("the answer of {host} is larger than {limit} bytes")]
-    TooLarge { host: String, limit: usize },
+    TooLarge {
+        /// Who was called.
+        host: String,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The answer is compressed, which was not asked for.
     #[error("the answer of {host} is compressed, which was not asked for")]
-    Compressed { host: String },
+    Compressed {
+        /// Who was called.
+        host: String,
+    },
+    /// The address is not public, and not one of [`OutboundSettings::allow_private`](super::OutboundSettings::allow_private).
     #[error(
         "{host} is at an address that is not public\n  hint: if that is intended, add it to outbound.allow_private"
     )]
-    PrivateAddress { host: String },
+    PrivateAddress {
+        /// Who was called.
+        host: String,
+    },
 }
 
 impl OutboundError {
@@ -50,16 +79,25 @@ impl OutboundError {
 /// Why the client cannot be made. All of it is configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundConfigError {
+    /// The file of certificates cannot be read.
     #[error("outbound.ca_file {} cannot be read", path.display())]
     CaFile {
+        /// The file.
         path: PathBuf,
+        /// What failed.
         #[source]
         source: std::io::Error,
     },
+    /// The file of certificates holds none.
     #[error("outbound.ca_file {} holds no PEM certificate", path.display())]
-    CaContent { path: PathBuf },
+    CaContent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The proxy is not a proxy URL.
     #[error("outbound.proxy is not a proxy URL such as http://proxy.internal:3128")]
     Proxy(#[source] reqwest::Error),
+    /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made")]
     Client(#[source] reqwest::Error),
 }

@@ -15,6 +15,7 @@ use super::error::OutboundError;
 pub enum PrivateTarget {
     /// A host name, compared without case.
     Host(String),
+    /// An address, or a network of addresses.
     Network(IpNet),
 }
 

@@ -6,14 +6,23 @@ use std::str::FromStr;
 /// An algorithm of a JSON Web Signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
     RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
     RS512,
+    /// RSASSA-PSS with SHA-256.
     PS256,
+    /// RSASSA-PSS with SHA-384.
     PS384,
+    /// RSASSA-PSS with SHA-512.
     PS512,
+    /// ECDSA on P-256 with SHA-256.
     ES256,
+    /// ECDSA on P-384 with SHA-384.
     ES384,
+    /// Ed25519.
     EdDSA,
     /// With a secret that both sides know; never beside public keys.
     HS256,
@@ -25,6 +34,7 @@ pub enum Algorithm {
 pub struct UnknownAlgorithm;
 
 impl Algorithm {
+    /// Every one of them.
     pub const ALL: [Self; 10] = [
         Self::RS256,
         Self::RS384,
@@ -38,6 +48,7 @@ impl Algorithm {
         Self::HS256,
     ];
 
+    /// The text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

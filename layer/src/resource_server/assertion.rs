@@ -41,6 +41,7 @@ impl<'a> SignedAssertion<'a> {
         }
     }
 
+    /// The claims, which nobody has checked.
     #[must_use]
     pub const fn unverified_claims(&self) -> &Map<String, Value> {
         &self.0.claims

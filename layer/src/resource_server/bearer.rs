@@ -36,12 +36,20 @@ impl fmt::Debug for UnverifiedBearer {
 /// - [`TokenError::Missing`]: no header, or one of another scheme
 /// - [`TokenError::MalformedRequest`]: several headers, or a value that is not one `b64token`
 pub(super) fn take(headers: &mut HeaderMap) -> Result<UnverifiedBearer, TokenError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let first = values.next().cloned();
-    let repeated = values.next().is_some();
+    let token = read(headers);
     headers.remove(AUTHORIZATION);
-    let value = first.ok_or(TokenError::Missing)?;
-    if repeated {
+    token
+}
+
+/// The same, where the headers are not ours to change.
+///
+/// # Errors
+///
+/// As [`take`].
+pub(super) fn read(headers: &HeaderMap) -> Result<UnverifiedBearer, TokenError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().cloned().ok_or(TokenError::Missing)?;
+    if values.next().is_some() {
         return Err(TokenError::MalformedRequest);
     }
     let text = value.to_str().map_err(|_| TokenError::MalformedRequest)?;

@@ -59,6 +59,7 @@ impl VerifierBuilder {
         self
     }
 
+    /// Where the time comes from. Default: [`SystemClock`].
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -77,11 +78,13 @@ impl VerifierBuilder {
         self
     }
 
+    /// How long key sets are kept.
     pub const fn jwks_timing(mut self, timing: JwksTiming) -> Self {
         self.jwks = timing;
         self
     }
 
+    /// How long answers about opaque tokens are kept.
     pub const fn introspection_timing(mut self, timing: IntrospectionTiming) -> Self {
         self.introspection = timing;
         self

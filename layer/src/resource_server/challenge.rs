@@ -31,6 +31,7 @@ pub enum ChallengeError {
 }
 
 impl ChallengeError {
+    /// The code as it is written on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,6 +60,7 @@ impl Challenge {
         Self { error: None, description: None, scope: None, metadata }
     }
 
+    /// Sets `error`.
     #[must_use]
     pub const fn error(mut self, error: ChallengeError) -> Self {
         self.error = Some(error);

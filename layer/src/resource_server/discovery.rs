@@ -19,20 +19,32 @@ const MAX_BYTES: usize = 64 * 1024;
 /// Why the key set of an issuer was not found. Nothing of the answer is shown: only its shape.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
+    /// The issuer could not be reached.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
+    /// The issuer is no https URL.
     #[error("the issuer is no https URL")]
     NotAnUrl,
+    /// Nobody answered in time; how long that was.
     #[error("no metadata within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// The answer has another status than 200.
     #[error("{url} answers {status}")]
-    Status { url: Url, status: StatusCode },
+    Status {
+        /// What was asked.
+        url: Url,
+        /// The status of the answer.
+        status: StatusCode,
+    },
+    /// The answer is not a JSON object by content type and content.
     #[error("{0} does not answer a JSON object by content type and content")]
     NotMetadata(Url),
+    /// The metadata is of another `issuer`, which must equal the configured one byte for byte (RFC 8414 §3.3).
     #[error(
         "{0} states another `issuer`\n  hint: the configured issuer must equal it byte for byte (RFC 8414 §3.3)"
     )]
     OtherIssuer(Url),
+    /// The metadata states no `jwks_uri` that is an https URL.
     #[error("{0} states no `jwks_uri` that is an https URL")]
     NoKeySet(Url),
 }

@@ -12,34 +12,49 @@ use http::StatusCode;
 /// signature was checked reads the same, so that nobody learns from the answer which issuers and keys are known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    /// No bearer token.
     #[error("no bearer token")]
     Missing,
+    /// The Authorization header is malformed or repeated.
     #[error("the Authorization header is malformed or repeated")]
     MalformedRequest,
+    /// Not a token of a form accepted here.
     #[error("not a token of a form accepted here")]
     Malformed,
+    /// The issuer is not configured.
     #[error("the issuer is not configured")]
     UnknownIssuer,
+    /// The algorithm is not allowed for the issuer or its key.
     #[error("the algorithm is not allowed for the issuer or its key")]
     AlgorithmNotAllowed,
+    /// No key fits.
     #[error("no key fits")]
     UnknownKey,
+    /// The signature is wrong.
     #[error("the signature is wrong")]
     BadSignature,
+    /// Not an access token.
     #[error("not an access token")]
     WrongType,
+    /// The token is for another resource.
     #[error("the token is for another resource")]
     WrongAudience,
+    /// The token expired.
     #[error("the token expired")]
     Expired,
+    /// The token is not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
+    /// The issuer says that the token is not active.
     #[error("the issuer says that the token is not active")]
     Inactive,
+    /// The token, its grant, client or user is revoked.
     #[error("the token, its grant, client or user is revoked")]
     Revoked,
+    /// A claim is missing or malformed.
     #[error("a claim is missing or malformed")]
     ClaimsInvalid,
+    /// The issuer cannot be asked now.
     #[error("the issuer cannot be asked now")]
     IssuerUnavailable,
 }
@@ -173,6 +188,7 @@ impl Refusal {
         Self { error, token }
     }
 
+    /// Why.
     #[must_use]
     pub const fn error(&self) -> TokenError {
         self.error

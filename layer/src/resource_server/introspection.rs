@@ -32,6 +32,7 @@ pub struct IntrospectionTiming {
     pub positive: Duration,
     /// Of one that is not.
     pub negative: Duration,
+    /// Of one call.
     pub timeout: Duration,
     /// Answers remembered at once.
     pub entries: u64,

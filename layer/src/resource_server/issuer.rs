@@ -16,11 +16,21 @@ pub enum KeySource {
     /// Our own public keys; [`LocalKeys::replace`] swaps them at run time.
     Local(std::sync::Arc<LocalKeys>),
     /// A key set (RFC 7517 §5) that is fetched when it is first needed.
-    Jwks { url: Url },
+    Jwks {
+        /// Where it is.
+        url: Url,
+    },
     /// The same, where the issuer's own metadata says it is (RFC 8414, OIDC Discovery).
     Discovery,
     /// The issuer is asked about each token (RFC 7662).
-    Introspection { url: Url, client_id: ClientId, client_secret: SecretText },
+    Introspection {
+        /// Where it is.
+        url: Url,
+        /// Who we are to the issuer.
+        client_id: ClientId,
+        /// What proves it.
+        client_secret: SecretText,
+    },
     /// HS256 with a secret that the issuer knows as well.
     SharedSecret(SecretText),
 }
@@ -32,7 +42,9 @@ pub struct IssuerSettings {
     pub issuer: Issuer,
     /// What `aud` must contain one of: our resource URLs, and for Entra our application's id and id URI.
     pub audiences: Vec<String>,
+    /// Where its keys come from.
     pub keys: KeySource,
+    /// The signature algorithms its tokens may have.
     pub algorithms: Vec<Algorithm>,
     /// The `typ` of an access token, without case and `application/`; `""` stands for a token without `typ`.
     pub token_types: Vec<String>,
@@ -53,36 +65,55 @@ pub struct IssuerSettings {
 /// Why an issuer cannot be configured like this. All of it is found at start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
+    /// No issuer is configured: every token would be refused.
     #[error("no issuer is configured: every token would be refused")]
     NoIssuer,
+    /// An issuer is configured twice.
     #[error("issuer `{0}` is configured twice")]
     RepeatedIssuer(Issuer),
+    /// No audience: a token must name this resource (RFC 8707 §2).
     #[error("issuer `{0}` has no audience: RFC 8707 §2 asks that a token names this resource")]
     NoAudience(Issuer),
+    /// An audience is Microsoft Graph's own: such tokens are not for us.
     #[error(
         "issuer `{0}` has an audience that is Microsoft Graph's own: such tokens are not for us"
     )]
     GraphAudience(Issuer),
+    /// No algorithm is named.
     #[error("issuer `{0}` names no algorithm")]
     NoAlgorithm(Issuer),
+    /// An algorithm does not go with the kind of key.
     #[error("issuer `{issuer}` cannot use {algorithm} with its kind of key")]
-    Algorithm { issuer: Issuer, algorithm: Algorithm },
+    Algorithm {
+        /// The issuer.
+        issuer: Issuer,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
+    /// No token type is named.
     #[error("issuer `{0}` names no token type\n  hint: at+jwt, or JWT for Entra and Okta")]
     NoTokenType(Issuer),
+    /// More than 120 s of skew.
     #[error("issuer `{0}` allows more than 120 s of skew")]
     Skew(Issuer),
+    /// The shared secret is empty.
     #[error("issuer `{0}` has an empty shared secret")]
     EmptySecret(Issuer),
+    /// The issuer holds `{tenantid}`, which needs [`IssuerSettings::entra`] and a list of tenants.
     #[error("issuer `{0}` holds {{tenantid}}: it needs `entra` and a list of tenants (GUIDs)")]
     Tenants(Issuer),
+    /// Opaque tokens without introspection.
     #[error("issuer `{0}` takes opaque tokens, which needs introspection")]
     OpaqueWithoutIntrospection(Issuer),
+    /// Two issuers take opaque tokens: nobody could say whose one is.
     #[error("issuers `{0}` and `{1}` both take opaque tokens")]
     TwoOpaque(Issuer, Issuer),
+    /// The issuer is no https URL, so its metadata cannot be found.
     #[error(
         "issuer `{0}` is no https URL: its metadata cannot be found\n  hint: give its jwks_uri"
     )]
     NotDiscoverable(Issuer),
+    /// The issuer is remote, and there is no HTTP client.
     #[error("issuer `{0}` is remote: it needs an HTTP client")]
     NoOutbound(Issuer),
 }

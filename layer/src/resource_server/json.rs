@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::{Map, Value};
 
 /// Parses an object. `None` for anything else: bad JSON, a repeated member at any depth, trailing text, too deep.
-pub(super) fn object(unverified: &[u8]) -> Option<Map<String, Value>> {
+pub(crate) fn object(unverified: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice::<Strict>(unverified) {
         Ok(Strict(Value::Object(members))) => Some(members),
         Ok(_) | Err(_) => None,

@@ -26,6 +26,7 @@ pub struct JwksTiming {
     pub first_retry: Duration,
     /// `max-age` is brought into these bounds.
     pub min_fresh: Duration,
+    /// The longest that a key set is kept without asking again.
     pub max_fresh: Duration,
     /// How long after its last confirmation a key set serves in an outage.
     pub max_stale: Duration,
@@ -51,6 +52,7 @@ impl Default for JwksTiming {
 pub enum KeyHealth {
     /// Nobody has needed them yet.
     Unused,
+    /// The last fetch was good.
     Good,
     /// The last fetch failed; the keys of an earlier one still serve.
     Stale,

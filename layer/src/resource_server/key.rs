@@ -24,10 +24,13 @@ const MIN_RSA_BITS: usize = 2048;
 /// Why a key set (RFC 7517 §5) is not usable as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
+    /// It is not a JSON Web Key Set.
     #[error("is not a JSON Web Key Set")]
     NotKeySet,
+    /// It has too many keys.
     #[error("has more than {MAX_KEYS} keys")]
     TooManyKeys,
+    /// It has a key that cannot be used: private, weak, repeated or of an unsupported kind.
     #[error("has a key that cannot be used: private, weak, repeated or of an unsupported kind")]
     UnusableKey,
 }

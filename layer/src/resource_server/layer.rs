@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response};
 use tower::Layer;
 use url::Url;
 
 use crate::scope::Scope;
 
+use super::bearer;
 use super::challenge::Challenge;
+use super::error::Refusal;
 use super::principal::Principal;
+use super::reply;
 use super::service::RequireToken;
 use super::verify::Verifier;
 
@@ -57,6 +61,30 @@ impl RequireTokenLayer {
         let mut guard = Arc::unwrap_or_clone(self.guard);
         guard.audiences = Some(audiences.into_iter().map(Into::into).collect());
         Self { guard: Arc::new(guard) }
+    }
+}
+
+impl RequireTokenLayer {
+    /// Who sends these headers, without a service around it. Does *not* remove the header: that is the caller's to do.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], which [`RequireTokenLayer::refuse`] answers.
+    pub async fn verify(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        let token = bearer::read(headers).map_err(Refusal::from)?;
+        self.guard.admit(self.guard.verifier.verify(token.as_str()).await)
+    }
+
+    /// The answer to a refused request: `401`, `400` or `503`, with the challenge.
+    #[must_use]
+    pub fn refuse<B: From<Bytes>>(&self, refusal: Refusal) -> Response<B> {
+        reply::refusal(&self.guard, refusal)
+    }
+
+    /// What verifies.
+    #[must_use]
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        &self.guard.verifier
     }
 }
 

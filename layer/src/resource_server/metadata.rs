@@ -22,19 +22,26 @@ pub struct ResourceMetadata {
     pub authorization_servers: Vec<String>,
     /// The least that is useful, not the catalogue: clients without a challenge ask for all of it.
     pub scopes_supported: Scope,
+    /// What people read.
     pub resource_name: Option<String>,
+    /// Where developers read about it.
     pub resource_documentation: Option<Url>,
+    /// How its data may be used.
     pub resource_policy_uri: Option<Url>,
+    /// Its terms of service.
     pub resource_tos_uri: Option<Url>,
 }
 
 /// Why metadata cannot be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
+    /// No authorization server is named (MCP, Authorization Server Location).
     #[error("no authorization server is named (MCP, Authorization Server Location)")]
     NoAuthorizationServer,
+    /// The resource has a fragment (RFC 9728 §1.2).
     #[error("the resource has a fragment (RFC 9728 §1.2)")]
     Fragment,
+    /// The resource is not an http or https URL with a host.
     #[error("the resource is not an http or https URL with a host")]
     NotWeb,
 }
@@ -125,6 +132,7 @@ impl PublishedMetadata {
         &self.body
     }
 
+    /// The entity tag of the document (RFC 9110 §8.8.3).
     #[must_use]
     pub const fn etag(&self) -> &HeaderValue {
         &self.etag

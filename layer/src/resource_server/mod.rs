@@ -79,6 +79,7 @@ pub use self::discovery::{DiscoveryError, discover};
 pub use self::error::{Refusal, TokenError};
 pub use self::introspection::IntrospectionTiming;
 pub use self::issuer::{IssuerSettings, KeySource, SettingsError};
+pub(crate) use self::json::object as strict_json_object;
 pub use self::jwks::{JwksTiming, KeyHealth};
 pub use self::key::KeySetError;
 pub use self::layer::RequireTokenLayer;

@@ -39,6 +39,7 @@ pub(super) struct Verified {
 pub struct EntraIdentity {
     /// `tid`
     pub tenant: TenantId,
+    /// `oid`, or the application.
     pub object: EntraObject,
 }
 

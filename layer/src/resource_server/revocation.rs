@@ -8,6 +8,7 @@ use super::principal::Principal;
 ///
 /// Asked on *every* request, whether the token was found in the cache or not, so it must answer from memory.
 pub trait Revocations: Send + Sync + fmt::Debug {
+    /// Whether the token, its grant, client or user was revoked.
     fn is_revoked(&self, principal: &Principal) -> bool;
 }
 

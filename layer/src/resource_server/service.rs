@@ -101,7 +101,7 @@ where
 }
 
 impl Guard {
-    fn admit(&self, outcome: Result<Principal, Refusal>) -> Result<Principal, Refusal> {
+    pub(super) fn admit(&self, outcome: Result<Principal, Refusal>) -> Result<Principal, Refusal> {
         let principal = outcome?;
         if self.is_for_us(&principal) {
             return Ok(principal);

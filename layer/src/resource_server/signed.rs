@@ -31,7 +31,9 @@ pub struct SignedJwts {
 pub struct SignedJwt {
     /// Lower case, without `application/`; empty where the header names none.
     pub typ: String,
+    /// The algorithm.
     pub algorithm: Algorithm,
+    /// Every claim, as signed.
     pub claims: Map<String, Value>,
 }
 

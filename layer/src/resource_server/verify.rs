@@ -49,13 +49,16 @@ pub(super) enum Keys {
 /// How an issuer stands, for a readiness report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerHealth {
+    /// Whose they are.
     pub issuer: Issuer,
+    /// How they stand.
     pub keys: KeyHealth,
     /// Its introspection endpoint is meant, not a key set.
     pub introspects: bool,
 }
 
 impl Verifier {
+    /// Begins with nothing: name the issuers.
     pub fn builder() -> VerifierBuilder {
         VerifierBuilder::default()
     }
