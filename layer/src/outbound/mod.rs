@@ -30,7 +30,11 @@ pub struct OutboundSettings {
     pub ca_file: Option<PathBuf>,
     /// What may be reached although its address is not public.
     pub allow_private: Vec<PrivateTarget>,
+    /// How we name ourselves (RFC 9110 §10.1.5). Default: this package and its version.
+    pub user_agent: Option<String>,
 }
+
+const OURSELVES: &str = concat!("mcp-auth-layer/", env!("CARGO_PKG_VERSION"));
 
 /// The client. Cheap to clone; connections are pooled and shared.
 #[derive(Clone, Debug)]
@@ -55,7 +59,7 @@ impl Outbound {
             .retry(reqwest::retry::never())
             .connect_timeout(Duration::from_secs(5))
             .pool_idle_timeout(Duration::from_mins(1))
-            .user_agent(concat!("mcp-auth-broker/", env!("CARGO_PKG_VERSION")))
+            .user_agent(settings.user_agent.as_deref().unwrap_or(OURSELVES))
             .no_proxy() // the environment's proxy variables are not ours
             .dns_resolver(GuardedResolver(Arc::clone(&reach)));
         if let Some(url) = &settings.proxy {
