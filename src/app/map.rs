@@ -64,7 +64,8 @@ pub(super) fn audit(config: &Config) -> AuditSettings {
 
 pub(super) fn outbound(config: &Config) -> OutboundSettings {
     let config::Outbound { proxy, no_proxy, ca_file, allow_private } = config.outbound.clone();
-    OutboundSettings { proxy, no_proxy, ca_file, allow_private }
+    let user_agent = Some(concat!("mcp-auth-broker/", env!("CARGO_PKG_VERSION")).to_owned());
+    OutboundSettings { proxy, no_proxy, ca_file, allow_private, user_agent }
 }
 
 /// For URLs that anybody may name.
