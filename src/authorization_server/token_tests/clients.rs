@@ -124,7 +124,7 @@ async fn the_log_says_who_a_refused_client_claims_to_be_and_that_it_is_a_claim()
     let (_, log) = site.events().await;
     for line in log.lines() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!(event["unverified_client_id"], "nightly", "{line}");
+        assert_eq!(event["payload"]["unverified_client_id"], "nightly", "{line}");
         assert!(event["client_id"].is_null(), "{line}");
     }
     assert_eq!(log.lines().count(), 2, "{log}");

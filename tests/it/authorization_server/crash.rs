@@ -16,14 +16,25 @@ const SETTINGS: &str = "[audit]\non_failure = \"block\"\n[server]\nrequest_timeo
 /// A broker process whose first administrator has a password, and a client that was allowed something.
 async fn served(directory: &Path) -> (Served, Held) {
     let served = Served::start_on_a_small_disk(directory, SETTINGS).await;
-    let stderr = served.stderr();
-    let link = stderr.split_once("/login/link/").expect("a first link").1;
-    let link = format!("/login/link/{}", link.split_whitespace().next().unwrap());
+    let link = first_link(&served).await;
     let authority = served.authority.clone();
     let mut browser = Browser::at(&authority);
     browser.chooses_a_password(&link).await;
     let held = Held::through(&mut browser, &served, "public:read").await;
     (served, held)
+}
+
+/// The banner may come a moment after the socket.
+async fn first_link(served: &Served) -> String {
+    loop {
+        let stderr = served.stderr();
+        if let Some((link, _)) =
+            stderr.split_once("/login/link/").and_then(|(_, rest)| rest.split_once('\n'))
+        {
+            return format!("/login/link/{}", link.trim());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 /// From now on every request waits for its audit line: what is at the log's place is no file.
