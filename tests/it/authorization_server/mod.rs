@@ -11,4 +11,3 @@ mod faults;
 mod flow;
 mod metadata;
 mod races;
-mod rmcp_client;
