@@ -11,7 +11,7 @@ use crate::authorization_server::KeyRing;
 use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
-use crate::http::{AllowedOrigins, Endpoint, Front, Health, Routes};
+use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, Recorder, ServerHandler,
@@ -109,7 +109,14 @@ impl App {
         let mounted = mounted.await?;
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = keys::Follower { ring, local, verifiers };
+        let keys = keys::Follower {
+            ring,
+            local,
+            verifiers,
+            auditor: auditor.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
         let simulation = graph.simulation.take();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
@@ -304,6 +311,7 @@ impl Mounting<'_> {
     {
         let endpoints = names.iter().map(|name| self.endpoint(name, names, handler));
         Ok(Front::new(Routes {
+            base: BasePath::new(self.config.server.public_url.path()),
             health,
             origins: origins(self.config),
             endpoints: endpoints.collect::<Result<_, _>>()?,

@@ -118,6 +118,16 @@ impl AuthorizationServer {
         &self.settings.public_url
     }
 
+    /// The path of `public_url` without its last slash: empty, or such as `/broker`.
+    pub(super) fn root(&self) -> &str {
+        self.settings.public_url.path().trim_end_matches('/')
+    }
+
+    /// Where a browser finds the page that is at `path` here, on our own host.
+    pub(super) fn page_path(&self, path: &str) -> String {
+        format!("{}{path}", self.root())
+    }
+
     /// One of our own URLs: `path` below `public_url`, which may have a path of its own.
     #[must_use]
     pub fn url(&self, path: &str) -> String {

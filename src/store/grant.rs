@@ -218,6 +218,9 @@ pub trait GrantStore: Send + Sync {
     /// Read only: to check the request before anything is used up.
     async fn find_code(&self, code: &Digest) -> Result<Option<CodeRow>, StoreError>;
     async fn redeem_code(&self, redemption: &CodeRedemption) -> Result<Redeemed, StoreError>;
+    /// Undoes what `redemption` did, for an answer that was never given: the code may be used again, its refresh token is
+    /// gone. `false` where `redemption` is not what used it up.
+    async fn return_code(&self, redemption: &CodeRedemption) -> Result<bool, StoreError>;
     /// Read only: the grant of a live refresh token, its scopes and its end, without using it.
     async fn find_refresh_token(
         &self,

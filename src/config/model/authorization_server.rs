@@ -22,6 +22,8 @@ use crate::scope::Scope;
 pub struct AuthorizationServer {
     pub enabled: bool,
     pub signing_alg: SigningAlg,
+    /// `None`: keys are never replaced by themselves.
+    pub signing_key_lifetime: Option<Duration>,
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
     pub code_ttl: Duration,
@@ -100,6 +102,10 @@ pub(super) struct RawAuthorizationServer {
     pub(super) enabled: bool,
     /// How its tokens are signed.
     pub(super) signing_alg: SigningAlg,
+    /// For how many days a key signs before a new one takes its place, which is published six minutes before. 0: until
+    /// `broker key rotate`.
+    #[schemars(range(max = 3650))]
+    pub(super) signing_key_days: u32,
     /// How long an access token lives.
     #[schemars(range(min = 30, max = 86_400))]
     pub(super) access_token_ttl_seconds: u32,
@@ -136,6 +142,7 @@ impl Default for RawAuthorizationServer {
         Self {
             enabled: true,
             signing_alg: SigningAlg::default(),
+            signing_key_days: 90,
             access_token_ttl_seconds: 3600,
             refresh_token_ttl_seconds: 2_592_000,
             code_ttl_seconds: 60,
@@ -205,6 +212,8 @@ impl RawAuthorizationServer {
         AuthorizationServer {
             enabled: self.enabled,
             signing_alg: self.signing_alg,
+            signing_key_lifetime: (self.signing_key_days > 0)
+                .then(|| Duration::from_hours(24 * u64::from(self.signing_key_days))),
             access_token_ttl: Duration::from_secs(self.access_token_ttl_seconds.into()),
             refresh_token_ttl: Duration::from_secs(self.refresh_token_ttl_seconds.into()),
             code_ttl: Duration::from_secs(self.code_ttl_seconds.into()),

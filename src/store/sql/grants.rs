@@ -93,6 +93,11 @@ impl GrantStore for SqlDatabase {
         Ok(redeemed)
     }
 
+    async fn return_code(&self, redemption: &CodeRedemption) -> Result<bool, StoreError> {
+        let asked = redemption.clone();
+        self.backend().write(asked, |c, asked| Box::pin(code::give_back(c, asked))).await
+    }
+
     async fn find_refresh_token(
         &self,
         token: &Digest,

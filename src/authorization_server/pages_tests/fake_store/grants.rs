@@ -65,6 +65,9 @@ impl GrantStore for FakeStore {
     async fn redeem_code(&self, _redemption: &CodeRedemption) -> Result<Redeemed, StoreError> {
         unimplemented!()
     }
+    async fn return_code(&self, _redemption: &CodeRedemption) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn find_refresh_token(
         &self,
         _token: &Digest,
