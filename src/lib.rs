@@ -17,6 +17,7 @@ pub mod config;
 #[cfg(test)]
 mod fake_http;
 pub mod graph;
+pub mod guard;
 pub mod http;
 pub mod id;
 pub mod limits;

@@ -11,11 +11,11 @@ use crate::authorization_server::KeyRing;
 use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
+use crate::guard::{Door, Recorder};
 use crate::http::{AllowedOrigins, Endpoint, Front, Health, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
-    Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, Recorder, ServerHandler,
-    Toolbox,
+    Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
 };
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
@@ -313,6 +313,27 @@ impl Mounting<'_> {
         }))
     }
 
+    /// What stands before the endpoint with this metadata.
+    fn door(&self, metadata_url: Url) -> Door {
+        Door {
+            limits: self.limits.clone(),
+            auditor: self.auditor.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metadata_url,
+            max_body_bytes: self.config.server.max_body_bytes,
+            body_timeout: self.config.server.request_timeout,
+        }
+    }
+
+    fn recorder(&self) -> Recorder {
+        Recorder {
+            auditor: self.auditor.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+        }
+    }
+
     fn endpoint<H>(&self, name: &Name, all: &[Name], handler: &H) -> Result<Endpoint, AppError>
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
@@ -325,19 +346,9 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
-            limits: self.limits.clone(),
-            auditor: self.auditor.clone(),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metadata_url,
-            max_body_bytes: server.max_body_bytes,
-            body_timeout: server.request_timeout,
+            door: self.door(metadata_url),
         });
-        let recorder = Recorder {
-            auditor: self.auditor.clone(),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-        };
+        let recorder = self.recorder();
         let hosts =
             all.iter().map(|name| name.host.clone()).chain(server.allowed_hosts.clone()).collect();
         let drain = self.drain.clone();

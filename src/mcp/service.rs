@@ -257,7 +257,7 @@ impl McpService {
             tool_name: tool.parse().ok(),
             status: if error_code.is_none() { ResultStatus::Ok } else { ResultStatus::Error },
             error_code,
-            duration_ms: super::guard::millis(
+            duration_ms: crate::guard::millis(
                 self.0.clock.monotonic().saturating_sub(caller.started()),
             ),
             decision: Some(decision.effect),
