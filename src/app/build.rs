@@ -28,15 +28,16 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
+use crate::upstream::Sessions;
 
 use super::App;
 use super::approvals::approvals;
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
-use super::issuers::verifier;
+use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::{keys, map, platform, readiness};
+use super::{keys, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -79,9 +80,10 @@ impl App {
         let outbound = Outbound::new(&outbound)?;
         let secrets =
             Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
+        let secrets = Arc::new(secrets);
         let names = names(&config.server.public_url);
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
-        let Trust { store, encryption, ring, local, verifier } = trust;
+        let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
         let catalog = Arc::new(super::parts::catalog(&config)?);
@@ -98,7 +100,7 @@ impl App {
             secrets: &secrets,
             store: Arc::clone(&store),
             keys: (Arc::clone(&ring), Arc::clone(&local)),
-            encryption,
+            encryption: encryption.clone(),
             approvals: approvals.clone(),
             policy: policy.clone(),
             outbound: outbound.clone(),
@@ -107,7 +109,15 @@ impl App {
             random: Arc::clone(&random),
         });
         let mounted = mounted.await?;
-        let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier];
+        let behind = servers::Shared {
+            verifier: for_servers,
+            policy: policy.clone(),
+            approvals: approvals.clone(),
+            outbound: outbound.clone(),
+            secrets: Arc::clone(&secrets),
+            sessions: Sessions::new(&encryption),
+        };
+        let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = keys::Follower { ring, local, verifiers };
         let simulation = graph.simulation.take();
@@ -144,6 +154,7 @@ impl App {
             clock,
             random,
             drain: &drain,
+            behind,
         };
         let routes = (mounted.public, mounted.private);
         let front = mounting.front(&names, &handler(service), health.clone(), routes)?;
@@ -170,6 +181,8 @@ struct Trust {
     ring: Arc<KeyRing>,
     local: Arc<LocalKeys>,
     verifier: Arc<Verifier>,
+    /// For the servers behind us; `None` where there are none.
+    servers: Option<Arc<Verifier>>,
 }
 
 impl Trust {
@@ -185,7 +198,16 @@ impl Trust {
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
         let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock).await?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
-        Ok(Self { store, encryption, ring, local, verifier })
+        let behind = servers::audiences(config, names);
+        let servers = if behind.is_empty() {
+            None
+        } else {
+            let outbound = outbound.clone();
+            let servers =
+                issuers::verifier_for(config, &local, &behind, secrets, outbound, clock).await?;
+            Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
+        };
+        Ok(Self { store, encryption, ring, local, verifier, servers })
     }
 }
 
@@ -193,7 +215,7 @@ impl Trust {
 fn broker(
     config: &Config,
     graph: GraphParts,
-    (secrets, outbound): (Secrets, Outbound),
+    (secrets, outbound): (Arc<Secrets>, Outbound),
     (policy, catalog, approvals): (Live, Arc<graph::Catalog>, Approvals),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Broker, AppError> {
@@ -269,8 +291,8 @@ fn facts_for_people(config: &Config) -> serde_json::Value {
 }
 
 /// What every endpoint shares.
-struct Mounting<'a> {
-    config: &'a Config,
+pub(super) struct Mounting<'a> {
+    pub(super) config: &'a Config,
     verifier: Arc<Verifier>,
     decider: Decider,
     toolbox: &'a Toolbox,
@@ -279,11 +301,12 @@ struct Mounting<'a> {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     drain: &'a CancellationToken,
+    pub(super) behind: servers::Shared,
 }
 
 impl Mounting<'_> {
     /// Where clients get tokens: from us, and where we issue none, from whom the settings name.
-    fn issuers(&self) -> Vec<String> {
+    pub(super) fn issuers(&self) -> Vec<String> {
         if self.config.authorization_server.enabled {
             return vec![issuer(&self.config.server.public_url)];
         }
@@ -314,7 +337,7 @@ impl Mounting<'_> {
     }
 
     /// What stands before the endpoint with this metadata.
-    fn door(&self, metadata_url: Url) -> Door {
+    pub(super) fn door(&self, metadata_url: Url) -> Door {
         Door {
             limits: self.limits.clone(),
             auditor: self.auditor.clone(),
@@ -326,7 +349,7 @@ impl Mounting<'_> {
         }
     }
 
-    fn recorder(&self) -> Recorder {
+    pub(super) fn recorder(&self) -> Recorder {
         Recorder {
             auditor: self.auditor.clone(),
             clock: Arc::clone(&self.clock),
@@ -358,6 +381,8 @@ impl Mounting<'_> {
         metadata.scopes_supported = scopes.clone();
         metadata.resource_name = Some("MCP Auth Broker".to_owned());
         let mcp = crate::mcp::routes(handler.clone(), mount);
-        Ok(Endpoint { authority: name.authority.clone(), mcp, metadata: metadata.publish()? })
+        let servers = self.servers(name)?;
+        let metadata = metadata.publish()?;
+        Ok(Endpoint { authority: name.authority.clone(), mcp, metadata, servers })
     }
 }

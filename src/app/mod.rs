@@ -18,6 +18,7 @@ mod people;
 mod platform;
 mod policy;
 mod readiness;
+mod servers;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,13 +7,26 @@ use super::jsonrpc;
 
 /// The method as the audit log names it: one of a closed set, never a caller's text.
 pub fn method_name(method: Option<&str>) -> &'static str {
-    const KNOWN: [&str; 6] = [
+    const KNOWN: [&str; 19] = [
+        "completion/complete",
         "initialize",
+        "logging/setLevel",
+        "notifications/cancelled",
+        "notifications/initialized",
+        "notifications/progress",
+        "notifications/roots/list_changed",
         "ping",
+        "prompts/get",
+        "prompts/list",
+        "resources/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/templates/list",
+        "resources/unsubscribe",
         "server/discover",
+        "subscriptions/listen",
         "tools/call",
         "tools/list",
-        "subscriptions/listen",
     ];
     KNOWN.iter().find(|known| Some(**known) == method).copied().unwrap_or("other")
 }

@@ -14,7 +14,7 @@ use crate::broker::Caller;
 use crate::code::Code;
 use crate::id::{RequestId, ToolName, TraceId};
 use crate::limits::{Limits, Permits};
-use crate::policy::{Decision, Recorded};
+use crate::policy::{Decision, Difference, Recorded};
 use crate::random::Random;
 use crate::resource_server::{Challenge, ChallengeError, Principal};
 use crate::scope::Scope;
@@ -240,6 +240,30 @@ impl From<AuditError> for Unrecorded {
         tracing::error!(error = &error as &dyn std::error::Error, "audit.record_failed");
         Self
     }
+}
+
+/// Records what a terminal event has no room for: conditions that failed, and a shadow that differs.
+///
+/// # Errors
+///
+/// [`Unrecorded`]
+pub async fn record_policy(
+    caller: &Caller,
+    tool: &ToolName,
+    decision: &Decision,
+    other: Option<Difference>,
+) -> Result<(), Unrecorded> {
+    let rule_ids: Vec<_> = decision.failed_conditions().cloned().collect();
+    if !rule_ids.is_empty() {
+        let policy_version = Arc::clone(&decision.policy_version);
+        let event = AuditEvent::ConditionFail { tool_name: tool.clone(), rule_ids, policy_version };
+        caller.record(caller.context(), event).await?;
+    }
+    if let Some(other) = other {
+        let event = AuditEvent::differed(tool.clone(), decision, other);
+        caller.record(caller.context(), event).await?;
+    }
+    Ok(())
 }
 
 /// Calls a service that is always ready, as all of ours are.

@@ -70,6 +70,12 @@ impl<'a> Message<'a> {
         serde_json::from_str(self.params?.get()).ok()
     }
 
+    /// Its parameters, read as far as `T` looks at them. `None` where there are none of that shape.
+    #[must_use]
+    pub fn params<T: Deserialize<'a>>(&self) -> Option<T> {
+        serde_json::from_str(self.params?.get()).ok()
+    }
+
     /// Whether the request itself says which revision it speaks (MCP 2026-07-28 basic, `_meta`).
     pub fn names_its_version(&self) -> bool {
         #[derive(Deserialize)]

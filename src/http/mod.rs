@@ -8,6 +8,7 @@ mod origin;
 mod problem;
 mod router;
 mod serve;
+mod servers;
 
 pub use by_host::Handler;
 pub use client_address::{ClientAddress, TrustedProxies};
@@ -16,3 +17,4 @@ pub use health::{Health, Readiness};
 pub use origin::AllowedOrigins;
 pub use router::{Endpoint, Routes};
 pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};
+pub use servers::{ServerEndpoint, ServerEndpoints};
