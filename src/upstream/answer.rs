@@ -105,6 +105,7 @@ impl Exchange {
                 let whole = incoming.rest(server.max_response_bytes, server.timeout).await;
                 let message = whole.map_err(Fault::from);
                 match message.and_then(|body| self.look(body)) {
+                    Ok(Seen { last: false, .. }) => return self.failed(&Fault::NoAnswer).await,
                     Ok(Seen { bytes, status: said, .. }) => {
                         self.end_seen(&said).await?;
                         json(status, bytes)

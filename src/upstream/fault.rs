@@ -37,7 +37,7 @@ pub(super) enum Fault {
     NotAMessage,
     #[error("the server answered another request than the one it was asked")]
     OtherId,
-    #[error("the server ended the stream without an answer")]
+    #[error("the server ended without an answer")]
     NoAnswer,
     #[error("the list of the server is none")]
     NotAList,
