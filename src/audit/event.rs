@@ -89,6 +89,8 @@ pub enum ApprovalOutcome {
     Denied,
     /// The person is who asked, and the rule does not allow that.
     OwnCall,
+    /// Nothing shows that the person is not who asked: the two have no identity that could be compared.
+    MayBeOwnCall,
     /// The person is none of the rule's approvers.
     NotAnApprover,
     /// Answered before, used, or past its deadline.
@@ -105,6 +107,7 @@ pub enum AdminObject {
     ApiKey,
     Grant,
     SigningKey,
+    Policy,
 }
 
 /// What an administrator does to it.
@@ -120,6 +123,8 @@ pub enum AdminAction {
     MakeLink,
     /// Everything of its kind gives way to a new one at once.
     Replace,
+    /// Its files are read again.
+    Reload,
 }
 
 /// How a change ended.
@@ -284,6 +289,9 @@ pub enum AuditEvent {
     /// An approved call is let through, the one time.
     #[serde(rename = "approval.used")]
     ApprovalUse { approval: ApprovalId, approver: Subject },
+    /// The webhook was told that a call waits, or could not be.
+    #[serde(rename = "approval.notified")]
+    ApprovalNotify { approval: ApprovalId, delivered: bool, attempts: u32 },
     /// The policy in force was replaced.
     #[serde(rename = "config.reloaded")]
     ConfigReload {
@@ -345,6 +353,9 @@ pub enum AuditEvent {
         grant_type: Option<GrantType>,
         /// The code of RFC 6749 §5.2.
         error: &'static str,
+        /// Who the client says it is, where it could not prove it. Anybody can write any name here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unverified_client_id: Option<ClientId>,
     },
     /// Terminal: a code or refresh token came again, which proves a theft; the grant is revoked.
     #[serde(rename = "oauth.token.reuse_detected")]
@@ -434,6 +445,7 @@ impl AuditEvent {
             | Self::ApprovalRequest { .. }
             | Self::ApprovalAnswer { .. }
             | Self::ApprovalUse { .. }
+            | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
             | Self::AdminChangeBegin { .. }
             | Self::RefusalsHoldBack { .. }

@@ -14,8 +14,6 @@ const REQUESTS: NonZeroU32 = NonZeroU32::new(60).unwrap();
 const REGISTRATIONS: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// A sixth of all.
 const DOCUMENTS: NonZeroU32 = NonZeroU32::new(20).unwrap();
-/// Logins that lead to an identity provider; each is a row in the store.
-const LOGINS: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
 /// The shares of every network, a minute.
 #[derive(Debug)]
@@ -23,7 +21,6 @@ pub(super) struct Shares {
     pub(super) requests: NetworkShare,
     pub(super) registrations: NetworkShare,
     pub(super) documents: NetworkShare,
-    pub(super) logins: NetworkShare,
 }
 
 impl Shares {
@@ -32,7 +29,6 @@ impl Shares {
             requests: NetworkShare::new(REQUESTS, clock),
             registrations: NetworkShare::new(REGISTRATIONS, clock),
             documents: NetworkShare::new(DOCUMENTS, clock),
-            logins: NetworkShare::new(LOGINS, clock),
         }
     }
 }
