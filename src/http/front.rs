@@ -11,6 +11,7 @@ use tower::{Service, ServiceExt};
 
 use crate::mcp::Endpoint as McpEndpoint;
 
+use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
 use super::router::{KnownHosts, NOSNIFF, Routes, router};
 
@@ -23,6 +24,7 @@ use super::router::{KnownHosts, NOSNIFF, Routes, router};
 pub struct Front(Arc<Inner>);
 
 struct Inner {
+    base: BasePath,
     router: Router,
     known: KnownHosts,
     mcp: ByHost<McpEndpoint>,
@@ -41,12 +43,14 @@ impl Front {
             |endpoint: &super::router::Endpoint| (endpoint.authority.clone(), endpoint.mcp.clone());
         let mcp = ByHost::new(routes.endpoints.iter().map(by_authority));
         let known = KnownHosts::of(&routes);
+        let base = routes.base.clone();
         let others = router(routes, known.clone(), mcp.clone());
-        Self(Arc::new(Inner { router: others, known, mcp }))
+        Self(Arc::new(Inner { base, router: others, known, mcp }))
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
+        let request = self.0.base.strip(request);
         let Some(mut endpoint) = self.0.direct(&request).cloned() else {
             return infallible(self.0.router.clone().oneshot(request).await);
         };

@@ -1,5 +1,6 @@
 //! The HTTP front: every route on one screen, middleware, health, serving and draining.
 
+mod base_path;
 mod by_host;
 mod client_address;
 mod front;
@@ -9,6 +10,7 @@ mod problem;
 mod router;
 mod serve;
 
+pub use base_path::BasePath;
 pub use by_host::Handler;
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use front::Front;
