@@ -16,6 +16,7 @@ pub mod code;
 pub mod config;
 #[cfg(test)]
 mod fake_http;
+pub mod forward_auth;
 pub mod graph;
 pub mod http;
 pub mod limits;
@@ -28,4 +29,6 @@ pub mod telemetry;
 pub mod token;
 
 /// What another Rust service needs to guard itself is a package of its own; here its modules keep their places.
-pub use mcp_auth_layer::{id, outbound, random, resource_server, scope, secret_text, time};
+pub use mcp_auth_layer::{
+    id, outbound, protect, random, resource_server, scope, secret_text, time,
+};
