@@ -12,7 +12,7 @@ use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
 use crate::guard::{Door, Recorder};
-use crate::http::{AllowedOrigins, Endpoint, Front, Health, Routes};
+use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
@@ -31,7 +31,7 @@ use crate::token::ProviderTokens;
 use crate::upstream::Sessions;
 
 use super::App;
-use super::approvals::approvals;
+use super::approvals::{approvals, courier};
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
@@ -85,15 +85,16 @@ impl App {
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
-        let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
+        let limits = map::limits_of(&config, &toolbox, &store, &clock)?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts, &catalog);
         let around = (Arc::clone(&clock), Arc::clone(&random));
-        let (policy, reloader) = super::policy::start(source, auditor.clone(), around.clone())?;
+        let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
-        let approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
+        let mut approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
+        let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
         let mounted = mount(Materials {
             config: &config,
             names: &names,
@@ -103,6 +104,7 @@ impl App {
             encryption: encryption.clone(),
             approvals: approvals.clone(),
             policy: policy.clone(),
+            reloader: reloader.clone(),
             outbound: outbound.clone(),
             auditor: auditor.clone(),
             clock: Arc::clone(&clock),
@@ -119,7 +121,14 @@ impl App {
         };
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = keys::Follower { ring, local, verifiers };
+        let keys = keys::Follower {
+            ring,
+            local,
+            verifiers,
+            auditor: auditor.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
         let simulation = graph.simulation.take();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
@@ -139,7 +148,7 @@ impl App {
             verifier: Arc::clone(&verifier),
             service: service.clone(),
             policy: policy.clone(),
-            reload: reloader.status.clone(),
+            reload: reloader.status(),
             store: Arc::clone(&store),
             facts: facts_for_people(&config),
         }));
@@ -167,6 +176,8 @@ impl App {
             toolbox,
             policy,
             reloader,
+            courier,
+            store: (store, around.0),
             authorization_server: mounted.server,
             drain,
             _simulation: simulation,
@@ -327,6 +338,7 @@ impl Mounting<'_> {
     {
         let endpoints = names.iter().map(|name| self.endpoint(name, names, handler));
         Ok(Front::new(Routes {
+            base: BasePath::new(self.config.server.public_url.path()),
             health,
             origins: origins(self.config),
             endpoints: endpoints.collect::<Result<_, _>>()?,

@@ -105,6 +105,7 @@ pub enum AdminObject {
     ApiKey,
     Grant,
     SigningKey,
+    Policy,
 }
 
 /// What an administrator does to it.
@@ -120,6 +121,8 @@ pub enum AdminAction {
     MakeLink,
     /// Everything of its kind gives way to a new one at once.
     Replace,
+    /// Its files are read again.
+    Reload,
 }
 
 /// How a change ended.
@@ -281,6 +284,9 @@ pub enum AuditEvent {
     /// An approved call is let through, the one time.
     #[serde(rename = "approval.used")]
     ApprovalUse { approval: ApprovalId, approver: Subject },
+    /// The webhook was told that a call waits, or could not be.
+    #[serde(rename = "approval.notified")]
+    ApprovalNotify { approval: ApprovalId, delivered: bool, attempts: u32 },
     /// The policy in force was replaced.
     #[serde(rename = "config.reloaded")]
     ConfigReload {
@@ -342,6 +348,9 @@ pub enum AuditEvent {
         grant_type: Option<GrantType>,
         /// The code of RFC 6749 §5.2.
         error: &'static str,
+        /// Who the client says it is, where it could not prove it. Anybody can write any name here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unverified_client_id: Option<ClientId>,
     },
     /// Terminal: a code or refresh token came again, which proves a theft; the grant is revoked.
     #[serde(rename = "oauth.token.reuse_detected")]
@@ -431,6 +440,7 @@ impl AuditEvent {
             | Self::ApprovalRequest { .. }
             | Self::ApprovalAnswer { .. }
             | Self::ApprovalUse { .. }
+            | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
             | Self::AdminChangeBegin { .. }
             | Self::LogRecover { .. } => false,

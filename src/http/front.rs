@@ -11,6 +11,7 @@ use tower::{Service, ServiceExt};
 
 use crate::mcp::Endpoint as McpEndpoint;
 
+use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
 use super::router::{KnownHosts, NOSNIFF, Routes, router};
 use super::servers::ServerEndpoints;
@@ -24,6 +25,7 @@ use super::servers::ServerEndpoints;
 pub struct Front(Arc<Inner>);
 
 struct Inner {
+    base: BasePath,
     router: Router,
     known: KnownHosts,
     mcp: ByHost<McpEndpoint>,
@@ -43,16 +45,18 @@ impl Front {
             |endpoint: &super::router::Endpoint| (endpoint.authority.clone(), endpoint.mcp.clone());
         let mcp = ByHost::new(routes.endpoints.iter().map(by_authority));
         let known = KnownHosts::of(&routes);
+        let base = routes.base.clone();
         let servers = routes.endpoints.iter();
         let servers =
             servers.map(|endpoint| (endpoint.authority.clone(), endpoint.servers.clone()));
         let servers = ByHost::new(servers);
         let others = router(routes, known.clone(), mcp.clone(), servers.clone());
-        Self(Arc::new(Inner { router: others, known, mcp, servers }))
+        Self(Arc::new(Inner { base, router: others, known, mcp, servers }))
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
+        let request = self.0.base.strip(request);
         let Some(mut endpoint) = self.0.direct(&request).cloned() else {
             return infallible(self.0.router.clone().oneshot(request).await);
         };

@@ -1,5 +1,6 @@
 //! The HTTP front: every route on one screen, middleware, health, serving and draining.
 
+mod base_path;
 mod by_host;
 mod client_address;
 mod front;
@@ -10,6 +11,7 @@ mod router;
 mod serve;
 mod servers;
 
+pub use base_path::BasePath;
 pub use by_host::Handler;
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use front::Front;

@@ -15,6 +15,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::resource_server::PublishedMetadata;
 
+use super::base_path::BasePath;
 use super::by_host::{ByHost, Handler, host, is_named};
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
@@ -24,6 +25,8 @@ use super::servers::{ServerDocuments, ServerEndpoints};
 /// What is mounted. Each part brings its own routes; this module says where they are.
 #[derive(Debug)]
 pub struct Routes {
+    /// The path of `public_url`, which a request may have in front.
+    pub base: BasePath,
     pub health: Health,
     pub origins: AllowedOrigins,
     /// Authorities a request may name in `Host`, with the endpoint each has: `public_url` and, on loopback, its alias.

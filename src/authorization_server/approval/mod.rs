@@ -15,7 +15,8 @@ use crate::broker::{Answer, ApprovalError, Approvals};
 use crate::id::{ApprovalId, TraceId};
 use crate::store::PageRequest;
 
-use super::pages::{Fault, Forms, page, see_other};
+use super::login::for_approval;
+use super::pages::{Fault, Forms, page};
 use super::person::People;
 use super::session::{self, FormPurpose, Session};
 
@@ -33,6 +34,7 @@ struct ApprovalPage<'a> {
     notice: Option<&'static str>,
     person: &'a str,
     host: String,
+    root: String,
 }
 
 #[derive(Template)]
@@ -41,6 +43,7 @@ struct ApprovalsPage<'a> {
     calls: Vec<CallView>,
     person: &'a str,
     host: String,
+    root: String,
 }
 
 /// `GET /approvals`: what waits for this person.
@@ -48,43 +51,48 @@ pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Re
     let shown = async {
         let approvals = approvals(&people)?;
         let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(see_other("/login"));
+            return Ok(people.lead_to("/login"));
         };
         let person = approver(&people, &session).await?;
         let wanted = PageRequest { after: None, limit: MOST };
         let rows = people.server.store.list_approvals(&wanted, people.server.clock.now()).await?;
         let mine = rows.rows.iter().filter(|row| Approvals::refusal(row, &person).is_none());
         let calls = mine.map(|row| call(approvals, row)).collect();
-        let template = ApprovalsPage { calls, person: session.person.name(), host: people.host() };
+        let template = ApprovalsPage {
+            calls,
+            person: session.person.name(),
+            host: people.host(),
+            root: people.root().to_owned(),
+        };
         Ok::<_, Fault>(page(StatusCode::OK, Forms::Ours, &template))
     };
-    shown.await.unwrap_or_else(|fault| fault.page(people.request_id()))
+    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
-/// `GET /approvals/{id}`
+/// `GET /approvals/{id}`. Who is not logged in logs in, and comes back here.
 pub(crate) async fn show(
     State(people): State<People>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     let shown = async {
+        let id = parsed(&id)?;
         let Some(session) = session::open(&people.server, &headers).await? else {
-            return Err(Fault::LogInFirst);
+            return Ok(people.lead_to(&for_approval(id)));
         };
-        render(&people, &session, &id, None).await
+        render(&people, &session, id, None).await
     };
-    shown.await.unwrap_or_else(|fault| fault.page(people.request_id()))
+    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
 /// Who may neither answer nor has asked is told what somebody is told who made the id up.
 async fn render(
     people: &People,
     session: &Session,
-    id: &str,
+    id: ApprovalId,
     notice: Option<&'static str>,
 ) -> Result<Response, Fault> {
     let approvals = approvals(people)?;
-    let id: ApprovalId = id.parse().map_err(|_| Fault::NoApproval)?;
     let row = people.server.store.find_approval(id).await?.ok_or(Fault::NoApproval)?;
     let person = approver(people, session).await?;
     let refusal = Approvals::refusal(&row, &person);
@@ -105,6 +113,7 @@ async fn render(
         notice,
         person: session.person.name(),
         host: people.host(),
+        root: people.root().to_owned(),
     };
     Ok(page(StatusCode::OK, Forms::Ours, &template))
 }
@@ -117,7 +126,7 @@ pub(crate) async fn answer(
     body: Bytes,
 ) -> Response {
     let outcome = try_answer(&people, &id, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.request_id()))
+    outcome.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
 async fn try_answer(
@@ -127,8 +136,10 @@ async fn try_answer(
     body: &[u8],
 ) -> Result<Response, Fault> {
     let form = people.form(headers, body)?;
+    let which = parsed(id)?;
+    // The session is over: nothing is answered, and after the login the same page is there again.
     let Some(session) = session::open(&people.server, headers).await? else {
-        return Err(Fault::LogInFirst);
+        return Ok(people.lead_to(&for_approval(which)));
     };
     form.check(decision(&[id]), &session.cookie)?;
     let approved = match form.fields.text("decision") {
@@ -137,7 +148,6 @@ async fn try_answer(
         _ => return Err(Fault::Forged),
     };
     let approvals = approvals(people)?;
-    let which: ApprovalId = id.parse().map_err(|_| Fault::NoApproval)?;
     let person = approver(people, &session).await?;
     let context = Context {
         request_id: people.request_id(),
@@ -158,7 +168,12 @@ async fn try_answer(
         Some(ApprovalOutcome::OwnCall) => "You asked for this. Somebody else has to answer.",
         Some(ApprovalOutcome::NotAnApprover) | None => return Err(Fault::NoApproval),
     };
-    render(people, &session, id, Some(notice)).await
+    render(people, &session, which, Some(notice)).await
+}
+
+/// A link that was cut or altered names no call.
+fn parsed(id: &str) -> Result<ApprovalId, Fault> {
+    id.parse().map_err(|_| Fault::NoApproval)
 }
 
 fn approvals(people: &People) -> Result<&Approvals, Fault> {

@@ -1,6 +1,6 @@
 //! Why a page could not do what it was asked to, and the page that says so.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::audit::AuditError;
@@ -35,7 +35,7 @@ pub(crate) enum Fault {
     WrongRedirect,
     #[error("the authorization request cannot be read: {0}")]
     MalformedRequest(&'static str),
-    #[error("too many authorization requests in a minute")]
+    #[error("too many authorization requests or logins in a minute")]
     TooMany,
     #[error("nothing of what was asked for may be granted to this person")]
     NothingToGrant,
@@ -47,8 +47,6 @@ pub(crate) enum Fault {
     NoLogin,
     #[error("there is no such call that waits for this person")]
     NoApproval,
-    #[error("nobody is logged in")]
-    LogInFirst,
     #[error("the account is disabled")]
     Disabled,
     #[error("the identity provider did not say who it is")]
@@ -56,12 +54,17 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) fn page(&self, request_id: RequestId) -> Response {
+    pub(crate) fn page(&self, root: &str, request_id: RequestId) -> Response {
         let error: &dyn std::error::Error = self;
         tracing::warn!(request.id = %request_id, error, "page.refused");
         match self {
-            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => unavailable(request_id),
-            _ => error_page(self.status(), request_id, &self.words()),
+            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => unavailable(root, request_id),
+            Self::TooMany => {
+                let mut response = error_page(self.status(), root, request_id, &self.words());
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+                response
+            }
+            _ => error_page(self.status(), root, request_id, &self.words()),
         }
     }
 
@@ -76,7 +79,6 @@ impl Fault {
             | Self::MalformedRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NoLink | Self::NoProvider | Self::NoApproval => StatusCode::NOT_FOUND,
-            Self::LogInFirst => StatusCode::UNAUTHORIZED,
             Self::Upstream(error) => match error {
                 UpstreamError::Refused(_) | UpstreamError::NotRequired => StatusCode::FORBIDDEN,
                 _ => StatusCode::BAD_GATEWAY,
@@ -142,11 +144,6 @@ impl Fault {
                 "The call was answered long ago, never asked for, or others answer it.",
             )
             .link("/approvals", "To what waits for you"),
-            Self::LogInFirst => ErrorPage::new(
-                "Log in first",
-                "Then open this link again.",
-            )
-            .link("/login", "To the login page"),
             Self::NoLogin => ErrorPage::new(
                 "This login is over",
                 "It took too long, was finished already, or was started in another browser.",
