@@ -18,6 +18,7 @@ pub mod config;
 mod fake_http;
 pub mod forward_auth;
 pub mod graph;
+pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod mcp;
@@ -27,6 +28,7 @@ pub mod secret_ref;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod upstream;
 
 /// What another Rust service needs to guard itself is a package of its own; here its modules keep their places.
 pub use mcp_auth_layer::{
