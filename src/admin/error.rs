@@ -1,6 +1,7 @@
 //! Why an administrator's wish was not done.
 
 use crate::audit::AuditError;
+use crate::broker::ApprovalError;
 use crate::store::StoreError;
 
 /// Each names what is wrong and what is allowed; none quotes what was sent.
@@ -15,6 +16,15 @@ pub enum AdminError {
     /// `409`
     #[error("{field} is taken\n  hint: {hint}")]
     Taken { field: &'static str, hint: &'static str },
+    /// `403`
+    #[error("{problem}\n  hint: {hint}")]
+    Forbidden { problem: &'static str, hint: &'static str },
+    /// `409`
+    #[error("it was answered before, or its time is over")]
+    TooLate,
+    /// `422`: the rules in force stay.
+    #[error("the policy has faults")]
+    Policy(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// `503`. The change may or may not have happened.
     #[error("the store did not answer")]
     Store(#[from] StoreError),
@@ -28,8 +38,22 @@ impl AdminError {
     #[must_use]
     pub const fn changed_nothing(&self) -> bool {
         match self {
-            Self::Invalid { .. } | Self::NotFound(_) | Self::Taken { .. } => true,
+            Self::Invalid { .. }
+            | Self::NotFound(_)
+            | Self::Taken { .. }
+            | Self::Forbidden { .. }
+            | Self::TooLate
+            | Self::Policy(_) => true,
             Self::Store(_) | Self::Audit(_) => false,
+        }
+    }
+}
+
+impl From<ApprovalError> for AdminError {
+    fn from(error: ApprovalError) -> Self {
+        match error {
+            ApprovalError::Store(error) => Self::Store(error),
+            ApprovalError::Audit(error) => Self::Audit(error),
         }
     }
 }

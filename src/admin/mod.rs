@@ -13,5 +13,6 @@ pub use api::{document_routes, routes};
 pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientView, GrantView, KeyView, NewClient, NewServer,
-    NewUser, Operations, PageQuery, ServerView, Settings, Shown, UserView,
+    NewUser, Operations, PageQuery, PolicyControl, PolicyView, ReloadFault, ServerView, Serving,
+    Settings, Shown, UserView,
 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::audit::{AuditSettings, Auditor};
 use crate::authorization_server::KeyEncryptionKey;
-use crate::broker::Approvals;
+use crate::broker::{Approvals, Courier, Webhook};
 use crate::config::Config;
 use crate::id::Issuer;
 use crate::outbound::Outbound;
@@ -12,11 +12,11 @@ use crate::random::{Random, SystemRandom};
 use crate::secret::{Environment, Secrets};
 use crate::secret_text::SecretText;
 use crate::store::Database;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Budget, Clock, SystemClock};
 
 use super::command_audit::command_auditor;
 use super::error::AppError;
-use super::{keys, map};
+use super::{issuers, keys, map};
 
 /// Sealed arguments open as these only.
 const CONTEXT: &str = "approval arguments";
@@ -43,7 +43,29 @@ pub(super) fn approvals(
         seal: Arc::new(move |text| key.seal_text(text, CONTEXT).unwrap_or_default()),
         open: Arc::new(move |sealed| opener.open_text(sealed, CONTEXT)),
         pages,
+        notices: None,
     })
+}
+
+/// Who announces calls that wait, where the settings say so; to be run for as long as the broker serves.
+///
+/// # Errors
+///
+/// [`AppError`] where the secret cannot be read, or is none.
+pub(super) async fn courier(
+    config: &Config,
+    secrets: &Secrets,
+    outbound: &Outbound,
+    approvals: &mut Approvals,
+) -> Result<Option<Courier>, AppError> {
+    let Some(configured) = &config.approvals.webhook else { return Ok(None) };
+    let budget = Budget::start(Arc::clone(&approvals.clock), issuers::START);
+    let secret = issuers::own(&configured.secret, secrets, &budget).await?;
+    let webhook = Webhook::new(configured.url.clone(), &secret)?;
+    let (auditor, clock) = (approvals.auditor.clone(), Arc::clone(&approvals.clock));
+    let (notices, courier) = Courier::new(webhook, outbound.clone(), auditor, clock);
+    approvals.notices = Some(notices);
+    Ok(Some(courier))
 }
 
 /// Approvals for a command, while a broker runs or not.

@@ -30,7 +30,7 @@ use crate::time::Clock;
 use crate::token::ProviderTokens;
 
 use super::App;
-use super::approvals::approvals;
+use super::approvals::{approvals, courier};
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
@@ -83,15 +83,16 @@ impl App {
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
-        let limits = Limits::new(&map::call_limits(&config, &toolbox)?, &clock);
+        let limits = map::limits_of(&config, &toolbox, &store, &clock)?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts, &catalog);
         let around = (Arc::clone(&clock), Arc::clone(&random));
-        let (policy, reloader) = super::policy::start(source, auditor.clone(), around.clone())?;
+        let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
-        let approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
+        let mut approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
+        let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
         let mounted = mount(Materials {
             config: &config,
             names: &names,
@@ -101,6 +102,7 @@ impl App {
             encryption,
             approvals: approvals.clone(),
             policy: policy.clone(),
+            reloader: reloader.clone(),
             outbound: outbound.clone(),
             auditor: auditor.clone(),
             clock: Arc::clone(&clock),
@@ -136,7 +138,7 @@ impl App {
             verifier: Arc::clone(&verifier),
             service: service.clone(),
             policy: policy.clone(),
-            reload: reloader.status.clone(),
+            reload: reloader.status(),
             store: Arc::clone(&store),
             facts: facts_for_people(&config),
         }));
@@ -163,6 +165,8 @@ impl App {
             toolbox,
             policy,
             reloader,
+            courier,
+            store: (store, around.0),
             authorization_server: mounted.server,
             drain,
             _simulation: simulation,

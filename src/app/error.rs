@@ -122,6 +122,8 @@ pub enum AppError {
     GraphUnreachable(#[source] crate::outbound::OutboundError),
     #[error("Graph answers {0}")]
     GraphStatus(http::StatusCode),
+    #[error(transparent)]
+    Webhook(#[from] crate::broker::WebhookError),
     #[error("the simulated Graph cannot listen on loopback")]
     Simulation(#[source] std::io::Error),
 }

@@ -25,18 +25,21 @@ use crate::resource_server::{
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::Secrets;
 use crate::secret_text::SecretText;
-use crate::store::Database;
+use crate::store::{Database, StoreError};
 use crate::time::{Budget, Clock};
 
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+use super::reload::Reloader;
 use super::{issuers, map};
 
 /// How long a refresh token that was just used gets the same reply again: measured bursts of clients that share one
 /// token last under a minute.
 const REFRESH_GRACE: Duration = Duration::from_mins(1);
-/// Scopes of the broker itself: for administrators alone (N115).
+/// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
+/// To see and answer the calls that wait for this very person. Says nothing of who may: that is looked up each time.
+const APPROVE: &str = "broker:approve";
 
 /// # Errors
 ///
@@ -132,18 +135,19 @@ impl Grantable for ByPolicy {
             client_id: Some(&person.client_id),
             scopes: &none,
             groups: &person.groups,
-            groups_incomplete: false,
+            groups_incomplete: person.groups_incomplete,
             roles: &[],
             claims: None,
             told: None,
         };
         let others = others.into_iter().collect();
         let granted = in_force.policy().grantable(&who, &others, in_force.moment());
-        if person.trusted_client && self.is_administrator(person) {
-            granted.union(&own.into_iter().collect())
-        } else {
-            granted
+        if !person.trusted_client {
+            return granted;
         }
+        let all = self.is_administrator(person);
+        let own = own.into_iter().filter(|token| all || token.as_str() == APPROVE);
+        granted.union(&own.collect())
     }
 }
 
@@ -175,9 +179,12 @@ impl Revocations for Revoked {
         }
         let claim = |name: &str| principal.claims().get(name).and_then(serde_json::Value::as_str);
         let grant_id = claim("grant_id").map(str::parse::<GrantId>);
+        let issued_at = principal.claims().get("iat").and_then(serde_json::Value::as_i64);
+        let client_id = principal.client_id().map_or("", |id| id.as_str());
         // A grant that we cannot read is none that we made.
         matches!(grant_id, Some(Err(_)))
             || self.store.is_revoked(grant_id.and_then(Result::ok), claim("jti"))
+            || self.store.is_client_revoked(client_id, issued_at.unwrap_or_default())
     }
 }
 
@@ -204,6 +211,7 @@ pub(super) struct Materials<'a> {
     pub(super) encryption: SecretText,
     pub(super) approvals: Approvals,
     pub(super) policy: Live,
+    pub(super) reloader: Reloader,
     pub(super) outbound: Outbound,
     pub(super) auditor: Auditor,
     pub(super) clock: Arc<dyn Clock>,
@@ -232,6 +240,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         administrators: settings.administrators.clone(),
     });
     let secret = ServerSecret::parse(&from.encryption)?;
+    let to_clients = Outbound::new(&super::map::outbound_to_clients(config))?;
     let (ring, _) = from.keys;
     let server = AuthorizationServer::new(NewAuthorizationServer {
         settings,
@@ -241,6 +250,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         clock: from.clock,
         random: from.random,
         outbound: from.outbound,
+        to_clients,
         auditor: from.auditor,
         grantable,
     });
@@ -272,6 +282,11 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
         clock: Arc::clone(clock),
         random: Arc::clone(random),
         auditor: auditor.clone(),
+        serving: Some(admin::Serving {
+            approvals: from.approvals.clone(),
+            issuer: issuer(&config.server.public_url).parse()?,
+            policy: Arc::new(from.reloader.clone()),
+        }),
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
     let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
@@ -296,16 +311,34 @@ const CLEAN_UP: Duration = Duration::from_mins(5);
 
 /// Cleans up in the store until `stop`. A store that is away is tried again the next time.
 pub(super) async fn clean_up(server: AuthorizationServer, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(CLEAN_UP) => {}
-        }
-        match server.clean_up().await {
-            Ok(rows) => tracing::debug!(rows, "store.cleaned_up"),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "store.clean_up_failed");
-            }
+    while due(&stop).await {
+        report(server.clean_up().await);
+    }
+}
+
+/// The same for a broker that issues no tokens: what it keeps are approvals and rates.
+pub(super) async fn clean_store(
+    (store, clock): (Arc<dyn Database>, Arc<dyn Clock>),
+    stop: CancellationToken,
+) {
+    while due(&stop).await {
+        report(store.clean_up(clock.now()).await);
+    }
+}
+
+/// Waits until it is time; `false` when all is over.
+async fn due(stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(CLEAN_UP) => true,
+    }
+}
+
+fn report(cleaned: Result<u64, StoreError>) {
+    match cleaned {
+        Ok(rows) => tracing::debug!(rows, "store.cleaned_up"),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "store.clean_up_failed");
         }
     }
 }

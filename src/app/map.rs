@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
@@ -13,6 +14,8 @@ use crate::mcp::Toolbox;
 use crate::outbound::OutboundSettings;
 use crate::secret;
 use crate::secret_ref::SecretRef;
+use crate::store::Database;
+use crate::time::Clock;
 use crate::token;
 
 use super::error::AppError;
@@ -64,7 +67,14 @@ pub(super) fn audit(config: &Config) -> AuditSettings {
 
 pub(super) fn outbound(config: &Config) -> OutboundSettings {
     let config::Outbound { proxy, no_proxy, ca_file, allow_private } = config.outbound.clone();
-    OutboundSettings { proxy, no_proxy, ca_file, allow_private }
+    let user_agent = Some(concat!("mcp-auth-broker/", env!("CARGO_PKG_VERSION")).to_owned());
+    OutboundSettings { proxy, no_proxy, ca_file, allow_private, user_agent }
+}
+
+/// For URLs that anybody may name.
+pub(super) fn outbound_to_clients(config: &Config) -> OutboundSettings {
+    let allow_private = config.authorization_server.client_metadata_private.clone();
+    OutboundSettings { allow_private, ..outbound(config) }
 }
 
 pub(super) fn limits(config: &Config) -> Limits {
@@ -165,19 +175,42 @@ pub(super) fn call_limits(
     }
     let tool = |tool: &config::ToolLimit| limits::ToolLimits {
         name: tool.name.clone(),
-        client: limit(tool.per_client, None),
-        user: limit(tool.per_user, None),
-        all: limit(tool.rate, tool.concurrency),
+        client: limit(tool.per_client, None, tool.on_store_failure),
+        user: limit(tool.per_user, None, tool.on_store_failure),
+        all: limit(tool.rate, tool.concurrency, tool.on_store_failure),
     };
     Ok(limits::Settings {
-        client: limit(of.per_client, of.client_concurrency),
-        user: limit(of.per_user, of.user_concurrency),
-        tenant: limit(of.per_tenant, of.tenant_concurrency),
+        client: limit(of.per_client, of.client_concurrency, of.client_on_store_failure),
+        user: limit(of.per_user, of.user_concurrency, of.user_on_store_failure),
+        tenant: limit(of.per_tenant, of.tenant_concurrency, of.tenant_on_store_failure),
         tools: of.tools.iter().map(tool).collect(),
     })
 }
 
-fn limit(rate: Option<config::Rate>, concurrency: Option<NonZeroU32>) -> limits::Limit {
+fn limit(
+    rate: Option<config::Rate>,
+    concurrency: Option<NonZeroU32>,
+    on_store_failure: config::OnStoreFailure,
+) -> limits::Limit {
     let rate = rate.map(|rate| limits::Rate { count: rate.count, period: rate.period });
-    limits::Limit { rate, concurrency, ..limits::Limit::default() }
+    let on_store_failure = match on_store_failure {
+        config::OnStoreFailure::Open => limits::OnStoreFailure::Open,
+        config::OnStoreFailure::Closed => limits::OnStoreFailure::Closed,
+    };
+    limits::Limit { rate, concurrency, on_store_failure }
+}
+
+/// Counted over all replicas where the store is one that they share, else in this process: of an `SQLite` file there is
+/// one user.
+pub(super) fn limits_of(
+    config: &Config,
+    toolbox: &Toolbox,
+    store: &Arc<dyn Database>,
+    clock: &Arc<dyn Clock>,
+) -> Result<limits::Limits, AppError> {
+    let settings = call_limits(config, toolbox)?;
+    Ok(match &config.store.url {
+        StoreUrl::Sqlite(_) => limits::Limits::new(&settings, clock),
+        StoreUrl::Postgres(_) => limits::Limits::shared(&settings, clock, Arc::clone(store) as _),
+    })
 }

@@ -18,6 +18,7 @@ mod people;
 mod platform;
 mod policy;
 mod readiness;
+mod reload;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +29,16 @@ use url::Url;
 
 use crate::audit::Auditor;
 use crate::authorization_server::{AuthorizationServer, SigningKeys, first_administrator_link};
+use crate::broker::Courier;
 use crate::config::{Config, Deployment};
 use crate::graph::simulated::Simulation;
 use crate::http::{Front, Health, Stop};
 use crate::mcp::Toolbox;
 use crate::policy::Live;
+use crate::store::Database;
+use crate::time::Clock;
 
-use issuing::clean_up;
+use issuing::{clean_store, clean_up};
 
 pub use approvals::{CommandApprovals, command_approvals};
 pub use check::{CheckFault, check, policy_source};
@@ -56,7 +60,11 @@ pub struct App {
     keys: keys::Follower,
     toolbox: Toolbox,
     policy: Live,
-    reloader: policy::Reloader,
+    reloader: reload::Reloader,
+    /// `None` where nobody is told of calls that wait.
+    courier: Option<Courier>,
+    /// With the clock that its rows are compared with.
+    store: (Arc<dyn Database>, Arc<dyn Clock>),
     /// `None` where others issue all tokens.
     authorization_server: Option<AuthorizationServer>,
     drain: CancellationToken,
@@ -118,8 +126,12 @@ impl App {
     {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(self.reloader.run(self.drain.clone()));
-        if let Some(server) = self.authorization_server {
-            tasks.spawn(clean_up(server, self.drain.clone()));
+        match self.authorization_server {
+            Some(server) => tasks.spawn(clean_up(server, self.drain.clone())),
+            None => tasks.spawn(clean_store(self.store, self.drain.clone())),
+        };
+        if let Some(courier) = self.courier {
+            tasks.spawn(courier.run(self.drain.clone()));
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;

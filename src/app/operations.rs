@@ -46,5 +46,6 @@ pub async fn command_operations(config: &Config) -> Result<Operations, AppError>
         clock,
         random,
         auditor,
+        serving: None,
     })
 }

@@ -11,7 +11,7 @@ use crate::policy::Live;
 use crate::resource_server::{KeyHealth, Verifier};
 use crate::store::Database;
 
-use super::policy::ReloadStatus;
+use super::reload::ReloadStatus;
 
 /// Asks the parts that know.
 #[derive(Debug)]

@@ -105,6 +105,7 @@ pub enum AdminObject {
     ApiKey,
     Grant,
     SigningKey,
+    Policy,
 }
 
 /// What an administrator does to it.
@@ -120,6 +121,8 @@ pub enum AdminAction {
     MakeLink,
     /// Everything of its kind gives way to a new one at once.
     Replace,
+    /// Its files are read again.
+    Reload,
 }
 
 /// How a change ended.
@@ -281,6 +284,9 @@ pub enum AuditEvent {
     /// An approved call is let through, the one time.
     #[serde(rename = "approval.used")]
     ApprovalUse { approval: ApprovalId, approver: Subject },
+    /// The webhook was told that a call waits, or could not be.
+    #[serde(rename = "approval.notified")]
+    ApprovalNotify { approval: ApprovalId, delivered: bool, attempts: u32 },
     /// The policy in force was replaced.
     #[serde(rename = "config.reloaded")]
     ConfigReload {
@@ -434,6 +440,7 @@ impl AuditEvent {
             | Self::ApprovalRequest { .. }
             | Self::ApprovalAnswer { .. }
             | Self::ApprovalUse { .. }
+            | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
             | Self::AdminChangeBegin { .. }
             | Self::LogRecover { .. } => false,

@@ -23,7 +23,8 @@ use crate::time::Clock;
 use crate::token::{ProfileSettings, ProviderTokens};
 
 pub use approval::{
-    Answer, ApprovalError, Approvals, Approver, Open, Question, Seal, Standing, Terms,
+    Answer, ApprovalError, Approvals, Approver, Courier, Notices, Open, Question, Seal, Standing,
+    Terms, Through, Webhook, WebhookError,
 };
 pub use approve::Wanted;
 pub use call::{CONTRACT_VERSION, CallError, GraphCall};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::app::{self, CommandApprovals};
 use crate::audit::{ApprovalOutcome, Context};
-use crate::broker::{Answer, Approver};
+use crate::broker::{Answer, Approver, Through};
 use crate::id::{ApprovalId, RequestId, TraceId};
 use crate::store::{ApprovalRow, ApprovalState, PageRequest, UserRow};
 use crate::time::Timestamp;
@@ -222,6 +222,7 @@ fn identities(
         identities,
         groups: user.groups,
         administrator: user.administrator,
+        through: Through::Themselves,
     })
 }
 

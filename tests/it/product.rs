@@ -2,6 +2,7 @@
 
 mod agreement;
 mod approvals;
+mod approvals_api;
 mod audit_failure;
 mod audit_trail;
 mod authority;
@@ -13,6 +14,7 @@ mod gateways;
 mod graph_tool;
 mod http2;
 mod limits;
+mod limits_shared;
 mod names;
 mod policy_reload;
 mod serving;

@@ -7,6 +7,7 @@ mod describe;
 mod grant;
 mod input;
 mod openapi;
+mod policy;
 mod problem;
 mod server;
 #[cfg(test)]
@@ -39,5 +40,6 @@ pub fn routes(operations: Operations) -> Router {
 fn described() -> Described {
     let api = server::describe(Described::default(), "/api/servers");
     let api = server::describe(api, "/api/v1/resources");
-    approval::describe(grant::describe(client::describe(user::describe(api))))
+    let api = grant::describe(client::describe(user::describe(api)));
+    policy::describe(approval::describe(api))
 }

@@ -111,9 +111,11 @@ fn refusal(status: u16) -> Value {
     let what = match status {
         // Of the layer before the API (RFC 6750 §3): the challenge says what is wrong.
         401 => return json!({ "description": "No token, or one that is not valid" }),
-        403 => "Not an administrator, or without the scope broker:admin",
+        403 => {
+            "Not an administrator, or without the scope broker:admin; for an approval: who asks, or is no approver, cannot answer"
+        }
         404 => "There is no such object",
-        409 => "Its name is taken",
+        409 => "Its name is taken, or it was answered before",
         413 => "The body is too long",
         415 => "The body is not application/json",
         422 => "Something that was sent is not allowed; `field` says what",

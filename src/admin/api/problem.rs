@@ -51,6 +51,18 @@ impl IntoResponse for AdminError {
             Self::Taken { field, hint } => {
                 problem(StatusCode::CONFLICT, &format!("{field} is taken"), Some(hint), Some(field))
             }
+            Self::Forbidden { problem: detail, hint } => {
+                problem(StatusCode::FORBIDDEN, detail, Some(hint), None)
+            }
+            Self::TooLate => {
+                let hint = "GET it to see what became of it";
+                problem(StatusCode::CONFLICT, &self.to_string(), Some(hint), None)
+            }
+            // Of our own files, not of the request: lines, columns and what is allowed there.
+            Self::Policy(faults) => {
+                let hint = "the rules that were in force still are; mend the file and ask again";
+                problem(StatusCode::UNPROCESSABLE_ENTITY, &faults.to_string(), Some(hint), None)
+            }
             Self::Store(_) | Self::Audit(_) => {
                 tracing::error!(error = &self as &dyn std::error::Error, "admin.unavailable");
                 let hint = "look whether it happened before you repeat it";
@@ -65,7 +77,7 @@ impl IntoResponse for AdminError {
 }
 
 pub(super) async fn not_found() -> Response {
-    let hint = Some("GET /api/v1/users, /clients, /resources, /grants");
+    let hint = Some("GET /api/v1/users, /clients, /resources, /grants, /approvals, /policy");
     problem(StatusCode::NOT_FOUND, "there is nothing at this path", hint, None)
 }
 

@@ -8,9 +8,13 @@ use axum::http::{Request, StatusCode, header};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-use crate::admin::operations::{Actor, Administrators, NewUser, Operations, Settings};
+use crate::admin::operations::{
+    Actor, Administrators, NewUser, Operations, PolicyControl, PolicyView, ReloadFault, Serving,
+    Settings,
+};
 use crate::audit::{AuditSettings, Auditor, Context, OnFailure};
 use crate::authorization_server::NewAccessToken;
+use crate::broker::Approvals;
 use crate::id::{RequestId, TraceId, UserId};
 use crate::random::SystemRandom;
 use crate::resource_server::{IssuerSettings, KeySource, RequireTokenLayer, Verifier};
@@ -25,6 +29,43 @@ const ISSUER: &str = "https://idp.example";
 
 fn secret() -> SecretText {
     "32 bytes that only this test knows".to_owned().into()
+}
+
+/// Rules that nobody changes.
+#[derive(Debug)]
+struct Rules;
+
+#[async_trait::async_trait]
+impl PolicyControl for Rules {
+    fn view(&self) -> PolicyView {
+        PolicyView {
+            policy_version: "t".to_owned(),
+            shadow_policy_version: None,
+            shadow_differences: None,
+            fault: None,
+        }
+    }
+
+    async fn reload(&self, _: &Context) -> Result<PolicyView, ReloadFault> {
+        Ok(self.view())
+    }
+}
+
+fn serving(operations: &Operations) -> Serving {
+    Serving {
+        approvals: Approvals {
+            store: Arc::clone(&operations.store) as _,
+            clock: Arc::clone(&operations.clock),
+            random: Arc::clone(&operations.random),
+            auditor: operations.auditor.clone(),
+            seal: Arc::new(str::to_owned),
+            open: Arc::new(|text| Some(text.to_owned())),
+            pages: "https://broker.example/approvals".to_owned(),
+            notices: None,
+        },
+        issuer: ISSUER.parse().unwrap(),
+        policy: Arc::new(Rules),
+    }
 }
 
 struct Site {
@@ -58,7 +99,9 @@ impl Site {
             auditor: Auditor::open(audit, clock.clone(), random.clone()).unwrap(),
             clock,
             random,
+            serving: None,
         };
+        let operations = Operations { serving: Some(serving(&operations)), ..operations };
         Self { operations, _directory: directory }
     }
 
@@ -157,6 +200,29 @@ async fn who_is_no_administrator_any_more_is_refused_whatever_the_token_says() {
     assert_eq!(site.with_token(&bob_name, admin).await, StatusCode::FORBIDDEN);
 }
 
+// OWASP ASVS 5 — N115
+#[tokio::test]
+async fn the_scope_of_approvers_opens_approvals_and_nothing_else() {
+    let site = Site::new().await;
+    let eve = site.person(false, &["staff"]).await.to_string();
+    let approve = token(&eve, "broker:approve");
+    for (path, expected) in [
+        ("/api/v1/approvals", StatusCode::OK),
+        ("/api/v1/approvals/01930000-0000-7000-8000-000000000000", StatusCode::NOT_FOUND),
+        ("/api/v1/approvalsx", StatusCode::FORBIDDEN),
+        ("/api/v1/users", StatusCode::FORBIDDEN),
+        ("/api/v1/policy", StatusCode::FORBIDDEN),
+    ] {
+        let request = Request::get(path).header(header::AUTHORIZATION, &approve);
+        let answer = site.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), expected, "{path}");
+    }
+    let machine = Request::get("/api/v1/approvals")
+        .header(header::AUTHORIZATION, token("robot", "broker:approve"));
+    let answer = site.router().oneshot(machine.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN, "people answer");
+}
+
 // OWASP ASVS 5 — N113
 #[tokio::test]
 async fn a_cookie_opens_nothing() {
@@ -187,6 +253,7 @@ fn body(operation: &str) -> serde_json::Value {
         "v1_clients_rotate_secret" => json!({ "grace_seconds": 0 }),
         "servers_add" => json!({ "id": "other", "uri": "https://other.example" }),
         "v1_resources_add" => json!({ "id": "third", "uri": "https://third.example" }),
+        "v1_approvals_answer" => json!({ "decision": "deny" }),
         "servers_keys_add_key" | "v1_resources_add_key" => json!({ "name": "prod" }),
         other => panic!("{other} is new: say here what it takes"),
     }
@@ -233,14 +300,16 @@ async fn every_operation_of_the_document_is_there_and_answers_with_a_status_that
                 let named = operation["responses"].get(answer.as_str());
                 assert!(named.is_some(), "{method} {path}: {answer}");
                 let success = ["200", "201", "204"].contains(&answer.as_str());
-                let missing = path.contains("grants/{id}") || path.contains("{prefix}");
+                let missing = ["grants/{id}", "{prefix}", "approvals/{id}"]
+                    .iter()
+                    .any(|part| path.contains(part));
                 let gone = path == "/api/v1/resources/{id}" && deleting; // the same as /api/servers/{id}
                 assert!(success || missing || gone, "{method} {path}: {answer}");
                 walked += 1;
             }
         }
     }
-    assert_eq!(walked, 29);
+    assert_eq!(walked, 33);
 }
 
 async fn asked(site: &Site, (method, path): (&str, &str), operation: &serde_json::Value) -> String {

@@ -4,6 +4,7 @@ mod administrator;
 mod approval;
 mod client;
 mod grant;
+mod policy;
 mod server;
 mod user;
 mod view;
@@ -17,6 +18,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::audit::{AdminAction, AdminObject, AdminOutcome, AuditEvent, Auditor, Context};
+use crate::broker::Approvals;
+use crate::id::Issuer;
 use crate::random::Random;
 use crate::secret_text::SecretText;
 use crate::store::{Database, Page, PageRequest};
@@ -26,7 +29,9 @@ use super::error::AdminError;
 
 pub use administrator::Administrators;
 pub use approval::ApprovalView;
+pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
+pub use policy::{PolicyControl, PolicyView, ReloadFault};
 pub use server::NewServer;
 pub use user::NewUser;
 pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
@@ -71,6 +76,17 @@ pub struct Operations {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub auditor: Auditor,
+    /// `None` for a command: there is no broker in its process.
+    pub serving: Option<Serving>,
+}
+
+/// What only a broker that serves has.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    pub approvals: Approvals,
+    /// Of our own tokens.
+    pub issuer: Issuer,
+    pub policy: Arc<dyn PolicyControl>,
 }
 
 impl Operations {
@@ -99,6 +115,10 @@ impl Operations {
         let end = AuditEvent::AdminChangeEnd { object, action, id, outcome };
         self.auditor.record(&actor.0, end).await?;
         done
+    }
+
+    fn serving(&self) -> Result<&Serving, AdminError> {
+        self.serving.as_ref().ok_or(AdminError::NotFound("broker that serves"))
     }
 
     /// 256 random bits as 43 characters of base64url.

@@ -15,6 +15,7 @@ use crate::broker::{Answer, ApprovalError, Approvals};
 use crate::id::{ApprovalId, TraceId};
 use crate::store::PageRequest;
 
+use super::login::for_approval;
 use super::pages::{Fault, Forms, page};
 use super::person::People;
 use super::session::{self, FormPurpose, Session};
@@ -68,17 +69,18 @@ pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Re
     shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
-/// `GET /approvals/{id}`
+/// `GET /approvals/{id}`. Who is not logged in logs in, and comes back here.
 pub(crate) async fn show(
     State(people): State<People>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     let shown = async {
+        let id = parsed(&id)?;
         let Some(session) = session::open(&people.server, &headers).await? else {
-            return Err(Fault::LogInFirst);
+            return Ok(people.lead_to(&for_approval(id)));
         };
-        render(&people, &session, &id, None).await
+        render(&people, &session, id, None).await
     };
     shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
@@ -87,11 +89,10 @@ pub(crate) async fn show(
 async fn render(
     people: &People,
     session: &Session,
-    id: &str,
+    id: ApprovalId,
     notice: Option<&'static str>,
 ) -> Result<Response, Fault> {
     let approvals = approvals(people)?;
-    let id: ApprovalId = id.parse().map_err(|_| Fault::NoApproval)?;
     let row = people.server.store.find_approval(id).await?.ok_or(Fault::NoApproval)?;
     let person = approver(people, session).await?;
     let refusal = Approvals::refusal(&row, &person);
@@ -135,8 +136,10 @@ async fn try_answer(
     body: &[u8],
 ) -> Result<Response, Fault> {
     let form = people.form(headers, body)?;
+    let which = parsed(id)?;
+    // The session is over: nothing is answered, and after the login the same page is there again.
     let Some(session) = session::open(&people.server, headers).await? else {
-        return Err(Fault::LogInFirst);
+        return Ok(people.lead_to(&for_approval(which)));
     };
     form.check(decision(&[id]), &session.cookie)?;
     let approved = match form.fields.text("decision") {
@@ -145,7 +148,6 @@ async fn try_answer(
         _ => return Err(Fault::Forged),
     };
     let approvals = approvals(people)?;
-    let which: ApprovalId = id.parse().map_err(|_| Fault::NoApproval)?;
     let person = approver(people, &session).await?;
     let context = Context {
         request_id: people.request_id(),
@@ -166,7 +168,12 @@ async fn try_answer(
         Some(ApprovalOutcome::OwnCall) => "You asked for this. Somebody else has to answer.",
         Some(ApprovalOutcome::NotAnApprover) | None => return Err(Fault::NoApproval),
     };
-    render(people, &session, id, Some(notice)).await
+    render(people, &session, which, Some(notice)).await
+}
+
+/// A link that was cut or altered names no call.
+fn parsed(id: &str) -> Result<ApprovalId, Fault> {
+    id.parse().map_err(|_| Fault::NoApproval)
 }
 
 fn approvals(people: &People) -> Result<&Approvals, Fault> {

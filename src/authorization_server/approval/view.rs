@@ -3,7 +3,7 @@
 use crate::authorization_server::pages::{Fault, clean, when};
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::Session;
-use crate::broker::{Approvals, Approver};
+use crate::broker::{Approvals, Approver, Through};
 use crate::store::{ApprovalRow, ApprovalState, StoreError};
 
 #[derive(Debug)]
@@ -72,5 +72,6 @@ pub(super) async fn approver(people: &People, session: &Session) -> Result<Appro
         identities,
         groups: user.groups.clone(),
         administrator: user.administrator,
+        through: Through::Themselves,
     })
 }

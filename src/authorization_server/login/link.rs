@@ -90,6 +90,7 @@ fn first_administrator(server: &AuthorizationServer) -> UserRow {
         password_hash: None,
         administrator: true,
         groups: Vec::new(),
+        groups_incomplete: false,
         created_at: server.clock.now(),
         last_login_at: None,
         disabled_at: None,

@@ -6,6 +6,8 @@ mod link;
 mod password;
 mod throttle;
 
+use crate::id::ApprovalId;
+
 use super::pages::query_value;
 
 pub(crate) use elsewhere::{come_back, start_elsewhere};
@@ -15,10 +17,65 @@ pub(crate) use link::{show_link, use_link};
 pub(crate) use password::{log_in, show};
 pub(crate) use throttle::{DEVICE_METHOD, network};
 
-/// Where to go once logged in: on with the request, or to the account page.
+/// What waits for a login. Never a path of somebody's choosing: from a log-in page nobody is led elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits<'a> {
+    Nothing,
+    /// An authorization request, by its handle.
+    Request(&'a str),
+    /// The page of a call.
+    Approval(ApprovalId),
+}
+
+/// As `request` carries it: handles have no full stop.
+const APPROVAL: &str = "approval.";
+
+impl<'a> Waits<'a> {
+    fn read(request: Option<&'a str>) -> Self {
+        match request {
+            None => Self::Nothing,
+            Some(text) => match text.strip_prefix(APPROVAL).and_then(|id| id.parse().ok()) {
+                Some(id) => Self::Approval(id),
+                None => Self::Request(text),
+            },
+        }
+    }
+
+    /// The handle of an authorization request.
+    const fn request(self) -> Option<&'a str> {
+        match self {
+            Self::Request(handle) => Some(handle),
+            Self::Nothing | Self::Approval(_) => None,
+        }
+    }
+}
+
+/// Where to go once logged in: on with the request, back to the call, or to the account page.
 fn onward(request: Option<&str>) -> String {
-    match request {
-        Some(handle) => format!("/consent?request={}", query_value(handle)),
-        None => "/account".to_owned(),
+    match Waits::read(request) {
+        Waits::Request(handle) => format!("/consent?request={}", query_value(handle)),
+        Waits::Approval(id) => format!("/approvals/{id}"),
+        Waits::Nothing => "/account".to_owned(),
+    }
+}
+
+/// The log-in page that leads back to this call.
+pub(crate) fn for_approval(id: ApprovalId) -> String {
+    format!("/login?request={APPROVAL}{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_a_request_or_a_call_and_no_other_place() {
+        let id = "01930000-0000-7000-8000-000000000000";
+        assert_eq!(onward(Some(&format!("approval.{id}"))), format!("/approvals/{id}"));
+        assert_eq!(onward(None), "/account");
+        for text in ["approval.//evil.example", "approval.", "https://evil.example", "approval./x"]
+        {
+            assert!(onward(Some(text)).starts_with("/consent?request="), "{text}");
+        }
     }
 }

@@ -16,10 +16,10 @@ use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPu
 use crate::id::{ClientAddress, RequestId};
 use crate::secret_text::SecretText;
 
-use super::onward;
 use super::throttle::Attempt;
+use super::{Waits, onward};
 
-/// `?request=`: the authorization request that waits for a login.
+/// `?request=`: what waits for a login, an authorization request or a call.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Waiting {
     pub(crate) request: Option<String>,
@@ -29,6 +29,8 @@ pub(crate) struct Waiting {
 #[template(path = "login.html")]
 struct LoginPage<'a> {
     client: Option<String>,
+    /// Whether a call waits for an answer.
+    approval: bool,
     problem: Option<&'static str>,
     first_start: bool,
     providers: Vec<Choice<'a>>,
@@ -71,7 +73,8 @@ async fn try_show(
     headers: &HeaderMap,
 ) -> Result<Response, Fault> {
     if let Some(session) = session::open(&people.server, headers).await?
-        && !consent::wants_new_login(people, request, &session.person).await?
+        && !consent::wants_new_login(people, Waits::read(request).request(), &session.person)
+            .await?
     {
         return Ok(people.lead_to(&onward(request)));
     }
@@ -87,7 +90,7 @@ async fn render(
     status: StatusCode,
     again: Again<'_>,
 ) -> Result<Response, Fault> {
-    let client = match request {
+    let client = match Waits::read(request).request() {
         Some(handle) => Some(consent::receiver(people, handle).await?),
         None => None,
     };
@@ -101,6 +104,7 @@ async fn render(
     let first_start = providers.is_empty() && !people.server.store.has_administrator().await?;
     let template = LoginPage {
         client,
+        approval: matches!(Waits::read(request), Waits::Approval(_)),
         problem: again.problem,
         first_start,
         providers,

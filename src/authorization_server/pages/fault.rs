@@ -47,8 +47,6 @@ pub(crate) enum Fault {
     NoLogin,
     #[error("there is no such call that waits for this person")]
     NoApproval,
-    #[error("nobody is logged in")]
-    LogInFirst,
     #[error("the account is disabled")]
     Disabled,
     #[error("the identity provider did not say who it is")]
@@ -81,7 +79,6 @@ impl Fault {
             | Self::MalformedRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NoLink | Self::NoProvider | Self::NoApproval => StatusCode::NOT_FOUND,
-            Self::LogInFirst => StatusCode::UNAUTHORIZED,
             Self::Upstream(error) => match error {
                 UpstreamError::Refused(_) | UpstreamError::NotRequired => StatusCode::FORBIDDEN,
                 _ => StatusCode::BAD_GATEWAY,
@@ -147,11 +144,6 @@ impl Fault {
                 "The call was answered long ago, never asked for, or others answer it.",
             )
             .link("/approvals", "To what waits for you"),
-            Self::LogInFirst => ErrorPage::new(
-                "Log in first",
-                "Then open this link again.",
-            )
-            .link("/login", "To the login page"),
             Self::NoLogin => ErrorPage::new(
                 "This login is over",
                 "It took too long, was finished already, or was started in another browser.",

@@ -14,7 +14,7 @@ pub(crate) struct ScopeWords {
 }
 
 /// Scope, words, and whether it is a strong one.
-const CATALOGUE: [(&str, &str, bool); 12] = [
+const CATALOGUE: [(&str, &str, bool); 13] = [
     ("public:read", "Read public documents", false),
     ("confidential:read", "Read confidential documents", true),
     (
@@ -29,6 +29,7 @@ const CATALOGUE: [(&str, &str, bool); 12] = [
     ),
     ("graph:*", "Read and change everything in Microsoft 365 that the rules allow", true),
     ("broker:admin", "Administer this broker: users, clients, servers and keys", true),
+    ("broker:approve", "See and answer, in your name, the calls that wait for you", true),
     ("broker:*", "Administer this broker in every way", true),
     ("openid", "Know who you are", false),
     ("profile", "See your name and user name", false),

@@ -7,7 +7,7 @@ use axum::http::{Method, Request, header};
 use serde_json::json;
 
 use crate::api_key::ApiKey;
-use crate::store::{ApiKeyRow, Digest};
+use crate::store::{ApiKeyRow, ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 
 use super::support::{Answer, MCP, NOW, Site, basic, redemption, refused};
@@ -58,6 +58,34 @@ async fn a_resource_server_learns_whose_token_it_was_sent() {
     let pair = basic(&format!("mcp:{key}"));
     let by_basic = site.post_as("/introspect", Some(&pair), &[("token", &token)]).await;
     assert_eq!(by_basic.json(), expected);
+}
+
+// RFC 7662 §2.2
+#[tokio::test]
+async fn a_token_that_a_client_got_for_itself_ends_when_the_client_is_disabled() {
+    let site = Site::new().await;
+    let key = resource(&site, "mcp", MCP).await;
+    let now = Timestamp::from_unix_seconds(NOW);
+    let metadata = r#"{"scope":"graph:read","grant_types":["client_credentials"]}"#;
+    let row = ClientRow {
+        id: "robot".parse().unwrap(),
+        kind: ClientKind::Static,
+        metadata: metadata.to_owned(),
+        metadata_digest: Digest::of(metadata),
+        secret: Some(Digest::of("k3y")),
+        previous_secret: None,
+        created_at: now,
+        last_used_at: now,
+        expires_at: None,
+        disabled_at: None,
+    };
+    assert!(site.store.add_client(&row).await.unwrap());
+    let form = [("grant_type", "client_credentials")];
+    let token = site.post_as("/token", Some(&basic("robot:k3y")), &form).await;
+    let token = token.member("access_token");
+    assert_eq!(introspect(&site, &key, &token).await.json()["active"], true);
+    assert!(site.store.disable_client(&row.id, Some(now)).await.unwrap());
+    assert_eq!(introspect(&site, &key, &token).await.text, INACTIVE);
 }
 
 // RFC 7662 §2.2, §4 — N78, N79, N52

@@ -5,9 +5,13 @@
 //! it alters helps (MCP 2026-07-28 basic/patterns/mrtr, Server Requirements 4 and 5).
 
 mod canonical;
+mod courier;
+#[cfg(test)]
+mod courier_tests;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +19,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::audit::{ApprovalOutcome, AuditError, AuditEvent, Auditor, Context};
-use crate::id::{ApprovalId, Issuer, RuleId, Subject, ToolName};
+use crate::id::{ApprovalId, ClientId, Issuer, RuleId, Subject, ToolName};
 use crate::random::Random;
 use crate::store::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, StoreError,
 };
 use crate::time::{Clock, Timestamp};
+
+pub use courier::{Courier, Notices};
+pub use webhook::{Webhook, WebhookError};
 
 /// Open questions of one requester.
 const MOST_PENDING: u32 = 20;
@@ -40,6 +47,8 @@ pub struct Approvals {
     pub open: Open,
     /// Where people answer: the id of the question is added.
     pub pages: String,
+    /// Who is told of each new question, beside the caller.
+    pub notices: Option<Notices>,
 }
 
 /// What the deciding rule says about who may answer, and how long.
@@ -88,6 +97,15 @@ pub enum Standing {
     TooMany,
 }
 
+/// How somebody answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// On the page, or from a terminal.
+    Themselves,
+    /// By a token that an app sends.
+    App(Option<ClientId>),
+}
+
 /// A person who answers, as the login knows them.
 #[derive(Clone, Debug)]
 pub struct Approver {
@@ -97,6 +115,7 @@ pub struct Approver {
     pub identities: Vec<(Issuer, Subject)>,
     pub groups: Vec<String>,
     pub administrator: bool,
+    pub through: Through,
 }
 
 /// What a person says.
@@ -151,6 +170,9 @@ impl Approvals {
         match self.store.ask_approval(&row, MOST_PENDING, now).await? {
             Asked::New => {
                 self.auditor.record(context, requested(&row, &question.terms)).await?;
+                if let Some(notices) = &self.notices {
+                    notices.tell(context, &row, self.page(row.id));
+                }
                 Ok(Standing::Wait { id: row.id, expires_at: row.expires_at })
             }
             Asked::Known(known) if known.state == ApprovalState::Denied => {
@@ -192,9 +214,16 @@ impl Approvals {
     }
 
     /// Why this person may not answer; `None` where they may. A denial needs the same right: else anybody could stop a call.
+    ///
+    /// An app that acts for the requester never answers, and no app answers what it asked itself, whatever the rule
+    /// says: `self_approval` lets people look at their own call, and an app looks at nothing.
     #[must_use]
     pub fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
         let asked = &row.requester;
+        let (by_app, same_app) = match &person.through {
+            Through::Themselves => (false, false),
+            Through::App(client) => (true, client.is_none() || *client == asked.client_id),
+        };
         // Our own id of a person is nobody else's, whatever the issuer of the token is called.
         let is_requester = person.name == asked.subject
             || person.identities.iter().any(|(issuer, subject)| {
@@ -202,7 +231,7 @@ impl Approvals {
                 // A gateway names people of any issuer, so any identity of that name counts.
                 || asked.asserted.as_ref() == Some(subject)
             });
-        if is_requester && !row.self_approval {
+        if same_app || is_requester && (by_app || !row.self_approval) {
             return Some(ApprovalOutcome::OwnCall);
         }
         let is_approver = match row.approvers.as_slice() {

@@ -127,6 +127,7 @@ fn bench() -> Bench {
         seal: Arc::new(|_| "sealed".to_owned()),
         open: Arc::new(|_| None),
         pages: "https://broker.example/approvals".to_owned(),
+        notices: None,
     };
     Bench { approvals, clock, store, log }
 }
@@ -173,6 +174,7 @@ fn person(name: &str) -> Approver {
         identities: vec![(ISSUER.parse().unwrap(), name.parse().unwrap())],
         groups: vec!["it-leads".to_owned()],
         administrator: false,
+        through: Through::Themselves,
     }
 }
 
@@ -284,6 +286,24 @@ async fn a_rule_may_let_people_approve_their_own_calls() {
     let mut question = question(&call);
     question.terms.self_approval = true;
     assert_eq!(bench.answered(&question, &person("ada"), true).await, ApprovalOutcome::Approved);
+}
+
+// An agent that holds a person's token is not that person looking at the call.
+#[tokio::test]
+async fn an_app_answers_neither_what_it_asked_nor_for_who_asked() {
+    let (bench, call) = (bench(), delete());
+    let mut question = question(&call);
+    question.terms.self_approval = true;
+    let by = |name: &str, app: Option<&str>| Approver {
+        through: Through::App(app.map(|app| app.parse().unwrap())),
+        ..person(name)
+    };
+    for who in [by("ada", Some("console")), by("lead", Some("agent")), by("lead", None)] {
+        let outcome = bench.answered(&question, &who, true).await;
+        assert_eq!(outcome, ApprovalOutcome::OwnCall, "{who:?}");
+    }
+    let lead = by("lead", Some("console"));
+    assert_eq!(bench.answered(&question, &lead, true).await, ApprovalOutcome::Approved);
 }
 
 #[tokio::test]

@@ -65,7 +65,11 @@ fn failure(error: &AdminError, list: &'static str) -> Failure {
         AdminError::Store(_) | AdminError::Audit(_) => {
             Failure::of(error).hint("look whether it happened before you repeat it")
         }
-        AdminError::Invalid { .. } | AdminError::Taken { .. } => Failure::of(error),
+        AdminError::Invalid { .. }
+        | AdminError::Taken { .. }
+        | AdminError::Forbidden { .. }
+        | AdminError::TooLate
+        | AdminError::Policy(_) => Failure::of(error),
     }
 }
 

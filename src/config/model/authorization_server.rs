@@ -8,11 +8,13 @@ use url::Url;
 
 use super::deployment::Deployment;
 use super::identity_provider::{IdentityProvider, RawIdentityProvider};
+use super::outbound::private_targets;
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
 use crate::id::ClientId;
+use crate::outbound::PrivateTarget;
 use crate::scope::Scope;
 
 /// `[authorization_server]`, parsed.
@@ -29,6 +31,8 @@ pub struct AuthorizationServer {
     pub client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose client metadata documents are read where `client_metadata_documents` is `list`.
     pub client_metadata_hosts: Vec<String>,
+    /// From where documents and key sets of clients are fetched although the address is not public.
+    pub client_metadata_private: Vec<PrivateTarget>,
     pub identity_providers: Vec<IdentityProvider>,
     pub clients: Vec<RegisteredClient>,
     pub default_scopes: Scope,
@@ -119,6 +123,9 @@ pub(super) struct RawAuthorizationServer {
     pub(super) client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose documents are read where `client_metadata_documents = "list"`.
     pub(super) client_metadata_hosts: Vec<String>,
+    /// Hosts and networks with private addresses from which documents and key sets of clients may be fetched, also by http
+    /// and at any port. Anybody can name such a URL without logging in, so `outbound.allow_private` does not count here.
+    pub(super) client_metadata_private: Vec<String>,
     /// Where people log in. None: users of our own.
     pub(super) identity_provider: Vec<RawIdentityProvider>,
     /// Clients that are registered here, machines mostly.
@@ -142,6 +149,7 @@ impl Default for RawAuthorizationServer {
             dynamic_registration: DynamicRegistration::default(),
             client_metadata_documents: ClientMetadataDocuments::default(),
             client_metadata_hosts: Vec::new(),
+            client_metadata_private: Vec::new(),
             identity_provider: Vec::new(),
             client: Vec::new(),
             default_scopes: None,
@@ -212,6 +220,11 @@ impl RawAuthorizationServer {
             dynamic_registration: self.dynamic_registration,
             client_metadata_documents: self.client_metadata_documents,
             client_metadata_hosts: self.client_metadata_hosts,
+            client_metadata_private: private_targets(
+                &at.name("client_metadata_private"),
+                &self.client_metadata_private,
+                to,
+            ),
             identity_providers: parse_each(
                 self.identity_provider,
                 &providers,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::authorization_server::parse_each;
 use super::deployment::Deployment;
@@ -20,7 +20,21 @@ pub struct Limits {
     pub client_concurrency: Option<NonZeroU32>,
     pub user_concurrency: Option<NonZeroU32>,
     pub tenant_concurrency: Option<NonZeroU32>,
+    pub client_on_store_failure: OnStoreFailure,
+    pub user_on_store_failure: OnStoreFailure,
+    pub tenant_on_store_failure: OnStoreFailure,
     pub tools: Vec<ToolLimit>,
+}
+
+/// What happens to calls while the store that replicas share does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStoreFailure {
+    /// Each process counts for itself.
+    #[default]
+    Open,
+    /// Calls are refused.
+    Closed,
 }
 
 /// Limits of one tool, beside the general ones.
@@ -33,6 +47,7 @@ pub struct ToolLimit {
     pub rate: Option<Rate>,
     /// Calls at a time, over all callers.
     pub concurrency: Option<NonZeroU32>,
+    pub on_store_failure: OnStoreFailure,
 }
 
 /// How much one client, user, tenant or tool may ask.
@@ -55,6 +70,15 @@ pub(super) struct RawLimits {
     /// Graph calls in one tenant at a time. Unset: no limit.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) tenant_concurrency: Option<u32>,
+    /// What happens while the store in which replicas count together does not answer. `open`: each counts for itself;
+    /// `closed`: what is limited by a rate is refused.
+    pub(super) on_store_failure: OnStoreFailure,
+    /// The same for `per_client`. Unset: `on_store_failure`.
+    pub(super) client_on_store_failure: Option<OnStoreFailure>,
+    /// The same for `per_user`. Unset: `on_store_failure`.
+    pub(super) user_on_store_failure: Option<OnStoreFailure>,
+    /// The same for `per_tenant`. Unset: `on_store_failure`.
+    pub(super) tenant_on_store_failure: Option<OnStoreFailure>,
     /// Limits of single tools, beside the general ones.
     pub(super) tool: Vec<RawToolLimit>,
 }
@@ -74,6 +98,8 @@ pub(super) struct RawToolLimit {
     /// Calls at a time, over all callers.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) concurrency: Option<u32>,
+    /// What happens to this tool's calls while the shared store does not answer. Unset: `limits.on_store_failure`.
+    pub(super) on_store_failure: Option<OnStoreFailure>,
 }
 
 const RATE: &str = "a rate such as 600/min (s, min, h, day)";
@@ -83,6 +109,7 @@ const DEFAULT: &str = "600/min";
 impl RawLimits {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Limits {
         let default = (to.deployment != Deployment::Dev).then(|| DEFAULT.to_owned());
+        let all = self.on_store_failure;
         let names: Vec<String> = self.tool.iter().map(|tool| tool.name.clone()).collect();
         to.distinct(&at.name("tool"), "name", names.iter().map(String::as_str));
         Limits {
@@ -92,19 +119,25 @@ impl RawLimits {
             client_concurrency: self.client_concurrency.and_then(NonZeroU32::new),
             user_concurrency: self.user_concurrency.and_then(NonZeroU32::new),
             tenant_concurrency: self.tenant_concurrency.and_then(NonZeroU32::new),
-            tools: parse_each(self.tool, &at.name("tool"), to, RawToolLimit::parse),
+            client_on_store_failure: self.client_on_store_failure.unwrap_or(all),
+            user_on_store_failure: self.user_on_store_failure.unwrap_or(all),
+            tenant_on_store_failure: self.tenant_on_store_failure.unwrap_or(all),
+            tools: parse_each(self.tool, &at.name("tool"), to, |tool, at, to| {
+                tool.parse(at, to, all)
+            }),
         }
     }
 }
 
 impl RawToolLimit {
     #[expect(clippy::unnecessary_wraps, reason = "elements of other lists may fail")]
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<ToolLimit> {
+    fn parse(self, at: &Key, to: &mut Checker<'_>, all: OnStoreFailure) -> Option<ToolLimit> {
         Some(ToolLimit {
             per_client: rate(&at.name("per_client"), self.per_client.as_deref(), to),
             per_user: rate(&at.name("per_user"), self.per_user.as_deref(), to),
             rate: rate(&at.name("rate"), self.rate.as_deref(), to),
             concurrency: self.concurrency.and_then(NonZeroU32::new),
+            on_store_failure: self.on_store_failure.unwrap_or(all),
             name: self.name,
         })
     }

@@ -1,5 +1,6 @@
 //! The settings: one file a section, what may be written beside what it is parsed into.
 
+mod approvals;
 mod audit;
 mod authorization_server;
 mod deployment;
@@ -20,6 +21,7 @@ mod telemetry;
 mod tools;
 mod upstream;
 
+pub use approvals::{ApprovalWebhook, Approvals};
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
 pub use authorization_server::{
     Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration, GrantType,
@@ -29,7 +31,7 @@ pub use deployment::Deployment;
 pub use graph::{Cloud, CustomCloud, Graph, GraphMode};
 pub use graph_profile::{GraphCredential, GraphProfile};
 pub use identity_provider::{IdentityProvider, ProviderClaims, ProviderEndpoints};
-pub use limits::{Limits, ToolLimit};
+pub use limits::{Limits, OnStoreFailure, ToolLimit};
 pub use outbound::Outbound;
 pub use policy::Policy;
 pub use rate::{Rate, RateError};

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::approvals::{Approvals, RawApprovals};
 use super::audit::{Audit, RawAudit};
 use super::authorization_server::{AuthorizationServer, RawAuthorizationServer};
 use super::deployment::Deployment;
@@ -35,6 +36,7 @@ pub struct Config {
     pub graph: Graph,
     pub secrets: Secrets,
     pub policy: Policy,
+    pub approvals: Approvals,
     pub upstream: Upstream,
     pub limits: Limits,
     pub outbound: Outbound,
@@ -57,6 +59,7 @@ pub(in crate::config) struct RawConfig {
     pub(super) graph: RawGraph,
     pub(super) secrets: RawSecrets,
     pub(super) policy: RawPolicySection,
+    pub(super) approvals: RawApprovals,
     pub(super) upstream: RawUpstream,
     pub(super) limits: RawLimits,
     pub(super) outbound: RawOutbound,
@@ -91,6 +94,7 @@ impl RawConfig {
             graph: self.graph.parse(&section("graph"), flat, policy_file, to),
             secrets: self.secrets.parse(&section("secrets"), to),
             policy: self.policy.parse(&section("policy"), to),
+            approvals: self.approvals.parse(&section("approvals"), to),
             upstream: self.upstream.parse(&section("upstream"), to),
             limits: self.limits.parse(&section("limits"), to),
             outbound: self.outbound.parse(&section("outbound"), to),

@@ -165,6 +165,10 @@ impl GrantStore for SqlDatabase {
         self.shared.revoked.contains(grant_id, jti)
     }
 
+    fn is_client_revoked(&self, client_id: &str, issued_at: i64) -> bool {
+        self.shared.revoked.contains_client(client_id, issued_at)
+    }
+
     async fn find_consent(
         &self,
         key: &ConsentKey,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::product::Product;
 
-use super::browser::{Browser, hidden};
+use super::browser::{Browser, PASSWORD, hidden};
 
 /// A broker whose rule asks these groups, or administrators.
 async fn product(approvers: &str) -> Product {
@@ -108,4 +108,44 @@ async fn a_denial_is_told_to_the_app_and_stays() {
     assert_eq!(told["error"]["code"], "policy.denied", "{told}");
     let types = product.event_types();
     assert_eq!(types.iter().filter(|kind| *kind == "approval.answered").count(), 1, "{types:?}");
+}
+
+#[tokio::test]
+async fn who_opens_the_link_before_the_login_comes_back_to_the_call() {
+    let product = product("").await;
+    Browser::of_the_administrator(&product).await;
+    let path = page_of(&product, &delete(&product, "grace@contoso.example").await);
+    let mut browser = Browser::new(&product);
+    let sent_to = browser.get(&path).await;
+    let login = browser.get(&sent_to.header("location")).await;
+    assert_eq!(login.status, 200, "{login:?}");
+    assert!(login.body.contains("the call that waits") && !login.body.contains("grace"));
+    let (form, request) = (hidden(&login.body, "form"), hidden(&login.body, "request"));
+    let fields = [
+        ("form", form.as_str()),
+        ("request", &request),
+        ("username", "admin"),
+        ("password", PASSWORD),
+    ];
+    let logged_in = browser.post("/login", &fields).await;
+    assert_eq!(
+        (logged_in.status, logged_in.header("location")),
+        (303, path.clone()),
+        "{logged_in:?}"
+    );
+    assert!(browser.get(&path).await.body.contains("grace@contoso.example"));
+    assert_eq!(browser.get(&sent_to.header("location")).await.header("location"), path, "at once");
+}
+
+// A login leads to no place of somebody's choosing.
+#[tokio::test]
+async fn a_login_link_that_names_another_place_leads_nowhere_else() {
+    let product = product("").await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    for place in
+        ["approval.//evil.example", "approval.https:%2F%2Fevil.example", "%2F%2Fevil.example"]
+    {
+        let answer = browser.get(&format!("/login?request={place}")).await;
+        assert!(!answer.header("location").contains("//"), "{place}: {answer:?}");
+    }
 }

@@ -27,10 +27,16 @@ approvers = ["leads"]
 "#;
 
 /// A broker with these rules, and the people `lena` (a lead) and `olga` (none).
-async fn product() -> Product {
+pub(super) async fn product() -> Product {
+    product_with("").await
+}
+
+/// The same with more settings.
+pub(super) async fn product_with(settings: &str) -> Product {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("policy.toml"), RULES).unwrap();
-    let product = Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await;
+    let settings = format!("policy.file = \"policy.toml\"\n{settings}");
+    let product = Product::start_in(directory, &settings, &[]).await;
     let path = product.directory.path().join("data/broker.db");
     let store = open(&StoreSettings::Sqlite(path), Arc::new(SystemClock)).await.unwrap();
     for (name, group) in [("lena", "leads"), ("olga", "operators")] {
@@ -42,6 +48,7 @@ async fn product() -> Product {
             password_hash: None,
             administrator: false,
             groups: vec![group.to_owned()],
+            groups_incomplete: false,
             created_at: SystemClock.now(),
             last_login_at: None,
             disabled_at: None,
@@ -51,7 +58,7 @@ async fn product() -> Product {
     product
 }
 
-fn delete(id: &str) -> Value {
+pub(super) fn delete(id: &str) -> Value {
     json!({ "operation": { "method": "DELETE", "path": format!("/v1.0/users/{id}") } })
 }
 
@@ -68,7 +75,7 @@ async fn answer(product: &Product, how: &str, id: &str, who: &str) -> (String, b
 }
 
 /// The id of the question that a refusal names.
-fn asked(refusal: &Value) -> String {
+pub(super) fn asked(refusal: &Value) -> String {
     assert_eq!(refusal["error"]["code"], "policy.approval_required", "{refusal:#}");
     let metadata = &refusal["error"]["metadata"];
     let id = metadata["approval_id"].as_str().unwrap();
@@ -207,8 +214,9 @@ async fn the_page_shows_nothing_to_who_is_not_logged_in() {
     let product = product().await;
     let id = asked(&product.graph(&product.token(&[]), delete("grace@contoso.example")).await);
     let page = product.get(&format!("/approvals/{id}")).await;
-    assert_eq!(page.status, 401);
-    assert!(!page.body.contains("grace") && page.body.contains("Log in first"), "{}", page.body);
+    assert_eq!(page.status, 303);
+    assert_eq!(page.header("location"), format!("/login?request=approval.{id}"));
+    assert!(!page.body.contains("grace"), "{}", page.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,20 @@
 //! Another policy while the broker serves: put in force, refused, or only tried out in the shadow.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use mcp_auth_broker::id::UserId;
+use mcp_auth_broker::random::SystemRandom;
+use mcp_auth_broker::store::{StoreSettings, UserRow, open};
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::audit::LIMIT;
 use crate::support::child::Served;
 use crate::support::product::{Product, Wire, mcp};
-use crate::support::raw_http::Request;
+use crate::support::raw_http::{Answer, Request};
 
 const ADA: &str = "/v1.0/users/ada@contoso.example";
 const TOOL: &str = "get_public_info";
@@ -217,4 +222,67 @@ async fn sighup_reloads_a_policy_that_did_not_change_and_ends_nothing() {
     let answer = served.send(mcp(Wire::Modern, Some(&token), "tools/call", call)).await;
     assert_ne!(answer.json()["result"]["isError"], true, "{}", answer.body);
     assert_eq!(served.send(Request::new("GET", "/ready")).await.status, 200);
+}
+
+/// A token with which an administrator calls the admin API.
+async fn administrator(product: &Product) -> String {
+    let path = product.directory.path().join("data/broker.db");
+    let store = open(&StoreSettings::Sqlite(path), Arc::new(SystemClock)).await.unwrap();
+    let row = UserRow {
+        id: UserId::generate(&SystemClock, &SystemRandom::new()),
+        username: "root".to_owned(),
+        display_name: None,
+        email: None,
+        password_hash: None,
+        administrator: true,
+        groups: Vec::new(),
+        created_at: SystemClock.now(),
+        last_login_at: None,
+        disabled_at: None,
+    };
+    assert!(store.add_user(&row).await.unwrap());
+    let id = row.id.to_string();
+    product.token_with(&["broker:admin"], |token| token.subject = id.parse().unwrap())
+}
+
+async fn reload(product: &Product, token: &str) -> Answer {
+    let request = Request::new("POST", "/api/v1/policy/reload");
+    product.send(request.header("authorization", &format!("Bearer {token}"))).await
+}
+
+#[tokio::test]
+async fn an_administrator_reloads_and_is_told_which_rules_are_in_force() {
+    let product = with_rules(&rules("one", "allow")).await;
+    let admin = administrator(&product).await;
+    write(product.directory.path(), "policy.toml", &rules("two", "allow"));
+    let answer = reload(&product, &admin).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(is_of(&answer.json()["policy_version"], "two"), "{}", answer.body);
+    let shown = Request::new("GET", "/api/v1/policy");
+    let shown = product.send(shown.header("authorization", &format!("Bearer {admin}"))).await;
+    assert!(is_of(&shown.json()["policy_version"], "two"), "{}", shown.body);
+    let reloaded = events(&product, "admin.change.ended").pop().unwrap();
+    assert_eq!(
+        (&reloaded["payload"]["object"], &reloaded["payload"]["outcome"]),
+        (&json!("policy"), &json!("done"))
+    );
+    assert!(reloaded["requester_id"].is_string(), "{reloaded}");
+}
+
+#[tokio::test]
+async fn a_reload_of_broken_rules_says_what_is_wrong_and_changes_nothing() {
+    let product = with_rules(&rules("one", "allow")).await;
+    let admin = administrator(&product).await;
+    write(product.directory.path(), "policy.toml", &rules("two", "alow"));
+    let answer = reload(&product, &admin).await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert!(
+        answer.json()["detail"].as_str().unwrap().contains("policy.toml:6:"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(product.graph_get(&product.token(&[]), ADA).await["status"], "ok");
+    let ended = events(&product, "admin.change.ended").pop().unwrap();
+    assert_eq!(ended["payload"]["outcome"], "refused");
+    assert_eq!(reload(&product, &product.token(&["graph:*"])).await.status, 403);
 }

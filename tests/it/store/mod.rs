@@ -9,7 +9,7 @@ mod grants;
 mod leases;
 mod maintain;
 mod people;
-mod postgres;
+pub(crate) mod postgres;
 mod races;
 mod refresh;
 mod resources;

@@ -118,6 +118,9 @@ impl GrantStore for FakeStore {
     fn is_revoked(&self, _grant_id: Option<GrantId>, _jti: Option<&str>) -> bool {
         false
     }
+    fn is_client_revoked(&self, _client_id: &str, _issued_at: i64) -> bool {
+        false
+    }
     async fn find_consent(
         &self,
         key: &ConsentKey,

@@ -1,0 +1,190 @@
+//! Replacing the rules while the broker serves: when a file changes, a SIGHUP comes, or an administrator asks for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{PolicyControl, PolicyView, ReloadFault};
+use crate::audit::{AuditEvent, Auditor, Context};
+use crate::id::{RequestId, TraceId};
+use crate::policy::{Live, Policy};
+use crate::random::Random;
+use crate::time::Clock;
+
+use super::error::AppError;
+use super::policy::Source;
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Replaces the policy; what is in force stays on any fault. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Reloader(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    source: Source,
+    live: Live,
+    auditor: Auditor,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    status: ReloadStatus,
+    /// What the files held when they were looked at last. Locked while they are read: one reload at a time.
+    seen: tokio::sync::Mutex<[Option<Vec<u8>>; 2]>,
+}
+
+/// Why the last reload failed, for `/ready`. Nothing while the files are as they are in force.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReloadStatus(Arc<Mutex<Option<String>>>);
+
+impl ReloadStatus {
+    pub(super) fn fault(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, fault: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+}
+
+/// Loads the policy, and what replaces it when its files change.
+///
+/// # Errors
+///
+/// As for [`Source::load`].
+pub(super) fn start(
+    source: Source,
+    auditor: Auditor,
+    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+) -> Result<(Live, Reloader), AppError> {
+    // Before they are read: what changes in between is then seen as a change.
+    let seen = tokio::sync::Mutex::new(source.contents());
+    let (policy, shadow) = source.load()?;
+    let live = Live::new(policy, shadow, Arc::clone(&clock));
+    let status = ReloadStatus::default();
+    let shared = Shared { source, live: live.clone(), auditor, clock, random, status, seen };
+    Ok((live, Reloader(Arc::new(shared))))
+}
+
+impl Reloader {
+    pub(super) fn status(&self) -> ReloadStatus {
+        self.0.status.clone()
+    }
+
+    /// Watches until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => Some(hangup),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "policy.no_sighup");
+                None
+            }
+        };
+        loop {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return,
+                () = received(&mut hangup) => true,
+                () = tokio::time::sleep(INTERVAL) => false,
+            };
+            // The fault is in the log and in `/ready`; there is nobody here to tell.
+            self.0.look(asked, &self.0.context()).await.ok();
+        }
+    }
+}
+
+impl Shared {
+    /// Reloads if a file changed, or if somebody asks for it.
+    async fn look(&self, asked: bool, context: &Context) -> Result<(), ReloadFault> {
+        let mut seen = self.seen.lock().await;
+        let source = self.source.clone();
+        let found = tokio::task::spawn_blocking(move || source.contents()).await;
+        let found = found.map_err(|error| self.keep(ReloadFault::Policy(error.into())))?;
+        if found == *seen && !asked {
+            return Ok(());
+        }
+        let source = self.source.clone();
+        let done = match tokio::task::spawn_blocking(move || source.load()).await {
+            Ok(Ok((policy, shadow))) => self.replace(context, policy, shadow).await,
+            Ok(Err(error)) => Err(self.keep(ReloadFault::Policy(error.into()))),
+            Err(error) => Err(self.keep(ReloadFault::Policy(error.into()))),
+        };
+        // At the end: whoever asked may go away in between, and then it is still to be done.
+        *seen = found;
+        done
+    }
+
+    async fn replace(
+        &self,
+        context: &Context,
+        policy: Policy,
+        shadow: Option<Policy>,
+    ) -> Result<(), ReloadFault> {
+        let policy_version = Arc::clone(policy.version());
+        let event = AuditEvent::ConfigReload {
+            policy_version: Arc::clone(&policy_version),
+            previous_version: Arc::clone(self.live.current().policy().version()),
+            shadow_policy_version: shadow.as_ref().map(|shadow| Arc::clone(shadow.version())),
+        };
+        // Recorded first: no decision is made by rules whose coming into force is not on record.
+        let recorded = self.auditor.record(context, event).await;
+        recorded.map_err(|error| self.keep(ReloadFault::Audit(error)))?;
+        self.live.replace(policy, shadow);
+        self.status.set(None);
+        tracing::info!(policy_version = %policy_version, "policy.reloaded");
+        Ok(())
+    }
+
+    fn keep(&self, fault: ReloadFault) -> ReloadFault {
+        let in_force = self.live.current();
+        let error: &dyn std::error::Error = &fault;
+        tracing::error!(error, policy_version = %in_force.policy().version(), "policy.reload_failed");
+        self.status.set(Some(fault.to_string()));
+        fault
+    }
+
+    /// Of a reload that nobody in particular asked for.
+    fn context(&self) -> Context {
+        Context {
+            request_id: RequestId::generate(&*self.clock, &*self.random),
+            trace_id: TraceId::generate(&*self.random),
+            requester_id: None,
+            client_id: None,
+            asserted_requester_id: None,
+            redactions: Vec::new(),
+        }
+    }
+}
+
+#[async_trait]
+impl PolicyControl for Reloader {
+    fn view(&self) -> PolicyView {
+        let in_force = self.0.live.current();
+        let shadow = in_force.shadow();
+        PolicyView {
+            policy_version: in_force.policy().version().to_string(),
+            shadow_policy_version: shadow.map(|shadow| shadow.version().to_string()),
+            shadow_differences: shadow.map(|_| self.0.live.differences()),
+            fault: self.0.status.fault(),
+        }
+    }
+
+    async fn reload(&self, context: &Context) -> Result<PolicyView, ReloadFault> {
+        self.0.look(true, context).await?;
+        Ok(self.view())
+    }
+}
+
+/// Never, where there is nothing to wait for.
+async fn received(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            if hangup.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}

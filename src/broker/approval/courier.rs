@@ -1,0 +1,150 @@
+//! Brings the news that a call waits to where the settings say. Never in the way of the call itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::{AuditEvent, Auditor, Context};
+use crate::outbound::{Answer, Limits, Outbound, OutboundError};
+use crate::store::ApprovalRow;
+use crate::time::Clock;
+
+use super::webhook::{Message, Webhook};
+
+/// Messages that wait to be sent.
+const MOST_WAITING: usize = 256;
+/// Messages that are being sent, or wait for their next attempt.
+const MOST_UNDER_WAY: usize = 32;
+const MOST_ATTEMPTS: u32 = 6;
+/// Between the first two attempts; four times as long after each: all of it takes about six minutes.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// Nobody reads the answer.
+const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_bytes: 64 * 1024 };
+
+/// Where new questions are handed in. Clones hand in at the same place.
+#[derive(Clone, Debug)]
+pub struct Notices(mpsc::Sender<(Context, Message)>);
+
+/// Sends what was handed in. Dropped, or without [`Courier::run`], nothing is sent and nobody waits for it.
+#[derive(Debug)]
+pub struct Courier {
+    waiting: mpsc::Receiver<(Context, Message)>,
+    desk: Arc<Desk>,
+}
+
+/// What sending needs.
+#[derive(Debug)]
+struct Desk {
+    webhook: Webhook,
+    outbound: Outbound,
+    auditor: Auditor,
+    clock: Arc<dyn Clock>,
+    first_wait: Duration,
+}
+
+impl Notices {
+    /// Hands in, at once: where too many wait, this one is not sent. It is in every list all the same.
+    pub(super) fn tell(&self, context: &Context, row: &ApprovalRow, page: String) {
+        if self.0.try_send((context.clone(), Message::new(row, page))).is_err() {
+            tracing::warn!(approval = %row.id, "approval.webhook.not_sent");
+        }
+    }
+}
+
+impl Courier {
+    #[must_use]
+    pub fn new(
+        webhook: Webhook,
+        outbound: Outbound,
+        auditor: Auditor,
+        clock: Arc<dyn Clock>,
+    ) -> (Notices, Self) {
+        let (notices, waiting) = mpsc::channel(MOST_WAITING);
+        let desk = Desk { webhook, outbound, auditor, clock, first_wait: FIRST_WAIT };
+        (Notices(notices), Self { waiting, desk: Arc::new(desk) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting_first(mut self, first_wait: Duration) -> Self {
+        if let Some(desk) = Arc::get_mut(&mut self.desk) {
+            desk.first_wait = first_wait;
+        }
+        self
+    }
+
+    /// Sends until `stop`; what is under way then is given up.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut under_way = JoinSet::new();
+        loop {
+            let has_room = under_way.len() < MOST_UNDER_WAY;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = under_way.join_next() => {}
+                handed_in = self.waiting.recv(), if has_room => match handed_in {
+                    Some((context, message)) => {
+                        let desk = Arc::clone(&self.desk);
+                        under_way.spawn(async move { desk.deliver(&context, &message).await });
+                    }
+                    None => break,
+                },
+            }
+        }
+        let given_up = under_way.len().saturating_add(self.waiting.len());
+        if given_up > 0 {
+            tracing::warn!(given_up, "approval.webhook.stopped");
+        }
+    }
+}
+
+impl Desk {
+    async fn deliver(&self, context: &Context, message: &Message) {
+        let (mut attempt, mut wait) = (1, self.first_wait);
+        let delivered = loop {
+            let now = self.clock.now();
+            let answer = self.outbound.send(self.webhook.call(message, now), LIMITS).await;
+            if is_taken(&answer) {
+                break true;
+            }
+            tracing::warn!(
+                approval = %message.approval, attempt, outcome = outcome(&answer), "approval.webhook.failed"
+            );
+            let asked = answer.as_ref().ok().and_then(|answer| answer.retry_after(now));
+            let next = wait.max(asked.unwrap_or_default()).min(LONGEST_WAIT);
+            let too_late = now.plus(next) >= message.expires_at;
+            if attempt >= MOST_ATTEMPTS || is_gone(&answer) || too_late {
+                break false;
+            }
+            tokio::time::sleep(next).await;
+            (attempt, wait) = (attempt + 1, wait.saturating_mul(4));
+        };
+        let approval = message.approval;
+        let event = AuditEvent::ApprovalNotify { approval, delivered, attempts: attempt };
+        if let Err(error) = self.auditor.record(context, event).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "approval.webhook.unrecorded"
+            );
+        }
+    }
+}
+
+/// Any 2xx (Standard Webhooks, Delivery).
+fn is_taken(answer: &Result<Answer, OutboundError>) -> bool {
+    answer.as_ref().is_ok_and(|answer| answer.status.is_success())
+}
+
+/// The receiver wants no more of these.
+fn is_gone(answer: &Result<Answer, OutboundError>) -> bool {
+    answer.as_ref().is_ok_and(|answer| answer.status == http::StatusCode::GONE)
+}
+
+fn outcome(answer: &Result<Answer, OutboundError>) -> String {
+    match answer {
+        Ok(answer) => answer.status.as_u16().to_string(),
+        Err(error) => error.to_string(),
+    }
+}
