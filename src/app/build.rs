@@ -36,7 +36,7 @@ use super::error::AppError;
 use super::graph::{GraphParts, parts};
 use super::issuers::verifier;
 use super::issuing::{Materials, mount, revocations};
-use super::{keys, map, platform, readiness};
+use super::{follow_keys, keys, map, platform, readiness};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -111,7 +111,7 @@ impl App {
         let mounted = mounted.await?;
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = keys::Follower {
+        let keys = follow_keys::Follower {
             ring,
             local,
             verifiers,
