@@ -17,6 +17,7 @@ pub mod config;
 #[cfg(test)]
 mod fake_http;
 pub mod graph;
+pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod mcp;
@@ -26,6 +27,7 @@ pub mod secret_ref;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod upstream;
 
 /// What another Rust service needs to guard itself is a package of its own; here its modules keep their places.
 pub use mcp_auth_layer::{id, outbound, random, resource_server, scope, secret_text, time};

@@ -63,7 +63,7 @@ pub(super) async fn settings(
     Ok(Settings {
         issuer: issuer(&config.server.public_url).parse()?,
         public_url: config.server.public_url.clone(),
-        resources: resources(names),
+        resources: resources(config, names),
         signing_algorithm: map::signing_algorithm(config),
         access_token_ttl: given.access_token_ttl,
         refresh_token_ttl: given.refresh_token_ttl,
@@ -88,13 +88,15 @@ pub(super) async fn settings(
     })
 }
 
-/// The MCP endpoint. Each of its names is a resource of its own: clients compare `aud` with the URL they called.
-fn resources(names: &[Name]) -> Vec<OwnResource> {
+/// The MCP endpoint, and the servers behind us. Each of its names is a resource of its own: clients compare `aud` with the URL they called.
+fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
     let own = |name: &Name| OwnResource {
         uri: canonical(&name.resource).to_owned(),
         aliases: Vec::new(),
     };
-    names.iter().map(own).collect()
+    let behind = super::servers::audiences(config, names).into_iter();
+    let behind = behind.map(|uri| OwnResource { uri, aliases: Vec::new() });
+    names.iter().map(own).chain(behind).collect()
 }
 
 fn administrators(given: &config::Administrators) -> Administrators {

@@ -169,7 +169,13 @@ pub(super) fn call_limits(
 ) -> Result<limits::Settings, AppError> {
     let of = &config.limits;
     let known = toolbox.names();
-    if let Some(tool) = of.tools.iter().find(|tool| !known.contains(&tool.name)) {
+    let behind = |name: &str| {
+        // Which tools a server has, only the server knows.
+        let server = name.split_once('.').map(|(server, _)| server);
+        server.is_some_and(|server| config.upstream.servers.iter().any(|known| known.id == server))
+    };
+    let unknown = |tool: &&config::ToolLimit| !known.contains(&tool.name) && !behind(&tool.name);
+    if let Some(tool) = of.tools.iter().find(unknown) {
         let (name, known) = (tool.name.clone(), known.join(", "));
         return Err(AppError::LimitOfNoTool { name, known });
     }

@@ -9,6 +9,7 @@ mod origin;
 mod problem;
 mod router;
 mod serve;
+mod servers;
 
 pub use base_path::BasePath;
 pub use by_host::Handler;
@@ -18,3 +19,4 @@ pub use health::{Health, Readiness};
 pub use origin::AllowedOrigins;
 pub use router::{Endpoint, Routes};
 pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};
+pub use servers::{ServerEndpoint, ServerEndpoints};

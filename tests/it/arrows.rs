@@ -64,15 +64,17 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("config", &[LEAVES]),
     // the use case
     ("broker", &[LEAVES, PARTS]),
+    // what stands before every MCP endpoint
+    ("guard", &[LEAVES, &["audit", "broker", "limits", "policy", "resource_server"]]),
     // edges: never each other
     ("authorization_server", &[LEAVES, PARTS, &["broker", "fake_http"]]), // the last in unit tests only
-    ("mcp", &[LEAVES, PARTS, &["broker"]]),
-    ("upstream", &[LEAVES, PARTS, &["broker"]]),
+    ("mcp", &[LEAVES, PARTS, &["broker", "guard"]]),
+    ("upstream", &[LEAVES, PARTS, &["broker", "guard"]]),
     ("admin", &[LEAVES, PARTS, &["broker"]]),
-    ("http", &[LEAVES, PARTS, EDGES, &["broker"]]),
+    ("http", &[LEAVES, PARTS, EDGES, &["broker", "guard"]]),
     // the top
     ("telemetry", &[LEAVES]),
-    ("app", &[LEAVES, PARTS, EDGES, &["broker", "http", "telemetry", "cli"]]),
+    ("app", &[LEAVES, PARTS, EDGES, &["broker", "guard", "http", "telemetry", "cli"]]),
     ("cli", &[LEAVES, PARTS, EDGES, &["broker", "http", "telemetry", "app"]]),
     ("main", &[LEAVES, PARTS, EDGES, &["broker", "http", "telemetry", "app", "cli"]]),
     ("lib", &[LEAVES, &["resource_server"]]), // which it shows from `mcp_auth_layer`
@@ -83,7 +85,7 @@ const CRATES: [&str; 3] = ["crate", "mcp_auth_broker", "mcp_auth_layer"];
 
 /// Names from outside that only some modules may know.
 const OUTSIDE: &[(&str, &[&str])] = &[
-    ("axum", &["http", "authorization_server", "mcp", "upstream", "admin", "app"]),
+    ("axum", &["http", "guard", "authorization_server", "mcp", "upstream", "admin", "app"]),
     ("sqlx", &["store"]),
     ("rmcp", &["mcp", "upstream", "cli"]),
     ("reqwest", &["outbound"]),

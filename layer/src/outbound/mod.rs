@@ -10,10 +10,12 @@ use url::{Host, Url};
 
 mod call;
 mod error;
+mod incoming;
 mod reach;
 
 pub use call::{Answer, Call, Limits};
 pub use error::{OutboundConfigError, OutboundError};
+pub use incoming::Incoming;
 pub use reach::{PrivateTarget, is_public};
 
 use error::classify;
@@ -109,6 +111,25 @@ impl Outbound {
             Err(_elapsed) => Err(OutboundError::Timeout { host, limit: limits.timeout }),
         }
     }
+
+    /// Makes one call and gives the answer's body as it comes. `timeout` is for its head. Nothing is retried.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Outbound::send`].
+    pub async fn open(&self, call: Call, timeout: Duration) -> Result<Incoming, OutboundError> {
+        let host = call.url.host_str().unwrap_or_default().to_owned();
+        self.reach.check_literal(&call.url)?;
+        let request = self
+            .client
+            .request(call.method, call.url)
+            .headers(call.headers)
+            .body(reqwest::Body::from(call.body));
+        match tokio::time::timeout(timeout, Incoming::open(request, &host, timeout)).await {
+            Ok(incoming) => incoming,
+            Err(_elapsed) => Err(OutboundError::Timeout { host, limit: timeout }),
+        }
+    }
 }
 
 async fn receive(
@@ -120,10 +141,7 @@ async fn receive(
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
-    let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get(http::header::CONTENT_ENCODING).is_some_and(|value| !identity(value)) {
-        return Err(OutboundError::Compressed { host: host.to_owned() });
-    }
+    refuse_compressed(&headers, host)?;
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len().saturating_add(chunk.len()) > limits.max_bytes {
@@ -132,6 +150,15 @@ async fn receive(
         body.extend_from_slice(&chunk);
     }
     Ok(Answer { status, headers, body: body.freeze() })
+}
+
+/// We ask for nothing compressed, so that a limit of size is one of memory.
+fn refuse_compressed(headers: &http::HeaderMap, host: &str) -> Result<(), OutboundError> {
+    let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get(http::header::CONTENT_ENCODING).is_some_and(|value| !identity(value)) {
+        return Err(OutboundError::Compressed { host: host.to_owned() });
+    }
+    Ok(())
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, OutboundConfigError> {

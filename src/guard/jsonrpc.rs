@@ -13,34 +13,34 @@ use crate::id::RequestId;
 use super::unique::Unique;
 
 /// JSON-RPC and MCP error codes (MCP 2026-07-28 basic, Error Codes).
-pub(super) const PARSE_ERROR: i32 = -32700;
-pub(super) const INVALID_REQUEST: i32 = -32600;
-pub(super) const INTERNAL_ERROR: i32 = -32603;
-pub(super) const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
+pub const PARSE_ERROR: i32 = -32700;
+pub const INVALID_REQUEST: i32 = -32600;
+pub const INTERNAL_ERROR: i32 = -32603;
+pub const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
 
 /// One message of a client. Duplicate members are refused at every depth: two readers could see two messages.
 #[derive(Debug, Deserialize)]
-pub(super) struct Message<'a> {
+pub struct Message<'a> {
     #[serde(borrow)]
-    pub(super) id: Option<&'a RawValue>,
+    pub id: Option<&'a RawValue>,
     #[serde(borrow)]
-    pub(super) method: Option<Cow<'a, str>>,
+    pub method: Option<Cow<'a, str>>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
 }
 
 /// The parameters of `tools/call` that policy looks at.
 #[derive(Debug, Deserialize)]
-pub(super) struct ToolCall<'a> {
+pub struct ToolCall<'a> {
     #[serde(borrow)]
-    pub(super) name: Cow<'a, str>,
+    pub name: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) arguments: Option<&'a RawValue>,
+    pub arguments: Option<&'a RawValue>,
 }
 
 /// Why a body is not one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub enum Unreadable {
     /// Not JSON, or not UTF-8.
     Json,
     /// A batch: JSON-RPC batches left MCP in 2025-06-18.
@@ -50,7 +50,7 @@ pub(super) enum Unreadable {
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Unreadable> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, Unreadable> {
         let unique = serde_json::from_slice::<Unique>(body);
         unique.and_then(|Unique| serde_json::from_slice(body)).map_err(|error| {
             let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -63,15 +63,21 @@ impl<'a> Message<'a> {
     }
 
     /// The tool that a `tools/call` names; `None` for other methods and for parameters rmcp will refuse.
-    pub(super) fn tool_call(&self) -> Option<ToolCall<'a>> {
+    pub fn tool_call(&self) -> Option<ToolCall<'a>> {
         if self.method.as_deref() != Some("tools/call") {
             return None;
         }
         serde_json::from_str(self.params?.get()).ok()
     }
 
+    /// Its parameters, read as far as `T` looks at them. `None` where there are none of that shape.
+    #[must_use]
+    pub fn params<T: Deserialize<'a>>(&self) -> Option<T> {
+        serde_json::from_str(self.params?.get()).ok()
+    }
+
     /// Whether the request itself says which revision it speaks (MCP 2026-07-28 basic, `_meta`).
-    pub(super) fn names_its_version(&self) -> bool {
+    pub fn names_its_version(&self) -> bool {
         #[derive(Deserialize)]
         struct Params {
             #[serde(rename = "_meta")]
@@ -94,7 +100,7 @@ impl<'a> Message<'a> {
 
 impl ToolCall<'_> {
     /// The id by which the caller wants the call known, where the arguments hold a valid one.
-    pub(super) fn chosen_id(&self) -> Option<RequestId> {
+    pub fn chosen_id(&self) -> Option<RequestId> {
         #[derive(Deserialize)]
         struct Arguments<'a> {
             #[serde(borrow)]
@@ -106,7 +112,7 @@ impl ToolCall<'_> {
 }
 
 impl Unreadable {
-    pub(super) fn answer(self) -> Response<Body> {
+    pub fn answer(self) -> Response<Body> {
         let (code, message) = match self {
             Self::Json => (PARSE_ERROR, "the body is not JSON"),
             Self::Batch => {
@@ -119,7 +125,7 @@ impl Unreadable {
 }
 
 /// An error answer. The id is the request's where it was readable, else null (JSON-RPC 2.0 §5).
-pub(super) fn error(
+pub fn error(
     status: StatusCode,
     id: Option<&RawValue>,
     code: i32,

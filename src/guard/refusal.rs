@@ -23,7 +23,7 @@ pub struct Recorder {
 }
 
 /// Wraps the token check: what it refused is annotated on the response, and becomes the terminal event here.
-pub(super) async fn record_refusals<S>(
+pub async fn record_refusals<S>(
     recorder: &Recorder,
     mut guarded: S,
     request: Request,
@@ -34,7 +34,7 @@ where
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let trace_id = traceparent.and_then(TraceId::from_traceparent);
     let client_address = request.extensions().get::<ClientAddress>().copied();
-    let mut response = super::guard::call(&mut guarded, request).await;
+    let mut response = super::door::call(&mut guarded, request).await;
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
         return response;
     };
@@ -46,7 +46,7 @@ where
         asserted_requester_id: None,
         redactions: Vec::new(),
     };
-    let token = refusal.token_name().map(super::token_name);
+    let token = refusal.token_name().map(super::door::token_name);
     let reason = failure(refusal.error());
     let event = AuditEvent::TokenReject { reason, token, client_address };
     match recorder.auditor.record(&context, event).await {

@@ -43,7 +43,7 @@ pub(super) fn event(
         tool_name: tool.parse().ok(),
         status: ResultStatus::Error,
         error_code: Some(code),
-        duration_ms: super::guard::millis(spent),
+        duration_ms: super::door::millis(spent),
         decision: decision.map(|decision| decision.effect),
         reason: decision.map(|decision| decision.reason.clone()),
         policy_version: decision.map(|decision| Arc::clone(&decision.policy_version)),
@@ -60,7 +60,7 @@ pub(super) fn answer(message: &Message<'_>, refused: &Refused) -> Response<Body>
         "code": code,
         "category": code.category(),
         "retryable": code.retryable(),
-        "retry_after_ms": super::guard::millis(refused.retry_after()).saturating_add(1),
+        "retry_after_ms": super::door::millis(refused.retry_after()).saturating_add(1),
     });
     let (status, number) = match refused {
         Refused::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, jsonrpc::INVALID_REQUEST),
