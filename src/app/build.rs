@@ -37,7 +37,7 @@ use super::error::AppError;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::{keys, map, platform, readiness, servers};
+use super::{follow_keys, keys, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -121,7 +121,7 @@ impl App {
         };
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = keys::Follower {
+        let keys = follow_keys::Follower {
             ring,
             local,
             verifiers,
