@@ -45,8 +45,7 @@ fn layer(issuer: &str, audience: &str) -> Result<RequireTokenLayer, Box<dyn Erro
         allow_private: vec!["127.0.0.1".parse()?],
         ..OutboundSettings::default()
     };
-    let verifier =
-        Verifier::builder().issuer(settings).outbound(Outbound::new(&reach)?).build()?;
+    let verifier = Verifier::builder().issuer(settings).outbound(Outbound::new(&reach)?).build()?;
     let metadata = "http://bench.invalid/.well-known/oauth-protected-resource/mcp".parse()?;
     Ok(RequireTokenLayer::new(verifier, &metadata))
 }

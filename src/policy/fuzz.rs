@@ -157,6 +157,11 @@ const MALFORMED: [(&str, &str); 14] = [
     ("tools is missing", "id = \"ID\"\neffect = \"deny\""),
     ("tools is empty", "id = \"ID\"\neffect = \"deny\"\ntools = []"),
     ("is not a regular expression", "id = \"ID\"\neffect = \"deny\"\ntools = [\"(\"]"),
+    ("is not a regular expression", "id = \"ID\"\neffect = \"deny\"\ntools = [\"a)|(?:.*\"]"),
+    (
+        "is not a regular expression",
+        "id = \"ID\"\neffect = \"deny\"\ntools = [\"((a{99}){99}){99}\"]",
+    ),
     ("did you mean `scopes`?", "id = \"ID\"\neffect = \"deny\"\ntools = [\"t\"]\nscope = [\"a\"]"),
     ("scopes:", "id = \"ID\"\neffect = \"deny\"\ntools = [\"t\"]\nscopes = [\"a b\"]"),
     (
