@@ -1,9 +1,11 @@
--- wrk sends one prepared request over and over: BENCH_METHOD, BENCH_BODY (a form) and BENCH_AUTHORIZATION.
+-- wrk sends one prepared request over and over: BENCH_METHOD, BENCH_BODY (of BENCH_TYPE) and BENCH_AUTHORIZATION.
 wrk.method = os.getenv("BENCH_METHOD") or "GET"
 local body = os.getenv("BENCH_BODY")
 if body and body ~= "" then
   wrk.body = body
-  wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+  wrk.headers["Content-Type"] = os.getenv("BENCH_TYPE") or "application/x-www-form-urlencoded"
+  wrk.headers["Accept"] = "application/json, text/event-stream"
+  wrk.headers["MCP-Protocol-Version"] = "2025-11-25"
 end
 local authorization = os.getenv("BENCH_AUTHORIZATION")
 if authorization and authorization ~= "" then

@@ -11,11 +11,11 @@ use crate::authorization_server::KeyRing;
 use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
-use crate::http::{AllowedOrigins, Endpoint, Front, Health, Routes};
+use crate::guard::{Door, Recorder};
+use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
-    Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, Recorder, ServerHandler,
-    Toolbox,
+    Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
 };
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
@@ -28,15 +28,16 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
+use crate::upstream::Sessions;
 
 use super::App;
 use super::approvals::{approvals, courier};
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::graph::{GraphParts, parts};
-use super::issuers::verifier;
+use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::{keys, map, platform, readiness};
+use super::{keys, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -79,9 +80,10 @@ impl App {
         let outbound = Outbound::new(&outbound)?;
         let secrets =
             Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
+        let secrets = Arc::new(secrets);
         let names = names(&config.server.public_url);
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
-        let Trust { store, encryption, ring, local, verifier } = trust;
+        let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = map::limits_of(&config, &toolbox, &store, &clock)?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
@@ -99,7 +101,7 @@ impl App {
             secrets: &secrets,
             store: Arc::clone(&store),
             keys: (Arc::clone(&ring), Arc::clone(&local)),
-            encryption,
+            encryption: encryption.clone(),
             approvals: approvals.clone(),
             policy: policy.clone(),
             reloader: reloader.clone(),
@@ -109,9 +111,24 @@ impl App {
             random: Arc::clone(&random),
         });
         let mounted = mounted.await?;
-        let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier];
+        let behind = servers::Shared {
+            verifier: for_servers,
+            policy: policy.clone(),
+            approvals: approvals.clone(),
+            outbound: outbound.clone(),
+            secrets: Arc::clone(&secrets),
+            sessions: Sessions::new(&encryption),
+        };
+        let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = keys::Follower { ring, local, verifiers };
+        let keys = keys::Follower {
+            ring,
+            local,
+            verifiers,
+            auditor: auditor.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
         let simulation = graph.simulation.take();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
@@ -146,6 +163,7 @@ impl App {
             clock,
             random,
             drain: &drain,
+            behind,
         };
         let routes = (mounted.public, mounted.private);
         let front = mounting.front(&names, &handler(service), health.clone(), routes)?;
@@ -174,6 +192,8 @@ struct Trust {
     ring: Arc<KeyRing>,
     local: Arc<LocalKeys>,
     verifier: Arc<Verifier>,
+    /// For the servers behind us; `None` where there are none.
+    servers: Option<Arc<Verifier>>,
 }
 
 impl Trust {
@@ -189,7 +209,16 @@ impl Trust {
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
         let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock).await?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
-        Ok(Self { store, encryption, ring, local, verifier })
+        let behind = servers::audiences(config, names);
+        let servers = if behind.is_empty() {
+            None
+        } else {
+            let outbound = outbound.clone();
+            let servers =
+                issuers::verifier_for(config, &local, &behind, secrets, outbound, clock).await?;
+            Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
+        };
+        Ok(Self { store, encryption, ring, local, verifier, servers })
     }
 }
 
@@ -197,7 +226,7 @@ impl Trust {
 fn broker(
     config: &Config,
     graph: GraphParts,
-    (secrets, outbound): (Secrets, Outbound),
+    (secrets, outbound): (Arc<Secrets>, Outbound),
     (policy, catalog, approvals): (Live, Arc<graph::Catalog>, Approvals),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Broker, AppError> {
@@ -273,8 +302,8 @@ fn facts_for_people(config: &Config) -> serde_json::Value {
 }
 
 /// What every endpoint shares.
-struct Mounting<'a> {
-    config: &'a Config,
+pub(super) struct Mounting<'a> {
+    pub(super) config: &'a Config,
     verifier: Arc<Verifier>,
     decider: Decider,
     toolbox: &'a Toolbox,
@@ -283,11 +312,12 @@ struct Mounting<'a> {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     drain: &'a CancellationToken,
+    pub(super) behind: servers::Shared,
 }
 
 impl Mounting<'_> {
     /// Where clients get tokens: from us, and where we issue none, from whom the settings name.
-    fn issuers(&self) -> Vec<String> {
+    pub(super) fn issuers(&self) -> Vec<String> {
         if self.config.authorization_server.enabled {
             return vec![issuer(&self.config.server.public_url)];
         }
@@ -308,6 +338,7 @@ impl Mounting<'_> {
     {
         let endpoints = names.iter().map(|name| self.endpoint(name, names, handler));
         Ok(Front::new(Routes {
+            base: BasePath::new(self.config.server.public_url.path()),
             health,
             origins: origins(self.config),
             endpoints: endpoints.collect::<Result<_, _>>()?,
@@ -315,6 +346,27 @@ impl Mounting<'_> {
             pages: private,
             allowed_hosts: self.config.server.allowed_hosts.clone(),
         }))
+    }
+
+    /// What stands before the endpoint with this metadata.
+    pub(super) fn door(&self, metadata_url: Url) -> Door {
+        Door {
+            limits: self.limits.clone(),
+            auditor: self.auditor.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metadata_url,
+            max_body_bytes: self.config.server.max_body_bytes,
+            body_timeout: self.config.server.request_timeout,
+        }
+    }
+
+    pub(super) fn recorder(&self) -> Recorder {
+        Recorder {
+            auditor: self.auditor.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+        }
     }
 
     fn endpoint<H>(&self, name: &Name, all: &[Name], handler: &H) -> Result<Endpoint, AppError>
@@ -329,19 +381,9 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
-            limits: self.limits.clone(),
-            auditor: self.auditor.clone(),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metadata_url,
-            max_body_bytes: server.max_body_bytes,
-            body_timeout: server.request_timeout,
+            door: self.door(metadata_url),
         });
-        let recorder = Recorder {
-            auditor: self.auditor.clone(),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-        };
+        let recorder = self.recorder();
         let hosts =
             all.iter().map(|name| name.host.clone()).chain(server.allowed_hosts.clone()).collect();
         let drain = self.drain.clone();
@@ -351,6 +393,8 @@ impl Mounting<'_> {
         metadata.scopes_supported = scopes.clone();
         metadata.resource_name = Some("MCP Auth Broker".to_owned());
         let mcp = crate::mcp::routes(handler.clone(), mount);
-        Ok(Endpoint { authority: name.authority.clone(), mcp, metadata: metadata.publish()? })
+        let servers = self.servers(name)?;
+        let metadata = metadata.publish()?;
+        Ok(Endpoint { authority: name.authority.clone(), mcp, metadata, servers })
     }
 }

@@ -5,6 +5,8 @@ use url::{Host, Url};
 /// One name under which the MCP endpoint is reached.
 #[derive(Clone, Debug)]
 pub(super) struct Name {
+    /// What every path of this name begins with.
+    pub(super) base: Url,
     /// `host[:port]` as clients write it in `Host`.
     pub(super) authority: String,
     /// Without the port: what rmcp compares.
@@ -38,7 +40,17 @@ fn name(base: &Url) -> Option<Name> {
     // A path of `public_url` is the proxy's business: what arrives here has it stripped, what we publish has it.
     let mut resource = base.clone();
     resource.set_path(&format!("{}/mcp", base.path().trim_end_matches('/')));
-    Some(Name { authority, host, resource })
+    Some(Name { base: base.clone(), authority, host, resource })
+}
+
+impl Name {
+    /// The resource that a server behind us is under this name: `/servers/{id}/mcp`.
+    pub(super) fn server(&self, id: &str) -> Url {
+        let mut resource = self.base.clone();
+        let path = self.base.path().trim_end_matches('/');
+        resource.set_path(&format!("{path}/servers/{id}/mcp"));
+        resource
+    }
 }
 
 /// Our issuer: `public_url` without a trailing slash (RFC 8414 §2), byte for byte as published.

@@ -36,6 +36,26 @@ pub(super) async fn verifier(
     Ok(builder)
 }
 
+/// The same for other endpoints of ours: tokens for these audiences alone, whoever issued them. What an issuer is
+/// configured with is meant for `/mcp`.
+pub(super) async fn verifier_for(
+    config: &Config,
+    keys: &Arc<LocalKeys>,
+    audiences: &[String],
+    secrets: &Secrets,
+    outbound: Outbound,
+    clock: &Arc<dyn Clock>,
+) -> Result<VerifierBuilder, AppError> {
+    let mut builder = own_issuer(config, keys, audiences, clock)?.outbound(outbound);
+    let budget = Budget::start(Arc::clone(clock), START);
+    for configured in &config.resource_server.issuers {
+        let mut issuer = foreign(configured, audiences, secrets, &budget).await?;
+        issuer.audiences = audiences.to_vec();
+        builder = builder.issuer(issuer);
+    }
+    Ok(builder)
+}
+
 fn audiences(names: &[Name]) -> Vec<String> {
     names.iter().map(|name| canonical(&name.resource).to_owned()).collect()
 }

@@ -63,7 +63,7 @@ pub(super) async fn settings(
     Ok(Settings {
         issuer: issuer(&config.server.public_url).parse()?,
         public_url: config.server.public_url.clone(),
-        resources: resources(names),
+        resources: resources(config, names),
         signing_algorithm: map::signing_algorithm(config),
         access_token_ttl: given.access_token_ttl,
         refresh_token_ttl: given.refresh_token_ttl,
@@ -88,13 +88,15 @@ pub(super) async fn settings(
     })
 }
 
-/// The MCP endpoint. Each of its names is a resource of its own: clients compare `aud` with the URL they called.
-fn resources(names: &[Name]) -> Vec<OwnResource> {
+/// The MCP endpoint, and the servers behind us. Each of its names is a resource of its own: clients compare `aud` with the URL they called.
+fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
     let own = |name: &Name| OwnResource {
         uri: canonical(&name.resource).to_owned(),
         aliases: Vec::new(),
     };
-    names.iter().map(own).collect()
+    let behind = super::servers::audiences(config, names).into_iter();
+    let behind = behind.map(|uri| OwnResource { uri, aliases: Vec::new() });
+    names.iter().map(own).chain(behind).collect()
 }
 
 fn administrators(given: &config::Administrators) -> Administrators {
@@ -135,7 +137,7 @@ impl Grantable for ByPolicy {
             client_id: Some(&person.client_id),
             scopes: &none,
             groups: &person.groups,
-            groups_incomplete: false,
+            groups_incomplete: person.groups_incomplete,
             roles: &[],
             claims: None,
             told: None,
@@ -179,9 +181,12 @@ impl Revocations for Revoked {
         }
         let claim = |name: &str| principal.claims().get(name).and_then(serde_json::Value::as_str);
         let grant_id = claim("grant_id").map(str::parse::<GrantId>);
+        let issued_at = principal.claims().get("iat").and_then(serde_json::Value::as_i64);
+        let client_id = principal.client_id().map_or("", |id| id.as_str());
         // A grant that we cannot read is none that we made.
         matches!(grant_id, Some(Err(_)))
             || self.store.is_revoked(grant_id.and_then(Result::ok), claim("jti"))
+            || self.store.is_client_revoked(client_id, issued_at.unwrap_or_default())
     }
 }
 
@@ -237,6 +242,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         administrators: settings.administrators.clone(),
     });
     let secret = ServerSecret::parse(&from.encryption)?;
+    let to_clients = Outbound::new(&super::map::outbound_to_clients(config))?;
     let (ring, _) = from.keys;
     let server = AuthorizationServer::new(NewAuthorizationServer {
         settings,
@@ -246,6 +252,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         clock: from.clock,
         random: from.random,
         outbound: from.outbound,
+        to_clients,
         auditor: from.auditor,
         grantable,
     });

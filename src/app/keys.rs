@@ -12,8 +12,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::audit::{AdminAction, AdminObject, AdminOutcome, AuditEvent, Auditor, Context};
 use crate::authorization_server::{KeyEncryptionKey, KeyRing, KeySettings, Refreshed};
 use crate::config::{Config, StoreUrl};
+use crate::id::{RequestId, TraceId};
 use crate::random::{Random, SystemRandom};
 use crate::resource_server::{LocalKeys, Verifier};
 use crate::secret::Secrets;
@@ -93,6 +95,7 @@ pub(super) fn settings(
         encryption: KeyEncryptionKey::parse(encryption)?,
         algorithm: map::signing_algorithm(config),
         longest_token: LONGEST_TOKEN.max(config.authorization_server.access_token_ttl),
+        signs_for: config.authorization_server.signing_key_lifetime,
         clock: Arc::clone(clock),
     })
 }
@@ -129,6 +132,9 @@ pub(super) struct Follower {
     pub(super) local: Arc<LocalKeys>,
     /// Whose remembered tokens are forgotten when a key is gone.
     pub(super) verifiers: Vec<Arc<Verifier>>,
+    pub(super) auditor: Auditor,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
 }
 
 impl Follower {
@@ -151,6 +157,9 @@ impl Follower {
     }
 
     async fn look(&self) {
+        if let Err(error) = self.rotate().await {
+            tracing::warn!(error = &*error, "keys.not_rotated");
+        }
         match self.ring.refresh().await {
             Ok(Refreshed::Same) => {}
             Ok(refreshed) => self.take(refreshed),
@@ -159,6 +168,34 @@ impl Follower {
                 tracing::warn!(error = &error as &dyn std::error::Error, "keys.not_refreshed");
             }
         }
+    }
+
+    /// Adds a key where the one in use is too old. What cannot be recorded is not done.
+    async fn rotate(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if !self.ring.is_due().await? {
+            return Ok(());
+        }
+        let context = Context {
+            request_id: RequestId::generate(&*self.clock, &*self.random),
+            trace_id: TraceId::generate(&*self.random),
+            requester_id: None,
+            client_id: None,
+            asserted_requester_id: None,
+            redactions: Vec::new(),
+        };
+        let (object, action) = (AdminObject::SigningKey, AdminAction::Add);
+        let begin = AuditEvent::AdminChangeBegin { object, action, id: "all".into() };
+        self.auditor.record(&context, begin).await?;
+        let rotated = self.ring.rotate_if_due().await;
+        let (id, outcome) = match &rotated {
+            Ok(Some(kid)) => (kid.as_str(), AdminOutcome::Done),
+            Ok(None) => ("all", AdminOutcome::Refused),
+            Err(_) => ("all", AdminOutcome::Failed),
+        };
+        let end = AuditEvent::AdminChangeEnd { object, action, id: id.into(), outcome };
+        self.auditor.record(&context, end).await?;
+        rotated?;
+        Ok(())
     }
 
     fn take(&self, refreshed: Refreshed) {

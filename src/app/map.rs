@@ -67,7 +67,14 @@ pub(super) fn audit(config: &Config) -> AuditSettings {
 
 pub(super) fn outbound(config: &Config) -> OutboundSettings {
     let config::Outbound { proxy, no_proxy, ca_file, allow_private } = config.outbound.clone();
-    OutboundSettings { proxy, no_proxy, ca_file, allow_private }
+    let user_agent = Some(concat!("mcp-auth-broker/", env!("CARGO_PKG_VERSION")).to_owned());
+    OutboundSettings { proxy, no_proxy, ca_file, allow_private, user_agent }
+}
+
+/// For URLs that anybody may name.
+pub(super) fn outbound_to_clients(config: &Config) -> OutboundSettings {
+    let allow_private = config.authorization_server.client_metadata_private.clone();
+    OutboundSettings { allow_private, ..outbound(config) }
 }
 
 pub(super) fn limits(config: &Config) -> Limits {
@@ -162,7 +169,13 @@ pub(super) fn call_limits(
 ) -> Result<limits::Settings, AppError> {
     let of = &config.limits;
     let known = toolbox.names();
-    if let Some(tool) = of.tools.iter().find(|tool| !known.contains(&tool.name)) {
+    let behind = |name: &str| {
+        // Which tools a server has, only the server knows.
+        let server = name.split_once('.').map(|(server, _)| server);
+        server.is_some_and(|server| config.upstream.servers.iter().any(|known| known.id == server))
+    };
+    let unknown = |tool: &&config::ToolLimit| !known.contains(&tool.name) && !behind(&tool.name);
+    if let Some(tool) = of.tools.iter().find(unknown) {
         let (name, known) = (tool.name.clone(), known.join(", "));
         return Err(AppError::LimitOfNoTool { name, known });
     }

@@ -19,6 +19,7 @@ mod platform;
 mod policy;
 mod readiness;
 mod reload;
+mod servers;
 
 use std::sync::Arc;
 use std::time::Duration;

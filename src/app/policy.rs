@@ -21,7 +21,8 @@ pub struct Source {
     pub shadow_file: Option<PathBuf>,
     label: Option<String>,
     facts: Facts,
-    flat: Granted,
+    /// By the flat permissions, and by the servers behind us.
+    granted: Vec<Granted>,
     deployment: Deployment,
     mode: GraphMode,
 }
@@ -33,7 +34,10 @@ impl Source {
             file: config.policy.file.clone(),
             shadow_file: config.policy.shadow_file.clone(),
             label: config.policy.version.clone(),
-            flat: flat_rules(&config.graph, catalog, profile.as_deref()),
+            granted: vec![
+                flat_rules(&config.graph, catalog, profile.as_deref()),
+                super::servers::grants(config),
+            ],
             facts,
             deployment: config.deployment,
             mode: config.graph.mode,
@@ -65,7 +69,7 @@ impl Source {
     pub fn load_file(&self, path: &Path, label: Option<&str>) -> Result<Policy, AppError> {
         let read = std::fs::read_to_string(path);
         let text = read.map_err(|source| AppError::PolicyFile { path: path.to_owned(), source })?;
-        self.compile(&path.display().to_string(), &text, label, std::slice::from_ref(&self.flat))
+        self.compile(&path.display().to_string(), &text, label, &self.granted)
     }
 
     fn compile(
@@ -82,7 +86,7 @@ impl Source {
     fn load_live(&self) -> Result<Policy, AppError> {
         const BUILT_IN: &str = "the built-in rules";
         let label = self.label.as_deref();
-        let flat = std::slice::from_ref(&self.flat);
+        let flat = &self.granted;
         if let Some(path) = &self.file {
             self.load_file(path, label)
         } else if self.deployment != Deployment::Dev {
@@ -94,7 +98,8 @@ impl Source {
             let mut granted =
                 Granted::parse(BUILT_IN, DEVELOPMENT_RULES).map_err(AppError::Policy)?;
             granted.rules.retain(|rule| rule.graph.is_none());
-            let all = [granted, self.flat.clone()];
+            let all: Vec<Granted> =
+                std::iter::once(granted).chain(self.granted.iter().cloned()).collect();
             self.compile(BUILT_IN, "version = \"dev\"", label, &all)
         }
     }

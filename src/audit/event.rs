@@ -348,6 +348,9 @@ pub enum AuditEvent {
         grant_type: Option<GrantType>,
         /// The code of RFC 6749 §5.2.
         error: &'static str,
+        /// Who the client says it is, where it could not prove it. Anybody can write any name here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unverified_client_id: Option<ClientId>,
     },
     /// Terminal: a code or refresh token came again, which proves a theft; the grant is revoked.
     #[serde(rename = "oauth.token.reuse_detected")]

@@ -60,6 +60,9 @@ pub(super) struct Behind<'a> {
     pub(super) acr: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(super) groups: &'a [String],
+    /// Groups were left out: Entra's name for it, which every reader of ours knows.
+    #[serde(rename = "hasgroups", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) groups_incomplete: bool,
 }
 
 #[expect(clippy::ref_option, reason = "serde gives it like this")]

@@ -95,7 +95,11 @@ async fn answer(
     let mut trail = Trail::begin(server, headers);
     let asker = match asker(server, address, headers, &form).await {
         Err(refused @ OAuthError::InvalidClient(_)) => {
-            let event = AuditEvent::TokenRefuse { grant_type: None, error: refused.code() };
+            let event = AuditEvent::TokenRefuse {
+                grant_type: None,
+                error: refused.code(),
+                unverified_client_id: client_auth::claimed(headers, &form),
+            };
             trail.record(server, event).await?;
             return Err(refused);
         }
@@ -103,6 +107,10 @@ async fn answer(
     };
     let unverified = form.require("token", "token is missing")?;
     let token = server.tokens.own.read(server, unverified).filter(|token| asker.may_hear(token));
+    let token = match token {
+        Some(token) if is_for_a_server(server, &asker, &token).await? => Some(token),
+        _ => None,
+    };
     let body = match &token {
         Some(token) => active(server, token).await?,
         None => Bytes::from_static(INACTIVE),
@@ -127,10 +135,29 @@ impl Asker {
     /// Nobody hears of tokens that are for others (RFC 7662 §4).
     fn may_hear(&self, token: &OwnToken) -> bool {
         match self {
-            Self::Resource(row) => row.uri == token.aud,
+            Self::Resource(row) => is_of(row, token),
             Self::Client(client) => *client.id() == token.client_id,
         }
     }
+}
+
+/// A server that was deleted and registered again is another one: it does not inherit the tokens of the first.
+fn is_of(row: &ResourceRow, token: &OwnToken) -> bool {
+    row.uri == token.aud && row.created_at.unix_seconds() <= token.iat
+}
+
+/// Whether what the token is for is still there: one of ours, or registered and not disabled.
+async fn is_for_a_server(
+    server: &AuthorizationServer,
+    asker: &Asker,
+    token: &OwnToken,
+) -> Result<bool, StoreError> {
+    let ours = server.settings.resources.iter().any(|own| own.uri == token.aud);
+    if ours || matches!(asker, Asker::Resource(_)) {
+        return Ok(true);
+    }
+    let row = server.store.find_resource_by_uri(&token.aud).await?;
+    Ok(row.is_some_and(|row| row.disabled_at.is_none() && is_of(&row, token)))
 }
 
 /// An API key first: it looks like nothing else.

@@ -1,7 +1,5 @@
 //! What clients read first: authorization server metadata (RFC 8414), which is our discovery document as well.
 
-use std::collections::BTreeSet;
-
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -53,12 +51,13 @@ impl Document<'_> {
 const AUTH_METHODS: [&str; 4] =
     ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 
-/// The document at every path it is looked for, the same bytes at each (N75): with our issuer's path after the
-/// well-known part (RFC 8414 §3.1) and before it (OIDC Discovery §4), and where older MCP clients look.
+/// The document at every path it is looked for, the same bytes at each (N75), and where older MCP clients look.
+///
+/// A path of our issuer is gone when a request comes here, whether it stood after the well-known part (RFC 8414 §3.1) or
+/// before it (OIDC Discovery §4).
 pub fn routes(settings: &Settings) -> Router {
     let published = Published::new(document(settings), "application/json");
-    let paths = ["", settings.public_url.path().trim_end_matches('/'), "/mcp"];
-    let paths: BTreeSet<&str> = paths.into_iter().collect();
+    let paths = ["", "/mcp"];
     let router = Router::new();
     let router = paths.iter().fold(router, |router, path| {
         NAMES.iter().fold(router, |router, name| {

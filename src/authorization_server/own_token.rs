@@ -76,7 +76,8 @@ impl OwnTokens {
         };
         let alive = server.clock.now() < Timestamp::from_unix_seconds(token.exp)
             && token.iss == server.settings.issuer
-            && !server.store.is_revoked(token.grant_id, Some(&token.jti));
+            && !server.store.is_revoked(token.grant_id, Some(&token.jti))
+            && !server.store.is_client_revoked(token.client_id.as_str(), token.iat);
         alive.then_some(token)
     }
 

@@ -13,7 +13,7 @@ use axum::routing::post;
 
 use crate::audit::{AuditEvent, Revoked, TokenName};
 use crate::id::{ClientAddress, GrantId};
-use crate::store::{RevokeReason, RevokedToken, StoreError};
+use crate::store::{RevokeReason, RevokedToken};
 use crate::time::Timestamp;
 
 use super::client::Client;
@@ -21,7 +21,7 @@ use super::client_auth;
 use super::error::{OAuthError, json_headers};
 use super::form::{Form, MAX_FORM_BYTES};
 use super::server::AuthorizationServer;
-use super::token::grant_of_refresh_token;
+use super::token::{Holder, holder_of_refresh_token};
 use super::trail::Trail;
 
 /// `/revoke`; the caller adds state and CORS.
@@ -31,11 +31,12 @@ pub(super) fn routes() -> Router<AuthorizationServer> {
 
 /// Ends a refresh token with its whole grant (RFC 7009 §2.1), or one access token alone: its client may go on.
 ///
-/// `200` also for a token that is unknown, dead or another client's (§2.2): the one who asks learns nothing, and nothing
-/// is done. `token_type_hint` is not needed: the two look different.
+/// `200` also for a token that is unknown or dead (§2.2): the client has what it asked for. `token_type_hint` is not
+/// needed: the two look different.
 ///
 /// # Errors
 ///
+/// - `400 invalid_grant`: the token lives and is another client's; it stays alive (§2.1; N80)
 /// - `401 invalid_client`; `400 invalid_request`; `413`; `429`; `503`, so that the client tries again (§2.2.1)
 async fn revoke(
     State(server): State<AuthorizationServer>,
@@ -60,7 +61,11 @@ async fn answer(
     let mut trail = Trail::begin(server, headers);
     let client = match client_auth::authenticate_from(server, address, headers, &form).await {
         Err(refused @ OAuthError::InvalidClient(_)) => {
-            let event = AuditEvent::TokenRefuse { grant_type: None, error: refused.code() };
+            let event = AuditEvent::TokenRefuse {
+                grant_type: None,
+                error: refused.code(),
+                unverified_client_id: client_auth::claimed(headers, &form),
+            };
             trail.record(server, event).await?;
             return Err(refused);
         }
@@ -79,15 +84,18 @@ async fn answer(
     Ok(())
 }
 
+const ANOTHERS: OAuthError =
+    OAuthError::InvalidGrant("the token was issued to another client; it was not revoked");
+
 async fn access_token(
     server: &AuthorizationServer,
     client: &Client,
     unverified: &str,
-) -> Result<Option<AuditEvent>, StoreError> {
-    let token = server.tokens.own.read(server, unverified);
-    let Some(token) = token.filter(|token| token.client_id == *client.id()) else {
-        return Ok(None);
-    };
+) -> Result<Option<AuditEvent>, OAuthError> {
+    let Some(token) = server.tokens.own.read(server, unverified) else { return Ok(None) };
+    if token.client_id != *client.id() {
+        return Err(ANOTHERS);
+    }
     let expires_at = Timestamp::from_unix_seconds(token.exp);
     let revoked = RevokedToken { jti: token.jti.clone(), expires_at };
     server.store.revoke_access_token(&revoked).await?;
@@ -99,9 +107,11 @@ async fn refresh_token(
     server: &AuthorizationServer,
     client: &Client,
     unverified: &str,
-) -> Result<Option<AuditEvent>, StoreError> {
-    let Some(grant_id) = grant_of_refresh_token(server, client, unverified).await? else {
-        return Ok(None);
+) -> Result<Option<AuditEvent>, OAuthError> {
+    let grant_id = match holder_of_refresh_token(server, client, unverified).await? {
+        Holder::Own(grant_id) => grant_id,
+        Holder::Other => return Err(ANOTHERS),
+        Holder::Nobody => return Ok(None),
     };
     let now = server.clock.now();
     let ended = server.store.revoke_grant(grant_id, RevokeReason::Client, now).await?;

@@ -32,12 +32,12 @@ pub struct Parts {
     pub(super) settings: Settings,
     pub(super) store: Arc<dyn Database>,
     pub(super) keys: Arc<KeyRing>,
-    /// For what must be recognised again without being stored, such as stateless client ids.
-    #[expect(dead_code, reason = "for /authorize and /token, which are not mounted yet")]
-    pub(super) secret: ServerSecret,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    /// To what an operator named.
     pub(super) outbound: Outbound,
+    /// To what anybody may name: metadata documents of clients, and the key sets that those name.
+    pub(super) to_clients: Outbound,
     pub(super) auditor: Auditor,
     pub(super) grantable: Arc<dyn Grantable>,
     pub(super) clients: Clients,
@@ -55,6 +55,8 @@ pub struct NewAuthorizationServer {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub outbound: Outbound,
+    /// For URLs that anybody may name without logging in: nothing of `outbound.allow_private`.
+    pub to_clients: Outbound,
     pub auditor: Auditor,
     pub grantable: Arc<dyn Grantable>,
 }
@@ -78,6 +80,7 @@ impl AuthorizationServer {
             clock,
             random,
             outbound,
+            to_clients,
             auditor,
             grantable,
         } = new;
@@ -87,10 +90,10 @@ impl AuthorizationServer {
             settings,
             store,
             keys,
-            secret,
             clock,
             random,
             outbound,
+            to_clients,
             auditor,
             grantable,
             clients,
@@ -115,6 +118,16 @@ impl AuthorizationServer {
         &self.settings.public_url
     }
 
+    /// The path of `public_url` without its last slash: empty, or such as `/broker`.
+    pub(super) fn root(&self) -> &str {
+        self.settings.public_url.path().trim_end_matches('/')
+    }
+
+    /// Where a browser finds the page that is at `path` here, on our own host.
+    pub(super) fn page_path(&self, path: &str) -> String {
+        format!("{}{path}", self.root())
+    }
+
     /// One of our own URLs: `path` below `public_url`, which may have a path of its own.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
@@ -130,6 +143,8 @@ pub struct PersonFacts {
     /// A local user with that role. Those of the settings file are found by `subject` and `groups`.
     pub administrator: bool,
     pub groups: Vec<Arc<str>>,
+    /// Some are missing in `groups`.
+    pub groups_incomplete: bool,
     /// The client that acts for them.
     pub client_id: ClientId,
     /// Whether an operator knows the client. One that registered itself never gets `broker:*` (N115).

@@ -31,6 +31,10 @@ impl Trail {
         self.0.client_id = Some(client_id.clone());
     }
 
+    pub(super) const fn has_client(&self) -> bool {
+        self.0.client_id.is_some()
+    }
+
     pub(super) fn person(&mut self, subject: Subject) {
         self.0.requester_id = Some(subject);
     }

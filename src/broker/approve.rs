@@ -12,7 +12,7 @@ use crate::policy::{Approval, Approved, Decision};
 use crate::store::Requester;
 
 use super::Broker;
-use super::approval::{ApprovalError, Question, Standing, Terms};
+use super::approval::{ApprovalError, Approvals, Question, Standing, Terms};
 use super::caller::Caller;
 use super::failure;
 use super::reply::Failure;
@@ -32,6 +32,23 @@ pub struct Wanted<'a> {
 }
 
 impl Broker {
+    /// As [`Approvals::ask`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn settle(
+        &self,
+        caller: &Caller,
+        context: &Context,
+        wanted: &Wanted<'_>,
+        decision: &Decision,
+    ) -> Result<Result<Approved, Failure>, AuditError> {
+        self.approvals.ask(caller, context, wanted, decision).await
+    }
+}
+
+impl Approvals {
     /// Spends the approval of this exact call, or says where a person can give it.
     ///
     /// The outer error is the audit log's: there is no answer then. The inner one is `policy.approval_required` with
@@ -41,7 +58,7 @@ impl Broker {
     /// # Errors
     ///
     /// As said.
-    pub async fn settle(
+    pub async fn ask(
         &self,
         caller: &Caller,
         context: &Context,
@@ -51,7 +68,7 @@ impl Broker {
         let Some(question) = question(caller, wanted, decision) else {
             return Ok(Err(failure::of_policy(decision)));
         };
-        match self.approvals.settle(context, &question).await {
+        match self.settle(context, &question).await {
             Ok(Standing::Approve { .. }) => {
                 let Terms { rule, policy_version, .. } = question.terms;
                 Ok(Ok(Approved { rule, policy_version }))
@@ -71,7 +88,7 @@ impl Broker {
         match standing {
             Standing::Wait { id, expires_at } => failure::of_policy(decision)
                 .with("approval_id", Some(id))
-                .with("approval_url", Some(self.approvals.page(*id)))
+                .with("approval_url", Some(self.page(*id)))
                 .with("expires_at", Some(expires_at))
                 .with("retry_after_ms", Some(RETRY_AFTER_MS))
                 .with("hint", Some("after the approval make the same call again, unchanged")),

@@ -44,7 +44,7 @@ pub struct Profile {
 pub struct Broker {
     pub policy: Live,
     pub profiles: Vec<Profile>,
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     pub tokens: ProviderTokens,
     pub graph: Graph,
     pub catalog: Arc<Catalog>,

@@ -30,9 +30,7 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
     let base = args.url.as_ref().unwrap_or(configured);
-    let url = base
-        .join(path)
-        .map_err(|_| Failure::new(format!("--url {base} is not a base for {path}")))?;
+    let url = below(base, path);
     let limits = Limits { timeout: Duration::from_millis(args.timeout_ms), max_bytes: 1024 * 1024 };
     let client = client(&url)?;
     let answer = client.send(Call::get(url), limits).await.map_err(|error| {
@@ -41,6 +39,13 @@ pub(super) async fn run(
     })?;
     out.write_all(&answer.body).and_then(|()| out.write_all(b"\n")).map_err(Failure::output)?;
     Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `path` below `base`, which may have a path of its own.
+pub(super) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
 }
 
 /// A client for a host that the operator names: whatever its address is, it is meant.

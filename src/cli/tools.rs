@@ -43,10 +43,7 @@ pub(super) async fn run(
             });
             let url = match url {
                 Some(url) => url.clone(),
-                None => settings
-                    .base_url(environment)?
-                    .join("/mcp")
-                    .map_err(|error| Failure::of(&error))?,
+                None => probe::below(&settings.base_url(environment)?, "/mcp"),
             };
             ask(url, token.as_deref()).await?
         }

@@ -11,21 +11,25 @@ use tower::{Service, ServiceExt};
 
 use crate::mcp::Endpoint as McpEndpoint;
 
+use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
 use super::router::{KnownHosts, NOSNIFF, Routes, router};
+use super::servers::ServerEndpoints;
 
 /// Answers every request. Cheap to clone.
 ///
-/// A call of the MCP endpoint that comes from no web page goes straight to it: of what the router puts before `/mcp`, only
+/// A call of an MCP endpoint that comes from no web page goes straight to it: of what the router puts before `/mcp`, only
 /// the check of the host says anything about such a call (the endpoint has time limits of its own). Everything else, and
 /// whatever a browser sends, takes the router, whose layers cost a third of a guarded call.
 #[derive(Clone)]
 pub struct Front(Arc<Inner>);
 
 struct Inner {
+    base: BasePath,
     router: Router,
     known: KnownHosts,
     mcp: ByHost<McpEndpoint>,
+    servers: ByHost<ServerEndpoints>,
 }
 
 impl std::fmt::Debug for Front {
@@ -41,12 +45,18 @@ impl Front {
             |endpoint: &super::router::Endpoint| (endpoint.authority.clone(), endpoint.mcp.clone());
         let mcp = ByHost::new(routes.endpoints.iter().map(by_authority));
         let known = KnownHosts::of(&routes);
-        let others = router(routes, known.clone(), mcp.clone());
-        Self(Arc::new(Inner { router: others, known, mcp }))
+        let base = routes.base.clone();
+        let servers = routes.endpoints.iter();
+        let servers =
+            servers.map(|endpoint| (endpoint.authority.clone(), endpoint.servers.clone()));
+        let servers = ByHost::new(servers);
+        let others = router(routes, known.clone(), mcp.clone(), servers.clone());
+        Self(Arc::new(Inner { base, router: others, known, mcp, servers }))
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
+        let request = self.0.base.strip(request);
         let Some(mut endpoint) = self.0.direct(&request).cloned() else {
             return infallible(self.0.router.clone().oneshot(request).await);
         };
@@ -62,11 +72,16 @@ impl Front {
 
 impl Inner {
     fn direct(&self, request: &Request) -> Option<&McpEndpoint> {
-        let direct = request.uri().path() == "/mcp"
+        let path = request.uri().path();
+        let ours = path == "/mcp";
+        let direct = (ours || path.starts_with("/servers/"))
             && *request.method() != Method::OPTIONS
             && !request.headers().contains_key(header::ORIGIN)
             && host(request).is_some_and(|host| self.known.contain(host));
-        direct.then(|| self.mcp.choose(request)).flatten()
+        if !direct {
+            return None;
+        }
+        if ours { self.mcp.choose(request) } else { self.servers.choose(request)?.at(path) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP front: every route on one screen, middleware, health, serving and draining.
 
+mod base_path;
 mod by_host;
 mod client_address;
 mod front;
@@ -8,7 +9,9 @@ mod origin;
 mod problem;
 mod router;
 mod serve;
+mod servers;
 
+pub use base_path::BasePath;
 pub use by_host::Handler;
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use front::Front;
@@ -16,3 +19,4 @@ pub use health::{Health, Readiness};
 pub use origin::AllowedOrigins;
 pub use router::{Endpoint, Routes};
 pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};
+pub use servers::{ServerEndpoint, ServerEndpoints};

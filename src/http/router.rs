@@ -15,14 +15,18 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::resource_server::PublishedMetadata;
 
+use super::base_path::BasePath;
 use super::by_host::{ByHost, Handler, host, is_named};
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
 use super::problem::{method_not_allowed, not_found, problem};
+use super::servers::{ServerDocuments, ServerEndpoints};
 
 /// What is mounted. Each part brings its own routes; this module says where they are.
 #[derive(Debug)]
 pub struct Routes {
+    /// The path of `public_url`, which a request may have in front.
+    pub base: BasePath,
     pub health: Health,
     pub origins: AllowedOrigins,
     /// Authorities a request may name in `Host`, with the endpoint each has: `public_url` and, on loopback, its alias.
@@ -44,21 +48,34 @@ pub struct Endpoint {
     pub mcp: McpEndpoint,
     /// The protected resource metadata of this name (RFC 9728).
     pub metadata: PublishedMetadata,
+    /// The servers behind us.
+    pub servers: ServerEndpoints,
 }
 
 /// Every route. What [`super::Front`] answers on its short way is here, too.
-pub(super) fn router(routes: Routes, known: KnownHosts, mcp: ByHost<McpEndpoint>) -> Router {
+pub(super) fn router(
+    routes: Routes,
+    known: KnownHosts,
+    mcp: ByHost<McpEndpoint>,
+    servers: ByHost<ServerEndpoints>,
+) -> Router {
     let Routes { health: handles, origins, endpoints, authorization_server, pages, .. } = routes;
     let documents =
         endpoints.iter().map(|endpoint| (endpoint.authority.clone(), document(&endpoint.metadata)));
     let metadata = ByHost::new(documents);
+    let behind = endpoints
+        .iter()
+        .map(|endpoint| (endpoint.authority.clone(), ServerDocuments(endpoint.servers.clone())));
+    let behind = ByHost::new(behind);
 
     let public = Router::new()
         .route_service("/.well-known/oauth-protected-resource", metadata.clone())
         .route_service("/.well-known/oauth-protected-resource/mcp", metadata)
+        .route_service("/.well-known/oauth-protected-resource/servers/{id}/mcp", behind)
         .merge(authorization_server)
         .layer(public_cors());
-    let guarded = Router::new().route_service("/mcp", mcp).layer(
+    let guarded = Router::new().route_service("/mcp", mcp);
+    let guarded = guarded.route_service("/servers/{id}/mcp", servers).layer(
         ServiceBuilder::new()
             .layer(origins.cors()) // answers preflights, which carry no token
             .layer(from_fn_with_state(origins.clone(), check_origin)), // before any token work (TR-2)

@@ -1,6 +1,6 @@
 //! Our MCP server at `/mcp`: the token check, the guard, the tools, and rmcp behind them.
 //!
-//! From the outside in: [`record_refusals`](refusal) audits what the token check refuses; the token
+//! From the outside in: [`record_refusals`] audits what the token check refuses; the token
 //! check ([`RequireTokenLayer`]) makes a principal; the [`guard`] decides on the body; rmcp speaks the
 //! protocol; [`service`] decides once more and does the work.
 
@@ -8,34 +8,28 @@ mod answer;
 mod ask_person;
 mod decide;
 mod guard;
-mod jsonrpc;
-mod limit;
-mod refusal;
 mod result;
 mod service;
 mod tools;
-mod unique;
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::http::{Request, Response};
-use futures_util::future::BoxFuture;
+use axum::http::Request;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use tower::{Service, ServiceBuilder, service_fn};
+use tower::{ServiceBuilder, service_fn};
 
-use crate::audit::TokenName;
+use crate::guard::record_refusals;
 use crate::resource_server::RequireTokenLayer;
+
+pub use crate::guard::{Endpoint, Recorder};
 
 /// What answers behind the guard, for those who may not name rmcp.
 pub use rmcp::ServerHandler;
 
 pub use decide::Decider;
 pub use guard::{GuardLayer, Settings as GuardSettings};
-pub use refusal::Recorder;
 pub use service::{McpService, Parts};
 pub use tools::{DocumentError, Documents, GRAPH_EXECUTE, GRAPH_LIST, Toolbox};
 
@@ -50,33 +44,6 @@ pub struct Mount {
     pub max_body_bytes: usize,
     /// Ends open streams when the broker drains.
     pub drain: tokio_util::sync::CancellationToken,
-}
-
-/// The guarded endpoint: it answers everything. Cheap to clone, always ready.
-#[derive(Clone)]
-pub struct Endpoint(Arc<dyn Fn(Request<Body>) -> Answer + Send + Sync>);
-
-/// Of one request: the one box on its way.
-type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-impl std::fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Endpoint")
-    }
-}
-
-impl Service<Request<Body>> for Endpoint {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answer {
-        (self.0)(request)
-    }
 }
 
 /// The guarded endpoint around `handler`: ours is [`McpService`]; the conformance suite brings its own.
@@ -101,13 +68,8 @@ where
     });
     let guarded = ServiceBuilder::new().layer(mount.token).layer(mount.guard).service(rmcp);
     let recorder = Arc::new(mount.recorder);
-    Endpoint(Arc::new(move |request| {
+    Endpoint::new(move |request| {
         let (recorder, guarded) = (Arc::clone(&recorder), guarded.clone());
-        Box::pin(async move { Ok(refusal::record_refusals(&recorder, guarded, request).await) })
-    }))
-}
-
-/// A token as the audit log names it.
-fn token_name(name: &str) -> TokenName {
-    TokenName(name.into())
+        Box::pin(async move { Ok(record_refusals(&recorder, guarded, request).await) })
+    })
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::{Broker, Caller, Failure, GraphCall, Wanted};
 use crate::code::Code;
+use crate::guard::{millis, record_policy};
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
@@ -127,23 +128,10 @@ impl McpService {
         arguments: &JsonObject,
         decision: &Decision,
     ) -> Result<(), ErrorData> {
-        let rule_ids: Vec<_> = decision.failed_conditions().cloned().collect();
-        let other = self.0.decider.difference(caller, entry, arguments, decision);
-        if rule_ids.is_empty() && other.is_none() {
-            return Ok(());
-        }
         let Ok(tool_name) = entry.tool.name.parse::<ToolName>() else { return Ok(()) };
-        if !rule_ids.is_empty() {
-            let (tool_name, policy_version) =
-                (tool_name.clone(), Arc::clone(&decision.policy_version));
-            let event = AuditEvent::ConditionFail { tool_name, rule_ids, policy_version };
-            caller.record(caller.context(), event).await.map_err(|_| unavailable())?;
-        }
-        if let Some(other) = other {
-            let event = AuditEvent::differed(tool_name, decision, other);
-            caller.record(caller.context(), event).await.map_err(|_| unavailable())?;
-        }
-        Ok(())
+        let other = self.0.decider.difference(caller, entry, arguments, decision);
+        let recorded = record_policy(caller, &tool_name, decision, other).await;
+        recorded.map_err(|_| unavailable())
     }
 
     async fn document(
@@ -257,9 +245,7 @@ impl McpService {
             tool_name: tool.parse().ok(),
             status: if error_code.is_none() { ResultStatus::Ok } else { ResultStatus::Error },
             error_code,
-            duration_ms: super::guard::millis(
-                self.0.clock.monotonic().saturating_sub(caller.started()),
-            ),
+            duration_ms: millis(self.0.clock.monotonic().saturating_sub(caller.started())),
             decision: Some(decision.effect),
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),

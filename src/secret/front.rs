@@ -125,8 +125,8 @@ impl Secrets {
         self.get(refused.reference(), Some(refused), budget).await
     }
 
-    /// Reads a credential of the broker itself, at start. Only `app` calls this: there is no caller
-    /// and so no permit.
+    /// Reads a credential of the broker itself: at start, and for a server behind it, which every caller that may reach it
+    /// shares. Only `app` and `upstream` call this: no permit names one caller then.
     ///
     /// # Errors
     ///

@@ -20,6 +20,18 @@ pub enum ClientKind {
     MetadataDocument,
 }
 
+impl ClientKind {
+    /// Of a client that needs no row, by the form of its id: a URL (CIMD), or one of our stateless registrations.
+    #[must_use]
+    pub fn of_id(id: &ClientId) -> Option<Self> {
+        let text = id.as_str();
+        if text.starts_with("https://") || text.starts_with("http://") {
+            return Some(Self::MetadataDocument);
+        }
+        text.starts_with("dcr1.").then_some(Self::Dynamic)
+    }
+}
+
 /// One client.
 #[derive(Clone, Debug)]
 pub struct ClientRow {
@@ -72,7 +84,8 @@ pub trait ClientStore: Send + Sync {
         secret: Digest,
         previous_until: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// Disabling revokes every grant of the client. `None` enables it again.
+    /// Disabling revokes every grant of the client, and its own tokens. `None` enables it again. A client that is known
+    /// without a row (see [`ClientKind::of_id`]) can be disabled as well, whether or not anybody ever came with its id.
     async fn disable_client(
         &self,
         id: &ClientId,

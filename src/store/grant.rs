@@ -63,6 +63,8 @@ pub enum RevokeReason {
     Administrator,
     /// Client or user was disabled or deleted.
     Disabled,
+    /// The person's password was set anew.
+    Password,
 }
 
 /// An authorization code (RFC 6749 §4.1.2).
@@ -216,6 +218,9 @@ pub trait GrantStore: Send + Sync {
     /// Read only: to check the request before anything is used up.
     async fn find_code(&self, code: &Digest) -> Result<Option<CodeRow>, StoreError>;
     async fn redeem_code(&self, redemption: &CodeRedemption) -> Result<Redeemed, StoreError>;
+    /// Undoes what `redemption` did, for an answer that was never given: the code may be used again, its refresh token is
+    /// gone. `false` where `redemption` is not what used it up.
+    async fn return_code(&self, redemption: &CodeRedemption) -> Result<bool, StoreError>;
     /// Read only: the grant of a live refresh token, its scopes and its end, without using it.
     async fn find_refresh_token(
         &self,
@@ -248,6 +253,9 @@ pub trait GrantStore: Send + Sync {
     /// Whether a token of this grant with this `jti` may no longer be used. From memory: called on every request.
     /// A revocation by another replica is seen within a second.
     fn is_revoked(&self, grant_id: Option<GrantId>, jti: Option<&str>) -> bool;
+    /// Whether the client was disabled when this token of its own or of anybody's had been issued already (`iat`, seconds
+    /// since 1970). From memory, as [`GrantStore::is_revoked`].
+    fn is_client_revoked(&self, client_id: &str, issued_at: i64) -> bool;
 
     async fn find_consent(
         &self,

@@ -25,6 +25,8 @@ pub struct UserRow {
     pub administrator: bool,
     /// Groups that policy may name.
     pub groups: Vec<String>,
+    /// The identity provider left groups out, because there were too many: what a rule denies by group may be theirs.
+    pub groups_incomplete: bool,
     pub created_at: Timestamp,
     pub last_login_at: Option<Timestamp>,
     pub disabled_at: Option<Timestamp>,
@@ -40,6 +42,8 @@ pub struct ExternalIdentity {
     pub display_name: Option<String>,
     pub email: Option<String>,
     pub groups: Vec<String>,
+    /// Some are missing in `groups`.
+    pub groups_incomplete: bool,
 }
 
 /// A browser session. The cookie holds the value, the store its digest.
@@ -99,8 +103,8 @@ pub trait PersonStore: Send + Sync {
     async fn list_users(&self, page: &PageRequest) -> Result<Page<UserRow>, StoreError>;
     /// Whether there is any administrator with a password or an identity, so that first start knows to print a link.
     async fn has_administrator(&self) -> Result<bool, StoreError>;
-    /// Sets the password, ends every other session, takes the one-time link: all or nothing. `false`: the link
-    /// was used, is late, or there is none. Without a link, `link` is `None`.
+    /// Sets the password, ends every session, revokes every grant (RFC 9700 §4.14.2), takes the one-time link: all or
+    /// nothing. `false`: the link was used, is late, or there is none. Without a link, `link` is `None`.
     async fn set_password(
         &self,
         user_id: UserId,
@@ -114,6 +118,7 @@ pub trait PersonStore: Send + Sync {
     async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError>;
 
     /// The user of an identity; made when it is new. A taken username gets a suffix; accounts are never merged.
+    /// Of one that is known, display name, e-mail and groups become what the provider says now.
     async fn user_of_identity(
         &self,
         identity: &ExternalIdentity,

@@ -12,6 +12,8 @@ pub(super) struct Revocation {
     pub(super) sequence: i64,
     pub(super) grant_id: Option<GrantId>,
     pub(super) jti: Option<String>,
+    /// Every token of this client that was issued up to then (seconds since 1970, `iat`).
+    pub(super) client: Option<(String, i64)>,
     pub(super) expires_at: Timestamp,
 }
 
@@ -21,6 +23,7 @@ struct Known {
     sequence: i64,
     grants: HashMap<GrantId, Timestamp>,
     tokens: HashMap<String, Timestamp>,
+    clients: HashMap<String, (i64, Timestamp)>,
 }
 
 /// Grants and tokens that are revoked, until the last of their tokens has expired by itself.
@@ -32,6 +35,11 @@ impl Revoked {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         grant_id.is_some_and(|id| known.grants.contains_key(&id))
             || jti.is_some_and(|jti| known.tokens.contains_key(jti))
+    }
+
+    pub(super) fn contains_client(&self, client_id: &str, issued_at: i64) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.clients.get(client_id).is_some_and(|(until, _)| issued_at <= *until)
     }
 
     /// Where to read on.
@@ -57,6 +65,10 @@ impl Revoked {
             if let Some(jti) = &revocation.jti {
                 known.tokens.insert(jti.clone(), revocation.expires_at);
             }
+            if let Some((id, until)) = &revocation.client {
+                let (known, end) = known.clients.entry(id.clone()).or_default();
+                (*known, *end) = ((*known).max(*until), (*end).max(revocation.expires_at));
+            }
         }
     }
 
@@ -65,5 +77,6 @@ impl Revoked {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.grants.retain(|_, end| *end > now);
         known.tokens.retain(|_, end| *end > now);
+        known.clients.retain(|_, (_, end)| *end > now);
     }
 }

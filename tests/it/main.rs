@@ -47,3 +47,5 @@ mod secret_vault;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod upstream;

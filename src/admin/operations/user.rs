@@ -60,6 +60,7 @@ impl Operations {
                 .iter()
                 .map(|name| input::label("groups", name))
                 .collect::<Result<_, _>>()?,
+            groups_incomplete: false,
             created_at: self.clock.now(),
             last_login_at: None,
             disabled_at: None,

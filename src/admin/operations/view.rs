@@ -207,5 +207,6 @@ const fn reason(reason: RevokeReason) -> &'static str {
         RevokeReason::Person => "person",
         RevokeReason::Administrator => "administrator",
         RevokeReason::Disabled => "disabled",
+        RevokeReason::Password => "password",
     }
 }

@@ -11,7 +11,7 @@ use crate::id::ClientId;
 
 use super::login::DEVICE_METHOD;
 use super::logout::{EVERYWHERE, HERE};
-use super::pages::{Fault, Forms, page, see_other};
+use super::pages::{Fault, Forms, page};
 use super::person::People;
 use super::session::{self, FormPurpose, Session};
 
@@ -31,17 +31,18 @@ struct AccountPage<'a> {
     logout_token: String,
     everywhere_token: String,
     host: String,
+    root: String,
 }
 
 /// `GET /account`
 pub(crate) async fn show(State(people): State<People>, headers: HeaderMap) -> Response {
     let shown = async {
         let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(see_other("/login"));
+            return Ok(people.lead_to("/login"));
         };
         render(&people, &session).await
     };
-    shown.await.unwrap_or_else(|fault: Fault| fault.page(people.request_id()))
+    shown.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), people.request_id()))
 }
 
 async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
@@ -62,6 +63,7 @@ async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
         logout_token: HERE.token(&session.cookie),
         everywhere_token: EVERYWHERE.token(&session.cookie),
         host: people.host(),
+        root: people.root().to_owned(),
     };
     Ok(page(StatusCode::OK, Forms::Ours, &template))
 }
@@ -76,7 +78,7 @@ pub(crate) async fn withdraw(
     let outcome = async {
         let form = people.form(&headers, &body)?;
         let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(see_other("/login"));
+            return Ok(people.lead_to("/login"));
         };
         let client = form.fields.text("client");
         form.check(withdrawal(&[client]), &session.cookie)?;
@@ -86,9 +88,9 @@ pub(crate) async fn withdraw(
         let grants = people.server.store.withdraw(user_id, &client, now).await?;
         let event = AuditEvent::ConsentWithdraw { grants };
         people.audit(request_id, Some(user_id), Some(client), event).await?;
-        Ok::<_, Fault>(see_other("/account"))
+        Ok::<_, Fault>(people.lead_to("/account"))
     };
-    outcome.await.unwrap_or_else(|fault| fault.page(request_id))
+    outcome.await.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
 const fn withdrawal<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {

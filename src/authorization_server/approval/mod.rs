@@ -16,7 +16,7 @@ use crate::id::{ApprovalId, TraceId};
 use crate::store::PageRequest;
 
 use super::login::for_approval;
-use super::pages::{Fault, Forms, page, see_other};
+use super::pages::{Fault, Forms, page};
 use super::person::People;
 use super::session::{self, FormPurpose, Session};
 
@@ -34,6 +34,7 @@ struct ApprovalPage<'a> {
     notice: Option<&'static str>,
     person: &'a str,
     host: String,
+    root: String,
 }
 
 #[derive(Template)]
@@ -42,6 +43,7 @@ struct ApprovalsPage<'a> {
     calls: Vec<CallView>,
     person: &'a str,
     host: String,
+    root: String,
 }
 
 /// `GET /approvals`: what waits for this person.
@@ -49,17 +51,22 @@ pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Re
     let shown = async {
         let approvals = approvals(&people)?;
         let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(see_other("/login"));
+            return Ok(people.lead_to("/login"));
         };
         let person = approver(&people, &session).await?;
         let wanted = PageRequest { after: None, limit: MOST };
         let rows = people.server.store.list_approvals(&wanted, people.server.clock.now()).await?;
         let mine = rows.rows.iter().filter(|row| Approvals::refusal(row, &person).is_none());
         let calls = mine.map(|row| call(approvals, row)).collect();
-        let template = ApprovalsPage { calls, person: session.person.name(), host: people.host() };
+        let template = ApprovalsPage {
+            calls,
+            person: session.person.name(),
+            host: people.host(),
+            root: people.root().to_owned(),
+        };
         Ok::<_, Fault>(page(StatusCode::OK, Forms::Ours, &template))
     };
-    shown.await.unwrap_or_else(|fault| fault.page(people.request_id()))
+    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
 /// `GET /approvals/{id}`. Who is not logged in logs in, and comes back here.
@@ -71,11 +78,11 @@ pub(crate) async fn show(
     let shown = async {
         let id = parsed(&id)?;
         let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(see_other(&for_approval(id)));
+            return Ok(people.lead_to(&for_approval(id)));
         };
         render(&people, &session, id, None).await
     };
-    shown.await.unwrap_or_else(|fault| fault.page(people.request_id()))
+    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
 /// Who may neither answer nor has asked is told what somebody is told who made the id up.
@@ -106,6 +113,7 @@ async fn render(
         notice,
         person: session.person.name(),
         host: people.host(),
+        root: people.root().to_owned(),
     };
     Ok(page(StatusCode::OK, Forms::Ours, &template))
 }
@@ -118,7 +126,7 @@ pub(crate) async fn answer(
     body: Bytes,
 ) -> Response {
     let outcome = try_answer(&people, &id, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.request_id()))
+    outcome.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
 async fn try_answer(
@@ -131,7 +139,7 @@ async fn try_answer(
     let which = parsed(id)?;
     // The session is over: nothing is answered, and after the login the same page is there again.
     let Some(session) = session::open(&people.server, headers).await? else {
-        return Ok(see_other(&for_approval(which)));
+        return Ok(people.lead_to(&for_approval(which)));
     };
     form.check(decision(&[id]), &session.cookie)?;
     let approved = match form.fields.text("decision") {

@@ -217,6 +217,7 @@ fn facts(pending: &Pending, person: &Person) -> PersonFacts {
         subject: person.user.id.into(),
         administrator: person.user.administrator,
         groups: person.user.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
+        groups_incomplete: person.user.groups_incomplete,
         client_id: pending.client_id.clone(),
         trusted_client: pending.trusted_client,
     }

@@ -84,7 +84,7 @@ async fn answer(
             }
         }
     };
-    fault.page(request_id)
+    fault.page(server.root(), request_id)
 }
 
 /// Where the browser goes next: to the login page with a request that waits, or without a page back to the client.
@@ -111,7 +111,7 @@ async fn lead(
     };
     server.store.add_authorization_request(&row).await.map_err(Fault::Store)?;
     // The login page sends on whoever is logged in.
-    Ok(format!("/login?request={}", handle.as_str()))
+    Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
 }
 
 /// `prompt=none` (OIDC Core §3.1.2.1): an answer that is known already, or an error for the client (N27).

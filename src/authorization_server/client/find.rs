@@ -78,14 +78,14 @@ pub async fn find(server: &AuthorizationServer, id: &ClientId) -> Result<Client,
     if let Some(client) = configured {
         return Ok(from_settings(client));
     }
-    if client_metadata::is_url(id) {
-        return from_document(server, id).await;
-    }
-    let recognised = server.clients.ids.read(id);
     let row = server.store.find_client(id).await?;
     if row.as_ref().is_some_and(|row| row.disabled_at.is_some()) {
         return Err(ClientError::Disabled);
     }
+    if client_metadata::is_url(id) {
+        return from_document(server, id).await;
+    }
+    let recognised = server.clients.ids.read(id);
     let now = server.clock.now();
     let late =
         |registration: &StatelessId| now.since(registration.issued_at) > REGISTRATION_LIFETIME;

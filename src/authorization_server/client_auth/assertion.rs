@@ -96,7 +96,9 @@ fn keys(server: &AuthorizationServer, client: &Client) -> Result<Arc<AssertionKe
             AssertionKeys::inline(jwks.as_bytes()).map(Arc::new).map_err(|_| REFUSED)
         }
         Some(PublicKeys::Remote(url)) => Ok(server.clients.key_set(url, || {
-            let (outbound, clock) = (server.outbound.clone(), Arc::clone(&server.clock));
+            // Whoever publishes a metadata document names any URL.
+            let outbound = if client.is_trusted() { &server.outbound } else { &server.to_clients };
+            let (outbound, clock) = (outbound.clone(), Arc::clone(&server.clock));
             AssertionKeys::remote(url.clone(), outbound, clock)
         })),
         None => Err(REFUSED),

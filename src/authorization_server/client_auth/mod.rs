@@ -62,7 +62,12 @@ pub async fn authenticate(
     Ok(client)
 }
 
-/// The same, with a bound on guesses at a secret from one network.
+/// Which client somebody says they are, for the log of refusals alone. Nothing is proven.
+pub(super) fn claimed(headers: &HeaderMap, form: &Form) -> Option<ClientId> {
+    presented::read(headers, form).ok()?.client_id().parse().ok()
+}
+
+/// As [`authenticate`], with a bound on guesses at a secret from one network.
 ///
 /// # Errors
 ///

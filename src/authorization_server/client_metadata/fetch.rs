@@ -162,12 +162,15 @@ async fn fetch(
     if let Some(etag) = known.and_then(|etag| HeaderValue::try_from(etag).ok()) {
         call = call.header(IF_NONE_MATCH, etag);
     }
-    let answer = server.outbound.send(call, LIMITS).await.map_err(DocumentError::Outbound)?;
+    let answer = server.to_clients.send(call, LIMITS).await.map_err(DocumentError::Outbound)?;
     let now = server.clock.now();
     match (answer.status, usable) {
         (StatusCode::OK, _) => replace(server, url, &answer, now).await,
         (StatusCode::NOT_MODIFIED, Some(row)) => confirm(server, url, row, &answer, now).await,
-        (StatusCode::NOT_FOUND | StatusCode::GONE, _) => revoke(server, url, row, now).await,
+        (StatusCode::NOT_FOUND | StatusCode::GONE, _) => match row {
+            Some(row) => revoke(server, row, now).await,
+            None => Err(DocumentError::Status(answer.status)),
+        },
         (other, _) => Err(DocumentError::Status(other)),
     }
 }
@@ -209,20 +212,16 @@ async fn confirm(
     Ok(document)
 }
 
-/// Remembered only for a client that was known: a spray of made-up URLs stores nothing (N101).
+/// Only for a client that was known: a spray of made-up URLs stores nothing (N101), and nobody learns from us which
+/// paths a host has.
 async fn revoke(
     server: &AuthorizationServer,
-    url: &Url,
-    row: Option<&MetadataDocument>,
+    row: &MetadataDocument,
     now: Timestamp,
 ) -> Result<Document, DocumentError> {
-    if let Some(row) = row {
-        let gone_at = row.gone_at.or(Some(now));
-        let row = MetadataDocument { gone_at, fresh_until: now.plus(MIN_FRESH), ..row.clone() };
-        server.store.put_metadata_document(&row).await?;
-    } else {
-        server.clients.fetches.note_failure(url.as_str(), server.clock.monotonic());
-    }
+    let gone_at = row.gone_at.or(Some(now));
+    let row = MetadataDocument { gone_at, fresh_until: now.plus(MIN_FRESH), ..row.clone() };
+    server.store.put_metadata_document(&row).await?;
     Err(DocumentError::Gone)
 }
 

@@ -89,7 +89,7 @@ pub(super) async fn read(
             hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
         }
     };
-    let url = url::parse(id.as_str(), server.public_url(), &server.outbound)
+    let url = url::parse(id.as_str(), server.public_url(), &server.to_clients)
         .filter(|url| url.host_str().is_some_and(permitted))
         .ok_or(DocumentError::NotAClientId)?;
     fetch::current(server, &url).await

@@ -5,7 +5,8 @@ use url::Url;
 use crate::outbound::Outbound;
 
 /// `None` for everything but an https URL in its normal spelling with a host name, a path and the usual port; no
-/// fragment, no user name, no dot segment (N94, N97). `http` and other ports only for hosts of `outbound.allow_private`.
+/// fragment, no user name, no dot segment (N94, N97). `http` and other ports only for hosts that an
+/// operator allowed for this (`authorization_server.client_metadata_private`).
 pub(super) fn parse(unverified: &str, own: &Url, outbound: &Outbound) -> Option<Url> {
     let url = Url::parse(unverified).ok()?;
     // The spelling that browsers make of dot segments, numeric addresses, case, default ports and user names.

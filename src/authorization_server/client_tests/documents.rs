@@ -37,6 +37,28 @@ async fn a_document_makes_a_public_client_and_is_kept_while_fresh() {
     assert_eq!(host.requests().len(), 1);
 }
 
+#[tokio::test]
+async fn a_client_that_an_operator_disabled_is_refused_whatever_its_document_says() {
+    let (site, (host, url)) = (Site::new().await, host(vec![served()]).await);
+    let id = url.parse().unwrap();
+    assert!(site.store.disable_client(&id, Some(site.server.clock.now())).await.unwrap());
+    assert!(matches!(site.find(&url).await, Err(ClientError::Disabled)));
+    assert!(host.requests().is_empty());
+    assert!(site.store.disable_client(&id, None).await.unwrap());
+    assert!(site.find(&url).await.is_ok());
+}
+
+// CIMD §6 — N94
+#[tokio::test]
+async fn what_the_operators_own_calls_may_reach_no_client_may_name() {
+    let site = Site::new().await;
+    let url = "http://127.0.0.1:9/client";
+    assert!(matches!(site.find(url).await, Err(ClientError::Document(_))), "allowed to clients");
+    let outbound = crate::fake_http::loopback_client();
+    let site = Site::with_outbound(outbound).await;
+    assert!(matches!(site.find(url).await, Err(ClientError::Unknown)));
+}
+
 // CIMD §4 — N96
 #[tokio::test]
 async fn a_redirect_is_never_followed() {

@@ -21,6 +21,7 @@ use crate::authorization_server::{
     registration_routes,
 };
 use crate::fake_http::loopback_client;
+use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{self, Database, StoreSettings};
@@ -50,7 +51,21 @@ impl Site {
         Self::with(|_| {}).await
     }
 
+    /// An operator allowed loopback for calls to what the operator names, and nothing for clients.
+    pub(super) async fn with_outbound(outbound: Outbound) -> Self {
+        let to_clients = Outbound::new(&OutboundSettings::default()).unwrap();
+        Self::made_of(outbound, to_clients, |_| {}).await
+    }
+
     pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::made_of(loopback_client(), loopback_client(), change).await
+    }
+
+    async fn made_of(
+        outbound: Outbound,
+        to_clients: Outbound,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
         let random = Arc::new(SeededRandom::new(7));
@@ -74,7 +89,8 @@ impl Site {
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),
-            outbound: loopback_client(),
+            outbound,
+            to_clients,
             auditor: Auditor::open(audit, clock.clone(), random).unwrap(),
             grantable: Arc::new(Nothing),
         });

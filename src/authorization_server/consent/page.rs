@@ -43,6 +43,7 @@ struct ConsentPage<'a> {
     resource: &'a str,
     person: &'a str,
     host: String,
+    root: String,
 }
 
 #[derive(Template)]
@@ -62,7 +63,7 @@ pub(crate) async fn show(
 ) -> Response {
     let request_id = people.request_id();
     let shown = try_show(&people, request_id, &asked.request, &headers).await;
-    shown.unwrap_or_else(|fault| fault.page(request_id))
+    shown.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
 async fn try_show(
@@ -72,11 +73,11 @@ async fn try_show(
     headers: &HeaderMap,
 ) -> Result<Response, Fault> {
     let Some(session) = session::open(&people.server, headers).await? else {
-        return Ok(see_other(&format!("/login?request={}", query_value(handle))));
+        return Ok(people.lead_to(&format!("/login?request={}", query_value(handle))));
     };
     let question = Question::ask(people, &session.person, handle).await?;
     if question.needs_login(&session.person) {
-        return Ok(see_other(&format!("/login?request={}", query_value(handle))));
+        return Ok(people.lead_to(&format!("/login?request={}", query_value(handle))));
     }
     if question.is_answered() {
         let url = grant(people, request_id, &session, handle, &question).await?;
@@ -100,6 +101,7 @@ fn render(people: &People, session: &Session, handle: &str, question: &Question)
         resource: &question.pending.resource,
         person: session.person.name(),
         host: people.host(),
+        root: people.root().to_owned(),
     };
     page(StatusCode::OK, Forms::Anywhere, &template)
 }
@@ -112,7 +114,7 @@ pub(crate) async fn decide(
 ) -> Response {
     let request_id = people.request_id();
     let outcome = try_decide(&people, request_id, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(request_id))
+    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
 async fn try_decide(
@@ -172,8 +174,8 @@ async fn decided(
 
 /// Leads back by a link and a refresh: for custom schemes, and where a form led here.
 fn go_back(people: &People, receiver: &Receiver, url: &Url, granted: bool) -> Response {
-    let host = people.host();
-    let template = ReturnPage { url: url.as_str(), receiver: &receiver.plain, granted, host };
+    let template =
+        ReturnPage { url: url.as_str(), receiver: &receiver.plain, granted, host: people.host() };
     page(StatusCode::OK, Forms::Ours, &template)
 }
 

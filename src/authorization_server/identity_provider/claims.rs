@@ -8,7 +8,7 @@ use crate::store::ExternalIdentity;
 use super::UpstreamError;
 use super::settings::IdentityProviderSettings;
 
-/// More groups than this are taken for none: Entra leaves them out as well when there are too many (overage).
+/// More groups than this are none, and incomplete: Entra leaves them out as well when there are too many (overage).
 const MAX_GROUPS: usize = 200;
 
 impl IdentityProviderSettings {
@@ -32,13 +32,15 @@ impl IdentityProviderSettings {
         let email = text(&map.email).filter(|email| email.contains('@'));
         let username = text(&map.username).or_else(|| email.clone());
         let username = username.filter(|name| !name.is_empty());
+        let (groups, groups_incomplete) = groups(claims, &map.groups);
         Ok(ExternalIdentity {
             issuer: self.issuer.clone(),
             username: username.unwrap_or_else(|| self.id.clone()).to_lowercase(),
             subject,
             display_name: text(&map.name).filter(|name| !name.is_empty()),
             email,
-            groups: groups(claims.get(&map.groups)),
+            groups,
+            groups_incomplete,
         })
     }
 
@@ -65,10 +67,20 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-fn groups(claim: Option<&Value>) -> Vec<String> {
-    let Some(Value::Array(groups)) = claim else { return Vec::new() };
-    let names: Vec<String> = groups.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    if names.len() > MAX_GROUPS { Vec::new() } else { names }
+/// The groups, and whether some are missing. One that is no text is missing, too.
+fn groups(claims: &Map<String, Value>, name: &str) -> (Vec<String>, bool) {
+    let elsewhere = claims.get("_claim_names").is_some_and(|names| names.get(name).is_some());
+    let too_many = claims.get("hasgroups").is_some_and(|value| *value != Value::Bool(false));
+    let text = |group: &Value| group.as_str().map(str::to_owned);
+    let named: Option<Vec<String>> = match claims.get(name) {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(groups)) => groups.iter().map(text).collect(),
+        Some(_) => None,
+    };
+    match named.filter(|groups| !elsewhere && !too_many && groups.len() <= MAX_GROUPS) {
+        Some(groups) => (groups, false),
+        None => (Vec::new(), true),
+    }
 }
 
 #[cfg(test)]
@@ -143,13 +155,19 @@ mod tests {
     }
 
     #[test]
-    fn too_many_groups_are_none() {
-        let of = |count: usize| {
-            let groups: Vec<_> = (0..count).map(|n| n.to_string()).collect();
-            identity(&settings(), &json!({"sub": "1", "groups": groups})).unwrap().groups.len()
+    fn groups_of_which_some_are_missing_are_none_and_incomplete() {
+        let of = |mut claims: Value| {
+            claims["sub"] = json!("1");
+            let ada = identity(&settings(), &claims).unwrap();
+            (ada.groups.len(), ada.groups_incomplete)
         };
-        assert_eq!((of(2), of(200), of(201)), (2, 200, 0));
-        let overage = json!({"sub": "1", "_claim_names": {"groups": "src1"}, "groups": "src1"});
-        assert!(identity(&settings(), &overage).unwrap().groups.is_empty());
+        let many = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
+        assert_eq!(of(json!({})), (0, false));
+        assert_eq!(of(json!({"groups": many(200)})), (200, false));
+        assert_eq!(of(json!({"groups": many(201)})), (0, true));
+        assert_eq!(of(json!({"groups": ["a", 1]})), (0, true));
+        assert_eq!(of(json!({"groups": "a"})), (0, true));
+        assert_eq!(of(json!({"_claim_names": {"groups": "src1"}})), (0, true));
+        assert_eq!(of(json!({"hasgroups": true})), (0, true));
     }
 }

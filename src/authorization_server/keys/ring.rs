@@ -31,6 +31,8 @@ pub struct KeySettings {
     pub algorithm: SigningAlgorithm,
     /// The longest that any token of ours lives: how long a key verifies after it has stopped signing.
     pub longest_token: Duration,
+    /// How long a key signs before another takes its place. `None`: until somebody rotates.
+    pub signs_for: Option<Duration>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -103,6 +105,30 @@ impl KeyRing {
         Ok(refreshed)
     }
 
+    /// Whether the newest key has signed for long enough. A key that is published and does not sign yet is newer than that.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Store`]
+    pub async fn is_due(&self) -> Result<bool, KeyError> {
+        let Some(settings) = &self.settings else { return Ok(false) };
+        Ok(settings.due().await?.is_some())
+    }
+
+    /// Adds a key as [`KeySettings::rotate`] does, where the newest one has signed for long enough. Of several replicas
+    /// that find so, one adds a key. `None`: none was added.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]
+    pub async fn rotate_if_due(&self) -> Result<Option<String>, KeyError> {
+        let Some(settings) = &self.settings else { return Ok(None) };
+        let Some(newest) = settings.due().await? else { return Ok(None) };
+        let row = settings.next_key()?;
+        let added = settings.store.add_signing_key_after(&row, newest).await?;
+        Ok(added.then_some(row.kid))
+    }
+
     fn replace(&self, new: SigningKeys) -> Refreshed {
         let new = Arc::new(new);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -126,11 +152,23 @@ impl KeySettings {
     ///
     /// [`KeyError`]
     pub async fn rotate(&self) -> Result<SigningKeyRow, KeyError> {
-        let now = self.clock.now();
-        let row =
-            stored::generate(self.algorithm, &self.encryption, (now, now.plus(PUBLISHED_AHEAD)))?;
+        let row = self.next_key()?;
         self.store.add_signing_key(&row).await?;
         Ok(row)
+    }
+
+    fn next_key(&self) -> Result<SigningKeyRow, KeyError> {
+        let now = self.clock.now();
+        stored::generate(self.algorithm, &self.encryption, (now, now.plus(PUBLISHED_AHEAD)))
+    }
+
+    /// Since when the newest key signs, where that is too long ago.
+    async fn due(&self) -> Result<Option<Timestamp>, KeyError> {
+        let Some(signs_for) = self.signs_for else { return Ok(None) };
+        let rows = self.store.signing_keys().await?;
+        let usable = rows.iter().filter(|row| row.state == SigningKeyState::Usable);
+        let newest = usable.map(|row| row.not_before).max();
+        Ok(newest.filter(|newest| newest.plus(signs_for) <= self.clock.now()))
     }
 
     /// Adds a key that signs at once, and deletes every other: for keys that have leaked. Every token that they signed

@@ -40,6 +40,7 @@ impl Site {
             encryption: KeyEncryptionKey::parse(&STANDARD.encode([kek; 32]).into()).unwrap(),
             algorithm,
             longest_token: Duration::from_hours(1),
+            signs_for: Some(Duration::from_hours(24)),
             clock: Arc::<FixedClock>::clone(&self.clock),
         }
     }
@@ -106,6 +107,37 @@ async fn a_new_key_is_published_five_minutes_before_it_signs() {
     site.minutes_pass(1);
     assert_eq!(ring.refresh().await.unwrap(), Refreshed::Changed);
     assert_eq!(signer(&ring), new.kid);
+}
+
+#[tokio::test]
+async fn a_key_that_has_signed_long_enough_is_replaced_once_whoever_looks() {
+    let site = Site::new().await;
+    let rings = [site.ring().await, site.ring().await, site.ring().await];
+    let first = signer(&rings[0]);
+    site.minutes_pass(24 * 60 - 1);
+    assert!(!rings[0].is_due().await.unwrap());
+    assert_eq!(rings[0].rotate_if_due().await.unwrap(), None);
+    site.minutes_pass(1);
+    let added = rings.iter().map(KeyRing::rotate_if_due);
+    let added = futures_util::future::try_join_all(added).await.unwrap();
+    let new: Vec<_> = added.into_iter().flatten().collect();
+    assert_eq!((new.len(), site.rows().await.len()), (1, 2));
+    rings[0].refresh().await.unwrap();
+    assert!(published(&rings[0]).contains(&new[0]), "published before it signs");
+    assert_eq!(signer(&rings[0]), first);
+    assert!(!rings[0].is_due().await.unwrap(), "one is on its way");
+    site.minutes_pass(6);
+    rings[0].refresh().await.unwrap();
+    assert_eq!(signer(&rings[0]), new[0]);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_rotates_nothing() {
+    let site = Site::new().await;
+    let ring = site.ring().await;
+    site.clock.step_wall(NOW.plus_seconds(-40 * 86_400));
+    assert!(!ring.is_due().await.unwrap());
+    assert_eq!(site.rows().await.len(), 1);
 }
 
 #[tokio::test]

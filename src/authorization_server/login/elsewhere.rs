@@ -1,6 +1,9 @@
 //! Logging in at an identity provider, and coming back from it.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::Extension;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -12,7 +15,7 @@ use crate::authorization_server::identity_provider::{Callback, LoginUnderWay};
 use crate::authorization_server::pages::{Fault, see_other};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, CookieValue};
-use crate::id::{RequestId, UserId};
+use crate::id::{ClientAddress, RequestId, UserId};
 use crate::store::{Digest, SessionRow, UserRow};
 use crate::time::Timestamp;
 
@@ -27,19 +30,24 @@ pub(crate) async fn start_elsewhere(
     State(people): State<People>,
     Path(provider): Path<String>,
     Query(waiting): Query<Waiting>,
+    address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
 ) -> Response {
-    let started = start(&people, &provider, waiting.request, &headers).await;
-    started.unwrap_or_else(|fault| fault.page(people.request_id()))
+    let address = address.map(|Extension(ClientAddress(address))| address);
+    let started = start(&people, &provider, waiting.request, (address, &headers)).await;
+    started.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
 async fn start(
     people: &People,
     provider: &str,
     request: Option<String>,
-    headers: &HeaderMap,
+    (address, headers): (Option<IpAddr>, &HeaderMap),
 ) -> Result<Response, Fault> {
     let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
+    if !people.elsewhere.admit(&people.server, address) {
+        return Err(Fault::TooMany);
+    }
     let browser = people.browser(headers);
     let random = people.server.random.as_ref();
     let start = provider.start(name_of(&browser), request, random).await;
@@ -70,7 +78,7 @@ pub(crate) async fn come_back(
     let request_id = people.request_id();
     let query = query.unwrap_or_default();
     let outcome = finish(&people, request_id, &provider, &query, &headers).await;
-    outcome.unwrap_or_else(|fault| fault.page(request_id))
+    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
 async fn finish(
@@ -101,7 +109,7 @@ async fn finish(
     people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
     let how = format!("idp:{}", provider.id());
     let cookie = session::begin(&people.server, headers, user.id, &how).await?;
-    Ok(with_cookie(see_other(&onward(request.as_deref())), cookie))
+    Ok(with_cookie(people.lead_to(&onward(request.as_deref())), cookie))
 }
 
 /// The login that `state` names, if this browser began it at this provider; nobody gets it again.

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::Url;
 
 use crate::audit::AuditEvent;
-use crate::authorization_server::pages::{Fault, Forms, page, see_other};
+use crate::authorization_server::pages::{Fault, Forms, page};
 use crate::authorization_server::password::{NewPassword, WeakPassword};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::server::AuthorizationServer;
@@ -90,6 +90,7 @@ fn first_administrator(server: &AuthorizationServer) -> UserRow {
         password_hash: None,
         administrator: true,
         groups: Vec::new(),
+        groups_incomplete: false,
         created_at: server.clock.now(),
         last_login_at: None,
         disabled_at: None,
@@ -105,6 +106,7 @@ struct LinkPage<'a> {
     action: String,
     form_token: String,
     host: String,
+    root: String,
 }
 
 /// `GET /login/link/{link}`. Looking at the page uses nothing up: mail scanners open links, too.
@@ -119,7 +121,7 @@ pub(crate) async fn show_link(
         let response = render(&people, &token, &link, &user, (&browser, None));
         Ok::<_, Fault>(people.remember(&browser, response))
     };
-    shown.await.unwrap_or_else(|fault| fault.page(people.request_id()))
+    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
 }
 
 /// `POST /login/link/{link}`: sets the password, ends every session of the user, begins one here.
@@ -131,7 +133,7 @@ pub(crate) async fn use_link(
 ) -> Response {
     let request_id = people.request_id();
     let outcome = try_use(&people, request_id, &token, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(request_id))
+    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
 async fn try_use(
@@ -159,7 +161,7 @@ async fn try_use(
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
     let cookie = session::begin(&people.server, headers, user.id, "pwd").await?;
-    Ok(with_cookie(see_other(&onward(None)), cookie))
+    Ok(with_cookie(people.lead_to(&onward(None)), cookie))
 }
 
 async fn find(people: &People, token: &str) -> Result<(OneTimeLink, UserRow), Fault> {
@@ -185,6 +187,7 @@ fn render(
         action: format!("/login/link/{token}"),
         form_token: purpose(&[token]).token(browser),
         host: people.host(),
+        root: people.root().to_owned(),
     };
     page(status, Forms::Ours, &template)
 }

@@ -1,6 +1,7 @@
 //! `/login` and what is under it: a password, a one-time link, or a provider elsewhere.
 
 mod elsewhere;
+mod elsewhere_limits;
 mod link;
 mod password;
 mod throttle;
@@ -10,6 +11,7 @@ use crate::id::ApprovalId;
 use super::pages::query_value;
 
 pub(crate) use elsewhere::{come_back, start_elsewhere};
+pub(crate) use elsewhere_limits::ElsewhereLimits;
 pub use link::{first_administrator_link, new_link, one_time_link};
 pub(crate) use link::{show_link, use_link};
 pub(crate) use password::{log_in, show};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
-use crate::authorization_server::pages::{Fault, Forms, page, query_value, see_other};
+use crate::authorization_server::pages::{Fault, Forms, page, query_value};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose};
 use crate::id::{ClientAddress, RequestId};
@@ -38,6 +38,7 @@ struct LoginPage<'a> {
     request: &'a str,
     username: &'a str,
     host: String,
+    root: String,
 }
 
 /// A button that leads to a provider.
@@ -63,7 +64,7 @@ pub(crate) async fn show(
 ) -> Response {
     let request_id = people.request_id();
     let shown = try_show(&people, waiting.request.as_deref(), &headers).await;
-    shown.unwrap_or_else(|fault| fault.page(request_id))
+    shown.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
 async fn try_show(
@@ -75,7 +76,7 @@ async fn try_show(
         && !consent::wants_new_login(people, Waits::read(request).request(), &session.person)
             .await?
     {
-        return Ok(see_other(&onward(request)));
+        return Ok(people.lead_to(&onward(request)));
     }
     let browser = people.browser(headers);
     let response = render(people, &browser, request, StatusCode::OK, Again::default()).await?;
@@ -111,6 +112,7 @@ async fn render(
         request: request.unwrap_or_default(),
         username: again.username,
         host: people.host(),
+        root: people.root().to_owned(),
     };
     Ok(page(status, Forms::Ours, &template))
 }
@@ -125,7 +127,7 @@ pub(crate) async fn log_in(
     let request_id = people.request_id();
     let address = address.map(|Extension(ClientAddress(address))| address);
     let outcome = try_log_in(&people, request_id, address, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(request_id))
+    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
 async fn try_log_in(
@@ -166,7 +168,7 @@ async fn try_log_in(
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };
     people.audit(request_id, Some(user.id), None, event).await?;
     let cookie = session::begin(&people.server, headers, user.id, "pwd").await?;
-    Ok(with_cookie(people.remember(&browser, see_other(&onward(request))), cookie))
+    Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(request))), cookie))
 }
 
 async fn failed(

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use crate::audit::AuditEvent;
 
-use super::pages::{Fault, Forms, page, query_value, see_other};
+use super::pages::{Fault, Forms, page, query_value};
 use super::person::{People, with_cookie};
 use super::session::{self, CookieKind, FormPurpose};
 
@@ -23,6 +23,7 @@ pub(crate) const EVERYWHERE: FormPurpose<'static> =
 struct LogoutPage {
     form: Option<Question>,
     host: String,
+    root: String,
 }
 
 struct Question {
@@ -46,7 +47,7 @@ pub(crate) async fn show(
 ) -> Response {
     let session = match session::open(&people.server, &headers).await {
         Ok(session) => session,
-        Err(error) => return Fault::from(error).page(people.request_id()),
+        Err(error) => return Fault::from(error).page(people.root(), people.request_id()),
     };
     let request = from.request.unwrap_or_default();
     let form = session.map(|session| Question {
@@ -55,7 +56,11 @@ pub(crate) async fn show(
         back: back(&request),
         request,
     });
-    page(StatusCode::OK, Forms::Ours, &LogoutPage { form, host: people.host() })
+    page(
+        StatusCode::OK,
+        Forms::Ours,
+        &LogoutPage { form, host: people.host(), root: people.root().to_owned() },
+    )
 }
 
 /// `POST /logout`.
@@ -68,7 +73,7 @@ pub(crate) async fn log_out(
     let outcome = async {
         let form = people.form(&headers, &body)?;
         let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(see_other("/logout"));
+            return Ok(people.lead_to("/logout"));
         };
         let everywhere = form.fields.filled("everywhere").is_some();
         form.check(if everywhere { EVERYWHERE } else { HERE }, &session.cookie)?;
@@ -85,9 +90,9 @@ pub(crate) async fn log_out(
             None => "/logout".to_owned(),
         };
         let cookie = people.server.cookies().remove(CookieKind::Session);
-        Ok::<_, Fault>(with_cookie(see_other(&onward), cookie))
+        Ok::<_, Fault>(with_cookie(people.lead_to(&onward), cookie))
     };
-    outcome.await.unwrap_or_else(|fault| fault.page(request_id))
+    outcome.await.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
 fn back(request: &str) -> String {

@@ -57,23 +57,30 @@ impl ErrorPage {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorTemplate<'a> {
+    root: &'a str,
     error: &'a ErrorPage,
     request_id: RequestId,
 }
 
-/// An error page. The caller logs under the same `request_id` what a person must not see.
-pub fn error_page(status: StatusCode, request_id: RequestId, error: &ErrorPage) -> Response {
-    page(status, Forms::Ours, &ErrorTemplate { error, request_id })
+/// An error page; `root` is what our links begin with. The caller logs under the same `request_id` what a person must
+/// not see.
+pub fn error_page(
+    status: StatusCode,
+    root: &str,
+    request_id: RequestId,
+    error: &ErrorPage,
+) -> Response {
+    page(status, Forms::Ours, &ErrorTemplate { root, error, request_id })
 }
 
 /// 503 with `Retry-After`: the store or the password pool cannot answer now.
-pub(crate) fn unavailable(request_id: RequestId) -> Response {
+pub(crate) fn unavailable(root: &str, request_id: RequestId) -> Response {
     let error = ErrorPage::new(
         "Please try again in a moment",
         "The broker is busy or cannot reach its database. Nothing was changed.",
     )
     .step("Wait a few seconds, then reload this page.");
-    let mut response = error_page(StatusCode::SERVICE_UNAVAILABLE, request_id, &error);
+    let mut response = error_page(StatusCode::SERVICE_UNAVAILABLE, root, request_id, &error);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }

@@ -1,6 +1,6 @@
 //! Why a page could not do what it was asked to, and the page that says so.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::audit::AuditError;
@@ -35,7 +35,7 @@ pub(crate) enum Fault {
     WrongRedirect,
     #[error("the authorization request cannot be read: {0}")]
     MalformedRequest(&'static str),
-    #[error("too many authorization requests in a minute")]
+    #[error("too many authorization requests or logins in a minute")]
     TooMany,
     #[error("nothing of what was asked for may be granted to this person")]
     NothingToGrant,
@@ -54,12 +54,17 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) fn page(&self, request_id: RequestId) -> Response {
+    pub(crate) fn page(&self, root: &str, request_id: RequestId) -> Response {
         let error: &dyn std::error::Error = self;
         tracing::warn!(request.id = %request_id, error, "page.refused");
         match self {
-            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => unavailable(request_id),
-            _ => error_page(self.status(), request_id, &self.words()),
+            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => unavailable(root, request_id),
+            Self::TooMany => {
+                let mut response = error_page(self.status(), root, request_id, &self.words());
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+                response
+            }
+            _ => error_page(self.status(), root, request_id, &self.words()),
         }
     }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 
-use super::support::{Browser, PASSWORD, Site};
+use crate::time::Timestamp;
+
+use super::support::{Browser, NOW, PASSWORD, Site};
 
 #[tokio::test]
 async fn the_first_administrator_chooses_a_password_by_a_link_that_works_once() {
@@ -67,6 +69,20 @@ async fn a_session_ends_when_it_is_idle_and_when_it_is_old() {
         assert_eq!(browser.get("/account").await.status, StatusCode::OK);
     }
     site.clock.advance(Duration::from_hours(1));
+    assert_eq!(browser.get("/account").await.location(), "/login");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_ends_no_session_early_and_revives_no_link() {
+    let site = Site::new();
+    let (link, mut browser) = (site.link().await, Browser::new(&site));
+    let page = browser.get(&link).await;
+    let chosen = [("password", PASSWORD), ("again", PASSWORD)];
+    browser.send(&link, &page, &chosen).await;
+    site.clock.step_wall(Timestamp::from_unix_seconds(NOW - 3600));
+    assert_eq!(browser.get("/account").await.status, StatusCode::OK);
+    assert_eq!(browser.get(&link).await.status, StatusCode::NOT_FOUND);
+    site.clock.step_wall(Timestamp::from_unix_seconds(NOW + 13 * 3600));
     assert_eq!(browser.get("/account").await.location(), "/login");
 }
 

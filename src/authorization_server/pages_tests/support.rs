@@ -83,6 +83,7 @@ impl Site {
             clock: clock.clone(),
             random: random.clone(),
             outbound: Outbound::new(&outbound).unwrap(),
+            to_clients: Outbound::new(&OutboundSettings::default()).unwrap(),
             auditor: Auditor::open(audit, clock.clone(), random).unwrap(),
             grantable: Arc::new(Ordinary),
         });

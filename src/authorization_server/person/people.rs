@@ -9,7 +9,8 @@ use url::Url;
 
 use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::identity_provider::{IdentityProviderSettings, IdentityProviders};
-use crate::authorization_server::pages::{Fault, PageForm};
+use crate::authorization_server::login::ElsewhereLimits;
+use crate::authorization_server::pages::{Fault, PageForm, see_other};
 use crate::authorization_server::password::PasswordPool;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
@@ -35,6 +36,8 @@ pub(crate) struct People {
     pub(crate) providers: IdentityProviders,
     pub(crate) passwords: PasswordPool,
     pub(crate) approvals: Option<Approvals>,
+    /// How many logins elsewhere may be begun.
+    pub(crate) elsewhere: ElsewhereLimits,
     origins: std::sync::Arc<[Url]>,
 }
 
@@ -51,7 +54,9 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
     let providers = IdentityProviders::new(providers, public_url, &server.outbound, &server.clock);
     let origins = if origins.is_empty() { vec![public_url.clone()] } else { origins };
     let origins = origins.into();
-    let people = People { server: server.clone(), providers, passwords, approvals, origins };
+    let elsewhere = ElsewhereLimits::new(server);
+    let server = server.clone();
+    let people = People { server, providers, passwords, approvals, elsewhere, origins };
     Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/with/{provider}", get(login::start_elsewhere))
@@ -77,6 +82,16 @@ impl People {
         let url = self.server.public_url();
         let host = url.host_str().unwrap_or_default();
         url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// What every link and form on a page of ours begins with: the path of `server.public_url`.
+    pub(crate) fn root(&self) -> &str {
+        self.server.root()
+    }
+
+    /// Leads the browser to a page of ours.
+    pub(crate) fn lead_to(&self, path: &str) -> Response {
+        see_other(&self.server.page_path(path))
     }
 
     /// The browser's own cookie; a new one where it has none.

@@ -56,18 +56,24 @@ impl CookieValue {
 pub(crate) struct Cookies {
     /// The port of a plain-http `public_url`: cookies are shared between ports, two brokers must not mix theirs.
     plain_port: Option<u16>,
+    /// The path of `public_url` as part of the name, for the same reason. `Path` itself stays `/`, as `__Host-` wants
+    /// it (RFC 6265bis §4.1.3.2): it would keep nobody on this host from the cookie, its pages being of our origin.
+    path: String,
 }
 
 impl Cookies {
     pub(crate) fn of(public_url: &Url) -> Self {
         let plain = public_url.scheme() == "http" && is_loopback(public_url);
-        Self { plain_port: plain.then(|| public_url.port_or_known_default()).flatten() }
+        Self {
+            plain_port: plain.then(|| public_url.port_or_known_default()).flatten(),
+            path: public_url.path().trim_end_matches('/').replace('/', "."),
+        }
     }
 
     fn name(&self, kind: CookieKind) -> String {
         match self.plain_port {
-            None => format!("__Host-{}", kind.name()),
-            Some(port) => format!("{}_{port}", kind.name()),
+            None => format!("__Host-{}{}", kind.name(), self.path),
+            Some(port) => format!("{}_{port}{}", kind.name(), self.path),
         }
     }
 
@@ -152,6 +158,8 @@ mod tests {
             ("http://[::1]:9", "broker_session_9"),
             ("https://localhost:8443", "__Host-broker_session"),
             ("http://broker.internal:8080", "__Host-broker_session"),
+            ("https://broker.example/one/broker/", "__Host-broker_session.one.broker"),
+            ("http://127.0.0.1:8080/two", "broker_session_8080.two"),
         ] {
             assert_eq!(cookies(url).name(CookieKind::Session), name, "{url}");
         }

@@ -64,7 +64,8 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         now,
     }
     .sign(server)?;
-    redeem(server, &CodeRedemption { refresh, ..asked }).await?;
+    let used_up = CodeRedemption { refresh, ..asked };
+    redeem(server, &used_up).await?;
     let event = AuditEvent::TokenIssue {
         grant_type: GrantType::AuthorizationCode,
         token: issued.token,
@@ -72,7 +73,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         resource: target.uri,
         scopes: scope,
     };
-    Ok(Granted { body: issued.body, subject: issued.subject, event })
+    Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: Some(used_up) })
 }
 
 /// N34: a missing verifier is an incomplete request, one of another shape answers to no challenge.

@@ -45,7 +45,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         resource: target.uri,
         scopes: scope,
     };
-    Ok(Granted { body: issued.body, subject: issued.subject, event })
+    Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
 }
 
 /// What is asked for, else the default scopes; never more than an operator allowed this client.

@@ -17,7 +17,8 @@ use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::trail::Trail;
-use crate::id::ClientAddress;
+use crate::id::{ClientAddress, ClientId};
+use crate::store::CodeRedemption;
 
 use super::exchange::{Body, Exchange, Granted, Refused};
 use super::{authorization_code, client_credentials, refresh_token};
@@ -68,12 +69,27 @@ async fn answer(
         Err(error) => (None, Err(error.into())),
     };
     match outcome {
-        Ok(Granted { body, subject, event }) => {
+        Ok(Granted { body, subject, event, used_up }) => {
             trail.person(subject);
-            trail.record(server, event).await?;
+            if let Err(error) = trail.record(server, event).await {
+                give_back(server, used_up).await;
+                return Err(error.into());
+            }
             Ok(body)
         }
-        Err(refused) => Err(record_refusal(server, trail, grant_type, refused).await?),
+        Err(refused) => {
+            let claimed = client_auth::claimed(headers, &form);
+            Err(record_refusal(server, trail, (grant_type, claimed), refused).await?)
+        }
+    }
+}
+
+/// A code whose tokens nobody gets is as good as new: a client that tries again has not stolen it.
+async fn give_back(server: &AuthorizationServer, used_up: Option<CodeRedemption>) {
+    let Some(used_up) = used_up else { return };
+    // Where this fails, too, the next attempt is a replay and ends the grant: the safe side.
+    if let Err(error) = server.store.return_code(&used_up).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "token.code_not_given_back");
     }
 }
 
@@ -105,7 +121,7 @@ async fn exchange(
 async fn record_refusal(
     server: &AuthorizationServer,
     trail: &Trail,
-    grant_type: Option<GrantType>,
+    (grant_type, claimed): (Option<GrantType>, Option<ClientId>),
     refused: Refused,
 ) -> Result<OAuthError, OAuthError> {
     let event = match (refused.reused, &refused.error) {
@@ -117,7 +133,12 @@ async fn record_refusal(
             | OAuthError::InvalidScope(_)
             | OAuthError::InvalidTarget(_)
             | OAuthError::UnauthorizedClient(_),
-        ) => AuditEvent::TokenRefuse { grant_type, error: refused.error.code() },
+        ) => AuditEvent::TokenRefuse {
+            grant_type,
+            error: refused.error.code(),
+            // Who proved it is in `client_id` already.
+            unverified_client_id: claimed.filter(|_| !trail.has_client()),
+        },
         (None, _) => return Ok(refused.error),
     };
     trail.record(server, event).await?;

@@ -9,6 +9,7 @@ use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::id::{GrantId, Subject};
+use crate::store::CodeRedemption;
 
 /// What a grant is given. The client is authenticated as it is registered, which says nothing about its person.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Granted {
     pub(super) body: Body,
     pub(super) subject: Subject,
     pub(super) event: AuditEvent,
+    /// What used a code up: given back where the answer is not given, so that trying again is no replay.
+    pub(super) used_up: Option<CodeRedemption>,
 }
 
 /// Why it gives nothing.

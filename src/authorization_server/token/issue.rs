@@ -117,6 +117,7 @@ impl Issue<'_> {
             auth_time: self.grant.and_then(|grant| grant.auth_time),
             acr: self.grant.and_then(|grant| grant.acr.as_deref()),
             groups: self.user.map_or(&[], |user| &user.groups),
+            groups_incomplete: self.user.is_some_and(|user| user.groups_incomplete),
         }
     }
 

@@ -15,5 +15,5 @@ mod resource;
 mod state;
 
 pub(super) use endpoint::routes;
-pub(super) use refresh_token::grant_of as grant_of_refresh_token;
+pub(super) use refresh_token::{Holder, holder as holder_of_refresh_token};
 pub(super) use state::TokenState;

@@ -29,6 +29,7 @@ pub(super) async fn still_granted(
         subject: user.id.into(),
         administrator: user.administrator,
         groups: user.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
+        groups_incomplete: user.groups_incomplete,
         client_id: client.id().clone(),
         trusted_client: client.is_trusted(),
     };

@@ -53,7 +53,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         scopes: kept.scopes.clone(),
         same_reply: *same_reply,
     };
-    Ok(Granted { body: kept.body(), subject: kept.subject.clone(), event })
+    Ok(Granted { body: kept.body(), subject: kept.subject.clone(), event, used_up: None })
 }
 
 async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, Refused> {
@@ -159,31 +159,43 @@ async fn late(
     server.store.rotate_refresh_token(&rotation).await
 }
 
-/// The grant of a refresh token of `client`, for as long as it could still be used, also for the same answer again.
+/// Whose refresh token somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::authorization_server) enum Holder {
+    /// The client's own, of this grant.
+    Own(GrantId),
+    /// It lives, and was given to another client.
+    Other,
+    /// Unknown or dead.
+    Nobody,
+}
+
+/// Whose a refresh token is, for as long as it could still be used, by `client` also for the same answer again.
 ///
 /// A token that comes after its time is a theft here, too, and ends its grant.
 ///
 /// # Errors
 ///
 /// [`StoreError`]
-pub(in crate::authorization_server) async fn grant_of(
+pub(in crate::authorization_server) async fn holder(
     server: &AuthorizationServer,
     client: &Client,
     presented: &str,
-) -> Result<Option<GrantId>, StoreError> {
+) -> Result<Holder, StoreError> {
     if presented.len() > MAX_BYTES {
-        return Ok(None);
+        return Ok(Holder::Nobody);
     }
     let found = server.store.find_refresh_token(&Digest::of(presented)).await?;
     if let Some((grant, _)) = found {
-        return Ok((grant.client_id == *client.id()).then_some(grant.id));
+        let own = grant.client_id == *client.id();
+        return Ok(if own { Holder::Own(grant.id) } else { Holder::Other });
     }
     match late(server, client, presented).await? {
-        Rotated::SameReply { grant_id, .. } => Ok(Some(grant_id)),
+        Rotated::SameReply { grant_id, .. } => Ok(Holder::Own(grant_id)),
         Rotated::Reused { .. }
         | Rotated::Granted { .. }
         | Rotated::Refused
-        | Rotated::GrantEnded => Ok(None),
+        | Rotated::GrantEnded => Ok(Holder::Nobody),
     }
 }
 

@@ -113,3 +113,19 @@ async fn no_secret_is_in_the_log() {
     assert!(secrets.iter().all(|secret| !log.contains(secret.as_str())));
     assert!(!log.contains("canary") && log.contains("oauth.token.refused"));
 }
+
+// RFC 6749 §5.2
+#[tokio::test]
+async fn the_log_says_who_a_refused_client_claims_to_be_and_that_it_is_a_claim() {
+    let site = Site::new().await;
+    let grant = [("grant_type", "client_credentials")];
+    site.post_as("/token", Some(&basic("nightly:wrong")), &grant).await;
+    site.post_as("/introspect", Some(&basic("nightly:wrong")), &[("token", "x")]).await;
+    let (_, log) = site.events().await;
+    for line in log.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["payload"]["unverified_client_id"], "nightly", "{line}");
+        assert!(event["client_id"].is_null(), "{line}");
+    }
+    assert_eq!(log.lines().count(), 2, "{log}");
+}

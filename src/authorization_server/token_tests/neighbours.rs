@@ -7,7 +7,7 @@ use axum::http::{Method, Request, header};
 use serde_json::json;
 
 use crate::api_key::ApiKey;
-use crate::store::{ApiKeyRow, Digest};
+use crate::store::{ApiKeyRow, ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 
 use super::support::{Answer, MCP, NOW, Site, basic, redemption, refused};
@@ -58,6 +58,34 @@ async fn a_resource_server_learns_whose_token_it_was_sent() {
     let pair = basic(&format!("mcp:{key}"));
     let by_basic = site.post_as("/introspect", Some(&pair), &[("token", &token)]).await;
     assert_eq!(by_basic.json(), expected);
+}
+
+// RFC 7662 §2.2
+#[tokio::test]
+async fn a_token_that_a_client_got_for_itself_ends_when_the_client_is_disabled() {
+    let site = Site::new().await;
+    let key = resource(&site, "mcp", MCP).await;
+    let now = Timestamp::from_unix_seconds(NOW);
+    let metadata = r#"{"scope":"graph:read","grant_types":["client_credentials"]}"#;
+    let row = ClientRow {
+        id: "robot".parse().unwrap(),
+        kind: ClientKind::Static,
+        metadata: metadata.to_owned(),
+        metadata_digest: Digest::of(metadata),
+        secret: Some(Digest::of("k3y")),
+        previous_secret: None,
+        created_at: now,
+        last_used_at: now,
+        expires_at: None,
+        disabled_at: None,
+    };
+    assert!(site.store.add_client(&row).await.unwrap());
+    let form = [("grant_type", "client_credentials")];
+    let token = site.post_as("/token", Some(&basic("robot:k3y")), &form).await;
+    let token = token.member("access_token");
+    assert_eq!(introspect(&site, &key, &token).await.json()["active"], true);
+    assert!(site.store.disable_client(&row.id, Some(now)).await.unwrap());
+    assert_eq!(introspect(&site, &key, &token).await.text, INACTIVE);
 }
 
 // RFC 7662 §2.2, §4 — N78, N79, N52
@@ -167,20 +195,43 @@ async fn an_access_token_that_is_given_back_goes_alone() {
 
 // RFC 7009 §2.1, §2.2 — N80
 #[tokio::test]
-async fn nobody_gives_back_what_is_anothers_and_nobody_learns_anything() {
+async fn nobody_gives_back_what_is_anothers() {
     let site = Site::new().await;
     let key = resource(&site, "mcp", MCP).await;
     let tokens = site.tokens("graph:read offline_access").await;
     let (token, refresh) = (tokens.member("access_token"), tokens.member("refresh_token"));
     let injected = format!("{refresh}') OR ('1'='1");
-    for foreign in [&token, &refresh, &injected, "unknown", "a.b.c"] {
+    for foreign in [&token, &refresh] {
         let answer = site.post("/revoke", &[("token", foreign), ("client_id", "other")]).await;
-        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "{}"), "{foreign}");
+        assert_eq!(answer.error(), refused(400, "invalid_grant"), "{foreign}");
+    }
+    for unknown in [injected.as_str(), "unknown", "a.b.c"] {
+        let answer = site.post("/revoke", &[("token", unknown), ("client_id", "other")]).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "{}"), "{unknown}");
     }
     assert_eq!(introspect(&site, &key, &token).await.json()["active"], true);
     assert_eq!(site.refresh(&refresh).await.status, 200);
     let unproven = site.post("/revoke", &[("token", &refresh), ("client_id", "web")]).await;
     assert_eq!(unproven.error(), refused(401, "invalid_client"));
+}
+
+// RFC 7662 §4, RFC 7009 §2.1
+#[tokio::test]
+async fn what_was_for_a_server_that_is_deleted_is_inactive_though_it_comes_again() {
+    let site = Site::new().await;
+    let uri = "https://weather.example/mcp";
+    let key = resource(&site, "weather", uri).await;
+    let machine = basic("nightly:s3cret");
+    let asked = [("grant_type", "client_credentials"), ("resource", uri), ("scope", "graph:read")];
+    let token = site.post_as("/token", Some(&machine), &asked).await.member("access_token");
+    assert_eq!(introspect(&site, &key, &token).await.json()["active"], true);
+    site.store.delete_resource("weather", site.server.clock.now()).await.unwrap();
+    assert_eq!(introspect(&site, &key, &token).await.error(), refused(401, "invalid_client"));
+    let own = site.post_as("/introspect", Some(&machine), &[("token", &token)]).await;
+    assert_eq!(own.text, INACTIVE, "to its own client");
+    site.clock.advance(std::time::Duration::from_secs(2));
+    let new_key = resource(&site, "weather", uri).await;
+    assert_eq!(introspect(&site, &new_key, &token).await.text, INACTIVE, "another server now");
 }
 
 // OIDC Core §5.3, §5.4

@@ -21,6 +21,7 @@ use crate::authorization_server::{
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
+use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{
@@ -138,7 +139,8 @@ impl Site {
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),
-            outbound: loopback_client(),
+            outbound: Outbound::new(&OutboundSettings::default()).unwrap(),
+            to_clients: loopback_client(),
             auditor: Auditor::open(audit, clock.clone(), random.clone()).unwrap(),
             grantable: policy.clone(),
         });
@@ -311,6 +313,7 @@ fn ada(id: UserId) -> UserRow {
         password_hash: None,
         administrator: false,
         groups: vec!["engineers".to_owned()],
+        groups_incomplete: false,
         created_at: Timestamp::from_unix_seconds(NOW),
         last_login_at: None,
         disabled_at: None,

@@ -8,11 +8,13 @@ use url::Url;
 
 use super::deployment::Deployment;
 use super::identity_provider::{IdentityProvider, RawIdentityProvider};
+use super::outbound::private_targets;
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
 use crate::id::ClientId;
+use crate::outbound::PrivateTarget;
 use crate::scope::Scope;
 
 /// `[authorization_server]`, parsed.
@@ -20,6 +22,8 @@ use crate::scope::Scope;
 pub struct AuthorizationServer {
     pub enabled: bool,
     pub signing_alg: SigningAlg,
+    /// `None`: keys are never replaced by themselves.
+    pub signing_key_lifetime: Option<Duration>,
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
     pub code_ttl: Duration,
@@ -27,6 +31,8 @@ pub struct AuthorizationServer {
     pub client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose client metadata documents are read where `client_metadata_documents` is `list`.
     pub client_metadata_hosts: Vec<String>,
+    /// From where documents and key sets of clients are fetched although the address is not public.
+    pub client_metadata_private: Vec<PrivateTarget>,
     pub identity_providers: Vec<IdentityProvider>,
     pub clients: Vec<RegisteredClient>,
     pub default_scopes: Scope,
@@ -96,6 +102,10 @@ pub(super) struct RawAuthorizationServer {
     pub(super) enabled: bool,
     /// How its tokens are signed.
     pub(super) signing_alg: SigningAlg,
+    /// For how many days a key signs before a new one takes its place, which is published six minutes before. 0: until
+    /// `broker key rotate`.
+    #[schemars(range(max = 3650))]
+    pub(super) signing_key_days: u32,
     /// How long an access token lives.
     #[schemars(range(min = 30, max = 86_400))]
     pub(super) access_token_ttl_seconds: u32,
@@ -113,6 +123,9 @@ pub(super) struct RawAuthorizationServer {
     pub(super) client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose documents are read where `client_metadata_documents = "list"`.
     pub(super) client_metadata_hosts: Vec<String>,
+    /// Hosts and networks with private addresses from which documents and key sets of clients may be fetched, also by http
+    /// and at any port. Anybody can name such a URL without logging in, so `outbound.allow_private` does not count here.
+    pub(super) client_metadata_private: Vec<String>,
     /// Where people log in. None: users of our own.
     pub(super) identity_provider: Vec<RawIdentityProvider>,
     /// Clients that are registered here, machines mostly.
@@ -129,12 +142,14 @@ impl Default for RawAuthorizationServer {
         Self {
             enabled: true,
             signing_alg: SigningAlg::default(),
+            signing_key_days: 90,
             access_token_ttl_seconds: 3600,
             refresh_token_ttl_seconds: 2_592_000,
             code_ttl_seconds: 60,
             dynamic_registration: DynamicRegistration::default(),
             client_metadata_documents: ClientMetadataDocuments::default(),
             client_metadata_hosts: Vec::new(),
+            client_metadata_private: Vec::new(),
             identity_provider: Vec::new(),
             client: Vec::new(),
             default_scopes: None,
@@ -197,12 +212,19 @@ impl RawAuthorizationServer {
         AuthorizationServer {
             enabled: self.enabled,
             signing_alg: self.signing_alg,
+            signing_key_lifetime: (self.signing_key_days > 0)
+                .then(|| Duration::from_hours(24 * u64::from(self.signing_key_days))),
             access_token_ttl: Duration::from_secs(self.access_token_ttl_seconds.into()),
             refresh_token_ttl: Duration::from_secs(self.refresh_token_ttl_seconds.into()),
             code_ttl: Duration::from_secs(self.code_ttl_seconds.into()),
             dynamic_registration: self.dynamic_registration,
             client_metadata_documents: self.client_metadata_documents,
             client_metadata_hosts: self.client_metadata_hosts,
+            client_metadata_private: private_targets(
+                &at.name("client_metadata_private"),
+                &self.client_metadata_private,
+                to,
+            ),
             identity_providers: parse_each(
                 self.identity_provider,
                 &providers,

@@ -43,7 +43,7 @@ impl RawOutbound {
             proxy: self.proxy.and_then(|text| proxy(&at.name("proxy"), &text, to)),
             no_proxy: self.no_proxy,
             ca_file: self.ca_file.map(|path| to.input(&at.name("ca_file"), &path)),
-            allow_private: allow_private(&allow, &self.allow_private, to),
+            allow_private: private_targets(&allow, &self.allow_private, to),
         }
     }
 }
@@ -67,7 +67,11 @@ fn proxy(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<Url> {
     }
 }
 
-fn allow_private(key: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<PrivateTarget> {
+pub(super) fn private_targets(
+    key: &Key,
+    texts: &[String],
+    to: &mut Checker<'_>,
+) -> Vec<PrivateTarget> {
     const ALLOWED: &str =
         "a host such as vault.internal, an address, or a network such as 10.20.0.0/16";
     let mut targets = Vec::new();

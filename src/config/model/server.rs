@@ -19,8 +19,8 @@ use crate::config::key::Key;
 #[derive(Clone, Debug)]
 pub struct Server {
     pub listen: SocketAddr,
-    /// An origin, `https://broker.example`: path `/`, no query, no user. Issuer and resource are derived
-    /// from it and never from `Host`.
+    /// `https://broker.example`, or with a path of plain segments that is none of ours: `https://example.com/broker`.
+    /// No query, no user. Issuer and resource are derived from it and never from `Host`.
     pub public_url: Url,
     /// The other one of `localhost` and `127.0.0.1` where `public_url` is one of them.
     pub loopback_alias: Option<Url>,
@@ -51,8 +51,8 @@ pub struct Tls {
 pub(super) struct RawServer {
     /// Address and port to listen on. In dev an address that is not loopback needs `server.dev_on_network`.
     pub(super) listen: String,
-    /// The origin under which clients reach the broker. Issuer and resource are derived from it, never from
-    /// `Host`. Unset: `http://<listen>`, with `localhost` for `0.0.0.0` and `[::]`.
+    /// The URL under which clients reach the broker, with a path where it shares a host with others. Issuer and resource
+    /// are derived from it, never from `Host`. Unset: `http://<listen>`, with `localhost` for `0.0.0.0` and `[::]`.
     pub(super) public_url: Option<String>,
     /// Lets dev listen on an address that is not loopback, as a container must.
     pub(super) dev_on_network: bool,
@@ -112,7 +112,35 @@ pub(super) struct RawTls {
 }
 
 const LISTEN: &str = "an address and a port, such as 127.0.0.1:8080 or [::]:8080";
-const ORIGIN: &str = "scheme, host and port, such as https://broker.example";
+const BASE: &str = "scheme, host, port and at most a path, such as https://broker.example or https://example.com/broker";
+
+/// What a path of `server.public_url` must not begin with: the first segments of our own routes.
+const RESERVED: [&str; 24] = [
+    ".well-known",
+    "account",
+    "api",
+    "approvals",
+    "authorize",
+    "consent",
+    "console",
+    "device",
+    "device_authorization",
+    "explain",
+    "forward-auth",
+    "health",
+    "introspect",
+    "login",
+    "logout",
+    "mcp",
+    "metrics",
+    "par",
+    "ready",
+    "register",
+    "revoke",
+    "servers",
+    "token",
+    "userinfo",
+];
 
 impl RawServer {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Server {
@@ -225,9 +253,32 @@ fn listen(key: &Key, text: &str, to: &mut Checker<'_>) -> SocketAddr {
 }
 
 fn public_url(key: &Key, text: Option<&str>, listen: SocketAddr, to: &mut Checker<'_>) -> Url {
-    text.and_then(|text| to.origin_url(key, text, ORIGIN))
+    text.and_then(|text| base_url(key, text, to))
         .or_else(|| derived_public_url(listen))
         .unwrap_or_else(fallback)
+}
+
+/// A path is taken off by plain comparison, so it has one spelling only; and it is none of ours, so that a request means
+/// one thing whether a proxy takes it off or not.
+fn base_url(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<Url> {
+    let mut url = to.url(key, text, BASE)?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let first = segments.first().copied().unwrap_or_default();
+    let problem = if url.query().is_some() {
+        "has a query"
+    } else if segments.iter().any(|segment| segment.is_empty() || !segment.bytes().all(plain)) {
+        "has a path with other characters than letters, digits, `-`, `.`, `_` and `~`"
+    } else if RESERVED.contains(&first) {
+        "has a path that begins like one of the broker's own; leave the endpoint's path off"
+    } else {
+        url.set_path(&path);
+        return Some(url);
+    };
+    to.refuse(key, text, problem, BASE);
+    None
 }
 
 #[expect(clippy::expect_used, reason = "a constant, parsed in every test")]

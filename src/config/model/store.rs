@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::deployment::Deployment;
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
@@ -72,15 +73,26 @@ impl RawStore {
     }
 }
 
+const MAKE_ONE: &str =
+    "openssl rand -base64 32 > kek, then key_encryption_key = \"file:/path/to/kek\"";
+
 impl Store {
     fn check(&self, at: &Key, to: &mut Checker<'_>) {
-        if self.key_encryption_key.is_none() {
+        let postgres = matches!(self.url, StoreUrl::Postgres(_));
+        if self.key_encryption_key.is_none() && postgres && to.deployment == Deployment::Dev {
+            let problem = "is not set: each replica makes one of its own, and only the first one can read the keys";
+            let key = at.name("key_encryption_key");
+            let finding = if self.replicas > 1 {
+                Finding::error(FindingCode::Missing, &key, problem)
+            } else {
+                Finding::warning(FindingCode::Missing, &key, problem)
+            };
+            to.add(finding.hint(MAKE_ONE));
+        } else if self.key_encryption_key.is_none() {
             let problem = "is not set: signing keys would lie in the store unencrypted";
             let finding =
                 Finding::error(FindingCode::Missing, &at.name("key_encryption_key"), problem);
-            to.weak(finding.hint(
-                "openssl rand -base64 32 > kek, then key_encryption_key = \"file:/path/to/kek\"",
-            ));
+            to.weak(finding.hint(MAKE_ONE));
         }
         if self.replicas > 1 && matches!(self.url, StoreUrl::Sqlite(_)) {
             let problem = format!("is {} on SQLite, which one process can use", self.replicas);

@@ -1,5 +1,7 @@
 //! `[upstream]`: MCP servers behind the broker.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
@@ -25,7 +27,14 @@ pub struct UpstreamServer {
     pub url: Url,
     pub credential: UpstreamCredential,
     pub identity_header: bool,
-    pub tools: Vec<UpstreamTool>,
+    pub tools: Vec<UpstreamGrant>,
+    pub prompts: Vec<UpstreamGrant>,
+    /// By URI, and templates by their text.
+    pub resources: Vec<UpstreamGrant>,
+    /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
+    pub timeout: Duration,
+    /// Of one answer, or one event of a stream.
+    pub max_response_bytes: usize,
 }
 
 /// What the broker shows the server.
@@ -62,10 +71,10 @@ pub enum UpstreamCredential {
     },
 }
 
-/// Which tools of the server need which scopes.
+/// Which tools, prompts or resources of the server need which scopes.
 #[derive(Clone, Debug)]
-pub struct UpstreamTool {
-    /// An anchored regular expression.
+pub struct UpstreamGrant {
+    /// An anchored regular expression for names, of resources for URIs.
     pub name: String,
     pub scopes: Scope,
 }
@@ -95,6 +104,18 @@ pub(super) struct RawUpstreamServer {
     /// Which tools need which scopes. Tools that match none are hidden.
     #[serde(default)]
     pub(super) tool: Vec<RawUpstreamTool>,
+    /// Which prompts need which scopes. Prompts that match none are hidden.
+    #[serde(default)]
+    pub(super) prompt: Vec<RawUpstreamPrompt>,
+    /// Which resources need which scopes. Resources that match none are hidden.
+    #[serde(default)]
+    pub(super) resource: Vec<RawUpstreamResource>,
+    /// For the server to begin its answer, and for the longest silence in one that is streamed, in milliseconds.
+    #[serde(default = "timeout_ms")]
+    pub(super) timeout_ms: u32,
+    /// The largest answer, and the largest event of a stream, in bytes.
+    #[serde(default = "max_response_bytes")]
+    pub(super) max_response_bytes: u32,
 }
 
 /// One of: `bearer`, `header`, `client_credentials`, `token_exchange`, `entra_obo`, `per_user`; none of them: no credential.
@@ -177,6 +198,36 @@ pub(super) struct RawUpstreamTool {
     pub(super) scopes: Vec<String>,
 }
 
+/// Which prompts need which scopes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUpstreamPrompt {
+    /// Prompts by name: an anchored regular expression.
+    pub(super) name: String,
+    /// Scopes that a caller needs, all of them.
+    pub(super) scopes: Vec<String>,
+}
+
+/// Which resources need which scopes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUpstreamResource {
+    /// Resources by URI, and templates by their text: an anchored regular expression.
+    pub(super) uri: String,
+    /// Scopes that a caller needs, all of them.
+    pub(super) scopes: Vec<String>,
+}
+
+const fn timeout_ms() -> u32 {
+    60_000
+}
+
+const fn max_response_bytes() -> u32 {
+    4 << 20
+}
+
+/// What the broker's own tools begin with: `auth.graph.…`.
+const RESERVED: &str = "auth";
 const URL: &str = "an http or https URL such as http://weather.internal:3001/mcp";
 
 impl RawUpstream {
@@ -192,31 +243,52 @@ impl RawUpstreamServer {
         let id = path_name(&at.name("id"), &self.id, to);
         let url = to.url(&at.name("url"), &self.url, URL);
         let credential = self.credential.parse(&at.name("credential"), to);
-        let tools = parse_each(self.tool, &at.name("tool"), to, RawUpstreamTool::parse);
+        let tools = parse_each(self.tool, &at.name("tool"), to, |raw, at, to| {
+            grant(&at.name("name"), raw.name, &at.name("scopes"), &raw.scopes, to)
+        });
+        let prompts = parse_each(self.prompt, &at.name("prompt"), to, |raw, at, to| {
+            grant(&at.name("name"), raw.name, &at.name("scopes"), &raw.scopes, to)
+        });
+        let resources = parse_each(self.resource, &at.name("resource"), to, |raw, at, to| {
+            grant(&at.name("uri"), raw.uri, &at.name("scopes"), &raw.scopes, to)
+        });
+        if id.as_deref() == Some(RESERVED) {
+            let problem = "is taken: the broker's own tools begin with it";
+            to.refuse(&at.name("id"), &self.id, problem, "another name");
+        }
         Some(UpstreamServer {
             id: id?,
             url: url?,
             credential: credential?,
             identity_header: self.identity_header,
             tools,
+            prompts,
+            resources,
+            timeout: Duration::from_millis(self.timeout_ms.into()),
+            max_response_bytes: self.max_response_bytes as usize,
         })
     }
 }
 
-impl RawUpstreamTool {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamTool> {
-        let key = at.name("name");
-        if let Err(error) = regex::Regex::new(&format!("^(?:{})$", self.name)) {
-            let problem = match error {
-                regex::Error::CompiledTooBig(_) => "is too large a regular expression",
-                _ => "is no regular expression",
-            };
-            to.refuse(&key, &self.name, problem, "an anchored regular expression such as get_.*");
-            return None;
-        }
-        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some(UpstreamTool { name: self.name, scopes })
+/// Its name is a regular expression by itself, and within the anchors: `a)|(b` is only one of the two.
+fn grant(
+    key: &Key,
+    name: String,
+    scopes_key: &Key,
+    scopes: &[String],
+    to: &mut Checker<'_>,
+) -> Option<UpstreamGrant> {
+    let scopes = to.scopes(scopes_key, scopes);
+    let built = regex::Regex::new(&name).and_then(|_| regex::Regex::new(&format!("^(?:{name})$")));
+    if let Err(error) = built {
+        let problem = match error {
+            regex::Error::CompiledTooBig(_) => "is too large a regular expression",
+            _ => "is no regular expression",
+        };
+        to.refuse(key, &name, problem, "an anchored regular expression such as get_.*");
+        return None;
     }
+    Some(UpstreamGrant { name, scopes })
 }
 
 impl RawUpstreamCredential {

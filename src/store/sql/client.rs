@@ -10,7 +10,7 @@ use crate::store::page::{Page, PageRequest};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
-use super::grant;
+use super::{grant, revocation};
 
 pub(super) async fn find(
     c: &mut Connection,
@@ -73,10 +73,33 @@ pub(super) async fn disable(
     (id, at): &(ClientId, Option<Timestamp>),
 ) -> Result<(bool, Vec<Revocation>), StoreError> {
     const SQL: &str = "UPDATE clients SET disabled_at = $2 WHERE id = $1";
-    let found = c.execute(SQL, values![id.as_str(), *at]).await? == 1;
-    let (true, Some(now)) = (found, *at) else { return Ok((found, Vec::new())) };
+    let Some(now) = *at else { return Ok((enable(c, id).await?, Vec::new())) };
+    let found = c.execute(SQL, values![id.as_str(), now]).await? == 1;
+    if !found && !shut_out(c, id, now).await? {
+        return Ok((false, Vec::new()));
+    }
     let filter = GrantFilter { client_id: Some(id.clone()), ..GrantFilter::default() };
-    Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Disabled, now)).await?))
+    let mut revoked = grant::revoke_all(c, &(filter, RevokeReason::Disabled, now)).await?;
+    let own = [revocation::of_client(id, now)];
+    revocation::write(c, &own).await?;
+    revoked.extend(own);
+    Ok((true, revoked))
+}
+
+/// A client that is known by its id alone gets a row that says no more than that it is disabled.
+async fn shut_out(c: &mut Connection, id: &ClientId, now: Timestamp) -> Result<bool, StoreError> {
+    const SQL: &str = "INSERT INTO clients (id, kind, metadata, metadata_digest, created_at, last_used_at, disabled_at) \
+        VALUES ($1, $2, '', $3, $4, $4, $4) ON CONFLICT DO NOTHING";
+    let Some(kind) = ClientKind::of_id(id) else { return Ok(false) };
+    let values = values![id.as_str(), word(kind), Digest::of(""), now];
+    Ok(c.execute(SQL, values).await? == 1)
+}
+
+async fn enable(c: &mut Connection, id: &ClientId) -> Result<bool, StoreError> {
+    const FORGET: &str = "DELETE FROM clients WHERE id = $1 AND metadata = ''";
+    const SQL: &str = "UPDATE clients SET disabled_at = NULL WHERE id = $1";
+    let shut_out = c.execute(FORGET, values![id.as_str()]).await? == 1;
+    Ok(shut_out || c.execute(SQL, values![id.as_str()]).await? == 1)
 }
 
 pub(super) async fn delete(c: &mut Connection, id: &ClientId) -> Result<bool, StoreError> {

@@ -60,6 +60,23 @@ pub(super) async fn redeem(
     Ok((Redeemed::Granted { grant: Box::new(grant), code: Box::new(code) }, None))
 }
 
+pub(super) async fn give_back(
+    c: &mut Connection,
+    asked: &CodeRedemption,
+) -> Result<bool, StoreError> {
+    const SQL: &str =
+        "UPDATE codes SET used_at = NULL WHERE code = $1 AND client_id = $2 AND used_at = $3";
+    const TOKEN: &str = "DELETE FROM refresh_tokens WHERE token = $1 AND used_at IS NULL";
+    let values = values![asked.code, asked.client_id.as_str(), asked.now];
+    if c.execute(SQL, values).await? == 0 {
+        return Ok(false);
+    }
+    if let Some(token) = &asked.refresh {
+        c.execute(TOKEN, values![token.token]).await?;
+    }
+    Ok(true)
+}
+
 /// Only whoever proves that the code was theirs can end its grant: a guess or a stolen code without its
 /// verifier changes nothing.
 async fn lost(

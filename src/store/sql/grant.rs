@@ -179,6 +179,7 @@ const fn word(reason: RevokeReason) -> &'static str {
         RevokeReason::Person => "person",
         RevokeReason::Administrator => "administrator",
         RevokeReason::Disabled => "disabled",
+        RevokeReason::Password => "password",
     }
 }
 
@@ -190,6 +191,7 @@ fn reason(text: &str) -> Result<RevokeReason, StoreError> {
         "person" => RevokeReason::Person,
         "administrator" => RevokeReason::Administrator,
         "disabled" => RevokeReason::Disabled,
+        "password" => RevokeReason::Password,
         _ => return Err(StoreError::Corrupt("revoke_reason")),
     })
 }

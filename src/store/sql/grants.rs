@@ -93,6 +93,11 @@ impl GrantStore for SqlDatabase {
         Ok(redeemed)
     }
 
+    async fn return_code(&self, redemption: &CodeRedemption) -> Result<bool, StoreError> {
+        let asked = redemption.clone();
+        self.backend().write(asked, |c, asked| Box::pin(code::give_back(c, asked))).await
+    }
+
     async fn find_refresh_token(
         &self,
         token: &Digest,
@@ -158,6 +163,10 @@ impl GrantStore for SqlDatabase {
 
     fn is_revoked(&self, grant_id: Option<GrantId>, jti: Option<&str>) -> bool {
         self.shared.revoked.contains(grant_id, jti)
+    }
+
+    fn is_client_revoked(&self, client_id: &str, issued_at: i64) -> bool {
+        self.shared.revoked.contains_client(client_id, issued_at)
     }
 
     async fn find_consent(

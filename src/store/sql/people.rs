@@ -50,7 +50,10 @@ impl PersonStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let new = (user_id, password_hash.to_owned(), link.copied(), now);
-        self.backend().write(new, |c, new| Box::pin(user::set_password(c, new))).await
+        let (set, revoked) =
+            self.backend().write(new, |c, new| Box::pin(user::set_password(c, new))).await?;
+        self.shared.revoked.add(&revoked);
+        Ok(set)
     }
 
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError> {

@@ -1,6 +1,6 @@
 //! Revocations: written in the order of their commits, read on from where we were.
 
-use crate::id::GrantId;
+use crate::id::{ClientId, GrantId};
 use crate::store::connection::{Connection, Row, values};
 use crate::store::error::StoreError;
 use crate::store::revoked::Revocation;
@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 use super::database::Shared;
 
 const PAGE: i64 = 1000;
-const READ: &str = "SELECT sequence, grant_id, jti, expires_at FROM revocations \
+const READ: &str = "SELECT sequence, grant_id, jti, client_id, issued_until, expires_at FROM revocations \
                     WHERE sequence > $1 ORDER BY sequence LIMIT $2";
 
 /// Reads one page of what came since. Whether there may be more.
@@ -29,6 +29,7 @@ fn revocation(row: &Row) -> Result<Revocation, StoreError> {
         sequence: row.int("sequence")?,
         grant_id: row.maybe_parsed("grant_id")?,
         jti: row.maybe_text("jti")?,
+        client: row.maybe_text("client_id")?.zip(row.maybe_int("issued_until")?),
         expires_at: row.time("expires_at")?,
     })
 }
@@ -39,13 +40,16 @@ pub(super) async fn write(
     c: &mut Connection,
     revocations: &[Revocation],
 ) -> Result<(), StoreError> {
-    const WRITE: &str = "INSERT INTO revocations (grant_id, jti, expires_at) VALUES ($1, $2, $3)";
+    const WRITE: &str = "INSERT INTO revocations (grant_id, jti, client_id, issued_until, expires_at) \
+        VALUES ($1, $2, $3, $4, $5)";
     if c.is_postgres() && !revocations.is_empty() {
         c.execute("SELECT pg_advisory_xact_lock(5570417002)", values![]).await?;
     }
     for one in revocations {
         let grant_id = one.grant_id.map(|id| id.to_string());
-        c.execute(WRITE, values![grant_id, &one.jti, one.expires_at]).await?;
+        let (client_id, issued_until) = one.client.clone().unzip();
+        let values = values![grant_id, &one.jti, client_id, issued_until, one.expires_at];
+        c.execute(WRITE, values).await?;
     }
     Ok(())
 }
@@ -56,7 +60,19 @@ pub(super) fn of_grant(id: GrantId, expires_at: Timestamp) -> Revocation {
         sequence: 0,
         grant_id: Some(id),
         jti: None,
+        client: None,
         expires_at: expires_at.plus_seconds(86_400),
+    }
+}
+
+/// Every token of a client that was issued until now. None is good for more than a day.
+pub(super) fn of_client(id: &ClientId, now: Timestamp) -> Revocation {
+    Revocation {
+        sequence: 0,
+        grant_id: None,
+        jti: None,
+        client: Some((id.to_string(), now.unix_seconds())),
+        expires_at: now.plus_seconds(86_400 + 300),
     }
 }
 
@@ -66,6 +82,7 @@ pub(super) fn of_token(jti: &str, expires_at: Timestamp) -> Revocation {
         sequence: 0,
         grant_id: None,
         jti: Some(jti.to_owned()),
+        client: None,
         expires_at: expires_at.plus_seconds(300),
     }
 }

@@ -10,12 +10,30 @@ pub(super) async fn list(c: &mut Connection, (): &()) -> Result<Vec<SigningKeyRo
     c.rows(SQL, values![]).await?.iter().map(row).collect()
 }
 
-/// The first: replicas that start together take turns.
-pub(super) async fn add_first(c: &mut Connection, row: &SigningKeyRow) -> Result<bool, StoreError> {
+/// Replicas that would add a key at the same time take turns.
+async fn wait_for_turn(c: &mut Connection) -> Result<(), StoreError> {
     if c.is_postgres() {
         c.execute("SELECT pg_advisory_xact_lock(5570417004)", values![]).await?;
     }
+    Ok(())
+}
+
+pub(super) async fn add_first(c: &mut Connection, row: &SigningKeyRow) -> Result<bool, StoreError> {
+    wait_for_turn(c).await?;
     if c.row("SELECT 1 FROM signing_keys LIMIT 1", values![]).await?.is_some() {
+        return Ok(false);
+    }
+    add(c, row).await
+}
+
+pub(super) async fn add_after(
+    c: &mut Connection,
+    (row, newest): &(SigningKeyRow, Timestamp),
+) -> Result<bool, StoreError> {
+    const NEWER: &str =
+        "SELECT 1 FROM signing_keys WHERE state = 'usable' AND not_before > $1 LIMIT 1";
+    wait_for_turn(c).await?;
+    if c.row(NEWER, values![*newest]).await?.is_some() {
         return Ok(false);
     }
     add(c, row).await

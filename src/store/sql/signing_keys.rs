@@ -23,6 +23,15 @@ impl SigningKeyStore for SqlDatabase {
         self.backend().write(row.clone(), |c, row| Box::pin(signing_key::add(c, row))).await
     }
 
+    async fn add_signing_key_after(
+        &self,
+        row: &SigningKeyRow,
+        newest: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let what = (row.clone(), newest);
+        self.backend().write(what, |c, what| Box::pin(signing_key::add_after(c, what))).await
+    }
+
     async fn replace_signing_keys(&self, row: &SigningKeyRow) -> Result<u64, StoreError> {
         self.backend().write(row.clone(), |c, row| Box::pin(signing_key::replace(c, row))).await
     }

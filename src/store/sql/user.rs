@@ -14,8 +14,8 @@ use super::grant;
 
 pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, administrator, \
-        member_of, created_at, last_login_at, disabled_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+        member_of, groups_incomplete, created_at, last_login_at, disabled_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
     let values = values![
         row.id.to_string(),
         row.username.as_str(),
@@ -24,6 +24,7 @@ pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, Store
         &row.password_hash,
         row.administrator,
         row.groups.as_slice(),
+        row.groups_incomplete,
         row.created_at,
         row.last_login_at,
         row.disabled_at,
@@ -61,26 +62,28 @@ pub(super) async fn has_administrator(c: &mut Connection, (): &()) -> Result<boo
     Ok(c.row(SQL, values![]).await?.is_some())
 }
 
-/// User, hash, link, now. All or nothing.
+/// User, hash, link, now. All or nothing: whether there was such a link, and what is revoked now.
 pub(super) async fn set_password(
     c: &mut Connection,
     (id, hash, link, now): &(UserId, String, Option<Digest>, Timestamp),
-) -> Result<bool, StoreError> {
+) -> Result<(bool, Vec<Revocation>), StoreError> {
     const TAKE: &str = "DELETE FROM links WHERE link = $1 AND user_id = $2 AND expires_at > $3";
     const SET: &str = "UPDATE users SET password_hash = $2 WHERE id = $1";
     let user = id.to_string();
     if let Some(link) = link
         && c.execute(TAKE, values![*link, user.as_str(), *now]).await? != 1
     {
-        return Ok(false);
+        return Ok((false, Vec::new()));
     }
     if c.execute(SET, values![user.as_str(), hash.as_str()]).await? != 1 {
-        return Ok(false);
+        return Ok((false, Vec::new()));
     }
     // Other links would still open the door to whoever has them.
     c.execute("DELETE FROM links WHERE user_id = $1", values![user.as_str()]).await?;
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user]).await?;
-    Ok(true)
+    // What a thief of the old password let an app have.
+    let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };
+    Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Password, *now)).await?))
 }
 
 pub(super) async fn set_administrator(
@@ -125,7 +128,7 @@ pub(super) async fn of_identity(
         ON CONFLICT DO NOTHING";
     let (issuer, subject) = (identity.issuer.as_str(), identity.subject.as_str());
     if let Some(known) = c.row(FIND, values![issuer, subject]).await? {
-        return row(&known);
+        return refresh(c, row(&known)?, identity).await;
     }
     // The identity is claimed first: of two who come at once, one waits here and then finds the other's user.
     if c.execute(LINK, values![issuer, subject, new_id.to_string()]).await? == 0 {
@@ -140,6 +143,7 @@ pub(super) async fn of_identity(
         password_hash: None,
         administrator: false,
         groups: identity.groups.clone(),
+        groups_incomplete: identity.groups_incomplete,
         created_at: *now,
         last_login_at: None,
         disabled_at: None,
@@ -153,6 +157,32 @@ pub(super) async fn of_identity(
     Err(StoreError::Corrupt("a thousand users share one name"))
 }
 
+/// What the provider says of them now: who has left a group there has left it here.
+async fn refresh(
+    c: &mut Connection,
+    known: UserRow,
+    identity: &ExternalIdentity,
+) -> Result<UserRow, StoreError> {
+    const SQL: &str = "UPDATE users SET display_name = $2, email = $3, member_of = $4, groups_incomplete = $5 \
+        WHERE id = $1";
+    let user = UserRow {
+        display_name: identity.display_name.clone(),
+        email: identity.email.clone(),
+        groups: identity.groups.clone(),
+        groups_incomplete: identity.groups_incomplete,
+        ..known
+    };
+    let values = values![
+        user.id.to_string(),
+        &user.display_name,
+        &user.email,
+        user.groups.as_slice(),
+        user.groups_incomplete,
+    ];
+    c.execute(SQL, values).await?;
+    Ok(user)
+}
+
 fn row(row: &Row) -> Result<UserRow, StoreError> {
     Ok(UserRow {
         id: row.parsed("id")?,
@@ -162,6 +192,7 @@ fn row(row: &Row) -> Result<UserRow, StoreError> {
         password_hash: row.maybe_text("password_hash")?,
         administrator: row.int("administrator")? == 1,
         groups: row.list("member_of")?,
+        groups_incomplete: row.int("groups_incomplete")? == 1,
         created_at: row.time("created_at")?,
         last_login_at: row.maybe_time("last_login_at")?,
         disabled_at: row.maybe_time("disabled_at")?,

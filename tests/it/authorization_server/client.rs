@@ -6,8 +6,9 @@ use serde_json::json;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
+use crate::support::child::Served;
 use crate::support::product::Product;
-use crate::support::raw_http::{Answer, Request};
+use crate::support::raw_http::{self, Answer, Request};
 
 pub(super) const REDIRECT: &str = "http://127.0.0.1:53682/callback";
 /// RFC 7636 appendix B
@@ -16,8 +17,30 @@ pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 /// The same: what the challenge was made of.
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
+/// A broker of a test, in this process or in one of its own.
+pub(super) trait Reached {
+    fn authority(&self) -> &str;
+}
+
+impl Reached for Product {
+    fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
+impl Reached for Served {
+    fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
+/// Sends one request on a connection of its own.
+pub(super) async fn send(at: &impl Reached, request: Request) -> Answer {
+    raw_http::exchange(at.authority(), &request.bytes(at.authority())).await
+}
+
 /// Registers a public client with these redirect URIs (RFC 7591).
-pub(super) async fn register(product: &Product, redirect_uris: &[&str]) -> String {
+pub(super) async fn register(at: &impl Reached, redirect_uris: &[&str]) -> String {
     let body = json!({
         "client_name": "a test", "redirect_uris": redirect_uris,
         "token_endpoint_auth_method": "none",
@@ -26,7 +49,7 @@ pub(super) async fn register(product: &Product, redirect_uris: &[&str]) -> Strin
     let request = Request::new("POST", "/register")
         .header("content-type", "application/json")
         .body(body.to_string());
-    let answer = product.send(request).await;
+    let answer = send(at, request).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     answer.json()["client_id"].as_str().unwrap().to_owned()
 }

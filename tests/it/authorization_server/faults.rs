@@ -26,7 +26,7 @@ impl Fault {
 }
 
 /// `invalid_grant` would cost the client its tokens, and the person a log-in.
-fn is_asked_to_come_back(answer: &Answer) {
+pub(super) fn is_asked_to_come_back(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.json()["error"], "temporarily_unavailable");
     assert_eq!(answer.header("retry-after"), "5");
@@ -65,4 +65,49 @@ async fn a_store_that_fails_in_the_middle_of_an_exchange_leaves_the_code_as_it_w
     }
     let answer = held.exchange(&product).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+/// The audit log cannot be written from now on; the first request finds out.
+fn log_goes(product: &Product) {
+    std::fs::remove_dir_all(product.log_directory()).unwrap();
+}
+
+async fn log_comes_back(product: &Product) {
+    std::fs::create_dir_all(product.log_directory()).unwrap();
+    while product.get("/ready").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+// RFC 6749 §4.1.2 — N29, N114
+#[tokio::test]
+async fn a_code_whose_tokens_could_not_be_recorded_works_when_it_is_sent_again_and_once() {
+    let product = Product::start("[audit]\non_failure = \"deny\"").await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let held = Held::through(&mut browser, &product, "public:read").await;
+    log_goes(&product);
+    for _ in 0..2 {
+        is_asked_to_come_back(&held.exchange(&product).await);
+    }
+    log_comes_back(&product).await;
+    let answer = held.exchange(&product).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let tokens = answer.json();
+    let refreshed = held.refresh(&product, text(&tokens, "refresh_token")).await;
+    assert_eq!(refreshed.status, 200, "the grant lives: {refreshed:?}");
+    assert_eq!(held.exchange(&product).await.json()["error"], "invalid_grant");
+}
+
+// OAuth 2.1 §4.3.1 — N114
+#[tokio::test]
+async fn a_refresh_that_could_not_be_recorded_gives_the_same_answer_when_it_is_sent_again() {
+    let product = Product::start("[audit]\non_failure = \"deny\"").await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let held = Held::through(&mut browser, &product, "public:read").await;
+    let tokens = held.exchange(&product).await.json();
+    log_goes(&product);
+    is_asked_to_come_back(&held.refresh(&product, text(&tokens, "refresh_token")).await);
+    log_comes_back(&product).await;
+    let refreshed = held.refresh(&product, text(&tokens, "refresh_token")).await;
+    assert_eq!(refreshed.status, 200, "{refreshed:?}");
 }

@@ -6,15 +6,15 @@ use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::{Answer, Request};
 
 use super::browser::Browser;
-use super::client::{Asking, REDIRECT, VERIFIER, register, told};
+use super::client::{Asking, REDIRECT, Reached, VERIFIER, register, send, told};
 
 /// `POST /token` or its neighbours.
-async fn post(product: &Product, path: &str, fields: &[(&str, &str)]) -> Answer {
+async fn post(at: &impl Reached, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = Request::new("POST", path)
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body);
-    product.send(request).await
+    send(at, request).await
 }
 
 /// A client with a code, as it stands before the token endpoint.
@@ -24,31 +24,37 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) async fn through(browser: &mut Browser<'_>, product: &Product, scope: &str) -> Self {
-        let client_id = register(product, &[REDIRECT]).await;
+    pub(super) async fn through(browser: &mut Browser<'_>, at: &impl Reached, scope: &str) -> Self {
+        let client_id = register(at, &[REDIRECT]).await;
         let asking = Asking::new(&client_id).with("scope", scope);
         let location = browser.answers(&asking.path(), "allow").await;
         Self { client_id, code: told(&location)["code"].clone() }
     }
 
-    pub(super) async fn exchange(&self, product: &Product) -> Answer {
-        let fields = [
+    pub(super) fn exchange_fields(&self) -> [(&str, &str); 5] {
+        [
             ("grant_type", "authorization_code"),
             ("code", &self.code),
             ("redirect_uri", REDIRECT),
             ("client_id", &self.client_id),
             ("code_verifier", VERIFIER),
-        ];
-        post(product, "/token", &fields).await
+        ]
     }
 
-    pub(super) async fn refresh(&self, product: &Product, token: &str) -> Answer {
-        let fields = [
+    pub(super) fn refresh_fields<'a>(&'a self, token: &'a str) -> [(&'a str, &'a str); 3] {
+        [
             ("grant_type", "refresh_token"),
             ("refresh_token", token),
             ("client_id", self.client_id.as_str()),
-        ];
-        post(product, "/token", &fields).await
+        ]
+    }
+
+    pub(super) async fn exchange(&self, at: &impl Reached) -> Answer {
+        post(at, "/token", &self.exchange_fields()).await
+    }
+
+    pub(super) async fn refresh(&self, at: &impl Reached, token: &str) -> Answer {
+        post(at, "/token", &self.refresh_fields(token)).await
     }
 }
 

@@ -2,9 +2,12 @@
 
 mod approvals;
 mod authorize;
+mod base_path;
 mod browser;
 mod canary;
 mod client;
+mod crash;
 mod faults;
 mod flow;
 mod metadata;
+mod races;

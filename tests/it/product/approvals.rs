@@ -48,6 +48,7 @@ pub(super) async fn product_with(settings: &str) -> Product {
             password_hash: None,
             administrator: false,
             groups: vec![group.to_owned()],
+            groups_incomplete: false,
             created_at: SystemClock.now(),
             last_login_at: None,
             disabled_at: None,

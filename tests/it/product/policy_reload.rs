@@ -236,6 +236,7 @@ async fn administrator(product: &Product) -> String {
         password_hash: None,
         administrator: true,
         groups: Vec::new(),
+        groups_incomplete: false,
         created_at: SystemClock.now(),
         last_login_at: None,
         disabled_at: None,

@@ -11,6 +11,8 @@ use super::{NOW, Store, after, on_both};
 on_both! {
     a_client_is_added_once_changed_and_deleted;
     a_client_that_is_disabled_loses_its_grants_in_the_same_step;
+    a_client_without_a_row_can_be_disabled;
+    a_disabled_client_has_no_token_of_its_own_any_more;
     a_rotated_secret_keeps_the_one_before;
     only_idle_dynamic_clients_without_a_live_grant_are_reaped;
     a_client_used_just_now_is_not_reaped;
@@ -43,6 +45,28 @@ async fn a_client_that_is_disabled_loses_its_grants_in_the_same_step(store: Stor
     assert_eq!(found.revoke_reason, Some(RevokeReason::Disabled));
     store.disable_client(&client_id(), None).await.unwrap();
     assert!(store.is_revoked(Some(ours.id), None), "what was revoked stays revoked");
+}
+
+async fn a_client_without_a_row_can_be_disabled(store: Store) {
+    for id in ["https://evil.example/client", "dcr1.AAAA"] {
+        let id = id.parse().unwrap();
+        assert!(store.disable_client(&id, Some(after(1))).await.unwrap());
+        let found = store.find_client(&id).await.unwrap().unwrap();
+        assert_eq!(found.disabled_at, Some(after(1)));
+        assert!(store.disable_client(&id, None).await.unwrap());
+        assert!(store.find_client(&id).await.unwrap().is_none(), "known by its id alone again");
+    }
+    let unknown = "typo".parse().unwrap();
+    assert!(!store.disable_client(&unknown, Some(after(1))).await.unwrap());
+}
+
+async fn a_disabled_client_has_no_token_of_its_own_any_more(store: Store) {
+    store.add_client(&client("client-1", ClientKind::Static)).await.unwrap();
+    store.disable_client(&client_id(), Some(after(1))).await.unwrap();
+    store.disable_client(&client_id(), None).await.unwrap();
+    let issued = |at| store.is_client_revoked("client-1", after(at).unix_seconds());
+    assert_eq!([issued(0), issued(1), issued(2)], [true, true, false]);
+    assert!(!store.is_client_revoked("other", NOW.unix_seconds()));
 }
 
 async fn a_rotated_secret_keeps_the_one_before(store: Store) {

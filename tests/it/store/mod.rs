@@ -41,6 +41,7 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+pub(crate) use postgres::database;
 
 /// An empty database of the test's own.
 pub(crate) struct Place {
@@ -56,7 +57,7 @@ impl Place {
     }
 
     pub(crate) fn postgres() -> Self {
-        let settings = StoreSettings::Postgres(postgres::database().into());
+        let settings = StoreSettings::Postgres(database().into());
         Self { settings, _folder: None }
     }
 

@@ -15,6 +15,8 @@ on_both! {
     a_late_link_sets_nothing;
     disabling_ends_sessions_and_grants;
     an_identity_never_becomes_somebody_elses_account;
+    a_person_has_the_groups_that_the_provider_says_now;
+    a_new_password_revokes_every_grant;
     an_administrator_counts_when_it_can_log_in;
     a_session_ends_by_idleness_by_age_and_by_rotation;
     failures_are_counted_within_their_window;
@@ -99,12 +101,46 @@ async fn an_identity_never_becomes_somebody_elses_account(store: Store) {
         display_name: None,
         email: local.email.clone(),
         groups: Vec::new(),
+        groups_incomplete: false,
     };
     let one = store.user_of_identity(&identity("https://a"), user_id(), NOW).await.unwrap();
     let two = store.user_of_identity(&identity("https://b"), user_id(), NOW).await.unwrap();
     let again = store.user_of_identity(&identity("https://a"), user_id(), NOW).await.unwrap();
     assert_eq!([one.username.as_str(), two.username.as_str()], ["ada-2", "ada-3"]);
     assert_eq!(again.id, one.id);
+}
+
+async fn a_person_has_the_groups_that_the_provider_says_now(store: Store) {
+    let ada = |groups: &[&str], groups_incomplete| ExternalIdentity {
+        issuer: "https://a".to_owned(),
+        subject: "s".to_owned(),
+        username: "ada".to_owned(),
+        display_name: None,
+        email: None,
+        groups: groups.iter().map(ToString::to_string).collect(),
+        groups_incomplete,
+    };
+    let first = store.user_of_identity(&ada(&["it-leads", "staff"], false), user_id(), NOW).await;
+    assert_eq!(first.unwrap().groups, ["it-leads", "staff"]);
+    let left = store.user_of_identity(&ada(&["staff"], false), user_id(), NOW).await.unwrap();
+    assert_eq!(left.groups, ["staff"]);
+    store.user_of_identity(&ada(&[], true), user_id(), NOW).await.unwrap();
+    let found = store.find_user(left.id).await.unwrap().unwrap();
+    assert_eq!((found.groups.len(), found.groups_incomplete), (0, true));
+}
+
+// RFC 9700 §4.14.2 — N51
+async fn a_new_password_revokes_every_grant(store: Store) {
+    let ada = user("ada");
+    store.add_user(&ada).await.unwrap();
+    let (mut hers, others) = (grant(), grant());
+    hers.user_id = Some(ada.id);
+    for grant in [&hers, &others] {
+        store.add_grant(grant).await.unwrap();
+    }
+    assert!(store.set_password(ada.id, "$1", None, after(1)).await.unwrap());
+    assert!(store.is_revoked(Some(hers.id), None));
+    assert!(!store.is_revoked(Some(others.id), None));
 }
 
 async fn an_administrator_counts_when_it_can_log_in(store: Store) {

@@ -113,6 +113,7 @@ async fn one_identity_becomes_one_user(store: Store) {
         display_name: None,
         email: None,
         groups: Vec::new(),
+        groups_incomplete: false,
     };
     let users = race(20, |_| {
         let (store, identity) = (Arc::clone(&store), identity.clone());

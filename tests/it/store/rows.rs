@@ -122,6 +122,7 @@ pub(crate) fn user(name: &str) -> UserRow {
         password_hash: None,
         administrator: false,
         groups: vec!["staff".to_owned()],
+        groups_incomplete: false,
         created_at: NOW,
         last_login_at: None,
         disabled_at: None,

@@ -4,5 +4,6 @@ pub(crate) mod audit;
 pub(crate) mod child;
 pub(crate) mod fake_http;
 pub(crate) mod product;
+pub(crate) mod proxy;
 pub(crate) mod raw_http;
 pub(crate) mod tokens;

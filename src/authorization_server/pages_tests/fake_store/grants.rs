@@ -65,6 +65,9 @@ impl GrantStore for FakeStore {
     async fn redeem_code(&self, _redemption: &CodeRedemption) -> Result<Redeemed, StoreError> {
         unimplemented!()
     }
+    async fn return_code(&self, _redemption: &CodeRedemption) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn find_refresh_token(
         &self,
         _token: &Digest,
@@ -113,6 +116,9 @@ impl GrantStore for FakeStore {
         unimplemented!()
     }
     fn is_revoked(&self, _grant_id: Option<GrantId>, _jti: Option<&str>) -> bool {
+        false
+    }
+    fn is_client_revoked(&self, _client_id: &str, _issued_at: i64) -> bool {
         false
     }
     async fn find_consent(

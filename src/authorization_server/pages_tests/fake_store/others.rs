@@ -149,6 +149,13 @@ impl SigningKeyStore for FakeStore {
     async fn add_signing_key(&self, _row: &SigningKeyRow) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn add_signing_key_after(
+        &self,
+        _row: &SigningKeyRow,
+        _newest: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn replace_signing_keys(&self, _row: &SigningKeyRow) -> Result<u64, StoreError> {
         unimplemented!()
     }

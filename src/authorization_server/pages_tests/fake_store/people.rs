@@ -100,6 +100,7 @@ impl PersonStore for FakeStore {
             password_hash: None,
             administrator: false,
             groups: identity.groups.clone(),
+            groups_incomplete: identity.groups_incomplete,
             created_at: now,
             last_login_at: None,
             disabled_at: None,

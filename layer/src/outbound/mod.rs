@@ -1,0 +1,212 @@
+//! The one HTTP client: every call we make has a timeout, a size limit, no redirects and an address guard.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use url::{Host, Url};
+
+mod call;
+mod error;
+mod incoming;
+mod reach;
+
+pub use call::{Answer, Call, Limits};
+pub use error::{OutboundConfigError, OutboundError};
+pub use incoming::Incoming;
+pub use reach::{PrivateTarget, is_public};
+
+use error::classify;
+use reach::{GuardedResolver, Reach};
+
+/// `[outbound]`: how we reach others.
+#[derive(Clone, Debug, Default)]
+pub struct OutboundSettings {
+    /// An HTTP proxy for every call; address pinning is its business then.
+    pub proxy: Option<Url>,
+    /// Host names and domains that are reached without the proxy.
+    pub no_proxy: Vec<String>,
+    /// PEM certificates trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What may be reached although its address is not public.
+    pub allow_private: Vec<PrivateTarget>,
+    /// How we name ourselves (RFC 9110 §10.1.5). Default: this package and its version.
+    pub user_agent: Option<String>,
+}
+
+const OURSELVES: &str = concat!("mcp-auth-layer/", env!("CARGO_PKG_VERSION"));
+
+/// The client. Cheap to clone; connections are pooled and shared.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    client: reqwest::Client,
+    reach: Arc<Reach>,
+}
+
+impl Outbound {
+    /// # Errors
+    ///
+    /// [`OutboundConfigError`] when the proxy or the CA file is not usable.
+    pub fn new(settings: &OutboundSettings) -> Result<Self, OutboundConfigError> {
+        let reach = Arc::new(Reach {
+            allowed: settings.allow_private.clone(),
+            proxied: settings.proxy.is_some(),
+        });
+        #[expect(clippy::disallowed_methods, reason = "this is the door the ban points to")]
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(Duration::from_secs(5))
+            .pool_idle_timeout(Duration::from_mins(1))
+            .user_agent(settings.user_agent.as_deref().unwrap_or(OURSELVES))
+            .no_proxy() // the environment's proxy variables are not ours
+            .dns_resolver(GuardedResolver(Arc::clone(&reach)));
+        if let Some(url) = &settings.proxy {
+            let exceptions = reqwest::NoProxy::from_string(&settings.no_proxy.join(","));
+            let proxy = reqwest::Proxy::all(url.as_str()).map_err(OutboundConfigError::Proxy)?;
+            builder = builder.proxy(proxy.no_proxy(exceptions));
+        }
+        if let Some(path) = &settings.ca_file {
+            builder = builder.tls_certs_merge(certificates(path)?);
+        }
+        let client = builder.build().map_err(OutboundConfigError::Client)?;
+        Ok(Self { client, reach })
+    }
+
+    /// Whether an operator allowed this URL's host at a private address (`outbound.allow_private`). A name counts only
+    /// where it is listed itself, an address also by its network.
+    #[must_use]
+    pub fn may_be_private(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address).to_canonical()),
+            Some(Host::Domain(_)) | None => None,
+        };
+        self.reach.allowed.iter().any(|target| match (target, address) {
+            (PrivateTarget::Host(name), _) => name.eq_ignore_ascii_case(host),
+            (PrivateTarget::Network(network), Some(address)) => network.contains(&address),
+            (PrivateTarget::Network(_), None) => false,
+        })
+    }
+
+    /// Makes one call. Redirects come back as they are; nothing is retried.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboundError`]; an answer with an error status is an [`Answer`].
+    pub async fn send(&self, call: Call, limits: Limits) -> Result<Answer, OutboundError> {
+        let host = call.url.host_str().unwrap_or_default().to_owned();
+        self.reach.check_literal(&call.url)?;
+        let request = self
+            .client
+            .request(call.method, call.url)
+            .headers(call.headers)
+            .body(reqwest::Body::from(call.body));
+        match tokio::time::timeout(limits.timeout, receive(request, &host, limits)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(OutboundError::Timeout { host, limit: limits.timeout }),
+        }
+    }
+
+    /// Makes one call and gives the answer's body as it comes. `timeout` is for its head. Nothing is retried.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Outbound::send`].
+    pub async fn open(&self, call: Call, timeout: Duration) -> Result<Incoming, OutboundError> {
+        let host = call.url.host_str().unwrap_or_default().to_owned();
+        self.reach.check_literal(&call.url)?;
+        let request = self
+            .client
+            .request(call.method, call.url)
+            .headers(call.headers)
+            .body(reqwest::Body::from(call.body));
+        match tokio::time::timeout(timeout, Incoming::open(request, &host, timeout)).await {
+            Ok(incoming) => incoming,
+            Err(_elapsed) => Err(OutboundError::Timeout { host, limit: timeout }),
+        }
+    }
+}
+
+async fn receive(
+    request: reqwest::RequestBuilder,
+    host: &str,
+    limits: Limits,
+) -> Result<Answer, OutboundError> {
+    let failed = |source| classify(host, limits.timeout, source);
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    refuse_compressed(&headers, host)?;
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len().saturating_add(chunk.len()) > limits.max_bytes {
+            return Err(OutboundError::TooLarge { host: host.to_owned(), limit: limits.max_bytes });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, headers, body: body.freeze() })
+}
+
+/// We ask for nothing compressed, so that a limit of size is one of memory.
+fn refuse_compressed(headers: &http::HeaderMap, host: &str) -> Result<(), OutboundError> {
+    let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get(http::header::CONTENT_ENCODING).is_some_and(|value| !identity(value)) {
+        return Err(OutboundError::Compressed { host: host.to_owned() });
+    }
+    Ok(())
+}
+
+fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, OutboundConfigError> {
+    let pem = std::fs::read(path)
+        .map_err(|source| OutboundConfigError::CaFile { path: path.clone(), source })?;
+    match reqwest::Certificate::from_pem_bundle(&pem) {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(OutboundConfigError::CaContent { path: path.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(allow: &[&str]) -> Outbound {
+        let allow_private = allow.iter().filter_map(|target| target.parse().ok()).collect();
+        Outbound::new(&OutboundSettings { allow_private, ..OutboundSettings::default() }).unwrap()
+    }
+
+    const LIMITS: Limits = Limits { timeout: Duration::from_secs(2), max_bytes: 1024 };
+
+    #[tokio::test]
+    async fn a_private_address_is_refused_in_every_spelling() {
+        for url in [
+            "http://127.0.0.1:9/",
+            "http://0x7f.1:9/",
+            "http://2130706433:9/",
+            "http://[::1]:9/",
+            "http://localhost:9/",
+        ] {
+            let answer = client(&[]).send(Call::get(url.parse().unwrap()), LIMITS).await;
+            assert!(
+                matches!(answer, Err(OutboundError::PrivateAddress { .. })),
+                "{url}: {answer:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_allowed_private_address_is_reached() {
+        // Nothing listens on port 9: the guard let it through if the connection is what fails.
+        for allow in ["localhost", "127.0.0.0/8", "127.0.0.1"] {
+            let url =
+                if allow == "localhost" { "http://localhost:9/" } else { "http://127.0.0.1:9/" };
+            let networks = if allow == "localhost" { vec!["localhost"] } else { vec![allow] };
+            let answer = client(&networks).send(Call::get(url.parse().unwrap()), LIMITS).await;
+            assert!(matches!(answer, Err(OutboundError::Connect { .. })), "{allow}: {answer:?}");
+        }
+    }
+}

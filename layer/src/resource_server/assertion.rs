@@ -1,0 +1,98 @@
+//! JWTs that are not access tokens: client assertions (RFC 7523), checked with the same parser and the same keys.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::outbound::Outbound;
+use crate::time::Clock;
+
+use super::algorithm::Algorithm;
+use super::error::TokenError;
+use super::jwks::{JwksTiming, Place, RemoteKeys};
+use super::jwt::{self, Form, UnverifiedJwt};
+use super::key::{KeyOwner, KeySet, KeySetError};
+
+/// A signed JWT whose signature nobody has checked yet, and whose claims nobody has looked at.
+pub struct SignedAssertion<'a>(Box<UnverifiedJwt<'a>>);
+
+impl std::fmt::Debug for SignedAssertion<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SignedAssertion({:?})", self.0.kid)
+    }
+}
+
+impl<'a> SignedAssertion<'a> {
+    /// Refuses access tokens and ID-JAGs, which are for others (RFC 8725 §3.11).
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]
+    pub fn parse(unverified: &'a str) -> Result<Self, TokenError> {
+        match jwt::parse(unverified)? {
+            Form::Jwt(jwt)
+                if matches!(jwt.typ.as_str(), "" | "jwt" | "client-authentication+jwt") =>
+            {
+                Ok(Self(jwt))
+            }
+            Form::Jwt(_) => Err(TokenError::WrongType),
+            Form::Opaque => Err(TokenError::Malformed),
+        }
+    }
+
+    /// The claims, which nobody has checked.
+    #[must_use]
+    pub const fn unverified_claims(&self) -> &Map<String, Value> {
+        &self.0.claims
+    }
+}
+
+/// The public keys of whoever signs assertions. Shared secrets are never among them.
+#[derive(Debug)]
+pub struct AssertionKeys(Source);
+
+#[derive(Debug)]
+enum Source {
+    Inline(KeySet),
+    Remote(Box<RemoteKeys>),
+}
+
+impl AssertionKeys {
+    /// # Errors
+    ///
+    /// [`KeySetError`]
+    pub fn inline(unverified_jwks: &[u8]) -> Result<Self, KeySetError> {
+        KeySet::parse(unverified_jwks, &asymmetric()).map(Source::Inline).map(Self)
+    }
+
+    /// Fetched when first needed, then at most every 30 seconds.
+    #[must_use]
+    pub fn remote(url: Url, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
+        let timing = JwksTiming::default();
+        Self(Source::Remote(Box::new(RemoteKeys::new(
+            Place::Known(url),
+            asymmetric(),
+            outbound,
+            clock,
+            timing,
+        ))))
+    }
+
+    /// Checks the signature, nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]; [`TokenError::IssuerUnavailable`] while remote keys cannot be had
+    pub async fn verify(&self, assertion: &SignedAssertion<'_>) -> Result<(), TokenError> {
+        let owner = KeyOwner { issuer: "", tenant: None, stated: false };
+        match &self.0 {
+            Source::Inline(keys) => keys.verify(&assertion.0, owner),
+            Source::Remote(keys) => keys.verify(&assertion.0, owner).await,
+        }
+    }
+}
+
+fn asymmetric() -> Vec<Algorithm> {
+    Algorithm::ALL.into_iter().filter(|algorithm| *algorithm != Algorithm::HS256).collect()
+}

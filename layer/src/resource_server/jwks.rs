@@ -1,0 +1,349 @@
+//! The key set of another issuer: fetched when it is needed, kept while it is fresh, used a while longer in an outage.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderValue, StatusCode};
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::outbound::{Answer, Call, Limits, Outbound, OutboundError};
+use crate::time::Clock;
+
+use super::algorithm::Algorithm;
+use super::discovery::{Discovery, DiscoveryError};
+use super::error::TokenError;
+use super::jwt::UnverifiedJwt;
+use super::key::{KeyOwner, KeySet, KeySetError};
+
+/// How long a remote key set is kept, and how often it may be asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct JwksTiming {
+    /// The least time between two fetches, also when tokens name keys that nobody knows.
+    pub cool_down: Duration,
+    /// The same while there is no key set at all.
+    pub first_retry: Duration,
+    /// `max-age` is brought into these bounds.
+    pub min_fresh: Duration,
+    /// The longest that a key set is kept without asking again.
+    pub max_fresh: Duration,
+    /// How long after its last confirmation a key set serves in an outage.
+    pub max_stale: Duration,
+    /// Of one fetch; the search for the place of a key set has as much again.
+    pub timeout: Duration,
+}
+
+impl Default for JwksTiming {
+    fn default() -> Self {
+        Self {
+            cool_down: Duration::from_secs(30),
+            first_retry: Duration::from_secs(5),
+            min_fresh: Duration::from_mins(5),
+            max_fresh: Duration::from_hours(24),
+            max_stale: Duration::from_hours(24),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How the keys of an issuer stand, or its introspection endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyHealth {
+    /// Nobody has needed them yet.
+    Unused,
+    /// The last fetch was good.
+    Good,
+    /// The last fetch failed; the keys of an earlier one still serve.
+    Stale,
+    /// Tokens of this issuer are answered with 503.
+    Unavailable,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error("the key set was answered with {0}")]
+    Status(StatusCode),
+    #[error("the answer is not JSON by its content type")]
+    ContentType,
+    #[error("the answer {0}")]
+    KeySet(#[from] KeySetError),
+}
+
+#[derive(Debug)]
+pub(super) struct RemoteKeys {
+    shared: Arc<Shared>,
+    /// The fetch in flight. It is ours, not the request's that asked for it, so that a caller who hangs up cannot
+    /// keep us from learning of a rotation. Dropping it aborts the fetch.
+    fetch: Mutex<JoinSet<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    place: Place,
+    algorithms: Vec<Algorithm>,
+    outbound: Outbound,
+    clock: Arc<dyn Clock>,
+    timing: JwksTiming,
+    state: RwLock<State>,
+    /// Held while a fetch runs: whoever waits for it waits for the answer.
+    flight: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    current: Option<Snapshot>,
+    last_attempt: Option<Duration>,
+    failing: bool,
+    found: Option<Found>,
+}
+
+/// Where a key set is.
+#[derive(Debug)]
+pub(super) enum Place {
+    Known(Url),
+    /// Where the issuer's metadata says; it is asked before each fetch.
+    Discovered(Box<Discovery>),
+}
+
+/// What the metadata said, and when (monotonic).
+#[derive(Clone, Debug)]
+struct Found {
+    url: Url,
+    at: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Snapshot {
+    /// Where it was: an `ETag` means nothing elsewhere.
+    url: Url,
+    keys: Arc<KeySet>,
+    etag: Option<HeaderValue>,
+    confirmed_at: Duration,
+    fresh_for: Duration,
+}
+
+impl Place {
+    fn host(&self) -> &str {
+        match self {
+            Self::Known(url) => url.host_str().unwrap_or_default(),
+            Self::Discovered(discovery) => discovery.host(),
+        }
+    }
+}
+
+impl RemoteKeys {
+    pub(super) fn new(
+        place: Place,
+        algorithms: Vec<Algorithm>,
+        outbound: Outbound,
+        clock: Arc<dyn Clock>,
+        timing: JwksTiming,
+    ) -> Self {
+        let shared = Shared {
+            place,
+            algorithms,
+            outbound,
+            clock,
+            timing,
+            state: RwLock::default(),
+            flight: Arc::default(),
+        };
+        Self { shared: Arc::new(shared), fetch: Mutex::default() }
+    }
+
+    /// Checks one signature. Fetches the keys where they are missing, old, or do not know the token's `kid`, but never
+    /// within the cool-down after the last fetch.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeySet::verify`], and [`TokenError::IssuerUnavailable`] where there are no keys to check with.
+    pub(super) async fn verify(
+        &self,
+        jwt: &UnverifiedJwt<'_>,
+        owner: KeyOwner<'_>,
+    ) -> Result<(), TokenError> {
+        if self.shared.fresh().is_none() {
+            self.refresh().await;
+        }
+        let keys = self.shared.usable().ok_or(TokenError::IssuerUnavailable)?;
+        match keys.verify(jwt, owner) {
+            Err(TokenError::UnknownKey) => {}
+            decided => return decided,
+        }
+        self.refresh().await;
+        let keys = self.shared.usable().ok_or(TokenError::IssuerUnavailable)?;
+        keys.verify(jwt, owner)
+    }
+
+    pub(super) fn health(&self) -> KeyHealth {
+        let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
+        let usable = self.shared.usable_in(&state).is_some();
+        match (state.last_attempt, state.failing, usable) {
+            (None, _, _) => KeyHealth::Unused,
+            (Some(_), false, true) => KeyHealth::Good,
+            (Some(_), true, true) => KeyHealth::Stale,
+            // The very first fetch is still under way.
+            (Some(_), false, false) if state.current.is_none() => KeyHealth::Unused,
+            (Some(_), _, false) => KeyHealth::Unavailable,
+        }
+    }
+
+    /// Starts a fetch where one is due, and waits for the one in flight.
+    async fn refresh(&self) {
+        while self.shared.is_due() {
+            if let Ok(flight) = Arc::clone(&self.shared.flight).try_lock_owned()
+                && self.shared.begin()
+            {
+                let shared = Arc::clone(&self.shared);
+                let mut fetch = self.fetch.lock().unwrap_or_else(PoisonError::into_inner);
+                while fetch.try_join_next().is_some() {}
+                fetch.spawn(async move {
+                    shared.fetch().await;
+                    drop(flight);
+                });
+            }
+            drop(self.shared.flight.lock().await);
+        }
+        drop(self.shared.flight.lock().await);
+    }
+}
+
+impl Shared {
+    fn fresh(&self) -> Option<()> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let current = state.current.as_ref()?;
+        let age = self.clock.monotonic().saturating_sub(current.confirmed_at);
+        (age < current.fresh_for).then_some(())
+    }
+
+    fn usable(&self) -> Option<Arc<KeySet>> {
+        self.usable_in(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn usable_in(&self, state: &State) -> Option<Arc<KeySet>> {
+        let current = state.current.as_ref()?;
+        let age = self.clock.monotonic().saturating_sub(current.confirmed_at);
+        let bound = current.fresh_for.max(self.timing.max_stale);
+        (age < bound).then(|| Arc::clone(&current.keys))
+    }
+
+    fn is_due(&self) -> bool {
+        self.due_in(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn due_in(&self, state: &State) -> bool {
+        let pause = if self.usable_in(state).is_some() {
+            self.timing.cool_down
+        } else {
+            self.timing.first_retry
+        };
+        let since = |last| self.clock.monotonic().saturating_sub(last);
+        state.last_attempt.is_none_or(|last| since(last) >= pause)
+    }
+
+    /// Whether a fetch may start now; if so, counts it as started.
+    fn begin(&self) -> bool {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let due = self.due_in(&state);
+        if due {
+            state.last_attempt = Some(self.clock.monotonic());
+        }
+        due
+    }
+
+    async fn fetch(&self) {
+        let current = self.state.read().unwrap_or_else(PoisonError::into_inner).current.clone();
+        let outcome = match self.locate().await {
+            Ok(url) => self.ask(url, current).await,
+            Err(error) => Err(error.into()),
+        };
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.failing = outcome.is_err();
+        match outcome {
+            Ok(snapshot) => state.current = Some(snapshot),
+            Err(error) => {
+                let host = self.place.host().to_owned();
+                tracing::warn!(jwks.host = host, error = %error, "the key set was not fetched");
+            }
+        }
+    }
+
+    /// Where to fetch from now. While nobody answers for the metadata, its last word counts as long as a key set would.
+    async fn locate(&self) -> Result<Url, DiscoveryError> {
+        let discovery = match &self.place {
+            Place::Known(url) => return Ok(url.clone()),
+            Place::Discovered(discovery) => discovery,
+        };
+        let found = discovery.find(&self.outbound, self.timing.timeout).await;
+        let at = self.clock.monotonic();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match (found, &state.found) {
+            (Ok(url), _) => {
+                state.found = Some(Found { url: url.clone(), at });
+                Ok(url)
+            }
+            (Err(error), Some(last)) if at.saturating_sub(last.at) < self.timing.max_stale => {
+                tracing::warn!(error = %error, "the metadata was not fetched; its last word is in use");
+                Ok(last.url.clone())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    async fn ask(&self, url: Url, current: Option<Snapshot>) -> Result<Snapshot, FetchError> {
+        let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
+        let mut call = Call::get(url.clone()).header(ACCEPT, accept);
+        let current = current.filter(|snapshot| snapshot.url == url);
+        if let Some(etag) = current.as_ref().and_then(|snapshot| snapshot.etag.clone()) {
+            call = call.header(IF_NONE_MATCH, etag);
+        }
+        let limits = Limits { timeout: self.timing.timeout, max_bytes: 256 * 1024 };
+        let answer = self.outbound.send(call, limits).await?;
+        let confirmed_at = self.clock.monotonic();
+        let fresh_for = self.fresh_for(&answer);
+        match (answer.status, current) {
+            (StatusCode::OK, _) => {
+                if !is_json(&answer) {
+                    return Err(FetchError::ContentType);
+                }
+                let keys = Arc::new(KeySet::parse(&answer.body, &self.algorithms)?);
+                let etag = answer.headers.get(ETAG).cloned();
+                Ok(Snapshot { url, keys, etag, confirmed_at, fresh_for })
+            }
+            (StatusCode::NOT_MODIFIED, Some(known)) => {
+                Ok(Snapshot { confirmed_at, fresh_for, ..known })
+            }
+            (status, _) => Err(FetchError::Status(status)),
+        }
+    }
+
+    /// `max-age` (RFC 9111 §5.2.2.1) within our bounds; an hour where the answer does not say.
+    fn fresh_for(&self, answer: &Answer) -> Duration {
+        let directives = answer.header(&CACHE_CONTROL).unwrap_or_default().to_ascii_lowercase();
+        let mut stated = None;
+        for directive in directives.split(',').map(str::trim) {
+            if matches!(directive, "no-store" | "no-cache") {
+                stated = Some(0);
+                break;
+            }
+            if let Some(seconds) = directive.strip_prefix("max-age=") {
+                stated = seconds.trim_matches('"').parse().ok();
+            }
+        }
+        let stated = stated.map_or(Duration::from_hours(1), Duration::from_secs);
+        stated.clamp(self.timing.min_fresh, self.timing.max_fresh)
+    }
+}
+
+/// Whether the content type is JSON (`application/json`, `application/jwk-set+json`).
+pub(super) fn is_json(answer: &Answer) -> bool {
+    let stated = answer.header(&CONTENT_TYPE).unwrap_or_default();
+    let essence = stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}

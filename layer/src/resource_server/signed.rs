@@ -1,0 +1,80 @@
+//! JWTs of another party that are no access tokens: ID tokens of an identity provider, assertions of a client.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::outbound::Outbound;
+use crate::time::Clock;
+
+use super::algorithm::Algorithm;
+use super::error::TokenError;
+use super::json;
+use super::jwks::{JwksTiming, KeyHealth, Place, RemoteKeys};
+use super::jwt::{Form, parse};
+use super::key::KeyOwner;
+
+/// Longer ones are refused before anything is decoded.
+const MAX_BYTES: usize = 32 * 1024;
+
+/// Checks signatures with the key set of one party: fetched when needed, kept, and asked for again at most once in a
+/// cool-down, also when a JWT names a key that nobody knows.
+#[derive(Debug)]
+pub struct SignedJwts {
+    issuer: String,
+    keys: RemoteKeys,
+}
+
+/// A JWT whose signature is good. That is all that was checked.
+#[derive(Clone, Debug)]
+pub struct SignedJwt {
+    /// Lower case, without `application/`; empty where the header names none.
+    pub typ: String,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Every claim, as signed.
+    pub claims: Map<String, Value>,
+}
+
+impl SignedJwts {
+    /// `algorithms` are the only ones a key may be used with; `HS256` is never one of them.
+    #[must_use]
+    pub fn new(
+        issuer: &str,
+        jwks_uri: Url,
+        algorithms: &[Algorithm],
+        outbound: Outbound,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let public = algorithms.iter().filter(|algorithm| **algorithm != Algorithm::HS256);
+        let algorithms = public.copied().collect();
+        let timing = JwksTiming::default();
+        let keys = RemoteKeys::new(Place::Known(jwks_uri), algorithms, outbound, clock, timing);
+        Self { issuer: issuer.to_owned(), keys }
+    }
+
+    /// Checks the signature (RFC 7515 §5.2) and nothing else: `typ`, `iss`, `aud`, `exp`, `nonce` and all other claims
+    /// are the caller's to check.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Malformed`], `AlgorithmNotAllowed`, `UnknownKey`, `BadSignature`; `IssuerUnavailable` where there
+    /// are no keys to check with.
+    pub async fn verify(&self, unverified: &str) -> Result<SignedJwt, TokenError> {
+        if unverified.len() > MAX_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        let Form::Jwt(jwt) = parse(unverified)? else { return Err(TokenError::Malformed) };
+        let tenant = json::text(&jwt.claims, "tid");
+        let owner = KeyOwner { issuer: &self.issuer, tenant, stated: false };
+        self.keys.verify(&jwt, owner).await?;
+        Ok(SignedJwt { typ: jwt.typ, algorithm: jwt.algorithm, claims: jwt.claims })
+    }
+
+    /// How the key set stands.
+    #[must_use]
+    pub fn health(&self) -> KeyHealth {
+        self.keys.health()
+    }
+}

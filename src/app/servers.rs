@@ -1,0 +1,161 @@
+//! The servers behind us, from the settings: each with a token check of its own audience, and the grants that they make.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::broker::Approvals;
+use crate::config::{Config, SecretSource, UpstreamCredential, UpstreamServer};
+use crate::http::{ServerEndpoint, ServerEndpoints};
+use crate::outbound::Outbound;
+use crate::policy::{Effect, Granted, Live, RuleSpec};
+use crate::resource_server::{
+    RequireTokenLayer, ResourceMetadata, Verifier, canonical, well_known_url,
+};
+use crate::scope::{Scope, ScopeToken};
+use crate::secret::Secrets;
+use crate::upstream::{self, Credential, Decider, Held, Server, Sessions};
+
+use super::build::Mounting;
+use super::endpoints::Name;
+use super::error::AppError;
+
+/// What all of them share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Accepts tokens for any of them; each endpoint then takes its own alone. `None`: there are none.
+    pub(super) verifier: Option<Arc<Verifier>>,
+    pub(super) policy: Live,
+    pub(super) approvals: Approvals,
+    pub(super) outbound: Outbound,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) sessions: Sessions,
+}
+
+/// What tokens for the servers name, under each of our names.
+pub(super) fn audiences(config: &Config, names: &[Name]) -> Vec<String> {
+    let of = |name: &Name| {
+        let servers = config.upstream.servers.iter();
+        servers.map(|server| canonical(&name.server(&server.id)).to_owned()).collect::<Vec<_>>()
+    };
+    names.iter().flat_map(of).collect()
+}
+
+impl Mounting<'_> {
+    /// Each server that can be served under one of our names.
+    pub(super) fn servers(&self, name: &Name) -> Result<ServerEndpoints, AppError> {
+        let mut endpoints = HashMap::new();
+        for settings in &self.config.upstream.servers {
+            let Some(verifier) = &self.behind.verifier else { continue };
+            let Some(credential) = credential(&settings.credential, &self.behind.secrets) else {
+                continue; // the settings' check has said so
+            };
+            let endpoint = self.server(name, settings, (Arc::clone(verifier), credential))?;
+            endpoints.insert(settings.id.clone(), endpoint);
+        }
+        Ok(ServerEndpoints::new(endpoints))
+    }
+
+    fn server(
+        &self,
+        name: &Name,
+        settings: &UpstreamServer,
+        (verifier, credential): (Arc<Verifier>, Credential),
+    ) -> Result<ServerEndpoint, AppError> {
+        let resource = name.server(&settings.id);
+        let metadata_url = well_known_url(&resource);
+        let scopes = scopes(settings);
+        let token = RequireTokenLayer::new(verifier, &metadata_url)
+            .scope_hint(&scopes)
+            .only_for([canonical(&resource)]);
+        let server = Server {
+            id: settings.id.as_str().into(),
+            url: settings.url.clone(),
+            credential,
+            door: self.door(metadata_url),
+            decider: Decider {
+                policy: self.behind.policy.clone(),
+                server: settings.id.as_str().into(),
+            },
+            approvals: self.behind.approvals.clone(),
+            outbound: self.behind.outbound.clone(),
+            sessions: self.behind.sessions.clone(),
+            timeout: settings.timeout,
+            max_response_bytes: settings.max_response_bytes,
+        };
+        let mut metadata = ResourceMetadata::new(resource, self.issuers());
+        metadata.scopes_supported = scopes;
+        metadata.resource_name = Some(settings.id.clone());
+        let endpoint = upstream::endpoint(server, token, self.recorder());
+        Ok(ServerEndpoint { endpoint, metadata: metadata.publish()? })
+    }
+}
+
+/// Every scope that one of the server's grants asks for.
+fn scopes(settings: &UpstreamServer) -> Scope {
+    let grants = settings.tools.iter().chain(&settings.prompts).chain(&settings.resources);
+    grants.fold(Scope::empty(), |all, grant| all.union(&grant.scopes))
+}
+
+/// `None` for a kind that is not in force.
+fn credential(settings: &UpstreamCredential, secrets: &Arc<Secrets>) -> Option<Credential> {
+    match settings {
+        UpstreamCredential::None => Some(Credential::None),
+        UpstreamCredential::Bearer(source) => Some(Credential::bearer(held(source, secrets))),
+        UpstreamCredential::Header { name, value } => Some(Credential::Fixed {
+            header: name.parse().ok()?,
+            bearer: false,
+            value: held(value, secrets),
+        }),
+        UpstreamCredential::ClientCredentials { .. }
+        | UpstreamCredential::TokenExchange { .. }
+        | UpstreamCredential::EntraObo { .. }
+        | UpstreamCredential::PerUser { .. } => None,
+    }
+}
+
+fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {
+    match source {
+        SecretSource::Literal(text) => Held::Text(text.clone()),
+        SecretSource::Ref(reference) => Held::Reference(reference.clone(), Arc::clone(secrets)),
+    }
+}
+
+/// The rules that `[[upstream.server.tool]]` and its kin stand for: `upstream.{id}.tool.{number}`, counted from 1.
+pub(super) fn grants(config: &Config) -> Granted {
+    let rules = config.upstream.servers.iter().flat_map(|server| {
+        let kinds = [
+            ("tool", ".", &server.tools),
+            ("prompt", "/prompts/", &server.prompts),
+            ("resource", "/resources/", &server.resources),
+        ];
+        kinds.into_iter().flat_map(move |(kind, between, grants)| {
+            grants.iter().zip(1..).map(move |(grant, number): (_, usize)| RuleSpec {
+                id: format!("upstream.{}.{kind}.{number}", server.id),
+                effect: Effect::Allow,
+                tools: vec![pattern(&server.id, between, &grant.name)],
+                scopes: grant.scopes.iter().map(|scope: &ScopeToken| scope.to_string()).collect(),
+                ..RuleSpec::default()
+            })
+        })
+    });
+    Granted { source: "upstream.server".to_owned(), rules: rules.collect() }
+}
+
+/// A name alone needs no group, and so no regular expression when it is compared.
+fn pattern(server: &str, between: &str, name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let prefix = regex::escape(&[server, between].concat());
+    if name.bytes().all(plain) { prefix + name } else { format!("{prefix}(?:{name})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn a_grant_is_about_its_own_server_alone() {
+        assert_eq!(pattern("a-b", ".", "get"), r"a\-b\.get");
+        assert_eq!(pattern("a", ".", "x|y"), r"a\.(?:x|y)");
+        assert_eq!(pattern("a", "/resources/", ".*"), "a/resources/(?:.*)");
+    }
+}

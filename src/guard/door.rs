@@ -1,0 +1,289 @@
+//! What stands before every MCP endpoint: reads the body once, counts, records, and answers the step-up 403.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use tower::Service;
+use url::Url;
+
+use crate::audit::{AuditError, AuditEvent, Auditor, ResultStatus, TokenName};
+use crate::broker::Caller;
+use crate::code::Code;
+use crate::id::{RequestId, ToolName, TraceId};
+use crate::limits::{Limits, Permits};
+use crate::policy::{Decision, Difference, Recorded};
+use crate::random::Random;
+use crate::resource_server::{Challenge, ChallengeError, Principal};
+use crate::scope::Scope;
+use crate::time::Clock;
+
+use super::answer::plain;
+use super::jsonrpc::{self, Message};
+use super::limit;
+
+/// What the guards of all endpoints share; one for each endpoint, for its metadata is its own.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub limits: Limits,
+    pub auditor: Auditor,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    /// Where the protected resource metadata of this endpoint is (RFC 9728 §5.1).
+    pub metadata_url: Url,
+    pub max_body_bytes: usize,
+    /// For the body to arrive.
+    pub body_timeout: Duration,
+}
+
+impl Door {
+    /// Ends a request whose body is no message.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]
+    pub async fn unreadable(
+        &self,
+        caller: &Caller,
+        refusal: Response<Body>,
+    ) -> Result<Response<Body>, Unrecorded> {
+        self.accepted(caller).await?;
+        self.refuse(caller, "unreadable", refusal).await
+    }
+
+    /// The whole body, within its limits of size and time.
+    ///
+    /// # Errors
+    ///
+    /// The answer to one that is not.
+    pub async fn read(&self, body: Body) -> Result<Bytes, Response<Body>> {
+        match tokio::time::timeout(self.body_timeout, to_bytes(body, self.max_body_bytes)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(error)) => Err(self.unreadable_body(&error)),
+            Err(_elapsed) => Err(plain(StatusCode::REQUEST_TIMEOUT)),
+        }
+    }
+
+    /// Who makes this request.
+    #[must_use]
+    pub fn caller(&self, principal: Principal, headers: &HeaderMap) -> Caller {
+        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let trace_id = traceparent
+            .and_then(TraceId::from_traceparent)
+            .unwrap_or_else(|| TraceId::generate(&*self.random));
+        let request_id = RequestId::generate(&*self.clock, &*self.random);
+        Caller::new(principal, request_id, trace_id, self.clock.monotonic(), self.auditor.clone())
+    }
+
+    /// Records that the token was verified, unless it was found in the cache.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]
+    pub async fn accepted(&self, caller: &Caller) -> Result<(), Unrecorded> {
+        let principal = caller.principal();
+        if !principal.is_fresh() {
+            return Ok(());
+        }
+        let event = AuditEvent::TokenAccept {
+            token: token_name(principal.token_name()),
+            issuer: principal.issuer().clone(),
+            scopes: principal.scopes().clone(),
+        };
+        caller.record(caller.context(), event).await?;
+        Ok(())
+    }
+
+    /// Ends a request that goes no further.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]
+    pub async fn refuse(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        refusal: Response<Body>,
+    ) -> Result<Response<Body>, Unrecorded> {
+        caller.end(self.ended(caller, method, ResultStatus::Error)).await?;
+        Ok(refusal)
+    }
+
+    /// Ends a request that nobody ended on the way: refused by rmcp, or a method that decides nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]
+    pub async fn end(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        response: Response<Body>,
+    ) -> Result<Response<Body>, Unrecorded> {
+        if caller.is_open() {
+            let failed = response.status().is_client_error() || response.status().is_server_error();
+            let status = if failed { ResultStatus::Error } else { ResultStatus::Ok };
+            caller.end(self.ended(caller, method, status)).await?;
+        }
+        Ok(response)
+    }
+
+    fn ended(&self, caller: &Caller, method: &'static str, status: ResultStatus) -> AuditEvent {
+        AuditEvent::ResultEmit {
+            method,
+            tool_name: None,
+            status,
+            error_code: (status == ResultStatus::Error).then_some(Code::InvalidField),
+            duration_ms: millis(self.spent(caller)),
+            decision: None,
+            reason: None,
+            policy_version: None,
+            question: None,
+        }
+    }
+
+    /// Counts a call (RS-26). Before anything else is said about it, so that a client that ignores challenges is slowed
+    /// down too. `decision` is `None` for a tool that is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]; the inner one is the answer to a call that is too much.
+    pub async fn within_limits(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        (tool, decision): (&str, Option<&Decision>),
+    ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
+        match self.limits.check(&limit::facts(caller, tool, decision)).await {
+            Ok(permits) => Ok(Ok(permits)),
+            Err(refused) => {
+                let event = limit::event(tool, decision, (refused.code(), self.spent(caller)));
+                caller.end(event).await?;
+                Ok(Err(limit::answer(message, &refused)))
+            }
+        }
+    }
+
+    /// The 403 challenge, where scopes alone stand in the way (RS-21, RS-22).
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]
+    pub async fn step_up(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        tool_name: ToolName,
+        (decision, question): (&Decision, Box<Recorded>),
+    ) -> Result<Response<Body>, Unrecorded> {
+        let event = AuditEvent::ScopeInsufficient {
+            tool_name,
+            missing_scopes: decision.missing_scopes.clone(),
+            reason: decision.reason.clone(),
+            policy_version: Arc::clone(&decision.policy_version),
+            question,
+        };
+        caller.end(event).await?;
+        Ok(self.challenge(message, &decision.missing_scopes))
+    }
+
+    /// Since the request arrived.
+    #[must_use]
+    pub fn spent(&self, caller: &Caller) -> Duration {
+        self.clock.monotonic().saturating_sub(caller.started())
+    }
+
+    fn challenge(&self, message: &Message<'_>, missing: &Scope) -> Response<Body> {
+        let text = format!("this call needs the scope {missing}");
+        let data = serde_json::json!({ "missing_scopes": missing });
+        // In the body too: some clients show it and drop the header.
+        let mut response = jsonrpc::error(
+            StatusCode::FORBIDDEN,
+            message.id,
+            jsonrpc::INVALID_REQUEST,
+            &format!("insufficient_scope: {text}"),
+            Some(data),
+        );
+        let challenge = Challenge::new(&self.metadata_url)
+            .error(ChallengeError::InsufficientScope)
+            .scope(missing)
+            .description(&text);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.to_header_value());
+        response
+    }
+
+    fn unreadable_body(&self, error: &axum::Error) -> Response<Body> {
+        let too_large = std::error::Error::source(error)
+            .is_some_and(<dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>);
+        if too_large {
+            let message = format!("the body is larger than {} bytes", self.max_body_bytes);
+            return jsonrpc::error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                None,
+                jsonrpc::INVALID_REQUEST,
+                &message,
+                None,
+            );
+        }
+        plain(StatusCode::BAD_REQUEST)
+    }
+}
+
+/// The audit log cannot take the event, so nothing is done and nothing is said.
+#[derive(Debug)]
+pub struct Unrecorded;
+
+impl From<AuditError> for Unrecorded {
+    fn from(error: AuditError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "audit.record_failed");
+        Self
+    }
+}
+
+/// Records what a terminal event has no room for: conditions that failed, and a shadow that differs.
+///
+/// # Errors
+///
+/// [`Unrecorded`]
+pub async fn record_policy(
+    caller: &Caller,
+    tool: &ToolName,
+    decision: &Decision,
+    other: Option<Difference>,
+) -> Result<(), Unrecorded> {
+    let rule_ids: Vec<_> = decision.failed_conditions().cloned().collect();
+    if !rule_ids.is_empty() {
+        let policy_version = Arc::clone(&decision.policy_version);
+        let event = AuditEvent::ConditionFail { tool_name: tool.clone(), rule_ids, policy_version };
+        caller.record(caller.context(), event).await?;
+    }
+    if let Some(other) = other {
+        let event = AuditEvent::differed(tool.clone(), decision, other);
+        caller.record(caller.context(), event).await?;
+    }
+    Ok(())
+}
+
+/// Calls a service that is always ready, as all of ours are.
+pub async fn call<S>(inner: &mut S, request: Request<Body>) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    match inner.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// As the audit log counts.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A token as the audit log names it.
+pub(super) fn token_name(name: &str) -> TokenName {
+    TokenName(name.into())
+}

@@ -1,0 +1,182 @@
+//! JSON-RPC 2.0 as far as the guard reads it: which method, which tool, which id; and its error answers.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::id::RequestId;
+
+use super::unique::Unique;
+
+/// JSON-RPC and MCP error codes (MCP 2026-07-28 basic, Error Codes).
+pub const PARSE_ERROR: i32 = -32700;
+pub const INVALID_REQUEST: i32 = -32600;
+pub const INTERNAL_ERROR: i32 = -32603;
+pub const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
+
+/// One message of a client. Duplicate members are refused at every depth: two readers could see two messages.
+#[derive(Debug, Deserialize)]
+pub struct Message<'a> {
+    #[serde(borrow)]
+    pub id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+/// The parameters of `tools/call` that policy looks at.
+#[derive(Debug, Deserialize)]
+pub struct ToolCall<'a> {
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub arguments: Option<&'a RawValue>,
+}
+
+/// Why a body is not one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Not JSON, or not UTF-8.
+    Json,
+    /// A batch: JSON-RPC batches left MCP in 2025-06-18.
+    Batch,
+    /// JSON, but not an object with the members of a message, each once.
+    Message,
+}
+
+impl<'a> Message<'a> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, Unreadable> {
+        let unique = serde_json::from_slice::<Unique>(body);
+        unique.and_then(|Unique| serde_json::from_slice(body)).map_err(|error| {
+            let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+            match (error.classify(), first) {
+                (serde_json::error::Category::Data, Some(b'[')) => Unreadable::Batch,
+                (serde_json::error::Category::Data, _) => Unreadable::Message,
+                _ => Unreadable::Json,
+            }
+        })
+    }
+
+    /// The tool that a `tools/call` names; `None` for other methods and for parameters rmcp will refuse.
+    pub fn tool_call(&self) -> Option<ToolCall<'a>> {
+        if self.method.as_deref() != Some("tools/call") {
+            return None;
+        }
+        serde_json::from_str(self.params?.get()).ok()
+    }
+
+    /// Its parameters, read as far as `T` looks at them. `None` where there are none of that shape.
+    #[must_use]
+    pub fn params<T: Deserialize<'a>>(&self) -> Option<T> {
+        serde_json::from_str(self.params?.get()).ok()
+    }
+
+    /// Whether the request itself says which revision it speaks (MCP 2026-07-28 basic, `_meta`).
+    pub fn names_its_version(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Params {
+            #[serde(rename = "_meta")]
+            meta: Option<Meta>,
+            #[serde(rename = "protocolVersion")]
+            initialize: Option<serde::de::IgnoredAny>,
+        }
+        #[derive(Deserialize)]
+        struct Meta {
+            #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
+            version: Option<serde::de::IgnoredAny>,
+        }
+        let params =
+            self.params.and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
+        params.is_some_and(|params| {
+            params.initialize.is_some() || params.meta.is_some_and(|meta| meta.version.is_some())
+        })
+    }
+}
+
+impl ToolCall<'_> {
+    /// The id by which the caller wants the call known, where the arguments hold a valid one.
+    pub fn chosen_id(&self) -> Option<RequestId> {
+        #[derive(Deserialize)]
+        struct Arguments<'a> {
+            #[serde(borrow)]
+            request_id: Option<Cow<'a, str>>,
+        }
+        let arguments: Arguments<'_> = serde_json::from_str(self.arguments?.get()).ok()?;
+        arguments.request_id?.parse().ok()
+    }
+}
+
+impl Unreadable {
+    pub fn answer(self) -> Response<Body> {
+        let (code, message) = match self {
+            Self::Json => (PARSE_ERROR, "the body is not JSON"),
+            Self::Batch => {
+                (INVALID_REQUEST, "batches are not part of this protocol: send one message")
+            }
+            Self::Message => (INVALID_REQUEST, "the body is not one JSON-RPC message"),
+        };
+        error(StatusCode::BAD_REQUEST, None, code, message, None)
+    }
+}
+
+/// An error answer. The id is the request's where it was readable, else null (JSON-RPC 2.0 §5).
+pub fn error(
+    status: StatusCode,
+    id: Option<&RawValue>,
+    code: i32,
+    message: &str,
+    data: Option<Value>,
+) -> Response<Body> {
+    let mut error = serde_json::json!({ "code": code, "message": message });
+    if let (Some(data), Some(members)) = (data, error.as_object_mut()) {
+        members.insert("data".to_owned(), data);
+    }
+    let id = id.map_or("null", RawValue::get);
+    let mut response =
+        Response::new(Body::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_message_is_told_apart() {
+        for (body, expected) in [
+            ("{", Unreadable::Json),
+            ("", Unreadable::Json),
+            ("\u{feff}{}", Unreadable::Json),
+            ("[]", Unreadable::Batch),
+            (" [{\"method\":\"ping\"}]", Unreadable::Batch),
+            ("1", Unreadable::Message),
+            (r#"{"method":"a","method":"b"}"#, Unreadable::Message),
+            (r#"{"params":1,"params":2}"#, Unreadable::Message),
+            (r#"{"params":{"arguments":[{"path":1,"p\u0061th":2}]}}"#, Unreadable::Message),
+        ] {
+            assert_eq!(Message::parse(body.as_bytes()).unwrap_err(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_tool_is_read_through_escapes() {
+        let body = br#"{"id":1,"method":"tools\u002fcall","params":{"name":"a\u0062c","arguments":{"x":1}}}"#;
+        let message = Message::parse(body).unwrap();
+        assert_eq!(message.tool_call().unwrap().name, "abc");
+    }
+
+    #[test]
+    fn a_tool_named_twice_is_no_message() {
+        let body = br#"{"id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#;
+        assert_eq!(Message::parse(body).unwrap_err(), Unreadable::Message);
+    }
+}

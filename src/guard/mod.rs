@@ -1,0 +1,21 @@
+//! What stands before every MCP endpoint, ours at `/mcp` and those of the servers behind us.
+//!
+//! Not the decision itself (that is policy's), and not what is asked (that is each endpoint's): reading one message,
+//! counting, recording, and the answers that every endpoint gives in the same words.
+
+mod answer;
+mod door;
+mod endpoint;
+mod jsonrpc;
+mod limit;
+mod refusal;
+mod unique;
+
+pub use answer::{method_name, plain, unavailable};
+pub use door::{Door, Unrecorded, call, millis, record_policy};
+pub use endpoint::{Answer, Endpoint};
+pub use jsonrpc::{
+    INTERNAL_ERROR, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall, UNSUPPORTED_PROTOCOL_VERSION,
+    Unreadable, error,
+};
+pub use refusal::{Recorder, record_refusals};

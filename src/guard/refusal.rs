@@ -1,0 +1,76 @@
+//! Records the requests that the token check refused, before their answer leaves.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Response;
+use tower::Service;
+
+use crate::audit::{AuditEvent, Auditor, Context, TokenFailure};
+use crate::id::{ClientAddress, RequestId, TraceId};
+use crate::random::Random;
+use crate::resource_server::{Refusal, TokenError};
+use crate::time::Clock;
+
+/// What recording needs.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    pub auditor: Auditor,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+/// Wraps the token check: what it refused is annotated on the response, and becomes the terminal event here.
+pub async fn record_refusals<S>(
+    recorder: &Recorder,
+    mut guarded: S,
+    request: Request,
+) -> Response<Body>
+where
+    S: Service<Request, Response = Response<Body>, Error = Infallible>,
+{
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace_id = traceparent.and_then(TraceId::from_traceparent);
+    let client_address = request.extensions().get::<ClientAddress>().copied();
+    let mut response = super::door::call(&mut guarded, request).await;
+    let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
+        return response;
+    };
+    let context = Context {
+        request_id: RequestId::generate(&*recorder.clock, &*recorder.random),
+        trace_id: trace_id.unwrap_or_else(|| TraceId::generate(&*recorder.random)),
+        requester_id: None,
+        client_id: None,
+        asserted_requester_id: None,
+        redactions: Vec::new(),
+    };
+    let token = refusal.token_name().map(super::door::token_name);
+    let reason = failure(refusal.error());
+    let event = AuditEvent::TokenReject { reason, token, client_address };
+    match recorder.auditor.record(&context, event).await {
+        Ok(_) => response,
+        Err(_) => super::answer::unavailable(),
+    }
+}
+
+/// The class of a refusal in the words of the audit log.
+const fn failure(error: TokenError) -> TokenFailure {
+    match error {
+        TokenError::Missing => TokenFailure::Missing,
+        TokenError::MalformedRequest | TokenError::Malformed => TokenFailure::Malformed,
+        TokenError::UnknownIssuer => TokenFailure::UnknownIssuer,
+        TokenError::AlgorithmNotAllowed => TokenFailure::AlgorithmNotAllowed,
+        TokenError::UnknownKey => TokenFailure::UnknownKey,
+        TokenError::BadSignature => TokenFailure::BadSignature,
+        TokenError::WrongType => TokenFailure::WrongType,
+        TokenError::WrongAudience => TokenFailure::WrongAudience,
+        TokenError::Expired => TokenFailure::Expired,
+        TokenError::NotYetValid => TokenFailure::NotYetValid,
+        TokenError::Inactive => TokenFailure::Inactive,
+        TokenError::Revoked => TokenFailure::Revoked,
+        TokenError::ClaimsInvalid => TokenFailure::ClaimsInvalid,
+        TokenError::IssuerUnavailable => TokenFailure::IssuerUnavailable,
+    }
+}

@@ -1,0 +1,94 @@
+//! The servers behind us: one endpoint and one metadata document for each, found by the path.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Method, Response, header};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tower::Service;
+
+use crate::guard::Endpoint;
+use crate::resource_server::PublishedMetadata;
+
+use super::problem::{method_not_allowed, not_found};
+
+/// One server, under one of our names.
+#[derive(Clone, Debug)]
+pub struct ServerEndpoint {
+    pub endpoint: Endpoint,
+    /// Its protected resource metadata (RFC 9728).
+    pub metadata: PublishedMetadata,
+}
+
+/// All of them, under one of our names.
+#[derive(Clone, Debug, Default)]
+pub struct ServerEndpoints(Arc<HashMap<String, ServerEndpoint>>);
+
+impl ServerEndpoints {
+    #[must_use]
+    pub fn new(servers: HashMap<String, ServerEndpoint>) -> Self {
+        Self(Arc::new(servers))
+    }
+
+    /// The server of `/servers/{id}/mcp`.
+    pub(super) fn at(&self, path: &str) -> Option<&Endpoint> {
+        Some(&self.of(path)?.endpoint)
+    }
+
+    fn of(&self, path: &str) -> Option<&ServerEndpoint> {
+        self.0.get(path.strip_prefix("/servers/")?.strip_suffix("/mcp")?)
+    }
+}
+
+impl Service<Request> for ServerEndpoints {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match self.at(request.uri().path()).cloned() {
+            Some(mut endpoint) => endpoint.call(request),
+            None => async { Ok(not_found().await) }.boxed(),
+        }
+    }
+}
+
+/// Their metadata documents.
+#[derive(Clone, Debug)]
+pub(super) struct ServerDocuments(pub(super) ServerEndpoints);
+
+impl Service<Request> for ServerDocuments {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let path = request.uri().path().strip_prefix("/.well-known/oauth-protected-resource");
+        let Some(server) = path.and_then(|path| self.0.of(path)) else {
+            return async { Ok(not_found().await) }.boxed();
+        };
+        let known = request.headers().get(header::IF_NONE_MATCH);
+        let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        let answer = reading.then(|| server.metadata.answer(known).map(Body::from));
+        async move {
+            match answer {
+                Some(answer) => Ok(answer),
+                None => Ok(method_not_allowed().await),
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,421 @@
+//! One exchange with a server: what comes back is looked at, recorded, and only then handed on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::value::RawValue;
+
+use crate::audit::{AuditEvent, ResultStatus};
+use crate::broker::Caller;
+use crate::code::Code;
+use crate::guard::{self, Unrecorded, millis};
+use crate::limits::Permits;
+use crate::outbound::{Answer, Incoming};
+use crate::policy::Decision;
+
+use super::events::{Events, KEEP_ALIVE, event};
+use super::fault::{Fault, error_message, tool_error};
+use super::headers::SESSION;
+use super::list::{self, Filtered};
+use super::reply::{self, Reply};
+use super::server::{Ended, Server};
+use super::wanted::List;
+
+/// The longest that one call may take, however much is heard of it.
+const LONGEST_CALL: Duration = Duration::from_mins(10);
+
+/// What was asked, as far as the answer is treated differently.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Tool(Box<(Decision, Ended)>),
+    /// A prompt or a resource.
+    Thing(Box<(Decision, Ended)>),
+    List(List),
+    /// The protocol's own requests.
+    Other,
+    /// A stream that stays open: recorded when it opens.
+    Stream,
+    /// Has no answer.
+    Notification,
+}
+
+/// A message on its way, and what is held for it: its caller's terminal event and its places.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    server: Arc<Server>,
+    caller: Caller,
+    method: &'static str,
+    kind: Kind,
+    pub(super) id: Option<Box<RawValue>>,
+    pub(super) modern: bool,
+    pub(super) permits: Permits,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        server: Arc<Server>,
+        caller: Caller,
+        method: &'static str,
+        kind: Kind,
+    ) -> Self {
+        let permits = Permits::default();
+        Self { server, caller, method, kind, id: None, modern: false, permits }
+    }
+
+    /// Sends the message, and gives the answer or a stream of them.
+    pub(super) async fn run(
+        mut self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Body>, Unrecorded> {
+        match self.send(method, headers, body).await {
+            Ok(incoming) => self.receive(incoming).await,
+            Err(fault) => self.failed(&fault).await,
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Incoming, Fault> {
+        let call = self.server.call(method, headers, body).await?;
+        Ok(self.server.outbound.open(call, self.server.timeout).await?)
+    }
+
+    async fn receive(mut self, mut incoming: Incoming) -> Result<Response<Body>, Unrecorded> {
+        let form = match self.form(&incoming) {
+            Ok(form) => form,
+            Err(fault) => return self.failed(&fault).await,
+        };
+        let session = self.session(&incoming.headers);
+        let mut response = match form {
+            Form::Nothing(status) => {
+                self.end(ResultStatus::Ok, None).await?;
+                guard::plain(status)
+            }
+            Form::Json(status) => {
+                let server = Arc::clone(&self.server);
+                let whole = incoming.rest(server.max_response_bytes, server.timeout).await;
+                let message = whole.map_err(Fault::from);
+                match message.and_then(|body| self.look(body)) {
+                    Ok(Seen { last: false, .. }) => return self.failed(&Fault::NoAnswer).await,
+                    Ok(Seen { bytes, status: said, .. }) => {
+                        self.end_seen(&said).await?;
+                        json(status, bytes)
+                    }
+                    Err(fault) => return self.failed(&fault).await,
+                }
+            }
+            Form::Events => {
+                if matches!(self.kind, Kind::Stream) {
+                    self.end(ResultStatus::Ok, None).await?;
+                }
+                self.stream(incoming)
+            }
+        };
+        if let Some(session) = session {
+            response.headers_mut().insert(SESSION, session);
+        }
+        Ok(response)
+    }
+
+    /// What the head of the answer promises.
+    fn form(&self, incoming: &Incoming) -> Result<Form, Fault> {
+        let status = incoming.status;
+        let content = incoming.headers.get(header::CONTENT_TYPE);
+        let content = content.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media = content.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match (&self.kind, status.as_u16()) {
+            (_, 401 | 403) => Err(Fault::Credential),
+            (_, 429) => Err(Fault::Busy(retry_after(incoming, &self.server))),
+            (_, 300..=399) => Err(Fault::Redirect),
+            (Kind::Notification, 200..=299) => Ok(Form::Nothing(StatusCode::ACCEPTED)),
+            (Kind::Notification | Kind::Stream, 404 | 405) if self.id.is_none() => {
+                Ok(Form::Nothing(status))
+            }
+            (_, 200 | 400 | 404) if media == "application/json" && self.id.is_some() => {
+                Ok(Form::Json(status))
+            }
+            (_, 200) if media == "text/event-stream" => Ok(Form::Events),
+            // A session that the server has forgotten (2025-11-25 transports): the client starts a new one.
+            (_, 404) => Ok(Form::Nothing(status)),
+            (_, 200) => Err(Fault::NotJson),
+            _ => Err(Fault::Status(status)),
+        }
+    }
+
+    /// The id of a session that the server opened, bound to the caller.
+    fn session(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let id = headers.get(SESSION)?.to_str().ok()?;
+        let bound = self.server.sessions.bind(&self.server.id, &self.caller, id);
+        HeaderValue::from_str(&bound).ok()
+    }
+
+    /// Looks at one message of the server.
+    fn look(&self, body: Bytes) -> Result<Seen, Fault> {
+        let (filtered, last, status) = match Reply::of(&body, self.id.as_deref())? {
+            Reply::Other => (None, false, Said::Nothing),
+            Reply::Error => (None, true, Said::Failed),
+            Reply::Result(result) => match &self.kind {
+                Kind::List(list) => {
+                    let filtered = self.filter(*list, result)?;
+                    let (listed, hidden) = (filtered.listed, filtered.hidden);
+                    (Some(filtered), true, Said::Listed(*list, listed, hidden))
+                }
+                Kind::Tool(_) if reply::is_error(result) => (None, true, Said::Failed),
+                _ => (None, true, Said::Done),
+            },
+        };
+        let bytes = match (filtered, &self.id) {
+            (Some(filtered), Some(id)) => {
+                let (id, result) = (id.get(), filtered.result.get());
+                format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into()
+            }
+            _ => body,
+        };
+        Ok(Seen { bytes, last, status })
+    }
+
+    fn filter(&self, list: List, result: &RawValue) -> Result<Filtered, Fault> {
+        let decider = &self.server.decider;
+        let deciding = decider.now();
+        list::filter(list, result, |thing| {
+            decider.is_nameable(thing) && deciding.about(&self.caller, thing).shows_the_tool()
+        })
+    }
+
+    /// Records how the exchange ended. Of several calls the first counts.
+    async fn end_seen(&mut self, said: &Said) -> Result<(), Unrecorded> {
+        match said {
+            Said::Nothing => Ok(()),
+            Said::Done => self.end(ResultStatus::Ok, None).await,
+            Said::Failed => self.end(ResultStatus::Error, None).await,
+            Said::Listed(List::Tools, listed, hidden) => {
+                let policy_version = Arc::clone(self.server.decider.now().version());
+                let (listed, hidden) = (*listed, *hidden);
+                let event = AuditEvent::ToolsList { listed, hidden, policy_version };
+                Ok(self.caller.end(event).await?)
+            }
+            Said::Listed(..) => self.end(ResultStatus::Ok, None).await,
+        }
+    }
+
+    async fn end(&mut self, status: ResultStatus, code: Option<Code>) -> Result<(), Unrecorded> {
+        if !self.caller.is_open() {
+            return Ok(());
+        }
+        match std::mem::replace(&mut self.kind, Kind::Other) {
+            Kind::Tool(decided) | Kind::Thing(decided) => {
+                let (decision, ended) = *decided;
+                let how = (&decision, status, code);
+                self.server.end_as(&self.caller, self.method, how, ended).await
+            }
+            kind => {
+                self.kind = kind;
+                let event = AuditEvent::ResultEmit {
+                    method: self.method,
+                    tool_name: self.server.decider.server_name(),
+                    status,
+                    error_code: code,
+                    duration_ms: millis(self.server.door.spent(&self.caller)),
+                    decision: None,
+                    reason: None,
+                    policy_version: None,
+                    question: None,
+                };
+                Ok(self.caller.end(event).await?)
+            }
+        }
+    }
+
+    /// The answer to a message that the server did not answer properly.
+    async fn failed(&mut self, fault: &Fault) -> Result<Response<Body>, Unrecorded> {
+        let is_tool = matches!(self.kind, Kind::Tool(_));
+        self.note(fault);
+        self.end(ResultStatus::Error, Some(fault.code())).await?;
+        Ok(match (&self.id, is_tool) {
+            (Some(id), true) => json(StatusCode::OK, tool_error(id, &fault.failure(), self.modern)),
+            (id, _) => fault.answer(id.as_deref()),
+        })
+    }
+
+    /// For the operator.
+    fn note(&self, fault: &Fault) {
+        let (server, request_id) = (&self.server.id, self.caller.request_id());
+        let fault: &(dyn std::error::Error + 'static) = fault;
+        tracing::warn!(%server, method = self.method, error = fault, %request_id, "upstream.failed");
+    }
+
+    /// Hands on event after event.
+    fn stream(self, incoming: Incoming) -> Response<Body> {
+        let events = Events::new(self.server.max_response_bytes);
+        let state = Streaming {
+            started: self.server.door.clock.monotonic(),
+            exchange: self,
+            incoming,
+            events,
+            over: false,
+        };
+        let stream = stream::unfold(state, |mut state| async move {
+            let next = state.next().await?;
+            Some((Ok::<_, std::convert::Infallible>(next), state))
+        });
+        let mut response = Response::new(Body::from_stream(stream));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+}
+
+/// What the head of an answer promises.
+enum Form {
+    /// No message: a status alone.
+    Nothing(StatusCode),
+    Json(StatusCode),
+    Events,
+}
+
+/// One message of the server, as it is handed on.
+struct Seen {
+    bytes: Bytes,
+    /// Whether it answers the request.
+    last: bool,
+    status: Said,
+}
+
+/// What a message says about the request.
+enum Said {
+    Nothing,
+    Done,
+    Failed,
+    Listed(List, usize, usize),
+}
+
+/// A stream of the server that is being handed on.
+struct Streaming {
+    exchange: Exchange,
+    incoming: Incoming,
+    events: Events,
+    /// Monotonic.
+    started: Duration,
+    over: bool,
+}
+
+impl Streaming {
+    /// What the client gets next; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        loop {
+            match self.events.next() {
+                Ok(Some(data)) if data.is_empty() => return Some(KEEP_ALIVE),
+                Ok(Some(data)) => match self.message(data).await {
+                    Some(bytes) => return Some(bytes),
+                    None => continue,
+                },
+                Ok(None) => {}
+                Err(_too_large) => return self.fail(Fault::TooLarge).await,
+            }
+            let Some(limit) = self.limit() else { return self.expired().await };
+            match self.incoming.chunk(limit).await {
+                Ok(Some(bytes)) => self.events.add(&bytes),
+                Ok(None) if self.stays_open() => return None,
+                Ok(None) => return self.fail(Fault::NoAnswer).await,
+                Err(_) if self.stays_open() => return None,
+                Err(error) => return self.fail(error.into()).await,
+            }
+        }
+    }
+
+    async fn message(&mut self, data: Bytes) -> Option<Bytes> {
+        let seen = match self.exchange.look(data) {
+            Ok(seen) => seen,
+            // On a stream of its own the server answers nobody: what looks like an answer was not looked at before.
+            Err(Fault::OtherId) if self.exchange.id.is_none() => return None,
+            Err(fault) => return self.fail(fault).await,
+        };
+        self.over = seen.last;
+        if self.exchange.end_seen(&seen.status).await.is_err() {
+            self.over = true;
+            return Some(self.unrecorded());
+        }
+        Some(event(&seen.bytes))
+    }
+
+    fn stays_open(&self) -> bool {
+        matches!(self.exchange.kind, Kind::Stream)
+    }
+
+    /// How long to wait for the next bytes. `None`: no longer. The stream of a session lasts as long as its token.
+    fn limit(&self) -> Option<Duration> {
+        let server = &self.exchange.server;
+        let limit = if self.stays_open() {
+            let expires_at = self.exchange.caller.principal().expires_at();
+            expires_at.since(server.door.clock.now())
+        } else {
+            let spent = server.door.clock.monotonic().saturating_sub(self.started);
+            LONGEST_CALL.saturating_sub(spent).min(server.timeout)
+        };
+        (!limit.is_zero()).then_some(limit)
+    }
+
+    async fn expired(&mut self) -> Option<Bytes> {
+        if self.stays_open() {
+            return None;
+        }
+        self.fail(Fault::NoAnswer).await
+    }
+
+    /// Ends the stream with an answer that says what is wrong.
+    async fn fail(&mut self, fault: Fault) -> Option<Bytes> {
+        self.over = true;
+        let exchange = &mut self.exchange;
+        let is_tool = matches!(exchange.kind, Kind::Tool(_));
+        exchange.note(&fault);
+        if exchange.end(ResultStatus::Error, Some(fault.code())).await.is_err() {
+            return Some(self.unrecorded());
+        }
+        let id = exchange.id.as_deref()?;
+        let failure = fault.failure();
+        let message = if is_tool {
+            tool_error(id, &failure, exchange.modern)
+        } else {
+            error_message(id, &failure)
+        };
+        Some(event(&message))
+    }
+
+    fn unrecorded(&self) -> Bytes {
+        let failure = crate::broker::Failure::new(
+            Code::BrokerUnavailable,
+            "the broker cannot record this request; retry later",
+        );
+        let id = self.exchange.id.as_deref();
+        id.map(|id| event(&error_message(id, &failure))).unwrap_or_default()
+    }
+}
+
+fn retry_after(incoming: &Incoming, server: &Server) -> Option<Duration> {
+    let (status, headers) = (incoming.status, incoming.headers.clone());
+    Answer { status, headers, body: Bytes::new() }.retry_after(server.door.clock.now())
+}
+
+/// One message as JSON.
+pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

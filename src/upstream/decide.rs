@@ -1,0 +1,134 @@
+//! How policy is asked about what a server behind us offers.
+//!
+//! Policy knows a tool `get` of the server `weather` as `weather.get`, its prompt `day` as `weather/prompts/day` and its
+//! resource `file:///a` as `weather/resources/file:///a`. A server's id has neither dot nor slash, so that no two things
+//! have one name; only tools have a dot after the id, so that a pattern for tools is about tools alone.
+
+use serde_json::value::RawValue;
+
+use crate::broker::Caller;
+use crate::id::ToolName;
+use crate::policy::{
+    Arguments, Ask, Decision, Difference, InForce, Live, Moment, Operation, Recorded,
+};
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Thing<'a> {
+    Tool(&'a str),
+    Prompt(&'a str),
+    /// Or a template of resources, by its text.
+    Resource(&'a str),
+}
+
+/// Asks policy about the things of one server.
+#[derive(Clone, Debug)]
+pub struct Decider {
+    pub policy: Live,
+    /// `upstream.server.id`
+    pub server: Box<str>,
+}
+
+/// The rules in force, held while one message is decided.
+#[derive(Debug)]
+pub(super) struct Deciding<'a> {
+    decider: &'a Decider,
+    in_force: std::sync::Arc<InForce>,
+    now: Moment,
+}
+
+impl Decider {
+    /// A tool's name in rules, limits, approvals and the audit log. `None` for one that breaks the format of MCP
+    /// (2026-07-28 server/tools, Tool Names), or is too long with its prefix: it is never shown.
+    pub(super) fn tool_name(&self, tool: &str) -> Option<ToolName> {
+        self.name(Thing::Tool(tool)).parse().ok()
+    }
+
+    /// What stands in the audit log for a server's prompts and resources; the question beside it names them.
+    pub(super) fn server_name(&self) -> Option<ToolName> {
+        self.server.parse().ok()
+    }
+
+    pub(super) fn now(&self) -> Deciding<'_> {
+        let in_force = self.policy.current();
+        let now = in_force.moment();
+        Deciding { decider: self, in_force, now }
+    }
+
+    /// Whether its name is one that MCP allows: others are never shown.
+    pub(super) fn is_nameable(&self, thing: Thing<'_>) -> bool {
+        match thing {
+            Thing::Tool(name) => self.tool_name(name).is_some(),
+            Thing::Prompt(_) | Thing::Resource(_) => true,
+        }
+    }
+
+    fn name(&self, thing: Thing<'_>) -> String {
+        let (between, name) = match thing {
+            Thing::Tool(name) => (".", name),
+            Thing::Prompt(name) => ("/prompts/", name),
+            Thing::Resource(name) => ("/resources/", name),
+        };
+        [&*self.server, between, name].concat()
+    }
+}
+
+impl Deciding<'_> {
+    /// Whether `caller` sees it, whatever a call's arguments are.
+    pub(super) fn about(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
+        self.decide(caller, &self.decider.name(thing), Arguments::Unknown)
+    }
+
+    /// Whether `caller` sees a tool, and may call it so.
+    pub(super) fn call(
+        &self,
+        caller: &Caller,
+        tool: &ToolName,
+        arguments: Option<&RawValue>,
+    ) -> (Decision, Decision) {
+        let visible = self.decide(caller, tool.as_str(), Arguments::Unknown);
+        let looked_at = self.in_force.policy().looks_at_arguments(tool.as_str());
+        let goes_on = visible.shows_the_tool() || visible.can_step_up();
+        if !looked_at || !goes_on {
+            return (visible.clone(), visible);
+        }
+        let arguments = Arguments::Json(arguments.map_or("{}", RawValue::get));
+        (visible, self.decide(caller, tool.as_str(), arguments))
+    }
+
+    /// As limits and rules know it.
+    pub(super) fn name(&self, thing: Thing<'_>) -> String {
+        self.decider.name(thing)
+    }
+
+    pub(super) fn version(&self) -> &std::sync::Arc<str> {
+        self.in_force.policy().version()
+    }
+
+    /// What the shadow policy says instead.
+    pub(super) fn difference(
+        &self,
+        caller: &Caller,
+        tool: &ToolName,
+        (arguments, said): (Option<&RawValue>, &Decision),
+    ) -> Option<Difference> {
+        self.in_force.shadow()?;
+        let arguments = Arguments::Json(arguments.map_or("{}", RawValue::get));
+        let ask = self.ask(caller, tool.as_str(), arguments);
+        self.decider.policy.difference(&self.in_force, &ask, said)
+    }
+
+    /// The question as the audit log keeps it.
+    pub(super) fn question(&self, caller: &Caller, thing: Thing<'_>) -> Box<Recorded> {
+        let name = self.decider.name(thing);
+        self.in_force.record(&self.ask(caller, &name, Arguments::Unknown))
+    }
+
+    fn decide(&self, caller: &Caller, name: &str, arguments: Arguments<'_>) -> Decision {
+        self.in_force.policy().decide(&self.ask(caller, name, arguments))
+    }
+
+    fn ask<'a>(&self, caller: &'a Caller, tool: &'a str, arguments: Arguments<'a>) -> Ask<'a> {
+        Ask { who: caller.who(), tool, operation: Operation::Plain, arguments, now: self.now }
+    }
+}

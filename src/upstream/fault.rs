@@ -1,0 +1,121 @@
+//! What can go wrong with a server behind us, and what its caller is told: never an address, a header or its text.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::broker::Failure;
+use crate::code::Code;
+use crate::guard;
+use crate::outbound::OutboundError;
+
+/// Why a server gave no answer that can be handed on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the server does not answer")]
+    Away(#[source] OutboundError),
+    #[error("the server did not answer in time")]
+    Slow(#[source] OutboundError),
+    #[error("the answer of the server is larger than the broker hands on")]
+    TooLarge,
+    #[error("the server does not accept the broker's credential")]
+    Credential,
+    #[error("the broker's credential for the server cannot be read")]
+    NoCredential(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the server wants fewer calls")]
+    Busy(Option<Duration>),
+    #[error("the server answered with status {0}")]
+    Status(StatusCode),
+    #[error("the server answered with a redirect, which is not followed")]
+    Redirect,
+    #[error("the answer of the server is neither JSON nor an event stream")]
+    NotJson,
+    #[error("the answer of the server is no JSON-RPC message")]
+    NotAMessage,
+    #[error("the server answered another request than the one it was asked")]
+    OtherId,
+    #[error("the server ended without an answer")]
+    NoAnswer,
+    #[error("the list of the server is none")]
+    NotAList,
+}
+
+impl From<OutboundError> for Fault {
+    fn from(error: OutboundError) -> Self {
+        match error {
+            OutboundError::Timeout { .. } => Self::Slow(error),
+            OutboundError::TooLarge { .. } => Self::TooLarge,
+            OutboundError::Compressed { .. } => Self::NotJson,
+            _ => Self::Away(error),
+        }
+    }
+}
+
+impl Fault {
+    pub(super) const fn code(&self) -> Code {
+        match self {
+            Self::Away(_) => Code::ProviderUnavailable,
+            Self::Slow(_) => Code::ProviderTimeout,
+            Self::Busy(_) => Code::ProviderRateLimited,
+            Self::Credential => Code::ProviderAuthFailed,
+            Self::NoCredential(_) => Code::SecretUnavailable,
+            Self::Status(status) if status.as_u16() >= 500 => Code::ProviderUnavailable,
+            _ => Code::ProviderBadResponse,
+        }
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Busy(_) | Self::NoCredential(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    pub(super) fn failure(&self) -> Failure {
+        let wait = match self {
+            Self::Busy(Some(wait)) => Some(guard::millis(*wait)),
+            _ => None,
+        };
+        Failure::new(self.code(), self.to_string()).with("retry_after_ms", wait)
+    }
+
+    /// For everything but a tool's call.
+    pub(super) fn answer(&self, id: Option<&RawValue>) -> Response<Body> {
+        let failure = self.failure();
+        let message = format!("{}: {}", failure.code, failure.message);
+        let data = serde_json::to_value(&failure).ok();
+        let mut response = guard::error(self.status(), id, guard::INTERNAL_ERROR, &message, data);
+        if let Self::Busy(Some(wait)) = self {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+/// The result of a tool that was not run, for programs and for clients that read text alone (RS-28).
+pub(super) fn tool_error(id: &RawValue, failure: &Failure, modern: bool) -> Vec<u8> {
+    let page = failure.metadata.get("approval_url").and_then(Value::as_str);
+    let page = page.map(|page| format!(": {page}")).unwrap_or_default();
+    let text = format!("{}: {}{page}", failure.code, failure.message);
+    let mut result = json!({
+        "content": [{ "type": "text", "text": text }],
+        "structuredContent": { "error": failure },
+        "isError": true,
+    });
+    if let (true, Some(members)) = (modern, result.as_object_mut()) {
+        members.insert("resultType".to_owned(), json!("complete"));
+    }
+    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.get()).into_bytes()
+}
+
+/// An error as a message of a stream.
+pub(super) fn error_message(id: &RawValue, failure: &Failure) -> Vec<u8> {
+    let message = format!("{}: {}", failure.code, failure.message);
+    let error = json!({ "code": guard::INTERNAL_ERROR, "message": message, "data": failure });
+    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.get()).into_bytes()
+}

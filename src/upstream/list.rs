@@ -1,0 +1,106 @@
+//! A server's list, with what its reader may not see left out.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::decide::Thing;
+use super::fault::Fault;
+use super::wanted::List;
+
+/// A list as it is handed on.
+#[derive(Debug)]
+pub(super) struct Filtered {
+    pub(super) result: Box<RawValue>,
+    pub(super) listed: usize,
+    pub(super) hidden: usize,
+}
+
+/// By what an entry is known.
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    uri: Cow<'a, str>,
+    #[serde(borrow, default, rename = "uriTemplate")]
+    template: Cow<'a, str>,
+}
+
+/// Keeps of `result` the entries that `shown` says yes to. What cannot be read is not shown.
+///
+/// A list that differs from caller to caller is theirs alone, so no cache may keep it for others (RS-27).
+pub(super) fn filter(
+    list: List,
+    result: &RawValue,
+    shown: impl Fn(Thing<'_>) -> bool,
+) -> Result<Filtered, Fault> {
+    let mut members: BTreeMap<Cow<'_, str>, &RawValue> =
+        serde_json::from_str(result.get()).map_err(|_| Fault::NotAList)?;
+    let member = match list {
+        List::Tools => "tools",
+        List::Prompts => "prompts",
+        List::Resources => "resources",
+        List::Templates => "resourceTemplates",
+    };
+    let all: Vec<&RawValue> = members
+        .get(member)
+        .and_then(|list| serde_json::from_str(list.get()).ok())
+        .ok_or(Fault::NotAList)?;
+    let kept: Vec<&RawValue> =
+        all.iter().copied().filter(|entry| is_shown(list, entry, &shown)).collect();
+    let (listed, hidden) = (kept.len(), all.len() - kept.len());
+    let raw =
+        |value: Result<Box<RawValue>, _>| value.map_err(|_: serde_json::Error| Fault::NotAList);
+    let kept = raw(to_raw_value(&kept))?;
+    let private = raw(to_raw_value("private"))?;
+    members.insert(member.into(), &kept);
+    if let Some(scope) = members.get_mut("cacheScope") {
+        *scope = &private;
+    }
+    let result = raw(to_raw_value(&members))?;
+    Ok(Filtered { result, listed, hidden })
+}
+
+fn is_shown(list: List, entry: &RawValue, shown: impl Fn(Thing<'_>) -> bool) -> bool {
+    let Ok(entry) = serde_json::from_str::<Entry<'_>>(entry.get()) else { return false };
+    match list {
+        List::Tools => shown(Thing::Tool(&entry.name)),
+        List::Prompts => shown(Thing::Prompt(&entry.name)),
+        List::Resources => shown(Thing::Resource(&entry.uri)),
+        List::Templates => shown(Thing::Resource(&entry.template)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filtered(list: List, result: &str, wanted: &str) -> String {
+        let result = RawValue::from_string(result.to_owned()).unwrap();
+        let shown = |thing: Thing<'_>| match thing {
+            Thing::Tool(name) | Thing::Prompt(name) | Thing::Resource(name) => name == wanted,
+        };
+        filter(list, &result, shown).unwrap().result.get().to_owned()
+    }
+
+    #[test]
+    fn only_what_is_shown_is_left_and_the_rest_is_as_it_was() {
+        let list = r#"{"tools":[{"name":"a","x":1.50},{"name":"b"},{"name":"b","name":"a"},7],"nextCursor":"c","cacheScope":"public"}"#;
+        assert_eq!(
+            filtered(List::Tools, list, "a"),
+            r#"{"cacheScope":"private","nextCursor":"c","tools":[{"name":"a","x":1.50}]}"#
+        );
+    }
+
+    #[test]
+    fn resources_are_known_by_their_uri_not_by_their_name() {
+        let list = r#"{"resources":[{"name":"a","uri":"x:1"},{"name":"x:2","uri":"a"}]}"#;
+        assert_eq!(
+            filtered(List::Resources, list, "x:1"),
+            r#"{"resources":[{"name":"a","uri":"x:1"}]}"#
+        );
+    }
+}

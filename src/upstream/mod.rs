@@ -1,0 +1,49 @@
+//! MCP servers behind us: each at `/servers/{id}/mcp`, a protected resource of its own.
+//!
+//! The token check makes a principal for this server's audience alone; [`Server`] reads the message once, asks policy,
+//! and sends the very bytes that were decided about. What comes back is looked at message by message as it arrives:
+//! lists are filtered, answers belong to what was asked, and the audit log has the terminal event before the client has
+//! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back.
+
+mod answer;
+mod credential;
+mod decide;
+mod events;
+mod fault;
+mod headers;
+mod list;
+mod reply;
+mod server;
+mod session;
+mod wanted;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use tower::{ServiceBuilder, service_fn};
+
+use crate::guard::{Endpoint, Recorder, record_refusals};
+use crate::resource_server::RequireTokenLayer;
+
+pub use credential::{Credential, Held};
+pub use decide::Decider;
+pub use server::Server;
+pub use session::Sessions;
+
+/// The guarded endpoint of one server.
+#[must_use]
+pub fn endpoint(server: Server, token: RequireTokenLayer, recorder: Recorder) -> Endpoint {
+    let server = Arc::new(server);
+    let served = service_fn(move |request: Request<Body>| {
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(server.serve(request).await) }
+    });
+    let guarded = ServiceBuilder::new().layer(token).service(served);
+    let recorder = Arc::new(recorder);
+    Endpoint::new(move |request| {
+        let (recorder, guarded) = (Arc::clone(&recorder), guarded.clone());
+        Box::pin(async move { Ok(record_refusals(&recorder, guarded, request).await) })
+    })
+}

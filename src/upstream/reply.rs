@@ -1,0 +1,119 @@
+//! Looks at what a server sends: one JSON-RPC message, of which kind, and for whom.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::fault::Fault;
+
+/// One message of a server.
+#[derive(Debug, Deserialize)]
+struct Raw<'a> {
+    jsonrpc: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// What a message of a server is.
+#[derive(Debug)]
+pub(super) enum Reply<'a> {
+    /// A notification, or in 2025-11-25 and before a question to the client.
+    Other,
+    Result(&'a RawValue),
+    Error,
+}
+
+impl<'a> Reply<'a> {
+    /// # Errors
+    ///
+    /// [`Fault::NotAMessage`]; [`Fault::OtherId`] for an answer to another request than `asked`, or to any where nothing
+    /// was asked.
+    pub(super) fn of(body: &'a [u8], asked: Option<&RawValue>) -> Result<Self, Fault> {
+        let raw: Raw<'a> = serde_json::from_slice(body).map_err(|_| Fault::NotAMessage)?;
+        if raw.jsonrpc != "2.0" {
+            return Err(Fault::NotAMessage);
+        }
+        match (raw.method, raw.result, raw.error) {
+            (Some(_), None, None) => Ok(Self::Other),
+            (None, result, error) => {
+                let for_us = match (raw.id, asked) {
+                    (Some(id), Some(asked)) => same(id, asked),
+                    // An error about a request that was not readable has no id (JSON-RPC 2.0 §5).
+                    (None, Some(_)) => error.is_some(),
+                    _ => false,
+                };
+                match (result, error) {
+                    _ if !for_us => Err(Fault::OtherId),
+                    (Some(result), None) => Ok(Self::Result(result)),
+                    (None, Some(_)) => Ok(Self::Error),
+                    _ => Err(Fault::NotAMessage),
+                }
+            }
+            _ => Err(Fault::NotAMessage),
+        }
+    }
+}
+
+/// Whether a tool says that it failed.
+pub(super) fn is_error(result: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Said {
+        #[serde(rename = "isError")]
+        is_error: Option<bool>,
+    }
+    serde_json::from_str::<Said>(result.get()).is_ok_and(|said| said.is_error == Some(true))
+}
+
+fn same(one: &RawValue, other: &RawValue) -> bool {
+    let value = |id: &RawValue| serde_json::from_str::<Value>(id.get()).ok();
+    one.get() == other.get() || value(one).is_some_and(|one| Some(one) == value(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: &str, asked: Option<&str>) -> String {
+        let asked = asked.map(|id| RawValue::from_string(id.to_owned()).unwrap());
+        match Reply::of(body.as_bytes(), asked.as_deref()) {
+            Ok(Reply::Other) => "other".to_owned(),
+            Ok(Reply::Result(result)) => result.get().to_owned(),
+            Ok(Reply::Error) => "error".to_owned(),
+            Err(fault) => format!("{fault:?}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_for_the_request_that_was_asked() {
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+        assert_eq!(of(answer, Some("1")), "{}");
+        assert_eq!(of(answer, Some("2")), "OtherId");
+        assert_eq!(of(answer, Some("\"1\"")), "OtherId");
+        assert_eq!(of(answer, None), "OtherId");
+        assert_eq!(of(r#"{"jsonrpc":"2.0","id":"\u0061","result":{}}"#, Some("\"a\"")), "{}");
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for body in [
+            "<html>",
+            "[]",
+            "{}",
+            r#"{"jsonrpc":"1.0","id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+        ] {
+            assert_eq!(of(body, Some("1")), "NotAMessage", "{body}");
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! One server behind us: what a request to `/servers/{id}/mcp` goes through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use serde_json::value::RawValue;
+use url::Url;
+
+use crate::audit::{AuditEvent, ResultStatus};
+use crate::broker::{Approvals, Caller, Failure, Wanted as Asked};
+use crate::code::Code;
+use crate::guard::{self, Door, Message, Unrecorded, millis};
+use crate::id::ToolName;
+use crate::limits::Permits;
+use crate::outbound::{Call, Outbound};
+use crate::policy::{Decision, Effect};
+use crate::resource_server::Principal;
+
+use super::answer::{Exchange, Kind};
+use super::credential::Credential;
+use super::decide::{Decider, Deciding, Thing};
+use super::fault::{self, Fault};
+use super::headers::{self, SESSION};
+use super::session::Sessions;
+use super::wanted::{Wanted, is_request_id};
+
+const HEADER_MISMATCH: i32 = -32020;
+const METHOD_NOT_FOUND: i32 = -32601;
+const INVALID_PARAMS: i32 = -32602;
+const RESOURCE_NOT_FOUND: i32 = -32002;
+
+/// A server behind us, under one of our names.
+#[derive(Debug)]
+pub struct Server {
+    pub id: Box<str>,
+    pub url: Url,
+    pub credential: Credential,
+    pub door: Door,
+    pub decider: Decider,
+    pub approvals: Approvals,
+    pub outbound: Outbound,
+    pub sessions: Sessions,
+    /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
+    pub timeout: Duration,
+    /// Of one answer, or one event of a stream.
+    pub max_response_bytes: usize,
+}
+
+/// What is decided about a message before it is sent.
+struct Admitted {
+    permits: Permits,
+    kind: Kind,
+}
+
+/// Why a message goes no further: an answer that is recorded already.
+type Refused = Response<Body>;
+
+impl Server {
+    /// Answers one request whose token was verified.
+    pub(super) async fn serve(self: Arc<Self>, mut request: Request<Body>) -> Response<Body> {
+        let Some(principal) = request.extensions_mut().remove::<Principal>() else {
+            tracing::error!("upstream.request_without_principal");
+            return guard::unavailable();
+        };
+        let caller = self.door.caller(principal, request.headers());
+        let served = if request.method() == Method::POST {
+            self.post(request, caller).await
+        } else {
+            let (parts, _body) = request.into_parts();
+            self.other(parts.method, &parts.headers, caller).await
+        };
+        served.unwrap_or_else(|Unrecorded| guard::unavailable())
+    }
+
+    /// GET and DELETE: the stream and the end of a session (2025-11-25 and before). Nothing else has them.
+    async fn other(
+        self: Arc<Self>,
+        method: Method,
+        given: &HeaderMap,
+        caller: Caller,
+    ) -> Result<Response<Body>, Unrecorded> {
+        caller.owe_terminal_event("none", None).await?;
+        self.door.accepted(&caller).await?;
+        let known = matches!(method, Method::GET | Method::DELETE);
+        let Some(Ok(session)) = self.session(&caller, given).filter(|_| known) else {
+            let refusal = guard::plain(StatusCode::METHOD_NOT_ALLOWED);
+            return self.door.refuse(&caller, "none", refusal).await;
+        };
+        let mut sent = headers::to_server(given);
+        sent.insert(SESSION, session);
+        let kind = if method == Method::GET { Kind::Stream } else { Kind::Notification };
+        let exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
+        exchange.run(method, sent, bytes::Bytes::new()).await
+    }
+
+    async fn post(
+        self: Arc<Self>,
+        request: Request<Body>,
+        mut caller: Caller,
+    ) -> Result<Response<Body>, Unrecorded> {
+        caller.owe_terminal_event("unreadable", None).await?;
+        let (parts, body) = request.into_parts();
+        let body = match self.door.read(body).await {
+            Ok(body) => body,
+            Err(refusal) => return self.door.unreadable(&caller, refusal).await,
+        };
+        let message = match Message::parse(&body) {
+            Ok(message) => message,
+            Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
+        };
+        let method = guard::method_name(message.method.as_deref());
+        let wanted = Wanted::of(&message);
+        let tool = match &wanted {
+            Wanted::Tool { name, .. } => self.decider.tool_name(name),
+            _ => None,
+        };
+        caller.describe(method, tool.clone(), None);
+        self.door.accepted(&caller).await?;
+        let mut sent = headers::to_server(&parts.headers);
+        match self.session(&caller, &parts.headers) {
+            None => {}
+            Some(Ok(session)) => drop(sent.insert(SESSION, session)),
+            // Another's, or one that was never given (RS-32): the client starts a new one.
+            Some(Err(())) => {
+                let refusal = error(StatusCode::NOT_FOUND, &message, "no such session");
+                return self.door.refuse(&caller, method, refusal).await;
+            }
+        }
+        if let Some(refusal) =
+            out_of_form(&parts.headers, &message, &wanted, sent.contains_key(SESSION))
+        {
+            return self.door.refuse(&caller, method, refusal).await;
+        }
+        let modern = headers::is_modern(&parts.headers);
+        let admitted = match self.admit(&caller, &message, (wanted, tool, modern)).await? {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.door.refuse(&caller, method, refusal).await,
+        };
+        let id = message.id.map(ToOwned::to_owned);
+        let mut exchange = Exchange::new(Arc::clone(&self), caller, method, admitted.kind);
+        exchange.id = id;
+        exchange.modern = modern;
+        exchange.permits = admitted.permits;
+        exchange.run(Method::POST, sent, body).await
+    }
+
+    /// The server's own id of the session that a request names. `None`: it names none.
+    fn session(&self, caller: &Caller, headers: &HeaderMap) -> Option<Result<HeaderValue, ()>> {
+        let mut named = headers.get_all(SESSION).iter();
+        let value = named.next()?;
+        if named.next().is_some() {
+            return Some(Err(()));
+        }
+        let id = value.to_str().ok().and_then(|bound| self.sessions.open(&self.id, caller, bound));
+        Some(id.and_then(|id| HeaderValue::from_str(id).ok()).ok_or(()))
+    }
+
+    /// Decides about a message. An inner error is an answer; what is not recorded of it yet, the caller records.
+    async fn admit(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        (wanted, tool, modern): (Wanted<'_>, Option<ToolName>, bool),
+    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
+        let deciding = self.decider.now();
+        let pass = |kind| Ok(Ok(Admitted { permits: Permits::default(), kind }));
+        match wanted {
+            Wanted::Tool { name, arguments } => {
+                let asked = (&*name, tool, arguments);
+                self.tool(caller, message, &deciding, (asked, modern)).await
+            }
+            Wanted::Prompt(name) => {
+                let things = [Thing::Prompt(&name)];
+                self.things(caller, message, &deciding, &things).await
+            }
+            Wanted::Resources(uris) => {
+                let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
+                let admitted = self.things(caller, message, &deciding, &things).await?;
+                let listens = message.method.as_deref() == Some("subscriptions/listen");
+                Ok(admitted.map(|admitted| match admitted.kind {
+                    Kind::Other if listens => Admitted { kind: Kind::Stream, ..admitted },
+                    _ => admitted,
+                }))
+            }
+            Wanted::List(list) => pass(Kind::List(list)),
+            Wanted::Protocol if message.id.is_some() => pass(Kind::Other),
+            Wanted::Protocol | Wanted::Reply => pass(Kind::Notification),
+            Wanted::Unknown | Wanted::Malformed(_) => Ok(Err(unknown_method(message, modern))),
+        }
+    }
+
+    /// Decides about a tool's call: limits first, then the step-up, then what policy says.
+    async fn tool(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        deciding: &Deciding<'_>,
+        ((name, tool, arguments), modern): ((&str, Option<ToolName>, Option<&RawValue>), bool),
+    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
+        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {name}"));
+        let Some(tool) = tool else {
+            return Ok(self.within(caller, message, (name, None)).await?.and(Err(unknown())));
+        };
+        let (visible, decision) = deciding.call(caller, &tool, arguments);
+        let permits = match self.within(caller, message, (tool.as_str(), Some(&decision))).await? {
+            Ok(permits) => permits,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let thing = Thing::Tool(name);
+        if decision.can_step_up() {
+            let said = (&decision, deciding.question(caller, thing));
+            return Ok(Err(self.door.step_up(caller, message, tool, said).await?));
+        }
+        let other = deciding.difference(caller, &tool, (arguments, &decision));
+        guard::record_policy(caller, &tool, &decision, other).await?;
+        let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
+        if !visible.shows_the_tool() {
+            self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
+            return Ok(Err(unknown()));
+        }
+        if !decision.is_allow()
+            && let Err(failure) = self.approved(caller, (&tool, arguments), &decision).await?
+        {
+            self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
+            return Ok(Err(tool_refused(message, &failure, modern)));
+        }
+        let kind = Kind::Tool(Box::new((decision, ended)));
+        Ok(Ok(Admitted { permits, kind }))
+    }
+
+    /// Whether a person has approved this very call.
+    async fn approved(
+        &self,
+        caller: &Caller,
+        (tool, arguments): (&ToolName, Option<&RawValue>),
+        decision: &Decision,
+    ) -> Result<Result<(), Failure>, Unrecorded> {
+        let denied = || Failure::new(Code::PolicyDenied, "policy does not allow this call");
+        if decision.effect != Effect::Ask {
+            let code = decision.code.unwrap_or(Code::PolicyDenied);
+            return Ok(Err(Failure { code, ..denied() }));
+        }
+        let text = arguments.map_or("{}", RawValue::get);
+        let arguments = serde_json::from_str(text).unwrap_or_default();
+        let wanted = Asked { tool: tool.clone(), arguments: &arguments, asserted: None };
+        let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
+        Ok(settled.and_then(
+            |approved| {
+                if approved.fits(decision) { Ok(()) } else { Err(denied()) }
+            },
+        ))
+    }
+
+    /// Decides about prompts or resources: each of them must be allowed.
+    async fn things(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        deciding: &Deciding<'_>,
+        things: &[Thing<'_>],
+    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
+        let method = guard::method_name(message.method.as_deref());
+        let worst = things.iter().map(|thing| (*thing, deciding.about(caller, *thing)));
+        let worst =
+            worst.max_by_key(|(_, decision)| (!decision.is_allow(), !decision.can_step_up()));
+        let Some((thing, decision)) = worst else {
+            let permits = Permits::default();
+            return Ok(Ok(Admitted { permits, kind: Kind::Other }));
+        };
+        let name = deciding.name(thing);
+        let permits = match self.within(caller, message, (&name, Some(&decision))).await? {
+            Ok(permits) => permits,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let question = deciding.question(caller, thing);
+        if let (true, Some(server)) = (decision.can_step_up(), self.decider.server_name()) {
+            let said = (&decision, question);
+            return Ok(Err(self.door.step_up(caller, message, server, said).await?));
+        }
+        let ended = Ended { tool: None, question };
+        if decision.is_allow() {
+            let kind = Kind::Thing(Box::new((decision, ended)));
+            return Ok(Ok(Admitted { permits, kind }));
+        }
+        // What a person would have to be asked about is not offered here: there is no call to show them.
+        self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
+        Ok(Err(match thing {
+            Thing::Prompt(name) => {
+                not_there(message, INVALID_PARAMS, &format!("Unknown prompt: {name}"))
+            }
+            _ => not_there(message, RESOURCE_NOT_FOUND, "Resource not found"),
+        }))
+    }
+
+    async fn within(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        asked: (&str, Option<&Decision>),
+    ) -> Result<Result<Permits, Refused>, Unrecorded> {
+        self.door.within_limits(caller, message, asked).await
+    }
+
+    /// Records the terminal event of what policy decided about.
+    pub(super) async fn end(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        (decision, error_code): (&Decision, Option<Code>),
+        ended: Ended,
+    ) -> Result<(), Unrecorded> {
+        let status = if error_code.is_none() { ResultStatus::Ok } else { ResultStatus::Error };
+        self.end_as(caller, method, (decision, status, error_code), ended).await
+    }
+
+    pub(super) async fn end_as(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        (decision, status, error_code): (&Decision, ResultStatus, Option<Code>),
+        ended: Ended,
+    ) -> Result<(), Unrecorded> {
+        let event = AuditEvent::ResultEmit {
+            method,
+            tool_name: ended.tool,
+            status,
+            error_code,
+            duration_ms: millis(self.door.spent(caller)),
+            decision: Some(decision.effect),
+            reason: Some(decision.reason.clone()),
+            policy_version: Some(Arc::clone(&decision.policy_version)),
+            question: Some(ended.question),
+        };
+        Ok(caller.end(event).await?)
+    }
+
+    /// The call as it goes out.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        mut headers: HeaderMap,
+        body: bytes::Bytes,
+    ) -> Result<Call, Fault> {
+        self.credential.add(&mut headers, &self.door.clock).await?;
+        Ok(Call { method, url: self.url.clone(), headers, body })
+    }
+}
+
+/// What a terminal event says about what was asked.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) tool: Option<ToolName>,
+    pub(super) question: Box<crate::policy::Recorded>,
+}
+
+/// What is refused before anything is decided.
+fn out_of_form(
+    headers: &HeaderMap,
+    message: &Message<'_>,
+    wanted: &Wanted<'_>,
+    in_session: bool,
+) -> Option<Response<Body>> {
+    let notification =
+        message.method.as_deref().is_some_and(|method| method.starts_with("notifications/"));
+    let id_fits = match message.id {
+        Some(id) => !notification && is_request_id(id),
+        None => notification,
+    };
+    let refuse = |text| Some(error(StatusCode::BAD_REQUEST, message, text));
+    match wanted {
+        _ if !id_fits => {
+            refuse("a request has an id, a text or a whole number; a notification has none")
+        }
+        Wanted::Reply if !in_session => refuse("no request was sent to you"),
+        Wanted::Malformed(what) => Some(not_there(message, INVALID_PARAMS, what)),
+        _ if !headers::mirror_the_body(headers, message, wanted) => Some(guard::error(
+            StatusCode::BAD_REQUEST,
+            message.id,
+            HEADER_MISMATCH,
+            "Header mismatch: Mcp-Method, Mcp-Name and Mcp-Param-* must say what the body says",
+            None,
+        )),
+        _ => None,
+    }
+}
+
+fn error(status: StatusCode, message: &Message<'_>, text: &str) -> Response<Body> {
+    guard::error(status, message.id, guard::INVALID_REQUEST, text, None)
+}
+
+/// TR-15: 404 to clients of 2026-07-28.
+fn unknown_method(message: &Message<'_>, modern: bool) -> Response<Body> {
+    let status = if modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
+    guard::error(status, message.id, METHOD_NOT_FOUND, "Method not found", None)
+}
+
+/// The same for what does not exist and for what policy hides (RS-28).
+fn not_there(message: &Message<'_>, code: i32, text: &str) -> Response<Body> {
+    guard::error(StatusCode::OK, message.id, code, text, None)
+}
+
+fn tool_refused(message: &Message<'_>, failure: &Failure, modern: bool) -> Response<Body> {
+    match message.id {
+        Some(id) => super::answer::json(StatusCode::OK, fault::tool_error(id, failure, modern)),
+        None => guard::plain(StatusCode::BAD_REQUEST),
+    }
+}

@@ -1,0 +1,65 @@
+//! Sessions of servers that have them (2025-11-25 and before), bound to who opened them (RS-32).
+//!
+//! A client is given the server's session id with a code over it, the server and its own identity. Nothing is kept, so
+//! every replica can check it; a stolen id is of no use to another caller.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::broker::Caller;
+use crate::secret_text::SecretText;
+
+/// Makes and checks session ids.
+#[derive(Clone)]
+pub struct Sessions(hmac::Key);
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sessions")
+    }
+}
+
+impl Sessions {
+    /// `secret` is the deployment's; the key is derived from it for this use alone.
+    #[must_use]
+    pub fn new(secret: &SecretText) -> Self {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+        let derived = hmac::sign(&secret, b"mcp-auth-broker upstream session v1");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    /// What the client gets for the server's id.
+    pub(super) fn bind(&self, server: &str, caller: &Caller, id: &str) -> String {
+        let code = hmac::sign(&self.0, &material(server, caller, id));
+        format!("{}.{id}", URL_SAFE_NO_PAD.encode(code.as_ref()))
+    }
+
+    /// The server's id, if `bound` was made for this server and caller. Compared in constant time.
+    pub(super) fn open<'a>(
+        &self,
+        server: &str,
+        caller: &Caller,
+        bound: &'a str,
+    ) -> Option<&'a str> {
+        let (code, id) = bound.split_once('.')?;
+        let code = URL_SAFE_NO_PAD.decode(code).ok()?;
+        hmac::verify(&self.0, &material(server, caller, id), &code).ok()?;
+        Some(id)
+    }
+}
+
+/// Each part with its length, so that no two callers have the same.
+fn material(server: &str, caller: &Caller, id: &str) -> Vec<u8> {
+    let principal = caller.principal();
+    let subject = principal.subject().map_or("", |subject| subject.as_str());
+    let client = principal.client_id().map_or("", |client| client.as_str());
+    let mut material = Vec::new();
+    for part in [server, principal.issuer().as_str(), subject, client, id] {
+        material.extend_from_slice(&part.len().to_be_bytes());
+        material.extend_from_slice(part.as_bytes());
+    }
+    material
+}

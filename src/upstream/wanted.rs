@@ -1,0 +1,192 @@
+//! What a message of a client wants of a server, as far as policy looks at it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::guard::Message;
+
+/// Which of a server's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Tools,
+    Prompts,
+    Resources,
+    Templates,
+}
+
+/// One message, by what has to be decided about it.
+#[derive(Debug)]
+pub(super) enum Wanted<'a> {
+    Tool {
+        name: Cow<'a, str>,
+        arguments: Option<&'a RawValue>,
+    },
+    Prompt(Cow<'a, str>),
+    /// Each of these URIs.
+    Resources(Vec<Cow<'a, str>>),
+    List(List),
+    /// What every caller with a token for the server may ask: the handshake, `ping`, and notifications of the protocol.
+    Protocol,
+    /// The answer to a question of the server (2025-11-25 and before).
+    Reply,
+    /// A method that is none of MCP's, or one that cannot be decided about.
+    Unknown,
+    /// Parameters that say nothing that could be decided about.
+    Malformed(&'static str),
+}
+
+/// `prompts/get`, and the reference of a completion.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Located<'a> {
+    #[serde(borrow)]
+    uri: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Completion<'a> {
+    #[serde(borrow, rename = "ref")]
+    reference: Reference<'a>,
+}
+
+#[derive(Deserialize)]
+struct Reference<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    uri: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Listen<'a> {
+    #[serde(borrow)]
+    notifications: Filter<'a>,
+}
+
+#[derive(Deserialize)]
+struct Filter<'a> {
+    #[serde(borrow, rename = "resourceSubscriptions")]
+    resources: Option<Vec<Cow<'a, str>>>,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn of(message: &Message<'a>) -> Self {
+        let Some(method) = message.method.as_deref() else {
+            return if message.id.is_some() { Self::Reply } else { Self::Unknown };
+        };
+        match method {
+            "tools/call" => match message.tool_call() {
+                Some(call) => Self::Tool { name: call.name, arguments: call.arguments },
+                None => Self::Malformed("params of tools/call need a name"),
+            },
+            "prompts/get" => match message.params::<Named<'a>>() {
+                Some(prompt) => Self::Prompt(prompt.name),
+                None => Self::Malformed("params of prompts/get need a name"),
+            },
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
+                match message.params::<Located<'a>>() {
+                    Some(resource) => Self::Resources(vec![resource.uri]),
+                    None => Self::Malformed("params need a uri"),
+                }
+            }
+            "completion/complete" => completion(message),
+            "subscriptions/listen" => match message.params::<Listen<'a>>() {
+                Some(listen) => Self::Resources(listen.notifications.resources.unwrap_or_default()),
+                None => Self::Malformed("params of subscriptions/listen need notifications"),
+            },
+            "tools/list" => Self::List(List::Tools),
+            "prompts/list" => Self::List(List::Prompts),
+            "resources/list" => Self::List(List::Resources),
+            "resources/templates/list" => Self::List(List::Templates),
+            "initialize"
+            | "ping"
+            | "server/discover"
+            | "logging/setLevel"
+            | "notifications/initialized"
+            | "notifications/cancelled"
+            | "notifications/progress"
+            | "notifications/roots/list_changed" => Self::Protocol,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A completion tells of what it completes, so it is decided like it.
+fn completion<'a>(message: &Message<'a>) -> Wanted<'a> {
+    let reference = message.params::<Completion<'a>>().map(|completion| completion.reference);
+    match reference {
+        Some(Reference { kind, name: Some(name), .. }) if kind == "ref/prompt" => {
+            Wanted::Prompt(name)
+        }
+        Some(Reference { kind, uri: Some(uri), .. }) if kind == "ref/resource" => {
+            Wanted::Resources(vec![uri])
+        }
+        _ => {
+            Wanted::Malformed("params of completion/complete need a ref to a prompt or a resource")
+        }
+    }
+}
+
+/// Whether the id is one of a request (JSON-RPC 2.0 §4 as MCP narrows it, TR-8): text, or a whole number.
+pub(super) fn is_request_id(id: &RawValue) -> bool {
+    let text = id.get();
+    let whole = text.strip_prefix('-').unwrap_or(text);
+    text.starts_with('"')
+        || (!whole.is_empty()
+            && whole.len() <= 20
+            && whole.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(body: &str) -> String {
+        format!("{:?}", Wanted::of(&Message::parse(body.as_bytes()).unwrap()))
+    }
+
+    #[test]
+    fn what_names_nothing_that_can_be_decided_goes_no_further() {
+        for body in [
+            r#"{"id":1,"method":"tools/call","params":{"name":7}}"#,
+            r#"{"id":1,"method":"tools/call"}"#,
+            r#"{"id":1,"method":"resources/read","params":{}}"#,
+            r#"{"id":1,"method":"prompts/get","params":[]}"#,
+            r#"{"id":1,"method":"completion/complete","params":{"ref":{"type":"ref/tool","name":"x"}}}"#,
+            r#"{"id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":"x"}}}"#,
+        ] {
+            assert!(wanted(body).starts_with("Malformed"), "{body}");
+        }
+        for method in ["tasks/get", "Tools/call", "tools/call ", "sampling/createMessage", ""] {
+            let body = format!(r#"{{"id":1,"method":"{method}"}}"#);
+            assert_eq!(wanted(&body), "Unknown", "{body}");
+        }
+    }
+
+    #[test]
+    fn a_completion_is_decided_like_what_it_completes() {
+        let of = |reference: &str| {
+            wanted(&format!(
+                r#"{{"id":1,"method":"completion/complete","params":{{"ref":{reference}}}}}"#
+            ))
+        };
+        assert_eq!(of(r#"{"type":"ref/prompt","name":"p"}"#), r#"Prompt("p")"#);
+        assert_eq!(of(r#"{"type":"ref/resource","uri":"a:b"}"#), r#"Resources(["a:b"])"#);
+    }
+
+    #[test]
+    fn an_id_is_text_or_a_whole_number() {
+        let is = |text: &str| is_request_id(&RawValue::from_string(text.to_owned()).unwrap());
+        assert!(is("1") && is("-1") && is("\"a\""));
+        assert!(!is("null") && !is("1.5") && !is("1e3") && !is("true") && !is("{}") && !is("-"));
+    }
+}

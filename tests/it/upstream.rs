@@ -1,0 +1,8 @@
+//! MCP servers behind the broker: what reaches them, and what comes back.
+
+mod authority;
+mod behind;
+mod decided;
+mod faults;
+mod passing;
+mod sessions;

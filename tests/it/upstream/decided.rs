@@ -1,0 +1,211 @@
+//! What policy decides about a server behind the broker.
+
+use serde_json::{Value, json};
+
+use super::behind::{Behind, GET, PATH, broker, call, token};
+use crate::support::fake_http::{FakeHttp, Reply};
+use crate::support::product::{WIRES, Wire, mcp};
+
+fn names(answer: &Value, member: &str, key: &str) -> Vec<String> {
+    let list = answer["result"][member].as_array().unwrap_or_else(|| panic!("{answer}"));
+    list.iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect()
+}
+
+// MCP 2026-07-28 server/tools §Capabilities — RS-24, RS-27
+#[tokio::test]
+async fn a_server_shows_nothing_until_a_rule_names_it() {
+    for wire in WIRES {
+        let closed = Behind::start("").await;
+        for (method, member) in
+            [("tools/list", "tools"), ("prompts/list", "prompts"), ("resources/list", "resources")]
+        {
+            let list = closed.rpc(wire, &["weather:read"], (method, json!({}))).await.json();
+            assert_eq!(list["result"][member], json!([]), "{list}");
+        }
+        let open = Behind::start(GET).await;
+        let list = open.rpc(wire, &["weather:read"], ("tools/list", json!({}))).await.json();
+        assert_eq!(names(&list, "tools", "name"), ["get_weather"]);
+        let list = open.rpc(wire, &[], ("tools/list", json!({}))).await.json();
+        assert_eq!(list["result"]["tools"], json!([]));
+    }
+}
+
+// MCP 2026-07-28 utilities/caching — RS-27
+#[tokio::test]
+async fn a_filtered_list_is_nobody_elses() {
+    let behind = Behind::start(GET).await;
+    let list = behind.rpc(Wire::Modern, &["weather:read"], ("tools/list", json!({}))).await.json();
+    assert_eq!(list["result"]["cacheScope"], "private", "{list}");
+}
+
+// MCP 2026-07-28 server/tools §Error Handling — RS-28
+#[tokio::test]
+async fn a_hidden_tool_and_an_unknown_one_are_answered_alike() {
+    let behind = Behind::start(GET).await;
+    let product = &behind.product;
+    let mut answers = Vec::new();
+    for tool in ["delete_city", "delete_none"] {
+        let answer = product.send(call(product, &["weather:read"], tool)).await;
+        assert_eq!(answer.rpc_error(), -32602);
+        answers.push(answer.body.replace(tool, "TOOL"));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert!(behind.seen().is_empty(), "the server was not asked");
+    let ended = product.audit().into_iter().rfind(|event| event["event_type"] == "result.emitted");
+    assert_eq!(ended.unwrap()["payload"]["error_code"], "policy.denied");
+}
+
+// MCP 2026-07-28 §Runtime Insufficient Scope Errors — RS-21, RS-22
+#[tokio::test]
+async fn a_missing_scope_is_asked_for() {
+    let behind = Behind::start(GET).await;
+    let product = &behind.product;
+    let refused = product.send(call(product, &[], "get_weather")).await;
+    assert_eq!(refused.status, 403);
+    let challenge = refused.header("www-authenticate");
+    assert!(challenge.contains("insufficient_scope") && challenge.contains("weather:read"));
+    assert!(challenge.contains("/servers/weather/mcp"), "{challenge}");
+    assert!(behind.seen().is_empty());
+    let allowed = product.send(call(product, &["weather:read"], "get_weather")).await;
+    assert_eq!(allowed.json()["result"]["content"][0]["text"], "get_weather {}");
+}
+
+/// Rules of our own tools are about those alone, and rules of one server about that one.
+#[tokio::test]
+async fn a_rule_for_a_tool_of_the_same_name_elsewhere_opens_nothing() {
+    let policy = r#"
+        version = "t"
+        default = "deny"
+        [[rule]]
+        id = "ours"
+        effect = "allow"
+        tools = ["get_.*", "other\\.get_.*"]
+        scopes = ["weather:read"]
+    "#;
+    let behind = Behind::start_with("", policy).await;
+    let answer = behind.product.send(call(&behind.product, &["weather:read"], "get_weather")).await;
+    assert_eq!(answer.rpc_error(), -32602);
+}
+
+#[tokio::test]
+async fn a_rule_of_the_policy_file_decides_about_a_servers_tools_and_arguments() {
+    let policy = r#"
+        version = "t"
+        default = "deny"
+        [[rule]]
+        id = "weather.get"
+        effect = "allow"
+        tools = ["weather\\.get_weather"]
+        scopes = ["weather:read"]
+        arguments = { city = ["paris"] }
+    "#;
+    let behind = Behind::start_with("", policy).await;
+    let ask = |city: &str| json!({ "name": "get_weather", "arguments": { "city": city } });
+    let read = &["weather:read"];
+    let paris = behind.rpc(Wire::Modern, read, ("tools/call", ask("paris"))).await.json();
+    assert_eq!(paris["result"]["isError"], json!(null), "{paris}");
+    let rome = behind.rpc(Wire::Modern, read, ("tools/call", ask("rome"))).await.json();
+    assert_eq!(rome["result"]["isError"], true, "{rome}");
+    assert_eq!(rome["result"]["structuredContent"]["error"]["code"], "policy.denied");
+    assert_eq!(rome["result"]["resultType"], "complete");
+    assert_eq!(behind.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_a_rule_asks_about_waits_for_a_person() {
+    let policy = r#"
+        version = "t"
+        default = "deny"
+        [[rule]]
+        id = "weather.delete"
+        effect = "ask"
+        tools = ["weather\\.delete_city"]
+        scopes = ["weather:write"]
+    "#;
+    let behind = Behind::start_with("", policy).await;
+    let product = &behind.product;
+    let answer = product.send(call(product, &["weather:write"], "delete_city")).await.json();
+    let error = &answer["result"]["structuredContent"]["error"];
+    assert_eq!(error["code"], "policy.approval_required", "{answer}");
+    assert!(error["metadata"]["approval_url"].is_string());
+    assert!(behind.seen().is_empty());
+}
+
+#[tokio::test]
+async fn prompts_and_resources_are_granted_by_name_and_by_uri() {
+    let table = "[[upstream.server.prompt]]\nname = \"day\"\nscopes = [\"weather:read\"]\n\
+        [[upstream.server.resource]]\nuri = \"city:.*\"\nscopes = [\"weather:read\"]\n";
+    let behind = Behind::start(table).await;
+    let read = &["weather:read"];
+    let list = behind.rpc(Wire::Legacy, read, ("prompts/list", json!({}))).await.json();
+    assert_eq!(names(&list, "prompts", "name"), ["day"]);
+    let list = behind.rpc(Wire::Legacy, read, ("resources/list", json!({}))).await.json();
+    assert_eq!(names(&list, "resources", "uri"), ["city:paris"]);
+    let ask = |method, params| behind.rpc(Wire::Legacy, read, (method, params));
+    assert!(ask("prompts/get", json!({ "name": "day" })).await.json()["result"].is_object());
+    assert_eq!(ask("prompts/get", json!({ "name": "night" })).await.rpc_error(), -32602);
+    assert!(
+        ask("resources/read", json!({ "uri": "city:paris" })).await.json()["result"].is_object()
+    );
+    assert_eq!(ask("resources/read", json!({ "uri": "secret:key" })).await.rpc_error(), -32002);
+    let step_up = behind.rpc(Wire::Legacy, &[], ("prompts/get", json!({ "name": "day" }))).await;
+    assert_eq!(step_up.status, 403);
+    // A tool's grant is about tools.
+    let tools = Behind::start(&GET.replace("get_.*", ".*")).await;
+    let read = &["weather:read"];
+    let refused = tools.rpc(Wire::Legacy, read, ("prompts/get", json!({ "name": "day" }))).await;
+    assert_eq!(refused.rpc_error(), -32602);
+}
+
+// RS-26
+#[tokio::test]
+async fn a_servers_tool_has_its_limits() {
+    let table =
+        format!("{GET}[[limits.tool]]\nname = \"weather.get_weather\"\nrate = \"2/hour\"\n");
+    let behind = Behind::start(&table).await;
+    let product = &behind.product;
+    for expected in [200, 200, 429] {
+        let answer = product.send(call(product, &["weather:read"], "get_weather")).await;
+        assert_eq!(answer.status, expected, "{answer:?}");
+    }
+    assert_eq!(behind.seen().len(), 2);
+}
+
+// JSON-RPC 2.0 §4, MCP Streamable HTTP — TR-8, TR-15, TR-24, TR-27
+#[tokio::test]
+async fn what_cannot_be_decided_reaches_no_server() {
+    let fake = FakeHttp::start(Reply::status(500)).await;
+    let product = broker(fake.url().as_str(), GET, "").await;
+    let token = token(&product, &["weather:read"]);
+    let body = |body: &str| {
+        mcp(Wire::Legacy, Some(&token), "ping", json!({})).path(PATH).body(body.as_bytes())
+    };
+    for (text, status) in [
+        (r#"{"jsonrpc":"2.0","id":7,"method":"tasks/get","params":{"taskId":"1"}}"#, 200),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":["get_weather"]}}"#,
+            200,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"get_weather"}}"#,
+            400,
+        ),
+        (r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"get_weather"}}"#, 400),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"notifications/initialized"}"#, 400),
+        (r#"{"jsonrpc":"2.0","method":"notifications/other"}"#, 200),
+        (r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, 400),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","method":"ping","params":{}}"#, 400),
+        ("[]", 400),
+        ("{", 400),
+    ] {
+        let answer = product.send(body(text)).await;
+        assert_eq!(answer.status, status, "{text}: {answer:?}");
+        assert!(answer.json()["error"].is_object(), "{answer:?}");
+    }
+    for (name, lie) in [("mcp-method", "tools/list"), ("mcp-name", "get_other")] {
+        let request = call(&product, &["weather:read"], "get_weather").without(name);
+        let answer = product.send(request.header(name, lie)).await;
+        assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32020)), "{name}");
+    }
+    assert_eq!(fake.count(), 0);
+}

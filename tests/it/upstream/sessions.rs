@@ -1,0 +1,79 @@
+//! Sessions of servers that have them, bound to their callers (RS-31, RS-32).
+
+use serde_json::json;
+
+use super::behind::{GET, PATH, broker, token};
+use crate::support::fake_http::{FakeHttp, Reply};
+use crate::support::product::{Product, Wire, mcp};
+use crate::support::raw_http::Request;
+
+const OPENED: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"protocolVersion":"2025-11-25"}}"#;
+
+async fn opened() -> (FakeHttp, Product, String) {
+    let fake = FakeHttp::start(Reply::json(OPENED).header("mcp-session-id", "s-1")).await;
+    let product = broker(fake.url().as_str(), GET, "").await;
+    let token = token(&product, &["weather:read"]);
+    let answer =
+        product.send(mcp(Wire::Legacy, Some(&token), "initialize", json!({})).path(PATH)).await;
+    let session = answer.header("mcp-session-id");
+    assert!(session.ends_with(".s-1") && session.len() > 40, "{session}");
+    (fake, product, session)
+}
+
+fn ping(token: &str, session: &str) -> Request {
+    let request = mcp(Wire::Legacy, Some(token), "ping", json!({})).path(PATH);
+    request.header("mcp-session-id", session)
+}
+
+// MCP 2025-11-25 SBP §Session Hijacking — RS-31, RS-32
+#[tokio::test]
+async fn a_session_is_its_callers_alone() {
+    let (fake, product, session) = opened().await;
+    let own = token(&product, &["weather:read"]);
+    assert_eq!(product.send(ping(&own, &session)).await.status, 200);
+    assert_eq!(fake.asked().last().unwrap().headers["mcp-session-id"], "s-1");
+    let before = fake.count();
+    let other = product.token_with(&["weather:read"], |token| {
+        token.audience = product.url(PATH);
+        token.subject = "eve".parse().unwrap();
+    });
+    let forged = format!("{}.s-2", session.split_once('.').unwrap().0);
+    for (token, session) in
+        [(&other, session.as_str()), (&own, &forged), (&own, "s-1"), (&own, ""), (&own, ".s-1")]
+    {
+        assert_eq!(product.send(ping(token, session)).await.status, 404, "{session}");
+    }
+    let twice = ping(&own, &session).header("mcp-session-id", &session);
+    assert_eq!(product.send(twice).await.status, 404);
+    assert_eq!(fake.count(), before, "the server was not asked");
+}
+
+#[tokio::test]
+async fn the_stream_of_a_session_carries_no_answers() {
+    let (fake, product, session) = opened().await;
+    let note = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let answer = r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"delete_a"}]}}"#;
+    fake.answers(Reply::Answer(
+        200,
+        vec![("content-type", "text/event-stream".to_owned())],
+        format!("data: {answer}\n\ndata: {note}\n\n").into(),
+    ));
+    let own = token(&product, &["weather:read"]);
+    let get = Request::new("GET", PATH)
+        .header("authorization", &format!("Bearer {own}"))
+        .header("accept", "text/event-stream");
+    assert_eq!(product.send(get.clone()).await.status, 405, "without a session there is none");
+    let stream = product.send(get.header("mcp-session-id", &session)).await;
+    assert!(
+        stream.body.contains("list_changed") && !stream.body.contains("delete_a"),
+        "{stream:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_the_server_has_forgotten_is_gone() {
+    let (fake, product, session) = opened().await;
+    fake.answers(Reply::status(404));
+    let own = token(&product, &["weather:read"]);
+    assert_eq!(product.send(ping(&own, &session)).await.status, 404);
+}
