@@ -151,7 +151,7 @@ proptest! {
 }
 
 /// What each fault says, and a rule with it.
-const MALFORMED: [(&str, &str); 14] = [
+const MALFORMED: [(&str, &str); 16] = [
     ("effect is missing", "id = \"ID\"\ntools = [\"t\"]"),
     ("unknown variant", "id = \"ID\"\neffect = \"alow\"\ntools = [\"t\"]"),
     ("tools is missing", "id = \"ID\"\neffect = \"deny\""),
