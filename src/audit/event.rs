@@ -283,13 +283,13 @@ pub enum AuditEvent {
         policy_version: Arc<str>,
         expires_at: Timestamp,
     },
-    /// A person answered, or tried to.
+    /// Terminal: a person answered, or tried to.
     #[serde(rename = "approval.answered")]
     ApprovalAnswer { approval: ApprovalId, approver: Subject, outcome: ApprovalOutcome },
     /// An approved call is let through, the one time.
     #[serde(rename = "approval.used")]
     ApprovalUse { approval: ApprovalId, approver: Subject },
-    /// The webhook was told that a call waits, or could not be.
+    /// The webhook was told that a call waits, or could not be. Belongs to no request.
     #[serde(rename = "approval.notified")]
     ApprovalNotify { approval: ApprovalId, delivered: bool, attempts: u32 },
     /// The policy in force was replaced.
@@ -435,6 +435,7 @@ impl AuditEvent {
             | Self::TokenReuse { .. }
             | Self::TokenRevoke { .. }
             | Self::TokenIntrospect { .. }
+            | Self::ApprovalAnswer { .. }
             | Self::AdminChangeEnd { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }
@@ -443,7 +444,6 @@ impl AuditEvent {
             | Self::ProviderCall { .. }
             | Self::TokenAccept { .. }
             | Self::ApprovalRequest { .. }
-            | Self::ApprovalAnswer { .. }
             | Self::ApprovalUse { .. }
             | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
