@@ -309,7 +309,9 @@ mod tests {
         };
         let queue = Arc::new(Queue::new(2, false));
         let limit = Duration::from_millis(20);
-        Auditor(Arc::new(Inner { queue, format, on_failure, limit, writer: Mutex::new(None) }))
+        let strangers = Strangers::new(&format.clock);
+        let writer = Mutex::new(None);
+        Auditor(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer }))
     }
 
     async fn record(auditor: &Auditor) -> Result<(), AuditError> {
