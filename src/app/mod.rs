@@ -7,6 +7,7 @@ mod check_live;
 mod command_audit;
 mod endpoints;
 mod error;
+mod follow_keys;
 mod graph;
 mod issuers;
 mod issuing;
@@ -58,7 +59,7 @@ pub struct App {
     front: Front,
     health: Health,
     auditor: Auditor,
-    keys: keys::Follower,
+    keys: follow_keys::Follower,
     toolbox: Toolbox,
     policy: Live,
     reloader: reload::Reloader,

@@ -89,6 +89,8 @@ pub enum ApprovalOutcome {
     Denied,
     /// The person is who asked, and the rule does not allow that.
     OwnCall,
+    /// Nothing shows that the person is not who asked: the two have no identity that could be compared.
+    MayBeOwnCall,
     /// The person is none of the rule's approvers.
     NotAnApprover,
     /// Answered before, used, or past its deadline.

@@ -172,6 +172,7 @@ fn person(name: &str) -> Approver {
     Approver {
         name: name.parse().unwrap(),
         identities: vec![(ISSUER.parse().unwrap(), name.parse().unwrap())],
+        known_as: vec![format!("{name}@contoso.example")],
         groups: vec!["it-leads".to_owned()],
         administrator: false,
         through: Through::Themselves,
@@ -278,6 +279,10 @@ async fn nobody_approves_a_call_of_their_own() {
     asserted.requester.asserted = "ada".parse().ok();
     assert_eq!(bench.answered(&asserted, &ada, true).await, ApprovalOutcome::OwnCall);
     assert!(bench.audit().contains("own_call"));
+    let mut unknown = person("lead");
+    unknown.identities = vec![("https://other.example".parse().unwrap(), "lead".parse().unwrap())];
+    let outcome = bench.answered(&question(&call), &unknown, true).await;
+    assert_eq!(outcome, ApprovalOutcome::MayBeOwnCall);
 }
 
 #[tokio::test]
