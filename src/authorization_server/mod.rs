@@ -49,7 +49,8 @@ mod userinfo;
 
 pub use access_token::{MintError, NewAccessToken};
 pub use authorize::{
-    Answered, DecideError, Offer, Pending, Prompt, approve, deny, find, offer, routes as authorize_routes,
+    Answered, DecideError, Offer, Pending, Prompt, approve, deny, find, offer,
+    routes as authorize_routes,
 };
 pub use client::{
     AuthMethod, Client, ClientError, ClientMetadata, Kind, PublicKeys, find as find_client,

@@ -106,7 +106,8 @@ impl VerifiedTokens {
         let until = clock.monotonic().saturating_add(self.keep.min(keep.at_most));
         let dead_at = principal.expires_at().plus(keep.skew);
         let principal = principal.remembered();
-        self.entries.insert(hash, Entry { principal, until, dead_at, length: token.len(), generation });
+        self.entries
+            .insert(hash, Entry { principal, until, dead_at, length: token.len(), generation });
     }
 
     pub(super) fn clear(&self) {
