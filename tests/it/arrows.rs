@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("fake_http", &[&["outbound"]]), // in unit tests only
     // parts: leaves, and of each other only the type handed to them
     ("resource_server", &[LEAVES]),
+    ("protect", &[LEAVES, &["resource_server"]]), // only in `mcp-auth-layer`
     ("policy", &[LEAVES]),
     ("limits", &[LEAVES, &["store"]]),
     ("secret", &[LEAVES, &["policy::Permit"]]),
