@@ -143,7 +143,10 @@ mod tests {
             queue_length: 100,
             on_failure: OnFailure::Deny,
             limit: Duration::from_secs(10),
-            sinks: vec![SinkSettings::File(FileSettings::at(directory.join("audit.jsonl")))],
+            sinks: vec![SinkSettings::File(FileSettings {
+                durable: true,
+                ..FileSettings::at(directory.join("audit.jsonl"))
+            })],
             service: "test".into(),
             environment: "dev",
         };
