@@ -111,7 +111,8 @@ impl App {
         });
         let mounted = mounted.await?;
         let reached = (&outbound, &secrets);
-        let behind = servers::Shared::new(for_servers, (&policy, &approvals), reached, &encryption);
+        let behind =
+            servers::Shared::new(&config, for_servers, (&policy, &approvals), reached, &encryption);
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = keys::Follower {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::broker::Approvals;
-use crate::config::{Config, SecretSource, UpstreamCredential, UpstreamServer};
+use crate::config::{Config, OnToolFlaw, SecretSource, UpstreamCredential, UpstreamServer};
 use crate::http::{ServerEndpoint, ServerEndpoints};
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
@@ -14,7 +14,7 @@ use crate::resource_server::{
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::Secrets;
 use crate::secret_text::SecretText;
-use crate::upstream::{self, Credential, Decider, Held, Server, Sessions};
+use crate::upstream::{self, Credential, Decider, Held, OnFlaw, Server, Sessions, Watch};
 
 use super::build::Mounting;
 use super::endpoints::Name;
@@ -28,23 +28,31 @@ pub(super) struct Shared {
     pub(super) policy: Live,
     pub(super) approvals: Approvals,
     pub(super) outbound: Outbound,
-    pub(super) secrets: Arc<Secrets>,
     pub(super) sessions: Sessions,
+    /// By id: what is one for all our names.
+    each: HashMap<String, (Arc<Watch>, Credential)>,
 }
 
 impl Shared {
     pub(super) fn new(
+        config: &Config,
         verifier: Option<Arc<Verifier>>,
         (policy, approvals): (&Live, &Approvals),
         (outbound, secrets): (&Outbound, &Arc<Secrets>),
         encryption: &SecretText,
     ) -> Self {
+        let servers = config.upstream.servers.iter();
+        let each = servers.filter_map(|server| {
+            // Where there is none, the settings' check has said so.
+            let credential = credential(&server.credential, secrets)?;
+            Some((server.id.clone(), (Arc::new(watch(server)), credential)))
+        });
         Self {
+            each: each.collect(),
             verifier,
             policy: policy.clone(),
             approvals: approvals.clone(),
             outbound: outbound.clone(),
-            secrets: Arc::clone(secrets),
             sessions: Sessions::new(encryption),
         }
     }
@@ -65,10 +73,8 @@ impl Mounting<'_> {
         let mut endpoints = HashMap::new();
         for settings in &self.config.upstream.servers {
             let Some(verifier) = &self.behind.verifier else { continue };
-            let Some(credential) = credential(&settings.credential, &self.behind.secrets) else {
-                continue; // the settings' check has said so
-            };
-            let endpoint = self.server(name, settings, (Arc::clone(verifier), credential))?;
+            let Some(own) = self.behind.each.get(&settings.id) else { continue };
+            let endpoint = self.server(name, settings, (Arc::clone(verifier), own))?;
             endpoints.insert(settings.id.clone(), endpoint);
         }
         Ok(ServerEndpoints::new(endpoints))
@@ -78,7 +84,7 @@ impl Mounting<'_> {
         &self,
         name: &Name,
         settings: &UpstreamServer,
-        (verifier, credential): (Arc<Verifier>, Credential),
+        (verifier, (watch, credential)): (Arc<Verifier>, &(Arc<Watch>, Credential)),
     ) -> Result<ServerEndpoint, AppError> {
         let resource = name.server(&settings.id);
         let metadata_url = well_known_url(&resource);
@@ -89,7 +95,8 @@ impl Mounting<'_> {
         let server = Server {
             id: settings.id.as_str().into(),
             url: settings.url.clone(),
-            credential,
+            credential: credential.clone(),
+            watch: Arc::clone(watch),
             door: self.door(metadata_url),
             decider: Decider {
                 policy: self.behind.policy.clone(),
@@ -113,6 +120,15 @@ impl Mounting<'_> {
 fn scopes(settings: &UpstreamServer) -> Scope {
     let grants = settings.tools.iter().chain(&settings.prompts).chain(&settings.resources);
     grants.fold(Scope::empty(), |all, grant| all.union(&grant.scopes))
+}
+
+fn watch(settings: &UpstreamServer) -> Watch {
+    let on = |flaw| match flaw {
+        OnToolFlaw::Alert => OnFlaw::Alert,
+        OnToolFlaw::Hide => OnFlaw::Hide,
+    };
+    let pins = settings.pins.iter().map(|pin| (pin.tool.clone(), pin.digest.clone()));
+    Watch::new(pins.collect(), (on(settings.on_change), on(settings.on_hidden_text)))
 }
 
 /// `None` for a kind that is not in force.

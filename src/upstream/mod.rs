@@ -16,6 +16,7 @@ mod reply;
 mod server;
 mod session;
 mod wanted;
+mod watch;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use credential::{Credential, Held};
 pub use decide::Decider;
 pub use server::Server;
 pub use session::Sessions;
+pub use watch::{OnFlaw, Watch};
 
 /// The guarded endpoint of one server.
 #[must_use]

@@ -25,6 +25,7 @@ use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::session::Sessions;
 use super::wanted::{Wanted, is_request_id};
+use super::watch::Watch;
 
 const HEADER_MISMATCH: i32 = -32020;
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -42,6 +43,7 @@ pub struct Server {
     pub approvals: Approvals,
     pub outbound: Outbound,
     pub sessions: Sessions,
+    pub watch: Arc<Watch>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -216,7 +218,7 @@ impl Server {
         let other = deciding.difference(caller, &tool, (arguments, &decision));
         guard::record_policy(caller, &tool, &decision, other).await?;
         let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
-        if !visible.shows_the_tool() {
+        if !visible.shows_the_tool() || !self.watch.shows(name) {
             self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
             return Ok(Err(unknown()));
         }
