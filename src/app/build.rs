@@ -111,8 +111,13 @@ impl App {
         });
         let mounted = mounted.await?;
         let reached = (&outbound, &secrets);
-        let behind =
-            servers::Shared::new(&config, for_servers, (&policy, &approvals), reached, &encryption);
+        let behind = servers::Shared::new(
+            (&config, &clock),
+            (for_servers, &ring),
+            (&policy, &approvals),
+            reached,
+            &encryption,
+        );
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = keys::Follower {
@@ -314,8 +319,8 @@ pub(super) struct Mounting<'a> {
     toolbox: &'a Toolbox,
     limits: Limits,
     auditor: &'a Auditor,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
     drain: &'a CancellationToken,
     pub(super) behind: servers::Shared,
 }

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::authorization_server::{KeyRing, NewIdentityToken};
 use crate::broker::Approvals;
 use crate::config::{Config, OnToolFlaw, SecretSource, UpstreamCredential, UpstreamServer};
 use crate::http::{ServerEndpoint, ServerEndpoints};
+use crate::id::Issuer;
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
 use crate::resource_server::{
@@ -14,10 +16,13 @@ use crate::resource_server::{
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::Secrets;
 use crate::secret_text::SecretText;
-use crate::upstream::{self, Credential, Decider, Held, OnFlaw, Server, Sessions, Watch};
+use crate::time::Clock;
+use crate::upstream::{
+    self, ClientCredentials, Credential, Decider, Held, Identity, OnFlaw, Server, Sessions, Watch,
+};
 
 use super::build::Mounting;
-use super::endpoints::Name;
+use super::endpoints::{Name, issuer};
 use super::error::AppError;
 
 /// What all of them share.
@@ -31,12 +36,14 @@ pub(super) struct Shared {
     pub(super) sessions: Sessions,
     /// By id: what is one for all our names.
     each: HashMap<String, (Arc<Watch>, Credential)>,
+    /// With whose keys it is signed who calls.
+    pub(super) ring: Arc<KeyRing>,
 }
 
 impl Shared {
     pub(super) fn new(
-        config: &Config,
-        verifier: Option<Arc<Verifier>>,
+        (config, clock): (&Config, &Arc<dyn Clock>),
+        (verifier, ring): (Option<Arc<Verifier>>, &Arc<KeyRing>),
         (policy, approvals): (&Live, &Approvals),
         (outbound, secrets): (&Outbound, &Arc<Secrets>),
         encryption: &SecretText,
@@ -44,7 +51,7 @@ impl Shared {
         let servers = config.upstream.servers.iter();
         let each = servers.filter_map(|server| {
             // Where there is none, the settings' check has said so.
-            let credential = credential(&server.credential, secrets)?;
+            let credential = credential(&server.credential, secrets, (outbound, clock))?;
             Some((server.id.clone(), (Arc::new(watch(server)), credential)))
         });
         Self {
@@ -54,6 +61,7 @@ impl Shared {
             approvals: approvals.clone(),
             outbound: outbound.clone(),
             sessions: Sessions::new(encryption),
+            ring: Arc::clone(ring),
         }
     }
 }
@@ -97,6 +105,7 @@ impl Mounting<'_> {
             url: settings.url.clone(),
             credential: credential.clone(),
             watch: Arc::clone(watch),
+            identity: self.identity(settings)?,
             door: self.door(metadata_url),
             decider: Decider {
                 policy: self.behind.policy.clone(),
@@ -116,6 +125,32 @@ impl Mounting<'_> {
     }
 }
 
+impl Mounting<'_> {
+    /// What tells a server who calls.
+    fn identity(&self, settings: &UpstreamServer) -> Result<Option<Identity>, AppError> {
+        if !settings.identity_header {
+            return Ok(None);
+        }
+        let issuer: Issuer = issuer(&self.config.server.public_url).parse()?;
+        let audience = settings.url.to_string();
+        let ring = Arc::clone(&self.behind.ring);
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        Ok(Some(Identity::new(move |principal| {
+            let token = NewIdentityToken {
+                issuer: &issuer,
+                audience: &audience,
+                caller_issuer: principal.issuer(),
+                subject: principal.subject(),
+                client_id: principal.client_id(),
+                scope: principal.scopes(),
+                email: principal.claims().get("email").and_then(serde_json::Value::as_str),
+                issued_at: clock.now(),
+            };
+            token.sign(&ring.current(), &*random).ok()
+        })))
+    }
+}
+
 /// Every scope that one of the server's grants asks for.
 fn scopes(settings: &UpstreamServer) -> Scope {
     let grants = settings.tools.iter().chain(&settings.prompts).chain(&settings.resources);
@@ -132,7 +167,11 @@ fn watch(settings: &UpstreamServer) -> Watch {
 }
 
 /// `None` for a kind that is not in force.
-fn credential(settings: &UpstreamCredential, secrets: &Arc<Secrets>) -> Option<Credential> {
+fn credential(
+    settings: &UpstreamCredential,
+    secrets: &Arc<Secrets>,
+    (outbound, clock): (&Outbound, &Arc<dyn Clock>),
+) -> Option<Credential> {
     match settings {
         UpstreamCredential::None => Some(Credential::None),
         UpstreamCredential::Bearer(source) => Some(Credential::bearer(held(source, secrets))),
@@ -141,8 +180,18 @@ fn credential(settings: &UpstreamCredential, secrets: &Arc<Secrets>) -> Option<C
             bearer: false,
             value: held(value, secrets),
         }),
-        UpstreamCredential::ClientCredentials { .. }
-        | UpstreamCredential::TokenExchange { .. }
+        UpstreamCredential::ClientCredentials { token_url, client_id, client_secret, scopes } => {
+            Some(Credential::ClientCredentials(Arc::new(ClientCredentials {
+                token_url: token_url.clone(),
+                client_id: client_id.clone(),
+                client_secret: held(client_secret, secrets),
+                scope: scopes.to_string(),
+                outbound: outbound.clone(),
+                clock: Arc::clone(clock),
+                token: tokio::sync::Mutex::default(),
+            })))
+        }
+        UpstreamCredential::TokenExchange { .. }
         | UpstreamCredential::EntraObo { .. }
         | UpstreamCredential::PerUser { .. } => None,
     }

@@ -88,14 +88,19 @@ impl Exchange {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Incoming, Fault> {
-        let call = self.server.call(method, headers, body).await?;
+        let call = self.server.call(self.caller.principal(), method, headers, body).await?;
         Ok(self.server.outbound.open(call, self.server.timeout).await?)
     }
 
     async fn receive(mut self, mut incoming: Incoming) -> Result<Response<Body>, Unrecorded> {
         let form = match self.form(&incoming) {
             Ok(form) => form,
-            Err(fault) => return self.failed(&fault).await,
+            Err(fault) => {
+                if matches!(fault, Fault::Credential) {
+                    self.server.credential.refused().await;
+                }
+                return self.failed(&fault).await;
+            }
         };
         let session = self.session(&incoming.headers);
         let mut response = match form {

@@ -6,11 +6,13 @@
 //! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back.
 
 mod answer;
+mod client_credentials;
 mod credential;
 mod decide;
 mod events;
 mod fault;
 mod headers;
+mod identity;
 mod list;
 mod reply;
 mod server;
@@ -28,8 +30,10 @@ use tower::{ServiceBuilder, service_fn};
 use crate::guard::{Endpoint, Recorder, record_refusals};
 use crate::resource_server::RequireTokenLayer;
 
+pub use client_credentials::{Cached, ClientCredentials};
 pub use credential::{Credential, Held};
 pub use decide::Decider;
+pub use identity::Identity;
 pub use server::Server;
 pub use session::Sessions;
 pub use watch::{OnFlaw, Watch};

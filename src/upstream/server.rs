@@ -23,6 +23,7 @@ use super::credential::Credential;
 use super::decide::{Decider, Deciding, Thing};
 use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
+use super::identity::Identity;
 use super::session::Sessions;
 use super::wanted::{Wanted, is_request_id};
 use super::watch::Watch;
@@ -38,6 +39,8 @@ pub struct Server {
     pub id: Box<str>,
     pub url: Url,
     pub credential: Credential,
+    /// `None`: the server is not told who calls.
+    pub identity: Option<Identity>,
     pub door: Door,
     pub decider: Decider,
     pub approvals: Approvals,
@@ -341,11 +344,15 @@ impl Server {
     /// The call as it goes out.
     pub(super) async fn call(
         &self,
+        principal: &Principal,
         method: Method,
         mut headers: HeaderMap,
         body: bytes::Bytes,
     ) -> Result<Call, Fault> {
         self.credential.add(&mut headers, &self.door.clock).await?;
+        if let Some(identity) = &self.identity {
+            identity.add(principal, &mut headers)?;
+        }
         Ok(Call { method, url: self.url.clone(), headers, body })
     }
 }

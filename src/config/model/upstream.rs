@@ -1,5 +1,6 @@
 //! `[upstream]`: MCP servers behind the broker.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -143,10 +144,10 @@ pub(super) struct RawUpstreamServer {
     pub(super) on_hidden_text: OnToolFlaw,
     /// For the server to begin its answer, and for the longest silence in one that is streamed, in milliseconds.
     #[serde(default = "timeout_ms")]
-    pub(super) timeout_ms: u32,
+    pub(super) timeout_ms: NonZeroU32,
     /// The largest answer, and the largest event of a stream, in bytes.
     #[serde(default = "max_response_bytes")]
-    pub(super) max_response_bytes: u32,
+    pub(super) max_response_bytes: NonZeroU32,
 }
 
 /// One of: `bearer`, `header`, `client_credentials`, `token_exchange`, `entra_obo`, `per_user`; none of them: no credential.
@@ -280,12 +281,12 @@ const fn hide() -> OnToolFlaw {
     OnToolFlaw::Hide
 }
 
-const fn timeout_ms() -> u32 {
-    60_000
+fn timeout_ms() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(59_999)
 }
 
-const fn max_response_bytes() -> u32 {
-    4 << 20
+fn max_response_bytes() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add((4 << 20) - 1)
 }
 
 /// What the broker's own tools begin with: `auth.graph.…`.
@@ -330,8 +331,8 @@ impl RawUpstreamServer {
             pins,
             on_change: self.on_change,
             on_hidden_text: self.on_hidden_text,
-            timeout: Duration::from_millis(self.timeout_ms.into()),
-            max_response_bytes: self.max_response_bytes as usize,
+            timeout: Duration::from_millis(self.timeout_ms.get().into()),
+            max_response_bytes: self.max_response_bytes.get() as usize,
         })
     }
 }
