@@ -16,6 +16,7 @@ pub mod code;
 pub mod config;
 #[cfg(test)]
 mod fake_http;
+pub mod forward_auth;
 pub mod graph;
 pub mod guard;
 pub mod http;
@@ -30,4 +31,6 @@ pub mod token;
 pub mod upstream;
 
 /// What another Rust service needs to guard itself is a package of its own; here its modules keep their places.
-pub use mcp_auth_layer::{id, outbound, random, resource_server, scope, secret_text, time};
+pub use mcp_auth_layer::{
+    id, outbound, protect, random, resource_server, scope, secret_text, time,
+};

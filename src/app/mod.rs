@@ -1,12 +1,14 @@
 //! The composition root: from settings to a running broker. The only place that names every module.
 
 mod approvals;
+mod beside;
 mod build;
 mod check;
 mod check_live;
 mod command_audit;
 mod endpoints;
 mod error;
+mod follow_keys;
 mod graph;
 mod issuers;
 mod issuing;
@@ -58,7 +60,7 @@ pub struct App {
     front: Front,
     health: Health,
     auditor: Auditor,
-    keys: keys::Follower,
+    keys: follow_keys::Follower,
     toolbox: Toolbox,
     policy: Live,
     reloader: reload::Reloader,
