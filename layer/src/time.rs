@@ -102,6 +102,37 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock whose wall time never falls behind the pace at which time has passed since it was made: where the clock below
+/// is set back, time goes on. For deadlines that nobody may win back by a step of the clock.
+///
+/// One that was made while the wall clock was ahead stays ahead, until it is made again.
+#[derive(Clone, Debug)]
+pub struct NeverBack {
+    clock: Arc<dyn Clock>,
+    since: (Timestamp, Duration),
+}
+
+impl NeverBack {
+    /// Takes the time from `clock`, which is right now.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let since = (clock.now(), clock.monotonic());
+        Self { clock, since }
+    }
+}
+
+impl Clock for NeverBack {
+    fn now(&self) -> Timestamp {
+        let (wall, monotonic) = self.since;
+        let steady = wall.plus(self.clock.monotonic().saturating_sub(monotonic));
+        self.clock.now().max(steady)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
 /// What is left of the time one call may take, retries and waits included.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -178,6 +209,17 @@ mod tests {
     fn timestamps_print_as_rfc_3339_with_milliseconds() {
         let time = Timestamp::from_unix_millis(1_795_239_879_007);
         assert_eq!(time.to_string(), "2026-11-21T05:44:39.007Z");
+    }
+
+    #[test]
+    fn a_clock_that_never_goes_back_follows_a_step_forward_alone() {
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_000)));
+        let steady = NeverBack::new(Arc::clone(&clock) as _);
+        clock.advance(Duration::from_mins(1));
+        clock.step_wall(Timestamp::from_unix_seconds(10));
+        assert_eq!(steady.now().unix_seconds(), 1_060);
+        clock.step_wall(Timestamp::from_unix_seconds(9_000));
+        assert_eq!(steady.now().unix_seconds(), 9_000);
     }
 
     #[test]

@@ -21,8 +21,19 @@ await context.route('https://claude.ai/**', (route) => route.fulfill({ body: 'th
 const looks = ['light', 'dark'].flatMap((colorScheme) =>
   [['phone', 390, 760], ['desktop', 1200, 800]].map((size) => ({ colorScheme, size })));
 
+// What docs/connect shows of us.
+const images = process.env.IMAGES;
+const shown = ['login', 'consent-loopback', 'consent-host', 'consent-scheme', 'return', 'account', 'error'];
+
+async function portray(name) {
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.setViewportSize({ width: 640, height: 480 });
+  await page.screenshot({ path: `${images}/${name}.png`, fullPage: true });
+}
+
 /** Screenshots in every look, and axe in each: nobody may be left out. */
 async function look(name) {
+  if (images && shown.includes(name)) await portray(name);
   for (const { colorScheme, size: [size, width, height] } of looks) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height });

@@ -12,7 +12,7 @@ use crate::random::{Random, SystemRandom};
 use crate::secret::{Environment, Secrets};
 use crate::secret_text::SecretText;
 use crate::store::Database;
-use crate::time::{Budget, Clock, SystemClock};
+use crate::time::{Budget, Clock, NeverBack, SystemClock};
 
 use super::command_audit::command_auditor;
 use super::error::AppError;
@@ -36,7 +36,7 @@ pub(super) fn approvals(
     let pages = format!("{}/approvals", super::parts::issuer(config));
     Ok(Approvals {
         store: Arc::clone(store) as _,
-        clock: Arc::clone(clock),
+        clock: Arc::new(NeverBack::new(Arc::clone(clock))),
         random: Arc::clone(random),
         auditor: auditor.clone(),
         // What cannot be sealed is not kept; who looks at it is told that it cannot be shown.
@@ -62,8 +62,9 @@ pub(super) async fn courier(
     let budget = Budget::start(Arc::clone(&approvals.clock), issuers::START);
     let secret = issuers::own(&configured.secret, secrets, &budget).await?;
     let webhook = Webhook::new(configured.url.clone(), &secret)?;
-    let (auditor, clock) = (approvals.auditor.clone(), Arc::clone(&approvals.clock));
-    let (notices, courier) = Courier::new(webhook, outbound.clone(), auditor, clock);
+    let around = (Arc::clone(&approvals.clock), Arc::clone(&approvals.random));
+    let auditor = approvals.auditor.clone();
+    let (notices, courier) = Courier::new(webhook, outbound.clone(), auditor, around);
     approvals.notices = Some(notices);
     Ok(Some(courier))
 }

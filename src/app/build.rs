@@ -29,7 +29,6 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
-use crate::upstream::Sessions;
 
 use super::App;
 use super::approvals::{approvals, courier};
@@ -38,7 +37,7 @@ use super::error::AppError;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::{beside, keys, map, platform, readiness, servers};
+use super::{beside, follow_keys, keys, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -118,17 +117,11 @@ impl App {
             (policy.clone(), limits.clone(), auditor.clone()),
             &around,
         )?);
-        let behind = servers::Shared {
-            verifier: for_servers,
-            policy: policy.clone(),
-            approvals: approvals.clone(),
-            outbound: outbound.clone(),
-            secrets: Arc::clone(&secrets),
-            sessions: Sessions::new(&encryption),
-        };
+        let reached = (&outbound, &secrets);
+        let behind = servers::Shared::new(for_servers, (&policy, &approvals), reached, &encryption);
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = keys::Follower {
+        let keys = follow_keys::Follower {
             ring,
             local,
             verifiers,
@@ -150,15 +143,8 @@ impl App {
                 &around,
             )?,
         });
-        let health = Health::new(Arc::new(readiness::Parts {
-            auditor: auditor.clone(),
-            verifier: Arc::clone(&verifier),
-            service: service.clone(),
-            policy: policy.clone(),
-            reload: reloader.status(),
-            store: Arc::clone(&store),
-            facts: facts_for_people(&config),
-        }));
+        let answering = (&auditor, &verifier, &service);
+        let health = health(&config, answering, (&policy, &reloader), &store);
         let drain = CancellationToken::new();
         let mounting = Mounting {
             config: &config,
@@ -190,6 +176,24 @@ impl App {
             _simulation: simulation,
         })
     }
+}
+
+/// What `/health` and `/ready` ask.
+fn health(
+    config: &Config,
+    (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
+    (policy, reloader): (&Live, &super::reload::Reloader),
+    store: &Arc<dyn Database>,
+) -> Health {
+    Health::new(Arc::new(readiness::Parts {
+        auditor: auditor.clone(),
+        verifier: Arc::clone(verifier),
+        service: service.clone(),
+        policy: policy.clone(),
+        reload: reloader.status(),
+        store: Arc::clone(store),
+        facts: facts_for_people(config),
+    }))
 }
 
 /// Who is believed: our own keys and those of other issuers, and what was revoked.

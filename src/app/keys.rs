@@ -1,4 +1,4 @@
-//! Our signing keys at run time: opened with the key that seals them, followed by what publishes and verifies.
+//! Our signing keys at run time: opened with the key that seals them.
 
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -8,16 +8,12 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::audit::{AdminAction, AdminObject, AdminOutcome, AuditEvent, Auditor, Context};
-use crate::authorization_server::{KeyEncryptionKey, KeyRing, KeySettings, Refreshed};
+use crate::authorization_server::{KeyEncryptionKey, KeyRing, KeySettings};
 use crate::config::{Config, StoreUrl};
-use crate::id::{RequestId, TraceId};
 use crate::random::{Random, SystemRandom};
-use crate::resource_server::{LocalKeys, Verifier};
+use crate::resource_server::LocalKeys;
 use crate::secret::Secrets;
 use crate::secret_text::SecretText;
 use crate::store::{Database, StoreSettings};
@@ -26,10 +22,6 @@ use crate::time::{Budget, Clock};
 use super::error::AppError;
 use super::{issuers, map};
 
-/// How often the store is looked at: half of the minute that a new key is published longer than others cache it.
-const EVERY: Duration = Duration::from_secs(30);
-/// The least time between two looks, whatever tokens name.
-const COOL_DOWN: Duration = Duration::from_secs(5);
 /// The longest that a registered resource's tokens may live.
 const LONGEST_TOKEN: Duration = Duration::from_hours(24);
 
@@ -109,7 +101,7 @@ pub(super) async fn ring(config: &Config, settings: KeySettings) -> Result<KeyRi
     Ok(KeyRing::from_store(settings, &map::data_dir(config)).await?)
 }
 
-/// The keys, and their public halves for the verifier; a [`Follower`] keeps both in step.
+/// The keys, and their public halves for the verifier; a [`Follower`](super::follow_keys::Follower) keeps both in step.
 ///
 /// # Errors
 ///
@@ -123,90 +115,6 @@ pub(super) async fn open(
     let ring = Arc::new(ring(config, settings(config, store, encryption, clock)?).await?);
     let local = Arc::new(LocalKeys::new(ring.current().jwks_json())?);
     Ok((ring, local))
-}
-
-/// Keeps what verifies in step with what signs.
-#[derive(Debug)]
-pub(super) struct Follower {
-    pub(super) ring: Arc<KeyRing>,
-    pub(super) local: Arc<LocalKeys>,
-    /// Whose remembered tokens are forgotten when a key is gone.
-    pub(super) verifiers: Vec<Arc<Verifier>>,
-    pub(super) auditor: Auditor,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) random: Arc<dyn Random>,
-}
-
-impl Follower {
-    /// Until `stop`: looks at the store every half minute, and when a token names a key that we do not have.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let mut questions = self.local.questions();
-        let (mut due, mut allowed) = (Instant::now() + EVERY, Instant::now());
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(due) => {}
-                Ok(()) = questions.changed() => {}
-            }
-            if Instant::now() >= allowed {
-                self.look().await;
-                (due, allowed) = (Instant::now() + EVERY, Instant::now() + COOL_DOWN);
-            }
-            self.local.answer();
-        }
-    }
-
-    async fn look(&self) {
-        if let Err(error) = self.rotate().await {
-            tracing::warn!(error = &*error, "keys.not_rotated");
-        }
-        match self.ring.refresh().await {
-            Ok(Refreshed::Same) => {}
-            Ok(refreshed) => self.take(refreshed),
-            // The keys in use stay.
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "keys.not_refreshed");
-            }
-        }
-    }
-
-    /// Adds a key where the one in use is too old. What cannot be recorded is not done.
-    async fn rotate(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        if !self.ring.is_due().await? {
-            return Ok(());
-        }
-        let context = Context {
-            request_id: RequestId::generate(&*self.clock, &*self.random),
-            trace_id: TraceId::generate(&*self.random),
-            requester_id: None,
-            client_id: None,
-            asserted_requester_id: None,
-            redactions: Vec::new(),
-        };
-        let (object, action) = (AdminObject::SigningKey, AdminAction::Add);
-        let begin = AuditEvent::AdminChangeBegin { object, action, id: "all".into() };
-        self.auditor.record(&context, begin).await?;
-        let rotated = self.ring.rotate_if_due().await;
-        let (id, outcome) = match &rotated {
-            Ok(Some(kid)) => (kid.as_str(), AdminOutcome::Done),
-            Ok(None) => ("all", AdminOutcome::Refused),
-            Err(_) => ("all", AdminOutcome::Failed),
-        };
-        let end = AuditEvent::AdminChangeEnd { object, action, id: id.into(), outcome };
-        self.auditor.record(&context, end).await?;
-        rotated?;
-        Ok(())
-    }
-
-    fn take(&self, refreshed: Refreshed) {
-        if let Err(error) = self.local.replace(self.ring.current().jwks_json()) {
-            tracing::error!(error = &error as &dyn std::error::Error, "keys.not_verifiable");
-        }
-        if refreshed == Refreshed::Removed {
-            self.verifiers.iter().for_each(|verifier| verifier.forget());
-        }
-        tracing::info!(keys = ?self.ring.current(), "keys.changed");
-    }
 }
 
 /// Made once; of two processes that make it at the same time, one wins.

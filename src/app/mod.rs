@@ -8,6 +8,7 @@ mod check_live;
 mod command_audit;
 mod endpoints;
 mod error;
+mod follow_keys;
 mod graph;
 mod issuers;
 mod issuing;
@@ -59,7 +60,7 @@ pub struct App {
     front: Front,
     health: Health,
     auditor: Auditor,
-    keys: keys::Follower,
+    keys: follow_keys::Follower,
     toolbox: Toolbox,
     policy: Live,
     reloader: reload::Reloader,

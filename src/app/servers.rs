@@ -13,6 +13,7 @@ use crate::resource_server::{
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::Secrets;
+use crate::secret_text::SecretText;
 use crate::upstream::{self, Credential, Decider, Held, Server, Sessions};
 
 use super::build::Mounting;
@@ -29,6 +30,24 @@ pub(super) struct Shared {
     pub(super) outbound: Outbound,
     pub(super) secrets: Arc<Secrets>,
     pub(super) sessions: Sessions,
+}
+
+impl Shared {
+    pub(super) fn new(
+        verifier: Option<Arc<Verifier>>,
+        (policy, approvals): (&Live, &Approvals),
+        (outbound, secrets): (&Outbound, &Arc<Secrets>),
+        encryption: &SecretText,
+    ) -> Self {
+        Self {
+            verifier,
+            policy: policy.clone(),
+            approvals: approvals.clone(),
+            outbound: outbound.clone(),
+            secrets: Arc::clone(secrets),
+            sessions: Sessions::new(encryption),
+        }
+    }
 }
 
 /// What tokens for the servers name, under each of our names.

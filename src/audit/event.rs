@@ -89,6 +89,8 @@ pub enum ApprovalOutcome {
     Denied,
     /// The person is who asked, and the rule does not allow that.
     OwnCall,
+    /// Nothing shows that the person is not who asked: the two have no identity that could be compared.
+    MayBeOwnCall,
     /// The person is none of the rule's approvers.
     NotAnApprover,
     /// Answered before, used, or past its deadline.
@@ -278,13 +280,13 @@ pub enum AuditEvent {
         policy_version: Arc<str>,
         expires_at: Timestamp,
     },
-    /// A person answered, or tried to.
+    /// Terminal: a person answered, or tried to.
     #[serde(rename = "approval.answered")]
     ApprovalAnswer { approval: ApprovalId, approver: Subject, outcome: ApprovalOutcome },
     /// An approved call is let through, the one time.
     #[serde(rename = "approval.used")]
     ApprovalUse { approval: ApprovalId, approver: Subject },
-    /// The webhook was told that a call waits, or could not be.
+    /// The webhook was told that a call waits, or could not be. Belongs to no request.
     #[serde(rename = "approval.notified")]
     ApprovalNotify { approval: ApprovalId, delivered: bool, attempts: u32 },
     /// The policy in force was replaced.
@@ -430,6 +432,7 @@ impl AuditEvent {
             | Self::TokenReuse { .. }
             | Self::TokenRevoke { .. }
             | Self::TokenIntrospect { .. }
+            | Self::ApprovalAnswer { .. }
             | Self::AdminChangeEnd { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }
@@ -438,7 +441,6 @@ impl AuditEvent {
             | Self::ProviderCall { .. }
             | Self::TokenAccept { .. }
             | Self::ApprovalRequest { .. }
-            | Self::ApprovalAnswer { .. }
             | Self::ApprovalUse { .. }
             | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }

@@ -9,6 +9,7 @@ use crate::audit::{AuditError, Context};
 use crate::code::Code;
 use crate::id::{Subject, ToolName};
 use crate::policy::{Approval, Approved, Decision};
+use crate::resource_server::EntraObject;
 use crate::store::Requester;
 
 use super::Broker;
@@ -116,7 +117,7 @@ fn question<'a>(caller: &Caller, wanted: &Wanted<'a>, decision: &Decision) -> Op
     Some(Question {
         requester: Requester {
             issuer: who.issuer.clone(),
-            subject: who.subject?.clone(),
+            subject: lasting_name(caller)?,
             client_id: who.client_id.cloned(),
             asserted: wanted.asserted.cloned(),
         },
@@ -130,6 +131,15 @@ fn question<'a>(caller: &Caller, wanted: &Wanted<'a>, decision: &Decision) -> Op
             valid_for: Duration::from_secs(approval.valid_for_seconds.into()),
         },
     })
+}
+
+/// `sub`; of somebody in Entra `oid` or the application's id, since `sub` is another one for each application there.
+fn lasting_name(caller: &Caller) -> Option<Subject> {
+    let principal = caller.principal();
+    match principal.entra().map(|entra| &entra.object) {
+        Some(EntraObject::User(name) | EntraObject::Application(name)) => name.parse().ok(),
+        None => principal.subject().cloned(),
+    }
 }
 
 /// The arguments of a Graph call without its own id, which may be another each time the call is made.

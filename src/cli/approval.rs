@@ -171,6 +171,10 @@ async fn answer(
         Some(ApprovalOutcome::Denied) => Ok("denied".to_owned()),
         Some(ApprovalOutcome::OwnCall) => Err(Failure::new("who asks cannot answer")
             .hint("write self_approval = true in the rule where that is fine")),
+        Some(ApprovalOutcome::MayBeOwnCall) => {
+            Err(Failure::new(format!("nothing shows that {} is not who asks", args.username))
+                .hint("answer as somebody who logs in where who asks does, or write self_approval = true in the rule"))
+        }
         Some(ApprovalOutcome::NotAnApprover) => {
             let wanted = match row.approvers.as_slice() {
                 [] => "administrators answer".to_owned(),
@@ -220,6 +224,7 @@ fn identities(
     Ok(Approver {
         name: user.id.to_string().parse()?,
         identities,
+        known_as: user.email.into_iter().chain([user.username]).collect(),
         groups: user.groups,
         administrator: user.administrator,
         through: Through::Themselves,

@@ -50,6 +50,11 @@ pub enum Unreadable {
 }
 
 impl<'a> Message<'a> {
+    /// Reads one message.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`]
     pub fn parse(body: &'a [u8]) -> Result<Self, Unreadable> {
         let unique = serde_json::from_slice::<Unique>(body);
         unique.and_then(|Unique| serde_json::from_slice(body)).map_err(|error| {

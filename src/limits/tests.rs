@@ -111,8 +111,10 @@ fn a_step_of_the_wall_clock_opens_nothing() {
     let clock = clock();
     let limits = limits(&Settings { client: rate(1, 60), ..Settings::default() }, &clock);
     call("a", "u").check(&limits).unwrap();
-    clock.step_wall(Timestamp::from_unix_seconds(900_000));
-    assert!(call("a", "u").check(&limits).is_err());
+    for wall in [900_000, 0] {
+        clock.step_wall(Timestamp::from_unix_seconds(wall));
+        assert!(call("a", "u").check(&limits).is_err());
+    }
 }
 
 #[test]
@@ -299,6 +301,21 @@ async fn replicas_together_let_through_what_the_limit_says() {
     assert_eq!(replicas.passed(1_000).await, 60);
     let asked = replicas.store.asked.load(Ordering::Relaxed);
     assert!(asked < 100, "calls come in batches: {asked}");
+}
+
+// Replicas have only wall time in common, so a step forward gives the rate once more, and one back takes a period at most.
+#[tokio::test]
+async fn a_step_of_the_wall_clock_gives_replicas_one_rate_more_at_most() {
+    let replicas = replicas(rate(60, 60));
+    assert_eq!(replicas.passed(200).await, 60);
+    replicas.clock.step_wall(Timestamp::from_unix_seconds(900_000));
+    replicas.clock.advance(Duration::from_secs(1));
+    assert!(replicas.passed(200).await <= 61);
+    replicas.clock.step_wall(Timestamp::from_unix_seconds(0));
+    replicas.clock.advance(Duration::from_secs(1));
+    assert_eq!(replicas.passed(200).await, 0, "the step back gives nothing");
+    replicas.clock.advance(Duration::from_mins(2));
+    assert_eq!(replicas.passed(200).await, 60, "and locks nobody out");
 }
 
 #[tokio::test]

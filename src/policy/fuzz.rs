@@ -151,12 +151,17 @@ proptest! {
 }
 
 /// What each fault says, and a rule with it.
-const MALFORMED: [(&str, &str); 14] = [
+const MALFORMED: [(&str, &str); 16] = [
     ("effect is missing", "id = \"ID\"\ntools = [\"t\"]"),
     ("unknown variant", "id = \"ID\"\neffect = \"alow\"\ntools = [\"t\"]"),
     ("tools is missing", "id = \"ID\"\neffect = \"deny\""),
     ("tools is empty", "id = \"ID\"\neffect = \"deny\"\ntools = []"),
     ("is not a regular expression", "id = \"ID\"\neffect = \"deny\"\ntools = [\"(\"]"),
+    ("is not a regular expression", "id = \"ID\"\neffect = \"deny\"\ntools = [\"a)|(?:.*\"]"),
+    (
+        "is not a regular expression",
+        "id = \"ID\"\neffect = \"deny\"\ntools = [\"((a{99}){99}){99}\"]",
+    ),
     ("did you mean `scopes`?", "id = \"ID\"\neffect = \"deny\"\ntools = [\"t\"]\nscope = [\"a\"]"),
     ("scopes:", "id = \"ID\"\neffect = \"deny\"\ntools = [\"t\"]\nscopes = [\"a b\"]"),
     (

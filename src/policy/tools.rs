@@ -65,9 +65,12 @@ impl PatternReader {
         } else if let Some(name) = name(text) {
             Some(ToolPattern::Name(name.into()))
         } else {
-            // Anchored, so that `delete` never matches `delete_all`; the group keeps `a|b` together.
-            let built = RegexBuilder::new(&format!("^(?:{text})$")).size_limit(1 << 20).build();
-            built.ok().map(|regex| ToolPattern::Matching(Arc::new(regex)))
+            // Anchored, so that `delete` never matches `delete_all`; the group keeps `a|b` together. It is an
+            // expression by itself, too: `a)|(b` would leave the group, and with it the anchors.
+            let built = |text: &str| RegexBuilder::new(text).size_limit(1 << 20).build().ok();
+            built(text)
+                .and_then(|_| built(&format!("^(?:{text})$")))
+                .map(|regex| ToolPattern::Matching(Arc::new(regex)))
         };
         self.0.insert(text.to_owned(), pattern.clone());
         pattern
@@ -110,6 +113,8 @@ mod tests {
         let mut reader = PatternReader::default();
         let patterns = ToolPatterns::new(vec![reader.read("delete|drop").unwrap()]);
         assert!(patterns.is_match("drop") && !patterns.is_match("drop_all"));
-        assert!(reader.read("(").is_none() && reader.read("a{9999}{9999}").is_none());
+        for text in ["(", "a{9999}{9999}", "a)|(?:b"] {
+            assert!(reader.read(text).is_none(), "{text}");
+        }
     }
 }

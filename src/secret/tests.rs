@@ -120,8 +120,13 @@ async fn a_value_is_asked_for_once_in_its_time() {
 async fn a_step_of_the_wall_clock_neither_keeps_nor_drops_a_value() {
     let world = world(&[Ok("one"), Ok("two")]);
     world.read().await.unwrap();
-    world.clock.step_wall(Timestamp::from_unix_seconds(9_999_999));
-    assert_eq!(world.read().await.unwrap().text().expose(), "one");
+    for wall in [9_999_999, 0] {
+        world.clock.step_wall(Timestamp::from_unix_seconds(wall));
+        assert_eq!(world.read().await.unwrap().text().expose(), "one");
+    }
+    world.minutes(15);
+    world.clock.step_wall(Timestamp::from_unix_seconds(0));
+    assert_eq!(world.read().await.unwrap().text().expose(), "two");
 }
 
 #[tokio::test]

@@ -195,7 +195,6 @@ impl Exchange {
     async fn end_seen(&mut self, said: &Said) -> Result<(), Unrecorded> {
         match said {
             Said::Nothing => Ok(()),
-            Said::Done => self.end(ResultStatus::Ok, None).await,
             Said::Failed => self.end(ResultStatus::Error, None).await,
             Said::Listed(List::Tools, listed, hidden) => {
                 let policy_version = Arc::clone(self.server.decider.now().version());
@@ -203,7 +202,7 @@ impl Exchange {
                 let event = AuditEvent::ToolsList { listed, hidden, policy_version };
                 Ok(self.caller.end(event).await?)
             }
-            Said::Listed(..) => self.end(ResultStatus::Ok, None).await,
+            Said::Done | Said::Listed(..) => self.end(ResultStatus::Ok, None).await,
         }
     }
 
@@ -329,9 +328,9 @@ impl Streaming {
             let Some(limit) = self.limit() else { return self.expired().await };
             match self.incoming.chunk(limit).await {
                 Ok(Some(bytes)) => self.events.add(&bytes),
-                Ok(None) if self.stays_open() => return None,
+                // The client opens it again if it wants to.
+                Ok(None) | Err(_) if self.stays_open() => return None,
                 Ok(None) => return self.fail(Fault::NoAnswer).await,
-                Err(_) if self.stays_open() => return None,
                 Err(error) => return self.fail(error.into()).await,
             }
         }

@@ -88,7 +88,8 @@ fn parameters(headers: &HeaderMap, arguments: Option<&RawValue>) -> bool {
 fn holds(arguments: &Value, wanted: &str) -> bool {
     match arguments {
         Value::String(text) => text == wanted,
-        Value::Bool(_) | Value::Number(_) => arguments.to_string() == wanted,
+        Value::Bool(truth) => wanted == if *truth { "true" } else { "false" },
+        Value::Number(number) => number.to_string() == wanted,
         Value::Array(items) => items.iter().any(|item| holds(item, wanted)),
         Value::Object(members) => members.values().any(|member| holds(member, wanted)),
         Value::Null => false,

@@ -36,11 +36,11 @@ pub use session::Sessions;
 #[must_use]
 pub fn endpoint(server: Server, token: RequireTokenLayer, recorder: Recorder) -> Endpoint {
     let server = Arc::new(server);
-    let served = service_fn(move |request: Request<Body>| {
+    let answers = service_fn(move |request: Request<Body>| {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(server.serve(request).await) }
     });
-    let guarded = ServiceBuilder::new().layer(token).service(served);
+    let guarded = ServiceBuilder::new().layer(token).service(answers);
     let recorder = Arc::new(recorder);
     Endpoint::new(move |request| {
         let (recorder, guarded) = (Arc::clone(&recorder), guarded.clone());

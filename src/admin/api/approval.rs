@@ -46,9 +46,9 @@ pub(super) struct Waiting {
 pub(super) async fn list(
     State(operations): State<Operations>,
     asker: Asker,
-    Asked(asked): Asked<Waiting>,
+    Asked(wanted): Asked<Waiting>,
 ) -> Result<Response, AdminError> {
-    let page = PageQuery { after: asked.after, limit: asked.limit };
+    let page = PageQuery { after: wanted.after, limit: wanted.limit };
     let page = operations.list_approvals(&asker.actor, asker.administers, &page).await?;
     Ok(items(page).into_response())
 }

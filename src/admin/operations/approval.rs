@@ -182,6 +182,10 @@ impl Operations {
                 problem: "who asks, and the app that asks, cannot answer",
                 hint: "somebody else answers, or the same person on the page where the rule allows that",
             }),
+            ApprovalOutcome::MayBeOwnCall => Err(AdminError::Forbidden {
+                problem: "nothing shows that this person is not who asks",
+                hint: "answer as somebody who logs in where who asks does, or write self_approval = true in the rule",
+            }),
             ApprovalOutcome::NotAnApprover if administers => Err(AdminError::Forbidden {
                 problem: "this person is none of the rule's approvers",
                 hint: "`approvers` names groups; where it is empty, local users with the role of an administrator answer",
@@ -214,6 +218,7 @@ impl Operations {
         Ok(Approver {
             name: name.clone(),
             identities,
+            known_as: user.email.into_iter().chain([user.username]).collect(),
             groups: user.groups,
             administrator: user.administrator,
             through: Through::App(actor.0.client_id.clone()),

@@ -25,6 +25,10 @@ use view::{CallView, approver, call};
 /// Calls that one page shows.
 const MOST: u32 = 200;
 
+const OWN_CALL: &str = "You asked for this. Somebody else has to answer.";
+const MAY_BE_OWN_CALL: &str = "You log in elsewhere than who asked, so nothing shows that it was not you. \
+                               Somebody who logs in there has to answer.";
+
 #[derive(Template)]
 #[template(path = "approval.html")]
 struct ApprovalPage<'a> {
@@ -104,7 +108,8 @@ async fn render(
     let shown = id.to_string();
     let form_token = open.then(|| decision(&[&shown]).token(&session.cookie));
     let notice = notice.or(match refusal {
-        Some(ApprovalOutcome::OwnCall) => Some("You asked for this. Somebody else has to answer."),
+        Some(ApprovalOutcome::OwnCall) => Some(OWN_CALL),
+        Some(ApprovalOutcome::MayBeOwnCall) => Some(MAY_BE_OWN_CALL),
         _ => None,
     });
     let template = ApprovalPage {
@@ -165,7 +170,8 @@ async fn try_answer(
         Some(ApprovalOutcome::TooLate) => {
             "That came too late: it was answered before, or its time is over."
         }
-        Some(ApprovalOutcome::OwnCall) => "You asked for this. Somebody else has to answer.",
+        Some(ApprovalOutcome::OwnCall) => OWN_CALL,
+        Some(ApprovalOutcome::MayBeOwnCall) => MAY_BE_OWN_CALL,
         Some(ApprovalOutcome::NotAnApprover) | None => return Err(Fault::NoApproval),
     };
     render(people, &session, which, Some(notice)).await

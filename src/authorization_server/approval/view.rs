@@ -70,6 +70,7 @@ pub(super) async fn approver(people: &People, session: &Session) -> Result<Appro
     Ok(Approver {
         name,
         identities,
+        known_as: user.email.iter().chain([&user.username]).cloned().collect(),
         groups: user.groups.clone(),
         administrator: user.administrator,
         through: Through::Themselves,

@@ -323,3 +323,25 @@ async fn a_disabled_account_is_not_let_in() {
     let refused = come_back(&mut browser, &format!("code=c&state={state}")).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
 }
+
+// RFC 9700 §4.13 — N108
+#[tokio::test]
+async fn one_network_cannot_begin_logins_without_end_and_keeps_nobody_else_out() {
+    let provider = Provider::start().await;
+    let site = Site::with("https://broker.example", vec![provider.settings()]);
+    let begins = async |address: &str| {
+        let mut browser = Browser::new(&site);
+        browser.address = address.parse().unwrap();
+        browser.get("/login/with/idp").await
+    };
+    for number in 0..120 {
+        let begun = begins(&format!("192.0.2.{}", number % 250)).await;
+        assert_eq!(begun.status, StatusCode::SEE_OTHER, "{number}");
+    }
+    let refused = begins("192.0.2.7").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers[header::RETRY_AFTER], "60");
+    assert_eq!(begins("198.51.100.1").await.status, StatusCode::SEE_OTHER);
+    site.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(begins("192.0.2.7").await.status, StatusCode::SEE_OTHER);
+}

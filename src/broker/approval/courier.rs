@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditEvent, Auditor, Context};
+use crate::id::{RequestId, TraceId};
 use crate::outbound::{Answer, Limits, Outbound, OutboundError};
+use crate::random::Random;
 use crate::store::ApprovalRow;
 use crate::time::Clock;
 
@@ -27,12 +29,12 @@ const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_bytes: 64 
 
 /// Where new questions are handed in. Clones hand in at the same place.
 #[derive(Clone, Debug)]
-pub struct Notices(mpsc::Sender<(Context, Message)>);
+pub struct Notices(mpsc::Sender<(TraceId, Message)>);
 
 /// Sends what was handed in. Dropped, or without [`Courier::run`], nothing is sent and nobody waits for it.
 #[derive(Debug)]
 pub struct Courier {
-    waiting: mpsc::Receiver<(Context, Message)>,
+    waiting: mpsc::Receiver<(TraceId, Message)>,
     desk: Arc<Desk>,
 }
 
@@ -43,13 +45,14 @@ struct Desk {
     outbound: Outbound,
     auditor: Auditor,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     first_wait: Duration,
 }
 
 impl Notices {
     /// Hands in, at once: where too many wait, this one is not sent. It is in every list all the same.
     pub(super) fn tell(&self, context: &Context, row: &ApprovalRow, page: String) {
-        if self.0.try_send((context.clone(), Message::new(row, page))).is_err() {
+        if self.0.try_send((context.trace_id, Message::new(row, page))).is_err() {
             tracing::warn!(approval = %row.id, "approval.webhook.not_sent");
         }
     }
@@ -61,10 +64,10 @@ impl Courier {
         webhook: Webhook,
         outbound: Outbound,
         auditor: Auditor,
-        clock: Arc<dyn Clock>,
+        (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
     ) -> (Notices, Self) {
         let (notices, waiting) = mpsc::channel(MOST_WAITING);
-        let desk = Desk { webhook, outbound, auditor, clock, first_wait: FIRST_WAIT };
+        let desk = Desk { webhook, outbound, auditor, clock, random, first_wait: FIRST_WAIT };
         (Notices(notices), Self { waiting, desk: Arc::new(desk) })
     }
 
@@ -85,9 +88,9 @@ impl Courier {
                 () = stop.cancelled() => break,
                 Some(_) = under_way.join_next() => {}
                 handed_in = self.waiting.recv(), if has_room => match handed_in {
-                    Some((context, message)) => {
+                    Some((trace_id, message)) => {
                         let desk = Arc::clone(&self.desk);
-                        under_way.spawn(async move { desk.deliver(&context, &message).await });
+                        under_way.spawn(async move { desk.deliver(trace_id, &message).await });
                     }
                     None => break,
                 },
@@ -101,7 +104,7 @@ impl Courier {
 }
 
 impl Desk {
-    async fn deliver(&self, context: &Context, message: &Message) {
+    async fn deliver(&self, trace_id: TraceId, message: &Message) {
         let (mut attempt, mut wait) = (1, self.first_wait);
         let delivered = loop {
             let now = self.clock.now();
@@ -123,11 +126,25 @@ impl Desk {
         };
         let approval = message.approval;
         let event = AuditEvent::ApprovalNotify { approval, delivered, attempts: attempt };
-        if let Err(error) = self.auditor.record(context, event).await {
+        if let Err(error) = self.auditor.record(&self.context(trace_id), event).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "approval.webhook.unrecorded"
             );
+        }
+    }
+}
+
+impl Desk {
+    /// The call has ended long ago: this belongs to no request, and to its trace.
+    fn context(&self, trace_id: TraceId) -> Context {
+        Context {
+            request_id: RequestId::generate(&*self.clock, &*self.random),
+            trace_id,
+            requester_id: None,
+            client_id: None,
+            asserted_requester_id: None,
+            redactions: Vec::new(),
         }
     }
 }

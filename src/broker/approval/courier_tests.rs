@@ -76,7 +76,8 @@ async fn told(acts: Vec<Act>) -> (Vec<String>, Value) {
     };
     let outbound = Outbound::new(&reach).unwrap();
     let webhook = Webhook::new(receiver.origin.clone(), &SECRET.to_owned().into()).unwrap();
-    let (notices, courier) = Courier::new(webhook, outbound, auditor, Arc::clone(&clock) as _);
+    let around = (Arc::clone(&clock) as _, Arc::new(SeededRandom::new(4)) as _);
+    let (notices, courier) = Courier::new(webhook, outbound, auditor, around);
     let courier = courier.waiting_first(Duration::from_millis(1));
     notices.tell(&context(&clock), &row(&clock), "https://broker.example/approvals/x".to_owned());
     let stop = CancellationToken::new();

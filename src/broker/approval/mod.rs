@@ -8,6 +8,7 @@ mod canonical;
 mod courier;
 #[cfg(test)]
 mod courier_tests;
+mod same_person;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ use crate::store::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, StoreError,
 };
 use crate::time::{Clock, Timestamp};
+
+use same_person::Comparison;
 
 pub use courier::{Courier, Notices};
 pub use webhook::{Webhook, WebhookError};
@@ -113,6 +116,8 @@ pub struct Approver {
     pub name: Subject,
     /// Every identity the person has: our own, and those linked at other issuers.
     pub identities: Vec<(Issuer, Subject)>,
+    /// User name and e-mail, as a gateway might call them.
+    pub known_as: Vec<String>,
     pub groups: Vec<String>,
     pub administrator: bool,
     pub through: Through,
@@ -224,15 +229,12 @@ impl Approvals {
             Through::Themselves => (false, false),
             Through::App(client) => (true, client.is_none() || *client == asked.client_id),
         };
-        // Our own id of a person is nobody else's, whatever the issuer of the token is called.
-        let is_requester = person.name == asked.subject
-            || person.identities.iter().any(|(issuer, subject)| {
-                (*issuer == asked.issuer && *subject == asked.subject)
-                // A gateway names people of any issuer, so any identity of that name counts.
-                || asked.asserted.as_ref() == Some(subject)
-            });
-        if same_app || is_requester && (by_app || !row.self_approval) {
-            return Some(ApprovalOutcome::OwnCall);
+        let own_call_counts = row.self_approval && !by_app;
+        match same_person::compare(asked, person) {
+            _ if same_app => return Some(ApprovalOutcome::OwnCall),
+            Comparison::Same if !own_call_counts => return Some(ApprovalOutcome::OwnCall),
+            Comparison::Unknown if !own_call_counts => return Some(ApprovalOutcome::MayBeOwnCall),
+            Comparison::Same | Comparison::Other | Comparison::Unknown => {}
         }
         let is_approver = match row.approvers.as_slice() {
             [] => person.administrator,

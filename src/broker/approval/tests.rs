@@ -9,7 +9,7 @@ use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
 use crate::id::{RequestId, TraceId};
 use crate::random::SeededRandom;
 use crate::store::{Digest, Page, PageRequest, UsedApproval};
-use crate::time::FixedClock;
+use crate::time::{FixedClock, NeverBack};
 
 const ISSUER: &str = "https://broker.example";
 
@@ -121,7 +121,7 @@ fn bench() -> Bench {
         Auditor::open(settings, Arc::clone(&clock) as _, Arc::new(SeededRandom::new(1))).unwrap();
     let approvals = Approvals {
         store: Arc::clone(&store) as _,
-        clock: Arc::clone(&clock) as _,
+        clock: Arc::new(NeverBack::new(Arc::clone(&clock) as _)),
         random: Arc::new(SeededRandom::new(2)),
         auditor,
         seal: Arc::new(|_| "sealed".to_owned()),
@@ -172,6 +172,7 @@ fn person(name: &str) -> Approver {
     Approver {
         name: name.parse().unwrap(),
         identities: vec![(ISSUER.parse().unwrap(), name.parse().unwrap())],
+        known_as: vec![format!("{name}@contoso.example")],
         groups: vec!["it-leads".to_owned()],
         administrator: false,
         through: Through::Themselves,
@@ -278,6 +279,10 @@ async fn nobody_approves_a_call_of_their_own() {
     asserted.requester.asserted = "ada".parse().ok();
     assert_eq!(bench.answered(&asserted, &ada, true).await, ApprovalOutcome::OwnCall);
     assert!(bench.audit().contains("own_call"));
+    let mut unknown = person("lead");
+    unknown.identities = vec![("https://other.example".parse().unwrap(), "lead".parse().unwrap())];
+    let outcome = bench.answered(&question(&call), &unknown, true).await;
+    assert_eq!(outcome, ApprovalOutcome::MayBeOwnCall);
 }
 
 #[tokio::test]
@@ -332,6 +337,20 @@ async fn late_is_no_and_so_is_late_use() {
     let answer = Answer { approved: true, comment: None };
     let outcome = bench.approvals.answer(&context(), id, &person("lead"), answer).await.unwrap();
     assert_eq!(outcome, Some(ApprovalOutcome::TooLate));
+}
+
+// Nobody wins a deadline back by setting the clock.
+#[tokio::test]
+async fn a_step_of_the_clock_opens_no_approval_that_is_late() {
+    let (bench, call) = (bench(), delete());
+    bench.answered(&question(&call), &person("lead"), true).await;
+    bench.clock.advance(Duration::from_mins(11));
+    bench.clock.step_wall(Timestamp::from_unix_seconds(1_001));
+    assert!(!approved(&bench.settle(&question(&call)).await), "back");
+    let other = json!({ "number": 2 });
+    bench.answered(&question(&other), &person("lead"), true).await;
+    bench.clock.step_wall(Timestamp::from_unix_seconds(90_000));
+    assert!(!approved(&bench.settle(&question(&other)).await), "forward");
 }
 
 #[tokio::test]

@@ -67,7 +67,8 @@ pub(super) struct RawServer {
     /// The largest request body.
     #[schemars(range(min = 1024, max = 104_857_600))]
     pub(super) max_body_bytes: u32,
-    /// The longest that a request may take before it is answered with 503.
+    /// The longest that a request's body may take to arrive before it is answered with 408. What is done then has limits
+    /// of its own (`graph.timeout_ms`).
     #[schemars(range(min = 100, max = 600_000))]
     pub(super) request_timeout_ms: u32,
     /// How long everything is still served after SIGTERM while `/ready` says 503, so that whoever balances load

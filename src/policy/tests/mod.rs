@@ -1,5 +1,7 @@
 //! What policy promises, shown on small rule files.
 
+mod faults;
+mod grantable;
 mod properties;
 
 use crate::code::Code;
@@ -30,58 +32,6 @@ fn load(text: &str) -> Result<Policy, PolicyError> {
 
 fn policy(rules: &str) -> Policy {
     load(&format!("version = \"t\"\n{rules}")).unwrap()
-}
-
-#[test]
-fn only_scopes_that_open_something_to_this_person_are_worth_granting() {
-    let policy = policy(
-        r#"
-        [[rule]]
-        id = "helpdesk"
-        effect = "allow"
-        tools = ["delete"]
-        scopes = ["tickets:write"]
-        principals = { groups = ["helpdesk"] }
-        [[rule]]
-        id = "others"
-        effect = "allow"
-        tools = ["delete"]
-        scopes = ["payroll:read"]
-        principals = { groups = ["payroll"] }
-        [[rule]]
-        id = "nowhere"
-        effect = "allow"
-        tools = ["no_such_tool"]
-        scopes = ["ghost:read"]
-        "#,
-    );
-    let caller = caller("");
-    let of_use = |wanted: &str| {
-        policy.grantable(&caller.who(), &wanted.parse().unwrap(), Moment::default()).to_string()
-    };
-    assert_eq!(of_use("tickets:write payroll:read ghost:read broker:admin"), "tickets:write");
-    assert_eq!(of_use("tickets:*"), "tickets:*");
-    assert_eq!(of_use("tickets:read"), "");
-}
-
-#[test]
-fn a_scope_is_not_worth_granting_where_a_rule_denies_all_that_it_opens() {
-    let policy = policy(
-        r#"
-        [[rule]]
-        id = "all"
-        effect = "allow"
-        tools = ["delete"]
-        scopes = ["tickets:write"]
-        [[rule]]
-        id = "not-helpdesk"
-        effect = "deny"
-        tools = ["delete"]
-        principals = { groups = ["helpdesk"] }
-        "#,
-    );
-    let wanted = "tickets:write".parse().unwrap();
-    assert!(policy.grantable(&caller("").who(), &wanted, Moment::default()).is_empty());
 }
 
 /// A caller that owns what its `Who` borrows.
@@ -353,54 +303,4 @@ fn principals_restrict_a_rule_to_those_it_names() {
     ] {
         assert!(!caller("").plain(&policy(&rule(bad)), "delete").is_allow(), "{bad}");
     }
-}
-
-#[test]
-fn every_fault_of_every_rule_is_reported_with_its_place() {
-    let error = load(
-        r#"
-version = "t"
-[[rule]]
-id = "a b"
-effect = "allow"
-tools = ["("]
-[[rule]]
-id = "two"
-effect = "allow"
-tools = [".*"]
-when = "tru"
-graph = { profile = "nobody", methods = ["get"], paths = ["/users"] }
-"#,
-    );
-    insta::assert_snapshot!(error.unwrap_err(), @r#"
-    policy.toml:4:6: rule `a b`: id has a character outside letters, digits, `.`, `_` and `-`
-      hint: use letters, digits, `.`, `_` and `-`
-    policy.toml:6:10: rule `a b`: tools: `(` is not a regular expression, or one too large
-      hint: in TOML a backslash is written twice: "auth\\.graph\\..*"
-    policy.toml:11:9: rule `two`: when: `tru` is not a name that conditions know
-      hint: the names are claims, caller, request, path, query, arguments and now
-    policy.toml:12:42: rule `two`: graph.methods: `get` is not one of GET, POST, PUT, PATCH, DELETE
-    policy.toml:12:59: rule `two`: graph.paths: `/users`: a path begins with /v1.0/ or /beta/
-      hint: such as /v1.0/users/{id}/messages
-    policy.toml:12:21: rule `two`: graph.profile: `nobody` is not a configured [[graph.profile]]
-      hint: configured profiles: reader
-    "#);
-}
-
-#[test]
-fn an_unknown_key_is_refused_with_its_place() {
-    let error = load(
-        "version = \"t\"\n[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = []\nscope = [\"x\"]\n",
-    );
-    assert!(
-        error.unwrap_err().to_string().contains("policy.toml:6:1: rule `a`: scope is not a key"),
-        "{:?}",
-        load("[[rule]]\nscope = 1")
-    );
-}
-
-#[test]
-fn the_version_changes_with_the_rules() {
-    assert_ne!(policy(READ).version(), policy(&READ.replace("graph:read", "graph:more")).version());
-    assert_eq!(policy(READ).version(), policy(READ).version());
 }

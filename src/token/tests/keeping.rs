@@ -35,6 +35,14 @@ async fn a_step_of_the_wall_clock_never_extends_a_token() {
 }
 
 #[tokio::test]
+async fn a_step_forward_of_the_wall_clock_drops_no_token() {
+    let bench = bench(vec![granted("t1", ""), granted("t2", "")]).await;
+    bench.obtain().await.unwrap();
+    bench.clock.step_wall(Timestamp::from_unix_seconds(9_999_999_999));
+    assert_eq!(text(&bench.obtain().await.unwrap()), "Bearer t1");
+}
+
+#[tokio::test]
 async fn callers_at_the_same_time_share_one_mint() {
     let bench = bench(vec![granted("t1", "")]).await;
     let all = join_all((0..20).map(|_| bench.obtain())).await;

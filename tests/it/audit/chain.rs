@@ -1,5 +1,10 @@
 //! The hash chain and the segments: what was changed, cut off or taken away is named.
 
+use std::sync::Arc;
+
+use mcp_auth_broker::random::SystemRandom;
+use mcp_auth_broker::time::{FixedClock, Timestamp};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -146,4 +151,22 @@ async fn a_deleted_log_is_started_anew_and_the_gap_shows() {
     auditor.close(LIMIT).await.unwrap();
     assert_eq!(numbers(&lines(&path)), [3, 4, 5]);
     assert_eq!(check(&path).first_seq, Some(4));
+}
+
+// The order of the log is the order of its lines: what the clock says is a fact in them and no more.
+#[tokio::test]
+async fn a_step_of_the_clock_neither_reorders_nor_breaks_the_chain() {
+    let (_folder, path) = log();
+    let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_795_172_400)));
+    let settings = settings(SinkSettings::File(chained(&path)));
+    let random = Arc::new(SystemRandom::new());
+    let auditor = Auditor::open(settings, Arc::clone(&clock) as _, random).unwrap();
+    for (number, wall) in [(1, 1_795_172_400), (2, 1_795_259_000), (3, 1_000), (4, 1_795_172_401)] {
+        clock.step_wall(Timestamp::from_unix_seconds(wall));
+        auditor.record(&context(), numbered(number)).await.unwrap();
+    }
+    auditor.close(LIMIT).await.unwrap();
+    assert_eq!(numbers(&lines(&path)), [1, 2, 3, 4]);
+    let report = check(&path);
+    assert!(report.intact, "{report:?}");
 }

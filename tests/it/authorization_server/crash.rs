@@ -40,7 +40,7 @@ async fn first_link(served: &Served) -> String {
 /// From now on every request waits for its audit line: what is at the log's place is no file.
 fn audit_blocks(directory: &Path) {
     let log = directory.join("audit.jsonl");
-    std::fs::rename(&log, directory.join("audit.before")).unwrap();
+    std::fs::remove_file(&log).unwrap();
     std::fs::create_dir(&log).unwrap();
 }
 

@@ -11,3 +11,4 @@ mod faults;
 mod flow;
 mod metadata;
 mod races;
+mod replicas;

@@ -101,6 +101,17 @@ fn settings_that_do_nothing_yet_are_named() {
 }
 
 #[test]
+fn replicas_on_postgres_are_told_that_they_need_one_key() {
+    let store = "[store]\nurl = \"postgres://broker@db/broker\"\n";
+    let told = Place::new(store).load();
+    let warned =
+        |text: &String| text.starts_with("store.key_encryption_key: is not set: each replica");
+    assert!(warnings(&told).iter().any(warned), "{:?}", warnings(&told));
+    let several = Place::new(&format!("{store}replicas = 2\n")).load();
+    assert!(several.config.is_none(), "only the first one could start");
+}
+
+#[test]
 fn the_reference_in_docs_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
     if update_docs() {
@@ -125,4 +136,23 @@ fn the_schema_names_its_dialect() {
     let schema: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert_eq!(schema["additionalProperties"], false);
+}
+
+// RFC 8414 §2: the issuer is this URL, so it has one spelling.
+#[test]
+fn a_public_url_may_have_a_plain_path_that_is_none_of_ours() {
+    let load = |url: &str| Place::new(&format!("[server]\npublic_url = \"{url}\"")).load();
+    for (given, kept) in [
+        ("https://e.example/broker/", "https://e.example/broker"),
+        ("https://e.example/a/b-c.d_e~f", "https://e.example/a/b-c.d_e~f"),
+        ("https://e.example", "https://e.example/"),
+    ] {
+        let config = load(given).config.unwrap_or_else(|| panic!("{given}"));
+        assert_eq!(config.server.public_url.as_str(), kept);
+    }
+    for bad in ["/mcp", "/login/x", "/a//b", "/a%20b", "/a?x=1", "/.well-known/x", "/ä"] {
+        let loaded = load(&format!("https://e.example{bad}"));
+        assert!(loaded.config.is_none(), "{bad}");
+        assert!(errors(&loaded)[0].starts_with("server.public_url: "), "{:?}", errors(&loaded));
+    }
 }

@@ -238,3 +238,53 @@ async fn the_arguments_are_for_who_may_open_the_store_and_not_in_it_in_clear() {
         assert!(!found, "the arguments lie in the store in clear");
     }
 }
+
+// RS-33: replayed, altered, by another caller: each is refused, and each has an ending and a question of its own on record.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_use_of_an_approval_is_refused_and_on_record() {
+    let product = product().await;
+    let token = product.token(&[]);
+    let call = delete("grace@contoso.example");
+    let id = asked(&product.graph(&token, call.clone()).await);
+    assert!(answer(&product, "approve", &id, "lena").await.1);
+    let mut altered = call.clone();
+    altered["operation"]["query"] = json!({ "$select": "id" });
+    let eve = product.token_with(&[], |token| token.subject = "eve".parse().unwrap());
+    let tries = [(&token, altered), (&eve, call.clone())];
+    for (token, call) in tries {
+        let refused = product.graph(token, call).await;
+        assert_ne!(refused["status"], "ok", "{refused}");
+    }
+    assert!(is_done(&product.graph(&token, call.clone()).await));
+    let replayed = asked(&product.graph(&token, call).await);
+    let events = product.audit();
+    let of = |kind: &str| events.iter().filter(|event| event["event_type"] == kind).count();
+    assert_eq!(of("approval.used"), 1);
+    let requested = |event: &&Value| event["payload"]["approval"] == replayed.as_str();
+    assert!(events.iter().any(|event| requested(&event)), "{events:#?}");
+    let refusals = |event: &&Value| {
+        event["event_type"] == "result.emitted" && event["payload"]["status"] == "error"
+    };
+    assert_eq!(events.iter().filter(refusals).count(), 4, "{events:#?}");
+    crate::support::audit::assert_one_terminal_per_request(&product.audit_lines());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_under_other_rules_is_none() {
+    let product = product().await;
+    let token = product.token(&[]);
+    let call = delete("grace@contoso.example");
+    let id = asked(&product.graph(&token, call.clone()).await);
+    assert!(answer(&product, "approve", &id, "lena").await.1);
+    let file = product.directory.path().join("policy.toml");
+    std::fs::write(file, RULES.replace("version = \"t\"", "version = \"u\"")).unwrap();
+    product.audited(|event| event["event_type"] == "config.reloaded").await;
+    // Recorded just before the new rules decide.
+    let limit = tokio::time::Instant::now() + crate::support::audit::LIMIT;
+    while !product.get("/ready").await.body.contains("\"u+") {
+        assert!(tokio::time::Instant::now() < limit);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_ne!(asked(&product.graph(&token, call).await), id);
+    assert!(!product.event_types().iter().any(|kind| kind == "approval.used"));
+}

@@ -105,6 +105,23 @@ async fn a_header_that_says_something_else_than_the_body_is_refused() {
 }
 
 // MCP 2026-07-28 basic/versioning — TR-12, TR-13, G11
+// Whoever is in front may read another one of two headers than we do.
+#[tokio::test]
+async fn a_mirrored_header_that_comes_twice_is_refused() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let call = json!({ "name": "get_public_info", "arguments": {} });
+    for (name, other) in [
+        ("mcp-method", "tools/list"),
+        ("mcp-name", "get_confidential_info"),
+        ("mcp-protocol-version", "2025-11-25"),
+    ] {
+        let request = mcp(Wire::Modern, Some(&token), "tools/call", call.clone());
+        let answer = product.send(request.header(name, other)).await;
+        assert_eq!(answer.status, 400, "{name}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_version_is_told_which_ones_there_are() {
     let product = Product::dev().await;

@@ -86,13 +86,14 @@ pub(crate) fn numbers(lines: &[String]) -> Vec<u64> {
 
 /// Fails unless every request in the log has exactly one terminal event, and it is the last one.
 ///
-/// Events that belong to no request (`config.reloaded`, `audit.log.recovered`) are left out.
+/// Events that belong to no request are left out.
 pub(crate) fn assert_one_terminal_per_request(lines: &[String]) {
     let mut requests: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in lines {
         let event: Value = serde_json::from_str(line).expect("an audit line is JSON");
         let kind = event["event_type"].as_str().expect("an event has a type").to_owned();
-        if !matches!(kind.as_str(), "config.reloaded" | "audit.log.recovered") {
+        if !matches!(kind.as_str(), "config.reloaded" | "audit.log.recovered" | "approval.notified")
+        {
             let id = event["request_id"].as_str().expect("an event has a request").to_owned();
             requests.entry(id).or_default().push(kind);
         }
@@ -107,7 +108,11 @@ pub(crate) fn assert_one_terminal_per_request(lines: &[String]) {
 fn is_terminal(kind: &str) -> bool {
     matches!(
         kind,
-        "result.emitted" | "auth.token.rejected" | "auth.scope.insufficient" | "tools.listed"
+        "result.emitted"
+            | "auth.token.rejected"
+            | "auth.scope.insufficient"
+            | "tools.listed"
+            | "approval.answered"
     ) || kind.starts_with("oauth.")
         || kind.starts_with("admin.")
         || kind.starts_with("person.")

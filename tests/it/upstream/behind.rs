@@ -162,7 +162,8 @@ pub(crate) async fn broker(url: &str, table: &str, policy: &str) -> Product {
         settings = "[policy]\nfile = \"policy.toml\"\n".to_owned();
     }
     settings += "[outbound]\nallow_private = [\"127.0.0.1\"]\n";
-    settings += &format!("[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\n{table}\n");
+    settings += "[[upstream.server]]\nid = \"weather\"\nurl = \"";
+    settings += &[url, "\"\n", table, "\n"].concat();
     let policy = format!("policy.file={}", directory.path().join("policy.toml").display());
     let overrides = if settings.contains("[policy]") { vec![policy] } else { Vec::new() };
     let settings = settings.replace("[policy]\nfile = \"policy.toml\"\n", "");

@@ -1,0 +1,53 @@
+//! What files with faults are told, and what a version names.
+
+use super::*;
+
+#[test]
+fn every_fault_of_every_rule_is_reported_with_its_place() {
+    let error = load(
+        r#"
+version = "t"
+[[rule]]
+id = "a b"
+effect = "allow"
+tools = ["("]
+[[rule]]
+id = "two"
+effect = "allow"
+tools = [".*"]
+when = "tru"
+graph = { profile = "nobody", methods = ["get"], paths = ["/users"] }
+"#,
+    );
+    insta::assert_snapshot!(error.unwrap_err(), @r#"
+    policy.toml:4:6: rule `a b`: id has a character outside letters, digits, `.`, `_` and `-`
+      hint: use letters, digits, `.`, `_` and `-`
+    policy.toml:6:10: rule `a b`: tools: `(` is not a regular expression, or one too large
+      hint: in TOML a backslash is written twice: "auth\\.graph\\..*"
+    policy.toml:11:9: rule `two`: when: `tru` is not a name that conditions know
+      hint: the names are claims, caller, request, path, query, arguments and now
+    policy.toml:12:42: rule `two`: graph.methods: `get` is not one of GET, POST, PUT, PATCH, DELETE
+    policy.toml:12:59: rule `two`: graph.paths: `/users`: a path begins with /v1.0/ or /beta/
+      hint: such as /v1.0/users/{id}/messages
+    policy.toml:12:21: rule `two`: graph.profile: `nobody` is not a configured [[graph.profile]]
+      hint: configured profiles: reader
+    "#);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place() {
+    let error = load(
+        "version = \"t\"\n[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = []\nscope = [\"x\"]\n",
+    );
+    assert!(
+        error.unwrap_err().to_string().contains("policy.toml:6:1: rule `a`: scope is not a key"),
+        "{:?}",
+        load("[[rule]]\nscope = 1")
+    );
+}
+
+#[test]
+fn the_version_changes_with_the_rules() {
+    assert_ne!(policy(READ).version(), policy(&READ.replace("graph:read", "graph:more")).version());
+    assert_eq!(policy(READ).version(), policy(READ).version());
+}
