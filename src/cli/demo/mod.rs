@@ -41,6 +41,27 @@ const TOKENS: [(&str, &str); 3] = [
     ("ADMIN", "tools:read tools:write tools:admin"),
 ];
 
+const TRY: &str = r#"
+ask() { curl -s -i RESOURCE -H "authorization: Bearer $1" -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' -d "$2"; echo; }
+call() { ask "$1" '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"'$2'","arguments":{"'$3'":"'$4'"}}}'; }
+
+# A list shows what its reader may call.
+ask $READER '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+ask $ADMIN '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+# tools:read is enough for the weather,
+call $READER get_weather city Oslo
+# but not for an e-mail: 403, and the scope to ask for (step-up).
+call $READER send_email to ada@example.com
+call $WRITER send_email to ada@example.com
+# Deleting needs tools:admin.
+call $WRITER delete_user user bob
+call $ADMIN delete_user user bob
+# No token: 401, and where the metadata is.
+curl -s -i -X POST RESOURCE
+# With an MCP client:
+#   claude mcp add --transport http toolkit RESOURCE --header "Authorization: Bearer $WRITER"
+"#;
+
 /// Runs until it is told to stop. Reads no settings, and leaves nothing behind.
 pub(super) async fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let scratch = Scratch::new()?;
@@ -101,30 +122,9 @@ fn guide(app: &App, resource: &str, directory: &Path) -> Result<String, Failure>
         directory.join("audit.jsonl").display()
     );
     for (name, scope) in TOKENS {
-        text += &format!("{name}={}\n", token(app, resource, name, scope)?);
+        text.extend([name, "=", &token(app, resource, name, scope)?, "\n"]);
     }
-    text += &format!(
-        r#"
-ask() {{ curl -s -i {resource} -H "authorization: Bearer $1" -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' -d "$2"; echo; }}
-call() {{ ask "$1" '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"'$2'","arguments":{{"'$3'":"'$4'"}}}}}}'; }}
-
-# A list shows what its reader may call.
-ask $READER '{{"jsonrpc":"2.0","id":1,"method":"tools/list"}}'
-ask $ADMIN '{{"jsonrpc":"2.0","id":1,"method":"tools/list"}}'
-# tools:read is enough for the weather,
-call $READER get_weather city Oslo
-# but not for an e-mail: 403, and the scope to ask for (step-up).
-call $READER send_email to ada@example.com
-call $WRITER send_email to ada@example.com
-# Deleting needs tools:admin.
-call $WRITER delete_user user bob
-call $ADMIN delete_user user bob
-# No token: 401, and where the metadata is.
-curl -s -i -X POST {resource}
-# With an MCP client:
-#   claude mcp add --transport http toolkit {resource} --header "Authorization: Bearer $WRITER"
-"#
-    );
+    text += &TRY.replace("RESOURCE", resource);
     Ok(text)
 }
 
