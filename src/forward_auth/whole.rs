@@ -38,7 +38,9 @@ pub(super) async fn decide(
         Err(why) => return answer::not_served(&why),
     };
     gate.behind_the_token(server, request, |server, caller, request| async move {
-        server.admit(&caller, &request).await
+        let asks_about_a_tool = names_a_tool(&request);
+        drop(request); // nothing of it is looked at but its head
+        server.admit(&caller, asks_about_a_tool).await
     })
     .await
 }
@@ -89,11 +91,11 @@ impl Server {
     async fn admit(
         &self,
         caller: &Caller,
-        request: &Request,
+        asks_about_a_tool: bool,
     ) -> Result<Response<Body>, Unrecorded> {
         caller.owe_terminal_event(METHOD, None).await?;
         self.door.accepted(caller).await?;
-        if names_a_tool(request) {
+        if asks_about_a_tool {
             tracing::error!(
                 server = self.row.id,
                 "forward_auth.asked_about_a_tool: headers cannot say which tool a body calls; use Envoy with /ext-authz"
