@@ -10,6 +10,7 @@ use crate::audit::Auditor;
 use crate::authorization_server::KeyRing;
 use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
+use crate::forward_auth::ForwardAuth;
 use crate::graph;
 use crate::guard::{Door, Recorder};
 use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, Routes};
@@ -36,7 +37,7 @@ use super::error::AppError;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::{follow_keys, keys, map, platform, readiness, servers};
+use super::{beside, follow_keys, keys, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -110,6 +111,12 @@ impl App {
             random: Arc::clone(&random),
         });
         let mounted = mounted.await?;
+        let gate = ForwardAuth::new(beside::parts(
+            &config,
+            (Arc::clone(&store), Arc::clone(&local)),
+            (policy.clone(), limits.clone(), auditor.clone()),
+            &around,
+        )?);
         let reached = (&outbound, &secrets);
         let behind = servers::Shared::new(for_servers, (&policy, &approvals), reached, &encryption);
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
@@ -151,7 +158,7 @@ impl App {
             drain: &drain,
             behind,
         };
-        let routes = (mounted.public, mounted.private);
+        let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
         let front = mounting.front(&names, &handler(service), health.clone(), routes)?;
         Ok(Self {
             config,

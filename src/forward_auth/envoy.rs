@@ -11,7 +11,7 @@ use crate::code::Code;
 use crate::guard::{self, Message, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::policy::{Arguments, Ask, Decision, Effect, Live, Operation, Recorded};
-use crate::protect;
+use crate::protect::Message as StrictMessage;
 
 use super::servers::Server;
 use super::{ForwardAuth, answer};
@@ -82,7 +82,7 @@ impl Server {
         let unreadable =
             |why: &str| answer::refusal(StatusCode::BAD_REQUEST, "invalid_request", why);
         // The server behind may be written in any language, so its reader may be laxer than ours.
-        let strict = match protect::Message::parse(&body) {
+        let strict = match StrictMessage::parse(&body) {
             Ok(strict) => strict,
             Err(why) => return self.door.unreadable(&caller, unreadable(&why.to_string())).await,
         };

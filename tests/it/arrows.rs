@@ -17,7 +17,7 @@ const PARTS: &[&str] = &[
     "store",
     "config",
 ];
-const EDGES: &[&str] = &["authorization_server", "mcp", "upstream", "admin"];
+const EDGES: &[&str] = &["authorization_server", "mcp", "upstream", "forward_auth", "admin"];
 
 /// What a module may use. `policy::Permit` is that one type, `policy` all of it.
 const ARROWS: &[(&str, &[&[&str]])] = &[
@@ -71,6 +71,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("authorization_server", &[LEAVES, PARTS, &["broker", "fake_http"]]), // the last in unit tests only
     ("mcp", &[LEAVES, PARTS, &["broker", "guard"]]),
     ("upstream", &[LEAVES, PARTS, &["broker", "guard"]]),
+    ("forward_auth", &[LEAVES, PARTS, &["broker", "guard", "protect::Message"]]),
     ("admin", &[LEAVES, PARTS, &["broker"]]),
     ("http", &[LEAVES, PARTS, EDGES, &["broker", "guard"]]),
     // the top
@@ -78,7 +79,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("app", &[LEAVES, PARTS, EDGES, &["broker", "guard", "http", "telemetry", "cli"]]),
     ("cli", &[LEAVES, PARTS, EDGES, &["broker", "http", "telemetry", "app"]]),
     ("main", &[LEAVES, PARTS, EDGES, &["broker", "http", "telemetry", "app", "cli"]]),
-    ("lib", &[LEAVES, &["resource_server"]]), // which it shows from `mcp_auth_layer`
+    ("lib", &[LEAVES, &["protect", "resource_server"]]), // which it shows from `mcp_auth_layer`
 ];
 
 /// How a module of either package is named from the other, or from within.
@@ -86,7 +87,19 @@ const CRATES: [&str; 3] = ["crate", "mcp_auth_broker", "mcp_auth_layer"];
 
 /// Names from outside that only some modules may know.
 const OUTSIDE: &[(&str, &[&str])] = &[
-    ("axum", &["http", "guard", "authorization_server", "mcp", "upstream", "admin", "app"]),
+    (
+        "axum",
+        &[
+            "http",
+            "guard",
+            "authorization_server",
+            "mcp",
+            "upstream",
+            "forward_auth",
+            "admin",
+            "app",
+        ],
+    ),
     ("sqlx", &["store"]),
     ("rmcp", &["mcp", "upstream", "cli"]),
     ("reqwest", &["outbound"]),

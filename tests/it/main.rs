@@ -22,6 +22,7 @@ mod config;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod forward_auth;
 mod graph_simulation;
 #[cfg(test)]
 mod policy;

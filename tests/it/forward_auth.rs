@@ -1,0 +1,226 @@
+//! What a reverse proxy is told: about a whole server, and by Envoy with the body about each tool.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::audit::assert_one_terminal_per_request;
+use crate::support::child::command;
+use crate::support::product::Product;
+use crate::support::raw_http::{Answer, Request};
+
+const SERVER: &str = "https://weather.example/mcp";
+const POLICY: &str = r#"
+version = "test"
+default = "deny"
+[[rule]]
+id = "look"
+effect = "allow"
+tools = ["weather\\.get_.*"]
+scopes = ["weather:read"]
+[[rule]]
+id = "delete"
+effect = "allow"
+tools = ["weather\\.delete"]
+scopes = ["weather:admin"]
+[[rule]]
+id = "ask"
+effect = "ask"
+tools = ["weather\\.pay"]
+scopes = ["weather:read"]
+approvers = ["leads"]
+valid_for_seconds = 60
+"#;
+
+/// A broker that knows the server `weather`, which runs elsewhere and needs `weather:read`.
+struct Site(Product);
+
+impl Site {
+    async fn start() -> Self {
+        let directory: TempDir = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("policy.toml"), POLICY).unwrap();
+        let settings = "[policy]\nfile = \"policy.toml\"\n";
+        let site = Self(Product::start_in(directory, settings, &[]).await);
+        for (id, url) in [
+            ("weather", SERVER),
+            ("other", "https://other.example/mcp"),
+            ("a.b", "https://ab.example"),
+        ] {
+            site.command(&["server", "add", id, url, "--scope", "weather:read"]);
+        }
+        site
+    }
+
+    fn command(&self, arguments: &[&str]) {
+        let output = command(self.0.directory.path(), arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn token(&self, scopes: &[&str]) -> String {
+        self.0.token_with(scopes, |token| SERVER.clone_into(&mut token.audience))
+    }
+
+    /// As nginx asks: without a body, whatever the request was.
+    async fn ask(&self, path: &str, token: Option<&str>) -> Answer {
+        let mut request = Request::new("GET", path);
+        if let Some(token) = token {
+            request = request.header("authorization", &format!("Bearer {token}"));
+        }
+        self.0.send(request).await
+    }
+
+    /// As Envoy asks with `with_request_body`.
+    fn envoy(&self, scopes: &[&str], body: impl Into<Vec<u8>>) -> Request {
+        Request::new("POST", "/ext-authz/weather/mcp")
+            .header("authorization", &format!("Bearer {}", self.token(scopes)))
+            .header("content-type", "application/json")
+            .header("x-envoy-auth-partial-body", "false")
+            .body(body)
+    }
+
+    async fn call(&self, scopes: &[&str], tool: &str) -> Answer {
+        self.0.send(self.envoy(scopes, call(tool))).await
+    }
+}
+
+fn call(tool: &str) -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}})
+        .to_string()
+}
+
+#[tokio::test]
+async fn a_token_for_the_server_with_its_scopes_goes_through_and_says_whose_it_is() {
+    let site = Site::start().await;
+    for path in ["/forward-auth/weather", "/forward-auth/weather/mcp?city=Oslo"] {
+        let answer = site.ask(path, Some(&site.token(&["weather:read"]))).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.header("x-auth-subject"), "ada");
+        assert_eq!(answer.header("x-auth-client-id"), "agent");
+        assert_eq!(answer.header("x-auth-scope"), "weather:read");
+    }
+}
+
+// RFC 9728 §5.1 — RS-13
+#[tokio::test]
+async fn who_has_no_token_is_led_to_the_servers_own_metadata() {
+    let site = Site::start().await;
+    let answer = site.ask("/forward-auth/weather", None).await;
+    assert_eq!(answer.status, 401);
+    let path = "/.well-known/oauth-protected-resource/weather";
+    let challenge = answer.header("www-authenticate");
+    assert!(
+        challenge.contains(&format!("resource_metadata=\"{}\"", site.0.url(path))),
+        "{challenge}"
+    );
+    assert!(challenge.contains("scope=\"weather:read\""), "{challenge}");
+    let document: Value = site.ask(path, None).await.json();
+    assert_eq!(document["resource"], SERVER);
+    assert_eq!(document["authorization_servers"], json!([site.0.url("")]));
+}
+
+// RFC 8707 §2 — N61
+#[tokio::test]
+async fn a_token_for_the_broker_or_for_another_server_is_refused() {
+    let site = Site::start().await;
+    let ours = site.0.token(&["weather:read"]);
+    assert_eq!(site.ask("/forward-auth/weather", Some(&ours)).await.status, 401);
+    let weather = site.token(&["weather:read"]);
+    assert_eq!(site.ask("/forward-auth/other", Some(&weather)).await.status, 401);
+    let more = site.ask("/forward-auth/weather", Some(&site.token(&["mail:read"]))).await;
+    assert_eq!(more.status, 403);
+    assert!(more.header("www-authenticate").contains("insufficient_scope"));
+    assert_eq!(site.ask("/forward-auth/nobody", Some(&weather)).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_server_that_was_taken_out_lets_nobody_through_any_more() {
+    let site = Site::start().await;
+    let token = site.token(&["weather:read"]);
+    assert_eq!(site.ask("/forward-auth/weather", Some(&token)).await.status, 200);
+    site.command(&["server", "remove", "weather"]);
+    assert_eq!(site.ask("/forward-auth/weather", Some(&token)).await.status, 404);
+}
+
+// N118
+#[tokio::test]
+async fn a_proxy_that_asks_about_a_tool_by_header_or_query_is_refused() {
+    let site = Site::start().await;
+    let token = format!("Bearer {}", site.token(&["weather:*"]));
+    for request in [
+        Request::new("GET", "/forward-auth/weather?tool=get_forecast"),
+        Request::new("GET", "/forward-auth/weather").header("x-mcp-tool", "get_forecast"),
+        Request::new("GET", "/ext-authz/weather").header("x-envoy-auth-partial-body", "false"),
+        Request::new("GET", "/ext-authz/weather").header("x-original-method", "POST"),
+        Request::new("POST", "/ext-authz/weather"),
+        Request::new("POST", "/ext-authz/weather").body(call("get_forecast")),
+        Request::new("POST", "/ext-authz/weather")
+            .header("x-envoy-auth-partial-body", "true")
+            .body(call("get_forecast")),
+        Request::new("POST", "/ext-authz/weather").header("x-envoy-auth-partial-body", "false"),
+        Request::new("POST", "/ext-authz/a.b")
+            .header("x-envoy-auth-partial-body", "false")
+            .body(call("get_forecast")),
+    ] {
+        let shown = format!("{request:?}");
+        let status = site.0.send(request.header("authorization", &token)).await.status;
+        assert!(matches!(status, 400 | 401 | 405), "{status}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn envoy_with_the_body_is_told_by_policy_about_each_tool() {
+    let site = Site::start().await;
+    assert_eq!(site.call(&["weather:read"], "get_forecast").await.status, 200);
+    let stepped = site.call(&["weather:read"], "delete").await;
+    assert_eq!(stepped.status, 403);
+    assert!(stepped.header("www-authenticate").contains("scope=\"weather:admin\""));
+    assert_eq!(site.call(&["weather:read", "weather:admin"], "delete").await.status, 200);
+    let unknown = site.call(&["weather:*"], "format_disk").await;
+    assert_eq!(
+        (unknown.status, &unknown.json()["error"]["message"]),
+        (403, &json!("Unknown tool: format_disk"))
+    );
+    let asks = site.call(&["weather:read"], "pay").await;
+    assert_eq!(asks.status, 403);
+    assert!(asks.body.contains("needs an approval"), "{}", asks.body);
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
+    assert_eq!(site.0.send(site.envoy(&["weather:read"], list)).await.status, 200);
+}
+
+// N118
+#[tokio::test]
+async fn a_body_that_the_server_could_read_in_another_way_is_refused() {
+    let site = Site::start().await;
+    let scopes = ["weather:read"];
+    let bodies = [
+        format!("[{}]", call("delete")),
+        call("get_forecast").replace("\"name\"", "\"Name\":\"delete\",\"name\""),
+        call("get_forecast").replace("\"name\"", "\"name\":\"delete\",\"name\""),
+        call("get_forecast").replace("tools/call", "Tools/Call"),
+        format!("{}{}", call("get_forecast"), call("delete")),
+    ];
+    for body in bodies {
+        let answer = site.0.send(site.envoy(&scopes, body.clone())).await;
+        assert_eq!(answer.status, 400, "{body}");
+    }
+    for (name, value) in
+        [("mcp-name", "delete"), ("mcp-method", "tools/list"), ("content-encoding", "gzip")]
+    {
+        let request = site.envoy(&scopes, call("get_forecast")).header(name, value);
+        assert_eq!(site.0.send(request).await.status, 400, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn every_question_has_one_terminal_event() {
+    let site = Site::start().await;
+    site.ask("/forward-auth/weather", None).await;
+    site.ask("/forward-auth/weather", Some(&site.token(&["weather:read"]))).await;
+    site.ask("/forward-auth/weather?tool=a", Some(&site.token(&["weather:read"]))).await;
+    site.call(&["weather:read"], "get_forecast").await;
+    site.call(&["weather:read"], "delete").await;
+    site.call(&["weather:read"], "format_disk").await;
+    site.0.send(site.envoy(&["weather:read"], "{")).await;
+    let lines = site.0.audit_lines();
+    assert_one_terminal_per_request(&lines);
+    assert!(lines.iter().any(|line| line.contains("weather.get_forecast")), "{lines:#?}");
+}
