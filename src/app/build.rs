@@ -119,7 +119,13 @@ impl App {
             &around,
         )?);
         let reached = (&outbound, &secrets);
-        let behind = servers::Shared::new(for_servers, (&policy, &approvals), reached, &encryption);
+        let behind = servers::Shared::new(
+            (&config, &clock),
+            (for_servers, &ring),
+            (&policy, &approvals),
+            reached,
+            &encryption,
+        );
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = Follower::new((ring, local), verifiers, &auditor, &around);
@@ -314,8 +320,8 @@ pub(super) struct Mounting<'a> {
     toolbox: &'a Toolbox,
     limits: Limits,
     auditor: &'a Auditor,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
     drain: &'a CancellationToken,
     pub(super) behind: servers::Shared,
 }

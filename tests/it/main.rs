@@ -20,9 +20,12 @@ mod compliance;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod forward_auth;
+#[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
 mod policy;
