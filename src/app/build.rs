@@ -38,7 +38,7 @@ use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::{beside, follow_keys, keys, map, platform, readiness, servers};
+use super::{beside, keys, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
