@@ -23,6 +23,7 @@ mod config;
 mod docs;
 #[cfg(test)]
 mod forward_auth;
+#[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
 mod policy;
