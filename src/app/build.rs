@@ -34,6 +34,7 @@ use super::App;
 use super::approvals::{approvals, courier};
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
+use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
@@ -131,14 +132,7 @@ impl App {
         );
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = follow_keys::Follower {
-            ring,
-            local,
-            verifiers,
-            auditor: auditor.clone(),
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-        };
+        let keys = Follower::new((ring, local), verifiers, &auditor, &around);
         let simulation = graph.simulation.take();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),

@@ -269,6 +269,9 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         client_address: Option<ClientAddress>,
     },
+    /// Refusals (401) of one network that have no line of their own, since this was last said. Belongs to no request.
+    #[serde(rename = "auth.refusals.held_back")]
+    RefusalsHoldBack { network: Arc<str>, held_back: u64 },
     /// Terminal: refused with 403 and a challenge.
     #[serde(rename = "auth.scope.insufficient")]
     ScopeInsufficient {
@@ -467,6 +470,7 @@ impl AuditEvent {
             | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
             | Self::AdminChangeBegin { .. }
+            | Self::RefusalsHoldBack { .. }
             | Self::LogRecover { .. } => false,
         }
     }

@@ -14,6 +14,7 @@ mod line;
 mod queue;
 mod segments;
 mod sink;
+mod strangers;
 mod verify;
 mod writer;
 

@@ -40,6 +40,7 @@ mod secret_values;
 mod server;
 mod session;
 mod settings;
+mod shares;
 mod target;
 mod token;
 #[cfg(test)]
@@ -49,7 +50,8 @@ mod userinfo;
 
 pub use access_token::{MintError, NewAccessToken};
 pub use authorize::{
-    DecideError, Offer, Pending, Prompt, approve, deny, find, offer, routes as authorize_routes,
+    Answered, DecideError, Offer, Pending, Prompt, approve, deny, find, offer,
+    routes as authorize_routes,
 };
 pub use client::{
     AuthMethod, Client, ClientError, ClientMetadata, Kind, PublicKeys, find as find_client,

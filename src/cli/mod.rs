@@ -6,6 +6,7 @@ pub mod audit;
 mod catalog;
 pub mod check;
 pub mod config;
+mod demo;
 mod failure;
 mod generate;
 mod policy;
@@ -52,6 +53,8 @@ enum Command {
     Tools(tools::ToolsArgs),
     /// Start a broker with stand-ins on free loopback ports and drive it with an MCP client
     SmokeE2e,
+    /// Start a server with three tools and the broker in front of it, and print tokens and commands to try
+    Demo(demo::DemoArgs),
     /// Check the settings, the policy and our files; every finding at once
     Check(check::CheckArgs),
     /// Show the settings in force, their schema or their reference
@@ -124,6 +127,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Tools(tools) => tools::run(&tools, &args, environment, &mut out).await,
         Command::SmokeE2e => Box::pin(smoke::run(&mut out)).await,
+        Command::Demo(demo) => Box::pin(demo::run(&demo, &mut out)).await,
         Command::Check(check) => {
             let colour = out.is_terminal();
             Ok(check::run(&check, args.sources(environment), &mut out, colour).await)

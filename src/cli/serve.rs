@@ -67,7 +67,8 @@ fn warn(ready: &Ready) {
 }
 
 /// The first SIGTERM or SIGINT begins the drain, the second ends it.
-fn stop_signals() -> Result<Stop<impl Future<Output = ()>, impl Future<Output = ()>>, Failure> {
+pub(super) fn stop_signals()
+-> Result<Stop<impl Future<Output = ()>, impl Future<Output = ()>>, Failure> {
     let open = |kind| signal(kind).map_err(|error| Failure::of(&error));
     let mut signals = Signals {
         terminate: open(SignalKind::terminate())?,

@@ -102,13 +102,11 @@ impl Server {
             let refusal = answer::insufficient_scope(self);
             return self.door.refuse(&caller, method, refusal).await;
         }
-        match tool {
-            Some(tool) => self.tool(&caller, &message, &tool, policy).await,
-            None => {
-                let admitted = answer::admitted(caller.principal());
-                self.door.end(&caller, method, admitted).await
-            }
+        if let Some(tool) = tool {
+            return self.tool(&caller, &message, &tool, policy).await;
         }
+        let admitted = answer::admitted(caller.principal());
+        self.door.end(&caller, method, admitted).await
     }
 
     /// The whole body.

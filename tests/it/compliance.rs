@@ -40,7 +40,7 @@ type Rules = BTreeMap<String, Vec<String>>;
 
 fn collect() -> Rules {
     let mut found = Rules::new();
-    for folder in ["src", "layer/src", "tests"] {
+    for folder in ["src", "layer/src", "layer/tests", "tests"] {
         collect_below(&Path::new(ROOT).join(folder), &mut found);
     }
     for tests in found.values_mut() {

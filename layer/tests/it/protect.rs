@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-#[path = "../examples/axum_server.rs"]
+#[path = "../../examples/axum_server.rs"]
 #[expect(dead_code, reason = "its main is for people")]
 mod axum_server;
-#[path = "../../tests/it/support/tokens.rs"]
+#[path = "../../../tests/it/support/tokens.rs"]
 #[expect(dead_code, reason = "the broker's tests use all of it")]
 mod tokens;
 

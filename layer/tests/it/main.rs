@@ -1,0 +1,5 @@
+//! What goes over sockets, through the crate's public interface.
+
+// `cfg(test)` tells clippy that `unwrap` and the like are fine here.
+#[cfg(test)]
+mod protect;

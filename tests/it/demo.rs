@@ -1,0 +1,83 @@
+//! `broker demo`: what it prints is what works.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::support::raw_http::{self, Answer, Request};
+
+/// A running demo, and the tokens it printed.
+struct Demo {
+    process: Child,
+    authority: String,
+    tokens: HashMap<String, String>,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+        let elsewhere = tempfile::tempdir().unwrap();
+        command.args(["demo", "--port", "0"]).env_clear().current_dir(elsewhere.path());
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let printed = BufReader::new(process.stdout.take().unwrap());
+        let (mut authority, mut tokens) = (String::new(), HashMap::new());
+        for line in printed.lines().map(Result::unwrap) {
+            if let Some((_, url)) = line.split_once("three tools, at http://") {
+                url.split('/').next().unwrap().clone_into(&mut authority);
+            }
+            if let Some((name, token)) = line.split_once('=')
+                && name.bytes().all(|byte| byte.is_ascii_uppercase())
+            {
+                tokens.insert(name.to_owned(), token.to_owned());
+            }
+            if line.contains("claude mcp add") {
+                break;
+            }
+        }
+        Self { process, authority, tokens }
+    }
+
+    async fn ask(&self, who: &str, method: &str, params: Value) -> Answer {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let request = Request::new("POST", "/servers/toolkit/mcp")
+            .header("authorization", &format!("Bearer {}", self.tokens[who]))
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .body(body.to_string());
+        raw_http::exchange(&self.authority, &request.bytes(&self.authority)).await
+    }
+
+    async fn tools(&self, who: &str) -> Vec<String> {
+        let listed = self.ask(who, "tools/list", json!({})).await.json();
+        let tools = listed["result"]["tools"].as_array().unwrap().iter();
+        tools.map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn the_printed_tokens_see_and_may_do_what_the_guide_says() {
+    let mut demo = Demo::start();
+    assert_eq!(demo.tools("READER").await, ["get_weather"]);
+    assert_eq!(demo.tools("ADMIN").await.len(), 3);
+    let weather = json!({"name": "get_weather", "arguments": {"city": "Oslo"}});
+    let answer = demo.ask("READER", "tools/call", weather).await;
+    assert!(answer.body.contains("It is sunny in Oslo."), "{}", answer.body);
+    let email = json!({"name": "send_email", "arguments": {"to": "ada@example.com"}});
+    let refused = demo.ask("READER", "tools/call", email.clone()).await;
+    assert_eq!(refused.status, 403);
+    let challenge = refused.header("www-authenticate");
+    assert!(challenge.contains("scope=\"tools:write\""), "{challenge}");
+    assert_eq!(demo.ask("WRITER", "tools/call", email).await.status, 200);
+    kill_process(Pid::from_child(&demo.process), Signal::TERM).unwrap();
+    assert!(demo.process.wait().unwrap().success());
+}
