@@ -123,8 +123,12 @@ fn examine(definition: &RawValue) -> (String, bool) {
     }
     value.sort_all_objects();
     let hash = sha256(value.to_string().as_bytes());
-    let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    (format!("sha256:{}", hex(&hash)), holds_hidden(&value))
+    let digest = hash.iter().fold("sha256:".to_owned(), |mut text, byte| {
+        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+        text.extend([digit(byte >> 4), digit(byte & 0xf)]);
+        text
+    });
+    (digest, holds_hidden(&value))
 }
 
 fn holds_hidden(value: &Value) -> bool {
