@@ -33,10 +33,11 @@ use super::App;
 use super::approvals::{approvals, courier};
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
+use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::{beside, follow_keys, keys, map, platform, readiness, servers};
+use super::{beside, keys, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -59,6 +60,10 @@ impl App {
     /// # Errors
     ///
     /// As for [`App::build`].
+    #[expect(
+        clippy::too_many_lines,
+        reason = "each part once, in the order in which they need each other"
+    )]
     pub async fn build_around<H>(
         config: Config,
         variables: crate::secret::Environment,
@@ -109,17 +114,16 @@ impl App {
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
         let reached = (&outbound, &secrets);
-        let behind = servers::Shared::new(for_servers, (&policy, &approvals), reached, &encryption);
+        let behind = servers::Shared::new(
+            (&config, &clock),
+            (for_servers, &ring),
+            (&policy, &approvals),
+            reached,
+            &encryption,
+        );
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = follow_keys::Follower {
-            ring,
-            local,
-            verifiers,
-            auditor: auditor.clone(),
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-        };
+        let keys = Follower::new((ring, local), verifiers, &auditor, &around);
         let simulation = graph.simulation.take();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
@@ -320,8 +324,8 @@ pub(super) struct Mounting<'a> {
     toolbox: &'a Toolbox,
     limits: Limits,
     auditor: &'a Auditor,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
     drain: &'a CancellationToken,
     pub(super) behind: servers::Shared,
 }

@@ -23,16 +23,33 @@ const COOL_DOWN: Duration = Duration::from_secs(5);
 /// Keeps what verifies in step with what signs.
 #[derive(Debug)]
 pub(super) struct Follower {
+    /// What signs.
     pub(super) ring: Arc<KeyRing>,
-    pub(super) local: Arc<LocalKeys>,
+    local: Arc<LocalKeys>,
     /// Whose remembered tokens are forgotten when a key is gone.
-    pub(super) verifiers: Vec<Arc<Verifier>>,
-    pub(super) auditor: Auditor,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) random: Arc<dyn Random>,
+    verifiers: Vec<Arc<Verifier>>,
+    auditor: Auditor,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
 }
 
 impl Follower {
+    pub(super) fn new(
+        (ring, local): (Arc<KeyRing>, Arc<LocalKeys>),
+        verifiers: Vec<Arc<Verifier>>,
+        auditor: &Auditor,
+        (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
+    ) -> Self {
+        Self {
+            ring,
+            local,
+            verifiers,
+            auditor: auditor.clone(),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+        }
+    }
+
     /// Until `stop`: looks at the store every half minute, and when a token names a key that we do not have.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut questions = self.local.questions();
@@ -143,7 +160,10 @@ mod tests {
             queue_length: 100,
             on_failure: OnFailure::Deny,
             limit: Duration::from_secs(10),
-            sinks: vec![SinkSettings::File(FileSettings::at(directory.join("audit.jsonl")))],
+            sinks: vec![SinkSettings::File(FileSettings {
+                durable: true,
+                ..FileSettings::at(directory.join("audit.jsonl"))
+            })],
             service: "test".into(),
             environment: "dev",
         };

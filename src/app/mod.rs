@@ -10,6 +10,7 @@ mod endpoints;
 mod error;
 mod follow_keys;
 mod graph;
+mod held_back;
 mod issuers;
 mod issuing;
 mod keys;
@@ -137,6 +138,7 @@ impl App {
             tasks.spawn(courier.run(self.drain.clone()));
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
+        tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

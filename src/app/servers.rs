@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::authorization_server::{KeyRing, NewIdentityToken};
 use crate::broker::Approvals;
-use crate::config::{Config, SecretSource, UpstreamCredential, UpstreamServer};
+use crate::config::{Config, OnToolFlaw, SecretSource, UpstreamCredential, UpstreamServer};
 use crate::http::{ServerEndpoint, ServerEndpoints};
+use crate::id::Issuer;
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
 use crate::resource_server::{
@@ -14,10 +16,13 @@ use crate::resource_server::{
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::Secrets;
 use crate::secret_text::SecretText;
-use crate::upstream::{self, Credential, Decider, Held, Server, Sessions};
+use crate::time::Clock;
+use crate::upstream::{
+    self, ClientCredentials, Credential, Decider, Held, Identity, OnFlaw, Server, Sessions, Watch,
+};
 
 use super::build::Mounting;
-use super::endpoints::Name;
+use super::endpoints::{Name, issuer};
 use super::error::AppError;
 
 /// What all of them share.
@@ -28,24 +33,35 @@ pub(super) struct Shared {
     pub(super) policy: Live,
     pub(super) approvals: Approvals,
     pub(super) outbound: Outbound,
-    pub(super) secrets: Arc<Secrets>,
     pub(super) sessions: Sessions,
+    /// By id: what is one for all our names.
+    each: HashMap<String, (Arc<Watch>, Credential)>,
+    /// With whose keys it is signed who calls.
+    pub(super) ring: Arc<KeyRing>,
 }
 
 impl Shared {
     pub(super) fn new(
-        verifier: Option<Arc<Verifier>>,
+        (config, clock): (&Config, &Arc<dyn Clock>),
+        (verifier, ring): (Option<Arc<Verifier>>, &Arc<KeyRing>),
         (policy, approvals): (&Live, &Approvals),
         (outbound, secrets): (&Outbound, &Arc<Secrets>),
         encryption: &SecretText,
     ) -> Self {
+        let servers = config.upstream.servers.iter();
+        let each = servers.filter_map(|server| {
+            // Where there is none, the settings' check has said so.
+            let credential = credential(&server.credential, secrets, (outbound, clock))?;
+            Some((server.id.clone(), (Arc::new(watch(server)), credential)))
+        });
         Self {
+            each: each.collect(),
             verifier,
             policy: policy.clone(),
             approvals: approvals.clone(),
             outbound: outbound.clone(),
-            secrets: Arc::clone(secrets),
             sessions: Sessions::new(encryption),
+            ring: Arc::clone(ring),
         }
     }
 }
@@ -65,10 +81,8 @@ impl Mounting<'_> {
         let mut endpoints = HashMap::new();
         for settings in &self.config.upstream.servers {
             let Some(verifier) = &self.behind.verifier else { continue };
-            let Some(credential) = credential(&settings.credential, &self.behind.secrets) else {
-                continue; // the settings' check has said so
-            };
-            let endpoint = self.server(name, settings, (Arc::clone(verifier), credential))?;
+            let Some(own) = self.behind.each.get(&settings.id) else { continue };
+            let endpoint = self.server(name, settings, (Arc::clone(verifier), own))?;
             endpoints.insert(settings.id.clone(), endpoint);
         }
         Ok(ServerEndpoints::new(endpoints))
@@ -78,7 +92,7 @@ impl Mounting<'_> {
         &self,
         name: &Name,
         settings: &UpstreamServer,
-        (verifier, credential): (Arc<Verifier>, Credential),
+        (verifier, (watch, credential)): (Arc<Verifier>, &(Arc<Watch>, Credential)),
     ) -> Result<ServerEndpoint, AppError> {
         let resource = name.server(&settings.id);
         let metadata_url = well_known_url(&resource);
@@ -89,7 +103,9 @@ impl Mounting<'_> {
         let server = Server {
             id: settings.id.as_str().into(),
             url: settings.url.clone(),
-            credential,
+            credential: credential.clone(),
+            watch: Arc::clone(watch),
+            identity: self.identity(settings)?,
             door: self.door(metadata_url),
             decider: Decider {
                 policy: self.behind.policy.clone(),
@@ -109,14 +125,53 @@ impl Mounting<'_> {
     }
 }
 
+impl Mounting<'_> {
+    /// What tells a server who calls.
+    fn identity(&self, settings: &UpstreamServer) -> Result<Option<Identity>, AppError> {
+        if !settings.identity_header {
+            return Ok(None);
+        }
+        let issuer: Issuer = issuer(&self.config.server.public_url).parse()?;
+        let audience = settings.url.to_string();
+        let ring = Arc::clone(&self.behind.ring);
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        Ok(Some(Identity::new(move |principal| {
+            let token = NewIdentityToken {
+                issuer: &issuer,
+                audience: &audience,
+                caller_issuer: principal.issuer(),
+                subject: principal.subject(),
+                client_id: principal.client_id(),
+                scope: principal.scopes(),
+                email: principal.claims().get("email").and_then(serde_json::Value::as_str),
+                issued_at: clock.now(),
+            };
+            token.sign(&ring.current(), &*random).ok()
+        })))
+    }
+}
+
 /// Every scope that one of the server's grants asks for.
 fn scopes(settings: &UpstreamServer) -> Scope {
     let grants = settings.tools.iter().chain(&settings.prompts).chain(&settings.resources);
     grants.fold(Scope::empty(), |all, grant| all.union(&grant.scopes))
 }
 
+fn watch(settings: &UpstreamServer) -> Watch {
+    let on = |flaw| match flaw {
+        OnToolFlaw::Alert => OnFlaw::Alert,
+        OnToolFlaw::Hide => OnFlaw::Hide,
+    };
+    let pins = settings.pins.iter().map(|pin| (pin.tool.clone(), pin.digest.clone()));
+    Watch::new(pins.collect(), (on(settings.on_change), on(settings.on_hidden_text)))
+}
+
 /// `None` for a kind that is not in force.
-fn credential(settings: &UpstreamCredential, secrets: &Arc<Secrets>) -> Option<Credential> {
+fn credential(
+    settings: &UpstreamCredential,
+    secrets: &Arc<Secrets>,
+    (outbound, clock): (&Outbound, &Arc<dyn Clock>),
+) -> Option<Credential> {
     match settings {
         UpstreamCredential::None => Some(Credential::None),
         UpstreamCredential::Bearer(source) => Some(Credential::bearer(held(source, secrets))),
@@ -125,8 +180,18 @@ fn credential(settings: &UpstreamCredential, secrets: &Arc<Secrets>) -> Option<C
             bearer: false,
             value: held(value, secrets),
         }),
-        UpstreamCredential::ClientCredentials { .. }
-        | UpstreamCredential::TokenExchange { .. }
+        UpstreamCredential::ClientCredentials { token_url, client_id, client_secret, scopes } => {
+            Some(Credential::ClientCredentials(Arc::new(ClientCredentials {
+                token_url: token_url.clone(),
+                client_id: client_id.clone(),
+                client_secret: held(client_secret, secrets),
+                scope: scopes.to_string(),
+                outbound: outbound.clone(),
+                clock: Arc::clone(clock),
+                token: tokio::sync::Mutex::default(),
+            })))
+        }
+        UpstreamCredential::TokenExchange { .. }
         | UpstreamCredential::EntraObo { .. }
         | UpstreamCredential::PerUser { .. } => None,
     }

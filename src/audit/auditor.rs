@@ -19,6 +19,7 @@ use super::event::AuditEvent;
 use super::line::LineFormat;
 use super::queue::{Ack, Queue, Slot};
 use super::sink::SinkSettings;
+use super::strangers::Strangers;
 use super::writer;
 
 thread_local! {
@@ -70,6 +71,7 @@ struct Inner {
     format: LineFormat,
     on_failure: OnFailure,
     limit: Duration,
+    strangers: Strangers,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -87,6 +89,7 @@ impl Auditor {
         let AuditSettings { queue_length, on_failure, limit, sinks, service, environment } =
             settings;
         let durable = sinks.iter().any(SinkSettings::is_durable);
+        let strangers = Strangers::new(&clock);
         let format = LineFormat { service, environment, clock, random };
         let sinks = sinks.into_iter().map(|sink| sink.open(&format));
         let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
@@ -97,7 +100,7 @@ impl Auditor {
             .spawn(move || writer::run(for_writer, sinks))
             .map_err(OpenError::Thread)?;
         let writer = Mutex::new(Some(writer));
-        Ok(Self(Arc::new(Inner { queue, format, on_failure, limit, writer })))
+        Ok(Self(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer })))
     }
 
     /// Keeps one event, and gives its id. `Ok` means: it will be in every sink, and is on disk where a sink is durable.
@@ -170,6 +173,14 @@ impl Auditor {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.0.format.clock
+    }
+
+    pub(super) fn random(&self) -> &dyn Random {
+        &*self.0.format.random
+    }
+
+    pub(super) fn strangers(&self) -> &Strangers {
+        &self.0.strangers
     }
 
     /// Takes the room for one terminal line; [`Auditor::free_reserve`] or the queued line gives it back.
@@ -298,7 +309,9 @@ mod tests {
         };
         let queue = Arc::new(Queue::new(2, false));
         let limit = Duration::from_millis(20);
-        Auditor(Arc::new(Inner { queue, format, on_failure, limit, writer: Mutex::new(None) }))
+        let strangers = Strangers::new(&format.clock);
+        let writer = Mutex::new(None);
+        Auditor(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer }))
     }
 
     async fn record(auditor: &Auditor) -> Result<(), AuditError> {

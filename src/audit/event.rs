@@ -41,6 +41,16 @@ pub enum TokenFailure {
     IssuerUnavailable,
 }
 
+/// What is wrong with the definition of a tool of a server behind us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolFlaw {
+    /// Another one than was approved, or than was seen before.
+    Changed,
+    /// It holds characters that people do not see.
+    HiddenText,
+}
+
 /// How somebody logs in: with a password, or at the identity provider of this id (from our own settings).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -259,6 +269,9 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         client_address: Option<ClientAddress>,
     },
+    /// Refusals (401) of one network that have no line of their own, since this was last said. Belongs to no request.
+    #[serde(rename = "auth.refusals.held_back")]
+    RefusalsHoldBack { network: Arc<str>, held_back: u64 },
     /// Terminal: refused with 403 and a challenge.
     #[serde(rename = "auth.scope.insufficient")]
     ScopeInsufficient {
@@ -271,6 +284,17 @@ pub enum AuditEvent {
     /// Terminal: a tool list was answered.
     #[serde(rename = "tools.listed")]
     ToolsList { listed: usize, hidden: usize, policy_version: Arc<str> },
+    /// A server behind us has come to define a tool in a way that is to be noticed.
+    #[serde(rename = "upstream.tool.flawed")]
+    ToolFlawed {
+        /// As rules know it.
+        tool_name: ToolName,
+        flaw: ToolFlaw,
+        /// Of the definition as it is now: what an operator pins to approve it.
+        digest: String,
+        /// Whether callers see the tool all the same.
+        hidden: bool,
+    },
     /// A call waits for a person.
     #[serde(rename = "approval.requested")]
     ApprovalRequest {
@@ -440,11 +464,13 @@ impl AuditEvent {
             | Self::ConditionFail { .. }
             | Self::ProviderCall { .. }
             | Self::TokenAccept { .. }
+            | Self::ToolFlawed { .. }
             | Self::ApprovalRequest { .. }
             | Self::ApprovalUse { .. }
             | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
             | Self::AdminChangeBegin { .. }
+            | Self::RefusalsHoldBack { .. }
             | Self::LogRecover { .. } => false,
         }
     }

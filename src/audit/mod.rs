@@ -14,6 +14,7 @@ mod line;
 mod queue;
 mod segments;
 mod sink;
+mod strangers;
 mod verify;
 mod writer;
 
@@ -24,6 +25,7 @@ pub use error::{AuditError, OpenError};
 pub use event::{
     AdminAction, AdminObject, AdminOutcome, ApprovalOutcome, AuditEvent, GrantType, LoginFailure,
     LoginMethod, Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure, TokenName,
+    ToolFlaw,
 };
 pub use guard::TerminalGuard;
 pub use sink::{FileSettings, SinkSettings};

@@ -11,11 +11,10 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::limits::{Meter, Rate};
+use crate::limits::{Meter, Rate, network};
 use crate::time::Clock;
 
 use super::error::OAuthError;
-use super::login::network;
 
 /// So many failures at once, then one each three seconds.
 const FAILURES: Rate = Rate { count: NonZeroU32::new(20).unwrap(), period: Duration::from_mins(1) };

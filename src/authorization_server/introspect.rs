@@ -100,7 +100,7 @@ async fn answer(
                 error: refused.code(),
                 unverified_client_id: client_auth::claimed(headers, &form),
             };
-            trail.record(server, event).await?;
+            trail.record_refusal(server, address, event).await?;
             return Err(refused);
         }
         asker => asker?,

@@ -16,6 +16,7 @@ mod form;
 mod guesses;
 mod id_token;
 mod identity_provider;
+mod identity_token;
 mod introspect;
 mod jwks;
 mod keys;
@@ -39,6 +40,7 @@ mod secret_values;
 mod server;
 mod session;
 mod settings;
+mod shares;
 mod target;
 mod token;
 #[cfg(test)]
@@ -48,7 +50,8 @@ mod userinfo;
 
 pub use access_token::{MintError, NewAccessToken};
 pub use authorize::{
-    DecideError, Offer, Pending, Prompt, approve, deny, find, offer, routes as authorize_routes,
+    Answered, DecideError, Offer, Pending, Prompt, approve, deny, find, offer,
+    routes as authorize_routes,
 };
 pub use client::{
     AuthMethod, Client, ClientError, ClientMetadata, Kind, PublicKeys, find as find_client,
@@ -58,6 +61,7 @@ pub use client_metadata::{DocumentError, InvalidDocument};
 pub use error::OAuthError;
 pub use form::Form;
 pub use identity_provider::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
+pub use identity_token::NewIdentityToken;
 pub use introspect::routes as introspection_routes;
 pub use jwks::routes;
 pub use keys::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys};

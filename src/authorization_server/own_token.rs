@@ -36,12 +36,20 @@ pub(super) struct OwnToken {
     pub(super) grant_id: Option<GrantId>,
 }
 
+/// Keys to check with, and what they were made from.
+#[derive(Debug)]
+struct Checking {
+    signing: Arc<SigningKeys>,
+    keys: Arc<LocalKeys>,
+}
+
 /// Checks them.
 #[derive(Debug)]
 pub(super) struct OwnTokens {
     /// The keys in force when they were last used, to sign with and to check with.
-    keys: RwLock<Option<(Arc<SigningKeys>, Arc<LocalKeys>)>>,
-    known: Cache<Digest, Arc<OwnToken>>,
+    keys: RwLock<Option<Checking>>,
+    /// With the keys it was checked with: a check under way while they change must not outlive them.
+    known: Cache<Digest, (Arc<LocalKeys>, Arc<OwnToken>)>,
 }
 
 impl Default for OwnTokens {
@@ -67,11 +75,12 @@ impl OwnTokens {
         }
         let keys = self.keys(server)?;
         let digest = Digest::of(unverified);
-        let token = if let Some(known) = self.known.get(&digest) {
+        let known = self.known.get(&digest).filter(|(with, _)| Arc::ptr_eq(with, &keys));
+        let token = if let Some((_, known)) = known {
             known
         } else {
             let token = Arc::new(signed(&keys, unverified)?);
-            self.known.insert(digest, Arc::clone(&token));
+            self.known.insert(digest, (keys, Arc::clone(&token)));
             token
         };
         let alive = server.clock.now() < Timestamp::from_unix_seconds(token.exp)
@@ -86,18 +95,18 @@ impl OwnTokens {
         let current = server.keys.current();
         {
             let known = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some((signing, checking)) = &*known
-                && Arc::ptr_eq(signing, &current)
+            if let Some(checking) = &*known
+                && Arc::ptr_eq(&checking.signing, &current)
             {
-                return Some(Arc::clone(checking));
+                return Some(Arc::clone(&checking.keys));
             }
         }
         let jwks = serde_json::to_vec(&current.jwks()).ok()?;
-        let checking = Arc::new(LocalKeys::new(&jwks).ok()?);
+        let keys = Arc::new(LocalKeys::new(&jwks).ok()?);
         self.known.invalidate_all();
         let mut known = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        *known = Some((current, Arc::clone(&checking)));
-        Some(checking)
+        *known = Some(Checking { signing: current, keys: Arc::clone(&keys) });
+        Some(keys)
     }
 }
 

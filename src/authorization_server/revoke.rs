@@ -66,7 +66,7 @@ async fn answer(
                 error: refused.code(),
                 unverified_client_id: client_auth::claimed(headers, &form),
             };
-            trail.record(server, event).await?;
+            trail.record_refusal(server, address, event).await?;
             return Err(refused);
         }
         client => client?,
@@ -74,11 +74,17 @@ async fn answer(
     trail.client(client.id());
     let unverified = form.require("token", "token is missing")?;
     let done = if unverified.contains('.') {
-        access_token(server, &client, unverified).await?
+        access_token(server, &client, unverified).await
     } else {
-        refresh_token(server, &client, unverified).await?
+        refresh_token(server, &client, unverified).await
     };
-    if let Some(event) = done {
+    if let Err(refused @ OAuthError::InvalidGrant(_)) = &done {
+        // Whoever holds another client's live token may have stolen it.
+        let error = refused.code();
+        let event = AuditEvent::TokenRefuse { grant_type: None, error, unverified_client_id: None };
+        trail.record(server, event).await?;
+    }
+    if let Some(event) = done? {
         trail.record(server, event).await?;
     }
     Ok(())

@@ -20,6 +20,7 @@ use super::keys::KeyRing;
 use super::register::reap as reap_clients;
 use super::seal::ServerSecret;
 use super::settings::Settings;
+use super::shares::Shares;
 use super::token::TokenState;
 
 /// The authorization server. Cheap to clone; the axum state of every handler here.
@@ -42,6 +43,7 @@ pub struct Parts {
     pub(super) grantable: Arc<dyn Grantable>,
     pub(super) clients: Clients,
     pub(super) authorization_requests: RequestLimits,
+    pub(super) shares: Shares,
     pub(super) tokens: TokenState,
 }
 
@@ -86,6 +88,7 @@ impl AuthorizationServer {
         } = new;
         let clients = Clients::new(&secret, &settings.clients);
         let tokens = TokenState::new(&clock);
+        let shares = Shares::new(&clock);
         Self(Arc::new(Parts {
             settings,
             store,
@@ -98,6 +101,7 @@ impl AuthorizationServer {
             grantable,
             clients,
             authorization_requests: RequestLimits::default(),
+            shares,
             tokens,
         }))
     }

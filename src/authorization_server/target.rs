@@ -2,8 +2,10 @@
 
 use url::Url;
 
+use crate::scope::{Scope, ScopeToken};
 use crate::store::StoreError;
 
+use super::authorize::OWN_SCOPES;
 use super::error::OAuthError;
 use super::form::Form;
 use super::server::AuthorizationServer;
@@ -54,6 +56,45 @@ pub(super) async fn requested(
     Ok(target)
 }
 
+/// Which scopes tokens for one resource may carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// An endpoint of this process: policy alone decides.
+    Ours,
+    /// A server that was registered, with the scopes that it names. Where it names none, policy alone decides.
+    Registered(Scope),
+}
+
+impl Carries {
+    /// What of `wanted` there is. The broker's own scopes are worth something here alone: a server that is sent such a
+    /// token could use it against us (RFC 9700 §2.3).
+    pub(super) fn narrow(&self, wanted: &Scope) -> Scope {
+        let Self::Registered(named) = self else { return wanted.clone() };
+        let may = |token: &ScopeToken| {
+            let own = token.as_str() == "*" || token.as_str().split(':').next() == Some("broker");
+            OWN_SCOPES.contains(&token.as_str())
+                || (!own && (named.is_empty() || named.permits(token)))
+        };
+        wanted.iter().filter(|token| may(token)).cloned().collect()
+    }
+}
+
+/// What tokens for the resource with this identifier may carry. One that is registered no more gets no token anyway.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub(super) async fn carries(
+    server: &AuthorizationServer,
+    uri: &str,
+) -> Result<Carries, StoreError> {
+    if server.settings.resources.iter().any(|own| own.uri == uri) {
+        return Ok(Carries::Ours);
+    }
+    let row = server.store.find_resource_by_uri(uri).await?;
+    Ok(Carries::Registered(row.map_or_else(Scope::empty, |row| row.scopes)))
+}
+
 /// The one of this process that is meant where a request names none.
 pub(super) fn default(server: &AuthorizationServer) -> Option<&str> {
     server.settings.resources.first().map(|resource| resource.uri.as_str())
@@ -89,7 +130,20 @@ fn canonical(uri: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::*;
+
+    // RFC 6749 §3.3, RFC 9700 §2.3 — N115
+    #[test]
+    fn tokens_for_a_registered_server_carry_what_it_names_and_never_the_brokers_own() {
+        let scope = |text: &str| text.parse::<Scope>().unwrap();
+        let wanted = scope("openid weather:read files:read broker:admin broker *");
+        let narrowed = |named: &str| Carries::Registered(scope(named)).narrow(&wanted);
+        assert_eq!(narrowed("weather:read"), scope("openid weather:read"));
+        assert_eq!(narrowed("weather:read broker:admin"), scope("openid weather:read"));
+        let none = Carries::Registered(Scope::empty()).narrow(&wanted);
+        assert_eq!(none, scope("openid weather:read files:read"));
+        assert_eq!(Carries::Ours.narrow(&wanted), wanted);
+    }
 
     // RFC 8707 §2 — N61
     #[test]

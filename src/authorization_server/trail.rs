@@ -1,10 +1,13 @@
 //! The audit trail of one request of a client.
 
+use std::net::IpAddr;
+
 use axum::http::HeaderMap;
 
 use crate::audit::{AuditError, AuditEvent, Context};
 use crate::id::{ClientId, RequestId, Subject, TraceId};
 
+use super::error::OAuthError;
 use super::server::AuthorizationServer;
 
 /// Whose request it is, as far as that is known.
@@ -37,6 +40,22 @@ impl Trail {
 
     pub(super) fn person(&mut self, subject: Subject) {
         self.0.requester_id = Some(subject);
+    }
+
+    /// Records the refusal of somebody who proved nothing, if its network may have one more line.
+    ///
+    /// # Errors
+    ///
+    /// [`OAuthError::TooManyRequests`]: it may not, and this is the answer; [`OAuthError::Audit`]
+    pub(super) async fn record_refusal(
+        &self,
+        server: &AuthorizationServer,
+        address: Option<IpAddr>,
+        event: AuditEvent,
+    ) -> Result<(), OAuthError> {
+        let admitted = server.auditor.admit_refusal(address);
+        admitted.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
+        Ok(self.record(server, event).await?)
     }
 
     /// # Errors

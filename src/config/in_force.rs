@@ -8,13 +8,11 @@ use super::key::Key;
 /// not listed here but refused by its section. A row goes when its feature comes.
 ///
 /// `when` and `ask` of policy rules are for the policy's own loader, which refuses what it cannot decide.
-const NOT_IN_FORCE: [(&str, &str); 8] = [
+const NOT_IN_FORCE: [(&str, &str); 6] = [
     ("server.admin_listen", "metrics are not served yet"),
-    ("upstream.server.credential.client_credentials", "the server is not served yet"),
     ("upstream.server.credential.token_exchange", "the server is not served yet"),
     ("upstream.server.credential.entra_obo", "the server is not served yet"),
     ("upstream.server.credential.per_user", "the server is not served yet"),
-    ("upstream.server.identity_header", "the server is not told who calls yet"),
     ("telemetry.otlp_endpoint", "no traces are sent yet"),
     ("telemetry.metrics", "metrics are not served yet"),
 ];

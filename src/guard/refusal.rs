@@ -38,6 +38,10 @@ where
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
         return response;
     };
+    let address = client_address.map(|ClientAddress(address)| address);
+    if let Err(wait) = recorder.auditor.admit_refusal(address) {
+        return super::answer::too_many_refusals(wait);
+    }
     let context = Context {
         request_id: RequestId::generate(&*recorder.clock, &*recorder.random),
         trace_id: trace_id.unwrap_or_else(|| TraceId::generate(&*recorder.random)),

@@ -6,6 +6,7 @@
 
 mod cells;
 mod concurrency;
+mod network;
 mod rate;
 mod settings;
 mod shared;
@@ -27,6 +28,7 @@ use concurrency::{Place, Places};
 
 use shared::SharedMeter;
 
+pub use network::{NetworkShare, network};
 pub use rate::Meter;
 pub use settings::{Limit, OnStoreFailure, Rate, Settings, ToolLimits};
 

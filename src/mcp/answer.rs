@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 
-use crate::guard::{Message, UNSUPPORTED_PROTOCOL_VERSION, error};
+use crate::guard::{INVALID_REQUEST, Message, UNSUPPORTED_PROTOCOL_VERSION, error};
 
 /// G11: rmcp answers an unknown version without `_meta` as plain text, which a modern client would
 /// take for an old server.
@@ -11,6 +11,11 @@ pub(super) fn unknown_version(
     headers: &HeaderMap,
     message: &Message<'_>,
 ) -> Option<Response<Body>> {
+    // Whoever is in front of us may have read the other one.
+    if headers.get_all("mcp-protocol-version").iter().count() > 1 {
+        let text = "the header MCP-Protocol-Version comes more than once";
+        return Some(error(StatusCode::BAD_REQUEST, message.id, INVALID_REQUEST, text, None));
+    }
     let requested = headers.get("mcp-protocol-version")?.to_str().ok()?;
     let known = rmcp::model::ProtocolVersion::KNOWN_VERSIONS;
     if known.iter().any(|version| version.as_str() == requested) || message.names_its_version() {

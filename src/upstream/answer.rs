@@ -1,5 +1,6 @@
 //! One exchange with a server: what comes back is looked at, recorded, and only then handed on.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::limits::Permits;
 use crate::outbound::{Answer, Incoming};
 use crate::policy::Decision;
 
+use super::decide::Thing;
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message, tool_error};
 use super::headers::SESSION;
@@ -24,6 +26,7 @@ use super::list::{self, Filtered};
 use super::reply::{self, Reply};
 use super::server::{Ended, Server};
 use super::wanted::List;
+use super::watch::News;
 
 /// The longest that one call may take, however much is heard of it.
 const LONGEST_CALL: Duration = Duration::from_mins(10);
@@ -85,14 +88,19 @@ impl Exchange {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Incoming, Fault> {
-        let call = self.server.call(method, headers, body).await?;
+        let call = self.server.call(self.caller.principal(), method, headers, body).await?;
         Ok(self.server.outbound.open(call, self.server.timeout).await?)
     }
 
     async fn receive(mut self, mut incoming: Incoming) -> Result<Response<Body>, Unrecorded> {
         let form = match self.form(&incoming) {
             Ok(form) => form,
-            Err(fault) => return self.failed(&fault).await,
+            Err(fault) => {
+                if matches!(fault, Fault::Credential) {
+                    self.server.credential.refused().await;
+                }
+                return self.failed(&fault).await;
+            }
         };
         let session = self.session(&incoming.headers);
         let mut response = match form {
@@ -106,7 +114,8 @@ impl Exchange {
                 let message = whole.map_err(Fault::from);
                 match message.and_then(|body| self.look(body)) {
                     Ok(Seen { last: false, .. }) => return self.failed(&Fault::NoAnswer).await,
-                    Ok(Seen { bytes, status: said, .. }) => {
+                    Ok(Seen { bytes, status: said, news, .. }) => {
+                        self.notice(news).await?;
                         self.end_seen(&said).await?;
                         json(status, bytes)
                     }
@@ -160,12 +169,13 @@ impl Exchange {
 
     /// Looks at one message of the server.
     fn look(&self, body: Bytes) -> Result<Seen, Fault> {
+        let mut news = Vec::new();
         let (filtered, last, status) = match Reply::of(&body, self.id.as_deref())? {
             Reply::Other => (None, false, Said::Nothing),
             Reply::Error => (None, true, Said::Failed),
             Reply::Result(result) => match &self.kind {
                 Kind::List(list) => {
-                    let filtered = self.filter(*list, result)?;
+                    let filtered = self.filter(*list, result, &mut news)?;
                     let (listed, hidden) = (filtered.listed, filtered.hidden);
                     (Some(filtered), true, Said::Listed(*list, listed, hidden))
                 }
@@ -180,15 +190,38 @@ impl Exchange {
             }
             _ => body,
         };
-        Ok(Seen { bytes, last, status })
+        Ok(Seen { bytes, last, status, news })
     }
 
-    fn filter(&self, list: List, result: &RawValue) -> Result<Filtered, Fault> {
-        let decider = &self.server.decider;
+    fn filter(
+        &self,
+        list: List,
+        result: &RawValue,
+        news: &mut Vec<News>,
+    ) -> Result<Filtered, Fault> {
+        let (decider, watch) = (&self.server.decider, &self.server.watch);
         let deciding = decider.now();
-        list::filter(list, result, |thing| {
-            decider.is_nameable(thing) && deciding.about(&self.caller, thing).shows_the_tool()
+        let found = RefCell::new(news);
+        list::filter(list, result, |thing, definition| {
+            let named = decider.is_nameable(thing);
+            if !named || !deciding.about(&self.caller, thing).shows_the_tool() {
+                return false;
+            }
+            let Thing::Tool(tool) = thing else { return true };
+            found.borrow_mut().extend(watch.look(tool, definition));
+            watch.shows(tool)
         })
+    }
+
+    /// Records what was noticed about tools.
+    async fn notice(&self, news: Vec<News>) -> Result<(), Unrecorded> {
+        for News { tool, flaw, digest, hidden } in news {
+            let Some(tool_name) = self.server.decider.tool_name(&tool) else { continue };
+            tracing::warn!(%tool_name, ?flaw, digest, hidden, "upstream.tool_flawed");
+            let event = AuditEvent::ToolFlawed { tool_name, flaw, digest, hidden };
+            self.caller.record(self.caller.context(), event).await?;
+        }
+        Ok(())
     }
 
     /// Records how the exchange ended. Of several calls the first counts.
@@ -289,6 +322,7 @@ struct Seen {
     /// Whether it answers the request.
     last: bool,
     status: Said,
+    news: Vec<News>,
 }
 
 /// What a message says about the request.
@@ -344,7 +378,8 @@ impl Streaming {
             Err(fault) => return self.fail(fault).await,
         };
         self.over = seen.last;
-        if self.exchange.end_seen(&seen.status).await.is_err() {
+        let noticed = self.exchange.notice(seen.news).await;
+        if noticed.is_err() || self.exchange.end_seen(&seen.status).await.is_err() {
             self.over = true;
             return Some(self.unrecorded());
         }

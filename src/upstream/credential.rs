@@ -10,6 +10,7 @@ use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;
 use crate::time::{Budget, Clock};
 
+use super::client_credentials::ClientCredentials;
 use super::fault::Fault;
 
 /// How long reading a secret may take.
@@ -25,6 +26,8 @@ pub enum Credential {
         bearer: bool,
         value: Held,
     },
+    /// A token of the broker's own.
+    ClientCredentials(Arc<ClientCredentials>),
 }
 
 /// A secret, or where it is: then it is read for each call, through the cache of secrets, so that a new one counts soon.
@@ -32,6 +35,20 @@ pub enum Credential {
 pub enum Held {
     Text(SecretText),
     Reference(SecretRef, Arc<Secrets>),
+}
+
+impl Held {
+    pub(super) async fn read(&self, clock: &Arc<dyn Clock>) -> Result<SecretText, Fault> {
+        match self {
+            Self::Text(text) => Ok(text.clone()),
+            Self::Reference(reference, secrets) => {
+                let budget = Budget::start(Arc::clone(clock), LIMIT);
+                let read = secrets.read_own(reference, &budget).await;
+                let secret = read.map_err(|error| Fault::NoCredential(Box::new(error)))?;
+                Ok(secret.text().clone())
+            }
+        }
+    }
 }
 
 impl Credential {
@@ -46,19 +63,25 @@ impl Credential {
         headers: &mut HeaderMap,
         clock: &Arc<dyn Clock>,
     ) -> Result<(), Fault> {
-        let Self::Fixed { header, bearer, value } = self else { return Ok(()) };
-        let mut shown = match value {
-            Held::Text(text) => header_value(text, *bearer)?,
-            Held::Reference(reference, secrets) => {
-                let budget = Budget::start(Arc::clone(clock), LIMIT);
-                let read = secrets.read_own(reference, &budget).await;
-                let secret = read.map_err(|error| Fault::NoCredential(Box::new(error)))?;
-                header_value(secret.text(), *bearer)?
+        let (header, mut shown) = match self {
+            Self::None => return Ok(()),
+            Self::Fixed { header, bearer, value } => {
+                (header.clone(), header_value(&value.read(clock).await?, *bearer)?)
+            }
+            Self::ClientCredentials(client) => {
+                (header::AUTHORIZATION, header_value(&client.token().await?, true)?)
             }
         };
         shown.set_sensitive(true);
-        headers.insert(header.clone(), shown);
+        headers.insert(header, shown);
         Ok(())
+    }
+
+    /// The server did not accept it: one that is obtained is obtained anew for the next call.
+    pub(super) async fn refused(&self) {
+        if let Self::ClientCredentials(client) = self {
+            client.forget().await;
+        }
     }
 }
 

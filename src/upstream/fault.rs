@@ -25,6 +25,10 @@ pub(super) enum Fault {
     Credential,
     #[error("the broker's credential for the server cannot be read")]
     NoCredential(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the broker gets no token for the server")]
+    NoToken,
+    #[error("the broker cannot tell the server who calls")]
+    NoIdentity,
     #[error("the server wants fewer calls")]
     Busy(Option<Duration>),
     #[error("the server answered with status {0}")]
@@ -60,8 +64,9 @@ impl Fault {
             Self::Away(_) => Code::ProviderUnavailable,
             Self::Slow(_) => Code::ProviderTimeout,
             Self::Busy(_) => Code::ProviderRateLimited,
-            Self::Credential => Code::ProviderAuthFailed,
+            Self::Credential | Self::NoToken => Code::ProviderAuthFailed,
             Self::NoCredential(_) => Code::SecretUnavailable,
+            Self::NoIdentity => Code::BrokerUnavailable,
             Self::Status(status) if status.as_u16() >= 500 => Code::ProviderUnavailable,
             _ => Code::ProviderBadResponse,
         }
@@ -70,7 +75,9 @@ impl Fault {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy(_) | Self::NoCredential(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::NoCredential(_) | Self::NoIdentity => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::BAD_GATEWAY,
         }
     }

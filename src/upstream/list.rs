@@ -29,13 +29,13 @@ struct Entry<'a> {
     template: Cow<'a, str>,
 }
 
-/// Keeps of `result` the entries that `shown` says yes to. What cannot be read is not shown.
+/// Keeps of `result` the entries that `shown` says yes to, told what each is and what it says. What cannot be read is not shown.
 ///
 /// A list that differs from caller to caller is theirs alone, so no cache may keep it for others (RS-27).
 pub(super) fn filter(
     list: List,
     result: &RawValue,
-    shown: impl Fn(Thing<'_>) -> bool,
+    shown: impl Fn(Thing<'_>, &RawValue) -> bool,
 ) -> Result<Filtered, Fault> {
     let mut members: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_str(result.get()).map_err(|_| Fault::NotAList)?;
@@ -64,14 +64,15 @@ pub(super) fn filter(
     Ok(Filtered { result, listed, hidden })
 }
 
-fn is_shown(list: List, entry: &RawValue, shown: impl Fn(Thing<'_>) -> bool) -> bool {
-    let Ok(entry) = serde_json::from_str::<Entry<'_>>(entry.get()) else { return false };
-    match list {
-        List::Tools => shown(Thing::Tool(&entry.name)),
-        List::Prompts => shown(Thing::Prompt(&entry.name)),
-        List::Resources => shown(Thing::Resource(&entry.uri)),
-        List::Templates => shown(Thing::Resource(&entry.template)),
-    }
+fn is_shown(list: List, text: &RawValue, shown: impl Fn(Thing<'_>, &RawValue) -> bool) -> bool {
+    let Ok(entry) = serde_json::from_str::<Entry<'_>>(text.get()) else { return false };
+    let thing = match list {
+        List::Tools => Thing::Tool(&entry.name),
+        List::Prompts => Thing::Prompt(&entry.name),
+        List::Resources => Thing::Resource(&entry.uri),
+        List::Templates => Thing::Resource(&entry.template),
+    };
+    shown(thing, text)
 }
 
 #[cfg(test)]
@@ -80,7 +81,7 @@ mod tests {
 
     fn filtered(list: List, result: &str, wanted: &str) -> String {
         let result = RawValue::from_string(result.to_owned()).unwrap();
-        let shown = |thing: Thing<'_>| match thing {
+        let shown = |thing: Thing<'_>, _: &RawValue| match thing {
             Thing::Tool(name) | Thing::Prompt(name) | Thing::Resource(name) => name == wanted,
         };
         filter(list, &result, shown).unwrap().result.get().to_owned()

@@ -6,16 +6,19 @@
 //! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back.
 
 mod answer;
+mod client_credentials;
 mod credential;
 mod decide;
 mod events;
 mod fault;
 mod headers;
+mod identity;
 mod list;
 mod reply;
 mod server;
 mod session;
 mod wanted;
+mod watch;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,10 +30,13 @@ use tower::{ServiceBuilder, service_fn};
 use crate::guard::{Endpoint, Recorder, record_refusals};
 use crate::resource_server::RequireTokenLayer;
 
+pub use client_credentials::{Cached, ClientCredentials};
 pub use credential::{Credential, Held};
 pub use decide::Decider;
+pub use identity::Identity;
 pub use server::Server;
 pub use session::Sessions;
+pub use watch::{OnFlaw, Watch};
 
 /// The guarded endpoint of one server.
 #[must_use]

@@ -23,8 +23,10 @@ use super::credential::Credential;
 use super::decide::{Decider, Deciding, Thing};
 use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
+use super::identity::Identity;
 use super::session::Sessions;
 use super::wanted::{Wanted, is_request_id};
+use super::watch::Watch;
 
 const HEADER_MISMATCH: i32 = -32020;
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -37,11 +39,14 @@ pub struct Server {
     pub id: Box<str>,
     pub url: Url,
     pub credential: Credential,
+    /// `None`: the server is not told who calls.
+    pub identity: Option<Identity>,
     pub door: Door,
     pub decider: Decider,
     pub approvals: Approvals,
     pub outbound: Outbound,
     pub sessions: Sessions,
+    pub watch: Arc<Watch>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -216,7 +221,7 @@ impl Server {
         let other = deciding.difference(caller, &tool, (arguments, &decision));
         guard::record_policy(caller, &tool, &decision, other).await?;
         let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
-        if !visible.shows_the_tool() {
+        if !visible.shows_the_tool() || !self.watch.shows(name) {
             self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
             return Ok(Err(unknown()));
         }
@@ -339,11 +344,15 @@ impl Server {
     /// The call as it goes out.
     pub(super) async fn call(
         &self,
+        principal: &Principal,
         method: Method,
         mut headers: HeaderMap,
         body: bytes::Bytes,
     ) -> Result<Call, Fault> {
         self.credential.add(&mut headers, &self.door.clock).await?;
+        if let Some(identity) = &self.identity {
+            identity.add(principal, &mut headers)?;
+        }
         Ok(Call { method, url: self.url.clone(), headers, body })
     }
 }

@@ -51,6 +51,8 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
         &[
             LEAVES,
             &[
+                "limits::NetworkShare",
+                "limits::network",
                 "policy::Decision",
                 "policy::Difference",
                 "policy::Effect",

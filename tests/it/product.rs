@@ -18,5 +18,6 @@ mod limits_shared;
 mod names;
 mod policy_reload;
 mod serving;
+mod strangers;
 mod tools;
 mod wire;

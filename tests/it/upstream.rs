@@ -6,3 +6,4 @@ mod decided;
 mod faults;
 mod passing;
 mod sessions;
+mod watched;

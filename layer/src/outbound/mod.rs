@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use url::{Host, Url};
 
+mod bypass;
 mod call;
 mod error;
 mod incoming;
@@ -18,15 +19,16 @@ pub use error::{OutboundConfigError, OutboundError};
 pub use incoming::Incoming;
 pub use reach::{PrivateTarget, is_public};
 
+use bypass::Bypass;
 use error::classify;
 use reach::{GuardedResolver, Reach};
 
 /// `[outbound]`: how we reach others.
 #[derive(Clone, Debug, Default)]
 pub struct OutboundSettings {
-    /// An HTTP proxy for every call; address pinning is its business then.
+    /// An HTTP proxy for every call; which addresses may be reached is its business then.
     pub proxy: Option<Url>,
-    /// Host names and domains that are reached without the proxy.
+    /// Host names, domains and networks that are reached without the proxy, under the same guard as without one.
     pub no_proxy: Vec<String>,
     /// PEM certificates trusted beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -41,8 +43,17 @@ const OURSELVES: &str = concat!("mcp-auth-layer/", env!("CARGO_PKG_VERSION"));
 /// The client. Cheap to clone; connections are pooled and shared.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    client: reqwest::Client,
+    /// Reaches hosts itself, under the guard.
+    direct: reqwest::Client,
+    proxied: Option<Proxied>,
     reach: Arc<Reach>,
+}
+
+/// Reaches everything but the exceptions through a proxy.
+#[derive(Clone, Debug)]
+struct Proxied {
+    client: reqwest::Client,
+    exceptions: Arc<Bypass>,
 }
 
 impl Outbound {
@@ -50,30 +61,22 @@ impl Outbound {
     ///
     /// [`OutboundConfigError`] when the proxy or the CA file is not usable.
     pub fn new(settings: &OutboundSettings) -> Result<Self, OutboundConfigError> {
-        let reach = Arc::new(Reach {
-            allowed: settings.allow_private.clone(),
-            proxied: settings.proxy.is_some(),
-        });
-        #[expect(clippy::disallowed_methods, reason = "this is the door the ban points to")]
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_mins(1))
-            .user_agent(settings.user_agent.as_deref().unwrap_or(OURSELVES))
-            .no_proxy() // the environment's proxy variables are not ours
-            .dns_resolver(GuardedResolver(Arc::clone(&reach)));
-        if let Some(url) = &settings.proxy {
-            let exceptions = reqwest::NoProxy::from_string(&settings.no_proxy.join(","));
-            let proxy = reqwest::Proxy::all(url.as_str()).map_err(OutboundConfigError::Proxy)?;
-            builder = builder.proxy(proxy.no_proxy(exceptions));
-        }
-        if let Some(path) = &settings.ca_file {
-            builder = builder.tls_certs_merge(certificates(path)?);
-        }
-        let client = builder.build().map_err(OutboundConfigError::Client)?;
-        Ok(Self { client, reach })
+        let reach = Arc::new(Reach { allowed: settings.allow_private.clone() });
+        let direct = builder(settings)?.dns_resolver(GuardedResolver(Arc::clone(&reach)));
+        let direct = direct.build().map_err(OutboundConfigError::Client)?;
+        let proxied = match &settings.proxy {
+            Some(url) => {
+                let proxy =
+                    reqwest::Proxy::all(url.as_str()).map_err(OutboundConfigError::Proxy)?;
+                // Its resolver only ever looks up the proxy.
+                let client = builder(settings)?.proxy(proxy).build();
+                let client = client.map_err(OutboundConfigError::Client)?;
+                let exceptions = Arc::new(Bypass::new(&settings.no_proxy));
+                Some(Proxied { client, exceptions })
+            }
+            None => None,
+        };
+        Ok(Self { direct, proxied, reach })
     }
 
     /// Whether an operator allowed this URL's host at a private address (`outbound.allow_private`). A name counts only
@@ -93,6 +96,17 @@ impl Outbound {
         })
     }
 
+    /// The client that reaches this URL, once the guard has let it through.
+    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, OutboundError> {
+        match &self.proxied {
+            Some(proxied) if !proxied.exceptions.covers(url) => Ok(&proxied.client),
+            _ => {
+                self.reach.check_literal(url)?;
+                Ok(&self.direct)
+            }
+        }
+    }
+
     /// Makes one call. Redirects come back as they are; nothing is retried.
     ///
     /// # Errors
@@ -100,9 +114,8 @@ impl Outbound {
     /// [`OutboundError`]; an answer with an error status is an [`Answer`].
     pub async fn send(&self, call: Call, limits: Limits) -> Result<Answer, OutboundError> {
         let host = call.url.host_str().unwrap_or_default().to_owned();
-        self.reach.check_literal(&call.url)?;
         let request = self
-            .client
+            .client_for(&call.url)?
             .request(call.method, call.url)
             .headers(call.headers)
             .body(reqwest::Body::from(call.body));
@@ -119,9 +132,8 @@ impl Outbound {
     /// As for [`Outbound::send`].
     pub async fn open(&self, call: Call, timeout: Duration) -> Result<Incoming, OutboundError> {
         let host = call.url.host_str().unwrap_or_default().to_owned();
-        self.reach.check_literal(&call.url)?;
         let request = self
-            .client
+            .client_for(&call.url)?
             .request(call.method, call.url)
             .headers(call.headers)
             .body(reqwest::Body::from(call.body));
@@ -129,6 +141,23 @@ impl Outbound {
             Ok(incoming) => incoming,
             Err(_elapsed) => Err(OutboundError::Timeout { host, limit: timeout }),
         }
+    }
+}
+
+/// What both clients have in common.
+fn builder(settings: &OutboundSettings) -> Result<reqwest::ClientBuilder, OutboundConfigError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the door the ban points to")]
+    let builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .connect_timeout(Duration::from_secs(5))
+        .pool_idle_timeout(Duration::from_mins(1))
+        .user_agent(settings.user_agent.as_deref().unwrap_or(OURSELVES))
+        .no_proxy(); // the environment's proxy variables are not ours
+    match &settings.ca_file {
+        Some(path) => Ok(builder.tls_certs_merge(certificates(path)?)),
+        None => Ok(builder),
     }
 }
 
@@ -195,6 +224,27 @@ mod tests {
                 matches!(answer, Err(OutboundError::PrivateAddress { .. })),
                 "{url}: {answer:?}"
             );
+        }
+    }
+
+    // RFC 6890 — N94
+    #[tokio::test]
+    async fn what_goes_past_the_proxy_is_guarded_as_without_one() {
+        let proxy = Some("http://127.0.0.1:9".parse().unwrap());
+        let no_proxy = vec!["localhost".to_owned(), "10.0.0.0/8".to_owned()];
+        let settings = OutboundSettings { proxy, no_proxy, ..OutboundSettings::default() };
+        let client = Outbound::new(&settings).unwrap();
+        for url in ["http://localhost:9/", "http://10.0.0.1:9/"] {
+            let answer = client.send(Call::get(url.parse().unwrap()), LIMITS).await;
+            assert!(
+                matches!(answer, Err(OutboundError::PrivateAddress { .. })),
+                "{url}: {answer:?}"
+            );
+        }
+        // The rest is the proxy's business; nothing listens there.
+        for url in ["http://192.168.0.1/", "http://client.example/"] {
+            let answer = client.send(Call::get(url.parse().unwrap()), LIMITS).await;
+            assert!(matches!(answer, Err(OutboundError::Connect { .. })), "{url}: {answer:?}");
         }
     }
 

@@ -35,7 +35,6 @@ impl std::str::FromStr for PrivateTarget {
 #[derive(Debug)]
 pub(super) struct Reach {
     pub(super) allowed: Vec<PrivateTarget>,
-    pub(super) proxied: bool,
 }
 
 impl Reach {
@@ -47,7 +46,7 @@ impl Reach {
             Some(Host::Domain(_)) | None => return Ok(()),
         };
         let host = url.host_str().unwrap_or_default();
-        if self.proxied || self.permits(host, address) {
+        if self.permits(host, address) {
             Ok(())
         } else {
             Err(OutboundError::PrivateAddress { host: host.to_owned() })
@@ -56,7 +55,7 @@ impl Reach {
 
     /// What a name stands for, if every address may be reached: one that may not is a trick, whichever would be tried first.
     fn screen(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NotPublic> {
-        if self.proxied || found.iter().all(|socket| self.permits(host, socket.ip())) {
+        if found.iter().all(|socket| self.permits(host, socket.ip())) {
             Ok(found)
         } else {
             Err(NotPublic)
@@ -167,7 +166,7 @@ mod tests {
     // CIMD draft §6 — N95
     #[test]
     fn a_name_with_one_private_address_among_public_ones_is_refused() {
-        let reach = Reach { allowed: Vec::new(), proxied: false };
+        let reach = Reach { allowed: Vec::new() };
         let sockets = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 443)).collect()
         };

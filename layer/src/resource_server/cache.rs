@@ -1,6 +1,7 @@
 //! Remembers verified tokens for a short while, by their SHA-256.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -44,12 +45,19 @@ struct Entry {
     /// `exp` and the issuer's skew.
     dead_at: Timestamp,
     length: usize,
+    generation: Generation,
 }
+
+/// Counts how often everything was forgotten. Taken before a token is checked: what was checked with keys that are gone by
+/// then is not remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Generation(u64);
 
 /// Bounded in number and in the size of the tokens: one over 1 KiB counts as several.
 pub(super) struct VerifiedTokens {
     entries: moka::sync::Cache<TokenHash, Entry>,
     keep: Duration,
+    generation: AtomicU64,
 }
 
 impl fmt::Debug for VerifiedTokens {
@@ -68,13 +76,18 @@ impl VerifiedTokens {
             .weigher(weight)
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             .build();
-        Self { entries, keep }
+        Self { entries, keep, generation: AtomicU64::new(0) }
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
     }
 
     /// The caller behind a token that was verified a short while ago and has not expired since.
     pub(super) fn get(&self, hash: &TokenHash, clock: &dyn Clock) -> Option<Principal> {
         let entry = self.entries.get(hash)?;
-        if clock.monotonic() >= entry.until || clock.now() >= entry.dead_at {
+        let late = clock.monotonic() >= entry.until || clock.now() >= entry.dead_at;
+        if late || entry.generation != self.generation() {
             self.entries.invalidate(hash);
             return None;
         }
@@ -86,17 +99,19 @@ impl VerifiedTokens {
         &self,
         hash: TokenHash,
         token: &str,
-        principal: &Principal,
+        (principal, generation): (&Principal, Generation),
         keep: Keep,
         clock: &dyn Clock,
     ) {
         let until = clock.monotonic().saturating_add(self.keep.min(keep.at_most));
         let dead_at = principal.expires_at().plus(keep.skew);
         let principal = principal.remembered();
-        self.entries.insert(hash, Entry { principal, until, dead_at, length: token.len() });
+        self.entries
+            .insert(hash, Entry { principal, until, dead_at, length: token.len(), generation });
     }
 
     pub(super) fn clear(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
         self.entries.invalidate_all();
     }
 }

@@ -115,8 +115,10 @@ impl Verifier {
         unverified: &str,
         hash: TokenHash,
     ) -> Result<Principal, Refusal> {
+        let generation = self.verified.generation();
         let (principal, keep) = self.check(unverified, hash).await?;
-        self.verified.insert(hash, unverified, &principal, keep, self.clock.as_ref());
+        let seen = (&principal, generation);
+        self.verified.insert(hash, unverified, seen, keep, self.clock.as_ref());
         self.unless_revoked(principal)
     }
 

@@ -98,7 +98,7 @@ pub enum ApprovalDecision {
 
 impl Operations {
     /// Those that are not answered and not late, the oldest first. Who does not administer us sees what they may
-    /// answer; a page may then hold fewer than it could.
+    /// answer; then a page ends where it is full, so that what waits for others hides nothing.
     ///
     /// # Errors
     ///
@@ -109,12 +109,20 @@ impl Operations {
         administers: bool,
         page: &PageQuery,
     ) -> Result<Page<ApprovalView>, AdminError> {
-        let mut rows = self.store.list_approvals(&page.request(), self.clock.now()).await?;
-        if !administers {
-            let person = self.approver(actor).await?;
-            rows.rows.retain(|row| Approvals::refusal(row, &person).is_none());
+        let (now, mut wanted) = (self.clock.now(), page.request());
+        if administers {
+            return Ok(shown(self.store.list_approvals(&wanted, now).await?));
         }
-        Ok(shown(rows))
+        let person = self.approver(actor).await?;
+        loop {
+            let mut found = self.store.list_approvals(&wanted, now).await?;
+            found.rows.retain(|row| Approvals::refusal(row, &person).is_none());
+            match found.next.take() {
+                // What follows is for others: look on.
+                Some(next) if found.rows.is_empty() => wanted.after = Some(next),
+                next => return Ok(shown(Page { next, ..found })),
+            }
+        }
     }
 
     /// One of them, or one that was answered.

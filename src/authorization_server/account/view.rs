@@ -111,7 +111,7 @@ pub(super) fn session(people: &People, current: &Session, row: &SessionRow) -> S
     SessionView {
         here: row.session == current.person.session,
         how,
-        began: when(row.auth_time.unwrap_or(row.created_at)),
+        began: when(row.created_at),
         seen: when(row.last_seen_at),
     }
 }

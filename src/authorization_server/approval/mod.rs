@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::audit::{ApprovalOutcome, Context};
-use crate::broker::{Answer, ApprovalError, Approvals};
+use crate::broker::{Answer, ApprovalError, Approvals, Approver};
 use crate::id::{ApprovalId, TraceId};
-use crate::store::PageRequest;
+use crate::store::{ApprovalRow, PageRequest, StoreError};
 
 use super::login::for_approval;
 use super::pages::{Fault, Forms, page};
@@ -58,10 +58,8 @@ pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Re
             return Ok(people.lead_to("/login"));
         };
         let person = approver(&people, &session).await?;
-        let wanted = PageRequest { after: None, limit: MOST };
-        let rows = people.server.store.list_approvals(&wanted, people.server.clock.now()).await?;
-        let mine = rows.rows.iter().filter(|row| Approvals::refusal(row, &person).is_none());
-        let calls = mine.map(|row| call(approvals, row)).collect();
+        let mine = waiting_for(&people, &person).await?;
+        let calls = mine.iter().map(|row| call(approvals, row)).collect();
         let template = ApprovalsPage {
             calls,
             person: session.person.name(),
@@ -71,6 +69,22 @@ pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Re
         Ok::<_, Fault>(page(StatusCode::OK, Forms::Ours, &template))
     };
     shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+}
+
+/// Looks on until a page is full: however many calls wait for others, none hides what waits for this person.
+async fn waiting_for(people: &People, person: &Approver) -> Result<Vec<ApprovalRow>, StoreError> {
+    let (store, now) = (&people.server.store, people.server.clock.now());
+    let (mut mine, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.list_approvals(&PageRequest { after, limit: MOST }, now).await?;
+        let rows = page.rows.into_iter();
+        mine.extend(rows.filter(|row| Approvals::refusal(row, person).is_none()));
+        after = page.next;
+        if after.is_none() || mine.len() >= MOST as usize {
+            mine.truncate(MOST as usize);
+            return Ok(mine);
+        }
+    }
 }
 
 /// `GET /approvals/{id}`. Who is not logged in logs in, and comes back here.

@@ -9,6 +9,7 @@ use crate::audit::AuditError;
 use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::{AuthorizationServer, PersonFacts};
+use crate::authorization_server::target;
 use crate::id::GrantId;
 use crate::scope::Scope;
 use crate::store::{CodeRow, Consent, ConsentKey, Digest, GrantRow, StoreError};
@@ -80,7 +81,9 @@ pub async fn offer(
         server.store.find_consent(&consent_key(pending, person), server.clock.now()).await?;
     let known = known.map_or(Scope::empty(), |consent| consent.scopes);
     let facts = facts(pending, person);
-    let possible = |wanted: &Scope| grantable(server, &facts, &pending.limited(wanted));
+    let carries = target::carries(server, &pending.resource).await?;
+    let possible =
+        |wanted: &Scope| grantable(server, &facts, &carries.narrow(&pending.limited(wanted)));
     let asked = possible(&pending.scope);
     let dropped = asked.missing(&pending.scope);
     let mut granted = asked;
@@ -93,8 +96,48 @@ pub async fn offer(
     Ok(Offer { added: known.missing(&scope), scope, dropped })
 }
 
-/// The person said yes to `approved`: takes the request out of the store, remembers the consent, makes grant and
-/// code, and gives the URL to send the browser to. What cannot be granted is dropped, whatever the page sent.
+/// An answer that counts: the request is out of the store, so no other answer does. What is still to come is the audit
+/// log's word for it, and then what it does.
+#[derive(Debug)]
+#[must_use]
+pub struct Answered {
+    pending: Pending,
+    granted: Scope,
+}
+
+impl Answered {
+    /// What was granted; nothing after a no.
+    #[must_use]
+    pub const fn granted(&self) -> &Scope {
+        &self.granted
+    }
+
+    /// Remembers the consent, makes grant and code, and gives the URL to send the browser to.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: the person has to start again from their app.
+    pub async fn grant(
+        self,
+        server: &AuthorizationServer,
+        person: &Person,
+    ) -> Result<Url, StoreError> {
+        remember(server, &self.pending, person, &self.granted).await?;
+        grant(server, &self.pending, person, self.granted).await
+    }
+
+    /// The URL that tells the client `access_denied` (RFC 6749 §4.1.2.1).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`]
+    pub fn refusal(&self, server: &AuthorizationServer) -> Result<Url, StoreError> {
+        let Pending { redirect_uri, state, .. } = &self.pending;
+        error_url(server, redirect_uri, state.as_deref(), Refused::Denied)
+    }
+}
+
+/// The person said yes to `approved`. What cannot be granted is dropped, whatever the page sent.
 ///
 /// # Errors
 ///
@@ -104,7 +147,7 @@ pub async fn approve(
     handle: &str,
     person: &Person,
     approved: Scope,
-) -> Result<Url, DecideError> {
+) -> Result<Answered, DecideError> {
     let pending = find(server, handle, person).await?;
     let offer = offer(server, &pending, person).await?;
     let granted = approved.narrow(&offer.scope);
@@ -112,11 +155,10 @@ pub async fn approve(
         return Err(DecideError::NothingToGrant);
     }
     take(server, handle, person).await?;
-    remember(server, &pending, person, &granted).await?;
-    Ok(grant(server, &pending, person, granted).await?)
+    Ok(Answered { pending, granted })
 }
 
-/// The person said no (`access_denied`, RFC 6749 §4.1.2.1).
+/// The person said no.
 ///
 /// # Errors
 ///
@@ -125,10 +167,10 @@ pub async fn deny(
     server: &AuthorizationServer,
     handle: &str,
     person: &Person,
-) -> Result<Url, DecideError> {
+) -> Result<Answered, DecideError> {
     find(server, handle, person).await?;
     let pending = take(server, handle, person).await?;
-    Ok(error_url(server, &pending.redirect_uri, pending.state.as_deref(), Refused::Denied)?)
+    Ok(Answered { pending, granted: Scope::empty() })
 }
 
 /// Takes the request out of the store: of two answers, one gets it.
@@ -165,7 +207,7 @@ pub(super) async fn grant(
         resource: pending.resource.clone(),
         redirect_origin: Some(pending.redirect_origin()),
         client_digest: pending.client_digest(),
-        auth_time: Some(person.auth_time),
+        auth_time: person.auth_time,
         acr: None,
         extra: None,
         created_at: now,

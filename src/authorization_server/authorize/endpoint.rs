@@ -1,22 +1,24 @@
 //! `GET` and `POST /authorize` (RFC 6749 §3.1): where a client sends a person's browser.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router};
 
 use crate::audit::{AuditEvent, Context};
+use crate::authorization_server::consent::Receiver;
 use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
 use crate::authorization_server::pages::{Fault, see_other};
 use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session;
-use crate::id::{RequestId, TraceId};
+use crate::id::{ClientAddress, RequestId, TraceId};
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::decide::{grant, offer};
@@ -36,15 +38,17 @@ pub fn routes() -> Router<AuthorizationServer> {
 
 async fn by_query(
     State(server): State<AuthorizationServer>,
+    address: Option<Extension<ClientAddress>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    answer(&server, &headers, read(query.unwrap_or_default().as_bytes())).await
+    answer(&server, from(address), &headers, read(query.unwrap_or_default().as_bytes())).await
 }
 
 /// OIDC Core §3.1.2.1. Parameters in the query as well are refused (N12).
 async fn by_form(
     State(server): State<AuthorizationServer>,
+    address: Option<Extension<ClientAddress>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
@@ -57,17 +61,22 @@ async fn by_form(
             .map_err(|_| Fault::MalformedRequest("the form cannot be read"))
             .and_then(|_| read(&body)),
     };
-    answer(&server, &headers, form).await
+    answer(&server, from(address), &headers, form).await
+}
+
+fn from(address: Option<Extension<ClientAddress>>) -> Option<IpAddr> {
+    address.map(|Extension(ClientAddress(address))| address)
 }
 
 async fn answer(
     server: &AuthorizationServer,
+    address: Option<IpAddr>,
     headers: &HeaderMap,
     form: Result<Form, Fault>,
 ) -> Response {
     let request_id = RequestId::generate(&*server.clock, &*server.random);
     let led = match form {
-        Ok(form) => lead(server, request_id, headers, &form).await,
+        Ok(form) => lead(server, request_id, (address, headers), &form).await,
         Err(fault) => Err(Rejected::Page(fault)),
     };
     let rejected = match led {
@@ -91,10 +100,11 @@ async fn answer(
 async fn lead(
     server: &AuthorizationServer,
     request_id: RequestId,
-    headers: &HeaderMap,
+    (address, headers): (Option<IpAddr>, &HeaderMap),
     form: &Form,
 ) -> Result<String, Rejected> {
-    let pending = validate(server, form).await?;
+    server.shares.requests.take(address).map_err(|_| Fault::TooMany)?;
+    let pending = validate(server, address, form).await?;
     if !server.authorization_requests.admit(&pending.client_id, server.clock.monotonic()) {
         return Err(Fault::TooMany.into());
     }
@@ -127,11 +137,12 @@ async fn without_a_page(
         refused,
     };
     let person = session::current(server, headers).await.map_err(Fault::Store)?;
-    let person = person.filter(|person| !pending.wants_new_login(person.auth_time.unix_seconds()));
+    let person = person.filter(|person| !pending.wants_new_login(person));
     let person = person.ok_or_else(|| refuse(Refused::LoginRequired))?;
     let offered = offer(server, pending, &person).await.map_err(Fault::Store)?;
     // An answer to an app on somebody's computer is never given without asking (N102).
-    if !pending.is_certain() || offered.scope.is_empty() || !offered.added.is_empty() {
+    let certain = Receiver::of(&pending.redirect_uri).is_certain();
+    if !certain || offered.scope.is_empty() || !offered.added.is_empty() {
         return Err(refuse(Refused::ConsentRequired));
     }
     let event = AuditEvent::ConsentDecide { granted: true, scopes: offered.scope.clone() };

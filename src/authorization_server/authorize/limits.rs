@@ -8,7 +8,7 @@ use crate::id::ClientId;
 
 const WINDOW: Duration = Duration::from_mins(1);
 const OF_ALL: u32 = 6000;
-/// By client and not by address: all people of a hosted client share a few addresses.
+/// A network has had its share before: see `shares`.
 const OF_ONE_CLIENT: u32 = 600;
 
 /// Counts requests in windows of a minute.

@@ -8,7 +8,7 @@ mod redirect;
 mod request;
 
 pub(super) use decide::grantable;
-pub use decide::{DecideError, Offer, approve, deny, find, offer};
+pub use decide::{Answered, DecideError, Offer, approve, deny, find, offer};
 pub use endpoint::routes;
 pub(super) use limits::RequestLimits;
 pub use pending::{Pending, Prompt};

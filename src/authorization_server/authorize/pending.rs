@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::OWN_SCOPES;
+use crate::authorization_server::person::Person;
 use crate::id::ClientId;
 use crate::scope::Scope;
 use crate::store::{Digest, StoreError};
+use crate::time::Timestamp;
 
 /// A request of a known client with a redirect URI of that client, an S256 challenge and one resource of ours.
 ///
@@ -69,18 +71,17 @@ impl Pending {
         wanted.narrow(limit).union(&own.collect())
     }
 
-    /// Whether it asks for a newer login than the one at `auth_time`, in seconds since the epoch (OIDC Core §3.1.2.1).
+    /// Whether it asks for a newer login than this person's (OIDC Core §3.1.2.1).
     ///
-    /// `prompt=login` is satisfied by a login since the request came, `max_age` by one that was young enough then.
-    pub(in crate::authorization_server) fn wants_new_login(&self, auth_time: i64) -> bool {
-        let asked_again = self.prompt.login || self.prompt.select_account;
-        let age = self.requested_at.saturating_sub(auth_time);
-        (asked_again && age > 0) || self.max_age.is_some_and(|most| age > i64::from(most))
-    }
-
-    /// Whether nobody but the client can receive the answer: at an https host (N102).
-    pub(super) fn is_certain(&self) -> bool {
-        Url::parse(&self.redirect_uri).is_ok_and(|url| url.scheme() == "https")
+    /// `prompt=login` is satisfied by a proof since the request came, `max_age` by one that was young enough then,
+    /// `select_account` by a session since then. Who logged in at a time that nobody vouches for satisfies neither of the
+    /// first two.
+    pub(in crate::authorization_server) fn wants_new_login(&self, person: &Person) -> bool {
+        let age = |at: Timestamp| self.requested_at.saturating_sub(at.unix_seconds());
+        let older_than = |most| person.auth_time.is_none_or(|at| age(at) > most);
+        (self.prompt.login && older_than(0))
+            || (self.prompt.select_account && age(person.began) > 0)
+            || self.max_age.is_some_and(|most| older_than(i64::from(most)))
     }
 
     /// What the store is given.

@@ -3,6 +3,8 @@
 //! In this order: which client, where the answer goes, and only then the rest: before the redirect URI is known to be
 //! the client's own, nothing is sent anywhere (RFC 6749 §4.1.2.1; N23).
 
+use std::net::IpAddr;
+
 use crate::authorization_server::client::{self, Client, ClientError};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::form::Form;
@@ -53,9 +55,10 @@ impl From<Refused> for Wrong {
 /// [`Rejected`]
 pub(super) async fn validate(
     server: &AuthorizationServer,
+    address: Option<IpAddr>,
     form: &Form,
 ) -> Result<Pending, Rejected> {
-    let client = find_client(server, form).await?;
+    let client = find_client(server, address, form).await?;
     let redirect_uri = redirect_uri(&client, form)?;
     // Twice a state is none: there is no saying which one the client expects.
     let state = if form.is_repeated("state") { None } else { form.get("state") };
@@ -69,13 +72,17 @@ pub(super) async fn validate(
     }
 }
 
-async fn find_client(server: &AuthorizationServer, form: &Form) -> Result<Client, Fault> {
+async fn find_client(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    form: &Form,
+) -> Result<Client, Fault> {
     if form.is_repeated("client_id") {
         return Err(Fault::MalformedRequest("client_id is there more than once"));
     }
     let id = form.get("client_id").ok_or(Fault::MalformedRequest("client_id is missing"))?;
     let id: ClientId = id.parse().map_err(|_| Fault::UnknownClient(ClientError::Unknown))?;
-    client::find(server, &id).await.map_err(|error| match error {
+    client::find(server, address, &id).await.map_err(|error| match error {
         ClientError::Store(error) => Fault::Store(error),
         other => Fault::UnknownClient(other),
     })

@@ -1,5 +1,6 @@
 //! Who a `client_id` names.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,12 +69,17 @@ impl From<ClientError> for OAuthError {
 
 /// Finds a client: in the settings, by its metadata document (an id that is a URL), in the store, or by the id alone.
 ///
-/// Does *not* authenticate it.
+/// `address` is where the request comes from: its network has a share of the documents that are fetched (N101). Does
+/// *not* authenticate the client.
 ///
 /// # Errors
 ///
 /// [`ClientError`]
-pub async fn find(server: &AuthorizationServer, id: &ClientId) -> Result<Client, ClientError> {
+pub async fn find(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    id: &ClientId,
+) -> Result<Client, ClientError> {
     let configured = server.clients.configured(id).and_then(|at| server.settings.clients.get(at));
     if let Some(client) = configured {
         return Ok(from_settings(client));
@@ -83,7 +89,7 @@ pub async fn find(server: &AuthorizationServer, id: &ClientId) -> Result<Client,
         return Err(ClientError::Disabled);
     }
     if client_metadata::is_url(id) {
-        return from_document(server, id).await;
+        return from_document(server, address, id).await;
     }
     let recognised = server.clients.ids.read(id);
     let now = server.clock.now();
@@ -195,8 +201,12 @@ fn recognise(
     }
 }
 
-async fn from_document(server: &AuthorizationServer, id: &ClientId) -> Result<Client, ClientError> {
-    let document = client_metadata::read(server, id).await?;
+async fn from_document(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    id: &ClientId,
+) -> Result<Client, ClientError> {
+    let document = client_metadata::read(server, address, id).await?;
     let mut client = from_metadata(id, Kind::MetadataDocument, &document.metadata);
     client.digest = Some(document.digest);
     // A machine's own access needs an operator's word, and native clients get refresh tokens unasked.

@@ -34,12 +34,13 @@ pub(super) const REFUSED: OAuthError = OAuthError::InvalidClient(
 /// - [`OAuthError::Store`], [`OAuthError::Unavailable`]: it could not be checked
 pub async fn authenticate(
     server: &AuthorizationServer,
+    address: Option<IpAddr>,
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Client, OAuthError> {
     let presented = presented::read(headers, form)?;
     let id: ClientId = presented.client_id().parse().map_err(|_| REFUSED)?;
-    let client = match find(server, &id).await {
+    let client = match find(server, address, &id).await {
         Ok(client) => client,
         Err(error @ (ClientError::Store(_) | ClientError::Document(_))) => return Err(error.into()),
         Err(_unknown) => {
@@ -84,7 +85,7 @@ pub(super) async fn authenticate_from(
     if let Some(attempt) = attempt {
         guesses.check(attempt)?;
     }
-    let outcome = authenticate(server, headers, form).await;
+    let outcome = authenticate(server, address, headers, form).await;
     if let (Some(attempt), Err(OAuthError::InvalidClient(_))) = (attempt, &outcome) {
         guesses.failed(attempt);
     }

@@ -1,6 +1,7 @@
 //! Fetching documents, and what serves while that fails.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,10 +29,12 @@ const MAX_STALE: Duration = Duration::from_hours(24);
 const FAILED_FOR: Duration = Duration::from_secs(30);
 const MAX_REMEMBERED: usize = 1024;
 
-/// What is kept about fetches: the budget, those in flight, and those that failed a moment ago.
+/// What is kept about fetches: the budgets, those in flight, and those that failed a moment ago.
 #[derive(Debug, Default)]
 pub(in crate::authorization_server) struct Fetches {
-    budget: Mutex<Budget>,
+    /// For documents that are stored already: whoever makes URLs up does not stop clients that people use.
+    known: Mutex<Budget>,
+    unknown: Mutex<Budget>,
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Until when (monotonic).
     failed: Mutex<HashMap<String, Duration>>,
@@ -62,8 +65,9 @@ impl Fetches {
         }
     }
 
-    fn spend(&self, url: &Url, now: Duration) -> bool {
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+    fn spend(&self, url: &Url, known: bool, now: Duration) -> bool {
+        let budget = if known { &self.known } else { &self.unknown };
+        let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.spend(&url.origin().ascii_serialization(), now)
     }
 }
@@ -71,6 +75,7 @@ impl Fetches {
 /// The document that is in force now.
 pub(super) async fn current(
     server: &AuthorizationServer,
+    address: Option<IpAddr>,
     url: &Url,
 ) -> Result<Document, DocumentError> {
     if let Some(decided) = stored(server, url).await?.and_then(|row| fresh(server, url, &row)) {
@@ -87,7 +92,7 @@ pub(super) async fn current(
     let failure = if fetches.failed_recently(url.as_str(), now) {
         DocumentError::Recent
     } else {
-        match fetch(server, url, row.as_ref()).await {
+        match fetch(server, address, url, row.as_ref()).await {
             Ok(document) => return Ok(document),
             Err(decided @ (DocumentError::Gone | DocumentError::Store(_))) => return Err(decided),
             Err(failure) => failure,
@@ -149,10 +154,14 @@ fn instead(
 
 async fn fetch(
     server: &AuthorizationServer,
+    address: Option<IpAddr>,
     url: &Url,
     row: Option<&MetadataDocument>,
 ) -> Result<Document, DocumentError> {
-    if !server.clients.fetches.spend(url, server.clock.monotonic()) {
+    // The network's share first: what it may not have is not taken from the others.
+    if server.shares.documents.take(address).is_err()
+        || !server.clients.fetches.spend(url, row.is_some(), server.clock.monotonic())
+    {
         return Err(DocumentError::Budget);
     }
     let usable = row.filter(|row| row.gone_at.is_none());

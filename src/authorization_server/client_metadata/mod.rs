@@ -6,6 +6,8 @@ mod document;
 mod fetch;
 mod url;
 
+use std::net::IpAddr;
+
 use crate::id::ClientId;
 use crate::store::{Digest, StoreError};
 
@@ -73,13 +75,15 @@ pub(super) fn is_url(id: &ClientId) -> bool {
     ["https://", "http://"].iter().any(|scheme| id.as_str().starts_with(scheme))
 }
 
-/// The document of a client: from the store while it is fresh, else from its host.
+/// The document of a client: from the store while it is fresh, else from its host, at the cost of the share of the
+/// network that `address` is of.
 ///
 /// # Errors
 ///
 /// [`DocumentError`]
 pub(super) async fn read(
     server: &AuthorizationServer,
+    address: Option<IpAddr>,
     id: &ClientId,
 ) -> Result<Document, DocumentError> {
     let permitted = |host: &str| match &server.settings.client_metadata_documents {
@@ -92,5 +96,5 @@ pub(super) async fn read(
     let url = url::parse(id.as_str(), server.public_url(), &server.to_clients)
         .filter(|url| url.host_str().is_some_and(permitted))
         .ok_or(DocumentError::NotAClientId)?;
-    fetch::current(server, &url).await
+    fetch::current(server, address, &url).await
 }

@@ -192,3 +192,32 @@ async fn a_failure_is_remembered_for_half_a_minute_and_requests_share_a_fetch() 
     assert!(a.is_ok() && b.is_ok() && c.is_ok());
     assert_eq!(host.requests().len(), 2);
 }
+
+// CIMD §6 — N101
+#[tokio::test]
+async fn who_makes_urls_up_stops_neither_other_networks_nor_clients_that_are_known() {
+    let (site, (host, url)) = (Site::new().await, host(vec![served(), served()]).await);
+    site.find_from("198.51.100.1", &url).await.unwrap();
+    site.clock.advance(HOUR);
+    for number in 0..200 {
+        let address = format!("203.0.{}.1", number / 20);
+        let made_up = format!("https://a{number}.invalid/x");
+        assert!(site.find_from(&address, &made_up).await.is_err());
+    }
+    assert!(site.find_from("198.51.100.1", &url).await.is_ok());
+    assert_eq!(host.requests().len(), 2, "the known one was asked for again");
+}
+
+// CIMD §6 — N101
+#[tokio::test]
+async fn a_network_has_a_share_of_the_documents_that_are_fetched() {
+    let (site, (host, url)) = (Site::new().await, host(vec![]).await);
+    for number in 0..30 {
+        let made_up = format!("https://a{number}.invalid/x");
+        assert!(site.find_from("203.0.113.1", &made_up).await.is_err());
+    }
+    let found = site.find_from("203.0.113.99", &url).await;
+    assert!(matches!(found, Err(ClientError::Document(_))), "{found:?}");
+    assert!(host.requests().is_empty());
+    assert!(site.find_from("198.51.100.1", &url).await.is_ok());
+}

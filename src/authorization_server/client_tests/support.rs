@@ -99,7 +99,12 @@ impl Site {
     }
 
     pub(super) async fn find(&self, id: &str) -> Result<Client, ClientError> {
-        find_client(&self.server, &id.parse().unwrap()).await
+        self.find_from("192.0.2.1", id).await
+    }
+
+    pub(super) async fn find_from(&self, address: &str, id: &str) -> Result<Client, ClientError> {
+        let address = address.parse().ok();
+        find_client(&self.server, address, &id.parse().unwrap()).await
     }
 
     /// Posts a registration; gives status, headers and the JSON of the answer.
@@ -141,7 +146,7 @@ impl Site {
         }
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let form = Form::parse(&headers, body.as_bytes()).unwrap();
-        authenticate(&self.server, &headers, &form).await
+        authenticate(&self.server, None, &headers, &form).await
     }
 }
 

@@ -7,5 +7,5 @@ mod receiver;
 
 pub(crate) use introduction::introduce;
 pub(crate) use page::{decide, show};
-pub(crate) use question::{receiver, wants_new_login};
+pub(crate) use question::{freshness, receiver, wants_new_login};
 pub(crate) use receiver::{Place, Receiver};

@@ -139,8 +139,9 @@ async fn try_decide(
     let url = if granted {
         grant(people, request_id, &session, handle, &question).await?
     } else {
+        let answered = authorize::deny(&people.server, handle, &session.person).await?;
         decided(people, request_id, &session, &question, false).await?;
-        authorize::deny(&people.server, handle, &session.person).await?
+        answered.refusal(&people.server)?
     };
     if matches!(url.scheme(), "http" | "https") {
         return Ok(see_other(url.as_str()));
@@ -155,9 +156,11 @@ async fn grant(
     handle: &str,
     question: &Question,
 ) -> Result<Url, Fault> {
+    let (server, person) = (&people.server, &session.person);
+    // Of several answers one gets here; its word is in the log before anything is given.
+    let answered = authorize::approve(server, handle, person, question.offered.clone()).await?;
     decided(people, request_id, session, question, true).await?;
-    let scopes = question.offered.clone();
-    Ok(authorize::approve(&people.server, handle, &session.person, scopes).await?)
+    Ok(answered.grant(server, person).await?)
 }
 
 async fn decided(

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::authorization_server::authorize::{self, DecideError, Pending};
+use crate::authorization_server::identity_provider::Freshness;
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::person::{People, Person};
 use crate::scope::Scope;
@@ -60,7 +61,7 @@ impl Question {
 
     /// Whether the client asked for a newer login than this person's; a no needs none.
     pub(super) fn needs_login(&self, person: &Person) -> bool {
-        self.pending.wants_new_login(person.auth_time.unix_seconds())
+        self.pending.wants_new_login(person)
     }
 
     /// Whether the answer is known: all of it was allowed before, to a receiver that can be nobody else (N102), and
@@ -87,7 +88,19 @@ pub(crate) async fn wants_new_login(
 ) -> Result<bool, Fault> {
     let Some(handle) = handle else { return Ok(false) };
     let pending = waiting(people, handle).await?.ok_or(Fault::NoRequest)?;
-    Ok(pending.wants_new_login(person.auth_time.unix_seconds()))
+    Ok(pending.wants_new_login(person))
+}
+
+/// What the request asks of the login that answers it.
+pub(crate) async fn freshness(people: &People, handle: Option<&str>) -> Result<Freshness, Fault> {
+    let Some(handle) = handle else { return Ok(Freshness::default()) };
+    let pending = waiting(people, handle).await?.ok_or(Fault::NoRequest)?;
+    Ok(Freshness {
+        login: pending.prompt.login,
+        select_account: pending.prompt.select_account,
+        max_age: pending.max_age,
+        requested_at: pending.requested_at,
+    })
 }
 
 /// A look at a request before anybody is logged in. Binds and uses nothing.

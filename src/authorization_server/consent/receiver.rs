@@ -31,11 +31,13 @@ impl Receiver {
         let uri = redirect_uri.to_owned();
         let parsed = Url::parse(redirect_uri).ok();
         match parsed {
-            Some(url) if matches!(url.scheme(), "http" | "https") && is_loopback(&url) => Self {
-                place: Place::ThisComputer,
-                uri,
-                plain: "an app on this computer".to_owned(),
-            },
+            Some(url) if matches!(url.scheme(), "http" | "https") && is_this_computer(&url) => {
+                Self {
+                    place: Place::ThisComputer,
+                    uri,
+                    plain: "an app on this computer".to_owned(),
+                }
+            }
             Some(url) if matches!(url.scheme(), "http" | "https") => {
                 let host = url.host_str().unwrap_or_default();
                 let host =
@@ -50,10 +52,18 @@ impl Receiver {
         }
     }
 
-    /// Whether a consent may be remembered for the next time: only where nobody else can be the receiver (N102).
-    pub(crate) const fn is_certain(&self) -> bool {
-        matches!(self.place, Place::Host(_))
+    /// Whether a consent may be remembered for the next time: only where nobody else can be the receiver, at an https
+    /// host that is not this computer (N102).
+    pub(crate) fn is_certain(&self) -> bool {
+        let secure = Url::parse(&self.uri).is_ok_and(|url| url.scheme() == "https");
+        secure && matches!(self.place, Place::Host(_))
     }
+}
+
+/// Names below `localhost` lead to this computer as well (RFC 6761 §6.3).
+fn is_this_computer(url: &Url) -> bool {
+    let name = url.domain().unwrap_or_default().trim_end_matches('.');
+    is_loopback(url) || name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -81,8 +91,18 @@ mod tests {
     #[test]
     fn only_a_host_is_certain_to_be_the_one_that_was_consented_to() {
         assert!(Receiver::of("https://claude.ai/cb").is_certain());
-        assert!(!Receiver::of("http://localhost:3118/cb").is_certain());
-        assert!(!Receiver::of("cursor://x/cb").is_certain());
+        for uncertain in [
+            "http://localhost:3118/cb",
+            "https://localhost:3118/cb",
+            "https://app.localhost/cb",
+            "https://localhost./cb",
+            "https://127.0.0.1/cb",
+            "https://[::1]/cb",
+            "http://claude.ai/cb",
+            "cursor://x/cb",
+        ] {
+            assert!(!Receiver::of(uncertain).is_certain(), "{uncertain}");
+        }
     }
 
     // N93

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use super::UpstreamError;
 
 /// How far two clocks may differ.
-const SKEW_SECONDS: i64 = 60;
+pub(super) const SKEW_SECONDS: i64 = 60;
 
 /// What the token is compared with.
 #[derive(Debug)]

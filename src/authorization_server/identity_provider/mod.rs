@@ -5,12 +5,14 @@
 mod claims;
 mod discovery;
 mod exchange;
+mod freshness;
 mod id_token;
 mod provider;
 mod settings;
 
 pub(crate) use exchange::Callback;
-pub(crate) use provider::{IdentityProviders, LoginUnderWay};
+pub(crate) use freshness::Freshness;
+pub(crate) use provider::{IdentityProviders, LoggedIn, LoginUnderWay};
 pub use settings::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
 
 use crate::outbound::OutboundError;
@@ -37,6 +39,9 @@ pub(crate) enum UpstreamError {
     Signature(#[source] TokenError),
     #[error("the identity provider does not say who this is: claim `{0}`")]
     NoClaim(String),
+    /// A login as fresh as the client asks for, at a provider that does not prove one.
+    #[error("the identity provider does not prove a login as fresh as was asked for")]
+    NotFresh,
     #[error("the account does not have the claim that `require` asks for")]
     NotRequired,
 }

@@ -12,11 +12,12 @@ use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::secret_text::SecretText;
 use crate::store::ExternalIdentity;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 use super::UpstreamError;
 use super::discovery::{Discovery, Metadata, Who};
 use super::exchange::{Callback, Exchange};
+use super::freshness::Freshness;
 use super::settings::IdentityProviderSettings;
 
 /// Every configured provider, in the order of the settings.
@@ -74,8 +75,17 @@ pub(crate) struct LoginUnderWay {
     pub(crate) browser: String,
     /// The authorization request that waits for the login.
     pub(crate) request: Option<String>,
+    #[serde(default)]
+    fresh: Freshness,
     nonce: String,
     code_verifier: String,
+}
+
+/// Somebody who logged in.
+pub(crate) struct LoggedIn {
+    pub(crate) identity: ExternalIdentity,
+    /// When they proved who they are; `None` where the provider does not say.
+    pub(crate) auth_time: Option<Timestamp>,
 }
 
 /// A login that can begin.
@@ -98,14 +108,20 @@ impl Provider {
 
     /// # Errors
     ///
-    /// [`UpstreamError`] where the provider's metadata cannot be had.
+    /// [`UpstreamError`] where the provider's metadata cannot be had; [`UpstreamError::NotFresh`] where a fresh login is
+    /// asked for, and the provider is plain OAuth and can prove none.
     pub(crate) async fn start(
         &self,
         browser: String,
         request: Option<String>,
+        fresh: Freshness,
         random: &dyn Random,
     ) -> Result<Start, UpstreamError> {
         let metadata = self.metadata().await?;
+        let openid = matches!(metadata.who, Who::IdToken(_));
+        if !openid && fresh.earliest().is_some() {
+            return Err(UpstreamError::NotFresh);
+        }
         let (state, nonce, verifier) = (token(random), token(random), token(random));
         let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
         let scopes = self.settings.scopes.to_string();
@@ -120,14 +136,15 @@ impl Provider {
                 .append_pair("state", &state)
                 .append_pair("code_challenge", &challenge)
                 .append_pair("code_challenge_method", "S256");
-            if matches!(metadata.who, Who::IdToken(_)) {
-                query.append_pair("nonce", &nonce);
+            if openid {
+                query.append_pair("nonce", &nonce).extend_pairs(fresh.parameters());
             }
         }
         let under_way = LoginUnderWay {
             provider: self.settings.id.clone(),
             browser,
             request,
+            fresh,
             nonce,
             code_verifier: verifier,
         };
@@ -143,7 +160,7 @@ impl Provider {
         &self,
         under_way: LoginUnderWay,
         callback: &Callback,
-    ) -> Result<ExternalIdentity, UpstreamError> {
+    ) -> Result<LoggedIn, UpstreamError> {
         let metadata = self.metadata().await?;
         let exchange = Exchange {
             settings: &self.settings,
@@ -154,7 +171,13 @@ impl Provider {
             code_verifier: &SecretText::new(under_way.code_verifier),
             now: self.clock.now(),
         };
-        self.settings.identity(&exchange.claims(callback).await?)
+        let claims = exchange.claims(callback).await?;
+        let auth_time = match metadata.who {
+            Who::IdToken(_) => under_way.fresh.proven(&claims, exchange.now)?,
+            // Whatever userinfo says: nothing of it is about this login.
+            Who::Userinfo(_) => None,
+        };
+        Ok(LoggedIn { identity: self.settings.identity(&claims)?, auth_time })
     }
 
     async fn metadata(&self) -> Result<Arc<Metadata>, UpstreamError> {

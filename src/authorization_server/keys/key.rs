@@ -23,7 +23,7 @@ pub(in crate::authorization_server) struct SigningKey {
     pub(in crate::authorization_server) kid: String,
     signer: Arc<Signer>,
     /// The JOSE header of each type, encoded.
-    headers: [(TokenType, Arc<str>); 2],
+    headers: [(TokenType, Arc<str>); 3],
     pub(super) public: Jwk,
 }
 
@@ -34,6 +34,8 @@ pub(in crate::authorization_server) enum TokenType {
     AccessToken,
     /// `JWT`
     IdToken,
+    /// `broker-identity+jwt`, which no other product issues.
+    Identity,
 }
 
 impl TokenType {
@@ -41,6 +43,7 @@ impl TokenType {
         match self {
             Self::AccessToken => "at+jwt",
             Self::IdToken => "JWT",
+            Self::Identity => "broker-identity+jwt",
         }
     }
 
@@ -71,7 +74,7 @@ impl SigningKey {
         public.common.key_id = Some(kid.clone());
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         let signer = Arc::new(Signer::parse(algorithm, der)?);
-        let types = [TokenType::AccessToken, TokenType::IdToken];
+        let types = [TokenType::AccessToken, TokenType::IdToken, TokenType::Identity];
         let headers = types.map(|typ| typ.header(algorithm, &kid));
         Some(Self { kid, signer, headers, public })
     }

@@ -11,7 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
-use crate::authorization_server::identity_provider::{Callback, LoginUnderWay};
+use crate::authorization_server::consent;
+use crate::authorization_server::identity_provider::{Callback, LoggedIn, LoginUnderWay};
 use crate::authorization_server::pages::{Fault, see_other};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, CookieValue};
@@ -50,7 +51,8 @@ async fn start(
     }
     let browser = people.browser(headers);
     let random = people.server.random.as_ref();
-    let start = provider.start(name_of(&browser), request, random).await;
+    let fresh = consent::freshness(people, request.as_deref()).await?;
+    let start = provider.start(name_of(&browser), request, fresh, random).await;
     let start = start.map_err(Fault::Upstream)?;
     let now = people.server.clock.now();
     let row = SessionRow {
@@ -93,8 +95,8 @@ async fn finish(
     let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
     let method = LoginMethod::IdentityProvider(provider.id().to_owned());
     let request = under_way.request.clone();
-    let identity = match provider.finish(under_way, &callback).await {
-        Ok(identity) => identity,
+    let LoggedIn { identity, auth_time } = match provider.finish(under_way, &callback).await {
+        Ok(logged_in) => logged_in,
         Err(error) => {
             let reason = LoginFailure::IdentityProvider;
             let event = AuditEvent::LoginFail { method, reason };
@@ -108,7 +110,7 @@ async fn finish(
     refuse_disabled(people, request_id, &user, &method).await?;
     people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
     let how = format!("idp:{}", provider.id());
-    let cookie = session::begin(&people.server, headers, user.id, &how).await?;
+    let cookie = session::begin(&people.server, headers, user.id, &how, auth_time).await?;
     Ok(with_cookie(people.lead_to(&onward(request.as_deref())), cookie))
 }
 

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authorization_server::server::AuthorizationServer;
-use crate::limits::{Meter, Rate};
-
-use super::network;
+use crate::limits::{Meter, Rate, network};
 
 const MINUTE: Duration = Duration::from_mins(1);
 /// By network, for nobody is known yet: a whole office at nine o'clock must fit in.

@@ -160,7 +160,7 @@ async fn try_use(
         return Err(Fault::NoLink);
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
-    let cookie = session::begin(&people.server, headers, user.id, "pwd").await?;
+    let cookie = session::begin(&people.server, headers, user.id, "pwd", Some(now)).await?;
     Ok(with_cookie(people.lead_to(&onward(None)), cookie))
 }
 

@@ -146,6 +146,7 @@ async fn try_log_in(
     let again = |problem| Again { username: &username, problem: Some(problem) };
     let attempt = Attempt::new(&people.server, &username, &browser, address).await?;
     if let Some(wait) = attempt.wait(&people.server).await? {
+        people.server.auditor.admit_refusal(address).map_err(|_| Fault::TooMany)?;
         failed(people, request_id, None, LoginFailure::Throttled).await?;
         let again = again("Too many attempts. Wait a while, then try again.");
         let status = StatusCode::TOO_MANY_REQUESTS;
@@ -167,7 +168,8 @@ async fn try_log_in(
     attempt.succeeded(&people.server, user.id).await?;
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };
     people.audit(request_id, Some(user.id), None, event).await?;
-    let cookie = session::begin(&people.server, headers, user.id, "pwd").await?;
+    let now = people.server.clock.now();
+    let cookie = session::begin(&people.server, headers, user.id, "pwd", Some(now)).await?;
     Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(request))), cookie))
 }
 

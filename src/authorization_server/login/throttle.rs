@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue};
 use crate::id::UserId;
+use crate::limits::network;
 use crate::store::{Digest, SessionRow, StoreError};
 use crate::time::Timestamp;
 
@@ -129,33 +130,4 @@ impl Attempt {
 fn device(browser: &CookieValue, username: &str) -> Digest {
     let browser = URL_SAFE_NO_PAD.encode(browser.digest(CookieKind::Browser).as_bytes());
     Digest::of(&format!("device|{browser}|{username}"))
-}
-
-/// What one customer of a provider is likely to hold: /24 of IPv4, /64 of IPv6 (CVE-2026-45364).
-pub(crate) fn network(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // N108
-    #[test]
-    fn addresses_of_one_network_are_counted_together() {
-        let of = |text: &str| network(text.parse().unwrap());
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff:ffff:ffff:ffff"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.250"));
-        assert_ne!(of("192.0.2.1"), of("192.0.3.1"));
-    }
 }

@@ -80,7 +80,9 @@ impl Fault {
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NoLink | Self::NoProvider | Self::NoApproval => StatusCode::NOT_FOUND,
             Self::Upstream(error) => match error {
-                UpstreamError::Refused(_) | UpstreamError::NotRequired => StatusCode::FORBIDDEN,
+                UpstreamError::Refused(_)
+                | UpstreamError::NotRequired
+                | UpstreamError::NotFresh => StatusCode::FORBIDDEN,
                 _ => StatusCode::BAD_GATEWAY,
             },
         }
@@ -173,6 +175,12 @@ fn upstream(error: &UpstreamError) -> ErrorPage {
             "The broker only lets in accounts of certain organisations or groups, and yours is not among them.",
         )
         .step("Log out at the identity provider and choose another account."),
+        UpstreamError::NotFresh => ErrorPage::new(
+            "Your app asks for a fresh login",
+            "Your identity provider does not confirm that you have just proved who you are. Nothing was changed.",
+        )
+        .step("Log out at the identity provider, then start again from your app.")
+        .step("If it keeps failing, this identity provider cannot do it: log in another way, or ask an administrator."),
         UpstreamError::Unreachable(_) | UpstreamError::Refused(Refusal::Temporary) => {
             ErrorPage::new(
                 "The login service does not answer",

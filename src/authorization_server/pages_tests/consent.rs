@@ -212,3 +212,15 @@ async fn what_is_withdrawn_is_revoked_and_asked_for_again() {
     assert!(page.body.contains("It will be able to"));
     assert!(site.event_types().await.contains(&"person.consent.withdrawn".to_owned()));
 }
+
+/// What is left of the request is about the person alone, and that is not what was asked for.
+#[tokio::test]
+async fn a_yes_that_gives_nothing_is_not_recorded_as_one() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let handle = site.request(|pending| pending.scope = "openid broker:admin".parse().unwrap());
+    let page = ask(&mut browser, &handle).await;
+    assert_eq!(answer(&mut browser, &page, "allow").await.status, StatusCode::FORBIDDEN);
+    assert!(!site.event_types().await.contains(&"person.consent.decided".to_owned()));
+    assert!(site.store.lock().grants.is_empty());
+}

@@ -1,5 +1,7 @@
 //! Logging in at a provider that is honest, and at one that lies.
 
+mod freshness;
+
 use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
@@ -115,7 +117,11 @@ async fn user(State(script): State<Shared>, headers: HeaderMap) -> Json<Value> {
 
 /// Presses the button; gives where the browser is sent and the `state` it carries.
 async fn leave(browser: &mut Browser, provider: &Provider) -> (Url, String) {
-    let sent: Url = browser.get("/login/with/idp").await.location().parse().unwrap();
+    leave_for(browser, provider, "/login/with/idp").await
+}
+
+async fn leave_for(browser: &mut Browser, provider: &Provider, path: &str) -> (Url, String) {
+    let sent: Url = browser.get(path).await.location().parse().unwrap();
     let parameter = |name: &str| {
         let found = sent.query_pairs().find(|(known, _)| known == name);
         found.map(|(_, value)| value.into_owned())
@@ -277,11 +283,10 @@ async fn a_discovery_document_of_another_issuer_or_of_every_tenant_is_refused() 
     }
 }
 
-#[tokio::test]
-async fn a_provider_that_is_plain_oauth_says_who_it_is_at_userinfo() {
-    let provider = Provider::start().await;
+/// The same as GitHub does it.
+fn plain_oauth(provider: &Provider) -> IdentityProviderSettings {
     let at = |path: &str| format!("{}{path}", provider.issuer).parse().unwrap();
-    let settings = IdentityProviderSettings {
+    IdentityProviderSettings {
         issuer: "https://github.example".to_owned(),
         endpoints: Endpoints::Explicit(Box::new(ExplicitEndpoints {
             authorization: at("/authorize"),
@@ -294,8 +299,13 @@ async fn a_provider_that_is_plain_oauth_says_who_it_is_at_userinfo() {
             ..ClaimMap::default()
         },
         ..provider.settings()
-    };
-    let site = Site::with("https://broker.example", vec![settings]);
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_plain_oauth_says_who_it_is_at_userinfo() {
+    let provider = Provider::start().await;
+    let site = Site::with("https://broker.example", vec![plain_oauth(&provider)]);
     let mut browser = Browser::new(&site);
     let (sent, state) = leave(&mut browser, &provider).await;
     assert!(!sent.query().unwrap().contains("nonce="));

@@ -14,8 +14,10 @@ pub struct Person {
     pub user: UserRow,
     /// Names the session in the store; authorization requests are bound to it.
     pub session: Digest,
-    /// When they proved who they are (OIDC Core §2, `auth_time`).
-    pub auth_time: Timestamp,
+    /// When they proved who they are (OIDC Core §2, `auth_time`); `None` where the identity provider does not say.
+    pub auth_time: Option<Timestamp>,
+    /// When this session began.
+    pub began: Timestamp,
     /// How: `pwd`, or `idp:<id>`.
     pub method: String,
 }

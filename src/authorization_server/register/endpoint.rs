@@ -1,13 +1,13 @@
 //! `POST /register`
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -17,7 +17,7 @@ use crate::authorization_server::redirect_uri::{RedirectUri, without_port};
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::Registration;
-use crate::id::ClientId;
+use crate::id::{ClientAddress, ClientId};
 use crate::store::{ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 
@@ -57,6 +57,7 @@ struct Registered {
 /// - `400 invalid_redirect_uri`, `400 invalid_client_metadata` (RFC 7591 §3.2.2)
 async fn register(
     State(server): State<AuthorizationServer>,
+    address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, OAuthError> {
@@ -67,6 +68,9 @@ async fn register(
     let asked = read(&headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
     let accepted = accept(asked, mode)?;
     if mode == Registration::Limited {
+        let address = address.map(|Extension(ClientAddress(address))| address);
+        let waited = server.shares.registrations.take(address);
+        waited.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
         let waited = server.clients.limits.admit(&kind(&accepted), server.clock.monotonic());
         waited.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
     }

@@ -1,4 +1,4 @@
-//! How many registrations are taken. Not by address: all people of a hosted client share a few (N90).
+//! How many registrations are taken in all (N90). A network has had its share before: see `shares`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

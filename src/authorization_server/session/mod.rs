@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use crate::id::UserId;
 use crate::store::{SessionRow, StoreError};
+use crate::time::Timestamp;
 
+use super::login::DEVICE_METHOD;
 use super::person::Person;
 use super::server::AuthorizationServer;
 
@@ -61,10 +63,10 @@ pub(crate) async fn open(
     let Some(row) = server.store.find_session(&session, idle_since, now).await? else {
         return Ok(None);
     };
-    let (Some(user_id), Some(auth_time), Some(method)) = (row.user_id, row.auth_time, row.method)
-    else {
+    let (Some(user_id), Some(method)) = (row.user_id, row.method) else { return Ok(None) };
+    if method == DEVICE_METHOD {
         return Ok(None);
-    };
+    }
     let Some(user) = server.store.find_user(user_id).await? else { return Ok(None) };
     if user.disabled_at.is_some() {
         return Ok(None);
@@ -72,10 +74,13 @@ pub(crate) async fn open(
     if now.since(row.last_seen_at) >= SEEN_EVERY {
         server.store.session_seen(&session, now).await?;
     }
-    Ok(Some(Session { person: Person { user, session, auth_time, method }, cookie }))
+    let (auth_time, began) = (row.auth_time, row.created_at);
+    Ok(Some(Session { person: Person { user, session, auth_time, began, method }, cookie }))
 }
 
-/// Begins a session for somebody who has just proved who they are; gives the `Set-Cookie` line.
+/// Begins a session for somebody who logged in; gives the `Set-Cookie` line.
+///
+/// `auth_time` is when they proved who they are, which may have been earlier, elsewhere; `None` where nobody says.
 ///
 /// The value is new each time and the session before it ends, so that nobody can plant one (session fixation).
 pub(crate) async fn begin(
@@ -83,13 +88,14 @@ pub(crate) async fn begin(
     headers: &HeaderMap,
     user_id: UserId,
     method: &str,
+    auth_time: Option<Timestamp>,
 ) -> Result<HeaderValue, StoreError> {
     let (now, cookies) = (server.clock.now(), server.cookies());
     let cookie = CookieValue::generate(server.random.as_ref());
     let row = SessionRow {
         session: cookie.digest(CookieKind::Session),
         user_id: Some(user_id),
-        auth_time: Some(now),
+        auth_time,
         method: Some(method.to_owned()),
         pending: None,
         created_at: now,

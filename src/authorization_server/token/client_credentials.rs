@@ -3,6 +3,7 @@
 use crate::audit::{AuditEvent, GrantType};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::target::{self, Carries};
 use crate::scope::Scope;
 
 use super::exchange::{Exchange, Granted, Refused};
@@ -26,7 +27,8 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         return Err(OAuthError::UnauthorizedClient(refused).into());
     }
     let target = resource::requested(server, form).await?;
-    let scope = scope(exchange)?;
+    let carries = target::carries(server, &target.uri).await?;
+    let scope = scope(exchange, &carries)?;
     let issued = Issue {
         client_id: client.id(),
         target: &target,
@@ -49,7 +51,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
 }
 
 /// What is asked for, else the default scopes; never more than an operator allowed this client.
-fn scope(exchange: &Exchange<'_>) -> Result<Scope, OAuthError> {
+fn scope(exchange: &Exchange<'_>, carries: &Carries) -> Result<Scope, OAuthError> {
     let Exchange { server, client, form } = exchange;
     let none = Scope::empty();
     let limit = client.scope().unwrap_or(&none);
@@ -59,7 +61,7 @@ fn scope(exchange: &Exchange<'_>) -> Result<Scope, OAuthError> {
         })?,
         None => server.settings.default_scopes.clone(),
     };
-    let mut granted = asked.narrow(limit);
+    let mut granted = carries.narrow(&asked.narrow(limit));
     if granted.iter().any(|scope| is_administrative(scope.as_str()))
         && !is_administrator(server, exchange)
     {

@@ -64,6 +64,7 @@ async fn answer(
     if let Ok(client) = &client {
         trail.client(client.id());
     }
+    let proven = client.as_ref().is_ok_and(Client::is_confidential);
     let (grant_type, outcome) = match client {
         Ok(client) => exchange(server, &client, &form).await,
         Err(error) => (None, Err(error.into())),
@@ -79,7 +80,8 @@ async fn answer(
         }
         Err(refused) => {
             let claimed = client_auth::claimed(headers, &form);
-            Err(record_refusal(server, trail, (grant_type, claimed), refused).await?)
+            let stranger = (!proven).then_some(address);
+            Err(record_refusal(server, trail, (grant_type, claimed, stranger), refused).await?)
         }
     }
 }
@@ -117,11 +119,12 @@ async fn exchange(
     (Some(grant_type), outcome)
 }
 
-/// Decisions are recorded. What could not be read, and what could not be decided, is none.
+/// Decisions are recorded; of strangers, who come from an address or none, not without limit. What could not be read, and
+/// what could not be decided, is none.
 async fn record_refusal(
     server: &AuthorizationServer,
     trail: &Trail,
-    (grant_type, claimed): (Option<GrantType>, Option<ClientId>),
+    (grant_type, claimed, stranger): (Option<GrantType>, Option<ClientId>, Option<Option<IpAddr>>),
     refused: Refused,
 ) -> Result<OAuthError, OAuthError> {
     let event = match (refused.reused, &refused.error) {
@@ -141,6 +144,11 @@ async fn record_refusal(
         },
         (None, _) => return Ok(refused.error),
     };
-    trail.record(server, event).await?;
+    match (&event, stranger) {
+        (AuditEvent::TokenRefuse { .. }, Some(address)) => {
+            trail.record_refusal(server, address, event).await?;
+        }
+        _ => trail.record(server, event).await?,
+    }
     Ok(refused.error)
 }

@@ -6,6 +6,7 @@ use crate::authorization_server::authorize::{OWN_SCOPES, grantable};
 use crate::authorization_server::client::Client;
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::server::{AuthorizationServer, PersonFacts};
+use crate::authorization_server::target;
 use crate::scope::Scope;
 use crate::store::{GrantRow, UserRow};
 
@@ -33,7 +34,8 @@ pub(super) async fn still_granted(
         client_id: client.id().clone(),
         trusted_client: client.is_trusted(),
     };
-    let left = grantable(server, &facts, &limited(client, wanted));
+    let carries = target::carries(server, &grant.resource).await?;
+    let left = grantable(server, &facts, &carries.narrow(&limited(client, wanted)));
     if left.is_empty() && !wanted.is_empty() { Err(DEAD) } else { Ok((user, left)) }
 }
 

@@ -100,3 +100,17 @@ async fn a_client_that_may_leave_its_proof_out_gets_nothing_for_itself() {
     let form = [("token", "x"), ("client_id", "hosted")];
     assert_eq!(site.post("/introspect", &form).await.error(), refused(401, "invalid_client"));
 }
+
+// MCP scope minimisation — N115
+#[tokio::test]
+async fn a_token_for_a_registered_server_carries_nothing_of_the_broker_itself() {
+    let named =
+        |settings: &mut Settings| settings.administrators.subjects.push("nightly".to_owned());
+    let site = Site::with(named).await;
+    site.register("weather", "https://weather.example/mcp").await;
+    let there = ("resource", "https://weather.example/mcp");
+    let answer = asked(&site, &[("scope", "broker:admin graph:read"), there]).await;
+    assert_eq!(answer.member("scope"), "graph:read");
+    let answer = asked(&site, &[("scope", "broker:admin"), there]).await;
+    assert_eq!(answer.error(), refused(400, "invalid_scope"));
+}

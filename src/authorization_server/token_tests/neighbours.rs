@@ -211,6 +211,9 @@ async fn nobody_gives_back_what_is_anothers() {
     }
     assert_eq!(introspect(&site, &key, &token).await.json()["active"], true);
     assert_eq!(site.refresh(&refresh).await.status, 200);
+    let (types, _) = site.events().await;
+    let refused_ones = types.iter().filter(|name| *name == "oauth.token.refused").count();
+    assert_eq!(refused_ones, 2, "a token in the wrong hands is worth a line: {types:?}");
     let unproven = site.post("/revoke", &[("token", &refresh), ("client_id", "web")]).await;
     assert_eq!(unproven.error(), refused(401, "invalid_client"));
 }

@@ -2,18 +2,22 @@
 
 use serde_json::Value;
 
+use crate::broker::execute::TOOL;
 use crate::id::{ClientId, RuleId, Subject, ToolName};
 use crate::store::{Digest, Requester};
 
-/// Fields that may differ when a call is made again: they change nothing of what it does.
+/// Arguments of the Graph tool that may differ when a call is made again: they change nothing of what it does.
 const EACH_TIME: [&str; 2] = ["request_id", "timeout_ms"];
 
-/// The arguments with sorted members and without those that differ each time.
-pub(super) fn arguments(arguments: &Value) -> String {
+/// The arguments with sorted members, of the Graph tool without those that differ each time. Of any other tool all are
+/// shown and bound: what `timeout_ms` means there, only that tool knows.
+pub(super) fn arguments(tool: &ToolName, arguments: &Value) -> String {
     let mut text = String::new();
     match arguments {
         Value::Object(members) => {
-            let lasting = members.iter().filter(|(name, _)| !EACH_TIME.contains(&name.as_str()));
+            let ours = tool.as_str() == TOOL;
+            let each_time = |name: &str| ours && EACH_TIME.contains(&name);
+            let lasting = members.iter().filter(|(name, _)| !each_time(name));
             object(lasting, &mut text);
         }
         other => write(other, &mut text),
@@ -81,4 +85,23 @@ fn object<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>, text: &mut
         write(value, text);
     }
     text.push('}');
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_another_tool_nothing_is_left_out() {
+        let written = |tool: &str| {
+            let sent =
+                json!({ "b": 1, "timeout_ms": 9, "request_id": "x", "a": { "timeout_ms": 2 } });
+            arguments(&tool.parse().unwrap(), &sent)
+        };
+        assert_eq!(written(TOOL), r#"{"a":{"timeout_ms":2},"b":1}"#);
+        let all = r#"{"a":{"timeout_ms":2},"b":1,"request_id":"x","timeout_ms":9}"#;
+        assert_eq!(written("kubernetes.delete"), all);
+    }
 }

@@ -266,7 +266,7 @@ impl Approvals {
 
     fn row(&self, question: &Question<'_>) -> ApprovalRow {
         let Question { requester, tool, arguments, terms } = question;
-        let arguments = canonical::arguments(arguments);
+        let arguments = canonical::arguments(tool, arguments);
         let now = self.clock.now();
         ApprovalRow {
             id: ApprovalId::generate(&*self.clock, &*self.random),

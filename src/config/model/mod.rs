@@ -45,4 +45,6 @@ pub use server::{Server, Tls, derived_public_url};
 pub use store::{Store, StoreUrl};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
-pub use upstream::{Upstream, UpstreamCredential, UpstreamGrant, UpstreamServer};
+pub use upstream::{
+    OnToolFlaw, Upstream, UpstreamCredential, UpstreamGrant, UpstreamPin, UpstreamServer,
+};

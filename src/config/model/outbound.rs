@@ -28,7 +28,8 @@ pub struct Outbound {
 pub(super) struct RawOutbound {
     /// An HTTP proxy for every call. Address pinning is off behind it.
     pub(super) proxy: Option<String>,
-    /// Host names and domains that are reached without the proxy.
+    /// Host names with all below them, addresses and networks that are reached without the proxy; where they are private,
+    /// `allow_private` must name them.
     pub(super) no_proxy: Vec<String>,
     /// PEM certificates that are trusted beside the system's.
     pub(super) ca_file: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! `[upstream]`: MCP servers behind the broker.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -31,10 +32,32 @@ pub struct UpstreamServer {
     pub prompts: Vec<UpstreamGrant>,
     /// By URI, and templates by their text.
     pub resources: Vec<UpstreamGrant>,
+    /// The approved digest of each tool's definition.
+    pub pins: Vec<UpstreamPin>,
+    pub on_change: OnToolFlaw,
+    pub on_hidden_text: OnToolFlaw,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
     pub max_response_bytes: usize,
+}
+
+/// An approved definition.
+#[derive(Clone, Debug)]
+pub struct UpstreamPin {
+    pub tool: String,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+}
+
+/// What becomes of a tool whose definition has a flaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnToolFlaw {
+    /// It is recorded.
+    Alert,
+    /// It is recorded, and the tool is as if it did not exist.
+    Hide,
 }
 
 /// What the broker shows the server.
@@ -110,12 +133,21 @@ pub(super) struct RawUpstreamServer {
     /// Which resources need which scopes. Resources that match none are hidden.
     #[serde(default)]
     pub(super) resource: Vec<RawUpstreamResource>,
+    /// Definitions of tools that somebody approved.
+    #[serde(default)]
+    pub(super) pin: Vec<RawUpstreamPin>,
+    /// A tool whose definition is not the pinned one, or not the one that was seen before.
+    #[serde(default = "alert")]
+    pub(super) on_change: OnToolFlaw,
+    /// A tool whose definition holds characters that people do not see.
+    #[serde(default = "hide")]
+    pub(super) on_hidden_text: OnToolFlaw,
     /// For the server to begin its answer, and for the longest silence in one that is streamed, in milliseconds.
     #[serde(default = "timeout_ms")]
-    pub(super) timeout_ms: u32,
+    pub(super) timeout_ms: NonZeroU32,
     /// The largest answer, and the largest event of a stream, in bytes.
     #[serde(default = "max_response_bytes")]
-    pub(super) max_response_bytes: u32,
+    pub(super) max_response_bytes: NonZeroU32,
 }
 
 /// One of: `bearer`, `header`, `client_credentials`, `token_exchange`, `entra_obo`, `per_user`; none of them: no credential.
@@ -218,12 +250,43 @@ pub(super) struct RawUpstreamResource {
     pub(super) scopes: Vec<String>,
 }
 
-const fn timeout_ms() -> u32 {
-    60_000
+/// A definition of a tool that somebody approved.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUpstreamPin {
+    /// The server's own name of the tool.
+    pub(super) tool: String,
+    /// `sha256:` and 64 hexadecimal digits, as the audit log and the log name it.
+    pub(super) digest: String,
 }
 
-const fn max_response_bytes() -> u32 {
-    4 << 20
+impl RawUpstreamPin {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamPin> {
+        let hex = self.digest.strip_prefix("sha256:").unwrap_or_default();
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if hex.len() != 64 || !hex.bytes().all(digit) {
+            let expected = "`sha256:` and 64 hexadecimal digits in lower case";
+            to.refuse(&at.name("digest"), &self.digest, "is no digest", expected);
+            return None;
+        }
+        Some(UpstreamPin { tool: self.tool, digest: self.digest })
+    }
+}
+
+const fn alert() -> OnToolFlaw {
+    OnToolFlaw::Alert
+}
+
+const fn hide() -> OnToolFlaw {
+    OnToolFlaw::Hide
+}
+
+fn timeout_ms() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(59_999)
+}
+
+fn max_response_bytes() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add((4 << 20) - 1)
 }
 
 /// What the broker's own tools begin with: `auth.graph.…`.
@@ -252,6 +315,7 @@ impl RawUpstreamServer {
         let resources = parse_each(self.resource, &at.name("resource"), to, |raw, at, to| {
             grant(&at.name("uri"), raw.uri, &at.name("scopes"), &raw.scopes, to)
         });
+        let pins = parse_each(self.pin, &at.name("pin"), to, RawUpstreamPin::parse);
         if id.as_deref() == Some(RESERVED) {
             let problem = "is taken: the broker's own tools begin with it";
             to.refuse(&at.name("id"), &self.id, problem, "another name");
@@ -264,8 +328,11 @@ impl RawUpstreamServer {
             tools,
             prompts,
             resources,
-            timeout: Duration::from_millis(self.timeout_ms.into()),
-            max_response_bytes: self.max_response_bytes as usize,
+            pins,
+            on_change: self.on_change,
+            on_hidden_text: self.on_hidden_text,
+            timeout: Duration::from_millis(self.timeout_ms.get().into()),
+            max_response_bytes: self.max_response_bytes.get() as usize,
         })
     }
 }

@@ -13,6 +13,17 @@ const BATCH: u64 = 1000;
 const MOST_BATCHES: usize = 20;
 
 macro_rules! delete {
+    // Documents that no grant, consent or request names: strangers make us store them (N90).
+    (unnamed_documents, $which:literal) => {
+        concat!(
+            "DELETE FROM metadata_documents WHERE url IN (SELECT url FROM metadata_documents WHERE ",
+            $which,
+            " AND fresh_until < $1 AND url NOT IN (SELECT client_id FROM grants) ",
+            "AND url NOT IN (SELECT client_id FROM consents) ",
+            "AND url NOT IN (SELECT client_id FROM authorization_requests) ",
+            "ORDER BY fresh_until LIMIT 1000)"
+        )
+    };
     ($table:literal, $key:literal, $end:literal) => {
         delete!($table, $key, $key, $end)
     };
@@ -56,6 +67,9 @@ const DELETES: &[(&str, i64)] = &[
     (delete!("links", "link", "expires_at"), 0),
     (delete!("approvals", "id", "expires_at"), 30 * 86_400),
     (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),
+    (delete!(unnamed_documents, "gone_at IS NULL"), 3600),
+    // That a host took its document back is remembered for longer: its name could come back with another's document.
+    (delete!(unnamed_documents, "gone_at IS NOT NULL"), 90 * 86_400),
 ];
 
 pub(super) async fn clean_up(backend: &Backend, now: Timestamp) -> Result<u64, StoreError> {

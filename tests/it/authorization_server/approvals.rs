@@ -149,3 +149,37 @@ async fn a_login_link_that_names_another_place_leads_nowhere_else() {
         assert!(!answer.header("location").contains("//"), "{place}: {answer:?}");
     }
 }
+
+// Two hundred calls are one look into the store; each requester may have twenty.
+#[tokio::test]
+async fn calls_that_wait_for_others_hide_none_that_waits_for_this_person() {
+    let directory = tempfile::tempdir().unwrap();
+    let rule = |id: &str, method: &str, approvers: &str| {
+        format!(
+            r#"
+            [[rule]]
+            id = "{id}"
+            effect = "ask"
+            tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
+            graph = {{ methods = ["{method}"], paths = ["/v1.0/users/{{id}}"], permissions = ["User.ReadWrite.All"] }}
+            {approvers}
+            "#
+        )
+    };
+    let rules = [rule("others", "DELETE", "approvers = [\"leads\"]"), rule("mine", "PATCH", "")];
+    let rules = format!("version = \"t\"\n{}", rules.concat());
+    std::fs::write(directory.path().join("policy.toml"), rules).unwrap();
+    let product = Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await;
+    for number in 0..220 {
+        let requester = format!("requester-{}", number / 20);
+        let token = product.token_with(&[], |token| token.subject = requester.parse().unwrap());
+        let operation = json!({ "method": "DELETE", "path": format!("/v1.0/users/{number}") });
+        let asked = product.graph(&token, json!({ "operation": operation })).await;
+        assert_eq!(asked["error"]["code"], "policy.approval_required", "{asked}");
+    }
+    let operation = json!({ "method": "PATCH", "path": "/v1.0/users/1", "body": {} });
+    let asked = product.graph(&product.token(&[]), json!({ "operation": operation })).await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let page = browser.get("/approvals").await;
+    assert!(page.body.contains(&page_of(&product, &asked)), "{}", page.body);
+}

@@ -12,3 +12,4 @@ mod flow;
 mod metadata;
 mod races;
 mod replicas;
+mod rmcp_client;

@@ -8,7 +8,7 @@ use mcp_auth_broker::store::{StoreSettings, UserRow, open};
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
-use crate::support::child::command;
+use crate::support::child::{command, command_beside};
 use crate::support::product::{Product, post};
 
 const RULES: &str = r#"
@@ -65,9 +65,10 @@ pub(super) fn delete(id: &str) -> Value {
 /// Answers from a terminal; what the command says, and whether it succeeded.
 async fn answer(product: &Product, how: &str, id: &str, who: &str) -> (String, bool) {
     let directory = product.directory.path().to_owned();
+    let authority = product.authority.clone();
     let arguments = ["approval", how, id, "--as", who].map(str::to_owned);
     let output = tokio::task::spawn_blocking(move || {
-        command(&directory, &arguments.each_ref().map(String::as_str))
+        command_beside(&directory, &authority, &arguments.each_ref().map(String::as_str))
     });
     let output = output.await.unwrap();
     let text = [output.stdout.as_slice(), &output.stderr].concat();

@@ -1,8 +1,8 @@
 //! Requests, codes, grants, consents, revocations.
 
 use mcp_auth_broker::store::{
-    AuthorizationRequestRow, Consent, ConsentKey, Digest, GrantFilter, PageRequest, Redeemed,
-    RevokeReason, RevokedToken,
+    AuthorizationRequestRow, Consent, ConsentKey, Digest, GrantFilter, GrantRow, MetadataDocument,
+    PageRequest, Redeemed, RevokeReason, RevokedToken,
 };
 
 use super::rows::{CHALLENGE, client_id, code, grant, redemption, user_id};
@@ -19,6 +19,7 @@ on_both! {
     an_assertion_is_used_once;
     grants_come_in_pages;
     clean_up_deletes_what_has_ended_and_nothing_else;
+    documents_that_nothing_names_are_forgotten;
 }
 
 // RFC 6749 §4.1.2, RFC 9700 §4.5 — N29
@@ -186,4 +187,32 @@ async fn clean_up_deletes_what_has_ended_and_nothing_else(store: Store) {
     assert_eq!(store.clean_up(after(7_200)).await.unwrap(), 2, "the code and the assertion");
     assert!(store.find_refresh_token(&Digest::of("r")).await.unwrap().is_some());
     assert_eq!(store.clean_up(after(3 * 86_400)).await.unwrap(), 2, "the token and the grant");
+}
+
+// RFC 7591 §5 — N90
+async fn documents_that_nothing_names_are_forgotten(store: Store) {
+    let (day, quarter) = (86_400, 91 * 86_400);
+    let grant = GrantRow { expires_at: after(2 * quarter), ..grant() };
+    for (url, gone_at) in [
+        (grant.client_id.as_str(), None),
+        ("https://a.example/x", None),
+        ("https://b.example/x", Some(after(0))),
+    ] {
+        let document = MetadataDocument {
+            url: url.to_owned(),
+            body: b"{}".to_vec(),
+            digest: Digest::of("{}"),
+            etag: None,
+            fetched_at: after(0),
+            fresh_until: after(60),
+            gone_at,
+        };
+        store.put_metadata_document(&document).await.unwrap();
+    }
+    store.add_grant_with_code(&grant, &code(&grant, "c")).await.unwrap();
+    assert_eq!(store.clean_up(after(600)).await.unwrap(), 0);
+    assert_eq!(store.clean_up(after(day)).await.unwrap(), 2, "the code and one document");
+    assert!(store.find_metadata_document("https://a.example/x").await.unwrap().is_none());
+    assert_eq!(store.clean_up(after(quarter)).await.unwrap(), 1, "the one that was taken back");
+    assert!(store.find_metadata_document(grant.client_id.as_str()).await.unwrap().is_some());
 }

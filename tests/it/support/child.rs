@@ -137,6 +137,15 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> std::process::Out
     broker(directory, "127.0.0.1:8080", &[]).args(arguments).output().unwrap()
 }
 
+/// The same beside a broker that listens there, whose name is part of what people and tokens are called.
+pub(crate) fn command_beside(
+    directory: &Path,
+    authority: &str,
+    arguments: &[&str],
+) -> std::process::Output {
+    broker(directory, authority, &[]).args(arguments).output().unwrap()
+}
+
 fn broker(directory: &Path, authority: &str, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
     let log = directory.join("audit.jsonl").display().to_string();

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::behind::{Behind, GET, PATH, call, token};
+use super::behind::{Behind, GET, PATH, broker, call, token};
+use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp};
 
 // RFC 9728 §3, RFC 8707 §2 — RS-1 to RS-4
@@ -104,4 +105,74 @@ async fn the_authorization_server_knows_the_resource() {
     // Nobody's client: what is wrong with it is said first, so only that the resource is no reason is seen elsewhere.
     let answer = behind.product.send(ask(&behind.product, &behind.product.url(PATH))).await;
     assert_ne!(answer.json()["error"], "invalid_target");
+}
+
+/// What a JWT says, read without checking it.
+fn claims(jwt: &str) -> serde_json::Value {
+    use base64::Engine as _;
+    let mut parts = jwt.split('.').take(2).map(|part| {
+        let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()
+    });
+    json!({ "header": parts.next(), "claims": parts.next() })
+}
+
+// N116
+#[tokio::test]
+async fn a_server_is_told_who_calls_by_us_alone() {
+    let behind = Behind::start(&format!("identity_header = true\n{GET}")).await;
+    let product = &behind.product;
+    let forged = call(product, &["weather:read"], "get_weather")
+        .header("x-broker-identity", "forged")
+        .header("X-Broker-Identity", "twice");
+    assert_eq!(product.send(forged).await.status, 200);
+    let seen = behind.seen();
+    let all: Vec<_> = seen[0].get_all("x-broker-identity").iter().collect();
+    assert_eq!(all.len(), 1);
+    let token = all[0].to_str().unwrap();
+    let said = claims(token);
+    assert_eq!(said["header"]["typ"], "broker-identity+jwt");
+    let said = &said["claims"];
+    assert_eq!((&said["sub"], &said["client_id"]), (&json!("ada"), &json!("agent")));
+    assert_eq!((&said["iss"], &said["scope"]), (&json!(product.url("")), &json!("weather:read")));
+    assert!(said["aud"].as_str().unwrap().ends_with("/mcp"));
+    assert_ne!(said["aud"], product.url(PATH), "it is no token for us");
+    assert_eq!(said["exp"].as_i64().unwrap() - said["iat"].as_i64().unwrap(), 60);
+    for path in [PATH, "/mcp"] {
+        let again = mcp(Wire::Modern, Some(token), "tools/list", json!({})).path(path);
+        assert_eq!(product.send(again).await.status, 401);
+    }
+}
+
+// RFC 6749 §4.4
+#[tokio::test]
+async fn a_token_of_the_brokers_own_is_obtained_once_and_anew_where_it_is_refused() {
+    let issued = Reply::json(r#"{"access_token":"t0ken","token_type":"bearer","expires_in":3600}"#);
+    let fake =
+        FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#)).await;
+    fake.answers_at("/token", issued);
+    let url = fake.url();
+    let table = format!(
+        "credential = {{ client_credentials = {{ token_url = \"{url}token\", client_id = \"us\", \
+         client_secret = \"a:b\", scopes = [\"w\"] }} }}\n{GET}"
+    );
+    let product = broker(url.as_str(), &table, "").await;
+    let send = async || product.send(call(&product, &["weather:read"], "get_weather")).await;
+    send().await;
+    send().await;
+    let asked = fake.asked();
+    let paths: Vec<&str> = asked.iter().map(|asked| asked.path.as_str()).collect();
+    assert_eq!(paths, ["/token", "/", "/"]);
+    assert_eq!(asked[0].headers["authorization"], "Basic dXM6YSUzQWI=");
+    assert_eq!(asked[0].body, "grant_type=client_credentials&scope=w");
+    assert_eq!(asked[1].headers["authorization"], "Bearer t0ken");
+    fake.answers(Reply::status(401));
+    let refused = send().await.json();
+    let code = &refused["result"]["structuredContent"]["error"]["code"];
+    assert_eq!(*code, "provider.auth_failed");
+    fake.answers_at("/token", Reply::status(400));
+    assert!(send().await.body.contains("provider.auth_failed"));
+    let count = fake.count();
+    assert!(send().await.body.contains("provider.auth_failed"));
+    assert_eq!(fake.count(), count, "it is not asked again at once");
 }

@@ -1,0 +1,43 @@
+//! Telling a server who calls, where the settings say so.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::resource_server::Principal;
+use crate::secret_text::SecretText;
+
+use super::fault::Fault;
+
+const HEADER: HeaderName = HeaderName::from_static("x-broker-identity");
+
+/// Signs who a caller is, for one server. `None`: it cannot be signed.
+type Sign = Arc<dyn Fn(&Principal) -> Option<SecretText> + Send + Sync>;
+
+/// Adds `X-Broker-Identity`. What a caller sends under that name never gets this far.
+#[derive(Clone)]
+pub struct Identity(Sign);
+
+impl Identity {
+    #[must_use]
+    pub fn new(sign: impl Fn(&Principal) -> Option<SecretText> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sign))
+    }
+
+    /// A call without it does not go out: the server may take one for somebody else's.
+    pub(super) fn add(&self, principal: &Principal, headers: &mut HeaderMap) -> Result<(), Fault> {
+        let token = (self.0)(principal);
+        let value = token.and_then(|token| HeaderValue::try_from(token.expose()).ok());
+        let mut value = value.ok_or(Fault::NoIdentity)?;
+        value.set_sensitive(true);
+        headers.insert(HEADER, value);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity")
+    }
+}
