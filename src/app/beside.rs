@@ -21,13 +21,13 @@ use super::issuing::revocations;
 /// # Errors
 ///
 /// [`AppError`] where `server.public_url` is no issuer.
-pub(super) fn parts(
+pub(super) fn gate(
     config: &Config,
-    (store, keys): (Arc<dyn Database>, Arc<LocalKeys>),
-    (policy, limits, auditor): (Live, Limits, Auditor),
+    (store, keys, policy): (Arc<dyn Database>, Arc<LocalKeys>, Live),
+    (limits, auditor): (Limits, Auditor),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
-) -> Result<Parts, AppError> {
-    Ok(Parts {
+) -> Result<ForwardAuth, AppError> {
+    Ok(ForwardAuth::new(Parts {
         public_url: config.server.public_url.clone(),
         issuer: issuer(&config.server.public_url).parse()?,
         keys,
@@ -40,7 +40,7 @@ pub(super) fn parts(
         random: Arc::clone(random),
         max_body_bytes: config.server.max_body_bytes,
         body_timeout: config.server.request_timeout,
-    })
+    }))
 }
 
 /// Where we issue no tokens, there is no server whose tokens we could verify.

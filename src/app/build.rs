@@ -10,7 +10,6 @@ use crate::audit::Auditor;
 use crate::authorization_server::KeyRing;
 use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
-use crate::forward_auth::ForwardAuth;
 use crate::graph;
 use crate::guard::{Door, Recorder};
 use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, Routes};
@@ -78,11 +77,7 @@ impl App {
         map::tls(&config)?; // before anything is made: a fault of the settings
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
         let mut graph = parts(&config.graph, variables, &clock, &random).await?;
-        let mut outbound = map::outbound(&config);
-        if graph.simulation.is_some() {
-            outbound.allow_private.extend("127.0.0.1".parse());
-        }
-        let outbound = Outbound::new(&outbound)?;
+        let outbound = outbound(&config, &graph)?;
         let secrets =
             Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
         let secrets = Arc::new(secrets);
@@ -116,12 +111,8 @@ impl App {
             random: Arc::clone(&random),
         });
         let mounted = mounted.await?;
-        let gate = ForwardAuth::new(beside::parts(
-            &config,
-            (Arc::clone(&store), Arc::clone(&local)),
-            (policy.clone(), limits.clone(), auditor.clone()),
-            &around,
-        )?);
+        let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
+        let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
         let reached = (&outbound, &secrets);
         let behind = servers::Shared::new(
             (&config, &clock),
@@ -235,6 +226,15 @@ impl Trust {
         };
         Ok(Self { store, encryption, ring, local, verifier, servers })
     }
+}
+
+/// The one HTTP client. The simulated Graph is on loopback.
+fn outbound(config: &Config, graph: &GraphParts) -> Result<Outbound, AppError> {
+    let mut settings = map::outbound(config);
+    if graph.simulation.is_some() {
+        settings.allow_private.extend("127.0.0.1".parse());
+    }
+    Ok(Outbound::new(&settings)?)
 }
 
 /// What executes Graph operations.
