@@ -80,10 +80,18 @@ async fn answer(
         }
         Err(refused) => {
             let claimed = client_auth::claimed(headers, &form);
-            let stranger = (!proven).then_some(address);
-            Err(record_refusal(server, trail, (grant_type, claimed, stranger), refused).await?)
+            let by = if proven { Asker::Proven } else { Asker::Stranger(address) };
+            Err(record_refusal(server, trail, (grant_type, claimed, by), refused).await?)
         }
     }
+}
+
+/// Who asks, as far as what is recorded of them is bounded.
+enum Asker {
+    /// A client that has proved itself.
+    Proven,
+    /// Anybody, from an address or none.
+    Stranger(Option<IpAddr>),
 }
 
 /// A code whose tokens nobody gets is as good as new: a client that tries again has not stolen it.
@@ -119,12 +127,12 @@ async fn exchange(
     (Some(grant_type), outcome)
 }
 
-/// Decisions are recorded; of strangers, who come from an address or none, not without limit. What could not be read, and
+/// Decisions are recorded; of strangers not without limit. What could not be read, and
 /// what could not be decided, is none.
 async fn record_refusal(
     server: &AuthorizationServer,
     trail: &Trail,
-    (grant_type, claimed, stranger): (Option<GrantType>, Option<ClientId>, Option<Option<IpAddr>>),
+    (grant_type, claimed, by): (Option<GrantType>, Option<ClientId>, Asker),
     refused: Refused,
 ) -> Result<OAuthError, OAuthError> {
     let event = match (refused.reused, &refused.error) {
@@ -144,8 +152,8 @@ async fn record_refusal(
         },
         (None, _) => return Ok(refused.error),
     };
-    match (&event, stranger) {
-        (AuditEvent::TokenRefuse { .. }, Some(address)) => {
+    match (&event, by) {
+        (AuditEvent::TokenRefuse { .. }, Asker::Stranger(address)) => {
             trail.record_refusal(server, address, event).await?;
         }
         _ => trail.record(server, event).await?,
