@@ -60,10 +60,6 @@ impl App {
     /// # Errors
     ///
     /// As for [`App::build`].
-    #[expect(
-        clippy::too_many_lines,
-        reason = "each part once, in the order in which they need each other"
-    )]
     pub async fn build_around<H>(
         config: Config,
         variables: crate::secret::Environment,
