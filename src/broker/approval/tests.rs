@@ -156,7 +156,7 @@ fn requester() -> Requester {
 fn question(arguments: &Value) -> Question<'_> {
     Question {
         requester: requester(),
-        tool: "graph".parse().unwrap(),
+        tool: "auth.graph.operation.execute.v1".parse().unwrap(),
         arguments,
         terms: Terms {
             rule: "graph.delete".parse().unwrap(),
@@ -265,6 +265,16 @@ async fn order_of_members_request_id_and_timeout_do_not_make_another_call() {
     assert!(!approved(&bench.settle(&question(&shuffled)).await));
     assert!(!approved(&bench.settle(&question(&nested)).await));
     assert!(approved(&bench.settle(&question(&again)).await));
+}
+
+#[tokio::test]
+async fn of_another_tool_every_argument_is_bound() {
+    let bench = bench();
+    let of_other = |arguments| Question { tool: "pay".parse().unwrap(), ..question(arguments) };
+    let (call, altered) = (json!({ "request_id": "1" }), json!({ "request_id": "2" }));
+    bench.answered(&of_other(&call), &person("lead"), true).await;
+    assert!(!approved(&bench.settle(&of_other(&altered)).await));
+    assert!(approved(&bench.settle(&of_other(&call)).await));
 }
 
 #[tokio::test]
