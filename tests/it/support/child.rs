@@ -155,7 +155,10 @@ fn broker(directory: &Path, authority: &str, variables: &[(&str, &str)]) -> Comm
         .envs(variables.iter().copied())
         .args(["--set", &format!("server.listen={authority}")])
         .args(["--set", &format!("store.url=sqlite:{}/data/broker.db", directory.display())])
-        .args(["--set", &format!("audit.sink=[{{ kind = \"file\", path = {log:?} }}]")]);
+        .args([
+            "--set",
+            &format!("audit.sink=[{{ kind = \"file\", path = {log:?}, durable = true }}]"),
+        ]);
     command
 }
 
