@@ -116,7 +116,7 @@ impl Site {
             state: Some("af0ifjsldkj".to_owned()),
             scope: "graph:read offline_access".parse().unwrap(),
             limit: None,
-            resource: "https://broker.example/mcp".to_owned(),
+            resource: self.server.settings.resources[0].uri.clone(),
             code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".to_owned(),
             nonce: None,
             login_hint: None,
