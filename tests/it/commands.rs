@@ -116,3 +116,12 @@ fn no_token_is_made_where_it_cannot_be_recorded() {
     let output = command(directory.path(), &["token", "mint", "--sub", "ada"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}", text(&output));
 }
+
+#[test]
+fn the_1password_program_needs_no_more_than_a_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[secrets]\nprovider = \"1password\"\n[secrets.onepassword]\nservice_account_token = \"file:/run/secrets/op\"\n";
+    std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+    let told = printed(directory.path(), &["check"]);
+    assert!(told.contains("All settings are good."), "{told}");
+}
