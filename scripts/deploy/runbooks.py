@@ -3,7 +3,7 @@
     scripts/deploy/runbooks.py PAGE…
 
 A line that is exactly `broker serve` starts a server, waits until it is ready and goes on; `stop-the-broker` stops it. A line that ends in
-`# exit N` has to end so. 127.0.0.1:8080 is another port here, and `op` a program that answers every question alike. `EXAMPLES` is docs/examples.
+`# exit N` has to end so. 127.0.0.1:8080 and :8443 are other ports here, and `op` a program that answers every question alike. `EXAMPLES` is docs/examples.
 """
 
 import os
@@ -48,9 +48,10 @@ def translated(block):
 def executed(page):
     blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     ours = [block for block in blocks if not block.startswith("# not executed")]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        port, tls_port = one.getsockname()[1], other.getsockname()[1]
     script = PRELUDE + "\n".join(f"echo '-- block {number}'\n{translated(block)}" for number, block in enumerate(ours, 1))
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
@@ -60,8 +61,8 @@ def executed(page):
         op = folder / "bin" / "op"
         op.write_text("#!/bin/sh\nprintf stand-in-for-a-secret\n", encoding="utf-8")
         op.chmod(0o755)
-        environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "HOME": str(folder), "EXAMPLES": str(ROOT / "docs" / "examples"), "LC_ALL": "C.UTF-8"}
-        script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace("/usr/local/bin/op", str(op))
+        environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}:/usr/sbin", "HOME": str(folder), "EXAMPLES": str(ROOT / "docs" / "examples"), "LC_ALL": "C.UTF-8"}
+        script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace("127.0.0.1:8443", f"127.0.0.1:{tls_port}").replace("/usr/local/bin/op", str(op))
         done = subprocess.run(["bash", "-c", script], cwd=folder / "work", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
     print(f"{page.relative_to(ROOT)}: {len(ours)} blocks executed, {len(blocks) - len(ours)} not")
     if done.returncode != 0:
