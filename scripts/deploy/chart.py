@@ -5,11 +5,14 @@ Run by scripts/deploy-check with the environment of scripts/tools/lint. `BROKER`
 
 import base64
 import copy
+import http.client
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 import helm_python as helm
 import kubernetes_validate
@@ -204,6 +207,38 @@ def accepted(where, manifests, database):
         for command in (["store", "migrate"], ["check"]):
             done = subprocess.run([os.environ["BROKER"], *command], cwd=folder, env=variables, capture_output=True, text=True, check=False)
             check(done.returncode == 0, f"{where}: broker {' '.join(command)}: {done.stdout}{done.stderr}")
+        probed(where, deployment["containers"][0], variables, folder)
+
+
+def probed(where, container, variables, folder):
+    """Serves as the pod does, and asks as the kubelet does: by the pod's address, which no setting names."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = variables | {"MCP_AUTH_BROKER_SERVER__LISTEN": f"0.0.0.0:{port}", "MCP_AUTH_BROKER_SERVER__DRAIN_PAUSE_MS": "0"}
+    with (folder / "log").open("w", encoding="utf-8") as log, subprocess.Popen([os.environ["BROKER"], *container["args"]], cwd=folder, env=variables, stdout=log, stderr=log) as server:
+        try:
+            for probe in ("startup", "liveness", "readiness"):
+                wanted = container[f"{probe}Probe"]["httpGet"]
+                check(answered(server, port, wanted["path"]), f"{where}: the {probe} probe is answered: {(folder / 'log').read_text(encoding='utf-8')}")
+        finally:
+            server.terminate()
+        check(server.wait(30) == 0, f"{where}: it ends by SIGTERM")
+
+
+def answered(server, port, path):
+    for _ in range(400):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", path, headers={"Host": "10.1.2.3:8080"})
+            if connection.getresponse().status == 200:
+                return True
+        except OSError:
+            pass
+        if server.poll() is not None:
+            return False
+        time.sleep(0.05)
+    return False
 
 
 def main():
