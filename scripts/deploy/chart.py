@@ -248,6 +248,8 @@ def main():
     rendered, unknown = {}, set()
     for path in EXAMPLES:
         values = merged(IMAGE, yaml.load(path.read_text(encoding="utf-8"), Loader=Strict))
+        linted = helm.lint(str(CHART), values)
+        check(not linted["errors"] and all(each["severity"] < 2 for each in linted["messages"]), f"{path.name}: helm lint: {linted}")
         manifests = rendered[path.name] = render(values)
         unknown |= set(validated(manifests, path.name))
         properties(manifests, path.name)
