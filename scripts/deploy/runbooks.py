@@ -6,6 +6,7 @@ A line that is exactly `broker serve` starts a server, waits until it is ready a
 `# exit N` has to end so. 127.0.0.1:8080 and :8443 are other ports here, and `op` a program that answers every question alike. `EXAMPLES` is docs/examples.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -71,7 +72,8 @@ def executed(page):
 
 
 def main():
-    results = [executed(pathlib.Path(page).resolve()) for page in sys.argv[1:]]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(executed, [pathlib.Path(page).resolve() for page in sys.argv[1:]]))
     sys.exit(0 if results and all(results) else 1)
 
 
