@@ -123,7 +123,7 @@ fn the_1password_program_needs_no_more_than_a_token() {
     let settings = "[secrets]\nprovider = \"1password\"\n[secrets.onepassword]\nservice_account_token = \"file:/run/secrets/op\"\n";
     std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
     let told = printed(directory.path(), &["check"]);
-    assert!(told.contains("All settings are good."), "{told}");
+    assert!(told.contains("The broker would start, 1 warning."), "{told}");
 }
 
 #[test]
