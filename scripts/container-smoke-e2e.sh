@@ -91,6 +91,45 @@ if [ "$engine" = buildah ]; then
   ok "no shell"
 fi
 
+# The certificates in the image are those that the broker trusts: a server whose certificate one of them signed is let in.
+if [ "$engine" = buildah ]; then
+  (
+    cd "$work"
+    openssl req -x509 -newkey rsa:2048 -noenc -keyout ca.key -out ca.crt -days 1 -subj /CN=ca 2>/dev/null
+    openssl req -newkey rsa:2048 -noenc -keyout server.key -out server.csr -subj /CN=server 2>/dev/null
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -out server.crt -days 1 -extfile <(echo subjectAltName=IP:127.0.0.1) 2>/dev/null
+  )
+  start metadata python3 - "$work/server.crt" "$work/server.key" <<'PYTHON'
+import http.server, json, ssl, sys
+class Metadata(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        here = f"https://127.0.0.1:{self.server.server_port}"
+        body = json.dumps({"issuer": here, "jwks_uri": here + "/keys", "authorization_endpoint": here, "token_endpoint": here, "response_types_supported": ["code"], "keys": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(f"http://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()
+PYTHON
+  issuer=$(address metadata)
+  issuer=${issuer/http:/https:}
+  asked=(check --live --set 'outbound.allow_private=["127.0.0.1"]' --set "resource_server.issuer=[{ issuer = \"$issuer\" }]")
+  if in_container stranger-$$ "${asked[@]}" >"$work/strange" 2>/dev/null; then cat "$work/strange"; die "a certificate of anybody is trusted"; fi
+  grep -q UnknownIssuer "$work/strange" || { cat "$work/strange"; die "not refused for its issuer"; }
+  b from --quiet --name trusted "$image" >/dev/null
+  cat "$work/ca.crt" >>"$(b mount trusted)/etc/ssl/certs/ca-certificates.crt"
+  b run --isolation chroot "${settings[@]}" trusted -- broker "${asked[@]}" >"$work/known" || { cat "$work/known"; die "the image's certificates are not used"; }
+  ok "its certificates are those that are trusted"
+fi
+
 in_container smoke-$$ smoke-e2e >"$work/smoke.json" || { cat "$work/smoke.json"; die "smoke-e2e failed inside"; }
 ok "smoke-e2e inside: $(grep -c '"passed":true' "$work/smoke.json") steps"
 
