@@ -137,6 +137,11 @@ def restarts(values):
     check(checksum() != checksum({"policy": 'version = "2"\ndefault = "deny"\n'}), "a new policy restarts the pods")
 
 
+def kept(values):
+    odd = "   # indented first\n[tools]\nsample = false\n"
+    check(of(render(merged(values, IMAGE, {"settings": odd})), "ConfigMap")["data"]["broker.toml"].startswith("   # indented"), "settings come as they were written")
+
+
 def wrong(prod):
     """Each mistake, and a piece of the sentence that says so."""
     sqlite = {"store": {"kind": "sqlite"}}
@@ -259,6 +264,7 @@ def main():
     shapes(rendered)
     prod = yaml.safe_load((CHART / "values-prod.yaml").read_text(encoding="utf-8"))
     restarts(prod)
+    kept(prod)
     wrong(prod)
     application = yaml.load((ROOT / "deploy" / "argocd" / "application.yaml").read_text(encoding="utf-8"), Loader=Strict)
     others.append(application)

@@ -55,14 +55,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The files of the ConfigMap, whose checksum restarts the pods. */}}
 {{- define "broker.files" -}}
-broker.toml: |
+broker.toml: |2
 {{ default "# no settings of yours\n" .Values.settings | indent 2 }}
 {{- if .Values.policy }}
-policy.toml: |
+policy.toml: |2
 {{ .Values.policy | indent 2 }}
 {{- end }}
 {{- range $name, $text := .Values.documents }}
-{{ $name }}: |
+{{ $name }}: |2
 {{ $text | indent 2 }}
 {{- end }}
 {{- end -}}
