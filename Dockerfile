@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
 # The broker as a small image: one program, the libraries it is linked with, certificates. No shell, no package manager, not root.
+# glibc and not musl: so it is the same program that the tests ran and that was measured.
 # The toolchain of rust-toolchain.toml, which itself stays outside: it would have rustup fetch clippy and rustfmt.
 FROM rust:1.95.0-slim-bookworm AS build
 # Whatever bookworm has today: a pinned version would be gone at Debian's next point release.
