@@ -18,6 +18,7 @@ elif podman info >/dev/null 2>&1; then engine=podman
 else
   engine=buildah
   command -v buildah >/dev/null || die "none of docker, podman, buildah is here; Debian has: apt-get install --no-install-recommends buildah"
+  [ "$(id -u)" = 0 ] || die "without a daemon this needs root: buildah mounts the image to look into it"
   # Images of this run alone, gone with it.
   b() { buildah --storage-driver vfs --root "$work/store" --runroot "$work/run" "$@"; }
 fi
