@@ -114,7 +114,7 @@ fn client(known: &config::RegisteredClient, secret: Option<SecretText>) -> Confi
         secret,
         grant_types: known.grants.iter().map(name).collect(),
         scopes: known.scopes.clone(),
-        redirect_uris: known.redirect_uris.iter().map(ToString::to_string).collect(),
+        redirect_uris: known.redirect_uris.clone(),
     }
 }
 

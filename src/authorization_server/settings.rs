@@ -5,6 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::id::{ClientId, Issuer};
+use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 use crate::secret_text::SecretText;
 
@@ -61,7 +62,7 @@ pub struct ConfiguredClient {
     pub grant_types: Vec<&'static str>,
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
     pub scopes: Scope,
-    pub redirect_uris: Vec<String>,
+    pub redirect_uris: Vec<RedirectUri>,
 }
 
 /// Whether clients may register themselves (RFC 7591).

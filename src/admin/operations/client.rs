@@ -10,6 +10,7 @@ use crate::admin::error::AdminError;
 use crate::admin::input;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::ClientId;
+use crate::redirect_uri::RedirectUri;
 use crate::secret_text::SecretText;
 use crate::store::{ClientKind, ClientRow, Digest, Page};
 
@@ -154,9 +155,10 @@ fn metadata(new: &NewClient) -> Result<String, AdminError> {
         return invalid("redirect_uris", "does not go with grant_types", allowed);
     }
     let uris = new.redirect_uris.iter().map(|uri| input::redirect_uri(uri));
+    let uris = uris.collect::<Result<Vec<_>, _>>()?;
     let metadata = json!({
         "client_name": input::label("client_name", &new.client_name)?,
-        "redirect_uris": uris.collect::<Result<Vec<_>, _>>()?,
+        "redirect_uris": uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
         "grant_types": grant_types,
         "response_types": if has("authorization_code") { &["code"][..] } else { &[] },
         "scope": input::scope(&new.scope)?,

@@ -9,7 +9,6 @@ use url::Url;
 use crate::authorization_server::client_auth::REFUSED;
 use crate::authorization_server::client_metadata::{self, DocumentError};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::redirect_uri::RedirectUri;
 use crate::authorization_server::register::StatelessId;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::ConfiguredClient;
@@ -110,12 +109,11 @@ fn from_settings(client: &ConfiguredClient) -> Client {
         None => vec![AuthMethod::None],
     };
     let secret = client.secret.as_ref().map(|secret| Digest::of(secret.expose()));
-    let uris = client.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok());
     Client {
         id: client.client_id.clone(),
         name: Some(client.client_id.to_string()),
         kind: Kind::Configured,
-        redirects: Redirects::Listed(uris.collect()),
+        redirects: Redirects::Listed(client.redirect_uris.clone()),
         grant_types: client.grant_types.clone(),
         scope: (!client.scopes.is_empty()).then(|| client.scopes.clone()),
         auth_methods: methods,

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::id::ClientId;
+use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 use crate::store::Digest;
 
-use super::redirect_uri::RedirectUri;
 use super::register::{StatelessId, StatelessIds};
 
 pub use auth_method::AuthMethod;

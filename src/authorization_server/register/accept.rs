@@ -2,7 +2,7 @@
 
 use crate::authorization_server::client::{AuthMethod, ClientMetadata, display_name};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::redirect_uri::RedirectUri;
+use crate::redirect_uri::RedirectUri;
 use crate::authorization_server::settings::Registration;
 use crate::scope::Scope;
 

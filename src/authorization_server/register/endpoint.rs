@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::authorization_server::client::{AuthMethod, ClientMetadata};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::redirect_uri::{RedirectUri, without_port};
+use crate::redirect_uri::{RedirectUri, without_port};
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::Registration;

@@ -356,6 +356,6 @@ pub(super) fn client(
         secret: secret.map(|secret| secret.to_owned().into()),
         grant_types: grants.split(' ').collect(),
         scopes: scopes.parse().unwrap(),
-        redirect_uris: vec![CALLBACK.to_owned()],
+        redirect_uris: vec![CALLBACK.parse().unwrap()],
     }
 }

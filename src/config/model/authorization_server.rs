@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::deployment::Deployment;
 use super::identity_provider::{IdentityProvider, RawIdentityProvider};
@@ -13,8 +12,10 @@ use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
+use crate::config::walk::quoted;
 use crate::id::ClientId;
 use crate::outbound::PrivateTarget;
+use crate::redirect_uri::{self, RedirectUri};
 use crate::scope::Scope;
 
 /// `[authorization_server]`, parsed.
@@ -84,7 +85,8 @@ pub struct RegisteredClient {
     pub secret: Option<SecretSource>,
     pub grants: Vec<GrantType>,
     pub scopes: Scope,
-    pub redirect_uris: Vec<Url>,
+    /// As they were written: they are compared as text.
+    pub redirect_uris: Vec<RedirectUri>,
 }
 
 /// Who may use the admin API.
@@ -171,7 +173,8 @@ pub(super) struct RawClient {
     /// The most it may get.
     #[serde(default)]
     pub(super) scopes: Vec<String>,
-    /// Where people are sent back to, compared as text.
+    /// Where people are sent back to: https, http on 127.0.0.1, [::1] or localhost, or an app's own scheme. Compared as
+    /// text, but for the port of http on loopback.
     #[serde(default)]
     pub(super) redirect_uris: Vec<String>,
 }
@@ -294,6 +297,22 @@ pub(super) fn path_name(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<S
     fits.then(|| text.to_owned())
 }
 
+fn redirect_uris(list: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<RedirectUri> {
+    let mut parsed = Vec::new();
+    for (place, text) in texts.iter().enumerate() {
+        let at = to.item(list, place);
+        match RedirectUri::parse(text) {
+            Ok(uri) => parsed.push(uri),
+            Err(error) => {
+                let finding = Finding::error(FindingCode::NotAllowed, &at, error.problem());
+                let finding = finding.found(quoted(text)).allowed(redirect_uri::ALLOWED);
+                to.add(finding.hint(error.hint()));
+            }
+        }
+    }
+    parsed
+}
+
 impl RawClient {
     fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
         let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
@@ -308,7 +327,7 @@ impl RawClient {
             to.add(Finding::error(FindingCode::Missing, &at.name("redirect_uris"), problem));
         }
         let redirects = at.name("redirect_uris");
-        let redirect_uris = to.parse_all(&redirects, &self.redirect_uris, "an absolute URL");
+        let redirect_uris = redirect_uris(&redirects, &self.redirect_uris, to);
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
         Some(RegisteredClient {
             client_id: client_id?,

@@ -52,6 +52,22 @@ async fn nothing_is_sent_to_a_place_that_is_not_the_clients() {
     }
 }
 
+// RFC 9700 §4.1.3 — N2
+#[tokio::test]
+async fn the_redirect_uris_of_the_settings_are_compared_as_they_were_written() {
+    let product = Product::start(
+        "[[authorization_server.client]]\nclient_id = \"web\"\ngrants = [\"authorization_code\"]\n\
+         redirect_uris = [\"https://app.example\", \"cursor://a.b/cb\"]\n",
+    )
+    .await;
+    let asking = |uri: &str| Asking::new("web").with("redirect_uri", uri);
+    for right in ["https://app.example", "cursor://a.b/cb"] {
+        let answer = asking(right).send(&product).await;
+        assert!(answer.header("location").starts_with("/login?request="), "{right}: {answer:?}");
+    }
+    is_a_page(&asking("https://app.example/").send(&product).await);
+}
+
 // RFC 8252 §7.3 — N5
 #[tokio::test]
 async fn a_loopback_client_may_listen_at_any_port() {

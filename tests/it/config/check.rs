@@ -53,6 +53,22 @@ fn unknown_keys_are_named_at_every_level() {
     }
 }
 
+// RFC 9700 §4.1.3 — N113
+#[test]
+fn a_redirect_uri_that_no_request_could_mean_is_named() {
+    let text = "[[authorization_server.client]]\nclient_id = \"web\"\ngrants = [\"authorization_code\"]\n\
+        redirect_uris = [\"https://app.example\", \"http://127.0.0.2/cb\", \"https://A.example/cb\", \"/cb\"]\n";
+    let loaded = Place::new(text).load();
+    let list = "authorization_server.client[0].redirect_uris";
+    assert_eq!(errors(&loaded).len(), 3, "{:?}", errors(&loaded));
+    let loopback = finding(&loaded, &format!("{list}[1]"));
+    assert_eq!(loopback.found.as_deref(), Some("\"http://127.0.0.2/cb\""));
+    assert!(loopback.problem.starts_with("has http and a host that is not"), "{loopback:?}");
+    let spelling = finding(&loaded, &format!("{list}[2]"));
+    assert!(spelling.hint.as_deref().unwrap().contains("lower case"), "{spelling:?}");
+    finding(&loaded, &format!("{list}[3]"));
+}
+
 #[test]
 fn a_finding_after_a_faulty_element_has_the_right_index() {
     let text = "[[audit.sink]]\nkind = \"file\"\npath = 7\nextra = 1\n[[audit.sink]]\n[[audit.sink]]\nkind = \"file\"\n";

@@ -1,6 +1,9 @@
 //! Redirect URIs: which may be registered, and which registered one a request means (RFC 6749 §3.1.2, RFC 8252 §7).
+//!
+//! The one parser of them, whoever registers: the settings, an administrator, a client itself, or its metadata document.
 
 use std::fmt;
+use std::str::FromStr;
 
 use url::Url;
 
@@ -14,28 +17,22 @@ const KNOWN_APPS: [&str; 7] =
 /// need; the three are never taken for one another (§8.3).
 const LOOPBACK: [&str; 3] = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
 
-/// Why a redirect URI cannot be registered. Each text is fit for an `error_description`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// What may be registered, in few words.
+pub const ALLOWED: &str = "https, http on 127.0.0.1, [::1] or localhost, or an app's own scheme such as com.example.app:/cb";
+
+/// Why a redirect URI cannot be registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedirectUriError {
-    #[error("a redirect_uri is longer than 1000 characters")]
     TooLong,
     /// Relative, with white space or signs that no URI has, or not spelled as a browser would spell it.
-    #[error("a redirect_uri is not an absolute URI in its normal spelling")]
     Malformed,
     /// RFC 6749 §3.1.2
-    #[error("a redirect_uri has a fragment")]
     Fragment,
-    #[error("a redirect_uri has a user name or password")]
     UserInformation,
-    #[error("a redirect_uri has a wildcard")]
     Wildcard,
     /// OAuth 2.1 §2.3.1
-    #[error("a redirect_uri with http must name 127.0.0.1, [::1] or localhost")]
     Unencrypted,
     /// RFC 8252 §7.1, §8.4
-    #[error(
-        "a redirect_uri has a scheme that is not https, http on loopback or an app's own such as com.example.app"
-    )]
     Scheme,
 }
 
@@ -49,13 +46,47 @@ impl RedirectUriError {
             Self::Fragment => "a redirect_uri has a fragment",
             Self::UserInformation => "a redirect_uri has a user name or password",
             Self::Wildcard => "a redirect_uri has a wildcard",
-            Self::Unencrypted => "a redirect_uri with http must name 127.0.0.1, [::1] or localhost",
+            Self::Unencrypted => {
+                "a redirect_uri has http and a host that is not 127.0.0.1, [::1] or localhost"
+            }
             Self::Scheme => {
                 "a redirect_uri has a scheme that is not https, http on loopback or an app's own such as com.example.app"
             }
         }
     }
+
+    /// The same where the setting or field is named already: `has a fragment`.
+    #[must_use]
+    pub fn problem(self) -> &'static str {
+        self.description().trim_start_matches("a redirect_uri ")
+    }
+
+    /// What to write instead.
+    #[must_use]
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::TooLong => "1000 characters at most",
+            Self::Malformed => {
+                "write it as a browser shows it: the host in lower case, no default port, no `..`, no white space, other alphabets as xn--"
+            }
+            Self::Fragment => "leave out the # and what follows it",
+            Self::UserInformation => "leave out what stands before the @",
+            Self::Wildcard => {
+                "name each one; they are compared as text, but for the port of http on loopback"
+            }
+            Self::Unencrypted => "use https, or the name by which the app listens on loopback",
+            Self::Scheme => ALLOWED,
+        }
+    }
 }
+
+impl fmt::Display for RedirectUriError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.description())
+    }
+}
+
+impl std::error::Error for RedirectUriError {}
 
 /// A redirect URI that may be registered. Kept byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -108,6 +139,15 @@ impl RedirectUri {
     }
 }
 
+/// As [`RedirectUri::parse`].
+impl FromStr for RedirectUri {
+    type Err = RedirectUriError;
+
+    fn from_str(unverified: &str) -> Result<Self, Self::Err> {
+        Self::parse(unverified)
+    }
+}
+
 impl fmt::Display for RedirectUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -117,7 +157,7 @@ impl fmt::Display for RedirectUri {
 /// The text that is compared: a loopback URI without its port, anything else as it is.
 ///
 /// Two texts: where it begins and how it goes on. They are equal only for URIs that mean the same registered one.
-pub(super) fn without_port(uri: &str) -> (&str, &str) {
+pub(crate) fn without_port(uri: &str) -> (&str, &str) {
     loopback(uri).unwrap_or((uri, ""))
 }
 
