@@ -1,8 +1,11 @@
 //! What an administrator may write into a field. Each check names the field, what is wrong and what is allowed.
 
+use serde_json::Value;
 use url::{Host, Url};
 
+use crate::public_jwks::PublicJwks;
 use crate::redirect_uri::RedirectUri;
+use crate::resource_server::AssertionKeys;
 use crate::scope::Scope;
 
 use super::error::AdminError;
@@ -105,6 +108,29 @@ pub(super) fn redirect_uri(text: &str) -> Result<RedirectUri, AdminError> {
         problem: error.problem(),
         allowed: error.hint(),
     })
+}
+
+/// Public keys that each can be used: nobody is told later why an assertion is refused.
+pub(super) fn jwks(set: &Value) -> Result<PublicJwks, AdminError> {
+    let parsed = PublicJwks::from_value(set.clone()).map_err(|error| AdminError::Invalid {
+        field: "jwks",
+        problem: error.problem(),
+        allowed: error.hint(),
+    })?;
+    let allowed = "RSA keys of 2048 to 8192 bits, P-256, P-384 and Ed25519, each with a kid of its own or none";
+    match AssertionKeys::whole(parsed.to_string().as_bytes()) {
+        Ok(_) => Ok(parsed),
+        Err(_) => invalid("jwks", "has a key that cannot be used", allowed),
+    }
+}
+
+/// Where public keys are fetched from.
+pub(super) fn jwks_uri(text: &str) -> Result<String, AdminError> {
+    let allowed = "an https URL without user and fragment, or http on loopback";
+    match web_url(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => invalid("jwks_uri", "is no URL of a key set", allowed),
+    }
 }
 
 fn web_url(text: &str) -> Option<Url> {

@@ -9,6 +9,7 @@ use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 use crate::secret_text::SecretText;
 
+use super::client::PublicKeys;
 use super::keys::SigningAlgorithm;
 
 /// `[authorization_server]` and what of `[server]` it needs.
@@ -56,8 +57,10 @@ pub struct Administrators {
 #[derive(Clone, Debug)]
 pub struct ConfiguredClient {
     pub client_id: ClientId,
-    /// `None`: a public client.
+    /// With neither secret nor keys it is a public client.
     pub secret: Option<SecretText>,
+    /// With which it signs assertions (`private_key_jwt`).
+    pub keys: Option<PublicKeys>,
     /// `authorization_code`, `refresh_token`, `client_credentials`.
     pub grant_types: Vec<&'static str>,
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.

@@ -59,6 +59,11 @@ fn what_is_wrong_is_said_with_what_is_allowed() {
         (&["user", "add", "ADA"], "username is taken\nhint: choose another"),
         (&["user", "disable", "bob"], "no such user\nhint: broker user list shows"),
         (&["client", "add", "x"], "redirect_uris does not go with grant_types\nhint: "),
+        (
+            &["client", "add", "x", "--redirect-uri", "http://a.example"],
+            "redirect_uris has http and",
+        ),
+        (&["client", "add", "x", "--jwks-file", "away.json"], "away.json cannot be read"),
         (&["server", "add", "w", "https://w.example", "--scope", "broker:admin"], "scope names a"),
         (&["server", "add", "w", "http://w.example"], "uri is no URL of a server\nhint: an https"),
         (&["server", "key", "add", "w"], "no such server\nhint: broker server list shows"),

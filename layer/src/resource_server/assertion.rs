@@ -59,11 +59,26 @@ enum Source {
 }
 
 impl AssertionKeys {
+    /// Leaves out keys that cannot be used.
+    ///
     /// # Errors
     ///
     /// [`KeySetError`]
     pub fn inline(unverified_jwks: &[u8]) -> Result<Self, KeySetError> {
         KeySet::parse(unverified_jwks, &asymmetric()).map(Source::Inline).map(Self)
+    }
+
+    /// The same of a set in which each key has to be of use: who registers it is there to be told.
+    ///
+    /// # Errors
+    ///
+    /// [`KeySetError`], also for a set without any key
+    pub fn whole(unverified_jwks: &[u8]) -> Result<Self, KeySetError> {
+        let keys = KeySet::parse(unverified_jwks, &asymmetric())?;
+        if keys.is_empty() || keys.dropped > 0 {
+            return Err(KeySetError::UnusableKey);
+        }
+        Ok(Self(Source::Inline(keys)))
     }
 
     /// Fetched when first needed, then at most every 30 seconds.

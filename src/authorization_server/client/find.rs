@@ -104,10 +104,16 @@ pub async fn find(
 }
 
 fn from_settings(client: &ConfiguredClient) -> Client {
-    let methods = match &client.secret {
-        Some(_) => vec![AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost],
-        None => vec![AuthMethod::None],
-    };
+    let mut methods = Vec::new();
+    if client.secret.is_some() {
+        methods.extend([AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost]);
+    }
+    if client.keys.is_some() {
+        methods.push(AuthMethod::PrivateKeyJwt);
+    }
+    if methods.is_empty() {
+        methods.push(AuthMethod::None);
+    }
     let secret = client.secret.as_ref().map(|secret| Digest::of(secret.expose()));
     Client {
         id: client.client_id.clone(),
@@ -118,7 +124,7 @@ fn from_settings(client: &ConfiguredClient) -> Client {
         scope: (!client.scopes.is_empty()).then(|| client.scopes.clone()),
         auth_methods: methods,
         secrets: Secrets::new(secret, None),
-        keys: None,
+        keys: client.keys.clone(),
         digest: None,
     }
 }

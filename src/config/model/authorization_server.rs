@@ -8,14 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::deployment::Deployment;
 use super::identity_provider::{IdentityProvider, RawIdentityProvider};
 use super::outbound::private_targets;
-use super::secret_source::{RawSecret, SecretSource};
+use super::registered_client::{RawClient, RegisteredClient};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
-use crate::config::walk::quoted;
-use crate::id::ClientId;
 use crate::outbound::PrivateTarget;
-use crate::redirect_uri::{self, RedirectUri};
 use crate::scope::Scope;
 
 /// `[authorization_server]`, parsed.
@@ -67,26 +64,6 @@ pub enum ClientMetadataDocuments {
     #[default]
     Allow,
     List,
-}
-
-/// What a pre-registered client may ask the token endpoint for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum GrantType {
-    AuthorizationCode,
-    RefreshToken,
-    ClientCredentials,
-}
-
-/// A client that is known from the settings.
-#[derive(Clone, Debug)]
-pub struct RegisteredClient {
-    pub client_id: ClientId,
-    pub secret: Option<SecretSource>,
-    pub grants: Vec<GrantType>,
-    pub scopes: Scope,
-    /// As they were written: they are compared as text.
-    pub redirect_uris: Vec<RedirectUri>,
 }
 
 /// Who may use the admin API.
@@ -158,25 +135,6 @@ impl Default for RawAuthorizationServer {
             administrators: RawAdministrators::default(),
         }
     }
-}
-
-/// A client that is known from the settings.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawClient {
-    /// Its name at the token endpoint.
-    pub(super) client_id: String,
-    /// Its secret. Unset: a public client.
-    pub(super) secret: Option<RawSecret>,
-    /// What it may ask the token endpoint for.
-    pub(super) grants: Vec<GrantType>,
-    /// The most it may get.
-    #[serde(default)]
-    pub(super) scopes: Vec<String>,
-    /// Where people are sent back to: https, http on 127.0.0.1, [::1] or localhost, or an app's own scheme. Compared as
-    /// text, but for the port of http on loopback.
-    #[serde(default)]
-    pub(super) redirect_uris: Vec<String>,
 }
 
 /// Who may have `broker:admin`.
@@ -295,46 +253,4 @@ pub(super) fn path_name(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<S
         to.refuse(key, text, "cannot be part of a path", "1 to 64 letters, digits, `-` and `_`");
     }
     fits.then(|| text.to_owned())
-}
-
-fn redirect_uris(list: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<RedirectUri> {
-    let mut parsed = Vec::new();
-    for (place, text) in texts.iter().enumerate() {
-        let at = to.item(list, place);
-        match RedirectUri::parse(text) {
-            Ok(uri) => parsed.push(uri),
-            Err(error) => {
-                let finding = Finding::error(FindingCode::NotAllowed, &at, error.problem());
-                let finding = finding.found(quoted(text)).allowed(redirect_uri::ALLOWED);
-                to.add(finding.hint(error.hint()));
-            }
-        }
-    }
-    parsed
-}
-
-impl RawClient {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
-        let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
-        let secret = self.secret.and_then(|raw| to.secret(&at.name("secret"), &raw));
-        if self.grants.contains(&GrantType::ClientCredentials) && secret.is_none() {
-            let problem =
-                "is missing: client_credentials is for clients that have one (RFC 6749 §4.4)";
-            to.add(Finding::error(FindingCode::Missing, &at.name("secret"), problem));
-        }
-        if self.grants.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
-            let problem = "is empty: authorization_code needs a place to send people back to";
-            to.add(Finding::error(FindingCode::Missing, &at.name("redirect_uris"), problem));
-        }
-        let redirects = at.name("redirect_uris");
-        let redirect_uris = redirect_uris(&redirects, &self.redirect_uris, to);
-        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some(RegisteredClient {
-            client_id: client_id?,
-            secret,
-            grants: self.grants,
-            scopes,
-            redirect_uris,
-        })
-    }
 }

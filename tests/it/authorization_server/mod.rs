@@ -10,6 +10,7 @@ mod crash;
 mod faults;
 mod flow;
 mod metadata;
+mod private_key_jwt;
 mod races;
 mod replicas;
 mod rmcp_client;
