@@ -9,9 +9,80 @@ use url::Url;
 
 const MAX_BYTES: usize = 1000;
 
-/// Schemes of known apps that are not a reversed domain name, as RFC 8252 §7.1 wants them to be.
-const KNOWN_APPS: [&str; 7] =
-    ["cursor", "claude", "vscode", "vscode-insiders", "windsurf", "zed", "warp"];
+/// Schemes that no app of somebody's own answers. Everything else may be one (RFC 8252 §7.1): apps are not known by a list
+/// of ours, and one URI that is refused costs a client its whole registration.
+const DANGEROUS: [&[&str]; 4] = [
+    // run or shown by the browser itself
+    &[
+        "about",
+        "blob",
+        "brave",
+        "chrome",
+        "cid",
+        "data",
+        "edge",
+        "feed",
+        "file",
+        "filesystem",
+        "jar",
+        "javascript",
+        "livescript",
+        "mhtml",
+        "mid",
+        "mk",
+        "mocha",
+        "res",
+        "opera",
+        "resource",
+        "vbscript",
+        "view-source",
+        "vivaldi",
+        "wyciwyg",
+    ],
+    // done by the system, or by its shop
+    &[
+        "android-app",
+        "content",
+        "hcp",
+        "help",
+        "intent",
+        "itms",
+        "itms-apps",
+        "itms-services",
+        "market",
+        "search",
+        "search-ms",
+        "shell",
+        "x-man-page",
+    ],
+    // another network, where the code would cross it in clear or lie in a log
+    &[
+        "afp", "cifs", "dav", "davs", "dict", "ftp", "ftps", "git", "gopher", "imap", "irc",
+        "ircs", "ldap", "ldaps", "magnet", "news", "nfs", "nntp", "pop", "rdp", "rlogin", "rtmp",
+        "rtsp", "sftp", "smb", "ssh", "svn", "telnet", "tftp", "tn3270", "vnc", "webcal", "ws",
+        "wss",
+    ],
+    // another person, or nobody
+    &[
+        "callto",
+        "facetime",
+        "facetime-audio",
+        "mailto",
+        "mms",
+        "mmsto",
+        "sip",
+        "sips",
+        "skype",
+        "sms",
+        "smsto",
+        "tel",
+        "urn",
+        "xmpp",
+    ],
+];
+
+/// What the schemes of whole families of them begin with: `ms-msdt` runs programs, `chrome-extension` is a page of a browser.
+const DANGEROUS_BEGINNINGS: [&str; 5] = ["chrome-", "moz-", "ms-", "safari-", "x-apple"];
 
 /// What a loopback redirect URI may start with (RFC 8252 §7.3). `localhost` is an exception that Claude Code and others
 /// need; the three are never taken for one another (§8.3).
@@ -50,7 +121,7 @@ impl RedirectUriError {
                 "a redirect_uri has http and a host that is not 127.0.0.1, [::1] or localhost"
             }
             Self::Scheme => {
-                "a redirect_uri has a scheme that is not https, http on loopback or an app's own such as com.example.app"
+                "a redirect_uri has a scheme that is no app's own, such as javascript, data, file, ftp or mailto"
             }
         }
     }
@@ -180,16 +251,17 @@ fn scheme(url: &Url) -> Result<(), RedirectUriError> {
         "https" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(()),
         "http" if matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")) => Ok(()),
         "http" => Err(RedirectUriError::Unencrypted),
-        // `javascript`, `data`, `file`, `intent` and every other scheme that a system handles itself have no dot in them.
-        app if app.contains('.') || KNOWN_APPS.contains(&app) => {
-            if url.cannot_be_a_base() {
-                Err(RedirectUriError::Malformed)
-            } else {
-                Ok(())
-            }
-        }
-        _ => Err(RedirectUriError::Scheme),
+        dangerous if is_dangerous(dangerous) => Err(RedirectUriError::Scheme),
+        // Without a `/` after the colon a browser has no place for parameters.
+        _ if url.cannot_be_a_base() => Err(RedirectUriError::Malformed),
+        _ => Ok(()),
     }
+}
+
+/// `scheme` is in lower case, as [`Url`] has it.
+fn is_dangerous(scheme: &str) -> bool {
+    DANGEROUS.iter().any(|group| group.contains(&scheme))
+        || DANGEROUS_BEGINNINGS.iter().any(|beginning| scheme.starts_with(beginning))
 }
 
 #[cfg(test)]
