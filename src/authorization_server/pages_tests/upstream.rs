@@ -167,6 +167,24 @@ async fn a_login_elsewhere_carries_state_nonce_and_pkce_and_never_a_resource() {
     assert_eq!(site.event_types().await, ["person.login.succeeded"]);
 }
 
+// RFC 7636 §7.1 — N109
+#[tokio::test]
+async fn the_store_alone_has_neither_nonce_nor_verifier_of_a_login_under_way() {
+    let (provider, site, mut browser) = start().await;
+    let (sent, state) = leave(&mut browser, &provider).await;
+    let pending = site.store.lock().sessions.iter().find_map(|row| row.pending.clone()).unwrap();
+    come_back(&mut browser, &format!("code=c&state={state}")).await;
+    let body = provider.script.lock().unwrap().asked[0].1.clone();
+    let of = |pairs: &str, name: &str| {
+        let mut pairs = url::form_urlencoded::parse(pairs.as_bytes());
+        pairs.find(|(known, _)| known == name).unwrap().1.into_owned()
+    };
+    let secrets = [of(&body, "code_verifier"), of(sent.query().unwrap(), "nonce"), state];
+    for secret in secrets {
+        assert!(secret.len() > 20 && !pending.contains(&secret), "{pending}");
+    }
+}
+
 // OIDC Core §3.1.3.7 — N109
 #[tokio::test]
 async fn an_id_token_that_is_not_for_this_login_is_refused() {
