@@ -34,9 +34,6 @@ use super::error::AppError;
 use super::reload::Reloader;
 use super::{issuers, map};
 
-/// How long a refresh token that was just used gets the same reply again: measured bursts of clients that share one
-/// token last under a minute.
-const REFRESH_GRACE: Duration = Duration::from_mins(1);
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
 /// To see and answer the calls that wait for this very person. Says nothing of who may: that is looked up each time.
@@ -69,7 +66,7 @@ pub(super) async fn settings(
         access_token_ttl: given.access_token_ttl,
         refresh_token_ttl: given.refresh_token_ttl,
         code_ttl: given.code_ttl,
-        refresh_grace: REFRESH_GRACE,
+        refresh_grace: given.refresh_grace,
         default_scopes: given.default_scopes.clone(),
         scopes_supported: given.default_scopes.clone(),
         administrators: administrators(&given.administrators),
@@ -141,6 +138,7 @@ fn client(
         grant_types: known.grants.iter().map(name).collect(),
         scopes: known.scopes.clone(),
         redirect_uris: known.redirect_uris.clone(),
+        refresh_grace: known.refresh_grace,
     })
 }
 

@@ -66,6 +66,8 @@ pub struct ConfiguredClient {
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
     pub scopes: Scope,
     pub redirect_uris: Vec<RedirectUri>,
+    /// Instead of [`Settings::refresh_grace`].
+    pub refresh_grace: Option<Duration>,
 }
 
 /// Whether clients may register themselves (RFC 7591).

@@ -126,6 +126,7 @@ fn from_settings(client: &ConfiguredClient) -> Client {
         secrets: Secrets::new(secret, None),
         keys: client.keys.clone(),
         digest: None,
+        refresh_grace: client.refresh_grace,
     }
 }
 
@@ -167,6 +168,7 @@ fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client
         secrets: Secrets::default(),
         keys: inline.or(remote.map(PublicKeys::Remote)),
         digest: None,
+        refresh_grace: None,
     }
 }
 
@@ -202,6 +204,7 @@ fn recognise(
         secrets: Secrets::default(),
         keys: None,
         digest: None,
+        refresh_grace: None,
     }
 }
 

@@ -179,5 +179,6 @@ fn machine() -> ConfiguredClient {
         grant_types: vec!["client_credentials"],
         scopes: "graph:read".parse().unwrap(),
         redirect_uris: Vec::new(),
+        refresh_grace: None,
     }
 }

@@ -82,7 +82,7 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
         client_id: client.id().clone(),
         successor,
         sealed_reply,
-        replay_until: now.plus(server.settings.refresh_grace),
+        replay_until: now.plus(client.refresh_grace().unwrap_or(server.settings.refresh_grace)),
         now,
     };
     match server.store.rotate_refresh_token(&rotation).await? {

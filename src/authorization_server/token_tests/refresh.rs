@@ -52,6 +52,24 @@ async fn the_grace_does_not_slide() {
     assert_eq!(site.refresh(&answer.member("refresh_token")).await.status, 400);
 }
 
+// RFC 9700 §4.14.2 — N48
+#[tokio::test]
+async fn the_grace_is_what_the_settings_say_and_a_client_may_have_its_own() {
+    for (all, own, lasts) in [(120, None, 120), (120, Some(5), 5), (0, None, 0), (0, Some(7), 7)] {
+        let site = Site::with(|settings| {
+            settings.refresh_grace = Duration::from_secs(all);
+            settings.clients[0].refresh_grace = own.map(Duration::from_secs);
+        });
+        let site = site.await;
+        let token = first(&site).await;
+        let answer = site.refresh(&token).await;
+        site.clock.advance(Duration::from_secs(lasts));
+        assert_eq!(site.refresh(&token).await.text, answer.text, "{all} {own:?}");
+        site.clock.advance(Duration::from_secs(1));
+        assert_eq!(site.refresh(&token).await.error(), refused(400, "invalid_grant"));
+    }
+}
+
 // RFC 6749 §10.4 — N31
 #[tokio::test]
 async fn a_token_of_another_client_is_refused_and_stays_as_it_was() {

@@ -358,5 +358,6 @@ pub(super) fn client(
         grant_types: grants.split(' ').collect(),
         scopes: scopes.parse().unwrap(),
         redirect_uris: vec![CALLBACK.parse().unwrap()],
+        refresh_grace: None,
     }
 }

@@ -25,6 +25,8 @@ pub struct AuthorizationServer {
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
     pub code_ttl: Duration,
+    /// How long a refresh token that was used gets the same answer again.
+    pub refresh_grace: Duration,
     pub dynamic_registration: DynamicRegistration,
     pub client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose client metadata documents are read where `client_metadata_documents` is `list`.
@@ -94,6 +96,11 @@ pub(super) struct RawAuthorizationServer {
     /// How long an authorization code lives.
     #[schemars(range(min = 10, max = 600))]
     pub(super) code_ttl_seconds: u32,
+    /// How long a refresh token that was just used gets the same answer again, as long as nobody used what was in it:
+    /// processes that share a token, and answers that were lost. After that it is theft. 0: only for those who ask at
+    /// the same moment.
+    #[schemars(range(max = 120))]
+    pub(super) refresh_grace_seconds: u32,
     /// Whether clients may register themselves (RFC 7591). `limited`: public clients, rate and size limits,
     /// no admin scopes. prod refuses `open`.
     pub(super) dynamic_registration: DynamicRegistration,
@@ -125,6 +132,7 @@ impl Default for RawAuthorizationServer {
             access_token_ttl_seconds: 3600,
             refresh_token_ttl_seconds: 2_592_000,
             code_ttl_seconds: 60,
+            refresh_grace_seconds: 60,
             dynamic_registration: DynamicRegistration::default(),
             client_metadata_documents: ClientMetadataDocuments::default(),
             client_metadata_hosts: Vec::new(),
@@ -178,6 +186,7 @@ impl RawAuthorizationServer {
             access_token_ttl: Duration::from_secs(self.access_token_ttl_seconds.into()),
             refresh_token_ttl: Duration::from_secs(self.refresh_token_ttl_seconds.into()),
             code_ttl: Duration::from_secs(self.code_ttl_seconds.into()),
+            refresh_grace: Duration::from_secs(self.refresh_grace_seconds.into()),
             dynamic_registration: self.dynamic_registration,
             client_metadata_documents: self.client_metadata_documents,
             client_metadata_hosts: self.client_metadata_hosts,

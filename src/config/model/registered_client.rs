@@ -1,6 +1,7 @@
 //! `[[authorization_server.client]]`: clients that an operator registers in the settings.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct RegisteredClient {
     pub scopes: Scope,
     /// As they were written: they are compared as text.
     pub redirect_uris: Vec<RedirectUri>,
+    /// Instead of the one for all clients.
+    pub refresh_grace: Option<Duration>,
 }
 
 /// With which a client signs its assertions (RFC 7523).
@@ -68,6 +71,10 @@ pub(super) struct RawClient {
     /// text, but for the port of http on loopback.
     #[serde(default)]
     pub(super) redirect_uris: Vec<String>,
+    /// How long a refresh token of this client that was just used gets the same answer again. Unset: as
+    /// `authorization_server.refresh_grace_seconds`.
+    #[schemars(range(max = 120))]
+    pub(super) refresh_grace_seconds: Option<u32>,
 }
 
 impl RawClient {
@@ -93,6 +100,7 @@ impl RawClient {
             grants: self.grants,
             scopes,
             redirect_uris,
+            refresh_grace: self.refresh_grace_seconds.map(u64::from).map(Duration::from_secs),
         })
     }
 
