@@ -1,5 +1,6 @@
 //! Logging in at a provider that is honest, and at one that lies.
 
+mod away;
 mod freshness;
 
 use std::sync::{Arc, Mutex};
@@ -30,6 +31,10 @@ struct Script {
     states_issuer: bool,
     keys: SigningKeys,
     asked: Vec<(HeaderMap, String)>,
+    /// With which the token endpoint answers.
+    status: StatusCode,
+    /// Where the metadata says that it is, instead of where it is.
+    token_at: Option<String>,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -51,6 +56,8 @@ impl Provider {
             states_issuer: false,
             keys: keys.unwrap(),
             asked: Vec::new(),
+            status: StatusCode::OK,
+            token_at: None,
         }));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
@@ -86,7 +93,7 @@ async fn discovery(State(script): State<Shared>) -> Json<Value> {
     let script = script.lock().unwrap();
     let at = |path: &str| format!("{}{path}", script.issuer);
     Json(json!({
-        "issuer": script.issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token"),
+        "issuer": script.issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": script.token_at.clone().unwrap_or_else(|| at("/token")),
         "jwks_uri": at("/jwks"), "id_token_signing_alg_values_supported": ["ES256", "HS256", "none"],
         "authorization_response_iss_parameter_supported": script.states_issuer,
     }))
@@ -96,7 +103,11 @@ async fn jwks(State(script): State<Shared>) -> Json<Value> {
     Json(serde_json::to_value(script.lock().unwrap().keys.jwks()).unwrap())
 }
 
-async fn token(State(script): State<Shared>, headers: HeaderMap, body: String) -> Json<Value> {
+async fn token(
+    State(script): State<Shared>,
+    headers: HeaderMap,
+    body: String,
+) -> (StatusCode, Json<Value>) {
     let mut script = script.lock().unwrap();
     script.asked.push((headers, body));
     let mut claims = json!({ "iss": script.issuer, "aud": "broker", "iat": NOW, "exp": NOW + 300 });
@@ -105,9 +116,8 @@ async fn token(State(script): State<Shared>, headers: HeaderMap, body: String) -
     }
     let key = script.keys.signing().unwrap();
     let token = key.jwt(TokenType::IdToken, &claims).unwrap();
-    Json(
-        json!({ "access_token": "upstream-token", "token_type": "Bearer", "id_token": token.expose() }),
-    )
+    let answer = json!({ "access_token": "upstream-token", "token_type": "Bearer", "id_token": token.expose() });
+    (script.status, Json(answer))
 }
 
 async fn user(State(script): State<Shared>, headers: HeaderMap) -> Json<Value> {
