@@ -6,6 +6,7 @@ mod base_path;
 mod browser;
 mod canary;
 mod client;
+mod cors;
 mod crash;
 mod faults;
 mod flow;
