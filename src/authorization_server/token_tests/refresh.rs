@@ -178,6 +178,9 @@ async fn a_hundred_refreshes_at_once_have_one_successor() {
     let all: std::collections::HashSet<_> =
         answers.iter().map(|answer| (answer.status.as_u16(), answer.text.clone())).collect();
     assert_eq!(all.len(), 1, "{all:?}");
+    let (_, log) = site.events().await;
+    let rotated = log.lines().filter(|line| line.contains(r#""same_reply":false"#)).count();
+    assert_eq!((rotated, log.matches(r#""same_reply":true"#).count()), (1, 99));
     assert_eq!(site.refresh(&answers[0].member("refresh_token")).await.status, 200);
 }
 
