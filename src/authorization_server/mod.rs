@@ -66,7 +66,7 @@ pub use jwks::routes;
 pub use keys::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys};
 pub use login::{first_administrator_link, new_link, one_time_link};
 pub use metadata::routes as metadata_routes;
-pub use pages::{ErrorPage, Link, error_page};
+pub use pages::{ErrorPage, Link, OwnWords, error_page};
 pub use password::{NewPassword, PasswordPool, PoolBusy, WeakPassword};
 pub use person::{PeopleSettings, Person, people_routes};
 pub use pkce::{CodeChallenge, Misshapen};

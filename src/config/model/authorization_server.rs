@@ -1,5 +1,6 @@
 //! `[authorization_server]`: our own tokens, and who may get them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -13,7 +14,7 @@ use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
 use crate::outbound::PrivateTarget;
-use crate::scope::Scope;
+use crate::scope::{Scope, ScopeToken};
 
 /// `[authorization_server]`, parsed.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct AuthorizationServer {
     pub identity_providers: Vec<IdentityProvider>,
     pub clients: Vec<RegisteredClient>,
     pub default_scopes: Scope,
+    /// What scopes mean, in words for people.
+    pub scope_words: BTreeMap<ScopeToken, String>,
     pub administrators: Administrators,
 }
 
@@ -119,6 +122,9 @@ pub(super) struct RawAuthorizationServer {
     /// Scopes that the 401 challenge and the resource metadata name, and that a request without `scope` gets.
     /// Unset: `public:read graph:read` in dev, none elsewhere.
     pub(super) default_scopes: Option<Vec<String>>,
+    /// What scopes let an app do, in words that people read when they consent: `"weather:read" = "Read the weather"`. A
+    /// scope that nobody described is shown as itself.
+    pub(super) scope_words: BTreeMap<String, String>,
     /// Who may have `broker:admin`.
     pub(super) administrators: RawAdministrators,
 }
@@ -140,6 +146,7 @@ impl Default for RawAuthorizationServer {
             identity_provider: Vec::new(),
             client: Vec::new(),
             default_scopes: None,
+            scope_words: BTreeMap::new(),
             administrators: RawAdministrators::default(),
         }
     }
@@ -203,6 +210,7 @@ impl RawAuthorizationServer {
             ),
             clients: parse_each(self.client, &clients, to, RawClient::parse),
             default_scopes: to.scopes(&at.name("default_scopes"), &default_scopes),
+            scope_words: scope_words(&at.name("scope_words"), self.scope_words, to),
             administrators: Administrators {
                 subjects: self.administrators.subjects,
                 groups: self.administrators.groups,
@@ -237,6 +245,31 @@ impl RawAuthorizationServer {
             );
         }
     }
+}
+
+fn scope_words(
+    table: &Key,
+    written: BTreeMap<String, String>,
+    to: &mut Checker<'_>,
+) -> BTreeMap<ScopeToken, String> {
+    const WORDS: &str = "1 to 200 characters in one line, such as Read the weather";
+    let mut described = BTreeMap::new();
+    for (name, words) in written {
+        let at = table.name(&name);
+        let scope: Option<ScopeToken> = to.parse(&at, &name, "a scope such as weather:read");
+        let fits = (1..=200).contains(&words.trim().chars().count()) && !words.chars().any(unseen);
+        if !fits {
+            to.refuse(&at, &words, "is no line of text that people can read", WORDS);
+        }
+        described.extend(scope.filter(|_| fits).map(|scope| (scope, words.trim().to_owned())));
+    }
+    described
+}
+
+/// Control characters, and those that turn text around.
+fn unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Each element of a list that parses.

@@ -219,3 +219,18 @@ async fn a_client_that_registered_itself_never_gets_the_brokers_own_scopes() {
     assert!(!page.body.contains("broker:admin"), "{}", page.body);
     assert!(page.body.contains("graph:read"), "{}", page.body);
 }
+
+#[tokio::test]
+async fn a_scope_is_shown_in_the_words_of_the_operator_as_text() {
+    let words =
+        "[authorization_server.scope_words]\n\"public:read\" = \"Read <b>our</b> leaflets\"\n";
+    let product = Product::start(words).await;
+    let asking = Asking::new(&register(&product, &[REDIRECT]).await);
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let page = browser.asked(&asking.path()).await;
+    assert!(page.body.contains("our") && page.body.contains("leaflets"), "{}", page.body);
+    assert!(!page.body.contains("<b>our"), "{}", page.body);
+    browser.answers(&asking.path(), "allow").await;
+    let account = browser.get("/account").await;
+    assert!(account.body.contains("leaflets") && !account.body.contains("<b>our"));
+}
