@@ -67,7 +67,7 @@ pub(super) struct RawClient {
     /// The most it may get.
     #[serde(default)]
     pub(super) scopes: Vec<String>,
-    /// Where people are sent back to: https, http on 127.0.0.1, [::1] or localhost, or an app's own scheme. Compared as
+    /// Where people are sent back to: https, http on `127.0.0.1`, `[::1]` or `localhost`, or an app's own scheme. Compared as
     /// text, but for the port of http on loopback.
     #[serde(default)]
     pub(super) redirect_uris: Vec<String>,

@@ -4,7 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use mcp_auth_broker::random::{Random as _, SystemRandom};
+use mcp_auth_broker::id::RequestId;
+use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
@@ -33,7 +34,8 @@ impl Machine {
 
     /// Asks for a token as this client.
     async fn token(&self, at: &impl Reached, client_id: &str) -> Answer {
-        let (now, jti) = (SystemClock.now(), SystemRandom::new().uuid_v7(SystemClock.now()));
+        let (now, jti) =
+            (SystemClock.now(), RequestId::generate(&SystemClock, &SystemRandom::new()));
         let claims = json!({
             "iss": client_id, "sub": client_id, "aud": format!("http://{}", at.authority()),
             "jti": jti.to_string(), "exp": now.unix_seconds() + 60,
