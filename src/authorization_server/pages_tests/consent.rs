@@ -104,6 +104,7 @@ async fn a_person_named_in_the_form_is_nobody() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }
 
+// MCP authorization, confused deputy — CD-1, CD-2
 #[tokio::test]
 async fn what_was_allowed_is_not_asked_again_and_a_step_up_shows_the_new_only() {
     let site = Site::new();

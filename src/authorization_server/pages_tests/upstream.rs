@@ -221,7 +221,7 @@ async fn an_id_token_that_is_not_for_this_login_is_refused() {
     }
 }
 
-// RFC 6749 §10.12 — N109
+// RFC 6749 §10.12 — N109, CD-6
 #[tokio::test]
 async fn a_callback_counts_once_in_the_browser_that_left() {
     let (provider, site, mut browser) = start().await;
@@ -238,6 +238,7 @@ async fn a_callback_counts_once_in_the_browser_that_left() {
     assert_eq!(come_back(&mut browser, &query).await.status, StatusCode::BAD_REQUEST);
 }
 
+// MCP authorization, confused deputy — CD-6
 #[tokio::test]
 async fn a_login_elsewhere_must_be_finished_in_ten_minutes() {
     let (provider, site, mut browser) = start().await;

@@ -25,7 +25,7 @@ fn told_to_the_client(product: &Product, answer: &Answer) -> String {
     told["error"].clone()
 }
 
-// RFC 6749 §4.1.2.1; RFC 9700 §4.11.2 — N1, N2, N4, N8, N10, N23
+// RFC 6749 §4.1.2.1; RFC 9700 §4.11.2 — N1, N2, N4, N8, N10, N23, CD-5
 #[tokio::test]
 async fn nothing_is_sent_to_a_place_that_is_not_the_clients() {
     let product = Product::dev().await;
@@ -77,7 +77,7 @@ async fn a_loopback_client_may_listen_at_any_port() {
     assert!(asking.send(&product).await.header("location").starts_with("/login?request="));
 }
 
-// RFC 6749 §4.1.2.1, RFC 7636 §4.4.1, RFC 8707 §2, RFC 9207 §2 — N11, N15 to N20, N24, N27, N28, N59, N63
+// RFC 6749 §4.1.2.1, RFC 7636 §4.4.1, RFC 8707 §2, RFC 9207 §2 — N11, N15 to N20, N24, N27, N28, N33, N59, N63
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_to_its_client() {
     let product = Product::dev().await;
