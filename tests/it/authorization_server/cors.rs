@@ -6,12 +6,13 @@ use crate::support::raw_http::{Answer, Request};
 const PAGE: &str = "https://page.example";
 
 /// For everybody: documents, and endpoints where a client proves itself in the request.
-const OPEN: [(&str, &str); 10] = [
+const OPEN: [(&str, &str); 11] = [
     ("GET", "/.well-known/oauth-authorization-server"),
     ("GET", "/.well-known/openid-configuration"),
     ("GET", "/.well-known/oauth-protected-resource"),
     ("GET", "/.well-known/oauth-protected-resource/mcp"),
     ("GET", "/.well-known/jwks.json"),
+    ("GET", "/jwks"),
     ("POST", "/token"),
     ("POST", "/register"),
     ("POST", "/revoke"),
@@ -87,7 +88,7 @@ async fn documents_are_kept_for_five_minutes_and_answers_about_somebody_never() 
     for (method, path) in OPEN.into_iter().chain(CLOSED) {
         let (_, answer) = asked(&product, method, path).await;
         let kept = answer.header("cache-control");
-        if path.starts_with("/.well-known/") {
+        if path.starts_with("/.well-known/") || path == "/jwks" {
             assert!(kept.contains("public") && kept.contains("max-age=300"), "{path}: {kept}");
         } else if method == "POST" || path.starts_with("/login") || path == "/account" {
             assert!(!kept.contains("public") && !kept.contains("max-age=300"), "{path}: {kept}");
