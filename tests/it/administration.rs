@@ -45,6 +45,9 @@ fn a_person_is_added_listed_disabled_and_gets_links() {
     assert!(printed(at, &["user", "list"]).lines().nth(1).unwrap().starts_with("ada"));
     assert_ne!(printed(at, &["user", "reset-link", "ada"]), added);
     assert_eq!(printed(at, &["user", "disable", "ada"]), "ada is disabled\n");
+    assert_eq!(printed(at, &["user", "take-role", "ada"]), "ada is no administrator\n");
+    assert_eq!(json_of(at, &["user", "list", "--json"])[0]["administrator"], false);
+    assert_eq!(printed(at, &["user", "give-role", "ada"]), "ada administers this broker\n");
     let told = refused(at, &["user", "reset-link", "ada"]);
     assert!(told.contains("there is no such user that is not disabled"), "{told}");
 }
