@@ -153,7 +153,8 @@ fn instead(
         }
         Some(_) | None => {}
     }
-    match known_clients::snapshot(url.as_str()) {
+    let servers = server.settings.resources.iter().map(|resource| resource.uri.as_str());
+    match known_clients::snapshot(url.as_str(), servers) {
         Some(snapshot) => Ok(parse(url.as_str(), snapshot.as_bytes())?),
         None => Err(failure),
     }
