@@ -10,17 +10,18 @@ use crate::admin;
 use crate::audit::Auditor;
 use crate::authorization_server::{
     self, Administrators, AuthorizationServer, ConfiguredClient, Grantable, KeyRing,
-    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
+    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration,
     ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
-use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRegistration};
 use crate::id::{GrantId, Issuer};
 use crate::outbound::Outbound;
 use crate::policy::{Live, Reach, Who};
 use crate::random::Random;
 use crate::resource_server::{
-    LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical, well_known_url,
+    AssertionKeys, LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical,
+    well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::Secrets;
@@ -33,9 +34,6 @@ use super::error::AppError;
 use super::reload::Reloader;
 use super::{issuers, map};
 
-/// How long a refresh token that was just used gets the same reply again: measured bursts of clients that share one
-/// token last under a minute.
-const REFRESH_GRACE: Duration = Duration::from_mins(1);
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
 /// To see and answer the calls that wait for this very person. Says nothing of who may: that is looked up each time.
@@ -43,7 +41,7 @@ const APPROVE: &str = "broker:approve";
 
 /// # Errors
 ///
-/// [`AppError`] where a client's secret cannot be read.
+/// [`AppError`] where a client's secret cannot be read, or one of its keys cannot be used.
 pub(super) async fn settings(
     config: &Config,
     names: &[Name],
@@ -58,7 +56,7 @@ pub(super) async fn settings(
             Some(source) => Some(issuers::own(source, secrets, &budget).await?),
             None => None,
         };
-        clients.push(client(known, secret));
+        clients.push(client(known, secret)?);
     }
     Ok(Settings {
         issuer: issuer(&config.server.public_url).parse()?,
@@ -68,7 +66,7 @@ pub(super) async fn settings(
         access_token_ttl: given.access_token_ttl,
         refresh_token_ttl: given.refresh_token_ttl,
         code_ttl: given.code_ttl,
-        refresh_grace: REFRESH_GRACE,
+        refresh_grace: given.refresh_grace,
         default_scopes: given.default_scopes.clone(),
         scopes_supported: given.default_scopes.clone(),
         administrators: administrators(&given.administrators),
@@ -102,19 +100,45 @@ fn administrators(given: &config::Administrators) -> Administrators {
     Administrators { subjects: given.subjects.clone(), groups: given.groups.clone() }
 }
 
-fn client(known: &config::RegisteredClient, secret: Option<SecretText>) -> ConfiguredClient {
+/// Whether each key of each client of the settings can be used, without starting anything.
+///
+/// # Errors
+///
+/// [`AppError::ClientKeys`]
+pub(super) fn check_client_keys(config: &Config) -> Result<(), AppError> {
+    config.authorization_server.clients.iter().try_for_each(|known| keys(known).map(drop))
+}
+
+fn keys(known: &config::RegisteredClient) -> Result<Option<PublicKeys>, AppError> {
+    let jwks = match &known.keys {
+        None => return Ok(None),
+        Some(ClientKeys::Remote(uri)) => return Ok(Some(PublicKeys::Remote(uri.clone()))),
+        Some(ClientKeys::Inline(jwks)) => jwks.to_string(),
+    };
+    let client_id = || known.client_id.clone();
+    AssertionKeys::whole(jwks.as_bytes())
+        .map_err(|source| AppError::ClientKeys { client_id: client_id(), source })?;
+    Ok(Some(PublicKeys::Inline(jwks)))
+}
+
+fn client(
+    known: &config::RegisteredClient,
+    secret: Option<SecretText>,
+) -> Result<ConfiguredClient, AppError> {
     let name = |grant: &config::GrantType| match grant {
         config::GrantType::AuthorizationCode => "authorization_code",
         config::GrantType::RefreshToken => "refresh_token",
         config::GrantType::ClientCredentials => "client_credentials",
     };
-    ConfiguredClient {
+    Ok(ConfiguredClient {
         client_id: known.client_id.clone(),
         secret,
+        keys: keys(known)?,
         grant_types: known.grants.iter().map(name).collect(),
         scopes: known.scopes.clone(),
-        redirect_uris: known.redirect_uris.iter().map(ToString::to_string).collect(),
-    }
+        redirect_uris: known.redirect_uris.clone(),
+        refresh_grace: known.refresh_grace,
+    })
 }
 
 /// What policy lets people be granted, and who may have the broker's own scopes.

@@ -123,6 +123,10 @@ pub enum AdminAction {
     Replace,
     /// Its files are read again.
     Reload,
+    /// A person may administer the broker from now on.
+    GiveRole,
+    /// A person may not any more.
+    TakeRole,
 }
 
 /// How a change ended.

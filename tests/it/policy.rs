@@ -128,6 +128,7 @@ fn an_explanation_names_what_each_rule_wanted_and_saw_and_what_would_change_it()
     assert_eq!(as_json(directory.path(), &with)["decision"]["effect"], "allow");
 }
 
+// N120
 #[test]
 fn lint_tells_each_kind_of_oddity_with_its_place() {
     let directory = tempfile::tempdir().unwrap();

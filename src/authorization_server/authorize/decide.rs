@@ -14,9 +14,9 @@ use crate::id::GrantId;
 use crate::scope::Scope;
 use crate::store::{CodeRow, Consent, ConsentKey, Digest, GrantRow, StoreError};
 
-use super::OWN_SCOPES;
 use super::pending::Pending;
 use super::redirect::{Refused, answer_url, error_url};
+use super::{OFFLINE_ACCESS, OWN_SCOPES};
 
 /// A consent is asked for again after this long.
 const CONSENT_LIVES: Duration = Duration::from_hours(24 * 180);
@@ -193,7 +193,9 @@ pub(super) async fn grant(
 ) -> Result<Url, StoreError> {
     let now = server.clock.now();
     let settings = &server.settings;
-    let ends = if pending.refresh {
+    // What the token endpoint goes by: there either of the two gives a refresh token.
+    let outlives = pending.refresh || scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS);
+    let ends = if outlives {
         settings.refresh_token_ttl.saturating_mul(GRANT_LIVES)
     } else {
         settings.code_ttl + settings.access_token_ttl

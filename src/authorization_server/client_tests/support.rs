@@ -179,8 +179,10 @@ fn machine() -> ConfiguredClient {
     ConfiguredClient {
         client_id: "nightly:report".parse().unwrap(),
         secret: Some("s3cret+x".to_owned().into()),
+        keys: None,
         grant_types: vec!["client_credentials"],
         scopes: "graph:read".parse().unwrap(),
         redirect_uris: Vec::new(),
+        refresh_grace: None,
     }
 }

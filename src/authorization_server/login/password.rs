@@ -145,7 +145,7 @@ async fn try_log_in(
     let username = form.fields.text("username").trim().to_lowercase();
     let again = |problem| Again { username: &username, problem: Some(problem) };
     let attempt = Attempt::new(&people.server, &username, &browser, address).await?;
-    if let Some(wait) = attempt.wait(&people.server).await? {
+    if let Some(wait) = attempt.take(&people.server).await? {
         if people.server.auditor.admit_refusal(address) {
             failed(people, request_id, None, LoginFailure::Throttled).await?;
         }

@@ -355,8 +355,10 @@ pub(super) fn client(
     ConfiguredClient {
         client_id: id.parse().unwrap(),
         secret: secret.map(|secret| secret.to_owned().into()),
+        keys: None,
         grant_types: grants.split(' ').collect(),
         scopes: scopes.parse().unwrap(),
-        redirect_uris: vec![CALLBACK.to_owned()],
+        redirect_uris: vec![CALLBACK.parse().unwrap()],
+        refresh_grace: None,
     }
 }
