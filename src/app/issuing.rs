@@ -11,13 +11,13 @@ use crate::audit::Auditor;
 use crate::authorization_server::{
     self, Administrators, AuthorizationServer, ConfiguredClient, Grantable, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration,
-    ServerSecret, Settings,
+    ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
 use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRegistration};
 use crate::id::{GrantId, Issuer};
 use crate::outbound::Outbound;
-use crate::policy::{Live, Who};
+use crate::policy::{Live, Reach, Who};
 use crate::random::Random;
 use crate::resource_server::{
     AssertionKeys, LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical,
@@ -91,10 +91,9 @@ fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
     let own = |name: &Name| OwnResource {
         uri: canonical(&name.resource).to_owned(),
         aliases: Vec::new(),
+        behind: None,
     };
-    let behind = super::servers::audiences(config, names).into_iter();
-    let behind = behind.map(|uri| OwnResource { uri, aliases: Vec::new() });
-    names.iter().map(own).chain(behind).collect()
+    names.iter().map(own).chain(super::servers::resources(config, names)).collect()
 }
 
 fn administrators(given: &config::Administrators) -> Administrators {
@@ -151,7 +150,7 @@ pub(super) struct ByPolicy {
 }
 
 impl Grantable for ByPolicy {
-    fn grantable(&self, person: &PersonFacts, wanted: &Scope) -> Scope {
+    fn grantable(&self, person: &PersonFacts, at: UsedAt<'_>, wanted: &Scope) -> Scope {
         let (own, others): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(is_own);
         let in_force = self.policy.current();
         let none = Scope::empty();
@@ -167,7 +166,15 @@ impl Grantable for ByPolicy {
             told: None,
         };
         let others = others.into_iter().collect();
-        let granted = in_force.policy().grantable(&who, &others, in_force.moment());
+        let of_use = |reach| in_force.policy().grantable(&who, reach, &others, in_force.moment());
+        let granted = match at {
+            UsedAt::Broker => of_use(Reach::Own),
+            // Who registered it said what it is for; rules about it say more.
+            UsedAt::Elsewhere(id, named) if !in_force.policy().names_server(id) => {
+                others.narrow(named)
+            }
+            UsedAt::Behind(id) | UsedAt::Elsewhere(id, _) => of_use(Reach::Server(id)),
+        };
         if !person.trusted_client {
             return granted;
         }

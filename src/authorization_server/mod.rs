@@ -72,10 +72,13 @@ pub use person::{PeopleSettings, Person, people_routes};
 pub use pkce::{CodeChallenge, Misshapen};
 pub use register::routes as registration_routes;
 pub use seal::{KeyEncryptionKey, NotAKey, ServerSecret};
-pub use server::{AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts};
+pub use server::{
+    AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts, UsedAt,
+};
 pub use session::current;
 pub use settings::{
-    Administrators, ConfiguredClient, MetadataDocuments, OwnResource, Registration, Settings,
+    Administrators, BehindUs, ConfiguredClient, MetadataDocuments, OwnResource, Registration,
+    Settings,
 };
 
 /// `/token`, `/revoke` and `/userinfo`; the caller adds state and CORS.

@@ -44,6 +44,17 @@ pub struct OwnResource {
     pub uri: String,
     /// Other spellings of it: the loopback name that is not `public_url`.
     pub aliases: Vec<String>,
+    /// The server that is behind it. `None`: the broker's own tools are.
+    pub behind: Option<BehindUs>,
+}
+
+/// A server behind this process.
+#[derive(Clone, Debug)]
+pub struct BehindUs {
+    /// What the names of its tools begin with in policy.
+    pub id: String,
+    /// What its metadata names, and what is asked for where a request names no scope.
+    pub scopes: Scope,
 }
 
 /// Who may have `broker:*` beside local users with that role.

@@ -11,6 +11,7 @@ mod crash;
 mod faults;
 mod flow;
 mod metadata;
+mod other_servers;
 mod private_key_jwt;
 mod races;
 mod replicas;
