@@ -14,13 +14,14 @@ use crate::code::Code;
 use crate::guard::{self, Door, Message, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::limits::Permits;
-use crate::outbound::{Call, Outbound};
+use crate::outbound::{Call, Incoming, Outbound};
 use crate::policy::{Decision, Effect};
 use crate::resource_server::Principal;
 
 use super::answer::{Exchange, Kind};
 use super::credential::Credential;
 use super::decide::{Decider, Deciding, Thing};
+use super::era::{self, Asked as Sending, Eras, Way};
 use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
@@ -47,6 +48,8 @@ pub struct Server {
     pub outbound: Outbound,
     pub sessions: Sessions,
     pub watch: Arc<Watch>,
+    /// Of which era the server is.
+    pub era: Arc<Eras>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -94,6 +97,12 @@ impl Server {
             return self.door.refuse(&caller, "none", refusal).await;
         };
         let mut sent = headers::to_server(given);
+        // Ours stand for a server that keeps none: there is no stream, and nothing to end.
+        if session.to_str().is_ok_and(era::is_ours) {
+            let ended = method == Method::DELETE;
+            let status = if ended { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+            return self.door.end(&caller, "none", guard::plain(status)).await;
+        }
         sent.insert(SESSION, session);
         let kind = if method == Method::GET { Kind::Stream } else { Kind::Notification };
         let exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
@@ -148,7 +157,23 @@ impl Server {
         exchange.id = id;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
-        exchange.run(Method::POST, sent, body).await
+        let ticket = self.era.begin(&parts.headers, sent.get(SESSION), message.id);
+        let asked = Sending { message: &message, modern, given: &parts.headers, sent: &sent };
+        let answering = async {
+            match era::way(&self, exchange.caller(), &asked).await {
+                Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
+                Ok(Way::Here(response)) => exchange.answered(response).await,
+                Ok(Way::Sent(incoming, translation)) => {
+                    exchange.translation = Some(translation);
+                    exchange.receive(incoming).await
+                }
+                Err(fault) => exchange.failed(&fault).await,
+            }
+        };
+        match ticket {
+            Some(ticket) => ticket.unless_cancelled(answering).await,
+            None => answering.await,
+        }
     }
 
     /// The server's own id of the session that a request names. `None`: it names none.
@@ -178,11 +203,12 @@ impl Server {
             }
             Wanted::Prompt(name) => {
                 let things = [Thing::Prompt(&name)];
-                self.things(caller, message, &deciding, &things).await
+                self.things(caller, message, &deciding, (&things, modern)).await
             }
             Wanted::Resources(uris) => {
                 let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
-                let admitted = self.things(caller, message, &deciding, &things).await?;
+                let things = (&*things, modern);
+                let admitted = self.things(caller, message, &deciding, things).await?;
                 let listens = message.method.as_deref() == Some("subscriptions/listen");
                 Ok(admitted.map(|admitted| match admitted.kind {
                     Kind::Other if listens => Admitted { kind: Kind::Stream, ..admitted },
@@ -264,7 +290,7 @@ impl Server {
         caller: &Caller,
         message: &Message<'_>,
         deciding: &Deciding<'_>,
-        things: &[Thing<'_>],
+        (things, modern): (&[Thing<'_>], bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let method = guard::method_name(message.method.as_deref());
         let worst = things.iter().map(|thing| (*thing, deciding.about(caller, *thing)));
@@ -295,7 +321,11 @@ impl Server {
             Thing::Prompt(name) => {
                 not_there(message, INVALID_PARAMS, &format!("Unknown prompt: {name}"))
             }
-            _ => not_there(message, RESOURCE_NOT_FOUND, "Resource not found"),
+            // TR-9, LG-7: each era has its own code.
+            _ => {
+                let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
+                not_there(message, code, "Resource not found")
+            }
         }))
     }
 
@@ -342,7 +372,7 @@ impl Server {
     }
 
     /// The call as it goes out.
-    pub(super) async fn call(
+    async fn call(
         &self,
         principal: &Principal,
         method: Method,
@@ -354,6 +384,18 @@ impl Server {
             identity.add(principal, &mut headers)?;
         }
         Ok(Call { method, url: self.url.clone(), headers, body })
+    }
+
+    /// Makes a call; the answer's body is still to come.
+    pub(super) async fn open(
+        &self,
+        principal: &Principal,
+        method: Method,
+        headers: HeaderMap,
+        body: bytes::Bytes,
+    ) -> Result<Incoming, Fault> {
+        let call = self.call(principal, method, headers, body).await?;
+        Ok(self.outbound.open(call, self.timeout).await?)
     }
 }
 
