@@ -452,6 +452,7 @@ impl Streaming {
             return Some(event(&first));
         }
         loop {
+            let Some(limit) = self.limit() else { return self.expired().await };
             match self.events.next() {
                 Ok(Some(data)) if data.is_empty() => return Some(KEEP_ALIVE),
                 Ok(Some(data)) => match self.message(data).await {
@@ -461,7 +462,6 @@ impl Streaming {
                 Ok(None) => {}
                 Err(_too_large) => return self.fail(Fault::TooLarge).await,
             }
-            let Some(limit) = self.limit() else { return self.expired().await };
             match self.incoming.chunk(limit).await {
                 Ok(Some(bytes)) => self.events.add(&bytes),
                 // The client opens it again if it wants to.
@@ -512,7 +512,7 @@ impl Streaming {
         if self.stays_open() {
             return None;
         }
-        self.fail(Fault::NoAnswer).await
+        self.fail(Fault::NoReply).await
     }
 
     /// Ends the stream with an answer that says what is wrong.
