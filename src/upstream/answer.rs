@@ -211,17 +211,16 @@ impl Exchange {
             }
             Reply::Result(result) => self.look_at(result)?,
         };
-        match (result, &mut self.translation) {
-            (Cow::Borrowed(_), None) => Ok(Seen { news, ..Seen::last(body, said) }),
-            (result, None) => {
-                let written = Written::Result(result.into_owned());
-                Ok(self.written(written, said, news))
-            }
-            (result, Some(translation)) => {
-                let written = translation.result(&result);
-                Ok(self.written(written, said, news))
-            }
-        }
+        let written = match (&mut self.translation, result) {
+            // Nothing was changed: it goes on as it came.
+            (None, Cow::Borrowed(_)) => None,
+            (None, Cow::Owned(result)) => Some(Written::Result(result)),
+            (Some(translation), result) => Some(translation.result(&result)),
+        };
+        Ok(match written {
+            None => Seen { news, ..Seen::last(body, said) },
+            Some(written) => self.written(written, said, news),
+        })
     }
 
     /// Looks at a result: a list is filtered.

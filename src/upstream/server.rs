@@ -160,7 +160,8 @@ impl Server {
         let ticket = self.era.begin(&parts.headers, sent.get(SESSION), message.id);
         let asked = Sending { message: &message, modern, given: &parts.headers, sent: &sent };
         let answering = async {
-            match era::way(&self, exchange.caller(), &asked).await {
+            let way = era::way(&self, exchange.caller(), &asked).await;
+            match way {
                 Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
                 Ok(Way::Here(response)) => exchange.answered(response).await,
                 Ok(Way::Sent(incoming, translation)) => {

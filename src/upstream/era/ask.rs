@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::outbound::Incoming;
 use crate::resource_server::Principal;
 
-use super::message::{CAPABILITIES, CLIENT, META, Members, VERSION, header, request};
+use super::message::{CAPABILITIES, CLIENT, META, Members, VERSION, header_text, request};
 use super::NEW;
 use crate::upstream::events::Events;
 use crate::upstream::fault::Fault;
@@ -144,7 +144,7 @@ pub(super) fn new_request(
     if let Ok(method) = HeaderValue::from_str(method) {
         sent.insert(METHOD, method);
     }
-    if let Some(name) = name.and_then(header) {
+    if let Some(name) = name.and_then(header_text) {
         sent.insert(NAME, name);
     }
     (sent, request(Some(id), method, &params))

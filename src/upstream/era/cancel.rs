@@ -4,11 +4,10 @@
 //! lasts, in this process alone: cancelling is a courtesy, and a replica that does not know the call does nothing.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{Response, StatusCode, header};
 use futures_util::StreamExt as _;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +68,11 @@ impl Ticket {
             answer = answering => answer?,
             () = self.token.cancelled() => return Ok(guard::plain(StatusCode::ACCEPTED)),
         };
+        // A whole answer is there already.
+        let streamed = answer.headers().get(header::CONTENT_TYPE);
+        if streamed.is_none_or(|content| content != "text/event-stream") {
+            return Ok(answer);
+        }
         Ok(answer.map(|body| {
             let data = body.into_data_stream().take_until(cancelled);
             Body::from_stream(data.inspect(move |_| {

@@ -130,7 +130,7 @@ impl Eras {
 async fn detect(server: &Server, who: &Principal) -> Result<Option<Speaks>, Fault> {
     let id = own_id();
     let (headers, body) = new_request(&id, ("server/discover", None), Members::default());
-    let discovered = match ask(server, who, (headers, body, &id)).await {
+    let discovered = match ask(server, who, (headers, body, &*id)).await {
         Ok((Answer::Result(result), _)) => Members::of(&result),
         // Neither an error nor a status of a client's fault comes from a server that knows the method.
         Ok((Answer::Error(_) | Answer::Status(_), _)) => return Ok(Some(Speaks::Old)),
@@ -149,8 +149,8 @@ async fn detect(server: &Server, who: &Principal) -> Result<Option<Speaks>, Faul
 
 async fn handshake(server: &Server, who: &Principal) -> Result<Option<Speaks>, Fault> {
     let id = own_id();
-    let body = request(Some(&id), "initialize", &initialize());
-    match ask(server, who, (old_headers(None, None), body, &id)).await {
+    let body = request(Some(&*id), "initialize", &initialize());
+    match ask(server, who, (old_headers(None, None), body, &*id)).await {
         Ok((Answer::Result(result), session)) => {
             let result = Members::of(&result);
             if let Some(session) = session {

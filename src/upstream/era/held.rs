@@ -128,8 +128,8 @@ fn key(who: &Principal) -> Key {
 /// The handshake (MCP 2025-11-25 lifecycle).
 pub(super) async fn open(server: &Server, who: &Principal) -> Result<Opened, Fault> {
     let id = own_id();
-    let body = request(Some(&id), "initialize", &initialize());
-    let (answer, session) = ask(server, who, (old_headers(None, None), body, &id)).await?;
+    let body = request(Some(&*id), "initialize", &initialize());
+    let (answer, session) = ask(server, who, (old_headers(None, None), body, &*id)).await?;
     let said = match answer {
         Answer::Result(said) => Members::of(&said),
         Answer::Error(_) => return Err(Fault::Handshake),

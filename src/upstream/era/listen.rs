@@ -103,7 +103,7 @@ impl Session {
         for uri in wanted.resource_subscriptions {
             let (id, mut params) = (self.server.era.held.next_id(), Members::default());
             params.set("uri", &uri);
-            let body = request(Some(&id), "resources/subscribe", &params);
+            let body = request(Some(&*id), "resources/subscribe", &params);
             let asked = (self.opened.headers(), body, &*id);
             if let (Answer::Result(_), _) = ask(&self.server, &self.who, asked).await? {
                 honored.resource_subscriptions.push(uri);

@@ -91,7 +91,7 @@ pub(super) fn answer(id: &RawValue, member: &str, value: &RawValue) -> Bytes {
 }
 
 /// A text as a header: plain, or `=?base64?…?=` (MCP 2026-07-28 Streamable HTTP, TR-25).
-pub(super) fn header(text: &str) -> Option<HeaderValue> {
+pub(super) fn header_text(text: &str) -> Option<HeaderValue> {
     let printable = text.bytes().all(|byte| matches!(byte, 0x20..=0x7E));
     let padded = text.starts_with(' ') || text.ends_with(' ');
     if printable && !padded && !text.starts_with("=?base64?") {
@@ -114,10 +114,10 @@ mod tests {
 
     #[test]
     fn a_header_says_any_text() {
-        assert_eq!(header("get_weather").unwrap(), "get_weather");
-        assert_eq!(header("é").unwrap(), "=?base64?w6k=?=");
-        assert_eq!(header(" a").unwrap(), "=?base64?IGE=?=");
-        assert_eq!(header("=?base64?YQ==?=").unwrap(), "=?base64?PT9iYXNlNjQ/WVE9PT89?=");
-        assert_eq!(header("a\r\nb").unwrap(), "=?base64?YQ0KYg==?=");
+        assert_eq!(header_text("get_weather").unwrap(), "get_weather");
+        assert_eq!(header_text("é").unwrap(), "=?base64?w6k=?=");
+        assert_eq!(header_text(" a").unwrap(), "=?base64?IGE=?=");
+        assert_eq!(header_text("=?base64?YQ==?=").unwrap(), "=?base64?PT9iYXNlNjQ/WVE9PT89?=");
+        assert_eq!(header_text("a\r\nb").unwrap(), "=?base64?YQ0KYg==?=");
     }
 }

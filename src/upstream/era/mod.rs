@@ -52,7 +52,6 @@ use super::server::Server;
 
 pub use detect::{Era, Eras};
 
-pub(super) use cancel::Ticket;
 pub(super) use new_server::is_ours;
 
 use detect::Speaks;
@@ -114,6 +113,12 @@ pub(super) enum Told {
     Kept,
     /// A question: this is the answer to it.
     Answer(Bytes),
+}
+
+/// What ties the calls of one trace together goes on.
+fn traces(sent: &HeaderMap, to: &mut HeaderMap) {
+    let traces = sent.iter().filter(|(name, _)| name.as_str().starts_with("trace"));
+    to.extend(traces.map(|(name, value)| (name.clone(), value.clone())));
 }
 
 /// Finds out what is to be done with a message, and does it.

@@ -95,7 +95,11 @@ pub(super) async fn way(
         }
         _ => return Ok(Way::Here(not_found(message))),
     };
-    let name = params.get::<String>(if method == "resources/read" { "uri" } else { "name" });
+    let name = match method {
+        "tools/call" | "prompts/get" => params.get::<String>("name"),
+        "resources/read" => params.get::<String>("uri"),
+        _ => None,
+    };
     let (mut headers, body) = match &handshake {
         Some(_) => new_request(id, ("server/discover", None), Members::default()),
         None => new_request(id, (method, name.as_deref()), params.clone()),
@@ -104,8 +108,7 @@ pub(super) async fn way(
         let call = (tool.as_str(), params.raw("arguments"));
         server.era.parameters.add(server, caller.principal(), call, &mut headers).await;
     }
-    let traces = asked.sent.iter().filter(|(name, _)| name.as_str().starts_with("trace"));
-    headers.extend(traces.map(|(name, value)| (name.clone(), value.clone())));
+    super::traces(asked.sent, &mut headers);
     let incoming = server.open(caller.principal(), Method::POST, headers, body).await?;
     let translation = ToNew { server: Arc::clone(server), handshake };
     Ok(Way::Sent(incoming, Translation::New(translation)))

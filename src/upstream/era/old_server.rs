@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Method, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
@@ -37,6 +37,9 @@ pub(in crate::upstream) struct ToOld {
     server: Arc<Server>,
     who: Principal,
     opened: Arc<Opened>,
+    /// Whether the session was there before.
+    reused: bool,
+    /// The id of the request in it.
     asked: Box<RawValue>,
     /// Whether its result is one that can be cached, which it must not be.
     cacheable: bool,
@@ -74,13 +77,9 @@ pub(super) async fn way(
         | "prompts/get"
         | "resources/read"
         | "completion/complete" => {
-            let who = caller.principal();
-            let level = level(&params);
-            let (incoming, opened, asked) = send(server, who, (method, params)).await?;
-            let cacheable = method.ends_with("/list") || method == "resources/read";
-            let server = Arc::clone(server);
-            let who = who.clone();
-            let sent = ToOld { server, who, opened, asked, cacheable, level, answered: false };
+            let mut sent = ToOld::begin(server, caller.principal(), (method, &params)).await?;
+            let body = sent.written(method, params);
+            let incoming = sent.send(asked.sent, body).await?;
             Ok(Way::Sent(incoming, Translation::Old(sent)))
         }
         _ => Ok(Way::Here(not_found(message))),
@@ -95,38 +94,6 @@ fn level(params: &Members) -> Option<usize> {
 /// TR-15.
 fn not_found(message: &Message<'_>) -> Response<Body> {
     guard::error(StatusCode::NOT_FOUND, message.id, METHOD_NOT_FOUND, "Method not found", None)
-}
-
-/// Sends a request in the caller's session; in a new one where the server has forgotten it.
-async fn send(
-    server: &Server,
-    who: &Principal,
-    (method, mut params): (&str, Members),
-) -> Result<(Incoming, Arc<Opened>, Box<RawValue>), Fault> {
-    let mut meta = params.members(META);
-    for name in [VERSION, CAPABILITIES, CLIENT, LOG_LEVEL] {
-        meta.take(name);
-    }
-    params.take(META);
-    params.take("inputResponses");
-    params.take("requestState");
-    if !meta.is_empty() {
-        params.set(META, meta);
-    }
-    let held = &server.era.held;
-    let id = held.next_id();
-    let body = request(Some(&id), method, &params);
-    let (opened, reused) = held.of(server, who).await?;
-    let incoming = server.open(who, Method::POST, opened.headers(), body.clone()).await?;
-    // 404 says so (MCP 2025-11-25 transports); some servers say 400. Either way nothing was run.
-    let gone = reused && opened.id.is_some() && matches!(incoming.status.as_u16(), 400 | 404);
-    if !gone {
-        return Ok((incoming, opened, id));
-    }
-    held.forget(who, &opened).await;
-    let (opened, _) = held.of(server, who).await?;
-    let incoming = server.open(who, Method::POST, opened.headers(), body).await?;
-    Ok((incoming, opened, id))
 }
 
 /// What a server said in the handshake, as a `DiscoverResult` (TR-16).
@@ -188,6 +155,64 @@ pub(super) fn answer_to(body: &[u8]) -> Option<Bytes> {
 }
 
 impl ToOld {
+    /// With the session of the caller.
+    async fn begin(
+        server: &Arc<Server>,
+        who: &Principal,
+        (method, params): (&str, &Members),
+    ) -> Result<Self, Fault> {
+        let held = &server.era.held;
+        let (opened, reused) = held.of(server, who).await?;
+        Ok(Self {
+            server: Arc::clone(server),
+            who: who.clone(),
+            opened,
+            reused,
+            asked: held.next_id(),
+            cacheable: method.ends_with("/list") || method == "resources/read",
+            level: level(params),
+            answered: false,
+        })
+    }
+
+    /// The request without what is the new era's.
+    fn written(&self, method: &str, mut params: Members) -> Bytes {
+        let mut meta = params.members(META);
+        for name in [VERSION, CAPABILITIES, CLIENT, LOG_LEVEL] {
+            meta.take(name);
+        }
+        for name in [META, "inputResponses", "requestState"] {
+            params.take(name);
+        }
+        if !meta.is_empty() {
+            params.set(META, meta);
+        }
+        request(Some(&*self.asked), method, &params)
+    }
+
+    /// Sends it in the session; in a new one where the server has forgotten it.
+    async fn send(&mut self, traces: &HeaderMap, body: Bytes) -> Result<Incoming, Fault> {
+        let incoming = self.open(traces, body.clone()).await?;
+        // 404 says so (MCP 2025-11-25 transports); some servers say 400. Either way nothing was run.
+        let has_session = self.reused && self.opened.id.is_some();
+        if !has_session || !matches!(incoming.status.as_u16(), 400 | 404) {
+            return Ok(incoming);
+        }
+        let held = &self.server.era.held;
+        held.forget(&self.who, &self.opened).await;
+        self.opened = held.of(&self.server, &self.who).await?.0;
+        self.open(traces, body).await
+    }
+
+    async fn open(&mut self, traces: &HeaderMap, body: Bytes) -> Result<Incoming, Fault> {
+        let mut headers = self.opened.headers();
+        super::traces(traces, &mut headers);
+        let opened = self.server.open(&self.who, Method::POST, headers, body).await;
+        // One that never arrived needs no cancelling.
+        self.answered = opened.as_ref().is_err_and(|fault| !matches!(fault, Fault::Slow(_)));
+        opened
+    }
+
     pub(super) fn asked(&self) -> &RawValue {
         &self.asked
     }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::resource_server::Principal;
 
 use super::ask::{Answer, ask, new_request, own_id};
-use super::message::{Members, header};
+use super::message::{Members, header_text};
 use crate::upstream::server::Server;
 
 /// How long a tool that was in no list is not looked for again.
@@ -73,7 +73,7 @@ impl Parameters {
                 Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string(),
                 _ => continue,
             };
-            if let Some(value) = header(&text) {
+            if let Some(value) = header_text(&text) {
                 headers.insert(name.clone(), value);
             }
         }
@@ -119,7 +119,7 @@ async fn learn(server: &Server, who: &Principal) -> HashMap<String, Vec<Mirrored
             params.set("cursor", cursor);
         }
         let (headers, body) = new_request(&id, ("tools/list", None), params);
-        let Ok((Answer::Result(page), _)) = ask(server, who, (headers, body, &id)).await else { break };
+        let Ok((Answer::Result(page), _)) = ask(server, who, (headers, body, &*id)).await else { break };
         let page = Members::of(&page);
         for text in page.get::<Vec<&RawValue>>("tools").unwrap_or_default() {
             if let Ok(tool) = serde_json::from_str::<Tool>(text.get())
