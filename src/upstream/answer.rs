@@ -42,8 +42,8 @@ pub(super) enum Kind {
     List(List),
     /// The protocol's own requests.
     Other,
-    /// A stream that stays open: recorded when it opens.
-    Stream,
+    /// A stream that stays open: recorded when it opens, with what was decided about the resources it tells of.
+    Stream(Option<Box<(Decision, Ended)>>),
     /// Has no answer.
     Notification,
 }
@@ -141,7 +141,7 @@ impl Exchange {
                 }
             }
             Form::Events => {
-                if matches!(self.kind, Kind::Stream) {
+                if matches!(self.kind, Kind::Stream(_)) {
                     self.end(ResultStatus::Ok, None).await?;
                 }
                 self.stream(incoming)
@@ -164,7 +164,7 @@ impl Exchange {
             (_, 429) => Err(Fault::Busy(retry_after(incoming, &self.server))),
             (_, 300..=399) => Err(Fault::Redirect),
             (Kind::Notification, 200..=299) => Ok(Form::Nothing(StatusCode::ACCEPTED)),
-            (Kind::Notification | Kind::Stream, 404 | 405) if self.id.is_none() => {
+            (Kind::Notification | Kind::Stream(_), 404 | 405) if self.id.is_none() => {
                 Ok(Form::Nothing(status))
             }
             (_, 200 | 400 | 404) if media == "application/json" && self.id.is_some() => {
@@ -324,9 +324,11 @@ impl Exchange {
         }
         match std::mem::replace(&mut self.kind, Kind::Other) {
             Kind::Tool(decided) | Kind::Thing(decided) => {
-                let (decision, ended) = *decided;
-                let how = (&decision, status, code);
-                self.server.end_as(&self.caller, self.method, how, ended).await
+                self.end_decided(*decided, (status, code)).await
+            }
+            Kind::Stream(Some(decided)) => {
+                self.kind = Kind::Stream(None);
+                self.end_decided(*decided, (status, code)).await
             }
             kind => {
                 self.kind = kind;
@@ -344,6 +346,15 @@ impl Exchange {
                 Ok(self.caller.end(event).await?)
             }
         }
+    }
+
+    async fn end_decided(
+        &self,
+        (decision, ended): (Decision, Ended),
+        (status, code): (ResultStatus, Option<Code>),
+    ) -> Result<(), Unrecorded> {
+        let how = (&decision, status, code);
+        self.server.end_as(&self.caller, self.method, how, ended).await
     }
 
     /// The answer to a message that the server did not answer properly.
@@ -491,7 +502,7 @@ impl Streaming {
     }
 
     fn stays_open(&self) -> bool {
-        matches!(self.exchange.kind, Kind::Stream)
+        matches!(self.exchange.kind, Kind::Stream(_))
     }
 
     /// How long to wait for the next bytes. `None`: no longer. The stream of a session lasts as long as its token.

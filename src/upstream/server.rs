@@ -104,7 +104,7 @@ impl Server {
             return self.door.end(&caller, "none", guard::plain(status)).await;
         }
         sent.insert(SESSION, session);
-        let kind = if method == Method::GET { Kind::Stream } else { Kind::Notification };
+        let kind = if method == Method::GET { Kind::Stream(None) } else { Kind::Notification };
         let exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
         exchange.run(method, sent, bytes::Bytes::new()).await
     }
@@ -212,7 +212,10 @@ impl Server {
                 let admitted = self.things(caller, message, &deciding, things).await?;
                 let listens = message.method.as_deref() == Some("subscriptions/listen");
                 Ok(admitted.map(|admitted| match admitted.kind {
-                    Kind::Other if listens => Admitted { kind: Kind::Stream, ..admitted },
+                    Kind::Other if listens => Admitted { kind: Kind::Stream(None), ..admitted },
+                    Kind::Thing(decided) if listens => {
+                        Admitted { kind: Kind::Stream(Some(decided)), ..admitted }
+                    }
                     _ => admitted,
                 }))
             }

@@ -100,6 +100,28 @@ async fn a_stream_that_stays_open_ends_with_its_token() {
 }
 
 #[tokio::test]
+async fn a_subscription_to_a_resource_outlives_the_time_for_a_call() {
+    let server = RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
+    let clock = clock();
+    let table = "[[upstream.server.resource]]\nuri = \"city:.*\"\nscopes = [\"weather:read\"]\n";
+    let product = broker_at(&server.url, table, Arc::clone(&clock)).await;
+    let listen = json!({ "notifications": { "resourceSubscriptions": ["city:paris"] } });
+    let token = product.token_with(&["weather:read"], |token| {
+        token.audience = product.url(PATH);
+        token.expires_at = token.issued_at.plus(Duration::from_mins(30));
+    });
+    let request = mcp(Wire::Modern, Some(&token), "subscriptions/listen", listen).path(PATH);
+    let mut stream = opened(&product, request).await;
+    assert!(stream.chunk().await.unwrap().is_some());
+    clock.advance(Duration::from_mins(11));
+    server.sends(event(PROGRESS));
+    let heard = stream.chunk().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&heard).contains("progress"), "{heard:?}");
+    let said = product.audited(|event| event["payload"]["method"] == "subscriptions/listen").await;
+    assert_eq!(said["payload"]["reason"], "policy.rule.allow.upstream.weather.resource.1", "{said}");
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_is_a_server_that_is_away() {
     let json_head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"jsonrpc\":";
     let stream = [STREAM.as_bytes(), &event(PROGRESS)].concat();
