@@ -107,7 +107,10 @@ impl Exchange {
     }
 
     /// Hands on what the server answers.
-    pub(super) async fn receive(mut self, mut incoming: Incoming) -> Result<Response<Body>, Unrecorded> {
+    pub(super) async fn receive(
+        mut self,
+        mut incoming: Incoming,
+    ) -> Result<Response<Body>, Unrecorded> {
         let form = match self.form(&incoming) {
             Ok(form) => form,
             Err(fault) => {

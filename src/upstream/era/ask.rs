@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use crate::outbound::Incoming;
 use crate::resource_server::Principal;
 
-use super::message::{CAPABILITIES, CLIENT, META, Members, VERSION, header_text, request};
 use super::NEW;
+use super::message::{CAPABILITIES, CLIENT, META, Members, VERSION, header_text, request};
 use crate::upstream::events::Events;
 use crate::upstream::fault::Fault;
 use crate::upstream::headers::{self, METHOD, NAME, SESSION};
@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) enum Answer {
     Result(Box<RawValue>),
-    Error(Box<RawValue>),
+    Error,
     /// A status that is no success, without a message.
     Status(StatusCode),
 }
@@ -105,7 +105,7 @@ impl Answer {
     fn of(said: &Reply<'_>) -> Self {
         match *said {
             Reply::Result(result) => Self::Result(result.to_owned()),
-            Reply::Error(error) => Self::Error(error.to_owned()),
+            Reply::Error(_) => Self::Error,
             Reply::Other => Self::Status(StatusCode::NO_CONTENT),
         }
     }
@@ -117,7 +117,10 @@ pub(super) fn own_id() -> Box<RawValue> {
 }
 
 /// The headers of a message in the old era.
-pub(super) fn old_headers(version: Option<&HeaderValue>, session: Option<&HeaderValue>) -> HeaderMap {
+pub(super) fn old_headers(
+    version: Option<&HeaderValue>,
+    session: Option<&HeaderValue>,
+) -> HeaderMap {
     let mut sent = headers::to_server(&HeaderMap::new());
     if let Some(version) = version {
         sent.insert(headers::VERSION, version.clone());

@@ -133,10 +133,12 @@ async fn detect(server: &Server, who: &Principal) -> Result<Option<Speaks>, Faul
     let discovered = match ask(server, who, (headers, body, &*id)).await {
         Ok((Answer::Result(result), _)) => Members::of(&result),
         // Neither an error nor a status of a client's fault comes from a server that knows the method.
-        Ok((Answer::Error(_) | Answer::Status(_), _)) => return Ok(Some(Speaks::Old)),
+        Ok((Answer::Error | Answer::Status(_), _)) => return Ok(Some(Speaks::Old)),
         Err(fault) => return unclear(fault),
     };
-    let Some(versions) = discovered.get::<Vec<String>>("supportedVersions") else { return Ok(None) };
+    let Some(versions) = discovered.get::<Vec<String>>("supportedVersions") else {
+        return Ok(None);
+    };
     let new = versions.iter().any(|version| version == NEW);
     let old = versions.iter().any(|version| OLD.contains(&version.as_str()));
     match (new, old) {

@@ -34,7 +34,11 @@ pub(super) fn wrong(asked: &Asked<'_>, params: &Members) -> Option<Response<Body
         return refuse(UNSUPPORTED_VERSION, "Unsupported protocol version", Some(data));
     }
     if lacks_a_header(asked.given, asked.message) {
-        return refuse(HEADER_MISMATCH, "Mcp-Method and, where a name is asked for, Mcp-Name are missing", None);
+        return refuse(
+            HEADER_MISMATCH,
+            "Mcp-Method and, where a name is asked for, Mcp-Name are missing",
+            None,
+        );
     }
     None
 }

@@ -132,7 +132,7 @@ pub(super) async fn open(server: &Server, who: &Principal) -> Result<Opened, Fau
     let (answer, session) = ask(server, who, (old_headers(None, None), body, &*id)).await?;
     let said = match answer {
         Answer::Result(said) => Members::of(&said),
-        Answer::Error(_) => return Err(Fault::Handshake),
+        Answer::Error => return Err(Fault::Handshake),
         Answer::Status(status) => return Err(Fault::Status(status)),
     };
     let version = said.get::<String>("protocolVersion");

@@ -65,7 +65,9 @@ pub(super) async fn way(
     caller: &Caller,
     (id, params): (&RawValue, &Members),
 ) -> Result<Way, Fault> {
-    let wanted = params.get::<Filter>("notifications").filter(|wanted| wanted.resource_subscriptions.len() <= MOST);
+    let wanted = params
+        .get::<Filter>("notifications")
+        .filter(|wanted| wanted.resource_subscriptions.len() <= MOST);
     let Some(wanted) = wanted else {
         let text = format!("params need notifications, of at most {MOST} resources");
         return Ok(Way::Here(guard::error(StatusCode::OK, Some(id), INVALID_PARAMS, &text, None)));
@@ -94,7 +96,8 @@ impl Session {
         let mut honored = Filter {
             tools_list_changed: wanted.tools_list_changed && can("tools", "listChanged"),
             prompts_list_changed: wanted.prompts_list_changed && can("prompts", "listChanged"),
-            resources_list_changed: wanted.resources_list_changed && can("resources", "listChanged"),
+            resources_list_changed: wanted.resources_list_changed
+                && can("resources", "listChanged"),
             resource_subscriptions: Vec::new(),
         };
         if !can("resources", "subscribe") {
@@ -118,7 +121,8 @@ impl Drop for Session {
         if self.opened.id.is_none() {
             return;
         }
-        let (server, who, opened) = (Arc::clone(&self.server), self.who.clone(), Arc::clone(&self.opened));
+        let (server, who, opened) =
+            (Arc::clone(&self.server), self.who.clone(), Arc::clone(&self.opened));
         let held = Arc::clone(&self.server);
         held.era.held.part(async move {
             if let Some(id) = &opened.id {

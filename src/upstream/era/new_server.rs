@@ -119,7 +119,9 @@ fn unknown_version(asked: &Asked<'_>) -> Option<Response<Body>> {
     let said = asked.given.get(VERSION)?;
     let known = OLD.iter().any(|version| said == version);
     let text = "MCP-Protocol-Version is none that this server knows";
-    let refuse = || guard::error(StatusCode::BAD_REQUEST, asked.message.id, guard::INVALID_REQUEST, text, None);
+    let refuse = || {
+        guard::error(StatusCode::BAD_REQUEST, asked.message.id, guard::INVALID_REQUEST, text, None)
+    };
     (!known).then(refuse)
 }
 
@@ -226,11 +228,13 @@ fn needs_input() -> Failure {
 }
 
 fn unheard_of() -> Failure {
-    let message = "the server answered in a way that only clients of MCP 2026-07-28 and later understand";
+    let message =
+        "the server answered in a way that only clients of MCP 2026-07-28 and later understand";
     Failure::new(Code::UnsupportedOperation, message)
 }
 
 fn misunderstood() -> Failure {
-    let message = "the server did not accept the request as the broker wrote it for MCP 2026-07-28; retry";
+    let message =
+        "the server did not accept the request as the broker wrote it for MCP 2026-07-28; retry";
     Failure::new(Code::ProviderBadResponse, message)
 }

@@ -19,7 +19,9 @@ use super::detect::supported;
 use super::envelope;
 use super::held::{Opened, notify};
 use super::listen;
-use super::message::{CAPABILITIES, CLIENT, LOG_LEVEL, META, Members, SERVER, VERSION, answer, raw, request};
+use super::message::{
+    CAPABILITIES, CLIENT, LOG_LEVEL, META, Members, SERVER, VERSION, answer, raw, request,
+};
 use super::{Asked, Told, Translation, Way, Written};
 use crate::upstream::answer::json as json_response;
 use crate::upstream::fault::Fault;
@@ -277,7 +279,8 @@ impl Drop for ToOld {
         let mut params = Members::default();
         params.set("requestId", &self.asked);
         let body = request(None, "notifications/cancelled", &params);
-        let (server, who, opened) = (Arc::clone(&self.server), self.who.clone(), Arc::clone(&self.opened));
+        let (server, who, opened) =
+            (Arc::clone(&self.server), self.who.clone(), Arc::clone(&self.opened));
         let held = Arc::clone(&self.server);
         held.era.held.part(async move { notify(&server, &who, &opened, body).await });
     }

@@ -63,7 +63,9 @@ impl Parameters {
         headers: &mut HeaderMap,
     ) {
         let tools = self.tools(server, who, tool).await;
-        let Some(mirrored) = tools.get(tool).filter(|mirrored| !mirrored.is_empty()) else { return };
+        let Some(mirrored) = tools.get(tool).filter(|mirrored| !mirrored.is_empty()) else {
+            return;
+        };
         let arguments = arguments.and_then(|text| serde_json::from_str::<Value>(text.get()).ok());
         let Some(arguments) = arguments else { return };
         for Mirrored { header: name, path } in mirrored {
@@ -119,7 +121,9 @@ async fn learn(server: &Server, who: &Principal) -> HashMap<String, Vec<Mirrored
             params.set("cursor", cursor);
         }
         let (headers, body) = new_request(&id, ("tools/list", None), params);
-        let Ok((Answer::Result(page), _)) = ask(server, who, (headers, body, &*id)).await else { break };
+        let Ok((Answer::Result(page), _)) = ask(server, who, (headers, body, &*id)).await else {
+            break;
+        };
         let page = Members::of(&page);
         for text in page.get::<Vec<&RawValue>>("tools").unwrap_or_default() {
             if let Ok(tool) = serde_json::from_str::<Tool>(text.get())

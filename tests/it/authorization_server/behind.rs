@@ -65,7 +65,8 @@ async fn a_servers_tool_that_was_approved_is_called_once() {
     let behind = Behind::start_with("", policy).await;
     let product = &behind.product;
     let delete = async || {
-        product.send(call(product, &["weather:write"], "delete_city")).await.json()["result"].clone()
+        product.send(call(product, &["weather:write"], "delete_city")).await.json()["result"]
+            .clone()
     };
     let asked = delete().await["structuredContent"]["error"].clone();
     assert_eq!(asked["code"], "policy.approval_required", "{asked}");

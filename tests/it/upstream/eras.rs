@@ -36,7 +36,8 @@ async fn an_old_client_lists_calls_and_reads_what_a_new_server_has() {
     assert_eq!(names(&list), ["get_input", "get_slow", "get_weather", "get_region"]);
     let answer = behind.call(Wire::Legacy, "get_weather", json!({ "city": "paris" })).await;
     assert_eq!(answer["result"]["content"][0]["text"], r#"get_weather {"city":"paris"}"#);
-    let read = last(&behind.rpc(Wire::Legacy, "resources/read", json!({ "uri": "city:paris" })).await);
+    let read =
+        last(&behind.rpc(Wire::Legacy, "resources/read", json!({ "uri": "city:paris" })).await);
     assert_eq!(read["result"]["contents"][0]["text"], "sunny");
     for answer in [&list, &answer, &read] {
         for member in ["resultType", "ttlMs", "cacheScope"] {
@@ -65,7 +66,11 @@ async fn an_old_client_is_told_that_the_call_needs_input_it_cannot_give() {
         let error = &answer["result"]["structuredContent"]["error"];
         assert_eq!(error["code"], "request.unsupported_operation", "{answer}");
         assert!(error["message"].as_str().unwrap().contains("2026-07-28"), "{answer}");
-        let said = behind.product.audit().into_iter().rfind(|event| event["event_type"] == "result.emitted");
+        let said = behind
+            .product
+            .audit()
+            .into_iter()
+            .rfind(|event| event["event_type"] == "result.emitted");
         assert_eq!(said.unwrap()["payload"]["error_code"], "request.unsupported_operation");
     }
 }
@@ -104,7 +109,8 @@ async fn an_old_client_is_refused_what_a_server_without_sessions_has_not() {
         let answer = behind.rpc(Wire::Legacy, method, params).await;
         assert_eq!((answer.status, answer.rpc_error()), (200, json!(-32601)), "{method}");
     }
-    let strange = behind.request(Wire::Legacy, "tools/list", json!({})).without("mcp-protocol-version");
+    let strange =
+        behind.request(Wire::Legacy, "tools/list", json!({})).without("mcp-protocol-version");
     let strange = behind.product.send(strange.header("mcp-protocol-version", "2025-12-24")).await;
     assert_eq!(strange.status, 400);
 }
@@ -115,9 +121,15 @@ async fn a_new_client_discovers_a_server_that_only_shakes_hands() {
     let behind = Translated::start(Speaks::Old).await;
     let result = &behind.rpc(Wire::Modern, "server/discover", json!({})).await.json()["result"];
     assert_eq!(result["supportedVersions"][0], "2026-07-28");
-    assert_eq!(result["capabilities"], json!({ "tools": { "listChanged": true }, "resources": { "subscribe": true } }));
+    assert_eq!(
+        result["capabilities"],
+        json!({ "tools": { "listChanged": true }, "resources": { "subscribe": true } })
+    );
     assert_eq!(result["instructions"], "Ask for the weather.");
-    assert_eq!((&result["resultType"], &result["cacheScope"]), (&json!("complete"), &json!("private")));
+    assert_eq!(
+        (&result["resultType"], &result["cacheScope"]),
+        (&json!("complete"), &json!("private"))
+    );
     assert!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"].is_string(), "{result}");
     assert_eq!(behind.seen(), ["initialized {}"], "the server is told that nobody can be asked");
 }
@@ -130,7 +142,10 @@ async fn a_new_client_lists_calls_and_reads_in_one_session_of_the_brokers() {
     assert_eq!(list.header("mcp-session-id"), "", "the session is the broker's");
     let list = last(&list);
     assert_eq!(names(&list), ["get_input", "get_slow", "get_weather", "get_region"]);
-    assert_eq!((&list["result"]["resultType"], &list["result"]["ttlMs"]), (&json!("complete"), &json!(0)));
+    assert_eq!(
+        (&list["result"]["resultType"], &list["result"]["ttlMs"]),
+        (&json!("complete"), &json!(0))
+    );
     let answer = behind.call(Wire::Modern, "get_weather", json!({ "city": "paris" })).await;
     assert_eq!(answer["id"], 7);
     assert_eq!(answer["result"]["content"][0]["text"], r#"get_weather {"city":"paris"}"#);
@@ -210,7 +225,8 @@ async fn what_breaks_the_form_of_the_new_era_is_refused_for_an_old_server() {
     let list = || behind.request(Wire::Modern, "tools/list", json!({}));
     let body = |version: &str| {
         let meta = json!({ "io.modelcontextprotocol/protocolVersion": version, "io.modelcontextprotocol/clientCapabilities": {} });
-        json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": { "_meta": meta } }).to_string()
+        json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": { "_meta": meta } })
+            .to_string()
     };
     let bare = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list" }).to_string();
     let later = list().without("mcp-protocol-version").header("mcp-protocol-version", "2027-01-01");
@@ -220,7 +236,11 @@ async fn what_breaks_the_form_of_the_new_era_is_refused_for_an_old_server() {
         (later.body(body("2027-01-01").as_bytes()), 400, -32022),
         (list().without("mcp-method"), 400, -32020),
         (behind.request(Wire::Modern, "ping", json!({})), 404, -32601),
-        (behind.request(Wire::Modern, "resources/subscribe", json!({ "uri": "city:paris" })), 404, -32601),
+        (
+            behind.request(Wire::Modern, "resources/subscribe", json!({ "uri": "city:paris" })),
+            404,
+            -32601,
+        ),
     ] {
         let answer = behind.product.send(request).await;
         assert_eq!((answer.status, answer.rpc_error()), (status, json!(code)), "{answer:?}");
@@ -247,7 +267,9 @@ async fn a_server_of_both_eras_is_left_alone_however_it_lists_them() {
     let discovered = json!({ "jsonrpc": "2.0", "id": "broker", "result": { "supportedVersions": ["2026-07-28"], "capabilities": {} } });
     let fake = FakeHttp::start(Reply::json(discovered.to_string())).await;
     let product = broker(fake.url().as_str(), &format!("era = \"auto\"\n{GET}"), "").await;
-    let legacy = || mcp(Wire::Legacy, Some(&token(&product, &["weather:read"])), "ping", json!({})).path(PATH);
+    let legacy = || {
+        mcp(Wire::Legacy, Some(&token(&product, &["weather:read"])), "ping", json!({})).path(PATH)
+    };
     // Asked whether it knows the handshake, it says what has no `protocolVersion`: it is of the new era alone.
     assert_eq!(product.send(legacy()).await.json()["result"], json!({}));
     assert_eq!(fake.count(), 2, "both questions, and nothing for the ping");

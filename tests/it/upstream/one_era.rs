@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, InputRequiredResult,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities,
-    ServerConfig, ServerNotification, ServerRequest, SubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities,
+    InputRequiredResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+    ServerCapabilities, ServerConfig, ServerNotification, ServerRequest, SubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -52,7 +52,10 @@ impl OneEra {
     }
 
     /// Asks the client: in the old era by a request, in the new one by the result.
-    async fn ask(&self, context: &RequestContext<RoleServer>) -> Result<CallToolResponse, ErrorData> {
+    async fn ask(
+        &self,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
         let schema = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
         let ask = json!({ "method": "elicitation/create", "params": { "mode": "form", "message": "Who?", "requestedSchema": schema } });
         if self.speaks == Speaks::New {
@@ -84,7 +87,8 @@ impl ServerHandler for OneEra {
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        let asked = context.peer.peer_info().map(|info| json!(info.capabilities)).unwrap_or_default();
+        let asked =
+            context.peer.peer_info().map(|info| json!(info.capabilities)).unwrap_or_default();
         self.note(&format!("initialized {asked}"));
     }
 
@@ -156,7 +160,6 @@ impl ServerHandler for OneEra {
         Ok(result.into())
     }
 
-    #[expect(deprecated, reason = "servers of the old era have it")]
     async fn subscribe(
         &self,
         request: SubscribeRequestParams,

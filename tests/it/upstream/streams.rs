@@ -12,7 +12,8 @@ use super::raw_server::{RawServer, STREAM, Then, chunk, event};
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::Request;
 
-const PROGRESS: &str = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}"#;
+const PROGRESS: &str =
+    r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}"#;
 
 /// The code that the caller of a tool gets in the end.
 fn code(answer: &Value) -> &Value {
@@ -61,7 +62,8 @@ fn clock() -> Arc<FixedClock> {
 
 #[tokio::test]
 async fn a_call_takes_ten_minutes_at_most_however_much_is_heard_of_it() {
-    let mut server = RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
+    let mut server =
+        RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
     let clock = clock();
     let product = broker_at(&server.url, GET, Arc::clone(&clock)).await;
     let mut answer = opened(&product, call(&product, &["weather:read"], "get_weather")).await;
@@ -73,7 +75,9 @@ async fn a_call_takes_ten_minutes_at_most_however_much_is_heard_of_it() {
     clock.advance(Duration::from_secs(1));
     server.sends(event(PROGRESS));
     let ended = answer.text().await.unwrap();
-    let ended: Value = serde_json::from_str(ended.lines().find_map(|line| line.strip_prefix("data: ")).unwrap()).unwrap();
+    let ended: Value =
+        serde_json::from_str(ended.lines().find_map(|line| line.strip_prefix("data: ")).unwrap())
+            .unwrap();
     assert_eq!(code(&ended), "provider.timeout", "{ended}");
     server.is_left().await;
 }
@@ -81,7 +85,8 @@ async fn a_call_takes_ten_minutes_at_most_however_much_is_heard_of_it() {
 // MCP 2026-07-28 §Access Token Usage — RS-8
 #[tokio::test]
 async fn a_stream_that_stays_open_ends_with_its_token() {
-    let mut server = RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
+    let mut server =
+        RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
     let clock = clock();
     let product = broker_at(&server.url, GET, Arc::clone(&clock)).await;
     let listen = json!({ "notifications": { "toolsListChanged": true } });
@@ -101,7 +106,8 @@ async fn a_stream_that_stays_open_ends_with_its_token() {
 
 #[tokio::test]
 async fn a_subscription_to_a_resource_outlives_the_time_for_a_call() {
-    let server = RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
+    let server =
+        RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
     let clock = clock();
     let table = "[[upstream.server.resource]]\nuri = \"city:.*\"\nscopes = [\"weather:read\"]\n";
     let product = broker_at(&server.url, table, Arc::clone(&clock)).await;
@@ -118,7 +124,10 @@ async fn a_subscription_to_a_resource_outlives_the_time_for_a_call() {
     let heard = stream.chunk().await.unwrap().unwrap();
     assert!(String::from_utf8_lossy(&heard).contains("progress"), "{heard:?}");
     let said = product.audited(|event| event["payload"]["method"] == "subscriptions/listen").await;
-    assert_eq!(said["payload"]["reason"], "policy.rule.allow.upstream.weather.resource.1", "{said}");
+    assert_eq!(
+        said["payload"]["reason"], "policy.rule.allow.upstream.weather.resource.1",
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -138,7 +147,9 @@ async fn a_connection_that_breaks_is_a_server_that_is_away() {
 #[tokio::test]
 async fn a_result_of_100_megabytes_is_not_collected() {
     let large = 100 * 1024 * 1024;
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {large}\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {large}\r\n\r\n"
+    );
     let part = bytes::Bytes::from(vec![b' '; 1 << 20]);
     for head in [head, [STREAM, "6400000\r\n"].concat()] {
         let mut server = RawServer::start(head, Then::Repeat(part.clone())).await;
