@@ -59,7 +59,7 @@ pub(super) struct Exchange {
     pub(super) modern: bool,
     pub(super) permits: Permits,
     /// `None`: client and server are of one era.
-    pub(super) translation: Option<Translation>,
+    pub(super) translation: Option<Box<Translation>>,
 }
 
 impl Exchange {
@@ -384,7 +384,7 @@ impl Exchange {
         let events = Events::new(self.server.max_response_bytes);
         let state = Streaming {
             started: self.server.door.clock.monotonic(),
-            first: self.translation.as_ref().and_then(Translation::first),
+            first: self.translation.as_ref().and_then(|translation| translation.first()),
             exchange: self,
             incoming,
             events,

@@ -321,16 +321,13 @@ impl Server {
         }
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
-        Ok(Err(match thing {
-            Thing::Prompt(name) => {
-                not_there(message, INVALID_PARAMS, &format!("Unknown prompt: {name}"))
-            }
-            // TR-9, LG-7: each era has its own code.
-            _ => {
-                let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
-                not_there(message, code, "Resource not found")
-            }
-        }))
+        if let Thing::Prompt(name) = thing {
+            let text = format!("Unknown prompt: {name}");
+            return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
+        }
+        // TR-9, LG-7: each era has its own code.
+        let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
+        Ok(Err(not_there(message, code, "Resource not found")))
     }
 
     async fn within(

@@ -111,7 +111,7 @@ pub(super) async fn way(
     super::traces(asked.sent, &mut headers);
     let incoming = server.open(caller.principal(), Method::POST, headers, body).await?;
     let translation = ToNew { server: Arc::clone(server), handshake };
-    Ok(Way::Sent(incoming, Translation::New(translation)))
+    Ok(Way::Sent(incoming, Box::new(Translation::New(translation))))
 }
 
 /// LG-5.

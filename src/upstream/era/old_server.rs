@@ -82,7 +82,7 @@ pub(super) async fn way(
             let mut sent = ToOld::begin(server, caller.principal(), (method, &params)).await?;
             let body = sent.written(method, params);
             let incoming = sent.send(asked.sent, body).await?;
-            Ok(Way::Sent(incoming, Translation::Old(sent)))
+            Ok(Way::Sent(incoming, Box::new(Translation::Old(sent))))
         }
         _ => Ok(Way::Here(not_found(message))),
     }

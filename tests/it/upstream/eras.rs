@@ -18,7 +18,7 @@ async fn an_old_client_shakes_hands_with_a_server_that_knows_no_handshake() {
     let behind = Translated::start(Speaks::New).await;
     let hello = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
     let answer = behind.rpc(Wire::Oldest, "initialize", hello).await;
-    let result = &answer.json()["result"];
+    let result = &last(&answer)["result"];
     assert_eq!(result["protocolVersion"], "2025-06-18");
     assert_eq!(result["instructions"], "Ask for the weather.");
     assert_eq!(result["capabilities"], json!({ "tools": {}, "resources": {} }));
@@ -64,14 +64,14 @@ async fn an_old_client_is_told_that_the_call_needs_input_it_cannot_give() {
         let answer = behind.call(Wire::Legacy, tool, json!({})).await;
         assert_eq!(answer["result"]["isError"], true, "{answer}");
         let error = &answer["result"]["structuredContent"]["error"];
-        assert_eq!(error["code"], "request.unsupported_operation", "{answer}");
+        assert_eq!(error["code"], "bad_request.unsupported_operation", "{answer}");
         assert!(error["message"].as_str().unwrap().contains("2026-07-28"), "{answer}");
         let said = behind
             .product
             .audit()
             .into_iter()
             .rfind(|event| event["event_type"] == "result.emitted");
-        assert_eq!(said.unwrap()["payload"]["error_code"], "request.unsupported_operation");
+        assert_eq!(said.unwrap()["payload"]["error_code"], "bad_request.unsupported_operation");
     }
 }
 
