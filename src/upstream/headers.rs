@@ -139,7 +139,7 @@ mod tests {
     fn mirrors(all: &[(&'static str, &str)]) -> bool {
         let body = br#"{"id":1,"method":"tools/call","params":{"name":"\u00e9","arguments":{"a":[{"b":"eu"}],"n":3}}}"#;
         let message = Message::parse(body).unwrap();
-        mirror_the_body(&headers(all), &message, &Wanted::of(&message))
+        mirror_the_body(&headers(all), &message, &Wanted::of(&message, true))
     }
 
     #[test]

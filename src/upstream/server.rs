@@ -125,7 +125,8 @@ impl Server {
             Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
         };
         let method = guard::method_name(message.method.as_deref());
-        let wanted = Wanted::of(&message);
+        let modern = headers::is_modern(&parts.headers);
+        let wanted = Wanted::of(&message, modern);
         let tool = match &wanted {
             Wanted::Tool { name, .. } => self.decider.tool_name(name),
             _ => None,
@@ -147,7 +148,6 @@ impl Server {
         {
             return self.door.refuse(&caller, method, refusal).await;
         }
-        let modern = headers::is_modern(&parts.headers);
         let admitted = match self.admit(&caller, &message, (wanted, tool, modern)).await? {
             Ok(admitted) => admitted,
             Err(refusal) => return self.door.refuse(&caller, method, refusal).await,

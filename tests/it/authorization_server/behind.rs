@@ -46,7 +46,7 @@ async fn a_person_logs_in_for_one_server_and_the_client_calls_it_and_no_other() 
     };
     let answer = ask(PATH).await;
     let said = &answer.json()["result"]["content"][0]["text"];
-    assert_eq!(*said, r#"get_weather {"city":"paris"}"#);
+    assert_eq!(*said, r#"get_weather {"city":"paris"}"#, "{tokens} {answer:?}");
     assert_eq!(ask("/mcp").await.status, 401);
     assert!(!behind.seen()[0].contains_key("authorization"));
 }
