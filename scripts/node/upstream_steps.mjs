@@ -33,6 +33,8 @@ const SERVERS = {
     resource: ['notes://today', /sunny/],
     secret: 'notes://secret',
     elicitation: ['ask', {}, /Ada/],
+    // On the new wire FastMCP has no way to ask.
+    modern: { elicitation: undefined },
   },
   rmcp: {
     call: ['test_simple_text', {}, /simple text/],
@@ -68,6 +70,7 @@ export async function walk(title, modern, connect) {
   const translated = Boolean(process.env.TRANSLATED);
   const server = { ...SERVERS[name], ...(modern && !translated ? SERVERS[name].modern : {}) };
   const url = new URL(at);
+  const behind = url.pathname.split('/')[2];
   const refusals = [];
   const session = (token) => connect({
     url,
@@ -153,9 +156,9 @@ export async function walk(title, modern, connect) {
     if (!server[step] && step !== 'list') continue;
     try {
       await walked();
-      console.log(`ok    ${name}, ${title}: ${step}`);
+      console.log(`ok    ${behind}, ${title}: ${step}`);
     } catch (error) {
-      console.log(`FAIL  ${name}, ${title}: ${step}\n      ${error.stack}`);
+      console.log(`FAIL  ${behind}, ${title}: ${step}\n      ${error.stack}`);
       process.exit(1);
     }
   }

@@ -8,6 +8,7 @@ mod faults;
 mod one_era;
 mod passing;
 mod raw_server;
+mod rmcp_client;
 mod schemas;
 mod sessions;
 mod streams;

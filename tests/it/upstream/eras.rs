@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::behind::{GET, PATH, broker, call, token};
 use super::one_era::{Speaks, Translated, last};
+use super::streams::opened;
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Wire, mcp};
 
@@ -216,6 +217,33 @@ async fn progress_is_told_and_nothing_else_on_the_stream_of_a_new_client() {
     let answer = behind.product.send(request).await;
     assert!(answer.body.contains(r#""progressToken":"t""#), "{answer:?}");
     assert_eq!(last(&answer)["id"], "x");
+}
+
+// MCP 2026-07-28 patterns/subscriptions — TR-21
+#[tokio::test]
+async fn a_new_client_is_told_of_the_changes_that_it_asked_for_and_no_others() {
+    let behind = Translated::start(Speaks::Old).await;
+    let wanted = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["city:paris"] });
+    let listen =
+        behind.request(Wire::Modern, "subscriptions/listen", json!({ "notifications": wanted }));
+    let mut stream = opened(&behind.product, listen).await;
+    let mut heard = Vec::new();
+    while !heard.windows(7).any(|part| part == b"updated") {
+        heard.extend_from_slice(&stream.chunk().await.unwrap().expect("it stays open"));
+    }
+    let heard = String::from_utf8(heard).unwrap();
+    let mut messages = heard.lines().filter_map(|line| line.strip_prefix("data: "));
+    let mut next = || serde_json::from_str::<Value>(messages.next().unwrap()).unwrap();
+    let (acknowledged, updated) = (next(), next());
+    assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
+    let honored = json!({ "toolsListChanged": true, "resourceSubscriptions": ["city:paris"] });
+    assert_eq!(acknowledged["params"]["notifications"], honored, "the server has no prompts");
+    assert_eq!(updated["params"]["uri"], "city:paris", "nobody asked for the other city");
+    for message in [&acknowledged, &updated] {
+        let tag = &message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+        assert_eq!(*tag, json!(7), "{message}");
+    }
+    assert_eq!(behind.seen(), ["initialized {}", "subscribe city:paris"]);
 }
 
 // MCP 2026-07-28 basic, Streamable HTTP — TR-12, TR-13, TR-15, TR-23, TR-24

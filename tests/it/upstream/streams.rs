@@ -21,7 +21,7 @@ fn code(answer: &Value) -> &Value {
 }
 
 /// The parts of an answer as they arrive: the request is sent by a client that reads.
-async fn opened(product: &Product, request: Request) -> reqwest::Response {
+pub(super) async fn opened(product: &Product, request: Request) -> reqwest::Response {
     let request = request.header("connection", "keep-alive");
     let (path, headers, body) = request.parts();
     let mut sent = reqwest::Client::new().post(product.url(path)).body(body.to_vec());
