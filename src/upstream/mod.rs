@@ -21,6 +21,7 @@ mod server;
 mod session;
 mod wanted;
 mod watch;
+mod who;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -28,6 +28,7 @@ use super::identity::Identity;
 use super::session::Sessions;
 use super::wanted::{Wanted, is_request_id};
 use super::watch::Watch;
+use super::who::Who;
 
 const HEADER_MISMATCH: i32 = -32020;
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -160,7 +161,7 @@ impl Server {
         let ticket = self.era.begin(&parts.headers, sent.get(SESSION), message.id);
         let asked = Sending { message: &message, modern, given: &parts.headers, sent: &sent };
         let answering = async {
-            let way = era::way(&self, exchange.caller(), &asked).await;
+            let way = era::way(&self, &exchange.who(), &asked).await;
             match way {
                 Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
                 Ok(Way::Here(response)) => exchange.answered(response).await,
@@ -372,30 +373,19 @@ impl Server {
         Ok(caller.end(event).await?)
     }
 
-    /// The call as it goes out.
-    async fn call(
+    /// Sends a message, and waits for the head of the answer.
+    pub(super) async fn open(
         &self,
-        principal: &Principal,
+        who: &Who,
         method: Method,
         mut headers: HeaderMap,
         body: bytes::Bytes,
-    ) -> Result<Call, Fault> {
+    ) -> Result<Incoming, Fault> {
         self.credential.add(&mut headers, &self.door.clock).await?;
         if let Some(identity) = &self.identity {
-            identity.add(principal, &mut headers)?;
+            identity.add(&who.principal, &mut headers)?;
         }
-        Ok(Call { method, url: self.url.clone(), headers, body })
-    }
-
-    /// Makes a call; the answer's body is still to come.
-    pub(super) async fn open(
-        &self,
-        principal: &Principal,
-        method: Method,
-        headers: HeaderMap,
-        body: bytes::Bytes,
-    ) -> Result<Incoming, Fault> {
-        let call = self.call(principal, method, headers, body).await?;
+        let call = Call { method, url: self.url.clone(), headers, body };
         Ok(self.outbound.open(call, self.timeout).await?)
     }
 }
