@@ -23,6 +23,8 @@ use crate::upstream::who::Who;
 
 /// Callers whose sessions are kept; the one that was idle longest goes first.
 const MOST: usize = 10_000;
+/// Of what a server says in the handshake, in bytes: it is kept for each caller.
+const LONGEST: usize = 64 * 1024;
 /// For a last message that nobody waits for.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Last messages that may be under way.
@@ -130,6 +132,7 @@ pub(super) async fn open(server: &Server, who: &Who) -> Result<Opened, Fault> {
     let body = request(Some(&*id), "initialize", &initialize());
     let (answer, session) = ask(server, who, (old_headers(None, None), body, &*id)).await?;
     let said = match answer {
+        Answer::Result(said) if said.get().len() > LONGEST => return Err(Fault::TooLarge),
         Answer::Result(said) => Members::of(&said),
         Answer::Error => return Err(Fault::Handshake),
         Answer::Status(status) => return Err(Fault::Status(status)),
