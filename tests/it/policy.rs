@@ -232,6 +232,25 @@ async fn what_other_rules_would_change_is_told_from_the_log() {
     assert_eq!(said(directory.path(), &diff("old.toml")).1, Some(0));
 }
 
+/// The log names of a caller what the old rules look at, and new ones may look at more.
+#[tokio::test]
+async fn what_the_record_does_not_hold_is_counted_and_not_guessed() {
+    let directory = tempfile::tempdir().unwrap();
+    let event = refused_call(directory.path()).await;
+    let new = "[[rule]]\nid = \"chiefs\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\nprincipals = { roles = [\"chief\"] }\n";
+    write(directory.path(), "new.toml", &format!("{HELPDESK}\n{new}"));
+    let told = as_json(directory.path(), &["diff", "old.toml", "new.toml", "--log", "audit.jsonl"]);
+    assert_eq!(told["recorded"]["not_told"], 1, "{told:#}");
+    assert_eq!((&told["recorded"]["changed"], &told["matrix"]["cells"]), (&json!(0), &json!([])));
+    assert_eq!(told["matrix"]["not_told"], 1, "{told:#}");
+    let id = event["event_id"].as_str().unwrap();
+    let explain = ["explain", "--event", id, "--log", "audit.jsonl", "--policy", "new.toml"];
+    let told = as_json(directory.path(), &explain);
+    assert_eq!((&told["certain"], &told["listed"]), (&json!(false), &json!(null)), "{told:#}");
+    let (text, _) = said(directory.path(), &explain);
+    assert!(text.starts_with("cannot be told") && text.contains("may be in"), "{text}");
+}
+
 #[test]
 fn the_shadow_rules_are_promoted_whole_and_the_old_ones_kept() {
     let directory = tempfile::tempdir().unwrap();
