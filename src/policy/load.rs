@@ -8,7 +8,7 @@ use super::fault::{PolicyError, Source};
 use super::file::RuleSpec;
 use super::index::Index;
 use super::names::Names;
-use super::read::read;
+use super::read::{Foreign, Trusted, read};
 use super::rule::Rule;
 
 /// Rules that other parts of the product grant, under a name for error messages.
@@ -67,13 +67,18 @@ impl Policy {
         let rules = compiler.finish()?;
         let digest = digest(text, granted, &facts);
         let label = label.or(raw.version.as_deref()).unwrap_or("unnamed");
+        let trusted = raw.may_assert_requester.into_iter().map(|trusted| match trusted {
+            Trusted::Ours(client) => (client, facts.issuer.clone()),
+            Trusted::Of(Foreign { client, issuer }) => (client, issuer),
+        });
+        let may_assert_requester = trusted.collect();
         Ok(Self {
             version: format!("{label}+{digest}").into(),
             index: Index::new(&rules, &facts),
             looks_at_time: rules.iter().any(Rule::looks_at_time),
             names: Names::of(&rules),
             rules,
-            may_assert_requester: raw.may_assert_requester,
+            may_assert_requester,
             facts,
         })
     }

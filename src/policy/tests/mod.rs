@@ -2,6 +2,7 @@
 
 mod faults;
 mod grantable;
+mod operations;
 mod properties;
 
 use crate::code::Code;
@@ -17,6 +18,7 @@ const LIST: &str = "auth.graph.operations.list.v1";
 
 fn facts() -> Facts {
     Facts {
+        issuer: "https://broker.example".to_owned(),
         profiles: vec![("reader".parse().unwrap(), "contoso".parse().unwrap())],
         resource: "https://graph.microsoft.com".to_owned(),
         allowed_resources: vec!["https://graph.microsoft.com".to_owned()],
@@ -265,6 +267,30 @@ fn asserting_another_requester_is_refused_unless_the_client_is_trusted() {
     assert!(ask(&policy(READ), "ada").is_allow());
     let trusting = load(&format!("may_assert_requester = [\"agent\"]\n{READ}")).unwrap();
     assert!(ask(&trusting, "grace").is_allow());
+}
+
+/// Names of clients mean something within their issuer alone.
+#[test]
+fn a_client_of_another_issuer_is_not_trusted_for_its_name() {
+    let foreign =
+        Caller { issuer: "https://other.example".parse().unwrap(), ..caller("graph:read") };
+    let said = || Said { requester: Some("grace".parse().unwrap()), ..Said::default() };
+    let ask = |trusted: &str| {
+        let policy = load(&format!("may_assert_requester = [{trusted}]\n{READ}")).unwrap();
+        let of =
+            |caller: &Caller| caller.graph_ask(&policy, "GET", "/v1.0/users", &said()).is_allow();
+        (of(&caller("graph:read")), of(&foreign))
+    };
+    assert_eq!(ask("\"agent\""), (true, false));
+    let other = "{ client = \"agent\", issuer = \"https://other.example\" }";
+    assert_eq!(ask(other), (false, true));
+    assert_eq!(ask(&format!("\"agent\", {other}")), (true, true));
+    for wrong in ["7", "{ client = \"agent\" }", "{ client = \"agent\", issuer = \"i\", more = 1 }"]
+    {
+        let told =
+            load(&format!("may_assert_requester = [{wrong}]\n{READ}")).unwrap_err().to_string();
+        assert!(told.contains("may_assert_requester") && told.contains("hint:"), "{told}");
+    }
 }
 
 #[test]
