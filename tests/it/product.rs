@@ -8,6 +8,7 @@ mod audit_trail;
 mod authority;
 mod canary;
 mod challenge;
+mod conditions;
 mod defaults;
 mod faults;
 mod gateways;
