@@ -209,6 +209,76 @@ async fn refused_call(directory: &Path) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
+/// What tools a server has, only the server knows; that there is the server, the settings say.
+#[test]
+fn lint_knows_the_servers_of_the_settings_and_misses_tools_of_no_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = "[[upstream.server]]\nid = \"weather\"\nurl = \"https://weather.example/mcp\"\n\
+        [[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n";
+    write(directory.path(), "broker.toml", server);
+    let rule = |id: &str, tools: &str| {
+        format!("[[rule]]\nid = \"{id}\"\neffect = \"allow\"\ntools = {tools}\nscopes = [\"a\"]\n")
+    };
+    let rules = rule("one", r#"["weather\\.get_city", "weather/resources/city:.*"]"#)
+        + &rule("wrong", r#"["weathr\\.get_city"]"#)
+        + &rule("half", r#"["get_public_info", "wheather\\.get"]"#)
+        + &rule("jobs", r#"["jobs\\.run_.*"]"#);
+    write(directory.path(), "rules.toml", &rules);
+    let kinds = |more: &[&str]| -> Vec<(Value, Value)> {
+        let told = as_json(directory.path(), &[&["lint", "rules.toml"], more].concat());
+        let tools = |lint: &&Value| {
+            lint["kind"].as_str().unwrap().ends_with("_tool") && !lint["rule_id"].is_null()
+        };
+        let found = told["findings"].as_array().unwrap().iter().filter(tools);
+        found.map(|lint| (lint["rule_id"].clone(), lint["kind"].clone())).collect()
+    };
+    let [wrong, half, jobs] =
+        [("wrong", "matches_no_tool"), ("half", "unknown_tool"), ("jobs", "matches_no_tool")]
+            .map(|(rule, kind)| (json!(rule), json!(kind)));
+    assert_eq!(kinds(&[]), [wrong.clone(), half.clone(), jobs]);
+    assert_eq!(kinds(&["--server", "jobs"]), [wrong, half]);
+}
+
+/// Whom a token names, and not who types the command.
+#[tokio::test]
+async fn a_decision_is_explained_for_the_bearer_of_a_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\nid = \"scoped\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\nscopes = [\"a\"]\n";
+    write(directory.path(), "rules.toml", rules);
+    let served = Served::start(directory.path(), "policy.file = \"rules.toml\"\n", &[]).await;
+    for (scope, effect) in [("a", "allow"), ("b", "deny")] {
+        let token = served.mint(scope);
+        let told = as_json(directory.path(), &["explain", "get_public_info", "--token", &token]);
+        assert_eq!(told["decision"]["effect"], effect, "{told:#}");
+    }
+    let (said, code) =
+        said(directory.path(), &["explain", "get_public_info", "--token", "no.token.here"]);
+    assert!(code == Some(1) && said.contains("not accepted"), "{said}");
+}
+
+/// Callers that are in no log: from a file of cases.
+#[test]
+fn who_sees_what_is_compared_for_the_callers_of_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let rule = |groups: &str| {
+        format!(
+            "[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\nprincipals = {{ groups = [\"{groups}\"] }}\n"
+        )
+    };
+    write(directory.path(), "old.toml", &rule("one"));
+    write(directory.path(), "new.toml", &rule("two"));
+    let who = "[who]\nada = { subject = \"ada\", groups = [\"one\"] }\neve = { subject = \"eve\", groups = [\"two\"] }\n";
+    write(directory.path(), "callers.toml", who);
+    let told =
+        as_json(directory.path(), &["diff", "old.toml", "new.toml", "--callers", "callers.toml"]);
+    let cells = told["matrix"]["cells"].as_array().unwrap().iter();
+    let of_tool = cells.filter(|cell| cell["what"] == "get_public_info");
+    let changes: Vec<_> =
+        of_tool.map(|cell| (&cell["caller"], &cell["from"], &cell["to"])).collect();
+    let (listed, hidden) = (json!("listed"), json!("hidden"));
+    assert_eq!(changes, [(&json!("ada"), &listed, &hidden), (&json!("eve"), &hidden, &listed)]);
+}
+
 #[tokio::test]
 async fn a_recorded_decision_is_explained_by_its_id() {
     let directory = tempfile::tempdir().unwrap();
