@@ -205,6 +205,7 @@ pub(super) fn emitted(reply: &Reply, duration_ms: u64) -> AuditEvent {
         decision: None,
         reason: None,
         policy_version: None,
+        evaluated: Vec::new(),
         question: None,
     }
 }

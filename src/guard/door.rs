@@ -140,6 +140,7 @@ impl Door {
             decision: None,
             reason: None,
             policy_version: None,
+            evaluated: Vec::new(),
             question: None,
         }
     }

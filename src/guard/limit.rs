@@ -50,6 +50,7 @@ pub(super) fn event(
         decision: decision.map(|decision| decision.effect),
         reason: decision.map(|decision| decision.reason.clone()),
         policy_version: decision.map(|decision| Arc::clone(&decision.policy_version)),
+        evaluated: decision.map(|decision| decision.evaluated.clone()).unwrap_or_default(),
         question: None,
     }
 }

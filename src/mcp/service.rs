@@ -261,6 +261,7 @@ impl McpService {
             decision: Some(decision.effect),
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
+            evaluated: decision.evaluated.clone(),
             question: caller.deciding.named(caller, tool),
         };
         caller.end(event).await.map_err(|_| unavailable())

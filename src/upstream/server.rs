@@ -361,6 +361,7 @@ impl Server {
             decision: Some(decision.effect),
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
+            evaluated: decision.evaluated.clone(),
             question: Some(ended.question),
         };
         Ok(caller.end(event).await?)
