@@ -147,3 +147,51 @@ impl InForce {
         Moment { wall: self.clock.now(), steady }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::policy::generated::policy;
+    use crate::time::FixedClock;
+
+    use super::*;
+
+    /// The policy and its shadow, both with `number` rules.
+    fn rules(number: usize) -> (Policy, Option<Policy>) {
+        let rule =
+            |number| format!("[[rule]]\nid = \"r{number}\"\neffect = \"allow\"\ntools = [\"t\"]\n");
+        let text: String = (0..number).map(rule).collect();
+        (policy(&text, &["t"]), Some(policy(&text, &["t"])))
+    }
+
+    /// While others are put in force, whoever reads has one pair whole: never the rules of one and the shadow of another.
+    #[test]
+    fn readers_during_reloads_never_see_a_half() {
+        let (first, shadow) = rules(1);
+        let live = Live::new(first, shadow, Arc::new(FixedClock::at(Timestamp::default())));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let read = || {
+                let mut reads = 0_usize;
+                while !done.load(Ordering::Relaxed) || reads == 0 {
+                    let in_force = live.current();
+                    let rules = in_force.policy().rule_ids().count();
+                    let shadow = in_force.shadow().unwrap();
+                    assert_eq!(
+                        (shadow.rule_ids().count(), shadow.version()),
+                        (rules, in_force.policy().version())
+                    );
+                    reads += 1;
+                }
+            };
+            let readers: Vec<_> = (0..3).map(|_| scope.spawn(read)).collect();
+            for round in 0..60 {
+                let (next, shadow) = rules(1 + round % 3);
+                live.replace(next, shadow);
+            }
+            done.store(true, Ordering::Relaxed);
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+        });
+    }
+}

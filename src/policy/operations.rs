@@ -10,7 +10,7 @@ use super::condition::{Known, Truth};
 use super::decide::{Policy, is_told};
 use super::decision::{Decision, Effect};
 use super::judge::Nobody;
-use super::rule::{GraphRule, Query, Rule};
+use super::rule::{Query, Rule};
 use super::template::Template;
 
 /// One operation a rule opens to a caller.

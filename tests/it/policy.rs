@@ -92,6 +92,15 @@ fn every_fault_of_a_file_of_cases_is_told_at_once() {
     let case = |name: &str, call: &str, more: &str| {
         format!("[[case]]\nname = \"x\"\nwho = \"{name}\"\ncall = \"{call}\"\n{more}\n")
     };
+    let misspelt = case("ada", "t", "expect = \"deny\"\nlistd = true") + "[extra]\n";
+    let broken = write(directory.path(), "b.toml", &misspelt).display().to_string();
+    let (told, code) = said(directory.path(), &["test", &broken]);
+    assert_eq!(code, Some(1));
+    for part in
+        ["b.toml:6:1: unknown field `listd`", "b.toml:7:", "extra is not a key", "hint: a case has"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
     let cases = format!(
         "[who]\nada = {{ subject = \"ada\" }}\n{}{}{}",
         case("eve", "t", "expect = \"deny\""),
@@ -101,11 +110,14 @@ fn every_fault_of_a_file_of_cases_is_told_at_once() {
     let file = write(directory.path(), "c.toml", &cases).display().to_string();
     let (said, code) = said(directory.path(), &["test", &file]);
     assert_eq!(code, Some(1));
-    for place in
-        ["c.toml:3: who is `eve`", "c.toml:8: the call is malformed", "c.toml:13: expects nothing"]
-    {
+    for place in [
+        "c.toml:3:1: who is `eve`",
+        "c.toml:8:1: the call is malformed",
+        "c.toml:13:1: expects nothing",
+    ] {
         assert!(said.contains(place), "{place}: {said}");
     }
+    assert_eq!(said.matches("hint:").count(), 3, "{said}");
 }
 
 #[test]
