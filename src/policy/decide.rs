@@ -196,7 +196,8 @@ impl Policy {
         let open = |seen: &&mut Seen<'_>| seen.truth == Truth::Unknown && doubtful(seen.rule);
         for seen in seen.iter_mut().filter(open) {
             // The worst it may come to: a question whose condition fails denies.
-            seen.truth = if seen.rule.effect == Effect::Ask { Truth::Error } else { Truth::True };
+            let asks = seen.rule.effect == Effect::Ask && !seen.in_part;
+            seen.truth = if asks { Truth::Error } else { Truth::True };
             unsure.push(&seen.rule.id);
         }
         // A rule that decides even then, and is sure to hold, outranks each of them, whatever they come to.

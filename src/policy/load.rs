@@ -65,13 +65,13 @@ impl Policy {
         }
         compiler.faults.sort_by_key(|fault| line(&fault.place));
         let rules = compiler.finish()?;
-        let digest = digest(text, granted, &facts);
-        let label = label.or(raw.version.as_deref()).unwrap_or("unnamed");
         let trusted = raw.may_assert_requester.into_iter().map(|trusted| match trusted {
             Trusted::Ours(client) => (client, facts.issuer.clone()),
             Trusted::Of(Foreign { client, issuer }) => (client, issuer),
         });
-        let may_assert_requester = trusted.collect();
+        let may_assert_requester: Vec<_> = trusted.collect();
+        let digest = digest(text, granted, (&facts, &may_assert_requester));
+        let label = label.or(raw.version.as_deref()).unwrap_or("unnamed");
         Ok(Self {
             version: format!("{label}+{digest}").into(),
             index: Index::new(&rules, &facts),
@@ -114,10 +114,16 @@ fn line(place: &str) -> usize {
 }
 
 /// Twelve hex digits over everything that can change a decision.
-fn digest(text: &str, granted: &[Granted], facts: &Facts) -> String {
+fn digest(
+    text: &str,
+    granted: &[Granted],
+    (facts, trusted): (&Facts, &[(String, String)]),
+) -> String {
+    // Who we are matters to those alone who are trusted at our own issuer.
+    let facts = Facts { issuer: String::new(), ..facts.clone() };
     let mut context = Context::new(&SHA256);
     context.update(text.as_bytes());
-    context.update(format!("{granted:?}{facts:?}").as_bytes());
+    context.update(format!("{granted:?}{facts:?}{trusted:?}").as_bytes());
     let hash = context.finish();
     let start = hash.as_ref().iter().take(6);
     let number = start.fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));

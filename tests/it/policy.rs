@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::child::{Served, command};
+use crate::support::child::{Served, command, command_beside};
 use crate::support::product::{Wire, mcp};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/policies");
@@ -258,14 +258,18 @@ async fn a_decision_is_explained_for_the_bearer_of_a_token() {
     let rules = "[[rule]]\nid = \"scoped\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\nscopes = [\"a\"]\n";
     write(directory.path(), "rules.toml", rules);
     let served = Served::start(directory.path(), "policy.file = \"rules.toml\"\n", &[]).await;
+    let explained = |token: &str| {
+        let command = ["policy", "explain", "get_public_info", "--token", token, "--json"];
+        command_beside(directory.path(), &served.authority, &command)
+    };
     for (scope, effect) in [("a", "allow"), ("b", "deny")] {
-        let token = served.mint(scope);
-        let told = as_json(directory.path(), &["explain", "get_public_info", "--token", &token]);
+        let output = explained(&served.mint(scope));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(told["decision"]["effect"], effect, "{told:#}");
     }
-    let (said, code) =
-        said(directory.path(), &["explain", "get_public_info", "--token", "no.token.here"]);
-    assert!(code == Some(1) && said.contains("not accepted"), "{said}");
+    let refused = explained("no.token.here");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused).contains("not accepted"), "{}", text(&refused));
 }
 
 /// Callers that are in no log: from a file of cases.
@@ -281,8 +285,10 @@ fn who_sees_what_is_compared_for_the_callers_of_a_file() {
     write(directory.path(), "new.toml", &rule("two"));
     let who = "[who]\nada = { subject = \"ada\", groups = [\"one\"] }\neve = { subject = \"eve\", groups = [\"two\"] }\n";
     write(directory.path(), "callers.toml", who);
-    let told =
-        as_json(directory.path(), &["diff", "old.toml", "new.toml", "--callers", "callers.toml"]);
+    write(directory.path(), "empty.jsonl", "");
+    let diff =
+        ["diff", "old.toml", "new.toml", "--callers", "callers.toml", "--log", "empty.jsonl"];
+    let told = as_json(directory.path(), &diff);
     let cells = told["matrix"]["cells"].as_array().unwrap().iter();
     let of_tool = cells.filter(|cell| cell["what"] == "get_public_info");
     let changes: Vec<_> =

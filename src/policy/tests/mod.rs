@@ -331,3 +331,20 @@ fn principals_restrict_a_rule_to_those_it_names() {
         assert!(!caller("").plain(&policy(&rule(bad)), "delete").is_allow(), "{bad}");
     }
 }
+
+/// A question about some operations that cannot be evaluated denies those, and leaves the others in the list.
+#[test]
+fn a_condition_that_fails_hides_no_operation_that_it_is_not_about() {
+    let broken = READ
+        .replace("users.read", "broken")
+        .replace("\"allow\"", "\"ask\"")
+        .replace("\"GET\"", "\"DELETE\"")
+        + "\nwhen = \"claims.level > 3\"\n";
+    let (policy, ada) = (policy(&format!("{READ}{broken}")), caller("graph:read"));
+    let claims = serde_json::Map::new();
+    let who = Who { claims: Some(&claims), ..ada.who() };
+    let as_such = Ask { who, ..ada.ask(EXECUTE, Operation::AnyGraph) };
+    let told = policy.decide(&as_such);
+    assert!(told.is_allow(), "{told:?}");
+    assert_eq!(told.failed_conditions().count(), 1, "it is on record all the same");
+}

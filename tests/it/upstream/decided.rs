@@ -296,9 +296,10 @@ async fn a_servers_tool_has_its_limits() {
 // RS-26
 #[tokio::test]
 async fn a_prompt_that_is_too_much_is_on_record_as_what_it_is() {
-    let table = "[[upstream.server.prompt]]\nname = \"day\"\n[limits]\nper_client = \"1/hour\"\n";
+    let table = "[[upstream.server.prompt]]\nname = \"day\"\nscopes = [\"weather:read\"]\n[limits]\nper_client = \"1/hour\"\n";
     let behind = Behind::start(table).await;
-    let ask = || behind.rpc(Wire::Legacy, &[], ("prompts/get", json!({ "name": "day" })));
+    let ask =
+        || behind.rpc(Wire::Legacy, &["weather:read"], ("prompts/get", json!({ "name": "day" })));
     assert_eq!(ask().await.status, 200);
     assert_eq!(ask().await.status, 429);
     let ended = behind.product.audit().pop().unwrap();
