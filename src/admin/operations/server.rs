@@ -102,6 +102,32 @@ impl Operations {
         row.map(ServerView::from).ok_or(AdminError::NotFound("server"))
     }
 
+    /// Disables or enables a server. Disabled, it gets no new tokens, those it asks about are inactive, and its keys are
+    /// refused; grants stay, for when it is enabled again.
+    ///
+    /// A server that checks tokens by their signature alone, and not by asking, takes those that are out there until they
+    /// expire.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn disable_server(
+        &self,
+        actor: &Actor,
+        id: &str,
+        disabled: bool,
+    ) -> Result<(), AdminError> {
+        let id = known(id)?;
+        let action = if disabled { AdminAction::Disable } else { AdminAction::Enable };
+        self.change(actor, (AdminObject::Server, action, &id), async {
+            let row = self.store.find_resource(&id).await?;
+            let mut row = row.ok_or(AdminError::NotFound("server"))?;
+            row.disabled_at = disabled.then(|| self.clock.now());
+            found(self.store.update_resource(&row).await?, "server")
+        })
+        .await
+    }
+
     /// Takes a server out, with its keys, and revokes every grant for it.
     ///
     /// A server that checks tokens by their signature alone, and not by asking, takes those that are out there until they
