@@ -345,6 +345,7 @@ impl Exchange {
                     decision: None,
                     reason: None,
                     policy_version: None,
+                    evaluated: Vec::new(),
                     question: None,
                 };
                 Ok(self.caller.end(event).await?)

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Approvals, Caller, Failure, Wanted as Asked};
+use crate::broker::{Approvals, Caller, Exactly, Failure, Wanted as Asked};
 use crate::code::Code;
 use crate::guard::{self, Door, Message, Unrecorded, millis};
 use crate::id::ToolName;
@@ -26,7 +26,7 @@ use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::session::Sessions;
-use super::wanted::{Wanted, is_request_id};
+use super::wanted::{Beside, Wanted, is_request_id};
 use super::watch::Watch;
 use super::who::Who;
 
@@ -62,6 +62,9 @@ struct Admitted {
     permits: Permits,
     kind: Kind,
 }
+
+/// A tool by the server's name and by ours, its arguments, and what is said beside them.
+type Named<'a> = (&'a str, Option<ToolName>, (Option<&'a RawValue>, Beside<'a>));
 
 /// Why a message goes no further: an answer that is recorded already.
 type Refused = Response<Body>;
@@ -199,8 +202,8 @@ impl Server {
         let deciding = self.decider.now();
         let pass = |kind| Ok(Ok(Admitted { permits: Permits::default(), kind }));
         match wanted {
-            Wanted::Tool { name, arguments } => {
-                let asked = (&*name, tool, arguments);
+            Wanted::Tool { name, arguments, beside } => {
+                let asked = (&*name, tool, (arguments, beside));
                 self.tool(caller, message, &deciding, (asked, modern)).await
             }
             Wanted::Prompt(name) => {
@@ -233,7 +236,7 @@ impl Server {
         caller: &Caller,
         message: &Message<'_>,
         deciding: &Deciding<'_>,
-        ((name, tool, arguments), modern): ((&str, Option<ToolName>, Option<&RawValue>), bool),
+        ((name, tool, (arguments, beside)), modern): (Named<'_>, bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {name}"));
         let Some(tool) = tool else {
@@ -245,19 +248,21 @@ impl Server {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let thing = Thing::Tool(name);
+        // Before every answer, whatever it is.
+        let other = deciding.difference(caller, &tool, (arguments, &decision));
+        guard::record_policy(caller, &tool, &decision, other).await?;
         if decision.can_step_up() {
             let said = (&decision, deciding.question(caller, thing));
             return Ok(Err(self.door.step_up(caller, message, tool, said).await?));
         }
-        let other = deciding.difference(caller, &tool, (arguments, &decision));
-        guard::record_policy(caller, &tool, &decision, other).await?;
         let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
         if !visible.shows_the_tool() || !self.watch.shows(name) {
             self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
             return Ok(Err(unknown()));
         }
         if !decision.is_allow()
-            && let Err(failure) = self.approved(caller, (&tool, arguments), &decision).await?
+            && let Err(failure) =
+                self.approved(caller, (&tool, beside.exactly(arguments)), &decision).await?
         {
             self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
             return Ok(Err(tool_refused(message, &failure, modern)));
@@ -270,7 +275,7 @@ impl Server {
     async fn approved(
         &self,
         caller: &Caller,
-        (tool, arguments): (&ToolName, Option<&RawValue>),
+        (tool, call): (&ToolName, Exactly),
         decision: &Decision,
     ) -> Result<Result<(), Failure>, Unrecorded> {
         let denied = || Failure::new(Code::PolicyDenied, "policy does not allow this call");
@@ -278,9 +283,7 @@ impl Server {
             let code = decision.code.unwrap_or(Code::PolicyDenied);
             return Ok(Err(Failure { code, ..denied() }));
         }
-        let text = arguments.map_or("{}", RawValue::get);
-        let arguments = serde_json::from_str(text).unwrap_or_default();
-        let wanted = Asked { tool: tool.clone(), arguments: &arguments, asserted: None };
+        let wanted = Asked { tool: tool.clone(), call, asserted: None };
         let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
         Ok(settled.and_then(
             |approved| {
@@ -298,10 +301,10 @@ impl Server {
         (things, modern): (&[Thing<'_>], bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let method = guard::method_name(message.method.as_deref());
-        let worst = things.iter().map(|thing| (*thing, deciding.about(caller, *thing)));
-        let worst =
-            worst.max_by_key(|(_, decision)| (!decision.is_allow(), !decision.can_step_up()));
-        let Some((thing, decision)) = worst else {
+        let decided: Vec<_> =
+            things.iter().map(|thing| (*thing, deciding.about(caller, *thing))).collect();
+        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.can_step_up()));
+        let Some((thing, decision)) = worst.cloned() else {
             let permits = Permits::default();
             return Ok(Ok(Admitted { permits, kind: Kind::Other }));
         };
@@ -310,6 +313,7 @@ impl Server {
             Ok(permits) => permits,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        self.record_policy(caller, deciding, &decided).await?;
         let question = deciding.question(caller, thing);
         if let (true, Some(server)) = (decision.can_step_up(), self.decider.server_name()) {
             let said = (&decision, question);
@@ -329,6 +333,27 @@ impl Server {
         // TR-9, LG-7: each era has its own code.
         let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
         Ok(Err(not_there(message, code, "Resource not found")))
+    }
+
+    /// Of several things at once only the first of each kind: one request is not to write a line for each.
+    async fn record_policy(
+        &self,
+        caller: &Caller,
+        deciding: &Deciding<'_>,
+        decided: &[(Thing<'_>, Decision)],
+    ) -> Result<(), Unrecorded> {
+        let Some(server) = self.decider.server_name() else { return Ok(()) };
+        let failed = decided.iter().find(|(_, said)| said.failed_conditions().next().is_some());
+        if let Some((_, said)) = failed {
+            guard::record_policy(caller, &server, said, None).await?;
+        }
+        let mut others = decided.iter().filter_map(|(thing, said)| {
+            Some((said, deciding.difference_about(caller, *thing, said)?))
+        });
+        if let Some((said, other)) = others.next() {
+            guard::record_difference(caller, &server, said, other).await?;
+        }
+        Ok(())
     }
 
     async fn within(
@@ -368,6 +393,7 @@ impl Server {
             decision: Some(decision.effect),
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
+            evaluated: decision.evaluated.clone(),
             question: Some(ended.question),
         };
         Ok(caller.end(event).await?)
