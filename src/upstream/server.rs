@@ -14,19 +14,21 @@ use crate::code::Code;
 use crate::guard::{self, Door, Message, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::limits::Permits;
-use crate::outbound::{Call, Outbound};
+use crate::outbound::{Call, Incoming, Outbound};
 use crate::policy::{Decision, Effect};
 use crate::resource_server::Principal;
 
 use super::answer::{Exchange, Kind};
 use super::credential::Credential;
 use super::decide::{Decider, Deciding, Thing};
+use super::era::{self, Asked as Sending, Eras, Way};
 use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::session::Sessions;
 use super::wanted::{Beside, Wanted, is_request_id};
 use super::watch::Watch;
+use super::who::Who;
 
 const HEADER_MISMATCH: i32 = -32020;
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -47,6 +49,8 @@ pub struct Server {
     pub outbound: Outbound,
     pub sessions: Sessions,
     pub watch: Arc<Watch>,
+    /// Of which era the server is.
+    pub era: Arc<Eras>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -97,8 +101,14 @@ impl Server {
             return self.door.refuse(&caller, "none", refusal).await;
         };
         let mut sent = headers::to_server(given);
+        // Ours stand for a server that keeps none: there is no stream, and nothing to end.
+        if session.to_str().is_ok_and(era::is_ours) {
+            let ended = method == Method::DELETE;
+            let status = if ended { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+            return self.door.end(&caller, "none", guard::plain(status)).await;
+        }
         sent.insert(SESSION, session);
-        let kind = if method == Method::GET { Kind::Stream } else { Kind::Notification };
+        let kind = if method == Method::GET { Kind::Stream(None) } else { Kind::Notification };
         let exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
         exchange.run(method, sent, bytes::Bytes::new()).await
     }
@@ -119,7 +129,8 @@ impl Server {
             Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
         };
         let method = guard::method_name(message.method.as_deref());
-        let wanted = Wanted::of(&message);
+        let modern = headers::is_modern(&parts.headers);
+        let wanted = Wanted::of(&message, modern);
         let tool = match &wanted {
             Wanted::Tool { name, .. } => self.decider.tool_name(name),
             _ => None,
@@ -141,7 +152,6 @@ impl Server {
         {
             return self.door.refuse(&caller, method, refusal).await;
         }
-        let modern = headers::is_modern(&parts.headers);
         let admitted = match self.admit(&caller, &message, (wanted, tool, modern)).await? {
             Ok(admitted) => admitted,
             Err(refusal) => return self.door.refuse(&caller, method, refusal).await,
@@ -151,7 +161,24 @@ impl Server {
         exchange.id = id;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
-        exchange.run(Method::POST, sent, body).await
+        let ticket = self.era.begin(&parts.headers, sent.get(SESSION), message.id);
+        let asked = Sending { message: &message, modern, given: &parts.headers, sent: &sent };
+        let answering = async {
+            let way = era::way(&self, &exchange.who(), &asked).await;
+            match way {
+                Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
+                Ok(Way::Here(response)) => exchange.answered(response).await,
+                Ok(Way::Sent(incoming, translation)) => {
+                    exchange.translation = Some(translation);
+                    exchange.receive(incoming).await
+                }
+                Err(fault) => exchange.failed(&fault).await,
+            }
+        };
+        match ticket {
+            Some(ticket) => ticket.unless_cancelled(answering).await,
+            None => answering.await,
+        }
     }
 
     /// The server's own id of the session that a request names. `None`: it names none.
@@ -181,14 +208,18 @@ impl Server {
             }
             Wanted::Prompt(name) => {
                 let things = [Thing::Prompt(&name)];
-                self.things(caller, message, &deciding, &things).await
+                self.things(caller, message, &deciding, (&things, modern)).await
             }
             Wanted::Resources(uris) => {
                 let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
-                let admitted = self.things(caller, message, &deciding, &things).await?;
+                let things = (&*things, modern);
+                let admitted = self.things(caller, message, &deciding, things).await?;
                 let listens = message.method.as_deref() == Some("subscriptions/listen");
                 Ok(admitted.map(|admitted| match admitted.kind {
-                    Kind::Other if listens => Admitted { kind: Kind::Stream, ..admitted },
+                    Kind::Other if listens => Admitted { kind: Kind::Stream(None), ..admitted },
+                    Kind::Thing(decided) if listens => {
+                        Admitted { kind: Kind::Stream(Some(decided)), ..admitted }
+                    }
                     _ => admitted,
                 }))
             }
@@ -274,7 +305,7 @@ impl Server {
         caller: &Caller,
         message: &Message<'_>,
         deciding: &Deciding<'_>,
-        things: &[Thing<'_>],
+        (things, modern): (&[Thing<'_>], bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let method = guard::method_name(message.method.as_deref());
         let decided: Vec<_> =
@@ -302,12 +333,13 @@ impl Server {
         }
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
-        Ok(Err(match thing {
-            Thing::Prompt(name) => {
-                not_there(message, INVALID_PARAMS, &format!("Unknown prompt: {name}"))
-            }
-            _ => not_there(message, RESOURCE_NOT_FOUND, "Resource not found"),
-        }))
+        if let Thing::Prompt(name) = thing {
+            let text = format!("Unknown prompt: {name}");
+            return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
+        }
+        // TR-9, LG-7: each era has its own code.
+        let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
+        Ok(Err(not_there(message, code, "Resource not found")))
     }
 
     /// Of several things at once only the first of each kind: one request is not to write a line for each.
@@ -374,19 +406,20 @@ impl Server {
         Ok(caller.end(event).await?)
     }
 
-    /// The call as it goes out.
-    pub(super) async fn call(
+    /// Sends a message, and waits for the head of the answer.
+    pub(super) async fn open(
         &self,
-        principal: &Principal,
+        who: &Who,
         method: Method,
         mut headers: HeaderMap,
         body: bytes::Bytes,
-    ) -> Result<Call, Fault> {
+    ) -> Result<Incoming, Fault> {
         self.credential.add(&mut headers, &self.door.clock).await?;
         if let Some(identity) = &self.identity {
-            identity.add(principal, &mut headers)?;
+            identity.add(&who.principal, &mut headers)?;
         }
-        Ok(Call { method, url: self.url.clone(), headers, body })
+        let call = Call { method, url: self.url.clone(), headers, body };
+        Ok(self.outbound.open(call, self.timeout).await?)
     }
 }
 

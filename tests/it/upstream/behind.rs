@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
 use http::request::Parts;
+use mcp_auth_broker::time::FixedClock;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, GetPromptRequestParams,
     GetPromptResponse, GetPromptResult, ListPromptsResult, ListResourcesResult, ListToolsResult,
@@ -147,7 +148,7 @@ impl Behind {
             let router = axum::Router::new().route_service("/mcp", service);
             axum::serve(listener, router).await.unwrap();
         });
-        let product = broker_under(&url, table, policies).await;
+        let product = broker_under(&url, &["era = \"auto\"\n", table].concat(), policies).await;
         Self { product, weather, _server: server }
     }
 
@@ -180,8 +181,18 @@ async fn broker_under(url: &str, table: &str, policies: [&str; 2]) -> Product {
     }
     let mut settings = "[outbound]\nallow_private = [\"127.0.0.1\"]\n".to_owned();
     settings += "[[upstream.server]]\nid = \"weather\"\nurl = \"";
-    settings += &[url, "\"\n", table, "\n"].concat();
+    // Fakes of one answer have no era: they are not asked.
+    let era = if table.contains("era = ") { "" } else { "era = \"both\"\n" };
+    settings += &[url, "\"\n", era, table, "\n"].concat();
     Product::start_in(directory, &settings, &overrides).await
+}
+
+/// The same at a time that the test tells.
+pub(crate) async fn broker_at(url: &str, table: &str, clock: Arc<FixedClock>) -> Product {
+    let settings = format!(
+        "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\nera = \"both\"\n{table}"
+    );
+    Product::start_at(&settings, clock).await
 }
 
 /// A token for the server, with these scopes.
