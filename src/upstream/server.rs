@@ -261,8 +261,9 @@ impl Server {
             return Ok(Err(unknown()));
         }
         if !decision.is_allow()
-            && let Err(failure) =
-                self.approved(caller, (&tool, beside.exactly(arguments)), &decision).await?
+            && let Err(failure) = self
+                .approved(caller, message, (&tool, beside.exactly(arguments)), &decision)
+                .await?
         {
             self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
             return Ok(Err(tool_refused(message, &failure, modern)));
@@ -275,6 +276,7 @@ impl Server {
     async fn approved(
         &self,
         caller: &Caller,
+        message: &Message<'_>,
         (tool, call): (&ToolName, Exactly),
         decision: &Decision,
     ) -> Result<Result<(), Failure>, Unrecorded> {
@@ -282,6 +284,11 @@ impl Server {
         if decision.effect != Effect::Ask {
             let code = decision.code.unwrap_or(Code::PolicyDenied);
             return Ok(Err(Failure { code, ..denied() }));
+        }
+        // They would be sent on, and nobody was shown them.
+        if message.has_other_members() {
+            let text = "a call that a person approves has jsonrpc, id, method and params, and nothing else";
+            return Ok(Err(Failure::new(Code::InvalidField, text)));
         }
         let wanted = Asked { tool: tool.clone(), call, asserted: None };
         let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
