@@ -23,6 +23,7 @@ pub mod http;
 pub mod limits;
 pub mod mcp;
 pub mod policy;
+pub mod process;
 pub mod secret;
 pub mod secret_ref;
 pub mod store;

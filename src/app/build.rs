@@ -135,7 +135,8 @@ impl App {
             )?,
         });
         let answering = (&auditor, &verifier, &service);
-        let health = health(&config, answering, (&policy, &reloader), &store);
+        let children: Arc<[_]> = behind.children().into();
+        let health = health(&config, answering, (&policy, &reloader), (&store, &children));
         let drain = CancellationToken::new();
         let mounting = Mounting {
             config: &config,
@@ -161,6 +162,7 @@ impl App {
             policy,
             reloader,
             courier,
+            children,
             store: (store, around.0),
             authorization_server: mounted.server,
             drain,
@@ -174,7 +176,7 @@ fn health(
     config: &Config,
     (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
     (policy, reloader): (&Live, &super::reload::Reloader),
-    store: &Arc<dyn Database>,
+    (store, children): (&Arc<dyn Database>, &readiness::Children),
 ) -> Health {
     Health::new(Arc::new(readiness::Parts {
         auditor: auditor.clone(),
@@ -183,6 +185,7 @@ fn health(
         policy: policy.clone(),
         reload: reloader.status(),
         store: Arc::clone(store),
+        children: Arc::clone(children),
         facts: facts_for_people(config),
     }))
 }

@@ -67,6 +67,8 @@ pub struct App {
     reloader: reload::Reloader,
     /// `None` where nobody is told of calls that wait.
     courier: Option<Courier>,
+    /// They end when everything was answered.
+    children: readiness::Children,
     /// With the clock that its rows are compared with.
     store: (Arc<dyn Database>, Arc<dyn Clock>),
     /// `None` where others issue all tokens.
@@ -149,6 +151,10 @@ impl App {
         }
         // Not before: it would end the calls that the drain waits for.
         self.drain.cancel();
+        for (_, child) in self.children.iter() {
+            let child = Arc::clone(child);
+            tasks.spawn(async move { child.stop().await });
+        }
         while tasks.join_next().await.is_some() {}
         self.auditor.close(Duration::from_secs(10)).await.map_err(AppError::Audit)
     }

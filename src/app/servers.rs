@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use crate::authorization_server::{KeyRing, NewIdentityToken};
 use crate::broker::Approvals;
-use crate::config::{Config, OnToolFlaw, SecretSource, UpstreamCredential, UpstreamServer};
+use crate::config::{
+    Config, OnToolFlaw, SecretSource, UpstreamCommand, UpstreamCredential, UpstreamServer,
+    UpstreamTransport,
+};
 use crate::http::{ServerEndpoint, ServerEndpoints};
 use crate::id::Issuer;
 use crate::outbound::Outbound;
@@ -18,7 +21,8 @@ use crate::secret::Secrets;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 use crate::upstream::{
-    self, ClientCredentials, Credential, Decider, Held, Identity, OnFlaw, Server, Sessions, Watch,
+    self, ChildSettings, ClientCredentials, Credential, Decider, Held, Hosted, Identity, OnFlaw,
+    Reach, Server, Sessions, Watch,
 };
 
 use super::build::Mounting;
@@ -35,12 +39,29 @@ pub(super) struct Shared {
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
     /// By id: what is one for all our names.
-    each: HashMap<String, (Arc<Watch>, Credential)>,
+    each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
     pub(super) ring: Arc<KeyRing>,
 }
 
+/// What is one for all our names of a server.
+#[derive(Debug)]
+struct Each {
+    watch: Arc<Watch>,
+    credential: Credential,
+    reach: Reach,
+}
+
 impl Shared {
+    /// The child processes among them.
+    pub(super) fn children(&self) -> Vec<(String, Arc<Hosted>)> {
+        let children = self.each.iter().filter_map(|(id, each)| match &each.reach {
+            Reach::Child(child) => Some((id.clone(), Arc::clone(child))),
+            Reach::Http(_) => None,
+        });
+        children.collect()
+    }
+
     pub(super) fn new(
         (config, clock): (&Config, &Arc<dyn Clock>),
         (verifier, ring): (Option<Arc<Verifier>>, &Arc<KeyRing>),
@@ -52,7 +73,15 @@ impl Shared {
         let each = servers.filter_map(|server| {
             // Where there is none, the settings' check has said so.
             let credential = credential(&server.credential, secrets, (outbound, clock))?;
-            Some((server.id.clone(), (Arc::new(watch(server)), credential)))
+            let reach = match &server.transport {
+                UpstreamTransport::Http(url) => Reach::Http(url.clone()),
+                UpstreamTransport::Child(command) => {
+                    let settings = child(server, command, secrets);
+                    Reach::Child(Arc::new(Hosted::new(settings, Arc::clone(clock))))
+                }
+            };
+            let watch = Arc::new(watch(server));
+            Some((server.id.clone(), Each { watch, credential, reach }))
         });
         Self {
             each: each.collect(),
@@ -92,7 +121,7 @@ impl Mounting<'_> {
         &self,
         name: &Name,
         settings: &UpstreamServer,
-        (verifier, (watch, credential)): (Arc<Verifier>, &(Arc<Watch>, Credential)),
+        (verifier, each): (Arc<Verifier>, &Each),
     ) -> Result<ServerEndpoint, AppError> {
         let resource = name.server(&settings.id);
         let metadata_url = well_known_url(&resource);
@@ -102,9 +131,9 @@ impl Mounting<'_> {
             .only_for([canonical(&resource)]);
         let server = Server {
             id: settings.id.as_str().into(),
-            url: settings.url.clone(),
-            credential: credential.clone(),
-            watch: Arc::clone(watch),
+            reach: each.reach.clone(),
+            credential: each.credential.clone(),
+            watch: Arc::clone(&each.watch),
             identity: self.identity(settings)?,
             door: self.door(metadata_url),
             decider: Decider {
@@ -128,11 +157,12 @@ impl Mounting<'_> {
 impl Mounting<'_> {
     /// What tells a server who calls.
     fn identity(&self, settings: &UpstreamServer) -> Result<Option<Identity>, AppError> {
+        let UpstreamTransport::Http(url) = &settings.transport else { return Ok(None) };
         if !settings.identity_header {
             return Ok(None);
         }
         let issuer: Issuer = issuer(&self.config.server.public_url).parse()?;
-        let audience = settings.url.to_string();
+        let audience = url.to_string();
         let ring = Arc::clone(&self.behind.ring);
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         Ok(Some(Identity::new(move |principal| {
@@ -164,6 +194,27 @@ fn watch(settings: &UpstreamServer) -> Watch {
     };
     let pins = settings.pins.iter().map(|pin| (pin.tool.clone(), pin.digest.clone()));
     Watch::new(pins.collect(), (on(settings.on_change), on(settings.on_hidden_text)))
+}
+
+/// A process comes from the settings file alone: nothing else leads here (N117).
+fn child(
+    settings: &UpstreamServer,
+    command: &UpstreamCommand,
+    secrets: &Arc<Secrets>,
+) -> ChildSettings {
+    let environment = command.environment.iter();
+    ChildSettings {
+        id: settings.id.as_str().into(),
+        program: command.program.clone(),
+        arguments: command.arguments.clone(),
+        environment: environment
+            .map(|(name, value)| (name.clone(), held(value, secrets)))
+            .collect(),
+        directory: command.directory.clone(),
+        start_timeout: command.start_timeout,
+        max_message_bytes: settings.max_response_bytes,
+        max_calls: command.max_calls,
+    }
 }
 
 /// `None` for a kind that is not in force.

@@ -15,13 +15,14 @@ use crate::broker::Caller;
 use crate::code::Code;
 use crate::guard::{self, Unrecorded, millis};
 use crate::limits::Permits;
-use crate::outbound::{Answer, Incoming};
+use crate::outbound::Answer;
 use crate::policy::Decision;
 
 use super::decide::Thing;
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message, tool_error};
 use super::headers::SESSION;
+use super::incoming::Incoming;
 use super::list::{self, Filtered};
 use super::reply::{self, Reply};
 use super::server::{Ended, Server};
@@ -76,20 +77,10 @@ impl Exchange {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Body>, Unrecorded> {
-        match self.send(method, headers, body).await {
+        match self.server.open(&self.caller, method, headers, body).await {
             Ok(incoming) => self.receive(incoming).await,
             Err(fault) => self.failed(&fault).await,
         }
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Incoming, Fault> {
-        let call = self.server.call(self.caller.principal(), method, headers, body).await?;
-        Ok(self.server.outbound.open(call, self.server.timeout).await?)
     }
 
     async fn receive(mut self, mut incoming: Incoming) -> Result<Response<Body>, Unrecorded> {
@@ -111,8 +102,7 @@ impl Exchange {
             Form::Json(status) => {
                 let server = Arc::clone(&self.server);
                 let whole = incoming.rest(server.max_response_bytes, server.timeout).await;
-                let message = whole.map_err(Fault::from);
-                match message.and_then(|body| self.look(body)) {
+                match whole.and_then(|body| self.look(body)) {
                     Ok(Seen { last: false, .. }) => return self.failed(&Fault::NoAnswer).await,
                     Ok(Seen { bytes, status: said, news, .. }) => {
                         self.notice(news).await?;
@@ -365,7 +355,7 @@ impl Streaming {
                 // The client opens it again if it wants to.
                 Ok(None) | Err(_) if self.stays_open() => return None,
                 Ok(None) => return self.fail(Fault::NoAnswer).await,
-                Err(error) => return self.fail(error.into()).await,
+                Err(fault) => return self.fail(fault).await,
             }
         }
     }

@@ -13,10 +13,12 @@ mod events;
 mod fault;
 mod headers;
 mod identity;
+mod incoming;
 mod list;
 mod reply;
 mod server;
 mod session;
+mod stdio;
 mod wanted;
 mod watch;
 
@@ -34,8 +36,9 @@ pub use client_credentials::{Cached, ClientCredentials};
 pub use credential::{Credential, Held};
 pub use decide::Decider;
 pub use identity::Identity;
-pub use server::Server;
+pub use server::{Reach, Server};
 pub use session::Sessions;
+pub use stdio::{ChildSettings, Hosted};
 pub use watch::{OnFlaw, Watch};
 
 /// The guarded endpoint of one server.

@@ -24,7 +24,9 @@ use super::decide::{Decider, Deciding, Thing};
 use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
+use super::incoming::Incoming;
 use super::session::Sessions;
+use super::stdio::Hosted;
 use super::wanted::{Wanted, is_request_id};
 use super::watch::Watch;
 
@@ -37,7 +39,7 @@ const RESOURCE_NOT_FOUND: i32 = -32002;
 #[derive(Debug)]
 pub struct Server {
     pub id: Box<str>,
-    pub url: Url,
+    pub reach: Reach,
     pub credential: Credential,
     /// `None`: the server is not told who calls.
     pub identity: Option<Identity>,
@@ -51,6 +53,15 @@ pub struct Server {
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
     pub max_response_bytes: usize,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// Over Streamable HTTP.
+    Http(Url),
+    /// A child process of ours. It is shown no credential, and not told who calls.
+    Child(Arc<Hosted>),
 }
 
 /// What is decided about a message before it is sent.
@@ -341,19 +352,27 @@ impl Server {
         Ok(caller.end(event).await?)
     }
 
-    /// The call as it goes out.
-    pub(super) async fn call(
+    /// Sends a message, and waits for the head of the answer.
+    pub(super) async fn open(
         &self,
-        principal: &Principal,
+        caller: &Caller,
         method: Method,
         mut headers: HeaderMap,
         body: bytes::Bytes,
-    ) -> Result<Call, Fault> {
+    ) -> Result<Incoming, Fault> {
+        let url = match &self.reach {
+            Reach::Http(url) => url.clone(),
+            Reach::Child(child) => {
+                let opened = child.open(caller, &body, self.timeout).await;
+                return Ok(opened.map_err(Fault::Child)?.into());
+            }
+        };
         self.credential.add(&mut headers, &self.door.clock).await?;
         if let Some(identity) = &self.identity {
-            identity.add(principal, &mut headers)?;
+            identity.add(caller.principal(), &mut headers)?;
         }
-        Ok(Call { method, url: self.url.clone(), headers, body })
+        let call = Call { method, url, headers, body };
+        Ok(self.outbound.open(call, self.timeout).await?.into())
     }
 }
 

@@ -51,13 +51,22 @@ impl Sessions {
     }
 }
 
-/// Each part with its length, so that no two callers have the same.
 fn material(server: &str, caller: &Caller, id: &str) -> Vec<u8> {
     let principal = caller.principal();
     let subject = principal.subject().map_or("", |subject| subject.as_str());
     let client = principal.client_id().map_or("", |client| client.as_str());
+    joined(&[server, principal.issuer().as_str(), subject, client, id])
+}
+
+/// Who calls, as far as one caller is told from another: user and client, within their issuer.
+pub(super) fn whose(caller: &Caller) -> Vec<u8> {
+    material("", caller, "")
+}
+
+/// Each part with its length, so that no two callers have the same.
+fn joined(parts: &[&str]) -> Vec<u8> {
     let mut material = Vec::new();
-    for part in [server, principal.issuer().as_str(), subject, client, id] {
+    for part in parts {
         material.extend_from_slice(&part.len().to_be_bytes());
         material.extend_from_slice(part.as_bytes());
     }

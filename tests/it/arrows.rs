@@ -4,8 +4,18 @@ use std::fs;
 use std::path::Path;
 
 /// Modules that know nothing else in the crate, but for what `ARROWS` lists.
-const LEAVES: &[&str] =
-    &["api_key", "code", "id", "scope", "time", "random", "secret_text", "secret_ref", "outbound"];
+const LEAVES: &[&str] = &[
+    "api_key",
+    "code",
+    "id",
+    "scope",
+    "time",
+    "random",
+    "secret_text",
+    "secret_ref",
+    "outbound",
+    "process",
+];
 const PARTS: &[&str] = &[
     "resource_server",
     "policy",
@@ -31,6 +41,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("secret_text", &[]),
     ("secret_ref", &[]),
     ("outbound", &[&["time"]]),
+    ("process", &[]),
     ("fake_http", &[&["outbound"]]), // in unit tests only
     // parts: leaves, and of each other only the type handed to them
     ("resource_server", &[LEAVES]),

@@ -7,3 +7,5 @@ mod faults;
 mod passing;
 mod sessions;
 mod watched;
+
+pub(crate) use behind::{GET, PATH, token};

@@ -46,5 +46,6 @@ pub use store::{Store, StoreUrl};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
 pub use upstream::{
-    OnToolFlaw, Upstream, UpstreamCredential, UpstreamGrant, UpstreamPin, UpstreamServer,
+    OnToolFlaw, Upstream, UpstreamCommand, UpstreamCredential, UpstreamGrant, UpstreamPin,
+    UpstreamServer, UpstreamTransport,
 };
