@@ -21,6 +21,7 @@ mod people;
 mod platform;
 mod policy;
 mod readiness;
+mod registered;
 mod reload;
 mod servers;
 
@@ -62,6 +63,7 @@ pub struct App {
     health: Health,
     auditor: Auditor,
     keys: follow_keys::Follower,
+    registered: registered::Registered,
     toolbox: Toolbox,
     policy: Live,
     reloader: reload::Reloader,
@@ -140,6 +142,7 @@ impl App {
             tasks.spawn(courier.run(self.drain.clone()));
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
+        tasks.spawn(self.registered.run(self.drain.clone()));
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
 
 use crate::authorization_server::{KeyRing, NewIdentityToken};
 use crate::broker::Approvals;
@@ -9,7 +12,7 @@ use crate::config::{
     Config, OnToolFlaw, SecretSource, UpstreamCommand, UpstreamCredential, UpstreamServer,
     UpstreamTransport,
 };
-use crate::http::{ServerEndpoint, ServerEndpoints};
+use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
 use crate::id::Issuer;
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
@@ -25,7 +28,7 @@ use crate::upstream::{
     Reach, Server, Sessions, Watch,
 };
 
-use super::build::Mounting;
+use super::build::{Doors, Mounting, token_issuers};
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
 
@@ -46,10 +49,66 @@ pub(super) struct Shared {
 
 /// What is one for all our names of a server.
 #[derive(Debug)]
-struct Each {
+pub(super) struct Each {
     watch: Arc<Watch>,
     credential: Credential,
     reach: Reach,
+}
+
+impl Each {
+    /// Of a server about which the settings say nothing: it is shown no credential.
+    pub(super) fn plain(url: Url) -> Self {
+        let watch = Watch::new(HashMap::new(), (OnFlaw::Alert, OnFlaw::Hide));
+        Self { watch: Arc::new(watch), credential: Credential::None, reach: Reach::Http(url) }
+    }
+}
+
+/// A server under one of our names.
+#[derive(Debug)]
+pub(super) struct Described<'a> {
+    pub(super) id: &'a str,
+    /// For people.
+    pub(super) title: &'a str,
+    pub(super) resource: Url,
+    /// Tokens name one of these.
+    pub(super) audiences: Vec<String>,
+    /// What clients are told to ask for.
+    pub(super) scopes: Scope,
+    pub(super) identity: Option<Identity>,
+    pub(super) timeout: Duration,
+    pub(super) max_response_bytes: usize,
+}
+
+/// The guarded endpoint of a server, and its metadata.
+pub(super) fn endpoint(
+    doors: &Doors,
+    behind: &Shared,
+    (verifier, issuers): (Arc<Verifier>, Vec<String>),
+    (described, each): (Described<'_>, &Each),
+) -> Result<ServerEndpoint, AppError> {
+    let metadata_url = well_known_url(&described.resource);
+    let token = RequireTokenLayer::new(verifier, &metadata_url)
+        .scope_hint(&described.scopes)
+        .only_for(described.audiences);
+    let server = Server {
+        id: described.id.into(),
+        reach: each.reach.clone(),
+        credential: each.credential.clone(),
+        watch: Arc::clone(&each.watch),
+        identity: described.identity,
+        door: doors.to(metadata_url),
+        decider: Decider { policy: behind.policy.clone(), server: described.id.into() },
+        approvals: behind.approvals.clone(),
+        outbound: behind.outbound.clone(),
+        sessions: behind.sessions.clone(),
+        timeout: described.timeout,
+        max_response_bytes: described.max_response_bytes,
+    };
+    let mut metadata = ResourceMetadata::new(described.resource, issuers);
+    metadata.scopes_supported = described.scopes;
+    metadata.resource_name = Some(described.title.to_owned());
+    let endpoint = upstream::endpoint(server, token, doors.recorder());
+    Ok(ServerEndpoint { endpoint, metadata: metadata.publish()? })
 }
 
 impl Shared {
@@ -105,52 +164,32 @@ pub(super) fn audiences(config: &Config, names: &[Name]) -> Vec<String> {
 }
 
 impl Mounting<'_> {
-    /// Each server that can be served under one of our names.
-    pub(super) fn servers(&self, name: &Name) -> Result<ServerEndpoints, AppError> {
+    /// Each server that can be served under one of our names; those that are registered come and go.
+    pub(super) fn servers(
+        &self,
+        name: &Name,
+        registered: RegisteredServers,
+    ) -> Result<ServerEndpoints, AppError> {
         let mut endpoints = HashMap::new();
         for settings in &self.config.upstream.servers {
             let Some(verifier) = &self.behind.verifier else { continue };
-            let Some(own) = self.behind.each.get(&settings.id) else { continue };
-            let endpoint = self.server(name, settings, (Arc::clone(verifier), own))?;
+            let Some(each) = self.behind.each.get(&settings.id) else { continue };
+            let resource = name.server(&settings.id);
+            let described = Described {
+                id: &settings.id,
+                title: &settings.id,
+                audiences: vec![canonical(&resource).to_owned()],
+                resource,
+                scopes: scopes(settings),
+                identity: self.identity(settings)?,
+                timeout: settings.timeout,
+                max_response_bytes: settings.max_response_bytes,
+            };
+            let known = (Arc::clone(verifier), token_issuers(self.config));
+            let endpoint = endpoint(&self.doors, &self.behind, known, (described, each))?;
             endpoints.insert(settings.id.clone(), endpoint);
         }
-        Ok(ServerEndpoints::new(endpoints))
-    }
-
-    fn server(
-        &self,
-        name: &Name,
-        settings: &UpstreamServer,
-        (verifier, each): (Arc<Verifier>, &Each),
-    ) -> Result<ServerEndpoint, AppError> {
-        let resource = name.server(&settings.id);
-        let metadata_url = well_known_url(&resource);
-        let scopes = scopes(settings);
-        let token = RequireTokenLayer::new(verifier, &metadata_url)
-            .scope_hint(&scopes)
-            .only_for([canonical(&resource)]);
-        let server = Server {
-            id: settings.id.as_str().into(),
-            reach: each.reach.clone(),
-            credential: each.credential.clone(),
-            watch: Arc::clone(&each.watch),
-            identity: self.identity(settings)?,
-            door: self.door(metadata_url),
-            decider: Decider {
-                policy: self.behind.policy.clone(),
-                server: settings.id.as_str().into(),
-            },
-            approvals: self.behind.approvals.clone(),
-            outbound: self.behind.outbound.clone(),
-            sessions: self.behind.sessions.clone(),
-            timeout: settings.timeout,
-            max_response_bytes: settings.max_response_bytes,
-        };
-        let mut metadata = ResourceMetadata::new(resource, self.issuers());
-        metadata.scopes_supported = scopes;
-        metadata.resource_name = Some(settings.id.clone());
-        let endpoint = upstream::endpoint(server, token, self.recorder());
-        Ok(ServerEndpoint { endpoint, metadata: metadata.publish()? })
+        Ok(ServerEndpoints::new(endpoints, registered))
     }
 }
 
@@ -164,7 +203,7 @@ impl Mounting<'_> {
         let issuer: Issuer = issuer(&self.config.server.public_url).parse()?;
         let audience = url.to_string();
         let ring = Arc::clone(&self.behind.ring);
-        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let (clock, random) = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.random));
         Ok(Some(Identity::new(move |principal| {
             let token = NewIdentityToken {
                 issuer: &issuer,

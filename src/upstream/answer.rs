@@ -77,7 +77,7 @@ impl Exchange {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Body>, Unrecorded> {
-        match self.server.open(&self.caller, method, headers, body).await {
+        match self.server.open(self.caller.principal(), method, headers, body).await {
             Ok(incoming) => self.receive(incoming).await,
             Err(fault) => self.failed(&fault).await,
         }

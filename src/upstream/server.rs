@@ -355,7 +355,7 @@ impl Server {
     /// Sends a message, and waits for the head of the answer.
     pub(super) async fn open(
         &self,
-        caller: &Caller,
+        principal: &Principal,
         method: Method,
         mut headers: HeaderMap,
         body: bytes::Bytes,
@@ -363,13 +363,13 @@ impl Server {
         let url = match &self.reach {
             Reach::Http(url) => url.clone(),
             Reach::Child(child) => {
-                let opened = child.open(caller, &body, self.timeout).await;
+                let opened = child.open(principal, &body, self.timeout).await;
                 return Ok(opened.map_err(Fault::Child)?.into());
             }
         };
         self.credential.add(&mut headers, &self.door.clock).await?;
         if let Some(identity) = &self.identity {
-            identity.add(caller.principal(), &mut headers)?;
+            identity.add(principal, &mut headers)?;
         }
         let call = Call { method, url, headers, body };
         Ok(self.outbound.open(call, self.timeout).await?.into())

@@ -34,6 +34,8 @@ mod policy;
 #[cfg(test)]
 mod product;
 #[cfg(test)]
+mod registered;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod resource_server_discovery;

@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::broker::Caller;
+use crate::resource_server::Principal;
 use crate::time::Clock;
 
 use self::desk::Owner;
@@ -130,12 +130,12 @@ impl Hosted {
     /// [`ChildFault`]
     pub(super) async fn open(
         &self,
-        caller: &Caller,
+        principal: &Principal,
         body: &[u8],
         limit: Duration,
     ) -> Result<Opened, ChildFault> {
         let Some(asked) = Asked::read(body) else { return Err(ChildFault::Garbage) };
-        let owner = Owner(session::whose(caller).into());
+        let owner = Owner(session::whose(principal).into());
         let Some(id) = asked.id else {
             self.notified(&asked, &owner);
             return Ok(Opened::Nothing);
