@@ -97,7 +97,8 @@ pub(super) fn endpoint_url(
     text: &str,
     ours: &Url,
 ) -> Result<String, AdminError> {
-    let allowed = "an http or https URL without user and fragment, of another origin than this broker";
+    let allowed =
+        "an http or https URL without user and fragment, of another origin than this broker";
     let url = Url::parse(text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()

@@ -13,9 +13,7 @@ use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
 use crate::guard::{Door, Recorder};
-use crate::http::{
-    AllowedOrigins, BasePath, Endpoint, Front, Health, RegisteredServers, Routes,
-};
+use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, RegisteredServers, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
@@ -124,12 +122,27 @@ impl App {
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
+        let doors = Doors {
+            limits,
+            auditor: auditor.clone(),
+            clock,
+            random,
+            max_body_bytes: config.server.max_body_bytes,
+            body_timeout: config.server.request_timeout,
+        };
+        let behind = Arc::new(behind);
+        refuse_collisions(&config, &toolbox)?;
+        let beside = match names.first() {
+            Some(name) => servers::folded(&config, &behind, &doors, name)?,
+            None => None,
+        };
         let simulation = graph.simulation.take();
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
+            beside,
             documents,
             decider: decider.clone(),
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&doors.clock),
             broker: broker(
                 &config,
                 graph,
@@ -142,15 +155,6 @@ impl App {
         let children: Arc<[_]> = behind.children().into();
         let health = health(&config, answering, (&policy, &reloader), (&store, &children));
         let drain = CancellationToken::new();
-        let doors = Doors {
-            limits,
-            auditor: auditor.clone(),
-            clock,
-            random,
-            max_body_bytes: config.server.max_body_bytes,
-            body_timeout: config.server.request_timeout,
-        };
-        let behind = Arc::new(behind);
         let mounting = Mounting {
             config: &config,
             verifier,
@@ -341,6 +345,21 @@ fn facts_for_people(config: &Config) -> serde_json::Value {
     })
 }
 
+/// Names of two tools in one list must differ.
+///
+/// # Errors
+///
+/// [`AppError::FoldedName`]
+pub(super) fn refuse_collisions(config: &Config, toolbox: &Toolbox) -> Result<(), AppError> {
+    for server in config.upstream.servers.iter().filter(|server| server.fold) {
+        let prefix = format!("{}.", server.id);
+        if let Some(tool) = toolbox.names().into_iter().find(|tool| tool.starts_with(&prefix)) {
+            return Err(AppError::FoldedName { server: server.id.clone(), tool });
+        }
+    }
+    Ok(())
+}
+
 /// What every endpoint shares.
 pub(super) struct Mounting<'a> {
     pub(super) config: &'a Config,
@@ -396,7 +415,6 @@ pub(super) fn token_issuers(config: &Config) -> Vec<String> {
 }
 
 impl Mounting<'_> {
-
     /// Everything that is served: the MCP endpoint under each of our names, and the routes for clients and for people.
     fn front<H>(
         &self,
@@ -438,6 +456,7 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
+            beside: servers::folded(self.config, &self.behind, &self.doors, name)?,
             door: self.doors.to(metadata_url),
         });
         let recorder = self.doors.recorder();

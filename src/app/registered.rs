@@ -23,16 +23,13 @@ use super::endpoints::Name;
 use super::error::AppError;
 use super::issuers;
 use super::issuing::revocations;
-use super::servers::{Described, Each, Shared, endpoint};
+use super::servers::{Described, Each, MAX_RESPONSE_BYTES, Shared, TIMEOUT, endpoint};
 
 /// How soon every replica knows of a server.
 const EVERY: Duration = Duration::from_secs(3);
 /// How long a verified token is remembered, and so how long a retired key may still serve here: nobody tells this cache.
 const REMEMBER: Duration = Duration::from_secs(5);
 const TOKENS: u64 = 10_000;
-/// As for a server of the settings that says nothing else.
-const TIMEOUT: Duration = Duration::from_mins(1);
-const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
 /// What it takes to serve them.
 #[derive(Debug)]
@@ -83,7 +80,10 @@ impl Registered {
             return Ok(());
         }
         let mut each = HashMap::with_capacity(rows.len());
-        for row in rows.iter().filter(|row| self.is_served(row)) {
+        for row in &rows {
+            if !self.is_served(row) {
+                continue;
+            }
             let Ok(url) = row.url.as_deref().unwrap_or_default().parse::<Url>() else { continue };
             let same = self.known.rows.iter().any(|known| known == row);
             let kept = self.known.each.remove(&row.id).filter(|_| same);
@@ -120,7 +120,8 @@ impl Registered {
 
     /// Of tokens for any of them; each endpoint takes its own alone.
     async fn verifier(&self, rows: &[&ResourceRow]) -> Result<Arc<Verifier>, AppError> {
-        let audiences: Vec<String> = rows.iter().flat_map(|row| audiences(&self.names, row)).collect();
+        let audiences: Vec<String> =
+            rows.iter().flat_map(|row| audiences(&self.names, row)).collect();
         let clock = &self.doors.clock;
         let (outbound, secrets) = (self.outbound.clone(), &*self.secrets);
         let builder =

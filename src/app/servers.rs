@@ -12,6 +12,7 @@ use crate::config::{
     Config, OnToolFlaw, SecretSource, UpstreamCommand, UpstreamCredential, UpstreamServer,
     UpstreamTransport,
 };
+use crate::guard::{Beside, Door};
 use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
 use crate::id::Issuer;
 use crate::outbound::Outbound;
@@ -24,13 +25,17 @@ use crate::secret::Secrets;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 use crate::upstream::{
-    self, ChildSettings, ClientCredentials, Credential, Decider, Held, Hosted, Identity, OnFlaw,
-    Reach, Server, Sessions, Watch,
+    self, ChildSettings, ClientCredentials, Credential, Decider, Folded, Held, Hosted, Identity,
+    OnFlaw, Reach, Server, Sessions, Watch,
 };
 
 use super::build::{Doors, Mounting, token_issuers};
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+
+/// As for a server of the settings that says nothing else.
+pub(super) const TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
 /// What all of them share.
 #[derive(Debug)]
@@ -91,24 +96,60 @@ pub(super) fn endpoint(
         .scope_hint(&described.scopes)
         .only_for(described.audiences);
     let server = Server {
-        id: described.id.into(),
-        reach: each.reach.clone(),
-        credential: each.credential.clone(),
-        watch: Arc::clone(&each.watch),
         identity: described.identity,
-        door: doors.to(metadata_url),
-        decider: Decider { policy: behind.policy.clone(), server: described.id.into() },
-        approvals: behind.approvals.clone(),
-        outbound: behind.outbound.clone(),
-        sessions: behind.sessions.clone(),
         timeout: described.timeout,
         max_response_bytes: described.max_response_bytes,
+        ..server(described.id, each, (behind, doors.to(metadata_url)))
     };
     let mut metadata = ResourceMetadata::new(described.resource, issuers);
     metadata.scopes_supported = described.scopes;
     metadata.resource_name = Some(described.title.to_owned());
     let endpoint = upstream::endpoint(server, token, doors.recorder());
     Ok(ServerEndpoint { endpoint, metadata: metadata.publish()? })
+}
+
+/// A server about which nothing special is said.
+fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> Server {
+    Server {
+        id: id.into(),
+        reach: each.reach.clone(),
+        credential: each.credential.clone(),
+        watch: Arc::clone(&each.watch),
+        folded: false,
+        identity: None,
+        door,
+        decider: Decider { policy: behind.policy.clone(), server: id.into() },
+        approvals: behind.approvals.clone(),
+        outbound: behind.outbound.clone(),
+        sessions: behind.sessions.clone(),
+        timeout: TIMEOUT,
+        max_response_bytes: MAX_RESPONSE_BYTES,
+    }
+}
+
+/// The servers whose tools stand beside ours, as the endpoint under this name sees them. `None`: there are none.
+pub(super) fn folded(
+    config: &Config,
+    behind: &Shared,
+    doors: &Doors,
+    name: &Name,
+) -> Result<Option<Arc<dyn Beside>>, AppError> {
+    let mut servers = Vec::new();
+    for settings in config.upstream.servers.iter().filter(|server| server.fold) {
+        let Some(each) = behind.each.get(&settings.id) else { continue };
+        let door = doors.to(well_known_url(&name.resource));
+        servers.push(Server {
+            folded: true,
+            identity: identity(config, behind, doors, settings)?,
+            timeout: settings.timeout,
+            max_response_bytes: settings.max_response_bytes,
+            ..server(&settings.id, each, (behind, door))
+        });
+    }
+    if servers.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Folded::new(servers))))
 }
 
 impl Shared {
@@ -181,7 +222,7 @@ impl Mounting<'_> {
                 audiences: vec![canonical(&resource).to_owned()],
                 resource,
                 scopes: scopes(settings),
-                identity: self.identity(settings)?,
+                identity: identity(self.config, &self.behind, &self.doors, settings)?,
                 timeout: settings.timeout,
                 max_response_bytes: settings.max_response_bytes,
             };
@@ -193,31 +234,34 @@ impl Mounting<'_> {
     }
 }
 
-impl Mounting<'_> {
-    /// What tells a server who calls.
-    fn identity(&self, settings: &UpstreamServer) -> Result<Option<Identity>, AppError> {
-        let UpstreamTransport::Http(url) = &settings.transport else { return Ok(None) };
-        if !settings.identity_header {
-            return Ok(None);
-        }
-        let issuer: Issuer = issuer(&self.config.server.public_url).parse()?;
-        let audience = url.to_string();
-        let ring = Arc::clone(&self.behind.ring);
-        let (clock, random) = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.random));
-        Ok(Some(Identity::new(move |principal| {
-            let token = NewIdentityToken {
-                issuer: &issuer,
-                audience: &audience,
-                caller_issuer: principal.issuer(),
-                subject: principal.subject(),
-                client_id: principal.client_id(),
-                scope: principal.scopes(),
-                email: principal.claims().get("email").and_then(serde_json::Value::as_str),
-                issued_at: clock.now(),
-            };
-            token.sign(&ring.current(), &*random).ok()
-        })))
+/// What tells a server who calls.
+fn identity(
+    config: &Config,
+    behind: &Shared,
+    doors: &Doors,
+    settings: &UpstreamServer,
+) -> Result<Option<Identity>, AppError> {
+    let UpstreamTransport::Http(url) = &settings.transport else { return Ok(None) };
+    if !settings.identity_header {
+        return Ok(None);
     }
+    let issuer: Issuer = issuer(&config.server.public_url).parse()?;
+    let audience = url.to_string();
+    let ring = Arc::clone(&behind.ring);
+    let (clock, random) = (Arc::clone(&doors.clock), Arc::clone(&doors.random));
+    Ok(Some(Identity::new(move |principal| {
+        let token = NewIdentityToken {
+            issuer: &issuer,
+            audience: &audience,
+            caller_issuer: principal.issuer(),
+            subject: principal.subject(),
+            client_id: principal.client_id(),
+            scope: principal.scopes(),
+            email: principal.claims().get("email").and_then(serde_json::Value::as_str),
+            issued_at: clock.now(),
+        };
+        token.sign(&ring.current(), &*random).ok()
+    })))
 }
 
 /// Every scope that one of the server's grants asks for.

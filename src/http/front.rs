@@ -81,7 +81,11 @@ impl Inner {
         if !direct {
             return None;
         }
-        if ours { self.mcp.choose(request).cloned() } else { self.servers.choose(request)?.at(path) }
+        if ours {
+            self.mcp.choose(request).cloned()
+        } else {
+            self.servers.choose(request)?.at(path)
+        }
     }
 }
 

@@ -14,7 +14,9 @@ use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
 use crate::broker::Caller;
-use crate::guard::{Door, Message, ToolCall, Unrecorded, call, method_name, unavailable};
+use crate::guard::{
+    Beside, BesideCall, Door, Message, ToolCall, Unrecorded, call, method_name, unavailable,
+};
 use crate::limits::Permits;
 use crate::policy::Decision;
 use crate::resource_server::Principal;
@@ -32,6 +34,8 @@ pub struct GuardLayer(Arc<Settings>);
 pub struct Settings {
     pub decider: Decider,
     pub toolbox: Toolbox,
+    /// Whose tools stand beside ours.
+    pub beside: Option<Arc<dyn Beside>>,
     pub door: Door,
 }
 
@@ -145,6 +149,13 @@ impl Settings {
         self.door.accepted(&caller).await?;
         if let Some(refusal) = unknown_version(&parts.headers, &message) {
             return self.door.refuse(&caller, method, refusal).await;
+        }
+        if let (Some(beside), Some(tool)) = (&self.beside, &tool)
+            && beside.holds(&tool.name)
+        {
+            let headers = std::mem::take(&mut parts.headers);
+            let called = BesideCall { caller, headers, body: body.clone() };
+            return Arc::clone(beside).call(called).await;
         }
         let permits = match self.admit(&caller, &message, tool.as_ref()).await? {
             Ok(permits) => permits,

@@ -72,7 +72,8 @@ impl From<Opened> for Incoming {
             Opened::Whole(answer) => (StatusCode::OK, "application/json", Body::Whole(answer)),
             Opened::Stream(spoken) => (StatusCode::OK, "text/event-stream", Body::Child(spoken)),
         };
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
         Self { status, headers, body }
     }
 }

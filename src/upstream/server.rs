@@ -1,10 +1,12 @@
 //! One server behind us: what a request to `/servers/{id}/mcp` goes through.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -49,6 +51,8 @@ pub struct Server {
     pub outbound: Outbound,
     pub sessions: Sessions,
     pub watch: Arc<Watch>,
+    /// Whether its tools stand in one list with ours, under longer names.
+    pub folded: bool,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -108,7 +112,7 @@ impl Server {
         sent.insert(SESSION, session);
         let kind = if method == Method::GET { Kind::Stream } else { Kind::Notification };
         let exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
-        exchange.run(method, sent, bytes::Bytes::new()).await
+        exchange.run(method, sent, Bytes::new()).await
     }
 
     async fn post(
@@ -134,23 +138,53 @@ impl Server {
         };
         caller.describe(method, tool.clone(), None);
         self.door.accepted(&caller).await?;
-        let mut sent = headers::to_server(&parts.headers);
-        match self.session(&caller, &parts.headers) {
+        self.read(caller, &parts.headers, (&message, wanted, tool), &body).await
+    }
+
+    /// Answers a message that came another way, by a caller whose request is described and accepted.
+    pub(super) async fn sent(
+        self: Arc<Self>,
+        caller: Caller,
+        given: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Body>, Unrecorded> {
+        let message = match Message::parse(&body) {
+            Ok(message) => message,
+            Err(unreadable) => {
+                return self.door.refuse(&caller, "unreadable", unreadable.answer()).await;
+            }
+        };
+        let wanted = Wanted::of(&message);
+        let tool = match &wanted {
+            Wanted::Tool { name, .. } => self.decider.tool_name(name),
+            _ => None,
+        };
+        self.read(caller, given, (&message, wanted, tool), &body).await
+    }
+
+    async fn read(
+        self: Arc<Self>,
+        caller: Caller,
+        given: &HeaderMap,
+        (message, wanted, tool): (&Message<'_>, Wanted<'_>, Option<ToolName>),
+        body: &Bytes,
+    ) -> Result<Response<Body>, Unrecorded> {
+        let method = guard::method_name(message.method.as_deref());
+        let mut sent = headers::to_server(given);
+        match self.session(&caller, given) {
             None => {}
             Some(Ok(session)) => drop(sent.insert(SESSION, session)),
             // Another's, or one that was never given (RS-32): the client starts a new one.
             Some(Err(())) => {
-                let refusal = error(StatusCode::NOT_FOUND, &message, "no such session");
+                let refusal = error(StatusCode::NOT_FOUND, message, "no such session");
                 return self.door.refuse(&caller, method, refusal).await;
             }
         }
-        if let Some(refusal) =
-            out_of_form(&parts.headers, &message, &wanted, sent.contains_key(SESSION))
-        {
+        if let Some(refusal) = out_of_form(given, message, &wanted, sent.contains_key(SESSION)) {
             return self.door.refuse(&caller, method, refusal).await;
         }
-        let modern = headers::is_modern(&parts.headers);
-        let admitted = match self.admit(&caller, &message, (wanted, tool, modern)).await? {
+        let modern = headers::is_modern(given);
+        let admitted = match self.admit(&caller, message, (wanted, tool, modern)).await? {
             Ok(admitted) => admitted,
             Err(refusal) => return self.door.refuse(&caller, method, refusal).await,
         };
@@ -159,7 +193,7 @@ impl Server {
         exchange.id = id;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
-        exchange.run(Method::POST, sent, body).await
+        exchange.run(Method::POST, sent, body.clone()).await
     }
 
     /// The server's own id of the session that a request names. `None`: it names none.
@@ -215,7 +249,8 @@ impl Server {
         deciding: &Deciding<'_>,
         ((name, tool, arguments), modern): ((&str, Option<ToolName>, Option<&RawValue>), bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
-        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {name}"));
+        let called = self.called(name);
+        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {called}"));
         let Some(tool) = tool else {
             return Ok(self.within(caller, message, (name, None)).await?.and(Err(unknown())));
         };
@@ -244,6 +279,11 @@ impl Server {
         }
         let kind = Kind::Tool(Box::new((decision, ended)));
         Ok(Ok(Admitted { permits, kind }))
+    }
+
+    /// A tool as its caller calls it.
+    fn called<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.folded { Cow::Owned([&*self.id, ".", name].concat()) } else { Cow::Borrowed(name) }
     }
 
     /// Whether a person has approved this very call.
@@ -358,7 +398,7 @@ impl Server {
         principal: &Principal,
         method: Method,
         mut headers: HeaderMap,
-        body: bytes::Bytes,
+        body: Bytes,
     ) -> Result<Incoming, Fault> {
         let url = match &self.reach {
             Reach::Http(url) => url.clone(),
@@ -403,15 +443,20 @@ fn out_of_form(
         }
         Wanted::Reply if !in_session => refuse("no request was sent to you"),
         Wanted::Malformed(what) => Some(not_there(message, INVALID_PARAMS, what)),
-        _ if !headers::mirror_the_body(headers, message, wanted) => Some(guard::error(
-            StatusCode::BAD_REQUEST,
-            message.id,
-            HEADER_MISMATCH,
-            "Header mismatch: Mcp-Method, Mcp-Name and Mcp-Param-* must say what the body says",
-            None,
-        )),
+        _ if !headers::mirror_the_body(headers, message, wanted) => Some(mirrors_wrong(message)),
         _ => None,
     }
+}
+
+/// TR-24 to TR-27.
+pub(super) fn mirrors_wrong(message: &Message<'_>) -> Response<Body> {
+    guard::error(
+        StatusCode::BAD_REQUEST,
+        message.id,
+        HEADER_MISMATCH,
+        "Header mismatch: Mcp-Method, Mcp-Name and Mcp-Param-* must say what the body says",
+        None,
+    )
 }
 
 fn error(status: StatusCode, message: &Message<'_>, text: &str) -> Response<Body> {

@@ -10,7 +10,8 @@ use crate::support::raw_http::{Answer, Request};
 
 const PATH: &str = "/servers/docs/mcp";
 const RULE: &str = "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"docs\"\neffect = \"allow\"\ntools = [\"docs\\\\.search\"]\nscopes = [\"docs:read\"]\n";
-const LIST: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"search"},{"name":"erase"}]}}"#;
+const LIST: &str =
+    r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"search"},{"name":"erase"}]}}"#;
 
 /// A broker whose administrator is Ada.
 async fn start(policy: &str) -> Product {
@@ -128,12 +129,15 @@ async fn what_cannot_be_reached_through_us_is_refused_with_the_reason() {
         (json!({ "id": "docs", "url": own }), "url"),
         (json!({ "id": "docs" }), "uri"),
         (json!({ "id": "docs", "uri": "https://d.example", "url": "https://d.example" }), "uri"),
-        (json!({ "id": "docs", "url": "https://d.example", "aliases": ["https://e.example"] }), "aliases"),
+        (
+            json!({ "id": "docs", "url": "https://d.example", "aliases": ["https://e.example"] }),
+            "aliases",
+        ),
         (json!({ "id": "auth", "url": "https://d.example" }), "id"),
         (json!({ "id": "a.b", "url": "https://d.example" }), "id"),
     ] {
         let refused = administer(&product, "POST", "/api/servers", &body).await;
-        assert_eq!(refused.status, 400, "{body}");
+        assert_eq!(refused.status, 422, "{body}");
         assert!(refused.body.contains(field), "{body}: {}", refused.body);
     }
     let taken = json!({ "id": "settled", "url": "https://d.example" });

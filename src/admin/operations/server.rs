@@ -129,7 +129,8 @@ impl Operations {
             });
         }
         let names = self.settings.names.iter();
-        let mut uris = names.map(|base| format!("{}/servers/{id}/mcp", base.as_str().trim_end_matches('/')));
+        let mut uris =
+            names.map(|base| format!("{}/servers/{id}/mcp", base.as_str().trim_end_matches('/')));
         let uri = uris.next().unwrap_or_default();
         Ok((uri, uris.collect()))
     }

@@ -32,6 +32,8 @@ pub struct UpstreamServer {
     pub transport: UpstreamTransport,
     pub credential: UpstreamCredential,
     pub identity_header: bool,
+    /// Whether its tools stand at `/mcp`, too.
+    pub fold: bool,
     pub tools: Vec<UpstreamGrant>,
     pub prompts: Vec<UpstreamGrant>,
     /// By URI, and templates by their text.
@@ -168,6 +170,9 @@ pub(super) struct RawUpstreamServer {
     /// Tells the server who calls: a JWT of ours, valid for 60 s, in `X-Broker-Identity`.
     #[serde(default)]
     pub(super) identity_header: bool,
+    /// Shows its tools at `/mcp`, too, beside the broker's own, as `{id}.{tool}`.
+    #[serde(default)]
+    pub(super) fold: bool,
     /// Which tools need which scopes. Tools that match none are hidden.
     #[serde(default)]
     pub(super) tool: Vec<RawUpstreamTool>,
@@ -377,6 +382,7 @@ impl RawUpstreamServer {
             transport: transport?,
             credential: credential?,
             identity_header: self.identity_header,
+            fold: self.fold,
             tools,
             prompts,
             resources,
@@ -420,12 +426,7 @@ impl RawUpstreamServer {
         }
     }
 
-    fn program(
-        &self,
-        command: &str,
-        at: &Key,
-        to: &mut Checker<'_>,
-    ) -> Option<UpstreamCommand> {
+    fn program(&self, command: &str, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCommand> {
         let mut environment = BTreeMap::new();
         for (name, raw) in &self.env {
             let key = at.name("env").name(name);
@@ -469,7 +470,8 @@ fn program(command: &str, key: &Key, to: &mut Checker<'_>) -> Option<PathBuf> {
     } else {
         format!("is not in {}", process::PATH)
     };
-    let expected = "the absolute path of a program, or the name of one in /usr/local/bin, /usr/bin or /bin";
+    let expected =
+        "the absolute path of a program, or the name of one in /usr/local/bin, /usr/bin or /bin";
     to.refuse(key, command, problem, expected);
     None
 }

@@ -134,7 +134,8 @@ pub(super) fn initialized(said: &RawValue, asked: Option<&RawValue>) -> Option<B
     let spoken = wanted.map_or(own.clone(), |wanted| wanted.min(own)); // dates compare as texts do
     let spoken = to_raw_value(&spoken).ok()?;
     members.insert("protocolVersion".into(), &spoken);
-    let offered = members.get("capabilities").and_then(|text| serde_json::from_str(text.get()).ok());
+    let offered =
+        members.get("capabilities").and_then(|text| serde_json::from_str(text.get()).ok());
     let mut offered: BTreeMap<String, Value> = offered.unwrap_or_default();
     offered.retain(|name, _| matches!(&**name, "tools" | "prompts" | "resources" | "completions"));
     for members in offered.values_mut().filter_map(Value::as_object_mut) {

@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use crate::process::{self, Group};
 use crate::secret_text::SecretText;
 
+use super::Shared;
 use super::complaints::Complaints;
 use super::fault::ChildFault;
 use super::greet::{self, Greeting};
 use super::lines::{Lines, Next};
-use super::Shared;
 use super::running::{Phase, Running};
 use super::wire::{self, Said};
 

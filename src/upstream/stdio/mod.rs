@@ -144,7 +144,7 @@ impl Hosted {
         let greeting = running.ready().await?;
         match (&*greeting, &*asked.method) {
             (Greeting::Legacy(said), "initialize") => {
-                let result = greet::initialized(said, asked.params().as_deref());
+                let result = greet::initialized(said, asked.params::<&RawValue>());
                 let result = result.ok_or(ChildFault::NoHandshake)?;
                 let answer = wire::answer(id, wire::Outcome::Result(&result), false);
                 return answer.map(Opened::Whole).ok_or(ChildFault::Garbage);
@@ -152,8 +152,11 @@ impl Hosted {
             // One caller's would be everybody's, or it is a method of the other revisions.
             (
                 Greeting::Legacy(_),
-                "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
-                | "server/discover" | "subscriptions/listen",
+                "logging/setLevel"
+                | "resources/subscribe"
+                | "resources/unsubscribe"
+                | "server/discover"
+                | "subscriptions/listen",
             )
             | (Greeting::Modern, "initialize") => {
                 return Ok(Opened::Whole(refused(id, -32601, "Method not found")));

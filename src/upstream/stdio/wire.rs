@@ -256,7 +256,9 @@ fn subscribed(object: &RawValue, id: &RawValue) -> Option<Box<RawValue>> {
     Some(raw(&object)?.into_owned())
 }
 
-fn owned<'a>((name, value): (Cow<'_, str>, Cow<'_, RawValue>)) -> (Cow<'a, str>, Cow<'a, RawValue>) {
+fn owned<'a>(
+    (name, value): (Cow<'_, str>, Cow<'_, RawValue>),
+) -> (Cow<'a, str>, Cow<'a, RawValue>) {
     (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned()))
 }
 

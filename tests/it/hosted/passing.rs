@@ -91,10 +91,9 @@ async fn the_childs_own_questions_are_refused() {
 #[tokio::test]
 async fn log_levels_and_subscriptions_of_a_shared_process_are_no_methods() {
     let product = start(&[], "").await;
-    for (method, params) in [
-        ("logging/setLevel", json!({ "level": "debug" })),
-        ("server/discover", json!({})),
-    ] {
+    for (method, params) in
+        [("logging/setLevel", json!({ "level": "debug" })), ("server/discover", json!({}))]
+    {
         assert_eq!(ask(&product, method, params).await.rpc_error(), -32601, "{method}");
     }
     assert_eq!(ask(&product, "ping", json!({})).await.json()["result"], json!({}));

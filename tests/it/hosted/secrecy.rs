@@ -90,7 +90,7 @@ async fn a_program_is_named_by_the_settings_file_alone() {
         json!({ "url": "stdio:/bin/sh" }),
         json!({ "transport": "stdio" }),
     ] {
-        assert_eq!(registered(&product, extra.clone()).await, 400, "{extra}");
+        assert_eq!(registered(&product, extra.clone()).await, 422, "{extra}");
     }
     assert_eq!(product.send(call(&product, "get_pid").path("/servers/evil/mcp")).await.status, 404);
     let directory = tempfile::tempdir().unwrap();
