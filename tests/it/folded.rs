@@ -35,9 +35,9 @@ async fn tools_of_a_folded_server_stand_beside_ours_for_who_may_use_them() {
     let product = start(upstream.url().as_str(), "").await;
     for wire in WIRES {
         let both = listed(&product, wire, &["public:read", "weather:read"]).await;
-        assert_eq!(both, ["get_public_document", "weather.get_day"], "{wire:?}");
+        assert_eq!(both, ["get_public_info", "weather.get_day"], "{wire:?}");
         let ours = listed(&product, wire, &["public:read"]).await;
-        assert_eq!(ours, ["get_public_document"]);
+        assert_eq!(ours, ["get_public_info"]);
     }
 }
 
@@ -112,7 +112,7 @@ async fn a_server_that_is_down_hides_nothing_else() {
     );
     let product = start("http://127.0.0.1:1/mcp", &lines).await;
     let both = listed(&product, Wire::Legacy, &["public:read", "weather:read"]).await;
-    assert_eq!(both, ["get_public_document", "other.get_day"]);
+    assert_eq!(both, ["get_public_info", "other.get_day"]);
     let down = call(&product, &["weather:read"], "weather.get_day").await.json();
     assert_eq!(down["result"]["structuredContent"]["error"]["code"], "provider.unavailable");
 }

@@ -71,9 +71,15 @@ impl Running {
         self.phase.send_replace(Phase::Ready(greeting));
     }
 
-    /// Nobody gets an answer any more.
+    /// Nobody gets an answer any more. The first reason stays.
     pub(super) fn end(&self, fault: ChildFault) {
-        self.phase.send_replace(Phase::Over(fault));
+        self.phase.send_if_modified(|phase| {
+            let first = !matches!(phase, Phase::Over(_));
+            if first {
+                *phase = Phase::Over(fault);
+            }
+            first
+        });
         self.desk.close(fault);
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{READ, ask, call, said, start, start_in, text, until};
-use crate::support::product::{Product, Wire, mcp};
+use crate::support::product::{Wire, mcp};
 use crate::upstream::{PATH, token};
 
 #[tokio::test]

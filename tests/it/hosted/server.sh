@@ -10,7 +10,7 @@ tool() { printf '{"name":"%s","inputSchema":{"type":"object"}}' "$1"; }
 call() {
   case $line in
     *'"get_environment"'*) text "$(tr '\0' ';' < /proc/$$/environ)" ;;
-    *'"get_files"'*) text "$(ls /proc/$$/fd | tr '\n' ' ')" ;;
+    *'"get_files"'*) text "$(ls -l /proc/$$/fd | tr '\n' ' ')" ;;
     *'"get_pid"'*) text "$$" ;;
     *'"get_nothing"'*) ;;
     *'"get_stuck"'*) sleep 1000 ;;
