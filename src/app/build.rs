@@ -38,7 +38,7 @@ use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::registered::Registered;
+use super::registered::{Known, Registered};
 use super::{beside, keys, map, platform, readiness, servers};
 
 impl App {
@@ -122,34 +122,18 @@ impl App {
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
-        let doors = Doors {
-            limits,
-            auditor: auditor.clone(),
-            clock,
-            random,
-            max_body_bytes: config.server.max_body_bytes,
-            body_timeout: config.server.request_timeout,
-        };
+        let doors = Doors::new(&config, limits, &auditor, &around);
         let behind = Arc::new(behind);
-        refuse_collisions(&config, &toolbox)?;
-        let beside = match names.first() {
-            Some(name) => servers::folded(&config, &behind, &doors, name)?,
-            None => None,
-        };
         let simulation = graph.simulation.take();
+        let made = (policy.clone(), catalog, approvals);
+        let reaching = (Arc::clone(&secrets), outbound.clone());
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
-            beside,
+            beside: servers::beside(&config, &behind, &doors, (&names, &toolbox))?,
             documents,
             decider: decider.clone(),
-            clock: Arc::clone(&doors.clock),
-            broker: broker(
-                &config,
-                graph,
-                (Arc::clone(&secrets), outbound.clone()),
-                (policy.clone(), catalog, approvals),
-                &around,
-            )?,
+            clock,
+            broker: broker(&config, graph, reaching, made, &around)?,
         });
         let answering = (&auditor, &verifier, &service);
         let children: Arc<[_]> = behind.children().into();
@@ -160,27 +144,13 @@ impl App {
             verifier,
             decider,
             toolbox: &toolbox,
-            doors: doors.clone(),
+            doors,
             drain: &drain,
-            behind: Arc::clone(&behind),
+            behind,
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
-        let tables: Vec<_> = names.iter().map(|_| RegisteredServers::default()).collect();
-        let under = (names.as_slice(), tables.as_slice());
-        let front = mounting.front(under, &handler(service), health.clone(), routes)?;
-        let mut registered = Registered {
-            config: config.clone(),
-            names,
-            store: Arc::clone(&store),
-            keys: local,
-            secrets,
-            outbound,
-            doors,
-            behind,
-            tables,
-            known: Default::default(),
-        };
-        registered.look().await;
+        let registered = mounting.registered(names, (&store, local), (secrets, outbound)).await;
+        let front = mounting.front(&registered, &handler(service), health.clone(), routes)?;
         Ok(Self {
             config,
             front,
@@ -345,21 +315,6 @@ fn facts_for_people(config: &Config) -> serde_json::Value {
     })
 }
 
-/// Names of two tools in one list must differ.
-///
-/// # Errors
-///
-/// [`AppError::FoldedName`]
-pub(super) fn refuse_collisions(config: &Config, toolbox: &Toolbox) -> Result<(), AppError> {
-    for server in config.upstream.servers.iter().filter(|server| server.fold) {
-        let prefix = format!("{}.", server.id);
-        if let Some(tool) = toolbox.names().into_iter().find(|tool| tool.starts_with(&prefix)) {
-            return Err(AppError::FoldedName { server: server.id.clone(), tool });
-        }
-    }
-    Ok(())
-}
-
 /// What every endpoint shares.
 pub(super) struct Mounting<'a> {
     pub(super) config: &'a Config,
@@ -383,6 +338,22 @@ pub(super) struct Doors {
 }
 
 impl Doors {
+    fn new(
+        config: &Config,
+        limits: Limits,
+        auditor: &Auditor,
+        (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
+    ) -> Self {
+        Self {
+            limits,
+            auditor: auditor.clone(),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+            max_body_bytes: config.server.max_body_bytes,
+            body_timeout: config.server.request_timeout,
+        }
+    }
+
     /// Before the endpoint with this metadata.
     pub(super) fn to(&self, metadata_url: Url) -> Door {
         Door {
@@ -415,10 +386,33 @@ pub(super) fn token_issuers(config: &Config) -> Vec<String> {
 }
 
 impl Mounting<'_> {
+    /// What is registered now, and follows what is registered.
+    async fn registered(
+        &self,
+        names: Vec<Name>,
+        (store, keys): (&Arc<dyn Database>, Arc<LocalKeys>),
+        (secrets, outbound): (Arc<Secrets>, Outbound),
+    ) -> Registered {
+        let mut registered = Registered {
+            config: self.config.clone(),
+            tables: names.iter().map(|_| RegisteredServers::default()).collect(),
+            names,
+            store: Arc::clone(store),
+            keys,
+            secrets,
+            outbound,
+            doors: self.doors.clone(),
+            behind: Arc::clone(&self.behind),
+            known: Known::default(),
+        };
+        registered.look().await;
+        registered
+    }
+
     /// Everything that is served: the MCP endpoint under each of our names, and the routes for clients and for people.
     fn front<H>(
         &self,
-        (names, tables): (&[Name], &[RegisteredServers]),
+        registered: &Registered,
         handler: &H,
         health: Health,
         (public, private): (axum::Router, axum::Router),
@@ -426,7 +420,8 @@ impl Mounting<'_> {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
-        let endpoints = names.iter().zip(tables);
+        let names = &registered.names;
+        let endpoints = names.iter().zip(&registered.tables);
         let endpoints = endpoints.map(|under| self.endpoint(under, names, handler));
         Ok(Front::new(Routes {
             base: BasePath::new(self.config.server.public_url.path()),

@@ -15,6 +15,7 @@ use crate::config::{
 use crate::guard::{Beside, Door};
 use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
 use crate::id::Issuer;
+use crate::mcp::Toolbox;
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
 use crate::resource_server::{
@@ -125,6 +126,39 @@ fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> Server {
         timeout: TIMEOUT,
         max_response_bytes: MAX_RESPONSE_BYTES,
     }
+}
+
+/// The servers whose tools stand beside ours, as every list shows them.
+///
+/// # Errors
+///
+/// [`AppError::FoldedName`]
+pub(super) fn beside(
+    config: &Config,
+    behind: &Shared,
+    doors: &Doors,
+    (names, toolbox): (&[Name], &Toolbox),
+) -> Result<Option<Arc<dyn Beside>>, AppError> {
+    refuse_collisions(config, toolbox)?;
+    match names.first() {
+        Some(name) => folded(config, behind, doors, name),
+        None => Ok(None),
+    }
+}
+
+/// Names of two tools in one list must differ.
+///
+/// # Errors
+///
+/// [`AppError::FoldedName`]
+pub(super) fn refuse_collisions(config: &Config, toolbox: &Toolbox) -> Result<(), AppError> {
+    for server in config.upstream.servers.iter().filter(|server| server.fold) {
+        let prefix = format!("{}.", server.id);
+        if let Some(tool) = toolbox.names().into_iter().find(|tool| tool.starts_with(&prefix)) {
+            return Err(AppError::FoldedName { server: server.id.clone(), tool });
+        }
+    }
+    Ok(())
 }
 
 /// The servers whose tools stand beside ours, as the endpoint under this name sees them. `None`: there are none.

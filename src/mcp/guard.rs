@@ -154,8 +154,8 @@ impl Settings {
             && beside.holds(&tool.name)
         {
             let headers = std::mem::take(&mut parts.headers);
-            let called = BesideCall { caller, headers, body: body.clone() };
-            return Arc::clone(beside).call(called).await;
+            let theirs = BesideCall { caller, headers, body: body.clone() };
+            return Arc::clone(beside).call(theirs).await;
         }
         let permits = match self.admit(&caller, &message, tool.as_ref()).await? {
             Ok(permits) => permits,

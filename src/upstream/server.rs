@@ -249,8 +249,8 @@ impl Server {
         deciding: &Deciding<'_>,
         ((name, tool, arguments), modern): ((&str, Option<ToolName>, Option<&RawValue>), bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
-        let called = self.called(name);
-        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {called}"));
+        let in_full = self.in_full(name);
+        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {in_full}"));
         let Some(tool) = tool else {
             return Ok(self.within(caller, message, (name, None)).await?.and(Err(unknown())));
         };
@@ -282,7 +282,7 @@ impl Server {
     }
 
     /// A tool as its caller calls it.
-    fn called<'a>(&self, name: &'a str) -> Cow<'a, str> {
+    fn in_full<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if self.folded { Cow::Owned([&*self.id, ".", name].concat()) } else { Cow::Borrowed(name) }
     }
 

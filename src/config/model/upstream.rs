@@ -403,10 +403,10 @@ impl RawUpstreamServer {
             given.push(("url", url.map(UpstreamTransport::Http)));
         }
         if let Some(command) = self.command.take() {
-            self.only_for("command", at, to);
+            only_for("command", at, to);
             given.push(("command", self.program(&command, at, to).map(UpstreamTransport::Child)));
         } else {
-            self.only_for("url", at, to);
+            only_for("url", at, to);
         }
         to.one_of(at, given, "url, command").flatten()
     }

@@ -39,7 +39,7 @@ impl Complaints<'_> {
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             for byte in buffer.iter().take(length) {
                 match byte {
-                    b'\n' => self.say(std::mem::take(&mut line), &mut allowance),
+                    b'\n' => self.say(&std::mem::take(&mut line), &mut allowance),
                     _ if line.len() < KEPT => line.push(*byte),
                     _ => {}
                 }
@@ -47,12 +47,12 @@ impl Complaints<'_> {
         }
     }
 
-    fn say(&self, line: Vec<u8>, allowance: &mut Allowance) {
+    fn say(&self, line: &[u8], allowance: &mut Allowance) {
         if !tracing::enabled!(tracing::Level::DEBUG) || line.is_empty() {
             return;
         }
         let Some(unsaid) = allowance.take(self.clock.monotonic()) else { return };
-        let (server, line) = (self.server, shown(&line, self.secrets));
+        let (server, line) = (self.server, shown(line, self.secrets));
         tracing::debug!(server, line, unsaid, "upstream.child_said");
     }
 }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_line_shows_neither_control_characters_nor_secrets() {
-        let secrets = [SecretText::from("hunter2"), SecretText::from("")];
+        let secrets = ["hunter2", ""].map(|text| SecretText::new(text.to_owned()));
         let line = "\u{1b}[31mkey=hunter2\u{202e}\r\0é".as_bytes();
         assert_eq!(shown(line, &secrets), "\\u{1b}[31mkey=[redacted]\\u{202e}\\r\\0é");
         assert!(shown(&[0xff; 9_000], &[]).chars().count() == SHOWN);

@@ -224,7 +224,7 @@ async fn write(mut input: impl AsyncWrite + Unpin, lines: &mut mpsc::Receiver<By
 
 async fn forever(task: impl Future<Output = ()>) {
     task.await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Waits for a child whose input is closed, asks it to end, and then does not ask any more (MCP stdio, Shutdown).
