@@ -411,21 +411,6 @@ impl RawUpstreamServer {
         to.one_of(at, given, "url, command").flatten()
     }
 
-    /// What a server that is reached so has no use for: whoever wrote it expects something that does not happen.
-    fn only_for(&self, way: &str, at: &Key, to: &mut Checker<'_>) {
-        const WITH_COMMAND: [&str; 5] = ["args", "env", "cwd", "start_timeout_ms", "max_calls"];
-        const WITH_URL: [&str; 2] = ["credential", "identity_header"];
-        let (useless, other): (&[&str], _) =
-            if way == "url" { (&WITH_COMMAND, "command") } else { (&WITH_URL, "url") };
-        for name in useless {
-            let key = at.name(name);
-            if to.is_set(&key) {
-                let problem = format!("is for servers with `{other}`");
-                to.add(Finding::error(FindingCode::Conflict, &key, problem));
-            }
-        }
-    }
-
     fn program(&self, command: &str, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCommand> {
         let mut environment = BTreeMap::new();
         for (name, raw) in &self.env {
@@ -451,6 +436,21 @@ impl RawUpstreamServer {
             start_timeout: Duration::from_millis(self.start_timeout_ms.get().into()),
             max_calls: self.max_calls.get() as usize,
         })
+    }
+}
+
+/// What a server that is reached so has no use for: whoever wrote it expects something that does not happen.
+fn only_for(way: &str, at: &Key, to: &mut Checker<'_>) {
+    const WITH_COMMAND: [&str; 5] = ["args", "env", "cwd", "start_timeout_ms", "max_calls"];
+    const WITH_URL: [&str; 2] = ["credential", "identity_header"];
+    let (useless, other): (&[&str], _) =
+        if way == "url" { (&WITH_COMMAND, "command") } else { (&WITH_URL, "url") };
+    for name in useless {
+        let key = at.name(name);
+        if to.is_set(&key) {
+            let problem = format!("is for servers with `{other}`");
+            to.add(Finding::error(FindingCode::Conflict, &key, problem));
+        }
     }
 }
 
