@@ -24,6 +24,8 @@ pub mod limits;
 pub mod mcp;
 pub mod policy;
 pub mod process;
+pub mod public_jwks;
+pub mod redirect_uri;
 pub mod secret;
 pub mod secret_ref;
 pub mod store;

@@ -35,7 +35,13 @@ pub async fn people_settings(
     let server = &config.server;
     let origins = [Some(&server.public_url), server.loopback_alias.as_ref()];
     let origins = origins.into_iter().flatten().cloned().collect();
-    Ok(PeopleSettings { providers, origins, passwords: PasswordPool::default(), approvals: None })
+    Ok(PeopleSettings {
+        providers,
+        origins,
+        passwords: PasswordPool::default(),
+        approvals: None,
+        scope_words: config.authorization_server.scope_words.clone(),
+    })
 }
 
 /// Everything but the secret.
