@@ -9,8 +9,8 @@ use url::Url;
 use crate::authorization_server::{BehindUs, KeyRing, NewIdentityToken, OwnResource};
 use crate::broker::Approvals;
 use crate::config::{
-    Config, OnToolFlaw, SecretSource, UpstreamCommand, UpstreamCredential, UpstreamServer,
-    UpstreamTransport,
+    Config, OnToolFlaw, SecretSource, UpstreamCommand, UpstreamCredential, UpstreamEra,
+    UpstreamServer, UpstreamTransport,
 };
 use crate::guard::{Beside, Door};
 use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
@@ -26,8 +26,8 @@ use crate::secret::Secrets;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 use crate::upstream::{
-    self, ChildSettings, ClientCredentials, Credential, Decider, Folded, Held, Hosted, Identity,
-    OnFlaw, Reach, Server, Sessions, Watch,
+    self, ChildSettings, ClientCredentials, Credential, Decider, Era, Eras, Folded, Held, Hosted,
+    Identity, OnFlaw, Reach, Server, Sessions, Watch,
 };
 
 use super::build::{Doors, Mounting, token_issuers};
@@ -57,6 +57,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Each {
     watch: Arc<Watch>,
+    era: Arc<Eras>,
     credential: Credential,
     reach: Reach,
 }
@@ -65,7 +66,12 @@ impl Each {
     /// Of a server about which the settings say nothing: it is shown no credential.
     pub(super) fn plain(url: Url) -> Self {
         let watch = Watch::new(HashMap::new(), (OnFlaw::Alert, OnFlaw::Hide));
-        Self { watch: Arc::new(watch), credential: Credential::None, reach: Reach::Http(url) }
+        Self {
+            watch: Arc::new(watch),
+            era: Arc::new(Eras::new(Era::Auto)),
+            credential: Credential::None,
+            reach: Reach::Http(url),
+        }
     }
 }
 
@@ -116,6 +122,7 @@ fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> Server {
         reach: each.reach.clone(),
         credential: each.credential.clone(),
         watch: Arc::clone(&each.watch),
+        era: Arc::clone(&each.era),
         folded: false,
         identity: None,
         door,
@@ -215,7 +222,8 @@ impl Shared {
                 }
             };
             let watch = Arc::new(watch(server));
-            Some((server.id.clone(), Each { watch, credential, reach }))
+            let era = Arc::new(Eras::new(era(server.era)));
+            Some((server.id.clone(), Each { watch, era, credential, reach }))
         });
         Self {
             each: each.collect(),
@@ -312,6 +320,15 @@ fn identity(
 fn scopes(settings: &UpstreamServer) -> Scope {
     let grants = settings.tools.iter().chain(&settings.prompts).chain(&settings.resources);
     grants.fold(Scope::empty(), |all, grant| all.union(&grant.scopes))
+}
+
+const fn era(settings: UpstreamEra) -> Era {
+    match settings {
+        UpstreamEra::Auto => Era::Auto,
+        UpstreamEra::Old => Era::Old,
+        UpstreamEra::New => Era::New,
+        UpstreamEra::Both => Era::Both,
+    }
 }
 
 fn watch(settings: &UpstreamServer) -> Watch {

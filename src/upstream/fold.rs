@@ -62,7 +62,7 @@ impl Folded {
         let Ok(message) = Message::parse(&body) else {
             return Ok(guard::plain(StatusCode::BAD_REQUEST));
         };
-        let wanted = Wanted::of(&message);
+        let wanted = Wanted::of(&message, headers::is_modern(&headers));
         let Some((server, name)) = (match &wanted {
             Wanted::Tool { name, .. } => self.of(name),
             _ => None,

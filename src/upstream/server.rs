@@ -23,6 +23,7 @@ use crate::resource_server::Principal;
 use super::answer::{Exchange, Kind};
 use super::credential::Credential;
 use super::decide::{Decider, Deciding, Thing};
+use super::era::{self, Asked as Sending, Eras, Way};
 use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
@@ -53,6 +54,8 @@ pub struct Server {
     pub watch: Arc<Watch>,
     /// Whether its tools stand in one list with ours, under longer names.
     pub folded: bool,
+    /// Of which era the server is.
+    pub era: Arc<Eras>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -109,8 +112,14 @@ impl Server {
             return self.door.refuse(&caller, "none", refusal).await;
         };
         let mut sent = headers::to_server(given);
+        // Ours stand for a server that keeps none: there is no stream, and nothing to end.
+        if session.to_str().is_ok_and(era::is_ours) {
+            let ended = method == Method::DELETE;
+            let status = if ended { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+            return self.door.end(&caller, "none", guard::plain(status)).await;
+        }
         sent.insert(SESSION, session);
-        let kind = if method == Method::GET { Kind::Stream } else { Kind::Notification };
+        let kind = if method == Method::GET { Kind::Stream(None) } else { Kind::Notification };
         let exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
         exchange.run(method, sent, Bytes::new()).await
     }
@@ -131,7 +140,8 @@ impl Server {
             Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
         };
         let method = guard::method_name(message.method.as_deref());
-        let wanted = Wanted::of(&message);
+        let modern = headers::is_modern(&parts.headers);
+        let wanted = Wanted::of(&message, modern);
         let tool = match &wanted {
             Wanted::Tool { name, .. } => self.decider.tool_name(name),
             _ => None,
@@ -154,7 +164,7 @@ impl Server {
                 return self.door.refuse(&caller, "unreadable", unreadable.answer()).await;
             }
         };
-        let wanted = Wanted::of(&message);
+        let wanted = Wanted::of(&message, headers::is_modern(given));
         let tool = match &wanted {
             Wanted::Tool { name, .. } => self.decider.tool_name(name),
             _ => None,
@@ -193,7 +203,24 @@ impl Server {
         exchange.id = id;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
-        exchange.run(Method::POST, sent, body.clone()).await
+        let ticket = self.era.begin(given, sent.get(SESSION), message.id);
+        let asked = Sending { message, modern, given, sent: &sent };
+        let answering = async {
+            let way = era::way(&self, exchange.caller(), &asked).await;
+            match way {
+                Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
+                Ok(Way::Here(response)) => exchange.answered(response).await,
+                Ok(Way::Sent(incoming, translation)) => {
+                    exchange.translation = Some(translation);
+                    exchange.receive(incoming).await
+                }
+                Err(fault) => exchange.failed(&fault).await,
+            }
+        };
+        match ticket {
+            Some(ticket) => ticket.unless_cancelled(answering).await,
+            None => answering.await,
+        }
     }
 
     /// The server's own id of the session that a request names. `None`: it names none.
@@ -223,14 +250,18 @@ impl Server {
             }
             Wanted::Prompt(name) => {
                 let things = [Thing::Prompt(&name)];
-                self.things(caller, message, &deciding, &things).await
+                self.things(caller, message, &deciding, (&things, modern)).await
             }
             Wanted::Resources(uris) => {
                 let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
-                let admitted = self.things(caller, message, &deciding, &things).await?;
+                let things = (&*things, modern);
+                let admitted = self.things(caller, message, &deciding, things).await?;
                 let listens = message.method.as_deref() == Some("subscriptions/listen");
                 Ok(admitted.map(|admitted| match admitted.kind {
-                    Kind::Other if listens => Admitted { kind: Kind::Stream, ..admitted },
+                    Kind::Other if listens => Admitted { kind: Kind::Stream(None), ..admitted },
+                    Kind::Thing(decided) if listens => {
+                        Admitted { kind: Kind::Stream(Some(decided)), ..admitted }
+                    }
                     _ => admitted,
                 }))
             }
@@ -315,7 +346,7 @@ impl Server {
         caller: &Caller,
         message: &Message<'_>,
         deciding: &Deciding<'_>,
-        things: &[Thing<'_>],
+        (things, modern): (&[Thing<'_>], bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let method = guard::method_name(message.method.as_deref());
         let worst = things.iter().map(|thing| (*thing, deciding.about(caller, *thing)));
@@ -342,12 +373,13 @@ impl Server {
         }
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
-        Ok(Err(match thing {
-            Thing::Prompt(name) => {
-                not_there(message, INVALID_PARAMS, &format!("Unknown prompt: {name}"))
-            }
-            _ => not_there(message, RESOURCE_NOT_FOUND, "Resource not found"),
-        }))
+        if let Thing::Prompt(name) = thing {
+            let text = format!("Unknown prompt: {name}");
+            return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
+        }
+        // TR-9, LG-7: each era has its own code.
+        let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
+        Ok(Err(not_there(message, code, "Resource not found")))
     }
 
     async fn within(

@@ -79,11 +79,17 @@ struct Filter<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn of(message: &Message<'a>) -> Self {
+    /// `modern`: of a client of 2026-07-28, in which some methods are no more (TR-15).
+    pub(super) fn of(message: &Message<'a>, modern: bool) -> Self {
         let Some(method) = message.method.as_deref() else {
             return if message.id.is_some() { Self::Reply } else { Self::Unknown };
         };
         match method {
+            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
+                if modern =>
+            {
+                Self::Unknown
+            }
             "tools/call" => match message.tool_call() {
                 Some(call) => Self::Tool { name: call.name, arguments: call.arguments },
                 None => Self::Malformed("params of tools/call need a name"),
@@ -151,7 +157,7 @@ mod tests {
     use super::*;
 
     fn wanted(body: &str) -> String {
-        format!("{:?}", Wanted::of(&Message::parse(body.as_bytes()).unwrap()))
+        format!("{:?}", Wanted::of(&Message::parse(body.as_bytes()).unwrap(), false))
     }
 
     #[test]

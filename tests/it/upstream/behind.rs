@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
 use http::request::Parts;
+use mcp_auth_broker::time::FixedClock;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, GetPromptRequestParams,
     GetPromptResponse, GetPromptResult, ListPromptsResult, ListResourcesResult, ListToolsResult,
@@ -138,7 +139,7 @@ impl Behind {
             let router = axum::Router::new().route_service("/mcp", service);
             axum::serve(listener, router).await.unwrap();
         });
-        let product = broker(&url, table, policy).await;
+        let product = broker(&url, &["era = \"auto\"\n", table].concat(), policy).await;
         Self { product, weather, _server: server }
     }
 
@@ -163,11 +164,21 @@ pub(crate) async fn broker(url: &str, table: &str, policy: &str) -> Product {
     }
     settings += "[outbound]\nallow_private = [\"127.0.0.1\"]\n";
     settings += "[[upstream.server]]\nid = \"weather\"\nurl = \"";
-    settings += &[url, "\"\n", table, "\n"].concat();
+    // Fakes of one answer have no era: they are not asked.
+    let era = if table.contains("era = ") { "" } else { "era = \"both\"\n" };
+    settings += &[url, "\"\n", era, table, "\n"].concat();
     let policy = format!("policy.file={}", directory.path().join("policy.toml").display());
     let overrides = if settings.contains("[policy]") { vec![policy] } else { Vec::new() };
     let settings = settings.replace("[policy]\nfile = \"policy.toml\"\n", "");
     Product::start_in(directory, &settings, &overrides).await
+}
+
+/// The same at a time that the test tells.
+pub(crate) async fn broker_at(url: &str, table: &str, clock: Arc<FixedClock>) -> Product {
+    let settings = format!(
+        "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\nera = \"both\"\n{table}"
+    );
+    Product::start_at(&settings, clock).await
 }
 
 /// A token for the server, with these scopes.
