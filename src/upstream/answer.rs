@@ -30,6 +30,7 @@ use super::reply::{self, Reply};
 use super::server::{Ended, Server};
 use super::wanted::List;
 use super::watch::News;
+use super::who::Who;
 
 /// The longest that one call may take, however much is heard of it.
 const LONGEST_CALL: Duration = Duration::from_mins(10);
@@ -75,8 +76,8 @@ impl Exchange {
         Self { server, caller, method, kind, id, modern, permits, translation }
     }
 
-    pub(super) const fn caller(&self) -> &Caller {
-        &self.caller
+    pub(super) fn who(&self) -> Who {
+        Who { principal: self.caller.principal().clone() }
     }
 
     /// Sends the message, and gives the answer or a stream of them.
@@ -86,7 +87,7 @@ impl Exchange {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Body>, Unrecorded> {
-        match self.server.open(self.caller.principal(), method, headers, body).await {
+        match self.server.open(&self.who(), method, headers, body).await {
             Ok(incoming) => self.receive(incoming).await,
             Err(fault) => self.failed(&fault).await,
         }
@@ -344,6 +345,7 @@ impl Exchange {
                     decision: None,
                     reason: None,
                     policy_version: None,
+                    evaluated: Vec::new(),
                     question: None,
                 };
                 Ok(self.caller.end(event).await?)
@@ -380,7 +382,9 @@ impl Exchange {
     }
 
     /// Hands on event after event.
-    fn stream(self, incoming: Incoming) -> Response<Body> {
+    fn stream(self, mut incoming: Incoming) -> Response<Body> {
+        // They are slices of the connection's first buffer, which a stream would keep for as long as it lasts.
+        incoming.headers = HeaderMap::new();
         let events = Events::new(self.server.max_response_bytes);
         let state = Streaming {
             started: self.server.door.clock.monotonic(),

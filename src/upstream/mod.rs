@@ -24,6 +24,7 @@ mod session;
 mod stdio;
 mod wanted;
 mod watch;
+mod who;
 
 use std::convert::Infallible;
 use std::sync::Arc;

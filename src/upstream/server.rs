@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Approvals, Caller, Failure, Wanted as Asked};
+use crate::broker::{Approvals, Caller, Exactly, Failure, Wanted as Asked};
 use crate::code::Code;
 use crate::guard::{self, Door, Message, Unrecorded, millis};
 use crate::id::ToolName;
@@ -30,8 +30,9 @@ use super::identity::Identity;
 use super::incoming::Incoming;
 use super::session::Sessions;
 use super::stdio::Hosted;
-use super::wanted::{Wanted, is_request_id};
+use super::wanted::{Beside, Wanted, is_request_id};
 use super::watch::Watch;
+use super::who::Who;
 
 const HEADER_MISMATCH: i32 = -32020;
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -76,6 +77,9 @@ struct Admitted {
     permits: Permits,
     kind: Kind,
 }
+
+/// A tool by the server's name and by ours, its arguments, and what is said beside them.
+type Named<'a> = (&'a str, Option<ToolName>, (Option<&'a RawValue>, Beside<'a>));
 
 /// Why a message goes no further: an answer that is recorded already.
 type Refused = Response<Body>;
@@ -206,7 +210,7 @@ impl Server {
         let ticket = self.era.begin(given, sent.get(SESSION), message.id);
         let asked = Sending { message, modern, given, sent: &sent };
         let answering = async {
-            let way = era::way(&self, exchange.caller(), &asked).await;
+            let way = era::way(&self, &exchange.who(), &asked).await;
             match way {
                 Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
                 Ok(Way::Here(response)) => exchange.answered(response).await,
@@ -244,8 +248,8 @@ impl Server {
         let deciding = self.decider.now();
         let pass = |kind| Ok(Ok(Admitted { permits: Permits::default(), kind }));
         match wanted {
-            Wanted::Tool { name, arguments } => {
-                let asked = (&*name, tool, arguments);
+            Wanted::Tool { name, arguments, beside } => {
+                let asked = (&*name, tool, (arguments, beside));
                 self.tool(caller, message, &deciding, (asked, modern)).await
             }
             Wanted::Prompt(name) => {
@@ -278,7 +282,7 @@ impl Server {
         caller: &Caller,
         message: &Message<'_>,
         deciding: &Deciding<'_>,
-        ((name, tool, arguments), modern): ((&str, Option<ToolName>, Option<&RawValue>), bool),
+        ((name, tool, (arguments, beside)), modern): (Named<'_>, bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let in_full = self.in_full(name);
         let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {in_full}"));
@@ -291,19 +295,21 @@ impl Server {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let thing = Thing::Tool(name);
+        // Before every answer, whatever it is.
+        let other = deciding.difference(caller, &tool, (arguments, &decision));
+        guard::record_policy(caller, &tool, &decision, other).await?;
         if decision.can_step_up() {
             let said = (&decision, deciding.question(caller, thing));
             return Ok(Err(self.door.step_up(caller, message, tool, said).await?));
         }
-        let other = deciding.difference(caller, &tool, (arguments, &decision));
-        guard::record_policy(caller, &tool, &decision, other).await?;
         let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
         if !visible.shows_the_tool() || !self.watch.shows(name) {
             self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
             return Ok(Err(unknown()));
         }
         if !decision.is_allow()
-            && let Err(failure) = self.approved(caller, (&tool, arguments), &decision).await?
+            && let Err(failure) =
+                self.approved(caller, (&tool, beside.exactly(arguments)), &decision).await?
         {
             self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
             return Ok(Err(tool_refused(message, &failure, modern)));
@@ -321,7 +327,7 @@ impl Server {
     async fn approved(
         &self,
         caller: &Caller,
-        (tool, arguments): (&ToolName, Option<&RawValue>),
+        (tool, call): (&ToolName, Exactly),
         decision: &Decision,
     ) -> Result<Result<(), Failure>, Unrecorded> {
         let denied = || Failure::new(Code::PolicyDenied, "policy does not allow this call");
@@ -329,9 +335,7 @@ impl Server {
             let code = decision.code.unwrap_or(Code::PolicyDenied);
             return Ok(Err(Failure { code, ..denied() }));
         }
-        let text = arguments.map_or("{}", RawValue::get);
-        let arguments = serde_json::from_str(text).unwrap_or_default();
-        let wanted = Asked { tool: tool.clone(), arguments: &arguments, asserted: None };
+        let wanted = Asked { tool: tool.clone(), call, asserted: None };
         let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
         Ok(settled.and_then(
             |approved| {
@@ -349,10 +353,10 @@ impl Server {
         (things, modern): (&[Thing<'_>], bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let method = guard::method_name(message.method.as_deref());
-        let worst = things.iter().map(|thing| (*thing, deciding.about(caller, *thing)));
-        let worst =
-            worst.max_by_key(|(_, decision)| (!decision.is_allow(), !decision.can_step_up()));
-        let Some((thing, decision)) = worst else {
+        let decided: Vec<_> =
+            things.iter().map(|thing| (*thing, deciding.about(caller, *thing))).collect();
+        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.can_step_up()));
+        let Some((thing, decision)) = worst.cloned() else {
             let permits = Permits::default();
             return Ok(Ok(Admitted { permits, kind: Kind::Other }));
         };
@@ -361,6 +365,7 @@ impl Server {
             Ok(permits) => permits,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        self.record_policy(caller, deciding, &decided).await?;
         let question = deciding.question(caller, thing);
         if let (true, Some(server)) = (decision.can_step_up(), self.decider.server_name()) {
             let said = (&decision, question);
@@ -380,6 +385,27 @@ impl Server {
         // TR-9, LG-7: each era has its own code.
         let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
         Ok(Err(not_there(message, code, "Resource not found")))
+    }
+
+    /// Of several things at once only the first of each kind: one request is not to write a line for each.
+    async fn record_policy(
+        &self,
+        caller: &Caller,
+        deciding: &Deciding<'_>,
+        decided: &[(Thing<'_>, Decision)],
+    ) -> Result<(), Unrecorded> {
+        let Some(server) = self.decider.server_name() else { return Ok(()) };
+        let failed = decided.iter().find(|(_, said)| said.failed_conditions().next().is_some());
+        if let Some((_, said)) = failed {
+            guard::record_policy(caller, &server, said, None).await?;
+        }
+        let mut others = decided.iter().filter_map(|(thing, said)| {
+            Some((said, deciding.difference_about(caller, *thing, said)?))
+        });
+        if let Some((said, other)) = others.next() {
+            guard::record_difference(caller, &server, said, other).await?;
+        }
+        Ok(())
     }
 
     async fn within(
@@ -419,6 +445,7 @@ impl Server {
             decision: Some(decision.effect),
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
+            evaluated: decision.evaluated.clone(),
             question: Some(ended.question),
         };
         Ok(caller.end(event).await?)
@@ -427,7 +454,7 @@ impl Server {
     /// Sends a message, and waits for the head of the answer.
     pub(super) async fn open(
         &self,
-        principal: &Principal,
+        who: &Who,
         method: Method,
         mut headers: HeaderMap,
         body: Bytes,
@@ -435,13 +462,13 @@ impl Server {
         let url = match &self.reach {
             Reach::Http(url) => url.clone(),
             Reach::Child(child) => {
-                let opened = child.open(principal, &body, self.timeout).await;
+                let opened = child.open(&who.principal, &body, self.timeout).await;
                 return Ok(opened.map_err(Fault::Child)?.into());
             }
         };
         self.credential.add(&mut headers, &self.door.clock).await?;
         if let Some(identity) = &self.identity {
-            identity.add(principal, &mut headers)?;
+            identity.add(&who.principal, &mut headers)?;
         }
         let call = Call { method, url, headers, body };
         Ok(self.outbound.open(call, self.timeout).await?.into())

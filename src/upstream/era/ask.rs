@@ -6,7 +6,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::resource_server::Principal;
 use crate::upstream::incoming::Incoming;
 
 use super::NEW;
@@ -16,6 +15,7 @@ use crate::upstream::fault::Fault;
 use crate::upstream::headers::{self, METHOD, NAME, SESSION};
 use crate::upstream::reply::Reply;
 use crate::upstream::server::Server;
+use crate::upstream::who::Who;
 
 /// The longest that a question of the broker's own takes: a client waits for it.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -32,10 +32,10 @@ pub(super) enum Answer {
 /// Sends a message; the head of the answer is looked at as far as it concerns the broker.
 pub(super) async fn send(
     server: &Server,
-    principal: &Principal,
+    who: &Who,
     (method, headers, body): (Method, HeaderMap, Bytes),
 ) -> Result<Incoming, Fault> {
-    let incoming = server.open(principal, method, headers, body).await?;
+    let incoming = server.open(who, method, headers, body).await?;
     match incoming.status.as_u16() {
         401 | 403 => {
             server.credential.refused().await;
@@ -51,11 +51,11 @@ pub(super) async fn send(
 /// Asks one question. What the server tells beside the answer is not for anybody.
 pub(super) async fn ask(
     server: &Server,
-    principal: &Principal,
+    who: &Who,
     (headers, body, id): (HeaderMap, Bytes, &RawValue),
 ) -> Result<(Answer, Option<HeaderValue>), Fault> {
     let asking = async {
-        let mut incoming = send(server, principal, (Method::POST, headers, body)).await?;
+        let mut incoming = send(server, who, (Method::POST, headers, body)).await?;
         let session = incoming.headers.get(SESSION).cloned();
         Ok((read(server, &mut incoming, id).await?, session))
     };

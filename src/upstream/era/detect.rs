@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::resource_server::Principal;
-
 use super::ask::{Answer, ask, new_request, old_headers, ourselves, own_id};
 use super::cancel::Cancellations;
 use super::held::Held;
@@ -15,6 +13,7 @@ use super::parameters::Parameters;
 use super::{NEW, OLD};
 use crate::upstream::fault::Fault;
 use crate::upstream::server::Server;
+use crate::upstream::who::Who;
 
 /// How long an answer that told nothing stands, and how old one must be before a fault puts it in doubt.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -80,7 +79,7 @@ impl Eras {
     }
 
     /// With whom it speaks. Where that cannot be found out, messages go as they come.
-    pub(super) async fn of(&self, server: &Server, who: &Principal) -> Result<Speaks, Fault> {
+    pub(super) async fn of(&self, server: &Server, who: &Who) -> Result<Speaks, Fault> {
         match self.setting {
             Era::Old => return Ok(Speaks::Old),
             Era::New => return Ok(Speaks::New),
@@ -127,7 +126,7 @@ impl Eras {
 }
 
 /// Asks. `Ok(None)`: what it said tells nothing.
-async fn detect(server: &Server, who: &Principal) -> Result<Option<Speaks>, Fault> {
+async fn detect(server: &Server, who: &Who) -> Result<Option<Speaks>, Fault> {
     let id = own_id();
     let (headers, body) = new_request(&id, ("server/discover", None), Members::default());
     let discovered = match ask(server, who, (headers, body, &*id)).await {
@@ -149,7 +148,7 @@ async fn detect(server: &Server, who: &Principal) -> Result<Option<Speaks>, Faul
     }
 }
 
-async fn handshake(server: &Server, who: &Principal) -> Result<Option<Speaks>, Fault> {
+async fn handshake(server: &Server, who: &Who) -> Result<Option<Speaks>, Fault> {
     let id = own_id();
     let body = request(Some(&*id), "initialize", &initialize());
     match ask(server, who, (old_headers(None, None), body, &*id)).await {

@@ -13,17 +13,18 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
-use crate::resource_server::Principal;
-
 use super::OLD;
 use super::ask::{Answer, ask, old_headers, own_id, send};
 use super::detect::initialize;
 use super::message::{Members, raw, request};
 use crate::upstream::fault::Fault;
 use crate::upstream::server::Server;
+use crate::upstream::who::Who;
 
 /// Callers whose sessions are kept; the one that was idle longest goes first.
 const MOST: usize = 10_000;
+/// Of what a server says in the handshake, in bytes: it is kept for each caller.
+const LONGEST: usize = 64 * 1024;
 /// For a last message that nobody waits for.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Last messages that may be under way.
@@ -63,7 +64,7 @@ impl Held {
     pub(super) async fn of(
         &self,
         server: &Server,
-        who: &Principal,
+        who: &Who,
     ) -> Result<(Arc<Opened>, bool), Fault> {
         let now = server.door.clock.monotonic();
         let slot = self.slot(who, crate::guard::millis(now));
@@ -77,7 +78,7 @@ impl Held {
     }
 
     /// The server does not know it any more.
-    pub(super) async fn forget(&self, who: &Principal, gone: &Arc<Opened>) {
+    pub(super) async fn forget(&self, who: &Who, gone: &Arc<Opened>) {
         let slot = self.callers().get(&key(who)).cloned();
         let Some(slot) = slot else { return };
         let mut session = slot.session.lock().await;
@@ -100,7 +101,7 @@ impl Held {
         }
     }
 
-    fn slot(&self, who: &Principal, now: u64) -> Arc<Slot> {
+    fn slot(&self, who: &Who, now: u64) -> Arc<Slot> {
         let mut callers = self.callers();
         let key = key(who);
         if callers.len() >= MOST && !callers.contains_key(&key) {
@@ -119,18 +120,19 @@ impl Held {
     }
 }
 
-fn key(who: &Principal) -> Key {
+fn key(Who { principal: who }: &Who) -> Key {
     let subject = who.subject().map_or("", |subject| subject.as_str());
     let client = who.client_id().map_or("", |client| client.as_str());
     (who.issuer().as_str().into(), subject.into(), client.into())
 }
 
 /// The handshake (MCP 2025-11-25 lifecycle).
-pub(super) async fn open(server: &Server, who: &Principal) -> Result<Opened, Fault> {
+pub(super) async fn open(server: &Server, who: &Who) -> Result<Opened, Fault> {
     let id = own_id();
     let body = request(Some(&*id), "initialize", &initialize());
     let (answer, session) = ask(server, who, (old_headers(None, None), body, &*id)).await?;
     let said = match answer {
+        Answer::Result(said) if said.get().len() > LONGEST => return Err(Fault::TooLarge),
         Answer::Result(said) => Members::of(&said),
         Answer::Error => return Err(Fault::Handshake),
         Answer::Status(status) => return Err(Fault::Status(status)),
@@ -153,7 +155,7 @@ impl Opened {
 /// Ends a session. Whether the server listens is its own affair: it would forget it anyway.
 pub(super) async fn farewell(
     server: &Server,
-    who: &Principal,
+    who: &Who,
     (version, session): (Option<&HeaderValue>, &HeaderValue),
 ) {
     let headers = old_headers(version, Some(session));
@@ -164,7 +166,7 @@ pub(super) async fn farewell(
 }
 
 /// Sends a notification that nobody waits for.
-pub(super) async fn notify(server: &Server, who: &Principal, opened: &Opened, body: Bytes) {
+pub(super) async fn notify(server: &Server, who: &Who, opened: &Opened, body: Bytes) {
     let sending = send(server, who, (Method::POST, opened.headers(), body));
     if let Ok(Err(fault)) = tokio::time::timeout(LIMIT, sending).await {
         tracing::debug!(server = %server.id, error = &fault as &dyn std::error::Error, "upstream.notification_not_sent");

@@ -7,9 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::broker::Caller;
 use crate::guard;
-use crate::resource_server::Principal;
 
 use super::ask::{Answer, ask};
 use super::held::{Opened, farewell, notify, open};
@@ -18,6 +16,7 @@ use super::old_server::answer_to;
 use super::{Told, Translation, Way};
 use crate::upstream::fault::Fault;
 use crate::upstream::server::Server;
+use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
@@ -56,13 +55,13 @@ pub(in crate::upstream) struct Listening {
 #[derive(Debug)]
 struct Session {
     server: Arc<Server>,
-    who: Principal,
+    who: Who,
     opened: Arc<Opened>,
 }
 
 pub(super) async fn way(
     server: &Arc<Server>,
-    caller: &Caller,
+    who: &Who,
     (id, params): (&RawValue, &Members),
 ) -> Result<Way, Fault> {
     let wanted = params
@@ -72,7 +71,7 @@ pub(super) async fn way(
         let text = format!("params need notifications, of at most {MOST} resources");
         return Ok(Way::Here(guard::error(StatusCode::OK, Some(id), INVALID_PARAMS, &text, None)));
     };
-    let who = caller.principal().clone();
+    let who = who.clone();
     let opened = Arc::new(open(server, &who).await?);
     let session = Session { server: Arc::clone(server), who, opened };
     let mut headers = session.opened.headers();

@@ -43,12 +43,13 @@ use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::broker::{Caller, Failure};
+use crate::broker::Failure;
 use crate::guard::Message;
 use crate::upstream::incoming::Incoming;
 
 use super::fault::Fault;
 use super::server::Server;
+use super::who::Who;
 
 pub use detect::{Era, Eras};
 
@@ -122,14 +123,10 @@ fn traces(sent: &HeaderMap, to: &mut HeaderMap) {
 }
 
 /// Finds out what is to be done with a message, and does it.
-pub(super) async fn way(
-    server: &Arc<Server>,
-    caller: &Caller,
-    asked: &Asked<'_>,
-) -> Result<Way, Fault> {
-    match (asked.modern, server.era.of(server, caller.principal()).await?) {
-        (false, Speaks::New) => new_server::way(server, caller, asked).await,
-        (true, Speaks::Old) => old_server::way(server, caller, asked).await,
+pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> Result<Way, Fault> {
+    match (asked.modern, server.era.of(server, who).await?) {
+        (false, Speaks::New) => new_server::way(server, who, asked).await,
+        (true, Speaks::Old) => old_server::way(server, who, asked).await,
         _ => Ok(Way::Pass),
     }
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method, Response, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::broker::{Caller, Failure};
+use crate::broker::Failure;
 use crate::code::Code;
 use crate::guard::{self, Message};
 use crate::random::Random;
@@ -21,6 +21,7 @@ use crate::upstream::answer::json as json_response;
 use crate::upstream::fault::Fault;
 use crate::upstream::headers::{SESSION, VERSION};
 use crate::upstream::server::Server;
+use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;
 const MISSING_CAPABILITY: i64 = -32021;
@@ -65,11 +66,7 @@ fn named(given: &HeaderMap) -> Option<&str> {
     given.get(SESSION)?.to_str().ok()
 }
 
-pub(super) async fn way(
-    server: &Arc<Server>,
-    caller: &Caller,
-    asked: &Asked<'_>,
-) -> Result<Way, Fault> {
+pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> Result<Way, Fault> {
     let message = asked.message;
     if let Some(refusal) = unknown_version(asked) {
         return Ok(Way::Here(refusal));
@@ -106,10 +103,10 @@ pub(super) async fn way(
     };
     if let ("tools/call", Some(tool)) = (method, &name) {
         let call = (tool.as_str(), params.raw("arguments"));
-        server.era.parameters.add(server, caller.principal(), call, &mut headers).await;
+        server.era.parameters.add(server, who, call, &mut headers).await;
     }
     super::traces(asked.sent, &mut headers);
-    let incoming = server.open(caller.principal(), Method::POST, headers, body).await?;
+    let incoming = server.open(who, Method::POST, headers, body).await?;
     let translation = ToNew { server: Arc::clone(server), handshake };
     Ok(Way::Sent(incoming, Box::new(Translation::New(translation))))
 }

@@ -9,10 +9,9 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::broker::{Caller, Failure};
+use crate::broker::Failure;
 use crate::code::Code;
 use crate::guard::{self, Message};
-use crate::resource_server::Principal;
 use crate::upstream::incoming::Incoming;
 
 use super::detect::supported;
@@ -26,6 +25,7 @@ use super::{Asked, Told, Translation, Way, Written};
 use crate::upstream::answer::json as json_response;
 use crate::upstream::fault::Fault;
 use crate::upstream::server::Server;
+use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
@@ -37,7 +37,7 @@ const LEVELS: [&str; 8] =
 #[derive(Debug)]
 pub(in crate::upstream) struct ToOld {
     server: Arc<Server>,
-    who: Principal,
+    who: Who,
     opened: Arc<Opened>,
     /// Whether the session was there before.
     reused: bool,
@@ -50,11 +50,7 @@ pub(in crate::upstream) struct ToOld {
     answered: bool,
 }
 
-pub(super) async fn way(
-    server: &Arc<Server>,
-    caller: &Caller,
-    asked: &Asked<'_>,
-) -> Result<Way, Fault> {
+pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> Result<Way, Fault> {
     let message = asked.message;
     let (Some(method), Some(id)) = (message.method.as_deref(), message.id) else {
         // Notifications of the new era are for streams that are not of HTTP.
@@ -66,11 +62,11 @@ pub(super) async fn way(
     }
     match method {
         "server/discover" => {
-            let (opened, _) = server.era.held.of(server, caller.principal()).await?;
+            let (opened, _) = server.era.held.of(server, who).await?;
             let result = discovered(&opened);
             Ok(Way::Here(json_response(StatusCode::OK, answer(id, "result", &result))))
         }
-        "subscriptions/listen" => listen::way(server, caller, (id, &params)).await,
+        "subscriptions/listen" => listen::way(server, who, (id, &params)).await,
         "tools/list"
         | "prompts/list"
         | "resources/list"
@@ -79,7 +75,7 @@ pub(super) async fn way(
         | "prompts/get"
         | "resources/read"
         | "completion/complete" => {
-            let mut sent = ToOld::begin(server, caller.principal(), (method, &params)).await?;
+            let mut sent = ToOld::begin(server, who, (method, &params)).await?;
             let body = sent.written(method, params);
             let incoming = sent.send(asked.sent, body).await?;
             Ok(Way::Sent(incoming, Box::new(Translation::Old(sent))))
@@ -160,7 +156,7 @@ impl ToOld {
     /// With the session of the caller.
     async fn begin(
         server: &Arc<Server>,
-        who: &Principal,
+        who: &Who,
         (method, params): (&str, &Members),
     ) -> Result<Self, Fault> {
         let held = &server.era.held;

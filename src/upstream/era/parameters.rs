@@ -11,11 +11,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::resource_server::Principal;
-
 use super::ask::{Answer, ask, new_request, own_id};
 use super::message::{Members, header_text};
 use crate::upstream::server::Server;
+use crate::upstream::who::Who;
 
 /// How long a tool that was in no list is not looked for again.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -58,7 +57,7 @@ impl Parameters {
     pub(super) async fn add(
         &self,
         server: &Server,
-        who: &Principal,
+        who: &Who,
         (tool, arguments): (&str, Option<&RawValue>),
         headers: &mut HeaderMap,
     ) {
@@ -89,7 +88,7 @@ impl Parameters {
     async fn tools(
         &self,
         server: &Server,
-        who: &Principal,
+        who: &Who,
         tool: &str,
     ) -> Arc<HashMap<String, Vec<Mirrored>>> {
         if let Some(tools) = self.known(server, tool) {
@@ -113,7 +112,7 @@ impl Parameters {
 }
 
 /// The server's list, page by page.
-async fn learn(server: &Server, who: &Principal) -> HashMap<String, Vec<Mirrored>> {
+async fn learn(server: &Server, who: &Who) -> HashMap<String, Vec<Mirrored>> {
     let (mut tools, mut cursor) = (HashMap::new(), None::<String>);
     for _ in 0..PAGES {
         let (id, mut params) = (own_id(), Members::default());
