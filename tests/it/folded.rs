@@ -12,7 +12,9 @@ const ANSWER: &str =
 
 /// A broker with the sample tools, and one server at this URL; and more tables.
 async fn start(url: &str, more: &str) -> Product {
-    let table = format!("[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\nfold = true\n");
+    let table = format!(
+        "[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\nfold = true\nera = \"both\"\n"
+    );
     let settings = format!("[outbound]\nallow_private = [\"127.0.0.1\"]\n{table}{GET}{more}");
     Product::start(&settings).await
 }
@@ -107,7 +109,7 @@ async fn a_token_for_the_server_is_none_for_the_broker() {
 async fn a_server_that_is_down_hides_nothing_else() {
     let other = FakeHttp::start(Reply::json(LIST)).await;
     let lines = format!(
-        "[[upstream.server]]\nid = \"other\"\nurl = \"{}\"\nfold = true\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = []\n",
+        "[[upstream.server]]\nid = \"other\"\nurl = \"{}\"\nfold = true\nera = \"both\"\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = []\n",
         other.url()
     );
     let product = start("http://127.0.0.1:1/mcp", &lines).await;

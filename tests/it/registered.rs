@@ -79,8 +79,8 @@ async fn a_registered_server_is_guarded_like_any_other_without_a_restart() {
     let search = json!({ "name": "search" });
     assert_eq!(ask(&product, &nobody, "tools/call", search).await.status, 403);
     let sent = upstream.asked();
-    assert_eq!(sent.len(), 1);
-    assert!(!sent[0].headers.contains_key("authorization"));
+    assert_eq!(sent.iter().filter(|asked| asked.body.contains("tools/")).count(), 1);
+    assert!(sent.iter().all(|asked| !asked.headers.contains_key("authorization")));
 }
 
 #[tokio::test]
