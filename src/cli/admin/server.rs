@@ -19,6 +19,7 @@ const LIST_KEYS: &str = "broker server key list SERVER";
 const COLUMNS: Columns = &[
     ("id", "id"),
     ("uri", "uri"),
+    ("url", "url"),
     ("name", "name"),
     ("scope", "scope"),
     ("owner", "owner"),
@@ -69,7 +70,11 @@ struct AddArgs {
     /// Its name in paths: 1 to 64 of A-Z a-z 0-9 . _ -
     id: String,
     /// Its resource identifier, as its clients write it: https, or http on loopback
-    uri: String,
+    #[arg(required_unless_present = "url")]
+    uri: Option<String>,
+    /// Its MCP endpoint, for a server that is reached through this broker, at /servers/ID/mcp
+    #[arg(long, conflicts_with_all = ["uri", "aliases"])]
+    url: Option<String>,
     /// Another spelling of that; may be repeated
     #[arg(long = "alias", value_name = "URI")]
     aliases: Vec<String>,
@@ -140,6 +145,7 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
     let new = NewServer {
         id: args.id.clone(),
         uri: args.uri.clone(),
+        url: args.url.clone(),
         aliases: args.aliases.clone(),
         name: args.name.clone(),
         description: args.description.clone(),
