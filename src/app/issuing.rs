@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use tokio_util::sync::CancellationToken;
+use tower::service_fn;
 
 use crate::admin;
 use crate::audit::Auditor;
@@ -15,6 +19,7 @@ use crate::authorization_server::{
 };
 use crate::broker::Approvals;
 use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::guard::{Recorder, Unrecorded, try_record_refusals};
 use crate::id::{GrantId, Issuer};
 use crate::outbound::Outbound;
 use crate::policy::{Live, Who};
@@ -292,7 +297,25 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
     let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
-    Ok((admin::routes(operations).layer(token), verifier))
+    let recorder = Recorder {
+        auditor: auditor.clone(),
+        clock: Arc::clone(clock),
+        random: Arc::clone(random),
+    };
+    let recorded = from_fn_with_state(recorder, record);
+    Ok((admin::routes(operations).layer(token).layer(recorded), verifier))
+}
+
+/// Who guesses at tokens of administrators is seen, and held back as at every other door.
+async fn record(State(recorder): State<Recorder>, request: Request, next: Next) -> Response {
+    let guarded = service_fn(move |request| {
+        let next = next.clone();
+        async move { Ok(next.run(request).await) }
+    });
+    match try_record_refusals(&recorder, guarded, request).await {
+        Ok(response) => response,
+        Err(Unrecorded) => admin::unrecorded(),
+    }
 }
 
 /// Who is asked on every request whether a token of ours was revoked.

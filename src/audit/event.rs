@@ -137,6 +137,15 @@ pub enum AdminAction {
     Reload,
 }
 
+/// Why a caller with an accepted token may not administer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminRefusal {
+    ScopeMissing,
+    /// It has the scope, and is no administrator, or none any more.
+    NotAdministrator,
+}
+
 /// How a change ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -399,6 +408,26 @@ pub enum AuditEvent {
     /// Terminal: how that ended. Without this line after the other one, it is not known.
     #[serde(rename = "admin.change.ended")]
     AdminChangeEnd { object: AdminObject, action: AdminAction, id: Arc<str>, outcome: AdminOutcome },
+    /// Terminal: a request to the admin API that changed nothing, refused (401 has an event of its own) or not.
+    #[serde(rename = "admin.request.ended")]
+    AdminRequestEnd {
+        /// `None` for one that no route takes.
+        method: Option<&'static str>,
+        /// The path with its variable parts left out; `None` where there is nothing.
+        route: Option<Arc<str>>,
+        status: u16,
+        /// Why the caller may not ask this; `None` where it may.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<AdminRefusal>,
+    },
+    /// Terminal: somebody asked with an accepted token who the person of it is.
+    #[serde(rename = "oauth.userinfo.asked")]
+    UserinfoAsk {
+        token: TokenName,
+        /// The code of RFC 6750 §3.1 where that was not told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'static str>,
+    },
     /// The log's last line was cut off, by a crash or by somebody. First line of the segment after it.
     #[serde(rename = "audit.log.recovered")]
     LogRecover { segment: String, torn_bytes: u64 },
@@ -457,6 +486,8 @@ impl AuditEvent {
             | Self::TokenRevoke { .. }
             | Self::TokenIntrospect { .. }
             | Self::ApprovalAnswer { .. }
+            | Self::AdminRequestEnd { .. }
+            | Self::UserinfoAsk { .. }
             | Self::AdminChangeEnd { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }

@@ -23,7 +23,7 @@ pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
 pub use event::{
-    AdminAction, AdminObject, AdminOutcome, ApprovalOutcome, AuditEvent, GrantType, LoginFailure,
+    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, AuditEvent, GrantType, LoginFailure,
     LoginMethod, Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure, TokenName,
     ToolFlaw,
 };

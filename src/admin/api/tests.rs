@@ -107,7 +107,7 @@ impl Site {
 
     fn actor(&self) -> Actor {
         let operations = &self.operations;
-        Actor(Context {
+        Actor::new(Context {
             request_id: RequestId::generate(&*operations.clock, &*operations.random),
             trace_id: TraceId::generate(&*operations.random),
             requester_id: None,
