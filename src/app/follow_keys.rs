@@ -104,6 +104,10 @@ impl Follower {
             Ok(None) => ("all", AdminOutcome::Refused),
             Err(_) => ("all", AdminOutcome::Failed),
         };
+        if let Ok(Some(kid)) = &rotated {
+            let event = AuditEvent::KeyRotate { kid: kid.as_str().into(), at_once: false };
+            self.auditor.record(&context, event).await?;
+        }
         let end = AuditEvent::AdminChangeEnd { object, action, id: id.into(), outcome };
         self.auditor.record(&context, end).await?;
         rotated?;

@@ -297,11 +297,8 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
     let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
-    let recorder = Recorder {
-        auditor: auditor.clone(),
-        clock: Arc::clone(clock),
-        random: Arc::clone(random),
-    };
+    let recorder =
+        Recorder { auditor: auditor.clone(), clock: Arc::clone(clock), random: Arc::clone(random) };
     let recorded = from_fn_with_state(recorder, record);
     Ok((admin::routes(operations).layer(token).layer(recorded), verifier))
 }

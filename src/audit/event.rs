@@ -350,9 +350,6 @@ pub enum AuditEvent {
     /// Terminal: a person chose a password by a one-time link, which logs them in.
     #[serde(rename = "person.password.set")]
     PasswordSet,
-    /// Terminal: a person allowed a client something, or did not.
-    #[serde(rename = "person.consent.decided")]
-    ConsentDecide { granted: bool, scopes: Scope },
     /// Terminal: a person withdrew what a client had.
     #[serde(rename = "person.consent.withdrawn")]
     ConsentWithdraw { grants: u64 },
@@ -428,6 +425,59 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'static str>,
     },
+    /// Terminal: a client registered itself (RFC 7591). Gives it no right to anything.
+    #[serde(rename = "oauth.client.registered")]
+    ClientRegister {
+        registered_client_id: ClientId,
+        token_endpoint_auth_method: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
+    /// Terminal: it did not.
+    #[serde(rename = "oauth.client.refused")]
+    ClientRefuse {
+        /// The code of RFC 7591 §3.2.2, or of the other refusals of an OAuth endpoint.
+        error: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
+    /// Terminal: a browser came with a client's request, and its person is going to be asked.
+    #[serde(rename = "oauth.authorization.started")]
+    AuthorizationStart {
+        /// A client of this name is known here, and the answer goes to it; anybody can start a request in its name.
+        unverified_client_id: ClientId,
+        resource: String,
+        scopes: Scope,
+    },
+    /// Terminal: a person allows a client something.
+    #[serde(rename = "oauth.authorization.granted")]
+    AuthorizationGrant {
+        resource: String,
+        scopes: Scope,
+        /// Whether they were asked; else they had allowed all of it before.
+        asked: bool,
+    },
+    /// Terminal: the client gets nothing: by the word of a person, where the envelope names one, else by ours.
+    #[serde(rename = "oauth.authorization.denied")]
+    AuthorizationDeny {
+        /// The code of RFC 6749 §4.1.2.1 that the client is told, or why only the person is told.
+        error: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unverified_client_id: Option<ClientId>,
+        /// `None` also for what is none of our resources.
+        resource: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scopes: Option<Scope>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
+    /// A new signing key is there. Between the two events of the change that made it.
+    #[serde(rename = "oauth.key.rotated")]
+    KeyRotate {
+        kid: Arc<str>,
+        /// Whether every other key was given up with it, because one has leaked.
+        at_once: bool,
+    },
     /// The log's last line was cut off, by a crash or by somebody. First line of the segment after it.
     #[serde(rename = "audit.log.recovered")]
     LogRecover { segment: String, torn_bytes: u64 },
@@ -477,7 +527,6 @@ impl AuditEvent {
             | Self::LoginFail { .. }
             | Self::LogOut { .. }
             | Self::PasswordSet
-            | Self::ConsentDecide { .. }
             | Self::ConsentWithdraw { .. }
             | Self::TokenIssue { .. }
             | Self::TokenRefresh { .. }
@@ -488,6 +537,11 @@ impl AuditEvent {
             | Self::ApprovalAnswer { .. }
             | Self::AdminRequestEnd { .. }
             | Self::UserinfoAsk { .. }
+            | Self::ClientRegister { .. }
+            | Self::ClientRefuse { .. }
+            | Self::AuthorizationStart { .. }
+            | Self::AuthorizationGrant { .. }
+            | Self::AuthorizationDeny { .. }
             | Self::AdminChangeEnd { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }
@@ -500,6 +554,7 @@ impl AuditEvent {
             | Self::ApprovalUse { .. }
             | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
+            | Self::KeyRotate { .. }
             | Self::AdminChangeBegin { .. }
             | Self::RefusalsHoldBack { .. }
             | Self::LogRecover { .. } => false,

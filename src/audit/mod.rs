@@ -23,9 +23,9 @@ pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
 pub use event::{
-    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, AuditEvent, GrantType, LoginFailure,
-    LoginMethod, Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure, TokenName,
-    ToolFlaw,
+    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, AuditEvent, GrantType,
+    LoginFailure, LoginMethod, Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure,
+    TokenName, ToolFlaw,
 };
 pub use guard::TerminalGuard;
 pub use sink::{FileSettings, SinkSettings};

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
+use url::Url;
 
 use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::consent::Receiver;
@@ -18,7 +19,7 @@ use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session;
-use crate::id::{ClientAddress, RequestId, TraceId};
+use crate::id::{ClientAddress, ClientId, RequestId, TraceId};
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::decide::{grant, offer};
@@ -75,25 +76,60 @@ async fn answer(
     form: Result<Form, Fault>,
 ) -> Response {
     let request_id = RequestId::generate(&*server.clock, &*server.random);
-    let led = match form {
-        Ok(form) => lead(server, request_id, (address, headers), &form).await,
-        Err(fault) => Err(Rejected::Page(fault)),
+    let (led, claimed) = match form {
+        Ok(form) => {
+            let led = lead(server, request_id, (address, headers), &form).await;
+            (led, form.get("client_id").and_then(|id| id.parse().ok()))
+        }
+        Err(fault) => (Err(Rejected::Page(fault)), None),
     };
     let rejected = match led {
         Ok(location) => return see_other(&location),
         Err(rejected) => rejected,
     };
-    let fault = match rejected {
-        Rejected::Page(fault) => fault,
-        Rejected::Client { redirect_uri, state, refused } => {
-            tracing::info!(request.id = %request_id, error = refused.code(), detail = refused.description(), "authorize.refused");
-            match error_url(server, &redirect_uri, state.as_deref(), refused) {
-                Ok(url) => return see_other(url.as_str()),
-                Err(error) => Fault::Store(error),
-            }
-        }
+    let fault = match record_rejection(server, request_id, (address, claimed), &rejected).await {
+        Err(fault) => fault,
+        Ok(()) => match told_to_client(server, request_id, rejected) {
+            Ok(url) => return see_other(url.as_str()),
+            Err(fault) => fault,
+        },
     };
     fault.page(server.root(), request_id)
+}
+
+/// Records why a request is not taken. Where it is the store or the log that fails, nothing was decided.
+async fn record_rejection(
+    server: &AuthorizationServer,
+    request_id: RequestId,
+    (address, unverified_client_id): (Option<IpAddr>, Option<ClientId>),
+    rejected: &Rejected,
+) -> Result<(), Fault> {
+    let Some(error) = rejected.class() else { return Ok(()) };
+    let event = AuditEvent::AuthorizationDeny {
+        error,
+        unverified_client_id,
+        resource: None,
+        scopes: None,
+        client_address: address.map(ClientAddress),
+    };
+    server.auditor.admit_refusal(address).map_err(|_| Fault::TooMany)?;
+    server.auditor.record(&context(server, request_id, None), event).await?;
+    Ok(())
+}
+
+/// Where the client is told; else what the person is told.
+fn told_to_client(
+    server: &AuthorizationServer,
+    request_id: RequestId,
+    rejected: Rejected,
+) -> Result<Url, Fault> {
+    match rejected {
+        Rejected::Page(fault) => Err(fault),
+        Rejected::Client { redirect_uri, state, refused } => {
+            tracing::info!(request.id = %request_id, error = refused.code(), detail = refused.description(), "authorize.refused");
+            Ok(error_url(server, &redirect_uri, state.as_deref(), refused)?)
+        }
+    }
 }
 
 /// Where the browser goes next: to the login page with a request that waits, or without a page back to the client.
@@ -120,6 +156,13 @@ async fn lead(
         expires_at: server.clock.now().plus(REQUEST_LIVES),
     };
     server.store.add_authorization_request(&row).await.map_err(Fault::Store)?;
+    let event = AuditEvent::AuthorizationStart {
+        unverified_client_id: pending.client_id,
+        resource: pending.resource,
+        scopes: pending.scope,
+    };
+    let context = context(server, request_id, None);
+    server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
     // The login page sends on whoever is logged in.
     Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
 }
@@ -145,8 +188,12 @@ async fn without_a_page(
     if !certain || offered.scope.is_empty() || !offered.added.is_empty() {
         return Err(refuse(Refused::ConsentRequired));
     }
-    let event = AuditEvent::ConsentDecide { granted: true, scopes: offered.scope.clone() };
-    let context = context(server, request_id, pending, &person);
+    let event = AuditEvent::AuthorizationGrant {
+        resource: pending.resource.clone(),
+        scopes: offered.scope.clone(),
+        asked: false,
+    };
+    let context = context(server, request_id, Some((pending, &person)));
     server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
     let url = grant(server, pending, &person, offered.scope).await.map_err(Fault::Store)?;
     Ok(url.into())
@@ -155,14 +202,14 @@ async fn without_a_page(
 fn context(
     server: &AuthorizationServer,
     request_id: RequestId,
-    pending: &Pending,
-    person: &Person,
+    between: Option<(&Pending, &Person)>,
 ) -> Context {
+    let person = between.and_then(|(_, person)| person.user.id.to_string().parse().ok());
     Context {
         request_id,
         trace_id: TraceId::generate(&*server.random),
-        requester_id: person.user.id.to_string().parse().ok(),
-        client_id: Some(pending.client_id.clone()),
+        requester_id: person,
+        client_id: between.map(|(pending, _)| pending.client_id.clone()),
         asserted_requester_id: None,
         redactions: Vec::new(),
     }

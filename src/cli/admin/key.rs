@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::admin::AdminError;
 use crate::app;
-use crate::audit::{AdminAction, AdminObject};
+use crate::audit::{AdminAction, AdminObject, AuditEvent};
 use crate::authorization_server::{KeyError, KeySettings};
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
@@ -137,7 +137,10 @@ async fn rotate(
     let what = (AdminObject::SigningKey, action, "all");
     let row = by.operations.change(&by.actor, what, async {
         let row = if at_once { settings.rotate_now().await } else { settings.rotate().await };
-        row.map_err(admin_error)
+        let row = row.map_err(admin_error)?;
+        let event = AuditEvent::KeyRotate { kid: row.kid.as_str().into(), at_once };
+        by.operations.auditor.record(&by.actor.context, event).await?;
+        Ok(row)
     });
     let row = row.await.map_err(|error| failure(&error, LIST))?;
     let then = if at_once {
