@@ -33,12 +33,12 @@ pub(super) async fn faults(
 ) -> Vec<CheckFault> {
     let reach = match Reach::new(config, variables, clock) {
         Ok(reach) => reach,
-        Err(error) => return vec![CheckFault { key: "outbound", error }],
+        Err(error) => return vec![CheckFault::new("outbound", error)],
     };
     let mut faults = Vec::new();
     let mut note = |key, result: Result<(), AppError>| {
         if let Err(error) = result {
-            faults.push(CheckFault { key, error });
+            faults.push(CheckFault::new(key, error));
         }
     };
     for issuer in &config.resource_server.issuers {

@@ -30,6 +30,10 @@ pub enum AppError {
     },
     #[error(transparent)]
     OpenStore(#[from] crate::store::OpenError),
+    #[error(
+        "the store has schema {found}; a start brings it to {known}, and there is no way back\n  hint: broker store backup FILE before that, and broker store status says more"
+    )]
+    OlderStore { found: i64, known: i64 },
     #[error("the store did not answer")]
     StoreFault(#[from] crate::store::StoreError),
     #[error(transparent)]

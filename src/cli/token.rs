@@ -191,7 +191,7 @@ async fn run_inspect(
     let ready = settings.load(environment)?;
     let token = read_token(&args.token)?;
     let variables = ready.variables();
-    let verifier = app::verifier(&ready.config, variables, Arc::new(SystemClock));
+    let verifier = app::inspector(&ready.config, variables, Arc::new(SystemClock));
     let verifier = verifier.await.map_err(|error| Failure::of(&error))?;
     let verdict = verifier.verify(token.expose()).await;
     let (valid, reason) = match &verdict {
