@@ -77,8 +77,15 @@ impl Exchange {
         body: Bytes,
     ) -> Result<Response<Body>, Unrecorded> {
         match self.send(method, headers, body).await {
-            Ok(incoming) => self.receive(incoming).await,
-            Err(fault) => self.failed(&fault).await,
+            Ok(incoming) => {
+                let down = incoming.status.is_server_error();
+                self.server.note_outage(down.then_some(Code::ProviderUnavailable));
+                self.receive(incoming).await
+            }
+            Err(fault) => {
+                self.server.note_outage(Some(fault.code()));
+                self.failed(&fault).await
+            }
         }
     }
 
@@ -360,7 +367,14 @@ impl Streaming {
                 Err(_too_large) => return self.fail(Fault::TooLarge).await,
             }
             let Some(limit) = self.limit() else { return self.expired().await };
-            match self.incoming.chunk(limit).await {
+            let closing = self.exchange.server.closing.clone();
+            let stays_open = self.stays_open();
+            let chunk = tokio::select! {
+                chunk = self.incoming.chunk(limit) => chunk,
+                // A call is waited for; this stream has nobody's answer.
+                () = closing.cancelled(), if stays_open => return None,
+            };
+            match chunk {
                 Ok(Some(bytes)) => self.events.add(&bytes),
                 // The client opens it again if it wants to.
                 Ok(None) | Err(_) if self.stays_open() => return None,

@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Approvals, Caller, Failure, Wanted as Asked};
+use crate::broker::{Approvals, Caller, Failure, Outages, Wanted as Asked};
 use crate::code::Code;
 use crate::guard::{self, Door, Message, Unrecorded, millis};
 use crate::id::ToolName;
@@ -47,6 +48,9 @@ pub struct Server {
     pub outbound: Outbound,
     pub sessions: Sessions,
     pub watch: Arc<Watch>,
+    /// Ends the streams that stay open when the broker drains.
+    pub closing: CancellationToken,
+    pub outages: Arc<Outages>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -77,6 +81,11 @@ impl Server {
             self.other(parts.method, &parts.headers, caller).await
         };
         served.unwrap_or_else(|Unrecorded| guard::unavailable())
+    }
+
+    /// Whether it answered when it was last asked.
+    pub(super) fn note_outage(&self, code: Option<Code>) {
+        self.outages.note(|| format!("upstream {}", self.id), code);
     }
 
     /// GET and DELETE: the stream and the end of a session (2025-11-25 and before). Nothing else has them.

@@ -3,6 +3,7 @@
 mod authority;
 mod behind;
 mod decided;
+mod draining;
 mod faults;
 mod passing;
 mod sessions;
