@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::audit::Auditor;
 use crate::authorization_server::KeyRing;
-use crate::broker::{Approvals, Broker};
+use crate::broker::{Approvals, Broker, Outages};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
 use crate::guard::{Door, Recorder};
@@ -110,10 +110,11 @@ impl App {
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
         let reached = (&outbound, &secrets);
+        let outages = Arc::<Outages>::default();
         let behind = servers::Shared::new(
             (&config, &clock),
             (for_servers, &ring),
-            (&policy, &approvals),
+            (&policy, &approvals, &outages),
             reached,
             &encryption,
         );
@@ -130,12 +131,12 @@ impl App {
                 &config,
                 graph,
                 (secrets, outbound),
-                (policy.clone(), catalog, approvals),
+                (policy.clone(), catalog, approvals, Arc::clone(&outages)),
                 &around,
             )?,
         });
         let answering = (&auditor, &verifier, &service);
-        let health = health(&config, answering, (&policy, &reloader), &store);
+        let health = health(&config, answering, (&policy, &reloader), (&store, outages));
         let drain = CancellationToken::new();
         let mounting = Mounting {
             config: &config,
@@ -147,6 +148,7 @@ impl App {
             clock,
             random,
             drain: &drain,
+            closing: health.closing(),
             behind,
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
@@ -174,7 +176,7 @@ fn health(
     config: &Config,
     (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
     (policy, reloader): (&Live, &super::reload::Reloader),
-    store: &Arc<dyn Database>,
+    (store, outages): (&Arc<dyn Database>, Arc<Outages>),
 ) -> Health {
     Health::new(Arc::new(readiness::Parts {
         auditor: auditor.clone(),
@@ -183,6 +185,7 @@ fn health(
         policy: policy.clone(),
         reload: reloader.status(),
         store: Arc::clone(store),
+        outages,
         facts: facts_for_people(config),
     }))
 }
@@ -238,7 +241,7 @@ fn broker(
     config: &Config,
     graph: GraphParts,
     (secrets, outbound): (Arc<Secrets>, Outbound),
-    (policy, catalog, approvals): (Live, Arc<graph::Catalog>, Approvals),
+    (policy, catalog, approvals, outages): (Live, Arc<graph::Catalog>, Approvals, Arc<Outages>),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Broker, AppError> {
     let around = (Arc::clone(clock), Arc::clone(random));
@@ -265,6 +268,7 @@ fn broker(
         ),
         catalog,
         approvals,
+        outages,
         clock,
         simulated: config.graph.mode == GraphMode::Simulated,
     })
@@ -323,6 +327,7 @@ pub(super) struct Mounting<'a> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     drain: &'a CancellationToken,
+    pub(super) closing: CancellationToken,
     pub(super) behind: servers::Shared,
 }
 

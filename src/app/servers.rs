@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::authorization_server::{KeyRing, NewIdentityToken};
-use crate::broker::Approvals;
+use crate::broker::{Approvals, Outages};
 use crate::config::{Config, OnToolFlaw, SecretSource, UpstreamCredential, UpstreamServer};
 use crate::http::{ServerEndpoint, ServerEndpoints};
 use crate::id::Issuer;
@@ -38,13 +38,14 @@ pub(super) struct Shared {
     each: HashMap<String, (Arc<Watch>, Credential)>,
     /// With whose keys it is signed who calls.
     pub(super) ring: Arc<KeyRing>,
+    pub(super) outages: Arc<Outages>,
 }
 
 impl Shared {
     pub(super) fn new(
         (config, clock): (&Config, &Arc<dyn Clock>),
         (verifier, ring): (Option<Arc<Verifier>>, &Arc<KeyRing>),
-        (policy, approvals): (&Live, &Approvals),
+        (policy, approvals, outages): (&Live, &Approvals, &Arc<Outages>),
         (outbound, secrets): (&Outbound, &Arc<Secrets>),
         encryption: &SecretText,
     ) -> Self {
@@ -62,6 +63,7 @@ impl Shared {
             outbound: outbound.clone(),
             sessions: Sessions::new(encryption),
             ring: Arc::clone(ring),
+            outages: Arc::clone(outages),
         }
     }
 }
@@ -105,6 +107,8 @@ impl Mounting<'_> {
             url: settings.url.clone(),
             credential: credential.clone(),
             watch: Arc::clone(watch),
+            closing: self.closing.clone(),
+            outages: Arc::clone(&self.behind.outages),
             identity: self.identity(settings)?,
             door: self.door(metadata_url),
             decider: Decider {

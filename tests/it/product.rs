@@ -17,6 +17,7 @@ mod limits;
 mod limits_shared;
 mod names;
 mod policy_reload;
+mod readiness;
 mod serving;
 mod strangers;
 mod tools;
