@@ -205,22 +205,21 @@ impl Trust {
     async fn establish(
         config: &Config,
         names: &[Name],
-        secrets: &Secrets,
+        secrets: &Arc<Secrets>,
         outbound: &Outbound,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, AppError> {
         let store = keys::store(config, clock).await?;
         let encryption = keys::key_encryption_key(config, secrets, clock).await?;
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
-        let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock).await?;
+        let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
         let behind = servers::audiences(config, names);
         let servers = if behind.is_empty() {
             None
         } else {
             let outbound = outbound.clone();
-            let servers =
-                issuers::verifier_for(config, &local, &behind, secrets, outbound, clock).await?;
+            let servers = issuers::verifier_for(config, &local, &behind, secrets, outbound, clock)?;
             Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
         };
         Ok(Self { store, encryption, ring, local, verifier, servers })

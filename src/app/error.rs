@@ -88,6 +88,10 @@ pub enum AppError {
     IdentityEndpoint(&'static str),
     #[error("a credential of the broker's own cannot be read")]
     OwnSecret(#[from] crate::secret::SecretError),
+    #[error(
+        "the shared secret of issuer `{issuer}` {problem}\n  hint: openssl rand -base64 48, at the issuer and here"
+    )]
+    WeakSecret { issuer: crate::id::Issuer, problem: &'static str },
     #[error("the key set of issuer `{issuer}` cannot be fetched")]
     KeySet {
         issuer: crate::id::Issuer,
@@ -111,6 +115,12 @@ pub enum AppError {
         issuer: crate::id::Issuer,
         #[source]
         source: crate::resource_server::DiscoveryError,
+    },
+    #[error("the identity provider `{id}` does not answer")]
+    ProviderUnreachable {
+        id: String,
+        #[source]
+        source: crate::outbound::OutboundError,
     },
     #[error(
         "the introspection endpoint of issuer `{0}` does not answer as RFC 7662 says\n  hint: it may be down, or refuse introspection.client_id with its client_secret"

@@ -28,10 +28,10 @@ use crate::resource_server::{
     LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical, well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
-use crate::secret::Secrets;
+use crate::secret::{OwnSecret, Secrets};
 use crate::secret_text::SecretText;
 use crate::store::{Database, StoreError};
-use crate::time::{Budget, Clock};
+use crate::time::Clock;
 
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
@@ -48,23 +48,18 @@ const APPROVE: &str = "broker:approve";
 
 /// # Errors
 ///
-/// [`AppError`] where a client's secret cannot be read.
-pub(super) async fn settings(
+/// [`AppError`] where `server.public_url` is no issuer.
+pub(super) fn settings(
     config: &Config,
     names: &[Name],
-    secrets: &Secrets,
-    clock: &Arc<dyn Clock>,
+    secrets: &Arc<Secrets>,
 ) -> Result<Settings, AppError> {
     let given = &config.authorization_server;
-    let budget = Budget::start(Arc::clone(clock), issuers::START);
-    let mut clients = Vec::new();
-    for known in &given.clients {
-        let secret = match &known.secret {
-            Some(source) => Some(issuers::own(source, secrets, &budget).await?),
-            None => None,
-        };
-        clients.push(client(known, secret));
-    }
+    let clients = given.clients.iter().map(|known| {
+        let secret = known.secret.as_ref();
+        client(known, secret.map(|source| issuers::own_secret(source, secrets)))
+    });
+    let clients = clients.collect();
     Ok(Settings {
         issuer: issuer(&config.server.public_url).parse()?,
         public_url: config.server.public_url.clone(),
@@ -108,7 +103,7 @@ fn administrators(given: &config::Administrators) -> Administrators {
     Administrators { subjects: given.subjects.clone(), groups: given.groups.clone() }
 }
 
-fn client(known: &config::RegisteredClient, secret: Option<SecretText>) -> ConfiguredClient {
+fn client(known: &config::RegisteredClient, secret: Option<OwnSecret>) -> ConfiguredClient {
     let name = |grant: &config::GrantType| match grant {
         config::GrantType::AuthorizationCode => "authorization_code",
         config::GrantType::RefreshToken => "refresh_token",
@@ -211,7 +206,7 @@ pub(super) struct Mounted {
 pub(super) struct Materials<'a> {
     pub(super) config: &'a Config,
     pub(super) names: &'a [Name],
-    pub(super) secrets: &'a Secrets,
+    pub(super) secrets: &'a Arc<Secrets>,
     pub(super) store: Arc<dyn Database>,
     pub(super) keys: (Arc<KeyRing>, Arc<LocalKeys>),
     /// What seals at rest; other secrets of this deployment are derived from it.
@@ -231,9 +226,9 @@ pub(super) struct Materials<'a> {
 ///
 /// [`AppError`] where a secret cannot be read, or our own keys cannot be used.
 pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
-    let Materials { config, names, secrets, clock, .. } = &from;
-    let settings = settings(config, names, secrets, clock).await?;
-    let mut people = super::people_settings(config, secrets, clock).await?;
+    let Materials { config, names, secrets, .. } = &from;
+    let settings = settings(config, names, secrets)?;
+    let mut people = super::people_settings(config, secrets);
     people.approvals = Some(from.approvals.clone());
     let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
     if !config.authorization_server.enabled {

@@ -85,6 +85,7 @@ pub async fn inspector(
 ) -> Result<Inspector, AppError> {
     let outbound = Outbound::new(&map::outbound(config))?;
     let secrets = Secrets::new(map::secrets(config), &variables, &outbound, Arc::clone(&clock))?;
+    let secrets = Arc::new(secrets);
     let looked = look(config, &secrets, &clock).await?;
     if let Some(older) = looked.warning() {
         return Err(older);
@@ -93,11 +94,11 @@ pub async fn inspector(
     let keys = Arc::new(LocalKeys::new(keys)?);
     let names = names(&config.server.public_url);
     let mut builders =
-        vec![issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock).await?];
+        vec![issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock)?];
     let behind = servers::audiences(config, &names);
     if !behind.is_empty() {
         let servers = issuers::verifier_for(config, &keys, &behind, &secrets, outbound, &clock);
-        builders.push(servers.await?);
+        builders.push(servers?);
     }
     let mut verifiers = Vec::new();
     for builder in builders {

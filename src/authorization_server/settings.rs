@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::id::{ClientId, Issuer};
 use crate::scope::Scope;
-use crate::secret_text::SecretText;
+use crate::secret::OwnSecret;
 
 use super::keys::SigningAlgorithm;
 
@@ -56,7 +56,7 @@ pub struct Administrators {
 pub struct ConfiguredClient {
     pub client_id: ClientId,
     /// `None`: a public client.
-    pub secret: Option<SecretText>,
+    pub secret: Option<OwnSecret>,
     /// `authorization_code`, `refresh_token`, `client_credentials`.
     pub grant_types: Vec<&'static str>,
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
