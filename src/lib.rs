@@ -23,6 +23,8 @@ pub mod http;
 pub mod limits;
 pub mod mcp;
 pub mod policy;
+pub mod public_jwks;
+pub mod redirect_uri;
 pub mod secret;
 pub mod secret_ref;
 pub mod store;

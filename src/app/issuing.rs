@@ -14,18 +14,19 @@ use crate::admin;
 use crate::audit::Auditor;
 use crate::authorization_server::{
     self, Administrators, AuthorizationServer, ConfiguredClient, Grantable, KeyRing,
-    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
-    ServerSecret, Settings,
+    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration,
+    ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
-use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRegistration};
 use crate::guard::{Recorder, Unrecorded, try_record_refusals};
 use crate::id::{GrantId, Issuer};
 use crate::outbound::Outbound;
-use crate::policy::{Live, Who};
+use crate::policy::{Live, Reach, Who};
 use crate::random::Random;
 use crate::resource_server::{
-    LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical, well_known_url,
+    AssertionKeys, LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical,
+    well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::{OwnSecret, Secrets};
@@ -38,9 +39,6 @@ use super::error::AppError;
 use super::reload::Reloader;
 use super::{issuers, map};
 
-/// How long a refresh token that was just used gets the same reply again: measured bursts of clients that share one
-/// token last under a minute.
-const REFRESH_GRACE: Duration = Duration::from_mins(1);
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
 /// To see and answer the calls that wait for this very person. Says nothing of who may: that is looked up each time.
@@ -48,7 +46,7 @@ const APPROVE: &str = "broker:approve";
 
 /// # Errors
 ///
-/// [`AppError`] where `server.public_url` is no issuer.
+/// [`AppError`] where a key of a client cannot be used.
 pub(super) fn settings(
     config: &Config,
     names: &[Name],
@@ -59,7 +57,7 @@ pub(super) fn settings(
         let secret = known.secret.as_ref();
         client(known, secret.map(|source| issuers::own_secret(source, secrets)))
     });
-    let clients = clients.collect();
+    let clients = clients.collect::<Result<_, _>>()?;
     Ok(Settings {
         issuer: issuer(&config.server.public_url).parse()?,
         public_url: config.server.public_url.clone(),
@@ -68,7 +66,7 @@ pub(super) fn settings(
         access_token_ttl: given.access_token_ttl,
         refresh_token_ttl: given.refresh_token_ttl,
         code_ttl: given.code_ttl,
-        refresh_grace: REFRESH_GRACE,
+        refresh_grace: given.refresh_grace,
         default_scopes: given.default_scopes.clone(),
         scopes_supported: given.default_scopes.clone(),
         administrators: administrators(&given.administrators),
@@ -93,29 +91,54 @@ fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
     let own = |name: &Name| OwnResource {
         uri: canonical(&name.resource).to_owned(),
         aliases: Vec::new(),
+        behind: None,
     };
-    let behind = super::servers::audiences(config, names).into_iter();
-    let behind = behind.map(|uri| OwnResource { uri, aliases: Vec::new() });
-    names.iter().map(own).chain(behind).collect()
+    names.iter().map(own).chain(super::servers::resources(config, names)).collect()
 }
 
 fn administrators(given: &config::Administrators) -> Administrators {
     Administrators { subjects: given.subjects.clone(), groups: given.groups.clone() }
 }
 
-fn client(known: &config::RegisteredClient, secret: Option<OwnSecret>) -> ConfiguredClient {
+/// Whether each key of each client of the settings can be used, without starting anything.
+///
+/// # Errors
+///
+/// [`AppError::ClientKeys`]
+pub(super) fn check_client_keys(config: &Config) -> Result<(), AppError> {
+    config.authorization_server.clients.iter().try_for_each(|known| keys(known).map(drop))
+}
+
+fn keys(known: &config::RegisteredClient) -> Result<Option<PublicKeys>, AppError> {
+    let jwks = match &known.keys {
+        None => return Ok(None),
+        Some(ClientKeys::Remote(uri)) => return Ok(Some(PublicKeys::Remote(uri.clone()))),
+        Some(ClientKeys::Inline(jwks)) => jwks.to_string(),
+    };
+    let client_id = || known.client_id.clone();
+    AssertionKeys::whole(jwks.as_bytes())
+        .map_err(|source| AppError::ClientKeys { client_id: client_id(), source })?;
+    Ok(Some(PublicKeys::Inline(jwks)))
+}
+
+fn client(
+    known: &config::RegisteredClient,
+    secret: Option<OwnSecret>,
+) -> Result<ConfiguredClient, AppError> {
     let name = |grant: &config::GrantType| match grant {
         config::GrantType::AuthorizationCode => "authorization_code",
         config::GrantType::RefreshToken => "refresh_token",
         config::GrantType::ClientCredentials => "client_credentials",
     };
-    ConfiguredClient {
+    Ok(ConfiguredClient {
         client_id: known.client_id.clone(),
         secret,
+        keys: keys(known)?,
         grant_types: known.grants.iter().map(name).collect(),
         scopes: known.scopes.clone(),
-        redirect_uris: known.redirect_uris.iter().map(ToString::to_string).collect(),
-    }
+        redirect_uris: known.redirect_uris.clone(),
+        refresh_grace: known.refresh_grace,
+    })
 }
 
 /// What policy lets people be granted, and who may have the broker's own scopes.
@@ -127,7 +150,7 @@ pub(super) struct ByPolicy {
 }
 
 impl Grantable for ByPolicy {
-    fn grantable(&self, person: &PersonFacts, wanted: &Scope) -> Scope {
+    fn grantable(&self, person: &PersonFacts, at: UsedAt<'_>, wanted: &Scope) -> Scope {
         let (own, others): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(is_own);
         let in_force = self.policy.current();
         let none = Scope::empty();
@@ -143,7 +166,15 @@ impl Grantable for ByPolicy {
             told: None,
         };
         let others = others.into_iter().collect();
-        let granted = in_force.policy().grantable(&who, &others, in_force.moment());
+        let of_use = |reach| in_force.policy().grantable(&who, reach, &others, in_force.moment());
+        let granted = match at {
+            UsedAt::Broker => of_use(Reach::Own),
+            // Who registered it said what it is for; rules about it say more.
+            UsedAt::Elsewhere(id, named) if !in_force.policy().names_server(id) => {
+                others.narrow(named)
+            }
+            UsedAt::Behind(id) | UsedAt::Elsewhere(id, _) => of_use(Reach::Server(id)),
+        };
         if !person.trusted_client {
             return granted;
         }

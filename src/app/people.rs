@@ -22,7 +22,13 @@ pub fn people_settings(config: &Config, secrets: &Arc<Secrets>) -> PeopleSetting
     let server = &config.server;
     let origins = [Some(&server.public_url), server.loopback_alias.as_ref()];
     let origins = origins.into_iter().flatten().cloned().collect();
-    PeopleSettings { providers, origins, passwords: PasswordPool::default(), approvals: None }
+    PeopleSettings {
+        providers,
+        origins,
+        passwords: PasswordPool::default(),
+        approvals: None,
+        scope_words: config.authorization_server.scope_words.clone(),
+    }
 }
 
 /// Everything but the secret.

@@ -76,7 +76,7 @@ async fn rejected(
 ) -> Result<(), OAuthError> {
     let event = AuditEvent::TokenReject { reason, token: None, client_address };
     let address = client_address.map(|ClientAddress(address)| address);
-    trail.record_refusal(server, address, event).await
+    Ok(trail.record_refusal(server, address, event).await?)
 }
 
 /// The answer to who holds a token of ours, recorded.

@@ -54,8 +54,8 @@ where
         return Ok(response);
     };
     let address = client_address.map(|ClientAddress(address)| address);
-    if let Err(wait) = recorder.auditor.admit_refusal(address) {
-        return Ok(super::answer::too_many_refusals(wait));
+    if !recorder.auditor.admit_refusal(address) {
+        return Ok(response);
     }
     let context = Context {
         request_id: RequestId::generate(&*recorder.clock, &*recorder.random),

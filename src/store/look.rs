@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+
 use crate::time::Clock;
 
 use super::Database;
@@ -41,7 +43,11 @@ pub async fn look(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Fou
                 return Ok(Found::Nothing);
             }
             let readers = sqlite::pool(path, 1, true);
-            Backend::Sqlite { writer: Writer::start(readers.clone()), readers }
+            Backend::Sqlite {
+                writer: Writer::start(readers.clone()),
+                readers,
+                _checkpoints: JoinSet::new(),
+            }
         }
         StoreSettings::Postgres(url) => Backend::Postgres(postgres::reading_pool(url)?),
     };

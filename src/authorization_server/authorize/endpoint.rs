@@ -112,8 +112,9 @@ async fn record_rejection(
         scopes: None,
         client_address: address.map(ClientAddress),
     };
-    server.auditor.admit_refusal(address).map_err(|_| Fault::TooMany)?;
-    server.auditor.record(&context(server, request_id, None), event).await?;
+    if server.auditor.admit_refusal(address) {
+        server.auditor.record(&context(server, request_id, None), event).await?;
+    }
     Ok(())
 }
 
@@ -125,9 +126,16 @@ fn told_to_client(
 ) -> Result<Url, Fault> {
     match rejected {
         Rejected::Page(fault) => Err(fault),
-        Rejected::Client { redirect_uri, state, refused } => {
+        Rejected::Client { redirect_uri, state, trusted, refused } => {
             tracing::info!(request.id = %request_id, error = refused.code(), detail = refused.description(), "authorize.refused");
-            Ok(error_url(server, &redirect_uri, state.as_deref(), refused)?)
+            let receiver = Receiver::of(&redirect_uri);
+            match error_url(server, &redirect_uri, state.as_deref(), refused) {
+                Ok(url) if trusted || !receiver.is_remote() => Ok(url),
+                Ok(url) => {
+                    Err(Fault::Refused { refused: refused.description(), receiver, back: url })
+                }
+                Err(error) => Err(Fault::Store(error)),
+            }
         }
     }
 }
@@ -177,6 +185,7 @@ async fn without_a_page(
     let refuse = |refused| Rejected::Client {
         redirect_uri: pending.redirect_uri.clone(),
         state: pending.state.clone(),
+        trusted: pending.trusted_client,
         refused,
     };
     let person = session::current(server, headers).await.map_err(Fault::Store)?;

@@ -14,12 +14,12 @@ use zeroize::Zeroizing;
 use crate::audit::AuditEvent;
 use crate::authorization_server::client::{AuthMethod, ClientMetadata};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::redirect_uri::{RedirectUri, without_port};
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::Registration;
 use crate::authorization_server::trail::Trail;
 use crate::id::{ClientAddress, ClientId};
+use crate::redirect_uri::{RedirectUri, without_port};
 use crate::store::{ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 

@@ -35,7 +35,7 @@ pub(super) async fn still_granted(
         trusted_client: client.is_trusted(),
     };
     let carries = target::carries(server, &grant.resource).await?;
-    let left = grantable(server, &facts, &carries.narrow(&limited(client, wanted)));
+    let left = grantable(server, &facts, &carries, &limited(client, wanted));
     if left.is_empty() && !wanted.is_empty() { Err(DEAD) } else { Ok((user, left)) }
 }
 
