@@ -354,6 +354,7 @@ impl Mounting<'_> {
         let endpoints = names.iter().map(|name| self.endpoint(name, names, handler));
         Ok(Front::new(Routes {
             base: BasePath::new(self.config.server.public_url.path()),
+            tls: self.config.server.tls.is_some(),
             health,
             origins: origins(self.config),
             endpoints: endpoints.collect::<Result<_, _>>()?,

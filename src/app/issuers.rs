@@ -1,6 +1,7 @@
 //! Whose tokens are accepted: our own issuer first, then the configured ones.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
@@ -17,6 +18,9 @@ use crate::time::{Budget, Clock};
 
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+
+/// For reading what has to be known at start.
+pub(super) const START: Duration = Duration::from_secs(30);
 
 /// The verifier of the MCP endpoint. All audiences default to our resource URLs.
 pub(super) fn verifier(

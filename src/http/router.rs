@@ -27,6 +27,8 @@ use super::servers::{ServerDocuments, ServerEndpoints};
 pub struct Routes {
     /// The path of `public_url`, which a request may have in front.
     pub base: BasePath,
+    /// Whether TLS ends here.
+    pub tls: bool,
     pub health: Health,
     pub origins: AllowedOrigins,
     /// Authorities a request may name in `Host`, with the endpoint each has: `public_url` and, on loopback, its alias.
@@ -154,12 +156,27 @@ fn document(metadata: &PublishedMetadata) -> Handler {
     }))
 }
 
-/// A last resort: no handler of ours takes this long, each has its own budget.
-async fn catch_slow_handlers(request: Request, next: Next) -> Response<Body> {
-    match tokio::time::timeout(Duration::from_mins(2), next.run(request)).await {
+/// Longer than any handler of ours takes, each of which has its own budget.
+const LAST_RESORT: Duration = Duration::from_mins(2);
+
+/// A server behind us may take as long as `upstream.server.timeout_ms` lets it.
+pub(super) fn is_of_a_server(path: &str) -> bool {
+    path.starts_with("/servers/")
+}
+
+/// Until the head of the answer; a stream may then stay open.
+pub(super) async fn in_time(answer: impl Future<Output = Response<Body>>) -> Response<Body> {
+    match tokio::time::timeout(LAST_RESORT, answer).await {
         Ok(response) => response,
         Err(_elapsed) => problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
     }
+}
+
+async fn catch_slow_handlers(request: Request, next: Next) -> Response<Body> {
+    if is_of_a_server(request.uri().path()) {
+        return next.run(request).await;
+    }
+    in_time(next.run(request)).await
 }
 
 pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
