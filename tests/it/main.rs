@@ -28,6 +28,8 @@ mod forward_auth;
 #[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod product;

@@ -62,6 +62,9 @@ enum KeyCommand {
         /// It has leaked: refuse every token of it at once
         #[arg(long)]
         now: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -109,8 +112,8 @@ pub(in crate::cli) async fn run(
             KeyCommand::Rotate { now, json } => {
                 rotate(&administration, &settings, (*now, *json), out).await
             }
-            KeyCommand::Retire { kid, now } => {
-                retire(&administration, &settings, (kid, *now), out).await
+            KeyCommand::Retire { kid, now, json } => {
+                retire(&administration, &settings, (kid, *now, *json), out).await
             }
         },
     };
@@ -155,7 +158,7 @@ async fn rotate(
 async fn retire(
     by: &Administration,
     settings: &KeySettings,
-    (kid, at_once): (&str, bool),
+    (kid, at_once, json): (&str, bool, bool),
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let rows = rows(settings).await?;
@@ -184,7 +187,8 @@ async fn retire(
     done.await.map_err(|error| failure(&error, LIST))?;
     let then =
         if at_once { "gone; its tokens are refused within half a minute" } else { "retiring" };
-    writeln!(out, "the key is {then}").map_err(Failure::output)
+    let state = if at_once { "gone" } else { "retiring" };
+    one(&json!({ "kid": kid, "state": state }), &format!("the key is {then}"), json, out)
 }
 
 fn admin_error(error: KeyError) -> AdminError {

@@ -51,7 +51,12 @@ enum ServerCommand {
         json: bool,
     },
     /// Take a server out, with its keys
-    Remove { server: String },
+    Remove {
+        server: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// The API keys with which a server asks about tokens
     Key {
         #[command(subcommand)]
@@ -111,6 +116,9 @@ enum KeyCommand {
         server: String,
         /// The 16 digits between the first two underscores of the key
         prefix: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -123,7 +131,9 @@ pub(in crate::cli) async fn run(
     let done = match &args.command {
         ServerCommand::Add(new) => add(&administration, new, out).await,
         ServerCommand::List { json } => print_all(&administration, *json, out).await,
-        ServerCommand::Remove { server } => remove(&administration, server, out).await,
+        ServerCommand::Remove { server, json } => {
+            remove(&administration, (server, *json), out).await
+        }
         ServerCommand::Key { command } => run_key(&administration, command, out).await,
     };
     administration.close(done).await.map(|()| ExitCode::SUCCESS)
@@ -150,10 +160,15 @@ async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Resu
     list(&servers.map_err(|error| failure(&error, LIST))?, COLUMNS, json, out)
 }
 
-async fn remove(by: &Administration, id: &str, out: &mut dyn Write) -> Result<(), Failure> {
+async fn remove(
+    by: &Administration,
+    (id, json): (&str, bool),
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let done = by.operations.delete_server(&by.actor, id).await;
     done.map_err(|error| failure(&error, LIST))?;
-    writeln!(out, "the server is removed, and its keys").map_err(Failure::output)
+    let value = json!({ "id": id, "removed": true });
+    one(&value, "the server is removed, and its keys", json, out)
 }
 
 async fn run_key(
@@ -174,10 +189,11 @@ async fn run_key(
             let keys = by.operations.list_keys(server).await;
             list(&keys.map_err(|error| failure(&error, LIST))?, KEY_COLUMNS, *json, out)
         }
-        KeyCommand::Revoke { server, prefix } => {
+        KeyCommand::Revoke { server, prefix, json } => {
             let done = by.operations.revoke_key(&by.actor, server, prefix).await;
             done.map_err(|error| failure(&error, LIST_KEYS))?;
-            writeln!(out, "the key is revoked").map_err(Failure::output)
+            let value = json!({ "server": server, "prefix": prefix, "revoked": true });
+            one(&value, "the key is revoked", *json, out)
         }
     }
 }
