@@ -18,6 +18,7 @@ mod limits_shared;
 mod names;
 mod policy_reload;
 mod readiness;
+mod rotation;
 mod serving;
 mod strangers;
 mod tools;

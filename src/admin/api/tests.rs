@@ -138,7 +138,7 @@ impl Site {
     }
 
     fn router(&self) -> Router {
-        let keys = KeySource::SharedSecret(secret());
+        let keys = KeySource::SharedSecret(secret().into());
         let issuer = IssuerSettings::new(ISSUER.parse().unwrap(), vec![RESOURCE.into()], keys);
         let verifier = Verifier::builder().issuer(issuer).build().unwrap();
         let metadata =
