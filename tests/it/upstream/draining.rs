@@ -37,7 +37,8 @@ async fn a_stream_that_nobody_waits_for_ends_with_the_drain_and_does_not_hold_it
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let mut running = JoinSet::new();
     running.spawn(server(listener));
-    let mut product = broker(&url, GET, "[server]\ndrain_seconds = 3600").await;
+    let table = format!("{GET}[server]\ndrain_seconds = 3600\n");
+    let mut product = broker(&url, &table, "").await;
     let own = token(&product, &["weather:read"]);
     let opened =
         product.send(mcp(Wire::Legacy, Some(&own), "initialize", json!({})).path(PATH)).await;
