@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::authorization_server::{BehindUs, KeyRing, NewIdentityToken, OwnResource};
 use crate::broker::{Approvals, Outages};
-use crate::config::{Config, OnToolFlaw, SecretSource, UpstreamCredential, UpstreamServer};
+use crate::config::{
+    Config, OnToolFlaw, SecretSource, UpstreamCredential, UpstreamEra, UpstreamServer,
+};
 use crate::http::{ServerEndpoint, ServerEndpoints};
 use crate::id::Issuer;
 use crate::outbound::Outbound;
@@ -18,7 +20,8 @@ use crate::secret::Secrets;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 use crate::upstream::{
-    self, ClientCredentials, Credential, Decider, Held, Identity, OnFlaw, Server, Sessions, Watch,
+    self, ClientCredentials, Credential, Decider, Era, Eras, Held, Identity, OnFlaw, Server,
+    Sessions, Watch,
 };
 
 use super::build::Mounting;
@@ -35,10 +38,18 @@ pub(super) struct Shared {
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
     /// By id: what is one for all our names.
-    each: HashMap<String, (Arc<Watch>, Credential)>,
+    each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
     pub(super) ring: Arc<KeyRing>,
     pub(super) outages: Arc<Outages>,
+}
+
+/// What is one for all names of a server.
+#[derive(Debug)]
+struct Each {
+    watch: Arc<Watch>,
+    era: Arc<Eras>,
+    credential: Credential,
 }
 
 impl Shared {
@@ -53,7 +64,8 @@ impl Shared {
         let each = servers.filter_map(|server| {
             // Where there is none, the settings' check has said so.
             let credential = credential(&server.credential, secrets, (outbound, clock))?;
-            Some((server.id.clone(), (Arc::new(watch(server)), credential)))
+            let era = Arc::new(Eras::new(era(server.era)));
+            Some((server.id.clone(), Each { watch: Arc::new(watch(server)), era, credential }))
         });
         Self {
             each: each.collect(),
@@ -104,7 +116,7 @@ impl Mounting<'_> {
         &self,
         name: &Name,
         settings: &UpstreamServer,
-        (verifier, (watch, credential)): (Arc<Verifier>, &(Arc<Watch>, Credential)),
+        (verifier, each): (Arc<Verifier>, &Each),
     ) -> Result<ServerEndpoint, AppError> {
         let resource = name.server(&settings.id);
         let metadata_url = well_known_url(&resource);
@@ -115,8 +127,9 @@ impl Mounting<'_> {
         let server = Server {
             id: settings.id.as_str().into(),
             url: settings.url.clone(),
-            credential: credential.clone(),
-            watch: Arc::clone(watch),
+            credential: each.credential.clone(),
+            watch: Arc::clone(&each.watch),
+            era: Arc::clone(&each.era),
             closing: self.closing.clone(),
             outages: Arc::clone(&self.behind.outages),
             identity: self.identity(settings)?,
@@ -169,6 +182,15 @@ impl Mounting<'_> {
 fn scopes(settings: &UpstreamServer) -> Scope {
     let grants = settings.tools.iter().chain(&settings.prompts).chain(&settings.resources);
     grants.fold(Scope::empty(), |all, grant| all.union(&grant.scopes))
+}
+
+const fn era(settings: UpstreamEra) -> Era {
+    match settings {
+        UpstreamEra::Auto => Era::Auto,
+        UpstreamEra::Old => Era::Old,
+        UpstreamEra::New => Era::New,
+        UpstreamEra::Both => Era::Both,
+    }
 }
 
 fn watch(settings: &UpstreamServer) -> Watch {

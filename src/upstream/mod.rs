@@ -3,12 +3,14 @@
 //! The token check makes a principal for this server's audience alone; [`Server`] reads the message once, asks policy,
 //! and sends the very bytes that were decided about. What comes back is looked at message by message as it arrives:
 //! lists are filtered, answers belong to what was asked, and the audit log has the terminal event before the client has
-//! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back.
+//! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back. Between the two
+//! eras of the protocol `era` translates.
 
 mod answer;
 mod client_credentials;
 mod credential;
 mod decide;
+mod era;
 mod events;
 mod fault;
 mod headers;
@@ -19,6 +21,7 @@ mod server;
 mod session;
 mod wanted;
 mod watch;
+mod who;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,6 +36,7 @@ use crate::resource_server::RequireTokenLayer;
 pub use client_credentials::{Cached, ClientCredentials};
 pub use credential::{Credential, Held};
 pub use decide::Decider;
+pub use era::{Era, Eras};
 pub use identity::Identity;
 pub use server::Server;
 pub use session::Sessions;
