@@ -12,7 +12,7 @@ use crate::broker::{Approvals, Broker, Outages};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
 use crate::guard::{Door, Recorder};
-use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, Routes};
+use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, LAST_RESORT, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
@@ -356,6 +356,7 @@ impl Mounting<'_> {
         Ok(Front::new(Routes {
             base: BasePath::new(self.config.server.public_url.path()),
             tls: self.config.server.tls.is_some(),
+            longest: LAST_RESORT,
             health,
             origins: origins(self.config),
             endpoints: endpoints.collect::<Result<_, _>>()?,
