@@ -23,6 +23,7 @@ pub mod http;
 pub mod limits;
 pub mod mcp;
 pub mod policy;
+pub mod process;
 pub mod public_jwks;
 pub mod redirect_uri;
 pub mod secret;

@@ -34,6 +34,10 @@ pub enum AppError {
         "the store has schema {found}; a start brings it to {known}, and there is no way back\n  hint: broker store backup FILE before that, and broker store status says more"
     )]
     OlderStore { found: i64, known: i64 },
+    #[error(
+        "upstream.server `{server}` is to be folded, and the broker has a tool `{tool}` of its own\n  hint: give the server another id, or leave fold out"
+    )]
+    FoldedName { server: String, tool: String },
     #[error("the store did not answer")]
     StoreFault(#[from] crate::store::StoreError),
     #[error(transparent)]

@@ -11,8 +11,12 @@ use crate::mcp::McpService;
 use crate::policy::Live;
 use crate::resource_server::{KeyHealth, Verifier};
 use crate::store::Database;
+use crate::upstream::Hosted;
 
 use super::reload::ReloadStatus;
+
+/// The servers that are child processes, by id.
+pub(super) type Children = Arc<[(String, Arc<Hosted>)]>;
 
 /// Asks the parts that know.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub(super) struct Parts {
     pub(super) reload: ReloadStatus,
     pub(super) store: Arc<dyn Database>,
     pub(super) outages: Arc<Outages>,
+    pub(super) children: Children,
     pub(super) facts: Value,
 }
 
@@ -66,9 +71,12 @@ impl Readiness for Parts {
         let policy = self.reload.fault().map(|fault| {
             ("policy".to_owned(), format!("the changed file is not in force: {fault}"))
         });
+        let children = self.children.iter().filter_map(|(id, child)| {
+            Some((format!("upstream {id}"), format!("{}; calls try it again", child.trouble()?)))
+        });
         let away = self.outages.list().into_iter();
         let away = away.map(|(name, code)| (name, format!("no answer; calls get {code}")));
-        keys.chain(secrets).chain(policy).chain(away).collect()
+        keys.chain(secrets).chain(policy).chain(children).chain(away).collect()
     }
 
     fn facts(&self) -> Value {

@@ -217,6 +217,18 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         unverified_client_id: Option<ClientId>,
     },
+    /// Terminal: an authorization request was refused (RFC 6749 §4.1.2.1).
+    #[serde(rename = "oauth.authorization.refused")]
+    AuthorizeRefuse {
+        /// The code that its client is told, else `invalid_client`, `invalid_redirect_uri` or `invalid_request`.
+        error: &'static str,
+        /// Which client the request says it is of. Anybody can write any name here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unverified_client_id: Option<ClientId>,
+        /// What the tokens were to be for, without user, query and fragment.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resource: Option<String>,
+    },
     /// Terminal: a code or refresh token came again, which proves a theft; the grant is revoked.
     #[serde(rename = "oauth.token.reuse_detected")]
     TokenReuse { what: Reused, grant_id: GrantId },
@@ -290,20 +302,9 @@ pub enum AuditEvent {
         /// Whether they were asked; else they had allowed all of it before.
         asked: bool,
     },
-    /// Terminal: the client gets nothing: by the word of a person, where the envelope names one, else by ours.
+    /// Terminal: a person does not.
     #[serde(rename = "oauth.authorization.denied")]
-    AuthorizationDeny {
-        /// The code of RFC 6749 §4.1.2.1 that the client is told, or why only the person is told.
-        error: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        unverified_client_id: Option<ClientId>,
-        /// `None` also for what is none of our resources.
-        resource: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        scopes: Option<Scope>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        client_address: Option<ClientAddress>,
-    },
+    AuthorizationDeny { resource: String, scopes: Scope },
     /// A new signing key is there. Between the two events of the change that made it.
     #[serde(rename = "oauth.key.rotated")]
     KeyRotate {
@@ -364,6 +365,7 @@ impl AuditEvent {
             | Self::TokenIssue { .. }
             | Self::TokenRefresh { .. }
             | Self::TokenRefuse { .. }
+            | Self::AuthorizeRefuse { .. }
             | Self::TokenReuse { .. }
             | Self::TokenRevoke { .. }
             | Self::TokenIntrospect { .. }

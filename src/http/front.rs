@@ -60,7 +60,7 @@ impl Front {
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
         let request = self.0.base.strip(request);
-        let mut response = match self.0.direct(&request).cloned() {
+        let mut response = match self.0.direct(&request) {
             Some(endpoint) => straight(endpoint, request, self.0.longest).await,
             None => infallible(self.0.router.clone().oneshot(request).await),
         };
@@ -89,7 +89,7 @@ async fn straight(
 }
 
 impl Inner {
-    fn direct(&self, request: &Request) -> Option<&McpEndpoint> {
+    fn direct(&self, request: &Request) -> Option<McpEndpoint> {
         let path = request.uri().path();
         let ours = path == "/mcp";
         let direct = (ours || is_of_a_server(path))
@@ -99,7 +99,11 @@ impl Inner {
         if !direct {
             return None;
         }
-        if ours { self.mcp.choose(request) } else { self.servers.choose(request)?.at(path) }
+        if ours {
+            self.mcp.choose(request).cloned()
+        } else {
+            self.servers.choose(request)?.at(path)
+        }
     }
 }
 
@@ -122,6 +126,8 @@ fn infallible<T>(result: Result<T, Infallible>) -> T {
 mod tests {
     use axum::http::StatusCode;
     use serde_json::Value;
+
+    use tokio_util::sync::CancellationToken;
 
     use crate::http::health::{Health, Readiness};
     use crate::http::origin::AllowedOrigins;
@@ -152,7 +158,7 @@ mod tests {
             base: BasePath::default(),
             tls,
             longest: Duration::from_millis(20),
-            health: Health::new(Arc::new(Nothing)),
+            health: Health::new(Arc::new(Nothing), CancellationToken::default()),
             origins: AllowedOrigins::new(&[], true),
             endpoints: vec![Endpoint {
                 authority: "broker.example".to_owned(),

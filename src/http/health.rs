@@ -24,26 +24,21 @@ pub trait Readiness: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct Health {
     draining: Arc<AtomicBool>,
+    /// Cancelled when no new connection is taken any more: whoever holds a stream open that nobody waits for ends it
+    /// then, so that the drain need not wait for it.
     closing: CancellationToken,
     readiness: Arc<dyn Readiness>,
 }
 
 impl Health {
     #[must_use]
-    pub fn new(readiness: Arc<dyn Readiness>) -> Self {
-        Self { draining: Arc::default(), closing: CancellationToken::new(), readiness }
+    pub fn new(readiness: Arc<dyn Readiness>, closing: CancellationToken) -> Self {
+        Self { draining: Arc::default(), closing, readiness }
     }
 
     /// From now on `/ready` answers 503, so that no new work is sent here.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-    }
-
-    /// Cancelled when no new connection is taken any more: whoever holds a stream open that nobody waits for ends it
-    /// then, so that the drain need not wait for it.
-    #[must_use]
-    pub fn closing(&self) -> CancellationToken {
-        self.closing.clone()
     }
 
     pub(super) fn close(&self) {

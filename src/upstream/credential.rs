@@ -38,6 +38,11 @@ pub enum Held {
 }
 
 impl Held {
+    /// Whether it is one that people must not read. A text may be: only the settings know.
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self, Self::Reference(..))
+    }
+
     pub(super) async fn read(&self, clock: &Arc<dyn Clock>) -> Result<SecretText, Fault> {
         match self {
             Self::Text(text) => Ok(text.clone()),

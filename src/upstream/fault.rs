@@ -12,6 +12,8 @@ use crate::code::Code;
 use crate::guard;
 use crate::outbound::OutboundError;
 
+use super::stdio::ChildFault;
+
 /// Why a server gave no answer that can be handed on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
@@ -49,6 +51,9 @@ pub(super) enum Fault {
     NoAnswer,
     #[error("the list of the server is none")]
     NotAList,
+    /// Of a child process.
+    #[error("{0}")]
+    Child(ChildFault),
 }
 
 impl From<OutboundError> for Fault {
@@ -72,6 +77,7 @@ impl Fault {
             Self::NoCredential(_) => Code::SecretUnavailable,
             Self::NoIdentity => Code::BrokerUnavailable,
             Self::Status(status) if status.as_u16() >= 500 => Code::ProviderUnavailable,
+            Self::Child(fault) => fault.code(),
             _ => Code::ProviderBadResponse,
         }
     }
@@ -79,6 +85,13 @@ impl Fault {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Slow(_) | Self::NoReply => StatusCode::GATEWAY_TIMEOUT,
+            Self::Child(fault) => match fault.code() {
+                Code::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
+                Code::ProviderRateLimited | Code::SecretUnavailable => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                _ => StatusCode::BAD_GATEWAY,
+            },
             Self::Busy(_) | Self::NoCredential(_) | Self::NoIdentity => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -13,12 +13,15 @@ mod decide;
 mod era;
 mod events;
 mod fault;
+mod fold;
 mod headers;
 mod identity;
+mod incoming;
 mod list;
 mod reply;
 mod server;
 mod session;
+mod stdio;
 mod wanted;
 mod watch;
 mod who;
@@ -37,9 +40,11 @@ pub use client_credentials::{Cached, ClientCredentials};
 pub use credential::{Credential, Held};
 pub use decide::Decider;
 pub use era::{Era, Eras};
+pub use fold::Folded;
 pub use identity::Identity;
-pub use server::Server;
+pub use server::{Reach, Server};
 pub use session::Sessions;
+pub use stdio::{ChildSettings, Hosted};
 pub use watch::{OnFlaw, Watch};
 
 /// The guarded endpoint of one server.

@@ -9,7 +9,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
-use url::Url;
 
 use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::consent::Receiver;
@@ -19,12 +18,13 @@ use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session;
-use crate::id::{ClientAddress, ClientId, RequestId, TraceId};
+use crate::id::{ClientAddress, RequestId, TraceId};
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::decide::{grant, offer};
 use super::pending::Pending;
 use super::redirect::{Refused, error_url};
+use super::refusal::Asked;
 use super::request::{Rejected, read, validate};
 
 /// How long a person may take to log in and to answer.
@@ -76,69 +76,34 @@ async fn answer(
     form: Result<Form, Fault>,
 ) -> Response {
     let request_id = RequestId::generate(&*server.clock, &*server.random);
-    let (led, claimed) = match form {
-        Ok(form) => {
-            let led = lead(server, request_id, (address, headers), &form).await;
-            (led, form.get("client_id").and_then(|id| id.parse().ok()))
-        }
-        Err(fault) => (Err(Rejected::Page(fault)), None),
+    let asked = form.as_ref().map(Asked::of).unwrap_or_default();
+    let led = match form {
+        Ok(form) => lead(server, request_id, (address, headers), &form).await,
+        Err(fault) => Err(Rejected::Page(fault)),
     };
     let rejected = match led {
         Ok(location) => return see_other(&location),
         Err(rejected) => rejected,
     };
-    let fault = match record_rejection(server, request_id, (address, claimed), &rejected).await {
-        Err(fault) => fault,
-        Ok(()) => match told_to_client(server, request_id, rejected) {
-            Ok(url) => return see_other(url.as_str()),
-            Err(fault) => fault,
-        },
-    };
-    fault.page(server.root(), request_id)
-}
-
-/// Records why a request is not taken. Where it is the store or the log that fails, nothing was decided.
-async fn record_rejection(
-    server: &AuthorizationServer,
-    request_id: RequestId,
-    (address, unverified_client_id): (Option<IpAddr>, Option<ClientId>),
-    rejected: &Rejected,
-) -> Result<(), Fault> {
-    let Some(error) = rejected.class() else { return Ok(()) };
-    let event = AuditEvent::AuthorizationDeny {
-        error,
-        unverified_client_id,
-        resource: None,
-        scopes: None,
-        client_address: address.map(ClientAddress),
-    };
-    if server.auditor.admit_refusal(address) {
-        server.auditor.record(&context(server, request_id, None), event).await?;
+    if let Err(error) = asked.record(server, (request_id, address), &rejected).await {
+        return Fault::Audit(error).page(server.root(), request_id);
     }
-    Ok(())
-}
-
-/// Where the client is told; else what the person is told.
-fn told_to_client(
-    server: &AuthorizationServer,
-    request_id: RequestId,
-    rejected: Rejected,
-) -> Result<Url, Fault> {
-    match rejected {
-        Rejected::Page(fault) => Err(fault),
+    let fault = match rejected {
+        Rejected::Page(fault) => fault,
         Rejected::Client { redirect_uri, state, trusted, refused } => {
             tracing::info!(request.id = %request_id, error = refused.code(), detail = refused.description(), "authorize.refused");
             let receiver = Receiver::of(&redirect_uri);
             match error_url(server, &redirect_uri, state.as_deref(), refused) {
-                Ok(url) if trusted || !receiver.is_remote() => Ok(url),
+                Ok(url) if trusted || !receiver.is_remote() => return see_other(url.as_str()),
                 Ok(back) => {
                     let refused = refused.description();
-                    Err(Fault::Refused(Box::new(RefusedRequest { refused, receiver, back })))
+                    Fault::Refused(Box::new(RefusedRequest { refused, receiver, back }))
                 }
-                Err(error) => Err(Fault::Store(error)),
+                Err(error) => Fault::Store(error),
             }
         }
-    }
+    };
+    fault.page(server.root(), request_id)
 }
 
 /// Where the browser goes next: to the login page with a request that waits, or without a page back to the client.

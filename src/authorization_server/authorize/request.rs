@@ -29,25 +29,6 @@ pub(super) enum Rejected {
     Client { redirect_uri: String, state: Option<String>, trusted: bool, refused: Refused },
 }
 
-impl Rejected {
-    /// In the words of the audit log. `None` where it is no decision, but a fault of ours.
-    pub(super) const fn class(&self) -> Option<&'static str> {
-        match self {
-            Self::Client { refused, .. } => Some(refused.code()),
-            Self::Page(fault) => match fault {
-                Fault::UnknownClient(ClientError::Document(_)) => {
-                    Some("unreadable_client_document")
-                }
-                Fault::UnknownClient(_) => Some("unknown_client"),
-                Fault::WrongRedirect => Some("wrong_redirect_uri"),
-                Fault::TooMany => Some("too_many_requests"),
-                Fault::Store(_) | Fault::Busy(_) | Fault::Audit(_) => None,
-                _ => Some("invalid_request"),
-            },
-        }
-    }
-}
-
 impl From<Fault> for Rejected {
     fn from(fault: Fault) -> Self {
         Self::Page(fault)

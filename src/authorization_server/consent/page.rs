@@ -174,13 +174,7 @@ async fn decided(
     let event = if granted {
         AuditEvent::AuthorizationGrant { resource, scopes, asked: !question.is_answered() }
     } else {
-        AuditEvent::AuthorizationDeny {
-            error: "access_denied",
-            unverified_client_id: None,
-            resource: Some(resource),
-            scopes: Some(scopes),
-            client_address: None,
-        }
+        AuditEvent::AuthorizationDeny { resource, scopes }
     };
     let (user, client) = (session.person.user.id, question.pending.client_id.clone());
     people.audit(request_id, Some(user), Some(client), event).await

@@ -19,10 +19,12 @@ const LIST_KEYS: &str = "broker server key list SERVER";
 const COLUMNS: Columns = &[
     ("id", "id"),
     ("uri", "uri"),
+    ("url", "url"),
     ("name", "name"),
     ("scope", "scope"),
     ("owner", "owner"),
     ("since", "created_at"),
+    ("disabled", "disabled_at"),
 ];
 const KEY_COLUMNS: Columns = &[
     ("prefix", "prefix"),
@@ -50,6 +52,20 @@ enum ServerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give a server no more tokens; what it asks about is inactive
+    Disable {
+        server: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a disabled server tokens again
+    Enable {
+        server: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Take a server out, with its keys
     Remove {
         server: String,
@@ -69,7 +85,11 @@ struct AddArgs {
     /// Its name in paths: 1 to 64 of A-Z a-z 0-9 . _ -
     id: String,
     /// Its resource identifier, as its clients write it: https, or http on loopback
-    uri: String,
+    #[arg(required_unless_present = "url")]
+    uri: Option<String>,
+    /// Its MCP endpoint, for a server that is reached through this broker, at /servers/ID/mcp
+    #[arg(long, conflicts_with_all = ["uri", "aliases"])]
+    url: Option<String>,
     /// Another spelling of that; may be repeated
     #[arg(long = "alias", value_name = "URI")]
     aliases: Vec<String>,
@@ -134,6 +154,12 @@ pub(in crate::cli) async fn run(
         ServerCommand::Remove { server, json } => {
             remove(&administration, (server, *json), out).await
         }
+        ServerCommand::Disable { server, json } => {
+            disable(&administration, (server, *json), true, out).await
+        }
+        ServerCommand::Enable { server, json } => {
+            disable(&administration, (server, *json), false, out).await
+        }
         ServerCommand::Key { command } => run_key(&administration, command, out).await,
     };
     administration.close(done).await.map(|()| ExitCode::SUCCESS)
@@ -143,6 +169,7 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
     let new = NewServer {
         id: args.id.clone(),
         uri: args.uri.clone(),
+        url: args.url.clone(),
         aliases: args.aliases.clone(),
         name: args.name.clone(),
         description: args.description.clone(),
@@ -158,6 +185,19 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
 async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let servers = all(async |page| by.operations.list_servers(&page).await).await;
     list(&servers.map_err(|error| failure(&error, LIST))?, COLUMNS, json, out)
+}
+
+async fn disable(
+    by: &Administration,
+    (server, json): (&str, bool),
+    disabled: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let done = by.operations.disable_server(&by.actor, server, disabled).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let what = if disabled { "disabled" } else { "enabled" };
+    let value = json!({ "id": server, "disabled": disabled });
+    one(&value, &format!("the server is {what}"), json, out)
 }
 
 async fn remove(

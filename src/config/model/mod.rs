@@ -47,6 +47,6 @@ pub use store::{Store, StoreUrl};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
 pub use upstream::{
-    OnToolFlaw, Upstream, UpstreamCredential, UpstreamEra, UpstreamGrant, UpstreamPin,
-    UpstreamServer,
+    OnToolFlaw, Upstream, UpstreamCommand, UpstreamCredential, UpstreamEra, UpstreamGrant,
+    UpstreamPin, UpstreamServer, UpstreamTransport,
 };
