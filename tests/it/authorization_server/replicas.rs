@@ -31,8 +31,8 @@ async fn keys_are_made(directory: &Path, settings: &[String]) {
         ..Sources::default()
     };
     let config = load(sources).config.clone().unwrap();
-    let made = app::signing_keys(&config, &Variables::default(), Arc::new(SystemClock));
-    made.await.unwrap();
+    let variables = Variables::default();
+    app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
 }
 
 /// What `broker check` says about `store.key_encryption_key` with these settings: severity and problem.
