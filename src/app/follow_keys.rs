@@ -194,9 +194,10 @@ mod tests {
         let events: Vec<Value> =
             log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let types: Vec<_> = events.iter().map(|event| &event["event_type"]).collect();
-        assert_eq!(types, ["admin.change.begun", "admin.change.ended"], "{log}");
-        assert_eq!(events[1]["payload"]["outcome"], "done");
-        assert_eq!(events[1]["payload"]["object"], "signing_key");
+        let expected = ["admin.change.begun", "oauth.key.rotated", "admin.change.ended"];
+        assert_eq!(types, expected, "{log}");
+        assert_eq!(events[2]["payload"]["outcome"], "done");
+        assert_eq!(events[2]["payload"]["object"], "signing_key");
         assert!(events[1]["requester_id"].is_null());
     }
 
