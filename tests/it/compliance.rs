@@ -15,7 +15,7 @@ const SOURCES: [&str; 8] = ["RFC ", "OAuth ", "OIDC ", "MCP ", "CIMD ", "CSP ", 
 const ROWS: u32 = 120;
 
 /// Rows that no test holds, and why.
-const WITHOUT: [(u32, &str); 10] = [
+const WITHOUT: [(u32, &str); 9] = [
     (21, "there is no `/par`; `request_uri` is refused at `/authorize` (N20)"),
     (22, "there is no `/par`"),
     (82, "there is no device flow yet"),
@@ -25,7 +25,6 @@ const WITHOUT: [(u32, &str); 10] = [
     (88, "DPoP is not spoken: no token is bound to a key"),
     (89, "DPoP is not spoken"),
     (110, "there are no passkeys: people have a password, or log in elsewhere"),
-    (117, "servers are not started as processes"),
 ];
 
 const HEAD: &str = "\
