@@ -9,7 +9,7 @@ mod error;
 mod input;
 mod operations;
 
-pub use api::{document_routes, routes};
+pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientView, GrantView, KeyView, NewClient, NewServer,

@@ -9,11 +9,13 @@ use url::Url;
 
 use crate::audit::Auditor;
 use crate::authorization_server::KeyRing;
-use crate::broker::{Approvals, Broker};
+use crate::broker::{Approvals, Broker, Outages};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
 use crate::guard::{Door, Recorder};
-use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, RegisteredServers, Routes};
+use crate::http::{
+    AllowedOrigins, BasePath, Endpoint, Front, Health, LAST_RESORT, RegisteredServers, Routes,
+};
 use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
@@ -112,10 +114,11 @@ impl App {
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
         let reached = (&outbound, &secrets);
+        let (outages, closing) = (Arc::<Outages>::default(), CancellationToken::new());
         let behind = servers::Shared::new(
             (&config, &clock),
             (for_servers, &ring),
-            (&policy, &approvals),
+            (&policy, &approvals, (&outages, &closing)),
             reached,
             &encryption,
         );
@@ -125,7 +128,7 @@ impl App {
         let doors = Doors::new(&config, limits, &auditor, &around);
         let behind = Arc::new(behind);
         let simulation = graph.simulation.take();
-        let made = (policy.clone(), catalog, approvals);
+        let made = (policy.clone(), catalog, approvals, Arc::clone(&outages));
         let reaching = (Arc::clone(&secrets), outbound.clone());
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
@@ -137,7 +140,13 @@ impl App {
         });
         let answering = (&auditor, &verifier, &service);
         let children: Arc<[_]> = behind.children().into();
-        let health = health(&config, answering, (&policy, &reloader), (&store, &children));
+        let health = health(
+            &config,
+            answering,
+            (&policy, &reloader),
+            (&store, &children),
+            (outages, closing),
+        );
         let drain = CancellationToken::new();
         let mounting = Mounting {
             config: &config,
@@ -177,17 +186,20 @@ fn health(
     (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
     (policy, reloader): (&Live, &super::reload::Reloader),
     (store, children): (&Arc<dyn Database>, &readiness::Children),
+    (outages, closing): (Arc<Outages>, CancellationToken),
 ) -> Health {
-    Health::new(Arc::new(readiness::Parts {
+    let parts = readiness::Parts {
         auditor: auditor.clone(),
         verifier: Arc::clone(verifier),
         service: service.clone(),
         policy: policy.clone(),
         reload: reloader.status(),
         store: Arc::clone(store),
+        outages,
         children: Arc::clone(children),
         facts: facts_for_people(config),
-    }))
+    };
+    Health::new(Arc::new(parts), closing)
 }
 
 /// Who is believed: our own keys and those of other issuers, and what was revoked.
@@ -205,22 +217,21 @@ impl Trust {
     async fn establish(
         config: &Config,
         names: &[Name],
-        secrets: &Secrets,
+        secrets: &Arc<Secrets>,
         outbound: &Outbound,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, AppError> {
         let store = keys::store(config, clock).await?;
         let encryption = keys::key_encryption_key(config, secrets, clock).await?;
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
-        let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock).await?;
+        let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
         let behind = servers::audiences(config, names);
         let servers = if behind.is_empty() {
             None
         } else {
             let outbound = outbound.clone();
-            let servers =
-                issuers::verifier_for(config, &local, &behind, secrets, outbound, clock).await?;
+            let servers = issuers::verifier_for(config, &local, &behind, secrets, outbound, clock)?;
             Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
         };
         Ok(Self { store, encryption, ring, local, verifier, servers })
@@ -241,7 +252,7 @@ fn broker(
     config: &Config,
     graph: GraphParts,
     (secrets, outbound): (Arc<Secrets>, Outbound),
-    (policy, catalog, approvals): (Live, Arc<graph::Catalog>, Approvals),
+    (policy, catalog, approvals, outages): (Live, Arc<graph::Catalog>, Approvals, Arc<Outages>),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Broker, AppError> {
     let around = (Arc::clone(clock), Arc::clone(random));
@@ -268,6 +279,7 @@ fn broker(
         ),
         catalog,
         approvals,
+        outages,
         clock,
         simulated: config.graph.mode == GraphMode::Simulated,
     })
@@ -426,6 +438,8 @@ impl Mounting<'_> {
         let endpoints = endpoints.map(|under| self.endpoint(under, names, handler));
         Ok(Front::new(Routes {
             base: BasePath::new(self.config.server.public_url.path()),
+            tls: self.config.server.tls.is_some(),
+            longest: LAST_RESORT,
             health,
             origins: origins(self.config),
             endpoints: endpoints.collect::<Result<_, _>>()?,

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use crate::config::{Config, GraphMode};
 use crate::graph::simulated;
 use crate::mcp::{Documents, Toolbox};
+use crate::outbound::Outbound;
 use crate::policy::Facts;
-use crate::secret::Environment;
+use crate::secret::{Environment, Secrets};
 use crate::time::Clock;
 
 use super::error::AppError;
+use super::looking::{self, Looked};
 use super::{check_live, graph, issuing, map, parts, servers};
 
 /// One thing that would stop a start, or a call later on.
@@ -18,9 +20,17 @@ pub struct CheckFault {
     /// The setting that names it.
     pub key: &'static str,
     pub error: AppError,
+    /// It stops nothing, and an operator should know it before.
+    pub warning: bool,
 }
 
-/// Checks the policy, our keys, the documents, certificates and the catalogue; with `live`, also that other issuers
+impl CheckFault {
+    pub(super) const fn new(key: &'static str, error: AppError) -> Self {
+        Self { key, error, warning: false }
+    }
+}
+
+/// Checks the policy, the store and our keys, of which nothing is made or changed, the documents, certificates and the catalogue; with `live`, also that other issuers
 /// answer, that each Graph profile gets a token, and that Graph is there.
 pub async fn check(
     config: &Config,
@@ -31,7 +41,7 @@ pub async fn check(
     let mut faults = Vec::new();
     let mut note = |key, result: Result<(), AppError>| {
         if let Err(error) = result {
-            faults.push(CheckFault { key, error });
+            faults.push(CheckFault::new(key, error));
         }
     };
     note("policy.file", policy(config, &variables));
@@ -39,10 +49,14 @@ pub async fn check(
     note("authorization_server.client", issuing::check_client_keys(config));
     note("upstream.server", servers::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
     note("server.tls.key", map::tls(config).map(drop));
-    note(
-        "store.key_encryption_key",
-        parts::signing_keys(config, &variables, Arc::clone(&clock)).await.map(drop),
-    );
+    let older = match store(config, &variables, &clock).await {
+        Ok(looked) => looked.warning(),
+        Err(error) => {
+            let about_store = matches!(error, AppError::OpenStore(_) | AppError::StoreFault(_));
+            note(if about_store { "store.url" } else { "store.key_encryption_key" }, Err(error));
+            None
+        }
+    };
     if let Some(directory) = &config.documents.dir {
         note(
             "documents.dir",
@@ -52,10 +66,23 @@ pub async fn check(
                 .map_err(Into::into),
         );
     }
+    let older = older.map(|error| CheckFault { key: "store.url", error, warning: true });
+    faults.extend(older);
     if live {
         faults.extend(check_live::faults(config, &variables, &clock).await);
     }
     faults
+}
+
+/// Looks at the store and opens our keys, and changes neither.
+async fn store(
+    config: &Config,
+    variables: &Environment,
+    clock: &Arc<dyn Clock>,
+) -> Result<Looked, AppError> {
+    let outbound = Outbound::new(&map::outbound(config))?;
+    let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(clock))?;
+    looking::look(config, &secrets, clock).await
 }
 
 /// Compiles the rules against the configured profiles, as the start would.

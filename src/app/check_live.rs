@@ -7,7 +7,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::broker::Profile;
-use crate::config::{self, Config, GraphMode, IssuerKeys, SecretSource};
+use crate::config::{
+    self, Config, Deployment, GraphMode, IssuerKeys, SecretSource, UpstreamCredential,
+};
+use crate::id::Issuer;
 use crate::outbound::{Call, Limits, Outbound, OutboundError};
 use crate::random::SystemRandom;
 use crate::resource_server::{LocalKeys, TokenError, Verifier, discover};
@@ -33,16 +36,22 @@ pub(super) async fn faults(
 ) -> Vec<CheckFault> {
     let reach = match Reach::new(config, variables, clock) {
         Ok(reach) => reach,
-        Err(error) => return vec![CheckFault { key: "outbound", error }],
+        Err(error) => return vec![CheckFault::new("outbound", error)],
     };
     let mut faults = Vec::new();
     let mut note = |key, result: Result<(), AppError>| {
         if let Err(error) = result {
-            faults.push(CheckFault { key, error });
+            faults.push(CheckFault::new(key, error));
         }
     };
     for issuer in &config.resource_server.issuers {
-        note("resource_server.issuer", reach.issuer(issuer).await);
+        note("resource_server.issuer", reach.issuer(config, issuer).await);
+    }
+    for provider in &config.authorization_server.identity_providers {
+        note("authorization_server.identity_provider", reach.provider(provider).await);
+    }
+    for (key, source) in own_secrets(config) {
+        note(key, reach.own(source).await);
     }
     match config.graph.mode {
         GraphMode::Simulated => {
@@ -71,7 +80,7 @@ pub(super) async fn faults(
 /// What everything is reached with.
 struct Reach {
     outbound: Outbound,
-    secrets: Secrets,
+    secrets: Arc<Secrets>,
     clock: Arc<dyn Clock>,
 }
 
@@ -84,7 +93,7 @@ impl Reach {
         let outbound = Outbound::new(&map::outbound(config))?;
         let clock = Arc::clone(clock);
         let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
-        Ok(Self { outbound, secrets, clock })
+        Ok(Self { outbound, secrets: Arc::new(secrets), clock })
     }
 
     /// The same with the secrets that profiles hold themselves.
@@ -94,6 +103,35 @@ impl Reach {
 
     fn budget(&self) -> Budget {
         Budget::start(Arc::clone(&self.clock), LIMIT)
+    }
+
+    async fn own(&self, source: &SecretSource) -> Result<(), AppError> {
+        issuers::own(source, &self.secrets, &self.budget()).await.map(drop)
+    }
+
+    /// Reads our secret for the provider, and looks whether its metadata is there, or what it has instead.
+    async fn provider(&self, provider: &config::IdentityProvider) -> Result<(), AppError> {
+        if let Some(secret) = &provider.client_secret {
+            self.own(secret).await?;
+        }
+        let limits = Limits { timeout: LIMIT, max_bytes: MAX_BYTES };
+        match &provider.endpoints {
+            None => {
+                let issuer: Issuer = provider.issuer.parse()?;
+                let found = discover(&issuer, &self.outbound, LIMIT).await;
+                found.map(drop).map_err(|source| AppError::Discovery { issuer, source })
+            }
+            // Without a code it refuses; whether it is there is all that is asked.
+            Some(endpoints) => {
+                match self.outbound.send(Call::get(endpoints.token.clone()), limits).await {
+                    Ok(_) | Err(OutboundError::TooLarge { .. }) => Ok(()),
+                    Err(source) => {
+                        let id = provider.id.clone();
+                        Err(AppError::ProviderUnreachable { id, source })
+                    }
+                }
+            }
+        }
     }
 
     async fn secret(&self, reference: &SecretRef) -> Result<(), AppError> {
@@ -141,7 +179,7 @@ impl Reach {
         }
     }
 
-    async fn issuer(&self, configured: &config::Issuer) -> Result<(), AppError> {
+    async fn issuer(&self, config: &Config, configured: &config::Issuer) -> Result<(), AppError> {
         match &configured.keys {
             IssuerKeys::JwksUri(url) => self.key_set(configured, url.clone()).await,
             IssuerKeys::Discovery => {
@@ -150,9 +188,16 @@ impl Reach {
                 let url = found.map_err(|source| AppError::Discovery { issuer, source })?;
                 self.key_set(configured, url).await
             }
-            IssuerKeys::Introspection(_) => self.introspection(configured).await,
-            IssuerKeys::Secret(SecretSource::Ref(reference)) => self.secret(reference).await,
-            IssuerKeys::Secret(SecretSource::Literal(_)) => Ok(()),
+            IssuerKeys::Introspection(_) => self.introspection(config, configured).await,
+            IssuerKeys::Secret(source) => {
+                let secret = issuers::own(source, &self.secrets, &self.budget()).await?;
+                match config::weakness(&secret).filter(|_| config.deployment != Deployment::Dev) {
+                    Some(problem) => {
+                        Err(AppError::WeakSecret { issuer: configured.issuer.clone(), problem })
+                    }
+                    None => Ok(()),
+                }
+            }
         }
     }
 
@@ -169,10 +214,16 @@ impl Reach {
     }
 
     /// Asks about a token that is none: a good endpoint knows our credentials, and says that it is not active.
-    async fn introspection(&self, configured: &config::Issuer) -> Result<(), AppError> {
+    async fn introspection(
+        &self,
+        config: &Config,
+        configured: &config::Issuer,
+    ) -> Result<(), AppError> {
+        if let IssuerKeys::Introspection(asked) = &configured.keys {
+            issuers::own(&asked.client_secret, &self.secrets, &self.budget()).await?;
+        }
         let audience = [configured.issuer.to_string()];
-        let mut settings =
-            issuers::foreign(configured, &audience, &self.secrets, &self.budget()).await?;
+        let mut settings = issuers::foreign(config, configured, &audience, &self.secrets);
         settings.opaque_tokens = true;
         let verifier =
             Verifier::builder().outbound(self.outbound.clone()).issuer(settings).build()?;
@@ -183,6 +234,25 @@ impl Reach {
             Ok(_) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Every secret that the settings name and that is read when somebody needs it, beside those of issuers, identity
+/// providers and Graph profiles.
+fn own_secrets(config: &Config) -> Vec<(&'static str, &SecretSource)> {
+    let clients = config.authorization_server.clients.iter();
+    let clients = clients.filter_map(|client| client.secret.as_ref());
+    let clients = clients.map(|source| ("authorization_server.client.secret", source));
+    let servers = config.upstream.servers.iter().filter_map(|server| match &server.credential {
+        UpstreamCredential::Bearer(source)
+        | UpstreamCredential::Header { value: source, .. }
+        | UpstreamCredential::ClientCredentials { client_secret: source, .. } => {
+            Some(("upstream.server.credential", source))
+        }
+        _ => None,
+    });
+    let webhook = config.approvals.webhook.iter();
+    let webhook = webhook.map(|webhook| ("approvals.webhook_secret", &webhook.secret));
+    clients.chain(servers).chain(webhook).collect()
 }
 
 /// The secret of a profile, read as one of the broker's own: nobody calls, so there is no permit.

@@ -31,6 +31,10 @@ pub enum AppError {
     #[error(transparent)]
     OpenStore(#[from] crate::store::OpenError),
     #[error(
+        "the store has schema {found}; a start brings it to {known}, and there is no way back\n  hint: broker store backup FILE before that, and broker store status says more"
+    )]
+    OlderStore { found: i64, known: i64 },
+    #[error(
         "upstream.server `{server}` is to be folded, and the broker has a tool `{tool}` of its own\n  hint: give the server another id, or leave fold out"
     )]
     FoldedName { server: String, tool: String },
@@ -92,6 +96,10 @@ pub enum AppError {
     IdentityEndpoint(&'static str),
     #[error("a credential of the broker's own cannot be read")]
     OwnSecret(#[from] crate::secret::SecretError),
+    #[error(
+        "the shared secret of issuer `{issuer}` {problem}\n  hint: openssl rand -base64 48, at the issuer and here"
+    )]
+    WeakSecret { issuer: crate::id::Issuer, problem: &'static str },
     #[error("the key set of issuer `{issuer}` cannot be fetched")]
     KeySet {
         issuer: crate::id::Issuer,
@@ -115,6 +123,12 @@ pub enum AppError {
         issuer: crate::id::Issuer,
         #[source]
         source: crate::resource_server::DiscoveryError,
+    },
+    #[error("the identity provider `{id}` does not answer")]
+    ProviderUnreachable {
+        id: String,
+        #[source]
+        source: crate::outbound::OutboundError,
     },
     #[error(
         "the introspection endpoint of issuer `{0}` does not answer as RFC 7662 says\n  hint: it may be down, or refuse introspection.client_id with its client_secret"

@@ -104,6 +104,10 @@ impl Follower {
             Ok(None) => ("all", AdminOutcome::Refused),
             Err(_) => ("all", AdminOutcome::Failed),
         };
+        if let Ok(Some(kid)) = &rotated {
+            let event = AuditEvent::KeyRotate { kid: kid.as_str().into(), at_once: false };
+            self.auditor.record(&context, event).await?;
+        }
         let end = AuditEvent::AdminChangeEnd { object, action, id: id.into(), outcome };
         self.auditor.record(&context, end).await?;
         rotated?;
@@ -190,9 +194,10 @@ mod tests {
         let events: Vec<Value> =
             log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let types: Vec<_> = events.iter().map(|event| &event["event_type"]).collect();
-        assert_eq!(types, ["admin.change.begun", "admin.change.ended"], "{log}");
-        assert_eq!(events[1]["payload"]["outcome"], "done");
-        assert_eq!(events[1]["payload"]["object"], "signing_key");
+        let expected = ["admin.change.begun", "oauth.key.rotated", "admin.change.ended"];
+        assert_eq!(types, expected, "{log}");
+        assert_eq!(events[2]["payload"]["outcome"], "done");
+        assert_eq!(events[2]["payload"]["object"], "signing_key");
         assert!(events[1]["requester_id"].is_null());
     }
 

@@ -3,53 +3,55 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Config, IssuerKeys, SecretSource, TokenAlg};
+use futures_util::FutureExt as _;
+
+use crate::config::{self, Config, Deployment, IssuerKeys, TokenAlg};
+use crate::id::Issuer;
 use crate::outbound::Outbound;
 use crate::resource_server::{
-    Algorithm, IssuerSettings, KeySource, LocalKeys, Verifier, VerifierBuilder, canonical,
+    Algorithm, IssuerSettings, KeySource, LocalKeys, SecretSource, Verifier, VerifierBuilder,
+    canonical,
 };
-use crate::secret::Secrets;
+use crate::secret::{OwnSecret, Secrets};
 use crate::secret_text::SecretText;
 use crate::time::{Budget, Clock};
 
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
 
-/// For all of the broker's own credentials together, at start.
+/// For reading what has to be known at start.
 pub(super) const START: Duration = Duration::from_secs(30);
 
 /// The verifier of the MCP endpoint. All audiences default to our resource URLs.
-pub(super) async fn verifier(
+pub(super) fn verifier(
     config: &Config,
     keys: &Arc<LocalKeys>,
     names: &[Name],
-    secrets: &Secrets,
+    secrets: &Arc<Secrets>,
     outbound: Outbound,
     clock: &Arc<dyn Clock>,
 ) -> Result<VerifierBuilder, AppError> {
     let audiences = audiences(names);
     let mut builder = own_issuer(config, keys, &audiences, clock)?.outbound(outbound);
-    let budget = Budget::start(Arc::clone(clock), START);
     for configured in &config.resource_server.issuers {
-        builder = builder.issuer(foreign(configured, &audiences, secrets, &budget).await?);
+        builder = builder.issuer(foreign(config, configured, &audiences, secrets));
     }
     Ok(builder)
 }
 
 /// The same for other endpoints of ours: tokens for these audiences alone, whoever issued them. What an issuer is
 /// configured with is meant for `/mcp`.
-pub(super) async fn verifier_for(
+pub(super) fn verifier_for(
     config: &Config,
     keys: &Arc<LocalKeys>,
     audiences: &[String],
-    secrets: &Secrets,
+    secrets: &Arc<Secrets>,
     outbound: Outbound,
     clock: &Arc<dyn Clock>,
 ) -> Result<VerifierBuilder, AppError> {
     let mut builder = own_issuer(config, keys, audiences, clock)?.outbound(outbound);
-    let budget = Budget::start(Arc::clone(clock), START);
     for configured in &config.resource_server.issuers {
-        let mut issuer = foreign(configured, audiences, secrets, &budget).await?;
+        let mut issuer = foreign(config, configured, audiences, secrets);
         issuer.audiences = audiences.to_vec();
         builder = builder.issuer(issuer);
     }
@@ -84,21 +86,26 @@ fn own_issuer(
 }
 
 /// One configured issuer, with our audiences where it names none.
-pub(super) async fn foreign(
+pub(super) fn foreign(
+    config: &Config,
     configured: &config::Issuer,
     ours: &[String],
-    secrets: &Secrets,
-    budget: &Budget,
-) -> Result<IssuerSettings, AppError> {
+    secrets: &Arc<Secrets>,
+) -> IssuerSettings {
+    // Anybody may try out every short secret on one token (RFC 7518 §3.2, RFC 8725 §3.5).
+    let weak = config.deployment != Deployment::Dev;
     let keys = match &configured.keys {
         IssuerKeys::JwksUri(url) => KeySource::Jwks { url: url.clone() },
         IssuerKeys::Discovery => KeySource::Discovery,
         IssuerKeys::Introspection(asked) => KeySource::Introspection {
             url: asked.url.clone(),
             client_id: asked.client_id.clone(),
-            client_secret: own(&asked.client_secret, secrets, budget).await?,
+            client_secret: when_needed(&asked.client_secret, secrets, None),
         },
-        IssuerKeys::Secret(secret) => KeySource::SharedSecret(own(secret, secrets, budget).await?),
+        IssuerKeys::Secret(secret) => {
+            let named = configured.issuer.clone();
+            KeySource::SharedSecret(when_needed(secret, secrets, weak.then_some(named)))
+        }
     };
     let audiences =
         if configured.audiences.is_empty() { ours.to_vec() } else { configured.audiences.clone() };
@@ -112,18 +119,53 @@ pub(super) async fn foreign(
     settings.entra = configured.entra;
     settings.tenants.clone_from(&configured.tenants);
     settings.opaque_tokens = configured.opaque_tokens;
-    Ok(settings)
+    settings
+}
+
+/// A secret that is read when it is needed, through the memory of `secrets`: it may be rotated, and its backend may be
+/// away while we start. `strong_for`: it is the shared secret of this issuer, and a weak one is none.
+fn when_needed(
+    source: &config::SecretSource,
+    secrets: &Arc<Secrets>,
+    strong_for: Option<Issuer>,
+) -> SecretSource {
+    let own = own_secret(source, secrets);
+    SecretSource::asked(move || {
+        let (own, strong_for) = (own.clone(), strong_for.clone());
+        async move {
+            let secret = own.read().await.ok()?; // the reader has logged why not
+            let Some(issuer) = strong_for else { return Some(secret) };
+            match config::weakness(&secret) {
+                None => Some(secret),
+                Some(problem) => {
+                    tracing::error!(%issuer, "the shared secret {problem}: no token is accepted by it");
+                    None
+                }
+            }
+        }
+        .boxed()
+    })
+}
+
+/// A credential of our own, to be read when it is needed.
+pub(super) fn own_secret(source: &config::SecretSource, secrets: &Arc<Secrets>) -> OwnSecret {
+    match source {
+        config::SecretSource::Literal(text) => OwnSecret::Text(text.clone()),
+        config::SecretSource::Ref(reference) => {
+            OwnSecret::At(reference.clone(), Arc::clone(secrets))
+        }
+    }
 }
 
 /// A credential of our own.
 pub(super) async fn own(
-    source: &SecretSource,
+    source: &config::SecretSource,
     secrets: &Secrets,
     budget: &Budget,
 ) -> Result<SecretText, AppError> {
     match source {
-        SecretSource::Literal(text) => Ok(text.clone()),
-        SecretSource::Ref(reference) => {
+        config::SecretSource::Literal(text) => Ok(text.clone()),
+        config::SecretSource::Ref(reference) => {
             Ok(secrets.read_own(reference, budget).await?.text().clone())
         }
     }

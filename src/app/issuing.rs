@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use tokio_util::sync::CancellationToken;
+use tower::service_fn;
 
 use crate::admin;
 use crate::audit::Auditor;
@@ -15,6 +19,7 @@ use crate::authorization_server::{
 };
 use crate::broker::Approvals;
 use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::guard::{Recorder, Unrecorded, try_record_refusals};
 use crate::id::{GrantId, Issuer};
 use crate::outbound::Outbound;
 use crate::policy::{Live, Reach, Who};
@@ -24,10 +29,10 @@ use crate::resource_server::{
     well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
-use crate::secret::Secrets;
+use crate::secret::{OwnSecret, Secrets};
 use crate::secret_text::SecretText;
 use crate::store::{Database, StoreError};
-use crate::time::{Budget, Clock};
+use crate::time::Clock;
 
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
@@ -41,23 +46,18 @@ const APPROVE: &str = "broker:approve";
 
 /// # Errors
 ///
-/// [`AppError`] where a client's secret cannot be read, or one of its keys cannot be used.
-pub(super) async fn settings(
+/// [`AppError`] where a key of a client cannot be used.
+pub(super) fn settings(
     config: &Config,
     names: &[Name],
-    secrets: &Secrets,
-    clock: &Arc<dyn Clock>,
+    secrets: &Arc<Secrets>,
 ) -> Result<Settings, AppError> {
     let given = &config.authorization_server;
-    let budget = Budget::start(Arc::clone(clock), issuers::START);
-    let mut clients = Vec::new();
-    for known in &given.clients {
-        let secret = match &known.secret {
-            Some(source) => Some(issuers::own(source, secrets, &budget).await?),
-            None => None,
-        };
-        clients.push(client(known, secret)?);
-    }
+    let clients = given.clients.iter().map(|known| {
+        let secret = known.secret.as_ref();
+        client(known, secret.map(|source| issuers::own_secret(source, secrets)))
+    });
+    let clients = clients.collect::<Result<_, _>>()?;
     Ok(Settings {
         issuer: issuer(&config.server.public_url).parse()?,
         public_url: config.server.public_url.clone(),
@@ -123,7 +123,7 @@ fn keys(known: &config::RegisteredClient) -> Result<Option<PublicKeys>, AppError
 
 fn client(
     known: &config::RegisteredClient,
-    secret: Option<SecretText>,
+    secret: Option<OwnSecret>,
 ) -> Result<ConfiguredClient, AppError> {
     let name = |grant: &config::GrantType| match grant {
         config::GrantType::AuthorizationCode => "authorization_code",
@@ -237,7 +237,7 @@ pub(super) struct Mounted {
 pub(super) struct Materials<'a> {
     pub(super) config: &'a Config,
     pub(super) names: &'a [Name],
-    pub(super) secrets: &'a Secrets,
+    pub(super) secrets: &'a Arc<Secrets>,
     pub(super) store: Arc<dyn Database>,
     pub(super) keys: (Arc<KeyRing>, Arc<LocalKeys>),
     /// What seals at rest; other secrets of this deployment are derived from it.
@@ -257,9 +257,9 @@ pub(super) struct Materials<'a> {
 ///
 /// [`AppError`] where a secret cannot be read, or our own keys cannot be used.
 pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
-    let Materials { config, names, secrets, clock, .. } = &from;
-    let settings = settings(config, names, secrets, clock).await?;
-    let mut people = super::people_settings(config, secrets, clock).await?;
+    let Materials { config, names, secrets, .. } = &from;
+    let settings = settings(config, names, secrets)?;
+    let mut people = super::people_settings(config, secrets);
     people.approvals = Some(from.approvals.clone());
     let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
     if !config.authorization_server.enabled {
@@ -323,7 +323,22 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
     let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
-    Ok((admin::routes(operations).layer(token), verifier))
+    let recorder =
+        Recorder { auditor: auditor.clone(), clock: Arc::clone(clock), random: Arc::clone(random) };
+    let recorded = from_fn_with_state(recorder, record);
+    Ok((admin::routes(operations).layer(token).layer(recorded), verifier))
+}
+
+/// Who guesses at tokens of administrators is seen, and held back as at every other door.
+async fn record(State(recorder): State<Recorder>, request: Request, next: Next) -> Response {
+    let guarded = service_fn(move |request| {
+        let next = next.clone();
+        async move { Ok(next.run(request).await) }
+    });
+    match try_record_refusals(&recorder, guarded, request).await {
+        Ok(response) => response,
+        Err(Unrecorded) => admin::unrecorded(),
+    }
 }
 
 /// Who is asked on every request whether a token of ours was revoked.

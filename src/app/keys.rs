@@ -59,6 +59,23 @@ pub(super) async fn key_encryption_key(
     read.map_err(|source| AppError::KeyFile { path, source })
 }
 
+/// The same without making one: `None` where a start would.
+///
+/// # Errors
+///
+/// [`AppError`] when the secret or the file cannot be read.
+pub(super) async fn known_key_encryption_key(
+    config: &Config,
+    secrets: &Secrets,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<SecretText>, AppError> {
+    if config.store.key_encryption_key.is_some() {
+        return key_encryption_key(config, secrets, clock).await.map(Some);
+    }
+    let path = key_encryption_key_file(config);
+    read(&path).map_err(|source| AppError::KeyFile { path, source })
+}
+
 /// The store of these settings; made where there is none.
 ///
 /// # Errors

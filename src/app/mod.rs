@@ -14,6 +14,7 @@ mod held_back;
 mod issuers;
 mod issuing;
 mod keys;
+mod looking;
 mod map;
 mod operations;
 mod parts;
@@ -50,8 +51,9 @@ pub use check::{CheckFault, check, policy_source};
 pub use command_audit::command_auditor;
 pub use error::AppError;
 pub use keys::{key_encryption_key_file, store_settings};
+pub use looking::{Inspector, inspector};
 pub use operations::command_operations;
-pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys, verifier};
+pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys};
 pub use people::people_settings;
 pub use policy::Source as PolicySource;
 

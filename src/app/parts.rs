@@ -9,13 +9,13 @@ use crate::authorization_server::{KeySettings, SigningKeys};
 use crate::config::Config;
 use crate::graph::Catalog;
 use crate::outbound::Outbound;
-use crate::resource_server::{LocalKeys, Verifier, canonical};
+use crate::resource_server::canonical;
 use crate::secret::{Environment, Secrets};
 use crate::time::Clock;
 
 use super::endpoints::{self, names};
 use super::error::AppError;
-use super::{issuers, keys, map};
+use super::{keys, map};
 
 /// Our issuer, byte for byte as published.
 #[must_use]
@@ -60,24 +60,6 @@ pub async fn key_settings(
     let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
     let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
     keys::settings(config, keys::store(config, &clock).await?, &encryption, &clock)
-}
-
-/// What a running broker would verify tokens with.
-///
-/// # Errors
-///
-/// [`AppError`] when an issuer or a credential of our own is not usable.
-pub async fn verifier(
-    config: &Config,
-    variables: Environment,
-    clock: Arc<dyn Clock>,
-) -> Result<Verifier, AppError> {
-    let outbound = Outbound::new(&map::outbound(config))?;
-    let secrets = Secrets::new(map::secrets(config), &variables, &outbound, Arc::clone(&clock))?;
-    let keys = signing_keys(config, &variables, Arc::clone(&clock)).await?;
-    let keys = Arc::new(LocalKeys::new(keys.jwks_json())?);
-    let names = names(&config.server.public_url);
-    Ok(issuers::verifier(config, &keys, &names, &secrets, outbound, &clock).await?.build()?)
 }
 
 /// Where an imported catalogue lies.

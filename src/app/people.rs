@@ -1,47 +1,34 @@
 //! What the pages for people are given, from the settings.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::authorization_server::{
     ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings, PasswordPool, PeopleSettings,
 };
 use crate::config::{self, Config};
 use crate::secret::Secrets;
-use crate::time::{Budget, Clock};
 
-use super::error::AppError;
 use super::issuers;
 
-/// Identity providers with their secrets read, and the origins whose forms are ours.
-///
-/// # Errors
-///
-/// [`AppError`] when a client secret cannot be read.
-pub async fn people_settings(
-    config: &Config,
-    secrets: &Secrets,
-    clock: &Arc<dyn Clock>,
-) -> Result<PeopleSettings, AppError> {
-    let budget = Budget::start(Arc::clone(clock), Duration::from_secs(30));
-    let mut providers = Vec::new();
-    for provider in &config.authorization_server.identity_providers {
-        let client_secret = match &provider.client_secret {
-            Some(source) => Some(issuers::own(source, secrets, &budget).await?),
-            None => None,
-        };
-        providers.push(IdentityProviderSettings { client_secret, ..settings(provider) });
-    }
+/// Identity providers, whose secrets are read when somebody logs in there, and the origins whose forms are ours.
+#[must_use]
+pub fn people_settings(config: &Config, secrets: &Arc<Secrets>) -> PeopleSettings {
+    let providers = config.authorization_server.identity_providers.iter().map(|provider| {
+        let secret = provider.client_secret.as_ref();
+        let client_secret = secret.map(|source| issuers::own_secret(source, secrets));
+        IdentityProviderSettings { client_secret, ..settings(provider) }
+    });
+    let providers = providers.collect();
     let server = &config.server;
     let origins = [Some(&server.public_url), server.loopback_alias.as_ref()];
     let origins = origins.into_iter().flatten().cloned().collect();
-    Ok(PeopleSettings {
+    PeopleSettings {
         providers,
         origins,
         passwords: PasswordPool::default(),
         approvals: None,
         scope_words: config.authorization_server.scope_words.clone(),
-    })
+    }
 }
 
 /// Everything but the secret.

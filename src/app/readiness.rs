@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::audit::Auditor;
+use crate::broker::Outages;
 use crate::http::Readiness;
 use crate::mcp::McpService;
 use crate::policy::Live;
@@ -26,17 +27,24 @@ pub(super) struct Parts {
     pub(super) policy: Live,
     pub(super) reload: ReloadStatus,
     pub(super) store: Arc<dyn Database>,
+    pub(super) outages: Arc<Outages>,
     pub(super) children: Children,
     pub(super) facts: Value,
 }
 
 impl Readiness for Parts {
     fn failing(&self) -> Vec<(String, String)> {
-        if self.auditor.status().healthy {
-            Vec::new()
-        } else {
-            vec![("audit".to_owned(), "a sink cannot be written; requests are refused".to_owned())]
+        let mut failing = Vec::new();
+        if !self.auditor.status().healthy {
+            let what = "a sink cannot be written; requests are refused";
+            failing.push(("audit".to_owned(), what.to_owned()));
         }
+        // Every request is answered by what was revoked up to then, and nobody knows what was since.
+        if !self.store.answers() {
+            let what = "it does not answer: nobody can log in or renew a token, and revocations by other replicas are not seen";
+            failing.push(("store".to_owned(), what.to_owned()));
+        }
+        failing
     }
 
     fn degraded(&self) -> Vec<(String, String)> {
@@ -63,14 +71,12 @@ impl Readiness for Parts {
         let policy = self.reload.fault().map(|fault| {
             ("policy".to_owned(), format!("the changed file is not in force: {fault}"))
         });
-        let store = (!self.store.answers()).then(|| {
-            let what = "it does not answer: nobody can log in or renew a token, and revocations by other replicas are not seen";
-            ("store".to_owned(), what.to_owned())
-        });
         let children = self.children.iter().filter_map(|(id, child)| {
             Some((format!("upstream {id}"), format!("{}; calls try it again", child.trouble()?)))
         });
-        keys.chain(secrets).chain(policy).chain(store).chain(children).collect()
+        let away = self.outages.list().into_iter();
+        let away = away.map(|(name, code)| (name, format!("no answer; calls get {code}")));
+        keys.chain(secrets).chain(policy).chain(children).chain(away).collect()
     }
 
     fn facts(&self) -> Value {

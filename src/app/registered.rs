@@ -91,7 +91,7 @@ impl Registered {
         }
         let served: Vec<&ResourceRow> =
             rows.iter().filter(|row| each.contains_key(&row.id)).collect();
-        let verifier = if served.is_empty() { None } else { Some(self.verifier(&served).await?) };
+        let verifier = if served.is_empty() { None } else { Some(self.verifier(&served)?) };
         for (name, table) in self.names.iter().zip(&self.tables) {
             let mut endpoints = HashMap::with_capacity(served.len());
             for row in &served {
@@ -119,15 +119,15 @@ impl Registered {
     }
 
     /// Of tokens for any of them; each endpoint takes its own alone.
-    async fn verifier(&self, rows: &[&ResourceRow]) -> Result<Arc<Verifier>, AppError> {
+    fn verifier(&self, rows: &[&ResourceRow]) -> Result<Arc<Verifier>, AppError> {
         let audiences: Vec<String> =
             rows.iter().flat_map(|row| audiences(&self.names, row)).collect();
         let clock = &self.doors.clock;
-        let (outbound, secrets) = (self.outbound.clone(), &*self.secrets);
+        let (outbound, secrets) = (self.outbound.clone(), &self.secrets);
         let builder =
             issuers::verifier_for(&self.config, &self.keys, &audiences, secrets, outbound, clock);
         let revocations = revocations(&self.config, &self.store)?;
-        let builder = builder.await?.revocations(revocations).cache(TOKENS, REMEMBER);
+        let builder = builder?.revocations(revocations).cache(TOKENS, REMEMBER);
         Ok(Arc::new(builder.build()?))
     }
 

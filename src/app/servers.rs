@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::authorization_server::{BehindUs, KeyRing, NewIdentityToken, OwnResource};
-use crate::broker::Approvals;
+use crate::broker::{Approvals, Outages};
 use crate::config::{
     Config, OnToolFlaw, SecretSource, UpstreamCommand, UpstreamCredential, UpstreamEra,
     UpstreamServer, UpstreamTransport,
@@ -51,6 +52,9 @@ pub(super) struct Shared {
     each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
     pub(super) ring: Arc<KeyRing>,
+    pub(super) outages: Arc<Outages>,
+    /// Ends the streams that stay open when the broker drains.
+    pub(super) closing: CancellationToken,
 }
 
 /// What is one for all our names of a server.
@@ -128,6 +132,8 @@ fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> Server {
         door,
         decider: Decider { policy: behind.policy.clone(), server: id.into() },
         approvals: behind.approvals.clone(),
+        closing: behind.closing.clone(),
+        outages: Arc::clone(&behind.outages),
         outbound: behind.outbound.clone(),
         sessions: behind.sessions.clone(),
         timeout: TIMEOUT,
@@ -206,7 +212,11 @@ impl Shared {
     pub(super) fn new(
         (config, clock): (&Config, &Arc<dyn Clock>),
         (verifier, ring): (Option<Arc<Verifier>>, &Arc<KeyRing>),
-        (policy, approvals): (&Live, &Approvals),
+        (policy, approvals, (outages, closing)): (
+            &Live,
+            &Approvals,
+            (&Arc<Outages>, &CancellationToken),
+        ),
         (outbound, secrets): (&Outbound, &Arc<Secrets>),
         encryption: &SecretText,
     ) -> Self {
@@ -233,6 +243,8 @@ impl Shared {
             outbound: outbound.clone(),
             sessions: Sessions::new(encryption),
             ring: Arc::clone(ring),
+            outages: Arc::clone(outages),
+            closing: closing.clone(),
         }
     }
 }

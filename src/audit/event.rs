@@ -17,8 +17,8 @@ use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
 use super::vocabulary::{
-    AdminAction, AdminObject, AdminOutcome, ApprovalOutcome, GrantType, LoginFailure, LoginMethod,
-    Outcome, ResultStatus, Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
+    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, GrantType, LoginFailure,
+    LoginMethod, Outcome, ResultStatus, Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
 };
 
 /// What happened. Serialises as `event_type` beside its `payload`.
@@ -183,9 +183,6 @@ pub enum AuditEvent {
     /// Terminal: a person chose a password by a one-time link, which logs them in.
     #[serde(rename = "person.password.set")]
     PasswordSet,
-    /// Terminal: a person allowed a client something, or did not.
-    #[serde(rename = "person.consent.decided")]
-    ConsentDecide { granted: bool, scopes: Scope },
     /// Terminal: a person withdrew what a client had.
     #[serde(rename = "person.consent.withdrawn")]
     ConsentWithdraw { grants: u64 },
@@ -253,6 +250,68 @@ pub enum AuditEvent {
     /// Terminal: how that ended. Without this line after the other one, it is not known.
     #[serde(rename = "admin.change.ended")]
     AdminChangeEnd { object: AdminObject, action: AdminAction, id: Arc<str>, outcome: AdminOutcome },
+    /// Terminal: a request to the admin API that changed nothing, refused (401 has an event of its own) or not.
+    #[serde(rename = "admin.request.ended")]
+    AdminRequestEnd {
+        /// `None` for one that no route takes.
+        method: Option<&'static str>,
+        /// The path with its variable parts left out; `None` where there is nothing.
+        route: Option<Arc<str>>,
+        status: u16,
+        /// Why the caller may not ask this; `None` where it may.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<AdminRefusal>,
+    },
+    /// Terminal: somebody asked with an accepted token who the person of it is.
+    #[serde(rename = "oauth.userinfo.asked")]
+    UserinfoAsk {
+        token: TokenName,
+        /// The code of RFC 6750 §3.1 where that was not told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'static str>,
+    },
+    /// Terminal: a client registered itself (RFC 7591). Gives it no right to anything.
+    #[serde(rename = "oauth.client.registered")]
+    ClientRegister {
+        registered_client_id: ClientId,
+        token_endpoint_auth_method: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
+    /// Terminal: it did not.
+    #[serde(rename = "oauth.client.refused")]
+    ClientRefuse {
+        /// The code of RFC 7591 §3.2.2, or of the other refusals of an OAuth endpoint.
+        error: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
+    /// Terminal: a browser came with a client's request, and its person is going to be asked.
+    #[serde(rename = "oauth.authorization.started")]
+    AuthorizationStart {
+        /// A client of this name is known here, and the answer goes to it; anybody can start a request in its name.
+        unverified_client_id: ClientId,
+        resource: String,
+        scopes: Scope,
+    },
+    /// Terminal: a person allows a client something.
+    #[serde(rename = "oauth.authorization.granted")]
+    AuthorizationGrant {
+        resource: String,
+        scopes: Scope,
+        /// Whether they were asked; else they had allowed all of it before.
+        asked: bool,
+    },
+    /// Terminal: a person does not.
+    #[serde(rename = "oauth.authorization.denied")]
+    AuthorizationDeny { resource: String, scopes: Scope },
+    /// A new signing key is there. Between the two events of the change that made it.
+    #[serde(rename = "oauth.key.rotated")]
+    KeyRotate {
+        kid: Arc<str>,
+        /// Whether every other key was given up with it, because one has leaked.
+        at_once: bool,
+    },
     /// The log's last line was cut off, by a crash or by somebody. First line of the segment after it.
     #[serde(rename = "audit.log.recovered")]
     LogRecover { segment: String, torn_bytes: u64 },
@@ -302,7 +361,6 @@ impl AuditEvent {
             | Self::LoginFail { .. }
             | Self::LogOut { .. }
             | Self::PasswordSet
-            | Self::ConsentDecide { .. }
             | Self::ConsentWithdraw { .. }
             | Self::TokenIssue { .. }
             | Self::TokenRefresh { .. }
@@ -312,6 +370,13 @@ impl AuditEvent {
             | Self::TokenRevoke { .. }
             | Self::TokenIntrospect { .. }
             | Self::ApprovalAnswer { .. }
+            | Self::AdminRequestEnd { .. }
+            | Self::UserinfoAsk { .. }
+            | Self::ClientRegister { .. }
+            | Self::ClientRefuse { .. }
+            | Self::AuthorizationStart { .. }
+            | Self::AuthorizationGrant { .. }
+            | Self::AuthorizationDeny { .. }
             | Self::AdminChangeEnd { .. } => true,
             Self::RequestReceive { .. }
             | Self::PolicyDecide { .. }
@@ -324,6 +389,7 @@ impl AuditEvent {
             | Self::ApprovalUse { .. }
             | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
+            | Self::KeyRotate { .. }
             | Self::AdminChangeBegin { .. }
             | Self::RefusalsHoldBack { .. }
             | Self::LogRecover { .. } => false,

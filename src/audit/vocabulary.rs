@@ -129,6 +129,15 @@ pub enum AdminAction {
     TakeRole,
 }
 
+/// Why a caller with an accepted token may not administer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminRefusal {
+    ScopeMissing,
+    /// It has the scope, and is no administrator, or none any more.
+    NotAdministrator,
+}
+
 /// How a change ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use url::Url;
 use crate::id::{ClientId, Issuer};
 use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
-use crate::secret_text::SecretText;
+use crate::secret::OwnSecret;
 
 use super::client::PublicKeys;
 use super::keys::SigningAlgorithm;
@@ -69,7 +69,7 @@ pub struct Administrators {
 pub struct ConfiguredClient {
     pub client_id: ClientId,
     /// With neither secret nor keys it is a public client.
-    pub secret: Option<SecretText>,
+    pub secret: Option<OwnSecret>,
     /// With which it signs assertions (`private_key_jwt`).
     pub keys: Option<PublicKeys>,
     /// `authorization_code`, `refresh_token`, `client_credentials`.

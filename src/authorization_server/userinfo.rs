@@ -1,18 +1,23 @@
 //! `/userinfo` (OIDC Core §5.3): who the person is, as far as they allowed it to be told.
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde::Serialize;
 
-use crate::id::Subject;
+use crate::audit::{AuditEvent, TokenFailure, TokenName};
+use crate::id::{ClientAddress, Subject};
 use crate::scope::Scope;
 use crate::store::UserRow;
 
 use super::error::{OAuthError, json_headers};
+use super::own_token::OwnToken;
 use super::server::AuthorizationServer;
+use super::trail::Trail;
 
 /// `/userinfo`; the caller adds state and CORS.
 pub(super) fn routes() -> Router<AuthorizationServer> {
@@ -37,18 +42,59 @@ struct Claims<'a> {
 /// # Errors
 ///
 /// - `401` with a challenge: no token, or one that is not ours, late or revoked (RFC 6750 §3)
-/// - `403 insufficient_scope`: without `openid`; `503`
-async fn userinfo(State(server): State<AuthorizationServer>, headers: HeaderMap) -> Response {
-    let Some(unverified) = bearer(&headers) else { return challenge() };
-    match answer(&server, unverified).await {
+/// - `403 insufficient_scope`: without `openid`; `429` for a network that was refused too often; `503`
+async fn userinfo(
+    State(server): State<AuthorizationServer>,
+    address: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+) -> Response {
+    let address = address.map(|Extension(address)| address);
+    let trail = Trail::begin(&server, &headers);
+    let Some(unverified) = bearer(&headers) else {
+        let recorded = rejected(&server, &trail, address, TokenFailure::Missing).await;
+        return recorded.map_or_else(IntoResponse::into_response, |()| challenge());
+    };
+    let Some(token) = server.tokens.own.read(&server, unverified) else {
+        // Which of them it is not, the reader does not say.
+        let recorded = rejected(&server, &trail, address, TokenFailure::Inactive).await;
+        return recorded.err().unwrap_or(DEAD).into_response();
+    };
+    match told(&server, trail, &token).await {
         Ok(body) => (StatusCode::OK, json_headers(), body).into_response(),
         Err(error) => error.into_response(),
     }
 }
 
-async fn answer(server: &AuthorizationServer, unverified: &str) -> Result<Vec<u8>, OAuthError> {
-    const DEAD: OAuthError = OAuthError::InvalidToken("the access token is not valid here");
-    let token = server.tokens.own.read(server, unverified).ok_or(DEAD)?;
+const DEAD: OAuthError = OAuthError::InvalidToken("the access token is not valid here");
+
+/// Records the refusal of somebody who proved nothing.
+async fn rejected(
+    server: &AuthorizationServer,
+    trail: &Trail,
+    client_address: Option<ClientAddress>,
+    reason: TokenFailure,
+) -> Result<(), OAuthError> {
+    let event = AuditEvent::TokenReject { reason, token: None, client_address };
+    let address = client_address.map(|ClientAddress(address)| address);
+    Ok(trail.record_refusal(server, address, event).await?)
+}
+
+/// The answer to who holds a token of ours, recorded.
+async fn told(
+    server: &AuthorizationServer,
+    mut trail: Trail,
+    token: &OwnToken,
+) -> Result<Vec<u8>, OAuthError> {
+    let answered = answer(server, token).await;
+    trail.client(&token.client_id);
+    trail.person(token.sub.clone());
+    let error = answered.as_ref().err().map(OAuthError::code);
+    let token = TokenName(Arc::from(token.jti.as_str()));
+    trail.record(server, AuditEvent::UserinfoAsk { token, error }).await?;
+    answered
+}
+
+async fn answer(server: &AuthorizationServer, token: &OwnToken) -> Result<Vec<u8>, OAuthError> {
     if !has(&token.scope, "openid") {
         return Err(OAuthError::InsufficientScope("this needs the scope openid"));
     }

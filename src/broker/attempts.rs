@@ -38,6 +38,7 @@ impl<'a> Attempts<'a> {
 impl AttemptObserver for Attempts<'_> {
     fn attempted(&mut self, attempt: Attempt) -> BoxFuture<'_, ()> {
         self.count += 1;
+        self.flow.outages().note(|| "graph".to_owned(), attempt.code);
         let event = AuditEvent::ProviderCall {
             provider: "microsoft_graph",
             operation: self.operation.clone(),

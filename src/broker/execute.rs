@@ -10,7 +10,7 @@ use crate::policy::{
     Permit, Who,
 };
 use crate::time::Budget;
-use crate::token::ProviderToken;
+use crate::token::{ProviderToken, TokenError, TokenSource};
 
 use super::Broker;
 use super::approval::Exactly;
@@ -153,6 +153,10 @@ impl Broker {
         let profile = self.profile(&permit.operation().profile)?;
         let secret = ProfileSecret::new(&self.secrets, permit, profile, budget);
         let token = self.tokens.obtain(permit, &profile.settings, &secret, budget).await;
+        if !token.as_ref().is_ok_and(|token| token.source() == TokenSource::Cache) {
+            let login = || format!("login endpoint of tenant {}", permit.operation().tenant);
+            self.outages.note(login, token.as_ref().err().map(TokenError::code));
+        }
         token.map_err(|error| failure::of_token(&error).into())
     }
 }

@@ -51,6 +51,8 @@ pub(super) fn of_graph(error: &GraphError) -> Failure {
         .with("provider_request_id", error.provider_request_id())
         .with("attempts", Some(error.attempts()))
         .with("least_permissions", (!least.is_empty()).then_some(least))
+        .with("response_bytes", error.too_large().and_then(|(size, _)| size))
+        .with("max_response_bytes", error.too_large().map(|(_, limit)| limit))
 }
 
 /// The chain of causes is for the operator's log, once; the caller gets code and sentence.

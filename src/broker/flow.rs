@@ -13,6 +13,7 @@ use super::Broker;
 use super::call::GraphCall;
 use super::caller::Caller;
 use super::execute::emitted;
+use super::outages::Outages;
 use super::reply::{Failure, Reply, Spent, redaction};
 
 /// What every step of one call shares.
@@ -48,6 +49,10 @@ impl<'a> Flow<'a> {
 
     pub(super) const fn caller(&self) -> &'a Caller {
         self.caller
+    }
+
+    pub(super) fn outages(&self) -> &Outages {
+        &self.broker.outages
     }
 
     pub(super) const fn context(&self) -> &Context {

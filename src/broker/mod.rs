@@ -9,6 +9,7 @@ mod credential;
 mod execute;
 mod failure;
 mod flow;
+mod outages;
 mod reply;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use approval::{
 pub use approve::Wanted;
 pub use call::{CONTRACT_VERSION, CallError, GraphCall};
 pub use caller::Caller;
+pub use outages::Outages;
 pub use reply::{Failure, Reply};
 
 /// One Graph credential profile, and where its secret is.
@@ -49,6 +51,7 @@ pub struct Broker {
     pub graph: Graph,
     pub catalog: Arc<Catalog>,
     pub approvals: Approvals,
+    pub outages: Arc<Outages>,
     pub clock: Arc<dyn Clock>,
     /// Whether the built-in simulation answers; every reply says so then.
     pub simulated: bool,

@@ -26,7 +26,12 @@ enum CatalogCommand {
     /// Print the operations
     List(ListArgs),
     /// Take in Microsoft's permissions.json (plain or gzipped), beside the broker's own files
-    Import { file: PathBuf },
+    Import {
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Say which permissions an operation needs
     Explain(ExplainArgs),
 }
@@ -61,11 +66,16 @@ pub(super) fn run(
             let catalog = app::catalog(&config).map_err(|error| Failure::of(&error))?;
             print_list(&catalog, list, out)
         }
-        CatalogCommand::Import { file } => {
+        CatalogCommand::Import { file, json } => {
             let imported =
                 app::import_catalog(&config, file).map_err(|error| Failure::of(&error))?;
-            writeln!(out, "{} operations, from the next start on", imported.list().len())
-                .map_err(Failure::output)?;
+            let operations = imported.list().len();
+            let text = if *json {
+                serde_json::json!({ "operations": operations }).to_string()
+            } else {
+                format!("{operations} operations, from the next start on")
+            };
+            writeln!(out, "{text}").map_err(Failure::output)?;
             Ok(ExitCode::SUCCESS)
         }
         CatalogCommand::Explain(explain) => {

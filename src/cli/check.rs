@@ -61,5 +61,6 @@ fn finding(fault: &app::CheckFault) -> Finding {
         causes = format!("{causes}: {cause}");
         next = cause.source();
     }
-    Finding::of_part(fault.key, format!("{problem}{causes}"), hint)
+    let finding = Finding::of_part(fault.key, format!("{problem}{causes}"), hint);
+    if fault.warning { finding.as_warning() } else { finding }
 }

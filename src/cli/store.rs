@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use crate::app;
 use crate::config::Config;
@@ -30,11 +31,25 @@ enum StoreCommand {
         json: bool,
     },
     /// Bring the schema up to date, as the broker's start does
-    Migrate,
+    Migrate {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a copy of the store to a file that is not there yet; works while the broker runs (`SQLite`)
-    Backup { file: PathBuf },
+    Backup {
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Put a backup in the place of the store, which is kept beside it; stop the broker first (`SQLite`)
-    Restore { file: PathBuf },
+    Restore {
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) async fn run(
@@ -52,22 +67,30 @@ pub(super) async fn run(
                 describe(&status)
             }
         }
-        StoreCommand::Migrate => {
+        StoreCommand::Migrate { json } => {
             let opened = store::open(&settings, Arc::new(SystemClock)).await;
             drop(opened.map_err(|error| Failure::of(&error))?);
             let status = store::status(&settings).await.map_err(|error| Failure::of(&error))?;
-            format!("the store has schema {}", status.schema)
+            if *json {
+                json!({ "schema": status.schema }).to_string()
+            } else {
+                format!("the store has schema {}", status.schema)
+            }
         }
-        StoreCommand::Backup { file } => {
+        StoreCommand::Backup { file, json } => {
             let bytes = store::backup(&settings, file).await;
             let bytes = bytes.map_err(|error| Failure::of(&error))?;
-            format!(
-                "{}: {bytes} bytes, read back and found whole\n{}",
-                file.display(),
-                key_note(config)
-            )
+            if *json {
+                json!({ "file": file, "bytes": bytes, "key": key_place(config) }).to_string()
+            } else {
+                format!(
+                    "{}: {bytes} bytes, read back and found whole\n{}",
+                    file.display(),
+                    key_note(config)
+                )
+            }
         }
-        StoreCommand::Restore { file } => restore(&settings, file, config).await?,
+        StoreCommand::Restore { file, json } => restore(&settings, (file, *json), config).await?,
     };
     writeln!(out, "{text}").map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
@@ -75,11 +98,18 @@ pub(super) async fn run(
 
 async fn restore(
     settings: &store::StoreSettings,
-    file: &std::path::Path,
+    (file, json): (&std::path::Path, bool),
     config: &Config,
 ) -> Result<String, Failure> {
     let restored = store::restore(settings, file, SystemClock.now()).await;
     let restored = restored.map_err(|error| Failure::of(&error))?;
+    if json {
+        let value = json!({
+            "file": file, "previous": restored.previous, "key": key_place(config),
+            "undone": "what was revoked, disabled or deleted since the backup was made",
+        });
+        return Ok(value.to_string());
+    }
     let kept = restored.previous.map_or_else(String::new, |path| {
         format!("The store that was there is kept as {}\n", path.display())
     });
@@ -94,11 +124,14 @@ async fn restore(
 
 /// A backup without its key is worth nothing, and one beside its key seals nothing.
 fn key_note(config: &Config) -> String {
-    let place = match &config.store.key_encryption_key {
+    format!("It needs the key it is sealed with, kept in another place: {}", key_place(config))
+}
+
+fn key_place(config: &Config) -> String {
+    match &config.store.key_encryption_key {
         Some(_) => "store.key_encryption_key".to_owned(),
         None => format!("the file {}", app::key_encryption_key_file(config).display()),
-    };
-    format!("It needs the key it is sealed with, kept in another place: {place}")
+    }
 }
 
 fn describe(status: &StoreStatus) -> String {

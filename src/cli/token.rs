@@ -65,6 +65,9 @@ struct MintArgs {
     /// Do it in production, too
     #[arg(long)]
     i_am_sure: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -126,8 +129,13 @@ async fn run_mint(
     };
     let (jwt, name) = signed.map_err(|error| Failure::of(&error))?;
     record(config, &token, &name, &random).await?;
-    let text =
-        format!("Token: {}\nExpires: {expires_at}\nAudience: {}\n", jwt.expose(), token.audience);
+    let (jwt, audience) = (jwt.expose(), &token.audience);
+    let text = if args.json {
+        let said = json!({ "token": jwt, "expires_at": expires_at, "audience": audience });
+        format!("{said}\n")
+    } else {
+        format!("Token: {jwt}\nExpires: {expires_at}\nAudience: {audience}\n")
+    };
     out.write_all(text.as_bytes()).map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -191,7 +199,7 @@ async fn run_inspect(
     let ready = settings.load(environment)?;
     let token = read_token(&args.token)?;
     let variables = ready.variables();
-    let verifier = app::verifier(&ready.config, variables, Arc::new(SystemClock));
+    let verifier = app::inspector(&ready.config, variables, Arc::new(SystemClock));
     let verifier = verifier.await.map_err(|error| Failure::of(&error))?;
     let verdict = verifier.verify(token.expose()).await;
     let (valid, reason) = match &verdict {

@@ -89,6 +89,12 @@ impl Finding {
         Self { hint, ..error }
     }
 
+    /// The same, of something that stops no start.
+    #[must_use]
+    pub fn as_warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
     pub(super) fn warning(code: FindingCode, at: &Key, problem: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, at, problem) }
     }

@@ -35,4 +35,5 @@ pub use origin::Origin;
 pub use reference::reference;
 pub use report::{findings_json, write_findings};
 pub use schema::schema;
+pub use secrets::weakness;
 pub use show::{settings_json, write_settings};

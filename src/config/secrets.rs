@@ -183,24 +183,26 @@ impl Checker<'_> {
     /// A shared secret is at least 32 bytes long (RFC 7518 §3.2) and known to nobody else, checked where it is at hand.
     pub(super) fn shared_secret(&mut self, key: &Key, source: &SecretSource) {
         let Some(text) = self.at_hand(source) else { return };
-        let known =
-            FROM_DOCUMENTATION.iter().any(|known| text.expose().eq_ignore_ascii_case(known));
-        let finding = if known {
-            Finding::error(
-                FindingCode::Weak,
-                key,
-                "is a secret from documentation, which everybody knows",
-            )
-        } else if text.len() < 32 {
-            Finding::error(FindingCode::Weak, key, "is shorter than 32 bytes (RFC 7518 §3.2)")
-        } else {
-            return;
-        };
+        let Some(problem) = weakness(&text) else { return };
+        let finding = Finding::error(FindingCode::Weak, key, problem);
         let finding = finding.allowed("32 random bytes or more").hint("openssl rand -base64 48");
         match self.deployment {
             Deployment::Dev => self.add(Finding { severity: Severity::Warning, ..finding }),
             Deployment::Staging | Deployment::Prod => self.weak(finding),
         }
+    }
+}
+
+/// What is wrong with a shared secret: shorter than 32 bytes (RFC 7518 §3.2), or known to everybody. Says nothing about
+/// how random it is.
+#[must_use]
+pub fn weakness(secret: &SecretText) -> Option<&'static str> {
+    if FROM_DOCUMENTATION.iter().any(|known| secret.expose().eq_ignore_ascii_case(known)) {
+        Some("is a secret from documentation, which everybody knows")
+    } else if secret.len() < 32 {
+        Some("is shorter than 32 bytes (RFC 7518 §3.2)")
+    } else {
+        None
     }
 }
 

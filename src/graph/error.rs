@@ -45,8 +45,8 @@ pub enum Problem {
     Unavailable { retry_after: Option<Duration> },
     #[error("Microsoft Graph cannot be reached")]
     Unreachable(#[source] OutboundError),
-    #[error("the answer of Microsoft Graph is larger than {limit} bytes")]
-    TooLarge { limit: usize },
+    #[error("the answer of Microsoft Graph{} is larger than {limit} bytes", stated(*size))]
+    TooLarge { size: Option<u64>, limit: usize },
     #[error("the answer of Microsoft Graph is compressed, which was not asked for")]
     Compressed,
     #[error("the answer of Microsoft Graph says it is JSON and is not")]
@@ -137,11 +137,16 @@ impl Problem {
     }
 }
 
+/// As Graph said it; an answer in chunks says nothing, and is not read to its end to find out.
+fn stated(size: Option<u64>) -> String {
+    size.map(|size| format!(" of {size} bytes")).unwrap_or_default()
+}
+
 impl From<OutboundError> for Problem {
     fn from(error: OutboundError) -> Self {
         match error {
             OutboundError::Timeout { .. } => Self::Timeout,
-            OutboundError::TooLarge { limit, .. } => Self::TooLarge { limit },
+            OutboundError::TooLarge { size, limit, .. } => Self::TooLarge { size, limit },
             OutboundError::Compressed { .. } => Self::Compressed,
             OutboundError::Connect { .. }
             | OutboundError::Tls { .. }
@@ -152,6 +157,15 @@ impl From<OutboundError> for Problem {
 }
 
 impl GraphError {
+    /// Of an answer that is too large: how many bytes it says it has, and how many are read.
+    #[must_use]
+    pub const fn too_large(&self) -> Option<(Option<u64>, usize)> {
+        match self.problem {
+            Problem::TooLarge { size, limit } => Some((size, limit)),
+            _ => None,
+        }
+    }
+
     #[must_use]
     pub const fn problem(&self) -> &Problem {
         &self.problem

@@ -20,4 +20,4 @@ pub use jsonrpc::{
     INTERNAL_ERROR, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall, UNSUPPORTED_PROTOCOL_VERSION,
     Unreadable, error,
 };
-pub use refusal::{Recorder, record_refusals};
+pub use refusal::{Recorder, record_refusals, try_record_refusals};

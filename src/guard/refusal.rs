@@ -14,6 +14,8 @@ use crate::random::Random;
 use crate::resource_server::{Refusal, TokenError};
 use crate::time::Clock;
 
+use super::door::Unrecorded;
+
 /// What recording needs.
 #[derive(Clone, Debug)]
 pub struct Recorder {
@@ -23,11 +25,24 @@ pub struct Recorder {
 }
 
 /// Wraps the token check: what it refused is annotated on the response, and becomes the terminal event here.
-pub async fn record_refusals<S>(
+pub async fn record_refusals<S>(recorder: &Recorder, guarded: S, request: Request) -> Response<Body>
+where
+    S: Service<Request, Response = Response<Body>, Error = Infallible>,
+{
+    let recorded = try_record_refusals(recorder, guarded, request).await;
+    recorded.unwrap_or_else(|Unrecorded| super::answer::unavailable())
+}
+
+/// The same for an endpoint that does not speak JSON-RPC, which says in its own words that nothing can be recorded.
+///
+/// # Errors
+///
+/// [`Unrecorded`]
+pub async fn try_record_refusals<S>(
     recorder: &Recorder,
     mut guarded: S,
     request: Request,
-) -> Response<Body>
+) -> Result<Response<Body>, Unrecorded>
 where
     S: Service<Request, Response = Response<Body>, Error = Infallible>,
 {
@@ -36,11 +51,11 @@ where
     let client_address = request.extensions().get::<ClientAddress>().copied();
     let mut response = super::door::call(&mut guarded, request).await;
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
-        return response;
+        return Ok(response);
     };
     let address = client_address.map(|ClientAddress(address)| address);
     if !recorder.auditor.admit_refusal(address) {
-        return response;
+        return Ok(response);
     }
     let context = Context {
         request_id: RequestId::generate(&*recorder.clock, &*recorder.random),
@@ -53,10 +68,8 @@ where
     let token = refusal.token_name().map(super::door::token_name);
     let reason = failure(refusal.error());
     let event = AuditEvent::TokenReject { reason, token, client_address };
-    match recorder.auditor.record(&context, event).await {
-        Ok(_) => response,
-        Err(_) => super::answer::unavailable(),
-    }
+    recorder.auditor.record(&context, event).await?;
+    Ok(response)
 }
 
 /// The class of a refusal in the words of the audit log.

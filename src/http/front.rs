@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,19 +14,21 @@ use crate::mcp::Endpoint as McpEndpoint;
 
 use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
-use super::router::{KnownHosts, NOSNIFF, Routes, router};
+use super::router::{KnownHosts, NOSNIFF, Routes, in_time, is_of_a_server, router};
 use super::servers::ServerEndpoints;
 
 /// Answers every request. Cheap to clone.
 ///
 /// A call of an MCP endpoint that comes from no web page goes straight to it: of what the router puts before `/mcp`, only
-/// the check of the host says anything about such a call (the endpoint has time limits of its own). Everything else, and
-/// whatever a browser sends, takes the router, whose layers cost a third of a guarded call.
+/// the check of the host and the bound on time say anything about such a call, and both are made here, too. Everything
+/// else, and whatever a browser sends, takes the router, whose layers cost a third of a guarded call.
 #[derive(Clone)]
 pub struct Front(Arc<Inner>);
 
 struct Inner {
     base: BasePath,
+    tls: bool,
+    longest: Duration,
     router: Router,
     known: KnownHosts,
     mcp: ByHost<McpEndpoint>,
@@ -45,36 +48,51 @@ impl Front {
             |endpoint: &super::router::Endpoint| (endpoint.authority.clone(), endpoint.mcp.clone());
         let mcp = ByHost::new(routes.endpoints.iter().map(by_authority));
         let known = KnownHosts::of(&routes);
-        let base = routes.base.clone();
+        let (base, tls, longest) = (routes.base.clone(), routes.tls, routes.longest);
         let servers = routes.endpoints.iter();
         let servers =
             servers.map(|endpoint| (endpoint.authority.clone(), endpoint.servers.clone()));
         let servers = ByHost::new(servers);
         let others = router(routes, known.clone(), mcp.clone(), servers.clone());
-        Self(Arc::new(Inner { base, router: others, known, mcp, servers }))
+        Self(Arc::new(Inner { base, tls, longest, router: others, known, mcp, servers }))
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
         let request = self.0.base.strip(request);
-        let Some(mut endpoint) = self.0.direct(&request) else {
-            return infallible(self.0.router.clone().oneshot(request).await);
+        let mut response = match self.0.direct(&request) {
+            Some(endpoint) => straight(endpoint, request, self.0.longest).await,
+            None => infallible(self.0.router.clone().oneshot(request).await),
         };
-        let mut response = infallible(endpoint.call(request).await);
-        // What the layers of the router would have added.
-        let added = response.headers_mut();
-        added.append(header::VARY, VARY);
-        let (name, value) = NOSNIFF;
-        added.insert(name, value);
+        if self.0.tls {
+            response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+        }
         response
     }
+}
+
+/// The answer of an MCP endpoint, as the router would have given it.
+async fn straight(
+    mut endpoint: McpEndpoint,
+    request: Request,
+    longest: Duration,
+) -> Response<Body> {
+    let of_a_server = is_of_a_server(request.uri().path());
+    let answer = async { infallible(endpoint.call(request).await) };
+    let mut response = if of_a_server { answer.await } else { in_time(longest, answer).await };
+    // What the layers of the router would have added.
+    let added = response.headers_mut();
+    added.append(header::VARY, VARY);
+    let (name, value) = NOSNIFF;
+    added.insert(name, value);
+    response
 }
 
 impl Inner {
     fn direct(&self, request: &Request) -> Option<McpEndpoint> {
         let path = request.uri().path();
         let ours = path == "/mcp";
-        let direct = (ours || path.starts_with("/servers/"))
+        let direct = (ours || is_of_a_server(path))
             && *request.method() != Method::OPTIONS
             && !request.headers().contains_key(header::ORIGIN)
             && host(request).is_some_and(|host| self.known.contain(host));
@@ -89,6 +107,9 @@ impl Inner {
     }
 }
 
+/// RFC 6797 §6.1: a year, and for this host alone, for we know nothing of others below it.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
 /// As `tower_http::cors` writes it: a cache must not give one page's answer to another.
 const VARY: HeaderValue = HeaderValue::from_static(
     "origin, access-control-request-method, access-control-request-headers",
@@ -98,5 +119,81 @@ fn infallible<T>(result: Result<T, Infallible>) -> T {
     match result {
         Ok(value) => value,
         Err(never) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use serde_json::Value;
+
+    use tokio_util::sync::CancellationToken;
+
+    use crate::http::health::{Health, Readiness};
+    use crate::http::origin::AllowedOrigins;
+    use crate::http::router::Endpoint;
+    use crate::resource_server::ResourceMetadata;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Readiness for Nothing {
+        fn failing(&self) -> Vec<(String, String)> {
+            Vec::new()
+        }
+        fn degraded(&self) -> Vec<(String, String)> {
+            Vec::new()
+        }
+        fn facts(&self) -> Value {
+            Value::Null
+        }
+    }
+
+    fn never_answering(tls: bool) -> Front {
+        let resource = "https://broker.example/mcp".parse().unwrap();
+        let metadata = ResourceMetadata::new(resource, vec!["https://broker.example".to_owned()]);
+        Front::new(Routes {
+            base: BasePath::default(),
+            tls,
+            longest: Duration::from_millis(20),
+            health: Health::new(Arc::new(Nothing), CancellationToken::default()),
+            origins: AllowedOrigins::new(&[], true),
+            endpoints: vec![Endpoint {
+                authority: "broker.example".to_owned(),
+                mcp: McpEndpoint::new(|_| Box::pin(std::future::pending())),
+                metadata: metadata.publish().unwrap(),
+                servers: ServerEndpoints::default(),
+            }],
+            authorization_server: Router::new(),
+            pages: Router::new(),
+            allowed_hosts: Vec::new(),
+        })
+    }
+
+    /// On the short way as on the long one, which a request with an `Origin` takes.
+    #[tokio::test]
+    async fn no_request_waits_for_ever() {
+        for origin in [None, Some("http://localhost:6274")] {
+            let mut request = Request::post("/mcp").header("host", "broker.example");
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let answer = never_answering(false).answer(request).await;
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{origin:?}");
+        }
+    }
+
+    // RFC 6797 §7.1
+    #[tokio::test]
+    async fn a_browser_is_told_to_stay_with_tls_where_tls_ends_here() {
+        for tls in [false, true] {
+            let request = Request::get("/health").body(Body::empty()).unwrap();
+            let answer = never_answering(tls).answer(request).await;
+            assert_eq!(answer.headers().contains_key("strict-transport-security"), tls);
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        }
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 /// What makes every request wrong (`failing`), and what makes some wrong (`degraded`). Asked at each `/ready`.
 pub trait Readiness: Send + Sync + fmt::Debug {
@@ -23,18 +24,25 @@ pub trait Readiness: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct Health {
     draining: Arc<AtomicBool>,
+    /// Cancelled when no new connection is taken any more: whoever holds a stream open that nobody waits for ends it
+    /// then, so that the drain need not wait for it.
+    closing: CancellationToken,
     readiness: Arc<dyn Readiness>,
 }
 
 impl Health {
     #[must_use]
-    pub fn new(readiness: Arc<dyn Readiness>) -> Self {
-        Self { draining: Arc::default(), readiness }
+    pub fn new(readiness: Arc<dyn Readiness>, closing: CancellationToken) -> Self {
+        Self { draining: Arc::default(), closing, readiness }
     }
 
     /// From now on `/ready` answers 503, so that no new work is sent here.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.cancel();
     }
 }
 

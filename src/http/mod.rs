@@ -17,6 +17,6 @@ pub use client_address::{ClientAddress, TrustedProxies};
 pub use front::Front;
 pub use health::{Health, Readiness};
 pub use origin::AllowedOrigins;
-pub use router::{Endpoint, Routes};
+pub use router::{Endpoint, LAST_RESORT, Routes};
 pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};
 pub use servers::{RegisteredServers, ServerEndpoint, ServerEndpoints};

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::get;
 use tower::{ServiceBuilder, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -27,6 +27,10 @@ use super::servers::{ServerDocuments, ServerEndpoints};
 pub struct Routes {
     /// The path of `public_url`, which a request may have in front.
     pub base: BasePath,
+    /// Whether TLS ends here.
+    pub tls: bool,
+    /// Until an answer begins; of a server behind us it is for that server's settings to say.
+    pub longest: Duration,
     pub health: Health,
     pub origins: AllowedOrigins,
     /// Authorities a request may name in `Host`, with the endpoint each has: `public_url` and, on loopback, its alias.
@@ -59,7 +63,9 @@ pub(super) fn router(
     mcp: ByHost<McpEndpoint>,
     servers: ByHost<ServerEndpoints>,
 ) -> Router {
-    let Routes { health: handles, origins, endpoints, authorization_server, pages, .. } = routes;
+    let Routes {
+        health: handles, origins, endpoints, authorization_server, pages, longest, ..
+    } = routes;
     let documents =
         endpoints.iter().map(|endpoint| (endpoint.authority.clone(), document(&endpoint.metadata)));
     let metadata = ByHost::new(documents);
@@ -91,7 +97,7 @@ pub(super) fn router(
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(known, check_host))
-        .layer(from_fn(catch_slow_handlers))
+        .layer(from_fn_with_state(longest, catch_slow_handlers))
         .layer(security_headers())
 }
 
@@ -154,12 +160,34 @@ fn document(metadata: &PublishedMetadata) -> Handler {
     }))
 }
 
-/// A last resort: no handler of ours takes this long, each has its own budget.
-async fn catch_slow_handlers(request: Request, next: Next) -> Response<Body> {
-    match tokio::time::timeout(Duration::from_mins(2), next.run(request)).await {
+/// Longer than any handler of ours takes, each of which has its own budget.
+pub const LAST_RESORT: Duration = Duration::from_mins(2);
+
+/// A server behind us may take as long as `upstream.server.timeout_ms` lets it.
+pub(super) fn is_of_a_server(path: &str) -> bool {
+    path.starts_with("/servers/")
+}
+
+/// Until the head of the answer; a stream may then stay open.
+pub(super) async fn in_time(
+    longest: Duration,
+    answer: impl Future<Output = Response<Body>>,
+) -> Response<Body> {
+    match tokio::time::timeout(longest, answer).await {
         Ok(response) => response,
         Err(_elapsed) => problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
     }
+}
+
+async fn catch_slow_handlers(
+    State(longest): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    if is_of_a_server(request.uri().path()) {
+        return next.run(request).await;
+    }
+    in_time(longest, next.run(request)).await
 }
 
 pub(super) const NOSNIFF: (HeaderName, HeaderValue) =

@@ -149,6 +149,7 @@ where
         () = &mut now => true,
         () = door.open_until(pause) => false,
     };
+    health.close();
     door.close(at_once, now).await
 }
 

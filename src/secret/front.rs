@@ -139,6 +139,10 @@ impl Secrets {
         self.get(reference, None, budget).await
     }
 
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
     /// The backends whose last answer was a failure. Asks nobody.
     #[must_use]
     pub fn status(&self) -> Vec<BackendStatus> {

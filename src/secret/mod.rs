@@ -13,6 +13,7 @@ mod front;
 mod onepassword_cli;
 mod onepassword_connect;
 mod own;
+mod own_secret;
 mod provider;
 mod rest;
 mod settings;
@@ -26,6 +27,7 @@ mod vault_auth;
 pub use env::Environment;
 pub use error::{Detail, SecretError};
 pub use front::Secrets;
+pub use own_secret::OwnSecret;
 pub use provider::{Backend, SecretProvider};
 pub use settings::{
     ConnectSettings, Credential, ExecSettings, OnePassword, OnePasswordCliSettings, Settings,

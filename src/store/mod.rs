@@ -14,6 +14,7 @@ mod digest;
 mod error;
 mod grant;
 mod lease;
+mod look;
 mod maintain;
 mod migrate;
 mod open;
@@ -41,6 +42,7 @@ pub use grant::{
     GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
 };
 pub use lease::{Lease, LeaseRate, LeaseStore};
+pub use look::{Found, look};
 pub use maintain::{MaintainError, Restored, StoreStatus, TableStatus, backup, restore, status};
 pub use open::open;
 pub use open_error::OpenError;

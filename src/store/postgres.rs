@@ -19,18 +19,30 @@ const CONNECTIONS: u32 = 16;
 
 /// Connects when it is first used.
 pub(super) fn pool(url: &SecretText) -> Result<Pool<Postgres>, OpenError> {
+    Ok(pool_with(options(url)?))
+}
+
+/// The same, in which the server refuses every change.
+pub(super) fn reading_pool(url: &SecretText) -> Result<Pool<Postgres>, OpenError> {
+    Ok(pool_with(options(url)?.options([("default_transaction_read_only", "on")])))
+}
+
+fn options(url: &SecretText) -> Result<PgConnectOptions, OpenError> {
     // The driver's own error may quote the URL, with its password.
     let options = PgConnectOptions::from_str(url.expose()).map_err(|_| OpenError::Url)?;
-    let options = options
+    Ok(options
         .application_name("mcp-auth-broker")
         .statement_cache_capacity(256)
         // A row lock that nobody gives back must not hold a request longer than we wait for it.
         .options([("lock_timeout", "4s"), ("statement_timeout", "30s")])
-        .disable_statement_logging();
-    Ok(PgPoolOptions::new()
+        .disable_statement_logging())
+}
+
+fn pool_with(options: PgConnectOptions) -> Pool<Postgres> {
+    PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(PATIENCE)
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {

@@ -45,7 +45,7 @@ pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     })
 }
 
-fn at_open(path: &Path, error: StoreError) -> OpenError {
+pub(super) fn at_open(path: &Path, error: StoreError) -> OpenError {
     match error {
         StoreError::Corrupt(_) => OpenError::NotADatabase { path: path.to_owned() },
         error => OpenError::Database(error),
@@ -64,11 +64,24 @@ fn prepare(path: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(wrong(error)),
     }
-    let mode = std::fs::metadata(path).map_err(wrong)?.permissions().mode() & 0o777;
+    is_private(path, std::fs::metadata(path).map_err(wrong)?.permissions().mode())
+}
+
+fn is_private(path: &Path, mode: u32) -> Result<(), OpenError> {
+    let mode = mode & 0o777;
     if mode.trailing_zeros() >= 6 {
         Ok(())
     } else {
         Err(OpenError::Mode { path: path.to_owned(), mode })
+    }
+}
+
+/// Whether there is a file to read; makes none.
+pub(super) fn is_there(path: &Path) -> Result<bool, OpenError> {
+    match std::fs::metadata(path) {
+        Ok(found) => is_private(path, found.permissions().mode()).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(OpenError::File { path: path.to_owned(), kind: error.kind() }),
     }
 }
 

@@ -479,7 +479,14 @@ impl Streaming {
                 Ok(None) => {}
                 Err(_too_large) => return self.fail(Fault::TooLarge).await,
             }
-            match self.incoming.chunk(limit).await {
+            let closing = self.exchange.server.closing.clone();
+            let stays_open = self.stays_open();
+            let chunk = tokio::select! {
+                chunk = self.incoming.chunk(limit) => chunk,
+                // A call is waited for; this stream has nobody's answer.
+                () = closing.cancelled(), if stays_open => return None,
+            };
+            match chunk {
                 Ok(Some(bytes)) => self.events.add(&bytes),
                 // The client opens it again if it wants to.
                 Ok(None) | Err(_) if self.stays_open() => return None,

@@ -8,10 +8,11 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Approvals, Caller, Exactly, Failure, Wanted as Asked};
+use crate::broker::{Approvals, Caller, Exactly, Failure, Outages, Wanted as Asked};
 use crate::code::Code;
 use crate::guard::{self, Door, Message, Unrecorded, millis};
 use crate::id::ToolName;
@@ -57,6 +58,9 @@ pub struct Server {
     pub folded: bool,
     /// Of which era the server is.
     pub era: Arc<Eras>,
+    /// Ends the streams that stay open when the broker drains.
+    pub closing: CancellationToken,
+    pub outages: Arc<Outages>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -99,6 +103,11 @@ impl Server {
             self.other(parts.method, &parts.headers, caller).await
         };
         served.unwrap_or_else(|Unrecorded| guard::unavailable())
+    }
+
+    /// Whether it answered when it was last asked.
+    pub(super) fn note_outage(&self, code: Option<Code>) {
+        self.outages.note(|| format!("upstream {}", self.id), code);
     }
 
     /// GET and DELETE: the stream and the end of a session (2025-11-25 and before). Nothing else has them.
@@ -478,7 +487,13 @@ impl Server {
             identity.add(&who.principal, &mut headers)?;
         }
         let call = Call { method, url, headers, body };
-        Ok(self.outbound.open(call, self.timeout).await?.into())
+        let opened = self.outbound.open(call, self.timeout).await.map_err(Fault::from);
+        self.note_outage(match &opened {
+            Ok(incoming) if incoming.status.is_server_error() => Some(Code::ProviderUnavailable),
+            Ok(_) => None,
+            Err(fault) => Some(fault.code()),
+        });
+        Ok(opened?.into())
     }
 }
 

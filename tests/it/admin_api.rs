@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::audit::assert_every_request_ended;
 use crate::support::child::{Served, command};
 use crate::support::raw_http::{Answer, Request};
 
@@ -64,6 +65,43 @@ async fn an_administrator_of_this_moment_gets_in_and_the_description_needs_no_to
     let disabled = command(site.directory.path(), &["user", "disable", "root"]);
     assert!(disabled.status.success());
     assert_eq!(site.get("/api/v1/users").await.status, 403);
+}
+
+// OWASP ASVS 5 §16.2 — N113, N115
+#[tokio::test]
+async fn who_guesses_at_the_api_or_may_not_ask_is_in_the_log_and_so_is_who_reads() {
+    let site = Site::start().await;
+    let ask = |token: &str| Request::new("GET", "/api/v1/users").header("authorization", token);
+    site.served.send(Request::new("GET", "/api/v1/users")).await;
+    site.served.send(ask("Bearer guessed")).await;
+    let other = site.served.mint("graph:read");
+    assert_eq!(site.served.send(ask(&format!("Bearer {other}"))).await.status, 403);
+    let nobody = site.served.mint("broker:admin");
+    assert_eq!(site.served.send(ask(&format!("Bearer {nobody}"))).await.status, 403);
+    assert_eq!(site.get("/api/v1/users").await.status, 200);
+    let nobody = "/api/v1/users/01930000-0000-7000-8000-000000000000";
+    assert_eq!(site.get(nobody).await.status, 404);
+    assert_eq!(site.add_user("zoe").await.status, 201);
+    let lines = site.served.audit_lines();
+    assert_every_request_ended(&lines, 7);
+    let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let payloads = |kind: &str| {
+        let of_kind = events.iter().filter(|event| event["event_type"] == kind);
+        of_kind.map(|event| event["payload"].clone()).collect::<Vec<_>>()
+    };
+    let refused = payloads("auth.token.rejected");
+    assert_eq!([&refused[0]["reason"], &refused[1]["reason"]], ["missing", "malformed"]);
+    assert_eq!(refused[1]["client_address"], "127.0.0.1");
+    assert_eq!(payloads("auth.token.accepted").len(), 3);
+    let read = |status, refusal| json!({ "method": "GET", "route": "/api/v1/users", "status": status, "refusal": refusal });
+    let mut ended = payloads("admin.request.ended");
+    assert_eq!(
+        ended.pop().unwrap(),
+        json!({ "method": "GET", "route": "/api/v1/users/{id}", "status": 404 })
+    );
+    assert_eq!(ended.pop().unwrap()["status"], 200);
+    assert_eq!(ended, [read(403, "scope_missing"), read(403, "not_administrator")]);
+    assert_eq!(payloads("admin.change.ended")[0]["outcome"], "done");
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 
+use mcp_auth_broker::store::{RevokedToken, StoreSettings, open};
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::audit;
@@ -115,6 +118,80 @@ fn no_token_is_made_where_it_cannot_be_recorded() {
     std::fs::create_dir(directory.path().join("audit.commands.jsonl")).unwrap();
     let output = command(directory.path(), &["token", "mint", "--sub", "ada"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}", text(&output));
+}
+
+fn minted(directory: &Path, more: &[&str]) -> String {
+    let text = printed(directory, &[&["token", "mint", "--sub", "ada"], more].concat());
+    text.lines().find_map(|line| line.strip_prefix("Token: ")).unwrap().to_owned()
+}
+
+/// Exit code and JSON.
+fn inspected(directory: &Path, token: &str) -> (i32, Value) {
+    let output = command(directory, &["token", "inspect", "--json", token]);
+    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn a_token_is_inspected_as_the_broker_would_see_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
+    std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+    let at = directory.path();
+    let own = minted(at, &[]);
+    let (code, accepted) = inspected(at, &own);
+    assert_eq!((code, &accepted["valid"]), (0, &json!(true)), "{accepted}");
+    let resource = "http://127.0.0.1:8080/servers/weather/mcp";
+    assert_eq!(inspected(at, &minted(at, &["--resource", resource])).0, 0);
+    for (token, why) in [
+        (minted(at, &["--resource", "http://127.0.0.1:8080/other"]), "aud"),
+        (minted(at, &["--exp-hours", "-1"]), "expired"),
+        ("nonsense".to_owned(), ""),
+    ] {
+        let (code, refused) = inspected(at, &token);
+        assert_eq!((code, &refused["valid"]), (1, &json!(false)));
+        assert!(refused["reason"].as_str().unwrap().contains(why), "{refused}");
+    }
+    revoke(at, accepted["claims"]["token"].as_str().unwrap()).await;
+    let (code, refused) = inspected(at, &own);
+    assert_eq!(code, 1);
+    assert!(refused["reason"].as_str().unwrap().contains("revoked"), "{refused}");
+}
+
+async fn revoke(directory: &Path, jti: &str) {
+    let store = StoreSettings::Sqlite(directory.join("data/broker.db"));
+    let store = open(&store, Arc::new(SystemClock)).await.unwrap();
+    let expires_at = SystemClock.now().plus_seconds(7200);
+    store.revoke_access_token(&RevokedToken { jti: jti.to_owned(), expires_at }).await.unwrap();
+}
+
+#[test]
+fn a_check_and_an_inspection_make_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(command(directory.path(), &["check"]).status.success());
+    assert_eq!(inspected(directory.path(), "nonsense").0, 1);
+    assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_check_says_that_a_start_would_migrate_and_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    printed(directory.path(), &["store", "migrate"]);
+    let path = directory.path().join("data/broker.db");
+    let store = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let newest =
+        "DELETE FROM schema_versions WHERE version = (SELECT MAX(version) FROM schema_versions)";
+    sqlx::query(newest).execute(&store).await.unwrap();
+    store.close().await;
+    let before = printed(directory.path(), &["store", "status"]);
+    let checked: Value =
+        serde_json::from_str(&printed(directory.path(), &["check", "--json"])).unwrap();
+    let found =
+        checked["findings"].as_array().unwrap().iter().find(|one| one["key"] == "store.url");
+    assert_eq!(found.unwrap()["severity"], "warning", "{checked}");
+    assert!(found.unwrap()["problem"].as_str().unwrap().contains("no way back"));
+    let inspected = command(directory.path(), &["token", "inspect", "nonsense"]);
+    assert!(text(&inspected).contains("no way back"), "{}", text(&inspected));
+    assert_eq!(printed(directory.path(), &["store", "status"]), before);
 }
 
 #[test]

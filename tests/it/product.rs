@@ -19,6 +19,8 @@ mod limits;
 mod limits_shared;
 mod names;
 mod policy_reload;
+mod readiness;
+mod rotation;
 mod serving;
 mod strangers;
 mod tools;

@@ -3,6 +3,7 @@
 mod authority;
 pub(crate) mod behind;
 mod decided;
+mod draining;
 mod eras;
 mod faults;
 mod one_era;

@@ -49,6 +49,8 @@ pub enum OutboundError {
     TooLarge {
         /// Who was called.
         host: String,
+        /// How large it says it is (RFC 9110 §8.6), where it does; the rest was not read.
+        size: Option<u64>,
         /// What is allowed.
         limit: usize,
     },

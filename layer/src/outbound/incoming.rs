@@ -62,7 +62,8 @@ impl Incoming {
         let Some(first) = self.response.chunk().await.map_err(failed)? else {
             return Ok(Bytes::new());
         };
-        let too_large = || OutboundError::TooLarge { host: self.host.clone(), limit: most };
+        let (host, size) = (self.host.clone(), super::stated_size(&self.headers));
+        let too_large = || OutboundError::TooLarge { host: host.clone(), size, limit: most };
         if first.len() > most {
             return Err(too_large());
         }

@@ -174,11 +174,17 @@ async fn receive(
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len().saturating_add(chunk.len()) > limits.max_bytes {
-            return Err(OutboundError::TooLarge { host: host.to_owned(), limit: limits.max_bytes });
+            let (host, size) = (host.to_owned(), stated_size(&headers));
+            return Err(OutboundError::TooLarge { host, size, limit: limits.max_bytes });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(Answer { status, headers, body: body.freeze() })
+}
+
+/// `Content-Length` (RFC 9110 §8.6): what the other side says, unchecked.
+fn stated_size(headers: &http::HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// We ask for nothing compressed, so that a limit of size is one of memory.

@@ -97,6 +97,7 @@ impl ProtectedResourceBuilder {
         client_id: &str,
         client_secret: impl Into<SecretText>,
     ) -> Self {
+        let client_secret: SecretText = client_secret.into();
         let client_secret = client_secret.into();
         self.add(issuer, |_issuer| {
             let client_id: ClientId = client_id.parse()?;

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
-
 use crate::outbound::Outbound;
 use crate::time::{Clock, SystemClock};
 
@@ -150,10 +148,7 @@ impl VerifierBuilder {
                     .ok_or_else(|| SettingsError::NotDiscoverable(settings.issuer.clone()))?;
                 Keys::Remote(RemoteKeys::new(place, algorithms, outbound()?, clock, self.jwks))
             }
-            KeySource::SharedSecret(secret) => {
-                let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-                Keys::Shared(Box::new(key))
-            }
+            KeySource::SharedSecret(secret) => Keys::Shared(secret),
             KeySource::Introspection { url, client_id, client_secret } => {
                 let endpoint = Endpoint { url, client_id, client_secret };
                 let introspection =

@@ -24,6 +24,7 @@ use super::cache::TokenHash;
 use super::error::TokenError;
 use super::json;
 use super::jwks::{KeyHealth, is_json};
+use super::secret_source::SecretSource;
 
 /// How long answers are remembered, and how many calls may be under way.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,8 @@ struct Answered {
 
 pub(super) struct Introspection {
     url: Url,
-    credentials: HeaderValue,
+    client_id: ClientId,
+    client_secret: SecretSource,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     pub(super) timing: IntrospectionTiming,
@@ -86,7 +88,7 @@ impl fmt::Debug for Introspection {
 pub(super) struct Endpoint {
     pub(super) url: Url,
     pub(super) client_id: ClientId,
-    pub(super) client_secret: SecretText,
+    pub(super) client_secret: SecretSource,
 }
 
 impl Introspection {
@@ -99,7 +101,8 @@ impl Introspection {
         let Endpoint { url, client_id, client_secret } = endpoint;
         Self {
             url,
-            credentials: basic(&client_id, &client_secret),
+            client_id,
+            client_secret,
             outbound,
             clock,
             timing,
@@ -154,9 +157,13 @@ impl Introspection {
     }
 
     async fn send(&self, unverified: &str) -> Result<Arc<Map<String, Value>>, TokenError> {
+        let Some(secret) = self.client_secret.get().await else {
+            tracing::warn!("the secret for introspection cannot be read");
+            return Err(TokenError::IssuerUnavailable);
+        };
         let fields = [("token", unverified), ("token_type_hint", "access_token")];
         let call = Call::post_form(self.url.clone(), &fields)
-            .header(AUTHORIZATION, self.credentials.clone())
+            .header(AUTHORIZATION, basic(&self.client_id, &secret))
             .header(ACCEPT, HeaderValue::from_static("application/json"));
         let limits = Limits { timeout: self.timing.timeout, max_bytes: 64 * 1024 };
         let answer = self.outbound.send(call, limits).await.map_err(|error| {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use url::Url;
 
 use crate::id::{ClientId, Issuer, TenantId};
-use crate::secret_text::SecretText;
 
 use super::algorithm::Algorithm;
 use super::local::LocalKeys;
+use super::secret_source::SecretSource;
 
 /// Where the keys of an issuer come from, or who answers for its tokens.
 #[derive(Clone, Debug)]
@@ -29,10 +29,10 @@ pub enum KeySource {
         /// Who we are to the issuer.
         client_id: ClientId,
         /// What proves it.
-        client_secret: SecretText,
+        client_secret: SecretSource,
     },
     /// HS256 with a secret that the issuer knows as well.
-    SharedSecret(SecretText),
+    SharedSecret(SecretSource),
 }
 
 /// One issuer. [`IssuerSettings::new`] fills in what is usual.
@@ -235,7 +235,7 @@ mod tests {
             |s| s.skew = Duration::from_secs(121),
             |s| s.issuer = "https://login.example/{tenantid}/v2.0".parse().unwrap(),
             |s| s.opaque_tokens = true,
-            |s| s.keys = KeySource::SharedSecret(SecretText::default()),
+            |s| s.keys = KeySource::SharedSecret(String::new().into()),
         ];
         let found: Vec<_> = changes
             .iter()

@@ -66,6 +66,7 @@ mod metadata;
 mod principal;
 mod reply;
 mod revocation;
+mod secret_source;
 mod service;
 mod signed;
 mod token_type;
@@ -89,6 +90,7 @@ pub use self::metadata::{
 };
 pub use self::principal::{EntraIdentity, EntraObject, Principal};
 pub use self::revocation::{NoRevocations, Revocations};
+pub use self::secret_source::SecretSource;
 pub use self::service::{RequireToken, RequireTokenFuture};
 pub use self::signed::{SignedJwt, SignedJwts};
 pub use self::verify::{IssuerHealth, Verifier};

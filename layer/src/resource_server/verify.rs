@@ -20,6 +20,7 @@ use super::key::{KeyOwner, verify_shared};
 use super::local::LocalKeys;
 use super::principal::Principal;
 use super::revocation::Revocations;
+use super::secret_source::SecretSource;
 use super::token_type::refuse_other_types;
 
 /// Verifies access tokens. Share it by `Arc`: it owns the caches.
@@ -42,7 +43,7 @@ pub(super) struct AcceptedIssuer {
 pub(super) enum Keys {
     Local(Arc<LocalKeys>),
     Remote(RemoteKeys),
-    Shared(Box<hmac::Key>),
+    Shared(SecretSource),
     Ask(Box<Introspection>),
 }
 
@@ -228,7 +229,11 @@ impl AcceptedIssuer {
         match &self.keys {
             Keys::Local(keys) => keys.verify(jwt, owner).await,
             Keys::Remote(keys) => keys.verify(jwt, owner).await,
-            Keys::Shared(key) => verify_shared(key, jwt),
+            Keys::Shared(secret) => {
+                let secret = secret.get().await.ok_or(TokenError::IssuerUnavailable)?;
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+                verify_shared(&key, jwt)
+            }
             Keys::Ask(_) => Err(TokenError::UnknownKey),
         }
     }

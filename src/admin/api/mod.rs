@@ -20,6 +20,7 @@ use axum::middleware::from_fn_with_state;
 use super::operations::Operations;
 
 pub use openapi::routes as document_routes;
+pub use problem::unrecorded;
 
 use describe::Described;
 

@@ -66,14 +66,21 @@ impl IntoResponse for AdminError {
             Self::Store(_) | Self::Audit(_) => {
                 tracing::error!(error = &self as &dyn std::error::Error, "admin.unavailable");
                 let hint = "look whether it happened before you repeat it";
-                let detail = "the store or the audit log does not answer";
-                let mut response =
-                    problem(StatusCode::SERVICE_UNAVAILABLE, detail, Some(hint), None);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-                response
+                unavailable("the store or the audit log does not answer", Some(hint))
             }
         }
     }
+}
+
+/// `503` for a caller whose refusal cannot be recorded: nothing was done.
+pub fn unrecorded() -> Response {
+    unavailable("the audit log does not answer", None)
+}
+
+fn unavailable(detail: &str, hint: Option<&'static str>) -> Response {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, detail, hint, None);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
 }
 
 pub(super) async fn not_found() -> Response {

@@ -110,7 +110,7 @@ impl Site {
 
     fn actor(&self) -> Actor {
         let operations = &self.operations;
-        Actor(Context {
+        Actor::new(Context {
             request_id: RequestId::generate(&*operations.clock, &*operations.random),
             trace_id: TraceId::generate(&*operations.random),
             requester_id: None,
@@ -141,7 +141,7 @@ impl Site {
     }
 
     fn router(&self) -> Router {
-        let keys = KeySource::SharedSecret(secret());
+        let keys = KeySource::SharedSecret(secret().into());
         let issuer = IssuerSettings::new(ISSUER.parse().unwrap(), vec![RESOURCE.into()], keys);
         let verifier = Verifier::builder().issuer(issuer).build().unwrap();
         let metadata =
@@ -312,7 +312,7 @@ async fn every_operation_of_the_document_is_there_and_answers_with_a_status_that
             }
         }
     }
-    assert_eq!(walked, 35);
+    assert_eq!(walked, 39);
 }
 
 async fn asked(site: &Site, (method, path): (&str, &str), operation: &serde_json::Value) -> String {

@@ -181,7 +181,10 @@ impl Operations {
         let approved = said.decision == ApprovalDecision::Approve;
         let answer = Answer { approved, comment: said.comment };
         let approvals = &self.serving()?.approvals;
-        match approvals.answer(&actor.0, id, &person, answer).await?.ok_or(MISSING)? {
+        let outcome = approvals.answer(&actor.context, id, &person, answer).await?;
+        let outcome = outcome.ok_or(MISSING)?;
+        actor.ends(); // every outcome is recorded
+        match outcome {
             ApprovalOutcome::Approved | ApprovalOutcome::Denied => {
                 self.approval(actor, administers, id).await
             }
@@ -205,7 +208,7 @@ impl Operations {
     /// The person that a token is of, as they are now.
     async fn approver(&self, actor: &Actor) -> Result<Approver, AdminError> {
         let own = &self.serving()?.issuer;
-        let subject = actor.0.requester_id.as_ref();
+        let subject = actor.context.requester_id.as_ref();
         let id = subject.and_then(|subject| subject.as_str().parse::<UserId>().ok());
         let user = match id {
             Some(id) => self.store.find_user(id).await?,
@@ -229,7 +232,7 @@ impl Operations {
             known_as: user.email.into_iter().chain([user.username]).collect(),
             groups: user.groups,
             administrator: user.administrator,
-            through: Through::App(actor.0.client_id.clone()),
+            through: Through::App(actor.context.client_id.clone()),
         })
     }
 }

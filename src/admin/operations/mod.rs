@@ -11,6 +11,7 @@ mod view;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -50,7 +51,26 @@ pub struct Settings {
 
 /// Who changes something, for the audit log. Whether they may is checked before.
 #[derive(Clone, Debug)]
-pub struct Actor(pub Context);
+pub struct Actor {
+    pub context: Context,
+    /// Whether the terminal event of its request is recorded.
+    ended: Arc<AtomicBool>,
+}
+
+impl Actor {
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self { context, ended: Arc::default() }
+    }
+
+    fn ends(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
 
 /// Something that is shown once, beside what it belongs to.
 #[derive(Clone, Debug)]
@@ -109,7 +129,7 @@ impl Operations {
     ) -> Result<T, AdminError> {
         let id: Arc<str> = id.into();
         let begin = AuditEvent::AdminChangeBegin { object, action, id: Arc::clone(&id) };
-        self.auditor.record(&actor.0, begin).await?;
+        self.auditor.record(&actor.context, begin).await?;
         let done = work.await;
         let outcome = match &done {
             Ok(_) => AdminOutcome::Done,
@@ -117,7 +137,8 @@ impl Operations {
             Err(_) => AdminOutcome::Failed,
         };
         let end = AuditEvent::AdminChangeEnd { object, action, id, outcome };
-        self.auditor.record(&actor.0, end).await?;
+        self.auditor.record(&actor.context, end).await?;
+        actor.ends();
         done
     }
 

@@ -85,7 +85,7 @@ impl Operations {
     pub async fn reload_policy(&self, actor: &Actor) -> Result<PolicyView, AdminError> {
         let control = &self.serving()?.policy;
         let reloading = async {
-            control.reload(&actor.0).await.map_err(|fault| match fault {
+            control.reload(&actor.context).await.map_err(|fault| match fault {
                 ReloadFault::Policy(faults) => AdminError::Policy(faults),
                 ReloadFault::Audit(error) => AdminError::Audit(error),
             })

@@ -102,7 +102,7 @@ impl Operations {
                 .description
                 .map(|text| input::label("description", &text))
                 .transpose()?,
-            owner: actor.0.requester_id.as_ref().map(ToString::to_string),
+            owner: actor.context.requester_id.as_ref().map(ToString::to_string),
             scopes: input::scope(&new.scope)?,
             access_token_ttl_seconds: new.access_token_ttl_seconds,
             created_at: self.clock.now(),

@@ -130,7 +130,8 @@ impl Operations {
         administrator: bool,
     ) -> Result<(), AdminError> {
         let action = if administrator { AdminAction::GiveRole } else { AdminAction::TakeRole };
-        let own = actor.0.requester_id.as_ref().is_some_and(|who| who.as_str() == id.to_string());
+        let own =
+            actor.context.requester_id.as_ref().is_some_and(|who| who.as_str() == id.to_string());
         self.change(actor, (AdminObject::User, action, &id.to_string()), async {
             if own && !administrator {
                 let (problem, hint) =

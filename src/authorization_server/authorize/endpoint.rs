@@ -130,6 +130,13 @@ async fn lead(
         expires_at: server.clock.now().plus(REQUEST_LIVES),
     };
     server.store.add_authorization_request(&row).await.map_err(Fault::Store)?;
+    let event = AuditEvent::AuthorizationStart {
+        unverified_client_id: pending.client_id,
+        resource: pending.resource,
+        scopes: pending.scope,
+    };
+    let context = context(server, request_id, None);
+    server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
     // The login page sends on whoever is logged in.
     Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
 }
@@ -156,8 +163,12 @@ async fn without_a_page(
     if !certain || offered.scope.is_empty() || !offered.added.is_empty() {
         return Err(refuse(Refused::ConsentRequired));
     }
-    let event = AuditEvent::ConsentDecide { granted: true, scopes: offered.scope.clone() };
-    let context = context(server, request_id, pending, &person);
+    let event = AuditEvent::AuthorizationGrant {
+        resource: pending.resource.clone(),
+        scopes: offered.scope.clone(),
+        asked: false,
+    };
+    let context = context(server, request_id, Some((pending, &person)));
     server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
     let url = grant(server, pending, &person, offered.scope).await.map_err(Fault::Store)?;
     Ok(url.into())
@@ -166,14 +177,14 @@ async fn without_a_page(
 fn context(
     server: &AuthorizationServer,
     request_id: RequestId,
-    pending: &Pending,
-    person: &Person,
+    between: Option<(&Pending, &Person)>,
 ) -> Context {
+    let person = between.and_then(|(_, person)| person.user.id.to_string().parse().ok());
     Context {
         request_id,
         trace_id: TraceId::generate(&*server.random),
-        requester_id: person.user.id.to_string().parse().ok(),
-        client_id: Some(pending.client_id.clone()),
+        requester_id: person,
+        client_id: between.map(|(pending, _)| pending.client_id.clone()),
         asserted_requester_id: None,
         redactions: Vec::new(),
     }

@@ -13,6 +13,7 @@ use crate::authorization_server::register::StatelessId;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::ConfiguredClient;
 use crate::id::ClientId;
+use crate::secret::SecretError;
 use crate::store::{ClientKind, ClientRow, Digest, StoreError};
 
 use super::{AuthMethod, Client, ClientMetadata, Kind, PublicKeys, Redirects, Secrets};
@@ -35,6 +36,9 @@ pub enum ClientError {
     /// Its metadata document could not be had. Deliberately does not say why (N94).
     #[error("the client's metadata document could not be read")]
     Document(#[source] DocumentError),
+    /// Where the settings say that its secret is, it cannot be read now.
+    #[error("the client's secret could not be read")]
+    Secret(#[source] SecretError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -61,6 +65,7 @@ impl From<ClientError> for OAuthError {
             ClientError::Document(_) => {
                 Self::Unavailable("the client metadata document cannot be read now")
             }
+            ClientError::Secret(_) => Self::Unavailable("the client's secret cannot be read now"),
             ClientError::Store(error) => Self::Store(error),
         }
     }
@@ -81,7 +86,7 @@ pub async fn find(
 ) -> Result<Client, ClientError> {
     let configured = server.clients.configured(id).and_then(|at| server.settings.clients.get(at));
     if let Some(client) = configured {
-        return Ok(from_settings(client));
+        return from_settings(client).await;
     }
     let row = server.store.find_client(id).await?;
     if row.as_ref().is_some_and(|row| row.disabled_at.is_some()) {
@@ -103,7 +108,7 @@ pub async fn find(
     }
 }
 
-fn from_settings(client: &ConfiguredClient) -> Client {
+async fn from_settings(client: &ConfiguredClient) -> Result<Client, ClientError> {
     let mut methods = Vec::new();
     if client.secret.is_some() {
         methods.extend([AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost]);
@@ -114,8 +119,13 @@ fn from_settings(client: &ConfiguredClient) -> Client {
     if methods.is_empty() {
         methods.push(AuthMethod::None);
     }
-    let secret = client.secret.as_ref().map(|secret| Digest::of(secret.expose()));
-    Client {
+    let secret = match &client.secret {
+        Some(secret) => {
+            Some(Digest::of(secret.read().await.map_err(ClientError::Secret)?.expose()))
+        }
+        None => None,
+    };
+    Ok(Client {
         id: client.client_id.clone(),
         name: Some(client.client_id.to_string()),
         kind: Kind::Configured,
@@ -127,7 +137,7 @@ fn from_settings(client: &ConfiguredClient) -> Client {
         keys: client.keys.clone(),
         digest: None,
         refresh_grace: client.refresh_grace,
-    }
+    })
 }
 
 fn metadata_of(row: &ClientRow) -> Result<ClientMetadata, ClientError> {

@@ -170,7 +170,12 @@ async fn decided(
     question: &Question,
     granted: bool,
 ) -> Result<(), Fault> {
-    let event = AuditEvent::ConsentDecide { granted, scopes: question.offered.clone() };
+    let (resource, scopes) = (question.pending.resource.clone(), question.offered.clone());
+    let event = if granted {
+        AuditEvent::AuthorizationGrant { resource, scopes, asked: !question.is_answered() }
+    } else {
+        AuditEvent::AuthorizationDeny { resource, scopes }
+    };
     let (user, client) = (session.person.user.id, question.pending.client_id.clone());
     people.audit(request_id, Some(user), Some(client), event).await
 }

@@ -107,7 +107,11 @@ impl Exchange<'_> {
     /// RFC 6749 §4.1.3 with RFC 7636 §4.5. Never sends `resource`.
     async fn redeem(&self, code: &SecretText) -> Result<TokenAnswer, UpstreamError> {
         let client_id = self.settings.client_id.as_str();
-        let secret = self.settings.client_secret.as_ref();
+        let secret = match &self.settings.client_secret {
+            Some(secret) => Some(secret.read().await.map_err(UpstreamError::ClientSecret)?),
+            None => None,
+        };
+        let secret = secret.as_ref();
         let mut fields = vec![
             ("grant_type", "authorization_code"),
             ("code", code.expose()),

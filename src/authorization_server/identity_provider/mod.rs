@@ -17,10 +17,13 @@ pub use settings::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSetti
 
 use crate::outbound::OutboundError;
 use crate::resource_server::TokenError;
+use crate::secret::SecretError;
 
 /// Why somebody could not log in elsewhere. Nothing in it is text of the provider.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
+    #[error("our secret for the identity provider cannot be read")]
+    ClientSecret(#[source] SecretError),
     #[error("the identity provider does not answer")]
     Unreachable(#[from] OutboundError),
     #[error("the identity provider's metadata cannot be used: {0}")]

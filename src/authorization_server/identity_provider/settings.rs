@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::id::ClientId;
 use crate::scope::Scope;
-use crate::secret_text::SecretText;
+use crate::secret::OwnSecret;
 
 /// A provider at which people log in.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct IdentityProviderSettings {
     pub issuer: String,
     pub client_id: ClientId,
     /// `None`: a public client.
-    pub client_secret: Option<SecretText>,
+    pub client_secret: Option<OwnSecret>,
     pub scopes: Scope,
     pub endpoints: Endpoints,
     pub claims: ClaimMap,

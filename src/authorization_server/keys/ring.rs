@@ -80,6 +80,17 @@ impl KeyRing {
         Ok(Self { current, settings: Some(settings) })
     }
 
+    /// Reads the keys of the store as they are: makes none, takes none in, moves none on.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]: also where a single key cannot be opened.
+    pub async fn read(settings: &KeySettings) -> Result<SigningKeys, KeyError> {
+        let (rows, now) = (settings.rows().await?, settings.clock.now());
+        let keys = rows.iter().map(|row| stored::open(row, &settings.encryption));
+        Ok(SigningKeys::new(keys.collect::<Result<Vec<_>, _>>()?, active(&rows, now)))
+    }
+
     /// The keys as they are now.
     #[must_use]
     pub fn current(&self) -> Arc<SigningKeys> {

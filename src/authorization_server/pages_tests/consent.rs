@@ -249,6 +249,6 @@ async fn a_yes_that_gives_nothing_is_not_recorded_as_one() {
     let handle = site.request(|pending| pending.scope = "openid broker:admin".parse().unwrap());
     let page = ask(&mut browser, &handle).await;
     assert_eq!(answer(&mut browser, &page, "allow").await.status, StatusCode::FORBIDDEN);
-    assert!(!site.event_types().await.contains(&"person.consent.decided".to_owned()));
+    assert!(!site.event_types().await.contains(&"oauth.authorization.granted".to_owned()));
     assert!(site.store.lock().grants.is_empty());
 }

@@ -11,11 +11,13 @@ use axum::{Extension, Router};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::audit::AuditEvent;
 use crate::authorization_server::client::{AuthMethod, ClientMetadata};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::Registration;
+use crate::authorization_server::trail::Trail;
 use crate::id::{ClientAddress, ClientId};
 use crate::redirect_uri::{RedirectUri, without_port};
 use crate::store::{ClientKind, ClientRow, Digest};
@@ -61,30 +63,60 @@ async fn register(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, OAuthError> {
+    let address = address.map(|Extension(address)| address);
+    let trail = Trail::begin(&server, &headers);
+    let (registered, event) = match registered(&server, address, &headers, body).await {
+        Ok((registered, method)) => {
+            let event = AuditEvent::ClientRegister {
+                registered_client_id: registered.client_id.clone(),
+                token_endpoint_auth_method: method.as_str(),
+                client_address: address,
+            };
+            (Ok(registered), event)
+        }
+        // No refusal, but a fault of ours.
+        Err(error @ (OAuthError::Store(_) | OAuthError::Audit(_))) => return Err(error),
+        Err(refused) => {
+            let error = refused.code();
+            (Err(refused), AuditEvent::ClientRefuse { error, client_address: address })
+        }
+    };
+    let address = address.map(|ClientAddress(address)| address);
+    trail.record_refusal(&server, address, event).await?;
+    let headers = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::PRAGMA, HeaderValue::from_static("no-cache")),
+    ];
+    Ok((StatusCode::CREATED, headers, axum::Json(registered?)).into_response())
+}
+
+async fn registered(
+    server: &AuthorizationServer,
+    address: Option<ClientAddress>,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(Registered, AuthMethod), OAuthError> {
     let mode = server.settings.registration;
     if mode == Registration::Off {
         return Err(OAuthError::AccessDenied("clients cannot register themselves here"));
     }
-    let asked = read(&headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
+    let asked = read(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
     let accepted = accept(asked, mode)?;
     if mode == Registration::Limited {
-        let address = address.map(|Extension(ClientAddress(address))| address);
+        let address = address.map(|ClientAddress(address)| address);
         let waited = server.shares.registrations.take(address);
         waited.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
         let waited = server.clients.limits.admit(&kind(&accepted), server.clock.monotonic());
         waited.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
     }
-    let registered = match accepted.method {
-        AuthMethod::None => public(&server, accepted).await?,
+    let method = accepted.method;
+    let registered = match method {
+        AuthMethod::None => public(server, accepted).await?,
         AuthMethod::ClientSecretBasic
         | AuthMethod::ClientSecretPost
-        | AuthMethod::PrivateKeyJwt => confidential(&server, accepted).await?,
+        | AuthMethod::PrivateKeyJwt => confidential(server, accepted).await?,
     };
-    let headers = [
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::PRAGMA, HeaderValue::from_static("no-cache")),
-    ];
-    Ok((StatusCode::CREATED, headers, axum::Json(registered)).into_response())
+    Ok((registered, method))
 }
 
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<ClientMetadata, OAuthError> {

@@ -45,9 +45,19 @@ enum ClientCommand {
         json: bool,
     },
     /// Refuse a client, and revoke every grant it has
-    Disable { client_id: ClientId },
+    Disable {
+        client_id: ClientId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Let a disabled client in again; what was revoked stays revoked
-    Enable { client_id: ClientId },
+    Enable {
+        client_id: ClientId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Give a client a new secret and print it, once
     RotateSecret {
         client_id: ClientId,
@@ -96,11 +106,11 @@ pub(in crate::cli) async fn run(
     let done = match &args.command {
         ClientCommand::Add(new) => add(&administration, new, out).await,
         ClientCommand::List { json } => print_all(&administration, *json, out).await,
-        ClientCommand::Disable { client_id } => {
-            disable(&administration, client_id, true, out).await
+        ClientCommand::Disable { client_id, json } => {
+            disable(&administration, (client_id, *json), true, out).await
         }
-        ClientCommand::Enable { client_id } => {
-            disable(&administration, client_id, false, out).await
+        ClientCommand::Enable { client_id, json } => {
+            disable(&administration, (client_id, *json), false, out).await
         }
         ClientCommand::RotateSecret { client_id, grace_seconds, json } => {
             let grace = Duration::from_secs(*grace_seconds);
@@ -144,14 +154,15 @@ async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Resu
 
 async fn disable(
     by: &Administration,
-    id: &ClientId,
+    (id, json): (&ClientId, bool),
     disabled: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let done = by.operations.disable_client(&by.actor, id, disabled).await;
     done.map_err(|error| failure(&error, LIST))?;
     let what = if disabled { "disabled" } else { "enabled" };
-    writeln!(out, "the client is {what}").map_err(Failure::output)
+    let value = json!({ "client_id": id, "disabled": disabled });
+    one(&value, &format!("the client is {what}"), json, out)
 }
 
 async fn rotate(

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use crate::cli::failure::Failure;
 use crate::config::Config;
 use crate::id::{ClientId, GrantId};
 use crate::store::GrantFilter;
 
-use super::show::{Columns, list};
+use super::show::{Columns, list, one};
 use super::user::user_id;
 use super::{Administration, all, failure};
 
@@ -37,7 +38,12 @@ enum GrantCommand {
     /// Print the grants
     List(ListArgs),
     /// End a grant and every token of it, within a second
-    Revoke { id: GrantId },
+    Revoke {
+        id: GrantId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -64,7 +70,7 @@ pub(in crate::cli) async fn run(
     let administration = Administration::open(config).await?;
     let done = match &args.command {
         GrantCommand::List(which) => print(&administration, which, out).await,
-        GrantCommand::Revoke { id } => revoke(&administration, *id, out).await,
+        GrantCommand::Revoke { id, json } => revoke(&administration, (*id, *json), out).await,
     };
     administration.close(done).await.map(|()| ExitCode::SUCCESS)
 }
@@ -79,8 +85,13 @@ async fn print(by: &Administration, args: &ListArgs, out: &mut dyn Write) -> Res
     list(&grants.map_err(|error| failure(&error, LIST))?, COLUMNS, args.json, out)
 }
 
-async fn revoke(by: &Administration, id: GrantId, out: &mut dyn Write) -> Result<(), Failure> {
+async fn revoke(
+    by: &Administration,
+    (id, json): (GrantId, bool),
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let done = by.operations.revoke_grant(&by.actor, id).await;
     done.map_err(|error| failure(&error, LIST))?;
-    writeln!(out, "the grant is revoked, and every token of it").map_err(Failure::output)
+    let value = json!({ "id": id, "revoked": true });
+    one(&value, "the grant is revoked, and every token of it", json, out)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::admin::AdminError;
 use crate::app;
-use crate::audit::{AdminAction, AdminObject};
+use crate::audit::{AdminAction, AdminObject, AuditEvent};
 use crate::authorization_server::{KeyError, KeySettings};
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
@@ -62,6 +62,9 @@ enum KeyCommand {
         /// It has leaked: refuse every token of it at once
         #[arg(long)]
         now: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -109,8 +112,8 @@ pub(in crate::cli) async fn run(
             KeyCommand::Rotate { now, json } => {
                 rotate(&administration, &settings, (*now, *json), out).await
             }
-            KeyCommand::Retire { kid, now } => {
-                retire(&administration, &settings, (kid, *now), out).await
+            KeyCommand::Retire { kid, now, json } => {
+                retire(&administration, &settings, (kid, *now, *json), out).await
             }
         },
     };
@@ -137,7 +140,10 @@ async fn rotate(
     let what = (AdminObject::SigningKey, action, "all");
     let row = by.operations.change(&by.actor, what, async {
         let row = if at_once { settings.rotate_now().await } else { settings.rotate().await };
-        row.map_err(admin_error)
+        let row = row.map_err(admin_error)?;
+        let event = AuditEvent::KeyRotate { kid: row.kid.as_str().into(), at_once };
+        by.operations.auditor.record(&by.actor.context, event).await?;
+        Ok(row)
     });
     let row = row.await.map_err(|error| failure(&error, LIST))?;
     let then = if at_once {
@@ -152,7 +158,7 @@ async fn rotate(
 async fn retire(
     by: &Administration,
     settings: &KeySettings,
-    (kid, at_once): (&str, bool),
+    (kid, at_once, json): (&str, bool, bool),
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let rows = rows(settings).await?;
@@ -181,7 +187,8 @@ async fn retire(
     done.await.map_err(|error| failure(&error, LIST))?;
     let then =
         if at_once { "gone; its tokens are refused within half a minute" } else { "retiring" };
-    writeln!(out, "the key is {then}").map_err(Failure::output)
+    let state = if at_once { "gone" } else { "retiring" };
+    one(&json!({ "kid": kid, "state": state }), &format!("the key is {then}"), json, out)
 }
 
 fn admin_error(error: KeyError) -> AdminError {

@@ -38,7 +38,7 @@ impl Administration {
         let operations = app::command_operations(config).await;
         let operations = operations.map_err(|error| Failure::of(&error))?;
         let (clock, random) = (&*operations.clock, &*operations.random);
-        let actor = Actor(Context {
+        let actor = Actor::new(Context {
             request_id: RequestId::generate(clock, random),
             trace_id: TraceId::generate(random),
             requester_id: None,

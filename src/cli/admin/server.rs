@@ -53,11 +53,26 @@ enum ServerCommand {
         json: bool,
     },
     /// Give a server no more tokens; what it asks about is inactive
-    Disable { server: String },
+    Disable {
+        server: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Give a disabled server tokens again
-    Enable { server: String },
+    Enable {
+        server: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Take a server out, with its keys
-    Remove { server: String },
+    Remove {
+        server: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// The API keys with which a server asks about tokens
     Key {
         #[command(subcommand)]
@@ -121,6 +136,9 @@ enum KeyCommand {
         server: String,
         /// The 16 digits between the first two underscores of the key
         prefix: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -133,9 +151,15 @@ pub(in crate::cli) async fn run(
     let done = match &args.command {
         ServerCommand::Add(new) => add(&administration, new, out).await,
         ServerCommand::List { json } => print_all(&administration, *json, out).await,
-        ServerCommand::Disable { server } => disable(&administration, server, true, out).await,
-        ServerCommand::Enable { server } => disable(&administration, server, false, out).await,
-        ServerCommand::Remove { server } => remove(&administration, server, out).await,
+        ServerCommand::Remove { server, json } => {
+            remove(&administration, (server, *json), out).await
+        }
+        ServerCommand::Disable { server, json } => {
+            disable(&administration, (server, *json), true, out).await
+        }
+        ServerCommand::Enable { server, json } => {
+            disable(&administration, (server, *json), false, out).await
+        }
         ServerCommand::Key { command } => run_key(&administration, command, out).await,
     };
     administration.close(done).await.map(|()| ExitCode::SUCCESS)
@@ -165,20 +189,26 @@ async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Resu
 
 async fn disable(
     by: &Administration,
-    server: &str,
+    (server, json): (&str, bool),
     disabled: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let done = by.operations.disable_server(&by.actor, server, disabled).await;
     done.map_err(|error| failure(&error, LIST))?;
     let what = if disabled { "disabled" } else { "enabled" };
-    writeln!(out, "the server is {what}").map_err(Failure::output)
+    let value = json!({ "id": server, "disabled": disabled });
+    one(&value, &format!("the server is {what}"), json, out)
 }
 
-async fn remove(by: &Administration, id: &str, out: &mut dyn Write) -> Result<(), Failure> {
+async fn remove(
+    by: &Administration,
+    (id, json): (&str, bool),
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let done = by.operations.delete_server(&by.actor, id).await;
     done.map_err(|error| failure(&error, LIST))?;
-    writeln!(out, "the server is removed, and its keys").map_err(Failure::output)
+    let value = json!({ "id": id, "removed": true });
+    one(&value, "the server is removed, and its keys", json, out)
 }
 
 async fn run_key(
@@ -199,10 +229,11 @@ async fn run_key(
             let keys = by.operations.list_keys(server).await;
             list(&keys.map_err(|error| failure(&error, LIST))?, KEY_COLUMNS, *json, out)
         }
-        KeyCommand::Revoke { server, prefix } => {
+        KeyCommand::Revoke { server, prefix, json } => {
             let done = by.operations.revoke_key(&by.actor, server, prefix).await;
             done.map_err(|error| failure(&error, LIST_KEYS))?;
-            writeln!(out, "the key is revoked").map_err(Failure::output)
+            let value = json!({ "server": server, "prefix": prefix, "revoked": true });
+            one(&value, "the key is revoked", *json, out)
         }
     }
 }

@@ -46,21 +46,33 @@ enum UserCommand {
     Disable {
         /// Username or id
         user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Let a disabled person in again; what was revoked stays revoked
     Enable {
         /// Username or id
         user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Let a person administer this broker
     GiveRole {
         /// Username or id
         user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Let a person administer it no more; their tokens open the admin API no longer at once
     TakeRole {
         /// Username or id
         user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print a new link for choosing a password: within an hour, for who has none yet within a day
     #[command(alias = "reset")]
@@ -103,10 +115,18 @@ pub(in crate::cli) async fn run(
     let done = match &args.command {
         UserCommand::Add(new) => add(&administration, new, out).await,
         UserCommand::List { json } => print_all(&administration, *json, out).await,
-        UserCommand::Disable { user } => disable(&administration, user, true, out).await,
-        UserCommand::Enable { user } => disable(&administration, user, false, out).await,
-        UserCommand::GiveRole { user } => role(&administration, user, true, out).await,
-        UserCommand::TakeRole { user } => role(&administration, user, false, out).await,
+        UserCommand::Disable { user, json } => {
+            disable(&administration, (user, *json), true, out).await
+        }
+        UserCommand::Enable { user, json } => {
+            disable(&administration, (user, *json), false, out).await
+        }
+        UserCommand::GiveRole { user, json } => {
+            role(&administration, (user, *json), true, out).await
+        }
+        UserCommand::TakeRole { user, json } => {
+            role(&administration, (user, *json), false, out).await
+        }
         UserCommand::ResetLink { user, json } => reset(&administration, user, *json, out).await,
     };
     administration.close(done).await.map(|()| ExitCode::SUCCESS)
@@ -137,7 +157,7 @@ async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Resu
 
 async fn disable(
     by: &Administration,
-    name: &str,
+    (name, json): (&str, bool),
     disabled: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -145,12 +165,13 @@ async fn disable(
     let done = by.operations.disable_user(&by.actor, user.id, disabled).await;
     done.map_err(|error| failure(&error, LIST))?;
     let what = if disabled { "disabled" } else { "enabled" };
-    writeln!(out, "{} is {what}", user.username).map_err(Failure::output)
+    let value = json!({ "id": user.id, "username": user.username, "disabled": disabled });
+    one(&value, &format!("{} is {what}", user.username), json, out)
 }
 
 async fn role(
     by: &Administration,
-    name: &str,
+    (name, json): (&str, bool),
     administrator: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -158,7 +179,8 @@ async fn role(
     let done = by.operations.set_administrator(&by.actor, user.id, administrator).await;
     done.map_err(|error| failure(&error, LIST))?;
     let what = if administrator { "administers this broker" } else { "is no administrator" };
-    writeln!(out, "{} {what}", user.username).map_err(Failure::output)
+    let value = json!({ "id": user.id, "username": user.username, "administrator": administrator });
+    one(&value, &format!("{} {what}", user.username), json, out)
 }
 
 async fn reset(

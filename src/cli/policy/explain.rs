@@ -194,7 +194,7 @@ fn of_entry(policy: &Policy, entry: &Entry) -> Told {
 async fn asker(args: &ExplainArgs, ready: &Ready) -> Result<Asker, Failure> {
     let Some(token) = &args.token else { return by_options(&args.who, ready) };
     let token = read_token(token)?;
-    let verifier = app::verifier(&ready.config, ready.variables(), Arc::new(SystemClock));
+    let verifier = app::inspector(&ready.config, ready.variables(), Arc::new(SystemClock));
     let verifier = verifier.await.map_err(|error| Failure::of(&error))?;
     match verifier.verify(token.expose()).await {
         Ok(principal) => Ok(Asker::of(&principal)),

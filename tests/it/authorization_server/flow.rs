@@ -175,7 +175,13 @@ async fn the_audit_log_tells_the_whole_walk_and_holds_no_credential() {
         assert!(!log.contains(secret), "{log}");
     }
     let types = product.event_types();
-    for event in ["person.consent.decided", "oauth.token.issued"] {
+    for event in [
+        "oauth.client.registered",
+        "oauth.authorization.started",
+        "oauth.authorization.granted",
+        "oauth.token.issued",
+        "oauth.token.refreshed",
+    ] {
         assert!(types.iter().any(|known| known == event), "{event} in {types:?}");
     }
 }

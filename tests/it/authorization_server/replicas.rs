@@ -1,11 +1,15 @@
 //! Replicas on one PostgreSQL: each needs the key that the others seal with.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mcp_auth_broker::app;
 use mcp_auth_broker::cli::check::{self, CheckArgs};
-use mcp_auth_broker::config::Sources;
+use mcp_auth_broker::config::{Sources, load};
+use mcp_auth_broker::secret::Environment as Variables;
+use mcp_auth_broker::time::SystemClock;
 use serde_json::Value;
 
 use crate::store::database;
@@ -17,6 +21,18 @@ fn key_file(directory: &Path, byte: u8) -> PathBuf {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&path, mode).unwrap();
     path
+}
+
+/// Makes the keys of these settings, as a start does.
+async fn keys_are_made(directory: &Path, settings: &[String]) {
+    let sources = Sources {
+        directory: directory.to_owned(),
+        overrides: settings.to_vec(),
+        ..Sources::default()
+    };
+    let config = load(sources).config.clone().unwrap();
+    let variables = Variables::default();
+    app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
 }
 
 /// What `broker check` says about `store.key_encryption_key` with these settings: severity and problem.
@@ -44,7 +60,10 @@ async fn a_replica_with_another_key_encryption_key_is_refused() {
         let key = key_file(directory, byte);
         [store.clone(), format!("store.key_encryption_key=file:{}", key.display())]
     };
-    assert_eq!(findings(directory, &with(1)).await, [], "the first one makes the keys");
+    for byte in [1, 2] {
+        assert_eq!(findings(directory, &with(byte)).await, [], "nothing is there, nor made");
+    }
+    keys_are_made(directory, &with(1)).await;
     assert_eq!(findings(directory, &with(1)).await, [], "a second one reads them");
     let refused = findings(directory, &with(2)).await;
     let [(severity, problem)] = refused.as_slice() else { panic!("{refused:?}") };

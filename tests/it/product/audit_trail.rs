@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::audit::assert_one_terminal_per_request;
+use crate::support::audit::{assert_every_request_ended, assert_one_terminal_per_request};
 use crate::support::product::{EXECUTE, Product, WIRES, Wire, mcp, post, stable};
 
 fn graph(path: &str) -> Value {
@@ -115,6 +115,7 @@ async fn whatever_comes_every_request_ends_once() {
         Some(product.token(&[])),
         Some(product.token(&["graph:read", "public:read"])),
     ];
+    let mut sent = 0;
     for token in &tokens {
         let token = token.as_deref();
         for wire in WIRES {
@@ -132,6 +133,7 @@ async fn whatever_comes_every_request_ends_once() {
                 ("tools/call", graph("/v1.0/me")),
             ] {
                 product.send(mcp(wire, token, method, params)).await;
+                sent += 1;
             }
         }
         for body in [
@@ -144,6 +146,7 @@ async fn whatever_comes_every_request_ends_once() {
             r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
         ] {
             product.send(post(token, body)).await;
+            sent += 1;
         }
         for method in ["GET", "DELETE", "PUT"] {
             let request = crate::support::raw_http::Request::new(method, "/mcp");
@@ -152,9 +155,10 @@ async fn whatever_comes_every_request_ends_once() {
                 None => request,
             };
             product.send(request).await;
+            sent += 1;
         }
     }
-    assert_one_terminal_per_request(&product.audit_lines());
+    assert_every_request_ended(&product.audit_lines(), sent);
 }
 
 #[tokio::test]
@@ -162,7 +166,7 @@ async fn a_fresh_token_on_a_notification_ends_as_well() {
     let product = Product::dev().await;
     let body = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     product.send(post(Some(&product.token(&[])), body.to_string())).await;
-    assert_one_terminal_per_request(&product.audit_lines());
+    assert_every_request_ended(&product.audit_lines(), 1);
 }
 
 #[tokio::test]

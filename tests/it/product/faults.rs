@@ -107,6 +107,47 @@ fn graph_error(status: u16) -> Reply {
     Reply::Answer(status, headers, body)
 }
 
+/// The names under `degraded`, while the broker is ready.
+async fn degraded(product: &Product) -> Vec<String> {
+    let ready = product.get("/ready").await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+    let degraded = ready.json()["degraded"].as_array().unwrap().clone();
+    degraded.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn who_does_not_answer_is_degraded_in_ready_until_it_does() {
+    let live = Live::start().await;
+    live.login.answers(Reply::status(503));
+    assert_eq!(live.fails().await.0, "provider.unavailable");
+    assert_eq!(degraded(&live.product).await, ["login endpoint of tenant contoso.example"]);
+    live.login.answers(Reply::json(minted(TOKEN)));
+    live.graph.answers(graph_error(503));
+    assert_eq!(live.fails().await.0, "provider.unavailable");
+    assert_eq!(degraded(&live.product).await, ["graph"]);
+    live.graph.answers(graph_error(404));
+    assert_eq!(live.get().await["status"], "ok");
+    assert!(degraded(&live.product).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_backend_of_secrets_that_fails_is_degraded_in_ready() {
+    let live = Live::start().await;
+    std::fs::remove_file(live.product.directory.path().join("secret")).unwrap();
+    assert_eq!(live.fails().await.0, "secret.not_found");
+    assert_eq!(degraded(&live.product).await, ["secrets file"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_told_with_its_size() {
+    let live = Live::with("max_response_bytes = 4096").await;
+    live.graph.answers(Reply::json("x".repeat(5000)));
+    let (code, metadata) = live.fails().await;
+    assert_eq!(code, "provider.bad_response");
+    let sizes = (&metadata["response_bytes"], &metadata["max_response_bytes"]);
+    assert_eq!(sizes, (&json!(5000), &json!(4096)));
+}
+
 #[tokio::test]
 async fn graph_sees_the_broker_s_token_and_never_the_caller_s() {
     let live = Live::start().await;

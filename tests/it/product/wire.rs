@@ -104,8 +104,8 @@ async fn a_header_that_says_something_else_than_the_body_is_refused() {
     }
 }
 
-// MCP 2026-07-28 basic/versioning — TR-12, TR-13, G11
-// Whoever is in front may read another one of two headers than we do.
+/// Whoever is in front may read another one of two headers than we do.
+// MCP 2026-07-28 streamable-http §Headers — TR-23
 #[tokio::test]
 async fn a_mirrored_header_that_comes_twice_is_refused() {
     let product = Product::dev().await;
@@ -122,6 +122,29 @@ async fn a_mirrored_header_that_comes_twice_is_refused() {
     }
 }
 
+// MCP 2026-07-28 basic §_meta — TR-12
+#[tokio::test]
+async fn a_modern_request_without_what_it_says_of_itself_is_refused() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let (version, capabilities) =
+        ("io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities");
+    for params in [
+        json!({}),
+        json!({ "_meta": {} }),
+        json!({ "_meta": { version: "2026-07-28" } }),
+        json!({ "_meta": { capabilities: {} } }),
+    ] {
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": params });
+        let request = post(Some(&token), body.to_string())
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", "tools/list");
+        let answer = product.send(request).await;
+        assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32602)), "{answer:?}");
+    }
+}
+
+// MCP 2026-07-28 basic/versioning — TR-13, G11
 #[tokio::test]
 async fn an_unknown_version_is_told_which_ones_there_are() {
     let product = Product::dev().await;

@@ -106,6 +106,14 @@ pub(crate) fn assert_one_terminal_per_request(lines: &[String]) {
     }
 }
 
+/// Fails unless each of `sent` requests is in the log, with exactly one terminal event.
+pub(crate) fn assert_every_request_ended(lines: &[String], sent: usize) {
+    assert_one_terminal_per_request(lines);
+    let types = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let ended = types.filter(|event| is_terminal(event["event_type"].as_str().unwrap())).count();
+    assert_eq!(ended, sent, "requests that left no terminal event");
+}
+
 fn is_terminal(kind: &str) -> bool {
     matches!(
         kind,
@@ -114,7 +122,7 @@ fn is_terminal(kind: &str) -> bool {
             | "auth.scope.insufficient"
             | "tools.listed"
             | "approval.answered"
-    ) || kind.starts_with("oauth.")
-        || kind.starts_with("admin.")
+    ) || (kind.starts_with("oauth.") && kind != "oauth.key.rotated")
+        || (kind.starts_with("admin.") && kind != "admin.change.begun")
         || kind.starts_with("person.")
 }

@@ -1,0 +1,133 @@
+//! What is there already, for commands that only look: nothing is made, migrated or changed.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::authorization_server::{KeyEncryptionKey, KeyRing, SigningKeys};
+use crate::config::Config;
+use crate::outbound::Outbound;
+use crate::resource_server::{LocalKeys, Principal, Refusal, TokenError, Verifier};
+use crate::secret::{Environment, Secrets};
+use crate::store::{Database, Found};
+use crate::time::Clock;
+
+use super::endpoints::names;
+use super::error::AppError;
+use super::issuing::revocations;
+use super::{issuers, keys, map, servers};
+
+/// Our keys and what is revoked, as far as there is any.
+pub(super) struct Looked {
+    /// `None` where a start would make one.
+    store: Option<Arc<dyn Database>>,
+    keys: Option<SigningKeys>,
+    /// The schema that is there and the one that a start brings it to.
+    older: Option<(i64, i64)>,
+}
+
+/// Reads `store` and `store.key_encryption_key`, and opens every signing key.
+///
+/// # Errors
+///
+/// [`AppError`] where a start would fail because of them.
+pub(super) async fn look(
+    config: &Config,
+    secrets: &Secrets,
+    clock: &Arc<dyn Clock>,
+) -> Result<Looked, AppError> {
+    let encryption = keys::known_key_encryption_key(config, secrets, clock).await?;
+    if let Some(encryption) = &encryption {
+        KeyEncryptionKey::parse(encryption)?;
+    }
+    let settings = keys::store_settings(config);
+    let store = match crate::store::look(&settings, Arc::clone(clock)).await? {
+        Found::Nothing => return Ok(Looked { store: None, keys: None, older: None }),
+        Found::Older { found, known } => {
+            return Ok(Looked { store: None, keys: None, older: Some((found, known)) });
+        }
+        Found::Store(store) => store,
+    };
+    let keys = match encryption {
+        Some(encryption) => {
+            let settings = keys::settings(config, Arc::clone(&store), &encryption, clock)?;
+            Some(KeyRing::read(&settings).await?)
+        }
+        None if store.signing_keys().await?.is_empty() => None,
+        // A start would make another one, with which these cannot be opened.
+        None => {
+            let path = keys::key_encryption_key_file(config);
+            return Err(AppError::KeyFile { path, source: io::ErrorKind::NotFound.into() });
+        }
+    };
+    Ok(Looked { store: Some(store), keys, older: None })
+}
+
+impl Looked {
+    /// What a start would do that cannot be taken back.
+    pub(super) fn warning(&self) -> Option<AppError> {
+        self.older.map(|(found, known)| AppError::OlderStore { found, known })
+    }
+}
+
+/// Everything that a running broker would accept a token with: its own endpoint, and the servers behind it.
+#[derive(Debug)]
+pub struct Inspector(Vec<Verifier>);
+
+/// An [`Inspector`] with the keys and the revocations of this moment.
+///
+/// # Errors
+///
+/// [`AppError`] when an issuer, the store or a credential of our own is not usable.
+pub async fn inspector(
+    config: &Config,
+    variables: Environment,
+    clock: Arc<dyn Clock>,
+) -> Result<Inspector, AppError> {
+    let outbound = Outbound::new(&map::outbound(config))?;
+    let secrets = Secrets::new(map::secrets(config), &variables, &outbound, Arc::clone(&clock))?;
+    let secrets = Arc::new(secrets);
+    let looked = look(config, &secrets, &clock).await?;
+    if let Some(older) = looked.warning() {
+        return Err(older);
+    }
+    let keys = looked.keys.as_ref().map_or(&br#"{"keys":[]}"#[..], SigningKeys::jwks_json);
+    let keys = Arc::new(LocalKeys::new(keys)?);
+    let names = names(&config.server.public_url);
+    let mut builders =
+        vec![issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock)?];
+    let behind = servers::audiences(config, &names);
+    if !behind.is_empty() {
+        let servers = issuers::verifier_for(config, &keys, &behind, &secrets, outbound, &clock);
+        builders.push(servers?);
+    }
+    let mut verifiers = Vec::new();
+    for builder in builders {
+        let builder = match &looked.store {
+            Some(store) => builder.revocations(revocations(config, store)?),
+            None => builder,
+        };
+        verifiers.push(builder.build()?);
+    }
+    Ok(Inspector(verifiers))
+}
+
+impl Inspector {
+    /// As the endpoint would that the token is for.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: what stands in the way, at the endpoint that comes nearest to accepting it.
+    pub async fn verify(&self, unverified_token: &str) -> Result<Principal, Refusal> {
+        let mut refused = None;
+        for verifier in &self.0 {
+            match verifier.verify(unverified_token).await {
+                Err(refusal) if refusal.error() == TokenError::WrongAudience => {
+                    refused.get_or_insert(refusal);
+                }
+                verdict => return verdict,
+            }
+        }
+        #[expect(clippy::expect_used, reason = "there is always the verifier of our own endpoint")]
+        Err(refused.expect("a token that nobody accepts is refused"))
+    }
+}
