@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use serde::Deserialize as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::audit::Auditor;
 use crate::authorization_server::{
-    self, Administrators, AuthorizationServer, ConfiguredClient, Grantable, KeyRing,
+    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable,
+    KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
     ServerSecret, Settings,
 };
@@ -108,6 +110,7 @@ fn client(known: &config::RegisteredClient, secret: Option<SecretText>) -> Confi
         config::GrantType::AuthorizationCode => "authorization_code",
         config::GrantType::RefreshToken => "refresh_token",
         config::GrantType::ClientCredentials => "client_credentials",
+        config::GrantType::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
     };
     ConfiguredClient {
         client_id: known.client_id.clone(),
@@ -115,6 +118,10 @@ fn client(known: &config::RegisteredClient, secret: Option<SecretText>) -> Confi
         grant_types: known.grants.iter().map(name).collect(),
         scopes: known.scopes.clone(),
         redirect_uris: known.redirect_uris.iter().map(ToString::to_string).collect(),
+        exchange: ExchangeRules {
+            from: known.exchange.from.iter().map(ToString::to_string).collect(),
+            to: known.exchange.to.iter().map(ToString::to_string).collect(),
+        },
     }
 }
 
@@ -187,6 +194,24 @@ impl Revocations for Revoked {
         matches!(grant_id, Some(Err(_)))
             || self.store.is_revoked(grant_id.and_then(Result::ok), claim("jti"))
             || self.store.is_client_revoked(client_id, issued_at.unwrap_or_default())
+            || principal.claims().get("derived_from").is_some_and(|from| self.is_any_revoked(from))
+    }
+}
+
+impl Revoked {
+    /// Whether something that a token was made from was taken back (RFC 8693). What cannot be read is none of ours.
+    fn is_any_revoked(&self, derived_from: &serde_json::Value) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Origin {
+            jti: String,
+            client_id: String,
+            iat: i64,
+        }
+        let Ok(origins) = Vec::<Origin>::deserialize(derived_from) else { return true };
+        origins.iter().any(|from| {
+            self.store.is_revoked(None, Some(&from.jti))
+                || self.store.is_client_revoked(&from.client_id, from.iat)
+        })
     }
 }
 

@@ -155,6 +155,8 @@ pub enum GrantType {
     AuthorizationCode,
     RefreshToken,
     ClientCredentials,
+    /// RFC 8693
+    TokenExchange,
 }
 
 /// What came a second time, after its only use.
@@ -356,6 +358,9 @@ pub enum AuditEvent {
         grant_id: Option<GrantId>,
         resource: String,
         scopes: Scope,
+        /// What it was made from (RFC 8693).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subject_token: Option<TokenName>,
     },
     /// Terminal: a refresh token was used.
     #[serde(rename = "oauth.token.refreshed")]

@@ -11,6 +11,7 @@ mod client_metadata;
 #[cfg(test)]
 mod client_tests;
 mod consent;
+mod derived;
 mod error;
 mod form;
 mod guesses;
@@ -77,7 +78,8 @@ pub use seal::{KeyEncryptionKey, NotAKey, ServerSecret};
 pub use server::{AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts};
 pub use session::current;
 pub use settings::{
-    Administrators, ConfiguredClient, MetadataDocuments, OwnResource, Registration, Settings,
+    Administrators, ConfiguredClient, ExchangeRules, MetadataDocuments, OwnResource, Registration,
+    Settings,
 };
 
 /// `/token`, `/revoke` and `/userinfo`; the caller adds state and CORS.

@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, Form, Grantable,
+    Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules, Form, Grantable,
     KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource, PersonFacts,
     Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, authenticate, find_client,
     registration_routes,
@@ -178,5 +178,6 @@ fn machine() -> ConfiguredClient {
         grant_types: vec!["client_credentials"],
         scopes: "graph:read".parse().unwrap(),
         redirect_uris: Vec::new(),
+        exchange: ExchangeRules::default(),
     }
 }

@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, Grantable, KeyRing,
+    Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
     ServerSecret, Settings, SigningAlgorithm, SigningKeys, introspection_routes, token_routes,
 };
@@ -357,5 +357,6 @@ pub(super) fn client(
         grant_types: grants.split(' ').collect(),
         scopes: scopes.parse().unwrap(),
         redirect_uris: vec![CALLBACK.to_owned()],
+        exchange: ExchangeRules::default(),
     }
 }

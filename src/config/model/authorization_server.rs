@@ -75,6 +75,8 @@ pub enum GrantType {
     AuthorizationCode,
     RefreshToken,
     ClientCredentials,
+    /// RFC 8693
+    TokenExchange,
 }
 
 /// A client that is known from the settings.
@@ -85,6 +87,14 @@ pub struct RegisteredClient {
     pub grants: Vec<GrantType>,
     pub scopes: Scope,
     pub redirect_uris: Vec<Url>,
+    pub exchange: ClientExchange,
+}
+
+/// Which tokens a client may exchange, and for what (RFC 8693).
+#[derive(Clone, Debug, Default)]
+pub struct ClientExchange {
+    pub from: Vec<Url>,
+    pub to: Vec<Url>,
 }
 
 /// Who may use the admin API.
@@ -174,6 +184,19 @@ pub(super) struct RawClient {
     /// Where people are sent back to, compared as text.
     #[serde(default)]
     pub(super) redirect_uris: Vec<String>,
+    /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
+    pub(super) token_exchange: Option<RawExchange>,
+}
+
+/// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawExchange {
+    /// Resources whose tokens it may bring: those of the server that it is. A token that was issued to itself it may
+    /// always bring.
+    pub(super) from: Vec<String>,
+    /// Resources that it may get tokens for, beside the one that the token it brings is for.
+    pub(super) to: Vec<String>,
 }
 
 /// Who may have `broker:admin`.
@@ -307,6 +330,7 @@ impl RawClient {
             let problem = "is empty: authorization_code needs a place to send people back to";
             to.add(Finding::error(FindingCode::Missing, &at.name("redirect_uris"), problem));
         }
+        let exchange = self.exchange(at, to);
         let redirects = at.name("redirect_uris");
         let redirect_uris = to.parse_all(&redirects, &self.redirect_uris, "an absolute URL");
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
@@ -316,6 +340,29 @@ impl RawClient {
             grants: self.grants,
             scopes,
             redirect_uris,
+            exchange,
         })
+    }
+
+    /// Whoever acts for others proves who it is, and has a limit that an operator set.
+    fn exchange(&self, at: &Key, to: &mut Checker<'_>) -> ClientExchange {
+        let exchanges = self.grants.contains(&GrantType::TokenExchange);
+        let key = at.name("token_exchange");
+        let mut missing = |name: &str, problem: &'static str| {
+            to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
+        };
+        if exchanges && self.secret.is_none() {
+            missing("secret", "is missing: token_exchange is for clients that have one");
+        }
+        if exchanges && self.scopes.is_empty() {
+            missing("scopes", "is empty: a client that exchanges tokens gets no more than this");
+        }
+        let Some(raw) = &self.token_exchange else { return ClientExchange::default() };
+        if !exchanges {
+            missing("grants", "has no token_exchange, without which `token_exchange` is worth nothing");
+        }
+        let from = to.parse_all(&key.name("from"), &raw.from, "the URL of a resource");
+        let to = to.parse_all(&key.name("to"), &raw.to, "the URL of a resource");
+        ClientExchange { from, to }
     }
 }

@@ -24,8 +24,8 @@ mod upstream;
 pub use approvals::{ApprovalWebhook, Approvals};
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
 pub use authorization_server::{
-    Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration, GrantType,
-    RegisteredClient, SigningAlg,
+    Administrators, AuthorizationServer, ClientExchange, ClientMetadataDocuments,
+    DynamicRegistration, GrantType, RegisteredClient, SigningAlg,
 };
 pub use deployment::Deployment;
 pub use graph::{Cloud, CustomCloud, Graph, GraphMode};

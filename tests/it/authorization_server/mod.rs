@@ -7,6 +7,7 @@ mod browser;
 mod canary;
 mod client;
 mod crash;
+mod exchange;
 mod faults;
 mod flow;
 mod metadata;
