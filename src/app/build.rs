@@ -37,7 +37,7 @@ use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials, mount, revocations};
-use super::{beside, keys, map, platform, readiness, servers};
+use super::{beside, keys, map, platform, readiness, servers, upstream_credentials};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -109,14 +109,17 @@ impl App {
         let mounted = mounted.await?;
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
-        let reached = (&outbound, &secrets);
-        let behind = servers::Shared::new(
-            (&config, &clock),
-            (for_servers, &ring),
-            (&policy, &approvals),
-            reached,
-            &encryption,
-        );
+        let materials = upstream_credentials::Materials {
+            config: &config,
+            secrets: &secrets,
+            outbound: &outbound,
+            clock: &clock,
+            random: &random,
+            ring: &ring,
+            profiles: &graph.profiles,
+        };
+        let decided = (&policy, &approvals);
+        let behind = servers::Shared::new(&materials, for_servers, decided, &encryption)?;
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = Follower::new((ring, local), verifiers, &auditor, &around);
@@ -216,8 +219,10 @@ impl Trust {
             None
         } else {
             let outbound = outbound.clone();
+            let others = servers::other_audiences(config);
+            let audiences = (behind.as_slice(), others.as_slice());
             let servers =
-                issuers::verifier_for(config, &local, &behind, secrets, outbound, clock).await?;
+                issuers::verifier_for(config, &local, audiences, secrets, outbound, clock).await?;
             Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
         };
         Ok(Self { store, encryption, ring, local, verifier, servers })

@@ -37,11 +37,12 @@ pub(super) async fn verifier(
 }
 
 /// The same for other endpoints of ours: tokens for these audiences alone, whoever issued them. What an issuer is
-/// configured with is meant for `/mcp`.
+/// configured with is meant for `/mcp`. Of `others` an issuer's tokens may name those
+/// that it is configured with, too.
 pub(super) async fn verifier_for(
     config: &Config,
     keys: &Arc<LocalKeys>,
-    audiences: &[String],
+    (audiences, others): (&[String], &[String]),
     secrets: &Secrets,
     outbound: Outbound,
     clock: &Arc<dyn Clock>,
@@ -50,7 +51,8 @@ pub(super) async fn verifier_for(
     let budget = Budget::start(Arc::clone(clock), START);
     for configured in &config.resource_server.issuers {
         let mut issuer = foreign(configured, audiences, secrets, &budget).await?;
-        issuer.audiences = audiences.to_vec();
+        let own = others.iter().filter(|other| configured.audiences.contains(other));
+        issuer.audiences = audiences.iter().chain(own).cloned().collect();
         builder = builder.issuer(issuer);
     }
     Ok(builder)

@@ -23,6 +23,7 @@ mod policy;
 mod readiness;
 mod reload;
 mod servers;
+mod upstream_credentials;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,27 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::authorization_server::{KeyRing, NewIdentityToken};
+use crate::authorization_server::KeyRing;
 use crate::broker::Approvals;
-use crate::config::{Config, OnToolFlaw, SecretSource, UpstreamCredential, UpstreamServer};
+use crate::config::{Config, OnToolFlaw, UpstreamServer};
 use crate::http::{ServerEndpoint, ServerEndpoints};
-use crate::id::Issuer;
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
 use crate::resource_server::{
     RequireTokenLayer, ResourceMetadata, Verifier, canonical, well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
-use crate::secret::Secrets;
 use crate::secret_text::SecretText;
-use crate::time::Clock;
-use crate::upstream::{
-    self, ClientCredentials, Credential, Decider, Held, Identity, OnFlaw, Server, Sessions, Watch,
-};
+use crate::upstream::{self, Credential, Decider, Identity, OnFlaw, Server, Sessions, Watch};
 
 use super::build::Mounting;
-use super::endpoints::{Name, issuer};
+use super::endpoints::Name;
 use super::error::AppError;
+use super::upstream_credentials::{Materials, word_for};
 
 /// What all of them share.
 #[derive(Debug)]
@@ -42,27 +38,28 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        (config, clock): (&Config, &Arc<dyn Clock>),
-        (verifier, ring): (Option<Arc<Verifier>>, &Arc<KeyRing>),
+        materials: &Materials<'_>,
+        verifier: Option<Arc<Verifier>>,
         (policy, approvals): (&Live, &Approvals),
-        (outbound, secrets): (&Outbound, &Arc<Secrets>),
         encryption: &SecretText,
-    ) -> Self {
-        let servers = config.upstream.servers.iter();
-        let each = servers.filter_map(|server| {
+    ) -> Result<Self, AppError> {
+        let Materials { outbound, ring, .. } = materials;
+        let mut each = HashMap::new();
+        for server in &materials.config.upstream.servers {
             // Where there is none, the settings' check has said so.
-            let credential = credential(&server.credential, secrets, (outbound, clock))?;
-            Some((server.id.clone(), (Arc::new(watch(server)), credential)))
-        });
-        Self {
-            each: each.collect(),
+            if let Some(credential) = materials.credential(server)? {
+                each.insert(server.id.clone(), (Arc::new(watch(server)), credential));
+            }
+        }
+        Ok(Self {
+            each,
             verifier,
             policy: policy.clone(),
             approvals: approvals.clone(),
-            outbound: outbound.clone(),
+            outbound: (*outbound).clone(),
             sessions: Sessions::new(encryption),
             ring: Arc::clone(ring),
-        }
+        })
     }
 }
 
@@ -73,6 +70,11 @@ pub(super) fn audiences(config: &Config, names: &[Name]) -> Vec<String> {
         servers.map(|server| canonical(&name.server(&server.id)).to_owned()).collect::<Vec<_>>()
     };
     names.iter().flat_map(of).collect()
+}
+
+/// What else tokens of other issuers may name for them.
+pub(super) fn other_audiences(config: &Config) -> Vec<String> {
+    config.upstream.servers.iter().flat_map(|server| server.audiences.clone()).collect()
 }
 
 impl Mounting<'_> {
@@ -97,9 +99,10 @@ impl Mounting<'_> {
         let resource = name.server(&settings.id);
         let metadata_url = well_known_url(&resource);
         let scopes = scopes(settings);
+        let others = settings.audiences.iter().map(String::as_str);
         let token = RequireTokenLayer::new(verifier, &metadata_url)
             .scope_hint(&scopes)
-            .only_for([canonical(&resource)]);
+            .only_for([canonical(&resource)].into_iter().chain(others));
         let server = Server {
             id: settings.id.as_str().into(),
             url: settings.url.clone(),
@@ -131,23 +134,8 @@ impl Mounting<'_> {
         if !settings.identity_header {
             return Ok(None);
         }
-        let issuer: Issuer = issuer(&self.config.server.public_url).parse()?;
-        let audience = settings.url.to_string();
-        let ring = Arc::clone(&self.behind.ring);
-        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        Ok(Some(Identity::new(move |principal| {
-            let token = NewIdentityToken {
-                issuer: &issuer,
-                audience: &audience,
-                caller_issuer: principal.issuer(),
-                subject: principal.subject(),
-                client_id: principal.client_id(),
-                scope: principal.scopes(),
-                email: principal.claims().get("email").and_then(serde_json::Value::as_str),
-                issued_at: clock.now(),
-            };
-            token.sign(&ring.current(), &*random).ok()
-        })))
+        let around = (&self.clock, &self.random);
+        word_for(self.config, &self.behind.ring, around, settings.url.as_str()).map(Some)
     }
 }
 
@@ -164,44 +152,6 @@ fn watch(settings: &UpstreamServer) -> Watch {
     };
     let pins = settings.pins.iter().map(|pin| (pin.tool.clone(), pin.digest.clone()));
     Watch::new(pins.collect(), (on(settings.on_change), on(settings.on_hidden_text)))
-}
-
-/// `None` for a kind that is not in force.
-fn credential(
-    settings: &UpstreamCredential,
-    secrets: &Arc<Secrets>,
-    (outbound, clock): (&Outbound, &Arc<dyn Clock>),
-) -> Option<Credential> {
-    match settings {
-        UpstreamCredential::None => Some(Credential::None),
-        UpstreamCredential::Bearer(source) => Some(Credential::bearer(held(source, secrets))),
-        UpstreamCredential::Header { name, value } => Some(Credential::Fixed {
-            header: name.parse().ok()?,
-            bearer: false,
-            value: held(value, secrets),
-        }),
-        UpstreamCredential::ClientCredentials { token_url, client_id, client_secret, scopes } => {
-            Some(Credential::ClientCredentials(Arc::new(ClientCredentials {
-                token_url: token_url.clone(),
-                client_id: client_id.clone(),
-                client_secret: held(client_secret, secrets),
-                scope: scopes.to_string(),
-                outbound: outbound.clone(),
-                clock: Arc::clone(clock),
-                token: tokio::sync::Mutex::default(),
-            })))
-        }
-        UpstreamCredential::TokenExchange { .. }
-        | UpstreamCredential::EntraObo { .. }
-        | UpstreamCredential::PerUser { .. } => None,
-    }
-}
-
-fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {
-    match source {
-        SecretSource::Literal(text) => Held::Text(text.clone()),
-        SecretSource::Ref(reference) => Held::Reference(reference.clone(), Arc::clone(secrets)),
-    }
 }
 
 /// The rules that `[[upstream.server.tool]]` and its kin stand for: `upstream.{id}.tool.{number}`, counted from 1.

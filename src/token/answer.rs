@@ -60,6 +60,7 @@ struct RawRefused {
     error_codes: Vec<u32>,
     trace_id: Option<String>,
     correlation_id: Option<String>,
+    claims: Option<String>,
 }
 
 /// Reads the answer of a token endpoint (RFC 6749 §5.1, §5.2, and Entra's additions).
@@ -133,8 +134,15 @@ fn refused(body: &[u8], retry_after: Option<Duration>) -> TokenError {
         error_codes,
         trace_id: id(raw.trace_id),
         correlation_id: id(raw.correlation_id),
+        claims: raw.claims.filter(|claims| is_claims_request(claims)).map(Into::into),
     };
     judge(diagnostics, retry_after)
+}
+
+/// A claims request (OIDC Core §5.5): a JSON object that fits into a header.
+fn is_claims_request(text: &str) -> bool {
+    const MAX: usize = 4096;
+    text.len() <= MAX && matches!(serde_json::from_str(text), Ok(serde_json::Value::Object(_)))
 }
 
 fn is_error_code(text: &str) -> bool {

@@ -18,11 +18,13 @@ use crate::limits::Permits;
 use crate::outbound::{Answer, Incoming};
 use crate::policy::Decision;
 
+use super::caller_tokens::For;
 use super::decide::Thing;
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message, tool_error};
 use super::headers::SESSION;
 use super::list::{self, Filtered};
+use super::presented::Presented;
 use super::reply::{self, Reply};
 use super::server::{Ended, Server};
 use super::wanted::List;
@@ -56,6 +58,8 @@ pub(super) struct Exchange {
     pub(super) id: Option<Box<RawValue>>,
     pub(super) modern: bool,
     pub(super) permits: Permits,
+    /// The caller's own token, where the server's credential is obtained with it.
+    pub(super) presented: Option<Presented>,
 }
 
 impl Exchange {
@@ -66,7 +70,8 @@ impl Exchange {
         kind: Kind,
     ) -> Self {
         let permits = Permits::default();
-        Self { server, caller, method, kind, id: None, modern: false, permits }
+        let (id, presented) = (None, None);
+        Self { server, caller, method, kind, id, modern: false, permits, presented }
     }
 
     /// Sends the message, and gives the answer or a stream of them.
@@ -88,8 +93,12 @@ impl Exchange {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Incoming, Fault> {
-        let call = self.server.call(self.caller.principal(), method, headers, body).await?;
+        let call = self.server.call(self.for_whom(), method, headers, body).await?;
         Ok(self.server.outbound.open(call, self.server.timeout).await?)
+    }
+
+    fn for_whom(&self) -> For<'_> {
+        For { principal: self.caller.principal(), presented: self.presented.as_ref() }
     }
 
     async fn receive(mut self, mut incoming: Incoming) -> Result<Response<Body>, Unrecorded> {
@@ -97,7 +106,7 @@ impl Exchange {
             Ok(form) => form,
             Err(fault) => {
                 if matches!(fault, Fault::Credential) {
-                    self.server.credential.refused().await;
+                    self.server.credential.refused(self.for_whom()).await;
                 }
                 return self.failed(&fault).await;
             }
@@ -272,6 +281,12 @@ impl Exchange {
         let is_tool = matches!(self.kind, Kind::Tool(_));
         self.note(fault);
         self.end(ResultStatus::Error, Some(fault.code())).await?;
+        if let Some(challenge) = fault.challenge(&self.server.door.metadata_url) {
+            let mut response = fault.answer(self.id.as_deref());
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            return Ok(response);
+        }
         Ok(match (&self.id, is_tool) {
             (Some(id), true) => json(StatusCode::OK, tool_error(id, &fault.failure(), self.modern)),
             (id, _) => fault.answer(id.as_deref()),

@@ -1,4 +1,4 @@
-//! What the broker shows a server: never anything of the caller's.
+//! What the broker shows a server: never the caller's own token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;
 use crate::time::{Budget, Clock};
 
+use super::caller_tokens::{CallerTokens, For};
 use super::client_credentials::ClientCredentials;
 use super::fault::Fault;
 
@@ -28,6 +29,8 @@ pub enum Credential {
     },
     /// A token of the broker's own.
     ClientCredentials(Arc<ClientCredentials>),
+    /// A token that is obtained for each caller.
+    ForCaller(Arc<CallerTokens>),
 }
 
 /// A secret, or where it is: then it is read for each call, through the cache of secrets, so that a new one counts soon.
@@ -57,10 +60,17 @@ impl Credential {
         Self::Fixed { header: header::AUTHORIZATION, bearer: true, value }
     }
 
+    /// Whether the caller's own token has to be noted: to be exchanged with its issuer, and to find what was obtained
+    /// with it.
+    pub(super) const fn needs_the_callers_token(&self) -> bool {
+        matches!(self, Self::ForCaller(_))
+    }
+
     /// Adds it to a call.
     pub(super) async fn add(
         &self,
         headers: &mut HeaderMap,
+        caller: For<'_>,
         clock: &Arc<dyn Clock>,
     ) -> Result<(), Fault> {
         let (header, mut shown) = match self {
@@ -69,7 +79,10 @@ impl Credential {
                 (header.clone(), header_value(&value.read(clock).await?, *bearer)?)
             }
             Self::ClientCredentials(client) => {
-                (header::AUTHORIZATION, header_value(&client.token().await?, true)?)
+                (header::AUTHORIZATION, header_value(&client.obtain_token().await?, true)?)
+            }
+            Self::ForCaller(tokens) => {
+                (header::AUTHORIZATION, header_value(&tokens.token(caller).await?, true)?)
             }
         };
         shown.set_sensitive(true);
@@ -78,9 +91,11 @@ impl Credential {
     }
 
     /// The server did not accept it: one that is obtained is obtained anew for the next call.
-    pub(super) async fn refused(&self) {
-        if let Self::ClientCredentials(client) = self {
-            client.forget().await;
+    pub(super) async fn refused(&self, caller: For<'_>) {
+        match self {
+            Self::ClientCredentials(client) => client.forget().await,
+            Self::ForCaller(tokens) => tokens.forget(caller).await,
+            Self::None | Self::Fixed { .. } => {}
         }
     }
 }

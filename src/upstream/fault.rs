@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::broker::Failure;
 use crate::code::Code;
 use crate::guard;
 use crate::outbound::OutboundError;
+
+use super::no_token::NoToken;
 
 /// Why a server gave no answer that can be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +30,8 @@ pub(super) enum Fault {
     Credential,
     #[error("the broker's credential for the server cannot be read")]
     NoCredential(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the broker gets no token for the server")]
-    NoToken,
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
     #[error("the broker cannot tell the server who calls")]
     NoIdentity,
     #[error("the server wants fewer calls")]
@@ -64,7 +69,8 @@ impl Fault {
             Self::Away(_) => Code::ProviderUnavailable,
             Self::Slow(_) => Code::ProviderTimeout,
             Self::Busy(_) => Code::ProviderRateLimited,
-            Self::Credential | Self::NoToken => Code::ProviderAuthFailed,
+            Self::Credential => Code::ProviderAuthFailed,
+            Self::NoToken(error) => error.code(),
             Self::NoCredential(_) => Code::SecretUnavailable,
             Self::NoIdentity => Code::BrokerUnavailable,
             Self::Status(status) if status.as_u16() >= 500 => Code::ProviderUnavailable,
@@ -75,11 +81,26 @@ impl Fault {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy(_) | Self::NoCredential(_) | Self::NoIdentity => {
+            Self::NoToken(NoToken::Slow) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Busy(_)
+            | Self::NoCredential(_)
+            | Self::NoToken(NoToken::NoSecret)
+            | Self::NoIdentity => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             _ => StatusCode::BAD_GATEWAY,
         }
+    }
+
+    /// For a client whose person has to do something at the identity provider first, the claims challenge with which it
+    /// asks for a new token (Microsoft identity platform, "Claims challenges").
+    pub(super) fn challenge(&self, metadata_url: &Url) -> Option<HeaderValue> {
+        let Self::NoToken(NoToken::Interaction(Some(claims))) = self else { return None };
+        let claims = STANDARD.encode(claims.as_bytes());
+        let text = format!(
+            "Bearer error=\"insufficient_claims\", claims=\"{claims}\", resource_metadata=\"{metadata_url}\""
+        );
+        HeaderValue::try_from(text).ok()
     }
 
     pub(super) fn failure(&self) -> Failure {

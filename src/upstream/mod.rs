@@ -6,6 +6,7 @@
 //! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back.
 
 mod answer;
+mod caller_tokens;
 mod client_credentials;
 mod credential;
 mod decide;
@@ -14,9 +15,14 @@ mod fault;
 mod headers;
 mod identity;
 mod list;
+mod no_token;
+mod on_behalf_of;
+mod presented;
 mod reply;
 mod server;
 mod session;
+mod token_endpoint;
+mod token_exchange;
 mod wanted;
 mod watch;
 
@@ -30,25 +36,36 @@ use tower::{ServiceBuilder, service_fn};
 use crate::guard::{Endpoint, Recorder, record_refusals};
 use crate::resource_server::RequireTokenLayer;
 
+pub use caller_tokens::{CallerTokens, How};
 pub use client_credentials::{Cached, ClientCredentials};
 pub use credential::{Credential, Held};
 pub use decide::Decider;
 pub use identity::Identity;
+pub use no_token::NoToken;
+pub use on_behalf_of::OnBehalfOf;
 pub use server::Server;
 pub use session::Sessions;
+pub use token_endpoint::{Authentication, TokenEndpoint};
+pub use token_exchange::TokenExchange;
 pub use watch::{OnFlaw, Watch};
+
+use presented::Presented;
 
 /// The guarded endpoint of one server.
 #[must_use]
 pub fn endpoint(server: Server, token: RequireTokenLayer, recorder: Recorder) -> Endpoint {
     let server = Arc::new(server);
+    let noted = server.credential.needs_the_callers_token();
     let answers = service_fn(move |request: Request<Body>| {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(server.serve(request).await) }
     });
     let guarded = ServiceBuilder::new().layer(token).service(answers);
     let recorder = Arc::new(recorder);
-    Endpoint::new(move |request| {
+    Endpoint::new(move |mut request| {
+        if noted {
+            Presented::note(&mut request);
+        }
         let (recorder, guarded) = (Arc::clone(&recorder), guarded.clone());
         Box::pin(async move { Ok(record_refusals(&recorder, guarded, request).await) })
     })

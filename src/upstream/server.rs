@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::value::RawValue;
 use url::Url;
@@ -19,6 +20,7 @@ use crate::policy::{Decision, Effect};
 use crate::resource_server::Principal;
 
 use super::answer::{Exchange, Kind};
+use super::caller_tokens::For;
 use super::credential::Credential;
 use super::decide::{Decider, Deciding, Thing};
 use super::fault::{self, Fault};
@@ -74,7 +76,7 @@ impl Server {
             self.post(request, caller).await
         } else {
             let (parts, _body) = request.into_parts();
-            self.other(parts.method, &parts.headers, caller).await
+            self.other(parts, caller).await
         };
         served.unwrap_or_else(|Unrecorded| guard::unavailable())
     }
@@ -82,10 +84,11 @@ impl Server {
     /// GET and DELETE: the stream and the end of a session (2025-11-25 and before). Nothing else has them.
     async fn other(
         self: Arc<Self>,
-        method: Method,
-        given: &HeaderMap,
+        mut parts: Parts,
         caller: Caller,
     ) -> Result<Response<Body>, Unrecorded> {
+        let presented = parts.extensions.remove();
+        let (method, given) = (parts.method, &parts.headers);
         caller.owe_terminal_event("none", None).await?;
         self.door.accepted(&caller).await?;
         let known = matches!(method, Method::GET | Method::DELETE);
@@ -96,7 +99,8 @@ impl Server {
         let mut sent = headers::to_server(given);
         sent.insert(SESSION, session);
         let kind = if method == Method::GET { Kind::Stream } else { Kind::Notification };
-        let exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
+        let mut exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
+        exchange.presented = presented;
         exchange.run(method, sent, bytes::Bytes::new()).await
     }
 
@@ -106,7 +110,7 @@ impl Server {
         mut caller: Caller,
     ) -> Result<Response<Body>, Unrecorded> {
         caller.owe_terminal_event("unreadable", None).await?;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = match self.door.read(body).await {
             Ok(body) => body,
             Err(refusal) => return self.door.unreadable(&caller, refusal).await,
@@ -146,6 +150,7 @@ impl Server {
         let id = message.id.map(ToOwned::to_owned);
         let mut exchange = Exchange::new(Arc::clone(&self), caller, method, admitted.kind);
         exchange.id = id;
+        exchange.presented = parts.extensions.remove();
         exchange.modern = modern;
         exchange.permits = admitted.permits;
         exchange.run(Method::POST, sent, body).await
@@ -344,14 +349,14 @@ impl Server {
     /// The call as it goes out.
     pub(super) async fn call(
         &self,
-        principal: &Principal,
+        caller: For<'_>,
         method: Method,
         mut headers: HeaderMap,
         body: bytes::Bytes,
     ) -> Result<Call, Fault> {
-        self.credential.add(&mut headers, &self.door.clock).await?;
+        self.credential.add(&mut headers, caller, &self.door.clock).await?;
         if let Some(identity) = &self.identity {
-            identity.add(principal, &mut headers)?;
+            identity.add(caller.principal, &mut headers)?;
         }
         Ok(Call { method, url: self.url.clone(), headers, body })
     }

@@ -2,6 +2,7 @@
 
 mod authority;
 mod behind;
+mod credentials;
 mod decided;
 mod faults;
 mod passing;

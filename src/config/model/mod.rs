@@ -20,6 +20,7 @@ mod store;
 mod telemetry;
 mod tools;
 mod upstream;
+mod upstream_credential;
 
 pub use approvals::{ApprovalWebhook, Approvals};
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
@@ -46,5 +47,6 @@ pub use store::{Store, StoreUrl};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
 pub use upstream::{
-    OnToolFlaw, Upstream, UpstreamCredential, UpstreamGrant, UpstreamPin, UpstreamServer,
+    OnToolFlaw, Upstream, UpstreamGrant, UpstreamPin, UpstreamServer,
 };
+pub use upstream_credential::{UpstreamCredential, UpstreamExchange};
