@@ -22,6 +22,7 @@ pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod mcp;
+pub mod oauth_client;
 pub mod policy;
 pub mod secret;
 pub mod secret_ref;

@@ -10,6 +10,7 @@ use crate::authorization_server::{KeyRing, NewIdentityToken};
 use crate::broker::Profile;
 use crate::config::{Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamServer};
 use crate::id::{Issuer, ProfileName};
+use crate::oauth_client::{Authentication, Held, TokenEndpoint};
 use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::scope::Scope;
@@ -18,8 +19,7 @@ use crate::secret_ref::SecretRef;
 use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Freshness, ProviderTokens};
 use crate::upstream::{
-    Authentication, CallerTokens, ClientCredentials, Credential, Held, How, Identity, OnBehalfOf,
-    TokenEndpoint, TokenExchange,
+    CallerTokens, ClientCredentials, Credential, How, Identity, OnBehalfOf, TokenExchange,
 };
 
 use super::endpoints::issuer;

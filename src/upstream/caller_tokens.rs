@@ -12,7 +12,7 @@ use crate::resource_server::Principal;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 
-use super::no_token::NoToken;
+use crate::oauth_client::NoToken;
 use super::on_behalf_of::OnBehalfOf;
 use super::presented::Presented;
 use super::token_exchange::TokenExchange;

@@ -7,8 +7,8 @@ use tokio::sync::Mutex;
 
 use crate::secret_text::SecretText;
 
-use super::no_token::NoToken;
-use super::token_endpoint::TokenEndpoint;
+use crate::oauth_client::NoToken;
+use crate::oauth_client::TokenEndpoint;
 
 /// How long nobody is asked again after a refusal.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -1,21 +1,16 @@
 //! What the broker shows a server: never the caller's own token.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::secret::Secrets;
-use crate::secret_ref::SecretRef;
+use crate::oauth_client::Held;
 use crate::secret_text::SecretText;
-use crate::time::{Budget, Clock};
+use crate::time::Clock;
 
 use super::caller_tokens::{CallerTokens, For};
 use super::client_credentials::ClientCredentials;
 use super::fault::Fault;
-
-/// How long reading a secret may take.
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// The credential for one server.
 #[derive(Clone, Debug)]
@@ -31,27 +26,6 @@ pub enum Credential {
     ClientCredentials(Arc<ClientCredentials>),
     /// A token that is obtained for each caller.
     ForCaller(Arc<CallerTokens>),
-}
-
-/// A secret, or where it is: then it is read for each call, through the cache of secrets, so that a new one counts soon.
-#[derive(Clone, Debug)]
-pub enum Held {
-    Text(SecretText),
-    Reference(SecretRef, Arc<Secrets>),
-}
-
-impl Held {
-    pub(super) async fn read(&self, clock: &Arc<dyn Clock>) -> Result<SecretText, Fault> {
-        match self {
-            Self::Text(text) => Ok(text.clone()),
-            Self::Reference(reference, secrets) => {
-                let budget = Budget::start(Arc::clone(clock), LIMIT);
-                let read = secrets.read_own(reference, &budget).await;
-                let secret = read.map_err(|error| Fault::NoCredential(Box::new(error)))?;
-                Ok(secret.text().clone())
-            }
-        }
-    }
 }
 
 impl Credential {
@@ -76,7 +50,9 @@ impl Credential {
         let (header, mut shown) = match self {
             Self::None => return Ok(()),
             Self::Fixed { header, bearer, value } => {
-                (header.clone(), header_value(&value.read(clock).await?, *bearer)?)
+                let read = value.read(clock).await;
+                let secret = read.map_err(|error| Fault::NoCredential(Box::new(error)))?;
+                (header.clone(), header_value(&secret, *bearer)?)
             }
             Self::ClientCredentials(client) => {
                 (header::AUTHORIZATION, header_value(&client.obtain_token().await?, true)?)

@@ -15,7 +15,7 @@ use crate::code::Code;
 use crate::guard;
 use crate::outbound::OutboundError;
 
-use super::no_token::NoToken;
+use crate::oauth_client::NoToken;
 
 /// Why a server gave no answer that can be handed on.
 #[derive(Debug, thiserror::Error)]

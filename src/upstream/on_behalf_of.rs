@@ -10,7 +10,7 @@ use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Detail, ProfileSettings, ProviderTokens, TokenError};
 
 use super::caller_tokens::{For, Obtained};
-use super::no_token::NoToken;
+use crate::oauth_client::NoToken;
 
 /// For the secret and the exchange together.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -15,8 +15,8 @@ use crate::secret_text::SecretText;
 use super::caller_tokens::{For, Obtained};
 use super::client_credentials::ClientCredentials;
 use super::identity::Identity;
-use super::no_token::NoToken;
-use super::token_endpoint::TokenEndpoint;
+use crate::oauth_client::NoToken;
+use crate::oauth_client::TokenEndpoint;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";

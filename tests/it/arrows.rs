@@ -16,6 +16,7 @@ const PARTS: &[&str] = &[
     "audit",
     "store",
     "config",
+    "oauth_client",
 ];
 const EDGES: &[&str] = &["authorization_server", "mcp", "upstream", "forward_auth", "admin"];
 
@@ -63,6 +64,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
             ],
         ],
     ),
+    ("oauth_client", &[LEAVES, &["secret::SecretError", "secret::Secrets"]]),
     ("store", &[LEAVES]),
     ("config", &[LEAVES]),
     // the use case

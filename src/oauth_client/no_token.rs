@@ -32,7 +32,9 @@ pub enum NoToken {
 }
 
 impl NoToken {
-    pub(super) const fn code(&self) -> Code {
+    /// What callers are told.
+    #[must_use]
+    pub const fn code(&self) -> Code {
         match self {
             Self::Away => Code::ProviderUnavailable,
             Self::Slow => Code::ProviderTimeout,
@@ -47,7 +49,8 @@ impl NoToken {
     }
 
     /// Whether the same question will have another answer soon, without anybody doing something.
-    pub(super) const fn may_pass(&self) -> bool {
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
         matches!(self, Self::Away | Self::Slow | Self::NoSecret)
     }
 }

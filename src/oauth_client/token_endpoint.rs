@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
@@ -13,7 +13,7 @@ use crate::outbound::{Answer, Call, Limits, Outbound, OutboundError};
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 
-use super::credential::Held;
+use super::held::Held;
 use super::no_token::NoToken;
 
 /// For one exchange.
@@ -46,14 +46,14 @@ pub enum Authentication {
 
 /// What a token endpoint gave. `Debug` shows no token.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Granted {
-    pub(super) access_token: SecretText,
+pub struct Granted {
+    pub access_token: SecretText,
     token_type: String,
     expires_in: Option<u64>,
-    pub(super) refresh_token: Option<SecretText>,
-    pub(super) scope: Option<String>,
+    pub refresh_token: Option<SecretText>,
+    pub scope: Option<String>,
     /// RFC 8693 §2.2.1
-    pub(super) issued_token_type: Option<String>,
+    pub issued_token_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +63,8 @@ struct Refused {
 
 impl Granted {
     /// For how long it is used, from when it was asked for.
-    pub(super) fn lasts(&self) -> Duration {
+    #[must_use]
+    pub fn lasts(&self) -> Duration {
         let lasts = self.expires_in.map_or(LONGEST, Duration::from_secs).min(LONGEST);
         lasts.saturating_sub(SKEW)
     }
@@ -75,7 +76,7 @@ impl TokenEndpoint {
     /// # Errors
     ///
     /// [`NoToken`]. What the other side says in words is neither kept nor logged: it may hold what we sent.
-    pub(super) async fn ask(&self, fields: &[(&str, &str)]) -> Result<Granted, NoToken> {
+    pub async fn ask(&self, fields: &[(&str, &str)]) -> Result<Granted, NoToken> {
         let granted: Granted =
             serde_json::from_slice(&self.post(fields).await?).map_err(|_| NoToken::Unreadable)?;
         // `N_A` is for tokens that are no access tokens (RFC 8693 §2.2.1), such as an ID-JAG.
@@ -84,7 +85,11 @@ impl TokenEndpoint {
     }
 
     /// Posts `fields`; gives the body of an answer with 200.
-    pub(super) async fn post(&self, fields: &[(&str, &str)]) -> Result<bytes::Bytes, NoToken> {
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenEndpoint::ask`].
+    pub async fn post(&self, fields: &[(&str, &str)]) -> Result<bytes::Bytes, NoToken> {
         let call = self.authenticated(fields).await?;
         let answer = self.outbound.send(call, LIMITS).await.map_err(|error| unanswered(&error))?;
         if answer.status == StatusCode::OK { Ok(answer.body) } else { Err(self.refusal(&answer)) }
@@ -122,7 +127,7 @@ impl TokenEndpoint {
         let refused = serde_json::from_slice::<Refused>(&answer.body).ok();
         let code = refused.map(|refused| refused.error).filter(|code| is_code(code));
         let code = code.as_deref().unwrap_or_default();
-        tracing::warn!(status = %answer.status, error = code, client_id = self.client_id, "upstream.token_refused");
+        tracing::warn!(status = %answer.status, error = code, client_id = self.client_id, "oauth_client.token_refused");
         match (code, answer.status.as_u16()) {
             ("invalid_grant", _) => NoToken::GrantEnded,
             ("temporarily_unavailable" | "server_error", _) | (_, 429 | 500..) => NoToken::Away,
@@ -137,7 +142,7 @@ fn is_code(text: &str) -> bool {
 }
 
 fn unanswered(error: &OutboundError) -> NoToken {
-    tracing::warn!(error = error as &dyn std::error::Error, "upstream.token_endpoint_away");
+    tracing::warn!(error = error as &dyn std::error::Error, "oauth_client.token_endpoint_away");
     match error {
         OutboundError::Timeout { .. } => NoToken::Slow,
         OutboundError::TooLarge { .. } | OutboundError::Compressed { .. } => NoToken::Unreadable,
