@@ -27,6 +27,8 @@ const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_bytes: 102
 /// How often one client asks a person in a row: a server that is never satisfied must not be asked for ever.
 const MOST_LOGINS: usize = 3;
 
+const REDIRECT: &str = "http://localhost:3000/callback";
+
 /// A client that speaks as much MCP as it takes to meet a server's guard.
 struct Client {
     url: Url,
@@ -166,7 +168,7 @@ impl Client {
             server: discovered.server.clone(),
             client,
             resource: discovered.resource.clone(),
-            redirect_uri: identity()?.redirect_uri,
+            redirect_uri: REDIRECT.parse()?,
             outbound: self.outbound.clone(),
             clock: Arc::clone(&self.clock),
         };
@@ -209,7 +211,7 @@ impl Client {
 fn identity() -> Result<ClientIdentity, url::ParseError> {
     Ok(ClientIdentity {
         document: "https://conformance-test.local/client-metadata.json".parse()?,
-        redirect_uri: "http://localhost:3000/callback".parse()?,
+        redirect_uris: vec![REDIRECT.parse()?],
         name: "MCP Auth Broker".to_owned(),
         home: None,
     })

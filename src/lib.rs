@@ -14,6 +14,7 @@ pub mod broker;
 pub mod cli;
 pub mod code;
 pub mod config;
+pub mod connections;
 #[cfg(test)]
 mod fake_http;
 pub mod forward_auth;

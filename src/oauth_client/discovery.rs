@@ -50,6 +50,24 @@ pub struct ServerMetadata {
 }
 
 impl ServerMetadata {
+    /// Of a server that publishes none: an operator wrote its endpoints down. It is named by its authorization endpoint, and
+    /// believed to support PKCE: one that does not ignores it.
+    #[must_use]
+    pub fn explicit(authorization_endpoint: Url, token_endpoint: Url) -> Self {
+        Self {
+            issuer: authorization_endpoint.to_string(),
+            authorization_endpoint,
+            token_endpoint,
+            registration_endpoint: None,
+            revocation_endpoint: None,
+            scopes_supported: None,
+            token_endpoint_auth_methods_supported: None,
+            code_challenge_methods_supported: None,
+            client_id_metadata_document_supported: None,
+            authorization_response_iss_parameter_supported: None,
+        }
+    }
+
     /// Whether a client may be the URL of its metadata document.
     #[must_use]
     pub fn takes_metadata_documents(&self) -> bool {

@@ -8,8 +8,8 @@ use url::Url;
 pub struct ClientIdentity {
     /// Where our metadata document is, and so our client id where such ids are taken.
     pub document: Url,
-    /// Where people come back to.
-    pub redirect_uri: Url,
+    /// Where people come back to: one for each server behind us.
+    pub redirect_uris: Vec<Url>,
     pub name: String,
     /// Our own page.
     pub home: Option<Url>,
@@ -25,7 +25,7 @@ impl ClientIdentity {
     pub(super) fn metadata(&self, method: &str) -> Value {
         let mut metadata = json!({
             "client_name": self.name,
-            "redirect_uris": [self.redirect_uri.as_str()],
+            "redirect_uris": self.redirect_uris.iter().map(Url::as_str).collect::<Vec<_>>(),
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": method,

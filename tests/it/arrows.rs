@@ -17,6 +17,7 @@ const PARTS: &[&str] = &[
     "store",
     "config",
     "oauth_client",
+    "connections",
 ];
 const EDGES: &[&str] = &["authorization_server", "mcp", "upstream", "forward_auth", "admin"];
 
@@ -64,6 +65,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
             ],
         ],
     ),
+    ("connections", &[LEAVES, &["oauth_client", "store"]]),
     ("oauth_client", &[LEAVES, &["secret::SecretError", "secret::Secrets"]]),
     ("store", &[LEAVES]),
     ("config", &[LEAVES]),
