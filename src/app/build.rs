@@ -91,6 +91,12 @@ impl App {
         let documents = documents(&config, &clock).await?;
         let mut approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
         let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
+        let connected = upstream_credentials::connections(
+            &config,
+            (&store, &encryption),
+            (&secrets, &outbound),
+            (&clock, &random),
+        )?;
         let mounted = mount(Materials {
             config: &config,
             names: &names,
@@ -99,6 +105,7 @@ impl App {
             keys: (Arc::clone(&ring), Arc::clone(&local)),
             encryption: encryption.clone(),
             approvals: approvals.clone(),
+            connections: connected.clone(),
             policy: policy.clone(),
             reloader: reloader.clone(),
             outbound: outbound.clone(),
@@ -117,6 +124,7 @@ impl App {
             random: &random,
             ring: &ring,
             profiles: &graph.profiles,
+            connections: connected.as_ref(),
         };
         let decided = (&policy, &approvals);
         let behind = servers::Shared::new(&materials, for_servers, decided, &encryption)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header;
 use serde::Deserialize as _;
 use tokio_util::sync::CancellationToken;
 
@@ -16,8 +17,10 @@ use crate::authorization_server::{
     ServerSecret, Settings,
 };
 use crate::broker::Approvals;
+use crate::connections::Connections;
 use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration};
 use crate::id::{GrantId, Issuer};
+use crate::oauth_client;
 use crate::outbound::Outbound;
 use crate::policy::{Live, Who};
 use crate::random::Random;
@@ -33,7 +36,7 @@ use crate::time::{Budget, Clock};
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
 use super::reload::Reloader;
-use super::{issuers, map};
+use super::{issuers, map, upstream_credentials};
 
 /// How long a refresh token that was just used gets the same reply again: measured bursts of clients that share one
 /// token last under a minute.
@@ -237,6 +240,7 @@ pub(super) struct Materials<'a> {
     /// What seals at rest; other secrets of this deployment are derived from it.
     pub(super) encryption: SecretText,
     pub(super) approvals: Approvals,
+    pub(super) connections: Option<Connections>,
     pub(super) policy: Live,
     pub(super) reloader: Reloader,
     pub(super) outbound: Outbound,
@@ -255,6 +259,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let settings = settings(config, names, secrets, clock).await?;
     let mut people = super::people_settings(config, secrets, clock).await?;
     people.approvals = Some(from.approvals.clone());
+    people.connections.clone_from(&from.connections);
     let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
     if !config.authorization_server.enabled {
         return Ok(Mounted { public: jwks, ..Mounted::default() });
@@ -288,13 +293,23 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let browsers = authorization_server::authorize_routes()
         .merge(authorization_server::introspection_routes())
         .with_state(server.clone());
+    let identity = identity_route(people.connections.as_ref());
     let pages = authorization_server::people_routes(&server, people);
     Ok(Mounted {
-        public: jwks.merge(clients).merge(metadata),
+        public: jwks.merge(clients).merge(metadata).merge(identity),
         private: browsers.merge(pages).merge(admin).merge(admin::document_routes()),
         server: Some(server),
         verifier: Some(verifier),
     })
+}
+
+/// Who we are as a client of others (CIMD §3), where people connect accounts.
+fn identity_route(connections: Option<&Connections>) -> Router {
+    let Some(connections) = connections else { return Router::new() };
+    let document = bytes::Bytes::from(oauth_client::identity_document(connections.identity()));
+    let json = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "max-age=300")];
+    let answer = axum::routing::get(move || async move { (json, document) });
+    Router::new().route(upstream_credentials::IDENTITY_PATH, answer)
 }
 
 /// The admin API behind a token of our own issuer: no other may say who administers us.

@@ -35,7 +35,8 @@ pub async fn people_settings(
     let server = &config.server;
     let origins = [Some(&server.public_url), server.loopback_alias.as_ref()];
     let origins = origins.into_iter().flatten().cloned().collect();
-    Ok(PeopleSettings { providers, origins, passwords: PasswordPool::default(), approvals: None })
+    let passwords = PasswordPool::default();
+    Ok(PeopleSettings { providers, origins, passwords, approvals: None, connections: None })
 }
 
 /// Everything but the secret.

@@ -6,20 +6,25 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use url::Url;
 
-use crate::authorization_server::{KeyRing, NewIdentityToken};
+use crate::authorization_server::{KeyEncryptionKey, KeyRing, NewIdentityToken};
 use crate::broker::Profile;
-use crate::config::{Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamServer};
+use crate::config::{
+    Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamPerUser, UpstreamServer,
+};
+use crate::connections::{self, Connections, Explicit, ServerSettings};
 use crate::id::{Issuer, ProfileName};
-use crate::oauth_client::{Authentication, Held, TokenEndpoint};
+use crate::oauth_client::{Authentication, ClientIdentity, Held, TokenEndpoint};
 use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::scope::Scope;
 use crate::secret::{Detail, Secret, SecretError, Secrets};
 use crate::secret_ref::SecretRef;
+use crate::secret_text::SecretText;
+use crate::store::Database;
 use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Freshness, ProviderTokens};
 use crate::upstream::{
-    CallerTokens, ClientCredentials, Credential, How, Identity, OnBehalfOf, TokenExchange,
+    CallerTokens, ClientCredentials, Credential, How, Identity, OnBehalfOf, PerUser, TokenExchange,
 };
 
 use super::endpoints::issuer;
@@ -38,6 +43,8 @@ pub(super) struct Materials<'a> {
     pub(super) random: &'a Arc<dyn Random>,
     pub(super) ring: &'a Arc<KeyRing>,
     pub(super) profiles: &'a [Profile],
+    /// `None` where people connect no accounts.
+    pub(super) connections: Option<&'a Connections>,
 }
 
 impl Materials<'_> {
@@ -61,18 +68,20 @@ impl Materials<'_> {
                 let Some(flow) = self.on_behalf_of(profile, scopes) else { return Ok(None) };
                 self.for_caller(How::OnBehalfOf(flow))
             }
-            UpstreamCredential::PerUser { .. } => return Ok(None),
+            UpstreamCredential::PerUser(_) => {
+                let Some(connections) = self.connections else { return Ok(None) };
+                Credential::PerUser(PerUser {
+                    connections: connections.clone(),
+                    server: server.id.clone(),
+                    issuer: issuer(&self.config.server.public_url).parse()?,
+                })
+            }
         };
         Ok(Some(made))
     }
 
     fn held(&self, source: &SecretSource) -> Held {
-        match source {
-            SecretSource::Literal(text) => Held::Text(text.clone()),
-            SecretSource::Ref(reference) => {
-                Held::Reference(reference.clone(), Arc::clone(self.secrets))
-            }
-        }
+        held(source, self.secrets)
     }
 
     fn endpoint(&self, url: &Url, client_id: &str, secret: &SecretSource) -> TokenEndpoint {
@@ -164,6 +173,85 @@ pub(super) fn word_for(
         };
         token.sign(&ring.current(), &*random).ok()
     }))
+}
+
+/// Where our client metadata document is, below `server.public_url`.
+pub(super) const IDENTITY_PATH: &str = "/oauth-client.json";
+
+/// Accounts of people at the servers that want them. `None` where none does, or nobody can log in here.
+///
+/// # Errors
+///
+/// [`AppError`] where `encryption` is no key, or `server.public_url` cannot have a path.
+pub(super) fn connections(
+    config: &Config,
+    (store, encryption): (&Arc<dyn Database>, &SecretText),
+    (secrets, outbound): (&Arc<Secrets>, &Outbound),
+    (clock, random): (&Arc<dyn Clock>, &Arc<dyn Random>),
+) -> Result<Option<Connections>, AppError> {
+    let base = issuer(&config.server.public_url);
+    let url = |path: &str| format!("{base}{path}").parse::<Url>().ok();
+    let servers: Vec<_> = config.upstream.servers.iter().filter_map(|server| {
+        let UpstreamCredential::PerUser(settings) = &server.credential else { return None };
+        let redirect_uri = url(&format!("/account/connections/{}/callback", server.id))?;
+        Some(per_user(server, settings, secrets, redirect_uri))
+    }).collect();
+    let (Some(document), false) = (url(IDENTITY_PATH), servers.is_empty()) else { return Ok(None) };
+    if !config.authorization_server.enabled {
+        return Ok(None);
+    }
+    let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
+    let opener = Arc::clone(&key);
+    Ok(Some(Connections::new(connections::Parts {
+        store: Arc::clone(store) as _,
+        seal: Arc::new(move |text, context| key.seal_text(text, context)),
+        open: Arc::new(move |sealed, context| opener.open_text(sealed, context)),
+        outbound: outbound.clone(),
+        clock: Arc::clone(clock),
+        random: Arc::clone(random),
+        identity: ClientIdentity {
+            document,
+            redirect_uris: servers.iter().map(|server| server.redirect_uri.clone()).collect(),
+            name: "MCP Auth Broker".to_owned(),
+            home: url("/"),
+        },
+        page: format!("{base}/account").into(),
+        servers,
+    })))
+}
+
+fn per_user(
+    server: &UpstreamServer,
+    settings: &UpstreamPerUser,
+    secrets: &Arc<Secrets>,
+    redirect_uri: Url,
+) -> ServerSettings {
+    let client = settings.client.as_ref();
+    let client = client.map(|(id, secret)| {
+        (id.clone(), secret.as_ref().map(|secret| held(secret, secrets)))
+    });
+    let endpoints = settings.endpoints.as_ref().map(|endpoints| Explicit {
+        authorize: endpoints.authorize_url.clone(),
+        token: endpoints.token_url.clone(),
+        revocation: endpoints.revocation_url.clone(),
+        issuer: endpoints.issuer.clone(),
+    });
+    let scope = (!settings.scopes.is_empty()).then(|| settings.scopes.to_string());
+    ServerSettings {
+        id: server.id.clone(),
+        url: server.url.clone(),
+        endpoints,
+        client,
+        scope,
+        redirect_uri,
+    }
+}
+
+fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {
+    match source {
+        SecretSource::Literal(text) => Held::Text(text.clone()),
+        SecretSource::Ref(reference) => Held::Reference(reference.clone(), Arc::clone(secrets)),
+    }
 }
 
 fn client_credentials(endpoint: TokenEndpoint, scopes: &Scope) -> Arc<ClientCredentials> {

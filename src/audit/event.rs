@@ -349,6 +349,17 @@ pub enum AuditEvent {
     /// Terminal: a person withdrew what a client had.
     #[serde(rename = "person.consent.withdrawn")]
     ConsentWithdraw { grants: u64 },
+    /// Terminal: a person came back from connecting their account at a server behind us.
+    #[serde(rename = "person.account.connected")]
+    AccountConnect {
+        /// The server's id.
+        server: Arc<str>,
+        /// `false`: they or the other side refused, or it failed.
+        connected: bool,
+    },
+    /// Terminal: a person ended that; the tokens are gone.
+    #[serde(rename = "person.account.ended")]
+    AccountEnd { server: Arc<str> },
     /// Terminal: a client got tokens, for a person or for itself.
     #[serde(rename = "oauth.token.issued")]
     TokenIssue {
@@ -455,6 +466,8 @@ impl AuditEvent {
             | Self::PasswordSet
             | Self::ConsentDecide { .. }
             | Self::ConsentWithdraw { .. }
+            | Self::AccountConnect { .. }
+            | Self::AccountEnd { .. }
             | Self::TokenIssue { .. }
             | Self::TokenRefresh { .. }
             | Self::TokenRefuse { .. }

@@ -38,6 +38,9 @@ pub struct ServerSettings {
 pub struct Explicit {
     pub authorize: Url,
     pub token: Url,
+    pub revocation: Option<Url>,
+    /// As its answers state it (RFC 9207).
+    pub issuer: Option<String>,
 }
 
 /// What was found out, and until when it counts (monotonic).
@@ -89,8 +92,8 @@ impl Connections {
         server: &ServerSettings,
     ) -> Result<(Arc<Discovered>, BearerChallenge), ConnectionError> {
         if let Some(endpoints) = &server.endpoints {
-            let metadata =
-                ServerMetadata::explicit(endpoints.authorize.clone(), endpoints.token.clone());
+            let Explicit { authorize, token, revocation, issuer } = endpoints.clone();
+            let metadata = ServerMetadata::explicit(authorize, token, revocation, issuer);
             let resource = server.url.to_string();
             let discovered = Discovered { resource, scopes: None, server: metadata };
             return Ok((Arc::new(discovered), BearerChallenge::default()));

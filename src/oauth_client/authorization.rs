@@ -187,6 +187,8 @@ impl Authorization {
         match &callback.iss {
             Some(issuer) if *issuer == self.server.issuer => Ok(()),
             None if !self.server.states_issuer() => Ok(()),
+            // Its redirect URI is this server's alone, which says as much (RFC 9700 §4.4.2.2).
+            Some(_) if self.server.is_unnamed() => Ok(()),
             _ => Err(Unusable::WrongIssuer),
         }
     }

@@ -47,19 +47,28 @@ pub struct ServerMetadata {
     code_challenge_methods_supported: Option<Vec<String>>,
     client_id_metadata_document_supported: Option<bool>,
     authorization_response_iss_parameter_supported: Option<bool>,
+    /// An operator wrote its endpoints down and not its name.
+    #[serde(skip)]
+    is_unnamed: bool,
 }
 
 impl ServerMetadata {
-    /// Of a server that publishes none: an operator wrote its endpoints down. It is named by its authorization endpoint, and
-    /// believed to support PKCE: one that does not ignores it.
+    /// Of a server that publishes none: an operator wrote its endpoints down. Without `issuer` it is named by its
+    /// authorization endpoint here. It is believed to support PKCE: one that does not ignores it.
     #[must_use]
-    pub fn explicit(authorization_endpoint: Url, token_endpoint: Url) -> Self {
+    pub fn explicit(
+        authorization_endpoint: Url,
+        token_endpoint: Url,
+        revocation_endpoint: Option<Url>,
+        issuer: Option<String>,
+    ) -> Self {
         Self {
-            issuer: authorization_endpoint.to_string(),
+            is_unnamed: issuer.is_none(),
+            issuer: issuer.unwrap_or_else(|| authorization_endpoint.to_string()),
             authorization_endpoint,
             token_endpoint,
             registration_endpoint: None,
-            revocation_endpoint: None,
+            revocation_endpoint,
             scopes_supported: None,
             token_endpoint_auth_methods_supported: None,
             code_challenge_methods_supported: None,
@@ -78,6 +87,11 @@ impl ServerMetadata {
     #[must_use]
     pub fn states_issuer(&self) -> bool {
         self.authorization_response_iss_parameter_supported == Some(true)
+    }
+
+    /// Whether what an answer states as its issuer can be compared with anything.
+    pub(super) const fn is_unnamed(&self) -> bool {
+        self.is_unnamed
     }
 
     /// How a client may authenticate (RFC 8414 §2: `client_secret_basic` where nothing is said).

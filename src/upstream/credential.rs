@@ -11,6 +11,7 @@ use crate::time::Clock;
 use super::caller_tokens::{CallerTokens, For};
 use super::client_credentials::ClientCredentials;
 use super::fault::Fault;
+use super::per_user::PerUser;
 
 /// The credential for one server.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub enum Credential {
     ClientCredentials(Arc<ClientCredentials>),
     /// A token that is obtained for each caller.
     ForCaller(Arc<CallerTokens>),
+    /// The token of the caller's own account at the server.
+    PerUser(PerUser),
 }
 
 impl Credential {
@@ -57,6 +60,9 @@ impl Credential {
             Self::ClientCredentials(client) => {
                 (header::AUTHORIZATION, header_value(&client.obtain_token().await?, true)?)
             }
+            Self::PerUser(accounts) => {
+                (header::AUTHORIZATION, header_value(&accounts.token(caller).await?, true)?)
+            }
             Self::ForCaller(tokens) => {
                 (header::AUTHORIZATION, header_value(&tokens.token(caller).await?, true)?)
             }
@@ -71,6 +77,7 @@ impl Credential {
         match self {
             Self::ClientCredentials(client) => client.forget().await,
             Self::ForCaller(tokens) => tokens.forget(caller).await,
+            Self::PerUser(accounts) => accounts.forget(caller).await,
             Self::None | Self::Fixed { .. } => {}
         }
     }

@@ -108,7 +108,13 @@ impl Fault {
             Self::Busy(Some(wait)) => Some(guard::millis(*wait)),
             _ => None,
         };
-        Failure::new(self.code(), self.to_string()).with("retry_after_ms", wait)
+        let page = match self {
+            Self::NoToken(NoToken::NotConnected(page)) => Some(page.to_string()),
+            _ => None,
+        };
+        Failure::new(self.code(), self.to_string())
+            .with("retry_after_ms", wait)
+            .with("connect_url", page)
     }
 
     /// For everything but a tool's call.
@@ -127,7 +133,8 @@ impl Fault {
 
 /// The result of a tool that was not run, for programs and for clients that read text alone (RS-28).
 pub(super) fn tool_error(id: &RawValue, failure: &Failure, modern: bool) -> Vec<u8> {
-    let page = failure.metadata.get("approval_url").and_then(Value::as_str);
+    let named = |name| failure.metadata.get(name).and_then(Value::as_str);
+    let page = named("approval_url").or_else(|| named("connect_url"));
     let page = page.map(|page| format!(": {page}")).unwrap_or_default();
     let text = format!("{}: {}{page}", failure.code, failure.message);
     let mut result = json!({

@@ -49,4 +49,6 @@ pub use tools::{Documents, Tools};
 pub use upstream::{
     OnToolFlaw, Upstream, UpstreamGrant, UpstreamPin, UpstreamServer,
 };
-pub use upstream_credential::{UpstreamCredential, UpstreamExchange};
+pub use upstream_credential::{
+    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamPerUser,
+};

@@ -8,6 +8,7 @@ use super::graph::{Graph, GraphMode};
 use super::graph_profile::GraphCredential;
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
 use crate::id::{Issuer, ProfileName};
 use crate::scope::Scope;
@@ -32,13 +33,27 @@ pub enum UpstreamCredential {
         profile: ProfileName,
         scopes: Scope,
     },
-    PerUser {
-        authorize_url: Url,
-        token_url: Url,
-        client_id: String,
-        client_secret: Option<SecretSource>,
-        scopes: Scope,
-    },
+    PerUser(Box<UpstreamPerUser>),
+}
+
+/// How people connect their accounts.
+#[derive(Clone, Debug)]
+pub struct UpstreamPerUser {
+    /// `None`: found out from the server.
+    pub endpoints: Option<UpstreamEndpoints>,
+    /// `None`: our metadata document, or a registration.
+    pub client: Option<(String, Option<SecretSource>)>,
+    /// Empty: what the server names.
+    pub scopes: Scope,
+}
+
+/// Endpoints of an authorization server that publishes no metadata.
+#[derive(Clone, Debug)]
+pub struct UpstreamEndpoints {
+    pub authorize_url: Url,
+    pub token_url: Url,
+    pub revocation_url: Option<Url>,
+    pub issuer: Option<String>,
 }
 
 /// How a caller's token is exchanged for one of the server's.
@@ -130,20 +145,24 @@ pub(super) struct RawEntraObo {
     pub(super) scopes: Vec<String>,
 }
 
-/// An authorization server at which each person connects their account.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// An authorization server at which each person connects their account. Without any key in it: found out from the
+/// server's own metadata, where the broker registers itself.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct RawPerUser {
-    /// The authorization endpoint.
-    pub(super) authorize_url: String,
+    /// The authorization endpoint; with `token_url`. Unset: found out from the server (RFC 9728, RFC 8414).
+    pub(super) authorize_url: Option<String>,
     /// The token endpoint.
-    pub(super) token_url: String,
-    /// Our client there.
-    pub(super) client_id: String,
+    pub(super) token_url: Option<String>,
+    /// Where tokens are given back (RFC 7009). Found out where the others are.
+    pub(super) revocation_url: Option<String>,
+    /// Whose endpoints they are, as answers state it (RFC 9207).
+    pub(super) issuer: Option<String>,
+    /// Our client there. Unset: the broker's client metadata document, or a registration (RFC 7591).
+    pub(super) client_id: Option<String>,
     /// Our secret there. Unset: a public client.
     pub(super) client_secret: Option<RawSecret>,
-    /// Scopes to ask for.
-    #[serde(default)]
+    /// Scopes to ask for. Unset: those that the server names.
     pub(super) scopes: Vec<String>,
 }
 
@@ -247,18 +266,48 @@ impl RawEntraObo {
 
 impl RawPerUser {
     fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
-        let authorize_url = to.endpoint(&at.name("authorize_url"), &self.authorize_url);
-        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
-        let client_secret =
-            self.client_secret.and_then(|raw| to.secret(&at.name("client_secret"), &raw));
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some(UpstreamCredential::PerUser {
-            authorize_url: authorize_url?,
-            token_url: token_url?,
-            client_id: self.client_id,
-            client_secret,
-            scopes,
-        })
+        let endpoints = self.endpoints(at, to)?;
+        let secret = match &self.client_secret {
+            Some(raw) => Some(to.secret(&at.name("client_secret"), raw)?),
+            None => None,
+        };
+        if self.client_id.is_none() && (secret.is_some() || endpoints.is_some()) {
+            let problem = "is missing: who writes down endpoints or a secret has a client there";
+            to.add(Finding::error(FindingCode::Missing, &at.name("client_id"), problem));
+        }
+        let client = self.client_id.map(|id| (id, secret));
+        Some(UpstreamCredential::PerUser(Box::new(UpstreamPerUser { endpoints, client, scopes })))
+    }
+
+    /// Both endpoints or neither. An outer `None`: something is wrong with them.
+    fn endpoints(&self, at: &Key, to: &mut Checker<'_>) -> Option<Option<UpstreamEndpoints>> {
+        let Some(authorize) = &self.authorize_url else {
+            for (name, given) in [
+                ("token_url", self.token_url.is_some()),
+                ("revocation_url", self.revocation_url.is_some()),
+                ("issuer", self.issuer.is_some()),
+            ] {
+                if given {
+                    let problem = "goes with authorize_url, which is missing";
+                    to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
+                }
+            }
+            return Some(None);
+        };
+        let Some(token) = &self.token_url else {
+            let problem = "is missing: authorize_url and token_url go together";
+            to.add(Finding::error(FindingCode::Missing, &at.name("token_url"), problem));
+            return None;
+        };
+        let authorize_url = to.endpoint(&at.name("authorize_url"), authorize)?;
+        let token_url = to.endpoint(&at.name("token_url"), token)?;
+        let revocation_url = match &self.revocation_url {
+            Some(text) => Some(to.endpoint(&at.name("revocation_url"), text)?),
+            None => None,
+        };
+        let issuer = self.issuer.clone();
+        Some(Some(UpstreamEndpoints { authorize_url, token_url, revocation_url, issuer }))
     }
 }
 

@@ -6,6 +6,7 @@ use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::store::UpstreamAccountRow;
 use mcp_auth_broker::time::FixedClock;
 
+use super::rows::user;
 use super::{NOW, Store, after, on_both};
 
 on_both! {
@@ -78,7 +79,7 @@ async fn an_account_is_taken_out_once(store: Store) {
 }
 
 async fn accounts_end_with_their_person(store: Store) {
-    let row = super::people::user("ada");
+    let row = user("ada");
     assert!(store.add_user(&row).await.unwrap());
     store.put_upstream_account(&account(row.id, "a", "1")).await.unwrap();
     assert!(store.disable_user(row.id, Some(NOW)).await.unwrap());
