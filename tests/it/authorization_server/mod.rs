@@ -6,6 +6,7 @@ mod base_path;
 mod browser;
 mod canary;
 mod client;
+mod connections;
 mod crash;
 mod exchange;
 mod faults;
