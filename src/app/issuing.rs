@@ -11,14 +11,13 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::audit::Auditor;
 use crate::authorization_server::{
-    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable,
-    KeyRing,
+    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
     ServerSecret, Settings,
 };
 use crate::broker::Approvals;
-use crate::connections::Connections;
 use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::connections::Connections;
 use crate::id::{GrantId, Issuer};
 use crate::oauth_client;
 use crate::outbound::Outbound;

@@ -49,7 +49,10 @@ pub(super) struct Materials<'a> {
 
 impl Materials<'_> {
     /// `None` for a kind that is not in force.
-    pub(super) fn credential(&self, server: &UpstreamServer) -> Result<Option<Credential>, AppError> {
+    pub(super) fn credential(
+        &self,
+        server: &UpstreamServer,
+    ) -> Result<Option<Credential>, AppError> {
         let made = match &server.credential {
             UpstreamCredential::None => Credential::None,
             UpstreamCredential::Bearer(source) => Credential::bearer(self.held(source)),
@@ -57,7 +60,12 @@ impl Materials<'_> {
                 let Ok(header) = name.parse() else { return Ok(None) };
                 Credential::Fixed { header, bearer: false, value: self.held(value) }
             }
-            UpstreamCredential::ClientCredentials { token_url, client_id, client_secret, scopes } => {
+            UpstreamCredential::ClientCredentials {
+                token_url,
+                client_id,
+                client_secret,
+                scopes,
+            } => {
                 let endpoint = self.endpoint(token_url, client_id, client_secret);
                 Credential::ClientCredentials(client_credentials(endpoint, scopes))
             }
@@ -105,7 +113,8 @@ impl Materials<'_> {
     ) -> Result<TokenExchange, AppError> {
         let UpstreamExchange { token_url, client_id, client_secret, .. } = settings;
         let endpoint = self.endpoint(token_url, client_id, client_secret);
-        let audience = settings.issuer.as_ref().map_or(token_url.as_str(), |issuer| issuer.as_str());
+        let audience =
+            settings.issuer.as_ref().map_or(token_url.as_str(), |issuer| issuer.as_str());
         let actor = settings.actor.then(|| client_credentials(endpoint.clone(), &Scope::empty()));
         Ok(TokenExchange {
             vouch: word_for(self.config, self.ring, (self.clock, self.random), audience)?,
@@ -191,11 +200,16 @@ pub(super) fn connections(
 ) -> Result<Option<Connections>, AppError> {
     let base = issuer(&config.server.public_url);
     let url = |path: &str| format!("{base}{path}").parse::<Url>().ok();
-    let servers: Vec<_> = config.upstream.servers.iter().filter_map(|server| {
-        let UpstreamCredential::PerUser(settings) = &server.credential else { return None };
-        let redirect_uri = url(&format!("/account/connections/{}/callback", server.id))?;
-        Some(per_user(server, settings, secrets, redirect_uri))
-    }).collect();
+    let servers: Vec<_> = config
+        .upstream
+        .servers
+        .iter()
+        .filter_map(|server| {
+            let UpstreamCredential::PerUser(settings) = &server.credential else { return None };
+            let redirect_uri = url(&format!("/account/connections/{}/callback", server.id))?;
+            Some(per_user(server, settings, secrets, redirect_uri))
+        })
+        .collect();
     let (Some(document), false) = (url(IDENTITY_PATH), servers.is_empty()) else { return Ok(None) };
     if !config.authorization_server.enabled {
         return Ok(None);
@@ -227,9 +241,8 @@ fn per_user(
     redirect_uri: Url,
 ) -> ServerSettings {
     let client = settings.client.as_ref();
-    let client = client.map(|(id, secret)| {
-        (id.clone(), secret.as_ref().map(|secret| held(secret, secrets)))
-    });
+    let client = client
+        .map(|(id, secret)| (id.clone(), secret.as_ref().map(|secret| held(secret, secrets))));
     let endpoints = settings.endpoints.as_ref().map(|endpoints| Explicit {
         authorize: endpoints.authorize_url.clone(),
         token: endpoints.token_url.clone(),

@@ -72,7 +72,8 @@ impl OwnToken {
     /// Whether it, or anything that it was made from, was taken back.
     fn is_revoked(&self, store: &dyn Database) -> bool {
         let dead = |grant_id, jti: &str, client_id: &ClientId, iat| {
-            store.is_revoked(grant_id, Some(jti)) || store.is_client_revoked(client_id.as_str(), iat)
+            store.is_revoked(grant_id, Some(jti))
+                || store.is_client_revoked(client_id.as_str(), iat)
         };
         dead(self.grant_id, &self.jti, &self.client_id, self.iat)
             || self.derived_from.iter().any(|from| dead(None, &from.jti, &from.client_id, from.iat))

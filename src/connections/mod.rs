@@ -79,7 +79,9 @@ pub struct Account {
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections").field("servers", &self.0.parts.servers).finish_non_exhaustive()
+        f.debug_struct("Connections")
+            .field("servers", &self.0.parts.servers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,8 +162,10 @@ impl Connections {
         if let Some(kept) = kept.filter(|kept| kept.issuer == metadata.issuer) {
             return Ok(kept);
         }
-        let identity =
-            ClientIdentity { redirect_uris: vec![server.redirect_uri.clone()], ..parts.identity.clone() };
+        let identity = ClientIdentity {
+            redirect_uris: vec![server.redirect_uri.clone()],
+            ..parts.identity.clone()
+        };
         let made = crate::oauth_client::register(&identity, metadata, &parts.outbound).await?;
         let text = made.to_text().ok_or(ConnectionError::Sealed)?;
         let sealed = (parts.seal)(text.expose(), &context).ok_or(ConnectionError::Sealed)?;

@@ -38,7 +38,8 @@ impl Connections {
     /// refresh token no more; the others where it is away
     pub async fn token(&self, user_id: UserId, server: &str) -> Result<SecretText, NoToken> {
         let row = self.0.parts.store.find_upstream_account(user_id, server).await;
-        let row = row.map_err(|error| failed(&error.into()))?.ok_or_else(|| self.not_connected())?;
+        let row =
+            row.map_err(|error| failed(&error.into()))?.ok_or_else(|| self.not_connected())?;
         let kept = self.open(&row).map_err(|error| failed(&error))?;
         if !kept.left(self.0.parts.clock.now()).is_zero() {
             return Ok(kept.access_token);

@@ -108,7 +108,14 @@ mod tests {
 
     #[test]
     fn what_is_no_challenge_says_nothing() {
-        for odd in ["Bearer", "Negotiate x=y", "Bearer =", "Bearer \"", "Bearer a b c", "Bearer scope=\"\""] {
+        for odd in [
+            "Bearer",
+            "Negotiate x=y",
+            "Bearer =",
+            "Bearer \"",
+            "Bearer a b c",
+            "Bearer scope=\"\"",
+        ] {
             assert_eq!(parsed(odd), BearerChallenge::default(), "{odd}");
         }
     }

@@ -240,10 +240,22 @@ mod tests {
     #[test]
     fn metadata_is_about_a_server_at_or_below_its_resource() {
         let url: Url = "https://s.example/a/mcp".parse().unwrap();
-        for good in ["https://s.example/a/mcp", "https://s.example/a/", "https://s.example", "HTTPS://S.example/a"] {
+        for good in [
+            "https://s.example/a/mcp",
+            "https://s.example/a/",
+            "https://s.example",
+            "HTTPS://S.example/a",
+        ] {
             assert!(is_about(good, &url), "{good}");
         }
-        for other in ["https://s.example/a/m", "https://evil.example/a/mcp", "http://s.example/a/mcp", "https://s.example/a/mcp/x", "https://s.example#x", "x"] {
+        for other in [
+            "https://s.example/a/m",
+            "https://evil.example/a/mcp",
+            "http://s.example/a/mcp",
+            "https://s.example/a/mcp/x",
+            "https://s.example#x",
+            "x",
+        ] {
             assert!(!is_about(other, &url), "{other}");
         }
     }
@@ -253,6 +265,9 @@ mod tests {
     fn a_path_comes_after_the_well_known_part() {
         let url: Url = "https://s.example/tenant?x=1".parse().unwrap();
         let place = well_known(&url, "oauth-authorization-server", url.path());
-        assert_eq!(place.as_str(), "https://s.example/.well-known/oauth-authorization-server/tenant");
+        assert_eq!(
+            place.as_str(),
+            "https://s.example/.well-known/oauth-authorization-server/tenant"
+        );
     }
 }

@@ -21,7 +21,9 @@ pub enum NoToken {
     #[error("the broker's credential for the authorization server cannot be read")]
     NoSecret,
     /// The caller's own token would have to be exchanged, and is of another issuer, or of no person.
-    #[error("the server can be called only for a person whose token its authorization server issued")]
+    #[error(
+        "the server can be called only for a person whose token its authorization server issued"
+    )]
     NotTheirs,
     /// The identity provider wants the person to do something first. What it wants is for the client, word for word.
     #[error("the identity provider wants the person to log in anew")]

@@ -80,8 +80,13 @@ impl TokenEndpoint {
         let granted: Granted =
             serde_json::from_slice(&self.post(fields).await?).map_err(|_| NoToken::Unreadable)?;
         // `N_A` is for tokens that are no access tokens (RFC 8693 §2.2.1), such as an ID-JAG.
-        let usable = ["Bearer", "N_A"].iter().any(|kind| granted.token_type.eq_ignore_ascii_case(kind));
-        if usable && !granted.access_token.is_empty() { Ok(granted) } else { Err(NoToken::Unreadable) }
+        let usable =
+            ["Bearer", "N_A"].iter().any(|kind| granted.token_type.eq_ignore_ascii_case(kind));
+        if usable && !granted.access_token.is_empty() {
+            Ok(granted)
+        } else {
+            Err(NoToken::Unreadable)
+        }
     }
 
     /// Posts `fields`; gives the body of an answer with 200.

@@ -12,10 +12,10 @@ use crate::resource_server::Principal;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 
-use crate::oauth_client::NoToken;
 use super::on_behalf_of::OnBehalfOf;
 use super::presented::Presented;
 use super::token_exchange::TokenExchange;
+use crate::oauth_client::NoToken;
 
 /// For how many callers of one server tokens are kept.
 const MOST: u64 = 10_000;

@@ -85,9 +85,7 @@ impl Fault {
             Self::Busy(_)
             | Self::NoCredential(_)
             | Self::NoToken(NoToken::NoSecret)
-            | Self::NoIdentity => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            | Self::NoIdentity => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         }
     }

@@ -15,10 +15,10 @@ use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules, Form, Grantable,
-    KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource, PersonFacts,
-    Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, authenticate, find_client,
-    registration_routes,
+    Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
+    Form, Grantable, KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource,
+    PersonFacts, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, authenticate,
+    find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};

@@ -30,8 +30,9 @@ pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_t
 const MAX_ACTORS: usize = 4;
 
 /// One answer for a token that is no token, late, revoked, or not this client's to bring: none tells more.
-const DEAD_SUBJECT: OAuthError =
-    OAuthError::InvalidSubjectToken("the subject token is not valid here, or not for this client to use");
+const DEAD_SUBJECT: OAuthError = OAuthError::InvalidSubjectToken(
+    "the subject token is not valid here, or not for this client to use",
+);
 
 /// Gives an access token and never a refresh token: whoever needs a newer one brings a newer subject token.
 ///
@@ -93,7 +94,9 @@ fn rules<'a>(exchange: &Exchange<'a>) -> Result<&'a ExchangeRules, OAuthError> {
 fn of_the_right_type(stated: Option<&str>, missing: &'static str) -> Result<(), OAuthError> {
     match stated {
         Some(ACCESS_TOKEN) => Ok(()),
-        Some(_) => Err(OAuthError::InvalidSubjectToken("only access tokens of this server can be exchanged")),
+        Some(_) => Err(OAuthError::InvalidSubjectToken(
+            "only access tokens of this server can be exchanged",
+        )),
         None => Err(OAuthError::InvalidRequest(missing)),
     }
 }
@@ -108,7 +111,11 @@ async fn subject(
     let token = server.tokens.own.read(server, unverified).ok_or(DEAD_SUBJECT)?;
     let own = token.client_id == *client.id();
     let received = rules.from.iter().any(|from| target::is_same(from, &token.aud));
-    if (own || received) && token.is_for_a_server(server).await? { Ok(token) } else { Err(DEAD_SUBJECT) }
+    if (own || received) && token.is_for_a_server(server).await? {
+        Ok(token)
+    } else {
+        Err(DEAD_SUBJECT)
+    }
 }
 
 /// Who acts is the client that asks. An actor token may say so again, and nothing else: nobody acts in another's name
@@ -123,7 +130,9 @@ fn actor(exchange: &Exchange<'_>) -> Result<(), OAuthError> {
     of_the_right_type(kind, "actor_token_type is missing")?;
     let token = server.tokens.own.read(server, unverified);
     let is_the_client = token.is_some_and(|token| {
-        token.client_id == *client.id() && token.grant_id.is_none() && token.sub == Subject::from(client.id())
+        token.client_id == *client.id()
+            && token.grant_id.is_none()
+            && token.sub == Subject::from(client.id())
     });
     let other = OAuthError::InvalidSubjectToken("the actor is the client itself, or none");
     if is_the_client { Ok(()) } else { Err(other) }
@@ -148,9 +157,9 @@ async fn target(
     if uri != subject.aud && !rules.to.iter().any(|to| target::is_same(to, &uri)) {
         return Err(OAuthError::InvalidTarget("the client may not get tokens for this resource"));
     }
-    resource::registered(server, uri).await?.ok_or(OAuthError::InvalidTarget(
-        "resource is not registered with this server",
-    ))
+    resource::registered(server, uri)
+        .await?
+        .ok_or(OAuthError::InvalidTarget("resource is not registered with this server"))
 }
 
 /// What is asked for, all of which the subject token must have; else all it has. Nothing about the person and nothing of
@@ -211,11 +220,8 @@ fn derived(exchange: &Exchange<'_>, subject: &OwnToken) -> Result<Derived, OAuth
     if act.depth() > MAX_ACTORS {
         return Err(OAuthError::InvalidSubjectToken("too many act for one another already"));
     }
-    let origin = Origin {
-        jti: subject.jti.clone(),
-        client_id: subject.client_id.clone(),
-        iat: subject.iat,
-    };
+    let origin =
+        Origin { jti: subject.jti.clone(), client_id: subject.client_id.clone(), iat: subject.iat };
     let mut origins = subject.derived_from.clone();
     origins.push(origin);
     Ok(Derived { subject: subject.sub.clone(), ends_at: subject.expires_at(), act, origins })

@@ -8,8 +8,7 @@ use crate::time::Timestamp;
 
 use super::support::{Answer, MCP, NOW, Site, basic, claims, client, refused};
 
-const GRANT: (&str, &str) =
-    ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
+const GRANT: (&str, &str) = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const WEATHER: &str = "https://weather.example/mcp";
 
@@ -55,11 +54,16 @@ async fn a_server_gets_a_token_that_says_for_whom_it_is_and_who_acts() {
     assert!(answer.json().get("refresh_token").is_none());
     let new = answer.claims();
     assert_eq!((&new["aud"], &new["client_id"]), (&WEATHER.into(), &"gateway".into()));
-    assert_eq!((&new["sub"], &new["grant_id"]), (&claims(&subject)["sub"], &claims(&subject)["grant_id"]));
+    assert_eq!(
+        (&new["sub"], &new["grant_id"]),
+        (&claims(&subject)["sub"], &claims(&subject)["grant_id"])
+    );
     assert_eq!(new["act"], serde_json::json!({ "sub": "gateway" }));
     assert_eq!(new["exp"], NOW + 300, "as the server is registered");
     let (_, log) = site.events().await;
-    assert!(log.contains("token_exchange") && log.contains(claims(&subject)["jti"].as_str().unwrap()));
+    assert!(
+        log.contains("token_exchange") && log.contains(claims(&subject)["jti"].as_str().unwrap())
+    );
 }
 
 // RFC 8693 §4.1 — N85
@@ -67,14 +71,17 @@ async fn a_server_gets_a_token_that_says_for_whom_it_is_and_who_acts() {
 async fn a_chain_names_everybody_and_has_an_end() {
     let site = site().await;
     let mut token = site.tokens("weather:read").await.member("access_token");
-    for (acts, to) in [("gateway", WEATHER), ("forecast", MCP), ("gateway", WEATHER), ("forecast", MCP)] {
+    for (acts, to) in
+        [("gateway", WEATHER), ("forecast", MCP), ("gateway", WEATHER), ("forecast", MCP)]
+    {
         token = exchanged(&site, acts, &token, &[("resource", to)]).await.member("access_token");
     }
     let named = &claims(&token)["act"];
     assert_eq!((&named["sub"], &named["act"]["sub"]), (&"forecast".into(), &"gateway".into()));
     let fifth = exchanged(&site, "gateway", &token, &[("resource", WEATHER)]).await;
     assert_eq!(fifth.error(), refused(400, "invalid_request"));
-    let told = site.post_as("/introspect", Some(&basic("forecast:s3cret")), &[("token", &token)]).await;
+    let told =
+        site.post_as("/introspect", Some(&basic("forecast:s3cret")), &[("token", &token)]).await;
     assert_eq!(told.json()["act"], *named);
 }
 
@@ -97,9 +104,15 @@ async fn neither_scope_nor_resource_becomes_wider() {
         assert_eq!(answer.error(), refused(400, error), "{more:?}");
     }
     let both = [("resource", WEATHER), ("audience", MCP)];
-    assert_eq!(exchanged(&site, "gateway", &subject, &both).await.error(), refused(400, "invalid_target"));
+    assert_eq!(
+        exchanged(&site, "gateway", &subject, &both).await.error(),
+        refused(400, "invalid_target")
+    );
     let narrowed = exchanged(&site, "gateway", &subject, &[]).await;
-    assert_eq!((narrowed.member("scope"), &narrowed.claims()["aud"]), ("graph:read".to_owned(), &MCP.into()));
+    assert_eq!(
+        (narrowed.member("scope"), &narrowed.claims()["aud"]),
+        ("graph:read".to_owned(), &MCP.into())
+    );
 }
 
 // RFC 8693 §2.2.2 — N66, N85
@@ -109,7 +122,8 @@ async fn what_is_no_live_access_token_of_ours_is_no_subject() {
     let tokens = site.tokens("graph:read openid offline_access").await;
     let (subject, kind) = (tokens.member("access_token"), ("subject_token_type", ACCESS_TOKEN));
     let gateway = basic("gateway:s3cret");
-    let no_type = site.post_as("/token", Some(&gateway), &[GRANT, ("subject_token", &subject)]).await;
+    let no_type =
+        site.post_as("/token", Some(&gateway), &[GRANT, ("subject_token", &subject)]).await;
     assert_eq!(no_type.error(), refused(400, "invalid_request"));
     let no_subject = site.post_as("/token", Some(&gateway), &[GRANT, kind]).await;
     assert_eq!(no_subject.error(), refused(400, "invalid_request"));
@@ -142,7 +156,12 @@ async fn a_server_exchanges_only_what_was_sent_to_it() {
         let answer = exchanged(&site, stranger, &subject, &[]).await;
         assert_eq!(answer.error(), refused(400, "unauthorized_client"), "{stranger}");
     }
-    let form = [GRANT, ("subject_token", &subject), ("subject_token_type", ACCESS_TOKEN), ("client_id", "app")];
+    let form = [
+        GRANT,
+        ("subject_token", &subject),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("client_id", "app"),
+    ];
     assert_eq!(site.post("/token", &form).await.error(), refused(400, "unauthorized_client"));
 }
 
@@ -161,7 +180,10 @@ async fn nobody_acts_in_the_name_of_another() {
     }
     let untyped = exchanged(&site, "gateway", &subject, &[("actor_token", &nightly)]).await;
     assert_eq!(untyped.error(), refused(400, "invalid_request"));
-    assert_eq!(exchanged(&site, "gateway", &subject, &[kind]).await.error(), refused(400, "invalid_request"));
+    assert_eq!(
+        exchanged(&site, "gateway", &subject, &[kind]).await.error(),
+        refused(400, "invalid_request")
+    );
 }
 
 // RFC 8693 §5, RFC 7009 §2.1 — N81, N85
@@ -178,13 +200,18 @@ async fn what_ends_the_first_token_ends_all_that_was_made_from_it() {
         let told = claims(&subject);
         if ends_the_grant {
             let id = told["grant_id"].as_str().unwrap().parse().unwrap();
-            site.store.revoke_grant(id, RevokeReason::Person, site.server.clock.now()).await.unwrap();
+            site.store
+                .revoke_grant(id, RevokeReason::Person, site.server.clock.now())
+                .await
+                .unwrap();
         } else {
             let jti = told["jti"].as_str().unwrap().to_owned();
             let expires_at = Timestamp::from_unix_seconds(NOW + 3600);
             site.store.revoke_access_token(&RevokedToken { jti, expires_at }).await.unwrap();
         }
-        assert!(!active(&site, "gateway", &first).await && !active(&site, "forecast", &second).await);
+        assert!(
+            !active(&site, "gateway", &first).await && !active(&site, "forecast", &second).await
+        );
         let dead = exchanged(&site, "gateway", &second, &[]).await;
         assert_eq!(dead.error(), refused(400, "invalid_request"));
     }
@@ -197,7 +224,10 @@ async fn no_token_outlives_the_one_it_is_made_from() {
     let subject = site.tokens("graph:read").await.member("access_token");
     site.clock.advance(Duration::from_mins(59));
     let answer = exchanged(&site, "gateway", &subject, &[]).await;
-    assert_eq!((&answer.claims()["exp"], &answer.json()["expires_in"]), (&(NOW + 3600).into(), &60.into()));
+    assert_eq!(
+        (&answer.claims()["exp"], &answer.json()["expires_in"]),
+        (&(NOW + 3600).into(), &60.into())
+    );
 }
 
 // RFC 8693 §5, MCP scope minimisation — N115
@@ -218,18 +248,20 @@ async fn policy_and_the_clients_limit_count_at_the_exchange_too() {
 // RFC 8693 §1.1 — N115
 #[tokio::test]
 async fn a_machines_token_is_exchanged_without_the_brokers_own_scopes() {
-    let named =
-        |settings: &mut Settings| {
-            gateway(settings);
-            settings.administrators.subjects.push("nightly".to_owned());
-        };
+    let named = |settings: &mut Settings| {
+        gateway(settings);
+        settings.administrators.subjects.push("nightly".to_owned());
+    };
     let site = Site::with(named).await;
     let machine = [("grant_type", "client_credentials"), ("scope", "graph:read broker:admin")];
     let subject = site.post_as("/token", Some(&basic("nightly:s3cret")), &machine).await;
     assert_eq!(subject.member("scope"), "broker:admin graph:read");
     let subject = subject.member("access_token");
     let answer = exchanged(&site, "gateway", &subject, &[]).await;
-    assert_eq!((answer.member("scope"), &answer.claims()["sub"]), ("graph:read".to_owned(), &"nightly".into()));
+    assert_eq!(
+        (answer.member("scope"), &answer.claims()["sub"]),
+        ("graph:read".to_owned(), &"nightly".into())
+    );
     let administration = exchanged(&site, "gateway", &subject, &[("scope", "broker:admin")]).await;
     assert_eq!(administration.error(), refused(400, "invalid_scope"));
 }

@@ -15,8 +15,8 @@ use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
-    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
+    Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
+    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
     ServerSecret, Settings, SigningAlgorithm, SigningKeys, introspection_routes, token_routes,
 };
 use crate::fake_http::loopback_client;

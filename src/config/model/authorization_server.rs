@@ -359,7 +359,10 @@ impl RawClient {
         }
         let Some(raw) = &self.token_exchange else { return ClientExchange::default() };
         if !exchanges {
-            missing("grants", "has no token_exchange, without which `token_exchange` is worth nothing");
+            missing(
+                "grants",
+                "has no token_exchange, without which `token_exchange` is worth nothing",
+            );
         }
         let from = to.parse_all(&key.name("from"), &raw.from, "the URL of a resource");
         let to = to.parse_all(&key.name("to"), &raw.to, "the URL of a resource");

@@ -199,7 +199,9 @@ impl RawUpstream {
     pub(super) fn parse(self, at: &Key, graph: &Graph, to: &mut Checker<'_>) -> Upstream {
         let list = at.name("server");
         to.distinct(&list, "id", self.server.iter().map(|server| server.id.as_str()));
-        Upstream { servers: parse_each(self.server, &list, to, |raw, at, to| raw.parse(at, graph, to)) }
+        Upstream {
+            servers: parse_each(self.server, &list, to, |raw, at, to| raw.parse(at, graph, to)),
+        }
     }
 }
 

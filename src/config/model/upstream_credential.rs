@@ -319,7 +319,9 @@ impl UpstreamCredential {
         let allowed = "a [[graph.profile]] with a secret, a certificate or a federated token, and the GUID of its tenant";
         let found = graph.profiles.iter().find(|known| known.name == *profile);
         let problem = match found {
-            _ if graph.mode != GraphMode::Live => "needs graph.mode = live: the simulation knows no callers",
+            _ if graph.mode != GraphMode::Live => {
+                "needs graph.mode = live: the simulation knows no callers"
+            }
             None => "names no [[graph.profile]]",
             Some(known) if matches!(known.credential, GraphCredential::ManagedIdentity) => {
                 "is a managed identity, which cannot exchange tokens"

@@ -87,7 +87,8 @@ async fn find(
 }
 
 async fn list(c: &mut Connection, user: &UserId) -> Result<Vec<UpstreamAccountRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM upstream_accounts WHERE user_id = $1 ORDER BY server LIMIT 200";
+    const SQL: &str =
+        "SELECT * FROM upstream_accounts WHERE user_id = $1 ORDER BY server LIMIT 200";
     c.rows(SQL, values![user.to_string()]).await?.iter().map(row).collect()
 }
 
@@ -96,8 +97,12 @@ async fn put(c: &mut Connection, row: &UpstreamAccountRow) -> Result<(), StoreEr
         (user_id, server, sealed, version, claimed_until, connected_at) VALUES ($1, $2, $3, 1, 0, $4) \
         ON CONFLICT (user_id, server) DO UPDATE SET sealed = excluded.sealed, \
         version = upstream_accounts.version + 1, claimed_until = 0, connected_at = excluded.connected_at";
-    let values =
-        values![row.user_id.to_string(), row.server.as_str(), row.sealed.as_str(), row.connected_at];
+    let values = values![
+        row.user_id.to_string(),
+        row.server.as_str(),
+        row.sealed.as_str(),
+        row.connected_at
+    ];
     c.execute(SQL, values).await.map(drop)
 }
 

@@ -32,7 +32,9 @@ impl World {
 
     /// With these keys in `per_user`, and this change to the authorization server's metadata.
     async fn with(keys: &str, change: impl FnOnce(Value) -> Value) -> Self {
-        let fake = FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#)).await;
+        let fake =
+            FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#))
+                .await;
         let base = fake.url().to_string();
         let base = base.trim_end_matches('/');
         let resource = json!({
@@ -45,7 +47,10 @@ impl World {
             "authorization_response_iss_parameter_supported": true, "scopes_supported": ["w:read", "offline_access"],
         }));
         let registered = json!({ "client_id": "the-broker", "client_secret": "of-the-broker", "token_endpoint_auth_method": "client_secret_post" });
-        fake.answers_at("/.well-known/oauth-protected-resource/mcp", Reply::json(resource.to_string()));
+        fake.answers_at(
+            "/.well-known/oauth-protected-resource/mcp",
+            Reply::json(resource.to_string()),
+        );
         fake.answers_at("/.well-known/oauth-authorization-server", Reply::json(server.to_string()));
         fake.answers_at("/register", Reply::json(registered.to_string()));
         fake.answers_at("/revoke", Reply::status(200));
@@ -69,10 +74,14 @@ impl World {
         let asking = asking.with("resource", &self.product.url(PATH));
         let code = told(&browser.answers(&asking.path(), "allow").await)["code"].clone();
         let fields = [
-            ("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT),
-            ("client_id", &client), ("code_verifier", VERIFIER),
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("redirect_uri", REDIRECT),
+            ("client_id", &client),
+            ("code_verifier", VERIFIER),
         ];
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let body =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = Request::new("POST", "/token")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
@@ -89,8 +98,15 @@ impl World {
 /// Where the account page's link to connect leads.
 async fn link(browser: &mut Browser<'_>) -> String {
     let page = browser.get("/account").await;
-    let rest = page.body.split_once("href=\"/account/connections/").unwrap_or_else(|| panic!("{page:?}")).1;
-    format!("/account/connections/{}", rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&"))
+    let rest = page
+        .body
+        .split_once("href=\"/account/connections/")
+        .unwrap_or_else(|| panic!("{page:?}"))
+        .1;
+    format!(
+        "/account/connections/{}",
+        rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&")
+    )
 }
 
 /// The request that the browser is sent to the authorization server with.
@@ -131,12 +147,18 @@ async fn a_person_connects_an_account_and_their_apps_use_it() {
     let token = world.token(&mut browser).await;
     let refused = world.calls(&token).await;
     assert!(refused.body.contains("provider.auth_failed"), "{refused:?}");
-    assert!(refused.body.contains(&world.product.url("/account")), "it says where to connect: {refused:?}");
+    assert!(
+        refused.body.contains(&world.product.url("/account")),
+        "it says where to connect: {refused:?}"
+    );
     let begun = begins(&mut browser).await;
     let resource = format!("{}mcp", world.fake.url());
     for (name, value) in [
-        ("response_type", "code"), ("client_id", "the-broker"), ("code_challenge_method", "S256"),
-        ("resource", &resource), ("scope", "w:read offline_access"),
+        ("response_type", "code"),
+        ("client_id", "the-broker"),
+        ("code_challenge_method", "S256"),
+        ("resource", &resource),
+        ("scope", "w:read offline_access"),
     ] {
         assert_eq!(parameter(&begun, name), value, "{name}");
     }
@@ -144,7 +166,13 @@ async fn a_person_connects_an_account_and_their_apps_use_it() {
     let path = back(&begun, &[("code", "c0de"), ("iss", issuer.trim_end_matches('/'))]);
     assert_eq!(browser.get(&path).await.status, 303);
     let exchanged = &world.at("/token")[0].body;
-    for part in ["code=c0de", "client_id=the-broker", "client_secret=of-the-broker", "code_verifier=", "resource="] {
+    for part in [
+        "code=c0de",
+        "client_id=the-broker",
+        "client_secret=of-the-broker",
+        "code_verifier=",
+        "resource=",
+    ] {
         assert!(exchanged.contains(part), "{part} in {exchanged}");
     }
     assert_eq!(world.calls(&token).await.status, 200);
@@ -189,7 +217,13 @@ async fn no_other_site_begins_or_ends_it() {
     assert_eq!(ended.status, 403);
     assert!(browser.get("/account").await.body.contains("Connected"));
     let mut nobody = Browser::new(&world.product);
-    assert!(nobody.get("/account/connections/weather/begin?form=AAAA").await.header("location").ends_with("/login"));
+    assert!(
+        nobody
+            .get("/account/connections/weather/begin?form=AAAA")
+            .await
+            .header("location")
+            .ends_with("/login")
+    );
 }
 
 // RFC 6749 §6, OAuth 2.1 §4.3
@@ -205,8 +239,17 @@ async fn tokens_are_renewed_once_for_all_who_call() {
     assert!(all.iter().all(|answer| answer.status == 200), "{all:?}");
     let asked = world.at("/token");
     assert_eq!(asked.len(), 2, "the code, and one refresh for ten calls");
-    assert!(asked[1].body.contains("grant_type=refresh_token&refresh_token=refresh-first"), "{asked:?}");
-    assert!(world.at("/mcp").iter().skip(1).all(|asked| asked.headers["authorization"] == "Bearer second"));
+    assert!(
+        asked[1].body.contains("grant_type=refresh_token&refresh_token=refresh-first"),
+        "{asked:?}"
+    );
+    assert!(
+        world
+            .at("/mcp")
+            .iter()
+            .skip(1)
+            .all(|asked| asked.headers["authorization"] == "Bearer second")
+    );
     world.fake.answers_at("/mcp", Reply::status(401));
     world.calls(&token).await;
     let refused = r#"{"error":"invalid_grant","error_description":"CANARY"}"#;
@@ -228,7 +271,9 @@ async fn who_disconnects_has_the_tokens_given_back_and_deleted() {
     let page = browser.get("/account").await.body;
     let form = page.split_once("/account/connections/weather/end").unwrap().1;
     let fields = [("form", hidden(form, "form"))];
-    let ended = browser.post("/account/connections/weather/end", &[(fields[0].0, fields[0].1.as_str())]).await;
+    let ended = browser
+        .post("/account/connections/weather/end", &[(fields[0].0, fields[0].1.as_str())])
+        .await;
     assert_eq!(ended.status, 303, "{ended:?}");
     assert!(world.at("/revoke")[0].body.contains("token=refresh-first"));
     assert!(world.calls(&token).await.body.contains("connect_url"));
@@ -240,9 +285,11 @@ async fn who_disconnects_has_the_tokens_given_back_and_deleted() {
 // RFC 8414 §3.3, RFC 7636 §4.3 — N33
 #[tokio::test]
 async fn metadata_that_cannot_be_believed_leads_nowhere() {
-    let without = |name: &'static str| move |mut metadata: Value| {
-        metadata.as_object_mut().unwrap().remove(name);
-        metadata
+    let without = |name: &'static str| {
+        move |mut metadata: Value| {
+            metadata.as_object_mut().unwrap().remove(name);
+            metadata
+        }
     };
     let other_issuer = |mut metadata: Value| {
         metadata["issuer"] = json!("https://evil.example");
@@ -273,7 +320,10 @@ async fn who_the_broker_is_as_a_client_can_be_read() {
     let world = World::new().await;
     let document = world.product.get("/oauth-client.json").await.json();
     assert_eq!(document["client_id"], world.product.url("/oauth-client.json"));
-    assert_eq!(document["redirect_uris"], json!([world.product.url("/account/connections/weather/callback")]));
+    assert_eq!(
+        document["redirect_uris"],
+        json!([world.product.url("/account/connections/weather/callback")])
+    );
     assert_eq!(document["token_endpoint_auth_method"], "none");
     assert!(document.get("client_secret").is_none());
     assert_eq!(Product::dev().await.get("/oauth-client.json").await.status, 404);

@@ -44,7 +44,8 @@ async fn token(product: &Product, client: &str, form: &[(&str, &str)]) -> String
 
 /// The token of a machine, and the one that the gateway makes of it.
 async fn tokens(product: &Product) -> (String, String) {
-    let machine = [("grant_type", "client_credentials"), ("scope", "public:read confidential:read")];
+    let machine =
+        [("grant_type", "client_credentials"), ("scope", "public:read confidential:read")];
     let subject = token(product, "nightly", &machine).await;
     let form = [
         ("grant_type", EXCHANGE),

@@ -34,7 +34,9 @@ async fn found(store: &Store, user: UserId, server: &str) -> Option<(String, i64
 
 async fn a_new_consent_takes_the_place_of_the_one_before(store: Store) {
     let (ada, bob) = (somebody(), somebody());
-    for (user, server, sealed) in [(ada, "a", "1"), (ada, "b", "2"), (bob, "a", "3"), (ada, "a", "4")] {
+    for (user, server, sealed) in
+        [(ada, "a", "1"), (ada, "b", "2"), (bob, "a", "3"), (ada, "a", "4")]
+    {
         store.put_upstream_account(&account(user, server, sealed)).await.unwrap();
     }
     assert_eq!(found(&store, ada, "a").await, Some(("4".to_owned(), 2)));
@@ -48,10 +50,14 @@ async fn of_many_who_renew_one_does(store: Store) {
     let ada = somebody();
     store.put_upstream_account(&account(ada, "a", "old")).await.unwrap();
     let row = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
-    let claims = join_all((0..20).map(|_| store.claim_upstream_account(&row, NOW, after(15)))).await;
+    let claims =
+        join_all((0..20).map(|_| store.claim_upstream_account(&row, NOW, after(15)))).await;
     assert_eq!(claims.into_iter().filter(|claim| *claim.as_ref().unwrap()).count(), 1);
     assert!(!store.claim_upstream_account(&row, after(14), after(30)).await.unwrap());
-    assert!(store.claim_upstream_account(&row, after(15), after(30)).await.unwrap(), "who claimed is gone");
+    assert!(
+        store.claim_upstream_account(&row, after(15), after(30)).await.unwrap(),
+        "who claimed is gone"
+    );
     assert!(store.renew_upstream_account(&row, "new").await.unwrap());
     assert!(!store.renew_upstream_account(&row, "late").await.unwrap());
     assert!(!store.claim_upstream_account(&row, after(99), after(100)).await.unwrap());
@@ -72,7 +78,10 @@ async fn an_account_is_taken_out_once(store: Store) {
     let ada = somebody();
     store.put_upstream_account(&account(ada, "a", "1")).await.unwrap();
     store.put_upstream_account(&account(ada, "a", "2")).await.unwrap();
-    assert!(store.end_upstream_account(ada, "a", Some(1)).await.unwrap().is_none(), "it was replaced");
+    assert!(
+        store.end_upstream_account(ada, "a", Some(1)).await.unwrap().is_none(),
+        "it was replaced"
+    );
     let ends = join_all((0..10).map(|_| store.end_upstream_account(ada, "a", Some(2)))).await;
     let ended: Vec<_> = ends.into_iter().filter_map(Result::unwrap).collect();
     assert_eq!((ended.len(), ended[0].sealed.as_str()), (1, "2"));
@@ -86,7 +95,11 @@ async fn accounts_end_with_their_person(store: Store) {
     assert_eq!(found(&store, row.id, "a").await, None);
     store.put_upstream_account(&account(row.id, "a", "2")).await.unwrap();
     assert!(store.set_password(row.id, "hash", None, NOW).await.unwrap());
-    assert_eq!(found(&store, row.id, "a").await, None, "whoever knew the old password may have connected it");
+    assert_eq!(
+        found(&store, row.id, "a").await,
+        None,
+        "whoever knew the old password may have connected it"
+    );
 }
 
 async fn a_registration_is_kept_for_each_server(store: Store) {

@@ -69,10 +69,14 @@ async fn an_authorization_server_that_did_not_issue_the_callers_token_gets_our_w
     assert_eq!(form(&asked[0], "subject_token_type"), JWT);
     assert_eq!((&said(&word)["sub"], &said(&word)["client_id"]), (&json!("ada"), &json!("agent")));
     assert_eq!(said(&word)["aud"], format!("{}token", fake.url()));
-    assert_eq!((form(&asked[0], "resource"), form(&asked[0], "audience")), (fake.url().to_string(), "weather".to_owned()));
+    assert_eq!(
+        (form(&asked[0], "resource"), form(&asked[0], "audience")),
+        (fake.url().to_string(), "weather".to_owned())
+    );
     assert_eq!(form(&asked[0], "scope"), "w");
     assert_eq!(asked[1].headers["authorization"], "Bearer for-ada");
-    let all: String = asked.iter().map(|asked| format!("{:?}{}", asked.headers, asked.body)).collect();
+    let all: String =
+        asked.iter().map(|asked| format!("{:?}{}", asked.headers, asked.body)).collect();
     assert!(!all.contains(&presented), "the caller's token went nowhere");
     let log = product.audit_lines().join("\n");
     assert!(!log.contains("for-ada") && !log.contains(&word));
@@ -106,7 +110,8 @@ async fn a_caller_has_one_exchange_and_another_caller_another_one() {
 async fn an_exchange_that_is_refused_is_a_clear_error_and_not_asked_again_at_once() {
     let fake = fake().await;
     let words = r#"{"error":"invalid_grant","error_description":"CANARY"}"#;
-    let refused = Reply::Answer(400, vec![("content-type", "application/json".to_owned())], words.into());
+    let refused =
+        Reply::Answer(400, vec![("content-type", "application/json".to_owned())], words.into());
     fake.answers_at("/token", refused);
     let product = broker(fake.url().as_str(), &exchanging(&fake, ""), "").await;
     let ada = token(&product, &["weather:read"]);
@@ -272,7 +277,10 @@ async fn what_entra_wants_the_person_to_do_reaches_their_client() {
     let (_, answer) = entra.calls(&json!({})).await;
     assert_eq!(answer.status, 401, "{answer:?}");
     let challenge = answer.header("www-authenticate");
-    assert!(challenge.starts_with("Bearer error=\"insufficient_claims\", claims=\""), "{challenge}");
+    assert!(
+        challenge.starts_with("Bearer error=\"insufficient_claims\", claims=\""),
+        "{challenge}"
+    );
     assert!(!answer.body.contains("CANARY"));
     let ended = entra.product.audited(|event| event["event_type"] == "result.emitted").await;
     assert_eq!(ended["payload"]["error_code"], "provider.auth_failed");
@@ -283,7 +291,9 @@ async fn what_entra_wants_the_person_to_do_reaches_their_client() {
 async fn the_issuer_of_the_callers_token_gets_it_back_and_nobody_else() {
     let fake_credential = |fake: &FakeHttp| {
         let url = fake.url();
-        format!("token_exchange = {{ token_url = \"{url}token\", issuer = \"{url}{TENANT}/v2.0\", client_id = \"us\", client_secret = \"ours\" }}")
+        format!(
+            "token_exchange = {{ token_url = \"{url}token\", issuer = \"{url}{TENANT}/v2.0\", client_id = \"us\", client_secret = \"ours\" }}"
+        )
     };
     let (fake, key) = (fake().await, SigningKey::ec());
     fake.answers_at("/keys", Reply::json(key.jwks("k1")));
@@ -293,10 +303,17 @@ async fn the_issuer_of_the_callers_token_gets_it_back_and_nobody_else() {
     let (token, answer) = entra.calls(&json!({})).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let theirs = &entra.at("/token")[0];
-    assert_eq!((form(theirs, "subject_token"), form(theirs, "subject_token_type")), (token.clone(), ACCESS_TOKEN.to_owned()));
+    assert_eq!(
+        (form(theirs, "subject_token"), form(theirs, "subject_token_type")),
+        (token.clone(), ACCESS_TOKEN.to_owned())
+    );
     assert!(!format!("{:?}", entra.at("/")[0].headers).contains(&token));
     calls(&entra.product).await;
-    assert_eq!(form(&entra.at("/token")[1], "subject_token_type"), JWT, "about a caller of ours, our word");
+    assert_eq!(
+        form(&entra.at("/token")[1], "subject_token_type"),
+        JWT,
+        "about a caller of ours, our word"
+    );
 }
 
 /// Which audiences a server takes is said for it: a token for `api://broker` opens no other.
@@ -305,7 +322,8 @@ async fn the_issuer_of_the_callers_token_gets_it_back_and_nobody_else() {
 async fn another_audience_counts_only_where_the_server_names_it() {
     let (fake, key) = (fake().await, SigningKey::ec());
     fake.answers_at("/keys", Reply::json(key.jwks("k1")));
-    let table = entra(&fake, "bearer = \"x\"").replace("audiences = [\"api://broker\"]\ncredential", "credential");
+    let table = entra(&fake, "bearer = \"x\"")
+        .replace("audiences = [\"api://broker\"]\ncredential", "credential");
     let product = broker(fake.url().as_str(), &table, "").await;
     let entra = Entra { fake, key, product };
     assert_eq!(entra.calls(&json!({})).await.1.status, 401);
