@@ -42,9 +42,11 @@ impl Connections {
     /// # Errors
     ///
     /// [`ConnectionError`]
-    pub async fn begin(&self, server: &str) -> Result<Begun, ConnectionError> {
+    pub async fn begin(&self, user_id: UserId, server: &str) -> Result<Begun, ConnectionError> {
         let server = self.server(server)?;
         let (authorization, scope) = self.client(server).await?;
+        let missing = self.0.missing.get(&(user_id, server.id.clone()));
+        let scope = both(scope, missing.as_deref());
         let request = authorization.request(scope.as_deref(), &*self.0.parts.random);
         let pending = Pending {
             server: server.id.clone(),
@@ -82,5 +84,31 @@ impl Connections {
             connected_at: asked_at,
         };
         Ok(self.0.parts.store.put_upstream_account(&row).await?)
+    }
+}
+
+/// A step-up asks for what was asked for before, and for what was missing (MCP authorization, step-up).
+fn both(scope: Option<String>, missing: Option<&str>) -> Option<String> {
+    let Some(missing) = missing else { return scope };
+    let mut all: Vec<&str> = Vec::new();
+    for one in scope.as_deref().unwrap_or_default().split(' ').chain(missing.split(' ')) {
+        if !one.is_empty() && !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::both;
+
+    #[test]
+    fn a_step_up_adds_what_was_missing_once() {
+        let asked = |scope: &str| Some(scope.to_owned());
+        assert_eq!(both(asked("a b"), Some("b c")), asked("a b c"));
+        assert_eq!(both(None, Some("c")), asked("c"));
+        assert_eq!(both(asked("a"), None), asked("a"));
+        assert_eq!(both(None, Some("")), None);
     }
 }

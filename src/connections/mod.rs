@@ -11,6 +11,7 @@ mod tokens;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -23,6 +24,9 @@ use crate::time::{Clock, Timestamp};
 
 pub use connecting::{Begun, Pending};
 pub use servers::{Explicit, ServerSettings};
+
+/// How long it is known that a server wants more of somebody.
+const MISSING: Duration = Duration::from_hours(24);
 
 /// Seals a text, or opens one. `None`: it cannot be.
 pub type Seal = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
@@ -66,6 +70,8 @@ struct Inner {
     known: Mutex<HashMap<String, servers::Known>>,
     /// Who renews which tokens in this process: the others wait.
     renewing: tokens::Renewing,
+    /// What servers said was missing in whose tokens, for when they connect the next time.
+    missing: moka::sync::Cache<(UserId, String), Arc<str>>,
 }
 
 /// One account, as its person is shown it.
@@ -88,7 +94,9 @@ impl fmt::Debug for Connections {
 impl Connections {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, known: Mutex::default(), renewing: tokens::Renewing::new() }))
+        let (known, renewing) = (Mutex::default(), tokens::Renewing::new());
+        let missing = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(MISSING);
+        Self(Arc::new(Inner { parts, known, renewing, missing: missing.build() }))
     }
 
     /// Who we are, for those who read our metadata document.
@@ -115,6 +123,14 @@ impl Connections {
         Ok(servers
             .map(|server| Account { server: server.id.clone(), since: since(&server.id) })
             .collect())
+    }
+
+    /// The server wants a token with more scopes than the person's has: they have to connect again, and are asked for these
+    /// too. Where to send them.
+    #[must_use]
+    pub fn wants_more(&self, user_id: UserId, server: &str, scope: &str) -> Arc<str> {
+        self.0.missing.insert((user_id, server.to_owned()), scope.into());
+        Arc::clone(&self.0.parts.page)
     }
 
     /// Ends an account: its tokens are deleted here, and given back to the authorization server as far as that takes them

@@ -105,6 +105,12 @@ impl Exchange {
         let form = match self.form(&incoming) {
             Ok(form) => form,
             Err(fault) => {
+                if let (Fault::Credential, StatusCode::FORBIDDEN) = (&fault, incoming.status)
+                    && let Some(wanted) =
+                        self.server.credential.wants_more(self.for_whom(), &incoming.headers)
+                {
+                    return self.failed(&Fault::NoToken(wanted)).await;
+                }
                 if matches!(fault, Fault::Credential) {
                     self.server.credential.refused(self.for_whom()).await;
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::oauth_client::Held;
+use crate::oauth_client::{BearerChallenge, Held, NoToken};
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 
@@ -70,6 +70,14 @@ impl Credential {
         shown.set_sensitive(true);
         headers.insert(header, shown);
         Ok(())
+    }
+
+    /// What a refusal of the server means, where it says that a token with more scopes would do.
+    pub(super) fn wants_more(&self, caller: For<'_>, headers: &HeaderMap) -> Option<NoToken> {
+        let Self::PerUser(accounts) = self else { return None };
+        let challenge = BearerChallenge::of(headers);
+        let scope = challenge.scope.as_deref().filter(|_| challenge.wants_more_scopes())?;
+        accounts.wants_more(caller, scope)
     }
 
     /// The server did not accept it: one that is obtained is obtained anew for the next call.

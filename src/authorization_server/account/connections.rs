@@ -74,7 +74,8 @@ pub(crate) async fn begin(
         if !connecting(&[&server]).fits(&session.cookie, &sent.form) {
             return Err(Fault::Forged);
         }
-        let begun = connections.begin(&server).await.map_err(Fault::Connection)?;
+        let begun =
+            connections.begin(session.person.user.id, &server).await.map_err(Fault::Connection)?;
         let under_way = UnderWay {
             session: session.person.session.as_bytes().to_vec(),
             user_id: session.person.user.id,
