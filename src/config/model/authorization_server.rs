@@ -320,7 +320,7 @@ pub(super) fn path_name(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<S
 impl RawClient {
     fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
         let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
-        let secret = self.secret.and_then(|raw| to.secret(&at.name("secret"), &raw));
+        let secret = self.secret.as_ref().and_then(|raw| to.secret(&at.name("secret"), raw));
         if self.grants.contains(&GrantType::ClientCredentials) && secret.is_none() {
             let problem =
                 "is missing: client_credentials is for clients that have one (RFC 6749 §4.4)";

@@ -167,7 +167,7 @@ pub(super) struct RawPerUser {
 }
 
 impl RawUpstreamCredential {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
         let mut given = Vec::new();
         if let Some(raw) = &self.bearer {
             given.push((
