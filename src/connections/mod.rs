@@ -83,11 +83,15 @@ pub struct Account {
     pub since: Option<Timestamp>,
 }
 
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections")
-            .field("servers", &self.0.parts.servers)
-            .finish_non_exhaustive()
+        f.debug_tuple("Connections").field(&self.0.parts).finish()
     }
 }
 
