@@ -59,7 +59,7 @@ impl Client {
         let variables = Environment::capture();
         let url = std::env::args().next_back().unwrap_or_default().parse()?;
         let context: Value = match variables.get("MCP_CONFORMANCE_CONTEXT") {
-            Some(text) => serde_json::from_str(&text)?,
+            Some(text) => serde_json::from_str(text)?,
             None => Value::Null,
         };
         let text = |name: &str| context.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -69,7 +69,7 @@ impl Client {
         let settings = OutboundSettings { allow_private, ..OutboundSettings::default() };
         Ok(Self {
             url,
-            version: version.unwrap_or_else(|| "2025-11-25".to_owned()),
+            version: version.unwrap_or("2025-11-25").to_owned(),
             known: text("client_id").map(|id| (id, text("client_secret"))),
             outbound: Outbound::new(&settings)?,
             clock: Arc::new(SystemClock),

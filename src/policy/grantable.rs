@@ -28,6 +28,11 @@ impl Policy {
         if rule.effect == Effect::Deny || rule.is_for(who, now) == Truth::False {
             return false;
         }
+        // What servers behind us have, only they know: a rule about nothing of ours may be about that.
+        let of_ours = self.facts.tools.iter().any(|tool| rule.tools.is_match(tool));
+        if !of_ours && rule.graph.is_none() && rule.tools.may_be_a_servers() {
+            return true;
+        }
         let scopes = wanted.union(&rule.scopes);
         let operation = if rule.graph.is_some() { Operation::AnyGraph } else { Operation::Plain };
         self.facts.tools.iter().filter(|tool| rule.tools.is_match(tool)).any(|tool| {

@@ -30,6 +30,15 @@ impl ToolPatterns {
         })
     }
 
+    /// Whether one of them may be about something of a server behind us, such as `weather.get`: those names are not known
+    /// here. Of a name it is seen, of an expression it is assumed.
+    pub(super) fn may_be_a_servers(&self) -> bool {
+        self.0.iter().any(|pattern| match pattern {
+            ToolPattern::Name(name) => name.contains('.') && !name.starts_with("auth."),
+            ToolPattern::Any | ToolPattern::Matching(_) => true,
+        })
+    }
+
     /// The patterns that are a name.
     pub(super) fn outright(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.iter().filter_map(|pattern| match pattern {

@@ -198,6 +198,9 @@ fn of_entra(fake: &FakeHttp, key: &SigningKey, changes: &Value) -> String {
     });
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        }
     }
     key.sign(&json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" }), &claims)
 }
@@ -257,7 +260,7 @@ async fn entra_exchanges_a_persons_token_for_one_of_the_servers() {
 #[tokio::test]
 async fn a_token_that_is_no_persons_of_this_tenant_goes_to_nobody() {
     let entra = Entra::start(OBO).await;
-    let (_, application) = entra.calls(&json!({ "idtyp": "app", "roles": ["weather:read"] })).await;
+    let (_, application) = entra.calls(&json!({ "scp": null, "idtyp": "app", "roles": ["r"], "mcp_tool_scopes": "weather:read" })).await;
     assert!(application.body.contains("provider.auth_failed"), "{application:?}");
     let own = entra.product.send(call(&entra.product, &["weather:read"], "get_weather")).await;
     assert!(own.body.contains("provider.auth_failed"), "a token of our own issuer: {own:?}");
