@@ -14,7 +14,7 @@ use crate::config::{
 use crate::connections::{self, Connections, Explicit, ServerSettings};
 use crate::id::{Issuer, ProfileName};
 use crate::oauth_client::{Authentication, ClientIdentity, Held, TokenEndpoint};
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::Random;
 use crate::scope::Scope;
 use crate::secret::{Detail, Secret, SecretError, Secrets};
@@ -200,16 +200,14 @@ pub(super) fn connections(
 ) -> Result<Option<Connections>, AppError> {
     let base = issuer(&config.server.public_url);
     let url = |path: &str| format!("{base}{path}").parse::<Url>().ok();
-    let servers: Vec<_> = config
-        .upstream
-        .servers
-        .iter()
-        .filter_map(|server| {
-            let UpstreamCredential::PerUser(settings) = &server.credential else { return None };
-            let redirect_uri = url(&format!("/account/connections/{}/callback", server.id))?;
-            Some(per_user(server, settings, secrets, redirect_uri))
-        })
-        .collect();
+    let mut servers = Vec::new();
+    for server in &config.upstream.servers {
+        let UpstreamCredential::PerUser(settings) = &server.credential else { continue };
+        let callback = format!("/account/connections/{}/callback", server.id);
+        let Some(redirect_uri) = url(&callback) else { continue };
+        let reach = reach(config, server, settings, outbound)?;
+        servers.push(per_user(server, settings, secrets, (redirect_uri, reach)));
+    }
     let (Some(document), false) = (url(IDENTITY_PATH), servers.is_empty()) else { return Ok(None) };
     if !config.authorization_server.enabled {
         return Ok(None);
@@ -220,7 +218,6 @@ pub(super) fn connections(
         store: Arc::clone(store) as _,
         seal: Arc::new(move |text, context| key.seal_text(text, context)),
         open: Arc::new(move |sealed, context| opener.open_text(sealed, context)),
-        outbound: outbound.clone(),
         clock: Arc::clone(clock),
         random: Arc::clone(random),
         identity: ClientIdentity {
@@ -238,7 +235,7 @@ fn per_user(
     server: &UpstreamServer,
     settings: &UpstreamPerUser,
     secrets: &Arc<Secrets>,
-    redirect_uri: Url,
+    (redirect_uri, outbound): (Url, Outbound),
 ) -> ServerSettings {
     let client = settings.client.as_ref();
     let client = client
@@ -257,7 +254,25 @@ fn per_user(
         client,
         scope,
         redirect_uri,
+        outbound,
     }
+}
+
+/// What an operator wrote down is reached as the settings allow. What a server names is reached at public addresses, and at
+/// the server's own host where that is listed: else it could lead us anywhere within our own network.
+fn reach(
+    config: &Config,
+    server: &UpstreamServer,
+    settings: &UpstreamPerUser,
+    outbound: &Outbound,
+) -> Result<Outbound, AppError> {
+    if settings.endpoints.is_some() {
+        return Ok(outbound.clone());
+    }
+    let own = server.url.host_str().filter(|_| outbound.may_be_private(&server.url));
+    let allow_private = own.map(|host| host.trim_matches(['[', ']']).parse());
+    let allow_private = allow_private.into_iter().flatten().collect();
+    Ok(Outbound::new(&OutboundSettings { allow_private, ..map::outbound(config) })?)
 }
 
 fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {

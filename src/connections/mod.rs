@@ -17,7 +17,6 @@ use tokio::sync::Mutex;
 
 use crate::id::UserId;
 use crate::oauth_client::{ClientIdentity, Registered, Unusable};
-use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::store::{StoreError, UpstreamAccountRow, UpstreamAccountStore};
 use crate::time::{Clock, Timestamp};
@@ -50,7 +49,6 @@ pub struct Parts {
     /// Text and context to what is kept, and back.
     pub seal: Seal,
     pub open: Seal,
-    pub outbound: Outbound,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// Who we are where nobody registered us; of its redirect URIs each server has one.
@@ -186,7 +184,7 @@ impl Connections {
             redirect_uris: vec![server.redirect_uri.clone()],
             ..parts.identity.clone()
         };
-        let made = crate::oauth_client::register(&identity, metadata, &parts.outbound).await?;
+        let made = crate::oauth_client::register(&identity, metadata, &server.outbound).await?;
         let text = made.to_text().ok_or(ConnectionError::Sealed)?;
         let sealed = (parts.seal)(text.expose(), &context).ok_or(ConnectionError::Sealed)?;
         parts.store.put_upstream_client(&server.id, &sealed, parts.clock.now()).await?;

@@ -9,7 +9,7 @@ use url::Url;
 use crate::oauth_client::{
     Authorization, BearerChallenge, Discovered, Held, ServerMetadata, Unusable, discover,
 };
-use crate::outbound::{Call, Limits};
+use crate::outbound::{Call, Limits, Outbound};
 
 use super::{ConnectionError, Connections};
 
@@ -31,6 +31,9 @@ pub struct ServerSettings {
     pub scope: Option<String>,
     /// Its own: an answer that comes back there is of its authorization server (RFC 9700 §4.4.2.2).
     pub redirect_uri: Url,
+    /// With what the server and everything that it names is reached: a server that leads us to an address of our own network
+    /// must not get there, unless it is its own.
+    pub outbound: Outbound,
 }
 
 /// Endpoints of an authorization server that publishes no metadata.
@@ -63,7 +66,7 @@ impl Connections {
             client,
             resource: discovered.resource.clone(),
             redirect_uri: server.redirect_uri.clone(),
-            outbound: self.0.parts.outbound.clone(),
+            outbound: server.outbound.clone(),
             clock: Arc::clone(&self.0.parts.clock),
         };
         let scope = match &server.scope {
@@ -104,7 +107,7 @@ impl Connections {
         {
             return Ok((Arc::clone(&known.discovered), known.challenge.clone()));
         }
-        let outbound = &self.0.parts.outbound;
+        let outbound = &server.outbound;
         let answer = outbound.send(probe(&server.url), LIMITS).await;
         let answer = answer.map_err(|_| Unusable::Away)?;
         let challenge = BearerChallenge::of(&answer.headers);

@@ -47,7 +47,7 @@ impl Connections {
         self.renewed(row, kept).await
     }
 
-    /// The server did not accept `token`: where it is still the one that is kept, it is not used again.
+    /// The server did not accept the token that is kept: it is renewed before the next call.
     ///
     /// # Errors
     ///

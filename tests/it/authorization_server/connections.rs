@@ -56,7 +56,7 @@ impl World {
         fake.answers_at("/revoke", Reply::status(200));
         fake.answers_at("/token", tokens("first", 3600));
         let settings = format!(
-            "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{base}/mcp\"\n\
+            "[outbound]\nallow_private = [\"127.0.0.1\", \"localhost\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{base}/mcp\"\n\
              credential = {{ per_user = {{ {keys} }} }}\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n"
         );
         Self { fake, product: Product::start(&settings).await }
@@ -328,6 +328,23 @@ async fn metadata_that_cannot_be_believed_leads_nowhere() {
         assert_eq!(begun.status, 502, "{begun:?}");
         assert!(!begun.body.contains("evil.example"));
     }
+}
+
+// MCP security best practices, server-side request forgery — N94
+#[tokio::test]
+async fn a_server_cannot_lead_the_broker_through_its_own_network() {
+    let inside = FakeHttp::start(Reply::json("{}")).await;
+    let world = World::new().await;
+    let document = json!({
+        "resource": format!("{}mcp", world.fake.url()),
+        "authorization_servers": [inside.url().as_str().replace("127.0.0.1", "localhost")],
+    });
+    let path = "/.well-known/oauth-protected-resource/mcp";
+    world.fake.answers_at(path, Reply::json(document.to_string()));
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    let begun = link(&mut browser).await;
+    assert_eq!(browser.get(&begun).await.status, 502);
+    assert_eq!(inside.count(), 0, "though the operator's own settings may reach it");
 }
 
 // CIMD §3, §4.1 — N98
