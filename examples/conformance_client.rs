@@ -135,11 +135,14 @@ impl Client {
             if let Some(name) = params.get("name").and_then(Value::as_str) {
                 headers.insert("mcp-name", name.parse()?);
             }
-            params["_meta"] = json!({
+            let meta = json!({
                 "io.modelcontextprotocol/protocolVersion": self.version,
                 "io.modelcontextprotocol/clientCapabilities": {},
                 "io.modelcontextprotocol/clientInfo": { "name": "mcp-auth-broker", "version": env!("CARGO_PKG_VERSION") },
             });
+            if let Some(members) = params.as_object_mut() {
+                members.insert("_meta".to_owned(), meta);
+            }
         }
         if let Some(session) = &self.session {
             headers.insert("mcp-session-id", session.clone());
@@ -147,10 +150,10 @@ impl Client {
         if let Some(token) = &self.token {
             headers.insert(header::AUTHORIZATION, format!("Bearer {}", token.expose()).parse()?);
         }
-        let mut message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
-        if let Some(id) = id {
-            message["id"] = json!(id);
-        }
+        let message = match id {
+            Some(id) => json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }),
+            None => json!({ "jsonrpc": "2.0", "method": method, "params": params }),
+        };
         let body = message.to_string().into();
         let call = Call { method: Method::POST, url: self.url.clone(), headers, body };
         let answer = self.outbound.send(call, LIMITS).await?;

@@ -36,8 +36,9 @@ use super::error::AppError;
 use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
-use super::issuing::{Materials, mount, revocations};
-use super::{beside, keys, map, platform, readiness, servers, upstream_credentials};
+use super::issuing::{Materials as ForIssuing, mount, revocations};
+use super::upstream_credentials::{Materials, connections};
+use super::{beside, keys, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -91,13 +92,9 @@ impl App {
         let documents = documents(&config, &clock).await?;
         let mut approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
         let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
-        let connected = upstream_credentials::connections(
-            &config,
-            (&store, &encryption),
-            (&secrets, &outbound),
-            (&clock, &random),
-        )?;
-        let mounted = mount(Materials {
+        let kept = (&store, &encryption);
+        let connected = connections(&config, kept, (&secrets, &outbound), &around)?;
+        let mounted = mount(ForIssuing {
             config: &config,
             names: &names,
             secrets: &secrets,
@@ -116,18 +113,10 @@ impl App {
         let mounted = mounted.await?;
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
-        let materials = upstream_credentials::Materials {
-            config: &config,
-            secrets: &secrets,
-            outbound: &outbound,
-            clock: &clock,
-            random: &random,
-            ring: &ring,
-            profiles: &graph.profiles,
-            connections: connected.as_ref(),
-        };
-        let decided = (&policy, &approvals);
-        let behind = servers::Shared::new(&materials, for_servers, decided, &encryption)?;
+        let from = (&config, &ring, graph.profiles.as_slice());
+        let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
+        let rules = (&policy, &approvals);
+        let behind = servers::Shared::new(&materials, for_servers, rules, &encryption)?;
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = Follower::new((ring, local), verifiers, &auditor, &around);

@@ -47,6 +47,17 @@ pub(super) struct Materials<'a> {
     pub(super) connections: Option<&'a Connections>,
 }
 
+impl<'a> Materials<'a> {
+    pub(super) const fn new(
+        (config, ring, profiles): (&'a Config, &'a Arc<KeyRing>, &'a [Profile]),
+        (secrets, outbound): (&'a Arc<Secrets>, &'a Outbound),
+        (clock, random): &'a (Arc<dyn Clock>, Arc<dyn Random>),
+        connections: Option<&'a Connections>,
+    ) -> Self {
+        Self { config, secrets, outbound, clock, random, ring, profiles, connections }
+    }
+}
+
 impl Materials<'_> {
     /// `None` for a kind that is not in force.
     pub(super) fn credential(
@@ -196,7 +207,7 @@ pub(super) fn connections(
     config: &Config,
     (store, encryption): (&Arc<dyn Database>, &SecretText),
     (secrets, outbound): (&Arc<Secrets>, &Outbound),
-    (clock, random): (&Arc<dyn Clock>, &Arc<dyn Random>),
+    (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Option<Connections>, AppError> {
     let base = issuer(&config.server.public_url);
     let url = |path: &str| format!("{base}{path}").parse::<Url>().ok();

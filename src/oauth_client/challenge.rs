@@ -19,8 +19,8 @@ impl BearerChallenge {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::WWW_AUTHENTICATE).iter();
-        let texts = values.filter_map(|value| value.to_str().ok());
-        texts.filter_map(Self::parse).next().unwrap_or_default()
+        let mut texts = values.filter_map(|value| value.to_str().ok());
+        texts.find_map(Self::parse).unwrap_or_default()
     }
 
     /// Whether a token with more scopes would do (MCP authorization, step-up).

@@ -1,4 +1,4 @@
-//! From a server's URL to its authorization server (RFC 9728, RFC 8414, OpenID Connect Discovery).
+//! From a server's URL to its authorization server (RFC 9728, RFC 8414, `OpenID` Connect Discovery).
 
 use std::time::Duration;
 
@@ -155,12 +155,11 @@ async fn resource_document(
     outbound: &Outbound,
 ) -> Result<ResourceDocument, Unusable> {
     let mut places = Vec::new();
-    match &challenge.resource_metadata {
-        Some(named) => places.push(named.clone()),
-        None => {
-            places.push(well_known(url, "oauth-protected-resource", url.path()));
-            places.push(well_known(url, "oauth-protected-resource", ""));
-        }
+    if let Some(named) = &challenge.resource_metadata {
+        places.push(named.clone());
+    } else {
+        places.push(well_known(url, "oauth-protected-resource", url.path()));
+        places.push(well_known(url, "oauth-protected-resource", ""));
     }
     places.dedup();
     for place in places {
@@ -171,7 +170,7 @@ async fn resource_document(
     Err(Unusable::NoAuthorizationServer)
 }
 
-/// RFC 8414 §3.1, and OpenID Connect Discovery in both of its forms.
+/// RFC 8414 §3.1, and `OpenID` Connect Discovery in both of its forms.
 async fn server_metadata(issuer: &str, outbound: &Outbound) -> Result<ServerMetadata, Unusable> {
     let url: Url = issuer.parse().map_err(|_| Unusable::NoMetadata)?;
     secure(&url, outbound)?;

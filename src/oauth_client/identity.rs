@@ -1,6 +1,6 @@
 //! Who the broker is as a client: its client metadata document (CIMD), which is also what it registers with (RFC 7591).
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use url::Url;
 
 /// Who we are, everywhere.
@@ -22,26 +22,46 @@ impl ClientIdentity {
     }
 
     /// What RFC 7591 §2 calls client metadata, with this method of authentication.
-    pub(super) fn metadata(&self, method: &str) -> Value {
-        let mut metadata = json!({
-            "client_name": self.name,
-            "redirect_uris": self.redirect_uris.iter().map(Url::as_str).collect::<Vec<_>>(),
-            "grant_types": ["authorization_code", "refresh_token"],
-            "response_types": ["code"],
-            "token_endpoint_auth_method": method,
-            "application_type": "web",
-        });
-        if let Some(home) = &self.home {
-            metadata["client_uri"] = json!(home.as_str());
+    pub(super) fn metadata(&self, method: &str) -> Metadata<'_> {
+        Metadata {
+            client_id: None,
+            client_name: &self.name,
+            redirect_uris: self.redirect_uris.iter().map(Url::as_str).collect(),
+            grant_types: ["authorization_code", "refresh_token"],
+            response_types: ["code"],
+            token_endpoint_auth_method: method.to_owned(),
+            application_type: "web",
+            client_uri: self.home.as_ref().map(Url::as_str),
         }
-        metadata
+    }
+}
+
+/// Client metadata (RFC 7591 §2).
+#[derive(Serialize)]
+pub(super) struct Metadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    client_name: &'a str,
+    redirect_uris: Vec<&'a str>,
+    grant_types: [&'a str; 2],
+    response_types: [&'a str; 1],
+    token_endpoint_auth_method: String,
+    application_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_uri: Option<&'a str>,
+}
+
+impl Metadata<'_> {
+    /// As JSON.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        // Texts and lists of texts always serialise.
+        serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
 /// The document at [`ClientIdentity::document`]: public, without any secret (CIMD §4.1).
 #[must_use]
 pub fn identity_document(identity: &ClientIdentity) -> Vec<u8> {
-    let mut document = identity.metadata("none");
-    document["client_id"] = json!(identity.document.as_str());
-    document.to_string().into_bytes()
+    let client_id = Some(identity.document.as_str());
+    Metadata { client_id, ..identity.metadata("none") }.to_bytes()
 }

@@ -63,7 +63,7 @@ pub async fn register(
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    let body = identity.metadata(method).to_string().into();
+    let body = identity.metadata(method).to_bytes().into();
     let call = Call { method: Method::POST, url: endpoint, headers, body };
     let answer = outbound.send(call, LIMITS).await.map_err(|_| Unusable::Away)?;
     if !matches!(answer.status.as_u16(), 200 | 201) {

@@ -80,8 +80,7 @@ impl Fault {
 
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::NoToken(NoToken::Slow) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Slow(_) | Self::NoToken(NoToken::Slow) => StatusCode::GATEWAY_TIMEOUT,
             Self::Busy(_)
             | Self::NoCredential(_)
             | Self::NoToken(NoToken::NoSecret)

@@ -267,7 +267,7 @@ impl RawEntraObo {
 impl RawPerUser {
     fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        let endpoints = self.endpoints(at, to)?;
+        let endpoints = self.endpoints(at, to).ok()?;
         let secret = match &self.client_secret {
             Some(raw) => Some(to.secret(&at.name("client_secret"), raw)?),
             None => None,
@@ -280,8 +280,8 @@ impl RawPerUser {
         Some(UpstreamCredential::PerUser(Box::new(UpstreamPerUser { endpoints, client, scopes })))
     }
 
-    /// Both endpoints or neither. An outer `None`: something is wrong with them.
-    fn endpoints(&self, at: &Key, to: &mut Checker<'_>) -> Option<Option<UpstreamEndpoints>> {
+    /// Both endpoints or neither. An error: something is wrong with them, and was said.
+    fn endpoints(&self, at: &Key, to: &mut Checker<'_>) -> Result<Option<UpstreamEndpoints>, ()> {
         let Some(authorize) = &self.authorize_url else {
             for (name, given) in [
                 ("token_url", self.token_url.is_some()),
@@ -293,21 +293,21 @@ impl RawPerUser {
                     to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
                 }
             }
-            return Some(None);
+            return Ok(None);
         };
         let Some(token) = &self.token_url else {
             let problem = "is missing: authorize_url and token_url go together";
             to.add(Finding::error(FindingCode::Missing, &at.name("token_url"), problem));
-            return None;
+            return Err(());
         };
-        let authorize_url = to.endpoint(&at.name("authorize_url"), authorize)?;
-        let token_url = to.endpoint(&at.name("token_url"), token)?;
+        let authorize_url = to.endpoint(&at.name("authorize_url"), authorize).ok_or(())?;
+        let token_url = to.endpoint(&at.name("token_url"), token).ok_or(())?;
         let revocation_url = match &self.revocation_url {
-            Some(text) => Some(to.endpoint(&at.name("revocation_url"), text)?),
+            Some(text) => Some(to.endpoint(&at.name("revocation_url"), text).ok_or(())?),
             None => None,
         };
         let issuer = self.issuer.clone();
-        Some(Some(UpstreamEndpoints { authorize_url, token_url, revocation_url, issuer }))
+        Ok(Some(UpstreamEndpoints { authorize_url, token_url, revocation_url, issuer }))
     }
 }
 

@@ -275,8 +275,8 @@ fn refuse(server: &Server, (status, error, code, text): Refusal) -> Reply {
         "trace_id": trace_id,
         "correlation_id": server.new_id(),
     });
-    if code == on_behalf_of::INTERACTION_REQUIRED {
-        body["claims"] = json!(on_behalf_of::CLAIMS);
+    if let (on_behalf_of::INTERACTION_REQUIRED, Some(members)) = (code, body.as_object_mut()) {
+        members.insert("claims".to_owned(), json!(on_behalf_of::CLAIMS));
     }
     Reply::json(status, body)
 }

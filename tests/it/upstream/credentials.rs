@@ -1,5 +1,6 @@
 //! Tokens that the broker obtains for a caller: who is told what for them, and who sees them.
 
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use super::behind::{GET, PATH, broker, call, token};
@@ -75,8 +76,7 @@ async fn an_authorization_server_that_did_not_issue_the_callers_token_gets_our_w
     );
     assert_eq!(form(&asked[0], "scope"), "w");
     assert_eq!(asked[1].headers["authorization"], "Bearer for-ada");
-    let all: String =
-        asked.iter().map(|asked| format!("{:?}{}", asked.headers, asked.body)).collect();
+    let all = format!("{asked:?}");
     assert!(!all.contains(&presented), "the caller's token went nowhere");
     let log = product.audit_lines().join("\n");
     assert!(!log.contains("for-ada") && !log.contains(&word));
@@ -190,7 +190,7 @@ const OBO_ENDPOINT: &str = "/0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b/oauth2/v2.0/to
 
 /// A token of that provider.
 fn of_entra(fake: &FakeHttp, key: &SigningKey, changes: &Value) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = SystemClock.now().unix_seconds();
     let mut claims = json!({
         "iss": format!("{}{TENANT}/v2.0", fake.url()), "aud": "api://broker", "sub": "pairwise",
         "oid": "9f0a1b2c-3d4e-4f60-8192-a3b4c5d6e7f8", "tid": TENANT, "azp": "agent", "ver": "2.0",
