@@ -32,7 +32,7 @@ install_modules() {
     (cd "$modules" && npm ci --no-progress >&2) || die "npm ci failed in $modules"
     touch "$modules/.complete"
   fi
-  cp "$from/"*.mjs "$modules/"
+  find "$from" -maxdepth 1 -name "*.mjs" -exec cp -t "$modules/" {} +
 }
 
 # start NAME COMMAND…: in the background, output in $work/NAME.{out,err}; sets $pid.

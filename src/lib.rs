@@ -25,6 +25,8 @@ pub mod limits;
 pub mod mcp;
 pub mod oauth_client;
 pub mod policy;
+pub mod public_jwks;
+pub mod redirect_uri;
 pub mod secret;
 pub mod secret_ref;
 pub mod store;

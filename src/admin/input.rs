@@ -1,7 +1,11 @@
 //! What an administrator may write into a field. Each check names the field, what is wrong and what is allowed.
 
+use serde_json::Value;
 use url::{Host, Url};
 
+use crate::public_jwks::PublicJwks;
+use crate::redirect_uri::RedirectUri;
+use crate::resource_server::AssertionKeys;
 use crate::scope::Scope;
 
 use super::error::AdminError;
@@ -97,18 +101,35 @@ pub(super) fn resource_uri(
     Ok(text.to_owned())
 }
 
-/// A redirect URI (OAuth 2.1 §2.3.1): https, http on loopback, or a scheme of one's own (RFC 8252 §7.1).
-pub(super) fn redirect_uri(text: &str) -> Result<String, AdminError> {
-    let own_scheme =
-        || Url::parse(text).is_ok_and(|url| url.scheme().contains('.') && url.fragment().is_none());
-    if text.len() <= 2048 && (web_url(text).is_some() || own_scheme()) {
-        Ok(text.to_owned())
-    } else {
-        invalid(
-            "redirect_uris",
-            "has one that no answer may be sent to",
-            "https, http on loopback, or a reverse-domain scheme; no fragment, no user",
-        )
+/// As the same URI would be taken from a client that registers itself.
+pub(super) fn redirect_uri(text: &str) -> Result<RedirectUri, AdminError> {
+    RedirectUri::parse(text).map_err(|error| AdminError::Invalid {
+        field: "redirect_uris",
+        problem: error.problem(),
+        allowed: error.hint(),
+    })
+}
+
+/// Public keys that each can be used: nobody is told later why an assertion is refused.
+pub(super) fn jwks(set: &Value) -> Result<PublicJwks, AdminError> {
+    let parsed = PublicJwks::from_value(set.clone()).map_err(|error| AdminError::Invalid {
+        field: "jwks",
+        problem: error.problem(),
+        allowed: error.hint(),
+    })?;
+    let allowed = "RSA keys of 2048 to 8192 bits, P-256, P-384 and Ed25519, each with a kid of its own or none";
+    match AssertionKeys::whole(parsed.to_string().as_bytes()) {
+        Ok(_) => Ok(parsed),
+        Err(_) => invalid("jwks", "has a key that cannot be used", allowed),
+    }
+}
+
+/// Where public keys are fetched from.
+pub(super) fn jwks_uri(text: &str) -> Result<String, AdminError> {
+    let allowed = "an https URL without user and fragment, or http on loopback";
+    match web_url(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => invalid("jwks_uri", "is no URL of a key set", allowed),
     }
 }
 
@@ -170,20 +191,26 @@ mod tests {
         assert!(resource_uri("uri", "http://127.0.0.1:3001/mcp", &ours).is_ok());
     }
 
-    // RFC 6749 §3.1.2 — N113
+    // RFC 6749 §3.1.2, RFC 9700 §4.1.3 — N113
     #[test]
-    fn a_redirect_to_a_script_or_over_plain_http_is_refused() {
+    fn a_redirect_uri_is_taken_exactly_where_a_client_could_register_it_itself() {
         for bad in [
             "javascript:alert(1)",
             "http://example.com/cb",
             "https://a/#f",
             "data:text/html,x",
             "/cb",
+            "http://127.0.0.2/cb",
+            "https://A.example/cb",
+            "https://*.example/cb",
+            "com.app:cb",
         ] {
             assert!(redirect_uri(bad).is_err(), "{bad}");
         }
-        for good in ["https://a.example/cb", "http://127.0.0.1/cb", "com.example.app:/cb"] {
-            assert!(redirect_uri(good).is_ok(), "{good}");
+        for good in
+            ["https://a.example", "http://127.0.0.1/cb", "com.example.app:/cb", "cursor://a/cb"]
+        {
+            assert_eq!(redirect_uri(good).unwrap().as_str(), good);
         }
     }
 

@@ -50,6 +50,10 @@ pub enum AppError {
     Issuer(#[from] SettingsError),
     #[error("our own key set cannot be used")]
     OwnKeys(#[from] crate::resource_server::KeySetError),
+    #[error(
+        "jwks_file of authorization_server.client `{client_id}` {source}\n  hint: RSA keys of 2048 to 8192 bits, P-256, P-384 and Ed25519 can be used, each with a kid of its own or none"
+    )]
+    ClientKeys { client_id: crate::id::ClientId, source: crate::resource_server::KeySetError },
     #[error("server.public_url cannot be a protected resource")]
     Metadata(#[from] MetadataError),
     #[error("server.public_url is no identifier for an issuer")]

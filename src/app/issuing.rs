@@ -12,19 +12,20 @@ use crate::admin;
 use crate::audit::Auditor;
 use crate::authorization_server::{
     self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
-    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
-    ServerSecret, Settings,
+    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration,
+    ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
-use crate::config::{self, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRegistration};
 use crate::connections::Connections;
 use crate::id::{GrantId, Issuer};
 use crate::oauth_client;
 use crate::outbound::Outbound;
-use crate::policy::{Live, Who};
+use crate::policy::{Live, Reach, Who};
 use crate::random::Random;
 use crate::resource_server::{
-    LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical, well_known_url,
+    AssertionKeys, LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical,
+    well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::Secrets;
@@ -37,9 +38,6 @@ use super::error::AppError;
 use super::reload::Reloader;
 use super::{issuers, map, upstream_credentials};
 
-/// How long a refresh token that was just used gets the same reply again: measured bursts of clients that share one
-/// token last under a minute.
-const REFRESH_GRACE: Duration = Duration::from_mins(1);
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
 /// To see and answer the calls that wait for this very person. Says nothing of who may: that is looked up each time.
@@ -47,7 +45,7 @@ const APPROVE: &str = "broker:approve";
 
 /// # Errors
 ///
-/// [`AppError`] where a client's secret cannot be read.
+/// [`AppError`] where a client's secret cannot be read, or one of its keys cannot be used.
 pub(super) async fn settings(
     config: &Config,
     names: &[Name],
@@ -62,7 +60,7 @@ pub(super) async fn settings(
             Some(source) => Some(issuers::own(source, secrets, &budget).await?),
             None => None,
         };
-        clients.push(client(known, secret));
+        clients.push(client(known, secret)?);
     }
     Ok(Settings {
         issuer: issuer(&config.server.public_url).parse()?,
@@ -72,7 +70,7 @@ pub(super) async fn settings(
         access_token_ttl: given.access_token_ttl,
         refresh_token_ttl: given.refresh_token_ttl,
         code_ttl: given.code_ttl,
-        refresh_grace: REFRESH_GRACE,
+        refresh_grace: given.refresh_grace,
         default_scopes: given.default_scopes.clone(),
         scopes_supported: given.default_scopes.clone(),
         administrators: administrators(&given.administrators),
@@ -97,34 +95,59 @@ fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
     let own = |name: &Name| OwnResource {
         uri: canonical(&name.resource).to_owned(),
         aliases: Vec::new(),
+        behind: None,
     };
-    let behind = super::servers::audiences(config, names).into_iter();
-    let behind = behind.map(|uri| OwnResource { uri, aliases: Vec::new() });
-    names.iter().map(own).chain(behind).collect()
+    names.iter().map(own).chain(super::servers::resources(config, names)).collect()
 }
 
 fn administrators(given: &config::Administrators) -> Administrators {
     Administrators { subjects: given.subjects.clone(), groups: given.groups.clone() }
 }
 
-fn client(known: &config::RegisteredClient, secret: Option<SecretText>) -> ConfiguredClient {
+/// Whether each key of each client of the settings can be used, without starting anything.
+///
+/// # Errors
+///
+/// [`AppError::ClientKeys`]
+pub(super) fn check_client_keys(config: &Config) -> Result<(), AppError> {
+    config.authorization_server.clients.iter().try_for_each(|known| keys(known).map(drop))
+}
+
+fn keys(known: &config::RegisteredClient) -> Result<Option<PublicKeys>, AppError> {
+    let jwks = match &known.keys {
+        None => return Ok(None),
+        Some(ClientKeys::Remote(uri)) => return Ok(Some(PublicKeys::Remote(uri.clone()))),
+        Some(ClientKeys::Inline(jwks)) => jwks.to_string(),
+    };
+    let client_id = || known.client_id.clone();
+    AssertionKeys::whole(jwks.as_bytes())
+        .map_err(|source| AppError::ClientKeys { client_id: client_id(), source })?;
+    Ok(Some(PublicKeys::Inline(jwks)))
+}
+
+fn client(
+    known: &config::RegisteredClient,
+    secret: Option<SecretText>,
+) -> Result<ConfiguredClient, AppError> {
     let name = |grant: &config::GrantType| match grant {
         config::GrantType::AuthorizationCode => "authorization_code",
         config::GrantType::RefreshToken => "refresh_token",
         config::GrantType::ClientCredentials => "client_credentials",
         config::GrantType::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
     };
-    ConfiguredClient {
+    Ok(ConfiguredClient {
         client_id: known.client_id.clone(),
         secret,
+        keys: keys(known)?,
         grant_types: known.grants.iter().map(name).collect(),
         scopes: known.scopes.clone(),
-        redirect_uris: known.redirect_uris.iter().map(ToString::to_string).collect(),
+        redirect_uris: known.redirect_uris.clone(),
+        refresh_grace: known.refresh_grace,
         exchange: ExchangeRules {
             from: known.exchange.from.iter().map(ToString::to_string).collect(),
             to: known.exchange.to.iter().map(ToString::to_string).collect(),
         },
-    }
+    })
 }
 
 /// What policy lets people be granted, and who may have the broker's own scopes.
@@ -136,7 +159,7 @@ pub(super) struct ByPolicy {
 }
 
 impl Grantable for ByPolicy {
-    fn grantable(&self, person: &PersonFacts, wanted: &Scope) -> Scope {
+    fn grantable(&self, person: &PersonFacts, at: UsedAt<'_>, wanted: &Scope) -> Scope {
         let (own, others): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(is_own);
         let in_force = self.policy.current();
         let none = Scope::empty();
@@ -152,7 +175,15 @@ impl Grantable for ByPolicy {
             told: None,
         };
         let others = others.into_iter().collect();
-        let granted = in_force.policy().grantable(&who, &others, in_force.moment());
+        let of_use = |reach| in_force.policy().grantable(&who, reach, &others, in_force.moment());
+        let granted = match at {
+            UsedAt::Broker => of_use(Reach::Own),
+            // Who registered it said what it is for; rules about it say more.
+            UsedAt::Elsewhere(id, named) if !in_force.policy().names_server(id) => {
+                others.narrow(named)
+            }
+            UsedAt::Behind(id) | UsedAt::Elsewhere(id, _) => of_use(Reach::Server(id)),
+        };
         if !person.trusted_client {
             return granted;
         }

@@ -35,8 +35,14 @@ pub async fn people_settings(
     let server = &config.server;
     let origins = [Some(&server.public_url), server.loopback_alias.as_ref()];
     let origins = origins.into_iter().flatten().cloned().collect();
-    let passwords = PasswordPool::default();
-    Ok(PeopleSettings { providers, origins, passwords, approvals: None, connections: None })
+    Ok(PeopleSettings {
+        providers,
+        origins,
+        passwords: PasswordPool::default(),
+        approvals: None,
+        connections: None,
+        scope_words: config.authorization_server.scope_words.clone(),
+    })
 }
 
 /// Everything but the secret.

@@ -87,14 +87,16 @@ impl Source {
         const BUILT_IN: &str = "the built-in rules";
         let label = self.label.as_deref();
         let flat = &self.granted;
+        let flat_graph =
+            flat.iter().flat_map(|granted| &granted.rules).any(|rule| rule.graph.is_some());
         if let Some(path) = &self.file {
             self.load_file(path, label)
         } else if self.deployment != Deployment::Dev {
             self.compile(BUILT_IN, "version = \"none\"", label, flat)
-        } else if self.mode == GraphMode::Simulated {
+        } else if self.mode == GraphMode::Simulated && !flat_graph {
             self.compile(BUILT_IN, DEVELOPMENT_RULES, label, flat)
         } else {
-            // What opens the simulated Graph never opens a live one.
+            // What opens the simulated Graph never opens a live one, nor more than the flat permissions name.
             let mut granted =
                 Granted::parse(BUILT_IN, DEVELOPMENT_RULES).map_err(AppError::Policy)?;
             granted.rules.retain(|rule| rule.graph.is_none());

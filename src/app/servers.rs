@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::authorization_server::KeyRing;
+use crate::authorization_server::{BehindUs, KeyRing, OwnResource};
 use crate::broker::Approvals;
 use crate::config::{Config, OnToolFlaw, UpstreamServer};
 use crate::http::{ServerEndpoint, ServerEndpoints};
@@ -65,9 +65,19 @@ impl Shared {
 
 /// What tokens for the servers name, under each of our names.
 pub(super) fn audiences(config: &Config, names: &[Name]) -> Vec<String> {
+    resources(config, names).into_iter().map(|resource| resource.uri).collect()
+}
+
+/// The servers as resources, under each of our names.
+pub(super) fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
     let of = |name: &Name| {
         let servers = config.upstream.servers.iter();
-        servers.map(|server| canonical(&name.server(&server.id)).to_owned()).collect::<Vec<_>>()
+        let resource = |server: &UpstreamServer| OwnResource {
+            uri: canonical(&name.server(&server.id)).to_owned(),
+            aliases: Vec::new(),
+            behind: Some(BehindUs { id: server.id.clone(), scopes: scopes(server) }),
+        };
+        servers.map(resource).collect::<Vec<_>>()
     };
     names.iter().flat_map(of).collect()
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::id::{ClientId, EventId, RequestId, Subject, TraceId};
 use crate::time::Timestamp;
 
-use super::event::{AuditEvent, Redaction};
+use super::event::AuditEvent;
+use super::vocabulary::Redaction;
 
 /// Version of the envelope and the payloads.
 pub const SCHEMA_VERSION: &str = "v0.1.0";

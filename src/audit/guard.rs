@@ -7,8 +7,9 @@ use crate::id::ToolName;
 use super::auditor::Auditor;
 use super::envelope::Context;
 use super::error::AuditError;
-use super::event::{AuditEvent, ResultStatus};
+use super::event::AuditEvent;
 use super::queue::Slot;
+use super::vocabulary::ResultStatus;
 
 /// Owes the terminal event of one request. [`TerminalGuard::finish`] pays it; dropping the guard
 /// without it (the caller disconnected, a task was aborted or panicked) pays with

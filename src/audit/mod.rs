@@ -16,17 +16,18 @@ mod segments;
 mod sink;
 mod strangers;
 mod verify;
+mod vocabulary;
 mod writer;
 
 pub use auditor::{AuditSettings, AuditStatus, Auditor, OnFailure};
 pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
-pub use event::{
-    AdminAction, AdminObject, AdminOutcome, ApprovalOutcome, AuditEvent, GrantType, LoginFailure,
-    LoginMethod, Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure, TokenName,
-    ToolFlaw,
-};
+pub use event::AuditEvent;
 pub use guard::TerminalGuard;
 pub use sink::{FileSettings, SinkSettings};
 pub use verify::{Anchor, BadLine, Repair, Report, segments, verify};
+pub use vocabulary::{
+    AdminAction, AdminObject, AdminOutcome, ApprovalOutcome, GrantType, LoginFailure, LoginMethod,
+    Outcome, Redaction, ResultStatus, Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
+};

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::id::{RequestId, TraceId};
 use crate::limits::{NetworkShare, network};
@@ -49,18 +48,19 @@ impl Strangers {
 }
 
 impl Auditor {
-    /// Whether the refusal of somebody who proved nothing may be recorded. Ask before recording it.
+    /// Whether the refusal of somebody who proved nothing gets a line of its own. Ask before recording it.
     ///
-    /// # Errors
-    ///
-    /// How long to wait: the network has had its share of lines. The request is counted, gets no line, and is to be
-    /// answered with 429 (RFC 6585 §4) and `Retry-After`.
-    pub fn admit_refusal(&self, address: Option<IpAddr>) -> Result<(), Duration> {
+    /// `false`: the network has had its share of lines. The refusal is counted here, and answered like any other:
+    /// people whose tokens ended must find out, however loud their neighbours are.
+    #[must_use]
+    pub fn admit_refusal(&self, address: Option<IpAddr>) -> bool {
         let strangers = self.strangers();
-        strangers.lines.take(address).inspect_err(|_| {
+        let admitted = strangers.lines.take(address).is_ok();
+        if !admitted {
             let name = address.map_or_else(|| "unknown".to_owned(), network);
             strangers.hold_back(name.into(), 1);
-        })
+        }
+        admitted
     }
 
     /// Records for each network how many refusals got no line of their own since the last time.

@@ -33,7 +33,6 @@ mod password;
 mod person;
 mod pkce;
 mod published;
-mod redirect_uri;
 mod register;
 mod revoke;
 mod seal;
@@ -68,18 +67,19 @@ pub use jwks::routes;
 pub use keys::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys};
 pub use login::{first_administrator_link, new_link, one_time_link};
 pub use metadata::routes as metadata_routes;
-pub use pages::{ErrorPage, Link, error_page};
+pub use pages::{ErrorPage, Link, OwnWords, error_page};
 pub use password::{NewPassword, PasswordPool, PoolBusy, WeakPassword};
 pub use person::{PeopleSettings, Person, people_routes};
 pub use pkce::{CodeChallenge, Misshapen};
-pub use redirect_uri::{RedirectUri, RedirectUriError};
 pub use register::routes as registration_routes;
 pub use seal::{KeyEncryptionKey, NotAKey, ServerSecret};
-pub use server::{AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts};
+pub use server::{
+    AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts, UsedAt,
+};
 pub use session::current;
 pub use settings::{
-    Administrators, ConfiguredClient, ExchangeRules, MetadataDocuments, OwnResource, Registration,
-    Settings,
+    Administrators, BehindUs, ConfiguredClient, ExchangeRules, MetadataDocuments, OwnResource,
+    Registration, Settings,
 };
 
 /// `/token`, `/revoke` and `/userinfo`; the caller adds state and CORS.

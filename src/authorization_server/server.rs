@@ -160,5 +160,16 @@ pub struct PersonFacts {
 /// A seam, because policy is the broker's and the authorization server must not know its rules.
 pub trait Grantable: Send + Sync + fmt::Debug {
     /// A subset of `wanted`. Never grants by itself: every call is decided again.
-    fn grantable(&self, person: &PersonFacts, wanted: &Scope) -> Scope;
+    fn grantable(&self, person: &PersonFacts, at: UsedAt<'_>, wanted: &Scope) -> Scope;
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsedAt<'a> {
+    /// The broker's own tools.
+    Broker,
+    /// The server of this id behind the broker.
+    Behind(&'a str),
+    /// The server of this id, registered with these scopes: it decides by itself, or by asking us.
+    Elsewhere(&'a str, &'a Scope),
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use url::Url;
 
 use crate::id::{ClientId, Issuer};
+use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 use crate::secret_text::SecretText;
 
+use super::client::PublicKeys;
 use super::keys::SigningAlgorithm;
 use super::token::TOKEN_EXCHANGE;
 
@@ -50,6 +52,17 @@ pub struct OwnResource {
     pub uri: String,
     /// Other spellings of it: the loopback name that is not `public_url`.
     pub aliases: Vec<String>,
+    /// The server that is behind it. `None`: the broker's own tools are.
+    pub behind: Option<BehindUs>,
+}
+
+/// A server behind this process.
+#[derive(Clone, Debug)]
+pub struct BehindUs {
+    /// What the names of its tools begin with in policy.
+    pub id: String,
+    /// What its metadata names, and what is asked for where a request names no scope.
+    pub scopes: Scope,
 }
 
 /// Who may have `broker:*` beside local users with that role.
@@ -63,13 +76,17 @@ pub struct Administrators {
 #[derive(Clone, Debug)]
 pub struct ConfiguredClient {
     pub client_id: ClientId,
-    /// `None`: a public client.
+    /// With neither secret nor keys it is a public client.
     pub secret: Option<SecretText>,
+    /// With which it signs assertions (`private_key_jwt`).
+    pub keys: Option<PublicKeys>,
     /// `authorization_code`, `refresh_token`, `client_credentials`, and that of RFC 8693.
     pub grant_types: Vec<&'static str>,
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
     pub scopes: Scope,
-    pub redirect_uris: Vec<String>,
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Instead of [`Settings::refresh_grace`].
+    pub refresh_grace: Option<Duration>,
     /// Worth something with the grant of RFC 8693 alone.
     pub exchange: ExchangeRules,
 }

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 use super::authorize::OWN_SCOPES;
 use super::error::OAuthError;
 use super::form::Form;
-use super::server::AuthorizationServer;
+use super::server::{AuthorizationServer, UsedAt};
 
 /// Why a request names no resource that a token can be for.
 #[derive(Debug, thiserror::Error)]
@@ -77,23 +77,46 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
 /// Which scopes tokens for one resource may carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Carries {
-    /// An endpoint of this process: policy alone decides.
+    /// The broker's own tools: policy alone decides.
     Ours,
+    /// A server behind us, with the scopes that its grants name. Policy alone decides.
+    Behind { id: String, scopes: Scope },
     /// A server that was registered, with the scopes that it names. Where it names none, policy alone decides.
-    Registered(Scope),
+    Registered { id: String, scopes: Scope },
 }
 
 impl Carries {
     /// What of `wanted` there is. The broker's own scopes are worth something here alone: a server that is sent such a
     /// token could use it against us (RFC 9700 §2.3).
     pub(super) fn narrow(&self, wanted: &Scope) -> Scope {
-        let Self::Registered(named) = self else { return wanted.clone() };
+        let named = match self {
+            Self::Ours => return wanted.clone(),
+            Self::Behind { .. } => &Scope::empty(),
+            Self::Registered { scopes, .. } => scopes,
+        };
         let may = |token: &ScopeToken| {
             let own = token.as_str() == "*" || token.as_str().split(':').next() == Some("broker");
             OWN_SCOPES.contains(&token.as_str())
                 || (!own && (named.is_empty() || named.permits(token)))
         };
         wanted.iter().filter(|token| may(token)).cloned().collect()
+    }
+
+    /// What is asked for where a request does not say: what the resource's own metadata and challenge name.
+    pub(super) fn defaults<'a>(&'a self, server: &'a AuthorizationServer) -> &'a Scope {
+        match self {
+            Self::Ours => &server.settings.default_scopes,
+            Self::Behind { scopes, .. } | Self::Registered { scopes, .. } => scopes,
+        }
+    }
+
+    /// Where they are to be of use.
+    pub(super) fn used_at(&self) -> UsedAt<'_> {
+        match self {
+            Self::Ours => UsedAt::Broker,
+            Self::Behind { id, .. } => UsedAt::Behind(id),
+            Self::Registered { id, scopes } => UsedAt::Elsewhere(id, scopes),
+        }
     }
 }
 
@@ -106,11 +129,17 @@ pub(super) async fn carries(
     server: &AuthorizationServer,
     uri: &str,
 ) -> Result<Carries, StoreError> {
-    if server.settings.resources.iter().any(|own| own.uri == uri) {
-        return Ok(Carries::Ours);
+    if let Some(own) = server.settings.resources.iter().find(|own| own.uri == uri) {
+        let behind = own.behind.as_ref();
+        return Ok(behind.map_or(Carries::Ours, |behind| Carries::Behind {
+            id: behind.id.clone(),
+            scopes: behind.scopes.clone(),
+        }));
     }
     let row = server.store.find_resource_by_uri(uri).await?;
-    Ok(Carries::Registered(row.map_or_else(Scope::empty, |row| row.scopes)))
+    let (id, scopes) =
+        row.map_or_else(|| (String::new(), Scope::empty()), |row| (row.id, row.scopes));
+    Ok(Carries::Registered { id, scopes })
 }
 
 /// The one of this process that is meant where a request names none.
@@ -155,11 +184,14 @@ mod tests {
     fn tokens_for_a_registered_server_carry_what_it_names_and_never_the_brokers_own() {
         let scope = |text: &str| text.parse::<Scope>().unwrap();
         let wanted = scope("openid weather:read files:read broker:admin broker *");
-        let narrowed = |named: &str| Carries::Registered(scope(named)).narrow(&wanted);
+        let registered = |named: &str| Carries::Registered { id: "w".into(), scopes: scope(named) };
+        let narrowed = |named: &str| registered(named).narrow(&wanted);
         assert_eq!(narrowed("weather:read"), scope("openid weather:read"));
         assert_eq!(narrowed("weather:read broker:admin"), scope("openid weather:read"));
-        let none = Carries::Registered(Scope::empty()).narrow(&wanted);
+        let none = Carries::Registered { id: "w".into(), scopes: Scope::empty() }.narrow(&wanted);
         assert_eq!(none, scope("openid weather:read files:read"));
+        let behind = Carries::Behind { id: "w".into(), scopes: Scope::empty() };
+        assert_eq!(behind.narrow(&wanted), none);
         assert_eq!(Carries::Ours.narrow(&wanted), wanted);
     }
 

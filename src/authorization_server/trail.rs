@@ -7,7 +7,6 @@ use axum::http::HeaderMap;
 use crate::audit::{AuditError, AuditEvent, Context};
 use crate::id::{ClientId, RequestId, Subject, TraceId};
 
-use super::error::OAuthError;
 use super::server::AuthorizationServer;
 
 /// Whose request it is, as far as that is known.
@@ -42,20 +41,21 @@ impl Trail {
         self.0.requester_id = Some(subject);
     }
 
-    /// Records the refusal of somebody who proved nothing, if its network may have one more line.
+    /// Records the refusal of somebody who proved nothing: in a line, or as one more of its network's.
     ///
     /// # Errors
     ///
-    /// [`OAuthError::TooManyRequests`]: it may not, and this is the answer; [`OAuthError::Audit`]
+    /// [`AuditError`]: what cannot be recorded is not answered.
     pub(super) async fn record_refusal(
         &self,
         server: &AuthorizationServer,
         address: Option<IpAddr>,
         event: AuditEvent,
-    ) -> Result<(), OAuthError> {
-        let admitted = server.auditor.admit_refusal(address);
-        admitted.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
-        Ok(self.record(server, event).await?)
+    ) -> Result<(), AuditError> {
+        if !server.auditor.admit_refusal(address) {
+            return Ok(());
+        }
+        self.record(server, event).await
     }
 
     /// # Errors

@@ -1,7 +1,5 @@
 //! What the guard answers itself, and how it names what was asked.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 
@@ -37,14 +35,6 @@ pub fn method_name(method: Option<&str>) -> &'static str {
 pub fn plain(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    response
-}
-
-/// What a network gets that was refused too often (RFC 6585 §4): no challenge, and no line in the audit log.
-pub(super) fn too_many_refusals(wait: Duration) -> Response<Body> {
-    let mut response = plain(StatusCode::TOO_MANY_REQUESTS);
-    let seconds = wait.as_secs().saturating_add(1);
-    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response
 }
 

@@ -39,8 +39,8 @@ where
         return response;
     };
     let address = client_address.map(|ClientAddress(address)| address);
-    if let Err(wait) = recorder.auditor.admit_refusal(address) {
-        return super::answer::too_many_refusals(wait);
+    if !recorder.auditor.admit_refusal(address) {
+        return response;
     }
     let context = Context {
         request_id: RequestId::generate(&*recorder.clock, &*recorder.random),

@@ -73,6 +73,8 @@ pub(super) fn router(
         .route_service("/.well-known/oauth-protected-resource/mcp", metadata)
         .route_service("/.well-known/oauth-protected-resource/servers/{id}/mcp", behind)
         .merge(authorization_server)
+        // Before the layer: it answers preflights, and would not stand around what is set after it.
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(public_cors());
     let guarded = Router::new().route_service("/mcp", mcp);
     let guarded = guarded.route_service("/servers/{id}/mcp", servers).layer(

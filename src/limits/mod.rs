@@ -28,7 +28,7 @@ use concurrency::{Place, Places};
 
 use shared::SharedMeter;
 
-pub use network::{NetworkShare, network};
+pub use network::{NetworkShare, network, site};
 pub use rate::Meter;
 pub use settings::{Limit, OnStoreFailure, Rate, Settings, ToolLimits};
 

@@ -26,6 +26,19 @@ pub fn network(address: IpAddr) -> String {
     }
 }
 
+/// The most that one organisation is likely to hold: /24 of IPv4, /48 of IPv6. For what nobody may use up for others by
+/// going through all their networks.
+#[must_use]
+pub fn site(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => network(address.into()),
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
+    }
+}
+
 /// So much a minute for each network, in memory of a fixed size.
 #[derive(Debug)]
 pub struct NetworkShare {
@@ -64,6 +77,16 @@ mod tests {
         let of = |text: &str| network(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff:ffff:ffff:ffff"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.250"));
+        assert_ne!(of("192.0.2.1"), of("192.0.3.1"));
+    }
+
+    // N108
+    #[test]
+    fn the_networks_of_one_site_are_one() {
+        let of = |text: &str| site(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:2:2::1"));
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.250"));
         assert_ne!(of("192.0.2.1"), of("192.0.3.1"));
     }

@@ -24,6 +24,8 @@ pub struct World<'a> {
     pub scopes: Option<Scope>,
     /// Scopes that the settings name.
     pub usual_scopes: Scope,
+    /// How many issuers tokens are accepted from, our own included.
+    pub issuers: usize,
     /// The groups there are; `None`: only likely misspellings are told.
     pub groups: Option<BTreeSet<String>>,
 }
@@ -67,11 +69,12 @@ pub enum LintKind {
     ForbiddenPermission,
     UnreachableTool,
     ChangeableClaim,
+    AnyIssuer,
     OpenToEverybody,
 }
 
 impl LintKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NeverMatches,
         Self::Shadowed,
         Self::MatchesNoTool,
@@ -82,6 +85,7 @@ impl LintKind {
         Self::ForbiddenPermission,
         Self::UnreachableTool,
         Self::ChangeableClaim,
+        Self::AnyIssuer,
         Self::OpenToEverybody,
     ];
 }
@@ -110,6 +114,7 @@ impl Policy {
             self.names_of(rule, world, &mut lints);
             self.permissions_of(rule, &needs, &mut lints);
             changeable(rule, &mut lints);
+            any_issuer(rule, world, &mut lints);
             self.shadow_of(number, rule, &mut lints);
             if rule.effect == Effect::Allow
                 && rule.scopes.is_empty()
@@ -297,6 +302,23 @@ fn changeable(rule: &Rule, lints: &mut Lints) {
     }
 }
 
+/// Names mean something within their issuer only (RFC 9068 §5: another issuer may give the same to somebody else).
+fn any_issuer(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
+    if world.issuers < 2 || rule.effect == Effect::Deny || rule.principals.issuers.is_some() {
+        return;
+    }
+    let named: Vec<&str> = rule.principals.named().collect();
+    if named.is_empty() {
+        return;
+    }
+    let message = format!(
+        "names {} of any issuer, and tokens of {} issuers are accepted",
+        named.join(" and "),
+        world.issuers
+    );
+    lints.add(rule, LintKind::AnyIssuer, message, "add issuers = [\"…\"] to its principals");
+}
+
 /// Whether a permission is one of these, or does more: what may write, may read.
 fn suffices(own: &Permission, sufficient: &[Permission]) -> bool {
     let own = own.as_str();
@@ -319,6 +341,17 @@ impl Principals {
             && self.issuers.is_none()
             && self.assurance.is_none()
             && self.max_auth_age_seconds.is_none()
+    }
+
+    /// The lists whose entries an issuer gave out.
+    fn named(&self) -> impl Iterator<Item = &'static str> {
+        let lists = [
+            ("clients", &self.clients),
+            ("subjects", &self.subjects),
+            ("groups", &self.groups),
+            ("roles", &self.roles),
+        ];
+        lists.into_iter().filter(|(_, list)| list.is_some()).map(|(name, _)| name)
     }
 
     /// A list is empty.

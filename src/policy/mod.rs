@@ -10,6 +10,7 @@ mod compile;
 mod condition;
 mod decide;
 mod decision;
+mod example;
 mod explain;
 mod fault;
 mod file;
@@ -44,6 +45,7 @@ pub use decision::{Approval, Decision, Effect, Obligations, Outcome, Reason, Ste
 pub use explain::{Compared, Explanation, RuleExplanation};
 pub use fault::{Fault, PolicyError};
 pub use file::{GraphSpec, RuleSpec};
+pub use grantable::Reach;
 pub use lint::{Lint, LintKind, Needs, World};
 pub use live::{Difference, InForce, Live};
 pub use load::Granted;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 
+use super::example::example;
+
 /// The patterns of one rule; one that matches is enough.
 #[derive(Clone, Debug)]
 pub(super) struct ToolPatterns(Vec<ToolPattern>);
@@ -14,7 +16,8 @@ pub(super) struct ToolPatterns(Vec<ToolPattern>);
 pub(super) enum ToolPattern {
     Name(Arc<str>),
     Any,
-    Matching(Arc<Regex>),
+    /// With a name that it matches, if one was found.
+    Matching(Arc<Regex>, Option<Arc<str>>),
 }
 
 impl ToolPatterns {
@@ -26,16 +29,7 @@ impl ToolPatterns {
         self.0.iter().any(|pattern| match pattern {
             ToolPattern::Name(name) => **name == *tool,
             ToolPattern::Any => true,
-            ToolPattern::Matching(regex) => regex.is_match(tool),
-        })
-    }
-
-    /// Whether one of them may be about something of a server behind us, such as `weather.get`: those names are not known
-    /// here. Of a name it is seen, of an expression it is assumed.
-    pub(super) fn may_be_a_servers(&self) -> bool {
-        self.0.iter().any(|pattern| match pattern {
-            ToolPattern::Name(name) => name.contains('.') && !name.starts_with("auth."),
-            ToolPattern::Any | ToolPattern::Matching(_) => true,
+            ToolPattern::Matching(regex, _) => regex.is_match(tool),
         })
     }
 
@@ -43,7 +37,16 @@ impl ToolPatterns {
     pub(super) fn outright(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.iter().filter_map(|pattern| match pattern {
             ToolPattern::Name(name) => Some(name),
-            ToolPattern::Any | ToolPattern::Matching(_) => None,
+            ToolPattern::Any | ToolPattern::Matching(..) => None,
+        })
+    }
+
+    /// A name for each pattern that is about more than one, and those that are a name.
+    pub(super) fn examples(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|pattern| match pattern {
+            ToolPattern::Name(name) => Some(&**name),
+            ToolPattern::Matching(_, example) => example.as_deref(),
+            ToolPattern::Any => None,
         })
     }
 
@@ -53,7 +56,7 @@ impl ToolPatterns {
             .iter()
             .map(|pattern| match pattern {
                 ToolPattern::Name(name) => Some(name),
-                ToolPattern::Any | ToolPattern::Matching(_) => None,
+                ToolPattern::Any | ToolPattern::Matching(..) => None,
             })
             .collect()
     }
@@ -77,9 +80,10 @@ impl PatternReader {
             // Anchored, so that `delete` never matches `delete_all`; the group keeps `a|b` together. It is an
             // expression by itself, too: `a)|(b` would leave the group, and with it the anchors.
             let built = |text: &str| RegexBuilder::new(text).size_limit(1 << 20).build().ok();
-            built(text)
-                .and_then(|_| built(&format!("^(?:{text})$")))
-                .map(|regex| ToolPattern::Matching(Arc::new(regex)))
+            built(text).and_then(|_| built(&format!("^(?:{text})$"))).map(|regex| {
+                let example = example(text).filter(|name| regex.is_match(name)).map(Arc::from);
+                ToolPattern::Matching(Arc::new(regex), example)
+            })
         };
         self.0.insert(text.to_owned(), pattern.clone());
         pattern

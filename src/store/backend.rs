@@ -2,6 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use sqlx::{Pool, Postgres, Sqlite};
+use tokio::task::JoinSet;
 
 use super::cause::{fault, is_conflict, unavailable};
 use super::connection::Connection;
@@ -14,7 +15,7 @@ pub(super) type Work<A, T> =
     for<'c> fn(&'c mut Connection, &'c A) -> BoxFuture<'c, Result<T, StoreError>>;
 
 pub(super) enum Backend {
-    Sqlite { readers: Pool<Sqlite>, writer: Writer },
+    Sqlite { readers: Pool<Sqlite>, writer: Writer, _checkpoints: JoinSet<()> },
     Postgres(Pool<Postgres>),
 }
 

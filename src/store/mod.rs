@@ -7,6 +7,7 @@
 mod approval;
 mod backend;
 mod cause;
+mod checkpoint;
 mod client;
 mod connection;
 mod digest;

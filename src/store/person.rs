@@ -55,7 +55,7 @@ pub struct SessionRow {
     pub auth_time: Option<Timestamp>,
     /// How they logged in: `pwd`, or `idp:<id>`.
     pub method: Option<String>,
-    /// JSON for a login that is under way elsewhere (`state`, `nonce`, `code_verifier`), sealed or short-lived.
+    /// A login that is under way elsewhere (`nonce`, `code_verifier`), sealed with the `state` that comes back with it.
     pub pending: Option<String>,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,

@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, Pool, Sqlite};
 
 use super::backend::Backend;
 use super::cause::fault;
+use super::checkpoint;
 use super::connection::{Connection, values};
 use super::error::StoreError;
 use super::migrate::migrate;
@@ -22,7 +23,8 @@ const READERS: u32 = 4;
 
 pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     prepare(path)?;
-    let write = pool(path, 1, false);
+    // The commits leave the log as it is: `checkpoint` moves it.
+    let write = connect(options(path, false).pragma("wal_autocheckpoint", "0"), 1);
     let mut connection =
         Connection::Sqlite(write.acquire().await.map_err(|error| at_open(path, fault(error)))?);
     let begun = connection.execute("BEGIN IMMEDIATE", values![]).await;
@@ -36,7 +38,11 @@ pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     }
     connection.execute("COMMIT", values![]).await.map_err(|error| at_open(path, error))?;
     drop(connection);
-    Ok(Backend::Sqlite { readers: pool(path, READERS, true), writer: Writer::start(write) })
+    Ok(Backend::Sqlite {
+        readers: pool(path, READERS, true),
+        writer: Writer::start(write),
+        _checkpoints: checkpoint::start(pool(path, 1, false)),
+    })
 }
 
 fn at_open(path: &Path, error: StoreError) -> OpenError {
@@ -66,7 +72,7 @@ fn prepare(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-pub(super) fn pool(path: &Path, connections: u32, read_only: bool) -> Pool<Sqlite> {
+fn options(path: &Path, read_only: bool) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -76,7 +82,14 @@ pub(super) fn pool(path: &Path, connections: u32, read_only: bool) -> Pool<Sqlit
         .statement_cache_capacity(256)
         .pragma("cache_size", "-8192")
         .disable_statement_logging();
-    let options = if read_only { options } else { options.journal_mode(SqliteJournalMode::Wal) };
+    if read_only { options } else { options.journal_mode(SqliteJournalMode::Wal) }
+}
+
+pub(super) fn pool(path: &Path, connections: u32, read_only: bool) -> Pool<Sqlite> {
+    connect(options(path, read_only), connections)
+}
+
+fn connect(options: SqliteConnectOptions, connections: u32) -> Pool<Sqlite> {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)

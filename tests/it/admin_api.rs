@@ -41,6 +41,11 @@ impl Site {
         self.served.send(request).await
     }
 
+    async fn post(&self, path: &str) -> Answer {
+        let request = Request::new("POST", path);
+        self.served.send(request.header("authorization", &format!("Bearer {}", self.token))).await
+    }
+
     fn users(&self) -> Vec<String> {
         let listed = command(self.directory.path(), &["user", "list", "--json"]);
         let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
@@ -59,6 +64,30 @@ async fn an_administrator_of_this_moment_gets_in_and_the_description_needs_no_to
     let disabled = command(site.directory.path(), &["user", "disable", "root"]);
     assert!(disabled.status.success());
     assert_eq!(site.get("/api/v1/users").await.status, 403);
+}
+
+#[tokio::test]
+async fn a_role_that_is_taken_counts_at_once_and_nobody_takes_their_own() {
+    let site = Site::start().await;
+    let other = site.add_user("ada").await.json()["user"]["id"].as_str().unwrap().to_owned();
+    let theirs = site.served.mint_for(&other, "broker:admin");
+    let users = Request::new("GET", "/api/v1/users");
+    let users = users.header("authorization", &format!("Bearer {theirs}"));
+    for (change, status) in [("give-role", 200), ("take-role", 403)] {
+        let path = format!("/api/v1/users/{other}/{change}");
+        assert_eq!(site.post(&path).await.status, 204, "{change}");
+        assert_eq!(site.served.send(users.clone()).await.status, status, "{change}");
+    }
+    let all = site.get("/api/v1/users").await.json();
+    let root = all["items"].as_array().unwrap().iter().find(|user| user["username"] == "root");
+    let own = format!("/api/v1/users/{}/take-role", root.unwrap()["id"].as_str().unwrap());
+    let refused = site.post(&own).await;
+    assert_eq!(
+        (refused.status, refused.body.contains("your own role")),
+        (403, true),
+        "{refused:?}"
+    );
+    assert_eq!(site.get("/api/v1/users").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,6 +45,9 @@ fn a_person_is_added_listed_disabled_and_gets_links() {
     assert!(printed(at, &["user", "list"]).lines().nth(1).unwrap().starts_with("ada"));
     assert_ne!(printed(at, &["user", "reset-link", "ada"]), added);
     assert_eq!(printed(at, &["user", "disable", "ada"]), "ada is disabled\n");
+    assert_eq!(printed(at, &["user", "take-role", "ada"]), "ada is no administrator\n");
+    assert_eq!(json_of(at, &["user", "list", "--json"])[0]["administrator"], false);
+    assert_eq!(printed(at, &["user", "give-role", "ada"]), "ada administers this broker\n");
     let told = refused(at, &["user", "reset-link", "ada"]);
     assert!(told.contains("there is no such user that is not disabled"), "{told}");
 }
@@ -59,6 +62,11 @@ fn what_is_wrong_is_said_with_what_is_allowed() {
         (&["user", "add", "ADA"], "username is taken\nhint: choose another"),
         (&["user", "disable", "bob"], "no such user\nhint: broker user list shows"),
         (&["client", "add", "x"], "redirect_uris does not go with grant_types\nhint: "),
+        (
+            &["client", "add", "x", "--redirect-uri", "http://a.example"],
+            "redirect_uris has http and",
+        ),
+        (&["client", "add", "x", "--jwks-file", "away.json"], "away.json cannot be read"),
         (&["server", "add", "w", "https://w.example", "--scope", "broker:admin"], "scope names a"),
         (&["server", "add", "w", "http://w.example"], "uri is no URL of a server\nhint: an https"),
         (&["server", "key", "add", "w"], "no such server\nhint: broker server list shows"),

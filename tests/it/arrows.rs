@@ -4,8 +4,19 @@ use std::fs;
 use std::path::Path;
 
 /// Modules that know nothing else in the crate, but for what `ARROWS` lists.
-const LEAVES: &[&str] =
-    &["api_key", "code", "id", "scope", "time", "random", "secret_text", "secret_ref", "outbound"];
+const LEAVES: &[&str] = &[
+    "api_key",
+    "code",
+    "id",
+    "scope",
+    "time",
+    "random",
+    "public_jwks",
+    "redirect_uri",
+    "secret_text",
+    "secret_ref",
+    "outbound",
+];
 const PARTS: &[&str] = &[
     "resource_server",
     "policy",
@@ -30,6 +41,8 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("scope", &[]),
     ("time", &[]),
     ("random", &[&["time"]]),
+    ("public_jwks", &[]),
+    ("redirect_uri", &[]),
     ("secret_text", &[]),
     ("secret_ref", &[]),
     ("outbound", &[&["time"]]),

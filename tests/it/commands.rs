@@ -116,3 +116,26 @@ fn no_token_is_made_where_it_cannot_be_recorded() {
     let output = command(directory.path(), &["token", "mint", "--sub", "ada"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}", text(&output));
 }
+
+#[test]
+fn the_1password_program_needs_no_more_than_a_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[secrets]\nprovider = \"1password\"\n[secrets.onepassword]\nservice_account_token = \"file:/run/secrets/op\"\n";
+    std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+    let told = printed(directory.path(), &["check"]);
+    assert!(told.contains("The broker would start, 1 warning."), "{told}");
+}
+
+#[test]
+fn the_predecessors_names_alone_are_settings_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = "MCP_AUTH_BROKER_ENV=dev\nMCP_AUTH_BROKER_ALLOWED_SCOPES=User.Read,Mail.Read\nMCP_AUTH_BROKER_GRAPH_CLIENT_ID=app\nMCP_AUTH_BROKER_GRAPH_TENANT_ID=contoso.example\nMCP_AUTH_BROKER_GRAPH_SECRET_REF=op://v/i/f\nMCP_AUTH_BROKER_SECRET_PROVIDER=1password\nOP_SERVICE_ACCOUNT_TOKEN=ops_x\n";
+    std::fs::write(directory.path().join(".env"), names).unwrap();
+    printed(directory.path(), &["check"]);
+    let ask = |call| {
+        let by = ["--subject", "ada", "--scope", "graph:read", "graph:write"];
+        printed(directory.path(), &[&["policy", "explain", call][..], &by].concat())
+    };
+    assert!(ask("GET /v1.0/users/ada").starts_with("allow: "));
+    assert!(ask("DELETE /v1.0/users/ada").starts_with("deny: "), "the built-in rules are gone");
+}

@@ -9,7 +9,24 @@ use mcp_auth_broker::config::Environment;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// How a comment that names its rule begins.
-const SOURCES: [&str; 6] = ["RFC ", "OAuth ", "OIDC ", "MCP ", "CIMD ", "N"];
+const SOURCES: [&str; 8] = ["RFC ", "OAuth ", "OIDC ", "MCP ", "CIMD ", "CSP ", "OWASP ", "N"];
+
+/// The last row of the list of attacks.
+const ROWS: u32 = 120;
+
+/// Rows that no test holds, and why.
+const WITHOUT: [(u32, &str); 10] = [
+    (21, "there is no `/par`; `request_uri` is refused at `/authorize` (N20)"),
+    (22, "there is no `/par`"),
+    (82, "there is no device flow yet"),
+    (83, "there is no device flow yet"),
+    (84, "there is no device flow yet"),
+    (85, "there is no token exchange at `/token`: the grant is refused as unknown"),
+    (88, "DPoP is not spoken: no token is bound to a key"),
+    (89, "DPoP is not spoken"),
+    (110, "there are no passkeys: people have a password, or log in elsewhere"),
+    (117, "servers are not started as processes"),
+];
 
 const HEAD: &str = "\
 <!-- Generated from the comments above the tests; `UPDATE_DOCS=1 cargo test` rewrites it. -->
@@ -98,6 +115,8 @@ fn page(found: &Rules) -> String {
         ("OpenID Connect", "OIDC "),
         ("Client ID metadata documents", "CIMD "),
         ("Model Context Protocol", "MCP "),
+        ("Content Security Policy", "CSP "),
+        ("OWASP", "OWASP "),
         ("Attacks without a section", "N"),
     ] {
         let rules = found.iter().filter(|(rule, _)| names_a_rule(rule, source));
@@ -106,7 +125,39 @@ fn page(found: &Rules) -> String {
             writeln!(page, "| {rule} | {} |", tests.join("<br>")).unwrap();
         }
     }
+    let tested: Vec<u32> = found.keys().flat_map(|rule| rows(rule)).collect();
+    let without = WITHOUT.iter().filter(|(row, _)| !tested.contains(row));
+    writeln!(page, "\n## Attacks that no test holds\n\n| row | why |\n|---|---|").unwrap();
+    for (row, why) in without {
+        writeln!(page, "| N{row} | {why} |").unwrap();
+    }
     page
+}
+
+/// The numbers of the list of attacks in a rule: `N3, N15 to N20`.
+fn rows(rule: &str) -> Vec<u32> {
+    let words = rule.split([' ', ',']).filter(|word| !word.is_empty());
+    let (mut rows, mut range) = (Vec::new(), false);
+    for word in words {
+        let number = word.strip_prefix('N').and_then(|digits| digits.parse().ok());
+        match (number, rows.last()) {
+            (Some(end), Some(&begin)) if range => rows.extend(begin + 1..=end),
+            (Some(one), _) => rows.push(one),
+            (None, _) => {}
+        }
+        range = word == "to";
+    }
+    rows
+}
+
+/// What nobody tests and nobody gave a reason for has been forgotten.
+#[test]
+fn each_row_of_the_list_of_attacks_has_a_test_or_a_reason() {
+    let tested: Vec<u32> = collect().keys().flat_map(|rule| rows(rule)).collect();
+    let known = |row: &u32| tested.contains(row) || WITHOUT.iter().any(|(known, _)| known == row);
+    let forgotten: Vec<u32> = (1..=ROWS).filter(|row| !known(row)).collect();
+    assert_eq!(forgotten, Vec::<u32>::new());
+    assert_eq!(rows("RFC 6749 §3 — N3, N15 to N17, N20, CD-5"), [3, 15, 16, 17, 20]);
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn an_explanation_names_what_each_rule_wanted_and_saw_and_what_would_change_it()
     assert_eq!(as_json(directory.path(), &with)["decision"]["effect"], "allow");
 }
 
+// N120
 #[test]
 fn lint_tells_each_kind_of_oddity_with_its_place() {
     let directory = tempfile::tempdir().unwrap();
@@ -156,7 +157,13 @@ tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
 graph = { methods = ["DELETE"], paths = ["/v1.0/users/{id}"], permissions = ["User.Read.All", "Mail.Send"] }
 when = "claims.email == 'a' && 1 == 2"
 "#;
-    write(directory.path(), "broker.toml", "graph.allowed_permissions = [\"User.Read.All\"]");
+    let settings = r#"
+graph.allowed_permissions = ["User.Read.All"]
+[[resource_server.issuer]]
+issuer = "https://login.example"
+jwks_uri = "https://login.example/keys"
+"#;
+    write(directory.path(), "broker.toml", settings);
     let file = write(directory.path(), "p.toml", rules).display().to_string();
     let told = as_json(directory.path(), &["lint", &file]);
     let mut kinds: Vec<&str> = told["findings"]
@@ -168,6 +175,7 @@ when = "claims.email == 'a' && 1 == 2"
     kinds.sort_unstable();
     kinds.dedup();
     let all = [
+        "any_issuer",
         "changeable_claim",
         "forbidden_permission",
         "matches_no_tool",

@@ -59,11 +59,26 @@ enum Source {
 }
 
 impl AssertionKeys {
+    /// Leaves out keys that cannot be used.
+    ///
     /// # Errors
     ///
     /// [`KeySetError`]
     pub fn inline(unverified_jwks: &[u8]) -> Result<Self, KeySetError> {
         KeySet::parse(unverified_jwks, &asymmetric()).map(Source::Inline).map(Self)
+    }
+
+    /// The same of a set in which each key has to be of use: who registers it is there to be told.
+    ///
+    /// # Errors
+    ///
+    /// [`KeySetError`], also for a set without any key
+    pub fn whole(unverified_jwks: &[u8]) -> Result<Self, KeySetError> {
+        let keys = KeySet::parse(unverified_jwks, &asymmetric())?;
+        if keys.is_empty() || keys.dropped > 0 {
+            return Err(KeySetError::UnusableKey);
+        }
+        Ok(Self(Source::Inline(keys)))
     }
 
     /// Fetched when first needed, then at most every 30 seconds.
@@ -79,16 +94,30 @@ impl AssertionKeys {
         ))))
     }
 
-    /// Checks the signature, nothing else.
+    /// Checks the signature, nothing else. `may_fetch` is asked before each fetch that is due: where it says no, what is
+    /// known already decides.
     ///
     /// # Errors
     ///
     /// [`TokenError`]; [`TokenError::IssuerUnavailable`] while remote keys cannot be had
-    pub async fn verify(&self, assertion: &SignedAssertion<'_>) -> Result<(), TokenError> {
+    pub async fn verify(
+        &self,
+        assertion: &SignedAssertion<'_>,
+        may_fetch: impl Fn() -> bool + Send + Sync,
+    ) -> Result<(), TokenError> {
         let owner = KeyOwner { issuer: "", tenant: None, stated: false };
         match &self.0 {
             Source::Inline(keys) => keys.verify(&assertion.0, owner),
-            Source::Remote(keys) => keys.verify(&assertion.0, owner).await,
+            Source::Remote(keys) => keys.verify_if(&assertion.0, owner, &may_fetch).await,
+        }
+    }
+
+    /// Whether there are keys to check with, from a fetch that was good.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        match &self.0 {
+            Source::Inline(_) => true,
+            Source::Remote(keys) => keys.is_known(),
         }
     }
 }

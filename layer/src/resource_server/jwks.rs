@@ -167,17 +167,36 @@ impl RemoteKeys {
         jwt: &UnverifiedJwt<'_>,
         owner: KeyOwner<'_>,
     ) -> Result<(), TokenError> {
+        self.verify_if(jwt, owner, &|| true).await
+    }
+
+    /// The same with somebody to ask before each fetch that is due. Where they say no, the keys stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`RemoteKeys::verify`]
+    pub(super) async fn verify_if(
+        &self,
+        jwt: &UnverifiedJwt<'_>,
+        owner: KeyOwner<'_>,
+        may_fetch: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<(), TokenError> {
         if self.shared.fresh().is_none() {
-            self.refresh().await;
+            self.refresh(may_fetch).await;
         }
         let keys = self.shared.usable().ok_or(TokenError::IssuerUnavailable)?;
         match keys.verify(jwt, owner) {
             Err(TokenError::UnknownKey) => {}
             decided => return decided,
         }
-        self.refresh().await;
+        self.refresh(may_fetch).await;
         let keys = self.shared.usable().ok_or(TokenError::IssuerUnavailable)?;
         keys.verify(jwt, owner)
+    }
+
+    /// Whether there are keys that can be used.
+    pub(super) fn is_known(&self) -> bool {
+        self.shared.usable().is_some()
     }
 
     pub(super) fn health(&self) -> KeyHealth {
@@ -193,23 +212,31 @@ impl RemoteKeys {
         }
     }
 
-    /// Starts a fetch where one is due, and waits for the one in flight.
-    async fn refresh(&self) {
+    /// Starts a fetch where one is due and may be made, and waits for the one in flight.
+    async fn refresh(&self, may_fetch: &(dyn Fn() -> bool + Send + Sync)) {
         while self.shared.is_due() {
-            if let Ok(flight) = Arc::clone(&self.shared.flight).try_lock_owned()
-                && self.shared.begin()
-            {
-                let shared = Arc::clone(&self.shared);
-                let mut fetch = self.fetch.lock().unwrap_or_else(PoisonError::into_inner);
-                while fetch.try_join_next().is_some() {}
-                fetch.spawn(async move {
-                    shared.fetch().await;
-                    drop(flight);
-                });
+            if let Ok(flight) = Arc::clone(&self.shared.flight).try_lock_owned() {
+                if !may_fetch() {
+                    return;
+                }
+                if self.shared.begin() {
+                    self.fetch_with(flight);
+                }
             }
             drop(self.shared.flight.lock().await);
         }
         drop(self.shared.flight.lock().await);
+    }
+
+    /// Nobody else is in flight until it is done.
+    fn fetch_with(&self, flight: tokio::sync::OwnedMutexGuard<()>) {
+        let shared = Arc::clone(&self.shared);
+        let mut fetch = self.fetch.lock().unwrap_or_else(PoisonError::into_inner);
+        while fetch.try_join_next().is_some() {}
+        fetch.spawn(async move {
+            shared.fetch().await;
+            drop(flight);
+        });
     }
 }
 

@@ -88,6 +88,11 @@ impl KeySet {
         Ok(Self { dropped: members.len().saturating_sub(keys.len()), keys })
     }
 
+    /// Whether no key can be used.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Checks one signature, or none where no key fits.
     ///
     /// The key is found in memory by its exact `kid`; a token without one needs exactly one key that fits (RFC 8725 §3.10).

@@ -30,7 +30,7 @@ pub(super) struct Rotation {
 #[derive(Debug, JsonSchema, Serialize)]
 struct WithSecret<'a> {
     client: ClientView,
-    /// Null for a public client.
+    /// Null for a public client, and for one with keys.
     client_secret: Option<&'a str>,
 }
 

@@ -43,11 +43,15 @@ pub(super) fn describe(api: Described) -> Described {
     let disable_one =
         Operation::done("post", "disable", "Refuse a person, end sessions, revoke grants");
     let enable_one = Operation::done("post", "enable", "Let a disabled person in again");
+    let give_role = Operation::done("post", "give_role", "Let a person administer this broker");
+    let take_role = Operation::done("post", "take_role", "Let a person administer it no more");
     api.on("/api/v1/users", list_all, get(list))
         .on("/api/v1/users", add_one, post(add))
         .on(one, find_one, get(find))
         .on(format!("{one}/disable"), disable_one, post(disable))
         .on(format!("{one}/enable"), enable_one, post(enable))
+        .on(format!("{one}/give-role"), give_role, post(give_the_role))
+        .on(format!("{one}/take-role"), take_role, post(take_the_role))
         .on(format!("{one}/reset-link"), make_link, post(reset_link))
 }
 
@@ -90,6 +94,22 @@ pub(super) async fn enable(
     At(id): At<UserId>,
 ) -> Result<StatusCode, AdminError> {
     operations.disable_user(&actor, id, false).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn give_the_role(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<UserId>,
+) -> Result<StatusCode, AdminError> {
+    operations.set_administrator(&actor, id, true).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn take_the_role(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<UserId>,
+) -> Result<StatusCode, AdminError> {
+    operations.set_administrator(&actor, id, false).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// `201` with the link, once.

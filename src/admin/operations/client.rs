@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admin::error::AdminError;
 use crate::admin::input;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::ClientId;
+use crate::redirect_uri::RedirectUri;
 use crate::secret_text::SecretText;
 use crate::store::{ClientKind, ClientRow, Digest, Page};
 
@@ -33,10 +34,22 @@ pub struct NewClient {
     /// Without a secret: a program on people's machines.
     #[serde(default)]
     pub public: bool,
+    /// Its public keys, a JSON Web Key Set: it signs assertions (`private_key_jwt`) and gets no secret.
+    #[serde(default)]
+    pub jwks: Option<Value>,
+    /// Where it publishes them, instead: https, or http on loopback.
+    #[serde(default)]
+    pub jwks_uri: Option<String>,
+}
+
+impl NewClient {
+    const fn has_keys(&self) -> bool {
+        self.jwks.is_some() || self.jwks_uri.is_some()
+    }
 }
 
 impl Operations {
-    /// Registers a client; a confidential one gets a secret that nobody can read again.
+    /// Registers a client; a confidential one without keys of its own gets a secret that nobody can read again.
     ///
     /// # Errors
     ///
@@ -49,7 +62,7 @@ impl Operations {
         let metadata = metadata(&new)?;
         let id = format!("client-{}", self.random.uuid_v7(self.clock.now()));
         let id: ClientId = id.parse().map_err(|_| AdminError::NotFound("client id"))?;
-        let secret = (!new.public).then(|| self.secret());
+        let secret = (!new.public && !new.has_keys()).then(|| self.secret());
         let now = self.clock.now();
         let row = ClientRow {
             id,
@@ -147,20 +160,43 @@ fn metadata(new: &NewClient) -> Result<String, AdminError> {
     }
     if new.public && has("client_credentials") {
         let allowed = "a public client has no client_credentials (RFC 6749 §4.4)";
-        return invalid("grant_types", "needs a secret", allowed);
+        return invalid("grant_types", "needs a secret or keys", allowed);
+    }
+    if new.public && new.has_keys() {
+        return invalid("public", "does not go with keys", "a client with keys is confidential");
+    }
+    if new.jwks.is_some() && new.jwks_uri.is_some() {
+        return invalid("jwks", "does not go with jwks_uri", "one of the two (RFC 7591 §2)");
     }
     if has("authorization_code") == new.redirect_uris.is_empty() {
         let allowed = "at least one with authorization_code, none without";
         return invalid("redirect_uris", "does not go with grant_types", allowed);
     }
     let uris = new.redirect_uris.iter().map(|uri| input::redirect_uri(uri));
-    let metadata = json!({
+    let uris = uris.collect::<Result<Vec<_>, _>>()?;
+    let mut metadata = json!({
         "client_name": input::label("client_name", &new.client_name)?,
-        "redirect_uris": uris.collect::<Result<Vec<_>, _>>()?,
+        "redirect_uris": uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
         "grant_types": grant_types,
         "response_types": if has("authorization_code") { &["code"][..] } else { &[] },
         "scope": input::scope(&new.scope)?,
-        "token_endpoint_auth_method": if new.public { "none" } else { "client_secret_basic" },
+        "token_endpoint_auth_method": auth_method(new),
     });
+    if let (Some(jwks), Some(metadata)) = (&new.jwks, metadata.as_object_mut()) {
+        metadata.insert("jwks".to_owned(), input::jwks(jwks)?.to_value());
+    }
+    if let (Some(uri), Some(metadata)) = (&new.jwks_uri, metadata.as_object_mut()) {
+        metadata.insert("jwks_uri".to_owned(), input::jwks_uri(uri)?.into());
+    }
     Ok(metadata.to_string())
+}
+
+const fn auth_method(new: &NewClient) -> &'static str {
+    if new.public {
+        "none"
+    } else if new.has_keys() {
+        "private_key_jwt"
+    } else {
+        "client_secret_basic"
+    }
 }

@@ -116,6 +116,32 @@ impl Operations {
         .await
     }
 
+    /// Lets a person administer this broker, or not any more. Counts from the next request on, whatever tokens say.
+    ///
+    /// Whoever can run `broker` beside the store can always give the role back: the last administrator may lose it.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]; [`AdminError::Forbidden`] for one's own role, which nobody loses by accident
+    pub async fn set_administrator(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        administrator: bool,
+    ) -> Result<(), AdminError> {
+        let action = if administrator { AdminAction::GiveRole } else { AdminAction::TakeRole };
+        let own = actor.0.requester_id.as_ref().is_some_and(|who| who.as_str() == id.to_string());
+        self.change(actor, (AdminObject::User, action, &id.to_string()), async {
+            if own && !administrator {
+                let (problem, hint) =
+                    ("this is your own role", "another administrator can take it");
+                return Err(AdminError::Forbidden { problem, hint });
+            }
+            found(self.store.set_administrator(id, administrator).await?, "user")
+        })
+        .await
+    }
+
     /// A new link by which a person chooses a password: within an hour, within a day who has none yet.
     ///
     /// # Errors

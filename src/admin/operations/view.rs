@@ -123,6 +123,7 @@ pub struct ClientView {
     pub kind: &'static str,
     /// RFC 7591 §2; null where the row holds none that can be read.
     pub metadata: Value,
+    /// Whether it proves itself, by a secret or by signing with its key.
     pub confidential: bool,
     /// Until when the secret before the last rotation is still taken.
     #[schemars(with = "Option<String>")]
@@ -139,6 +140,8 @@ pub struct ClientView {
 
 impl From<ClientRow> for ClientView {
     fn from(row: ClientRow) -> Self {
+        let metadata: Value = serde_json::from_str(&row.metadata).unwrap_or_default();
+        let signs = metadata.get("token_endpoint_auth_method").and_then(Value::as_str);
         Self {
             client_id: row.id,
             kind: match row.kind {
@@ -146,8 +149,8 @@ impl From<ClientRow> for ClientView {
                 ClientKind::Dynamic => "dynamic",
                 ClientKind::MetadataDocument => "metadata_document",
             },
-            metadata: serde_json::from_str(&row.metadata).unwrap_or_default(),
-            confidential: row.secret.is_some(),
+            confidential: row.secret.is_some() || signs == Some("private_key_jwt"),
+            metadata,
             previous_secret_until: row.previous_secret.map(|(_, until)| until),
             created_at: row.created_at,
             last_used_at: row.last_used_at,

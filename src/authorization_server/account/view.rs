@@ -76,8 +76,8 @@ async fn view(
     let name = introduce(&people.server, id).await?.name;
     held.places.sort();
     held.places.dedup();
-    let words = in_words(&held.scopes);
-    let words = words.iter().map(|line| line.words.unwrap_or(&line.name));
+    let words = in_words(&held.scopes, &people.scope_words);
+    let words = words.iter().map(|line| line.words.as_deref().unwrap_or(&line.name));
     let mut lines = vec![words.collect::<Vec<_>>().join(" · ")];
     if !held.places.is_empty() {
         lines.push(format!("Answers go to {}", held.places.join(", ")));

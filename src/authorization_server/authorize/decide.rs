@@ -9,14 +9,14 @@ use crate::audit::AuditError;
 use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::{AuthorizationServer, PersonFacts};
-use crate::authorization_server::target;
+use crate::authorization_server::target::{self, Carries};
 use crate::id::GrantId;
 use crate::scope::Scope;
 use crate::store::{CodeRow, Consent, ConsentKey, Digest, GrantRow, StoreError};
 
-use super::OWN_SCOPES;
 use super::pending::Pending;
 use super::redirect::{Refused, answer_url, error_url};
+use super::{OFFLINE_ACCESS, OWN_SCOPES};
 
 /// A consent is asked for again after this long.
 const CONSENT_LIVES: Duration = Duration::from_hours(24 * 180);
@@ -82,14 +82,13 @@ pub async fn offer(
     let known = known.map_or(Scope::empty(), |consent| consent.scopes);
     let facts = facts(pending, person);
     let carries = target::carries(server, &pending.resource).await?;
-    let possible =
-        |wanted: &Scope| grantable(server, &facts, &carries.narrow(&pending.limited(wanted)));
+    let possible = |wanted: &Scope| grantable(server, &facts, &carries, &pending.limited(wanted));
     let asked = possible(&pending.scope);
     let dropped = asked.missing(&pending.scope);
     let mut granted = asked;
     if policy_scopes(&granted).is_empty() && !policy_scopes(&pending.scope).is_empty() {
         // Some clients ask for a scope of their own and nothing else: what they get without any is of more use.
-        granted = granted.union(&possible(&server.settings.default_scopes));
+        granted = granted.union(&possible(carries.defaults(server)));
     }
     // A step-up keeps what was granted before: old clients ask for the missing scope alone.
     let scope = granted.union(&possible(&known));
@@ -194,7 +193,9 @@ pub(super) async fn grant(
 ) -> Result<Url, StoreError> {
     let now = server.clock.now();
     let settings = &server.settings;
-    let ends = if pending.refresh {
+    // What the token endpoint goes by: there either of the two gives a refresh token.
+    let outlives = pending.refresh || scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS);
+    let ends = if outlives {
         settings.refresh_token_ttl.saturating_mul(GRANT_LIVES)
     } else {
         settings.code_ttl + settings.access_token_ttl
@@ -265,16 +266,22 @@ fn facts(pending: &Pending, person: &Person) -> PersonFacts {
     }
 }
 
-/// Of `wanted`, the scopes about the person themself, and those that policy finds of use to them.
+/// Of `wanted`, the scopes about the person themself, and those that policy finds of use to them at one resource.
 pub(in crate::authorization_server) fn grantable(
     server: &AuthorizationServer,
     facts: &PersonFacts,
+    carries: &Carries,
     wanted: &Scope,
 ) -> Scope {
-    let asked = policy_scopes(wanted);
+    let wanted = carries.narrow(wanted);
+    let asked = policy_scopes(&wanted);
     let own = wanted.iter().filter(|token| OWN_SCOPES.contains(&token.as_str())).cloned();
     // Whatever the seam answers, nothing grows here.
-    server.grantable.grantable(facts, &asked).narrow(&asked).union(&own.collect())
+    server
+        .grantable
+        .grantable(facts, carries.used_at(), &asked)
+        .narrow(&asked)
+        .union(&own.collect())
 }
 
 fn policy_scopes(scope: &Scope) -> Scope {

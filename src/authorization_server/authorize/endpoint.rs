@@ -85,10 +85,12 @@ async fn answer(
     };
     let fault = match rejected {
         Rejected::Page(fault) => fault,
-        Rejected::Client { redirect_uri, state, refused } => {
+        Rejected::Client { redirect_uri, state, trusted, refused } => {
             tracing::info!(request.id = %request_id, error = refused.code(), detail = refused.description(), "authorize.refused");
+            let receiver = Receiver::of(&redirect_uri);
             match error_url(server, &redirect_uri, state.as_deref(), refused) {
-                Ok(url) => return see_other(url.as_str()),
+                Ok(url) if trusted || !receiver.is_remote() => return see_other(url.as_str()),
+                Ok(url) => Fault::Refused { refused: refused.description(), receiver, back: url },
                 Err(error) => Fault::Store(error),
             }
         }
@@ -134,6 +136,7 @@ async fn without_a_page(
     let refuse = |refused| Rejected::Client {
         redirect_uri: pending.redirect_uri.clone(),
         state: pending.state.clone(),
+        trusted: pending.trusted_client,
         refused,
     };
     let person = session::current(server, headers).await.map_err(Fault::Store)?;

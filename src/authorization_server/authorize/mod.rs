@@ -14,4 +14,7 @@ pub(super) use limits::RequestLimits;
 pub use pending::{Pending, Prompt};
 
 /// Scopes about the person themself, or about the grant: no policy rule is about these.
-pub(super) const OWN_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+pub(super) const OWN_SCOPES: [&str; 4] = ["openid", "profile", "email", OFFLINE_ACCESS];
+
+/// Asks for a refresh token, whatever grants the client is registered for (OIDC Core §11).
+pub(super) const OFFLINE_ACCESS: &str = "offline_access";

@@ -40,7 +40,7 @@ pub struct Pending {
     pub client_digest: Option<String>,
     /// Whether an operator knows the client; one that registered itself never gets administrative scopes (N115).
     pub trusted_client: bool,
-    /// Whether a refresh token will come with the access token.
+    /// Whether the client is registered for refresh tokens; `offline_access` gives one to any other client.
     pub refresh: bool,
 }
 

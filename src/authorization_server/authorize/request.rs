@@ -25,8 +25,8 @@ use super::redirect::Refused;
 pub(super) enum Rejected {
     /// Only the person may be told: whose redirect URI it is, is not known.
     Page(Fault),
-    /// The client is told, at its own redirect URI.
-    Client { redirect_uri: String, state: Option<String>, refused: Refused },
+    /// The client is told, at its own redirect URI; `trusted` where an operator knows the client.
+    Client { redirect_uri: String, state: Option<String>, trusted: bool, refused: Refused },
 }
 
 impl From<Fault> for Rejected {
@@ -67,7 +67,7 @@ pub(super) async fn validate(
         Err(Wrong::Store(error)) => Err(Rejected::Page(Fault::Store(error))),
         Err(Wrong::Refused(refused)) => {
             let state = state.map(str::to_owned);
-            Err(Rejected::Client { redirect_uri, state, refused })
+            Err(Rejected::Client { redirect_uri, state, trusted: client.is_trusted(), refused })
         }
     }
 }
@@ -112,12 +112,14 @@ async fn rest(
     }
     let code_challenge = code_challenge(form)?;
     let resource = resource(server, form).await?;
+    let carries = target::carries(server, &resource).await.map_err(Wrong::Store)?;
+    let scope = scope(carries.defaults(server), form)?;
     let limit = client.scope().cloned();
     Ok(Pending {
         client_id: client.id().clone(),
         redirect_uri: redirect_uri.to_owned(),
         state: form.get("state").map(str::to_owned),
-        scope: scope(server, form)?,
+        scope,
         limit,
         resource,
         code_challenge: code_challenge.as_str().to_owned(),
@@ -179,8 +181,7 @@ async fn resource(server: &AuthorizationServer, form: &Form) -> Result<String, W
 }
 
 /// What is asked for; the default scopes where that says nothing about what the client wants to do.
-fn scope(server: &AuthorizationServer, form: &Form) -> Result<Scope, Refused> {
-    let defaults = &server.settings.default_scopes;
+fn scope(defaults: &Scope, form: &Form) -> Result<Scope, Refused> {
     let Some(asked) = form.get("scope") else { return Ok(defaults.clone()) };
     let asked: Scope = asked
         .parse()

@@ -9,7 +9,6 @@ use url::Url;
 use crate::authorization_server::client_auth::REFUSED;
 use crate::authorization_server::client_metadata::{self, DocumentError};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::redirect_uri::RedirectUri;
 use crate::authorization_server::register::StatelessId;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::ConfiguredClient;
@@ -105,23 +104,29 @@ pub async fn find(
 }
 
 fn from_settings(client: &ConfiguredClient) -> Client {
-    let methods = match &client.secret {
-        Some(_) => vec![AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost],
-        None => vec![AuthMethod::None],
-    };
+    let mut methods = Vec::new();
+    if client.secret.is_some() {
+        methods.extend([AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost]);
+    }
+    if client.keys.is_some() {
+        methods.push(AuthMethod::PrivateKeyJwt);
+    }
+    if methods.is_empty() {
+        methods.push(AuthMethod::None);
+    }
     let secret = client.secret.as_ref().map(|secret| Digest::of(secret.expose()));
-    let uris = client.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok());
     Client {
         id: client.client_id.clone(),
         name: Some(client.client_id.to_string()),
         kind: Kind::Configured,
-        redirects: Redirects::Listed(uris.collect()),
+        redirects: Redirects::Listed(client.redirect_uris.clone()),
         grant_types: client.grant_types.clone(),
         scope: (!client.scopes.is_empty()).then(|| client.scopes.clone()),
         auth_methods: methods,
         secrets: Secrets::new(secret, None),
-        keys: None,
+        keys: client.keys.clone(),
         digest: None,
+        refresh_grace: client.refresh_grace,
     }
 }
 
@@ -163,6 +168,7 @@ fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client
         secrets: Secrets::default(),
         keys: inline.or(remote.map(PublicKeys::Remote)),
         digest: None,
+        refresh_grace: None,
     }
 }
 
@@ -198,6 +204,7 @@ fn recognise(
         secrets: Secrets::default(),
         keys: None,
         digest: None,
+        refresh_grace: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::authorization_server::redirect_uri::RedirectUri;
+use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 
 use super::auth_method::AuthMethod;
@@ -46,7 +46,8 @@ pub struct ClientMetadata {
 }
 
 impl ClientMetadata {
-    /// Every redirect URI that may be one. Those that may not are left out: stored ones were checked before.
+    /// Its redirect URIs. Whatever stores or reads metadata has parsed each before, or refused the whole: what is none
+    /// here was changed since, and is left out.
     #[must_use]
     pub fn parsed_redirect_uris(&self) -> Vec<RedirectUri> {
         self.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok()).collect()

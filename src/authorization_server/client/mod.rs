@@ -8,14 +8,15 @@ mod state;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
 use crate::id::ClientId;
+use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 use crate::store::Digest;
 
-use super::redirect_uri::RedirectUri;
 use super::register::{StatelessId, StatelessIds};
 
 pub use auth_method::AuthMethod;
@@ -51,6 +52,7 @@ pub struct Client {
     pub(super) secrets: Secrets,
     pub(super) keys: Option<PublicKeys>,
     pub(super) digest: Option<Digest>,
+    pub(super) refresh_grace: Option<Duration>,
 }
 
 /// Where answers may be sent.
@@ -112,6 +114,11 @@ impl Client {
     #[must_use]
     pub const fn is_trusted(&self) -> bool {
         matches!(self.kind, Kind::Configured | Kind::Static)
+    }
+
+    /// How long a refresh token of this client gets the same answer again, where an operator said so.
+    pub(in crate::authorization_server) const fn refresh_grace(&self) -> Option<Duration> {
+        self.refresh_grace
     }
 
     /// Empty where only the id of a registration is left: ask [`Client::allows_redirect`].

@@ -1,8 +1,9 @@
 //! What is kept in memory about clients. Nothing here is needed for correctness after a restart.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use moka::sync::Cache;
 use url::Url;
 
 use crate::authorization_server::client_auth::AssertionKeys;
@@ -13,7 +14,7 @@ use crate::authorization_server::settings::ConfiguredClient;
 use crate::id::ClientId;
 
 /// Key sets of clients that are kept at a time.
-const MAX_KEY_SETS: usize = 256;
+const MAX_KEY_SETS: u64 = 256;
 
 /// One in each [`AuthorizationServer`](crate::authorization_server::AuthorizationServer).
 #[derive(Debug)]
@@ -23,7 +24,8 @@ pub(in crate::authorization_server) struct Clients {
     pub(in crate::authorization_server) limits: RegistrationLimits,
     /// Places in the settings: with many clients no request walks through all.
     configured: HashMap<ClientId, usize>,
-    key_sets: Mutex<HashMap<Url, Arc<AssertionKeys>>>,
+    /// Those that are used stay: nobody drives them out with made-up ones.
+    key_sets: Cache<(bool, Url), Arc<AssertionKeys>>,
 }
 
 impl Clients {
@@ -38,7 +40,7 @@ impl Clients {
             fetches: Fetches::default(),
             limits: RegistrationLimits::default(),
             configured: places.collect(),
-            key_sets: Mutex::default(),
+            key_sets: Cache::new(MAX_KEY_SETS),
         }
     }
 
@@ -46,21 +48,14 @@ impl Clients {
         self.configured.get(id).copied()
     }
 
-    /// The key set at `url`, one for all requests, so that its cool-down holds for all.
+    /// The key set at `url`, one for all requests, so that its cool-down holds for all. What an operator named is kept
+    /// apart from what a metadata document named: it is fetched by other rules.
     pub(in crate::authorization_server) fn key_set(
         &self,
         url: &Url,
+        trusted: bool,
         new: impl FnOnce() -> AssertionKeys,
     ) -> Arc<AssertionKeys> {
-        let mut sets = self.key_sets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = sets.get(url) {
-            return Arc::clone(known);
-        }
-        if sets.len() >= MAX_KEY_SETS {
-            sets.clear();
-        }
-        let made = Arc::new(new());
-        sets.insert(url.clone(), Arc::clone(&made));
-        made
+        self.key_sets.get_with((trusted, url.clone()), || Arc::new(new()))
     }
 }

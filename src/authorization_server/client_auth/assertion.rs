@@ -1,5 +1,6 @@
 //! `private_key_jwt`: a client proves itself by a JWT that only it can sign (RFC 7523 §2.2, §3).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,13 +29,15 @@ pub(super) fn unverified_subject(assertion: &str) -> Option<String> {
     Some(read.unverified_claims().get("sub")?.as_str()?.to_owned())
 }
 
-/// Checks an assertion of `client`, and that it was never used before.
+/// Checks an assertion of `client`, and that it was never used before. Of the fetches of key sets that nobody of ours
+/// named, the network of `address` has a share (N101).
 ///
 /// # Errors
 ///
 /// [`REFUSED`]; [`OAuthError::Unavailable`] while the client's keys cannot be had; [`OAuthError::Store`]
 pub(super) async fn check(
     server: &AuthorizationServer,
+    address: Option<IpAddr>,
     client: &Client,
     assertion: &SecretText,
 ) -> Result<(), OAuthError> {
@@ -45,7 +48,9 @@ pub(super) async fn check(
     let now = server.clock.now();
     // Cheap checks first: nobody makes us fetch a key set with an assertion that says nothing right.
     let used = claims(server, client, read.unverified_claims(), now).ok_or(REFUSED)?;
-    match keys(server, client)?.verify(&read).await {
+    let keys = keys(server, client)?;
+    let may_fetch = || may_fetch(server, address, client, &keys);
+    match keys.verify(&read, may_fetch).await {
         Ok(()) => {}
         Err(TokenError::IssuerUnavailable) => {
             return Err(OAuthError::Unavailable("the client's key set cannot be read now"));
@@ -95,12 +100,29 @@ fn keys(server: &AuthorizationServer, client: &Client) -> Result<Arc<AssertionKe
         Some(PublicKeys::Inline(jwks)) => {
             AssertionKeys::inline(jwks.as_bytes()).map(Arc::new).map_err(|_| REFUSED)
         }
-        Some(PublicKeys::Remote(url)) => Ok(server.clients.key_set(url, || {
-            // Whoever publishes a metadata document names any URL.
-            let outbound = if client.is_trusted() { &server.outbound } else { &server.to_clients };
-            let (outbound, clock) = (outbound.clone(), Arc::clone(&server.clock));
-            AssertionKeys::remote(url.clone(), outbound, clock)
-        })),
+        Some(PublicKeys::Remote(url)) => {
+            Ok(server.clients.key_set(url, client.is_trusted(), || {
+                // Whoever publishes a metadata document names any URL.
+                let trusted = client.is_trusted();
+                let outbound = if trusted { &server.outbound } else { &server.to_clients };
+                let (outbound, clock) = (outbound.clone(), Arc::clone(&server.clock));
+                AssertionKeys::remote(url.clone(), outbound, clock)
+            }))
+        }
         None => Err(REFUSED),
     }
+}
+
+/// Whether this network may make us fetch the client's key set: out of the budgets of metadata documents, because it is
+/// they that name it. What an operator named costs nobody's share.
+fn may_fetch(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    client: &Client,
+    keys: &AssertionKeys,
+) -> bool {
+    let Some(PublicKeys::Remote(url)) = client.jwks() else { return true };
+    client.is_trusted()
+        || server.shares.documents.take(address).is_ok()
+            && server.clients.fetches.spend(url, keys.is_known(), server.clock.monotonic())
 }

@@ -53,7 +53,7 @@ pub async fn authenticate(
         Presented::Nothing { .. } if client.auth_methods().contains(&AuthMethod::None) => {}
         Presented::Secret { secret, .. } => by_secret(server, &client, secret)?,
         Presented::Assertion { assertion, .. } => {
-            assertion::check(server, &client, assertion).await?;
+            assertion::check(server, address, &client, assertion).await?;
         }
         Presented::Nothing { .. } => return Err(REFUSED),
     }

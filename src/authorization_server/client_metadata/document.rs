@@ -4,7 +4,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::authorization_server::client::{AuthMethod, ClientMetadata};
-use crate::authorization_server::redirect_uri::RedirectUri;
+use crate::redirect_uri::RedirectUri;
 use crate::store::Digest;
 
 use super::{Document, InvalidDocument};

@@ -65,7 +65,14 @@ impl Fetches {
         }
     }
 
-    fn spend(&self, url: &Url, known: bool, now: Duration) -> bool {
+    /// Spends one fetch from `url`, where there is one left; `known` where what is there was read before. `now` is
+    /// monotonic.
+    pub(in crate::authorization_server) fn spend(
+        &self,
+        url: &Url,
+        known: bool,
+        now: Duration,
+    ) -> bool {
         let budget = if known { &self.known } else { &self.unknown };
         let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.spend(&url.origin().ascii_serialization(), now)
@@ -146,7 +153,8 @@ fn instead(
         }
         Some(_) | None => {}
     }
-    match known_clients::snapshot(url.as_str()) {
+    let servers = server.settings.resources.iter().map(|resource| resource.uri.as_str());
+    match known_clients::snapshot(url.as_str(), servers) {
         Some(snapshot) => Ok(parse(url.as_str(), snapshot.as_bytes())?),
         None => Err(failure),
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::authorization_server::Client;
 use crate::authorization_server::OAuthError;
 use crate::fake_http::{Act, FakeHttp};
-use crate::store::{ClientKind, ClientRow, Digest};
+use crate::store::{ClientKind, ClientRow, Digest, MetadataDocument};
 use crate::time::{Clock as _, Timestamp};
 
 use super::support::{NOW, Site};
@@ -32,10 +32,10 @@ async fn a_secret_may_come_by_basic_or_in_the_form() {
     assert!(site.authenticate(None, &form).await.is_ok());
 }
 
-// RFC 6749 §5.2 — N42, N43, N57
 /// The Basic pair and the form.
 type Attempt<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)]);
 
+// RFC 6749 §5.2 — N42, N43, N57
 #[tokio::test]
 async fn every_wrong_client_gets_the_same_answer() {
     let site = Site::new().await;
@@ -208,4 +208,46 @@ async fn a_key_set_is_fetched_once_and_its_outage_is_not_the_clients_fault() {
     }
     assert_eq!(host.requests().len(), 2);
     assert_eq!(Timestamp::from_unix_seconds(NOW + 31), site.clock.now());
+}
+
+/// Puts a metadata document into the store, as if it had been fetched: its client signs, with the keys that are there.
+async fn publishes(site: &Site, id: &str, keys: &str) {
+    let body = json!({
+        "client_id": id, "client_name": "App", "redirect_uris": ["http://127.0.0.1/cb"],
+        "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": keys,
+    });
+    let (body, now) = (body.to_string(), site.clock.now());
+    let row = MetadataDocument {
+        url: id.to_owned(),
+        digest: Digest::of(&body),
+        body: body.into_bytes(),
+        etag: None,
+        fetched_at: now,
+        fresh_until: now.plus(Duration::from_hours(1)),
+        gone_at: None,
+    };
+    site.store.put_metadata_document(&row).await.unwrap();
+}
+
+// CIMD §6 — N101
+#[tokio::test]
+async fn key_sets_that_documents_name_are_fetched_out_of_the_same_share_as_documents() {
+    let (site, signer) = (Site::new().await, Signer::new());
+    let victim = FakeHttp::start(vec![Act::Close; 64]).await;
+    for number in 0..30 {
+        let id = format!("http://127.0.0.1:9/client/{number}");
+        publishes(&site, &id, &format!("{}keys/{number}", victim.origin)).await;
+        let mut theirs = claims();
+        theirs["iss"] = json!(id);
+        theirs["sub"] = json!(id);
+        let error = present(&site, &signer.sign(&theirs)).await.unwrap_err();
+        assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE, "{number}");
+    }
+    assert_eq!(victim.requests().len(), 20);
+    // What an operator named costs nobody's share, and has a place of its own.
+    let keys = FakeHttp::start(vec![Act::json(200, &signer.jwks().to_string())]).await;
+    let uri = format!("{}jwks", keys.origin);
+    let metadata = json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": uri });
+    add(&site, "signer", &metadata.to_string(), None).await;
+    assert!(present(&site, &signer.sign(&claims())).await.is_ok());
 }

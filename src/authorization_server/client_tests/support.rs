@@ -17,8 +17,8 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
     Form, Grantable, KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource,
-    PersonFacts, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, authenticate,
-    find_client, registration_routes,
+    PersonFacts, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
+    authenticate, find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -33,7 +33,7 @@ pub(super) const NOW: i64 = 1_800_000_000;
 struct Nothing;
 
 impl Grantable for Nothing {
-    fn grantable(&self, _: &PersonFacts, _: &Scope) -> Scope {
+    fn grantable(&self, _: &PersonFacts, _: UsedAt<'_>, _: &Scope) -> Scope {
         Scope::empty()
     }
 }
@@ -155,7 +155,11 @@ fn settings() -> Settings {
     Settings {
         issuer: public_url.parse().unwrap(),
         public_url: public_url.parse().unwrap(),
-        resources: vec![OwnResource { uri: format!("{public_url}/mcp"), aliases: Vec::new() }],
+        resources: vec![OwnResource {
+            uri: format!("{public_url}/mcp"),
+            aliases: Vec::new(),
+            behind: None,
+        }],
         signing_algorithm: SigningAlgorithm::Es256,
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(24),
@@ -175,9 +179,11 @@ fn machine() -> ConfiguredClient {
     ConfiguredClient {
         client_id: "nightly:report".parse().unwrap(),
         secret: Some("s3cret+x".to_owned().into()),
+        keys: None,
         grant_types: vec!["client_credentials"],
         scopes: "graph:read".parse().unwrap(),
         redirect_uris: Vec::new(),
+        refresh_grace: None,
         exchange: ExchangeRules::default(),
     }
 }

@@ -52,6 +52,12 @@ impl Receiver {
         }
     }
 
+    /// Whether the answer leaves this computer. Anybody may register a client with such a URI and hand out links to us,
+    /// so nobody is sent there who has done nothing here (RFC 9700 §4.11.2).
+    pub(crate) const fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Host(_))
+    }
+
     /// Whether a consent may be remembered for the next time: only where nobody else can be the receiver, at an https
     /// host that is not this computer (N102).
     pub(crate) fn is_certain(&self) -> bool {

@@ -12,7 +12,7 @@ mod settings;
 
 pub(crate) use exchange::Callback;
 pub(crate) use freshness::Freshness;
-pub(crate) use provider::{IdentityProviders, LoggedIn, LoginUnderWay};
+pub(crate) use provider::{IdentityProviders, LoggedIn, LoginUnderWay, Start};
 pub use settings::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
 
 use crate::outbound::OutboundError;

@@ -9,12 +9,14 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
-use crate::authorization_server::identity_provider::{Callback, LoggedIn, LoginUnderWay};
+use crate::authorization_server::identity_provider::{Callback, LoggedIn, LoginUnderWay, Start};
 use crate::authorization_server::pages::{Fault, see_other};
 use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::seal::KeyEncryptionKey;
 use crate::authorization_server::session::{self, CookieKind, CookieValue};
 use crate::id::{ClientAddress, RequestId, UserId};
 use crate::store::{Digest, SessionRow, UserRow};
@@ -60,7 +62,7 @@ async fn start(
         user_id: None,
         auth_time: None,
         method: None,
-        pending: serde_json::to_string(&start.under_way).ok(),
+        pending: seal(&start),
         created_at: now,
         last_seen_at: now,
         expires_at: now.plus(TIME_TO_LOG_IN),
@@ -129,7 +131,7 @@ async fn take(
     let store = &people.server.store;
     let row = store.find_session(&login, Timestamp::default(), people.server.clock.now()).await?;
     let pending = row.and_then(|row| row.pending).ok_or(Fault::NoLogin)?;
-    let under_way: LoginUnderWay = serde_json::from_str(&pending).map_err(|_| Fault::NoLogin)?;
+    let under_way = open(state, &pending).ok_or(Fault::NoLogin)?;
     let (theirs, ours) = (name_of(&browser), under_way.browser.as_bytes());
     let same_browser = verify_slices_are_equal(theirs.as_bytes(), ours).is_ok();
     if !same_browser || under_way.provider != provider || !store.end_session(&login).await? {
@@ -159,4 +161,21 @@ fn name_of(browser: &CookieValue) -> String {
 /// How the store knows a login that is under way: not how it knows sessions.
 fn login_digest(state: &str) -> Digest {
     Digest::of(&format!("login|{state}"))
+}
+
+/// What `nonce` and `code_verifier` are sealed for. Whoever has the store has neither without the `state` that the browser
+/// brings back, of which the store has a digest alone.
+const PURPOSE: &str = "login under way v1";
+
+/// `None` never happens: AES-256-GCM seals whatever fits into memory.
+fn seal(start: &Start) -> Option<String> {
+    let plain = Zeroizing::new(serde_json::to_string(&start.under_way).ok()?);
+    KeyEncryptionKey::from_token(&start.state, PURPOSE)?.seal_text(&plain, PURPOSE)
+}
+
+/// `None` where somebody changed it, or an older version wrote it.
+fn open(state: &str, sealed: &str) -> Option<LoginUnderWay> {
+    let key = KeyEncryptionKey::from_token(state, PURPOSE)?;
+    let plain = Zeroizing::new(key.open_text(sealed, PURPOSE)?);
+    serde_json::from_str(&plain).ok()
 }

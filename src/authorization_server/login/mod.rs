@@ -15,6 +15,8 @@ pub(crate) use elsewhere_limits::ElsewhereLimits;
 pub use link::{first_administrator_link, new_link, one_time_link};
 pub(crate) use link::{show_link, use_link};
 pub(crate) use password::{log_in, show};
+#[cfg(test)]
+pub(crate) use throttle::Attempt;
 pub(crate) use throttle::DEVICE_METHOD;
 
 /// What waits for a login. Never a path of somebody's choosing: from a log-in page nobody is led elsewhere.

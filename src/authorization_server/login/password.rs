@@ -145,9 +145,10 @@ async fn try_log_in(
     let username = form.fields.text("username").trim().to_lowercase();
     let again = |problem| Again { username: &username, problem: Some(problem) };
     let attempt = Attempt::new(&people.server, &username, &browser, address).await?;
-    if let Some(wait) = attempt.wait(&people.server).await? {
-        people.server.auditor.admit_refusal(address).map_err(|_| Fault::TooMany)?;
-        failed(people, request_id, None, LoginFailure::Throttled).await?;
+    if let Some(wait) = attempt.take(&people.server).await? {
+        if people.server.auditor.admit_refusal(address) {
+            failed(people, request_id, None, LoginFailure::Throttled).await?;
+        }
         let again = again("Too many attempts. Wait a while, then try again.");
         let status = StatusCode::TOO_MANY_REQUESTS;
         let mut response = render(people, &browser, request, status, again).await?;

@@ -1,7 +1,9 @@
 //! How often somebody may guess, without letting anybody lock somebody else out (N108).
 //!
 //! A browser that has logged in to the account before is counted by itself: whatever others do, it may still try.
-//! Every other browser is counted per account and network, per network, and per account over all networks.
+//! Every other browser is counted per account and site (a network as wide as one organisation has), per network, and per
+//! account over all networks. The last of these keeps everybody out, so no single site can fill it: within an hour one
+//! gets 40 tries at an account, and it takes 100.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,20 +14,46 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue};
 use crate::id::UserId;
-use crate::limits::network;
+use crate::limits::{network, site};
 use crate::store::{Digest, SessionRow, StoreError};
 use crate::time::Timestamp;
 
-/// How many failures within how long.
+/// How many failures within how long: windows lie end to end, so that failures far apart never add up to a lock.
+#[derive(Clone, Copy, Debug)]
 struct Bound {
     failures: u32,
     window: Duration,
 }
 
 const DEVICE: Bound = Bound { failures: 20, window: Duration::from_mins(15) };
-const ACCOUNT_AND_NETWORK: Bound = Bound { failures: 10, window: Duration::from_mins(15) };
+const ACCOUNT_AND_SITE: Bound = Bound { failures: 10, window: Duration::from_mins(15) };
 const NETWORK: Bound = Bound { failures: 200, window: Duration::from_mins(15) };
 const ACCOUNT: Bound = Bound { failures: 100, window: Duration::from_hours(1) };
+
+// What the module promises: not even sites whose windows all fill up lock an account alone.
+const _: () = assert!(
+    ACCOUNT_AND_SITE.failures as u64
+        * ACCOUNT.window.as_secs().div_ceil(ACCOUNT_AND_SITE.window.as_secs())
+        < ACCOUNT.failures as u64
+);
+
+impl Bound {
+    /// Which window this is, to be counted by itself.
+    fn number(self, now: Timestamp) -> i64 {
+        now.unix_seconds().div_euclid(self.seconds())
+    }
+
+    /// How long until the next window.
+    fn rest(self, now: Timestamp) -> Duration {
+        let begun = now.unix_seconds().rem_euclid(self.seconds());
+        self.window.saturating_sub(Duration::from_secs(begun.unsigned_abs()))
+    }
+
+    /// Never zero, whatever somebody sets.
+    fn seconds(self) -> i64 {
+        i64::try_from(self.window.as_secs()).unwrap_or(i64::MAX).max(1)
+    }
+}
 
 /// How long a browser is known after its last login with a password.
 const DEVICE_KNOWN: Duration = Duration::from_hours(24 * 90);
@@ -38,6 +66,7 @@ pub(crate) struct Attempt {
     device: Digest,
     known: bool,
     account: String,
+    site: String,
     network: String,
 }
 
@@ -53,46 +82,53 @@ impl Attempt {
         let row = server.store.find_session(&device, Timestamp::default(), server.clock.now());
         let known = row.await?.is_some();
         let account = URL_SAFE_NO_PAD.encode(Digest::of(username).as_bytes());
-        let network = address.map_or_else(|| "unknown".to_owned(), network);
-        Ok(Self { device, known, account, network })
+        let named = |name: fn(IpAddr) -> String| address.map_or_else(|| "unknown".to_owned(), name);
+        Ok(Self { device, known, account, site: named(site), network: named(network) })
     }
 
-    /// `Some` while it is too early for another try. Asking counts nothing, so that a lock does not grow.
-    pub(crate) async fn wait(
+    /// Takes one of the tries of this browser, or of this account at this site. `Some` while there is none: how long to
+    /// wait; nothing else was counted.
+    ///
+    /// Counted before the password is looked at: of many tries at once no more get past than one after the other.
+    pub(crate) async fn take(
         &self,
         server: &AuthorizationServer,
     ) -> Result<Option<Duration>, StoreError> {
         let now = server.clock.now();
-        for (key, bound) in self.counters() {
+        let own = self.own();
+        for (name, bound) in self.shared().iter().chain([&own]) {
+            let key = key(name, *bound, now);
             let seen = server.store.login_attempts(&key, now, bound.window).await?;
-            let full = seen.failures >= bound.failures;
-            if let Some(last) = seen.last_failure_at.filter(|_| full) {
-                return Ok(Some(bound.window.saturating_sub(now.since(last))));
+            if seen.failures >= bound.failures {
+                return Ok(Some(bound.rest(now)));
             }
         }
-        Ok(None)
+        let (name, bound) = own;
+        let taken = server.store.login_failed(&key(&name, bound, now), now, bound.window).await?;
+        Ok((taken.failures > bound.failures).then(|| bound.rest(now)))
     }
 
+    /// The try led nowhere: it counts for all who share a bound with this browser, too.
     pub(crate) async fn failed(&self, server: &AuthorizationServer) -> Result<(), StoreError> {
         let now = server.clock.now();
-        for (key, bound) in self.counters() {
-            server.store.login_failed(&key, now, bound.window).await?;
+        for (name, bound) in self.shared() {
+            server.store.login_failed(&key(&name, bound, now), now, bound.window).await?;
         }
         Ok(())
     }
 
-    /// Forgets the failures of this browser and this network for the account, and knows the browser from now on.
+    /// Forgets the failures of this browser, or of this site for the account, and knows the browser from now on.
     pub(crate) async fn succeeded(
         &self,
         server: &AuthorizationServer,
         user_id: UserId,
     ) -> Result<(), StoreError> {
-        server.store.forget_login_failures(&self.device_key()).await?;
-        server.store.forget_login_failures(&self.pair_key()).await?;
+        let now = server.clock.now();
+        let (name, bound) = self.own();
+        server.store.forget_login_failures(&key(&name, bound, now)).await?;
         if self.known {
             return Ok(());
         }
-        let now = server.clock.now();
         let row = SessionRow {
             session: self.device,
             user_id: Some(user_id),
@@ -106,24 +142,29 @@ impl Attempt {
         server.store.add_session(&row).await
     }
 
-    fn counters(&self) -> Vec<(String, Bound)> {
+    /// What nobody else counts against: a known browser, else the account at this site.
+    fn own(&self) -> (String, Bound) {
         if self.known {
-            return vec![(self.device_key(), DEVICE)];
+            let device = URL_SAFE_NO_PAD.encode(self.device.as_bytes());
+            return (format!("device:{device}"), DEVICE);
+        }
+        (format!("pair:{}:{}", self.account, self.site), ACCOUNT_AND_SITE)
+    }
+
+    /// What others count against, too.
+    fn shared(&self) -> Vec<(String, Bound)> {
+        if self.known {
+            return Vec::new();
         }
         vec![
-            (self.pair_key(), ACCOUNT_AND_NETWORK),
             (format!("network:{}", self.network), NETWORK),
             (format!("account:{}", self.account), ACCOUNT),
         ]
     }
+}
 
-    fn device_key(&self) -> String {
-        format!("device:{}", URL_SAFE_NO_PAD.encode(self.device.as_bytes()))
-    }
-
-    fn pair_key(&self) -> String {
-        format!("pair:{}:{}", self.account, self.network)
-    }
+fn key(name: &str, bound: Bound, now: Timestamp) -> String {
+    format!("{name}:{}", bound.number(now))
 }
 
 /// Names one browser's acquaintance with one account.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use url::Url;
 
 use crate::id::RequestId;
 
@@ -18,9 +19,11 @@ pub struct ErrorPage {
     /// What the person can do, in order.
     pub steps: Vec<Cow<'static, str>>,
     pub link: Option<Link>,
+    /// The way back to a client, with the answer for it. Never taken without a click.
+    pub back: Option<Link>,
 }
 
-/// Where an error page may lead: a path of ours.
+/// Where an error page may lead: a path of ours, or a client's own redirect URI.
 #[derive(Clone, Debug)]
 pub struct Link {
     pub href: Cow<'static, str>,
@@ -30,7 +33,7 @@ pub struct Link {
 impl ErrorPage {
     #[must_use]
     pub fn new(title: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { title: title.into(), text: text.into(), steps: Vec::new(), link: None }
+        Self { title: title.into(), text: text.into(), steps: Vec::new(), link: None, back: None }
     }
 
     #[must_use]
@@ -42,6 +45,13 @@ impl ErrorPage {
     #[must_use]
     pub fn link(mut self, href: &'static str, text: &'static str) -> Self {
         self.link = Some(Link { href: href.into(), text: text.into() });
+        self
+    }
+
+    #[must_use]
+    pub fn back(mut self, url: &Url, receiver: &str) -> Self {
+        let text = format!("Go back to {receiver}").into();
+        self.back = Some(Link { href: url.to_string().into(), text });
         self
     }
 

@@ -2,9 +2,11 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use url::Url;
 
 use crate::audit::AuditError;
 use crate::authorization_server::client::ClientError;
+use crate::authorization_server::consent::Receiver;
 use crate::authorization_server::identity_provider::{Refusal, UpstreamError};
 use crate::authorization_server::password::PoolBusy;
 use crate::connections::ConnectionError;
@@ -37,6 +39,9 @@ pub(crate) enum Fault {
     WrongRedirect,
     #[error("the authorization request cannot be read: {0}")]
     MalformedRequest(&'static str),
+    /// A request of a client that registered itself; the person decides whether it is told (RFC 9700 §4.11.2).
+    #[error("the authorization request is refused: {refused}")]
+    Refused { refused: &'static str, receiver: Receiver, back: Url },
     #[error("too many authorization requests or logins in a minute")]
     TooMany,
     #[error("nothing of what was asked for may be granted to this person")]
@@ -82,7 +87,8 @@ impl Fault {
             | Self::NoLogin
             | Self::UnknownClient(_)
             | Self::WrongRedirect
-            | Self::MalformedRequest(_) => StatusCode::BAD_REQUEST,
+            | Self::MalformedRequest(_)
+            | Self::Refused { .. } => StatusCode::BAD_REQUEST,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NoLink | Self::NoProvider | Self::NoApproval | Self::NoConnection => {
                 StatusCode::NOT_FOUND
@@ -138,6 +144,13 @@ impl Fault {
                 format!("Something is wrong with what your app sent: {what}. Nothing was changed."),
             )
             .start_again(),
+            Self::Refused { refused, receiver, back } => ErrorPage::new(
+                "Your app's request is refused",
+                format!("What {} asked for cannot be done: {refused}. Nothing was changed.", receiver.plain),
+            )
+            .step("Go back to your app, and start again there.")
+            .step("If you did not come from there, close this page.")
+            .back(back, &receiver.plain),
             Self::TooMany => ErrorPage::new(
                 "Too many people are connecting at once",
                 "Nothing was changed.",

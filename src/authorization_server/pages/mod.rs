@@ -15,6 +15,7 @@ pub use error_page::{ErrorPage, Link, error_page};
 pub(crate) use fault::Fault;
 pub(crate) use form::PageForm;
 pub(crate) use response::{Forms, page, see_other};
+pub use scope_words::OwnWords;
 pub(crate) use scope_words::{ScopeWords, in_words};
 pub(crate) use text::{clean, query_value};
 pub(crate) use when::when;

@@ -1,6 +1,10 @@
 //! Who may be asked what, and what an answer is good for.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
+
+use crate::time::Clock as _;
 
 use super::support::{Browser, PASSWORD, Page, Site};
 
@@ -100,6 +104,7 @@ async fn a_person_named_in_the_form_is_nobody() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }
 
+// MCP authorization, confused deputy — CD-1, CD-2
 #[tokio::test]
 async fn what_was_allowed_is_not_asked_again_and_a_step_up_shows_the_new_only() {
     let site = Site::new();
@@ -211,6 +216,29 @@ async fn what_is_withdrawn_is_revoked_and_asked_for_again() {
     let page = ask(&mut browser, &site.request(|_| {})).await;
     assert!(page.body.contains("It will be able to"));
     assert!(site.event_types().await.contains(&"person.consent.withdrawn".to_owned()));
+}
+
+// OIDC Core §11
+#[tokio::test]
+async fn what_is_allowed_offline_lasts_as_long_as_refresh_tokens_are_renewed() {
+    let renewed = Duration::from_hours(24 * 6);
+    let once = Duration::from_hours(1) + Duration::from_mins(1);
+    for (registered, scope, lasts) in [
+        (true, "graph:read", renewed),
+        (false, "graph:read offline_access", renewed),
+        (false, "graph:read", once),
+    ] {
+        let site = Site::new();
+        let mut browser = site.administrator().await;
+        let handle = site.request(|pending| {
+            pending.refresh = registered;
+            pending.scope = scope.parse().unwrap();
+        });
+        let page = ask(&mut browser, &handle).await;
+        answer(&mut browser, &page, "allow").await;
+        let ends = site.store.lock().grants[0].expires_at;
+        assert_eq!(ends, site.clock.now().plus(lasts), "{scope}");
+    }
 }
 
 /// What is left of the request is about the person alone, and that is not what was asked for.

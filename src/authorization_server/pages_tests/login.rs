@@ -47,12 +47,16 @@ async fn a_link_is_over_after_its_time() {
 async fn login_gives_a_new_session_and_ends_the_one_before() {
     let site = Site::new();
     let mut browser = site.administrator().await;
-    let before = browser.cookie("session").unwrap();
     assert_eq!(browser.get("/login").await.location(), "/account", "already logged in");
-    let page = browser.get("/account").await;
-    browser.send("/logout", &page, &[]).await;
-    assert_eq!(browser.log_in(PASSWORD).await.location(), "/account");
+    site.clock.advance(Duration::from_mins(1));
+    let handle = site.request(|pending| pending.prompt.login = true);
+    let page = browser.get(&format!("/login?request={handle}")).await;
+    let before = browser.cookie("session").unwrap(); // alive: nobody has logged out
+    let fields = [("username", "admin"), ("password", PASSWORD)];
+    let onward = format!("/consent?request={handle}");
+    assert_eq!(browser.send("/login", &page, &fields).await.location(), onward);
     assert_ne!(browser.cookie("session").unwrap(), before);
+    assert_eq!(browser.get("/account").await.status, StatusCode::OK);
     browser.cookies.lock().unwrap().insert("__Host-broker_session".to_owned(), before);
     assert_eq!(browser.get("/account").await.location(), "/login");
 }
@@ -177,7 +181,7 @@ async fn a_link_or_an_image_logs_nobody_out() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }
 
-// RFC 6749 §10.13 — N106
+// RFC 6749 §10.13, RFC 9700 §4.2.4 — N26, N106
 #[tokio::test]
 async fn every_page_refuses_framing_caching_and_referrers() {
     let site = Site::new();

@@ -5,4 +5,5 @@ mod consent;
 mod fake_store;
 mod login;
 mod support;
+mod throttle;
 mod upstream;

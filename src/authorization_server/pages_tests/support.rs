@@ -17,7 +17,7 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings, PersonFacts,
-    Prompt, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
+    Prompt, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
     first_administrator_link, people_routes,
 };
 use crate::id::ClientAddress;
@@ -37,7 +37,7 @@ pub(super) const NOW: i64 = 1_800_000_000;
 struct Ordinary;
 
 impl Grantable for Ordinary {
-    fn grantable(&self, _: &PersonFacts, wanted: &Scope) -> Scope {
+    fn grantable(&self, _: &PersonFacts, _: UsedAt<'_>, wanted: &Scope) -> Scope {
         wanted.iter().filter(|token| !token.as_str().starts_with("broker:")).cloned().collect()
     }
 }
@@ -153,7 +153,11 @@ fn settings(public_url: &str) -> Settings {
     Settings {
         issuer: public_url.parse().unwrap(),
         public_url: public_url.parse().unwrap(),
-        resources: vec![OwnResource { uri: format!("{public_url}/mcp"), aliases: Vec::new() }],
+        resources: vec![OwnResource {
+            uri: format!("{public_url}/mcp"),
+            aliases: Vec::new(),
+            behind: None,
+        }],
         signing_algorithm: SigningAlgorithm::Es256,
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(24),

@@ -1,5 +1,6 @@
 //! Logging in at a provider that is honest, and at one that lies.
 
+mod away;
 mod freshness;
 
 use std::sync::{Arc, Mutex};
@@ -30,6 +31,10 @@ struct Script {
     states_issuer: bool,
     keys: SigningKeys,
     asked: Vec<(HeaderMap, String)>,
+    /// With which the token endpoint answers.
+    status: StatusCode,
+    /// Where the metadata says that it is, instead of where it is.
+    token_at: Option<String>,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -51,6 +56,8 @@ impl Provider {
             states_issuer: false,
             keys: keys.unwrap(),
             asked: Vec::new(),
+            status: StatusCode::OK,
+            token_at: None,
         }));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
@@ -86,7 +93,7 @@ async fn discovery(State(script): State<Shared>) -> Json<Value> {
     let script = script.lock().unwrap();
     let at = |path: &str| format!("{}{path}", script.issuer);
     Json(json!({
-        "issuer": script.issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token"),
+        "issuer": script.issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": script.token_at.clone().unwrap_or_else(|| at("/token")),
         "jwks_uri": at("/jwks"), "id_token_signing_alg_values_supported": ["ES256", "HS256", "none"],
         "authorization_response_iss_parameter_supported": script.states_issuer,
     }))
@@ -96,7 +103,11 @@ async fn jwks(State(script): State<Shared>) -> Json<Value> {
     Json(serde_json::to_value(script.lock().unwrap().keys.jwks()).unwrap())
 }
 
-async fn token(State(script): State<Shared>, headers: HeaderMap, body: String) -> Json<Value> {
+async fn token(
+    State(script): State<Shared>,
+    headers: HeaderMap,
+    body: String,
+) -> (StatusCode, Json<Value>) {
     let mut script = script.lock().unwrap();
     script.asked.push((headers, body));
     let mut claims = json!({ "iss": script.issuer, "aud": "broker", "iat": NOW, "exp": NOW + 300 });
@@ -105,9 +116,8 @@ async fn token(State(script): State<Shared>, headers: HeaderMap, body: String) -
     }
     let key = script.keys.signing().unwrap();
     let token = key.jwt(TokenType::IdToken, &claims).unwrap();
-    Json(
-        json!({ "access_token": "upstream-token", "token_type": "Bearer", "id_token": token.expose() }),
-    )
+    let answer = json!({ "access_token": "upstream-token", "token_type": "Bearer", "id_token": token.expose() });
+    (script.status, Json(answer))
 }
 
 async fn user(State(script): State<Shared>, headers: HeaderMap) -> Json<Value> {
@@ -167,6 +177,24 @@ async fn a_login_elsewhere_carries_state_nonce_and_pkce_and_never_a_resource() {
     assert_eq!(site.event_types().await, ["person.login.succeeded"]);
 }
 
+// RFC 7636 §7.1 — N109
+#[tokio::test]
+async fn the_store_alone_has_neither_nonce_nor_verifier_of_a_login_under_way() {
+    let (provider, site, mut browser) = start().await;
+    let (sent, state) = leave(&mut browser, &provider).await;
+    let pending = site.store.lock().sessions.iter().find_map(|row| row.pending.clone()).unwrap();
+    come_back(&mut browser, &format!("code=c&state={state}")).await;
+    let body = provider.script.lock().unwrap().asked[0].1.clone();
+    let of = |pairs: &str, name: &str| {
+        let mut pairs = url::form_urlencoded::parse(pairs.as_bytes());
+        pairs.find(|(known, _)| known == name).unwrap().1.into_owned()
+    };
+    let secrets = [of(&body, "code_verifier"), of(sent.query().unwrap(), "nonce"), state];
+    for secret in secrets {
+        assert!(secret.len() > 20 && !pending.contains(&secret), "{pending}");
+    }
+}
+
 // OIDC Core §3.1.3.7 — N109
 #[tokio::test]
 async fn an_id_token_that_is_not_for_this_login_is_refused() {
@@ -193,7 +221,7 @@ async fn an_id_token_that_is_not_for_this_login_is_refused() {
     }
 }
 
-// RFC 6749 §10.12 — N109
+// RFC 6749 §10.12 — N109, CD-6
 #[tokio::test]
 async fn a_callback_counts_once_in_the_browser_that_left() {
     let (provider, site, mut browser) = start().await;
@@ -210,6 +238,7 @@ async fn a_callback_counts_once_in_the_browser_that_left() {
     assert_eq!(come_back(&mut browser, &query).await.status, StatusCode::BAD_REQUEST);
 }
 
+// MCP authorization, confused deputy — CD-6
 #[tokio::test]
 async fn a_login_elsewhere_must_be_finished_in_ten_minutes() {
     let (provider, site, mut browser) = start().await;

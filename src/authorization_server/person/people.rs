@@ -1,5 +1,7 @@
 //! What all pages share, and their routes.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,7 +12,7 @@ use url::Url;
 use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::identity_provider::{IdentityProviderSettings, IdentityProviders};
 use crate::authorization_server::login::ElsewhereLimits;
-use crate::authorization_server::pages::{Fault, PageForm, see_other};
+use crate::authorization_server::pages::{Fault, OwnWords, PageForm, see_other};
 use crate::authorization_server::password::PasswordPool;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
@@ -30,6 +32,8 @@ pub struct PeopleSettings {
     pub approvals: Option<Approvals>,
     /// Accounts at servers behind us; without it there are no such pages.
     pub connections: Option<Connections>,
+    /// What scopes mean, in words for people.
+    pub scope_words: OwnWords,
 }
 
 /// The state of every page.
@@ -42,7 +46,8 @@ pub(crate) struct People {
     pub(crate) connections: Option<Connections>,
     /// How many logins elsewhere may be begun.
     pub(crate) elsewhere: ElsewhereLimits,
-    origins: std::sync::Arc<[Url]>,
+    pub(crate) scope_words: Arc<OwnWords>,
+    origins: Arc<[Url]>,
 }
 
 /// A form that our own page sent from this browser; the purpose is checked once it is known.
@@ -53,15 +58,25 @@ pub(crate) struct SentForm {
 
 /// `/login`, `/logout`, `/consent`, `/account`, `/approvals` and what is under them.
 pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> Router {
-    let PeopleSettings { providers, origins, passwords, approvals, connections } = settings;
+    let PeopleSettings { providers, origins, passwords, approvals, connections, scope_words } =
+        settings;
     let public_url = server.public_url();
     let providers = IdentityProviders::new(providers, public_url, &server.outbound, &server.clock);
     let origins = if origins.is_empty() { vec![public_url.clone()] } else { origins };
     let origins = origins.into();
     let elsewhere = ElsewhereLimits::new(server);
     let server = server.clone();
-    let people =
-        People { server, providers, passwords, approvals, connections, elsewhere, origins };
+    let scope_words = Arc::new(scope_words);
+    let people = People {
+        server,
+        providers,
+        passwords,
+        approvals,
+        connections,
+        elsewhere,
+        scope_words,
+        origins,
+    };
     Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/with/{provider}", get(login::start_elsewhere))

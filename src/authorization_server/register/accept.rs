@@ -1,9 +1,12 @@
 //! What of a registration is taken (RFC 7591 §2): reduced where that is safe, refused where it is not.
 
+use serde_json::Value;
+
 use crate::authorization_server::client::{AuthMethod, ClientMetadata, display_name};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::redirect_uri::RedirectUri;
 use crate::authorization_server::settings::Registration;
+use crate::public_jwks::PublicJwks;
+use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 
 use super::stateless_id::MAX_REDIRECT_URIS;
@@ -45,7 +48,7 @@ pub(super) fn accept(asked: ClientMetadata, mode: Registration) -> Result<Accept
         application_type: asked.application_type.filter(|kind| kind == "native" || kind == "web"),
         software_id: asked.software_id.filter(|text| text.len() <= MAX_TEXT),
         software_version: asked.software_version.filter(|text| text.len() <= MAX_TEXT),
-        jwks: asked.jwks.filter(|_| keys),
+        jwks: asked.jwks.filter(|_| keys).map(jwks).transpose()?,
         jwks_uri: None,
         client_secret: None,
     };
@@ -85,6 +88,13 @@ fn method(asked: &ClientMetadata, mode: Registration) -> Result<AuthMethod, OAut
         (_, Registration::Open) => Ok(method),
         (_, Registration::Off | Registration::Limited) => Ok(AuthMethod::None),
     }
+}
+
+/// Only public keys are kept.
+fn jwks(asked: Value) -> Result<Value, OAuthError> {
+    let parsed = PublicJwks::from_value(asked);
+    let wrong = "jwks must be 1 to 16 public keys of kty RSA, EC or OKP";
+    parsed.map(|jwks| jwks.to_value()).map_err(|_| OAuthError::InvalidClientMetadata(wrong))
 }
 
 /// Unknown grants are left out, `client_credentials` is never self-registered (N91), refresh is ours to offer.

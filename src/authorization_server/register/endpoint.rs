@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 
 use crate::authorization_server::client::{AuthMethod, ClientMetadata};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::redirect_uri::{RedirectUri, without_port};
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::Registration;
 use crate::id::{ClientAddress, ClientId};
+use crate::redirect_uri::{RedirectUri, without_port};
 use crate::store::{ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 

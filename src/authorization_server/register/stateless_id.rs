@@ -5,9 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::authorization_server::redirect_uri::{RedirectUri, without_port};
 use crate::authorization_server::seal::ServerSecret;
 use crate::id::ClientId;
+use crate::redirect_uri::{RedirectUri, without_port};
 use crate::store::Digest;
 use crate::time::Timestamp;
 

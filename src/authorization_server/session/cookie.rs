@@ -140,6 +140,7 @@ mod tests {
         cookies(url).read(CookieKind::Session, &headers)
     }
 
+    // MCP authorization, confused deputy — CD-4
     #[test]
     fn a_session_cookie_is_bound_to_the_host_and_out_of_reach_of_scripts() {
         let value = CookieValue::generate(&SystemRandom::new());

@@ -61,7 +61,7 @@ fn scope(exchange: &Exchange<'_>, carries: &Carries) -> Result<Scope, OAuthError
         Some(text) => text.parse::<Scope>().map_err(|_| {
             OAuthError::InvalidScope("scope is a list of names with one space between")
         })?,
-        None => server.settings.default_scopes.clone(),
+        None => carries.defaults(server).clone(),
     };
     let mut granted = carries.narrow(&asked.narrow(limit));
     if granted.iter().any(|scope| is_administrative(scope.as_str()))

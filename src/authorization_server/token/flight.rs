@@ -1,5 +1,8 @@
 //! One refresh at a time for one token in this process: whoever asks the same meanwhile gets the same answer, and the
 //! store is asked once (100 processes of one client wake up at the same moment).
+//!
+//! For one token and not for its whole family: of a family one token is alive, and who sends an older one, or asks for
+//! something else with it, is to be told what the store decides.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,7 +32,8 @@ impl Default for Flights {
 }
 
 impl Flights {
-    /// Runs `refresh`, or waits for the same one. When who runs it goes away, another one does.
+    /// Runs `refresh`, or waits for the same one; says whether it was this one that ran. When who runs it goes away, another
+    /// one does.
     ///
     /// # Errors
     ///
@@ -39,17 +43,31 @@ impl Flights {
         exchange: &Exchange<'_>,
         presented: &str,
         refresh: impl Future<Output = Result<Refreshed, Refused>>,
-    ) -> Result<Arc<Refreshed>, Refused> {
-        let key = key(exchange, presented);
-        let outcome = self.0.get_with(key, async { Arc::new(refresh.await.map(Arc::new)) }).await;
+    ) -> Result<(Arc<Refreshed>, bool), Refused> {
+        let (outcome, ran) = self.once(key(exchange, presented), refresh).await;
+        outcome.map(|refreshed| (refreshed, ran))
+    }
+
+    async fn once(
+        &self,
+        key: Digest,
+        refresh: impl Future<Output = Result<Refreshed, Refused>>,
+    ) -> (Result<Arc<Refreshed>, Refused>, bool) {
+        let mut ran = false;
+        let run = async {
+            ran = true;
+            Arc::new(refresh.await.map(Arc::new))
+        };
+        let outcome = self.0.get_with(key, run).await;
         self.0.invalidate(&key).await;
-        match Arc::try_unwrap(outcome) {
+        let outcome = match Arc::try_unwrap(outcome) {
             Ok(outcome) => outcome,
             Err(shared) => match &*shared {
                 Ok(refreshed) => Ok(Arc::clone(refreshed)),
                 Err(refused) => Err(again(refused)),
             },
-        }
+        };
+        (outcome, ran)
     }
 }
 
@@ -80,4 +98,44 @@ fn again(refused: &Refused) -> Refused {
         other => OAuthError::Unavailable(other.description()),
     };
     Refused { error, reused: refused.reused }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    /// How many of a hundred that ask at once with these keys run.
+    async fn run(key: impl Fn(u32) -> Digest) -> (u32, usize) {
+        let (flights, started) = (Flights::default(), AtomicU32::new(0));
+        let refresh = || async {
+            started.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Err(OAuthError::InvalidGrant("it is dead").into())
+        };
+        let all = join_all((0..100).map(|number| flights.once(key(number), refresh()))).await;
+        assert!(all.iter().all(|(outcome, _)| outcome.is_err()));
+        (started.into_inner(), all.iter().filter(|(_, ran)| *ran).count())
+    }
+
+    // RFC 9700 §4.14.2 — N47
+    #[tokio::test]
+    async fn of_those_who_ask_the_same_at_once_one_asks_the_store() {
+        assert_eq!(run(|_| Digest::of("a token")).await, (1, 1));
+        assert_eq!(run(|number| Digest::of(&number.to_string())).await, (100, 100));
+    }
+
+    #[tokio::test]
+    async fn who_comes_later_asks_anew_and_who_goes_away_leaves_it_to_the_next() {
+        let (flights, key) = (Flights::default(), Digest::of("a token"));
+        let dead = || async { Err(OAuthError::InvalidGrant("it is dead").into()) };
+        assert!(flights.once(key, dead()).await.1);
+        assert!(flights.once(key, dead()).await.1);
+        let gone = flights.once(key, std::future::pending());
+        assert!(tokio::time::timeout(Duration::ZERO, gone).await.is_err());
+        assert!(flights.once(key, dead()).await.1);
+    }
 }

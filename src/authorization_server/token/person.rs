@@ -49,7 +49,7 @@ pub(super) async fn still_granted_for(
         trusted_client: client.is_trusted(),
     };
     let carries = target::carries(server, resource).await?;
-    let left = grantable(server, &facts, &carries.narrow(&limited(client, wanted)));
+    let left = grantable(server, &facts, &carries, &limited(client, wanted));
     if left.is_empty() && !wanted.is_empty() { Err(DEAD) } else { Ok((user, left)) }
 }
 

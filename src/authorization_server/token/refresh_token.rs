@@ -44,14 +44,14 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         return Err(DEAD.into());
     }
     let flights = &exchange.server.tokens.flights;
-    let refreshed = flights.join(exchange, presented, refresh(exchange, presented)).await?;
+    let (refreshed, ran) = flights.join(exchange, presented, refresh(exchange, presented)).await?;
     let Refreshed { kept, grant_id, same_reply } = &*refreshed;
     let event = AuditEvent::TokenRefresh {
         token: TokenName(Arc::from(kept.token.as_str())),
         grant_id: *grant_id,
         resource: kept.resource.clone(),
         scopes: kept.scopes.clone(),
-        same_reply: *same_reply,
+        same_reply: *same_reply || !ran,
     };
     Ok(Granted { body: kept.body(), subject: kept.subject.clone(), event, used_up: None })
 }
@@ -82,7 +82,7 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
         client_id: client.id().clone(),
         successor,
         sealed_reply,
-        replay_until: now.plus(server.settings.refresh_grace),
+        replay_until: now.plus(client.refresh_grace().unwrap_or(server.settings.refresh_grace)),
         now,
     };
     match server.store.rotate_refresh_token(&rotation).await? {

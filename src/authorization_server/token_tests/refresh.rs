@@ -52,6 +52,24 @@ async fn the_grace_does_not_slide() {
     assert_eq!(site.refresh(&answer.member("refresh_token")).await.status, 400);
 }
 
+// RFC 9700 §4.14.2 — N48
+#[tokio::test]
+async fn the_grace_is_what_the_settings_say_and_a_client_may_have_its_own() {
+    for (all, own, lasts) in [(120, None, 120), (120, Some(5), 5), (0, None, 0), (0, Some(7), 7)] {
+        let site = Site::with(|settings| {
+            settings.refresh_grace = Duration::from_secs(all);
+            settings.clients[0].refresh_grace = own.map(Duration::from_secs);
+        });
+        let site = site.await;
+        let token = first(&site).await;
+        let answer = site.refresh(&token).await;
+        site.clock.advance(Duration::from_secs(lasts));
+        assert_eq!(site.refresh(&token).await.text, answer.text, "{all} {own:?}");
+        site.clock.advance(Duration::from_secs(1));
+        assert_eq!(site.refresh(&token).await.error(), refused(400, "invalid_grant"));
+    }
+}
+
 // RFC 6749 §10.4 — N31
 #[tokio::test]
 async fn a_token_of_another_client_is_refused_and_stays_as_it_was() {
@@ -160,6 +178,9 @@ async fn a_hundred_refreshes_at_once_have_one_successor() {
     let all: std::collections::HashSet<_> =
         answers.iter().map(|answer| (answer.status.as_u16(), answer.text.clone())).collect();
     assert_eq!(all.len(), 1, "{all:?}");
+    let (_, log) = site.events().await;
+    let rotated = log.lines().filter(|line| line.contains(r#""same_reply":false"#)).count();
+    assert_eq!((rotated, log.matches(r#""same_reply":true"#).count()), (1, 99));
     assert_eq!(site.refresh(&answers[0].member("refresh_token")).await.status, 200);
 }
 

@@ -17,7 +17,8 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
     KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
-    ServerSecret, Settings, SigningAlgorithm, SigningKeys, introspection_routes, token_routes,
+    ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt, introspection_routes,
+    token_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
@@ -40,7 +41,7 @@ pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(super) struct Policy(Mutex<Scope>);
 
 impl Grantable for Policy {
-    fn grantable(&self, _: &PersonFacts, wanted: &Scope) -> Scope {
+    fn grantable(&self, _: &PersonFacts, _: UsedAt<'_>, wanted: &Scope) -> Scope {
         let denied = self.0.lock().unwrap();
         let fine = |token: &&crate::scope::ScopeToken| {
             !token.as_str().starts_with("broker:") && !denied.permits(token)
@@ -325,7 +326,7 @@ fn settings() -> Settings {
     Settings {
         issuer: public_url.parse().unwrap(),
         public_url: public_url.parse().unwrap(),
-        resources: vec![OwnResource { uri: MCP.to_owned(), aliases: Vec::new() }],
+        resources: vec![OwnResource { uri: MCP.to_owned(), aliases: Vec::new(), behind: None }],
         signing_algorithm: SigningAlgorithm::Es256,
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(24 * 30),
@@ -354,9 +355,11 @@ pub(super) fn client(
     ConfiguredClient {
         client_id: id.parse().unwrap(),
         secret: secret.map(|secret| secret.to_owned().into()),
+        keys: None,
         grant_types: grants.split(' ').collect(),
         scopes: scopes.parse().unwrap(),
-        redirect_uris: vec![CALLBACK.to_owned()],
+        redirect_uris: vec![CALLBACK.parse().unwrap()],
+        refresh_grace: None,
         exchange: ExchangeRules::default(),
     }
 }

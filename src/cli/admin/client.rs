@@ -1,16 +1,18 @@
 //! `broker client`: OAuth clients.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admin::NewClient;
 use crate::cli::failure::Failure;
 use crate::config::Config;
 use crate::id::ClientId;
+use crate::public_jwks;
 use crate::secret_text::SecretText;
 
 use super::show::{Columns, list, one};
@@ -74,6 +76,12 @@ struct AddArgs {
     /// A program on people's machines, which can keep no secret
     #[arg(long)]
     public: bool,
+    /// Its public keys, a JSON Web Key Set: it signs (`private_key_jwt`) and gets no secret
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["public", "jwks_uri"])]
+    jwks_file: Option<PathBuf>,
+    /// Where it publishes them, instead
+    #[arg(long, value_name = "URL", conflicts_with = "public")]
+    jwks_uri: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -109,6 +117,8 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
         grant_types: (!args.grant_types.is_empty()).then(|| args.grant_types.clone()),
         scope: args.scope.clone(),
         public: args.public,
+        jwks: args.jwks_file.as_deref().map(key_set).transpose()?,
+        jwks_uri: args.jwks_uri.clone(),
     };
     let added = by.operations.add_client(&by.actor, new).await;
     let (client, secret) = added.map_err(|error| failure(&error, LIST))?;
@@ -116,6 +126,15 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
     let shown = secret.map(|secret| format!("\nSecret: {secret}")).unwrap_or_default();
     let lines = format!("Client: {}{shown}", client.client_id);
     one(&json!({ "client": client, "client_secret": secret }), &lines, args.json, out)
+}
+
+/// Quotes nothing of a file that is none: it may be the private half.
+fn key_set(path: &Path) -> Result<Value, Failure> {
+    let shown = path.display();
+    let text = std::fs::read(path)
+        .map_err(|error| Failure::new(format!("{shown} cannot be read: {error}")))?;
+    let no_json = |_| Failure::new(format!("{shown} is no JSON")).hint(public_jwks::ALLOWED);
+    serde_json::from_slice(&text).map_err(no_json)
 }
 
 async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Result<(), Failure> {

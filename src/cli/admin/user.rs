@@ -52,6 +52,16 @@ enum UserCommand {
         /// Username or id
         user: String,
     },
+    /// Let a person administer this broker
+    GiveRole {
+        /// Username or id
+        user: String,
+    },
+    /// Let a person administer it no more; their tokens open the admin API no longer at once
+    TakeRole {
+        /// Username or id
+        user: String,
+    },
     /// Print a new link for choosing a password: within an hour, for who has none yet within a day
     #[command(alias = "reset")]
     ResetLink {
@@ -95,6 +105,8 @@ pub(in crate::cli) async fn run(
         UserCommand::List { json } => print_all(&administration, *json, out).await,
         UserCommand::Disable { user } => disable(&administration, user, true, out).await,
         UserCommand::Enable { user } => disable(&administration, user, false, out).await,
+        UserCommand::GiveRole { user } => role(&administration, user, true, out).await,
+        UserCommand::TakeRole { user } => role(&administration, user, false, out).await,
         UserCommand::ResetLink { user, json } => reset(&administration, user, *json, out).await,
     };
     administration.close(done).await.map(|()| ExitCode::SUCCESS)
@@ -134,6 +146,19 @@ async fn disable(
     done.map_err(|error| failure(&error, LIST))?;
     let what = if disabled { "disabled" } else { "enabled" };
     writeln!(out, "{} is {what}", user.username).map_err(Failure::output)
+}
+
+async fn role(
+    by: &Administration,
+    name: &str,
+    administrator: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, name).await?;
+    let done = by.operations.set_administrator(&by.actor, user.id, administrator).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let what = if administrator { "administers this broker" } else { "is no administrator" };
+    writeln!(out, "{} {what}", user.username).map_err(Failure::output)
 }
 
 async fn reset(

@@ -58,6 +58,7 @@ pub(super) fn run(
         operation_tool: GRAPH_EXECUTE,
         scopes: (!args.scope.is_empty()).then(|| args.scope.iter().cloned().collect()),
         usual_scopes: usual_scopes(&ready.config),
+        issuers: issuers(&ready.config),
         groups: (!groups.is_empty()).then_some(groups),
     };
     let mut found = policy.lint(&world, |method, path| needs(&catalog, method, path));
@@ -77,6 +78,11 @@ fn usual_scopes(config: &Config) -> Scope {
     let settings = &config.authorization_server;
     let clients = settings.clients.iter();
     clients.fold(settings.default_scopes.clone(), |all, client| all.union(&client.scopes))
+}
+
+/// Our own authorization server is one of them, if it is there.
+fn issuers(config: &Config) -> usize {
+    config.resource_server.issuers.len() + usize::from(config.authorization_server.enabled)
 }
 
 fn needs(catalog: &Catalog, method: &str, path: &str) -> Needs {

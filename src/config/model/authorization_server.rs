@@ -1,21 +1,20 @@
 //! `[authorization_server]`: our own tokens, and who may get them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::deployment::Deployment;
 use super::identity_provider::{IdentityProvider, RawIdentityProvider};
 use super::outbound::private_targets;
-use super::secret_source::{RawSecret, SecretSource};
+use super::registered_client::{RawClient, RegisteredClient};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
-use crate::id::ClientId;
 use crate::outbound::PrivateTarget;
-use crate::scope::Scope;
+use crate::scope::{Scope, ScopeToken};
 
 /// `[authorization_server]`, parsed.
 #[derive(Clone, Debug)]
@@ -27,6 +26,8 @@ pub struct AuthorizationServer {
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
     pub code_ttl: Duration,
+    /// How long a refresh token that was used gets the same answer again.
+    pub refresh_grace: Duration,
     pub dynamic_registration: DynamicRegistration,
     pub client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose client metadata documents are read where `client_metadata_documents` is `list`.
@@ -36,6 +37,8 @@ pub struct AuthorizationServer {
     pub identity_providers: Vec<IdentityProvider>,
     pub clients: Vec<RegisteredClient>,
     pub default_scopes: Scope,
+    /// What scopes mean, in words for people.
+    pub scope_words: BTreeMap<ScopeToken, String>,
     pub administrators: Administrators,
 }
 
@@ -68,35 +71,6 @@ pub enum ClientMetadataDocuments {
     List,
 }
 
-/// What a pre-registered client may ask the token endpoint for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum GrantType {
-    AuthorizationCode,
-    RefreshToken,
-    ClientCredentials,
-    /// RFC 8693
-    TokenExchange,
-}
-
-/// A client that is known from the settings.
-#[derive(Clone, Debug)]
-pub struct RegisteredClient {
-    pub client_id: ClientId,
-    pub secret: Option<SecretSource>,
-    pub grants: Vec<GrantType>,
-    pub scopes: Scope,
-    pub redirect_uris: Vec<Url>,
-    pub exchange: ClientExchange,
-}
-
-/// Which tokens a client may exchange, and for what (RFC 8693).
-#[derive(Clone, Debug, Default)]
-pub struct ClientExchange {
-    pub from: Vec<Url>,
-    pub to: Vec<Url>,
-}
-
 /// Who may use the admin API.
 #[derive(Clone, Debug, Default)]
 pub struct Administrators {
@@ -125,6 +99,11 @@ pub(super) struct RawAuthorizationServer {
     /// How long an authorization code lives.
     #[schemars(range(min = 10, max = 600))]
     pub(super) code_ttl_seconds: u32,
+    /// How long a refresh token that was just used gets the same answer again, as long as nobody used what was in it:
+    /// processes that share a token, and answers that were lost. After that it is theft. 0: only for those who ask at
+    /// the same moment.
+    #[schemars(range(max = 120))]
+    pub(super) refresh_grace_seconds: u32,
     /// Whether clients may register themselves (RFC 7591). `limited`: public clients, rate and size limits,
     /// no admin scopes. prod refuses `open`.
     pub(super) dynamic_registration: DynamicRegistration,
@@ -143,6 +122,9 @@ pub(super) struct RawAuthorizationServer {
     /// Scopes that the 401 challenge and the resource metadata name, and that a request without `scope` gets.
     /// Unset: `public:read graph:read` in dev, none elsewhere.
     pub(super) default_scopes: Option<Vec<String>>,
+    /// What scopes let an app do, in words that people read when they consent: `"weather:read" = "Read the weather"`. A
+    /// scope that nobody described is shown as itself.
+    pub(super) scope_words: BTreeMap<String, String>,
     /// Who may have `broker:admin`.
     pub(super) administrators: RawAdministrators,
 }
@@ -156,6 +138,7 @@ impl Default for RawAuthorizationServer {
             access_token_ttl_seconds: 3600,
             refresh_token_ttl_seconds: 2_592_000,
             code_ttl_seconds: 60,
+            refresh_grace_seconds: 60,
             dynamic_registration: DynamicRegistration::default(),
             client_metadata_documents: ClientMetadataDocuments::default(),
             client_metadata_hosts: Vec::new(),
@@ -163,40 +146,10 @@ impl Default for RawAuthorizationServer {
             identity_provider: Vec::new(),
             client: Vec::new(),
             default_scopes: None,
+            scope_words: BTreeMap::new(),
             administrators: RawAdministrators::default(),
         }
     }
-}
-
-/// A client that is known from the settings.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawClient {
-    /// Its name at the token endpoint.
-    pub(super) client_id: String,
-    /// Its secret. Unset: a public client.
-    pub(super) secret: Option<RawSecret>,
-    /// What it may ask the token endpoint for.
-    pub(super) grants: Vec<GrantType>,
-    /// The most it may get.
-    #[serde(default)]
-    pub(super) scopes: Vec<String>,
-    /// Where people are sent back to, compared as text.
-    #[serde(default)]
-    pub(super) redirect_uris: Vec<String>,
-    /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
-    pub(super) token_exchange: Option<RawExchange>,
-}
-
-/// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawExchange {
-    /// Resources whose tokens it may bring: those of the server that it is. A token that was issued to itself it may
-    /// always bring.
-    pub(super) from: Vec<String>,
-    /// Resources that it may get tokens for, beside the one that the token it brings is for.
-    pub(super) to: Vec<String>,
 }
 
 /// Who may have `broker:admin`.
@@ -240,6 +193,7 @@ impl RawAuthorizationServer {
             access_token_ttl: Duration::from_secs(self.access_token_ttl_seconds.into()),
             refresh_token_ttl: Duration::from_secs(self.refresh_token_ttl_seconds.into()),
             code_ttl: Duration::from_secs(self.code_ttl_seconds.into()),
+            refresh_grace: Duration::from_secs(self.refresh_grace_seconds.into()),
             dynamic_registration: self.dynamic_registration,
             client_metadata_documents: self.client_metadata_documents,
             client_metadata_hosts: self.client_metadata_hosts,
@@ -256,6 +210,7 @@ impl RawAuthorizationServer {
             ),
             clients: parse_each(self.client, &clients, to, RawClient::parse),
             default_scopes: to.scopes(&at.name("default_scopes"), &default_scopes),
+            scope_words: scope_words(&at.name("scope_words"), self.scope_words, to),
             administrators: Administrators {
                 subjects: self.administrators.subjects,
                 groups: self.administrators.groups,
@@ -292,6 +247,31 @@ impl RawAuthorizationServer {
     }
 }
 
+fn scope_words(
+    table: &Key,
+    written: BTreeMap<String, String>,
+    to: &mut Checker<'_>,
+) -> BTreeMap<ScopeToken, String> {
+    const WORDS: &str = "1 to 200 characters in one line, such as Read the weather";
+    let mut described = BTreeMap::new();
+    for (name, words) in written {
+        let at = table.name(&name);
+        let scope: Option<ScopeToken> = to.parse(&at, &name, "a scope such as weather:read");
+        let fits = (1..=200).contains(&words.trim().chars().count()) && !words.chars().any(unseen);
+        if !fits {
+            to.refuse(&at, &words, "is no line of text that people can read", WORDS);
+        }
+        described.extend(scope.filter(|_| fits).map(|scope| (scope, words.trim().to_owned())));
+    }
+    described
+}
+
+/// Control characters, and those that turn text around.
+fn unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// Each element of a list that parses.
 pub(super) fn parse_each<R, T>(
     raw: Vec<R>,
@@ -315,57 +295,4 @@ pub(super) fn path_name(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<S
         to.refuse(key, text, "cannot be part of a path", "1 to 64 letters, digits, `-` and `_`");
     }
     fits.then(|| text.to_owned())
-}
-
-impl RawClient {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
-        let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
-        let secret = self.secret.as_ref().and_then(|raw| to.secret(&at.name("secret"), raw));
-        if self.grants.contains(&GrantType::ClientCredentials) && secret.is_none() {
-            let problem =
-                "is missing: client_credentials is for clients that have one (RFC 6749 §4.4)";
-            to.add(Finding::error(FindingCode::Missing, &at.name("secret"), problem));
-        }
-        if self.grants.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
-            let problem = "is empty: authorization_code needs a place to send people back to";
-            to.add(Finding::error(FindingCode::Missing, &at.name("redirect_uris"), problem));
-        }
-        let exchange = self.exchange(at, to);
-        let redirects = at.name("redirect_uris");
-        let redirect_uris = to.parse_all(&redirects, &self.redirect_uris, "an absolute URL");
-        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some(RegisteredClient {
-            client_id: client_id?,
-            secret,
-            grants: self.grants,
-            scopes,
-            redirect_uris,
-            exchange,
-        })
-    }
-
-    /// Whoever acts for others proves who it is, and has a limit that an operator set.
-    fn exchange(&self, at: &Key, to: &mut Checker<'_>) -> ClientExchange {
-        let exchanges = self.grants.contains(&GrantType::TokenExchange);
-        let key = at.name("token_exchange");
-        let mut missing = |name: &str, problem: &'static str| {
-            to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
-        };
-        if exchanges && self.secret.is_none() {
-            missing("secret", "is missing: token_exchange is for clients that have one");
-        }
-        if exchanges && self.scopes.is_empty() {
-            missing("scopes", "is empty: a client that exchanges tokens gets no more than this");
-        }
-        let Some(raw) = &self.token_exchange else { return ClientExchange::default() };
-        if !exchanges {
-            missing(
-                "grants",
-                "has no token_exchange, without which `token_exchange` is worth nothing",
-            );
-        }
-        let from = to.parse_all(&key.name("from"), &raw.from, "the URL of a resource");
-        let to = to.parse_all(&key.name("to"), &raw.to, "the URL of a resource");
-        ClientExchange { from, to }
-    }
 }

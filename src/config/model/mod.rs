@@ -11,6 +11,7 @@ mod limits;
 mod outbound;
 mod policy;
 mod rate;
+mod registered_client;
 mod resource_server;
 mod root;
 mod secret_source;
@@ -25,8 +26,7 @@ mod upstream_credential;
 pub use approvals::{ApprovalWebhook, Approvals};
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
 pub use authorization_server::{
-    Administrators, AuthorizationServer, ClientExchange, ClientMetadataDocuments,
-    DynamicRegistration, GrantType, RegisteredClient, SigningAlg,
+    Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration, SigningAlg,
 };
 pub use deployment::Deployment;
 pub use graph::{Cloud, CustomCloud, Graph, GraphMode};
@@ -36,6 +36,7 @@ pub use limits::{Limits, OnStoreFailure, ToolLimit};
 pub use outbound::Outbound;
 pub use policy::Policy;
 pub use rate::{Rate, RateError};
+pub use registered_client::{ClientExchange, ClientKeys, GrantType, RegisteredClient};
 pub use resource_server::{Introspection, Issuer, IssuerKeys, ResourceServer, TokenAlg};
 pub use root::Config;
 pub(super) use root::RawConfig;

@@ -249,7 +249,9 @@ impl RawOnePassword {
                     "the service account's token, ops_…; or OP_SERVICE_ACCOUNT_TOKEN",
                     to,
                 );
-                let config_dir = to.directory.join(&self.op_config_dir);
+                // The program runs with another working directory.
+                let beside = to.directory.join(&self.op_config_dir);
+                let config_dir = std::path::absolute(&beside).unwrap_or(beside);
                 service_token.map(|token| OnePassword::Cli {
                     op_path: self.op_path,
                     token,

@@ -9,7 +9,8 @@ use crate::id::{ClientId, Issuer, Permission, Subject, TenantId};
 use crate::scope::Scope;
 
 use super::{
-    Arguments, Ask, Decision, Effect, Facts, GraphAsk, Moment, Operation, Policy, PolicyError, Who,
+    Arguments, Ask, Decision, Effect, Facts, GraphAsk, Moment, Operation, Policy, PolicyError,
+    Reach, Who,
 };
 
 const EXECUTE: &str = "auth.graph.operation.execute.v1";

@@ -30,16 +30,13 @@ pub(super) async fn find(
     c: &mut Connection,
     token: &Digest,
 ) -> Result<Option<(GrantRow, NewRefreshToken)>, StoreError> {
-    const SQL: &str = "SELECT grant_id, scopes, expires_at FROM refresh_tokens \
-        WHERE token = $1 AND used_at IS NULL";
+    const SQL: &str = "SELECT g.*, t.scopes AS token_scopes, t.expires_at AS token_expires_at \
+        FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
+        WHERE t.token = $1 AND t.used_at IS NULL AND g.revoked_at IS NULL";
     let Some(row) = c.row(SQL, values![*token]).await? else { return Ok(None) };
-    let Some(grant) = grant::find(c, &row.parsed("grant_id")?).await? else { return Ok(None) };
-    if grant.revoked_at.is_some() {
-        return Ok(None);
-    }
-    let scopes = row.parsed("scopes")?;
-    let expires_at = row.time("expires_at")?;
-    Ok(Some((grant, NewRefreshToken { token: *token, scopes, expires_at })))
+    let scopes = row.parsed("token_scopes")?;
+    let expires_at = row.time("token_expires_at")?;
+    Ok(Some((grant::row(&row)?, NewRefreshToken { token: *token, scopes, expires_at })))
 }
 
 /// What became of it, and what is revoked now.
@@ -47,6 +44,19 @@ pub(super) async fn rotate(
     c: &mut Connection,
     asked: &RefreshRotation,
 ) -> Result<(Rotated, Option<Revocation>), StoreError> {
+    let won = if c.is_postgres() { take(c, asked).await? } else { take_at_once(c, asked).await? };
+    match won {
+        Some(Some(grant)) => Ok((Rotated::Granted { grant: Box::new(grant) }, None)),
+        Some(None) => Ok((Rotated::GrantEnded, None)),
+        None => lost(c, asked).await,
+    }
+}
+
+/// Marks the token used and adds its successor, where the grant lives. `None`: somebody else was first.
+async fn take(
+    c: &mut Connection,
+    asked: &RefreshRotation,
+) -> Result<Option<Option<GrantRow>>, StoreError> {
     const SQL: &str = "UPDATE refresh_tokens SET used_at = $3, successor = $4, sealed_reply = $5, \
         replay_until = $6 WHERE token = $1 AND client_id = $2 AND used_at IS NULL AND expires_at > $3 \
         RETURNING grant_id";
@@ -58,12 +68,44 @@ pub(super) async fn rotate(
         asked.sealed_reply.as_slice(),
         asked.replay_until,
     ];
-    let Some(won) = c.row(SQL, values).await? else { return lost(c, asked).await };
+    let Some(won) = c.row(SQL, values).await? else { return Ok(None) };
     let Some(grant) = grant::used(c, won.parsed("grant_id")?, asked.now).await? else {
-        return Ok((Rotated::GrantEnded, None));
+        return Ok(Some(None));
     };
     add(c, &grant, &asked.successor).await?;
-    Ok((Rotated::Granted { grant: Box::new(grant) }, None))
+    Ok(Some(Some(grant)))
+}
+
+/// The same for `SQLite`, which takes several statements in one text: its writer is one thread, and going there three times
+/// costs more than what it does there. That the successor is the new one tells that this call was first.
+async fn take_at_once(
+    c: &mut Connection,
+    asked: &RefreshRotation,
+) -> Result<Option<Option<GrantRow>>, StoreError> {
+    const SQL: &str = "UPDATE refresh_tokens SET used_at = $3, successor = $4, sealed_reply = $5, \
+          replay_until = $6 WHERE token = $1 AND client_id = $2 AND used_at IS NULL AND expires_at > $3; \
+        UPDATE grants SET last_used_at = $3 WHERE revoked_at IS NULL AND expires_at > $3 AND id = \
+          (SELECT grant_id FROM refresh_tokens WHERE token = $1 AND successor = $4); \
+        INSERT INTO refresh_tokens (token, grant_id, client_id, scopes, expires_at, keep_until) \
+          SELECT $4, g.id, g.client_id, $7, $8, MAX($8, g.expires_at) \
+          FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
+          WHERE t.token = $1 AND t.successor = $4 AND g.revoked_at IS NULL AND g.expires_at > $3; \
+        SELECT g.* FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
+          WHERE t.token = $1 AND t.successor = $4";
+    let values = values![
+        asked.presented,
+        asked.client_id.as_str(),
+        asked.now,
+        asked.successor.token,
+        asked.sealed_reply.as_slice(),
+        asked.replay_until,
+        asked.successor.scopes.to_string(),
+        asked.successor.expires_at,
+    ];
+    let Some(row) = c.row(SQL, values).await? else { return Ok(None) };
+    let grant = grant::row(&row)?;
+    let alive = grant.revoked_at.is_none() && grant.expires_at > asked.now;
+    Ok(Some(alive.then_some(grant)))
 }
 
 async fn lost(

@@ -25,7 +25,7 @@ fn told_to_the_client(product: &Product, answer: &Answer) -> String {
     told["error"].clone()
 }
 
-// RFC 6749 §4.1.2.1; RFC 9700 §4.11.2 — N1, N2, N4, N8, N10, N23
+// RFC 6749 §4.1.2.1; RFC 9700 §4.11.2 — N1, N2, N4, N8, N10, N23, CD-5
 #[tokio::test]
 async fn nothing_is_sent_to_a_place_that_is_not_the_clients() {
     let product = Product::dev().await;
@@ -52,6 +52,22 @@ async fn nothing_is_sent_to_a_place_that_is_not_the_clients() {
     }
 }
 
+// RFC 9700 §4.1.3 — N2
+#[tokio::test]
+async fn the_redirect_uris_of_the_settings_are_compared_as_they_were_written() {
+    let product = Product::start(
+        "[[authorization_server.client]]\nclient_id = \"web\"\ngrants = [\"authorization_code\"]\n\
+         redirect_uris = [\"https://app.example\", \"cursor://a.b/cb\"]\n",
+    )
+    .await;
+    let asking = |uri: &str| Asking::new("web").with("redirect_uri", uri);
+    for right in ["https://app.example", "cursor://a.b/cb"] {
+        let answer = asking(right).send(&product).await;
+        assert!(answer.header("location").starts_with("/login?request="), "{right}: {answer:?}");
+    }
+    is_a_page(&asking("https://app.example/").send(&product).await);
+}
+
 // RFC 8252 §7.3 — N5
 #[tokio::test]
 async fn a_loopback_client_may_listen_at_any_port() {
@@ -61,7 +77,7 @@ async fn a_loopback_client_may_listen_at_any_port() {
     assert!(asking.send(&product).await.header("location").starts_with("/login?request="));
 }
 
-// RFC 6749 §4.1.2.1, RFC 7636 §4.4.1, RFC 8707 §2, RFC 9207 §2 — N11, N15 to N20, N24, N27, N28, N59, N63
+// RFC 6749 §4.1.2.1, RFC 7636 §4.4.1, RFC 8707 §2, RFC 9207 §2 — N11, N15 to N20, N24, N27, N28, N33, N59, N63
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_to_its_client() {
     let product = Product::dev().await;
@@ -93,6 +109,26 @@ async fn what_is_wrong_with_a_request_is_told_to_its_client() {
         assert_eq!(told_to_the_client(&product, &answer), error, "{}", wrong.query());
         assert_eq!(told(&answer.header("location"))["state"], "s t+ä");
     }
+}
+
+// RFC 9700 §4.11.2 — N15, N27
+#[tokio::test]
+async fn nobody_is_sent_on_to_the_host_of_a_client_that_registered_itself_before_a_click() {
+    let product = Product::dev().await;
+    let asking = Asking::new(&register(&product, &["https://anybody.example/cb"]).await)
+        .with("redirect_uri", "https://anybody.example/cb");
+    for (wrong, error) in [
+        (asking.clone().with("response_type", "token"), "unsupported_response_type"),
+        (asking.clone().with("prompt", "none"), "login_required"),
+    ] {
+        let page = wrong.send(&product).await;
+        is_a_page(&page);
+        let back = format!("href=\"https://anybody.example/cb?error={error}&");
+        assert!(page.body.contains(&back), "{}", page.body);
+        assert!(page.body.contains("Go back to anybody.example"), "{}", page.body);
+    }
+    let right = asking.send(&product).await;
+    assert!(right.header("location").starts_with("/login?request="), "{right:?}");
 }
 
 // RFC 6749 §3.1 — N11, N12, N13
@@ -152,12 +188,12 @@ async fn more_than_was_allowed_is_never_granted_without_asking() {
     let mut browser = Browser::of_the_administrator(&product).await;
     let none = asking.clone().with("prompt", "none");
     let refused = browser.get(&none.path()).await;
-    assert_eq!(told(&refused.header("location"))["error"], "consent_required");
+    assert!(refused.body.contains("/cb?error=consent_required"), "{}", refused.body);
     browser.answers(&asking.path(), "allow").await;
     assert!(told(&browser.get(&none.path()).await.header("location")).contains_key("code"));
     let more = asking.with("scope", "graph:read graph:write");
     let silent = browser.get(&more.clone().with("prompt", "none").path()).await;
-    assert_eq!(told(&silent.header("location"))["error"], "consent_required");
+    assert!(silent.body.contains("/cb?error=consent_required"), "{}", silent.body);
     let page = browser.asked(&more.path()).await;
     assert!(page.body.contains("It will also be able to"), "{}", page.body);
 }
@@ -202,4 +238,19 @@ async fn a_client_that_registered_itself_never_gets_the_brokers_own_scopes() {
     let page = browser.asked(&asking.with("scope", "broker:admin graph:read").path()).await;
     assert!(!page.body.contains("broker:admin"), "{}", page.body);
     assert!(page.body.contains("graph:read"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_scope_is_shown_in_the_words_of_the_operator_as_text() {
+    let words =
+        "[authorization_server.scope_words]\n\"public:read\" = \"Read <b>our</b> leaflets\"\n";
+    let product = Product::start(words).await;
+    let asking = Asking::new(&register(&product, &[REDIRECT]).await);
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let page = browser.asked(&asking.path()).await;
+    assert!(page.body.contains("our") && page.body.contains("leaflets"), "{}", page.body);
+    assert!(!page.body.contains("<b>our"), "{}", page.body);
+    browser.answers(&asking.path(), "allow").await;
+    let account = browser.get("/account").await;
+    assert!(account.body.contains("leaflets") && !account.body.contains("<b>our"));
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::form_urlencoded::Serializer;
 
 use crate::support::child::Served;
+use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::raw_http::{Answer, Request};
 
 use super::browser::{Browser, PASSWORD, hidden};
@@ -13,6 +14,16 @@ use super::client::{Asking, REDIRECT, VERIFIER, told};
 
 const CLIENT_SECRET: &str = "CLIENT-CANARY-4711-0123456789abcdef";
 const GARBAGE: &str = "GARBAGE-CANARY-4711";
+
+const PROVIDER_SECRET: &str = "PROVIDER-CANARY-4711-0123456789abcdef";
+const PROVIDER_TOKEN: &str = "UPSTREAM-TOKEN-CANARY-4711";
+const PROVIDER_CODE: &str = "UPSTREAM-CODE-CANARY-4711";
+/// About a person: theirs to see, and no log's.
+const PERSON: [(&str, &str); 3] = [
+    ("login", "ada-name-canary-4711"),
+    ("name", "Ada Display-Canary-4711"),
+    ("email", "ada-mail-canary-4711@example.com"),
+];
 
 const SETTINGS: &str = r#"
     [telemetry]
@@ -74,6 +85,58 @@ async fn first_link(served: &Served) -> String {
             None => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
         }
     }
+}
+
+/// An OAuth provider that knows one person, and the settings that name it.
+async fn provider() -> (FakeHttp, String) {
+    let person: Map<String, Value> =
+        PERSON.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let mut person = Value::Object(person);
+    person["id"] = json!(583_231);
+    let provider = FakeHttp::start(Reply::status(404)).await;
+    let token = json!({ "access_token": PROVIDER_TOKEN, "token_type": "Bearer" });
+    provider.answers_at("/token", Reply::json(token.to_string()));
+    provider.answers_at("/user", Reply::json(person.to_string()));
+    let url = provider.url();
+    let settings = format!(
+        r#"{SETTINGS}
+    [outbound]
+    allow_private = ["127.0.0.1"]
+    [[authorization_server.identity_provider]]
+    id = "elsewhere"
+    issuer = "{url}"
+    client_id = "broker"
+    client_secret = "env:PROVIDER_SECRET"
+    authorization_endpoint = "{url}authorize"
+    token_endpoint = "{url}token"
+    userinfo_endpoint = "{url}user"
+    claims = {{ subject = "id", username = "login" }}
+"#
+    );
+    (provider, settings)
+}
+
+/// The person logs in there, and looks at their account here.
+async fn logs_in_elsewhere(served: &Served, provider: &FakeHttp, marks: &mut Marks, path: &Path) {
+    let mut browser = Browser::at(&served.authority);
+    let sent = told(&browser.get("/login/with/elsewhere").await.header("location"));
+    marks.plant("the state of a login elsewhere", &sent["state"]);
+    marks.plant("the code of a login elsewhere", PROVIDER_CODE);
+    marks.are_not_below(path, "stderr"); // while somebody is away
+    let state = &sent["state"];
+    let back = format!("/login/callback/elsewhere?code={PROVIDER_CODE}&state={state}");
+    let done = browser.get(&back).await;
+    assert_eq!(done.status, 303, "{done:?}");
+    let account = browser.get("/account").await;
+    assert!(account.body.contains(PERSON[1].1), "{account:?}");
+    for value in browser.cookies.values().filter(|value| value.len() >= 16) {
+        marks.plant("a cookie of a login elsewhere", value);
+    }
+    let asked = provider.asked();
+    let redeemed = asked.iter().find(|asked| asked.path == "/token").unwrap();
+    let mut fields = url::form_urlencoded::parse(redeemed.body.as_bytes());
+    let verifier = fields.find(|(name, _)| name == "code_verifier").unwrap().1;
+    marks.plant("the verifier of a login elsewhere", &verifier);
 }
 
 async fn post(served: &Served, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -197,8 +260,9 @@ async fn misuses(served: &Served, client: &str) -> String {
 #[tokio::test]
 async fn what_gives_access_is_in_no_log_no_file_and_no_other_answer() {
     let directory = tempfile::tempdir().unwrap();
-    let variables = [("MACHINE_SECRET", CLIENT_SECRET)];
-    let mut served = Served::start(directory.path(), SETTINGS, &variables).await;
+    let variables = [("MACHINE_SECRET", CLIENT_SECRET), ("PROVIDER_SECRET", PROVIDER_SECRET)];
+    let (provider, settings) = provider().await;
+    let mut served = Served::start(directory.path(), &settings, &variables).await;
     let link = first_link(&served).await;
     let path = link.split_once(&served.authority).unwrap().1.to_owned();
     let mut marks = Marks::default();
@@ -206,11 +270,14 @@ async fn what_gives_access_is_in_no_log_no_file_and_no_other_answer() {
     for (name, value) in [
         ("a password", PASSWORD),
         ("a client secret", CLIENT_SECRET),
+        ("our secret elsewhere", PROVIDER_SECRET),
+        ("a token from elsewhere", PROVIDER_TOKEN),
         ("what was sent in vain", GARBAGE),
         ("a verifier", VERIFIER),
     ] {
         marks.plant(name, value);
     }
+    logs_in_elsewhere(&served, &provider, &mut marks, directory.path()).await;
     let (client, code) = consents(&served, &path, &mut marks).await;
     let access = spends(&served, &client, &code, &mut marks).await;
     let machine = [
@@ -233,5 +300,10 @@ async fn what_gives_access_is_in_no_log_no_file_and_no_other_answer() {
     let log = served.stderr();
     assert!(log.contains("http.stopped") && log.matches(&link).count() == 1, "{log}");
     marks.are_not_in("the log", log.replace(&link, "").as_bytes());
-    assert!(marks.0.len() > 12, "not everything was planted");
+    let audit = served.audit_lines().join("\n");
+    assert!(audit.contains("person.login.succeeded"), "{audit}");
+    for (what, mark) in PERSON {
+        assert!(!log.contains(mark) && !audit.contains(mark), "the {what} of a person is in a log");
+    }
+    assert!(marks.0.len() > 18, "not everything was planted");
 }

@@ -9,7 +9,7 @@ use super::browser::Browser;
 use super::client::{Asking, REDIRECT, Reached, VERIFIER, register, send, told};
 
 /// `POST /token` or its neighbours.
-async fn post(at: &impl Reached, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(super) async fn post(at: &impl Reached, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = Request::new("POST", path)
         .header("content-type", "application/x-www-form-urlencoded")

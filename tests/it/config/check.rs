@@ -53,6 +53,40 @@ fn unknown_keys_are_named_at_every_level() {
     }
 }
 
+// RFC 9700 §4.1.3 — N113
+#[test]
+fn a_redirect_uri_that_no_request_could_mean_is_named() {
+    let text = "[[authorization_server.client]]\nclient_id = \"web\"\ngrants = [\"authorization_code\"]\n\
+        redirect_uris = [\"https://app.example\", \"http://127.0.0.2/cb\", \"https://A.example/cb\", \"/cb\"]\n";
+    let loaded = Place::new(text).load();
+    let list = "authorization_server.client[0].redirect_uris";
+    assert_eq!(errors(&loaded).len(), 3, "{:?}", errors(&loaded));
+    let loopback = finding(&loaded, &format!("{list}[1]"));
+    assert_eq!(loopback.found.as_deref(), Some("\"http://127.0.0.2/cb\""));
+    assert!(loopback.problem.starts_with("has http and a host that is not"), "{loopback:?}");
+    let spelling = finding(&loaded, &format!("{list}[2]"));
+    assert!(spelling.hint.as_deref().unwrap().contains("lower case"), "{spelling:?}");
+    finding(&loaded, &format!("{list}[3]"));
+}
+
+// RFC 7517 §9.2 — N98
+#[test]
+fn a_client_proves_itself_in_one_way_and_a_private_key_is_refused() {
+    let client = "[[authorization_server.client]]\nclient_id = \"nightly\"\ngrants = [\"client_credentials\"]\n";
+    let at = "authorization_server.client[0]";
+    let place = Place::new(&format!("{client}jwks_file = \"keys.json\"\n"));
+    std::fs::write(place.path().join("keys.json"), r#"{"keys":[{"kty":"EC","d":"CANARY"}]}"#)
+        .unwrap();
+    let loaded = place.load();
+    let private = finding(&loaded, &format!("{at}.jwks_file"));
+    assert!(private.problem.contains("private"), "{private:?}");
+    assert!(!human(&place).contains("CANARY"));
+    let both = format!("{client}secret = \"env:S\"\njwks_uri = \"https://a.example/keys\"\n");
+    assert!(finding(&Place::new(&both).load(), at).problem.contains("names 2 ways"));
+    let none = Place::new(client).load();
+    assert!(finding(&none, &format!("{at}.secret")).hint.as_deref().unwrap().contains("jwks_uri"));
+}
+
 #[test]
 fn a_finding_after_a_faulty_element_has_the_right_index() {
     let text = "[[audit.sink]]\nkind = \"file\"\npath = 7\nextra = 1\n[[audit.sink]]\n[[audit.sink]]\nkind = \"file\"\n";

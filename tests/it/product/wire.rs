@@ -189,6 +189,7 @@ async fn other_content_is_not_read() {
     assert_eq!(answer.status, 406);
 }
 
+// RFC 9112 §6.1, §11.2 — N111
 #[tokio::test]
 async fn a_request_of_two_lengths_is_not_served() {
     let product = Product::dev().await;
@@ -207,6 +208,7 @@ async fn a_request_of_two_lengths_is_not_served() {
     assert_eq!(answer.status, 400, "{answer:?}");
 }
 
+// RFC 9112 §2.2 — N111
 #[tokio::test]
 async fn what_is_no_http_is_closed() {
     let product = Product::dev().await;

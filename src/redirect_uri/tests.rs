@@ -110,7 +110,11 @@ fn dangerous_schemes_are_refused() {
         "ftp://a.example/cb",
         "ws://a.example/cb",
         "urn:ietf:wg:oauth:2.0:oob",
-        "myapp://cb",
+        "ms-officecmd://x/",
+        "chrome-extension://abc/cb",
+        "view-source://a.example/",
+        "ssh://a.example/cb",
+        "mailto:a@b.example",
     ] {
         assert_eq!(RedirectUri::parse(text), Err(RedirectUriError::Scheme), "{text}");
     }
@@ -159,9 +163,15 @@ fn what_real_clients_register_is_accepted() {
         "https://chatgpt.com/connector_platform_oauth_redirect",
         "http://127.0.0.1:19876/mcp/oauth/callback",
         "com.example.app:/oauth2redirect",
+        "raycast://oauth/callback",
+        "goose://mcp/callback",
+        "warp-preview://mcp/oauth",
+        "myapp:/cb",
     ] {
         assert!(RedirectUri::parse(text).is_ok(), "{text}");
     }
+    // Nowhere to put a code: `com.app:cb?code=…` is the name of nothing.
+    assert_eq!(RedirectUri::parse("com.app:cb"), Err(RedirectUriError::Malformed));
 }
 
 fn loopback_uri() -> impl Strategy<Value = (usize, Option<u16>, String)> {

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Builds the image and drives it: what is in it, who it runs as, whether it serves, answers probes and ends when told.
+#
+#   scripts/container-smoke-e2e.sh                 the runtime stage, around the program that BROKER names (default: the debug build)
+#   scripts/container-smoke-e2e.sh --release       that program is a release build: sizes are checked, too
+#   scripts/container-smoke-e2e.sh --whole         the whole Dockerfile, base images and all, which needs a registry
+#
+# With Docker where a daemon answers, else Podman, else buildah with chroot isolation, which needs neither a daemon nor
+# namespaces. chroot isolation has no read-only root and no network of its own: those two are shown by the others alone.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$root"
+mode=${1:-}
+case $mode in ''|--release|--whole) ;; *) die "usage: scripts/container-smoke-e2e.sh [--release|--whole]" ;; esac
+
+if docker info >/dev/null 2>&1; then engine=docker
+elif podman info >/dev/null 2>&1; then engine=podman
+else
+  engine=buildah
+  command -v buildah >/dev/null || die "none of docker, podman, buildah is here; Debian has: apt-get install --no-install-recommends buildah"
+  [ "$(id -u)" = 0 ] || die "without a daemon this needs root: buildah mounts the image to look into it"
+  # Images of this run alone, gone with it.
+  b() { buildah --storage-driver vfs --root "$work/store" --runroot "$work/run" "$@"; }
+fi
+image=broker-smoke:$$
+echo "engine     $engine"
+ok() { echo "ok         $*"; }
+
+# What the Dockerfile's first stage leaves, around a program that is there already.
+context=()
+if [ "$mode" != --whole ]; then
+  if [ -z "${BROKER:-}" ]; then
+    cargo build --quiet --locked --bin broker
+    BROKER=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug/broker
+  fi
+  strip -o "$work/broker" "$BROKER"
+  mkdir "$work/build" "$work/empty"
+  deploy/image/rootfs "$work/broker" "$work/build/rootfs"
+  install -d -m 0700 "$work/build/data"
+  context=(--build-context "build=$work/build")
+fi
+folder=$([ "$mode" = --whole ] && echo . || echo "$work/empty")
+
+case $engine in
+docker) docker build --quiet "${context[@]}" --file Dockerfile --tag "$image" "$folder" >"$work/built" ;;
+podman) podman build --quiet --format docker "${context[@]}" --file Dockerfile --tag "$image" "$folder" >"$work/built" ;;
+buildah) b bud --quiet --isolation chroot --format docker "${context[@]}" --file Dockerfile --tag "$image" "$folder" >"$work/built" ;;
+esac
+ok "it builds"
+
+# inspected FILTER: of the image's configuration.
+inspected() {
+  if [ "$engine" = buildah ]; then b inspect --type image "$image" | jq -r ".Docker.config | $1"
+  else "$engine" image inspect "$image" | jq -r ".[0].Config | $1"; fi
+}
+[ "$(inspected .User)" = 10001:10001 ] || die "runs as $(inspected .User)"
+[ "$(inspected '.Entrypoint + .Cmd | join(" ")')" = "broker serve" ] || die "does not start: broker serve"
+[ "$(inspected '.Labels | keys | map(select(startswith("org.opencontainers.image."))) | length')" -ge 5 ] || die "labels are missing"
+if [ "$engine" != podman ]; then # which shows it under another name
+  [ "$(inspected '.Healthcheck.Test | join(" ")')" = "CMD broker health --timeout-ms 2000" ] || die "no health check"
+fi
+ok "numeric user, command, labels, health check"
+
+# in_container NAME ARGUMENT…: the image's program with these arguments, in a new container.
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+settings=(--env "MCP_AUTH_BROKER_SERVER__LISTEN=0.0.0.0:$port" --env MCP_AUTH_BROKER_SERVER__DEV_ON_NETWORK=true --env MCP_AUTH_BROKER_SERVER__DRAIN_PAUSE_MS=0)
+in_container() {
+  local name=$1
+  shift
+  if [ "$engine" = buildah ]; then
+    b from --quiet --name "$name" "$image" >/dev/null
+    b run --isolation chroot "${settings[@]}" "$name" -- broker "$@"
+  else
+    "$engine" run --rm --name "$name" --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+      --publish "127.0.0.1:$port:$port" "${settings[@]}" "$image" "$@"
+  fi
+}
+
+if [ "$engine" = buildah ]; then
+  b from --quiet --name looked-at "$image" >/dev/null
+  mounted=$(b mount looked-at)
+  (cd "$mounted" && find . -type f -printf '%m %P\n' | sort -k 2) >"$work/files"
+  if grep -vE ' (etc/(passwd|group|nsswitch\.conf|ssl/certs/ca-certificates\.crt)|lib(64)?/.*\.so[.0-9]*|usr/local/bin/broker)$' "$work/files"; then die "more is in it than there should be"; fi
+  if grep -E '^[0-7]*[2367]?[4-7][0-7]{3} ' "$work/files"; then die "a program changes its user"; fi
+  ok "nothing in it but the program, its libraries, certificates and names"
+  if [ "$mode" = --release ]; then
+    unpacked=$(du -sb "$mounted" | cut -f 1) packed=$(tar -C "$mounted" -c . | gzip -9 | wc -c)
+    [ "$packed" -lt 25000000 ] || die "$packed bytes packed"
+    ok "$packed bytes packed, $unpacked unpacked"
+  fi
+  ! b run --isolation chroot looked-at -- /bin/sh -c true 2>/dev/null || die "it has a shell"
+  ok "no shell"
+fi
+
+# The certificates in the image are those that the broker trusts: a server whose certificate one of them signed is let in.
+if [ "$engine" = buildah ]; then
+  (
+    cd "$work"
+    openssl req -x509 -newkey rsa:2048 -noenc -keyout ca.key -out ca.crt -days 1 -subj /CN=ca 2>/dev/null
+    openssl req -newkey rsa:2048 -noenc -keyout server.key -out server.csr -subj /CN=server 2>/dev/null
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -out server.crt -days 1 -extfile <(echo subjectAltName=IP:127.0.0.1) 2>/dev/null
+  )
+  start metadata python3 - "$work/server.crt" "$work/server.key" <<'PYTHON'
+import http.server, json, ssl, sys
+class Metadata(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        here = f"https://127.0.0.1:{self.server.server_port}"
+        body = json.dumps({"issuer": here, "jwks_uri": here + "/keys", "authorization_endpoint": here, "token_endpoint": here, "response_types_supported": ["code"], "keys": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(f"http://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()
+PYTHON
+  issuer=$(address metadata)
+  issuer=${issuer/http:/https:}
+  asked=(check --live --set 'outbound.allow_private=["127.0.0.1"]' --set "resource_server.issuer=[{ issuer = \"$issuer\" }]")
+  if in_container stranger-$$ "${asked[@]}" >"$work/strange" 2>/dev/null; then cat "$work/strange"; die "a certificate of anybody is trusted"; fi
+  grep -q UnknownIssuer "$work/strange" || { cat "$work/strange"; die "not refused for its issuer"; }
+  b from --quiet --name trusted "$image" >/dev/null
+  cat "$work/ca.crt" >>"$(b mount trusted)/etc/ssl/certs/ca-certificates.crt"
+  b run --isolation chroot "${settings[@]}" trusted -- broker "${asked[@]}" >"$work/known" || { cat "$work/known"; die "the image's certificates are not used"; }
+  ok "its certificates are those that are trusted"
+fi
+
+in_container smoke-$$ smoke-e2e >"$work/smoke.json" || { cat "$work/smoke.json"; die "smoke-e2e failed inside"; }
+ok "smoke-e2e inside: $(grep -c '"passed":true' "$work/smoke.json") steps"
+
+# The process of ours that listens on this port, found by its environment: with buildah it is a process of this host.
+of_ours() {
+  local each
+  for each in $(pgrep -f '^[^ ]*broker serve$' || true); do
+    if grep -zqx "MCP_AUTH_BROKER_SERVER__LISTEN=0.0.0.0:$port" "/proc/$each/environ" 2>/dev/null; then echo "$each"; fi
+  done
+}
+
+start serve in_container serve-$$ serve
+served=$pid
+for _ in $(seq 400); do
+  if curl -sf "http://127.0.0.1:$port/ready" >"$work/ready"; then break; fi
+  kill -0 "$served" 2>/dev/null || { cat "$work/serve.err"; die "it ended"; }
+  sleep 0.05
+done
+[ "$(jq -r .status "$work/ready")" = ready ] || { cat "$work/serve.err"; die "not ready: $(cat "$work/ready")"; }
+if [ "$engine" = buildah ]; then
+  inside=$(of_ours)
+  [ -n "$inside" ] || die "its process is not found"
+  started+=("$inside")
+fi
+ok "serves: $(cat "$work/ready")"
+if [ "$engine" = buildah ]; then b run --isolation chroot "${settings[@]}" serve-$$ -- broker health >"$work/health"
+else "$engine" exec serve-$$ broker health >"$work/health"; fi
+ok "healthy by its own health check"
+
+# The program itself gets the signal, as an orchestrator sends it.
+if [ "$engine" = buildah ]; then
+  [ "$(stat -c %u "/proc/$inside")" = 10001 ] || die "runs as $(stat -c %u "/proc/$inside")"
+  kill -TERM "$inside"
+else
+  "$engine" kill --signal TERM serve-$$ >/dev/null
+fi
+status=0
+wait "$served" || status=$?
+[ "$status" = 0 ] || { cat "$work/serve.err"; die "ended with $status"; }
+ok "ends by SIGTERM with status 0"
+if [ "$engine" != buildah ]; then "$engine" image rm --force "$image" >/dev/null; fi

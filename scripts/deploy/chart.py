@@ -1,0 +1,282 @@
+"""The chart, rendered by Helm's own engine: valid, safe, refused with a sentence where it is wrong, and accepted by the product.
+
+Run by scripts/deploy-check with the environment of scripts/tools/lint. `BROKER` is the program, `KINDS` scripts/kinds/check.mjs beside its packages.
+"""
+
+import base64
+import copy
+import http.client
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import helm_python as helm
+import kubernetes_validate
+import yaml
+from kubernetes_validate.utils import all_versions
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy" / "helm"
+MINORS = sorted(set(all_versions()), key=lambda version: [int(part) for part in version.split(".")])[-3:]
+IMAGE = {"image": {"repository": "images.contoso.example/broker", "tag": "0.1.0"}}
+EXAMPLES = [CHART / f"values-{name}.yaml" for name in ("dev", "single-node", "prod")] + sorted((CHART / "ci").glob("*.yaml"))
+# All examples share one database, so one key.
+KEY = base64.b64encode(os.urandom(32)).decode()
+failures = []
+
+
+def check(condition, what):
+    if not condition:
+        failures.append(what)
+        print("FAIL  " + what)
+
+
+class Strict(yaml.SafeLoader):
+    """Refuses a key that is there twice."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.YAMLError(f"there twice: {twice}")
+        return super().construct_mapping(node, deep)
+
+
+def merged(*tables):
+    out = {}
+    for table in tables:
+        for key, value in copy.deepcopy(table).items():
+            out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out
+
+
+def render(values):
+    with helm.Chart.load(str(CHART)) as chart:
+        texts = chart.render(values, name="broker", namespace="broker")
+    found = []
+    for name, text in texts.items():
+        if not name.endswith("NOTES.txt"):
+            found += [document for document in yaml.load_all(text, Loader=Strict) if document]
+    return found
+
+
+def of(manifests, kind, suffix=""):
+    wanted = [each for each in manifests if each["kind"] == kind and each["metadata"]["name"].endswith(suffix)]
+    return wanted[0] if wanted else None
+
+
+def validated(manifests, where):
+    """By Kubernetes' own schemas; yields the manifests of kinds that have none there."""
+    for manifest in manifests:
+        for minor in MINORS:
+            try:
+                kubernetes_validate.validate(manifest, minor, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                check(False, f"{where}: {manifest['kind']} on {minor}: {error.message}")
+            except kubernetes_validate.SchemaNotFoundError:
+                yield manifest
+                break
+
+
+def pods(manifests):
+    return [(each["kind"], each["spec"]["template"]["spec"]) for each in manifests if each["kind"] in ("Deployment", "Job")]
+
+
+def properties(manifests, where):
+    check(not of(manifests, "Secret"), f"{where}: holds no Secret: every secret is a reference")
+    for kind, pod in pods(manifests):
+        name = f"{where}: {kind}"
+        security = pod["securityContext"]
+        check(security["runAsNonRoot"] is True and security["runAsUser"] == 10001, f"{name}: not root")
+        check(security["seccompProfile"] == {"type": "RuntimeDefault"}, f"{name}: seccomp")
+        check(pod["enableServiceLinks"] is False, f"{name}: no service links")
+        check(pod["automountServiceAccountToken"] is False, f"{name}: no token of the API server")
+        check(not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")), f"{name}: nothing of the host")
+        check(all(set(volume) - {"name"} <= {"configMap", "emptyDir", "secret", "projected", "persistentVolumeClaim"} for volume in pod["volumes"]), f"{name}: restricted volumes")
+        for container in pod["containers"]:
+            own = container["securityContext"]
+            check(own["allowPrivilegeEscalation"] is False and own["readOnlyRootFilesystem"] is True, f"{name}: cannot gain or write")
+            check(own["capabilities"] == {"drop": ["ALL"]} and own["runAsNonRoot"] is True, f"{name}: no capability")
+            check(not container["image"].endswith(":latest") and (":" in container["image"]), f"{name}: no latest")
+            check(set(container["resources"]["limits"]) >= {"cpu", "memory"}, f"{name}: limits")
+            secret = [e["name"] for e in container["env"] if "valueFrom" in e or any(w in e["name"] for w in ("TOKEN", "PASSWORD"))]
+            check(not secret, f"{name}: no secret in the environment, but files: {secret}")
+            key = next((e["value"] for e in container["env"] if e["name"].endswith("KEY_ENCRYPTION_KEY")), "file:")
+            check(key.startswith("file:"), f"{name}: the key is a reference")
+    deployment = of(manifests, "Deployment")
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    check(all(container.get(f"{probe}Probe") for probe in ("startup", "liveness", "readiness")), f"{where}: three probes")
+    names = {volume["name"] for volume in deployment["spec"]["template"]["spec"]["volumes"]}
+    check({mount["name"] for mount in container["volumeMounts"]} == names, f"{where}: every volume is mounted, every mount has one")
+    for service in (of(manifests, "Service"),):
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        check(service["spec"]["selector"].items() <= labels.items(), f"{where}: the Service finds the pods")
+        job = of(manifests, "Job")
+        check(not job or not service["spec"]["selector"].items() <= job["spec"]["template"]["metadata"]["labels"].items(), f"{where}: but not the migration")
+
+
+def shapes(rendered):
+    prod, single, dev = (rendered[f"values-{name}.yaml"] for name in ("prod", "single-node", "dev"))
+    check(all(of(prod, kind) for kind in ("PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy", "Ingress", "ExternalSecret", "SecretStore", "Job")), "prod has every part")
+    check(len(of(prod, "Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]) == 2, "prod is spread")
+    check(of(single, "PersistentVolumeClaim") and of(single, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}, "a single node has a volume and no second writer")
+    check(not of(single, "PodDisruptionBudget"), "a single replica can be evicted")
+    check(set(of(dev, "ConfigMap")["data"]) >= {"public.md", "confidential.md"}, "dev brings its documents")
+
+
+def restarts(values):
+    def checksum(*more):
+        return of(render(merged(values, IMAGE, *more)), "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
+
+    check(checksum() == checksum({"replicas": 4}), "a replica more restarts nothing")
+    check(checksum() != checksum({"policy": 'version = "2"\ndefault = "deny"\n'}), "a new policy restarts the pods")
+
+
+def kept(values):
+    odd = "   # indented first\n[tools]\nsample = false\n"
+    check(of(render(merged(values, IMAGE, {"settings": odd})), "ConfigMap")["data"]["broker.toml"].startswith("   # indented"), "settings come as they were written")
+
+
+def wrong(prod):
+    """Each mistake, and a piece of the sentence that says so."""
+    sqlite = {"store": {"kind": "sqlite"}}
+    for change, sentence in [
+        ({"image": {"repository": ""}}, "image.repository is not set"),
+        ({"image": {"tag": ""}}, "image.tag and image.digest are not set"),
+        ({"image": {"tag": "latest"}}, "image/tag"),
+        ({"image": {"digest": "sha256:12"}}, "image/digest"),
+        ({"publicUrl": ""}, "publicUrl is not set"),
+        ({"publicUrl": "http://broker.contoso.example"}, "has to begin with https://"),
+        ({"publicUrl": "https://u:p@broker.contoso.example"}, "publicUrl"),
+        ({"environment": "production"}, "environment"),
+        ({"trustedProxies": []}, "trustedProxies is empty"),
+        (sqlite, "store.kind is sqlite, which one process can use"),
+        ({"externalSecrets": {"enabled": False}}, "there is no Secret"),
+        ({"secrets": {"existingSecret": "mine"}}, "exclude each other"),
+        ({"externalSecrets": {"storeRef": {"name": ""}}}, "externalSecrets.storeRef.name is not set"),
+        ({"externalSecrets": {"data": [{"key": "key-encryption-key", "remote": "x"}]}}, "no entry with the key store-url"),
+        ({"externalSecrets": {"data": [{"key": "store-url", "remote": "x"}]}}, "no entry with the key key-encryption-key"),
+        ({"externalSecrets": {"storeRef": {"kind": "ClusterSecretStore"}}}, "makes a SecretStore"),
+        ({"externalSecrets": {"provider": {"lastpass": {}}}}, "externalSecrets/provider"),
+        ({"gateway": {"enabled": True}}, "exclude each other"),
+        ({"ingress": {"clusterIssuer": ""}}, "ingress has no certificate"),
+        ({"ingress": {"enabled": False}, "gateway": {"enabled": True}}, "gateway has no parent"),
+        ({"ingress": {"enabled": False}, "gateway": {"enabled": True, "create": True}}, "gateway.className is not set"),
+        ({"networkPolicy": {"database": {"to": []}}}, "networkPolicy.database.to is empty"),
+        ({"documents": {"public.md": "a", "confidential.md": "b"}}, "which prod refuses"),
+        ({"resources": {"limits": {"memory": None}}}, "resources.limits.memory is not set"),
+        ({"autoscaling": {"minReplicas": 9, "maxReplicas": 3}}, "is above autoscaling.maxReplicas"),
+        ({"replicas": 0}, "replicas"),
+        ({"replica": 3}, "replica"),
+        ({"settings": '[server]\npublic_url = "https://x"\n'}, "settings holds public_url, which would not count"),
+    ]:
+        try:
+            render(merged(prod, IMAGE, change))
+        except helm.HelmError as error:
+            check(sentence in str(error), f"{change}: says {sentence!r}, not: {error}")
+        else:
+            check(False, f"{change}: is refused")
+
+
+def accepted(where, manifests, database):
+    """`broker check` with the files, variables and secrets that the pod would see, its paths moved to a folder of ours."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+
+        def moved(text):
+            for path in ("/etc/broker", "/run/secrets/broker", "/var/lib/broker"):
+                text = text.replace(path, str(folder) + path)
+            return text.replace("/var/run/secrets", str(folder) + "/var/run/secrets")
+
+        files = {f"/etc/broker/{name}": moved(text) for name, text in of(manifests, "ConfigMap")["data"].items()}
+        deployment = of(manifests, "Deployment")["spec"]["template"]["spec"]
+        variables = {each["name"]: moved(each["value"]) for each in deployment["containers"][0]["env"]}
+        external = of(manifests, "ExternalSecret")
+        names = [each["secretKey"] for each in external["spec"]["data"]] if external else ["key-encryption-key"]
+        files |= {f"/run/secrets/broker/{name}": "some-secret-or-other" for name in names}
+        files |= {"/run/secrets/broker/key-encryption-key": KEY, "/run/secrets/broker/store-url": database}
+        for mounted in deployment["containers"][0]["volumeMounts"]:
+            (folder / mounted["mountPath"].lstrip("/")).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for token in ("azure/tokens/azure-identity-token", "vault/token"):
+            if (folder / "var/run/secrets" / token).parent.is_dir():
+                files[f"/var/run/secrets/{token}"] = "a.b.c"
+        for name, text in files.items():
+            file = folder / name.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            file.write_text(text, encoding="utf-8")
+        variables["PATH"] = os.environ["PATH"]
+        for command in (["store", "migrate"], ["check"]):
+            done = subprocess.run([os.environ["BROKER"], *command], cwd=folder, env=variables, capture_output=True, text=True, check=False)
+            check(done.returncode == 0, f"{where}: broker {' '.join(command)}: {done.stdout}{done.stderr}")
+        probed(where, deployment["containers"][0], variables, folder)
+
+
+def probed(where, container, variables, folder):
+    """Serves as the pod does, and asks as the kubelet does: by the pod's address, which no setting names."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = variables | {"MCP_AUTH_BROKER_SERVER__LISTEN": f"0.0.0.0:{port}", "MCP_AUTH_BROKER_SERVER__DRAIN_PAUSE_MS": "0"}
+    with (folder / "log").open("w", encoding="utf-8") as log, subprocess.Popen([os.environ["BROKER"], *container["args"]], cwd=folder, env=variables, stdout=log, stderr=log) as server:
+        try:
+            for probe in ("startup", "liveness", "readiness"):
+                wanted = container[f"{probe}Probe"]["httpGet"]
+                check(answered(server, port, wanted["path"]), f"{where}: the {probe} probe is answered: {(folder / 'log').read_text(encoding='utf-8')}")
+        finally:
+            server.terminate()
+        check(server.wait(30) == 0, f"{where}: it ends by SIGTERM")
+
+
+def answered(server, port, path):
+    for _ in range(400):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", path, headers={"Host": "10.1.2.3:8080"})
+            if connection.getresponse().status == 200:
+                return True
+        except OSError:
+            pass
+        if server.poll() is not None:
+            return False
+        time.sleep(0.05)
+    return False
+
+
+def main():
+    chart_files = [str(path) for path in (CHART / "Chart.yaml", CHART / "values.yaml", *EXAMPLES)]
+    style = subprocess.run(["yamllint", "-d", "{extends: relaxed, rules: {line-length: {max: 160}}}", *chart_files], capture_output=True, text=True, check=False)
+    check(style.returncode == 0, f"yamllint: {style.stdout}")
+    rendered, others = {}, []
+    for path in EXAMPLES:
+        values = merged(IMAGE, yaml.load(path.read_text(encoding="utf-8"), Loader=Strict))
+        linted = helm.lint(str(CHART), values)
+        check(not linted["errors"] and all(each["severity"] < 2 for each in linted["messages"]), f"{path.name}: helm lint: {linted}")
+        manifests = rendered[path.name] = render(values)
+        others += validated(manifests, path.name)
+        properties(manifests, path.name)
+        accepted(path.name, manifests, sys.argv[1])
+    shapes(rendered)
+    prod = yaml.safe_load((CHART / "values-prod.yaml").read_text(encoding="utf-8"))
+    restarts(prod)
+    kept(prod)
+    wrong(prod)
+    application = yaml.load((ROOT / "deploy" / "argocd" / "application.yaml").read_text(encoding="utf-8"), Loader=Strict)
+    others.append(application)
+    files = application["spec"]["source"]["helm"]["valueFiles"]
+    check(application["spec"]["source"]["path"] == "deploy/helm" and all((CHART / name).exists() for name in files), "the Argo CD application names what there is")
+    values = [yaml.safe_load((CHART / name).read_text(encoding="utf-8")) for name in files]
+    check(render(merged(*values, application["spec"]["source"]["helm"]["valuesObject"])), "and its values render")
+    print(f"{len(EXAMPLES)} values files on Kubernetes {', '.join(MINORS)}, by Helm {helm.helm_sdk_version()}")
+    by_their_makers = subprocess.run(["node", os.environ["KINDS"]], input=json.dumps(others), capture_output=True, text=True, check=False)
+    check(by_their_makers.returncode == 0, f"kinds of others: {by_their_makers.stdout}{by_their_makers.stderr}")
+    print(f"{len(others)} manifests by the schemas and types of who made the kinds: " + ", ".join(sorted({each["kind"] for each in others})))
+    sys.exit(1 if failures else 0)
+
+
+main()

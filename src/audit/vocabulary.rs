@@ -1,0 +1,177 @@
+//! The words that audit events are made of: closed sets, as they stand in the log. Append; never rename one.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// How a token is named where it must not be shown: by its `jti`, else by 8 hex digits of its SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct TokenName(pub Arc<str>);
+
+/// Why a token was not accepted: the class, never the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenFailure {
+    Missing,
+    Malformed,
+    UnknownIssuer,
+    WrongAudience,
+    WrongType,
+    BadSignature,
+    UnknownKey,
+    AlgorithmNotAllowed,
+    Expired,
+    NotYetValid,
+    Inactive,
+    Revoked,
+    ClaimsInvalid,
+    IssuerUnavailable,
+}
+
+/// What is wrong with the definition of a tool of a server behind us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolFlaw {
+    /// Another one than was approved, or than was seen before.
+    Changed,
+    /// It holds characters that people do not see.
+    HiddenText,
+}
+
+/// How somebody logs in: with a password, or at the identity provider of this id (from our own settings).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginMethod {
+    Password,
+    IdentityProvider(String),
+}
+
+/// Why a login failed: the class, never what was typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginFailure {
+    /// No such user, no password, or another one: not told apart.
+    Credentials,
+    Throttled,
+    /// The identity provider refused, or what it said is not acceptable.
+    IdentityProvider,
+    /// The account is disabled.
+    Disabled,
+}
+
+/// How one attempt at a provider ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Success,
+    Error,
+    Timeout,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultStatus {
+    Ok,
+    Error,
+    /// The caller went away before there was an answer.
+    Cancelled,
+}
+
+/// What became of a person's answer to a call that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalOutcome {
+    Approved,
+    Denied,
+    /// The person is who asked, and the rule does not allow that.
+    OwnCall,
+    /// Nothing shows that the person is not who asked: the two have no identity that could be compared.
+    MayBeOwnCall,
+    /// The person is none of the rule's approvers.
+    NotAnApprover,
+    /// Answered before, used, or past its deadline.
+    TooLate,
+}
+
+/// What an administrator changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminObject {
+    User,
+    Client,
+    Server,
+    ApiKey,
+    Grant,
+    SigningKey,
+    Policy,
+}
+
+/// What an administrator does to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminAction {
+    Add,
+    Disable,
+    Enable,
+    Delete,
+    Revoke,
+    RotateSecret,
+    MakeLink,
+    /// Everything of its kind gives way to a new one at once.
+    Replace,
+    /// Its files are read again.
+    Reload,
+    /// A person may administer the broker from now on.
+    GiveRole,
+    /// A person may not any more.
+    TakeRole,
+}
+
+/// How a change ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminOutcome {
+    Done,
+    /// Nothing was changed: there is no such object, or its name is taken.
+    Refused,
+    /// The store did not answer: it may or may not be changed.
+    Failed,
+}
+
+/// What a client exchanges for tokens (RFC 6749 §4, §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    AuthorizationCode,
+    RefreshToken,
+    ClientCredentials,
+    /// RFC 8693
+    TokenExchange,
+}
+
+/// What came a second time, after its only use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reused {
+    AuthorizationCode,
+    RefreshToken,
+}
+
+/// How far a revocation reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Revoked {
+    /// Every token of it.
+    Grant,
+    AccessToken,
+}
+
+/// Something that was left out of an answer, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Redaction {
+    /// Where it would have been, such as `operation.headers.authorization`.
+    pub field: String,
+    pub reason: &'static str,
+}

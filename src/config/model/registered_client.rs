@@ -1,0 +1,214 @@
+//! `[[authorization_server.client]]`: clients that an operator registers in the settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::authorization_server::CLIENT_ID;
+use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
+use crate::config::walk::quoted;
+use crate::id::ClientId;
+use crate::public_jwks::{self, PublicJwks};
+use crate::redirect_uri::{self, RedirectUri};
+use crate::scope::Scope;
+
+/// What a pre-registered client may ask the token endpoint for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    AuthorizationCode,
+    RefreshToken,
+    ClientCredentials,
+    /// RFC 8693
+    TokenExchange,
+}
+
+/// A client that is known from the settings.
+#[derive(Clone, Debug)]
+pub struct RegisteredClient {
+    pub client_id: ClientId,
+    /// With neither secret nor keys it is a public client.
+    pub secret: Option<SecretSource>,
+    pub keys: Option<ClientKeys>,
+    pub grants: Vec<GrantType>,
+    pub scopes: Scope,
+    /// As they were written: they are compared as text.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Instead of the one for all clients.
+    pub refresh_grace: Option<Duration>,
+    pub exchange: ClientExchange,
+}
+
+/// Which tokens a client may exchange, and for what (RFC 8693).
+#[derive(Clone, Debug, Default)]
+pub struct ClientExchange {
+    pub from: Vec<Url>,
+    pub to: Vec<Url>,
+}
+
+/// With which a client signs its assertions (RFC 7523).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientKeys {
+    Inline(PublicJwks),
+    Remote(Url),
+}
+
+/// A client that is known from the settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawClient {
+    /// Its name at the token endpoint.
+    pub(super) client_id: String,
+    /// Its secret. With neither a secret nor keys it is a public client.
+    pub(super) secret: Option<RawSecret>,
+    /// A file with its public keys, a JSON Web Key Set, read at the start: it signs assertions (`private_key_jwt`,
+    /// RFC 7523) instead of having a secret.
+    pub(super) jwks_file: Option<PathBuf>,
+    /// Where it publishes such a key set: https, or http on loopback.
+    pub(super) jwks_uri: Option<String>,
+    /// What it may ask the token endpoint for.
+    pub(super) grants: Vec<GrantType>,
+    /// The most it may get.
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
+    /// Where people are sent back to: https, http on `127.0.0.1`, `[::1]` or `localhost`, or an app's own scheme. Compared as
+    /// text, but for the port of http on loopback.
+    #[serde(default)]
+    pub(super) redirect_uris: Vec<String>,
+    /// How long a refresh token of this client that was just used gets the same answer again. Unset: as
+    /// `authorization_server.refresh_grace_seconds`.
+    #[schemars(range(max = 120))]
+    pub(super) refresh_grace_seconds: Option<u32>,
+    /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
+    pub(super) token_exchange: Option<RawExchange>,
+}
+
+/// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawExchange {
+    /// Resources whose tokens it may bring: those of the server that it is. A token that was issued to itself it may
+    /// always bring.
+    pub(super) from: Vec<String>,
+    /// Resources that it may get tokens for, beside the one that the token it brings is for.
+    pub(super) to: Vec<String>,
+}
+
+impl RawClient {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
+        let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
+        let (secret, keys) = self.proof(at, to);
+        if self.grants.contains(&GrantType::ClientCredentials) && !self.is_confidential() {
+            let problem = "is missing: client_credentials is for clients that prove themselves (RFC 6749 §4.4)";
+            let finding = Finding::error(FindingCode::Missing, &at.name("secret"), problem);
+            to.add(finding.hint("give a secret, jwks_file or jwks_uri"));
+        }
+        if self.grants.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
+            let problem = "is empty: authorization_code needs a place to send people back to";
+            to.add(Finding::error(FindingCode::Missing, &at.name("redirect_uris"), problem));
+        }
+        let exchange = self.exchange(at, to);
+        let redirects = at.name("redirect_uris");
+        let redirect_uris = redirect_uris(&redirects, &self.redirect_uris, to);
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some(RegisteredClient {
+            client_id: client_id?,
+            secret,
+            keys,
+            grants: self.grants,
+            scopes,
+            redirect_uris,
+            refresh_grace: self.refresh_grace_seconds.map(u64::from).map(Duration::from_secs),
+            exchange,
+        })
+    }
+
+    /// Whoever acts for others proves who it is, and has a limit that an operator set.
+    fn exchange(&self, at: &Key, to: &mut Checker<'_>) -> ClientExchange {
+        let exchanges = self.grants.contains(&GrantType::TokenExchange);
+        let key = at.name("token_exchange");
+        let mut missing = |name: &str, problem: &'static str| {
+            to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
+        };
+        if exchanges && !self.is_confidential() {
+            missing("secret", "is missing: token_exchange is for clients that prove themselves");
+        }
+        if exchanges && self.scopes.is_empty() {
+            missing("scopes", "is empty: a client that exchanges tokens gets no more than this");
+        }
+        let Some(raw) = &self.token_exchange else { return ClientExchange::default() };
+        if !exchanges {
+            let problem = "has no token_exchange, without which `token_exchange` is worth nothing";
+            missing("grants", problem);
+        }
+        let from = to.parse_all(&key.name("from"), &raw.from, "the URL of a resource");
+        let to = to.parse_all(&key.name("to"), &raw.to, "the URL of a resource");
+        ClientExchange { from, to }
+    }
+
+    const fn is_confidential(&self) -> bool {
+        self.secret.is_some() || self.jwks_file.is_some() || self.jwks_uri.is_some()
+    }
+
+    /// How it proves who it is: one way at most.
+    fn proof(&self, at: &Key, to: &mut Checker<'_>) -> (Option<SecretSource>, Option<ClientKeys>) {
+        let given = [
+            ("secret", self.secret.is_some()),
+            ("jwks_file", self.jwks_file.is_some()),
+            ("jwks_uri", self.jwks_uri.is_some()),
+        ];
+        let given = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| (name, ()));
+        let given: Vec<_> = given.collect();
+        if given.len() > 1 {
+            to.one_of(at, given, "secret, jwks_file, jwks_uri");
+            return (None, None);
+        }
+        let secret = self.secret.as_ref().and_then(|raw| to.secret(&at.name("secret"), raw));
+        (secret, self.keys(at, to))
+    }
+
+    fn keys(&self, at: &Key, to: &mut Checker<'_>) -> Option<ClientKeys> {
+        if let Some(uri) = &self.jwks_uri {
+            return to.endpoint(&at.name("jwks_uri"), uri).map(ClientKeys::Remote);
+        }
+        let key = at.name("jwks_file");
+        let path = to.input(&key, self.jwks_file.as_ref()?);
+        // A file that cannot be read is a finding already, unless it is no text.
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        jwks(&key, &text, to)
+    }
+}
+
+/// Quotes nothing: somebody may have taken the wrong half of the key.
+fn jwks(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<ClientKeys> {
+    match PublicJwks::parse(text) {
+        Ok(jwks) => Some(ClientKeys::Inline(jwks)),
+        Err(error) => {
+            let finding = Finding::error(FindingCode::NotAllowed, key, error.problem());
+            to.add(finding.allowed(public_jwks::ALLOWED).hint(error.hint()));
+            None
+        }
+    }
+}
+
+fn redirect_uris(list: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<RedirectUri> {
+    let mut parsed = Vec::new();
+    for (place, text) in texts.iter().enumerate() {
+        let at = to.item(list, place);
+        match RedirectUri::parse(text) {
+            Ok(uri) => parsed.push(uri),
+            Err(error) => {
+                let finding = Finding::error(FindingCode::NotAllowed, &at, error.problem());
+                let finding = finding.found(quoted(text)).allowed(redirect_uri::ALLOWED);
+                to.add(finding.hint(error.hint()));
+            }
+        }
+    }
+    parsed
+}
