@@ -37,6 +37,7 @@ fn event() -> AuditEvent {
         decision: None,
         reason: None,
         policy_version: Some("2026-11+0123456789abcdef".into()),
+        evaluated: Vec::new(),
         question: None,
     }
 }

@@ -21,6 +21,7 @@ const SIZES: [usize; 2] = [100, 10_000];
 fn facts() -> Facts {
     let graph = "https://graph.microsoft.com".to_owned();
     Facts {
+        issuer: "https://broker.example".to_owned(),
         profiles: vec![("reader".parse().unwrap(), "contoso".parse().unwrap())],
         resource: graph.clone(),
         allowed_resources: vec![graph],

@@ -1,7 +1,7 @@
 //! The handler the official conformance suite talks to: every tool, prompt and resource it names.
 #![expect(deprecated, reason = "the 2025-11-25 requirements still hold logging and subscribe")]
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -10,8 +10,8 @@ use rmcp::{
         CompleteRequestParams, CompleteResult, GetPromptRequestParams, GetPromptResponse,
         GetPromptResult, Implementation, InputRequiredResult, ListPromptsResult,
         ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities,
-        ServerConfig, ServerNotification, ServerRequest, SetLevelRequestParams,
+        ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+        ServerCapabilities, ServerConfig, ServerNotification, ServerRequest, SetLevelRequestParams,
         SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
     service::{RequestContext, SubscriptionContext},
@@ -32,9 +32,20 @@ enum Changed {
     Prompts,
 }
 
+/// Which revisions of the protocol it speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Era {
+    Both,
+    /// 2025-11-25 and before.
+    Old,
+    /// 2026-07-28.
+    New,
+}
+
 /// One handler for all requests: rmcp clones it for each.
 #[derive(Debug, Clone)]
 pub(crate) struct Fixture {
+    era: Era,
     tools: Arc<[Tool]>,
     seal: Arc<Seal>,
     changes: broadcast::Sender<Changed>,
@@ -60,10 +71,16 @@ impl Fixture {
         let tools: Vec<Tool> = serde_json::from_str(include_str!("tools.json"))
             .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         Ok(Self {
+            era: Era::Both,
             tools: tools.into(),
             seal: Arc::new(Seal::new()),
             changes: broadcast::channel(16).0,
         })
+    }
+
+    pub(crate) fn speaking(mut self, era: Era) -> Self {
+        self.era = era;
+        self
     }
 
     /// Three log lines, but on the 2026-07-28 wire only for a request that set `logLevel`.
@@ -207,6 +224,17 @@ fn enums() -> Value {
 }
 
 impl ServerHandler for Fixture {
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        match self.era {
+            Era::Both => Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS),
+            Era::Old => {
+                let old = ProtocolVersion::KNOWN_VERSIONS.iter();
+                Cow::Owned(old.filter(|version| version.has_initialize()).cloned().collect())
+            }
+            Era::New => Cow::Owned(vec![ProtocolVersion::LATEST]),
+        }
+    }
+
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()

@@ -1,9 +1,13 @@
 //! A test-only MCP server for the official conformance suite: `scripts/conformance` starts it.
 //!
-//! It prints `listening on http://127.0.0.1:<port>/mcp` and serves until it is killed.
+//! `conformance_fixture FOLDER` puts the suite's handler behind the product's router, guard and settings;
+//! `conformance_fixture --bare [ERA]` serves it as rmcp does, with sessions and without any guard, to stand behind the
+//! broker. With an era (`2025-11-25` or `2026-07-28`) it speaks that one alone. Both print
+//! `listening on http://127.0.0.1:<port>/mcp` and serve until they are killed.
 #![expect(clippy::print_stdout, reason = "the script reads the address from stdout")]
 
 mod answers;
+mod bare;
 mod handler;
 mod mrtr;
 
@@ -20,8 +24,11 @@ use mcp_auth_broker::time::{Clock, SystemClock};
 /// The product's router, guard and settings, with the suite's handler in the place of ours.
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let directory =
-        std::env::args_os().nth(1).ok_or("name a directory for keys and the audit log")?;
+    let mut arguments = std::env::args_os().skip(1);
+    let directory = arguments.next().ok_or("name a directory for keys and the audit log")?;
+    if directory == "--bare" {
+        return bare::serve(arguments.next().as_deref().and_then(|era| era.to_str())).await;
+    }
     let directory = std::path::PathBuf::from(directory);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;

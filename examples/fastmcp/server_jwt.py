@@ -28,4 +28,10 @@ def whoami() -> str:
     return f"{token.claims['sub']} by {token.client_id}"
 
 
+@server.tool
+def forget() -> str:
+    """Forgets all notes"""
+    return "forgotten"
+
+
 server.run(transport="http", host="127.0.0.1", port=int(port), show_banner=False, stateless_http=True)

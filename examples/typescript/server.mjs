@@ -38,6 +38,7 @@ const read = (token, claims) => ({ token, clientId: claims.client_id, scopes: (c
 const handler = createMcpHandler(() => {
   const server = new McpServer({ name: 'todo', version: '1.0.0' });
   server.registerTool('whoami', { description: 'Says who calls' }, async (context) => ({ content: [{ type: 'text', text: String(context?.http?.authInfo?.extra?.sub) }] }));
+  server.registerTool('clear', { description: 'Clears the list' }, async () => ({ content: [{ type: 'text', text: 'cleared' }] }));
   return server;
 });
 const mcp = toNodeHandler(handler);

@@ -23,6 +23,12 @@ if file and file ~= "" then
   handle:close()
 end
 
+-- BENCH_PAUSE: milliseconds between two calls of one connection.
+local pause = tonumber(os.getenv("BENCH_PAUSE") or "")
+if pause then
+  delay = function() return pause end
+end
+
 done = function(summary, latency)
   local errors = summary.errors
   io.write(string.format('\nRESULT {"requests":%d,"seconds":%.6f,"p50_us":%d,"p99_us":%d,"failed":%d}\n',

@@ -10,6 +10,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -63,12 +64,25 @@ def executed(page):
         op.write_text("#!/bin/sh\nprintf stand-in-for-a-secret\n", encoding="utf-8")
         op.chmod(0o755)
         environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}:/usr/sbin", "HOME": str(folder), "EXAMPLES": str(ROOT / "docs" / "examples"), "LC_ALL": "C.UTF-8"}
-        script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace("127.0.0.1:8443", f"127.0.0.1:{tls_port}").replace("/usr/local/bin/op", str(op))
-        done = subprocess.run(["bash", "-c", script], cwd=folder / "work", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+        script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace(":8443", f":{tls_port}").replace("/usr/local/bin/op", str(op))
+        # In a group of its own, so that what a page leaves running is ended with it.
+        with (folder / "out").open("w+", encoding="utf-8") as out:
+            running = subprocess.Popen(["bash", "-c", script], cwd=folder / "work", env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+            try:
+                code = running.wait(120)
+            except subprocess.TimeoutExpired:
+                code = "none after 120 s"
+            try:
+                os.killpg(running.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            running.wait()
+            out.seek(0)
+            printed = out.read()
     print(f"{page.relative_to(ROOT)}: {len(ours)} blocks executed, {len(blocks) - len(ours)} not")
-    if done.returncode != 0:
-        print(done.stdout[-4000:], done.stderr[-4000:], f"exit {done.returncode}", sep="\n")
-    return done.returncode == 0
+    if code != 0:
+        print(printed[-6000:], f"exit {code}", sep="\n")
+    return code == 0
 
 
 def main():

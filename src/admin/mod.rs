@@ -14,5 +14,5 @@ pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientView, GrantView, KeyView, NewClient, NewServer,
     NewUser, Operations, PageQuery, PolicyControl, PolicyView, ReloadFault, ServerView, Serving,
-    Settings, Shown, UserView,
+    Settings, ShadowDifference, Shown, UserView,
 };

@@ -276,6 +276,7 @@ fn broker(
 fn facts(config: &Config, graph: &GraphParts, toolbox: &Toolbox) -> Facts {
     let profiles = graph.profiles.iter().map(|profile| &profile.settings);
     Facts {
+        issuer: super::parts::issuer(config),
         profiles: profiles
             .map(|profile| (profile.name().clone(), profile.tenant().clone()))
             .collect(),

@@ -95,6 +95,7 @@ pub fn policy_source(
     };
     let toolbox = Toolbox::new(config.tools.sample);
     let facts = Facts {
+        issuer: super::parts::issuer(config),
         profiles,
         resource,
         allowed_resources,

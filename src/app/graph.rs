@@ -174,8 +174,7 @@ pub(super) fn flat_rules(
         methods.into_iter().map(move |method| {
             let of_method =
                 operations.iter().filter(|operation| operation.method == method.as_str());
-            let paths =
-                unique(of_method.map(|operation| format!("/v1.0{}", operation.path_template)));
+            let paths = unique(of_method.map(|operation| template(&operation.path_template)));
             let suffix =
                 if several { format!(".{}", method.to_ascii_lowercase()) } else { String::new() };
             RuleSpec {
@@ -198,6 +197,19 @@ pub(super) fn flat_rules(
         })
     });
     Granted { source: "MCP_AUTH_BROKER_ALLOWED_SCOPES".to_owned(), rules: rules.collect() }
+}
+
+/// The template of a rule: in the catalogue's all placeholders are called `{id}`, in a rule's each has a name of its own.
+fn template(path: &str) -> String {
+    let mut placeholders = 0_u32;
+    let named = path.split('/').map(|segment| {
+        if segment != "{id}" {
+            return segment.to_owned();
+        }
+        placeholders += 1;
+        if placeholders == 1 { segment.to_owned() } else { format!("{{id{placeholders}}}") }
+    });
+    format!("/v1.0{}", named.collect::<Vec<_>>().join("/"))
 }
 
 /// `User.Read.All` is `user.read`: the rule id that the contract's reason codes show.

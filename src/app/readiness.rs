@@ -72,7 +72,8 @@ impl Readiness for Parts {
             members.insert("policy_version".to_owned(), json!(in_force.policy().version()));
             if let Some(shadow) = in_force.shadow() {
                 members.insert("shadow_policy_version".to_owned(), json!(shadow.version()));
-                members.insert("shadow_differences".to_owned(), json!(self.policy.differences()));
+                members
+                    .insert("shadow_differences".to_owned(), json!(in_force.differences().count()));
             }
             members.insert("audit_waiting".to_owned(), json!(self.auditor.status().waiting));
         }

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{PolicyControl, PolicyView, ReloadFault};
+use crate::admin::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
 use crate::audit::{AuditEvent, Auditor, Context};
 use crate::id::{RequestId, TraceId};
-use crate::policy::{Live, Policy};
+use crate::policy::{DifferenceKind, Live, Policy};
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -166,7 +166,9 @@ impl PolicyControl for Reloader {
         PolicyView {
             policy_version: in_force.policy().version().to_string(),
             shadow_policy_version: shadow.map(|shadow| shadow.version().to_string()),
-            shadow_differences: shadow.map(|_| self.0.live.differences()),
+            shadow_differences: shadow.map(|_| in_force.differences().count()),
+            shadow_kinds: shadow
+                .map(|_| in_force.differences().kinds().into_iter().map(kind).collect()),
             fault: self.0.status.fault(),
         }
     }
@@ -174,6 +176,19 @@ impl PolicyControl for Reloader {
     async fn reload(&self, context: &Context) -> Result<PolicyView, ReloadFault> {
         self.0.look(true, context).await?;
         Ok(self.view())
+    }
+}
+
+fn kind(kind: DifferenceKind) -> ShadowDifference {
+    ShadowDifference {
+        tool: kind.tool,
+        decision: kind.decision,
+        reason: kind.reason,
+        shadow_decision: kind.shadow_decision,
+        shadow_reason: kind.shadow_reason,
+        shadow_missing_scopes: kind.shadow_missing_scopes.to_string(),
+        count: kind.count,
+        last_at: kind.last_at.to_string(),
     }
 }
 

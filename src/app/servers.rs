@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::authorization_server::{BehindUs, KeyRing, OwnResource};
 use crate::broker::Approvals;
-use crate::config::{Config, OnToolFlaw, UpstreamServer};
+use crate::config::{Config, OnToolFlaw, UpstreamEra, UpstreamServer};
 use crate::http::{ServerEndpoint, ServerEndpoints};
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
@@ -14,7 +14,9 @@ use crate::resource_server::{
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret_text::SecretText;
-use crate::upstream::{self, Credential, Decider, Identity, OnFlaw, Server, Sessions, Watch};
+use crate::upstream::{
+    self, Credential, Decider, Era, Eras, Identity, OnFlaw, Server, Sessions, Watch,
+};
 
 use super::build::Mounting;
 use super::endpoints::Name;
@@ -31,9 +33,17 @@ pub(super) struct Shared {
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
     /// By id: what is one for all our names.
-    each: HashMap<String, (Arc<Watch>, Credential)>,
+    each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
     pub(super) ring: Arc<KeyRing>,
+}
+
+/// What is one for all names of a server.
+#[derive(Debug)]
+struct Each {
+    watch: Arc<Watch>,
+    era: Arc<Eras>,
+    credential: Credential,
 }
 
 impl Shared {
@@ -48,7 +58,9 @@ impl Shared {
         for server in &materials.config.upstream.servers {
             // Where there is none, the settings' check has said so.
             if let Some(credential) = materials.credential(server)? {
-                each.insert(server.id.clone(), (Arc::new(watch(server)), credential));
+                let era = Arc::new(Eras::new(era(server.era)));
+                let one = Each { watch: Arc::new(watch(server)), era, credential };
+                each.insert(server.id.clone(), one);
             }
         }
         Ok(Self {
@@ -104,7 +116,7 @@ impl Mounting<'_> {
         &self,
         name: &Name,
         settings: &UpstreamServer,
-        (verifier, (watch, credential)): (Arc<Verifier>, &(Arc<Watch>, Credential)),
+        (verifier, each): (Arc<Verifier>, &Each),
     ) -> Result<ServerEndpoint, AppError> {
         let resource = name.server(&settings.id);
         let metadata_url = well_known_url(&resource);
@@ -116,8 +128,9 @@ impl Mounting<'_> {
         let server = Server {
             id: settings.id.as_str().into(),
             url: settings.url.clone(),
-            credential: credential.clone(),
-            watch: Arc::clone(watch),
+            credential: each.credential.clone(),
+            watch: Arc::clone(&each.watch),
+            era: Arc::clone(&each.era),
             identity: self.identity(settings)?,
             door: self.door(metadata_url),
             decider: Decider {
@@ -153,6 +166,15 @@ impl Mounting<'_> {
 fn scopes(settings: &UpstreamServer) -> Scope {
     let grants = settings.tools.iter().chain(&settings.prompts).chain(&settings.resources);
     grants.fold(Scope::empty(), |all, grant| all.union(&grant.scopes))
+}
+
+const fn era(settings: UpstreamEra) -> Era {
+    match settings {
+        UpstreamEra::Auto => Era::Auto,
+        UpstreamEra::Old => Era::Old,
+        UpstreamEra::New => Era::New,
+        UpstreamEra::Both => Era::Both,
+    }
 }
 
 fn watch(settings: &UpstreamServer) -> Watch {

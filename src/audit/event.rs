@@ -92,6 +92,9 @@ pub enum AuditEvent {
         reason: Option<Reason>,
         #[serde(skip_serializing_if = "Option::is_none")]
         policy_version: Option<Arc<str>>,
+        /// The rules that were looked at, in order, and what became of each.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        evaluated: Vec<Step>,
         /// What was asked of policy, where this event says what it decided.
         #[serde(skip_serializing_if = "Option::is_none")]
         question: Option<Box<Recorded>>,

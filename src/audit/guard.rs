@@ -93,6 +93,7 @@ impl Drop for TerminalGuard {
             decision: None,
             reason: None,
             policy_version: None,
+            evaluated: Vec::new(),
             question: None,
         };
         if let Err(error) = self.auditor.enqueue(&self.context, &event, Slot::Reserved) {

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::audit::{AuditError, Context};
 use crate::code::Code;
 use crate::id::{Subject, ToolName};
@@ -13,7 +11,7 @@ use crate::resource_server::EntraObject;
 use crate::store::Requester;
 
 use super::Broker;
-use super::approval::{ApprovalError, Approvals, Question, Standing, Terms};
+use super::approval::{ApprovalError, Approvals, Exactly, Question, Standing, Terms};
 use super::caller::Caller;
 use super::failure;
 use super::reply::Failure;
@@ -27,7 +25,8 @@ const CROWDED_AFTER_MS: u64 = 60_000;
 #[derive(Debug)]
 pub struct Wanted<'a> {
     pub tool: ToolName,
-    pub arguments: &'a Value,
+    /// All that is sent on if it is approved.
+    pub call: Exactly,
     /// Whom a trusted gateway says it acts for.
     pub asserted: Option<&'a Subject>,
 }
@@ -111,7 +110,7 @@ impl Approvals {
 }
 
 /// `None`: the decision is no question, or nobody asks.
-fn question<'a>(caller: &Caller, wanted: &Wanted<'a>, decision: &Decision) -> Option<Question<'a>> {
+fn question(caller: &Caller, wanted: &Wanted<'_>, decision: &Decision) -> Option<Question> {
     let who = caller.who();
     let approval: Arc<Approval> = decision.obligations.approval.clone()?;
     Some(Question {
@@ -122,7 +121,7 @@ fn question<'a>(caller: &Caller, wanted: &Wanted<'a>, decision: &Decision) -> Op
             asserted: wanted.asserted.cloned(),
         },
         tool: wanted.tool.clone(),
-        arguments: wanted.arguments,
+        call: wanted.call.clone(),
         terms: Terms {
             rule: decision.matched_rule_id.clone()?,
             policy_version: Arc::clone(&decision.policy_version),
@@ -140,13 +139,4 @@ fn lasting_name(caller: &Caller) -> Option<Subject> {
         Some(EntraObject::User(name) | EntraObject::Application(name)) => name.parse().ok(),
         None => principal.subject().cloned(),
     }
-}
-
-/// The arguments of a Graph call without its own id, which may be another each time the call is made.
-pub(super) fn arguments(text: &str) -> Value {
-    let mut arguments: Value = serde_json::from_str(text).unwrap_or_default();
-    if let Some(members) = arguments.as_object_mut() {
-        members.remove("request_id");
-    }
-    arguments
 }

@@ -6,13 +6,14 @@ use crate::audit::{AuditError, AuditEvent, ResultStatus};
 use crate::code::Code;
 use crate::graph::GraphReply;
 use crate::policy::{
-    Approved, Arguments, Ask, Decision, Effect, GraphAsk, GraphGrant, Moment, Operation, Permit,
-    Who,
+    Approved, Arguments, Ask, Decision, Effect, GraphAsk, GraphGrant, InForce, Moment, Operation,
+    Permit, Who,
 };
 use crate::time::Budget;
 use crate::token::ProviderToken;
 
 use super::Broker;
+use super::approval::Exactly;
 use super::approve;
 use super::attempts::Attempts;
 use super::call::{CallError, GraphCall};
@@ -26,16 +27,21 @@ use super::reply::{Failure, Reply};
 pub(super) const TOOL: &str = "auth.graph.operation.execute.v1";
 
 impl Broker {
-    /// Executes one call: decide, get a token, call Graph. Every step is recorded before the next.
+    /// Executes one call: decide by these rules, get a token, call Graph. Every step is recorded before the next.
     ///
     /// # Errors
     ///
     /// [`AuditError`]: the audit log could not take an event, so there is no answer. Every other
     /// failure is a [`Reply`].
-    pub async fn execute(&self, caller: &Caller, call: &GraphCall) -> Result<Reply, AuditError> {
+    pub async fn execute(
+        &self,
+        caller: &Caller,
+        call: &GraphCall,
+        in_force: &InForce,
+    ) -> Result<Reply, AuditError> {
         let flow = Flow::start(self, caller, call);
         flow.record(received(call)).await?;
-        let reply = match self.run(&flow, call).await {
+        let reply = match self.run(&flow, call, in_force).await {
             Ok(reply) => reply,
             Err(Stopped::Failed(failure)) => flow.failure(failure),
             Err(Stopped::Unrecorded(error)) => return Err(error),
@@ -56,9 +62,14 @@ impl Broker {
         Ok(reply)
     }
 
-    async fn run(&self, flow: &Flow<'_>, call: &GraphCall) -> Result<Reply, Stopped> {
+    async fn run(
+        &self,
+        flow: &Flow<'_>,
+        call: &GraphCall,
+        in_force: &InForce,
+    ) -> Result<Reply, Stopped> {
         let budget = Budget::start(Arc::clone(&self.clock), call.timeout());
-        let permit = self.decide(flow, call).await?;
+        let permit = self.decide(flow, call, in_force).await?;
         let mut token = self.token(&permit, &budget).await?;
         let mut attempts =
             Attempts::new(flow, call.request().method().as_str(), permit.operation());
@@ -82,8 +93,8 @@ impl Broker {
         &self,
         flow: &Flow<'_>,
         call: &GraphCall,
+        in_force: &InForce,
     ) -> Result<Permit<GraphGrant>, Stopped> {
-        let in_force = self.policy.current();
         if call.tenant().is_none() && in_force.policy().sole_tenant().is_none() {
             let message = "graph.tenant_id: is required, because several tenants are configured";
             return Err(Failure::new(Code::InvalidField, message)
@@ -95,7 +106,7 @@ impl Broker {
             let ask = asked(flow.caller().who(), call, graph, now);
             let decided = in_force.policy().permit_graph(&ask);
             let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
-            let difference = self.policy.difference(&in_force, &ask, decision);
+            let difference = self.policy.difference(in_force, &ask, decision);
             (decided, difference, in_force.record(&ask))
         });
         let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
@@ -124,10 +135,9 @@ impl Broker {
         call: &GraphCall,
         decision: &Decision,
     ) -> Result<Approved, Stopped> {
-        let arguments = approve::arguments(call.arguments());
         let wanted = approve::Wanted {
             tool: super::tool_name(),
-            arguments: &arguments,
+            call: Exactly::Arguments(call.arguments().to_owned()),
             asserted: call.asserted_requester(),
         };
         let settled = self.settle(flow.caller(), flow.context(), &wanted, decision).await?;
@@ -195,6 +205,7 @@ pub(super) fn emitted(reply: &Reply, duration_ms: u64) -> AuditEvent {
         decision: None,
         reason: None,
         policy_version: None,
+        evaluated: Vec::new(),
         question: None,
     }
 }

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::app::{self, CommandApprovals};
 use crate::audit::{ApprovalOutcome, Context};
-use crate::broker::{Answer, Approver, Through};
+use crate::broker::{Answer, Approver, Through, in_words};
 use crate::id::{ApprovalId, RequestId, TraceId};
 use crate::store::{ApprovalRow, ApprovalState, PageRequest, UserRow};
 use crate::time::Timestamp;
@@ -101,29 +103,24 @@ async fn list(opened: &CommandApprovals, as_json: bool) -> Result<String, Failur
     if rows.is_empty() {
         return Ok("no call waits".to_owned());
     }
-    Ok(rows.iter().map(line).collect::<Vec<_>>().join("\n"))
-}
-
-fn line(row: &ApprovalRow) -> String {
-    let Requested { who, client } = requested(row);
-    format!(
-        "{}  {}  {who} by {client}  rule {}  until {}",
-        row.id, row.tool, row.rule, row.expires_at
-    )
+    let mut lines = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let Requested { who, client } = requested(opened, row).await?;
+        let ApprovalRow { id, tool, rule, expires_at, .. } = row;
+        lines.push(format!("{id}  {tool}  {who} by {client}  rule {rule}  until {expires_at}"));
+    }
+    Ok(lines.join("\n"))
 }
 
 async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Result<String, Failure> {
     let row = find(opened, id).await?;
     let arguments = opened.approvals.shown(&row);
     if as_json {
-        let mut view = view(&row);
-        if let Some(members) = view.as_object_mut() {
-            let arguments = arguments.and_then(|text| serde_json::from_str(&text).ok());
-            members.insert("arguments".to_owned(), arguments.unwrap_or_default());
-        }
-        return Ok(serde_json::to_string_pretty(&view).unwrap_or_default());
+        let arguments = arguments.and_then(|text| RawValue::from_string(text).ok());
+        let shown = Shown { call: view(&row), arguments };
+        return Ok(serde_json::to_string_pretty(&shown).unwrap_or_default());
     }
-    let Requested { who, client } = requested(&row);
+    let Requested { who, client } = requested(opened, &row).await?;
     let approvers = match row.approvers.as_slice() {
         [] => "administrators".to_owned(),
         groups => groups.join(", "),
@@ -231,19 +228,25 @@ fn identities(
     })
 }
 
+/// One call as JSON. Its arguments as they are sent: a number that is read is rounded.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    call: Value,
+    arguments: Option<Box<RawValue>>,
+}
+
 struct Requested {
     who: String,
     client: String,
 }
 
-fn requested(row: &ApprovalRow) -> Requested {
+async fn requested(opened: &CommandApprovals, row: &ApprovalRow) -> Result<Requested, Failure> {
     let asked = &row.requester;
-    let who = match &asked.asserted {
-        Some(other) => format!("{} for {other}", asked.subject),
-        None => asked.subject.to_string(),
-    };
+    let who = in_words(&*opened.store, &opened.issuer, asked).await;
+    let who = who.map_err(|error| Failure::of(&error))?;
     let client = asked.client_id.as_ref().map_or("an unnamed client", |client| client.as_str());
-    Requested { who, client: client.to_owned() }
+    Ok(Requested { who, client: client.to_owned() })
 }
 
 const fn state(row: &ApprovalRow) -> &'static str {

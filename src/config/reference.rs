@@ -39,7 +39,7 @@ pub fn reference() -> String {
     let mut sections: Vec<(String, Option<&Value>)> = vec![(String::new(), None)];
     schema::walk(&schema, &Key::default(), &mut |key, member| {
         let key = key.generic();
-        if is_table(member) {
+        if is_table(member) && !is_map(member) {
             let any = member.get("additionalProperties").filter(|any| any.is_object());
             let name = if any.is_some() { format!("{key}.<name>") } else { key };
             sections.push((name, Some(member)));
@@ -92,10 +92,17 @@ fn is_table(schema: &Value) -> bool {
     table(schema) || schema.get("items").is_some_and(table)
 }
 
+/// A table with any names, each with a plain value: one setting.
+fn is_map(schema: &Value) -> bool {
+    let any = schema.get("additionalProperties").filter(|any| any.is_object());
+    any.is_some_and(|any| schema::kind(any) != "object")
+}
+
 fn row(text: &mut String, name: &str, schema: &Value) {
     let cell = |text: String| text.replace('|', "\\|");
     let default = match schema.get("default") {
         Some(Value::Array(items)) if items.is_empty() => "none".to_owned(),
+        Some(Value::Object(members)) if members.is_empty() => "none".to_owned(),
         Some(value) => format!("`{value}`"),
         None => String::new(),
     };

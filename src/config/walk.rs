@@ -210,10 +210,11 @@ pub(super) fn allowed(schema: &Value) -> String {
         },
         _ => {
             let names: Vec<&str> = schema::names(schema).collect();
-            if names.is_empty() {
-                "a table".to_owned()
-            } else {
-                format!("a table of {}", names.join(", "))
+            let any = schema.get("additionalProperties").filter(|any| any.is_object());
+            match (names.as_slice(), any) {
+                ([], Some(any)) => format!("a table: for each name {}", allowed(any)),
+                ([], None) => "a table".to_owned(),
+                (names, _) => format!("a table of {}", names.join(", ")),
             }
         }
     }

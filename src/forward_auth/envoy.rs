@@ -10,7 +10,7 @@ use crate::broker::Caller;
 use crate::code::Code;
 use crate::guard::{self, Message, Unrecorded, millis};
 use crate::id::ToolName;
-use crate::policy::{Arguments, Ask, Decision, Effect, Live, Operation, Recorded};
+use crate::policy::{Arguments, Ask, Decision, Difference, Effect, Live, Operation, Recorded};
 use crate::protect::Message as StrictMessage;
 
 use super::servers::Server;
@@ -148,11 +148,12 @@ impl Server {
             return self.door.refuse(caller, "tools/call", unknown(message, tool)).await;
         };
         let arguments = message.tool_call().and_then(|call| call.arguments);
-        let (decision, question) = ask(policy, caller, tool, arguments);
+        let (decision, question, other) = ask(policy, caller, tool, arguments);
         let permits = self.door.within_limits(caller, message, (tool, Some(&decision))).await?;
         if let Err(refusal) = permits {
             return Ok(refusal);
         }
+        guard::record_policy(caller, &name, &decision, other).await?;
         if decision.can_step_up() {
             return self.door.step_up(caller, message, name, (&decision, question)).await;
         }
@@ -174,6 +175,7 @@ impl Server {
                 decision: Some(decision.effect),
                 reason: Some(decision.reason),
                 policy_version: Some(decision.policy_version),
+                evaluated: decision.evaluated,
                 question: Some(question),
             })
             .await?;
@@ -186,12 +188,14 @@ fn ask(
     caller: &Caller,
     tool: &str,
     arguments: Option<&RawValue>,
-) -> (Decision, Box<Recorded>) {
+) -> (Decision, Box<Recorded>, Option<Difference>) {
     let in_force = policy.current();
     let arguments = Arguments::Json(arguments.map_or("{}", RawValue::get));
     let now = in_force.moment();
     let ask = Ask { who: caller.who(), tool, operation: Operation::Plain, arguments, now };
-    (in_force.policy().decide(&ask), in_force.record(&ask))
+    let decision = in_force.policy().decide(&ask);
+    let other = policy.difference(&in_force, &ask, &decision);
+    (decision, in_force.record(&ask), other)
 }
 
 /// In the words of a tool that does not exist, but as `403`: Envoy would take `200` for yes.

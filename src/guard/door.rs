@@ -140,6 +140,7 @@ impl Door {
             decision: None,
             reason: None,
             policy_version: None,
+            evaluated: Vec::new(),
             question: None,
         }
     }
@@ -159,7 +160,8 @@ impl Door {
         match self.limits.check(&limit::facts(caller, tool, decision)).await {
             Ok(permits) => Ok(Ok(permits)),
             Err(refused) => {
-                let event = limit::event(tool, decision, (refused.code(), self.spent(caller)));
+                let event =
+                    limit::event(message, tool, decision, (refused.code(), self.spent(caller)));
                 caller.end(event).await?;
                 Ok(Err(limit::answer(message, &refused)))
             }
@@ -259,10 +261,25 @@ pub async fn record_policy(
         let event = AuditEvent::ConditionFail { tool_name: tool.clone(), rule_ids, policy_version };
         caller.record(caller.context(), event).await?;
     }
-    if let Some(other) = other {
-        let event = AuditEvent::differed(tool.clone(), decision, other);
-        caller.record(caller.context(), event).await?;
+    match other {
+        Some(other) => record_difference(caller, tool, decision, other).await,
+        None => Ok(()),
     }
+}
+
+/// Records a shadow that differs.
+///
+/// # Errors
+///
+/// [`Unrecorded`]
+pub async fn record_difference(
+    caller: &Caller,
+    tool: &ToolName,
+    decision: &Decision,
+    other: Difference,
+) -> Result<(), Unrecorded> {
+    let event = AuditEvent::differed(tool.clone(), decision, other);
+    caller.record(caller.context(), event).await?;
     Ok(())
 }
 

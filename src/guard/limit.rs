@@ -9,9 +9,11 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::Caller;
 use crate::code::Code;
+use crate::id::ToolName;
 use crate::limits::{LimitFacts, Refused};
 use crate::policy::{Decision, Effect};
 
+use super::answer::method_name;
 use super::jsonrpc::{self, Message};
 
 /// Who is counted for a call. The limits of a tool concern only those whom policy lets through to it:
@@ -34,21 +36,28 @@ pub(super) fn facts<'a>(
 
 /// The terminal event of the call.
 pub(super) fn event(
+    message: &Message<'_>,
     tool: &str,
     decision: Option<&Decision>,
     (code, spent): (Code, Duration),
 ) -> AuditEvent {
     AuditEvent::ResultEmit {
-        method: "tools/call",
-        tool_name: tool.parse().ok(),
+        method: method_name(message.method.as_deref()),
+        tool_name: tool_name(tool),
         status: ResultStatus::Error,
         error_code: Some(code),
         duration_ms: super::door::millis(spent),
         decision: decision.map(|decision| decision.effect),
         reason: decision.map(|decision| decision.reason.clone()),
         policy_version: decision.map(|decision| Arc::clone(&decision.policy_version)),
+        evaluated: decision.map(|decision| decision.evaluated.clone()).unwrap_or_default(),
         question: None,
     }
+}
+
+/// A tool by its own name; of a prompt or a resource of a server, whose names are no tool's, the server.
+fn tool_name(name: &str) -> Option<ToolName> {
+    name.parse().ok().or_else(|| name.split_once('/')?.0.parse().ok())
 }
 
 /// 429 (RFC 6585 §4), or 503 where a limit cannot be counted; with `Retry-After` (RFC 9110 §10.2.3), and the

@@ -12,7 +12,7 @@ mod refusal;
 mod unique;
 
 pub use answer::{method_name, plain, unavailable};
-pub use door::{Door, Unrecorded, call, millis, record_policy};
+pub use door::{Door, Unrecorded, call, millis, record_difference, record_policy};
 pub use endpoint::{Answer, Endpoint};
 pub use jsonrpc::{
     INTERNAL_ERROR, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall, UNSUPPORTED_PROTOCOL_VERSION,

@@ -4,6 +4,7 @@
 //! this process and in memory of a fixed size, or over all replicas in a store they share. Rate limiting tool calls is a MUST of MCP
 //! (2026-07-28 server/tools, Security Considerations 1).
 
+mod away;
 mod cells;
 mod concurrency;
 mod network;

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::store::{LeaseRate, LeaseStore};
-use crate::time::{Clock, Timestamp};
+use crate::time::Clock;
 
 use super::Counted;
+use super::away::Away;
 use super::cells::MAX_KEYS;
 use super::rate::Meter;
 use super::settings::{OnStoreFailure, Rate};
@@ -28,6 +29,7 @@ pub(super) struct SharedMeter {
     batch: NonZeroU32,
     on_failure: OnStoreFailure,
     store: Arc<dyn LeaseStore>,
+    away: Away,
     /// Counts while the store is away.
     here: Meter,
     clock: Arc<dyn Clock>,
@@ -53,11 +55,16 @@ impl SharedMeter {
     ) -> Self {
         let batch = NonZeroU32::new((rate.count.get() / PART).min(MOST)).unwrap_or(NonZeroU32::MIN);
         let rate = LeaseRate { count: rate.count, period: rate.period };
-        Self { name, rate, batch, on_failure, store, here, clock, held: Mutex::default() }
+        let (away, held) = (Away::default(), Mutex::default());
+        Self { name, rate, batch, on_failure, store, away, here, clock, held }
     }
 
     /// Counts one call, or says how long until one would be let through; `None` where nobody knows.
     pub(super) async fn count(&self, key: u64, who: &Counted<'_>) -> Result<(), Option<Duration>> {
+        // Before anything is waited for.
+        if self.away.is_known(self.clock.monotonic()) {
+            return self.without_the_store(key);
+        }
         let Some(held) = self.held(key) else {
             // Too many keys to remember what was taken for this one.
             return self.take(&mut Held::default(), NonZeroU32::MIN, (key, who)).await;
@@ -80,23 +87,35 @@ impl SharedMeter {
         wanted: NonZeroU32,
         (key, who): (u64, &Counted<'_>),
     ) -> Result<(), Option<Duration>> {
-        let (wall, now) = (self.clock.now(), self.clock.monotonic());
+        if !self.away.may_ask(self.clock.monotonic(), STORE_TIMEOUT) {
+            return self.without_the_store(key);
+        }
         let digest = who.digest(&self.name);
-        let asked = self.store.take_calls(&digest, self.rate, wanted, wall);
-        let Ok(Ok(lease)) = tokio::time::timeout(STORE_TIMEOUT, asked).await else {
-            return match self.on_failure {
-                OnStoreFailure::Open => self.here.count(key).map_err(Some),
-                OnStoreFailure::Closed => Err(None),
-            };
+        // By the store's clock: replicas' clocks differ.
+        let asked = self.store.take_calls(&digest, self.rate, wanted, None);
+        let answer = tokio::time::timeout(STORE_TIMEOUT, asked).await;
+        let now = self.clock.monotonic();
+        let Ok(Ok(lease)) = answer else {
+            self.away.failed(now);
+            return self.without_the_store(key);
         };
+        self.away.answered();
         let Some(left) = lease.taken.checked_sub(1) else {
-            let wait = until(lease.next_at, wall);
+            // At least a millisecond: else a refused caller would be told to come at once.
+            let wait = lease.wait.max(Duration::from_millis(1));
             held.refused_until = now.saturating_add(wait);
             return Err(Some(wait));
         };
         held.left = left;
         held.until = now.saturating_add(KEPT);
         Ok(())
+    }
+
+    fn without_the_store(&self, key: u64) -> Result<(), Option<Duration>> {
+        match self.on_failure {
+            OnStoreFailure::Open => self.here.count(key).map_err(Some),
+            OnStoreFailure::Closed => Err(None),
+        }
     }
 
     /// `None` where the memory for keys is full of live ones.
@@ -118,9 +137,4 @@ impl Held {
     fn is_live(&self, now: Duration) -> bool {
         (self.left > 0 && now < self.until) || now < self.refused_until
     }
-}
-
-/// At least a millisecond, the unit of wall time: else a refused caller would be told to come at once.
-fn until(next: Timestamp, now: Timestamp) -> Duration {
-    next.since(now).max(Duration::from_millis(1))
 }

@@ -229,11 +229,14 @@ fn keys_whose_time_has_passed_make_room() {
 }
 
 /// The store's contract in a few lines of memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
+    /// Its own, as a database has one.
+    clock: Arc<FixedClock>,
     times: Mutex<HashMap<Digest, i64>>,
     asked: AtomicUsize,
     away: AtomicBool,
+    hangs: AtomicBool,
 }
 
 #[async_trait]
@@ -243,14 +246,18 @@ impl LeaseStore for Memory {
         key: &Digest,
         rate: LeaseRate,
         wanted: std::num::NonZeroU32,
-        now: Timestamp,
+        at: Option<Timestamp>,
     ) -> Result<Lease, StoreError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         if self.away.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("away".into()));
         }
         let mut times = self.times.lock().unwrap();
+        let now = at.unwrap_or_else(|| self.clock.now());
         let (now, period) =
             (now.unix_millis() * 1_000, i64::try_from(rate.period.as_micros()).unwrap());
         let step = period / i64::from(rate.count.get());
@@ -258,13 +265,25 @@ impl LeaseStore for Memory {
         *tat = (*tat).clamp(now, now + period);
         let taken = ((now + period - *tat) / step).min(i64::from(wanted.get()));
         *tat += taken * step;
-        let next = (*tat + step - period).div_euclid(1_000) + 1;
+        let wait = (*tat + step - period - now).max(0).div_euclid(1_000) + 1;
         let taken = u32::try_from(taken).unwrap();
-        Ok(Lease { taken, next_at: Timestamp::from_unix_millis(next) })
+        Ok(Lease { taken, wait: Duration::from_millis(wait.unsigned_abs()) })
     }
 
-    async fn forget_idle_rates(&self, _now: Timestamp) -> Result<u64, StoreError> {
+    async fn forget_idle_rates(&self, _at: Option<Timestamp>) -> Result<u64, StoreError> {
         Ok(0)
+    }
+}
+
+impl Memory {
+    fn with(clock: &Arc<FixedClock>) -> Self {
+        Self {
+            clock: Arc::clone(clock),
+            times: Mutex::default(),
+            asked: AtomicUsize::default(),
+            away: AtomicBool::default(),
+            hangs: AtomicBool::default(),
+        }
     }
 }
 
@@ -275,7 +294,8 @@ struct Replicas {
 }
 
 fn replicas(client: Limit) -> Replicas {
-    let (clock, store) = (clock(), Arc::new(Memory::default()));
+    let clock = clock();
+    let store = Arc::new(Memory::with(&clock));
     let settings = Settings { client, ..Settings::default() };
     let ours: Arc<dyn Clock> = Arc::clone(&clock) as _;
     let replica = |_| Limits::shared(&settings, &ours, Arc::clone(&store) as _);
@@ -303,7 +323,38 @@ async fn replicas_together_let_through_what_the_limit_says() {
     assert!(asked < 100, "calls come in batches: {asked}");
 }
 
-// Replicas have only wall time in common, so a step forward gives the rate once more, and one back takes a period at most.
+/// What a replica's clock says is of no account: by its own each one that is ahead would find the whole rate again.
+#[tokio::test]
+async fn replicas_whose_clocks_differ_let_through_what_the_limit_says() {
+    let store = Arc::new(Memory::with(&clock()));
+    let settings = Settings { client: rate(600, 60), ..Settings::default() };
+    let replica = |seconds| {
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(seconds)));
+        Limits::shared(&settings, &(clock as Arc<dyn Clock>), Arc::clone(&store) as _)
+    };
+    let limits: Vec<_> = [0, 30, 10_000, 2_000_000_000].map(replica).into();
+    let replicas = Replicas { clock: clock(), store, limits };
+    assert_eq!(replicas.passed(2_000).await, 600);
+}
+
+/// One call waits for a database that hangs; the others of the same key do not stand in line behind it.
+#[tokio::test]
+async fn a_store_that_hangs_is_not_waited_for_by_each_call() {
+    let replicas = replicas(rate(5_000, 60));
+    let limits = &replicas.limits[0];
+    replicas.store.hangs.store(true, Ordering::Relaxed);
+    for _ in 0..100 {
+        assert!(call("a", "u").checked(limits).await.is_ok());
+    }
+    assert_eq!(replicas.store.asked.load(Ordering::Relaxed), 1, "the failure is remembered");
+    replicas.clock.advance(Duration::from_secs(1));
+    let agent = call("a", "u");
+    let calls = (0..50).map(|_| agent.checked(limits));
+    assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
+    assert_eq!(replicas.store.asked.load(Ordering::Relaxed), 2, "one finds out for all");
+}
+
+// The store's clock counts, so a step of it forward gives the rate once more, and one back takes a period at most.
 #[tokio::test]
 async fn a_step_of_the_wall_clock_gives_replicas_one_rate_more_at_most() {
     let replicas = replicas(rate(60, 60));
@@ -363,6 +414,7 @@ async fn while_the_store_is_away_each_limit_does_what_was_chosen_for_it() {
     assert_eq!(refused, Refused::StoreAway(Which::Client));
     assert_eq!(refused.code(), Code::BrokerUnavailable);
     closed.store.away.store(false, Ordering::Relaxed);
+    closed.clock.advance(Duration::from_secs(1));
     assert!(call("a", "u").checked(&closed.limits[0]).await.is_ok());
 }
 

@@ -5,7 +5,7 @@
 
 use rmcp::model::{
     CallToolResult, ElicitRequest, ElicitRequestParams, InputRequest, InputRequests,
-    InputRequiredResult,
+    InputRequiredResult, InputResponses,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, model::ClientCapabilities};
@@ -41,6 +41,14 @@ pub(super) fn input_required(
         NAME.to_owned(),
         request,
     )])))
+}
+
+/// Whether the client says that its user did not go on to our page (EL-7). Anything but `accept` is a no: what is spent by
+/// mistake cannot be taken back, and the call can be made again.
+pub(super) fn is_declined(responses: Option<&InputResponses>) -> bool {
+    let response = responses.and_then(|responses| responses.get(NAME));
+    response
+        .is_some_and(|response| response.get("action").and_then(Value::as_str) != Some("accept"))
 }
 
 fn opens_links(capabilities: Option<&ClientCapabilities>) -> bool {

@@ -1,5 +1,6 @@
-//! How policy is asked about a tool: once by the guard, once by the tool, with the same words.
+//! How policy is asked about a tool: once by the guard, once by the tool, with the same words and of the same rules.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::JsonObject;
@@ -7,7 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::broker::{Caller, GraphCall};
 use crate::id::ToolName;
-use crate::policy::{Arguments, Ask, Decision, Difference, Live, Moment, Operation, Recorded};
+use crate::policy::{
+    Arguments, Ask, Decision, Difference, InForce, Live, Moment, Operation, Recorded,
+};
 
 use super::tools::{Entry, Kind};
 
@@ -19,19 +22,39 @@ pub struct Decider {
     pub max_timeout: Duration,
 }
 
+/// The rules in force, held from the guard to the end of one request: a reload in between changes nothing of it.
+#[derive(Clone, Debug)]
+pub(super) struct Deciding {
+    decider: Decider,
+    in_force: Arc<InForce>,
+    now: Moment,
+}
+
 impl Decider {
+    pub(super) fn now(&self) -> Deciding {
+        let in_force = self.policy.current();
+        let now = in_force.moment();
+        Deciding { decider: self.clone(), in_force, now }
+    }
+}
+
+impl Deciding {
+    pub(super) fn in_force(&self) -> &InForce {
+        &self.in_force
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.now
+    }
+
     /// Whether `caller` sees a tool, whatever its arguments are.
     pub(super) fn tool(&self, caller: &Caller, entry: &Entry) -> Decision {
-        let operation = match entry.kind {
-            Kind::Document(_) | Kind::GraphList => Operation::Plain,
-            Kind::GraphExecute => Operation::AnyGraph,
-        };
-        self.ask(caller, &entry.tool.name, operation, Arguments::Unknown)
+        self.decide(caller, &entry.tool.name, as_such(entry), Arguments::Unknown)
     }
 
     /// The same for a name that no tool has, so that it costs and tells what a hidden tool does.
     pub(super) fn unknown(&self, caller: &Caller, name: &str) -> Decision {
-        self.ask(caller, name, Operation::Plain, Arguments::Unknown)
+        self.decide(caller, name, Operation::Plain, Arguments::Unknown)
     }
 
     /// Whether `caller` may make this call. Malformed arguments are the tool's to refuse, so they are
@@ -50,12 +73,12 @@ impl Decider {
         if entry.kind != Kind::GraphExecute {
             return self.plain(caller, entry, visible, arguments);
         }
-        match GraphCall::parse(arguments.as_bytes(), caller.request_id(), self.max_timeout) {
-            Ok(call) => call.ask(|graph| {
+        match self.parse(caller, arguments) {
+            Some(call) => call.ask(|graph| {
                 let (tool, arguments) = (&entry.tool.name, Arguments::Json(arguments));
-                self.ask(caller, tool, Operation::Graph(graph), arguments)
+                self.decide(caller, tool, Operation::Graph(graph), arguments)
             }),
-            Err(_) => visible,
+            None => visible,
         }
     }
 
@@ -67,7 +90,7 @@ impl Decider {
         visible: Decision,
         arguments: &JsonObject,
     ) -> Decision {
-        if !self.policy.current().policy().looks_at_arguments(&entry.tool.name) {
+        if !self.in_force.policy().looks_at_arguments(&entry.tool.name) {
             return visible;
         }
         let text = serde_json::to_string(arguments).unwrap_or_default();
@@ -83,8 +106,8 @@ impl Decider {
         arguments: &str,
     ) -> Decision {
         let tool = &entry.tool.name;
-        if self.policy.current().policy().looks_at_arguments(tool) {
-            self.ask(caller, tool, Operation::Plain, Arguments::Json(arguments))
+        if self.in_force.policy().looks_at_arguments(tool) {
+            self.decide(caller, tool, Operation::Plain, Arguments::Json(arguments))
         } else {
             visible
         }
@@ -98,17 +121,48 @@ impl Decider {
         arguments: &JsonObject,
         said: &Decision,
     ) -> Option<Difference> {
-        let in_force = self.policy.current();
-        in_force.shadow()?;
+        self.in_force.shadow()?;
         let text = serde_json::to_string(arguments).unwrap_or_default();
-        let ask = Ask {
-            who: caller.who(),
-            tool: &entry.tool.name,
-            operation: Operation::Plain,
-            arguments: Arguments::Json(&text),
-            now: in_force.moment(),
-        };
-        self.policy.difference(&in_force, &ask, said)
+        let ask = self.ask(caller, &entry.tool.name, Operation::Plain, Arguments::Json(&text));
+        self.compare(&ask, said)
+    }
+
+    /// The same about a tool as such: of a call that got no further than its name.
+    pub(super) fn difference_of_name(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        said: &Decision,
+    ) -> Option<Difference> {
+        let name = &entry.tool.name;
+        self.compare(&self.ask(caller, name, as_such(entry), Arguments::Unknown), said)
+    }
+
+    /// The same about a call as it was sent.
+    pub(super) fn difference_of_call(
+        &self,
+        caller: &Caller,
+        (entry, arguments): (&Entry, Option<&RawValue>),
+        said: &Decision,
+    ) -> Option<Difference> {
+        self.in_force.shadow()?;
+        let tool = &entry.tool.name;
+        let text = arguments.map_or("{}", RawValue::get);
+        if entry.kind != Kind::GraphExecute {
+            return self
+                .compare(&self.ask(caller, tool, Operation::Plain, Arguments::Json(text)), said);
+        }
+        match self.parse(caller, text) {
+            Some(call) => call.ask(|graph| {
+                let operation = Operation::Graph(graph);
+                self.compare(&self.ask(caller, tool, operation, Arguments::Json(text)), said)
+            }),
+            None => self.difference_of_name(caller, entry, said),
+        }
+    }
+
+    fn compare(&self, ask: &Ask<'_>, said: &Decision) -> Option<Difference> {
+        self.decider.policy.difference(&self.in_force, ask, said)
     }
 
     /// The question of a call as the audit log keeps it.
@@ -118,9 +172,9 @@ impl Decider {
         entry: &Entry,
         arguments: Option<&RawValue>,
     ) -> Box<Recorded> {
-        let arguments = arguments.map_or("{}", RawValue::get).as_bytes();
+        let arguments = arguments.map_or("{}", RawValue::get);
         if entry.kind == Kind::GraphExecute
-            && let Ok(call) = GraphCall::parse(arguments, caller.request_id(), self.max_timeout)
+            && let Some(call) = self.parse(caller, arguments)
         {
             return call
                 .ask(|graph| self.record(caller, &entry.tool.name, Operation::Graph(graph)));
@@ -136,18 +190,95 @@ impl Decider {
 
     fn record(&self, caller: &Caller, tool: &str, operation: Operation<'_>) -> Box<Recorded> {
         let (arguments, now) = (Arguments::Unknown, Moment::default());
-        self.policy.current().record(&Ask { who: caller.who(), tool, operation, arguments, now })
+        self.in_force.record(&Ask { who: caller.who(), tool, operation, arguments, now })
     }
 
-    fn ask(
+    fn parse(&self, caller: &Caller, arguments: &str) -> Option<GraphCall> {
+        let limit = self.decider.max_timeout;
+        GraphCall::parse(arguments.as_bytes(), caller.request_id(), limit).ok()
+    }
+
+    fn decide(
         &self,
         caller: &Caller,
         tool: &str,
         operation: Operation<'_>,
         arguments: Arguments<'_>,
     ) -> Decision {
-        let in_force = self.policy.current();
-        let now = in_force.moment();
-        in_force.policy().decide(&Ask { who: caller.who(), tool, operation, arguments, now })
+        self.in_force.policy().decide(&self.ask(caller, tool, operation, arguments))
+    }
+
+    fn ask<'a>(
+        &self,
+        caller: &'a Caller,
+        tool: &'a str,
+        operation: Operation<'a>,
+        arguments: Arguments<'a>,
+    ) -> Ask<'a> {
+        Ask { who: caller.who(), tool, operation, arguments, now: self.now }
+    }
+}
+
+/// The tool, whatever is called of it.
+const fn as_such(entry: &Entry) -> Operation<'static> {
+    match entry.kind {
+        Kind::Document(_) | Kind::GraphList => Operation::Plain,
+        Kind::GraphExecute => Operation::AnyGraph,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Facts, Policy, Who};
+    use crate::scope::Scope;
+    use crate::time::{FixedClock, Timestamp};
+
+    fn rules(version: &str, effect: &str) -> Policy {
+        let text = format!(
+            "[[rule]]\nid = \"r\"\neffect = \"{effect}\"\ntools = [\"t\"]\narguments = {{ a = [1] }}\n"
+        );
+        let facts = Facts {
+            issuer: "https://broker.example".to_owned(),
+            profiles: Vec::new(),
+            resource: "https://graph.microsoft.com".to_owned(),
+            allowed_resources: Vec::new(),
+            allowed_permissions: None,
+            tools: vec!["t".to_owned()],
+            reading_tools: Vec::new(),
+        };
+        Policy::load("policy.toml", &text, Some(version), &[], facts).unwrap()
+    }
+
+    /// The tool as such and the call with its arguments are two questions: a reload between them is of the next request.
+    #[test]
+    fn a_reload_in_the_middle_of_a_request_changes_nothing_of_it() {
+        let clock = Arc::new(FixedClock::at(Timestamp::default()));
+        let policy = Live::new(rules("old", "allow"), None, clock);
+        let decider = Decider { policy: policy.clone(), max_timeout: Duration::from_secs(1) };
+        let (issuer, subject) = ("https://i.example".parse().unwrap(), "ada".parse().unwrap());
+        let who = Who {
+            issuer: &issuer,
+            subject: Some(&subject),
+            client_id: None,
+            scopes: &Scope::empty(),
+            groups: &[],
+            groups_incomplete: false,
+            roles: &[],
+            claims: None,
+            told: None,
+        };
+        let decide = |deciding: &Deciding, arguments: Arguments<'_>| {
+            let ask =
+                Ask { who, tool: "t", operation: Operation::Plain, arguments, now: deciding.now() };
+            deciding.in_force().policy().decide(&ask)
+        };
+        let held = decider.now();
+        let before = decide(&held, Arguments::Unknown);
+        policy.replace(rules("new", "deny"), None);
+        let after = decide(&held, Arguments::Json(r#"{"a":1}"#));
+        assert!(after.is_allow());
+        assert_eq!(after.policy_version, before.policy_version);
+        assert!(!decide(&decider.now(), Arguments::Json(r#"{"a":1}"#)).is_allow());
     }
 }

@@ -14,13 +14,15 @@ use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
 use crate::broker::Caller;
-use crate::guard::{Door, Message, ToolCall, Unrecorded, call, method_name, unavailable};
+use crate::guard::{
+    Door, Message, ToolCall, Unrecorded, call, method_name, record_policy, unavailable,
+};
 use crate::limits::Permits;
 use crate::policy::Decision;
 use crate::resource_server::Principal;
 
 use super::answer::unknown_version;
-use super::decide::Decider;
+use super::decide::{Decider, Deciding};
 use super::tools::Toolbox;
 
 /// Guards an MCP service. Needs a [`Principal`] in the request's extensions.
@@ -146,11 +148,13 @@ impl Settings {
         if let Some(refusal) = unknown_version(&parts.headers, &message) {
             return self.door.refuse(&caller, method, refusal).await;
         }
-        let permits = match self.admit(&caller, &message, tool.as_ref()).await? {
+        let deciding = self.decider.now();
+        let permits = match self.admit(&caller, &message, (tool.as_ref(), &deciding)).await? {
             Ok(permits) => permits,
             Err(refusal) => return Ok(refusal),
         };
         parts.extensions.insert(caller.clone());
+        parts.extensions.insert(deciding);
         // With the work: the places are free when it ends, or when its caller goes away.
         if !permits.is_empty() {
             parts.extensions.insert(permits.clone());
@@ -166,11 +170,11 @@ impl Settings {
         &self,
         caller: &Caller,
         message: &Message<'_>,
-        call: Option<&ToolCall<'_>>,
+        (call, deciding): (Option<&ToolCall<'_>>, &Deciding),
     ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
         let Some(call) = call else { return Ok(Ok(Permits::default())) };
         let entry = self.toolbox.find(&call.name);
-        let decision = entry.map(|entry| self.decider.call(caller, entry, call.arguments));
+        let decision = entry.map(|entry| deciding.call(caller, entry, call.arguments));
         let asked = (&*call.name, decision.as_ref());
         let permits = match self.door.within_limits(caller, message, asked).await? {
             Ok(permits) => permits,
@@ -180,7 +184,9 @@ impl Settings {
             return Ok(Ok(permits));
         };
         let Ok(tool_name) = call.name.parse() else { return Ok(Ok(permits)) };
-        let question = self.decider.question(caller, entry, call.arguments);
+        let other = deciding.difference_of_call(caller, (entry, call.arguments), &decision);
+        record_policy(caller, &tool_name, &decision, other).await?;
+        let question = deciding.question(caller, entry, call.arguments);
         let said = (&decision, question);
         Ok(Err(self.door.step_up(caller, message, tool_name, said).await?))
     }

@@ -15,7 +15,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Broker, Caller, Failure, GraphCall, Wanted};
+use crate::broker::{Broker, Caller, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
 use crate::guard::{millis, record_policy};
 use crate::id::ToolName;
@@ -25,9 +25,12 @@ use crate::secret::Secrets;
 use crate::time::Clock;
 
 use super::ask_person;
-use super::decide::Decider;
+use super::decide::{Decider, Deciding};
 use super::result::{DENIED, implementation, refused, server_info_meta, tool_result, unavailable};
 use super::tools::{Document, Documents, Entry, Kind, ListArguments, Toolbox, list_operations};
+
+/// What a caller is told whose user did not open our page.
+const DECLINED: &str = "the user declined to have this call approved; nothing was done";
 
 /// What the MCP methods need. One for the process; rmcp clones the handle for each request.
 #[derive(Clone, Debug)]
@@ -58,24 +61,29 @@ impl McpService {
     /// Answers a tool call. The outer error is for calls that name no tool of the caller's list.
     async fn call(
         &self,
-        caller: &Caller,
+        caller: &Asker,
         request: CallToolRequestParams,
     ) -> Result<CallToolResult, ErrorData> {
         let Some(entry) = self.0.toolbox.find(&request.name) else {
-            return self
-                .unknown(caller, &request.name, &self.0.decider.unknown(caller, &request.name))
-                .await;
+            let decision = caller.deciding.unknown(caller, &request.name);
+            return self.unknown(caller, (&request.name, None), &decision).await;
         };
-        let decision = self.0.decider.tool(caller, entry);
+        let decision = caller.deciding.tool(caller, entry);
         if !decision.shows_the_tool() {
-            return self.unknown(caller, &request.name, &decision).await;
+            return self.unknown(caller, (&request.name, Some(entry)), &decision).await;
+        }
+        // EL-7: before anything is spent or done.
+        if ask_person::is_declined(request.input_responses.as_ref()) {
+            let refusal = Failure::new(Code::PolicyDenied, DECLINED);
+            self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
+            return Ok(refused(&refusal));
         }
         let arguments = request.arguments.unwrap_or_default();
         if entry.kind == Kind::GraphExecute {
             // Boxed: rmcp moves the whole future about, and this one is large.
             return Box::pin(self.graph_execute(caller, &arguments)).await;
         }
-        let decision = self.0.decider.parsed(caller, entry, decision, &arguments);
+        let decision = caller.deciding.parsed(caller, entry, decision, &arguments);
         self.policy_events(caller, entry, &arguments, &decision).await?;
         // Boxed: few calls wait for a person, and all would carry the room for it.
         if !decision.is_allow()
@@ -98,7 +106,7 @@ impl McpService {
     /// Whether the call may be made: by a rule, or because a person has approved it.
     async fn allowed(
         &self,
-        caller: &Caller,
+        caller: &Asker,
         entry: &Entry,
         arguments: &JsonObject,
         decision: &Decision,
@@ -109,8 +117,8 @@ impl McpService {
         if decision.effect != Effect::Ask {
             return Ok(Err(Failure::new(decision.code.unwrap_or(Code::PolicyDenied), DENIED)));
         }
-        let arguments = Value::Object(arguments.clone());
-        let wanted = Wanted { tool, arguments: &arguments, asserted: None };
+        let call = Exactly::Arguments(serde_json::to_string(arguments).unwrap_or_default());
+        let wanted = Wanted { tool, call, asserted: None };
         let settled = self.0.broker.settle(caller, caller.context(), &wanted, decision).await;
         let approved = match settled.map_err(|_| unavailable())? {
             Ok(approved) => approved,
@@ -123,20 +131,20 @@ impl McpService {
     /// Records what the terminal event has no room for: conditions that failed, and a shadow that differs.
     async fn policy_events(
         &self,
-        caller: &Caller,
+        caller: &Asker,
         entry: &Entry,
         arguments: &JsonObject,
         decision: &Decision,
     ) -> Result<(), ErrorData> {
         let Ok(tool_name) = entry.tool.name.parse::<ToolName>() else { return Ok(()) };
-        let other = self.0.decider.difference(caller, entry, arguments, decision);
+        let other = caller.deciding.difference(caller, entry, arguments, decision);
         let recorded = record_policy(caller, &tool_name, decision, other).await;
         recorded.map_err(|_| unavailable())
     }
 
     async fn document(
         &self,
-        caller: &Caller,
+        caller: &Asker,
         entry: &Entry,
         document: Document,
         decision: &Decision,
@@ -167,7 +175,7 @@ impl McpService {
 
     async fn graph_list(
         &self,
-        caller: &Caller,
+        caller: &Asker,
         entry: &Entry,
         decision: &Decision,
         arguments: JsonObject,
@@ -180,12 +188,9 @@ impl McpService {
                 )
             })
             .and_then(|wanted| {
-                let in_force = self.0.decider.policy.current();
-                let operations = in_force.policy().operations(
-                    caller.who(),
-                    super::GRAPH_EXECUTE,
-                    in_force.moment(),
-                );
+                let policy = caller.deciding.in_force().policy();
+                let now = caller.deciding.now();
+                let operations = policy.operations(caller.who(), super::GRAPH_EXECUTE, now);
                 list_operations(&operations, &wanted, self.0.broker.catalog())
                     .map_err(|message| (Code::InvalidField, message.to_owned()))
             });
@@ -206,12 +211,12 @@ impl McpService {
 
     async fn graph_execute(
         &self,
-        caller: &Caller,
+        caller: &Asker,
         arguments: &JsonObject,
     ) -> Result<CallToolResult, ErrorData> {
         let text = serde_json::to_vec(arguments).unwrap_or_default();
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
-            Ok(call) => self.0.broker.execute(caller, &call).await,
+            Ok(call) => self.0.broker.execute(caller, &call, caller.deciding.in_force()).await,
             Err(error) => self.0.broker.refuse(caller, &error).await,
         };
         reply.map(|reply| tool_result(&reply)).map_err(|error| {
@@ -224,10 +229,17 @@ impl McpService {
     /// What a caller gets for a tool that does not exist, or that policy hides: the same, byte for byte (RS-28).
     async fn unknown(
         &self,
-        caller: &Caller,
-        name: &str,
+        caller: &Asker,
+        (name, entry): (&str, Option<&Entry>),
         decision: &Decision,
     ) -> Result<CallToolResult, ErrorData> {
+        if let Ok(tool_name) = name.parse::<ToolName>() {
+            // A tool that is not there is so under all rules.
+            let other =
+                entry.and_then(|entry| caller.deciding.difference_of_name(caller, entry, decision));
+            let recorded = record_policy(caller, &tool_name, decision, other).await;
+            recorded.map_err(|_| unavailable())?;
+        }
         self.ended(caller, name, Some(Code::PolicyDenied), decision).await?;
         Err(ErrorData::invalid_params(format!("Unknown tool: {name}"), None))
     }
@@ -235,7 +247,7 @@ impl McpService {
     /// Records the terminal event. No answer leaves before it is taken.
     async fn ended(
         &self,
-        caller: &Caller,
+        caller: &Asker,
         tool: &str,
         error_code: Option<Code>,
         decision: &Decision,
@@ -249,19 +261,20 @@ impl McpService {
             decision: Some(decision.effect),
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
-            question: self.0.decider.named(caller, tool),
+            evaluated: decision.evaluated.clone(),
+            question: caller.deciding.named(caller, tool),
         };
         caller.end(event).await.map_err(|_| unavailable())
     }
 
-    async fn list(&self, caller: &Caller) -> Result<ListToolsResult, ErrorData> {
-        let shown = |entry: &&Entry| self.0.decider.tool(caller, entry).shows_the_tool();
+    async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
+        let shown = |entry: &&Entry| caller.deciding.tool(caller, entry).shows_the_tool();
         let tools: Vec<Tool> =
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
         let event = AuditEvent::ToolsList {
             listed: tools.len(),
             hidden: self.0.toolbox.iter().count() - tools.len(),
-            policy_version: Arc::clone(self.0.decider.policy.current().policy().version()),
+            policy_version: Arc::clone(caller.deciding.in_force().policy().version()),
         };
         caller.end(event).await.map_err(|_| unavailable())?;
         let mut result = ListToolsResult::with_all_items(tools);
@@ -273,8 +286,8 @@ impl McpService {
     }
 
     /// Tells the caller which scopes would show it more tools.
-    fn instructions(&self, caller: &Caller) -> String {
-        let decisions = self.0.toolbox.iter().map(|entry| self.0.decider.tool(caller, entry));
+    fn instructions(&self, caller: &Asker) -> String {
+        let decisions = self.0.toolbox.iter().map(|entry| caller.deciding.tool(caller, entry));
         let missing = decisions
             .filter(Decision::can_step_up)
             .fold(Scope::empty(), |all, decision| all.union(&decision.missing_scopes));
@@ -287,10 +300,29 @@ impl McpService {
     }
 }
 
-/// The caller that the guard put beside the request.
-fn caller(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
-    let parts = context.extensions.get::<http::request::Parts>();
-    parts.and_then(|parts| parts.extensions.get::<Caller>()).cloned().ok_or_else(|| {
+/// Who asks, and the rules that decide about it.
+struct Asker {
+    caller: Caller,
+    deciding: Deciding,
+}
+
+impl std::ops::Deref for Asker {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// What the guard put beside the request.
+fn caller(context: &RequestContext<RoleServer>) -> Result<Asker, ErrorData> {
+    let extensions =
+        context.extensions.get::<http::request::Parts>().map(|parts| &parts.extensions);
+    let asker = extensions.and_then(|extensions| {
+        let (caller, deciding) = (extensions.get::<Caller>()?, extensions.get::<Deciding>()?);
+        Some(Asker { caller: caller.clone(), deciding: deciding.clone() })
+    });
+    asker.ok_or_else(|| {
         tracing::error!("mcp.unguarded_request");
         ErrorData::internal_error("the request did not pass the guard", None)
     })

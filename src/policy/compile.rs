@@ -27,6 +27,8 @@ const APPROVAL_SECONDS: u32 = 600;
 /// What rules are checked against: the parts of the configuration that a decision needs.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// The issuer of this broker's own tokens.
+    pub issuer: String,
     /// Graph credential profiles and the tenant each acts in.
     pub profiles: Vec<(ProfileName, TenantId)>,
     /// The resource of the configured cloud: used where a call names none.

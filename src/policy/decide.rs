@@ -6,7 +6,7 @@ use crate::code::Code;
 use crate::id::{Permission, RuleId, TenantId, ToolName};
 use crate::scope::{Scope, ScopeToken};
 
-use super::ask::{Ask, GraphAsk, Operation};
+use super::ask::{Ask, GraphAsk, Operation, Who};
 use super::compile::Facts;
 use super::condition::{Known, Truth};
 use super::decision::{Decision, Effect, Obligations, Reason};
@@ -25,7 +25,8 @@ pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) index: Index,
     pub(super) looks_at_time: bool,
-    pub(super) may_assert_requester: Vec<String>,
+    /// Client and issuer.
+    pub(super) may_assert_requester: Vec<(String, String)>,
     pub(super) names: Names,
 }
 
@@ -175,14 +176,28 @@ impl Policy {
 
     /// Decides a question of which not everything is known. `None`: what is not known could change the answer.
     pub(super) fn decide_surely(&self, ask: &Ask<'_>) -> Option<Decision> {
+        self.decide_unless(ask, |_| true)
+    }
+
+    /// Decides about a tool as such, of a caller of whom not everything is known. What only a call would say leaves it
+    /// open, as in a list. `None`: what is not known of the caller could change the answer.
+    #[must_use]
+    pub fn lists_surely(&self, ask: &Ask<'_>) -> Option<Decision> {
+        self.decide_unless(ask, |rule| !is_told(rule, &ask.who))
+    }
+
+    /// `None`: a rule that is not known to hold, and is `doubtful`, could change the answer.
+    fn decide_unless(&self, ask: &Ask<'_>, doubtful: impl Fn(&Rule) -> bool) -> Option<Decision> {
         if let Some((reason, code)) = self.out_of_question(ask) {
             return Some(self.refuse(ask, reason, code).decision);
         }
         let mut seen = self.look(ask, &mut Nobody);
         let mut unsure = Vec::new();
-        for seen in seen.iter_mut().filter(|seen| seen.truth == Truth::Unknown) {
+        let open = |seen: &&mut Seen<'_>| seen.truth == Truth::Unknown && doubtful(seen.rule);
+        for seen in seen.iter_mut().filter(open) {
             // The worst it may come to: a question whose condition fails denies.
-            seen.truth = if seen.rule.effect == Effect::Ask { Truth::Error } else { Truth::True };
+            let asks = seen.rule.effect == Effect::Ask && !seen.in_part;
+            seen.truth = if asks { Truth::Error } else { Truth::True };
             unsure.push(&seen.rule.id);
         }
         // A rule that decides even then, and is sure to hold, outranks each of them, whatever they come to.
@@ -259,7 +274,8 @@ impl Policy {
         let asserts_another =
             graph.asserted_requester.is_some_and(|other| Some(other) != ask.who.subject);
         let trusted = ask.who.client_id.is_some_and(|client| {
-            self.may_assert_requester.iter().any(|trusted| trusted == client.as_str())
+            let caller = (client.as_str(), ask.who.issuer.as_str());
+            self.may_assert_requester.iter().any(|(client, issuer)| caller == (client, issuer))
         });
         if asserts_another && !trusted {
             return Some(Reason::IdentityUntrusted);
@@ -376,6 +392,11 @@ impl Policy {
         let first = tenants.next()?;
         tenants.all(|tenant| tenant == first).then_some(first)
     }
+}
+
+/// Whether all that a rule looks for in this caller is known of them.
+pub(super) fn is_told(rule: &Rule, who: &Who<'_>) -> bool {
+    who.told.is_none_or(|told| told.tell(rule))
 }
 
 /// What the call says it needs, else what the rule lists.

@@ -1,6 +1,6 @@
 //! A name that a pattern matches, for patterns about tools that are not known by name.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassUnicodeRange, Hir, HirKind};
 
 /// No tool has a longer name (MCP 2025-11-25, tool names).
 const LONGEST: usize = 128;
@@ -40,7 +40,7 @@ fn sign_of(class: &Class) -> Option<char> {
         Class::Unicode(class) => {
             let holds =
                 |sign| class.iter().any(|range| range.start() <= sign && sign <= range.end());
-            if holds('x') { Some('x') } else { class.iter().next().map(|range| range.start()) }
+            if holds('x') { Some('x') } else { class.iter().next().map(ClassUnicodeRange::start) }
         }
         Class::Bytes(class) => class.iter().next().map(|range| char::from(range.start())),
     }

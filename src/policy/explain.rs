@@ -155,7 +155,7 @@ fn changes(decision: &Decision, rules: &[RuleExplanation]) -> Vec<String> {
             vec!["a token that names a subject (`sub`)".to_owned()]
         }
         (Reason::IdentityUntrusted, _) => vec![
-            "no requester.requester_id but the token's own subject, or the client in may_assert_requester"
+            "no requester.requester_id but the token's own subject, or the client, with its issuer, in may_assert_requester"
                 .to_owned(),
         ],
         (Reason::ProviderNotPermitted, _) => vec![

@@ -62,6 +62,7 @@ fn changes() -> impl Strategy<Value = Vec<(Index, usize, &'static str)>> {
 
 fn load(text: &str) -> Result<Policy, PolicyError> {
     let facts = Facts {
+        issuer: "https://broker.example".to_owned(),
         profiles: vec![("reader".parse().unwrap(), "contoso".parse().unwrap())],
         tools: vec!["auth.execute".to_owned()],
         ..Facts::default()

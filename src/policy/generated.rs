@@ -49,6 +49,7 @@ const SCOPES: [&str; 3] = ["a", "b", "c:x"];
 /// The policy of these rules. Of a tool that it does not know it looks at every rule.
 pub(super) fn policy(rules: &str, tools: &[&str]) -> Policy {
     let facts = Facts {
+        issuer: "https://broker.example".to_owned(),
         profiles: vec![("reader".parse().unwrap(), "contoso".parse().unwrap())],
         resource: "https://graph.microsoft.com".to_owned(),
         allowed_resources: vec!["https://graph.microsoft.com".to_owned()],

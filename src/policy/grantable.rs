@@ -70,7 +70,7 @@ impl Policy {
 }
 
 /// Whether it is the name of something that the server has.
-fn is_of(name: &str, server: &str) -> bool {
+pub(super) fn is_of(name: &str, server: &str) -> bool {
     let rest = name.strip_prefix(server).unwrap_or_default();
     rest.starts_with('.') || rest.starts_with('/')
 }

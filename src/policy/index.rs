@@ -97,6 +97,8 @@ impl Index {
         into: &mut Vec<u32>,
     ) {
         match (self.by_tool.get(tool), operation) {
+            // Of a recorded caller not everything is known: a rule for a group that the record could not name may be about them.
+            _ if who.told.is_some() => *into = self.of_name(rules, tool),
             (Some(known), Operation::Graph(ask)) => {
                 known.operation.find(&self.hasher, who, Some(ask), into);
             }

@@ -90,18 +90,21 @@ pub(super) struct Seen<'p> {
     pub(super) held: bool,
     /// Whether it has the permissions that the call wants.
     pub(super) fits: bool,
+    /// Whether the rule is about some operations of the tool, and the tool as such is asked about.
+    pub(super) in_part: bool,
 }
 
 impl Seen<'_> {
     /// What the rule does to the caller if it has the rule's scopes.
     ///
-    /// A condition that fails never opens anything: what denies or asks then denies. One that is not
-    /// decided yet hides nothing, so that whatever may be called is listed.
+    /// A condition that fails never opens anything: what denies or asks then denies, but a tool as such is not hidden by what
+    /// is about some of its operations. One that is not decided yet hides nothing, so that whatever may be called is listed.
     pub(super) fn acts_as(&self) -> Option<Effect> {
         match (self.rule.effect, self.truth) {
             (_, Truth::False) | (Effect::Deny, Truth::Unknown) | (Effect::Allow, Truth::Error) => {
                 None
             }
+            (Effect::Ask, Truth::Error) if self.in_part => None,
             (Effect::Deny, Truth::True | Truth::Error) | (Effect::Ask, Truth::Error) => {
                 Some(Effect::Deny)
             }
@@ -260,7 +263,8 @@ impl super::decide::Policy {
         if rule.graph.is_some() {
             witness.check(Aspect::Permissions, fits.into());
         }
-        let seen = concerned.then_some(Seen { rule, truth, held, fits });
+        let in_part = rule.graph.is_some() && !matches!(ask.operation, Operation::Graph(_));
+        let seen = concerned.then_some(Seen { rule, truth, held, fits, in_part });
         witness.end(seen.as_ref());
         seen
     }

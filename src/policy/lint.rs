@@ -26,6 +26,8 @@ pub struct World<'a> {
     pub usual_scopes: Scope,
     /// How many issuers tokens are accepted from, our own included.
     pub issuers: usize,
+    /// The ids of servers behind the broker. Which tools they have, only they know.
+    pub servers: BTreeSet<String>,
     /// The groups there are; `None`: only likely misspellings are told.
     pub groups: Option<BTreeSet<String>>,
 }
@@ -109,7 +111,7 @@ impl Policy {
     pub fn lint(&self, world: &World<'_>, needs: impl Fn(&str, &str) -> Needs) -> Vec<Lint> {
         let mut lints = Lints(Vec::new());
         for (number, rule) in self.rules.iter().enumerate() {
-            self.tools_of(rule, &mut lints);
+            self.tools_of(rule, world, &mut lints);
             never_matches(rule, world, &mut lints);
             self.names_of(rule, world, &mut lints);
             self.permissions_of(rule, &needs, &mut lints);

@@ -1,6 +1,5 @@
 //! The policy in force, which a reload replaces whole, and the shadow policy beside it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::time::{Clock, Timestamp};
 use super::ask::{Ask, Moment};
 use super::decide::Policy;
 use super::decision::{Decision, Effect, Reason};
+use super::differences::Differences;
 use super::names::Names;
 use super::recorded::Recorded;
 
@@ -22,7 +22,6 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     in_force: RwLock<Arc<InForce>>,
     clock: Arc<dyn Clock>,
-    differences: AtomicU64,
 }
 
 /// What is in force at one time: the policy, its shadow, and the clock's reading when they came into force.
@@ -34,6 +33,8 @@ pub struct InForce {
     names: Names,
     since: (Timestamp, Duration),
     clock: Arc<dyn Clock>,
+    /// Between these very two: others begin anew.
+    differences: Arc<Differences>,
 }
 
 /// What a shadow policy would have said, where it is not what was said. Safe to audit as it stands.
@@ -50,8 +51,7 @@ impl Live {
     #[must_use]
     pub fn new(policy: Policy, shadow: Option<Policy>, clock: Arc<dyn Clock>) -> Self {
         let in_force = InForce::new(Arc::new(policy), shadow.map(Arc::new), Arc::clone(&clock));
-        let (in_force, differences) = (RwLock::new(Arc::new(in_force)), AtomicU64::new(0));
-        Self(Arc::new(Shared { in_force, clock, differences }))
+        Self(Arc::new(Shared { in_force: RwLock::new(Arc::new(in_force)), clock }))
     }
 
     /// What is in force now. Decide all of one question with one of these.
@@ -62,7 +62,12 @@ impl Live {
 
     /// Puts another policy and shadow in force. The time is read anew: it is now taken to be right.
     pub fn replace(&self, policy: Policy, shadow: Option<Policy>) {
-        let next = InForce::new(Arc::new(policy), shadow.map(Arc::new), Arc::clone(&self.0.clock));
+        let mut next =
+            InForce::new(Arc::new(policy), shadow.map(Arc::new), Arc::clone(&self.0.clock));
+        let before = self.current();
+        if before.versions() == next.versions() {
+            next.differences = Arc::clone(&before.differences);
+        }
         *self.0.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 
@@ -81,20 +86,15 @@ impl Live {
         if same {
             return None;
         }
-        self.0.differences.fetch_add(1, Ordering::Relaxed);
-        Some(Difference {
+        let difference = Difference {
             effect: would_say.effect,
             reason: would_say.reason,
             matched_rule_id: would_say.matched_rule_id,
             missing_scopes: would_say.missing_scopes,
             policy_version: would_say.policy_version,
-        })
-    }
-
-    /// How often the shadow policy would have decided otherwise, since the start.
-    #[must_use]
-    pub fn differences(&self) -> u64 {
-        self.0.differences.load(Ordering::Relaxed)
+        };
+        in_force.differences.note((ask.tool, said), &difference, self.0.clock.now());
+        Some(difference)
     }
 }
 
@@ -104,7 +104,18 @@ impl InForce {
         if let Some(shadow) = &shadow {
             names.extend(shadow.names());
         }
-        Self { policy, shadow, names, since: (clock.now(), clock.monotonic()), clock }
+        let since = (clock.now(), clock.monotonic());
+        Self { policy, shadow, names, since, clock, differences: Arc::default() }
+    }
+
+    fn versions(&self) -> (&str, Option<&str>) {
+        (self.policy.version(), self.shadow().map(|shadow| &**shadow.version()))
+    }
+
+    /// Where the shadow policy would have decided otherwise, since the two are in force together.
+    #[must_use]
+    pub fn differences(&self) -> &Differences {
+        &self.differences
     }
 
     /// The question as the audit log keeps it.
@@ -134,5 +145,53 @@ impl InForce {
         let (wall, monotonic) = self.since;
         let steady = wall.plus(self.clock.monotonic().saturating_sub(monotonic));
         Moment { wall: self.clock.now(), steady }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::policy::generated::policy;
+    use crate::time::FixedClock;
+
+    use super::*;
+
+    /// The policy and its shadow, both with `number` rules.
+    fn rules(number: usize) -> (Policy, Option<Policy>) {
+        let rule =
+            |number| format!("[[rule]]\nid = \"r{number}\"\neffect = \"allow\"\ntools = [\"t\"]\n");
+        let text: String = (0..number).map(rule).collect();
+        (policy(&text, &["t"]), Some(policy(&text, &["t"])))
+    }
+
+    /// While others are put in force, whoever reads has one pair whole: never the rules of one and the shadow of another.
+    #[test]
+    fn readers_during_reloads_never_see_a_half() {
+        let (first, shadow) = rules(1);
+        let live = Live::new(first, shadow, Arc::new(FixedClock::at(Timestamp::default())));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let read = || {
+                let mut reads = 0_usize;
+                while !done.load(Ordering::Relaxed) || reads == 0 {
+                    let in_force = live.current();
+                    let rules = in_force.policy().rule_ids().count();
+                    let shadow = in_force.shadow().unwrap();
+                    assert_eq!(
+                        (shadow.rule_ids().count(), shadow.version()),
+                        (rules, in_force.policy().version())
+                    );
+                    reads += 1;
+                }
+            };
+            let readers: Vec<_> = (0..3).map(|_| scope.spawn(read)).collect();
+            for round in 0..60 {
+                let (next, shadow) = rules(1 + round % 3);
+                live.replace(next, shadow);
+            }
+            done.store(true, Ordering::Relaxed);
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+        });
     }
 }

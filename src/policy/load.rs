@@ -8,7 +8,7 @@ use super::fault::{PolicyError, Source};
 use super::file::RuleSpec;
 use super::index::Index;
 use super::names::Names;
-use super::read::read;
+use super::read::{Foreign, Trusted, read};
 use super::rule::Rule;
 
 /// Rules that other parts of the product grant, under a name for error messages.
@@ -65,7 +65,12 @@ impl Policy {
         }
         compiler.faults.sort_by_key(|fault| line(&fault.place));
         let rules = compiler.finish()?;
-        let digest = digest(text, granted, &facts);
+        let trusted = raw.may_assert_requester.into_iter().map(|trusted| match trusted {
+            Trusted::Ours(client) => (client, facts.issuer.clone()),
+            Trusted::Of(Foreign { client, issuer }) => (client, issuer),
+        });
+        let may_assert_requester: Vec<_> = trusted.collect();
+        let digest = digest(text, granted, (&facts, &may_assert_requester));
         let label = label.or(raw.version.as_deref()).unwrap_or("unnamed");
         Ok(Self {
             version: format!("{label}+{digest}").into(),
@@ -73,7 +78,7 @@ impl Policy {
             looks_at_time: rules.iter().any(Rule::looks_at_time),
             names: Names::of(&rules),
             rules,
-            may_assert_requester: raw.may_assert_requester,
+            may_assert_requester,
             facts,
         })
     }
@@ -109,10 +114,16 @@ fn line(place: &str) -> usize {
 }
 
 /// Twelve hex digits over everything that can change a decision.
-fn digest(text: &str, granted: &[Granted], facts: &Facts) -> String {
+fn digest(
+    text: &str,
+    granted: &[Granted],
+    (facts, trusted): (&Facts, &[(String, String)]),
+) -> String {
+    // Who we are matters to those alone who are trusted at our own issuer.
+    let facts = Facts { issuer: String::new(), ..facts.clone() };
     let mut context = Context::new(&SHA256);
     context.update(text.as_bytes());
-    context.update(format!("{granted:?}{facts:?}").as_bytes());
+    context.update(format!("{granted:?}{facts:?}{trusted:?}").as_bytes());
     let hash = context.finish();
     let start = hash.as_ref().iter().take(6);
     let number = start.fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));

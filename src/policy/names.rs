@@ -20,6 +20,15 @@ impl Names {
         self.claims.extend(other.claims.iter().cloned());
     }
 
+    /// Whether all that a rule looks for in a caller is among these.
+    pub(super) fn tell(&self, rule: &Rule) -> bool {
+        let wanted = Self::of(std::slice::from_ref(rule));
+        wanted.groups.is_subset(&self.groups)
+            && wanted.roles.is_subset(&self.roles)
+            && wanted.claims.is_subset(&self.claims)
+            && !rule.when.as_ref().is_some_and(Condition::uses_lists)
+    }
+
     pub(super) fn of(rules: &[Rule]) -> Self {
         let mut names = Self::default();
         for rule in rules {

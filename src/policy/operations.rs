@@ -7,10 +7,11 @@ use crate::scope::Scope;
 
 use super::ask::{Arguments, Ask, Moment, Operation, Who};
 use super::condition::{Known, Truth};
-use super::decide::Policy;
-use super::decision::Effect;
+use super::decide::{Policy, is_told};
+use super::decision::{Decision, Effect};
 use super::judge::Nobody;
-use super::rule::{GraphRule, Rule};
+use super::rule::{Query, Rule};
+use super::template::Template;
 
 /// One operation a rule opens to a caller.
 #[derive(Clone, Debug)]
@@ -23,65 +24,97 @@ pub struct OperationView {
     pub needs_scopes: Scope,
     /// Whether a person approves each call first.
     pub approval: bool,
+    /// Whether nothing that is not known of the caller could change it. Always, of a caller that is here.
+    pub certain: bool,
+}
+
+/// A rule about the tool, and what it comes to for the caller.
+struct Weighed<'p> {
+    rule: &'p Rule,
+    truth: Truth,
+    certain: bool,
 }
 
 impl Policy {
     /// The operations `who` may execute with `tool`, in the order of the rules.
     ///
-    /// An operation that a rule forbids is left out if that rule names the same path template and depends
-    /// on nothing else; deny rules with narrower paths or conditions show when the call is decided.
+    /// An operation is left out if a rule forbids each call of it, whatever path, query and arguments it has; and waits for a
+    /// person if a rule asks about each. Rules with narrower paths or conditions show when the call is decided.
     #[must_use]
     pub fn operations(&self, who: Who<'_>, tool: &str, now: Moment) -> Vec<OperationView> {
         let operation = Operation::AnyGraph;
         let ask = Ask { who, tool, operation, arguments: Arguments::Unknown, now };
-        let decision = self.decide(&ask);
-        if decision.effect == Effect::Deny && !decision.can_step_up() {
+        let decision = self.lists_surely(&ask);
+        let closed = |said: &Decision| said.effect == Effect::Deny && !said.can_step_up();
+        if decision.as_ref().is_some_and(closed) {
             return Vec::new();
         }
         let known = Known::new(&ask, self.writes(tool));
-        let truth = |rule: &Rule| {
+        let mut rules = Vec::new();
+        for rule in self.rules.iter().filter(|rule| rule.tools.is_match(tool)) {
             let concerned = rule.is_for(&who, now);
-            Truth::all([concerned, rule.holds(&known, &operation, &mut Nobody)].into_iter())
-        };
-        let about = || self.rules.iter().filter(|rule| rule.tools.is_match(tool));
-        let denying: Vec<&GraphRule> = about()
-            .filter(|rule| rule.effect == Effect::Deny && rule.scopes.is_subset(who.scopes))
-            .filter(|rule| matches!(truth(rule), Truth::True | Truth::Error))
-            .filter_map(|rule| rule.graph.as_ref())
-            .filter(|graph| graph.query_is_any())
-            .collect();
-        about()
-            .filter(|rule| rule.effect != Effect::Deny && rule.graph.is_some())
-            .filter(|rule| matches!(truth(rule), Truth::True | Truth::Unknown))
-            .filter_map(|rule| rule.graph.as_ref().map(|graph| (rule, graph)))
-            .flat_map(|(rule, graph)| of_rule(who, rule, graph, &denying))
-            .collect()
+            let holds = rule.holds(&known, &operation, &mut Nobody);
+            let truth = Truth::all([concerned, holds].into_iter());
+            let certain = truth != Truth::Unknown || is_told(rule, &who);
+            if truth != Truth::False {
+                rules.push(Weighed { rule, truth, certain });
+            }
+        }
+        let mut views: Vec<_> =
+            rules.iter().flat_map(|opening| of_rule(who, opening, &rules)).collect();
+        for view in &mut views {
+            view.certain &= decision.is_some();
+        }
+        views
     }
 }
 
-fn of_rule(
-    who: Who<'_>,
-    rule: &Rule,
-    graph: &GraphRule,
-    denying: &[&GraphRule],
-) -> Vec<OperationView> {
-    let pairs =
-        graph.methods.iter().flat_map(|method| graph.paths.iter().map(move |path| (method, path)));
-    pairs
-        .filter(|(method, path)| !denying.iter().any(|denying| names(denying, method, path.text())))
-        .map(|(method, path)| OperationView {
+/// What one rule opens, unless another one closes it.
+fn of_rule(who: Who<'_>, opening: &Weighed<'_>, rules: &[Weighed<'_>]) -> Vec<OperationView> {
+    let Weighed { rule, truth, certain } = opening;
+    let opens = rule.effect != Effect::Deny && matches!(truth, Truth::True | Truth::Unknown);
+    let Some(graph) = rule.graph.as_ref().filter(|_| opens) else { return Vec::new() };
+    let scopes = who.scopes.union(&rule.scopes);
+    let view = |method: &String, path: &Template| {
+        let about = |other: &&Weighed<'_>| {
+            other.rule.scopes.is_subset(&scopes) && covers(other.rule, method, path)
+        };
+        let others: Vec<_> = rules.iter().filter(about).collect();
+        let is = |effect, truth| {
+            others.iter().any(|other| other.rule.effect == effect && other.truth == truth)
+        };
+        // A condition that fails makes what asks deny.
+        if is(Effect::Deny, Truth::True)
+            || is(Effect::Deny, Truth::Error)
+            || is(Effect::Ask, Truth::Error)
+        {
+            return None;
+        }
+        Some(OperationView {
             rule_id: rule.id.clone(),
             method: method.clone(),
             path_template: Arc::clone(path.text()),
             permissions: graph.permissions.clone(),
             needs_scopes: who.scopes.missing(&rule.scopes),
-            approval: rule.effect == Effect::Ask,
+            approval: rule.effect == Effect::Ask || is(Effect::Ask, Truth::True),
+            certain: *certain && others.iter().all(|other| other.certain),
         })
-        .collect()
+    };
+    let pairs =
+        graph.methods.iter().flat_map(|method| graph.paths.iter().map(move |path| (method, path)));
+    pairs.filter_map(|(method, path)| view(method, path)).collect()
 }
 
-/// Whether a rule is about this very template.
-fn names(rule: &GraphRule, method: &str, path: &str) -> bool {
-    rule.methods.iter().any(|denied| denied == method)
-        && rule.paths.iter().any(|denied| &**denied.text() == path)
+/// Whether a rule is about every call that has this method and a path of this form.
+fn covers(rule: &Rule, method: &str, path: &Template) -> bool {
+    let Some(graph) = &rule.graph else { return rule.effect == Effect::Deny };
+    let any_query = match graph.query {
+        Query::Any => true,
+        // At least of every call without options.
+        Query::Usual | Query::Only(_) => rule.effect == Effect::Ask,
+        Query::Using(_) => false,
+    };
+    any_query
+        && graph.methods.iter().any(|own| own == method)
+        && graph.paths.iter().any(|own| own.covers(path))
 }

@@ -1,5 +1,6 @@
 //! Reads a policy file key by key, so that one fault does not hide another.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -28,12 +29,27 @@ const GRAPH: [&str; 6] = ["profile", "methods", "paths", "permissions", "query",
 const PRINCIPALS: [&str; 7] =
     ["clients", "subjects", "groups", "roles", "issuers", "assurance", "max_auth_age_seconds"];
 
+/// A client by its name at this broker, or at another issuer: names of clients mean something within their issuer alone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "neither the id of a client of this broker nor { client, issuer }")]
+pub(super) enum Trusted {
+    Ours(String),
+    Of(Foreign),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Foreign {
+    pub(super) client: String,
+    pub(super) issuer: String,
+}
+
 /// The whole file.
 pub(super) struct RawPolicy<'t> {
     /// A label for people; the digest of the rules is added to it.
     pub(super) version: Option<String>,
     /// Clients that may say for whom they act (`requester.requester_id`).
-    pub(super) may_assert_requester: Vec<String>,
+    pub(super) may_assert_requester: Vec<Trusted>,
     pub(super) rules: Vec<(RuleSpec, Spanned<DeValue<'t>>)>,
 }
 
@@ -44,7 +60,7 @@ pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy
         place: source.place(error.span().map_or(0, |span| span.start)),
         rule: "-".to_owned(),
         message: one_line(&format!("is not TOML: {}", error.message())),
-        hint: None,
+        hint: Some("texts and lists end where they began: look for a missing quote, bracket or comma here or just before".to_owned()),
     }));
     let mut fields =
         Fields { table: table.get_ref(), at: 0, prefix: "", rule: "-", source, faults };
@@ -129,6 +145,31 @@ fn graph(fields: &mut Fields<'_, '_, '_>) -> GraphSpec {
     }
 }
 
+/// What each key is, for hints.
+fn shape(key: &str) -> &'static str {
+    match key {
+        "version" => "a label in quotes, such as \"2026-11\"",
+        "default" => "\"deny\"",
+        "may_assert_requester" => {
+            "a list of clients, such as [\"gateway\"] or [{ client = \"gateway\", issuer = \"https://login.example\" }]"
+        }
+        "id" => "a name in quotes, such as \"graph.user.read\"",
+        "effect" => "\"allow\", \"deny\" or \"ask\"",
+        "tools" => "a list of patterns for whole names, such as [\"get_.*\"]",
+        "scopes" => "a list of scopes, such as [\"graph:read\"]",
+        "when" => "a condition in quotes, such as \"claims.oid == path.id\"",
+        "arguments" => "a table of lists, such as { \"operation.body.kind\" = [\"report\"] }",
+        "valid_for_seconds" | "max_auth_age_seconds" => "a whole number of seconds, such as 600",
+        "self_approval" | "reveal_links" => "true or false",
+        "description" | "profile" => "a text in quotes",
+        "methods" => "a list, such as [\"GET\"]",
+        "paths" => "a list of templates, such as [\"/v1.0/users/{id}\"]",
+        "permissions" => "a list of Graph permissions, such as [\"User.Read.All\"]",
+        "query" => "a list of options, such as [\"$select\"]",
+        _ => "a list of texts, such as [\"one\"]",
+    }
+}
+
 /// One table that is being read.
 struct Fields<'a, 't, 'f> {
     table: &'a DeTable<'t>,
@@ -152,7 +193,7 @@ impl<'a, 't> Fields<'a, 't, '_> {
             Err(error) => {
                 let at = error.span().map_or(value.span().start, |span| span.start);
                 let message = format!("{}{key}: {}", self.prefix, error.message());
-                self.add(at, &message, None);
+                self.add(at, &message, Some(format!("{key} is {}", shape(key))));
                 None
             }
         }
@@ -161,7 +202,7 @@ impl<'a, 't> Fields<'a, 't, '_> {
     fn required<T: DeserializeOwned>(&mut self, key: &str, expected: &str) -> Option<T> {
         if self.value(key).is_none() {
             let message = format!("{}{key} is missing: {expected}", self.prefix);
-            self.add(self.at, &message, None);
+            self.add(self.at, &message, Some(format!("add {key}: {}", shape(key))));
             return None;
         }
         self.get(key)

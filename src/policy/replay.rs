@@ -108,3 +108,85 @@ impl Replay {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::generated::policy;
+    use crate::policy::{Effect, Recorded};
+
+    const ALLOW: &str = "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"t\"]\n";
+
+    fn rule(effect: &str, principals: &str) -> String {
+        format!(
+            "[[rule]]\nid = \"n\"\neffect = \"{effect}\"\ntools = [\"t\"]\nprincipals = {{ {principals} }}\n"
+        )
+    }
+
+    /// A call of `t` by ada, as the rules `old` record it.
+    fn recorded(old: &Policy) -> Replay {
+        let (issuer, scopes) = ("https://i.example".parse().unwrap(), "".parse().unwrap());
+        let subject: Subject = "ada".parse().unwrap();
+        let who = Who {
+            issuer: &issuer,
+            subject: Some(&subject),
+            client_id: None,
+            scopes: &scopes,
+            groups: &["ops".into(), "unnamed".into()],
+            groups_incomplete: false,
+            roles: &["chief".into()],
+            claims: None,
+            told: None,
+        };
+        let (operation, arguments, now) = (Operation::Plain, Arguments::Unknown, Moment::default());
+        let ask = Ask { who, tool: "t", operation, arguments, now };
+        let question = Recorded::new(&ask, old.names());
+        let (client_id, asserted_requester) = (None, None);
+        Replay {
+            subject: Some(subject),
+            client_id,
+            asserted_requester,
+            at: Timestamp::default(),
+            question,
+        }
+    }
+
+    /// What NEW says about a call that was recorded under OLD.
+    fn told(old: &str, new: &str) -> Option<Effect> {
+        let (old, new) = (policy(old, &["t"]), policy(new, &["t"]));
+        recorded(&old).decide(&new, old.names(), false).map(|decision| decision.effect)
+    }
+
+    #[test]
+    fn a_rule_for_roles_or_groups_that_the_old_rules_did_not_name_cannot_be_told() {
+        assert_eq!(told(ALLOW, ALLOW), Some(Effect::Allow));
+        for principals in ["roles = [\"chief\"]", "roles = [\"other\"]", "groups = [\"unnamed\"]"] {
+            let denying = ALLOW.to_owned() + &rule("deny", principals);
+            assert_eq!(told(ALLOW, &denying), None, "{principals}");
+            assert_eq!(told(ALLOW, &rule("allow", principals)), None, "{principals}");
+        }
+        // Nothing that is not known changes this.
+        let both = ALLOW.to_owned() + &rule("allow", "roles = [\"chief\"]");
+        assert_eq!(told(ALLOW, &both), Some(Effect::Allow));
+        let named = ALLOW.to_owned() + &rule("deny", "groups = [\"ops\"]");
+        let other = ALLOW.to_owned() + &rule("deny", "groups = [\"ops\", \"ops\"]");
+        assert_eq!(told(&named, &other), Some(Effect::Deny));
+    }
+
+    #[test]
+    fn who_sees_a_tool_is_not_guessed_either() {
+        let (old, with_roles) = (policy(ALLOW, &["t"]), rule("deny", "roles = [\"chief\"]"));
+        let seen = |new: &str| {
+            let new = policy(new, &["t"]);
+            let replay = recorded(&old);
+            replay.ask(old.names(), false, |ask| new.lists_surely(ask).map(|said| said.effect))
+        };
+        assert_eq!(seen(&(ALLOW.to_owned() + &with_roles)), None);
+        let by_arguments = ALLOW.to_owned() + "arguments = { a = [1] }\n";
+        assert_eq!(
+            seen(&by_arguments),
+            Some(Effect::Allow),
+            "what only a call would say hides nothing"
+        );
+    }
+}

@@ -13,6 +13,8 @@ pub enum TemplateError {
     Segment,
     #[error("a placeholder is one whole segment: {{name}}, of letters, digits and `_`")]
     Placeholder,
+    #[error("two placeholders of a path have one name: a condition could not tell which is meant")]
+    Repeated,
 }
 
 /// A path with placeholders.
@@ -129,7 +131,13 @@ impl FromStr for Template {
             None => return Err(TemplateError::Version),
         };
         let parts = path.split('/').map(part).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { text: text.into(), version, parts })
+        let template = Self { text: text.into(), version, parts };
+        let mut names: Vec<&str> = template.names().collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| matches!(pair, [one, two] if one == two)) {
+            return Err(TemplateError::Repeated);
+        }
+        Ok(template)
     }
 }
 
@@ -219,6 +227,7 @@ mod tests {
             ("/v1.0/users/{id", TemplateError::Placeholder),
             ("/v1.0/users/a{id}", TemplateError::Placeholder),
             ("/v1.0/users/{}", TemplateError::Placeholder),
+            ("/v1.0/users/{id}/messages/{id}", TemplateError::Repeated),
         ] {
             assert_eq!(text.parse::<Template>(), Err(error), "{text}");
         }

@@ -22,8 +22,8 @@ pub struct LeaseRate {
 pub struct Lease {
     /// From 0 to what was wanted.
     pub taken: u32,
-    /// Where nothing was taken: when there will be one. Else not read.
-    pub next_at: Timestamp,
+    /// Where nothing was taken: how long until there will be one. Else not read.
+    pub wait: Duration,
 }
 
 #[async_trait]
@@ -31,18 +31,22 @@ pub trait LeaseStore: Send + Sync + std::fmt::Debug {
     /// Takes at most `wanted` calls of `key` out of its rate, as many as there are, in one guarded statement:
     /// whatever runs at the same time, no more are taken than the rate gives.
     ///
+    /// `at` is `None` for replicas: then the database's own clock says when it is, for theirs differ, and each that is ahead would
+    /// find calls that are not there. A test says what time it is.
+    ///
     /// GCRA: the row holds one time, `tat`; step = period / count, in microseconds. A missing row is `tat = now`.
-    /// `tat` counts as no less than `now`, and as no more than `now + period` (a clock was wrong: it must not
-    /// lock the key). There are `(now + period - tat) / step` calls, rounded down; taking n moves `tat` by n steps.
-    /// `next_at = tat + step - period`.
+    /// `tat` counts as no less than `now`. Where it is more than five seconds beyond `now + period`, a clock was wrong or the rate was
+    /// another: it counts as `now + period`, so that it does not lock the key; less is left as it is, for lowering it would give
+    /// calls away. There are `(now + period - tat) / step` calls, rounded down; taking n moves `tat` by n steps.
+    /// `wait = tat + step - period - now`.
     async fn take_calls(
         &self,
         key: &Digest,
         rate: LeaseRate,
         wanted: NonZeroU32,
-        now: Timestamp,
+        at: Option<Timestamp>,
     ) -> Result<Lease, StoreError>;
 
-    /// Deletes rows whose time has passed: they are the same as none. How many.
-    async fn forget_idle_rates(&self, now: Timestamp) -> Result<u64, StoreError>;
+    /// Deletes rows whose time has passed: they are the same as none. How many. `at` as above.
+    async fn forget_idle_rates(&self, at: Option<Timestamp>) -> Result<u64, StoreError>;
 }

@@ -1,5 +1,6 @@
 //! One exchange with a server: what comes back is looked at, recorded, and only then handed on.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use futures_util::stream;
 use serde_json::value::RawValue;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::Caller;
+use crate::broker::{Caller, Failure};
 use crate::code::Code;
 use crate::guard::{self, Unrecorded, millis};
 use crate::limits::Permits;
@@ -20,6 +21,7 @@ use crate::policy::Decision;
 
 use super::caller_tokens::For;
 use super::decide::Thing;
+use super::era::{Told, Translation, Written};
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message, tool_error};
 use super::headers::SESSION;
@@ -29,6 +31,7 @@ use super::reply::{self, Reply};
 use super::server::{Ended, Server};
 use super::wanted::List;
 use super::watch::News;
+use super::who::Who;
 
 /// The longest that one call may take, however much is heard of it.
 const LONGEST_CALL: Duration = Duration::from_mins(10);
@@ -42,8 +45,8 @@ pub(super) enum Kind {
     List(List),
     /// The protocol's own requests.
     Other,
-    /// A stream that stays open: recorded when it opens.
-    Stream,
+    /// A stream that stays open: recorded when it opens, with what was decided about the resources it tells of.
+    Stream(Option<Box<(Decision, Ended)>>),
     /// Has no answer.
     Notification,
 }
@@ -60,6 +63,8 @@ pub(super) struct Exchange {
     pub(super) permits: Permits,
     /// The caller's own token, where the server's credential is obtained with it.
     pub(super) presented: Option<Presented>,
+    /// `None`: client and server are of one era.
+    pub(super) translation: Option<Box<Translation>>,
 }
 
 impl Exchange {
@@ -70,8 +75,14 @@ impl Exchange {
         kind: Kind,
     ) -> Self {
         let permits = Permits::default();
-        let (id, presented) = (None, None);
-        Self { server, caller, method, kind, id, modern: false, permits, presented }
+        let (id, presented, translation) = (None, None, None);
+        let modern = false;
+        Self { server, caller, method, kind, id, modern, permits, presented, translation }
+    }
+
+    pub(super) fn who(&self) -> Who {
+        let presented = self.presented.clone();
+        Who { principal: self.caller.principal().clone(), presented }
     }
 
     /// Sends the message, and gives the answer or a stream of them.
@@ -81,27 +92,36 @@ impl Exchange {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Body>, Unrecorded> {
-        match self.send(method, headers, body).await {
+        match self.server.open(&self.who(), method, headers, body).await {
             Ok(incoming) => self.receive(incoming).await,
             Err(fault) => self.failed(&fault).await,
         }
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Incoming, Fault> {
-        let call = self.server.call(self.for_whom(), method, headers, body).await?;
-        Ok(self.server.outbound.open(call, self.server.timeout).await?)
+    /// Ends an exchange that needs no server.
+    pub(super) async fn answered(
+        mut self,
+        response: Response<Body>,
+    ) -> Result<Response<Body>, Unrecorded> {
+        let failed = response.status().is_client_error();
+        let (status, code) = if failed {
+            (ResultStatus::Error, Some(Code::InvalidField))
+        } else {
+            (ResultStatus::Ok, None)
+        };
+        self.end(status, code).await?;
+        Ok(response)
     }
 
     fn for_whom(&self) -> For<'_> {
         For { principal: self.caller.principal(), presented: self.presented.as_ref() }
     }
 
-    async fn receive(mut self, mut incoming: Incoming) -> Result<Response<Body>, Unrecorded> {
+    /// Hands on what the server answers.
+    pub(super) async fn receive(
+        mut self,
+        mut incoming: Incoming,
+    ) -> Result<Response<Body>, Unrecorded> {
         let form = match self.form(&incoming) {
             Ok(form) => form,
             Err(fault) => {
@@ -117,7 +137,10 @@ impl Exchange {
                 return self.failed(&fault).await;
             }
         };
-        let session = self.session(&incoming.headers);
+        let session = match &self.translation {
+            None => self.session(&incoming.headers),
+            Some(translation) => translation.session().and_then(|id| self.bind(&id)),
+        };
         let mut response = match form {
             Form::Nothing(status) => {
                 self.end(ResultStatus::Ok, None).await?;
@@ -128,17 +151,17 @@ impl Exchange {
                 let whole = incoming.rest(server.max_response_bytes, server.timeout).await;
                 let message = whole.map_err(Fault::from);
                 match message.and_then(|body| self.look(body)) {
-                    Ok(Seen { last: false, .. }) => return self.failed(&Fault::NoAnswer).await,
-                    Ok(Seen { bytes, status: said, news, .. }) => {
+                    Ok(Seen { bytes: Some(bytes), last: true, said, news, http, .. }) => {
                         self.notice(news).await?;
                         self.end_seen(&said).await?;
-                        json(status, bytes)
+                        json(http.unwrap_or(status), bytes)
                     }
+                    Ok(_) => return self.failed(&Fault::NoAnswer).await,
                     Err(fault) => return self.failed(&fault).await,
                 }
             }
             Form::Events => {
-                if matches!(self.kind, Kind::Stream) {
+                if matches!(self.kind, Kind::Stream(_)) {
                     self.end(ResultStatus::Ok, None).await?;
                 }
                 self.stream(incoming)
@@ -161,7 +184,7 @@ impl Exchange {
             (_, 429) => Err(Fault::Busy(retry_after(incoming, &self.server))),
             (_, 300..=399) => Err(Fault::Redirect),
             (Kind::Notification, 200..=299) => Ok(Form::Nothing(StatusCode::ACCEPTED)),
-            (Kind::Notification | Kind::Stream, 404 | 405) if self.id.is_none() => {
+            (Kind::Notification | Kind::Stream(_), 404 | 405) if self.id.is_none() => {
                 Ok(Form::Nothing(status))
             }
             (_, 200 | 400 | 404) if media == "application/json" && self.id.is_some() => {
@@ -169,7 +192,7 @@ impl Exchange {
             }
             (_, 200) if media == "text/event-stream" => Ok(Form::Events),
             // A session that the server has forgotten (2025-11-25 transports): the client starts a new one.
-            (_, 404) => Ok(Form::Nothing(status)),
+            (_, 404) if self.translation.is_none() => Ok(Form::Nothing(status)),
             (_, 200) => Err(Fault::NotJson),
             _ => Err(Fault::Status(status)),
         }
@@ -177,35 +200,95 @@ impl Exchange {
 
     /// The id of a session that the server opened, bound to the caller.
     fn session(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let id = headers.get(SESSION)?.to_str().ok()?;
+        self.bind(headers.get(SESSION)?.to_str().ok()?)
+    }
+
+    fn bind(&self, id: &str) -> Option<HeaderValue> {
         let bound = self.server.sessions.bind(&self.server.id, &self.caller, id);
         HeaderValue::from_str(&bound).ok()
     }
 
+    /// The id of the request that the server answers. `None`: it answers nobody.
+    fn asked(&self) -> Option<&RawValue> {
+        let id = self.id.as_deref();
+        match &self.translation {
+            None => id,
+            Some(translation) => translation.asked(id),
+        }
+    }
+
     /// Looks at one message of the server.
-    fn look(&self, body: Bytes) -> Result<Seen, Fault> {
-        let mut news = Vec::new();
-        let (filtered, last, status) = match Reply::of(&body, self.id.as_deref())? {
-            Reply::Other => (None, false, Said::Nothing),
-            Reply::Error => (None, true, Said::Failed),
-            Reply::Result(result) => match &self.kind {
-                Kind::List(list) => {
-                    let filtered = self.filter(*list, result, &mut news)?;
-                    let (listed, hidden) = (filtered.listed, filtered.hidden);
-                    (Some(filtered), true, Said::Listed(*list, listed, hidden))
-                }
-                Kind::Tool(_) if reply::is_error(result) => (None, true, Said::Failed),
-                _ => (None, true, Said::Done),
-            },
-        };
-        let bytes = match (filtered, &self.id) {
-            (Some(filtered), Some(id)) => {
-                let (id, result) = (id.get(), filtered.result.get());
-                format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into()
+    fn look(&mut self, body: Bytes) -> Result<Seen, Fault> {
+        let reply = Reply::of(&body, self.asked())?;
+        let (result, said, news) = match reply {
+            Reply::Other => return Ok(self.told(body)),
+            Reply::Error(error) => {
+                let Some(translation) = &mut self.translation else {
+                    return Ok(Seen::last(body, Said::Failed));
+                };
+                let written = translation.error(error);
+                return Ok(self.written(written, Said::Failed, Vec::new()));
             }
-            _ => body,
+            Reply::Result(result) => self.look_at(result)?,
         };
-        Ok(Seen { bytes, last, status, news })
+        let written = match (&mut self.translation, result) {
+            // Nothing was changed: it goes on as it came.
+            (None, Cow::Borrowed(_)) => None,
+            (None, Cow::Owned(result)) => Some(Written::Result(result)),
+            (Some(translation), result) => Some(translation.result(&result)),
+        };
+        Ok(match written {
+            None => Seen { news, ..Seen::last(body, said) },
+            Some(written) => self.written(written, said, news),
+        })
+    }
+
+    /// Looks at a result: a list is filtered.
+    fn look_at<'a>(&self, result: &'a RawValue) -> Result<Looked<'a>, Fault> {
+        let mut news = Vec::new();
+        let (result, said) = match &self.kind {
+            Kind::List(list) => {
+                let filtered = self.filter(*list, result, &mut news)?;
+                let said = Said::Listed(*list, filtered.listed, filtered.hidden);
+                (Cow::Owned(filtered.result), said)
+            }
+            Kind::Tool(_) if reply::is_error(result) => (Cow::Borrowed(result), Said::Failed),
+            _ => (Cow::Borrowed(result), Said::Done),
+        };
+        Ok((result, said, news))
+    }
+
+    /// What a server tells beside its answer.
+    fn told(&self, body: Bytes) -> Seen {
+        let told = match &self.translation {
+            None => Told::On(body),
+            Some(translation) => translation.told(body),
+        };
+        let (bytes, answer) = match told {
+            Told::On(body) => (Some(body), None),
+            Told::Kept => (None, None),
+            Told::Answer(answer) => (None, Some(answer)),
+        };
+        Seen { bytes, last: false, said: Said::Nothing, news: Vec::new(), http: None, answer }
+    }
+
+    /// The answer as the client gets it.
+    fn written(&self, written: Written, said: Said, news: Vec<News>) -> Seen {
+        let Some(id) = &self.id else { return Seen::last(Bytes::new(), said) };
+        let message = |member: &str, value: &RawValue| {
+            let (id, value) = (id.get(), value.get());
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#).into()
+        };
+        let (bytes, said, http) = match written {
+            Written::Result(result) => (message("result", &result), said, None),
+            Written::Error(error, status) => (message("error", &error), said, Some(status)),
+            Written::Refused(failure) => {
+                let is_tool = matches!(self.kind, Kind::Tool(_));
+                let message = refusal(id, (&failure, is_tool), self.modern);
+                (message.into(), Said::Refused(failure.code), Some(StatusCode::OK))
+            }
+        };
+        Seen { news, http, ..Seen::last(bytes, said) }
     }
 
     fn filter(
@@ -244,6 +327,7 @@ impl Exchange {
         match said {
             Said::Nothing => Ok(()),
             Said::Failed => self.end(ResultStatus::Error, None).await,
+            Said::Refused(code) => self.end(ResultStatus::Error, Some(*code)).await,
             Said::Listed(List::Tools, listed, hidden) => {
                 let policy_version = Arc::clone(self.server.decider.now().version());
                 let (listed, hidden) = (*listed, *hidden);
@@ -260,9 +344,11 @@ impl Exchange {
         }
         match std::mem::replace(&mut self.kind, Kind::Other) {
             Kind::Tool(decided) | Kind::Thing(decided) => {
-                let (decision, ended) = *decided;
-                let how = (&decision, status, code);
-                self.server.end_as(&self.caller, self.method, how, ended).await
+                self.end_decided(*decided, (status, code)).await
+            }
+            Kind::Stream(Some(decided)) => {
+                self.kind = Kind::Stream(None);
+                self.end_decided(*decided, (status, code)).await
             }
             kind => {
                 self.kind = kind;
@@ -275,6 +361,7 @@ impl Exchange {
                     decision: None,
                     reason: None,
                     policy_version: None,
+                    evaluated: Vec::new(),
                     question: None,
                 };
                 Ok(self.caller.end(event).await?)
@@ -282,8 +369,17 @@ impl Exchange {
         }
     }
 
+    async fn end_decided(
+        &self,
+        (decision, ended): (Decision, Ended),
+        (status, code): (ResultStatus, Option<Code>),
+    ) -> Result<(), Unrecorded> {
+        let how = (&decision, status, code);
+        self.server.end_as(&self.caller, self.method, how, ended).await
+    }
+
     /// The answer to a message that the server did not answer properly.
-    async fn failed(&mut self, fault: &Fault) -> Result<Response<Body>, Unrecorded> {
+    pub(super) async fn failed(&mut self, fault: &Fault) -> Result<Response<Body>, Unrecorded> {
         let is_tool = matches!(self.kind, Kind::Tool(_));
         self.note(fault);
         self.end(ResultStatus::Error, Some(fault.code())).await?;
@@ -301,16 +397,20 @@ impl Exchange {
 
     /// For the operator.
     fn note(&self, fault: &Fault) {
+        self.server.era.doubt(self.server.door.clock.monotonic());
         let (server, request_id) = (&self.server.id, self.caller.request_id());
         let fault: &(dyn std::error::Error + 'static) = fault;
         tracing::warn!(%server, method = self.method, error = fault, %request_id, "upstream.failed");
     }
 
     /// Hands on event after event.
-    fn stream(self, incoming: Incoming) -> Response<Body> {
+    fn stream(self, mut incoming: Incoming) -> Response<Body> {
+        // They are slices of the connection's first buffer, which a stream would keep for as long as it lasts.
+        incoming.headers = HeaderMap::new();
         let events = Events::new(self.server.max_response_bytes);
         let state = Streaming {
             started: self.server.door.clock.monotonic(),
+            first: self.translation.as_ref().and_then(|translation| translation.first()),
             exchange: self,
             incoming,
             events,
@@ -337,13 +437,27 @@ enum Form {
     Events,
 }
 
+/// A result as it is handed on, what it says about the request, and what was noticed.
+type Looked<'a> = (Cow<'a, RawValue>, Said, Vec<News>);
+
 /// One message of the server, as it is handed on.
 struct Seen {
-    bytes: Bytes,
+    /// `None`: it is not.
+    bytes: Option<Bytes>,
     /// Whether it answers the request.
     last: bool,
-    status: Said,
+    said: Said,
     news: Vec<News>,
+    /// The status outside a stream, where it is not the server's.
+    http: Option<StatusCode>,
+    /// What the server is answered.
+    answer: Option<Bytes>,
+}
+
+impl Seen {
+    fn last(bytes: Bytes, said: Said) -> Self {
+        Self { bytes: Some(bytes), last: true, said, news: Vec::new(), http: None, answer: None }
+    }
 }
 
 /// What a message says about the request.
@@ -351,6 +465,7 @@ enum Said {
     Nothing,
     Done,
     Failed,
+    Refused(Code),
     Listed(List, usize, usize),
 }
 
@@ -361,6 +476,8 @@ struct Streaming {
     events: Events,
     /// Monotonic.
     started: Duration,
+    /// What comes before everything that the server says.
+    first: Option<Bytes>,
     over: bool,
 }
 
@@ -370,7 +487,11 @@ impl Streaming {
         if self.over {
             return None;
         }
+        if let Some(first) = self.first.take() {
+            return Some(event(&first));
+        }
         loop {
+            let Some(limit) = self.limit() else { return self.expired().await };
             match self.events.next() {
                 Ok(Some(data)) if data.is_empty() => return Some(KEEP_ALIVE),
                 Ok(Some(data)) => match self.message(data).await {
@@ -380,7 +501,6 @@ impl Streaming {
                 Ok(None) => {}
                 Err(_too_large) => return self.fail(Fault::TooLarge).await,
             }
-            let Some(limit) = self.limit() else { return self.expired().await };
             match self.incoming.chunk(limit).await {
                 Ok(Some(bytes)) => self.events.add(&bytes),
                 // The client opens it again if it wants to.
@@ -395,20 +515,23 @@ impl Streaming {
         let seen = match self.exchange.look(data) {
             Ok(seen) => seen,
             // On a stream of its own the server answers nobody: what looks like an answer was not looked at before.
-            Err(Fault::OtherId) if self.exchange.id.is_none() => return None,
+            Err(Fault::OtherId) if self.exchange.asked().is_none() => return None,
             Err(fault) => return self.fail(fault).await,
         };
         self.over = seen.last;
+        if let (Some(answer), Some(translation)) = (seen.answer, &self.exchange.translation) {
+            translation.answer(answer).await;
+        }
         let noticed = self.exchange.notice(seen.news).await;
-        if noticed.is_err() || self.exchange.end_seen(&seen.status).await.is_err() {
+        if noticed.is_err() || self.exchange.end_seen(&seen.said).await.is_err() {
             self.over = true;
             return Some(self.unrecorded());
         }
-        Some(event(&seen.bytes))
+        seen.bytes.map(|bytes| event(&bytes))
     }
 
     fn stays_open(&self) -> bool {
-        matches!(self.exchange.kind, Kind::Stream)
+        matches!(self.exchange.kind, Kind::Stream(_))
     }
 
     /// How long to wait for the next bytes. `None`: no longer. The stream of a session lasts as long as its token.
@@ -428,7 +551,7 @@ impl Streaming {
         if self.stays_open() {
             return None;
         }
-        self.fail(Fault::NoAnswer).await
+        self.fail(Fault::NoReply).await
     }
 
     /// Ends the stream with an answer that says what is wrong.
@@ -441,23 +564,22 @@ impl Streaming {
             return Some(self.unrecorded());
         }
         let id = exchange.id.as_deref()?;
-        let failure = fault.failure();
-        let message = if is_tool {
-            tool_error(id, &failure, exchange.modern)
-        } else {
-            error_message(id, &failure)
-        };
-        Some(event(&message))
+        Some(event(&refusal(id, (&fault.failure(), is_tool), exchange.modern)))
     }
 
     fn unrecorded(&self) -> Bytes {
-        let failure = crate::broker::Failure::new(
+        let failure = Failure::new(
             Code::BrokerUnavailable,
             "the broker cannot record this request; retry later",
         );
         let id = self.exchange.id.as_deref();
         id.map(|id| event(&error_message(id, &failure))).unwrap_or_default()
     }
+}
+
+/// A call that failed, as a message.
+fn refusal(id: &RawValue, (failure, is_tool): (&Failure, bool), modern: bool) -> Vec<u8> {
+    if is_tool { tool_error(id, failure, modern) } else { error_message(id, failure) }
 }
 
 fn retry_after(incoming: &Incoming, server: &Server) -> Option<Duration> {

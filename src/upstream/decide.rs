@@ -118,6 +118,18 @@ impl Deciding<'_> {
         self.decider.policy.difference(&self.in_force, &ask, said)
     }
 
+    /// The same about a prompt or a resource.
+    pub(super) fn difference_about(
+        &self,
+        caller: &Caller,
+        thing: Thing<'_>,
+        said: &Decision,
+    ) -> Option<Difference> {
+        let name = self.decider.name(thing);
+        let ask = self.ask(caller, &name, Arguments::Unknown);
+        self.decider.policy.difference(&self.in_force, &ask, said)
+    }
+
     /// The question as the audit log keeps it.
     pub(super) fn question(&self, caller: &Caller, thing: Thing<'_>) -> Box<Recorded> {
         let name = self.decider.name(thing);

@@ -24,6 +24,10 @@ pub(super) enum Fault {
     Away(#[source] OutboundError),
     #[error("the server did not answer in time")]
     Slow(#[source] OutboundError),
+    #[error("the server did not answer in time")]
+    NoReply,
+    #[error("the server does not complete the handshake of its protocol revision")]
+    Handshake,
     #[error("the answer of the server is larger than the broker hands on")]
     TooLarge,
     #[error("the server does not accept the broker's credential")]
@@ -67,7 +71,7 @@ impl Fault {
     pub(super) const fn code(&self) -> Code {
         match self {
             Self::Away(_) => Code::ProviderUnavailable,
-            Self::Slow(_) => Code::ProviderTimeout,
+            Self::Slow(_) | Self::NoReply => Code::ProviderTimeout,
             Self::Busy(_) => Code::ProviderRateLimited,
             Self::Credential => Code::ProviderAuthFailed,
             Self::NoToken(error) => error.code(),
@@ -80,7 +84,9 @@ impl Fault {
 
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Slow(_) | Self::NoToken(NoToken::Slow) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Slow(_) | Self::NoReply | Self::NoToken(NoToken::Slow) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Self::Busy(_)
             | Self::NoCredential(_)
             | Self::NoToken(NoToken::NoSecret)

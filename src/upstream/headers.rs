@@ -15,8 +15,8 @@ use super::wanted::Wanted;
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+pub(super) const NAME: HeaderName = HeaderName::from_static("mcp-name");
 const PARAMETER: &str = "mcp-param-";
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -69,7 +69,9 @@ pub(super) fn mirror_the_body(
         Wanted::Tool { arguments, .. } => *arguments,
         _ => None,
     };
-    says(&METHOD, message.method.as_deref()) && says(&NAME, name) && parameters(headers, arguments)
+    // What goes no further is named by nobody.
+    let named = matches!(wanted, Wanted::Unknown) || says(&NAME, name);
+    says(&METHOD, message.method.as_deref()) && named && parameters(headers, arguments)
 }
 
 /// Whether each `Mcp-Param-*` is a value of the arguments. Which one it mirrors only the tool's schema says, and the server
@@ -139,7 +141,7 @@ mod tests {
     fn mirrors(all: &[(&'static str, &str)]) -> bool {
         let body = br#"{"id":1,"method":"tools/call","params":{"name":"\u00e9","arguments":{"a":[{"b":"eu"}],"n":3}}}"#;
         let message = Message::parse(body).unwrap();
-        mirror_the_body(&headers(all), &message, &Wanted::of(&message))
+        mirror_the_body(&headers(all), &message, &Wanted::of(&message, true))
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! The token check makes a principal for this server's audience alone; [`Server`] reads the message once, asks policy,
 //! and sends the very bytes that were decided about. What comes back is looked at message by message as it arrives:
 //! lists are filtered, answers belong to what was asked, and the audit log has the terminal event before the client has
-//! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back.
+//! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back. Between the two
+//! eras of the protocol `era` translates.
 
 mod answer;
 mod caller_tokens;
 mod client_credentials;
 mod credential;
 mod decide;
+mod era;
 mod events;
 mod fault;
 mod headers;
@@ -24,6 +26,7 @@ mod session;
 mod token_exchange;
 mod wanted;
 mod watch;
+mod who;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -39,6 +42,7 @@ pub use caller_tokens::{CallerTokens, How};
 pub use client_credentials::{Cached, ClientCredentials};
 pub use credential::Credential;
 pub use decide::Decider;
+pub use era::{Era, Eras};
 pub use identity::Identity;
 pub use on_behalf_of::OnBehalfOf;
 pub use per_user::PerUser;

@@ -1,6 +1,7 @@
 //! The caller's own token, kept for the one exchange that may have it: with the authorization server that issued it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -9,7 +10,7 @@ use crate::secret_text::SecretText;
 
 /// A token as it was presented. It goes to the token endpoint of its issuer, and never to a server behind us.
 #[derive(Clone)]
-pub(super) struct Presented(SecretText);
+pub(super) struct Presented(Arc<SecretText>);
 
 impl Presented {
     /// Notes it before the token's check takes the header away. A request that has it in no form that the check takes
@@ -20,11 +21,11 @@ impl Presented {
         let Some((scheme, token)) = token else { return };
         if scheme.eq_ignore_ascii_case("bearer") {
             let token = SecretText::new(token.trim().to_owned());
-            request.extensions_mut().insert(Self(token));
+            request.extensions_mut().insert(Self(Arc::new(token)));
         }
     }
 
-    pub(super) const fn text(&self) -> &SecretText {
+    pub(super) fn text(&self) -> &SecretText {
         &self.0
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Reply<'a> {
     /// A notification, or in 2025-11-25 and before a question to the client.
     Other,
     Result(&'a RawValue),
-    Error,
+    Error(&'a RawValue),
 }
 
 impl<'a> Reply<'a> {
@@ -53,7 +53,7 @@ impl<'a> Reply<'a> {
                 match (result, error) {
                     _ if !for_us => Err(Fault::OtherId),
                     (Some(result), None) => Ok(Self::Result(result)),
-                    (None, Some(_)) => Ok(Self::Error),
+                    (None, Some(error)) => Ok(Self::Error(error)),
                     _ => Err(Fault::NotAMessage),
                 }
             }
@@ -86,7 +86,7 @@ mod tests {
         match Reply::of(body.as_bytes(), asked.as_deref()) {
             Ok(Reply::Other) => "other".to_owned(),
             Ok(Reply::Result(result)) => result.get().to_owned(),
-            Ok(Reply::Error) => "error".to_owned(),
+            Ok(Reply::Error(_)) => "error".to_owned(),
             Err(fault) => format!("{fault:?}"),
         }
     }

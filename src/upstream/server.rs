@@ -10,25 +10,26 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Approvals, Caller, Failure, Wanted as Asked};
+use crate::broker::{Approvals, Caller, Exactly, Failure, Wanted as Asked};
 use crate::code::Code;
 use crate::guard::{self, Door, Message, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::limits::Permits;
-use crate::outbound::{Call, Outbound};
+use crate::outbound::{Call, Incoming, Outbound};
 use crate::policy::{Decision, Effect};
 use crate::resource_server::Principal;
 
 use super::answer::{Exchange, Kind};
-use super::caller_tokens::For;
 use super::credential::Credential;
 use super::decide::{Decider, Deciding, Thing};
+use super::era::{self, Asked as Sending, Eras, Way};
 use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::session::Sessions;
-use super::wanted::{Wanted, is_request_id};
+use super::wanted::{Beside, Wanted, is_request_id};
 use super::watch::Watch;
+use super::who::Who;
 
 const HEADER_MISMATCH: i32 = -32020;
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -49,6 +50,8 @@ pub struct Server {
     pub outbound: Outbound,
     pub sessions: Sessions,
     pub watch: Arc<Watch>,
+    /// Of which era the server is.
+    pub era: Arc<Eras>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -60,6 +63,9 @@ struct Admitted {
     permits: Permits,
     kind: Kind,
 }
+
+/// A tool by the server's name and by ours, its arguments, and what is said beside them.
+type Named<'a> = (&'a str, Option<ToolName>, (Option<&'a RawValue>, Beside<'a>));
 
 /// Why a message goes no further: an answer that is recorded already.
 type Refused = Response<Body>;
@@ -97,8 +103,14 @@ impl Server {
             return self.door.refuse(&caller, "none", refusal).await;
         };
         let mut sent = headers::to_server(given);
+        // Ours stand for a server that keeps none: there is no stream, and nothing to end.
+        if session.to_str().is_ok_and(era::is_ours) {
+            let ended = method == Method::DELETE;
+            let status = if ended { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+            return self.door.end(&caller, "none", guard::plain(status)).await;
+        }
         sent.insert(SESSION, session);
-        let kind = if method == Method::GET { Kind::Stream } else { Kind::Notification };
+        let kind = if method == Method::GET { Kind::Stream(None) } else { Kind::Notification };
         let mut exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
         exchange.presented = presented;
         exchange.run(method, sent, bytes::Bytes::new()).await
@@ -120,7 +132,8 @@ impl Server {
             Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
         };
         let method = guard::method_name(message.method.as_deref());
-        let wanted = Wanted::of(&message);
+        let modern = headers::is_modern(&parts.headers);
+        let wanted = Wanted::of(&message, modern);
         let tool = match &wanted {
             Wanted::Tool { name, .. } => self.decider.tool_name(name),
             _ => None,
@@ -142,7 +155,6 @@ impl Server {
         {
             return self.door.refuse(&caller, method, refusal).await;
         }
-        let modern = headers::is_modern(&parts.headers);
         let admitted = match self.admit(&caller, &message, (wanted, tool, modern)).await? {
             Ok(admitted) => admitted,
             Err(refusal) => return self.door.refuse(&caller, method, refusal).await,
@@ -153,7 +165,24 @@ impl Server {
         exchange.presented = parts.extensions.remove();
         exchange.modern = modern;
         exchange.permits = admitted.permits;
-        exchange.run(Method::POST, sent, body).await
+        let ticket = self.era.begin(&parts.headers, sent.get(SESSION), message.id);
+        let asked = Sending { message: &message, modern, given: &parts.headers, sent: &sent };
+        let answering = async {
+            let way = era::way(&self, &exchange.who(), &asked).await;
+            match way {
+                Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
+                Ok(Way::Here(response)) => exchange.answered(response).await,
+                Ok(Way::Sent(incoming, translation)) => {
+                    exchange.translation = Some(translation);
+                    exchange.receive(incoming).await
+                }
+                Err(fault) => exchange.failed(&fault).await,
+            }
+        };
+        match ticket {
+            Some(ticket) => ticket.unless_cancelled(answering).await,
+            None => answering.await,
+        }
     }
 
     /// The server's own id of the session that a request names. `None`: it names none.
@@ -177,20 +206,24 @@ impl Server {
         let deciding = self.decider.now();
         let pass = |kind| Ok(Ok(Admitted { permits: Permits::default(), kind }));
         match wanted {
-            Wanted::Tool { name, arguments } => {
-                let asked = (&*name, tool, arguments);
+            Wanted::Tool { name, arguments, beside } => {
+                let asked = (&*name, tool, (arguments, beside));
                 self.tool(caller, message, &deciding, (asked, modern)).await
             }
             Wanted::Prompt(name) => {
                 let things = [Thing::Prompt(&name)];
-                self.things(caller, message, &deciding, &things).await
+                self.things(caller, message, &deciding, (&things, modern)).await
             }
             Wanted::Resources(uris) => {
                 let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
-                let admitted = self.things(caller, message, &deciding, &things).await?;
+                let things = (&*things, modern);
+                let admitted = self.things(caller, message, &deciding, things).await?;
                 let listens = message.method.as_deref() == Some("subscriptions/listen");
                 Ok(admitted.map(|admitted| match admitted.kind {
-                    Kind::Other if listens => Admitted { kind: Kind::Stream, ..admitted },
+                    Kind::Other if listens => Admitted { kind: Kind::Stream(None), ..admitted },
+                    Kind::Thing(decided) if listens => {
+                        Admitted { kind: Kind::Stream(Some(decided)), ..admitted }
+                    }
                     _ => admitted,
                 }))
             }
@@ -207,7 +240,7 @@ impl Server {
         caller: &Caller,
         message: &Message<'_>,
         deciding: &Deciding<'_>,
-        ((name, tool, arguments), modern): ((&str, Option<ToolName>, Option<&RawValue>), bool),
+        ((name, tool, (arguments, beside)), modern): (Named<'_>, bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {name}"));
         let Some(tool) = tool else {
@@ -219,19 +252,21 @@ impl Server {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let thing = Thing::Tool(name);
+        // Before every answer, whatever it is.
+        let other = deciding.difference(caller, &tool, (arguments, &decision));
+        guard::record_policy(caller, &tool, &decision, other).await?;
         if decision.can_step_up() {
             let said = (&decision, deciding.question(caller, thing));
             return Ok(Err(self.door.step_up(caller, message, tool, said).await?));
         }
-        let other = deciding.difference(caller, &tool, (arguments, &decision));
-        guard::record_policy(caller, &tool, &decision, other).await?;
         let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
         if !visible.shows_the_tool() || !self.watch.shows(name) {
             self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
             return Ok(Err(unknown()));
         }
         if !decision.is_allow()
-            && let Err(failure) = self.approved(caller, (&tool, arguments), &decision).await?
+            && let Err(failure) =
+                self.approved(caller, (&tool, beside.exactly(arguments)), &decision).await?
         {
             self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
             return Ok(Err(tool_refused(message, &failure, modern)));
@@ -244,7 +279,7 @@ impl Server {
     async fn approved(
         &self,
         caller: &Caller,
-        (tool, arguments): (&ToolName, Option<&RawValue>),
+        (tool, call): (&ToolName, Exactly),
         decision: &Decision,
     ) -> Result<Result<(), Failure>, Unrecorded> {
         let denied = || Failure::new(Code::PolicyDenied, "policy does not allow this call");
@@ -252,9 +287,7 @@ impl Server {
             let code = decision.code.unwrap_or(Code::PolicyDenied);
             return Ok(Err(Failure { code, ..denied() }));
         }
-        let text = arguments.map_or("{}", RawValue::get);
-        let arguments = serde_json::from_str(text).unwrap_or_default();
-        let wanted = Asked { tool: tool.clone(), arguments: &arguments, asserted: None };
+        let wanted = Asked { tool: tool.clone(), call, asserted: None };
         let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
         Ok(settled.and_then(
             |approved| {
@@ -269,13 +302,13 @@ impl Server {
         caller: &Caller,
         message: &Message<'_>,
         deciding: &Deciding<'_>,
-        things: &[Thing<'_>],
+        (things, modern): (&[Thing<'_>], bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let method = guard::method_name(message.method.as_deref());
-        let worst = things.iter().map(|thing| (*thing, deciding.about(caller, *thing)));
-        let worst =
-            worst.max_by_key(|(_, decision)| (!decision.is_allow(), !decision.can_step_up()));
-        let Some((thing, decision)) = worst else {
+        let decided: Vec<_> =
+            things.iter().map(|thing| (*thing, deciding.about(caller, *thing))).collect();
+        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.can_step_up()));
+        let Some((thing, decision)) = worst.cloned() else {
             let permits = Permits::default();
             return Ok(Ok(Admitted { permits, kind: Kind::Other }));
         };
@@ -284,6 +317,7 @@ impl Server {
             Ok(permits) => permits,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        self.record_policy(caller, deciding, &decided).await?;
         let question = deciding.question(caller, thing);
         if let (true, Some(server)) = (decision.can_step_up(), self.decider.server_name()) {
             let said = (&decision, question);
@@ -296,12 +330,34 @@ impl Server {
         }
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
-        Ok(Err(match thing {
-            Thing::Prompt(name) => {
-                not_there(message, INVALID_PARAMS, &format!("Unknown prompt: {name}"))
-            }
-            _ => not_there(message, RESOURCE_NOT_FOUND, "Resource not found"),
-        }))
+        if let Thing::Prompt(name) = thing {
+            let text = format!("Unknown prompt: {name}");
+            return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
+        }
+        // TR-9, LG-7: each era has its own code.
+        let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
+        Ok(Err(not_there(message, code, "Resource not found")))
+    }
+
+    /// Of several things at once only the first of each kind: one request is not to write a line for each.
+    async fn record_policy(
+        &self,
+        caller: &Caller,
+        deciding: &Deciding<'_>,
+        decided: &[(Thing<'_>, Decision)],
+    ) -> Result<(), Unrecorded> {
+        let Some(server) = self.decider.server_name() else { return Ok(()) };
+        let failed = decided.iter().find(|(_, said)| said.failed_conditions().next().is_some());
+        if let Some((_, said)) = failed {
+            guard::record_policy(caller, &server, said, None).await?;
+        }
+        let mut others = decided.iter().filter_map(|(thing, said)| {
+            Some((said, deciding.difference_about(caller, *thing, said)?))
+        });
+        if let Some((said, other)) = others.next() {
+            guard::record_difference(caller, &server, said, other).await?;
+        }
+        Ok(())
     }
 
     async fn within(
@@ -341,24 +397,26 @@ impl Server {
             decision: Some(decision.effect),
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
+            evaluated: decision.evaluated.clone(),
             question: Some(ended.question),
         };
         Ok(caller.end(event).await?)
     }
 
-    /// The call as it goes out.
-    pub(super) async fn call(
+    /// Sends a message, and waits for the head of the answer.
+    pub(super) async fn open(
         &self,
-        caller: For<'_>,
+        who: &Who,
         method: Method,
         mut headers: HeaderMap,
         body: bytes::Bytes,
-    ) -> Result<Call, Fault> {
-        self.credential.add(&mut headers, caller, &self.door.clock).await?;
+    ) -> Result<Incoming, Fault> {
+        self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
         if let Some(identity) = &self.identity {
-            identity.add(caller.principal, &mut headers)?;
+            identity.add(&who.principal, &mut headers)?;
         }
-        Ok(Call { method, url: self.url.clone(), headers, body })
+        let call = Call { method, url: self.url.clone(), headers, body };
+        Ok(self.outbound.open(call, self.timeout).await?)
     }
 }
 

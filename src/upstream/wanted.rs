@@ -1,10 +1,13 @@
 //! What a message of a client wants of a server, as far as policy looks at it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::broker::Exactly;
 use crate::guard::Message;
 
 /// Which of a server's lists.
@@ -22,6 +25,8 @@ pub(super) enum Wanted<'a> {
     Tool {
         name: Cow<'a, str>,
         arguments: Option<&'a RawValue>,
+        /// The other parameters.
+        beside: Beside<'a>,
     },
     Prompt(Cow<'a, str>),
     /// Each of these URIs.
@@ -35,6 +40,61 @@ pub(super) enum Wanted<'a> {
     Unknown,
     /// Parameters that say nothing that could be decided about.
     Malformed(&'static str),
+}
+
+/// Members of `_meta` that are about the message and not about the call (MCP 2026-07-28 basic, `_meta`): an approval does not
+/// look at them. Everything else that a server could act on is shown and bound.
+const ABOUT_THE_MESSAGE: [&str; 7] = [
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/logLevel",
+    "io.modelcontextprotocol/protocolVersion",
+    "progressToken",
+    "traceparent",
+    "tracestate",
+];
+
+/// The parameters of a tool's call but its name and its arguments, as far as they are about the call.
+#[derive(Debug, Default)]
+pub(super) struct Beside<'a>(BTreeMap<Cow<'a, str>, Cow<'a, str>>);
+
+impl<'a> Beside<'a> {
+    fn of(message: &Message<'a>) -> Self {
+        type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+        let mut all: Members<'a> = message.params().unwrap_or_default();
+        all.remove("name");
+        all.remove("arguments");
+        let meta =
+            all.get("_meta").and_then(|meta| serde_json::from_str::<Members<'a>>(meta.get()).ok());
+        let mut beside: BTreeMap<_, _> =
+            all.into_iter().map(|(name, value)| (name, Cow::Borrowed(value.get()))).collect();
+        if let Some(mut meta) = meta {
+            meta.retain(|name, _| !ABOUT_THE_MESSAGE.contains(&&**name));
+            if meta.is_empty() {
+                beside.remove("_meta");
+            } else {
+                let meta = meta.into_iter().map(|(name, value)| (name, Cow::Borrowed(value.get())));
+                beside.insert("_meta".into(), object(&meta.collect()).into());
+            }
+        }
+        Self(beside)
+    }
+
+    /// All that is sent to the server of the call itself.
+    pub(super) fn exactly(self, arguments: Option<&'a RawValue>) -> Exactly {
+        let arguments = arguments.map_or("{}", RawValue::get);
+        if self.0.is_empty() {
+            return Exactly::Arguments(arguments.to_owned());
+        }
+        let mut parameters = self.0;
+        parameters.insert("arguments".into(), arguments.into());
+        Exactly::Parameters(object(&parameters))
+    }
+}
+
+fn object(members: &BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> String {
+    let members = members.iter().map(|(name, value)| format!("{}:{value}", Value::from(&**name)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
 /// `prompts/get`, and the reference of a completion.
@@ -79,13 +139,23 @@ struct Filter<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn of(message: &Message<'a>) -> Self {
+    /// `modern`: of a client of 2026-07-28, in which some methods are no more (TR-15).
+    pub(super) fn of(message: &Message<'a>, modern: bool) -> Self {
         let Some(method) = message.method.as_deref() else {
             return if message.id.is_some() { Self::Reply } else { Self::Unknown };
         };
         match method {
+            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
+                if modern =>
+            {
+                Self::Unknown
+            }
             "tools/call" => match message.tool_call() {
-                Some(call) => Self::Tool { name: call.name, arguments: call.arguments },
+                Some(call) => Self::Tool {
+                    name: call.name,
+                    arguments: call.arguments,
+                    beside: Beside::of(message),
+                },
                 None => Self::Malformed("params of tools/call need a name"),
             },
             "prompts/get" => match message.params::<Named<'a>>() {
@@ -151,7 +221,7 @@ mod tests {
     use super::*;
 
     fn wanted(body: &str) -> String {
-        format!("{:?}", Wanted::of(&Message::parse(body.as_bytes()).unwrap()))
+        format!("{:?}", Wanted::of(&Message::parse(body.as_bytes()).unwrap(), false))
     }
 
     #[test]
@@ -181,6 +251,33 @@ mod tests {
         };
         assert_eq!(of(r#"{"type":"ref/prompt","name":"p"}"#), r#"Prompt("p")"#);
         assert_eq!(of(r#"{"type":"ref/resource","uri":"a:b"}"#), r#"Resources(["a:b"])"#);
+    }
+
+    #[test]
+    fn what_a_call_says_beside_its_arguments_is_a_part_of_it() {
+        let exactly = |params: &str| {
+            let body = format!(r#"{{"id":1,"method":"tools/call","params":{params}}}"#);
+            match Wanted::of(&Message::parse(body.as_bytes()).unwrap()) {
+                Wanted::Tool { arguments, beside, .. } => beside.exactly(arguments),
+                other => panic!("{other:?}"),
+            }
+        };
+        let arguments = |params| match exactly(params) {
+            Exactly::Arguments(text) => text,
+            Exactly::Parameters(text) => panic!("{text}"),
+        };
+        let parameters = |params| match exactly(params) {
+            Exactly::Parameters(text) => text,
+            Exactly::Arguments(text) => panic!("{text}"),
+        };
+        assert_eq!(arguments(r#"{"name":"t"}"#), "{}");
+        let meta =
+            r#"{"name":"t","arguments":{"a":1},"_meta":{"progressToken":7,"traceparent":"x"}}"#;
+        assert_eq!(arguments(meta), r#"{"a":1}"#);
+        let all = r#"{"name":"t","arguments":{},"_meta":{"progressToken":7,"a":1e40},"requestState":"s"}"#;
+        let all = parameters(all);
+        assert_eq!(all, r#"{"_meta":{"a":1e40},"arguments":{},"requestState":"s"}"#);
+        assert_eq!(parameters(r#"{"name":"t","_meta":[1]}"#), r#"{"_meta":[1],"arguments":{}}"#);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::child::{Served, command};
+use crate::support::child::{Served, command, command_beside};
 use crate::support::product::{Wire, mcp};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/policies");
@@ -92,6 +92,15 @@ fn every_fault_of_a_file_of_cases_is_told_at_once() {
     let case = |name: &str, call: &str, more: &str| {
         format!("[[case]]\nname = \"x\"\nwho = \"{name}\"\ncall = \"{call}\"\n{more}\n")
     };
+    let misspelt = case("ada", "t", "expect = \"deny\"\nlistd = true") + "[extra]\n";
+    let broken = write(directory.path(), "b.toml", &misspelt).display().to_string();
+    let (told, code) = said(directory.path(), &["test", &broken]);
+    assert_eq!(code, Some(1));
+    for part in
+        ["b.toml:6:1: unknown field `listd`", "b.toml:7:", "extra is not a key", "hint: a case has"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
     let cases = format!(
         "[who]\nada = {{ subject = \"ada\" }}\n{}{}{}",
         case("eve", "t", "expect = \"deny\""),
@@ -101,11 +110,14 @@ fn every_fault_of_a_file_of_cases_is_told_at_once() {
     let file = write(directory.path(), "c.toml", &cases).display().to_string();
     let (said, code) = said(directory.path(), &["test", &file]);
     assert_eq!(code, Some(1));
-    for place in
-        ["c.toml:3: who is `eve`", "c.toml:8: the call is malformed", "c.toml:13: expects nothing"]
-    {
+    for place in [
+        "c.toml:3:1: who is `eve`",
+        "c.toml:8:1: the call is malformed",
+        "c.toml:13:1: expects nothing",
+    ] {
         assert!(said.contains(place), "{place}: {said}");
     }
+    assert_eq!(said.matches("hint:").count(), 3, "{said}");
 }
 
 #[test]
@@ -209,6 +221,82 @@ async fn refused_call(directory: &Path) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
+/// What tools a server has, only the server knows; that there is the server, the settings say.
+#[test]
+fn lint_knows_the_servers_of_the_settings_and_misses_tools_of_no_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = "[[upstream.server]]\nid = \"weather\"\nurl = \"https://weather.example/mcp\"\n\
+        [[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n";
+    write(directory.path(), "broker.toml", server);
+    let rule = |id: &str, tools: &str| {
+        format!("[[rule]]\nid = \"{id}\"\neffect = \"allow\"\ntools = {tools}\nscopes = [\"a\"]\n")
+    };
+    let rules = rule("one", r#"["weather\\.get_city", "weather/resources/city:.*"]"#)
+        + &rule("wrong", r#"["weathr\\.get_city"]"#)
+        + &rule("half", r#"["get_public_info", "wheather\\.get"]"#)
+        + &rule("jobs", r#"["jobs\\.run_.*"]"#);
+    write(directory.path(), "rules.toml", &rules);
+    let kinds = |more: &[&str]| -> Vec<(Value, Value)> {
+        let told = as_json(directory.path(), &[&["lint", "rules.toml"], more].concat());
+        let tools = |lint: &&Value| {
+            lint["kind"].as_str().unwrap().ends_with("_tool") && !lint["rule_id"].is_null()
+        };
+        let found = told["findings"].as_array().unwrap().iter().filter(tools);
+        found.map(|lint| (lint["rule_id"].clone(), lint["kind"].clone())).collect()
+    };
+    let [wrong, half, jobs] =
+        [("wrong", "matches_no_tool"), ("half", "unknown_tool"), ("jobs", "matches_no_tool")]
+            .map(|(rule, kind)| (json!(rule), json!(kind)));
+    assert_eq!(kinds(&[]), [wrong.clone(), half.clone(), jobs]);
+    assert_eq!(kinds(&["--server", "jobs"]), [wrong, half]);
+}
+
+/// Whom a token names, and not who types the command.
+#[tokio::test]
+async fn a_decision_is_explained_for_the_bearer_of_a_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\nid = \"scoped\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\nscopes = [\"a\"]\n";
+    write(directory.path(), "rules.toml", rules);
+    let served = Served::start(directory.path(), "policy.file = \"rules.toml\"\n", &[]).await;
+    let explained = |token: &str| {
+        let command = ["policy", "explain", "get_public_info", "--token", token, "--json"];
+        command_beside(directory.path(), &served.authority, &command)
+    };
+    for (scope, effect) in [("a", "allow"), ("b", "deny")] {
+        let output = explained(&served.mint(scope));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["decision"]["effect"], effect, "{told:#}");
+    }
+    let refused = explained("no.token.here");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused).contains("not accepted"), "{}", text(&refused));
+}
+
+/// Callers that are in no log: from a file of cases.
+#[test]
+fn who_sees_what_is_compared_for_the_callers_of_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let rule = |groups: &str| {
+        format!(
+            "[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\nprincipals = {{ groups = [\"{groups}\"] }}\n"
+        )
+    };
+    write(directory.path(), "old.toml", &rule("one"));
+    write(directory.path(), "new.toml", &rule("two"));
+    let who = "[who]\nada = { subject = \"ada\", groups = [\"one\"] }\neve = { subject = \"eve\", groups = [\"two\"] }\n";
+    write(directory.path(), "callers.toml", who);
+    write(directory.path(), "empty.jsonl", "");
+    let diff =
+        ["diff", "old.toml", "new.toml", "--callers", "callers.toml", "--log", "empty.jsonl"];
+    let told = as_json(directory.path(), &diff);
+    let cells = told["matrix"]["cells"].as_array().unwrap().iter();
+    let of_tool = cells.filter(|cell| cell["what"] == "get_public_info");
+    let changes: Vec<_> =
+        of_tool.map(|cell| (&cell["caller"], &cell["from"], &cell["to"])).collect();
+    let (listed, hidden) = (json!("listed"), json!("hidden"));
+    assert_eq!(changes, [(&json!("ada"), &listed, &hidden), (&json!("eve"), &hidden, &listed)]);
+}
+
 #[tokio::test]
 async fn a_recorded_decision_is_explained_by_its_id() {
     let directory = tempfile::tempdir().unwrap();
@@ -238,6 +326,25 @@ async fn what_other_rules_would_change_is_told_from_the_log() {
     assert_eq!((&seen["from"], &seen["to"]), (&json!("hidden"), &json!("listed")), "{told:#}");
     assert_eq!(said(directory.path(), &diff("new.toml")).1, Some(1));
     assert_eq!(said(directory.path(), &diff("old.toml")).1, Some(0));
+}
+
+/// The log names of a caller what the old rules look at, and new ones may look at more.
+#[tokio::test]
+async fn what_the_record_does_not_hold_is_counted_and_not_guessed() {
+    let directory = tempfile::tempdir().unwrap();
+    let event = refused_call(directory.path()).await;
+    let new = "[[rule]]\nid = \"chiefs\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\nprincipals = { roles = [\"chief\"] }\n";
+    write(directory.path(), "new.toml", &format!("{HELPDESK}\n{new}"));
+    let told = as_json(directory.path(), &["diff", "old.toml", "new.toml", "--log", "audit.jsonl"]);
+    assert_eq!(told["recorded"]["not_told"], 1, "{told:#}");
+    assert_eq!((&told["recorded"]["changed"], &told["matrix"]["cells"]), (&json!(0), &json!([])));
+    assert_eq!(told["matrix"]["not_told"], 1, "{told:#}");
+    let id = event["event_id"].as_str().unwrap();
+    let explain = ["explain", "--event", id, "--log", "audit.jsonl", "--policy", "new.toml"];
+    let told = as_json(directory.path(), &explain);
+    assert_eq!((&told["certain"], &told["listed"]), (&json!(false), &json!(null)), "{told:#}");
+    let (text, _) = said(directory.path(), &explain);
+    assert!(text.starts_with("cannot be told") && text.contains("may be in"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The whole product through its socket: what a client, an agent or an attacker sees.
 
 mod agreement;
+mod agreement_graph;
 mod approvals;
 mod approvals_api;
 mod audit_failure;
@@ -8,6 +9,7 @@ mod audit_trail;
 mod authority;
 mod canary;
 mod challenge;
+mod conditions;
 mod defaults;
 mod faults;
 mod gateways;

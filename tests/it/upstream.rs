@@ -1,10 +1,16 @@
 //! MCP servers behind the broker: what reaches them, and what comes back.
 
 mod authority;
-mod behind;
+pub(crate) mod behind;
 mod credentials;
 mod decided;
+mod eras;
 mod faults;
+mod one_era;
 mod passing;
+mod raw_server;
+mod rmcp_client;
+mod schemas;
 mod sessions;
+mod streams;
 mod watched;

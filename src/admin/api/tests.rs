@@ -42,6 +42,7 @@ impl PolicyControl for Rules {
             policy_version: "t".to_owned(),
             shadow_policy_version: None,
             shadow_differences: None,
+            shadow_kinds: None,
             fault: None,
         }
     }

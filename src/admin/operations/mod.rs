@@ -31,7 +31,7 @@ pub use administrator::Administrators;
 pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
-pub use policy::{PolicyControl, PolicyView, ReloadFault};
+pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
 pub use server::NewServer;
 pub use user::NewUser;
 pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};

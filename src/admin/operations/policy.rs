@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::admin::error::AdminError;
 use crate::audit::{AdminAction, AdminObject, AuditError, Context};
+use crate::policy::Effect;
 
 use super::{Actor, Operations};
 
@@ -19,12 +20,32 @@ pub struct PolicyView {
     /// Absent where there are no shadow rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow_policy_version: Option<String>,
-    /// How often the shadow rules would have decided otherwise, since the start.
+    /// How often the shadow rules would have decided otherwise, since these two are in force together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow_differences: Option<u64>,
+    /// The same by kind, the most frequent first, at most 200. Who asked is in the audit log (`policy.shadow.differed`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow_kinds: Option<Vec<ShadowDifference>>,
     /// Why the files as they are now are not in force. Absent while they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+}
+
+/// Calls that the shadow rules would have decided otherwise, in the same way.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct ShadowDifference {
+    pub tool: String,
+    /// `allow`, `deny` or `ask`
+    #[schemars(with = "String")]
+    pub decision: Effect,
+    pub reason: String,
+    #[schemars(with = "String")]
+    pub shadow_decision: Effect,
+    pub shadow_reason: String,
+    /// The scopes that a challenge of the shadow rules would name; empty: none.
+    pub shadow_missing_scopes: String,
+    pub count: u64,
+    pub last_at: String,
 }
 
 /// Why the rules in force stayed.

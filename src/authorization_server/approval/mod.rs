@@ -59,7 +59,10 @@ pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Re
         };
         let person = approver(&people, &session).await?;
         let mine = waiting_for(&people, &person).await?;
-        let calls = mine.iter().map(|row| call(approvals, row)).collect();
+        let mut calls = Vec::with_capacity(mine.len());
+        for row in &mine {
+            calls.push(call(&people, approvals, row).await?);
+        }
         let template = ApprovalsPage {
             calls,
             person: session.person.name(),
@@ -117,7 +120,7 @@ async fn render(
     if refusal == Some(ApprovalOutcome::NotAnApprover) {
         return Err(Fault::NoApproval);
     }
-    let call = call(approvals, &row);
+    let call = call(people, approvals, &row).await?;
     let open = call.waits && row.expires_at > people.server.clock.now() && refusal.is_none();
     let shown = id.to_string();
     let form_token = open.then(|| decision(&[&shown]).token(&session.cookie));

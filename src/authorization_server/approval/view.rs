@@ -3,7 +3,7 @@
 use crate::authorization_server::pages::{Fault, clean, when};
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::Session;
-use crate::broker::{Approvals, Approver, Through};
+use crate::broker::{Approvals, Approver, Through, in_words};
 use crate::store::{ApprovalRow, ApprovalState, StoreError};
 
 #[derive(Debug)]
@@ -22,17 +22,18 @@ pub(super) struct CallView {
     pub(super) comment: Option<String>,
 }
 
-pub(super) fn call(approvals: &Approvals, row: &ApprovalRow) -> CallView {
+pub(super) async fn call(
+    people: &People,
+    approvals: &Approvals,
+    row: &ApprovalRow,
+) -> Result<CallView, Fault> {
     let asked = &row.requester;
-    CallView {
+    let ours = people.server.url("").parse().map_err(|_| StoreError::Corrupt("issuer"))?;
+    let who = in_words(&*people.server.store, &ours, asked).await?;
+    Ok(CallView {
         id: row.id.to_string(),
         tool: row.tool.to_string(),
-        who: match &asked.asserted {
-            Some(other) => {
-                format!("{} for {}", clean(asked.subject.as_str()), clean(other.as_str()))
-            }
-            None => clean(asked.subject.as_str()),
-        },
+        who: clean(&who),
         client: asked
             .client_id
             .as_ref()
@@ -54,7 +55,7 @@ pub(super) fn call(approvals: &Approvals, row: &ApprovalRow) -> CallView {
             "They cannot be shown: they were sealed with another key.".to_owned()
         }),
         comment: row.answer.as_ref().and_then(|answer| answer.comment.clone()),
-    }
+    })
 }
 
 /// The person at the browser, with every identity they have.

@@ -13,7 +13,7 @@ use axum::{Extension, Router};
 use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::consent::Receiver;
 use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
-use crate::authorization_server::pages::{Fault, see_other};
+use crate::authorization_server::pages::{Fault, RefusedRequest, see_other};
 use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
@@ -90,7 +90,10 @@ async fn answer(
             let receiver = Receiver::of(&redirect_uri);
             match error_url(server, &redirect_uri, state.as_deref(), refused) {
                 Ok(url) if trusted || !receiver.is_remote() => return see_other(url.as_str()),
-                Ok(url) => Fault::Refused { refused: refused.description(), receiver, back: url },
+                Ok(back) => {
+                    let refused = refused.description();
+                    Fault::Refused(Box::new(RefusedRequest { refused, receiver, back }))
+                }
                 Err(error) => Fault::Store(error),
             }
         }

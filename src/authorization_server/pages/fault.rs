@@ -40,8 +40,8 @@ pub(crate) enum Fault {
     #[error("the authorization request cannot be read: {0}")]
     MalformedRequest(&'static str),
     /// A request of a client that registered itself; the person decides whether it is told (RFC 9700 §4.11.2).
-    #[error("the authorization request is refused: {refused}")]
-    Refused { refused: &'static str, receiver: Receiver, back: Url },
+    #[error("the authorization request is refused: {}", .0.refused)]
+    Refused(Box<RefusedRequest>),
     #[error("too many authorization requests or logins in a minute")]
     TooMany,
     #[error("nothing of what was asked for may be granted to this person")]
@@ -62,6 +62,25 @@ pub(crate) enum Fault {
     Disabled,
     #[error("the identity provider did not say who it is")]
     Upstream(#[source] UpstreamError),
+}
+
+/// What a client asked for in vain, and the answer for it.
+#[derive(Debug)]
+pub(crate) struct RefusedRequest {
+    pub(crate) refused: &'static str,
+    pub(crate) receiver: Receiver,
+    pub(crate) back: Url,
+}
+
+impl RefusedRequest {
+    fn words(&self) -> ErrorPage {
+        let Self { refused, receiver, back } = self;
+        let what = format!("What {} asked for cannot be done: {refused}.", receiver.plain);
+        ErrorPage::new("Your app's request is refused", what + " Nothing was changed.")
+            .step("Go back to your app, and start again there.")
+            .step("If you did not come from there, close this page.")
+            .back(back, &receiver.plain)
+    }
 }
 
 impl Fault {
@@ -88,7 +107,7 @@ impl Fault {
             | Self::UnknownClient(_)
             | Self::WrongRedirect
             | Self::MalformedRequest(_)
-            | Self::Refused { .. } => StatusCode::BAD_REQUEST,
+            | Self::Refused(_) => StatusCode::BAD_REQUEST,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NoLink | Self::NoProvider | Self::NoApproval | Self::NoConnection => {
                 StatusCode::NOT_FOUND
@@ -144,13 +163,7 @@ impl Fault {
                 format!("Something is wrong with what your app sent: {what}. Nothing was changed."),
             )
             .start_again(),
-            Self::Refused { refused, receiver, back } => ErrorPage::new(
-                "Your app's request is refused",
-                format!("What {} asked for cannot be done: {refused}. Nothing was changed.", receiver.plain),
-            )
-            .step("Go back to your app, and start again there.")
-            .step("If you did not come from there, close this page.")
-            .back(back, &receiver.plain),
+            Self::Refused(request) => request.words(),
             Self::TooMany => ErrorPage::new(
                 "Too many people are connecting at once",
                 "Nothing was changed.",

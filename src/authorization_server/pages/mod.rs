@@ -12,7 +12,7 @@ mod text;
 mod when;
 
 pub use error_page::{ErrorPage, Link, error_page};
-pub(crate) use fault::Fault;
+pub(crate) use fault::{Fault, RefusedRequest};
 pub(crate) use form::PageForm;
 pub(crate) use response::{Forms, page, see_other};
 pub use scope_words::OwnWords;

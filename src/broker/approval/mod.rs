@@ -4,10 +4,11 @@
 //! of the call, its caller, the rule and the policy. Nothing that a client sends back is trusted, so nothing
 //! it alters helps (MCP 2026-07-28 basic/patterns/mrtr, Server Requirements 4 and 5).
 
-mod canonical;
 mod courier;
 #[cfg(test)]
 mod courier_tests;
+mod exactly;
+mod requester;
 mod same_person;
 mod shown;
 #[cfg(test)]
@@ -17,19 +18,19 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::audit::{ApprovalOutcome, AuditError, AuditEvent, Auditor, Context};
 use crate::id::{ApprovalId, ClientId, Issuer, RuleId, Subject, ToolName};
 use crate::random::Random;
 use crate::store::{
-    ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, StoreError,
+    ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Digest, Requester, StoreError,
 };
 use crate::time::{Clock, Timestamp};
 
 use same_person::Comparison;
 
 pub use courier::{Courier, Notices};
+pub use exactly::Exactly;
+pub use requester::in_words;
 pub use webhook::{Webhook, WebhookError};
 
 /// Open questions of one requester.
@@ -72,10 +73,10 @@ pub type Open = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The call that waits.
 #[derive(Clone, Debug)]
-pub struct Question<'a> {
+pub struct Question {
     pub requester: Requester,
     pub tool: ToolName,
-    pub arguments: &'a Value,
+    pub call: Exactly,
     pub terms: Terms,
 }
 
@@ -148,8 +149,7 @@ impl Approvals {
     /// The arguments of a call for who is to answer it, safe to print. `None`: they were sealed with another key.
     #[must_use]
     pub fn shown(&self, row: &ApprovalRow) -> Option<String> {
-        let arguments = serde_json::from_str((self.open)(&row.sealed_arguments)?.as_str()).ok()?;
-        Some(shown::shown(&arguments))
+        (self.open)(&row.sealed_arguments).map(|call| shown::shown(&call))
     }
 
     /// Spends the approval of this exact call if there is one, else asks.
@@ -163,7 +163,7 @@ impl Approvals {
     pub async fn settle(
         &self,
         context: &Context,
-        question: &Question<'_>,
+        question: &Question,
     ) -> Result<Standing, ApprovalError> {
         let row = self.row(question);
         let now = row.created_at;
@@ -264,19 +264,13 @@ impl Approvals {
         })
     }
 
-    fn row(&self, question: &Question<'_>) -> ApprovalRow {
-        let Question { requester, tool, arguments, terms } = question;
-        let arguments = canonical::arguments(tool, arguments);
+    fn row(&self, question: &Question) -> ApprovalRow {
+        let Question { requester, tool, call, terms } = question;
+        let arguments = call.canonical(tool);
         let now = self.clock.now();
         ApprovalRow {
             id: ApprovalId::generate(&*self.clock, &*self.random),
-            call: canonical::digest(
-                requester,
-                tool,
-                &terms.rule,
-                &terms.policy_version,
-                &arguments,
-            ),
+            call: digest(question, &arguments),
             requester: requester.clone(),
             tool: tool.clone(),
             sealed_arguments: (self.seal)(&arguments),
@@ -296,6 +290,31 @@ impl std::fmt::Debug for Approvals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Approvals").finish_non_exhaustive()
     }
+}
+
+/// SHA-256 of everything an answer is about. Each part is preceded by its length, so that no two different
+/// lists of parts are the same bytes.
+fn digest(question: &Question, call: &str) -> Digest {
+    let Question { requester, tool, terms, .. } = question;
+    let parts = [
+        Some(question.call.kind()),
+        Some(requester.issuer.as_str()),
+        Some(requester.subject.as_str()),
+        requester.client_id.as_ref().map(ClientId::as_str),
+        requester.asserted.as_ref().map(Subject::as_str),
+        Some(tool.as_str()),
+        Some(terms.rule.as_str()),
+        Some(&*terms.policy_version),
+        Some(call),
+    ];
+    let mut bytes = Vec::new();
+    for part in parts {
+        // An absent part is not an empty one.
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(part.unwrap_or_default().as_bytes());
+    }
+    Digest::of_bytes(&bytes)
 }
 
 fn requested(row: &ApprovalRow, terms: &Terms) -> AuditEvent {

@@ -3,7 +3,7 @@ use super::*;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
 use crate::id::{RequestId, TraceId};
@@ -153,11 +153,11 @@ fn requester() -> Requester {
     }
 }
 
-fn question(arguments: &Value) -> Question<'_> {
+fn question(arguments: &Value) -> Question {
     Question {
         requester: requester(),
         tool: "auth.graph.operation.execute.v1".parse().unwrap(),
-        arguments,
+        call: Exactly::Arguments(arguments.to_string()),
         terms: Terms {
             rule: "graph.delete".parse().unwrap(),
             policy_version: "7".into(),
@@ -180,14 +180,14 @@ fn person(name: &str) -> Approver {
 }
 
 impl Bench {
-    async fn settle(&self, question: &Question<'_>) -> Standing {
+    async fn settle(&self, question: &Question) -> Standing {
         self.approvals.settle(&context(), question).await.unwrap()
     }
 
     /// Asks, and answers as `who`.
     async fn answered(
         &self,
-        question: &Question<'_>,
+        question: &Question,
         who: &Approver,
         approved: bool,
     ) -> ApprovalOutcome {
@@ -402,4 +402,19 @@ async fn no_argument_reaches_the_audit_log() {
     bench.settle(&question(&call)).await;
     assert!(!bench.audit().contains("CANARY"));
     assert_eq!(bench.store.0.lock().unwrap()[0].sealed_arguments, "sealed");
+}
+
+/// Number by number, and whatever a server is told beside the arguments.
+#[tokio::test]
+async fn an_approval_is_good_for_what_is_sent_and_for_nothing_that_reads_alike() {
+    let bench = bench();
+    let of =
+        |call: Exactly| Question { tool: "bank.pay".parse().unwrap(), call, ..question(&json!(0)) };
+    let arguments = |text: &str| of(Exactly::Arguments(text.to_owned()));
+    let parameters = |text: &str| of(Exactly::Parameters(text.to_owned()));
+    let asked = arguments(r#"{"account":123456789012345678901}"#);
+    bench.answered(&asked, &person("lead"), true).await;
+    assert!(!approved(&bench.settle(&arguments(r#"{"account":123456789012345678902}"#)).await));
+    assert!(!approved(&bench.settle(&parameters(r#"{"account":123456789012345678901}"#)).await));
+    assert!(approved(&bench.settle(&asked).await));
 }

@@ -2,6 +2,7 @@
 
 mod matrix;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -96,7 +97,7 @@ pub(super) fn run(
         Some(path) => {
             let progress = if console.interactive { Some(&mut *console.err) } else { None };
             let read = log::read(path, progress, |entry| {
-                matrix.add(&entry.replay);
+                matrix.add(&entry);
                 replayed.add(&old, &new, &entry);
             });
             read.map_err(|error| {
@@ -121,16 +122,10 @@ impl Replayed {
     fn add(&mut self, old: &Policy, new: &Policy, entry: &Entry) {
         self.decisions += 1;
         let replay = &entry.replay;
-        // The label may be another; the digest tells the rules apart.
-        let digest = |version: &str| version.rsplit('+').next().map(str::to_owned);
-        let same_rules = digest(&entry.policy_version) == digest(old.version());
-        if !same_rules {
-            self.of_others += 1;
-        }
-        let found = if same_rules { Names::default() } else { replay.named() };
-        let names = if same_rules { old.names() } else { &found };
+        self.of_others += u64::from(!under(old, entry));
+        let names = told_by(old, entry);
         let has_operations = *replay.question.tool == *GRAPH_EXECUTE;
-        let decide = |policy: &Policy| replay.decide(policy, names, has_operations);
+        let decide = |policy: &Policy| replay.decide(policy, &names, has_operations);
         let (Some(before), Some(after)) = (decide(old), decide(new)) else {
             self.not_told += 1;
             return;
@@ -157,6 +152,18 @@ impl Replayed {
             changed.examples.push(format!("{} {}", entry.event_id, in_words(&entry.replay)));
         }
     }
+}
+
+/// Whether a decision was made by these rules. The label may be another; the digest tells the rules apart.
+fn under(rules: &Policy, entry: &Entry) -> bool {
+    let digest = |version: &str| version.rsplit('+').next().map(str::to_owned);
+    digest(&entry.policy_version) == digest(rules.version())
+}
+
+/// What the record would name of its caller: what the rules look for under which it was made. Where those are not at hand, what
+/// it does name.
+fn told_by<'p>(old: &'p Policy, entry: &Entry) -> Cow<'p, Names> {
+    if under(old, entry) { Cow::Borrowed(old.names()) } else { Cow::Owned(entry.replay.named()) }
 }
 
 /// An effect and its reason, as both are in the log.

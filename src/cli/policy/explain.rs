@@ -88,7 +88,12 @@ struct WhoArgs {
 struct Told {
     policy_version: String,
     tool: String,
-    listed: bool,
+    /// `null` where the record of an event does not say enough.
+    listed: Option<bool>,
+    /// Of an event: whether nothing that the record does not hold could change the decision. Where it could, the decision is what
+    /// comes of what is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certain: Option<bool>,
     /// What was decided at the time, for an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded: Option<Was>,
@@ -138,7 +143,8 @@ impl Told {
         Self {
             policy_version: policy.version().to_string(),
             tool: wanted.tool().to_owned(),
-            listed: policy.decide(&visible(who, wanted.tool(), now)).shows_the_tool(),
+            listed: Some(policy.decide(&visible(who, wanted.tool(), now)).shows_the_tool()),
+            certain: None,
             recorded: None,
             explanation: wanted.ask(who, now, |ask| policy.explain(ask)),
         }
@@ -171,9 +177,14 @@ fn of_entry(policy: &Policy, entry: &Entry) -> Told {
     let replay = &entry.replay;
     let tool = replay.question.tool.to_string();
     let has_operations = tool == GRAPH_EXECUTE;
-    replay.ask(&replay.named(), has_operations, |ask| Told {
+    let names = replay.named();
+    let certain = replay.decide(policy, &names, has_operations).is_some();
+    replay.ask(&names, has_operations, |ask| Told {
         policy_version: policy.version().to_string(),
-        listed: policy.decide(&visible(ask.who, &tool, ask.now)).shows_the_tool(),
+        listed: policy
+            .lists_surely(&visible(ask.who, &tool, ask.now))
+            .map(|decision| decision.shows_the_tool()),
+        certain: Some(certain),
         tool: tool.clone(),
         recorded: None,
         explanation: policy.explain(ask),
@@ -238,8 +249,16 @@ fn json(option: &str, text: &str) -> Result<Value, Failure> {
 fn for_people(told: &Told, all: bool) -> String {
     let (explanation, tool) = (&told.explanation, &told.tool);
     let decision = &explanation.decision;
-    let mut text = format!("{}: {}\n", name(&decision.effect), decision.reason);
-    let listed = if told.listed { "is in" } else { "is not in" };
+    let mut text = String::new();
+    if told.certain == Some(false) {
+        text.push_str("cannot be told; as far as the record goes:\n");
+    }
+    writeln!(text, "{}: {}", name(&decision.effect), decision.reason).ok();
+    let listed = match told.listed {
+        Some(true) => "is in",
+        Some(false) => "is not in",
+        None => "may be in",
+    };
     writeln!(text, "  policy {}; {tool} {listed} the caller's list", told.policy_version).ok();
     if let Some(was) = &told.recorded {
         writeln!(text, "  at the time: {} by policy {}", was.reason, was.policy_version).ok();

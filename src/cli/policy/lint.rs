@@ -31,6 +31,9 @@ pub(super) struct LintArgs {
     /// A scope there is, likewise
     #[arg(long, value_delimiter = ',')]
     scope: Vec<ScopeToken>,
+    /// The id of a server that was registered with the broker; those of the settings are known
+    #[arg(long, value_delimiter = ',')]
+    server: Vec<String>,
     /// A kind of finding that is fine; may be given several times
     #[arg(long, value_name = "KIND", value_parser = kind)]
     allow: Vec<String>,
@@ -59,6 +62,7 @@ pub(super) fn run(
         scopes: (!args.scope.is_empty()).then(|| args.scope.iter().cloned().collect()),
         usual_scopes: usual_scopes(&ready.config),
         issuers: issuers(&ready.config),
+        servers: servers(&ready.config, &args.server),
         groups: (!groups.is_empty()).then_some(groups),
     };
     let mut found = policy.lint(&world, |method, path| needs(&catalog, method, path));
@@ -71,6 +75,12 @@ pub(super) fn run(
     };
     print(console, &text)?;
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Those of the settings, and others that are named.
+fn servers(config: &Config, others: &[String]) -> BTreeSet<String> {
+    let ours = config.upstream.servers.iter().map(|server| server.id.to_string());
+    ours.chain(others.iter().cloned()).collect()
 }
 
 /// The scopes that the settings name.

@@ -47,7 +47,7 @@ pub use server::{Server, Tls, derived_public_url};
 pub use store::{Store, StoreUrl};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
-pub use upstream::{OnToolFlaw, Upstream, UpstreamGrant, UpstreamPin, UpstreamServer};
+pub use upstream::{OnToolFlaw, Upstream, UpstreamEra, UpstreamGrant, UpstreamPin, UpstreamServer};
 pub use upstream_credential::{
     UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamPerUser,
 };

@@ -38,6 +38,7 @@ pub struct UpstreamServer {
     pub pins: Vec<UpstreamPin>,
     pub on_change: OnToolFlaw,
     pub on_hidden_text: OnToolFlaw,
+    pub era: UpstreamEra,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
@@ -60,6 +61,23 @@ pub enum OnToolFlaw {
     Alert,
     /// It is recorded, and the tool is as if it did not exist.
     Hide,
+}
+
+/// Of which era of the protocol a server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamEra {
+    /// The broker asks it.
+    #[default]
+    Auto,
+    /// It speaks 2025-11-25 and before alone.
+    #[serde(rename = "2025-11-25")]
+    Old,
+    /// It speaks 2026-07-28 alone.
+    #[serde(rename = "2026-07-28")]
+    New,
+    /// It speaks both: nothing is translated, and it is not asked.
+    Both,
 }
 
 /// Which tools, prompts or resources of the server need which scopes.
@@ -114,6 +132,9 @@ pub(super) struct RawUpstreamServer {
     /// A tool whose definition holds characters that people do not see.
     #[serde(default = "hide")]
     pub(super) on_hidden_text: OnToolFlaw,
+    /// Which revisions of the protocol it speaks; for clients of the other era the broker translates.
+    #[serde(default)]
+    pub(super) era: UpstreamEra,
     /// For the server to begin its answer, and for the longest silence in one that is streamed, in milliseconds.
     #[serde(default = "timeout_ms")]
     pub(super) timeout_ms: NonZeroU32,
@@ -240,6 +261,7 @@ impl RawUpstreamServer {
             pins,
             on_change: self.on_change,
             on_hidden_text: self.on_hidden_text,
+            era: self.era,
             timeout: Duration::from_millis(self.timeout_ms.get().into()),
             max_response_bytes: self.max_response_bytes.get() as usize,
         })

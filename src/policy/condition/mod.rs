@@ -94,6 +94,11 @@ impl Condition {
         self.roots.has(Roots::NOW)
     }
 
+    /// Whether it looks at the whole list of groups or of roles.
+    pub(super) const fn uses_lists(&self) -> bool {
+        self.roots.has(Roots::LISTS)
+    }
+
     /// Whether it depends on the arguments of the call.
     pub(super) const fn uses_arguments(&self) -> bool {
         self.roots.has(Roots::ARGUMENTS)

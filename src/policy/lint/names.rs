@@ -1,17 +1,27 @@
 //! Names of tools, scopes and groups that there are not.
 
 use crate::policy::decide::Policy;
+use crate::policy::grantable::is_of;
 use crate::policy::rule::Rule;
 use crate::scope::{Scope, ScopeToken};
 
 use super::{LintKind, Lints, World};
 
 impl Policy {
-    pub(super) fn tools_of(&self, rule: &Rule, lints: &mut Lints) {
+    pub(super) fn tools_of(&self, rule: &Rule, world: &World<'_>, lints: &mut Lints) {
         let known = &self.facts.tools;
-        if known.iter().any(|tool| rule.tools.is_match(tool)) {
+        let behind = |name: &str| world.servers.iter().any(|id| is_of(name, id));
+        let any_behind = world.servers.iter().any(|id| {
+            [".x", "/prompts/x", "/resources/x"]
+                .iter()
+                .any(|thing| rule.tools.is_match(&[id, *thing].concat()))
+        });
+        if any_behind
+            || rule.tools.examples().any(behind)
+            || known.iter().any(|tool| rule.tools.is_match(tool))
+        {
             for name in rule.tools.outright() {
-                if !known.iter().any(|tool| **tool == **name) {
+                if !behind(name) && !known.iter().any(|tool| **tool == **name) {
                     lints.add(
                         rule,
                         LintKind::UnknownTool,
@@ -24,7 +34,11 @@ impl Policy {
         }
         let hint = match rule.tools.outright().next() {
             Some(name) => near(name, known),
-            None => format!("the tools are {}", known.join(", ")),
+            None if world.servers.is_empty() => format!("the tools are {}", known.join(", ")),
+            None => {
+                let servers: Vec<_> = world.servers.iter().map(String::as_str).collect();
+                format!("the tools are {}, and those of {}", known.join(", "), servers.join(", "))
+            }
         };
         lints.add(rule, LintKind::MatchesNoTool, "is about no tool there is", &hint);
     }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod grantable;
+mod operations;
 mod properties;
 
 use crate::code::Code;
@@ -18,6 +19,7 @@ const LIST: &str = "auth.graph.operations.list.v1";
 
 fn facts() -> Facts {
     Facts {
+        issuer: "https://broker.example".to_owned(),
         profiles: vec![("reader".parse().unwrap(), "contoso".parse().unwrap())],
         resource: "https://graph.microsoft.com".to_owned(),
         allowed_resources: vec!["https://graph.microsoft.com".to_owned()],
@@ -268,6 +270,30 @@ fn asserting_another_requester_is_refused_unless_the_client_is_trusted() {
     assert!(ask(&trusting, "grace").is_allow());
 }
 
+/// Names of clients mean something within their issuer alone.
+#[test]
+fn a_client_of_another_issuer_is_not_trusted_for_its_name() {
+    let foreign =
+        Caller { issuer: "https://other.example".parse().unwrap(), ..caller("graph:read") };
+    let said = || Said { requester: Some("grace".parse().unwrap()), ..Said::default() };
+    let ask = |trusted: &str| {
+        let policy = load(&format!("may_assert_requester = [{trusted}]\n{READ}")).unwrap();
+        let of =
+            |caller: &Caller| caller.graph_ask(&policy, "GET", "/v1.0/users", &said()).is_allow();
+        (of(&caller("graph:read")), of(&foreign))
+    };
+    assert_eq!(ask("\"agent\""), (true, false));
+    let other = "{ client = \"agent\", issuer = \"https://other.example\" }";
+    assert_eq!(ask(other), (false, true));
+    assert_eq!(ask(&format!("\"agent\", {other}")), (true, true));
+    for wrong in ["7", "{ client = \"agent\" }", "{ client = \"agent\", issuer = \"i\", more = 1 }"]
+    {
+        let told =
+            load(&format!("may_assert_requester = [{wrong}]\n{READ}")).unwrap_err().to_string();
+        assert!(told.contains("may_assert_requester") && told.contains("hint:"), "{told}");
+    }
+}
+
 #[test]
 fn a_token_that_names_nobody_is_refused() {
     let nobody = Caller { subject: None, ..caller("graph:read") };
@@ -304,4 +330,21 @@ fn principals_restrict_a_rule_to_those_it_names() {
     ] {
         assert!(!caller("").plain(&policy(&rule(bad)), "delete").is_allow(), "{bad}");
     }
+}
+
+/// A question about some operations that cannot be evaluated denies those, and leaves the others in the list.
+#[test]
+fn a_condition_that_fails_hides_no_operation_that_it_is_not_about() {
+    let broken = READ
+        .replace("users.read", "broken")
+        .replace("\"allow\"", "\"ask\"")
+        .replace("\"GET\"", "\"DELETE\"")
+        + "\nwhen = \"claims.level > 3\"\n";
+    let (policy, ada) = (policy(&format!("{READ}{broken}")), caller("graph:read"));
+    let claims = serde_json::Map::new();
+    let who = Who { claims: Some(&claims), ..ada.who() };
+    let as_such = Ask { who, ..ada.ask(EXECUTE, Operation::AnyGraph) };
+    let told = policy.decide(&as_such);
+    assert!(told.is_allow(), "{told:?}");
+    assert_eq!(told.failed_conditions().count(), 1, "it is on record all the same");
 }

@@ -3,6 +3,7 @@
 mod approvals;
 mod authorize;
 mod base_path;
+mod behind;
 mod browser;
 mod canary;
 mod client;

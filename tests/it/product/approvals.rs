@@ -107,7 +107,8 @@ async fn an_approved_call_goes_through_once_and_then_waits_again() {
     }
 }
 
-// RS-33: nothing that is sent back decides; another call, or another caller's, is another question.
+// Nothing that is sent back decides; another call, or another caller's, is another question.
+// MCP 2026-07-28 basic/patterns/mrtr §Server Requirements — RS-33
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_is_good_for_no_other_call_and_no_other_caller() {
     let product = product().await;
@@ -168,8 +169,8 @@ async fn a_tool_without_operations_waits_in_the_same_way() {
     assert_eq!(again["result"]["isError"], true, "{again}");
 }
 
-/// A call by a modern client that opens links; `answered` as if it had opened ours.
-async fn call_with_links(product: &Product, answered: bool) -> Value {
+/// A call by a modern client that opens links; `answered` says what its user did with ours.
+async fn call_with_links(product: &Product, answered: Option<&Value>) -> Value {
     let mut params = json!({
         "name": "get_public_info",
         "arguments": {},
@@ -178,8 +179,8 @@ async fn call_with_links(product: &Product, answered: bool) -> Value {
             "io.modelcontextprotocol/clientCapabilities": { "elicitation": { "url": {} } },
         },
     });
-    if answered {
-        params["inputResponses"] = json!({ "approval": { "action": "accept" } });
+    if let Some(answered) = answered {
+        params["inputResponses"] = json!({ "approval": answered });
     }
     let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
     let request = post(Some(&product.token(&[])), body.to_string())
@@ -189,11 +190,12 @@ async fn call_with_links(product: &Product, answered: bool) -> Value {
     product.send(request).await.json()["result"].clone()
 }
 
-// EL-2, EL-6: only a client that says so is sent to a page, and the link holds an id and nothing else.
+// Only a client that says so is sent to a page, and the link holds an id and nothing else.
+// MCP 2026-07-28 client/elicitation §Security Considerations — EL-1, EL-2, EL-6, EL-8
 #[tokio::test(flavor = "multi_thread")]
 async fn a_modern_client_that_opens_links_is_sent_to_the_page_once() {
     let product = product().await;
-    let required = call_with_links(&product, false).await;
+    let required = call_with_links(&product, None).await;
     assert_eq!(required["resultType"], "input_required", "{required:#}");
     let asked = &required["inputRequests"]["approval"];
     assert_eq!(asked["method"], "elicitation/create");
@@ -201,15 +203,42 @@ async fn a_modern_client_that_opens_links_is_sent_to_the_page_once() {
     let url = asked["params"]["url"].as_str().unwrap();
     let id = url.strip_prefix(&product.url("/approvals/")).unwrap();
     // Saying that the person accepted is not the person's answer.
-    let waits = call_with_links(&product, true).await;
+    let accepted = json!({ "action": "accept" });
+    let waits = call_with_links(&product, Some(&accepted)).await;
     assert_eq!(waits["structuredContent"]["error"]["code"], "policy.approval_required", "{waits}");
     assert!(answer(&product, "approve", id, "lena").await.1);
-    let done = call_with_links(&product, true).await;
+    let done = call_with_links(&product, Some(&accepted)).await;
     assert_ne!(done["isError"], true, "{done:#}");
     assert!(done["content"].is_array(), "{done:#}");
 }
 
-// EL-5: the link alone shows nothing.
+// Who declines to go on has nothing done in their name, also where somebody approved it meanwhile.
+// MCP 2026-07-28 client/elicitation §Security Considerations — EL-7
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declined_question_spends_no_approval_and_runs_nothing() {
+    let product = product().await;
+    let token = product.token(&[]);
+    let id = asked(
+        &product.call(&token, "get_public_info", json!({})).await["result"]["structuredContent"],
+    );
+    assert!(answer(&product, "approve", &id, "lena").await.1);
+    for no in
+        [json!({ "action": "decline" }), json!({ "action": "cancel" }), json!({}), json!("accept")]
+    {
+        let refused = call_with_links(&product, Some(&no)).await;
+        assert_eq!(
+            refused["structuredContent"]["error"]["code"], "policy.denied",
+            "{no}: {refused}"
+        );
+    }
+    assert!(!product.event_types().iter().any(|kind| kind == "approval.used"));
+    let done = call_with_links(&product, Some(&json!({ "action": "accept" }))).await;
+    assert_ne!(done["isError"], true, "{done:#}");
+    crate::support::audit::assert_one_terminal_per_request(&product.audit_lines());
+}
+
+// The link alone shows nothing.
+// MCP 2026-07-28 client/elicitation §Security Considerations — EL-3, EL-5
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_nothing_to_who_is_not_logged_in() {
     let product = product().await;
@@ -232,6 +261,10 @@ async fn the_arguments_are_for_who_may_open_the_store_and_not_in_it_in_clear() {
     };
     let shown = String::from_utf8(shown.await.unwrap().stdout).unwrap();
     assert!(shown.contains("/v1.0/users/grace@contoso.example"), "{shown}");
+    assert!(
+        shown.contains(&format!("ada of {}", product.url(""))),
+        "a subject within its issuer: {shown}"
+    );
     for file in ["broker.db", "broker.db-wal"] {
         let file = product.directory.path().join("data").join(file);
         let bytes = std::fs::read(file).unwrap_or_default();
@@ -240,7 +273,26 @@ async fn the_arguments_are_for_who_may_open_the_store_and_not_in_it_in_clear() {
     }
 }
 
-// RS-33: replayed, altered, by another caller: each is refused, and each has an ending and a question of its own on record.
+/// `ada` of one issuer is not `ada` of another, and who is in the store has a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_says_who_asks_by_name_and_issuer() {
+    let product = product().await;
+    let path = product.directory.path().join("data/broker.db");
+    let store = open(&StoreSettings::Sqlite(path), Arc::new(SystemClock)).await.unwrap();
+    let olga = store.find_user_by_name("olga").await.unwrap().unwrap().id.to_string();
+    let token = product.token_with(&[], |token| token.subject = olga.parse().unwrap());
+    let id = asked(&product.graph(&token, delete("grace@contoso.example")).await);
+    let (directory, authority) = (product.directory.path().to_owned(), product.authority.clone());
+    let listed = tokio::task::spawn_blocking(move || {
+        command_beside(&directory, &authority, &["approval", "list"])
+    });
+    let listed = String::from_utf8(listed.await.unwrap().stdout).unwrap();
+    assert!(listed.contains(&id), "{listed}");
+    assert!(listed.contains(&format!("olga ({olga}) of {}", product.url(""))), "{listed}");
+}
+
+// Replayed, altered, by another caller: each is refused, and each has an ending and a question of its own on record.
+// MCP 2026-07-28 basic/patterns/mrtr §Server Requirements — RS-33
 #[tokio::test(flavor = "multi_thread")]
 async fn every_wrong_use_of_an_approval_is_refused_and_on_record() {
     let product = product().await;
@@ -249,12 +301,12 @@ async fn every_wrong_use_of_an_approval_is_refused_and_on_record() {
     let id = asked(&product.graph(&token, call.clone()).await);
     assert!(answer(&product, "approve", &id, "lena").await.1);
     let mut altered = call.clone();
-    altered["operation"]["query"] = json!({ "$select": "id" });
+    altered["operation"]["headers"] = json!({ "if-match": "*" });
     let eve = product.token_with(&[], |token| token.subject = "eve".parse().unwrap());
     let tries = [(&token, altered), (&eve, call.clone())];
     for (token, call) in tries {
         let refused = product.graph(token, call).await;
-        assert_ne!(refused["status"], "ok", "{refused}");
+        assert_ne!(asked(&refused), id, "a well-formed call, and another question: {refused}");
     }
     assert!(is_done(&product.graph(&token, call.clone()).await));
     let replayed = asked(&product.graph(&token, call).await);

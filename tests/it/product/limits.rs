@@ -8,7 +8,7 @@ use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::time::SystemClock;
 use serde_json::json;
 
-use crate::support::product::{Product, WIRES, Wire};
+use crate::support::product::{EXECUTE, Product, WIRES, Wire};
 use crate::support::raw_http::Answer;
 
 const TOOL: &str = "get_public_info";
@@ -125,4 +125,24 @@ async fn a_limit_of_no_tool_is_a_fault_at_the_start() {
     let built = App::build(loaded.config.unwrap(), variables, clock, random).await;
     let error = built.unwrap_err().to_string();
     assert!(error.contains("get_publik_info") && error.contains("get_public_info"), "{error}");
+}
+
+// RS-26: over all callers, whoever they are; another tool's calls are no calls of the tenant.
+#[tokio::test]
+async fn a_tenant_over_its_limit_is_left_alone() {
+    let product = Product::start("[limits]\nper_tenant = \"2/day\"").await;
+    let ada = product.token(&["graph:read", "public:read"]);
+    let eve = product.token_with(&["graph:read"], |token| {
+        token.subject = "eve".parse().unwrap();
+        token.client_id = "other".parse().unwrap();
+    });
+    let get =
+        || json!({ "operation": { "method": "GET", "path": "/v1.0/users/ada@contoso.example" } });
+    assert_eq!(product.graph(&ada, get()).await["status"], "ok");
+    assert_eq!(product.graph(&eve, get()).await["status"], "ok");
+    let params = json!({ "name": EXECUTE, "arguments": get() });
+    let refused = product.rpc(Wire::Modern, &ada, "tools/call", params).await;
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert_eq!(refused.json()["error"]["data"]["code"], "policy.rate_limited");
+    assert_eq!(call(&product, Wire::Modern, &ada, TOOL).await.status, 200);
 }

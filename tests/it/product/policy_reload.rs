@@ -270,6 +270,28 @@ async fn an_administrator_reloads_and_is_told_which_rules_are_in_force() {
     assert!(reloaded["requester_id"].is_string(), "{reloaded}");
 }
 
+/// Who is to promote them sees where they differ; others that take their place begin anew.
+#[tokio::test]
+async fn an_administrator_sees_where_the_shadow_differs() {
+    let product = with_shadow("deny").await;
+    let admin = administrator(&product).await;
+    for _ in 0..2 {
+        product.call(&product.token(&[]), TOOL, json!({})).await;
+    }
+    let shown = || async {
+        let shown = Request::new("GET", "/api/v1/policy");
+        product.send(shown.header("authorization", &format!("Bearer {admin}"))).await.json()
+    };
+    let view = shown().await;
+    let kind = &view["shadow_kinds"][0];
+    assert_eq!((&view["shadow_differences"], &kind["count"]), (&json!(2), &json!(2)), "{view:#}");
+    assert_eq!((&kind["tool"], &kind["decision"]), (&json!(TOOL), &json!("allow")));
+    assert_eq!(kind["shadow_reason"], "policy.rule.deny.plain");
+    write(product.directory.path(), "shadow.toml", &rules("next", "deny"));
+    assert_eq!(reload(&product, &admin).await.status, 200);
+    assert_eq!(shown().await["shadow_kinds"], json!([]));
+}
+
 #[tokio::test]
 async fn a_reload_of_broken_rules_says_what_is_wrong_and_changes_nothing() {
     let product = with_rules(&rules("one", "allow")).await;

@@ -61,6 +61,7 @@ pub(crate) fn numbered(duration_ms: u64) -> AuditEvent {
         decision: None,
         reason: None,
         policy_version: None,
+        evaluated: Vec::new(),
         question: None,
     }
 }

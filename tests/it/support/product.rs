@@ -12,7 +12,7 @@ use mcp_auth_broker::mcp::{McpService, ServerHandler};
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::scope::Scope;
 use mcp_auth_broker::secret::Environment as Variables;
-use mcp_auth_broker::time::{Clock as _, SystemClock};
+use mcp_auth_broker::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -88,12 +88,32 @@ impl Product {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
+        let clock = Arc::new(SystemClock);
+        Self::start_all(directory, (settings, overrides), variables, clock, handler).await
+    }
+
+    /// A broker to which time passes as `clock` says.
+    pub(crate) async fn start_at(settings: &str, clock: Arc<dyn Clock>) -> Self {
+        let (directory, variables) = (tempfile::tempdir().unwrap(), Variables::default());
+        Self::start_all(directory, (settings, &[]), variables, clock, |service| service).await
+    }
+
+    async fn start_all<H>(
+        directory: TempDir,
+        (settings, overrides): (&str, &[String]),
+        variables: Variables,
+        clock: Arc<dyn Clock>,
+        handler: impl FnOnce(McpService) -> H,
+    ) -> Self
+    where
+        H: ServerHandler + Clone + Send + Sync + 'static,
+    {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = directory.path().join("log/audit.jsonl");
         std::fs::create_dir_all(log.parent().unwrap()).unwrap();
         let config = configure(directory.path(), settings, &address.to_string(), &log, overrides);
-        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
+        let random = Arc::new(SystemRandom::new());
         let app = App::build_around(config.clone(), variables, clock, random, handler);
         let app = Box::pin(app).await.unwrap();
         let variables = Variables::default();

@@ -45,6 +45,11 @@ impl Request {
         self
     }
 
+    /// Path, headers and body, for another client to send.
+    pub(crate) fn parts(&self) -> (&str, &[(String, String)], &[u8]) {
+        (&self.path, &self.headers, &self.body)
+    }
+
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(known, _)| known == name)
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
 use http::request::Parts;
+use mcp_auth_broker::time::FixedClock;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, GetPromptRequestParams,
     GetPromptResponse, GetPromptResult, ListPromptsResult, ListResourcesResult, ListToolsResult,
@@ -121,6 +122,15 @@ impl Behind {
 
     /// The same with a policy file.
     pub(crate) async fn start_with(table: &str, policy: &str) -> Self {
+        Self::start_under(table, [policy, ""]).await
+    }
+
+    /// The same with shadow rules beside it.
+    pub(crate) async fn start_with_shadow(policy: &str, shadow: &str) -> Self {
+        Self::start_under("", [policy, shadow]).await
+    }
+
+    async fn start_under(table: &str, policies: [&str; 2]) -> Self {
         let weather = Weather::default();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -138,7 +148,7 @@ impl Behind {
             let router = axum::Router::new().route_service("/mcp", service);
             axum::serve(listener, router).await.unwrap();
         });
-        let product = broker(&url, table, policy).await;
+        let product = broker_under(&url, &["era = \"auto\"\n", table].concat(), policies).await;
         Self { product, weather, _server: server }
     }
 
@@ -155,19 +165,34 @@ impl Behind {
 
 /// The broker with one server `weather` at `url`.
 pub(crate) async fn broker(url: &str, table: &str, policy: &str) -> Product {
+    broker_under(url, table, [policy, ""]).await
+}
+
+/// The same with rules and shadow rules; empty: none.
+async fn broker_under(url: &str, table: &str, policies: [&str; 2]) -> Product {
     let directory = tempfile::tempdir().unwrap();
-    let mut settings = String::new();
-    if !policy.is_empty() {
-        std::fs::write(directory.path().join("policy.toml"), policy).unwrap();
-        settings = "[policy]\nfile = \"policy.toml\"\n".to_owned();
+    let mut overrides = Vec::new();
+    for (key, rules) in ["policy.file", "policy.shadow_file"].into_iter().zip(policies) {
+        if !rules.is_empty() {
+            let file = directory.path().join(format!("{key}.toml"));
+            std::fs::write(&file, rules).unwrap();
+            overrides.push(format!("{key}={}", file.display()));
+        }
     }
-    settings += "[outbound]\nallow_private = [\"127.0.0.1\"]\n";
+    let mut settings = "[outbound]\nallow_private = [\"127.0.0.1\"]\n".to_owned();
     settings += "[[upstream.server]]\nid = \"weather\"\nurl = \"";
-    settings += &[url, "\"\n", table, "\n"].concat();
-    let policy = format!("policy.file={}", directory.path().join("policy.toml").display());
-    let overrides = if settings.contains("[policy]") { vec![policy] } else { Vec::new() };
-    let settings = settings.replace("[policy]\nfile = \"policy.toml\"\n", "");
+    // Fakes of one answer have no era: they are not asked.
+    let era = if table.contains("era = ") { "" } else { "era = \"both\"\n" };
+    settings += &[url, "\"\n", era, table, "\n"].concat();
     Product::start_in(directory, &settings, &overrides).await
+}
+
+/// The same at a time that the test tells.
+pub(crate) async fn broker_at(url: &str, table: &str, clock: Arc<FixedClock>) -> Product {
+    let settings = format!(
+        "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\nera = \"both\"\n{table}"
+    );
+    Product::start_at(&settings, clock).await
 }
 
 /// A token for the server, with these scopes.

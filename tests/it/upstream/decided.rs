@@ -1,5 +1,9 @@
 //! What policy decides about a server behind the broker.
 
+use std::sync::Arc;
+
+use mcp_auth_broker::store::{ApprovalAnswer, StoreSettings, open};
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use super::behind::{Behind, GET, PATH, broker, call, token};
@@ -131,6 +135,124 @@ async fn a_call_that_a_rule_asks_about_waits_for_a_person() {
     assert!(behind.seen().is_empty());
 }
 
+const ASKS: &str = r#"
+    version = "t"
+    default = "deny"
+    [[rule]]
+    id = "weather.delete"
+    effect = "ask"
+    tools = ["weather\\.delete_city"]
+"#;
+
+/// What becomes of a call with these parameters: the question it waits for; `None`: it was made.
+async fn waits_for(behind: &Behind, parameters: &str) -> Option<String> {
+    let product = &behind.product;
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"delete_city",{parameters}}}}}"#
+    );
+    let request = mcp(Wire::Legacy, Some(&token(product, &[])), "tools/call", json!({}));
+    let answer = product.send(request.path(PATH).body(body.as_bytes())).await.json();
+    let error = &answer["result"]["structuredContent"]["error"];
+    if error.is_null() {
+        assert!(answer["result"]["content"].is_array(), "{answer}");
+        return None;
+    }
+    assert_eq!(error["code"], "policy.approval_required", "{answer}");
+    error["metadata"]["approval_id"].as_str().map(str::to_owned)
+}
+
+async fn approve(behind: &Behind, id: &str) {
+    let path = behind.product.directory.path().join("data/broker.db");
+    let store = open(&StoreSettings::Sqlite(path), Arc::new(SystemClock)).await.unwrap();
+    let approver = "lena".parse().unwrap();
+    let at = SystemClock.now();
+    let answer = ApprovalAnswer { approver, approved: true, comment: None, at };
+    assert!(store.answer_approval(id.parse().unwrap(), &answer).await.unwrap());
+}
+
+// Good for the bytes that reach the server, number by number.
+// MCP 2026-07-28 basic/patterns/mrtr §Server Requirements — RS-33
+#[tokio::test]
+async fn an_approval_lets_through_what_was_shown_and_nothing_else() {
+    let behind = Behind::start_with("", ASKS).await;
+    let shown = r#""arguments":{"account":123456789012345678901}"#;
+    let id = waits_for(&behind, shown).await.unwrap();
+    approve(&behind, &id).await;
+    let others = [
+        r#""arguments":{"account":123456789012345678902}"#,
+        r#""arguments":{"account":1.23456789012345678901e20}"#,
+        &format!(r#"{shown},"_meta":{{"example.com/dry_run":false}}"#),
+        &format!(r#"{shown},"requestState":"s""#),
+        &format!(r#"{shown},"more":[1]"#),
+    ];
+    for other in others {
+        let question = waits_for(&behind, other).await;
+        assert!(question.is_some_and(|other| other != id), "{other}");
+    }
+    assert!(behind.seen().is_empty());
+    let again = format!(r#"{shown},"_meta":{{"progressToken":"another"}}"#);
+    assert_eq!(waits_for(&behind, &again).await, None);
+    assert_eq!(behind.seen().len(), 1);
+}
+
+/// What could not be evaluated hid it, and the operator finds out why.
+#[tokio::test]
+async fn a_condition_that_fails_is_on_record_for_tools_prompts_and_resources() {
+    let policy = r#"
+        version = "t"
+        default = "deny"
+        [[rule]]
+        id = "broken"
+        effect = "allow"
+        tools = ["weather.*"]
+        when = "claims.level > 3"
+    "#;
+    let asks = [
+        ("tools/call", json!({ "name": "get_weather", "arguments": {} }), "weather.get_weather"),
+        ("prompts/get", json!({ "name": "day" }), "weather"),
+        ("resources/read", json!({ "uri": "city:paris" }), "weather"),
+    ];
+    let behind = Behind::start_with("", policy).await;
+    for (method, params, name) in asks {
+        let refused = behind.rpc(Wire::Legacy, &[], (method, params)).await;
+        assert!(refused.json()["error"].is_object());
+        let events = behind.product.audit();
+        let [.., failed, ended] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(failed["event_type"], "policy.condition.failed", "{method}");
+        assert_eq!(failed["payload"]["rule_ids"], json!(["broken"]));
+        assert_eq!(failed["payload"]["tool_name"], name);
+        assert_eq!(ended["event_type"], "result.emitted");
+    }
+    assert!(behind.seen().is_empty());
+}
+
+/// Hidden, challenged or allowed: the shadow is asked wherever an answer leaves.
+#[tokio::test]
+async fn shadow_rules_are_compared_wherever_a_server_is_not_asked() {
+    let rules = |id: &str, tool: &str, scopes: &str| {
+        format!(
+            "[[rule]]\nid = \"{id}\"\neffect = \"allow\"\ntools = ['{tool}']\nscopes = [{scopes}]\n"
+        )
+    };
+    let live = rules("a", r"weather\.get_weather", "\"weather:read\"");
+    let shadow = rules("a", r"weather\..*", "") + &rules("b", "weather/prompts/day", "");
+    let behind = Behind::start_with_shadow(&live, &shadow).await;
+    let asks = [
+        ("tools/call", json!({ "name": "delete_city", "arguments": {} })),
+        ("tools/call", json!({ "name": "get_weather", "arguments": {} })),
+        ("prompts/get", json!({ "name": "day" })),
+    ];
+    for (number, (method, params)) in asks.into_iter().enumerate() {
+        behind.rpc(Wire::Legacy, &[], (method, params)).await;
+        let events = behind.product.audit();
+        let differed =
+            events.iter().filter(|event| event["event_type"] == "policy.shadow.differed");
+        let differed: Vec<_> = differed.collect();
+        assert_eq!(differed.len(), number + 1, "{method}: {differed:?}");
+        assert_eq!(differed[number]["payload"]["shadow_decision"], "allow");
+    }
+}
+
 #[tokio::test]
 async fn prompts_and_resources_are_granted_by_name_and_by_uri() {
     let table = "[[upstream.server.prompt]]\nname = \"day\"\nscopes = [\"weather:read\"]\n\
@@ -169,6 +291,24 @@ async fn a_servers_tool_has_its_limits() {
         assert_eq!(answer.status, expected, "{answer:?}");
     }
     assert_eq!(behind.seen().len(), 2);
+}
+
+// RS-26
+#[tokio::test]
+async fn a_prompt_that_is_too_much_is_on_record_as_what_it_is() {
+    let table = "[[upstream.server.prompt]]\nname = \"day\"\nscopes = [\"weather:read\"]\n[limits]\nper_client = \"1/hour\"\n";
+    let behind = Behind::start(table).await;
+    let ask =
+        || behind.rpc(Wire::Legacy, &["weather:read"], ("prompts/get", json!({ "name": "day" })));
+    assert_eq!(ask().await.status, 200);
+    assert_eq!(ask().await.status, 429);
+    let ended = behind.product.audit().pop().unwrap();
+    let payload = &ended["payload"];
+    assert_eq!(
+        (&payload["method"], &payload["tool_name"]),
+        (&json!("prompts/get"), &json!("weather"))
+    );
+    assert_eq!(payload["error_code"], "policy.rate_limited");
 }
 
 // JSON-RPC 2.0 §4, MCP Streamable HTTP — TR-8, TR-15, TR-24, TR-27

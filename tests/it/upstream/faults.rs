@@ -88,6 +88,17 @@ async fn what_is_no_answer_is_not_handed_on() {
     }
 }
 
+/// Where a server sends its callers is not asked: not another address, and not a private one that the broker could reach.
+#[tokio::test]
+async fn redirects_are_never_followed() {
+    let inside = FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#)).await;
+    for status in [301, 302, 303, 307, 308] {
+        let away = Reply::status(status).header("location", inside.url().as_str());
+        assert_eq!(code(away, "").await, "provider.bad_response", "{status}");
+    }
+    assert_eq!(inside.count(), 0);
+}
+
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_refused() {
     let text = "x".repeat(5_000);

@@ -232,11 +232,11 @@ impl LeaseStore for FakeStore {
         _key: &Digest,
         _rate: LeaseRate,
         _wanted: std::num::NonZeroU32,
-        _now: Timestamp,
+        _at: Option<Timestamp>,
     ) -> Result<Lease, StoreError> {
         unimplemented!()
     }
-    async fn forget_idle_rates(&self, _now: Timestamp) -> Result<u64, StoreError> {
+    async fn forget_idle_rates(&self, _at: Option<Timestamp>) -> Result<u64, StoreError> {
         unimplemented!()
     }
 }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::id::{ClientId, Issuer, Subject};
 use crate::policy::Effect;
@@ -73,16 +75,20 @@ impl From<Effect> for Expect {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default)]
 struct RawFile {
     /// Beside this file.
     policy: Option<PathBuf>,
-    #[serde(default)]
     who: BTreeMap<String, RawWho>,
-    #[serde(default)]
-    case: Vec<Spanned<RawCase>>,
+    /// With where each begins.
+    cases: Vec<(RawCase, usize)>,
 }
+
+const CALL: &str = "write a tool's name, or a method and a path: \"GET /v1.0/users/ada\"";
+/// What the tables of the file hold, for hints.
+const KEYS: &str = "the file has policy, [who] and [[case]]";
+const WHO_KEYS: &str = "who has subject, client, issuer, scopes (\"a b\"), groups, groups_incomplete, roles and claims";
+const CASE_KEYS: &str = "a case has name, who, call, and scopes, arguments, at, expect, rule, missing and listed as needed";
 
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -121,40 +127,110 @@ pub(in crate::cli::policy) fn callers(
     path: &Path,
     issuer: &Issuer,
 ) -> Result<Vec<(String, Asker)>, Failure> {
-    let (_, raw) = raw(path)?;
+    let raw = Reader::read(path)?.whole()?;
     Ok(raw.who.iter().map(|(name, who)| (name.clone(), asker(who, issuer))).collect())
 }
 
-fn raw(path: &Path) -> Result<(String, RawFile), Failure> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(format!("{name} cannot be read")).cause(error.to_string()))?;
-    let raw = toml::from_str(&text).map_err(|error| {
-        Failure::new(format!("{name} is no file of cases")).cause(error.to_string())
-    })?;
-    Ok((text, raw))
+/// Reads a file part by part, so that one fault does not hide another.
+struct Reader {
+    name: String,
+    text: String,
+    raw: RawFile,
+    faults: Vec<String>,
 }
+
+impl Reader {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::new(format!("{name} cannot be read")).cause(error.to_string())
+        })?;
+        let mut reader =
+            Self { name, text: text.clone(), raw: RawFile::default(), faults: Vec::new() };
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            reader.fault(at, &format!("is not TOML: {}", error.message()), QUOTES);
+        }
+        for (key, value) in table.get_ref() {
+            match (&**key.get_ref(), value.get_ref()) {
+                ("policy", _) => {
+                    reader.raw.policy = reader.part(value, "policy is a file's name in quotes");
+                }
+                ("who", DeValue::Table(people)) => {
+                    for (name, who) in people {
+                        if let Some(who) = reader.part(who, WHO_KEYS) {
+                            reader.raw.who.insert(name.get_ref().to_string(), who);
+                        }
+                    }
+                }
+                ("case", DeValue::Array(cases)) => {
+                    for case in cases.iter() {
+                        if let Some(read) = reader.part(case, CASE_KEYS) {
+                            reader.raw.cases.push((read, case.span().start));
+                        }
+                    }
+                }
+                (key, _) => {
+                    let what = match key {
+                        "who" => "who is no table".to_owned(),
+                        "case" => "case is no list of tables".to_owned(),
+                        other => format!("{other} is not a key"),
+                    };
+                    reader.fault(value.span().start, &what, KEYS);
+                }
+            }
+        }
+        Ok(reader)
+    }
+
+    fn part<T: DeserializeOwned>(&mut self, value: &Spanned<DeValue<'_>>, hint: &str) -> Option<T> {
+        match T::deserialize(ValueDeserializer::from(value.clone())) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let at = error.span().map_or(value.span().start, |span| span.start);
+                self.fault(at, error.message(), hint);
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, at: usize, message: &str, hint: &str) {
+        let (line, column) = place(&self.text, at);
+        let message = message.lines().collect::<Vec<_>>().join("; ");
+        let hint = if hint.is_empty() { String::new() } else { format!("\n  hint: {hint}") };
+        self.faults.push(format!("{}:{line}:{column}: {message}{hint}", self.name));
+    }
+
+    fn whole(self) -> Result<RawFile, Failure> {
+        if self.faults.is_empty() {
+            Ok(self.raw)
+        } else {
+            Err(Failure::new(self.faults.join("\n")))
+        }
+    }
+}
+
+/// Where TOML is broken.
+const QUOTES: &str = "look for a missing quote, bracket or comma here or just before";
 
 impl Cases {
     pub(super) fn read(path: &Path, issuer: &Issuer) -> Result<Self, Failure> {
-        let (text, raw) = raw(path)?;
-        let name = path.display();
-        let mut faults = Vec::new();
+        let mut reader = Reader::read(path)?;
         let mut cases = Vec::new();
-        for case in raw.case {
-            let line = line(&text, case.span().start);
-            match read(case.into_inner(), line, &raw.who, issuer) {
+        for (case, at) in std::mem::take(&mut reader.raw.cases) {
+            let (line, _) = place(&reader.text, at);
+            match read(case, line, &reader.raw.who, issuer) {
                 Ok(case) => cases.push(case),
-                Err(fault) => faults.push(format!("{name}:{line}: {fault}")),
+                Err((fault, hint)) => reader.fault(at, &fault, hint),
             }
         }
-        if cases.is_empty() && faults.is_empty() {
+        let raw = reader.whole()?;
+        if cases.is_empty() {
+            let name = path.display();
             return Err(
                 Failure::new(format!("{name} has no case")).hint("begin each with [[case]]")
             );
-        }
-        if !faults.is_empty() {
-            return Err(Failure::new(faults.join("\n")));
         }
         let policy = raw.policy.map(|policy| path.parent().unwrap_or(Path::new("")).join(policy));
         Ok(Self { policy, cases })
@@ -166,16 +242,17 @@ fn read(
     line: usize,
     people: &BTreeMap<String, RawWho>,
     issuer: &Issuer,
-) -> Result<Case, String> {
+) -> Result<Case, (String, &'static str)> {
     let Some(who) = people.get(&raw.who) else {
         let known: Vec<&str> = people.keys().map(String::as_str).collect();
-        return Err(format!("who is `{}`, but [who] has {}", raw.who, known.join(", ")));
+        let fault = format!("who is `{}`, but [who] has {}", raw.who, known.join(", "));
+        return Err((fault, "add the caller to [who], or name one that is there"));
     };
     let expects =
         [raw.expect.is_some(), raw.rule.is_some(), raw.missing.is_some(), raw.listed.is_some()];
     if !expects.contains(&true) {
-        return Err("expects nothing: write expect = \"allow\", \"deny\", \"ask\" or \"step_up\""
-            .to_owned());
+        let hint = "write expect = \"allow\", \"deny\", \"ask\" or \"step_up\"";
+        return Err(("expects nothing".to_owned(), hint));
     }
     let mut asker = asker(who, issuer);
     asker.scopes = raw.scopes.unwrap_or(asker.scopes);
@@ -184,8 +261,9 @@ fn read(
         line,
         asker,
         wanted: Wanted::parse(&raw.call, raw.arguments.as_ref())
-            .map_err(|fault| fault.message().to_owned())?,
-        at: time(raw.at.as_deref().unwrap_or(NOON)).map_err(|fault| format!("at {fault}"))?,
+            .map_err(|fault| (fault.message().to_owned(), CALL))?,
+        at: time(raw.at.as_deref().unwrap_or(NOON))
+            .map_err(|fault| (format!("at {fault}"), "write at = \"2026-11-20T23:30:00+01:00\""))?,
         expect: raw.expect,
         rule: raw.rule,
         missing: raw.missing.map(|scopes| scopes.to_string()),
@@ -215,7 +293,9 @@ fn asker(who: &RawWho, issuer: &Issuer) -> Asker {
     }
 }
 
-/// The line of a byte, from one.
-fn line(text: &str, offset: usize) -> usize {
-    text.get(..offset).unwrap_or(text).matches('\n').count() + 1
+/// The line and the column of a byte, from one.
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    (before.matches('\n').count() + 1, column)
 }

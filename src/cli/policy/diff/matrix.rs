@@ -14,6 +14,7 @@ use crate::time::{Clock, SystemClock};
 
 use crate::cli::failure::Failure;
 use crate::cli::policy::cases::callers;
+use crate::cli::policy::log::Entry;
 use crate::cli::policy::question::{Asker, visible};
 use crate::cli::settings::Ready;
 
@@ -29,7 +30,27 @@ pub(super) struct Matrix<'p> {
     met: BTreeSet<u64>,
     callers: usize,
     left_out: u64,
-    cells: BTreeMap<(String, String), (String, String)>,
+    cells: Cells,
+}
+
+/// What changes, by caller and by tool or operation.
+#[derive(Default)]
+struct Cells {
+    changed: BTreeMap<(String, String), (String, String)>,
+    /// The record of the caller does not say enough: it may change.
+    not_told: BTreeSet<(String, String)>,
+}
+
+impl Cells {
+    /// `None`: it cannot be told.
+    fn note(&mut self, (caller, what): (&str, &str), from: Option<String>, to: Option<String>) {
+        let cell = (caller.to_owned(), what.to_owned());
+        match (from, to) {
+            (Some(from), Some(to)) if from != to => drop(self.changed.insert(cell, (from, to))),
+            (Some(_), Some(_)) => {}
+            _ => drop(self.not_told.insert(cell)),
+        }
+    }
 }
 
 impl<'p> Matrix<'p> {
@@ -43,7 +64,7 @@ impl<'p> Matrix<'p> {
             met: BTreeSet::new(),
             callers: 0,
             left_out: 0,
-            cells: BTreeMap::new(),
+            cells: Cells::default(),
         }
     }
 
@@ -57,7 +78,8 @@ impl<'p> Matrix<'p> {
     }
 
     /// A caller as the log has it.
-    pub(super) fn add(&mut self, replay: &Replay) {
+    pub(super) fn add(&mut self, entry: &Entry) {
+        let replay = &entry.replay;
         if !self.met.insert(fingerprint(replay)) {
             return;
         }
@@ -67,19 +89,19 @@ impl<'p> Matrix<'p> {
             return;
         }
         let name = called(replay);
-        replay.ask(self.old.names(), false, |ask| self.compare(&name, ask.who));
+        let names = super::told_by(self.old, entry);
+        replay.ask(&names, false, |ask| self.compare(&name, ask.who));
     }
 
     fn compare(&mut self, caller: &str, who: Who<'_>) {
         self.callers += 1;
         for tool in &self.tools {
-            let see = |policy: &Policy| seen(&policy.decide(&visible(who, tool, self.now)));
-            let (before, after) = (see(self.old), see(self.new));
-            if before != after {
-                self.cells.insert((caller.to_owned(), tool.clone()), (before, after));
-            }
+            let see = |policy: &Policy| {
+                policy.lists_surely(&visible(who, tool, self.now)).as_ref().map(seen)
+            };
+            self.cells.note((caller, tool), see(self.old), see(self.new));
         }
-        let operations = |policy: &Policy| -> BTreeMap<String, String> {
+        let operations = |policy: &Policy| -> BTreeMap<String, Option<String>> {
             policy
                 .operations(who, GRAPH_EXECUTE, self.now)
                 .into_iter()
@@ -89,33 +111,37 @@ impl<'p> Matrix<'p> {
                         (true, true) => "asks".to_owned(),
                         (true, false) => "open".to_owned(),
                     };
-                    (format!("{} {}", view.method, view.path_template), access)
+                    let operation = format!("{} {}", view.method, view.path_template);
+                    (operation, view.certain.then_some(access))
                 })
                 .collect()
         };
         let (before, after) = (operations(self.old), operations(self.new));
         let all: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         for operation in all {
-            let closed = || "closed".to_owned();
+            let closed = || Some("closed".to_owned());
             let from = before.get(operation).cloned().unwrap_or_else(closed);
             let to = after.get(operation).cloned().unwrap_or_else(closed);
-            if from != to {
-                self.cells.insert((caller.to_owned(), operation.clone()), (from, to));
-            }
+            self.cells.note((caller, operation), from, to);
         }
     }
 
     pub(super) fn differs(&self) -> bool {
-        !self.cells.is_empty()
+        !self.cells.changed.is_empty()
     }
 
     pub(super) fn for_people(&self) -> String {
-        let (callers, tools, cells) = (self.callers, self.tools.len(), self.cells.len());
+        let (callers, tools, cells) = (self.callers, self.tools.len(), self.cells.changed.len());
         let mut text = format!("{callers} callers, {tools} tools: {cells} cells would change\n");
+        let not_told = self.cells.not_told.len();
+        if not_told > 0 {
+            let what = "cannot be told: the record does not hold what the rules look at";
+            writeln!(text, "  {not_told} cells {what}").ok();
+        }
         if self.left_out > 0 {
             writeln!(text, "  {} questions of more callers are not in it", self.left_out).ok();
         }
-        for ((caller, what), (from, to)) in &self.cells {
+        for ((caller, what), (from, to)) in &self.cells.changed {
             writeln!(text, "  {caller}: {what}: {from} -> {to}").ok();
         }
         text
@@ -124,6 +150,7 @@ impl<'p> Matrix<'p> {
     pub(super) fn as_json(&self) -> Value {
         let cells: Vec<_> = self
             .cells
+            .changed
             .iter()
             .map(|((caller, what), (from, to))| {
                 json!({ "caller": caller, "what": what, "from": from, "to": to })
@@ -133,6 +160,7 @@ impl<'p> Matrix<'p> {
             "callers": self.callers,
             "tools": self.tools,
             "questions_left_out": self.left_out,
+            "not_told": self.cells.not_told.len(),
             "cells": cells,
         })
     }

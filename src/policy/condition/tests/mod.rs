@@ -89,6 +89,7 @@ impl Question {
 
 fn load(rules: &str) -> Result<Policy, String> {
     let facts = Facts {
+        issuer: "https://broker.example".to_owned(),
         profiles: vec![
             ("reader".parse().unwrap(), "contoso".parse().unwrap()),
             ("mailer".parse().unwrap(), "contoso".parse().unwrap()),

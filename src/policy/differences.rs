@@ -1,0 +1,171 @@
+//! Where the shadow policy would have decided otherwise, kind by kind, for who looks whether it can be promoted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::scope::Scope;
+use crate::time::Timestamp;
+
+use super::decision::{Decision, Effect};
+use super::live::Difference;
+
+/// Kinds that are told apart; more are in the count alone. Each has a few hundred bytes.
+const MOST_KINDS: usize = 200;
+
+/// How often, and the kinds of it. Each one is in the audit log, with who asked.
+#[derive(Debug, Default)]
+pub struct Differences {
+    count: AtomicU64,
+    kinds: Mutex<BTreeMap<Key, Seen>>,
+}
+
+/// Differences of one kind. Rules and codes only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DifferenceKind {
+    pub tool: String,
+    pub decision: Effect,
+    pub reason: String,
+    pub shadow_decision: Effect,
+    pub shadow_reason: String,
+    pub shadow_missing_scopes: Scope,
+    pub count: u64,
+    pub last_at: Timestamp,
+}
+
+/// Tool, the reason of what was said, of what would have been said, and the scopes that it would want.
+type Key = (String, String, String, String);
+
+#[derive(Debug)]
+struct Seen {
+    decision: Effect,
+    shadow_decision: Effect,
+    shadow_missing_scopes: Scope,
+    count: u64,
+    last_at: Timestamp,
+}
+
+impl Differences {
+    pub(super) fn note(&self, (tool, said): (&str, &Decision), other: &Difference, at: Timestamp) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let missing = other.missing_scopes.to_string();
+        let key = (tool.to_owned(), said.reason.to_string(), other.reason.to_string(), missing);
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if kinds.len() >= MOST_KINDS && !kinds.contains_key(&key) {
+            return;
+        }
+        let seen = kinds.entry(key).or_insert_with(|| Seen {
+            decision: said.effect,
+            shadow_decision: other.effect,
+            shadow_missing_scopes: other.missing_scopes.clone(),
+            count: 0,
+            last_at: at,
+        });
+        seen.count += 1;
+        seen.last_at = at;
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// At most 200 kinds, the most frequent first.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<DifferenceKind> {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = kinds
+            .iter()
+            .map(|((tool, reason, shadow_reason, _), seen)| DifferenceKind {
+                tool: tool.clone(),
+                decision: seen.decision,
+                reason: reason.clone(),
+                shadow_decision: seen.shadow_decision,
+                shadow_reason: shadow_reason.clone(),
+                shadow_missing_scopes: seen.shadow_missing_scopes.clone(),
+                count: seen.count,
+                last_at: seen.last_at,
+            })
+            .collect();
+        all.sort_by_key(|kind| std::cmp::Reverse(kind.count));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::policy::generated::policy;
+    use crate::policy::{Arguments, Ask, Live, Moment, Operation, Policy, Who};
+    use crate::time::FixedClock;
+
+    use super::*;
+
+    fn rules(effect: &str) -> Policy {
+        policy(&format!("[[rule]]\nid = \"r\"\neffect = \"{effect}\"\ntools = [\".*\"]\n"), &[])
+    }
+
+    /// Asks about each tool.
+    fn ask(live: &Live, tools: &[String]) {
+        let (issuer, subject) = ("https://i.example".parse().unwrap(), "ada".parse().unwrap());
+        let scopes = Scope::empty();
+        let who = Who {
+            issuer: &issuer,
+            subject: Some(&subject),
+            client_id: None,
+            scopes: &scopes,
+            groups: &[],
+            groups_incomplete: false,
+            roles: &[],
+            claims: None,
+            told: None,
+        };
+        let in_force = live.current();
+        for tool in tools {
+            let (operation, arguments, now) =
+                (Operation::Plain, Arguments::Unknown, Moment::default());
+            let ask = Ask { who, tool, operation, arguments, now };
+            let said = in_force.policy().decide(&ask);
+            assert!(live.difference(&in_force, &ask, &said).is_some());
+        }
+    }
+
+    fn live() -> Live {
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(9)));
+        Live::new(rules("allow"), Some(rules("deny")), clock)
+    }
+
+    #[test]
+    fn differences_are_listed_by_kind_the_most_frequent_first() {
+        let live = live();
+        ask(&live, &["a".into(), "b".into(), "b".into()]);
+        let in_force = live.current();
+        let kinds = in_force.differences().kinds();
+        let shown: Vec<_> = kinds.iter().map(|kind| (kind.tool.as_str(), kind.count)).collect();
+        assert_eq!((shown, in_force.differences().count()), (vec![("b", 2), ("a", 1)], 3));
+        assert_eq!((kinds[0].decision, kinds[0].shadow_decision), (Effect::Allow, Effect::Deny));
+        assert_eq!(kinds[0].shadow_reason, "policy.rule.deny.r");
+    }
+
+    #[test]
+    fn a_flood_of_kinds_takes_bounded_memory_and_each_is_counted() {
+        let live = live();
+        let tools: Vec<String> = (0..500).map(|number| format!("t{number}")).collect();
+        ask(&live, &tools);
+        let in_force = live.current();
+        assert_eq!(in_force.differences().kinds().len(), MOST_KINDS);
+        assert_eq!(in_force.differences().count(), 500);
+    }
+
+    #[test]
+    fn other_rules_begin_anew_and_the_same_ones_go_on() {
+        let live = live();
+        ask(&live, &["a".into()]);
+        live.replace(rules("allow"), Some(rules("deny")));
+        assert_eq!(live.current().differences().count(), 1);
+        live.replace(rules("allow"), Some(rules("ask")));
+        assert_eq!(live.current().differences().count(), 0);
+    }
+}

@@ -1,0 +1,174 @@
+//! The sessions that the broker has with an old server, one for each caller.
+//!
+//! What a server keeps in a session is its caller's alone, so callers never share one: a caller is who it is to the sessions of its own that the
+//! broker gives out (issuer, subject and client).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::{HeaderValue, Method};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use tokio::task::JoinSet;
+
+use super::OLD;
+use super::ask::{Answer, ask, old_headers, own_id, send};
+use super::detect::initialize;
+use super::message::{Members, raw, request};
+use crate::upstream::fault::Fault;
+use crate::upstream::server::Server;
+use crate::upstream::who::Who;
+
+/// Callers whose sessions are kept; the one that was idle longest goes first.
+const MOST: usize = 10_000;
+/// Of what a server says in the handshake, in bytes: it is kept for each caller.
+const LONGEST: usize = 64 * 1024;
+/// For a last message that nobody waits for.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Last messages that may be under way.
+const FAREWELLS: usize = 1_000;
+
+/// A session, or for a server without sessions what it said in the handshake.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) id: Option<HeaderValue>,
+    /// The revision that both agreed on.
+    pub(super) version: HeaderValue,
+    /// Its `InitializeResult`.
+    pub(super) said: Members,
+}
+
+/// Issuer, subject, client.
+type Key = (Box<str>, Box<str>, Box<str>);
+
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    callers: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Of the last request: ids are never used twice in a session.
+    last: AtomicU64,
+    farewells: Mutex<JoinSet<()>>,
+}
+
+/// One opens the session, the others of the same caller wait for it.
+#[derive(Debug, Default)]
+struct Slot {
+    session: tokio::sync::Mutex<Option<Arc<Opened>>>,
+    /// Monotonic, in milliseconds.
+    used: AtomicU64,
+}
+
+impl Held {
+    /// The caller's session, and whether it was there already.
+    pub(super) async fn of(
+        &self,
+        server: &Server,
+        who: &Who,
+    ) -> Result<(Arc<Opened>, bool), Fault> {
+        let now = server.door.clock.monotonic();
+        let slot = self.slot(who, crate::guard::millis(now));
+        let mut session = slot.session.lock().await;
+        if let Some(opened) = &*session {
+            return Ok((Arc::clone(opened), true));
+        }
+        let opened = Arc::new(open(server, who).await?);
+        *session = Some(Arc::clone(&opened));
+        Ok((opened, false))
+    }
+
+    /// The server does not know it any more.
+    pub(super) async fn forget(&self, who: &Who, gone: &Arc<Opened>) {
+        let slot = self.callers().get(&key(who)).cloned();
+        let Some(slot) = slot else { return };
+        let mut session = slot.session.lock().await;
+        if session.as_ref().is_some_and(|held| Arc::ptr_eq(held, gone)) {
+            *session = None;
+        }
+    }
+
+    pub(super) fn next_id(&self) -> Box<RawValue> {
+        raw(self.last.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Sends a last message that nobody waits for, as long as the server is kept. Too many of them are let go.
+    pub(super) fn part(&self, last: impl Future<Output = ()> + Send + 'static) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let mut farewells = self.farewells.lock().unwrap_or_else(PoisonError::into_inner);
+        while farewells.try_join_next().is_some() {}
+        if farewells.len() < FAREWELLS {
+            farewells.spawn_on(last, &runtime);
+        }
+    }
+
+    fn slot(&self, who: &Who, now: u64) -> Arc<Slot> {
+        let mut callers = self.callers();
+        let key = key(who);
+        if callers.len() >= MOST && !callers.contains_key(&key) {
+            let idle = callers.iter().min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed));
+            if let Some(idle) = idle.map(|(key, _)| key.clone()) {
+                callers.remove(&idle);
+            }
+        }
+        let slot = Arc::clone(callers.entry(key).or_default());
+        slot.used.store(now, Ordering::Relaxed);
+        slot
+    }
+
+    fn callers(&self) -> MutexGuard<'_, HashMap<Key, Arc<Slot>>> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(Who { principal: who, .. }: &Who) -> Key {
+    let subject = who.subject().map_or("", |subject| subject.as_str());
+    let client = who.client_id().map_or("", |client| client.as_str());
+    (who.issuer().as_str().into(), subject.into(), client.into())
+}
+
+/// The handshake (MCP 2025-11-25 lifecycle).
+pub(super) async fn open(server: &Server, who: &Who) -> Result<Opened, Fault> {
+    let id = own_id();
+    let body = request(Some(&*id), "initialize", &initialize());
+    let (answer, session) = ask(server, who, (old_headers(None, None), body, &*id)).await?;
+    let said = match answer {
+        Answer::Result(said) if said.get().len() > LONGEST => return Err(Fault::TooLarge),
+        Answer::Result(said) => Members::of(&said),
+        Answer::Error => return Err(Fault::Handshake),
+        Answer::Status(status) => return Err(Fault::Status(status)),
+    };
+    let version = said.get::<String>("protocolVersion");
+    let version = version.filter(|version| OLD.contains(&version.as_str()));
+    let version = version.and_then(|version| version.parse().ok()).ok_or(Fault::Handshake)?;
+    let opened = Opened { id: session, version, said };
+    let body = request(None, "notifications/initialized", &Members::default());
+    let accepted = send(server, who, (Method::POST, opened.headers(), body)).await?;
+    if accepted.status.is_success() { Ok(opened) } else { Err(Fault::Handshake) }
+}
+
+impl Opened {
+    pub(super) fn headers(&self) -> axum::http::HeaderMap {
+        old_headers(Some(&self.version), self.id.as_ref())
+    }
+}
+
+/// Ends a session. Whether the server listens is its own affair: it would forget it anyway.
+pub(super) async fn farewell(
+    server: &Server,
+    who: &Who,
+    (version, session): (Option<&HeaderValue>, &HeaderValue),
+) {
+    let headers = old_headers(version, Some(session));
+    let ending = send(server, who, (Method::DELETE, headers, Bytes::new()));
+    if let Ok(Err(fault)) = tokio::time::timeout(LIMIT, ending).await {
+        tracing::debug!(server = %server.id, error = &fault as &dyn std::error::Error, "upstream.session_not_ended");
+    }
+}
+
+/// Sends a notification that nobody waits for.
+pub(super) async fn notify(server: &Server, who: &Who, opened: &Opened, body: Bytes) {
+    let sending = send(server, who, (Method::POST, opened.headers(), body));
+    if let Ok(Err(fault)) = tokio::time::timeout(LIMIT, sending).await {
+        tracing::debug!(server = %server.id, error = &fault as &dyn std::error::Error, "upstream.notification_not_sent");
+    }
+}

@@ -1,0 +1,283 @@
+//! A client of the new era before an old server: the broker is the server's client, and keeps the session.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::broker::Failure;
+use crate::code::Code;
+use crate::guard::{self, Message};
+use crate::outbound::Incoming;
+
+use super::detect::supported;
+use super::envelope;
+use super::held::{Opened, notify};
+use super::listen;
+use super::message::{
+    CAPABILITIES, CLIENT, LOG_LEVEL, META, Members, SERVER, VERSION, answer, raw, request,
+};
+use super::{Asked, Told, Translation, Way, Written};
+use crate::upstream::answer::json as json_response;
+use crate::upstream::fault::Fault;
+use crate::upstream::server::Server;
+use crate::upstream::who::Who;
+
+const METHOD_NOT_FOUND: i32 = -32601;
+const INVALID_PARAMS: i32 = -32602;
+/// From the least to the most severe (RFC 5424 §6.2.1).
+const LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+/// A request that the server was asked in a session. Dropped without an answer, it is cancelled there.
+#[derive(Debug)]
+pub(in crate::upstream) struct ToOld {
+    server: Arc<Server>,
+    who: Who,
+    opened: Arc<Opened>,
+    /// Whether the session was there before.
+    reused: bool,
+    /// The id of the request in it.
+    asked: Box<RawValue>,
+    /// Whether its result is one that can be cached, which it must not be.
+    cacheable: bool,
+    /// From which severity on log messages are wanted.
+    level: Option<usize>,
+    answered: bool,
+}
+
+pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> Result<Way, Fault> {
+    let message = asked.message;
+    let (Some(method), Some(id)) = (message.method.as_deref(), message.id) else {
+        // Notifications of the new era are for streams that are not of HTTP.
+        return Ok(Way::Here(guard::plain(StatusCode::ACCEPTED)));
+    };
+    let params = message.params::<&RawValue>().map(Members::of).unwrap_or_default();
+    if let Some(refusal) = envelope::wrong(asked, &params) {
+        return Ok(Way::Here(refusal));
+    }
+    match method {
+        "server/discover" => {
+            let (opened, _) = server.era.held.of(server, who).await?;
+            let result = discovered(&opened);
+            Ok(Way::Here(json_response(StatusCode::OK, answer(id, "result", &result))))
+        }
+        "subscriptions/listen" => listen::way(server, who, (id, &params)).await,
+        "tools/list"
+        | "prompts/list"
+        | "resources/list"
+        | "resources/templates/list"
+        | "tools/call"
+        | "prompts/get"
+        | "resources/read"
+        | "completion/complete" => {
+            let mut sent = ToOld::begin(server, who, (method, &params)).await?;
+            let body = sent.written(method, params);
+            let incoming = sent.send(asked.sent, body).await?;
+            Ok(Way::Sent(incoming, Box::new(Translation::Old(sent))))
+        }
+        _ => Ok(Way::Here(not_found(message))),
+    }
+}
+
+fn level(params: &Members) -> Option<usize> {
+    let wanted = params.members(META).get::<String>(LOG_LEVEL)?;
+    LEVELS.iter().position(|level| *level == wanted)
+}
+
+/// TR-15.
+fn not_found(message: &Message<'_>) -> Response<Body> {
+    guard::error(StatusCode::NOT_FOUND, message.id, METHOD_NOT_FOUND, "Method not found", None)
+}
+
+/// What a server said in the handshake, as a `DiscoverResult` (TR-16).
+fn discovered(opened: &Opened) -> Box<RawValue> {
+    let said = &opened.said;
+    let (offered, mut capabilities) = (said.members("capabilities"), Members::default());
+    for name in ["tools", "prompts", "resources", "completions", "logging"] {
+        if let Some(capability) = offered.raw(name) {
+            capabilities.set(name, capability);
+        }
+    }
+    let mut result = Members::default();
+    result.set("supportedVersions", supported());
+    result.set("capabilities", capabilities);
+    if let Some(instructions) = said.raw("instructions") {
+        result.set("instructions", instructions);
+    }
+    finish(&mut result, opened, true);
+    result.text()
+}
+
+/// What each result of the new era says (TR-17, TR-18, TR-19).
+pub(super) fn finish(result: &mut Members, opened: &Opened, cacheable: bool) {
+    result.set("resultType", "complete");
+    if cacheable {
+        result.set("ttlMs", 0);
+        result.set("cacheScope", "private");
+    }
+    if let Some(server) = opened.said.raw("serverInfo") {
+        let mut meta = result.members(META);
+        meta.set(SERVER, server);
+        result.set(META, meta);
+    }
+}
+
+/// What a server tells or asks.
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+/// The answer to a question of the server: nobody can be asked.
+pub(super) fn answer_to(body: &[u8]) -> Option<Bytes> {
+    let said: Said<'_> = serde_json::from_slice(body).ok()?;
+    let id = said.id?;
+    if said.method == "ping" {
+        return Some(answer(id, "result", &raw(json!({}))));
+    }
+    let error = json!({
+        "code": METHOD_NOT_FOUND,
+        "message": "Method not found: the client cannot be asked by a request of this protocol revision",
+    });
+    Some(answer(id, "error", &raw(error)))
+}
+
+impl ToOld {
+    /// With the session of the caller.
+    async fn begin(
+        server: &Arc<Server>,
+        who: &Who,
+        (method, params): (&str, &Members),
+    ) -> Result<Self, Fault> {
+        let held = &server.era.held;
+        let (opened, reused) = held.of(server, who).await?;
+        Ok(Self {
+            server: Arc::clone(server),
+            who: who.clone(),
+            opened,
+            reused,
+            asked: held.next_id(),
+            cacheable: method.ends_with("/list") || method == "resources/read",
+            level: level(params),
+            answered: false,
+        })
+    }
+
+    /// The request without what is the new era's.
+    fn written(&self, method: &str, mut params: Members) -> Bytes {
+        let mut meta = params.members(META);
+        for name in [VERSION, CAPABILITIES, CLIENT, LOG_LEVEL] {
+            meta.take(name);
+        }
+        for name in [META, "inputResponses", "requestState"] {
+            params.take(name);
+        }
+        if !meta.is_empty() {
+            params.set(META, meta);
+        }
+        request(Some(&*self.asked), method, &params)
+    }
+
+    /// Sends it in the session; in a new one where the server has forgotten it.
+    async fn send(&mut self, traces: &HeaderMap, body: Bytes) -> Result<Incoming, Fault> {
+        let incoming = self.open(traces, body.clone()).await?;
+        // 404 says so (MCP 2025-11-25 transports); some servers say 400. Either way nothing was run.
+        let has_session = self.reused && self.opened.id.is_some();
+        if !has_session || !matches!(incoming.status.as_u16(), 400 | 404) {
+            return Ok(incoming);
+        }
+        let held = &self.server.era.held;
+        held.forget(&self.who, &self.opened).await;
+        self.opened = held.of(&self.server, &self.who).await?.0;
+        self.open(traces, body).await
+    }
+
+    async fn open(&mut self, traces: &HeaderMap, body: Bytes) -> Result<Incoming, Fault> {
+        let mut headers = self.opened.headers();
+        super::traces(traces, &mut headers);
+        let opened = self.server.open(&self.who, Method::POST, headers, body).await;
+        // One that never arrived needs no cancelling.
+        self.answered = opened.as_ref().is_err_and(|fault| !matches!(fault, Fault::Slow(_)));
+        opened
+    }
+
+    pub(super) fn asked(&self) -> &RawValue {
+        &self.asked
+    }
+
+    pub(super) fn result(&mut self, result: &RawValue) -> Written {
+        self.answered = true;
+        let mut result = Members::of(result);
+        finish(&mut result, &self.opened, self.cacheable);
+        Written::Result(result.text())
+    }
+
+    pub(super) fn error(&mut self, error: &RawValue) -> Written {
+        self.answered = true;
+        let mut error = Members::of(error);
+        match error.get::<i64>("code") {
+            Some(-32601) => return Written::Error(error.text(), StatusCode::NOT_FOUND),
+            // TR-9: codes that the new era does not have.
+            Some(-32002) => error.set("code", INVALID_PARAMS),
+            Some(-32042) => return Written::Refused(needs_input()),
+            Some(-32099..=-32020) => error.set("code", guard::INTERNAL_ERROR),
+            _ => {}
+        }
+        Written::Error(error.text(), StatusCode::OK)
+    }
+
+    /// Progress, and log messages where the client wants them (TR-4, TR-22).
+    pub(super) fn told(&self, body: Bytes) -> Told {
+        if let Some(answer) = answer_to(&body) {
+            return Told::Answer(answer);
+        }
+        let Ok(said) = serde_json::from_slice::<Said<'_>>(&body) else { return Told::Kept };
+        let wanted = match &*said.method {
+            "notifications/progress" => true,
+            "notifications/message" => said.params.is_some_and(|params| self.wants(params)),
+            _ => false,
+        };
+        if wanted { Told::On(body) } else { Told::Kept }
+    }
+
+    fn wants(&self, params: &RawValue) -> bool {
+        let level = Members::of(params).get::<String>("level");
+        let level = level.and_then(|said| LEVELS.iter().position(|level| *level == said));
+        self.level.is_some_and(|least| level.is_some_and(|level| level >= least))
+    }
+
+    pub(super) async fn answer(&self, answer: Bytes) {
+        notify(&self.server, &self.who, &self.opened, answer).await;
+    }
+}
+
+fn needs_input() -> Failure {
+    let message = "the server wants a page to be visited before this call, and says so in a way of MCP 2025-11-25 that cannot be translated";
+    Failure::new(Code::UnsupportedOperation, message)
+}
+
+/// The client has gone, or the call took too long. A stream that breaks off cancels nothing in the old era: that is said by a message.
+impl Drop for ToOld {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let mut params = Members::default();
+        params.set("requestId", &self.asked);
+        let body = request(None, "notifications/cancelled", &params);
+        let (server, who, opened) =
+            (Arc::clone(&self.server), self.who.clone(), Arc::clone(&self.opened));
+        let held = Arc::clone(&self.server);
+        held.era.held.part(async move { notify(&server, &who, &opened, body).await });
+    }
+}
