@@ -25,6 +25,7 @@ pub mod limits;
 pub mod mcp;
 pub mod oauth_client;
 pub mod policy;
+pub mod process;
 pub mod public_jwks;
 pub mod redirect_uri;
 pub mod secret;

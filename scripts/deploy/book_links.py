@@ -1,9 +1,11 @@
-"""A preprocessor of mdBook: what a page links to outside the book is named instead of linked, for the site has only the book.
+"""A preprocessor of mdBook: decisions become chapters, whoever wrote them, and what a page links to outside the book is named instead of
+linked, for the site has only the book.
 
 mdBook calls it with `supports RENDERER`, or with the book on standard input, and reads the book from standard output.
 """
 
 import json
+import pathlib
 import posixpath
 import re
 import sys
@@ -29,8 +31,19 @@ def outside(chapter):
         walk(item)
 
 
+def decisions(chapter):
+    """docs/adr/0001-….md and so on, below the page that lists them."""
+    for page in sorted(pathlib.Path("docs/adr").glob("[0-9]*.md")):
+        content = page.read_text(encoding="utf-8")
+        path = f"adr/{page.name}"
+        title = content.split("\n", 1)[0].lstrip("# ").strip()
+        chapter["sub_items"].append({"Chapter": {"name": title, "content": content, "number": None, "sub_items": [], "path": path, "source_path": path, "parent_names": [chapter["name"]]}})
+
+
 def walk(item):
     if "Chapter" in item and item["Chapter"]["path"]:
+        if item["Chapter"]["source_path"] == "adr/README.md":
+            decisions(item["Chapter"])
         outside(item["Chapter"])
 
 

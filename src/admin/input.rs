@@ -83,6 +83,44 @@ pub(super) fn server_id(text: &str) -> Result<String, AdminError> {
     }
 }
 
+/// The id of a server whose tools this broker shows: the first part of their names in rules, where a dot comes after it.
+pub(super) fn proxied_id(id: &str) -> Result<(), AdminError> {
+    if id.contains('.') || id == "auth" {
+        return invalid(
+            "id",
+            "cannot be the first part of a tool's name",
+            "with url: 1 to 64 of A-Z a-z 0-9 _ -, beginning with a letter or digit, not auth",
+        );
+    }
+    Ok(())
+}
+
+/// Where a server's MCP endpoint is. Whether its address may be reached is looked at for each call, where it cannot change any more.
+pub(super) fn endpoint_url(
+    field: &'static str,
+    text: &str,
+    ours: &Url,
+) -> Result<String, AdminError> {
+    let allowed =
+        "an http or https URL without user and fragment, of another origin than this broker";
+    let url = Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+    });
+    let Some(url) = url else { return invalid(field, "is no URL of a server", allowed) };
+    if text.len() > 2048 {
+        return invalid(field, "is longer than 2048 characters", allowed);
+    }
+    // It would call itself.
+    if url.origin() == ours.origin() {
+        return invalid(field, "is this broker itself", allowed);
+    }
+    Ok(String::from(url))
+}
+
 /// A resource identifier (RFC 8707 §2): absolute, without a fragment, and none of ours.
 pub(super) fn resource_uri(
     field: &'static str,

@@ -1,6 +1,7 @@
 //! Putting it together, in the order in which the parts need each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use crate::broker::{Approvals, Broker};
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph;
 use crate::guard::{Door, Recorder};
-use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, Routes};
+use crate::http::{AllowedOrigins, BasePath, Endpoint, Front, Health, RegisteredServers, Routes};
 use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
@@ -37,6 +38,7 @@ use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
 use super::issuing::{Materials as ForIssuing, mount, revocations};
+use super::registered::{Known, Registered};
 use super::upstream_credentials::{Materials, connections};
 use super::{beside, keys, map, platform, readiness, servers};
 
@@ -119,48 +121,48 @@ impl App {
         let behind = servers::Shared::new(&materials, for_servers, rules, &encryption)?;
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
-        let keys = Follower::new((ring, local), verifiers, &auditor, &around);
+        let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
+        let doors = Doors::new(&config, limits, &auditor, &around);
+        let behind = Arc::new(behind);
         let simulation = graph.simulation.take();
+        let made = (policy.clone(), catalog, approvals);
+        let reaching = (Arc::clone(&secrets), outbound.clone());
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
+            beside: servers::beside(&config, &behind, &doors, (&names, &toolbox))?,
             documents,
             decider: decider.clone(),
-            clock: Arc::clone(&clock),
-            broker: broker(
-                &config,
-                graph,
-                (secrets, outbound),
-                (policy.clone(), catalog, approvals),
-                &around,
-            )?,
+            clock,
+            broker: broker(&config, graph, reaching, made, &around)?,
         });
         let answering = (&auditor, &verifier, &service);
-        let health = health(&config, answering, (&policy, &reloader), &store);
+        let children: Arc<[_]> = behind.children().into();
+        let health = health(&config, answering, (&policy, &reloader), (&store, &children));
         let drain = CancellationToken::new();
         let mounting = Mounting {
             config: &config,
             verifier,
             decider,
             toolbox: &toolbox,
-            limits,
-            auditor: &auditor,
-            clock,
-            random,
+            doors,
             drain: &drain,
             behind,
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
-        let front = mounting.front(&names, &handler(service), health.clone(), routes)?;
+        let registered = mounting.registered(names, (&store, local), (secrets, outbound)).await;
+        let front = mounting.front(&registered, &handler(service), health.clone(), routes)?;
         Ok(Self {
             config,
             front,
             health,
             auditor,
             keys,
+            registered,
             toolbox,
             policy,
             reloader,
             courier,
+            children,
             store: (store, around.0),
             authorization_server: mounted.server,
             drain,
@@ -174,7 +176,7 @@ fn health(
     config: &Config,
     (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
     (policy, reloader): (&Live, &super::reload::Reloader),
-    store: &Arc<dyn Database>,
+    (store, children): (&Arc<dyn Database>, &readiness::Children),
 ) -> Health {
     Health::new(Arc::new(readiness::Parts {
         auditor: auditor.clone(),
@@ -183,6 +185,7 @@ fn health(
         policy: policy.clone(),
         reload: reloader.status(),
         store: Arc::clone(store),
+        children: Arc::clone(children),
         facts: facts_for_people(config),
     }))
 }
@@ -321,28 +324,98 @@ pub(super) struct Mounting<'a> {
     verifier: Arc<Verifier>,
     decider: Decider,
     toolbox: &'a Toolbox,
+    pub(super) doors: Doors,
+    drain: &'a CancellationToken,
+    pub(super) behind: Arc<servers::Shared>,
+}
+
+/// What stands before every endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Doors {
     limits: Limits,
-    auditor: &'a Auditor,
+    auditor: Auditor,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
-    drain: &'a CancellationToken,
-    pub(super) behind: servers::Shared,
+    max_body_bytes: usize,
+    body_timeout: Duration,
+}
+
+impl Doors {
+    fn new(
+        config: &Config,
+        limits: Limits,
+        auditor: &Auditor,
+        (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
+    ) -> Self {
+        Self {
+            limits,
+            auditor: auditor.clone(),
+            clock: Arc::clone(clock),
+            random: Arc::clone(random),
+            max_body_bytes: config.server.max_body_bytes,
+            body_timeout: config.server.request_timeout,
+        }
+    }
+
+    /// Before the endpoint with this metadata.
+    pub(super) fn to(&self, metadata_url: Url) -> Door {
+        Door {
+            limits: self.limits.clone(),
+            auditor: self.auditor.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metadata_url,
+            max_body_bytes: self.max_body_bytes,
+            body_timeout: self.body_timeout,
+        }
+    }
+
+    pub(super) fn recorder(&self) -> Recorder {
+        Recorder {
+            auditor: self.auditor.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+        }
+    }
+}
+
+/// Where clients get tokens: from us, and where we issue none, from whom the settings name.
+pub(super) fn token_issuers(config: &Config) -> Vec<String> {
+    if config.authorization_server.enabled {
+        return vec![issuer(&config.server.public_url)];
+    }
+    let known = config.resource_server.issuers.iter();
+    known.map(|known| known.issuer.to_string()).collect()
 }
 
 impl Mounting<'_> {
-    /// Where clients get tokens: from us, and where we issue none, from whom the settings name.
-    pub(super) fn issuers(&self) -> Vec<String> {
-        if self.config.authorization_server.enabled {
-            return vec![issuer(&self.config.server.public_url)];
-        }
-        let known = self.config.resource_server.issuers.iter();
-        known.map(|known| known.issuer.to_string()).collect()
+    /// What is registered now, and follows what is registered.
+    async fn registered(
+        &self,
+        names: Vec<Name>,
+        (store, keys): (&Arc<dyn Database>, Arc<LocalKeys>),
+        (secrets, outbound): (Arc<Secrets>, Outbound),
+    ) -> Registered {
+        let mut registered = Registered {
+            config: self.config.clone(),
+            tables: names.iter().map(|_| RegisteredServers::default()).collect(),
+            names,
+            store: Arc::clone(store),
+            keys,
+            secrets,
+            outbound,
+            doors: self.doors.clone(),
+            behind: Arc::clone(&self.behind),
+            known: Known::default(),
+        };
+        registered.look().await;
+        registered
     }
 
     /// Everything that is served: the MCP endpoint under each of our names, and the routes for clients and for people.
     fn front<H>(
         &self,
-        names: &[Name],
+        registered: &Registered,
         handler: &H,
         health: Health,
         (public, private): (axum::Router, axum::Router),
@@ -350,7 +423,9 @@ impl Mounting<'_> {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
-        let endpoints = names.iter().map(|name| self.endpoint(name, names, handler));
+        let names = &registered.names;
+        let endpoints = names.iter().zip(&registered.tables);
+        let endpoints = endpoints.map(|under| self.endpoint(under, names, handler));
         Ok(Front::new(Routes {
             base: BasePath::new(self.config.server.public_url.path()),
             health,
@@ -362,28 +437,12 @@ impl Mounting<'_> {
         }))
     }
 
-    /// What stands before the endpoint with this metadata.
-    pub(super) fn door(&self, metadata_url: Url) -> Door {
-        Door {
-            limits: self.limits.clone(),
-            auditor: self.auditor.clone(),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metadata_url,
-            max_body_bytes: self.config.server.max_body_bytes,
-            body_timeout: self.config.server.request_timeout,
-        }
-    }
-
-    pub(super) fn recorder(&self) -> Recorder {
-        Recorder {
-            auditor: self.auditor.clone(),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-        }
-    }
-
-    fn endpoint<H>(&self, name: &Name, all: &[Name], handler: &H) -> Result<Endpoint, AppError>
+    fn endpoint<H>(
+        &self,
+        (name, table): (&Name, &RegisteredServers),
+        all: &[Name],
+        handler: &H,
+    ) -> Result<Endpoint, AppError>
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
@@ -395,19 +454,20 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
-            door: self.door(metadata_url),
+            beside: servers::folded(self.config, &self.behind, &self.doors, name)?,
+            door: self.doors.to(metadata_url),
         });
-        let recorder = self.recorder();
+        let recorder = self.doors.recorder();
         let hosts =
             all.iter().map(|name| name.host.clone()).chain(server.allowed_hosts.clone()).collect();
         let drain = self.drain.clone();
         let mount =
             Mount { token, guard, recorder, hosts, max_body_bytes: server.max_body_bytes, drain };
-        let mut metadata = ResourceMetadata::new(name.resource.clone(), self.issuers());
+        let mut metadata = ResourceMetadata::new(name.resource.clone(), token_issuers(self.config));
         metadata.scopes_supported = scopes.clone();
         metadata.resource_name = Some("MCP Auth Broker".to_owned());
         let mcp = crate::mcp::routes(handler.clone(), mount);
-        let servers = self.servers(name)?;
+        let servers = self.servers(name, table.clone())?;
         let metadata = metadata.publish()?;
         Ok(Endpoint { authority: name.authority.clone(), mcp, metadata, servers })
     }

@@ -10,7 +10,7 @@ use crate::secret::Environment;
 use crate::time::Clock;
 
 use super::error::AppError;
-use super::{check_live, graph, issuing, map, parts};
+use super::{check_live, graph, issuing, map, parts, servers};
 
 /// One thing that would stop a start, or a call later on.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub async fn check(
     note("policy.file", policy(config, &variables));
     note("limits.tool", map::call_limits(config, &Toolbox::new(config.tools.sample)).map(drop));
     note("authorization_server.client", issuing::check_client_keys(config));
+    note("upstream.server", servers::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
     note("server.tls.key", map::tls(config).map(drop));
     note(
         "store.key_encryption_key",

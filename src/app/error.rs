@@ -30,6 +30,10 @@ pub enum AppError {
     },
     #[error(transparent)]
     OpenStore(#[from] crate::store::OpenError),
+    #[error(
+        "upstream.server `{server}` is to be folded, and the broker has a tool `{tool}` of its own\n  hint: give the server another id, or leave fold out"
+    )]
+    FoldedName { server: String, tool: String },
     #[error("the store did not answer")]
     StoreFault(#[from] crate::store::StoreError),
     #[error(transparent)]

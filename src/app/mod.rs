@@ -21,6 +21,7 @@ mod people;
 mod platform;
 mod policy;
 mod readiness;
+mod registered;
 mod reload;
 mod servers;
 mod upstream_credentials;
@@ -63,11 +64,14 @@ pub struct App {
     health: Health,
     auditor: Auditor,
     keys: follow_keys::Follower,
+    registered: registered::Registered,
     toolbox: Toolbox,
     policy: Live,
     reloader: reload::Reloader,
     /// `None` where nobody is told of calls that wait.
     courier: Option<Courier>,
+    /// They end when everything was answered.
+    children: readiness::Children,
     /// With the clock that its rows are compared with.
     store: (Arc<dyn Database>, Arc<dyn Clock>),
     /// `None` where others issue all tokens.
@@ -139,6 +143,7 @@ impl App {
             tasks.spawn(courier.run(self.drain.clone()));
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
+        tasks.spawn(self.registered.run(self.drain.clone()));
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
@@ -150,6 +155,10 @@ impl App {
         }
         // Not before: it would end the calls that the drain waits for.
         self.drain.cancel();
+        for (_, child) in self.children.iter() {
+            let child = Arc::clone(child);
+            tasks.spawn(async move { child.stop().await });
+        }
         while tasks.join_next().await.is_some() {}
         self.auditor.close(Duration::from_secs(10)).await.map_err(AppError::Audit)
     }

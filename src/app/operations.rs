@@ -9,6 +9,7 @@ use crate::random::{Random, SystemRandom};
 use crate::time::{Clock, SystemClock};
 
 use super::command_audit::command_auditor;
+use super::endpoints::names;
 use super::error::AppError;
 use super::{keys, map};
 
@@ -17,6 +18,8 @@ pub(super) fn settings(config: &Config) -> Settings {
     let named = &config.authorization_server.administrators;
     Settings {
         public_url: config.server.public_url.clone(),
+        names: names(&config.server.public_url).into_iter().map(|name| name.base).collect(),
+        configured_servers: config.upstream.servers.iter().map(|known| known.id.clone()).collect(),
         administrators: Administrators {
             subjects: named.subjects.clone(),
             groups: named.groups.clone(),

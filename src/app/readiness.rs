@@ -10,8 +10,12 @@ use crate::mcp::McpService;
 use crate::policy::Live;
 use crate::resource_server::{KeyHealth, Verifier};
 use crate::store::Database;
+use crate::upstream::Hosted;
 
 use super::reload::ReloadStatus;
+
+/// The servers that are child processes, by id.
+pub(super) type Children = Arc<[(String, Arc<Hosted>)]>;
 
 /// Asks the parts that know.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub(super) struct Parts {
     pub(super) policy: Live,
     pub(super) reload: ReloadStatus,
     pub(super) store: Arc<dyn Database>,
+    pub(super) children: Children,
     pub(super) facts: Value,
 }
 
@@ -62,7 +67,10 @@ impl Readiness for Parts {
             let what = "it does not answer: nobody can log in or renew a token, and revocations by other replicas are not seen";
             ("store".to_owned(), what.to_owned())
         });
-        keys.chain(secrets).chain(policy).chain(store).collect()
+        let children = self.children.iter().filter_map(|(id, child)| {
+            Some((format!("upstream {id}"), format!("{}; calls try it again", child.trouble()?)))
+        });
+        keys.chain(secrets).chain(policy).chain(store).chain(children).collect()
     }
 
     fn facts(&self) -> Value {

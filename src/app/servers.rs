@@ -2,11 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
 
 use crate::authorization_server::{BehindUs, KeyRing, OwnResource};
 use crate::broker::Approvals;
-use crate::config::{Config, OnToolFlaw, UpstreamEra, UpstreamServer};
-use crate::http::{ServerEndpoint, ServerEndpoints};
+use crate::config::{
+    Config, OnToolFlaw, UpstreamCommand, UpstreamEra, UpstreamServer, UpstreamTransport,
+};
+use crate::guard::{Beside, Door};
+use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
+use crate::mcp::Toolbox;
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
 use crate::resource_server::{
@@ -15,13 +22,18 @@ use crate::resource_server::{
 use crate::scope::{Scope, ScopeToken};
 use crate::secret_text::SecretText;
 use crate::upstream::{
-    self, Credential, Decider, Era, Eras, Identity, OnFlaw, Server, Sessions, Watch,
+    self, ChildSettings, Credential, Decider, Era, Eras, Folded, Hosted, Identity, OnFlaw, Reach,
+    Server, Sessions, Watch,
 };
 
-use super::build::Mounting;
+use super::build::{Doors, Mounting, token_issuers};
 use super::endpoints::Name;
 use super::error::AppError;
 use super::upstream_credentials::{Materials, word_for};
+
+/// As for a server of the settings that says nothing else.
+pub(super) const TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
 /// What all of them share.
 #[derive(Debug)]
@@ -38,15 +50,156 @@ pub(super) struct Shared {
     pub(super) ring: Arc<KeyRing>,
 }
 
-/// What is one for all names of a server.
+/// What is one for all our names of a server.
 #[derive(Debug)]
-struct Each {
+pub(super) struct Each {
     watch: Arc<Watch>,
     era: Arc<Eras>,
     credential: Credential,
+    reach: Reach,
+}
+
+impl Each {
+    /// Of a server about which the settings say nothing: it is shown no credential.
+    pub(super) fn plain(url: Url) -> Self {
+        let watch = Watch::new(HashMap::new(), (OnFlaw::Alert, OnFlaw::Hide));
+        Self {
+            watch: Arc::new(watch),
+            era: Arc::new(Eras::new(Era::Auto)),
+            credential: Credential::None,
+            reach: Reach::Http(url),
+        }
+    }
+}
+
+/// A server under one of our names.
+#[derive(Debug)]
+pub(super) struct Described<'a> {
+    pub(super) id: &'a str,
+    /// For people.
+    pub(super) title: &'a str,
+    pub(super) resource: Url,
+    /// Tokens name one of these.
+    pub(super) audiences: Vec<String>,
+    /// What clients are told to ask for.
+    pub(super) scopes: Scope,
+    pub(super) identity: Option<Identity>,
+    pub(super) timeout: Duration,
+    pub(super) max_response_bytes: usize,
+}
+
+/// The guarded endpoint of a server, and its metadata.
+pub(super) fn endpoint(
+    doors: &Doors,
+    behind: &Shared,
+    (verifier, issuers): (Arc<Verifier>, Vec<String>),
+    (described, each): (Described<'_>, &Each),
+) -> Result<ServerEndpoint, AppError> {
+    let metadata_url = well_known_url(&described.resource);
+    let token = RequireTokenLayer::new(verifier, &metadata_url)
+        .scope_hint(&described.scopes)
+        .only_for(described.audiences);
+    let server = Server {
+        identity: described.identity,
+        timeout: described.timeout,
+        max_response_bytes: described.max_response_bytes,
+        ..server(described.id, each, (behind, doors.to(metadata_url)))
+    };
+    let mut metadata = ResourceMetadata::new(described.resource, issuers);
+    metadata.scopes_supported = described.scopes;
+    metadata.resource_name = Some(described.title.to_owned());
+    let endpoint = upstream::endpoint(server, token, doors.recorder());
+    Ok(ServerEndpoint { endpoint, metadata: metadata.publish()? })
+}
+
+/// A server about which nothing special is said.
+fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> Server {
+    Server {
+        id: id.into(),
+        reach: each.reach.clone(),
+        credential: each.credential.clone(),
+        watch: Arc::clone(&each.watch),
+        era: Arc::clone(&each.era),
+        folded: false,
+        identity: None,
+        door,
+        decider: Decider { policy: behind.policy.clone(), server: id.into() },
+        approvals: behind.approvals.clone(),
+        outbound: behind.outbound.clone(),
+        sessions: behind.sessions.clone(),
+        timeout: TIMEOUT,
+        max_response_bytes: MAX_RESPONSE_BYTES,
+    }
+}
+
+/// The servers whose tools stand beside ours, as every list shows them.
+///
+/// # Errors
+///
+/// [`AppError::FoldedName`]
+pub(super) fn beside(
+    config: &Config,
+    behind: &Shared,
+    doors: &Doors,
+    (names, toolbox): (&[Name], &Toolbox),
+) -> Result<Option<Arc<dyn Beside>>, AppError> {
+    refuse_collisions(config, toolbox)?;
+    match names.first() {
+        Some(name) => folded(config, behind, doors, name),
+        None => Ok(None),
+    }
+}
+
+/// Names of two tools in one list must differ.
+///
+/// # Errors
+///
+/// [`AppError::FoldedName`]
+pub(super) fn refuse_collisions(config: &Config, toolbox: &Toolbox) -> Result<(), AppError> {
+    for server in config.upstream.servers.iter().filter(|server| server.fold) {
+        let prefix = format!("{}.", server.id);
+        if let Some(tool) = toolbox.names().into_iter().find(|tool| tool.starts_with(&prefix)) {
+            return Err(AppError::FoldedName { server: server.id.clone(), tool });
+        }
+    }
+    Ok(())
+}
+
+/// The servers whose tools stand beside ours, as the endpoint under this name sees them. `None`: there are none.
+pub(super) fn folded(
+    config: &Config,
+    behind: &Shared,
+    doors: &Doors,
+    name: &Name,
+) -> Result<Option<Arc<dyn Beside>>, AppError> {
+    let mut servers = Vec::new();
+    for settings in config.upstream.servers.iter().filter(|server| server.fold) {
+        let Some(each) = behind.each.get(&settings.id) else { continue };
+        let door = doors.to(well_known_url(&name.resource));
+        servers.push(Server {
+            folded: true,
+            identity: identity(config, behind, doors, settings)?,
+            timeout: settings.timeout,
+            max_response_bytes: settings.max_response_bytes,
+            ..server(&settings.id, each, (behind, door))
+        });
+    }
+    if servers.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Folded::new(servers))))
 }
 
 impl Shared {
+    /// The child processes among them.
+    pub(super) fn children(&self) -> Vec<(String, Arc<Hosted>)> {
+        let children = self.each.iter().filter_map(|(id, each)| match &each.reach {
+            Reach::Child(child) => Some((id.clone(), Arc::clone(child))),
+            Reach::Http(_) => None,
+        });
+        children.collect()
+    }
+
     pub(super) fn new(
         materials: &Materials<'_>,
         verifier: Option<Arc<Verifier>>,
@@ -57,11 +210,17 @@ impl Shared {
         let mut each = HashMap::new();
         for server in &materials.config.upstream.servers {
             // Where there is none, the settings' check has said so.
-            if let Some(credential) = materials.credential(server)? {
-                let era = Arc::new(Eras::new(era(server.era)));
-                let one = Each { watch: Arc::new(watch(server)), era, credential };
-                each.insert(server.id.clone(), one);
-            }
+            let Some(credential) = materials.credential(server)? else { continue };
+            let reach = match &server.transport {
+                UpstreamTransport::Http(url) => Reach::Http(url.clone()),
+                UpstreamTransport::Child(command) => {
+                    let settings = child(server, command, materials);
+                    Reach::Child(Arc::new(Hosted::new(settings, Arc::clone(materials.clock))))
+                }
+            };
+            let watch = Arc::new(watch(server));
+            let era = Arc::new(Eras::new(era(server.era)));
+            each.insert(server.id.clone(), Each { watch, era, credential, reach });
         }
         Ok(Self {
             each,
@@ -100,66 +259,53 @@ pub(super) fn other_audiences(config: &Config) -> Vec<String> {
 }
 
 impl Mounting<'_> {
-    /// Each server that can be served under one of our names.
-    pub(super) fn servers(&self, name: &Name) -> Result<ServerEndpoints, AppError> {
+    /// Each server that can be served under one of our names; those that are registered come and go.
+    pub(super) fn servers(
+        &self,
+        name: &Name,
+        registered: RegisteredServers,
+    ) -> Result<ServerEndpoints, AppError> {
         let mut endpoints = HashMap::new();
         for settings in &self.config.upstream.servers {
             let Some(verifier) = &self.behind.verifier else { continue };
-            let Some(own) = self.behind.each.get(&settings.id) else { continue };
-            let endpoint = self.server(name, settings, (Arc::clone(verifier), own))?;
+            let Some(each) = self.behind.each.get(&settings.id) else { continue };
+            let resource = name.server(&settings.id);
+            let described = Described {
+                id: &settings.id,
+                title: &settings.id,
+                audiences: audiences_of(settings, &resource),
+                resource,
+                scopes: scopes(settings),
+                identity: identity(self.config, &self.behind, &self.doors, settings)?,
+                timeout: settings.timeout,
+                max_response_bytes: settings.max_response_bytes,
+            };
+            let known = (Arc::clone(verifier), token_issuers(self.config));
+            let endpoint = endpoint(&self.doors, &self.behind, known, (described, each))?;
             endpoints.insert(settings.id.clone(), endpoint);
         }
-        Ok(ServerEndpoints::new(endpoints))
-    }
-
-    fn server(
-        &self,
-        name: &Name,
-        settings: &UpstreamServer,
-        (verifier, each): (Arc<Verifier>, &Each),
-    ) -> Result<ServerEndpoint, AppError> {
-        let resource = name.server(&settings.id);
-        let metadata_url = well_known_url(&resource);
-        let scopes = scopes(settings);
-        let others = settings.audiences.iter().map(String::as_str);
-        let token = RequireTokenLayer::new(verifier, &metadata_url)
-            .scope_hint(&scopes)
-            .only_for([canonical(&resource)].into_iter().chain(others));
-        let server = Server {
-            id: settings.id.as_str().into(),
-            url: settings.url.clone(),
-            credential: each.credential.clone(),
-            watch: Arc::clone(&each.watch),
-            era: Arc::clone(&each.era),
-            identity: self.identity(settings)?,
-            door: self.door(metadata_url),
-            decider: Decider {
-                policy: self.behind.policy.clone(),
-                server: settings.id.as_str().into(),
-            },
-            approvals: self.behind.approvals.clone(),
-            outbound: self.behind.outbound.clone(),
-            sessions: self.behind.sessions.clone(),
-            timeout: settings.timeout,
-            max_response_bytes: settings.max_response_bytes,
-        };
-        let mut metadata = ResourceMetadata::new(resource, self.issuers());
-        metadata.scopes_supported = scopes;
-        metadata.resource_name = Some(settings.id.clone());
-        let endpoint = upstream::endpoint(server, token, self.recorder());
-        Ok(ServerEndpoint { endpoint, metadata: metadata.publish()? })
+        Ok(ServerEndpoints::new(endpoints, registered))
     }
 }
 
-impl Mounting<'_> {
-    /// What tells a server who calls.
-    fn identity(&self, settings: &UpstreamServer) -> Result<Option<Identity>, AppError> {
-        if !settings.identity_header {
-            return Ok(None);
-        }
-        let around = (&self.clock, &self.random);
-        word_for(self.config, &self.behind.ring, around, settings.url.as_str()).map(Some)
+/// Its own URL, and what other issuers' tokens may name for it.
+fn audiences_of(settings: &UpstreamServer, resource: &Url) -> Vec<String> {
+    let own = canonical(resource).to_owned();
+    std::iter::once(own).chain(settings.audiences.iter().cloned()).collect()
+}
+
+/// What tells a server who calls.
+fn identity(
+    config: &Config,
+    behind: &Shared,
+    doors: &Doors,
+    settings: &UpstreamServer,
+) -> Result<Option<Identity>, AppError> {
+    let UpstreamTransport::Http(url) = &settings.transport else { return Ok(None) };
+    if !settings.identity_header {
+        return Ok(None);
     }
+    word_for(config, &behind.ring, (&doors.clock, &doors.random), url.as_str()).map(Some)
 }
 
 /// Every scope that one of the server's grants asks for.
@@ -184,6 +330,27 @@ fn watch(settings: &UpstreamServer) -> Watch {
     };
     let pins = settings.pins.iter().map(|pin| (pin.tool.clone(), pin.digest.clone()));
     Watch::new(pins.collect(), (on(settings.on_change), on(settings.on_hidden_text)))
+}
+
+/// A process comes from the settings file alone: nothing else leads here (N117).
+fn child(
+    settings: &UpstreamServer,
+    command: &UpstreamCommand,
+    materials: &Materials<'_>,
+) -> ChildSettings {
+    let environment = command.environment.iter();
+    ChildSettings {
+        id: settings.id.as_str().into(),
+        program: command.program.clone(),
+        arguments: command.arguments.clone(),
+        environment: environment
+            .map(|(name, value)| (name.clone(), materials.held(value)))
+            .collect(),
+        directory: command.directory.clone(),
+        start_timeout: command.start_timeout,
+        max_message_bytes: settings.max_response_bytes,
+        max_calls: command.max_calls,
+    }
 }
 
 /// The rules that `[[upstream.server.tool]]` and its kin stand for: `upstream.{id}.tool.{number}`, counted from 1.

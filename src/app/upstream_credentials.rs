@@ -10,6 +10,7 @@ use crate::authorization_server::{KeyEncryptionKey, KeyRing, NewIdentityToken};
 use crate::broker::Profile;
 use crate::config::{
     Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamPerUser, UpstreamServer,
+    UpstreamTransport,
 };
 use crate::connections::{self, Connections, Explicit, ServerSettings};
 use crate::id::{Issuer, ProfileName};
@@ -81,7 +82,8 @@ impl Materials<'_> {
                 Credential::ClientCredentials(client_credentials(endpoint, scopes))
             }
             UpstreamCredential::TokenExchange(exchange) => {
-                self.for_caller(How::Exchange(self.exchange(server, exchange)?))
+                let Some(url) = url_of(server) else { return Ok(None) };
+                self.for_caller(How::Exchange(self.exchange(url, exchange)?))
             }
             UpstreamCredential::EntraObo { profile, scopes } => {
                 let Some(flow) = self.on_behalf_of(profile, scopes) else { return Ok(None) };
@@ -99,7 +101,7 @@ impl Materials<'_> {
         Ok(Some(made))
     }
 
-    fn held(&self, source: &SecretSource) -> Held {
+    pub(super) fn held(&self, source: &SecretSource) -> Held {
         held(source, self.secrets)
     }
 
@@ -117,11 +119,7 @@ impl Materials<'_> {
         Credential::ForCaller(Arc::new(CallerTokens::new(how, Arc::clone(self.clock))))
     }
 
-    fn exchange(
-        &self,
-        server: &UpstreamServer,
-        settings: &UpstreamExchange,
-    ) -> Result<TokenExchange, AppError> {
+    fn exchange(&self, url: &Url, settings: &UpstreamExchange) -> Result<TokenExchange, AppError> {
         let UpstreamExchange { token_url, client_id, client_secret, .. } = settings;
         let endpoint = self.endpoint(token_url, client_id, client_secret);
         let audience =
@@ -131,7 +129,7 @@ impl Materials<'_> {
             vouch: word_for(self.config, self.ring, (self.clock, self.random), audience)?,
             endpoint,
             issuer: settings.issuer.clone(),
-            resource: server.url.clone(),
+            resource: url.clone(),
             audience: settings.audience.clone(),
             scope: settings.scopes.to_string(),
             actor,
@@ -214,10 +212,11 @@ pub(super) fn connections(
     let mut servers = Vec::new();
     for server in &config.upstream.servers {
         let UpstreamCredential::PerUser(settings) = &server.credential else { continue };
+        let Some(at) = url_of(server) else { continue };
         let callback = format!("/account/connections/{}/callback", server.id);
         let Some(redirect_uri) = url(&callback) else { continue };
-        let reach = reach(config, server, settings, outbound)?;
-        servers.push(per_user(server, settings, secrets, (redirect_uri, reach)));
+        let reach = reach(config, at, settings, outbound)?;
+        servers.push(per_user((&server.id, at), settings, secrets, (redirect_uri, reach)));
     }
     let (Some(document), false) = (url(IDENTITY_PATH), servers.is_empty()) else { return Ok(None) };
     if !config.authorization_server.enabled {
@@ -242,8 +241,16 @@ pub(super) fn connections(
     })))
 }
 
+/// A child process is reached without any of this.
+const fn url_of(server: &UpstreamServer) -> Option<&Url> {
+    match &server.transport {
+        UpstreamTransport::Http(url) => Some(url),
+        UpstreamTransport::Child(_) => None,
+    }
+}
+
 fn per_user(
-    server: &UpstreamServer,
+    (id, at): (&str, &Url),
     settings: &UpstreamPerUser,
     secrets: &Arc<Secrets>,
     (redirect_uri, outbound): (Url, Outbound),
@@ -259,8 +266,8 @@ fn per_user(
     });
     let scope = (!settings.scopes.is_empty()).then(|| settings.scopes.to_string());
     ServerSettings {
-        id: server.id.clone(),
-        url: server.url.clone(),
+        id: id.to_owned(),
+        url: at.clone(),
         endpoints,
         client,
         scope,
@@ -273,14 +280,14 @@ fn per_user(
 /// the server's own host where that is listed: else it could lead us anywhere within our own network.
 fn reach(
     config: &Config,
-    server: &UpstreamServer,
+    at: &Url,
     settings: &UpstreamPerUser,
     outbound: &Outbound,
 ) -> Result<Outbound, AppError> {
     if settings.endpoints.is_some() {
         return Ok(outbound.clone());
     }
-    let own = server.url.host_str().filter(|_| outbound.may_be_private(&server.url));
+    let own = at.host_str().filter(|_| outbound.may_be_private(at));
     let allow_private = own.map(|host| host.trim_matches(['[', ']']).parse());
     let allow_private = allow_private.into_iter().flatten().collect();
     Ok(Outbound::new(&OutboundSettings { allow_private, ..map::outbound(config) })?)

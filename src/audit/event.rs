@@ -234,6 +234,18 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         unverified_client_id: Option<ClientId>,
     },
+    /// Terminal: an authorization request was refused (RFC 6749 §4.1.2.1).
+    #[serde(rename = "oauth.authorization.refused")]
+    AuthorizeRefuse {
+        /// The code that its client is told, else `invalid_client`, `invalid_redirect_uri` or `invalid_request`.
+        error: &'static str,
+        /// Which client the request says it is of. Anybody can write any name here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unverified_client_id: Option<ClientId>,
+        /// What the tokens were to be for, without user, query and fragment.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resource: Option<String>,
+    },
     /// Terminal: a code or refresh token came again, which proves a theft; the grant is revoked.
     #[serde(rename = "oauth.token.reuse_detected")]
     TokenReuse { what: Reused, grant_id: GrantId },
@@ -311,6 +323,7 @@ impl AuditEvent {
             | Self::TokenIssue { .. }
             | Self::TokenRefresh { .. }
             | Self::TokenRefuse { .. }
+            | Self::AuthorizeRefuse { .. }
             | Self::TokenReuse { .. }
             | Self::TokenRevoke { .. }
             | Self::TokenIntrospect { .. }

@@ -83,6 +83,15 @@ impl Caller {
         self.0.started
     }
 
+    /// The same caller in a request of ours that is a part of this one: it owes no terminal event of its own.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let Inner { principal, context, started, auditor, .. } = &*self.0;
+        let (principal, context) = (principal.clone(), context.clone());
+        let (started, auditor) = (*started, auditor.clone());
+        Self(Arc::new(Inner { principal, context, started, auditor, owed: Mutex::default() }))
+    }
+
     /// From now on the request owes a terminal event. `method` is the MCP method.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use url::Url;
 use crate::app::App;
 use crate::config::{Config, Deployment, Environment, GraphMode, LogFormat, LogLevel};
 use crate::http::{Stop, bind};
+use crate::process;
 use crate::random::SystemRandom;
 use crate::telemetry;
 use crate::time::SystemClock;
@@ -24,6 +25,10 @@ pub(super) async fn run(
     let ready = args.load(environment)?;
     start_logging(&ready);
     warn(&ready);
+    // Before any secret is read, and before any program is started that could look.
+    if let Err(error) = process::hide() {
+        tracing::warn!(error = &error as &dyn std::error::Error, "process.not_hidden");
+    }
     let variables = ready.variables();
     let app = App::build(
         ready.into_config(),

@@ -34,7 +34,8 @@ pub(super) async fn run(out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let listener = bind(([127, 0, 0, 1], 0).into()).await.map_err(|error| Failure::of(&error))?;
     let address = listener.local_addr().map_err(|error| Failure::of(&error))?;
     let log = directory.0.join("audit.jsonl");
-    let app = build(&directory, &format!("server.listen={address}"), &log).await?;
+    let listen = format!("server.listen={address}");
+    let app = Box::pin(build(&directory, &listen, &log)).await?;
     let subject = Subject::new(&app)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut server = tokio::task::JoinSet::new();

@@ -46,6 +46,24 @@ impl Checker<'_> {
         }
     }
 
+    /// A variable of a program's environment. Few are secrets: one in the clear is only weak where its name says that it is one.
+    pub(super) fn variable(
+        &mut self,
+        key: &Key,
+        name: &str,
+        raw: &RawSecret,
+    ) -> Option<SecretSource> {
+        const TELLING: [&str; 6] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
+        let name = name.to_ascii_uppercase();
+        let text = raw.text();
+        if SecretRef::looks_like_one(text.expose())
+            || TELLING.iter().any(|word| name.contains(word))
+        {
+            return self.secret(key, raw);
+        }
+        Some(SecretSource::Literal(text.clone()))
+    }
+
     /// A credential for a backend itself, which therefore cannot be kept in a backend.
     pub(super) fn own_secret(&mut self, key: &Key, raw: &RawSecret) -> Option<SecretSource> {
         let source = self.secret(key, raw)?;

@@ -27,6 +27,8 @@ pub struct Message<'a> {
     pub method: Option<Cow<'a, str>>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
+    #[serde(skip)]
+    whole: &'a [u8],
 }
 
 /// The parameters of `tools/call` that policy looks at.
@@ -57,7 +59,8 @@ impl<'a> Message<'a> {
     /// [`Unreadable`]
     pub fn parse(body: &'a [u8]) -> Result<Self, Unreadable> {
         let unique = serde_json::from_slice::<Unique>(body);
-        unique.and_then(|Unique| serde_json::from_slice(body)).map_err(|error| {
+        let message = unique.and_then(|Unique| serde_json::from_slice::<Self>(body));
+        message.map(|message| Self { whole: body, ..message }).map_err(|error| {
             let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
             match (error.classify(), first) {
                 (serde_json::error::Category::Data, Some(b'[')) => Unreadable::Batch,
@@ -73,6 +76,15 @@ impl<'a> Message<'a> {
             return None;
         }
         serde_json::from_str(self.params?.get()).ok()
+    }
+
+    /// Whether it has members that a request does not have (JSON-RPC 2.0 §4): nobody has decided about them.
+    #[must_use]
+    pub fn has_other_members(&self) -> bool {
+        type Members<'a> = std::collections::BTreeMap<Cow<'a, str>, serde::de::IgnoredAny>;
+        let known = |name: &Cow<'_, str>| matches!(&**name, "jsonrpc" | "id" | "method" | "params");
+        serde_json::from_slice::<Members<'_>>(self.whole)
+            .is_ok_and(|members| !members.keys().all(known))
     }
 
     /// Its parameters, read as far as `T` looks at them. `None` where there are none of that shape.
@@ -177,6 +189,13 @@ mod tests {
         let body = br#"{"id":1,"method":"tools\u002fcall","params":{"name":"a\u0062c","arguments":{"x":1}}}"#;
         let message = Message::parse(body).unwrap();
         assert_eq!(message.tool_call().unwrap().name, "abc");
+    }
+
+    #[test]
+    fn members_that_no_request_has_are_noticed() {
+        let has = |body: &str| Message::parse(body.as_bytes()).unwrap().has_other_members();
+        assert!(!has(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":1}}"#));
+        assert!(has(r#"{"jsonrpc":"2.0","id":1,"method":"ping","confirm":true}"#));
     }
 
     #[test]

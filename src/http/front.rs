@@ -57,7 +57,7 @@ impl Front {
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
         let request = self.0.base.strip(request);
-        let Some(mut endpoint) = self.0.direct(&request).cloned() else {
+        let Some(mut endpoint) = self.0.direct(&request) else {
             return infallible(self.0.router.clone().oneshot(request).await);
         };
         let mut response = infallible(endpoint.call(request).await);
@@ -71,7 +71,7 @@ impl Front {
 }
 
 impl Inner {
-    fn direct(&self, request: &Request) -> Option<&McpEndpoint> {
+    fn direct(&self, request: &Request) -> Option<McpEndpoint> {
         let path = request.uri().path();
         let ours = path == "/mcp";
         let direct = (ours || path.starts_with("/servers/"))
@@ -81,7 +81,11 @@ impl Inner {
         if !direct {
             return None;
         }
-        if ours { self.mcp.choose(request) } else { self.servers.choose(request)?.at(path) }
+        if ours {
+            self.mcp.choose(request).cloned()
+        } else {
+            self.servers.choose(request)?.at(path)
+        }
     }
 }
 

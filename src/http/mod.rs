@@ -19,4 +19,4 @@ pub use health::{Health, Readiness};
 pub use origin::AllowedOrigins;
 pub use router::{Endpoint, Routes};
 pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};
-pub use servers::{ServerEndpoint, ServerEndpoints};
+pub use servers::{RegisteredServers, ServerEndpoint, ServerEndpoints};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -27,21 +27,43 @@ pub struct ServerEndpoint {
 
 /// All of them, under one of our names.
 #[derive(Clone, Debug, Default)]
-pub struct ServerEndpoints(Arc<HashMap<String, ServerEndpoint>>);
+pub struct ServerEndpoints {
+    /// Of the settings: for as long as the process lives.
+    settled: Arc<HashMap<String, ServerEndpoint>>,
+    registered: RegisteredServers,
+}
+
+/// Those that were registered while the broker runs. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct RegisteredServers(Arc<RwLock<Arc<HashMap<String, ServerEndpoint>>>>);
+
+impl RegisteredServers {
+    /// From now on these, and no others.
+    pub fn replace(&self, servers: HashMap<String, ServerEndpoint>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(servers);
+    }
+
+    fn get(&self, id: &str) -> Option<ServerEndpoint> {
+        let servers = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        servers.get(id).cloned()
+    }
+}
 
 impl ServerEndpoints {
+    /// Those of the settings go before registered ones.
     #[must_use]
-    pub fn new(servers: HashMap<String, ServerEndpoint>) -> Self {
-        Self(Arc::new(servers))
+    pub fn new(settled: HashMap<String, ServerEndpoint>, registered: RegisteredServers) -> Self {
+        Self { settled: Arc::new(settled), registered }
     }
 
     /// The server of `/servers/{id}/mcp`.
-    pub(super) fn at(&self, path: &str) -> Option<&Endpoint> {
-        Some(&self.of(path)?.endpoint)
+    pub(super) fn at(&self, path: &str) -> Option<Endpoint> {
+        Some(self.of(path)?.endpoint)
     }
 
-    fn of(&self, path: &str) -> Option<&ServerEndpoint> {
-        self.0.get(path.strip_prefix("/servers/")?.strip_suffix("/mcp")?)
+    fn of(&self, path: &str) -> Option<ServerEndpoint> {
+        let id = path.strip_prefix("/servers/")?.strip_suffix("/mcp")?;
+        self.settled.get(id).cloned().or_else(|| self.registered.get(id))
     }
 }
 
@@ -55,7 +77,7 @@ impl Service<Request> for ServerEndpoints {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        match self.at(request.uri().path()).cloned() {
+        match self.at(request.uri().path()) {
             Some(mut endpoint) => endpoint.call(request),
             None => async { Ok(not_found().await) }.boxed(),
         }

@@ -15,7 +15,8 @@ use tower::{Layer, Service};
 
 use crate::broker::Caller;
 use crate::guard::{
-    Door, Message, ToolCall, Unrecorded, call, method_name, record_policy, unavailable,
+    Beside, BesideCall, Door, Message, ToolCall, Unrecorded, call, method_name, record_policy,
+    unavailable,
 };
 use crate::limits::Permits;
 use crate::policy::Decision;
@@ -34,6 +35,8 @@ pub struct GuardLayer(Arc<Settings>);
 pub struct Settings {
     pub decider: Decider,
     pub toolbox: Toolbox,
+    /// Whose tools stand beside ours.
+    pub beside: Option<Arc<dyn Beside>>,
     pub door: Door,
 }
 
@@ -147,6 +150,13 @@ impl Settings {
         self.door.accepted(&caller).await?;
         if let Some(refusal) = unknown_version(&parts.headers, &message) {
             return self.door.refuse(&caller, method, refusal).await;
+        }
+        if let (Some(beside), Some(tool)) = (&self.beside, &tool)
+            && beside.holds(&tool.name)
+        {
+            let headers = std::mem::take(&mut parts.headers);
+            let theirs = BesideCall { caller, headers, body: body.clone() };
+            return Arc::clone(beside).call(theirs).await;
         }
         let deciding = self.decider.now();
         let permits = match self.admit(&caller, &message, (tool.as_ref(), &deciding)).await? {

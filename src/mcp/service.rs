@@ -13,11 +13,12 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::{Broker, Caller, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
-use crate::guard::{millis, record_policy};
+use crate::guard::{Beside, millis, record_policy};
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
@@ -40,6 +41,8 @@ pub struct McpService(Arc<Parts>);
 #[derive(Debug)]
 pub struct Parts {
     pub toolbox: Toolbox,
+    /// Whose tools stand beside ours.
+    pub beside: Option<Arc<dyn Beside>>,
     pub documents: Documents,
     pub decider: Decider,
     pub broker: Broker,
@@ -269,11 +272,17 @@ impl McpService {
 
     async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
         let shown = |entry: &&Entry| caller.deciding.tool(caller, entry).shows_the_tool();
-        let tools: Vec<Tool> =
+        let mut tools: Vec<Tool> =
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
+        let hidden = self.0.toolbox.iter().count() - tools.len();
+        if let Some(beside) = &self.0.beside {
+            let theirs = beside.tools(caller).await.tools;
+            let read = |text: Box<RawValue>| serde_json::from_str::<Tool>(text.get()).ok();
+            tools.extend(theirs.into_iter().filter_map(read));
+        }
         let event = AuditEvent::ToolsList {
             listed: tools.len(),
-            hidden: self.0.toolbox.iter().count() - tools.len(),
+            hidden,
             policy_version: Arc::clone(caller.deciding.in_force().policy().version()),
         };
         caller.end(event).await.map_err(|_| unavailable())?;

@@ -21,6 +21,12 @@ pub enum Held {
 }
 
 impl Held {
+    /// Whether it is one that people must not read. A text may be: only the settings know.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        matches!(self, Self::Reference(..))
+    }
+
     /// # Errors
     ///
     /// [`SecretError`]

@@ -1,13 +1,14 @@
 //! Runs a helper program as if it were hostile: no inherited environment, no shell, bounded in time and output.
 
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use zeroize::Zeroizing;
+
+use crate::process::{self, Group};
 
 use super::error::{Detail, Fault};
 use super::value::MAX_BYTES;
@@ -49,16 +50,9 @@ pub(super) async fn run(program: &Program<'_>, limit: Duration) -> Result<Output
 }
 
 fn spawn(program: &Program<'_>) -> Result<Child, Fault> {
-    Command::new(program.path)
-        .args(program.arguments)
-        .env_clear()
-        .envs(program.environment.iter().copied())
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
+    let arguments = program.arguments.iter().copied();
+    let environment = program.environment.iter().copied();
+    process::command(program.path, arguments, environment, Path::new("/"))
         .spawn()
         .map_err(|_error| Fault::Unavailable(Detail::CliEnvironment, None))
 }
@@ -99,25 +93,4 @@ async fn start_of(
 
 fn broken(_error: std::io::Error) -> Fault {
     Fault::Unavailable(Detail::CliEnvironment, None)
-}
-
-/// The process group that the helper leads. Killed on drop, so that nothing it started outlives the call.
-///
-/// The leader may have been reaped by then and its number be free again; Linux hands numbers out in
-/// a circle, so it cannot belong to another group within the few instructions in between.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // It fails when nobody is left, which is what we want.
-            let _nobody_left = kill_process_group(group, Signal::KILL);
-        }
-    }
 }

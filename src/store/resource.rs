@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::page::{Page, PageRequest};
 
 /// A resource server (RFC 8707 `resource`), ours or one that runs elsewhere.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceRow {
     /// `[A-Za-z0-9._-]`, part of paths.
     pub id: String,
@@ -18,6 +18,8 @@ pub struct ResourceRow {
     pub uri: String,
     /// Other spellings of it (old hosts, the slash form).
     pub aliases: Vec<String>,
+    /// Where its MCP endpoint is, if it is reached through us; `uri` is ours then. `None`: its clients reach it themselves.
+    pub url: Option<String>,
     pub name: String,
     pub description: Option<String>,
     /// Who registered it.
@@ -51,6 +53,8 @@ pub trait ResourceStore: Send + Sync {
     /// By its URI or an alias, byte for byte.
     async fn find_resource_by_uri(&self, uri: &str) -> Result<Option<ResourceRow>, StoreError>;
     async fn list_resources(&self, page: &PageRequest) -> Result<Page<ResourceRow>, StoreError>;
+    /// All that are reached through us and are not disabled, by id; at most 10,000.
+    async fn list_proxied_resources(&self) -> Result<Vec<ResourceRow>, StoreError>;
     /// With its keys, and with every grant for its URI or an alias revoked.
     async fn delete_resource(&self, id: &str, now: Timestamp) -> Result<bool, StoreError>;
     /// `false` where the prefix is taken or there is no such resource.

@@ -16,7 +16,7 @@ use crate::broker::{Caller, Failure};
 use crate::code::Code;
 use crate::guard::{self, Unrecorded, millis};
 use crate::limits::Permits;
-use crate::outbound::{Answer, Incoming};
+use crate::outbound::Answer;
 use crate::policy::Decision;
 
 use super::caller_tokens::For;
@@ -25,6 +25,7 @@ use super::era::{Told, Translation, Written};
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message, tool_error};
 use super::headers::SESSION;
+use super::incoming::Incoming;
 use super::list::{self, Filtered};
 use super::presented::Presented;
 use super::reply::{self, Reply};
@@ -149,8 +150,7 @@ impl Exchange {
             Form::Json(status) => {
                 let server = Arc::clone(&self.server);
                 let whole = incoming.rest(server.max_response_bytes, server.timeout).await;
-                let message = whole.map_err(Fault::from);
-                match message.and_then(|body| self.look(body)) {
+                match whole.and_then(|body| self.look(body)) {
                     Ok(Seen { bytes: Some(bytes), last: true, said, news, http, .. }) => {
                         self.notice(news).await?;
                         self.end_seen(&said).await?;
@@ -506,7 +506,7 @@ impl Streaming {
                 // The client opens it again if it wants to.
                 Ok(None) | Err(_) if self.stays_open() => return None,
                 Ok(None) => return self.fail(Fault::NoAnswer).await,
-                Err(error) => return self.fail(error.into()).await,
+                Err(fault) => return self.fail(fault).await,
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::code::Code;
 use crate::guard;
 use crate::outbound::OutboundError;
 
+use super::stdio::ChildFault;
 use crate::oauth_client::NoToken;
 
 /// Why a server gave no answer that can be handed on.
@@ -54,6 +55,9 @@ pub(super) enum Fault {
     NoAnswer,
     #[error("the list of the server is none")]
     NotAList,
+    /// Of a child process.
+    #[error("{0}")]
+    Child(ChildFault),
 }
 
 impl From<OutboundError> for Fault {
@@ -78,12 +82,20 @@ impl Fault {
             Self::NoCredential(_) => Code::SecretUnavailable,
             Self::NoIdentity => Code::BrokerUnavailable,
             Self::Status(status) if status.as_u16() >= 500 => Code::ProviderUnavailable,
+            Self::Child(fault) => fault.code(),
             _ => Code::ProviderBadResponse,
         }
     }
 
     const fn status(&self) -> StatusCode {
         match self {
+            Self::Child(fault) => match fault.code() {
+                Code::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
+                Code::ProviderRateLimited | Code::SecretUnavailable => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                _ => StatusCode::BAD_GATEWAY,
+            },
             Self::Slow(_) | Self::NoReply | Self::NoToken(NoToken::Slow) => {
                 StatusCode::GATEWAY_TIMEOUT
             }

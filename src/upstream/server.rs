@@ -1,11 +1,13 @@
 //! One server behind us: what a request to `/servers/{id}/mcp` goes through.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -15,7 +17,7 @@ use crate::code::Code;
 use crate::guard::{self, Door, Message, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::limits::Permits;
-use crate::outbound::{Call, Incoming, Outbound};
+use crate::outbound::{Call, Outbound};
 use crate::policy::{Decision, Effect};
 use crate::resource_server::Principal;
 
@@ -26,7 +28,10 @@ use super::era::{self, Asked as Sending, Eras, Way};
 use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
+use super::incoming::Incoming;
+use super::presented::Presented;
 use super::session::Sessions;
+use super::stdio::Hosted;
 use super::wanted::{Beside, Wanted, is_request_id};
 use super::watch::Watch;
 use super::who::Who;
@@ -40,7 +45,7 @@ const RESOURCE_NOT_FOUND: i32 = -32002;
 #[derive(Debug)]
 pub struct Server {
     pub id: Box<str>,
-    pub url: Url,
+    pub reach: Reach,
     pub credential: Credential,
     /// `None`: the server is not told who calls.
     pub identity: Option<Identity>,
@@ -50,12 +55,23 @@ pub struct Server {
     pub outbound: Outbound,
     pub sessions: Sessions,
     pub watch: Arc<Watch>,
+    /// Whether its tools stand in one list with ours, under longer names.
+    pub folded: bool,
     /// Of which era the server is.
     pub era: Arc<Eras>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
     pub max_response_bytes: usize,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// Over Streamable HTTP.
+    Http(Url),
+    /// A child process of ours. It is shown no credential, and not told who calls.
+    Child(Arc<Hosted>),
 }
 
 /// What is decided about a message before it is sent.
@@ -113,7 +129,7 @@ impl Server {
         let kind = if method == Method::GET { Kind::Stream(None) } else { Kind::Notification };
         let mut exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
         exchange.presented = presented;
-        exchange.run(method, sent, bytes::Bytes::new()).await
+        exchange.run(method, sent, Bytes::new()).await
     }
 
     async fn post(
@@ -140,33 +156,65 @@ impl Server {
         };
         caller.describe(method, tool.clone(), None);
         self.door.accepted(&caller).await?;
-        let mut sent = headers::to_server(&parts.headers);
-        match self.session(&caller, &parts.headers) {
+        let given = (&parts.headers, parts.extensions.remove());
+        self.read(caller, given, (&message, wanted, tool), &body).await
+    }
+
+    /// Answers a message that came another way, by a caller whose request is described and accepted.
+    pub(super) async fn sent(
+        self: Arc<Self>,
+        caller: Caller,
+        given: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Body>, Unrecorded> {
+        let message = match Message::parse(&body) {
+            Ok(message) => message,
+            Err(unreadable) => {
+                return self.door.refuse(&caller, "unreadable", unreadable.answer()).await;
+            }
+        };
+        let wanted = Wanted::of(&message, headers::is_modern(given));
+        let tool = match &wanted {
+            Wanted::Tool { name, .. } => self.decider.tool_name(name),
+            _ => None,
+        };
+        self.read(caller, (given, None), (&message, wanted, tool), &body).await
+    }
+
+    async fn read(
+        self: Arc<Self>,
+        caller: Caller,
+        (given, presented): (&HeaderMap, Option<Presented>),
+        (message, wanted, tool): (&Message<'_>, Wanted<'_>, Option<ToolName>),
+        body: &Bytes,
+    ) -> Result<Response<Body>, Unrecorded> {
+        let method = guard::method_name(message.method.as_deref());
+        let mut sent = headers::to_server(given);
+        match self.session(&caller, given) {
             None => {}
             Some(Ok(session)) => drop(sent.insert(SESSION, session)),
             // Another's, or one that was never given (RS-32): the client starts a new one.
             Some(Err(())) => {
-                let refusal = error(StatusCode::NOT_FOUND, &message, "no such session");
+                let refusal = error(StatusCode::NOT_FOUND, message, "no such session");
                 return self.door.refuse(&caller, method, refusal).await;
             }
         }
-        if let Some(refusal) =
-            out_of_form(&parts.headers, &message, &wanted, sent.contains_key(SESSION))
-        {
+        if let Some(refusal) = out_of_form(given, message, &wanted, sent.contains_key(SESSION)) {
             return self.door.refuse(&caller, method, refusal).await;
         }
-        let admitted = match self.admit(&caller, &message, (wanted, tool, modern)).await? {
+        let modern = headers::is_modern(given);
+        let admitted = match self.admit(&caller, message, (wanted, tool, modern)).await? {
             Ok(admitted) => admitted,
             Err(refusal) => return self.door.refuse(&caller, method, refusal).await,
         };
         let id = message.id.map(ToOwned::to_owned);
         let mut exchange = Exchange::new(Arc::clone(&self), caller, method, admitted.kind);
         exchange.id = id;
-        exchange.presented = parts.extensions.remove();
+        exchange.presented = presented;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
-        let ticket = self.era.begin(&parts.headers, sent.get(SESSION), message.id);
-        let asked = Sending { message: &message, modern, given: &parts.headers, sent: &sent };
+        let ticket = self.era.begin(given, sent.get(SESSION), message.id);
+        let asked = Sending { message, modern, given, sent: &sent };
         let answering = async {
             let way = era::way(&self, &exchange.who(), &asked).await;
             match way {
@@ -242,7 +290,8 @@ impl Server {
         deciding: &Deciding<'_>,
         ((name, tool, (arguments, beside)), modern): (Named<'_>, bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
-        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {name}"));
+        let in_full = self.in_full(name);
+        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {in_full}"));
         let Some(tool) = tool else {
             return Ok(self.within(caller, message, (name, None)).await?.and(Err(unknown())));
         };
@@ -265,8 +314,9 @@ impl Server {
             return Ok(Err(unknown()));
         }
         if !decision.is_allow()
-            && let Err(failure) =
-                self.approved(caller, (&tool, beside.exactly(arguments)), &decision).await?
+            && let Err(failure) = self
+                .approved(caller, message, (&tool, beside.exactly(arguments)), &decision)
+                .await?
         {
             self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
             return Ok(Err(tool_refused(message, &failure, modern)));
@@ -275,10 +325,16 @@ impl Server {
         Ok(Ok(Admitted { permits, kind }))
     }
 
+    /// A tool as its caller calls it.
+    fn in_full<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.folded { Cow::Owned([&*self.id, ".", name].concat()) } else { Cow::Borrowed(name) }
+    }
+
     /// Whether a person has approved this very call.
     async fn approved(
         &self,
         caller: &Caller,
+        message: &Message<'_>,
         (tool, call): (&ToolName, Exactly),
         decision: &Decision,
     ) -> Result<Result<(), Failure>, Unrecorded> {
@@ -286,6 +342,11 @@ impl Server {
         if decision.effect != Effect::Ask {
             let code = decision.code.unwrap_or(Code::PolicyDenied);
             return Ok(Err(Failure { code, ..denied() }));
+        }
+        // They would be sent on, and nobody was shown them.
+        if message.has_other_members() {
+            let text = "a call that a person approves has jsonrpc, id, method and params, and nothing else";
+            return Ok(Err(Failure::new(Code::InvalidField, text)));
         }
         let wanted = Asked { tool: tool.clone(), call, asserted: None };
         let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
@@ -409,14 +470,21 @@ impl Server {
         who: &Who,
         method: Method,
         mut headers: HeaderMap,
-        body: bytes::Bytes,
+        body: Bytes,
     ) -> Result<Incoming, Fault> {
+        let url = match &self.reach {
+            Reach::Http(url) => url.clone(),
+            Reach::Child(child) => {
+                let opened = child.open(&who.principal, &body, self.timeout).await;
+                return Ok(opened.map_err(Fault::Child)?.into());
+            }
+        };
         self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
         if let Some(identity) = &self.identity {
             identity.add(&who.principal, &mut headers)?;
         }
-        let call = Call { method, url: self.url.clone(), headers, body };
-        Ok(self.outbound.open(call, self.timeout).await?)
+        let call = Call { method, url, headers, body };
+        Ok(self.outbound.open(call, self.timeout).await?.into())
     }
 }
 
@@ -447,15 +515,20 @@ fn out_of_form(
         }
         Wanted::Reply if !in_session => refuse("no request was sent to you"),
         Wanted::Malformed(what) => Some(not_there(message, INVALID_PARAMS, what)),
-        _ if !headers::mirror_the_body(headers, message, wanted) => Some(guard::error(
-            StatusCode::BAD_REQUEST,
-            message.id,
-            HEADER_MISMATCH,
-            "Header mismatch: Mcp-Method, Mcp-Name and Mcp-Param-* must say what the body says",
-            None,
-        )),
+        _ if !headers::mirror_the_body(headers, message, wanted) => Some(mirrors_wrong(message)),
         _ => None,
     }
+}
+
+/// TR-24 to TR-27.
+pub(super) fn mirrors_wrong(message: &Message<'_>) -> Response<Body> {
+    guard::error(
+        StatusCode::BAD_REQUEST,
+        message.id,
+        HEADER_MISMATCH,
+        "Header mismatch: Mcp-Method, Mcp-Name and Mcp-Param-* must say what the body says",
+        None,
+    )
 }
 
 fn error(status: StatusCode, message: &Message<'_>, text: &str) -> Response<Body> {

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::broker::Caller;
+use crate::resource_server::Principal;
 use crate::secret_text::SecretText;
 
 /// Makes and checks session ids.
@@ -51,15 +52,24 @@ impl Sessions {
     }
 }
 
-/// Each part with its length, so that no two callers have the same.
 fn material(server: &str, caller: &Caller, id: &str) -> Vec<u8> {
-    let principal = caller.principal();
+    joined(&[server.as_bytes(), &whose(caller.principal()), id.as_bytes()])
+}
+
+/// Who calls, as far as one caller is told from another: user and client, within their issuer.
+pub(super) fn whose(principal: &Principal) -> Vec<u8> {
     let subject = principal.subject().map_or("", |subject| subject.as_str());
     let client = principal.client_id().map_or("", |client| client.as_str());
+    let parts = [principal.issuer().as_str(), subject, client];
+    joined(&parts.map(str::as_bytes))
+}
+
+/// Each part with its length, so that no two callers have the same.
+fn joined(parts: &[&[u8]]) -> Vec<u8> {
     let mut material = Vec::new();
-    for part in [server, principal.issuer().as_str(), subject, client, id] {
+    for part in parts {
         material.extend_from_slice(&part.len().to_be_bytes());
-        material.extend_from_slice(part.as_bytes());
+        material.extend_from_slice(part);
     }
     material
 }

@@ -257,7 +257,7 @@ mod tests {
     fn what_a_call_says_beside_its_arguments_is_a_part_of_it() {
         let exactly = |params: &str| {
             let body = format!(r#"{{"id":1,"method":"tools/call","params":{params}}}"#);
-            match Wanted::of(&Message::parse(body.as_bytes()).unwrap()) {
+            match Wanted::of(&Message::parse(body.as_bytes()).unwrap(), false) {
                 Wanted::Tool { arguments, beside, .. } => beside.exactly(arguments),
                 other => panic!("{other:?}"),
             }

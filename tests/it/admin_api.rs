@@ -90,6 +90,32 @@ async fn a_role_that_is_taken_counts_at_once_and_nobody_takes_their_own() {
     assert_eq!(site.get("/api/v1/users").await.status, 200);
 }
 
+// RFC 8707 §2 — N51
+#[tokio::test]
+async fn a_server_that_is_disabled_gets_no_tokens_until_it_is_enabled() {
+    let site = Site::start().await;
+    let new = json!({ "id": "weather", "uri": "https://weather.example/mcp" }).to_string();
+    let add = Request::new("POST", "/api/v1/resources").header("content-type", "application/json");
+    let add = add.header("authorization", &format!("Bearer {}", site.token)).body(new);
+    assert_eq!(site.served.send(add).await.status, 201);
+    let machine = ["client", "add", "Report", "--grant", "client_credentials", "--json"];
+    let machine = command(site.directory.path(), &[&machine[..], &["--scope", "w:read"]].concat());
+    let machine: Value = serde_json::from_slice(&machine.stdout).unwrap();
+    let mut body = url::form_urlencoded::Serializer::new(String::new());
+    body.append_pair("grant_type", "client_credentials")
+        .append_pair("client_id", machine["client"]["client_id"].as_str().unwrap())
+        .append_pair("client_secret", machine["client_secret"].as_str().unwrap())
+        .append_pair("resource", "https://weather.example/mcp");
+    let form = "application/x-www-form-urlencoded";
+    let ask = Request::new("POST", "/token").header("content-type", form).body(body.finish());
+    for (change, status) in [("disable", 400), ("enable", 200)] {
+        assert_eq!(site.post(&format!("/api/v1/resources/weather/{change}")).await.status, 204);
+        let answer = site.served.send(ask.clone()).await;
+        assert_eq!(answer.status, status, "{change}: {answer:?}");
+        assert_eq!(answer.body.contains("invalid_target"), status == 400, "{answer:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_survives_a_kill() {
     let mut site = Site::start().await;

@@ -115,6 +115,11 @@ fn a_servers_keys_are_made_listed_and_revoked() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     printed(at, &["server", "add", "weather", "https://weather.example/mcp", "--scope", "w:read"]);
+    assert_eq!(printed(at, &["server", "disable", "weather"]), "the server is disabled\n");
+    assert!(json_of(at, &["server", "list", "--json"])[0]["disabled_at"].is_string());
+    assert_eq!(printed(at, &["server", "enable", "weather"]), "the server is enabled\n");
+    assert!(json_of(at, &["server", "list", "--json"])[0]["disabled_at"].is_null());
+    assert!(refused(at, &["server", "disable", "other"]).contains("no such server"));
     let made = json_of(at, &["server", "key", "add", "weather", "--name", "prod", "--json"]);
     let prefix = made["key"]["prefix"].as_str().unwrap();
     assert!(made["api_key"].as_str().unwrap().starts_with(&format!("mak_{prefix}_")));

@@ -16,6 +16,7 @@ const LEAVES: &[&str] = &[
     "secret_text",
     "secret_ref",
     "outbound",
+    "process",
 ];
 const PARTS: &[&str] = &[
     "resource_server",
@@ -46,6 +47,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("secret_text", &[]),
     ("secret_ref", &[]),
     ("outbound", &[&["time"]]),
+    ("process", &[]),
     ("fake_http", &[&["outbound"]]), // in unit tests only
     // parts: leaves, and of each other only the type handed to them
     ("resource_server", &[LEAVES]),

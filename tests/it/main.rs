@@ -24,13 +24,19 @@ mod demo;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod folded;
+#[cfg(test)]
 mod forward_auth;
 #[cfg(test)]
 mod graph_simulation;
 #[cfg(test)]
+mod hosted;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod product;
+#[cfg(test)]
+mod registered;
 #[cfg(test)]
 mod resource_server;
 #[cfg(test)]

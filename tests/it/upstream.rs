@@ -14,3 +14,5 @@ mod schemas;
 mod sessions;
 mod streams;
 mod watched;
+
+pub(crate) use behind::{GET, PATH, token};

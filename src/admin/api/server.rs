@@ -43,6 +43,8 @@ pub(super) fn describe(api: Described, base: &str) -> Described {
         .refuses(&[409]);
     let find_one = Operation::get("find", "Show a server", schema::<ServerView>).refuses(&[404]);
     let remove_one = Operation::done("delete", "remove", "Take a server out, with its keys");
+    let disable_one = Operation::done("post", "disable", "Give a server no more tokens");
+    let enable_one = Operation::done("post", "enable", "Give a disabled server tokens again");
     let list_its_keys =
         Operation::get("list_keys", "List a server's keys", schema::<Items<KeyView>>)
             .refuses(&[404]);
@@ -54,6 +56,8 @@ pub(super) fn describe(api: Described, base: &str) -> Described {
         .on(base, add_one, post(add))
         .on(format!("{base}/{{id}}"), find_one, get(find))
         .on(format!("{base}/{{id}}"), remove_one, delete(remove))
+        .on(format!("{base}/{{id}}/disable"), disable_one, post(disable))
+        .on(format!("{base}/{{id}}/enable"), enable_one, post(enable))
         .on(format!("{base}/{{id}}/keys"), list_its_keys, get(list_keys))
         .on(format!("{base}/{{id}}/keys"), add_one_key, post(add_key))
         .on(format!("{base}/{{id}}/keys/{{prefix}}"), revoke_one, delete(revoke_key))
@@ -88,6 +92,22 @@ pub(super) async fn remove(
     At(id): At<String>,
 ) -> Result<StatusCode, AdminError> {
     operations.delete_server(&actor, &id).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn disable(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<String>,
+) -> Result<StatusCode, AdminError> {
+    operations.disable_server(&actor, &id, true).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn enable(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<String>,
+) -> Result<StatusCode, AdminError> {
+    operations.disable_server(&actor, &id, false).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn list_keys(

@@ -91,6 +91,8 @@ impl Site {
         let operations = Operations {
             settings: Settings {
                 public_url: "https://broker.example".parse().unwrap(),
+                names: vec!["https://broker.example".parse().unwrap()],
+                configured_servers: vec!["weather-of-settings".to_owned()],
                 administrators: Administrators {
                     subjects: vec!["robot".to_owned()],
                     groups: vec!["operators".to_owned()],

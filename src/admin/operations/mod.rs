@@ -41,6 +41,10 @@ pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
 pub struct Settings {
     /// `server.public_url`: the base of one-time links, and an origin that no other server may have.
     pub public_url: Url,
+    /// What the paths of each of our names begin with, `public_url` first.
+    pub names: Vec<Url>,
+    /// Servers of the settings file: they go before registered ones, so these may not have their ids.
+    pub configured_servers: Vec<String>,
     pub administrators: Administrators,
 }
 

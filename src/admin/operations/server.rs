@@ -23,8 +23,14 @@ const SERVER_TAKEN: AdminError = AdminError::Taken {
 #[serde(deny_unknown_fields)]
 pub struct NewServer {
     pub id: String,
-    /// Its resource identifier, as its clients write it (RFC 8707 §2).
-    pub uri: String,
+    /// Its resource identifier, as its clients write it (RFC 8707 §2). Absent where there is `url`: then it is this broker's
+    /// `/servers/{id}/mcp`.
+    #[serde(default)]
+    pub uri: Option<String>,
+    /// Its MCP endpoint (Streamable HTTP), for a server that is reached through this broker. Programs are never started
+    /// for what is registered.
+    #[serde(default)]
+    pub url: Option<String>,
     #[serde(default)]
     pub aliases: Vec<String>,
     #[serde(default)]
@@ -69,10 +75,28 @@ impl Operations {
                 allowed: "30 to 86400",
             });
         }
-        let aliases = new.aliases.iter().map(|uri| input::resource_uri("aliases", uri, ours));
+        let (uri, aliases, url) = match (&new.uri, &new.url) {
+            (Some(uri), None) => {
+                let aliases = new.aliases.iter();
+                let aliases = aliases.map(|uri| input::resource_uri("aliases", uri, ours));
+                (input::resource_uri("uri", uri, ours)?, aliases.collect::<Result<_, _>>()?, None)
+            }
+            (None, Some(url)) => {
+                let (uri, aliases) = self.through_us(&id, &new.aliases)?;
+                (uri, aliases, Some(input::endpoint_url("url", url, ours)?))
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(AdminError::Invalid {
+                    field: "uri",
+                    problem: "does not go with url, and one of them has to be there",
+                    allowed: "uri for a server that its clients reach themselves, url for one that they reach through this broker",
+                });
+            }
+        };
         Ok(ResourceRow {
-            uri: input::resource_uri("uri", &new.uri, ours)?,
-            aliases: aliases.collect::<Result<_, _>>()?,
+            uri,
+            aliases,
+            url,
             name: input::label("name", new.name.as_deref().unwrap_or(&id))?,
             description: new
                 .description
@@ -85,6 +109,30 @@ impl Operations {
             disabled_at: None,
             id,
         })
+    }
+
+    /// What a server is called that is reached through us: under each of our names.
+    fn through_us(
+        &self,
+        id: &str,
+        aliases: &[String],
+    ) -> Result<(String, Vec<String>), AdminError> {
+        input::proxied_id(id)?;
+        if self.settings.configured_servers.iter().any(|known| known == id) {
+            return Err(SERVER_TAKEN);
+        }
+        if !aliases.is_empty() {
+            return Err(AdminError::Invalid {
+                field: "aliases",
+                problem: "are for servers that their clients reach themselves",
+                allowed: "none, with url",
+            });
+        }
+        let names = self.settings.names.iter();
+        let mut uris =
+            names.map(|base| format!("{}/servers/{id}/mcp", base.as_str().trim_end_matches('/')));
+        let uri = uris.next().unwrap_or_default();
+        Ok((uri, uris.collect()))
     }
 
     /// # Errors
@@ -100,6 +148,32 @@ impl Operations {
     pub async fn find_server(&self, id: &str) -> Result<ServerView, AdminError> {
         let row = self.store.find_resource(id).await?;
         row.map(ServerView::from).ok_or(AdminError::NotFound("server"))
+    }
+
+    /// Disables or enables a server. Disabled, it gets no new tokens, those it asks about are inactive, and its keys are
+    /// refused; grants stay, for when it is enabled again.
+    ///
+    /// A server that checks tokens by their signature alone, and not by asking, takes those that are out there until they
+    /// expire.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn disable_server(
+        &self,
+        actor: &Actor,
+        id: &str,
+        disabled: bool,
+    ) -> Result<(), AdminError> {
+        let id = known(id)?;
+        let action = if disabled { AdminAction::Disable } else { AdminAction::Enable };
+        self.change(actor, (AdminObject::Server, action, &id), async {
+            let row = self.store.find_resource(&id).await?;
+            let mut row = row.ok_or(AdminError::NotFound("server"))?;
+            row.disabled_at = disabled.then(|| self.clock.now());
+            found(self.store.update_resource(&row).await?, "server")
+        })
+        .await
     }
 
     /// Takes a server out, with its keys, and revokes every grant for it.

@@ -55,6 +55,8 @@ pub struct ServerView {
     pub id: String,
     pub uri: String,
     pub aliases: Vec<String>,
+    /// Where its MCP endpoint is, if it is reached through this broker.
+    pub url: Option<String>,
     pub name: String,
     pub description: Option<String>,
     pub owner: Option<String>,
@@ -73,6 +75,7 @@ impl From<ResourceRow> for ServerView {
             id: row.id,
             uri: row.uri,
             aliases: row.aliases,
+            url: row.url,
             name: row.name,
             description: row.description,
             owner: row.owner,

@@ -24,6 +24,7 @@ use crate::store::{AuthorizationRequestRow, Digest};
 use super::decide::{grant, offer};
 use super::pending::Pending;
 use super::redirect::{Refused, error_url};
+use super::refusal::Asked;
 use super::request::{Rejected, read, validate};
 
 /// How long a person may take to log in and to answer.
@@ -75,6 +76,7 @@ async fn answer(
     form: Result<Form, Fault>,
 ) -> Response {
     let request_id = RequestId::generate(&*server.clock, &*server.random);
+    let asked = form.as_ref().map(Asked::of).unwrap_or_default();
     let led = match form {
         Ok(form) => lead(server, request_id, (address, headers), &form).await,
         Err(fault) => Err(Rejected::Page(fault)),
@@ -83,6 +85,9 @@ async fn answer(
         Ok(location) => return see_other(&location),
         Err(rejected) => rejected,
     };
+    if let Err(error) = asked.record(server, (request_id, address), &rejected).await {
+        return Fault::Audit(error).page(server.root(), request_id);
+    }
     let fault = match rejected {
         Rejected::Page(fault) => fault,
         Rejected::Client { redirect_uri, state, trusted, refused } => {

@@ -5,6 +5,7 @@ mod endpoint;
 mod limits;
 mod pending;
 mod redirect;
+mod refusal;
 mod request;
 
 pub(super) use decide::grantable;

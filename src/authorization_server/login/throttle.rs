@@ -30,7 +30,7 @@ const ACCOUNT_AND_SITE: Bound = Bound { failures: 10, window: Duration::from_min
 const NETWORK: Bound = Bound { failures: 200, window: Duration::from_mins(15) };
 const ACCOUNT: Bound = Bound { failures: 100, window: Duration::from_hours(1) };
 
-// What the module promises: not even sites whose windows all fill up lock an account alone.
+// What the module promises: not even a site that fills each of its windows locks an account alone.
 const _: () = assert!(
     ACCOUNT_AND_SITE.failures as u64
         * ACCOUNT.window.as_secs().div_ceil(ACCOUNT_AND_SITE.window.as_secs())

@@ -238,6 +238,7 @@ impl Site {
             id: id.to_owned(),
             uri: uri.to_owned(),
             aliases: Vec::new(),
+            url: None,
             name: id.to_owned(),
             description: None,
             owner: None,

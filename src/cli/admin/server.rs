@@ -19,10 +19,12 @@ const LIST_KEYS: &str = "broker server key list SERVER";
 const COLUMNS: Columns = &[
     ("id", "id"),
     ("uri", "uri"),
+    ("url", "url"),
     ("name", "name"),
     ("scope", "scope"),
     ("owner", "owner"),
     ("since", "created_at"),
+    ("disabled", "disabled_at"),
 ];
 const KEY_COLUMNS: Columns = &[
     ("prefix", "prefix"),
@@ -50,6 +52,10 @@ enum ServerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give a server no more tokens; what it asks about is inactive
+    Disable { server: String },
+    /// Give a disabled server tokens again
+    Enable { server: String },
     /// Take a server out, with its keys
     Remove { server: String },
     /// The API keys with which a server asks about tokens
@@ -64,7 +70,11 @@ struct AddArgs {
     /// Its name in paths: 1 to 64 of A-Z a-z 0-9 . _ -
     id: String,
     /// Its resource identifier, as its clients write it: https, or http on loopback
-    uri: String,
+    #[arg(required_unless_present = "url")]
+    uri: Option<String>,
+    /// Its MCP endpoint, for a server that is reached through this broker, at /servers/ID/mcp
+    #[arg(long, conflicts_with_all = ["uri", "aliases"])]
+    url: Option<String>,
     /// Another spelling of that; may be repeated
     #[arg(long = "alias", value_name = "URI")]
     aliases: Vec<String>,
@@ -123,6 +133,8 @@ pub(in crate::cli) async fn run(
     let done = match &args.command {
         ServerCommand::Add(new) => add(&administration, new, out).await,
         ServerCommand::List { json } => print_all(&administration, *json, out).await,
+        ServerCommand::Disable { server } => disable(&administration, server, true, out).await,
+        ServerCommand::Enable { server } => disable(&administration, server, false, out).await,
         ServerCommand::Remove { server } => remove(&administration, server, out).await,
         ServerCommand::Key { command } => run_key(&administration, command, out).await,
     };
@@ -133,6 +145,7 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
     let new = NewServer {
         id: args.id.clone(),
         uri: args.uri.clone(),
+        url: args.url.clone(),
         aliases: args.aliases.clone(),
         name: args.name.clone(),
         description: args.description.clone(),
@@ -148,6 +161,18 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
 async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let servers = all(async |page| by.operations.list_servers(&page).await).await;
     list(&servers.map_err(|error| failure(&error, LIST))?, COLUMNS, json, out)
+}
+
+async fn disable(
+    by: &Administration,
+    server: &str,
+    disabled: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let done = by.operations.disable_server(&by.actor, server, disabled).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let what = if disabled { "disabled" } else { "enabled" };
+    writeln!(out, "the server is {what}").map_err(Failure::output)
 }
 
 async fn remove(by: &Administration, id: &str, out: &mut dyn Write) -> Result<(), Failure> {

@@ -70,7 +70,7 @@ pub(super) async fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<ExitCode
     let listener =
         bind(([127, 0, 0, 1], args.port).into()).await.map_err(|error| Failure::of(&error))?;
     let address = listener.local_addr().map_err(|error| Failure::of(&error))?;
-    let app = build(&scratch.0, address, upstream).await?;
+    let app = Box::pin(build(&scratch.0, address, upstream)).await?;
     let stop = stop_signals()?;
     let resource = format!("http://{address}/servers/toolkit/mcp");
     write!(out, "{}", guide(&app, &resource, &scratch.0)?).map_err(Failure::output)?;

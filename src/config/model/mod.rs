@@ -47,7 +47,10 @@ pub use server::{Server, Tls, derived_public_url};
 pub use store::{Store, StoreUrl};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
-pub use upstream::{OnToolFlaw, Upstream, UpstreamEra, UpstreamGrant, UpstreamPin, UpstreamServer};
+pub use upstream::{
+    OnToolFlaw, Upstream, UpstreamCommand, UpstreamEra, UpstreamGrant, UpstreamPin, UpstreamServer,
+    UpstreamTransport,
+};
 pub use upstream_credential::{
     UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamPerUser,
 };

@@ -1,6 +1,8 @@
 //! `[upstream]`: MCP servers behind the broker.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -9,9 +11,12 @@ use url::Url;
 
 use super::authorization_server::{parse_each, path_name};
 use super::graph::Graph;
+use super::secret_source::{RawSecret, SecretSource};
 use super::upstream_credential::{RawUpstreamCredential, UpstreamCredential};
 use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
+use crate::process;
 use crate::scope::Scope;
 
 /// `[upstream]`, parsed.
@@ -25,11 +30,13 @@ pub struct Upstream {
 pub struct UpstreamServer {
     /// Part of `/servers/{id}/mcp`.
     pub id: String,
-    pub url: Url,
+    pub transport: UpstreamTransport,
     pub credential: UpstreamCredential,
     pub identity_header: bool,
     /// Other audiences of tokens that callers may bring.
     pub audiences: Vec<String>,
+    /// Whether its tools stand at `/mcp`, too.
+    pub fold: bool,
     pub tools: Vec<UpstreamGrant>,
     pub prompts: Vec<UpstreamGrant>,
     /// By URI, and templates by their text.
@@ -43,6 +50,29 @@ pub struct UpstreamServer {
     pub timeout: Duration,
     /// Of one answer, or one event of a stream.
     pub max_response_bytes: usize,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug)]
+pub enum UpstreamTransport {
+    /// Streamable HTTP.
+    Http(Url),
+    /// A child process that speaks over its standard input and output.
+    Child(UpstreamCommand),
+}
+
+/// A program to run.
+#[derive(Clone, Debug)]
+pub struct UpstreamCommand {
+    /// Absolute, or a name that is looked for in `/usr/local/bin:/usr/bin:/bin`.
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    pub environment: BTreeMap<String, SecretSource>,
+    pub directory: PathBuf,
+    /// From its start to its first answer.
+    pub start_timeout: Duration,
+    /// Calls under way at the same time.
+    pub max_calls: usize,
 }
 
 /// An approved definition.
@@ -102,8 +132,25 @@ pub(super) struct RawUpstream {
 pub(super) struct RawUpstreamServer {
     /// A short name, part of the path: letters, digits, `-` and `_`.
     pub(super) id: String,
-    /// Its MCP endpoint.
-    pub(super) url: String,
+    /// Its MCP endpoint. Either this, or `command`.
+    pub(super) url: Option<String>,
+    /// A program that is run as the server: absolute, or a name that is looked for in `/usr/local/bin:/usr/bin:/bin`.
+    pub(super) command: Option<String>,
+    /// Its arguments. Every user of the machine can read them.
+    #[serde(default)]
+    pub(super) args: Vec<String>,
+    /// Its environment, beside `PATH`, `HOME` and `LANG`: texts, or references to secrets. Nothing of the broker's own is
+    /// inherited.
+    #[serde(default)]
+    pub(super) env: BTreeMap<String, RawSecret>,
+    /// The directory in which it runs. Unset: `/`.
+    pub(super) cwd: Option<PathBuf>,
+    /// From its start to its first answer, in milliseconds.
+    #[serde(default = "start_timeout_ms")]
+    pub(super) start_timeout_ms: NonZeroU32,
+    /// Calls that a program answers at the same time; one more is refused.
+    #[serde(default = "max_calls")]
+    pub(super) max_calls: NonZeroU32,
     /// What the broker shows it. Unset: nothing.
     #[serde(default)]
     pub(super) credential: RawUpstreamCredential,
@@ -114,6 +161,9 @@ pub(super) struct RawUpstreamServer {
     /// as Entra. Of tokens of `[[resource_server.issuer]]` alone.
     #[serde(default)]
     pub(super) audiences: Vec<String>,
+    /// Shows its tools at `/mcp`, too, beside the broker's own, as `{id}.{tool}`.
+    #[serde(default)]
+    pub(super) fold: bool,
     /// Which tools need which scopes. Tools that match none are hidden.
     #[serde(default)]
     pub(super) tool: Vec<RawUpstreamTool>,
@@ -208,6 +258,14 @@ fn timeout_ms() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(59_999)
 }
 
+fn start_timeout_ms() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(29_999)
+}
+
+fn max_calls() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(63)
+}
+
 fn max_response_bytes() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add((4 << 20) - 1)
 }
@@ -227,9 +285,9 @@ impl RawUpstream {
 }
 
 impl RawUpstreamServer {
-    fn parse(self, at: &Key, graph: &Graph, to: &mut Checker<'_>) -> Option<UpstreamServer> {
+    fn parse(mut self, at: &Key, graph: &Graph, to: &mut Checker<'_>) -> Option<UpstreamServer> {
         let id = path_name(&at.name("id"), &self.id, to);
-        let url = to.url(&at.name("url"), &self.url, URL);
+        let transport = self.transport(at, to);
         let key = at.name("credential");
         let credential = self.credential.parse(&key, to);
         if let Some(credential) = &credential {
@@ -251,10 +309,11 @@ impl RawUpstreamServer {
         }
         Some(UpstreamServer {
             id: id?,
-            url: url?,
+            transport: transport?,
             credential: credential?,
             identity_header: self.identity_header,
             audiences: self.audiences,
+            fold: self.fold,
             tools,
             prompts,
             resources,
@@ -266,6 +325,87 @@ impl RawUpstreamServer {
             max_response_bytes: self.max_response_bytes.get() as usize,
         })
     }
+}
+
+impl RawUpstreamServer {
+    fn transport(&mut self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamTransport> {
+        let mut given = Vec::new();
+        if let Some(url) = &self.url {
+            let url = to.url(&at.name("url"), url, URL);
+            given.push(("url", url.map(UpstreamTransport::Http)));
+        }
+        if let Some(command) = self.command.take() {
+            only_for("command", at, to);
+            given.push(("command", self.program(&command, at, to).map(UpstreamTransport::Child)));
+        } else {
+            only_for("url", at, to);
+        }
+        to.one_of(at, given, "url, command").flatten()
+    }
+
+    fn program(&self, command: &str, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCommand> {
+        let mut environment = BTreeMap::new();
+        for (name, raw) in &self.env {
+            let key = at.name("env").name(name);
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            let first = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+            if !first || !name.bytes().all(plain) {
+                let expected = "letters, digits and `_`, not a digit first";
+                to.refuse(&key, name, "is no name of a variable", expected);
+            } else if let Some(value) = to.variable(&key, name, raw) {
+                environment.insert(name.clone(), value);
+            }
+        }
+        let directory = match &self.cwd {
+            Some(directory) => to.input(&at.name("cwd"), directory),
+            None => PathBuf::from("/"),
+        };
+        Some(UpstreamCommand {
+            program: program(command, &at.name("command"), to)?,
+            arguments: self.args.clone(),
+            environment,
+            directory,
+            start_timeout: Duration::from_millis(self.start_timeout_ms.get().into()),
+            max_calls: self.max_calls.get() as usize,
+        })
+    }
+}
+
+/// What a server that is reached so has no use for: whoever wrote it expects something that does not happen.
+fn only_for(way: &str, at: &Key, to: &mut Checker<'_>) {
+    const WITH_COMMAND: [&str; 5] = ["args", "env", "cwd", "start_timeout_ms", "max_calls"];
+    const WITH_URL: [&str; 2] = ["credential", "identity_header"];
+    let (useless, other): (&[&str], _) =
+        if way == "url" { (&WITH_COMMAND, "command") } else { (&WITH_URL, "url") };
+    for name in useless {
+        let key = at.name(name);
+        if to.is_set(&key) {
+            let problem = format!("is for servers with `{other}`");
+            to.add(Finding::error(FindingCode::Conflict, &key, problem));
+        }
+    }
+}
+
+/// A program that is there: what cannot be started is said now, and not to the first caller.
+fn program(command: &str, key: &Key, to: &mut Checker<'_>) -> Option<PathBuf> {
+    let path = Path::new(command);
+    let is_there = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    let problem = if path.is_absolute() {
+        if is_there(path) {
+            return Some(path.to_owned());
+        }
+        "does not exist, or is no file".to_owned()
+    } else if command.is_empty() || command.contains('/') {
+        "is neither absolute nor a plain name".to_owned()
+    } else if process::PATH.split(':').any(|folder| is_there(&Path::new(folder).join(command))) {
+        return Some(path.to_owned());
+    } else {
+        format!("is not in {}", process::PATH)
+    };
+    let expected =
+        "the absolute path of a program, or the name of one in /usr/local/bin, /usr/bin or /bin";
+    to.refuse(key, command, problem, expected);
+    None
 }
 
 /// Its name is a regular expression by itself, and within the anchors: `a)|(b` is only one of the two.

@@ -13,7 +13,8 @@ use super::grant;
 /// `false` where the id, the URI or an alias is taken.
 pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO resources (id, uri, aliases, name, description, owner, scopes, \
-        access_token_ttl_seconds, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+        access_token_ttl_seconds, created_at, disabled_at, url) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
         ON CONFLICT (id) DO NOTHING";
     if !are_free(c, row).await? {
         return Ok(false);
@@ -29,6 +30,7 @@ pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, S
         ttl(row),
         row.created_at,
         row.disabled_at,
+        &row.url,
     ];
     if c.execute(SQL, values).await? == 0 {
         return Ok(false);
@@ -40,7 +42,7 @@ pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, S
 /// `false` where there is none, or the URI or an alias belongs to another.
 pub(super) async fn update(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
     const SQL: &str = "UPDATE resources SET uri = $2, aliases = $3, name = $4, description = $5, owner = $6, \
-        scopes = $7, access_token_ttl_seconds = $8, disabled_at = $9 WHERE id = $1";
+        scopes = $7, access_token_ttl_seconds = $8, disabled_at = $9, url = $10 WHERE id = $1";
     if !are_free(c, row).await? {
         return Ok(false);
     }
@@ -54,6 +56,7 @@ pub(super) async fn update(c: &mut Connection, row: &ResourceRow) -> Result<bool
         row.scopes.to_string(),
         ttl(row),
         row.disabled_at,
+        &row.url,
     ];
     if c.execute(SQL, values).await? == 0 {
         return Ok(false);
@@ -121,6 +124,12 @@ pub(super) async fn list(
     Ok(super::page(rows, page, |row| row.id.clone()))
 }
 
+pub(super) async fn list_proxied(c: &mut Connection) -> Result<Vec<ResourceRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM resources WHERE url IS NOT NULL AND disabled_at IS NULL \
+        ORDER BY id LIMIT 10000";
+    c.rows(SQL, values![]).await?.iter().map(self::row).collect()
+}
+
 pub(super) async fn delete(
     c: &mut Connection,
     (id, now): &(String, Timestamp),
@@ -141,6 +150,7 @@ fn row(row: &Row) -> Result<ResourceRow, StoreError> {
         id: row.text("id")?,
         uri: row.text("uri")?,
         aliases: row.list("aliases")?,
+        url: row.maybe_text("url")?,
         name: row.text("name")?,
         description: row.maybe_text("description")?,
         owner: row.maybe_text("owner")?,

@@ -34,6 +34,10 @@ impl ResourceStore for SqlDatabase {
         self.backend().read(page, |c, page| Box::pin(resource::list(c, page))).await
     }
 
+    async fn list_proxied_resources(&self) -> Result<Vec<ResourceRow>, StoreError> {
+        self.backend().read(&(), |c, ()| Box::pin(resource::list_proxied(c))).await
+    }
+
     async fn delete_resource(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let which = (id.to_owned(), now);
         let (found, revoked) =

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::outbound::Incoming;
+use crate::upstream::incoming::Incoming;
 
 use super::NEW;
 use super::message::{CAPABILITIES, CLIENT, META, Members, VERSION, header_text, request};

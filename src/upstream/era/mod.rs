@@ -45,7 +45,7 @@ use serde_json::value::RawValue;
 
 use crate::broker::Failure;
 use crate::guard::Message;
-use crate::outbound::Incoming;
+use crate::upstream::incoming::Incoming;
 
 use super::fault::Fault;
 use super::server::Server;

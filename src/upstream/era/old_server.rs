@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::broker::Failure;
 use crate::code::Code;
 use crate::guard::{self, Message};
-use crate::outbound::Incoming;
+use crate::upstream::incoming::Incoming;
 
 use super::detect::supported;
 use super::envelope;

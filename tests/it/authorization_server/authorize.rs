@@ -1,5 +1,7 @@
 //! `/authorize`: what is refused and where that is said, and what a person's answer becomes.
 
+use serde_json::json;
+
 use crate::support::product::Product;
 use crate::support::raw_http::{Answer, Request};
 
@@ -253,4 +255,32 @@ async fn a_scope_is_shown_in_the_words_of_the_operator_as_text() {
     browser.answers(&asking.path(), "allow").await;
     let account = browser.get("/account").await;
     assert!(account.body.contains("leaflets") && !account.body.contains("<b>our"));
+}
+
+// RFC 8707 §2 — N59
+#[tokio::test]
+async fn a_request_that_is_refused_is_recorded_with_what_it_asked_for() {
+    let product = Product::dev().await;
+    let client = register(&product, &[REDIRECT]).await;
+    let asking = Asking::new(&client);
+    asking
+        .clone()
+        .with("resource", "https://u:CANARY@other.example/mcp?x=CANARY")
+        .send(&product)
+        .await;
+    asking.clone().with("redirect_uri", "https://evil.example/CANARY").send(&product).await;
+    asking.with("client_id", "unknown").send(&product).await;
+    let refused = "oauth.authorization.refused";
+    let events = product.audit().into_iter().filter(|event| event["event_type"] == refused);
+    let payloads: Vec<_> = events.map(|event| event["payload"].clone()).collect();
+    let other = "https://other.example/mcp";
+    assert_eq!(
+        payloads,
+        [
+            json!({ "error": "invalid_target", "unverified_client_id": client, "resource": other }),
+            json!({ "error": "invalid_redirect_uri", "unverified_client_id": client }),
+            json!({ "error": "invalid_client", "unverified_client_id": "unknown" }),
+        ]
+    );
+    assert!(!product.audit_lines().join("").contains("CANARY"));
 }

@@ -10,6 +10,7 @@ on_both! {
     a_resource_goes_with_its_keys;
     a_key_is_revoked_by_its_own_resource_only;
     a_resource_that_goes_takes_the_grants_for_it_along;
+    what_is_reached_through_us_is_listed_by_itself;
 }
 
 fn resource(id: &str, uris: &[&str]) -> ResourceRow {
@@ -17,6 +18,7 @@ fn resource(id: &str, uris: &[&str]) -> ResourceRow {
         id: id.to_owned(),
         uri: uris[0].to_owned(),
         aliases: uris[1..].iter().map(|uri| (*uri).to_owned()).collect(),
+        url: None,
         name: id.to_owned(),
         description: None,
         owner: None,
@@ -80,6 +82,28 @@ async fn a_resource_that_goes_takes_the_grants_for_it_along(store: Store) {
     let revoked = grants.each_ref().map(|grant| store.is_revoked(Some(grant.id), None));
     assert_eq!(revoked, [true, true, false]);
     assert!(!store.delete_resource("a", after(1)).await.unwrap());
+}
+
+async fn what_is_reached_through_us_is_listed_by_itself(store: Store) {
+    let through_us = |id: &str, url: &str| ResourceRow {
+        url: Some(url.to_owned()),
+        ..resource(id, &[&format!("https://b/servers/{id}/mcp")])
+    };
+    store.add_resource(&resource("a", &["https://a"])).await.unwrap();
+    let listed = async || store.list_proxied_resources().await.unwrap();
+    assert_eq!(listed().await, []);
+    let (b, c) = (through_us("b", "http://b"), through_us("c", "http://c"));
+    for row in [&c, &b] {
+        assert!(store.add_resource(row).await.unwrap());
+    }
+    assert_eq!(listed().await, [b.clone(), c.clone()]);
+    let moved = ResourceRow { url: Some("http://d".to_owned()), ..c.clone() };
+    assert!(store.update_resource(&moved).await.unwrap());
+    assert_eq!(listed().await, [b.clone(), moved.clone()]);
+    let off = ResourceRow { disabled_at: Some(NOW), ..moved };
+    assert!(store.update_resource(&off).await.unwrap());
+    assert!(store.delete_resource("b", NOW).await.unwrap());
+    assert_eq!(listed().await, []);
 }
 
 async fn a_key_is_revoked_by_its_own_resource_only(store: Store) {

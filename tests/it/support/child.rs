@@ -76,12 +76,21 @@ impl Served {
 
     /// The same for somebody else.
     pub(crate) fn mint_for(&self, subject: &str, scopes: &str) -> String {
+        self.minted(&["--sub", subject, "--scope", scopes])
+    }
+
+    fn minted(&self, arguments: &[&str]) -> String {
         let mut command = broker(&self.directory, &self.authority, &[]);
-        command.args(["token", "mint", "--sub", subject, "--scope", scopes]);
+        command.args(["token", "mint"]).args(arguments);
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let token = text.lines().find_map(|line| line.strip_prefix("Token: "));
         token.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr))).to_owned()
+    }
+
+    /// The same for another of its resources.
+    pub(crate) fn mint_at(&self, resource: &str, scopes: &str) -> String {
+        self.minted(&["--sub", "ada", "--scope", scopes, "--resource", resource])
     }
 
     pub(crate) async fn send(&self, request: Request) -> Answer {

@@ -189,6 +189,13 @@ async fn an_approval_lets_through_what_was_shown_and_nothing_else() {
         let question = waits_for(&behind, other).await;
         assert!(question.is_some_and(|other| other != id), "{other}");
     }
+    let beside = format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","confirm":true,"params":{{"name":"delete_city",{shown}}}}}"#
+    );
+    let request = mcp(Wire::Legacy, Some(&token(&behind.product, &[])), "tools/call", json!({}));
+    let refused = behind.product.send(request.path(PATH).body(beside.as_bytes())).await.json();
+    let error = &refused["result"]["structuredContent"]["error"]["code"];
+    assert_eq!(error, "bad_request.invalid_field", "{refused}");
     assert!(behind.seen().is_empty());
     let again = format!(r#"{shown},"_meta":{{"progressToken":"another"}}"#);
     assert_eq!(waits_for(&behind, &again).await, None);

@@ -115,6 +115,9 @@ impl ResourceStore for FakeStore {
     async fn list_resources(&self, _page: &PageRequest) -> Result<Page<ResourceRow>, StoreError> {
         unimplemented!()
     }
+    async fn list_proxied_resources(&self) -> Result<Vec<ResourceRow>, StoreError> {
+        unimplemented!()
+    }
     async fn delete_resource(&self, _id: &str, _now: Timestamp) -> Result<bool, StoreError> {
         unimplemented!()
     }

@@ -1,0 +1,43 @@
+//! Servers whose tools stand in one list with ours.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+
+use crate::broker::Caller;
+
+use super::door::Unrecorded;
+
+/// Tools of others beside ours. `mcp` shows and sends, `upstream` knows them: neither knows the other.
+pub trait Beside: fmt::Debug + Send + Sync {
+    /// Whether a tool of this name would be one of theirs.
+    fn holds(&self, tool: &str) -> bool;
+
+    /// The definitions that `caller` may see, each under the name that [`Beside::holds`]. A server that does not answer has none.
+    fn tools<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Shown>;
+
+    /// Answers a call of one of these tools by a caller who owes its terminal event. Decides about it.
+    fn call(self: Arc<Self>, call: BesideCall) -> BoxFuture<'static, Answered>;
+}
+
+/// What a call comes to.
+pub type Answered = Result<Response<Body>, Unrecorded>;
+
+/// A call as it came.
+#[derive(Debug)]
+pub struct BesideCall {
+    pub caller: Caller,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What one caller sees.
+#[derive(Debug, Default)]
+pub struct Shown {
+    pub tools: Vec<Box<RawValue>>,
+}

@@ -1,0 +1,231 @@
+//! Servers whose tools stand in one list with ours, at `/mcp`: under the names that policy knows them by.
+//!
+//! A call of `weather.get` is a call of `get` at the server `weather`, by somebody with a token for the broker. What is
+//! decided, counted, recorded and looked at is the same as at `/servers/weather/mcp`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::broker::Caller;
+use crate::guard::{self, Answered, Beside, BesideCall, Message, Shown};
+
+use super::events::Events;
+use super::headers::{self, METHOD, NAME, SESSION, VERSION};
+use super::server::Server;
+use super::wanted::Wanted;
+
+/// For one server to list its tools: the others, and ours, wait for it.
+const LIMIT: Duration = Duration::from_secs(5);
+/// How long a server that did not list its tools is not asked again.
+const REST: Duration = Duration::from_secs(10);
+/// Of one server's list.
+const PAGES: usize = 50;
+const REVISION: &str = "2026-07-28";
+
+/// All of them.
+#[derive(Debug)]
+pub struct Folded(Vec<One>);
+
+#[derive(Debug)]
+struct One {
+    server: Arc<Server>,
+    /// In monotonic time.
+    rests_until: Mutex<Duration>,
+}
+
+impl Folded {
+    /// Their doors are those of the list in which they stand: what a caller is asked for is asked for there.
+    #[must_use]
+    pub fn new(servers: Vec<Server>) -> Self {
+        let one = |server| One { server: Arc::new(server), rests_until: Mutex::default() };
+        Self(servers.into_iter().map(one).collect())
+    }
+
+    fn of<'t>(&self, tool: &'t str) -> Option<(&Arc<Server>, &'t str)> {
+        let (id, name) = tool.split_once('.')?;
+        let one = self.0.iter().find(|one| *one.server.id == *id)?;
+        Some((&one.server, name))
+    }
+
+    async fn answer(&self, call: BesideCall) -> Answered {
+        let BesideCall { caller, mut headers, body } = call;
+        let Ok(message) = Message::parse(&body) else {
+            return Ok(guard::plain(StatusCode::BAD_REQUEST));
+        };
+        let wanted = Wanted::of(&message, headers::is_modern(&headers));
+        let Some((server, name)) = (match &wanted {
+            Wanted::Tool { name, .. } => self.of(name),
+            _ => None,
+        }) else {
+            return Ok(guard::plain(StatusCode::BAD_REQUEST));
+        };
+        if !headers::mirror_the_body(&headers, &message, &wanted) {
+            let refusal = super::server::mirrors_wrong(&message);
+            return server.door.refuse(&caller, "tools/call", refusal).await;
+        }
+        let (server, written) = (Arc::clone(server), renamed(&body, name));
+        if headers.contains_key(NAME) {
+            // Its characters are those that MCP has for names, or there is no such tool.
+            let name = HeaderValue::from_str(name);
+            headers.insert(NAME, name.unwrap_or(HeaderValue::from_static("-")));
+        }
+        headers.remove(SESSION); // there are none at this endpoint
+        let Some(written) = written else { return Ok(guard::plain(StatusCode::BAD_REQUEST)) };
+        server.sent(caller, &headers, written).await
+    }
+}
+
+impl Beside for Folded {
+    fn holds(&self, tool: &str) -> bool {
+        self.of(tool).is_some()
+    }
+
+    fn tools<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Shown> {
+        let all = self.0.iter().map(|one| one.shown(caller));
+        async move {
+            let shown = join_all(all).await.into_iter().flatten();
+            Shown { tools: shown.collect() }
+        }
+        .boxed()
+    }
+
+    fn call(self: Arc<Self>, call: BesideCall) -> BoxFuture<'static, Answered> {
+        async move { self.answer(call).await }.boxed()
+    }
+}
+
+impl One {
+    /// A server that is down, slow or wrong has no tools here, and hides none of the others.
+    async fn shown(&self, caller: &Caller) -> Vec<Box<RawValue>> {
+        let (server, clock) = (&self.server, &self.server.door.clock);
+        if clock.monotonic() < *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Vec::new();
+        }
+        if let Ok(Some(tools)) = tokio::time::timeout(LIMIT, list(server, caller)).await {
+            return tools;
+        }
+        let until = clock.monotonic().saturating_add(REST);
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        let (server, request_id) = (&server.id, caller.request_id());
+        tracing::warn!(%server, %request_id, "upstream.not_folded");
+        Vec::new()
+    }
+}
+
+/// The server's list as this caller sees it, page by page.
+async fn list(server: &Arc<Server>, caller: &Caller) -> Option<Vec<Box<RawValue>>> {
+    #[derive(Deserialize)]
+    struct Page<'a> {
+        #[serde(borrow)]
+        tools: Vec<&'a RawValue>,
+        #[serde(rename = "nextCursor")]
+        next: Option<String>,
+    }
+    let (mut tools, mut cursor) = (Vec::new(), None::<String>);
+    for _ in 0..PAGES {
+        let (headers, body) = question(cursor.as_deref());
+        let response = Arc::clone(server).sent(caller.part(), &headers, body).await.ok()?;
+        let result = result(response, server.max_response_bytes).await?;
+        let page: Page<'_> = serde_json::from_str(result.get()).ok()?;
+        tools.extend(page.tools.into_iter().filter_map(|tool| prefixed(&server.id, tool)));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Some(tools)
+}
+
+/// A request of our own for one page.
+fn question(cursor: Option<&str>) -> (HeaderMap, Bytes) {
+    let mut params = json!({ "_meta": {
+        "io.modelcontextprotocol/protocolVersion": REVISION,
+        "io.modelcontextprotocol/clientInfo": {
+            "name": "mcp-auth-broker",
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    } });
+    if let (Some(cursor), Some(params)) = (cursor, params.as_object_mut()) {
+        params.insert("cursor".to_owned(), cursor.into());
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": "list", "method": "tools/list", "params": params });
+    let headers = HeaderMap::from_iter([
+        (VERSION, HeaderValue::from_static(REVISION)),
+        (METHOD, HeaderValue::from_static("tools/list")),
+    ]);
+    (headers, body.to_string().into())
+}
+
+/// The result in an answer, in whatever form it comes. `None`: it is none.
+async fn result(response: Response<Body>, most: usize) -> Option<Box<RawValue>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: Option<Box<RawValue>>,
+    }
+    let read = |bytes: &[u8]| serde_json::from_slice::<Answer>(bytes).ok()?.result;
+    let content = response.headers().get(header::CONTENT_TYPE);
+    let streamed =
+        content.is_some_and(|content| content.as_bytes().starts_with(b"text/event-stream"));
+    let body = to_bytes(response.into_body(), most.saturating_mul(2)).await.ok()?;
+    if !streamed {
+        return read(&body);
+    }
+    let mut events = Events::new(most);
+    events.add(&body);
+    while let Ok(Some(data)) = events.next() {
+        if let Some(result) = read(&data) {
+            return Some(result);
+        }
+    }
+    None
+}
+
+/// A definition under the name that it has here.
+fn prefixed(server: &str, tool: &RawValue) -> Option<Box<RawValue>> {
+    let mut members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(tool.get()).ok()?;
+    let name: String = serde_json::from_str(members.get("name")?.get()).ok()?;
+    let name = to_raw_value(&[server, ".", &name].concat()).ok()?;
+    members.insert("name".into(), &name);
+    to_raw_value(&members).ok()
+}
+
+/// The call under the server's own name of the tool; everything else as it was.
+fn renamed(body: &[u8], name: &str) -> Option<Bytes> {
+    let mut message: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).ok()?;
+    let params = message.get("params")?;
+    let mut params: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(params.get()).ok()?;
+    let name = to_raw_value(name).ok()?;
+    params.insert("name".into(), &name);
+    let params = to_raw_value(&params).ok()?;
+    message.insert("params".into(), &params);
+    serde_json::to_vec(&message).ok().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_a_tool_is_another_in_the_list_and_in_the_call() {
+        let tool = RawValue::from_string(r#"{"x":1.50,"name":"get","inputSchema":{}}"#.to_owned());
+        let shown = prefixed("weather", &tool.unwrap()).unwrap();
+        assert_eq!(shown.get(), r#"{"inputSchema":{},"name":"weather.get","x":1.50}"#);
+        let call = br#"{"id":1,"method":"tools/call","params":{"name":"weather.get","arguments":{"n":1.50}},"jsonrpc":"2.0"}"#;
+        let sent = renamed(call, "get").unwrap();
+        assert_eq!(
+            sent,
+            r#"{"id":1,"jsonrpc":"2.0","method":"tools/call","params":{"arguments":{"n":1.50},"name":"get"}}"#
+        );
+    }
+}

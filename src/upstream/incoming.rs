@@ -1,0 +1,85 @@
+//! What a server answers, whatever way it is reached.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+
+use crate::outbound;
+
+use super::events;
+use super::fault::Fault;
+use super::stdio::{Opened, Spoken};
+
+/// The head of an answer, and what is still to come. Dropping it ends the exchange.
+pub(super) struct Incoming {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    body: Body,
+}
+
+enum Body {
+    Http(outbound::Incoming),
+    /// The answer of a child process, until it is taken.
+    Whole(Bytes),
+    Child(Spoken),
+}
+
+impl Incoming {
+    /// The next bytes of a stream; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] where none come within `limit`, or what broke.
+    pub(super) async fn chunk(&mut self, limit: Duration) -> Result<Option<Bytes>, Fault> {
+        match &mut self.body {
+            Body::Http(incoming) => Ok(incoming.chunk(limit).await?),
+            Body::Whole(whole) => Ok(Some(std::mem::take(whole)).filter(|whole| !whole.is_empty())),
+            Body::Child(spoken) => {
+                let message = spoken.next(limit).await.map_err(Fault::Child)?;
+                Ok(message.map(|message| events::event(&message)))
+            }
+        }
+    }
+
+    /// The whole body of an answer that is no stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]
+    pub(super) async fn rest(&mut self, most: usize, limit: Duration) -> Result<Bytes, Fault> {
+        match &mut self.body {
+            Body::Http(incoming) => Ok(incoming.rest(most, limit).await?),
+            Body::Whole(whole) => Ok(std::mem::take(whole)),
+            Body::Child(_) => Err(Fault::NotJson),
+        }
+    }
+}
+
+impl From<outbound::Incoming> for Incoming {
+    fn from(mut incoming: outbound::Incoming) -> Self {
+        let (status, headers) = (incoming.status, std::mem::take(&mut incoming.headers));
+        Self { status, headers, body: Body::Http(incoming) }
+    }
+}
+
+/// As a server behind HTTP would answer (MCP Streamable HTTP).
+impl From<Opened> for Incoming {
+    fn from(opened: Opened) -> Self {
+        let (status, media, body) = match opened {
+            Opened::Nothing => (StatusCode::ACCEPTED, "", Body::Whole(Bytes::new())),
+            Opened::Whole(answer) => (StatusCode::OK, "application/json", Body::Whole(answer)),
+            Opened::Stream(spoken) => (StatusCode::OK, "text/event-stream", Body::Child(spoken)),
+        };
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
+        Self { status, headers, body }
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incoming({})", self.status)
+    }
+}

@@ -1,0 +1,77 @@
+# A server over standard input and output that does what its tools are called, or what $MODE says.
+crash() { exit 3; }
+answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
+text() { answer "{\"content\":[{\"type\":\"text\",\"text\":\"$1\"}]}"; }
+fail() { printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no such method"}}\n' "$id"; }
+note() { printf '{"jsonrpc":"2.0","method":"notifications/%s","params":{%s}}\n' "$1" "$2"; }
+id_of() { id=${line#*\"id\":}; id=${id%%[,\}]*}; }
+tool() { printf '{"name":"%s","inputSchema":{"type":"object"}}' "$1"; }
+
+call() {
+  case $line in
+    *'"get_environment"'*) text "$(tr '\0' ';' < /proc/$$/environ)" ;;
+    *'"get_files"'*) text "$(ls -l /proc/$$/fd | tr '\n' ' ')" ;;
+    *'"get_pid"'*) text "$$" ;;
+    *'"get_nothing"'*) ;;
+    *'"get_stuck"'*) sleep 1000 ;;
+    *'"get_crash"'*) crash ;;
+    *'"get_banner"'*) echo 'Server started!'; text ok ;;
+    *'"get_garbage"'*) i=0; while [ $i -lt 200 ]; do echo 'no message'; i=$((i+1)); done ;;
+    *'"get_huge"'*) head -c 200000 /dev/zero | tr '\0' x; echo ;;
+    *'"get_endless"'*) tr '\0' x < /dev/zero ;;
+    *'"get_flood"'*) i=0; while [ $i -lt 5000 ]; do printf '\033[31m%s says no\n' "$KEY" >&2; i=$((i+1)); done; text ok ;;
+    *'"get_fork"'*) sleep 1000 & text "$!" ;;
+    *'"get_progress"'*)
+      token=${line#*\"progressToken\":}; token=${token%%[,\}]*}
+      note message '"level":"info","data":"of somebody else"'
+      note progress '"progressToken":999,"progress":9'
+      note progress "\"progressToken\":$token,\"progress\":1"
+      text ok ;;
+    *'"get_question"'*)
+      asked=$id
+      echo '{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{}}'
+      IFS= read -r line
+      id=$asked
+      case $line in *'"id":"q"'*-32601*) text refused ;; *) text wrong ;; esac ;;
+    *'"get_first"'*)
+      first=$id
+      IFS= read -r line; id_of; text second
+      id=$first; text first ;;
+    *'"get_cancelled"'*)
+      asked=$id
+      IFS= read -r line
+      case $line in *notifications/cancelled*"\"requestId\":$asked,"*) echo cancelled > "$FILE" ;; esac ;;
+    *) fail ;;
+  esac
+}
+
+[ "$MODE" = mute ] && exec sleep 1000
+[ "$MODE" = dead ] && exit 1
+[ "$MODE" = stubborn ] && trap '' TERM
+while IFS= read -r line; do
+  [ -n "$LOG" ] && printf '%s\n' "$line" >> "$LOG"
+  id_of
+  case $line in
+    *'"method":"server/discover"'*)
+      case $MODE in
+        modern) answer '{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"public"}' ;;
+        strict) exit 1 ;;
+        *) fail ;;
+      esac ;;
+    *'"method":"initialize"'*)
+      answer '{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"logging":{}},"serverInfo":{"name":"sh","version":"1"}}' ;;
+    *'"method":"ping"'*) answer '{}' ;;
+    *'"method":"tools/list"'*) answer "{\"tools\":[$(tool get_pid),$(tool delete_city)]}" ;;
+    *'"method":"tools/call"'*) call ;;
+    *'"method":"subscriptions/listen"'*)
+      mine="\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":$id}"
+      note subscriptions/acknowledged "\"notifications\":{},$mine"
+      note tools/list_changed '"_meta":{"io.modelcontextprotocol/subscriptionId":999}'
+      note tools/list_changed "$mine"
+      note cancelled "\"requestId\":$id" ;;
+    *'"method":"notifications/'*) ;;
+    *) fail ;;
+  esac
+done
+[ "$MODE" = stubborn ] && while true; do sleep 1; done
+exit 0
