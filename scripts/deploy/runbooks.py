@@ -64,7 +64,7 @@ def executed(page):
         op.write_text("#!/bin/sh\nprintf stand-in-for-a-secret\n", encoding="utf-8")
         op.chmod(0o755)
         environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}:/usr/sbin", "HOME": str(folder), "EXAMPLES": str(ROOT / "docs" / "examples"), "LC_ALL": "C.UTF-8"}
-        script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace(":8443", f":{tls_port}").replace("/usr/local/bin/op", str(op))
+        script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace(":8443", f":{tls_port}").replace("port_value: 8443", f"port_value: {tls_port}").replace("port_value: 8080", f"port_value: {port}").replace("/usr/local/bin/op", str(op))
         # In a group of its own, so that what a page leaves running is ended with it.
         with (folder / "out").open("w+", encoding="utf-8") as out:
             running = subprocess.Popen(["bash", "-c", script], cwd=folder / "work", env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)

@@ -108,11 +108,11 @@ async fn a_server_that_is_disabled_gets_no_tokens_until_it_is_enabled() {
         .append_pair("resource", "https://weather.example/mcp");
     let form = "application/x-www-form-urlencoded";
     let ask = Request::new("POST", "/token").header("content-type", form).body(body.finish());
-    for (change, status) in [("disable", 400), ("enable", 200)] {
+    for change in ["disable", "enable"] {
         assert_eq!(site.post(&format!("/api/v1/resources/weather/{change}")).await.status, 204);
         let answer = site.served.send(ask.clone()).await;
-        assert_eq!(answer.status, status, "{change}: {answer:?}");
-        assert_eq!(answer.body.contains("invalid_target"), status == 400, "{answer:?}");
+        let refused = answer.body.contains("invalid_target");
+        assert_eq!(refused, change == "disable", "{change}: {answer:?}");
     }
 }
 
@@ -151,8 +151,8 @@ async fn a_full_disk_is_said_changes_nothing_and_is_over_when_there_is_room() {
     let served = Served::start_on_a_small_disk(directory.path(), "").await;
     let site = Site::with(directory, served);
     assert_eq!(site.add_user("before").await.status, 201);
-    let wal = site.directory.path().join("data/broker.db-wal").metadata().unwrap().len();
-    site.served.limit_files(&(wal + 4096).to_string());
+    // One page of the database's log with its header is more, wherever the log begins.
+    site.served.limit_files("4096");
     let mut refused = None;
     for number in 0..50 {
         let name = format!("user-{number}");

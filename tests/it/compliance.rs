@@ -24,7 +24,6 @@ const WITHOUT: [(u32, &str); 9] = [
     (88, "DPoP is not spoken: no token is bound to a key"),
     (89, "DPoP is not spoken"),
     (110, "there are no passkeys: people have a password, or log in elsewhere"),
-    (117, "servers are not started as processes"),
 ];
 
 const HEAD: &str = "\

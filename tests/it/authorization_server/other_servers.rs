@@ -56,7 +56,7 @@ async fn who_names_no_scope_gets_those_of_the_server_and_not_the_brokers_own() {
 async fn a_token_for_a_server_beside_us_has_the_scopes_it_was_registered_with() {
     let product = Product::dev().await;
     let files = "https://files.example/mcp";
-    let add = ["server", "add", "files", files, "--scope", "files:read", "--scope", "files:write"];
+    let add = ["server", "add", "files", files, "--scope", "files:read files:write"];
     let added = command(product.directory.path(), &add);
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let token = allowed(&product, files, "files:read payroll:read graph:read").await;
@@ -85,7 +85,7 @@ principals = { groups = ["editors"] }
     let settings = "[policy]\nfile = \"policy.toml\"\n";
     let product = Product::start_in(directory, settings, &[]).await;
     let files = "https://files.example/mcp";
-    let add = ["server", "add", "files", files, "--scope", "files:read", "--scope", "files:write"];
+    let add = ["server", "add", "files", files, "--scope", "files:read files:write"];
     let added = command(product.directory.path(), &add);
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let token = allowed(&product, files, "files:read files:write").await;
