@@ -15,7 +15,7 @@ const SOURCES: [&str; 8] = ["RFC ", "OAuth ", "OIDC ", "MCP ", "CIMD ", "CSP ", 
 const ROWS: u32 = 120;
 
 /// Rows that no test holds, and why.
-const WITHOUT: [(u32, &str); 9] = [
+const WITHOUT: [(u32, &str); 8] = [
     (21, "there is no `/par`; `request_uri` is refused at `/authorize` (N20)"),
     (22, "there is no `/par`"),
     (82, "there is no device flow yet"),
