@@ -14,6 +14,7 @@ pub mod broker;
 pub mod cli;
 pub mod code;
 pub mod config;
+pub mod connections;
 #[cfg(test)]
 mod fake_http;
 pub mod forward_auth;
@@ -22,6 +23,7 @@ pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod mcp;
+pub mod oauth_client;
 pub mod policy;
 pub mod process;
 pub mod public_jwks;

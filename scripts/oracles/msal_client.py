@@ -136,6 +136,21 @@ def check(public, settings, tls_cert, app_key, app_cert, fed_key):
     expect("federated, wrong subject", exchange(sub="somebody").get("error_codes") == [700211])
     expect("federated, expired", exchange(exp=now - 3600).get("error_codes") == [700024])
     expect("federated, wrong audience", exchange(aud="api://other").get("error_codes") == [700027])
+
+    def on_behalf_of(permission="User.Read", **changes):
+        app, _ = acquire(settings["client_secret"])
+        said = {"aud": settings["client_id"], "exp": now + 600, "oid": "9f0a1b2c-3d4e-4f60-8192-a3b4c5d6e7f8", **changes}
+        assertion = original(said, private, algorithm="RS256")
+        return app.acquire_token_on_behalf_of(assertion, [f"{RESOURCE}/{permission}"])
+
+    expect("on behalf of", on_behalf_of().get("token_type") == "Bearer", on_behalf_of().get("error_description", ""))
+    expect("on behalf of an application", on_behalf_of(idtyp="app").get("error_codes") == [7000114])
+    expect("on behalf of, for another app", on_behalf_of(aud="api://other").get("error_codes") == [500131])
+    expect("on behalf of, expired", on_behalf_of(exp=now - 1).get("error_codes") == [500133])
+    challenged = on_behalf_of("Mail.Send")
+    expect("on behalf of, more is wanted of the person",
+           challenged.get("error") == "interaction_required" and json.loads(challenged["claims"])["access_token"]["acrs"]["value"] == "c1")
+    expect("on behalf of, and it was done", "access_token" in on_behalf_of("Mail.Send", acrs=["c1"]))
     return 1 if failures else 0
 
 

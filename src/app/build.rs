@@ -39,8 +39,9 @@ use super::error::AppError;
 use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
 use super::issuers::{self, verifier};
-use super::issuing::{Materials, mount, revocations};
+use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::registered::{Known, Registered};
+use super::upstream_credentials::{Materials, connections};
 use super::{beside, keys, map, platform, readiness, servers};
 
 impl App {
@@ -95,7 +96,9 @@ impl App {
         let documents = documents(&config, &clock).await?;
         let mut approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
         let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
-        let mounted = mount(Materials {
+        let kept = (&store, &encryption);
+        let connected = connections(&config, kept, (&secrets, &outbound), &around)?;
+        let mounted = mount(ForIssuing {
             config: &config,
             names: &names,
             secrets: &secrets,
@@ -103,6 +106,7 @@ impl App {
             keys: (Arc::clone(&ring), Arc::clone(&local)),
             encryption: encryption.clone(),
             approvals: approvals.clone(),
+            connections: connected.clone(),
             policy: policy.clone(),
             reloader: reloader.clone(),
             outbound: outbound.clone(),
@@ -113,15 +117,11 @@ impl App {
         let mounted = mounted.await?;
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
-        let reached = (&outbound, &secrets);
         let (outages, closing) = (Arc::<Outages>::default(), CancellationToken::new());
-        let behind = servers::Shared::new(
-            (&config, &clock),
-            (for_servers, &ring),
-            (&policy, &approvals, (&outages, &closing)),
-            reached,
-            &encryption,
-        );
+        let from = (&config, &ring, graph.profiles.as_slice());
+        let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
+        let rules = (&policy, &approvals, (&outages, &closing));
+        let behind = servers::Shared::new(&materials, for_servers, rules, &encryption)?;
         let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
         let verifiers = verifiers.into_iter().flatten().collect();
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
@@ -231,7 +231,10 @@ impl Trust {
             None
         } else {
             let outbound = outbound.clone();
-            let servers = issuers::verifier_for(config, &local, &behind, secrets, outbound, clock)?;
+            let others = servers::other_audiences(config);
+            let audiences = (behind.as_slice(), others.as_slice());
+            let servers =
+                issuers::verifier_for(config, &local, audiences, secrets, outbound, clock)?;
             Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
         };
         Ok(Self { store, encryption, ring, local, verifier, servers })

@@ -40,11 +40,12 @@ pub(super) fn verifier(
 }
 
 /// The same for other endpoints of ours: tokens for these audiences alone, whoever issued them. What an issuer is
-/// configured with is meant for `/mcp`.
+/// configured with is meant for `/mcp`. Of `others` an issuer's tokens may name those
+/// that it is configured with, too.
 pub(super) fn verifier_for(
     config: &Config,
     keys: &Arc<LocalKeys>,
-    audiences: &[String],
+    (audiences, others): (&[String], &[String]),
     secrets: &Arc<Secrets>,
     outbound: Outbound,
     clock: &Arc<dyn Clock>,
@@ -52,7 +53,8 @@ pub(super) fn verifier_for(
     let mut builder = own_issuer(config, keys, audiences, clock)?.outbound(outbound);
     for configured in &config.resource_server.issuers {
         let mut issuer = foreign(config, configured, audiences, secrets);
-        issuer.audiences = audiences.to_vec();
+        let own = others.iter().filter(|other| configured.audiences.contains(other));
+        issuer.audiences = audiences.iter().chain(own).cloned().collect();
         builder = builder.issuer(issuer);
     }
     Ok(builder)

@@ -5,22 +5,26 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use serde::Deserialize as _;
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 use crate::admin;
 use crate::audit::Auditor;
 use crate::authorization_server::{
-    self, Administrators, AuthorizationServer, ConfiguredClient, Grantable, KeyRing,
+    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration,
     ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
 use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::connections::Connections;
 use crate::guard::{Recorder, Unrecorded, try_record_refusals};
 use crate::id::{GrantId, Issuer};
+use crate::oauth_client;
 use crate::outbound::Outbound;
 use crate::policy::{Live, Reach, Who};
 use crate::random::Random;
@@ -37,7 +41,7 @@ use crate::time::Clock;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
 use super::reload::Reloader;
-use super::{issuers, map};
+use super::{issuers, map, upstream_credentials};
 
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
@@ -129,6 +133,7 @@ fn client(
         config::GrantType::AuthorizationCode => "authorization_code",
         config::GrantType::RefreshToken => "refresh_token",
         config::GrantType::ClientCredentials => "client_credentials",
+        config::GrantType::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
     };
     Ok(ConfiguredClient {
         client_id: known.client_id.clone(),
@@ -138,6 +143,10 @@ fn client(
         scopes: known.scopes.clone(),
         redirect_uris: known.redirect_uris.clone(),
         refresh_grace: known.refresh_grace,
+        exchange: ExchangeRules {
+            from: known.exchange.from.iter().map(ToString::to_string).collect(),
+            to: known.exchange.to.iter().map(ToString::to_string).collect(),
+        },
     })
 }
 
@@ -218,6 +227,24 @@ impl Revocations for Revoked {
         matches!(grant_id, Some(Err(_)))
             || self.store.is_revoked(grant_id.and_then(Result::ok), claim("jti"))
             || self.store.is_client_revoked(client_id, issued_at.unwrap_or_default())
+            || principal.claims().get("derived_from").is_some_and(|from| self.is_any_revoked(from))
+    }
+}
+
+impl Revoked {
+    /// Whether something that a token was made from was taken back (RFC 8693). What cannot be read is none of ours.
+    fn is_any_revoked(&self, derived_from: &serde_json::Value) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Origin {
+            jti: String,
+            client_id: String,
+            iat: i64,
+        }
+        let Ok(origins) = Vec::<Origin>::deserialize(derived_from) else { return true };
+        origins.iter().any(|from| {
+            self.store.is_revoked(None, Some(&from.jti))
+                || self.store.is_client_revoked(&from.client_id, from.iat)
+        })
     }
 }
 
@@ -243,6 +270,7 @@ pub(super) struct Materials<'a> {
     /// What seals at rest; other secrets of this deployment are derived from it.
     pub(super) encryption: SecretText,
     pub(super) approvals: Approvals,
+    pub(super) connections: Option<Connections>,
     pub(super) policy: Live,
     pub(super) reloader: Reloader,
     pub(super) outbound: Outbound,
@@ -261,6 +289,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let settings = settings(config, names, secrets)?;
     let mut people = super::people_settings(config, secrets);
     people.approvals = Some(from.approvals.clone());
+    people.connections.clone_from(&from.connections);
     let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
     if !config.authorization_server.enabled {
         return Ok(Mounted { public: jwks, ..Mounted::default() });
@@ -294,13 +323,23 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let browsers = authorization_server::authorize_routes()
         .merge(authorization_server::introspection_routes())
         .with_state(server.clone());
+    let identity = identity_route(people.connections.as_ref());
     let pages = authorization_server::people_routes(&server, people);
     Ok(Mounted {
-        public: jwks.merge(clients).merge(metadata),
+        public: jwks.merge(clients).merge(metadata).merge(identity),
         private: browsers.merge(pages).merge(admin).merge(admin::document_routes()),
         server: Some(server),
         verifier: Some(verifier),
     })
+}
+
+/// Who we are as a client of others (CIMD §3), where people connect accounts.
+fn identity_route(connections: Option<&Connections>) -> Router {
+    let Some(connections) = connections else { return Router::new() };
+    let document = bytes::Bytes::from(oauth_client::identity_document(connections.identity()));
+    let json = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "max-age=300")];
+    let answer = axum::routing::get(move || async move { (json, document) });
+    Router::new().route(upstream_credentials::IDENTITY_PATH, answer)
 }
 
 /// The admin API behind a token of our own issuer: no other may say who administers us.

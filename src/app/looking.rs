@@ -97,7 +97,9 @@ pub async fn inspector(
         vec![issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock)?];
     let behind = servers::audiences(config, &names);
     if !behind.is_empty() {
-        let servers = issuers::verifier_for(config, &keys, &behind, &secrets, outbound, &clock);
+        let others = servers::other_audiences(config);
+        let audiences = (behind.as_slice(), others.as_slice());
+        let servers = issuers::verifier_for(config, &keys, audiences, &secrets, outbound, &clock);
         builders.push(servers?);
     }
     let mut verifiers = Vec::new();

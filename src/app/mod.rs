@@ -25,6 +25,7 @@ mod readiness;
 mod registered;
 mod reload;
 mod servers;
+mod upstream_credentials;
 
 use std::sync::Arc;
 use std::time::Duration;

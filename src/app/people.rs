@@ -27,6 +27,7 @@ pub fn people_settings(config: &Config, secrets: &Arc<Secrets>) -> PeopleSetting
         origins,
         passwords: PasswordPool::default(),
         approvals: None,
+        connections: None,
         scope_words: config.authorization_server.scope_words.clone(),
     }
 }

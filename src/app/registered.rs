@@ -124,8 +124,9 @@ impl Registered {
             rows.iter().flat_map(|row| audiences(&self.names, row)).collect();
         let clock = &self.doors.clock;
         let (outbound, secrets) = (self.outbound.clone(), &self.secrets);
+        let audiences = (audiences.as_slice(), [].as_slice());
         let builder =
-            issuers::verifier_for(&self.config, &self.keys, &audiences, secrets, outbound, clock);
+            issuers::verifier_for(&self.config, &self.keys, audiences, secrets, outbound, clock);
         let revocations = revocations(&self.config, &self.store)?;
         let builder = builder?.revocations(revocations).cache(TOKENS, REMEMBER);
         Ok(Arc::new(builder.build()?))

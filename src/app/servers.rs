@@ -7,15 +7,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::authorization_server::{BehindUs, KeyRing, NewIdentityToken, OwnResource};
+use crate::authorization_server::{BehindUs, KeyRing, OwnResource};
 use crate::broker::{Approvals, Outages};
 use crate::config::{
-    Config, OnToolFlaw, SecretSource, UpstreamCommand, UpstreamCredential, UpstreamEra,
-    UpstreamServer, UpstreamTransport,
+    Config, OnToolFlaw, UpstreamCommand, UpstreamEra, UpstreamServer, UpstreamTransport,
 };
 use crate::guard::{Beside, Door};
 use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
-use crate::id::Issuer;
 use crate::mcp::Toolbox;
 use crate::outbound::Outbound;
 use crate::policy::{Effect, Granted, Live, RuleSpec};
@@ -23,17 +21,16 @@ use crate::resource_server::{
     RequireTokenLayer, ResourceMetadata, Verifier, canonical, well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
-use crate::secret::Secrets;
 use crate::secret_text::SecretText;
-use crate::time::Clock;
 use crate::upstream::{
-    self, ChildSettings, ClientCredentials, Credential, Decider, Era, Eras, Folded, Held, Hosted,
-    Identity, OnFlaw, Reach, Server, Sessions, Watch,
+    self, ChildSettings, Credential, Decider, Era, Eras, Folded, Hosted, Identity, OnFlaw, Reach,
+    Server, Sessions, Watch,
 };
 
 use super::build::{Doors, Mounting, token_issuers};
-use super::endpoints::{Name, issuer};
+use super::endpoints::Name;
 use super::error::AppError;
+use super::upstream_credentials::{Materials, word_for};
 
 /// As for a server of the settings that says nothing else.
 pub(super) const TIMEOUT: Duration = Duration::from_mins(1);
@@ -210,42 +207,42 @@ impl Shared {
     }
 
     pub(super) fn new(
-        (config, clock): (&Config, &Arc<dyn Clock>),
-        (verifier, ring): (Option<Arc<Verifier>>, &Arc<KeyRing>),
+        materials: &Materials<'_>,
+        verifier: Option<Arc<Verifier>>,
         (policy, approvals, (outages, closing)): (
             &Live,
             &Approvals,
             (&Arc<Outages>, &CancellationToken),
         ),
-        (outbound, secrets): (&Outbound, &Arc<Secrets>),
         encryption: &SecretText,
-    ) -> Self {
-        let servers = config.upstream.servers.iter();
-        let each = servers.filter_map(|server| {
+    ) -> Result<Self, AppError> {
+        let Materials { outbound, ring, .. } = materials;
+        let mut each = HashMap::new();
+        for server in &materials.config.upstream.servers {
             // Where there is none, the settings' check has said so.
-            let credential = credential(&server.credential, secrets, (outbound, clock))?;
+            let Some(credential) = materials.credential(server)? else { continue };
             let reach = match &server.transport {
                 UpstreamTransport::Http(url) => Reach::Http(url.clone()),
                 UpstreamTransport::Child(command) => {
-                    let settings = child(server, command, secrets);
-                    Reach::Child(Arc::new(Hosted::new(settings, Arc::clone(clock))))
+                    let settings = child(server, command, materials);
+                    Reach::Child(Arc::new(Hosted::new(settings, Arc::clone(materials.clock))))
                 }
             };
             let watch = Arc::new(watch(server));
             let era = Arc::new(Eras::new(era(server.era)));
-            Some((server.id.clone(), Each { watch, era, credential, reach }))
-        });
-        Self {
-            each: each.collect(),
+            each.insert(server.id.clone(), Each { watch, era, credential, reach });
+        }
+        Ok(Self {
+            each,
             verifier,
             policy: policy.clone(),
             approvals: approvals.clone(),
-            outbound: outbound.clone(),
+            outbound: (*outbound).clone(),
             sessions: Sessions::new(encryption),
             ring: Arc::clone(ring),
             outages: Arc::clone(outages),
             closing: closing.clone(),
-        }
+        })
     }
 }
 
@@ -268,6 +265,11 @@ pub(super) fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
     names.iter().flat_map(of).collect()
 }
 
+/// What else tokens of other issuers may name for them.
+pub(super) fn other_audiences(config: &Config) -> Vec<String> {
+    config.upstream.servers.iter().flat_map(|server| server.audiences.clone()).collect()
+}
+
 impl Mounting<'_> {
     /// Each server that can be served under one of our names; those that are registered come and go.
     pub(super) fn servers(
@@ -283,7 +285,7 @@ impl Mounting<'_> {
             let described = Described {
                 id: &settings.id,
                 title: &settings.id,
-                audiences: vec![canonical(&resource).to_owned()],
+                audiences: audiences_of(settings, &resource),
                 resource,
                 scopes: scopes(settings),
                 identity: identity(self.config, &self.behind, &self.doors, settings)?,
@@ -298,6 +300,12 @@ impl Mounting<'_> {
     }
 }
 
+/// Its own URL, and what other issuers' tokens may name for it.
+fn audiences_of(settings: &UpstreamServer, resource: &Url) -> Vec<String> {
+    let own = canonical(resource).to_owned();
+    std::iter::once(own).chain(settings.audiences.iter().cloned()).collect()
+}
+
 /// What tells a server who calls.
 fn identity(
     config: &Config,
@@ -309,23 +317,7 @@ fn identity(
     if !settings.identity_header {
         return Ok(None);
     }
-    let issuer: Issuer = issuer(&config.server.public_url).parse()?;
-    let audience = url.to_string();
-    let ring = Arc::clone(&behind.ring);
-    let (clock, random) = (Arc::clone(&doors.clock), Arc::clone(&doors.random));
-    Ok(Some(Identity::new(move |principal| {
-        let token = NewIdentityToken {
-            issuer: &issuer,
-            audience: &audience,
-            caller_issuer: principal.issuer(),
-            subject: principal.subject(),
-            client_id: principal.client_id(),
-            scope: principal.scopes(),
-            email: principal.claims().get("email").and_then(serde_json::Value::as_str),
-            issued_at: clock.now(),
-        };
-        token.sign(&ring.current(), &*random).ok()
-    })))
+    word_for(config, &behind.ring, (&doors.clock, &doors.random), url.as_str()).map(Some)
 }
 
 /// Every scope that one of the server's grants asks for.
@@ -356,7 +348,7 @@ fn watch(settings: &UpstreamServer) -> Watch {
 fn child(
     settings: &UpstreamServer,
     command: &UpstreamCommand,
-    secrets: &Arc<Secrets>,
+    materials: &Materials<'_>,
 ) -> ChildSettings {
     let environment = command.environment.iter();
     ChildSettings {
@@ -364,50 +356,12 @@ fn child(
         program: command.program.clone(),
         arguments: command.arguments.clone(),
         environment: environment
-            .map(|(name, value)| (name.clone(), held(value, secrets)))
+            .map(|(name, value)| (name.clone(), materials.held(value)))
             .collect(),
         directory: command.directory.clone(),
         start_timeout: command.start_timeout,
         max_message_bytes: settings.max_response_bytes,
         max_calls: command.max_calls,
-    }
-}
-
-/// `None` for a kind that is not in force.
-fn credential(
-    settings: &UpstreamCredential,
-    secrets: &Arc<Secrets>,
-    (outbound, clock): (&Outbound, &Arc<dyn Clock>),
-) -> Option<Credential> {
-    match settings {
-        UpstreamCredential::None => Some(Credential::None),
-        UpstreamCredential::Bearer(source) => Some(Credential::bearer(held(source, secrets))),
-        UpstreamCredential::Header { name, value } => Some(Credential::Fixed {
-            header: name.parse().ok()?,
-            bearer: false,
-            value: held(value, secrets),
-        }),
-        UpstreamCredential::ClientCredentials { token_url, client_id, client_secret, scopes } => {
-            Some(Credential::ClientCredentials(Arc::new(ClientCredentials {
-                token_url: token_url.clone(),
-                client_id: client_id.clone(),
-                client_secret: held(client_secret, secrets),
-                scope: scopes.to_string(),
-                outbound: outbound.clone(),
-                clock: Arc::clone(clock),
-                token: tokio::sync::Mutex::default(),
-            })))
-        }
-        UpstreamCredential::TokenExchange { .. }
-        | UpstreamCredential::EntraObo { .. }
-        | UpstreamCredential::PerUser { .. } => None,
-    }
-}
-
-fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {
-    match source {
-        SecretSource::Literal(text) => Held::Text(text.clone()),
-        SecretSource::Ref(reference) => Held::Reference(reference.clone(), Arc::clone(secrets)),
     }
 }
 

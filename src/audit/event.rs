@@ -186,6 +186,17 @@ pub enum AuditEvent {
     /// Terminal: a person withdrew what a client had.
     #[serde(rename = "person.consent.withdrawn")]
     ConsentWithdraw { grants: u64 },
+    /// Terminal: a person came back from connecting their account at a server behind us.
+    #[serde(rename = "person.account.connected")]
+    AccountConnect {
+        /// The server's id.
+        server: Arc<str>,
+        /// `false`: they or the other side refused, or it failed.
+        connected: bool,
+    },
+    /// Terminal: a person ended that; the tokens are gone.
+    #[serde(rename = "person.account.ended")]
+    AccountEnd { server: Arc<str> },
     /// Terminal: a client got tokens, for a person or for itself.
     #[serde(rename = "oauth.token.issued")]
     TokenIssue {
@@ -195,6 +206,9 @@ pub enum AuditEvent {
         grant_id: Option<GrantId>,
         resource: String,
         scopes: Scope,
+        /// What it was made from (RFC 8693).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subject_token: Option<TokenName>,
     },
     /// Terminal: a refresh token was used.
     #[serde(rename = "oauth.token.refreshed")]
@@ -362,6 +376,8 @@ impl AuditEvent {
             | Self::LogOut { .. }
             | Self::PasswordSet
             | Self::ConsentWithdraw { .. }
+            | Self::AccountConnect { .. }
+            | Self::AccountEnd { .. }
             | Self::TokenIssue { .. }
             | Self::TokenRefresh { .. }
             | Self::TokenRefuse { .. }

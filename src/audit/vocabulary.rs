@@ -156,6 +156,8 @@ pub enum GrantType {
     AuthorizationCode,
     RefreshToken,
     ClientCredentials,
+    /// RFC 8693
+    TokenExchange,
 }
 
 /// What came a second time, after its only use.

@@ -9,6 +9,7 @@ use crate::scope::Scope;
 use crate::secret_text::SecretText;
 use crate::time::Timestamp;
 
+use super::derived::{Actor, Origin};
 use super::keys::{SigningKeys, TokenType};
 
 /// Why a token could not be made.
@@ -63,6 +64,12 @@ pub(super) struct Behind<'a> {
     /// Groups were left out: Entra's name for it, which every reader of ours knows.
     #[serde(rename = "hasgroups", skip_serializing_if = "std::ops::Not::not")]
     pub(super) groups_incomplete: bool,
+    /// Who acts, where it was exchanged (RFC 8693 §4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) act: Option<&'a Actor>,
+    /// What it ends with.
+    #[serde(skip_serializing_if = "<[Origin]>::is_empty")]
+    pub(super) derived_from: &'a [Origin],
 }
 
 #[expect(clippy::ref_option, reason = "serde gives it like this")]

@@ -18,6 +18,10 @@ pub enum OAuthError {
     /// `400 invalid_request`
     #[error("invalid_request: {0}")]
     InvalidRequest(&'static str),
+    /// `400 invalid_request`: a token that is to be exchanged is not acceptable (RFC 8693 §2.2.2). Recorded, unlike a
+    /// request that cannot be read: somebody who proved who they are brought it.
+    #[error("invalid_request: {0}")]
+    InvalidSubjectToken(&'static str),
     /// `413 invalid_request`
     #[error("invalid_request: the request is too large")]
     TooLarge,
@@ -76,7 +80,9 @@ impl OAuthError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::InvalidRequest(_) | Self::TooLarge => "invalid_request",
+            Self::InvalidRequest(_) | Self::InvalidSubjectToken(_) | Self::TooLarge => {
+                "invalid_request"
+            }
             Self::InvalidClient(_) => "invalid_client",
             Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient(_) => "unauthorized_client",
@@ -101,6 +107,7 @@ impl OAuthError {
     pub const fn description(&self) -> &'static str {
         match self {
             Self::InvalidRequest(text)
+            | Self::InvalidSubjectToken(text)
             | Self::InvalidClient(text)
             | Self::InvalidGrant(text)
             | Self::UnauthorizedClient(text)
@@ -114,7 +121,7 @@ impl OAuthError {
             | Self::Unavailable(text) => text,
             Self::TooLarge => "the request is too large",
             Self::UnsupportedGrantType => {
-                "grant_type is one of authorization_code, refresh_token, client_credentials"
+                "grant_type is none of the metadata's grant_types_supported"
             }
             Self::TooManyRequests { .. } => "too many requests; wait as Retry-After says",
             Self::Store(_) | Self::Audit(_) | Self::Mint(_) => {
@@ -134,6 +141,7 @@ impl OAuthError {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::InvalidRequest(_)
+            | Self::InvalidSubjectToken(_)
             | Self::InvalidGrant(_)
             | Self::UnauthorizedClient(_)
             | Self::UnsupportedGrantType

@@ -23,6 +23,7 @@ use crate::store::{ResourceRow, StoreError};
 use super::api_key;
 use super::client::Client;
 use super::client_auth::{self, REFUSED};
+use super::derived::Actor;
 use super::error::{OAuthError, json_headers};
 use super::form::{Form, MAX_FORM_BYTES};
 use super::own_token::OwnToken;
@@ -63,6 +64,9 @@ struct Active<'a> {
     exp: i64,
     iat: i64,
     jti: &'a str,
+    /// Who acts (RFC 8693 §4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<&'a Actor>,
     token_type: &'static str,
 }
 
@@ -108,7 +112,7 @@ async fn answer(
     let unverified = form.require("token", "token is missing")?;
     let token = server.tokens.own.read(server, unverified).filter(|token| asker.may_hear(token));
     let token = match token {
-        Some(token) if is_for_a_server(server, &asker, &token).await? => Some(token),
+        Some(token) if asker.is_resource() || token.is_for_a_server(server).await? => Some(token),
         _ => None,
     };
     let body = match &token {
@@ -135,29 +139,15 @@ impl Asker {
     /// Nobody hears of tokens that are for others (RFC 7662 §4).
     fn may_hear(&self, token: &OwnToken) -> bool {
         match self {
-            Self::Resource(row) => is_of(row, token),
+            Self::Resource(row) => token.is_of(row),
             Self::Client(client) => *client.id() == token.client_id,
         }
     }
-}
 
-/// A server that was deleted and registered again is another one: it does not inherit the tokens of the first.
-fn is_of(row: &ResourceRow, token: &OwnToken) -> bool {
-    row.uri == token.aud && row.created_at.unix_seconds() <= token.iat
-}
-
-/// Whether what the token is for is still there: one of ours, or registered and not disabled.
-async fn is_for_a_server(
-    server: &AuthorizationServer,
-    asker: &Asker,
-    token: &OwnToken,
-) -> Result<bool, StoreError> {
-    let ours = server.settings.resources.iter().any(|own| own.uri == token.aud);
-    if ours || matches!(asker, Asker::Resource(_)) {
-        return Ok(true);
+    /// One whose row was just read: it is there.
+    const fn is_resource(&self) -> bool {
+        matches!(self, Self::Resource(_))
     }
-    let row = server.store.find_resource_by_uri(&token.aud).await?;
-    Ok(row.is_some_and(|row| row.disabled_at.is_none() && is_of(&row, token)))
 }
 
 /// An API key first: it looks like nothing else.
@@ -209,6 +199,7 @@ async fn active(server: &AuthorizationServer, token: &OwnToken) -> Result<Bytes,
         exp: token.exp,
         iat: token.iat,
         jti: &token.jti,
+        act: token.act.as_ref(),
         token_type: "Bearer",
     };
     let written = serde_json::to_vec(&answer);

@@ -13,6 +13,7 @@ use crate::scope::{Scope, ScopeToken};
 use super::keys::SigningAlgorithm;
 use super::published::Published;
 use super::settings::{MetadataDocuments, Registration, Settings};
+use super::token::TOKEN_EXCHANGE;
 
 /// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
 #[derive(Serialize)]
@@ -29,7 +30,7 @@ struct Document<'a> {
     scopes_supported: Vec<&'a str>,
     response_types_supported: [&'a str; 1],
     response_modes_supported: [&'a str; 1],
-    grant_types_supported: [&'a str; 3],
+    grant_types_supported: Vec<&'a str>,
     subject_types_supported: [&'a str; 1],
     id_token_signing_alg_values_supported: [&'a str; 1],
     token_endpoint_auth_methods_supported: [&'a str; 4],
@@ -95,7 +96,7 @@ fn document(settings: &Settings) -> Bytes {
         scopes_supported: scopes.iter().map(ScopeToken::as_str).collect(),
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
-        grant_types_supported: ["authorization_code", "refresh_token", "client_credentials"],
+        grant_types_supported: grant_types(settings),
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
         token_endpoint_auth_methods_supported: AUTH_METHODS,
@@ -108,6 +109,13 @@ fn document(settings: &Settings) -> Bytes {
         prompt_values_supported: ["none", "login", "consent", "select_account"],
     };
     document.to_bytes()
+}
+
+/// Token exchange only where some client may use it.
+fn grant_types(settings: &Settings) -> Vec<&'static str> {
+    let mut names = vec!["authorization_code", "refresh_token", "client_credentials"];
+    names.extend(settings.exchanges_tokens().then_some(TOKEN_EXCHANGE));
+    names
 }
 
 /// With those about the person: some clients ask for all that is listed, so it is short.

@@ -11,6 +11,7 @@ mod client_metadata;
 #[cfg(test)]
 mod client_tests;
 mod consent;
+mod derived;
 mod error;
 mod form;
 mod guesses;
@@ -77,8 +78,8 @@ pub use server::{
 };
 pub use session::current;
 pub use settings::{
-    Administrators, BehindUs, ConfiguredClient, MetadataDocuments, OwnResource, Registration,
-    Settings,
+    Administrators, BehindUs, ConfiguredClient, ExchangeRules, MetadataDocuments, OwnResource,
+    Registration, Settings,
 };
 
 /// `/token`, `/revoke` and `/userinfo`; the caller adds state and CORS.

@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::id::{ClientId, GrantId, Issuer, Subject};
 use crate::resource_server::LocalKeys;
 use crate::scope::Scope;
-use crate::store::Digest;
+use crate::store::{Database, Digest, ResourceRow, StoreError};
 use crate::time::Timestamp;
 
+use super::derived::{Actor, Origin};
 use super::keys::SigningKeys;
 use super::server::AuthorizationServer;
 
@@ -34,6 +35,49 @@ pub(super) struct OwnToken {
     pub(super) jti: String,
     /// `None` for a client that acts for itself.
     pub(super) grant_id: Option<GrantId>,
+    /// Who acts, where it was exchanged (RFC 8693 §4.1).
+    pub(super) act: Option<Actor>,
+    /// What it was made from.
+    #[serde(default)]
+    pub(super) derived_from: Vec<Origin>,
+}
+
+impl OwnToken {
+    pub(super) const fn expires_at(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(self.exp)
+    }
+
+    /// Whether it was issued for the server that `row` is. One that was deleted and registered again is another one: it
+    /// does not inherit the tokens of the first.
+    pub(super) fn is_of(&self, row: &ResourceRow) -> bool {
+        row.uri == self.aud && row.created_at.unix_seconds() <= self.iat
+    }
+
+    /// Whether what it is for is still there: one of ours, or registered and not disabled.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub(super) async fn is_for_a_server(
+        &self,
+        server: &AuthorizationServer,
+    ) -> Result<bool, StoreError> {
+        if server.settings.resources.iter().any(|own| own.uri == self.aud) {
+            return Ok(true);
+        }
+        let row = server.store.find_resource_by_uri(&self.aud).await?;
+        Ok(row.is_some_and(|row| row.disabled_at.is_none() && self.is_of(&row)))
+    }
+
+    /// Whether it, or anything that it was made from, was taken back.
+    fn is_revoked(&self, store: &dyn Database) -> bool {
+        let dead = |grant_id, jti: &str, client_id: &ClientId, iat| {
+            store.is_revoked(grant_id, Some(jti))
+                || store.is_client_revoked(client_id.as_str(), iat)
+        };
+        dead(self.grant_id, &self.jti, &self.client_id, self.iat)
+            || self.derived_from.iter().any(|from| dead(None, &from.jti, &from.client_id, from.iat))
+    }
 }
 
 /// Keys to check with, and what they were made from.
@@ -83,10 +127,9 @@ impl OwnTokens {
             self.known.insert(digest, (keys, Arc::clone(&token)));
             token
         };
-        let alive = server.clock.now() < Timestamp::from_unix_seconds(token.exp)
+        let alive = server.clock.now() < token.expires_at()
             && token.iss == server.settings.issuer
-            && !server.store.is_revoked(token.grant_id, Some(&token.jti))
-            && !server.store.is_client_revoked(token.client_id.as_str(), token.iat);
+            && !token.is_revoked(&*server.store);
         alive.then_some(token)
     }
 

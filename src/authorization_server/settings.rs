@@ -11,6 +11,7 @@ use crate::secret::OwnSecret;
 
 use super::client::PublicKeys;
 use super::keys::SigningAlgorithm;
+use super::token::TOKEN_EXCHANGE;
 
 /// `[authorization_server]` and what of `[server]` it needs.
 #[derive(Clone, Debug)]
@@ -35,6 +36,13 @@ pub struct Settings {
     pub clients: Vec<ConfiguredClient>,
     pub registration: Registration,
     pub client_metadata_documents: MetadataDocuments,
+}
+
+impl Settings {
+    /// Whether any client may exchange tokens.
+    pub(super) fn exchanges_tokens(&self) -> bool {
+        self.clients.iter().any(|client| client.grant_types.contains(&TOKEN_EXCHANGE))
+    }
 }
 
 /// A protected resource that this process serves.
@@ -72,13 +80,24 @@ pub struct ConfiguredClient {
     pub secret: Option<OwnSecret>,
     /// With which it signs assertions (`private_key_jwt`).
     pub keys: Option<PublicKeys>,
-    /// `authorization_code`, `refresh_token`, `client_credentials`.
+    /// `authorization_code`, `refresh_token`, `client_credentials`, and that of RFC 8693.
     pub grant_types: Vec<&'static str>,
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
     pub scopes: Scope,
     pub redirect_uris: Vec<RedirectUri>,
     /// Instead of [`Settings::refresh_grace`].
     pub refresh_grace: Option<Duration>,
+    /// Worth something with the grant of RFC 8693 alone.
+    pub exchange: ExchangeRules,
+}
+
+/// Which tokens a client may exchange, and for what (RFC 8693). A token of its own it may always narrow.
+#[derive(Clone, Debug, Default)]
+pub struct ExchangeRules {
+    /// Resources whose tokens it may bring: the server that it is receives them.
+    pub from: Vec<String>,
+    /// Resources that it may get tokens for, beside the one that the subject token is for.
+    pub to: Vec<String>,
 }
 
 /// Whether clients may register themselves (RFC 7591).

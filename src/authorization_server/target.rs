@@ -56,6 +56,24 @@ pub(super) async fn requested(
     Ok(target)
 }
 
+/// As [`requested`], for a name that comes in another parameter (RFC 8693 §2.1, `audience`).
+///
+/// # Errors
+///
+/// [`TargetError`]
+pub(super) async fn named(
+    server: &AuthorizationServer,
+    asked: &str,
+) -> Result<String, TargetError> {
+    find(server, asked).await
+}
+
+/// Whether two texts name one resource. Nothing is looked up.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    let one = canonical(one);
+    one.is_some() && one == canonical(other)
+}
+
 /// Which scopes tokens for one resource may carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Carries {

@@ -8,11 +8,8 @@ use super::key::Key;
 /// not listed here but refused by its section. A row goes when its feature comes.
 ///
 /// `when` and `ask` of policy rules are for the policy's own loader, which refuses what it cannot decide.
-const NOT_IN_FORCE: [(&str, &str); 6] = [
+const NOT_IN_FORCE: [(&str, &str); 3] = [
     ("server.admin_listen", "metrics are not served yet"),
-    ("upstream.server.credential.token_exchange", "the server is not served yet"),
-    ("upstream.server.credential.entra_obo", "the server is not served yet"),
-    ("upstream.server.credential.per_user", "the server is not served yet"),
     ("telemetry.otlp_endpoint", "no traces are sent yet"),
     ("telemetry.metrics", "metrics are not served yet"),
 ];

@@ -143,6 +143,19 @@ impl Secrets {
         Arc::clone(&self.shared.clock)
     }
 
+    /// The same, past the cache: `refused` was not accepted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Secrets::read`].
+    pub async fn reread_own(
+        &self,
+        refused: &Secret,
+        budget: &Budget,
+    ) -> Result<Secret, SecretError> {
+        self.get(refused.reference(), Some(refused), budget).await
+    }
+
     /// The backends whose last answer was a failure. Asks nobody.
     #[must_use]
     pub fn status(&self) -> Vec<BackendStatus> {

@@ -28,6 +28,7 @@ mod settings;
 mod signing_key;
 mod sql;
 mod sqlite;
+mod upstream_account;
 mod used;
 mod writer;
 
@@ -53,6 +54,7 @@ pub use person::{
 pub use resource::{ApiKeyRow, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
+pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
 
 /// A database with everything in it.
 pub trait Database:
@@ -63,6 +65,7 @@ pub trait Database:
     + PersonStore
     + ResourceStore
     + SigningKeyStore
+    + UpstreamAccountStore
     + std::fmt::Debug
 {
     /// Whether the database answered when it was last asked, a moment ago. While it does not, revocations by other

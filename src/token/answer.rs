@@ -1,5 +1,6 @@
 //! What a login endpoint's answer means. Decided in a fixed order; unknown error codes stay safe.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -60,6 +61,7 @@ struct RawRefused {
     error_codes: Vec<u32>,
     trace_id: Option<String>,
     correlation_id: Option<String>,
+    claims: Option<serde_json::Value>,
 }
 
 /// Reads the answer of a token endpoint (RFC 6749 §5.1, §5.2, and Entra's additions).
@@ -133,8 +135,16 @@ fn refused(body: &[u8], retry_after: Option<Duration>) -> TokenError {
         error_codes,
         trace_id: id(raw.trace_id),
         correlation_id: id(raw.correlation_id),
+        claims: raw.claims.as_ref().and_then(claims_request),
     };
     judge(diagnostics, retry_after)
+}
+
+/// A claims request (OIDC Core §5.5): the text of a JSON object that fits into a header.
+fn claims_request(member: &serde_json::Value) -> Option<Arc<str>> {
+    const MAX: usize = 4096;
+    let text = member.as_str().filter(|text| text.len() <= MAX)?;
+    matches!(serde_json::from_str(text), Ok(serde_json::Value::Object(_))).then(|| text.into())
 }
 
 fn is_error_code(text: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Why no token could be obtained: the outcome table of the login endpoints, on our codes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -58,6 +59,9 @@ pub struct Diagnostics {
     pub error_codes: Vec<u32>,
     pub trace_id: Option<Uuid>,
     pub correlation_id: Option<Uuid>,
+    /// What the provider wants the person to do first, as JSON for their client, word for word. Not for answers of ours.
+    #[serde(skip)]
+    pub claims: Option<Arc<str>>,
 }
 
 /// Why no token could be obtained.

@@ -13,13 +13,22 @@ use crate::time::{Budget, Clock};
 use super::answer::{self, Granted};
 use super::assertion::{self, Assertion};
 use super::credential::{Credential, CredentialSource, Freshness};
-use super::error::{Diagnostics, TokenError};
+use super::error::{Detail, Diagnostics, TokenError};
 use super::managed_identity;
 use super::profile::ProfileSettings;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 const MAX_ANSWER: usize = 256 * 1024;
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// What a token is for.
+#[derive(Clone, Copy)]
+pub(super) enum Asking<'a> {
+    /// The app itself, at this resource (RFC 6749 §4.4.2).
+    App { resource: &'a str },
+    /// A person, whose token for the app is exchanged: Entra's on-behalf-of flow.
+    OnBehalfOf { assertion: &'a SecretText, scope: &'a str },
+}
 
 /// Everything one mint needs.
 pub(super) struct Mint<'a> {
@@ -29,7 +38,7 @@ pub(super) struct Mint<'a> {
     pub(super) random: &'a dyn Random,
     pub(super) timeout: Duration,
     pub(super) profile: &'a ProfileSettings,
-    pub(super) resource: &'a str,
+    pub(super) asking: Asking<'a>,
     pub(super) secrets: &'a dyn CredentialSource,
     pub(super) budget: &'a Budget,
 }
@@ -86,7 +95,8 @@ impl Mint<'_> {
         }
         let limits = Limits { timeout, max_bytes: MAX_ANSWER };
         if let Credential::ManagedIdentity(identity) = self.profile.credential() {
-            let call = managed_identity::call(identity, self.resource)?;
+            let Asking::App { resource } = self.asking else { return Err(no_app()) };
+            let call = managed_identity::call(identity, resource)?;
             let answer = send(self.platform, call, limits).await?;
             return managed_identity::read(&answer, self.clock.now());
         }
@@ -95,17 +105,25 @@ impl Mint<'_> {
         answer::read(&answer, self.clock.now())
     }
 
-    /// The client-credentials request (RFC 6749 §4.4.2) with one of three proofs.
+    /// The request, with one of three proofs of the app.
     async fn token_request(&self, proof: Option<&SecretText>) -> Result<Call, TokenError> {
         let endpoint = self.profile.token_endpoint();
-        let scope = format!("{}/.default", self.resource);
-        let mut fields = vec![
-            ("client_id", self.profile.client_id()),
-            ("scope", scope.as_str()),
-            ("grant_type", "client_credentials"),
-        ];
-        let assertion = self.assertion(endpoint.as_str(), proof).await?;
-        match (&assertion, proof) {
+        let default;
+        let mut fields = vec![("client_id", self.profile.client_id())];
+        match self.asking {
+            Asking::App { resource } => {
+                default = format!("{resource}/.default");
+                fields.extend([("scope", default.as_str()), ("grant_type", "client_credentials")]);
+            }
+            Asking::OnBehalfOf { assertion, scope } => fields.extend([
+                ("scope", scope),
+                ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+                ("requested_token_use", "on_behalf_of"),
+                ("assertion", assertion.expose()),
+            ]),
+        }
+        let proven = self.assertion(endpoint.as_str(), proof).await?;
+        match (&proven, proof) {
             (Some(jwt), _) => {
                 fields.push(("client_assertion_type", JWT_BEARER));
                 fields.push(("client_assertion", jwt.expose()));
@@ -140,6 +158,12 @@ impl Mint<'_> {
             _ => Ok(None),
         }
     }
+}
+
+/// A managed identity has no secret to exchange a token with.
+fn no_app() -> TokenError {
+    let detail = Some(Detail::OboNotAllowed);
+    TokenError::Refused { detail, diagnostics: Diagnostics::default() }
 }
 
 async fn send(outbound: &Outbound, call: Call, limits: Limits) -> Result<Answer, TokenError> {

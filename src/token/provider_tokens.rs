@@ -8,11 +8,12 @@ use std::time::Duration;
 use crate::outbound::Outbound;
 use crate::policy::{GraphGrant, Permit};
 use crate::random::Random;
+use crate::secret_text::SecretText;
 use crate::time::{Budget, Clock};
 
 use super::credential::{Credential, CredentialSource};
 use super::error::{Diagnostics, TokenError};
-use super::mint::{Mint, Minted};
+use super::mint::{Asking, Mint, Minted};
 use super::profile::ProfileSettings;
 use super::provider_token::{ProviderToken, TokenSource};
 use super::slot::{Held, Slot};
@@ -133,11 +134,49 @@ impl ProviderTokens {
             random: &*self.random,
             timeout: self.settings.timeout,
             profile,
-            resource,
+            asking: Asking::App { resource },
             secrets,
             budget,
         };
         mint.run().await.map(drop)
+    }
+
+    /// A token for a person, in exchange for one of theirs that is for the app: Entra's on-behalf-of flow. With it, for how
+    /// long it is good. Keeps nothing: whoever asks knows for whom.
+    ///
+    /// Does *not* look at `assertion`: whether it may be sent to this profile's tenant is the caller's to know.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ProviderTokens::obtain`]; what the provider wants the person to do is in [`Diagnostics::claims`].
+    pub async fn on_behalf_of(
+        &self,
+        profile: &ProfileSettings,
+        (assertion, scope): (&SecretText, &str),
+        secrets: &dyn CredentialSource,
+        budget: &Budget,
+    ) -> Result<(SecretText, Duration), TokenError> {
+        if let Some(retry_after) = self.gate(profile) {
+            let diagnostics = Diagnostics::default();
+            return Err(TokenError::RateLimited { retry_after, diagnostics });
+        }
+        let mint = Mint {
+            outbound: &self.outbound,
+            platform: &self.platform,
+            clock: &*self.clock,
+            random: &*self.random,
+            timeout: self.settings.timeout,
+            profile,
+            asking: Asking::OnBehalfOf { assertion, scope },
+            secrets,
+            budget,
+        };
+        let minted = mint.run().await;
+        if let Err(TokenError::RateLimited { retry_after, .. }) = &minted {
+            self.close_gate(profile, *retry_after);
+        }
+        let Minted { granted, .. } = minted?;
+        Ok((granted.access_token, granted.expires_in.min(self.settings.max_ttl)))
     }
 
     /// Forgets a token that Graph refused with 401, so that the next one is new.
@@ -248,7 +287,7 @@ impl Wanted<'_> {
             random: &*self.tokens.random,
             timeout: self.tokens.settings.timeout,
             profile: self.profile,
-            resource: &self.grant.resource,
+            asking: Asking::App { resource: &self.grant.resource },
             secrets: self.secrets,
             budget: self.budget,
         };

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 mod failing;
 mod keeping;
+mod on_behalf_of;
 mod proofs;
 
 const SECRET: &str = "CANARY-secret-0001";

@@ -19,6 +19,7 @@ use crate::limits::Permits;
 use crate::outbound::Answer;
 use crate::policy::Decision;
 
+use super::caller_tokens::For;
 use super::decide::Thing;
 use super::era::{Told, Translation, Written};
 use super::events::{Events, KEEP_ALIVE, event};
@@ -26,6 +27,7 @@ use super::fault::{Fault, error_message, tool_error};
 use super::headers::SESSION;
 use super::incoming::Incoming;
 use super::list::{self, Filtered};
+use super::presented::Presented;
 use super::reply::{self, Reply};
 use super::server::{Ended, Server};
 use super::wanted::List;
@@ -60,6 +62,8 @@ pub(super) struct Exchange {
     pub(super) id: Option<Box<RawValue>>,
     pub(super) modern: bool,
     pub(super) permits: Permits,
+    /// The caller's own token, where the server's credential is obtained with it.
+    pub(super) presented: Option<Presented>,
     /// `None`: client and server are of one era.
     pub(super) translation: Option<Box<Translation>>,
 }
@@ -72,12 +76,14 @@ impl Exchange {
         kind: Kind,
     ) -> Self {
         let permits = Permits::default();
-        let (id, modern, translation) = (None, false, None);
-        Self { server, caller, method, kind, id, modern, permits, translation }
+        let (id, presented, translation) = (None, None, None);
+        let modern = false;
+        Self { server, caller, method, kind, id, modern, permits, presented, translation }
     }
 
     pub(super) fn who(&self) -> Who {
-        Who { principal: self.caller.principal().clone() }
+        let presented = self.presented.clone();
+        Who { principal: self.caller.principal().clone(), presented }
     }
 
     /// Sends the message, and gives the answer or a stream of them.
@@ -108,6 +114,10 @@ impl Exchange {
         Ok(response)
     }
 
+    fn for_whom(&self) -> For<'_> {
+        For { principal: self.caller.principal(), presented: self.presented.as_ref() }
+    }
+
     /// Hands on what the server answers.
     pub(super) async fn receive(
         mut self,
@@ -116,8 +126,14 @@ impl Exchange {
         let form = match self.form(&incoming) {
             Ok(form) => form,
             Err(fault) => {
+                if let (Fault::Credential, StatusCode::FORBIDDEN) = (&fault, incoming.status)
+                    && let Some(wanted) =
+                        self.server.credential.wants_more(self.for_whom(), &incoming.headers)
+                {
+                    return self.failed(&Fault::NoToken(wanted)).await;
+                }
                 if matches!(fault, Fault::Credential) {
-                    self.server.credential.refused().await;
+                    self.server.credential.refused(self.for_whom()).await;
                 }
                 return self.failed(&fault).await;
             }
@@ -367,6 +383,12 @@ impl Exchange {
         let is_tool = matches!(self.kind, Kind::Tool(_));
         self.note(fault);
         self.end(ResultStatus::Error, Some(fault.code())).await?;
+        if let Some(challenge) = fault.challenge(&self.server.door.metadata_url) {
+            let mut response = fault.answer(self.id.as_deref());
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            return Ok(response);
+        }
         Ok(match (&self.id, is_tool) {
             (Some(id), true) => json(StatusCode::OK, tool_error(id, &fault.failure(), self.modern)),
             (id, _) => fault.answer(id.as_deref()),

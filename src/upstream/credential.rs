@@ -1,20 +1,17 @@
-//! What the broker shows a server: never anything of the caller's.
+//! What the broker shows a server: never the caller's own token.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::secret::Secrets;
-use crate::secret_ref::SecretRef;
+use crate::oauth_client::{BearerChallenge, Held, NoToken};
 use crate::secret_text::SecretText;
-use crate::time::{Budget, Clock};
+use crate::time::Clock;
 
+use super::caller_tokens::{CallerTokens, For};
 use super::client_credentials::ClientCredentials;
 use super::fault::Fault;
-
-/// How long reading a secret may take.
-const LIMIT: Duration = Duration::from_secs(10);
+use super::per_user::PerUser;
 
 /// The credential for one server.
 #[derive(Clone, Debug)]
@@ -28,32 +25,10 @@ pub enum Credential {
     },
     /// A token of the broker's own.
     ClientCredentials(Arc<ClientCredentials>),
-}
-
-/// A secret, or where it is: then it is read for each call, through the cache of secrets, so that a new one counts soon.
-#[derive(Clone, Debug)]
-pub enum Held {
-    Text(SecretText),
-    Reference(SecretRef, Arc<Secrets>),
-}
-
-impl Held {
-    /// Whether it is one that people must not read. A text may be: only the settings know.
-    pub(super) const fn is_secret(&self) -> bool {
-        matches!(self, Self::Reference(..))
-    }
-
-    pub(super) async fn read(&self, clock: &Arc<dyn Clock>) -> Result<SecretText, Fault> {
-        match self {
-            Self::Text(text) => Ok(text.clone()),
-            Self::Reference(reference, secrets) => {
-                let budget = Budget::start(Arc::clone(clock), LIMIT);
-                let read = secrets.read_own(reference, &budget).await;
-                let secret = read.map_err(|error| Fault::NoCredential(Box::new(error)))?;
-                Ok(secret.text().clone())
-            }
-        }
-    }
+    /// A token that is obtained for each caller.
+    ForCaller(Arc<CallerTokens>),
+    /// The token of the caller's own account at the server.
+    PerUser(PerUser),
 }
 
 impl Credential {
@@ -62,19 +37,34 @@ impl Credential {
         Self::Fixed { header: header::AUTHORIZATION, bearer: true, value }
     }
 
+    /// Whether the caller's own token has to be noted: to be exchanged with its issuer, and to find what was obtained
+    /// with it.
+    pub(super) const fn needs_the_callers_token(&self) -> bool {
+        matches!(self, Self::ForCaller(_))
+    }
+
     /// Adds it to a call.
     pub(super) async fn add(
         &self,
         headers: &mut HeaderMap,
+        caller: For<'_>,
         clock: &Arc<dyn Clock>,
     ) -> Result<(), Fault> {
         let (header, mut shown) = match self {
             Self::None => return Ok(()),
             Self::Fixed { header, bearer, value } => {
-                (header.clone(), header_value(&value.read(clock).await?, *bearer)?)
+                let read = value.read(clock).await;
+                let secret = read.map_err(|error| Fault::NoCredential(Box::new(error)))?;
+                (header.clone(), header_value(&secret, *bearer)?)
             }
             Self::ClientCredentials(client) => {
-                (header::AUTHORIZATION, header_value(&client.token().await?, true)?)
+                (header::AUTHORIZATION, header_value(&client.obtain_token().await?, true)?)
+            }
+            Self::PerUser(accounts) => {
+                (header::AUTHORIZATION, header_value(&accounts.token(caller).await?, true)?)
+            }
+            Self::ForCaller(tokens) => {
+                (header::AUTHORIZATION, header_value(&tokens.token(caller).await?, true)?)
             }
         };
         shown.set_sensitive(true);
@@ -82,10 +72,21 @@ impl Credential {
         Ok(())
     }
 
+    /// What a refusal of the server means, where it says that a token with more scopes would do.
+    pub(super) fn wants_more(&self, caller: For<'_>, headers: &HeaderMap) -> Option<NoToken> {
+        let Self::PerUser(accounts) = self else { return None };
+        let challenge = BearerChallenge::of(headers);
+        let scope = challenge.scope.as_deref().filter(|_| challenge.wants_more_scopes())?;
+        accounts.wants_more(caller, scope)
+    }
+
     /// The server did not accept it: one that is obtained is obtained anew for the next call.
-    pub(super) async fn refused(&self) {
-        if let Self::ClientCredentials(client) = self {
-            client.forget().await;
+    pub(super) async fn refused(&self, caller: For<'_>) {
+        match self {
+            Self::ClientCredentials(client) => client.forget().await,
+            Self::ForCaller(tokens) => tokens.forget(caller).await,
+            Self::PerUser(accounts) => accounts.forget(caller).await,
+            Self::None | Self::Fixed { .. } => {}
         }
     }
 }

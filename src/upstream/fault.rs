@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::broker::Failure;
 use crate::code::Code;
@@ -13,6 +16,7 @@ use crate::guard;
 use crate::outbound::OutboundError;
 
 use super::stdio::ChildFault;
+use crate::oauth_client::NoToken;
 
 /// Why a server gave no answer that can be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +35,8 @@ pub(super) enum Fault {
     Credential,
     #[error("the broker's credential for the server cannot be read")]
     NoCredential(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the broker gets no token for the server")]
-    NoToken,
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
     #[error("the broker cannot tell the server who calls")]
     NoIdentity,
     #[error("the server wants fewer calls")]
@@ -73,7 +77,8 @@ impl Fault {
             Self::Away(_) => Code::ProviderUnavailable,
             Self::Slow(_) | Self::NoReply => Code::ProviderTimeout,
             Self::Busy(_) => Code::ProviderRateLimited,
-            Self::Credential | Self::NoToken => Code::ProviderAuthFailed,
+            Self::Credential => Code::ProviderAuthFailed,
+            Self::NoToken(error) => error.code(),
             Self::NoCredential(_) => Code::SecretUnavailable,
             Self::NoIdentity => Code::BrokerUnavailable,
             Self::Status(status) if status.as_u16() >= 500 => Code::ProviderUnavailable,
@@ -84,7 +89,6 @@ impl Fault {
 
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Slow(_) | Self::NoReply => StatusCode::GATEWAY_TIMEOUT,
             Self::Child(fault) => match fault.code() {
                 Code::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
                 Code::ProviderRateLimited | Code::SecretUnavailable => {
@@ -92,11 +96,26 @@ impl Fault {
                 }
                 _ => StatusCode::BAD_GATEWAY,
             },
-            Self::Busy(_) | Self::NoCredential(_) | Self::NoIdentity => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::Slow(_) | Self::NoReply | Self::NoToken(NoToken::Slow) => {
+                StatusCode::GATEWAY_TIMEOUT
             }
+            Self::Busy(_)
+            | Self::NoCredential(_)
+            | Self::NoToken(NoToken::NoSecret)
+            | Self::NoIdentity => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         }
+    }
+
+    /// For a client whose person has to do something at the identity provider first, the claims challenge with which it
+    /// asks for a new token (Microsoft identity platform, "Claims challenges").
+    pub(super) fn challenge(&self, metadata_url: &Url) -> Option<HeaderValue> {
+        let Self::NoToken(NoToken::Interaction(Some(claims))) = self else { return None };
+        let claims = STANDARD.encode(claims.as_bytes());
+        let text = format!(
+            "Bearer error=\"insufficient_claims\", claims=\"{claims}\", resource_metadata=\"{metadata_url}\""
+        );
+        HeaderValue::try_from(text).ok()
     }
 
     pub(super) fn failure(&self) -> Failure {
@@ -104,7 +123,13 @@ impl Fault {
             Self::Busy(Some(wait)) => Some(guard::millis(*wait)),
             _ => None,
         };
-        Failure::new(self.code(), self.to_string()).with("retry_after_ms", wait)
+        let page = match self {
+            Self::NoToken(NoToken::NotConnected(page)) => Some(page.to_string()),
+            _ => None,
+        };
+        Failure::new(self.code(), self.to_string())
+            .with("retry_after_ms", wait)
+            .with("connect_url", page)
     }
 
     /// For everything but a tool's call.
@@ -123,7 +148,8 @@ impl Fault {
 
 /// The result of a tool that was not run, for programs and for clients that read text alone (RS-28).
 pub(super) fn tool_error(id: &RawValue, failure: &Failure, modern: bool) -> Vec<u8> {
-    let page = failure.metadata.get("approval_url").and_then(Value::as_str);
+    let named = |name| failure.metadata.get(name).and_then(Value::as_str);
+    let page = named("approval_url").or_else(|| named("connect_url"));
     let page = page.map(|page| format!(": {page}")).unwrap_or_default();
     let text = format!("{}: {}{page}", failure.code, failure.message);
     let mut result = json!({

@@ -25,9 +25,14 @@ impl Identity {
         Self(Arc::new(sign))
     }
 
+    /// Our word about this caller. `None`: it cannot be signed.
+    pub(super) fn sign(&self, principal: &Principal) -> Option<SecretText> {
+        (self.0)(principal)
+    }
+
     /// A call without it does not go out: the server may take one for somebody else's.
     pub(super) fn add(&self, principal: &Principal, headers: &mut HeaderMap) -> Result<(), Fault> {
-        let token = (self.0)(principal);
+        let token = self.sign(principal);
         let value = token.and_then(|token| HeaderValue::try_from(token.expose()).ok());
         let mut value = value.ok_or(Fault::NoIdentity)?;
         value.set_sensitive(true);

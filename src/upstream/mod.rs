@@ -7,6 +7,7 @@
 //! eras of the protocol `era` translates.
 
 mod answer;
+mod caller_tokens;
 mod client_credentials;
 mod credential;
 mod decide;
@@ -18,10 +19,14 @@ mod headers;
 mod identity;
 mod incoming;
 mod list;
+mod on_behalf_of;
+mod per_user;
+mod presented;
 mod reply;
 mod server;
 mod session;
 mod stdio;
+mod token_exchange;
 mod wanted;
 mod watch;
 mod who;
@@ -36,28 +41,38 @@ use tower::{ServiceBuilder, service_fn};
 use crate::guard::{Endpoint, Recorder, record_refusals};
 use crate::resource_server::RequireTokenLayer;
 
+pub use caller_tokens::{CallerTokens, How};
 pub use client_credentials::{Cached, ClientCredentials};
-pub use credential::{Credential, Held};
+pub use credential::Credential;
 pub use decide::Decider;
 pub use era::{Era, Eras};
 pub use fold::Folded;
 pub use identity::Identity;
+pub use on_behalf_of::OnBehalfOf;
+pub use per_user::PerUser;
 pub use server::{Reach, Server};
 pub use session::Sessions;
 pub use stdio::{ChildSettings, Hosted};
+pub use token_exchange::TokenExchange;
 pub use watch::{OnFlaw, Watch};
+
+use presented::Presented;
 
 /// The guarded endpoint of one server.
 #[must_use]
 pub fn endpoint(server: Server, token: RequireTokenLayer, recorder: Recorder) -> Endpoint {
     let server = Arc::new(server);
+    let noted = server.credential.needs_the_callers_token();
     let answers = service_fn(move |request: Request<Body>| {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(server.serve(request).await) }
     });
     let guarded = ServiceBuilder::new().layer(token).service(answers);
     let recorder = Arc::new(recorder);
-    Endpoint::new(move |request| {
+    Endpoint::new(move |mut request| {
+        if noted {
+            Presented::note(&mut request);
+        }
         let (recorder, guarded) = (Arc::clone(&recorder), guarded.clone());
         Box::pin(async move { Ok(record_refusals(&recorder, guarded, request).await) })
     })

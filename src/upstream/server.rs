@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -29,6 +30,7 @@ use super::fault::{self, Fault};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::incoming::Incoming;
+use super::presented::Presented;
 use super::session::Sessions;
 use super::stdio::Hosted;
 use super::wanted::{Beside, Wanted, is_request_id};
@@ -100,7 +102,7 @@ impl Server {
             self.post(request, caller).await
         } else {
             let (parts, _body) = request.into_parts();
-            self.other(parts.method, &parts.headers, caller).await
+            self.other(parts, caller).await
         };
         served.unwrap_or_else(|Unrecorded| guard::unavailable())
     }
@@ -113,10 +115,11 @@ impl Server {
     /// GET and DELETE: the stream and the end of a session (2025-11-25 and before). Nothing else has them.
     async fn other(
         self: Arc<Self>,
-        method: Method,
-        given: &HeaderMap,
+        mut parts: Parts,
         caller: Caller,
     ) -> Result<Response<Body>, Unrecorded> {
+        let presented = parts.extensions.remove();
+        let (method, given) = (parts.method, &parts.headers);
         caller.owe_terminal_event("none", None).await?;
         self.door.accepted(&caller).await?;
         let known = matches!(method, Method::GET | Method::DELETE);
@@ -133,7 +136,8 @@ impl Server {
         }
         sent.insert(SESSION, session);
         let kind = if method == Method::GET { Kind::Stream(None) } else { Kind::Notification };
-        let exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
+        let mut exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
+        exchange.presented = presented;
         exchange.run(method, sent, Bytes::new()).await
     }
 
@@ -143,7 +147,7 @@ impl Server {
         mut caller: Caller,
     ) -> Result<Response<Body>, Unrecorded> {
         caller.owe_terminal_event("unreadable", None).await?;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = match self.door.read(body).await {
             Ok(body) => body,
             Err(refusal) => return self.door.unreadable(&caller, refusal).await,
@@ -161,7 +165,8 @@ impl Server {
         };
         caller.describe(method, tool.clone(), None);
         self.door.accepted(&caller).await?;
-        self.read(caller, &parts.headers, (&message, wanted, tool), &body).await
+        let given = (&parts.headers, parts.extensions.remove());
+        self.read(caller, given, (&message, wanted, tool), &body).await
     }
 
     /// Answers a message that came another way, by a caller whose request is described and accepted.
@@ -182,13 +187,13 @@ impl Server {
             Wanted::Tool { name, .. } => self.decider.tool_name(name),
             _ => None,
         };
-        self.read(caller, given, (&message, wanted, tool), &body).await
+        self.read(caller, (given, None), (&message, wanted, tool), &body).await
     }
 
     async fn read(
         self: Arc<Self>,
         caller: Caller,
-        given: &HeaderMap,
+        (given, presented): (&HeaderMap, Option<Presented>),
         (message, wanted, tool): (&Message<'_>, Wanted<'_>, Option<ToolName>),
         body: &Bytes,
     ) -> Result<Response<Body>, Unrecorded> {
@@ -214,6 +219,7 @@ impl Server {
         let id = message.id.map(ToOwned::to_owned);
         let mut exchange = Exchange::new(Arc::clone(&self), caller, method, admitted.kind);
         exchange.id = id;
+        exchange.presented = presented;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
         let ticket = self.era.begin(given, sent.get(SESSION), message.id);
@@ -482,7 +488,7 @@ impl Server {
                 return Ok(opened.map_err(Fault::Child)?.into());
             }
         };
-        self.credential.add(&mut headers, &self.door.clock).await?;
+        self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
         if let Some(identity) = &self.identity {
             identity.add(&who.principal, &mut headers)?;
         }

@@ -28,6 +28,8 @@ const PARTS: &[&str] = &[
     "audit",
     "store",
     "config",
+    "oauth_client",
+    "connections",
 ];
 const EDGES: &[&str] = &["authorization_server", "mcp", "upstream", "forward_auth", "admin"];
 
@@ -78,6 +80,8 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
             ],
         ],
     ),
+    ("connections", &[LEAVES, &["oauth_client", "store"]]),
+    ("oauth_client", &[LEAVES, &["secret::SecretError", "secret::Secrets"]]),
     ("store", &[LEAVES]),
     ("config", &[LEAVES]),
     // the use case

@@ -2,6 +2,7 @@
 
 mod authority;
 pub(crate) mod behind;
+mod credentials;
 mod decided;
 mod draining;
 mod eras;

@@ -15,8 +15,12 @@ use super::pages::{Fault, Forms, page};
 use super::person::People;
 use super::session::{self, FormPurpose, Session};
 
+mod connections;
 mod view;
 
+pub(crate) use connections::{begin, come_back, end};
+
+use connections::AccountView;
 use view::{ClientView, SessionView};
 
 #[derive(Template)]
@@ -27,6 +31,7 @@ struct AccountPage<'a> {
     administrator: bool,
     notice: Option<&'static str>,
     clients: Vec<ClientView>,
+    accounts: Vec<AccountView>,
     sessions: Vec<SessionView>,
     logout_token: String,
     everywhere_token: String,
@@ -59,6 +64,7 @@ async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
         administrator: user.administrator,
         notice,
         clients,
+        accounts: connections::views(people, session).await?,
         sessions: sessions.map(|row| view::session(people, session, row)).collect(),
         logout_token: HERE.token(&session.cookie),
         everywhere_token: EVERYWHERE.token(&session.cookie),

@@ -44,7 +44,7 @@ impl Clients {
         }
     }
 
-    pub(super) fn configured(&self, id: &ClientId) -> Option<usize> {
+    pub(in crate::authorization_server) fn configured(&self, id: &ClientId) -> Option<usize> {
         self.configured.get(id).copied()
     }
 

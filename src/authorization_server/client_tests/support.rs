@@ -15,10 +15,10 @@ use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, Form, Grantable,
-    KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource, PersonFacts,
-    Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt, authenticate,
-    find_client, registration_routes,
+    Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
+    Form, Grantable, KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource,
+    PersonFacts, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
+    authenticate, find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -184,5 +184,6 @@ fn machine() -> ConfiguredClient {
         scopes: "graph:read".parse().unwrap(),
         redirect_uris: Vec::new(),
         refresh_grace: None,
+        exchange: ExchangeRules::default(),
     }
 }

@@ -9,7 +9,9 @@ use crate::authorization_server::client::ClientError;
 use crate::authorization_server::consent::Receiver;
 use crate::authorization_server::identity_provider::{Refusal, UpstreamError};
 use crate::authorization_server::password::PoolBusy;
+use crate::connections::ConnectionError;
 use crate::id::RequestId;
+use crate::oauth_client::Unusable;
 use crate::store::StoreError;
 
 use super::error_page::{ErrorPage, error_page, unavailable};
@@ -52,6 +54,10 @@ pub(crate) enum Fault {
     NoLogin,
     #[error("there is no such call that waits for this person")]
     NoApproval,
+    #[error("there are no accounts to connect here")]
+    NoConnection,
+    #[error("the account at a server behind us cannot be connected or ended")]
+    Connection(#[source] ConnectionError),
     #[error("the account is disabled")]
     Disabled,
     #[error("the identity provider did not say who it is")]
@@ -103,7 +109,17 @@ impl Fault {
             | Self::MalformedRequest(_)
             | Self::Refused(_) => StatusCode::BAD_REQUEST,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoLink | Self::NoProvider | Self::NoApproval => StatusCode::NOT_FOUND,
+            Self::NoLink | Self::NoProvider | Self::NoApproval | Self::NoConnection => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Connection(error) => match error {
+                ConnectionError::NoServer => StatusCode::NOT_FOUND,
+                ConnectionError::Store(_) | ConnectionError::Sealed => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                ConnectionError::Unusable(Unusable::Refused) => StatusCode::FORBIDDEN,
+                ConnectionError::Unusable(_) => StatusCode::BAD_GATEWAY,
+            },
             Self::Upstream(error) => match error {
                 UpstreamError::Refused(_)
                 | UpstreamError::NotRequired
@@ -172,6 +188,22 @@ impl Fault {
                 "The call was answered long ago, never asked for, or others answer it.",
             )
             .link("/approvals", "To what waits for you"),
+            Self::NoConnection | Self::Connection(ConnectionError::NoServer) => ErrorPage::new(
+                "There is nothing here",
+                "People connect no accounts at a server of this name.",
+            )
+            .link("/account", "To your account"),
+            Self::Connection(ConnectionError::Unusable(Unusable::Refused)) => ErrorPage::new(
+                "Your account was not connected",
+                "It was cancelled, or the other side does not allow it. Nothing was changed.",
+            )
+            .link("/account", "To your account"),
+            Self::Connection(_) => ErrorPage::new(
+                "Your account could not be connected",
+                "The other side could not be reached, or what it answered could not be accepted. Nothing was changed.",
+            )
+            .step("Try again. If it keeps failing, give an administrator the request id below.")
+            .link("/account", "To your account"),
             Self::NoLogin => ErrorPage::new(
                 "This login is over",
                 "It took too long, was finished already, or was started in another browser.",

@@ -18,6 +18,7 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
 use crate::authorization_server::{account, approval, consent, login, logout};
 use crate::broker::Approvals;
+use crate::connections::Connections;
 use crate::id::{ClientId, RequestId, TraceId, UserId};
 
 /// What the pages are given beside the authorization server.
@@ -29,6 +30,8 @@ pub struct PeopleSettings {
     pub passwords: PasswordPool,
     /// Calls that wait for a person; without it there are no such pages.
     pub approvals: Option<Approvals>,
+    /// Accounts at servers behind us; without it there are no such pages.
+    pub connections: Option<Connections>,
     /// What scopes mean, in words for people.
     pub scope_words: OwnWords,
 }
@@ -40,6 +43,7 @@ pub(crate) struct People {
     pub(crate) providers: IdentityProviders,
     pub(crate) passwords: PasswordPool,
     pub(crate) approvals: Option<Approvals>,
+    pub(crate) connections: Option<Connections>,
     /// How many logins elsewhere may be begun.
     pub(crate) elsewhere: ElsewhereLimits,
     pub(crate) scope_words: Arc<OwnWords>,
@@ -54,7 +58,8 @@ pub(crate) struct SentForm {
 
 /// `/login`, `/logout`, `/consent`, `/account`, `/approvals` and what is under them.
 pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> Router {
-    let PeopleSettings { providers, origins, passwords, approvals, scope_words } = settings;
+    let PeopleSettings { providers, origins, passwords, approvals, connections, scope_words } =
+        settings;
     let public_url = server.public_url();
     let providers = IdentityProviders::new(providers, public_url, &server.outbound, &server.clock);
     let origins = if origins.is_empty() { vec![public_url.clone()] } else { origins };
@@ -62,8 +67,16 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
     let elsewhere = ElsewhereLimits::new(server);
     let server = server.clone();
     let scope_words = Arc::new(scope_words);
-    let people =
-        People { server, providers, passwords, approvals, elsewhere, scope_words, origins };
+    let people = People {
+        server,
+        providers,
+        passwords,
+        approvals,
+        connections,
+        elsewhere,
+        scope_words,
+        origins,
+    };
     Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/with/{provider}", get(login::start_elsewhere))
@@ -75,6 +88,9 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/approvals", get(approval::list))
         .route("/approvals/{id}", get(approval::show).post(approval::answer))
         .route("/account/withdraw", post(account::withdraw))
+        .route("/account/connections/{server}/begin", get(account::begin))
+        .route("/account/connections/{server}/callback", get(account::come_back))
+        .route("/account/connections/{server}/end", post(account::end))
         .layer(DefaultBodyLimit::max(16 * 1024))
         .with_state(people)
 }

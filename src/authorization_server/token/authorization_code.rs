@@ -59,6 +59,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         scope: &scope,
         grant: Some(&grant),
         user: Some(&user),
+        derived: None,
         refresh_token: refresh.as_ref().map(|_| token.as_str()),
         login: wants_id.then_some(Login { nonce: code.nonce.as_deref() }),
         now,
@@ -72,6 +73,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         grant_id: Some(grant.id),
         resource: target.uri,
         scopes: scope,
+        subject_token: None,
     };
     Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: Some(used_up) })
 }

@@ -35,6 +35,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         scope: &scope,
         grant: None,
         user: None,
+        derived: None,
         refresh_token: None,
         login: None,
         now: server.clock.now(),
@@ -46,6 +47,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         grant_id: None,
         resource: target.uri,
         scopes: scope,
+        subject_token: None,
     };
     Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
 }

@@ -21,7 +21,7 @@ use crate::id::{ClientAddress, ClientId};
 use crate::store::CodeRedemption;
 
 use super::exchange::{Body, Exchange, Granted, Refused};
-use super::{authorization_code, client_credentials, refresh_token};
+use super::{authorization_code, client_credentials, refresh_token, token_exchange};
 
 /// `/token`; the caller adds state and CORS.
 pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
@@ -118,6 +118,9 @@ async fn exchange(
         Some("client_credentials") => {
             (GrantType::ClientCredentials, client_credentials::exchange(&asked).await)
         }
+        Some(token_exchange::NAME) if server.settings.exchanges_tokens() => {
+            (GrantType::TokenExchange, token_exchange::exchange(&asked).await)
+        }
         Some(_) => return (None, Err(OAuthError::UnsupportedGrantType.into())),
         None => {
             let missing = OAuthError::InvalidRequest("grant_type is missing");
@@ -143,6 +146,7 @@ async fn record_refusal(
             | OAuthError::InvalidGrant(_)
             | OAuthError::InvalidScope(_)
             | OAuthError::InvalidTarget(_)
+            | OAuthError::InvalidSubjectToken(_)
             | OAuthError::UnauthorizedClient(_),
         ) => AuditEvent::TokenRefuse {
             grant_type,

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::TokenName;
 use crate::authorization_server::access_token::{Behind, MintError, NewAccessToken};
+use crate::authorization_server::derived::{Actor, Origin};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::id_token::NewIdToken;
 use crate::authorization_server::server::AuthorizationServer;
@@ -19,6 +20,7 @@ use crate::time::Timestamp;
 
 use super::exchange::Body;
 use super::resource::Target;
+use super::token_exchange;
 
 /// Who gets tokens for what. All of it was checked.
 #[derive(Debug)]
@@ -29,10 +31,21 @@ pub(super) struct Issue<'a> {
     /// What a person allowed; `None` for a client that acts for itself.
     pub(super) grant: Option<&'a GrantRow>,
     pub(super) user: Option<&'a UserRow>,
+    /// What it is made from, where that is another token.
+    pub(super) derived: Option<&'a Derived>,
     pub(super) refresh_token: Option<&'a str>,
     /// Where the client is to be told about the login, too (OIDC Core §3.1.3.3).
     pub(super) login: Option<Login<'a>>,
     pub(super) now: Timestamp,
+}
+
+/// What a token takes over from the one it is made from (RFC 8693).
+#[derive(Debug)]
+pub(super) struct Derived {
+    pub(super) subject: Subject,
+    pub(super) ends_at: Timestamp,
+    pub(super) act: Actor,
+    pub(super) origins: Vec<Origin>,
 }
 
 /// What an ID token says beside who and when.
@@ -54,6 +67,9 @@ pub(super) struct Issued {
 #[derive(Serialize)]
 struct Answer<'a> {
     access_token: &'a str,
+    /// RFC 8693 §2.2.1
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
     token_type: &'static str,
     /// Seconds.
     expires_in: u64,
@@ -72,9 +88,10 @@ impl Issue<'_> {
     /// [`MintError`] as [`OAuthError::Mint`]
     pub(super) fn sign(&self, server: &AuthorizationServer) -> Result<Issued, OAuthError> {
         let lifetime = self.lifetime(server);
-        let subject = match (self.user, self.grant) {
-            (Some(user), _) => Subject::from(user.id),
-            (None, _) => Subject::from(self.client_id),
+        let subject = match (self.derived, self.user) {
+            (Some(derived), _) => derived.subject.clone(),
+            (None, Some(user)) => Subject::from(user.id),
+            (None, None) => Subject::from(self.client_id),
         };
         let (keys, random) = (server.keys.current(), &*server.random);
         let access_token = NewAccessToken {
@@ -93,6 +110,7 @@ impl Issue<'_> {
         };
         let answer = Answer {
             access_token: signed.expose(),
+            issued_token_type: self.derived.map(|_| token_exchange::ACCESS_TOKEN),
             token_type: "Bearer",
             expires_in: lifetime.as_secs(),
             scope: self.scope,
@@ -104,11 +122,12 @@ impl Issue<'_> {
         Ok(Issued { body: Body::new(json), subject, token: TokenName(Arc::from(jti)) })
     }
 
-    /// No access token outlives its grant by design; whole seconds, as `exp` has them.
+    /// No access token outlives its grant, or the token it is made from; whole seconds, as `exp` has them.
     fn lifetime(&self, server: &AuthorizationServer) -> Duration {
         let wanted = self.target.lifetime.unwrap_or(server.settings.access_token_ttl);
         let left = self.grant.map_or(wanted, |grant| grant.expires_at.since(self.now));
-        Duration::from_secs(wanted.min(left).as_secs())
+        let derived = self.derived.map_or(wanted, |derived| derived.ends_at.since(self.now));
+        Duration::from_secs(wanted.min(left).min(derived).as_secs())
     }
 
     fn behind(&self) -> Behind<'_> {
@@ -118,6 +137,8 @@ impl Issue<'_> {
             acr: self.grant.and_then(|grant| grant.acr.as_deref()),
             groups: self.user.map_or(&[], |user| &user.groups),
             groups_incomplete: self.user.is_some_and(|user| user.groups_incomplete),
+            act: self.derived.map(|derived| &derived.act),
+            derived_from: self.derived.map_or(&[], |derived| &derived.origins),
         }
     }
 

@@ -13,7 +13,9 @@ mod refresh_reply;
 mod refresh_token;
 mod resource;
 mod state;
+mod token_exchange;
 
 pub(super) use endpoint::routes;
 pub(super) use refresh_token::{Holder, holder as holder_of_refresh_token};
 pub(super) use state::TokenState;
+pub(super) use token_exchange::NAME as TOKEN_EXCHANGE;

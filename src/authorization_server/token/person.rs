@@ -23,6 +23,20 @@ pub(super) async fn still_granted(
     grant: &GrantRow,
     wanted: &Scope,
 ) -> Result<(UserRow, Scope), OAuthError> {
+    still_granted_for(server, client, (grant, &grant.resource), wanted).await
+}
+
+/// The same for a token of another resource than the grant's.
+///
+/// # Errors
+///
+/// As [`still_granted`].
+pub(super) async fn still_granted_for(
+    server: &AuthorizationServer,
+    client: &Client,
+    (grant, resource): (&GrantRow, &str),
+    wanted: &Scope,
+) -> Result<(UserRow, Scope), OAuthError> {
     let id = grant.user_id.ok_or(DEAD)?;
     let user = server.store.find_user(id).await?;
     let user = user.filter(|user| user.disabled_at.is_none()).ok_or(DEAD)?;
@@ -34,7 +48,7 @@ pub(super) async fn still_granted(
         client_id: client.id().clone(),
         trusted_client: client.is_trusted(),
     };
-    let carries = target::carries(server, &grant.resource).await?;
+    let carries = target::carries(server, resource).await?;
     let left = grantable(server, &facts, &carries, &limited(client, wanted));
     if left.is_empty() && !wanted.is_empty() { Err(DEAD) } else { Ok((user, left)) }
 }

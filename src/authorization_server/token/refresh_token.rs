@@ -120,6 +120,7 @@ async fn prepare(
         scope: &scope,
         grant: Some(grant),
         user: Some(&user),
+        derived: None,
         refresh_token: Some(successor),
         login: None, // OIDC Core §12.2 leaves it to us: nobody has logged in anew
         now,

@@ -52,7 +52,12 @@ pub(super) async fn granted(
     registered(server, granted.to_owned()).await?.ok_or(DEAD)
 }
 
-async fn registered(
+/// The resource with this very identifier, while it is registered.
+///
+/// # Errors
+///
+/// [`OAuthError::Store`]
+pub(super) async fn registered(
     server: &AuthorizationServer,
     uri: String,
 ) -> Result<Option<Target>, OAuthError> {

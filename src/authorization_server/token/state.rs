@@ -20,6 +20,11 @@ use super::flight::Flights;
 const REFRESHES: Rate =
     Rate { count: NonZeroU32::new(60).unwrap(), period: Duration::from_mins(1) };
 
+/// One subject token may be exchanged this often at once, and then ten times a second: whoever calls more often keeps
+/// what it got.
+const EXCHANGES: Rate =
+    Rate { count: NonZeroU32::new(600).unwrap(), period: Duration::from_mins(1) };
+
 /// One in each [`AuthorizationServer`](crate::authorization_server::AuthorizationServer).
 #[derive(Debug)]
 pub(in crate::authorization_server) struct TokenState {
@@ -28,6 +33,7 @@ pub(in crate::authorization_server) struct TokenState {
     pub(in crate::authorization_server) own: OwnTokens,
     pub(in crate::authorization_server) usernames: Cache<UserId, Arc<str>>,
     refreshes: Meter,
+    exchanges: Meter,
 }
 
 impl TokenState {
@@ -38,6 +44,7 @@ impl TokenState {
             own: OwnTokens::default(),
             usernames: Cache::new(10_000),
             refreshes: Meter::new(REFRESHES, Arc::clone(clock)),
+            exchanges: Meter::new(EXCHANGES, Arc::clone(clock)),
         }
     }
 
@@ -46,6 +53,16 @@ impl TokenState {
     /// [`OAuthError::TooManyRequests`]
     pub(super) fn admit_refresh(&self, grant_id: GrantId) -> Result<(), OAuthError> {
         let counted = self.refreshes.count(self.guesses.key(&grant_id));
+        counted.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })
+    }
+
+    /// Of a subject token by its `jti`, whichever client brings it.
+    ///
+    /// # Errors
+    ///
+    /// [`OAuthError::TooManyRequests`]
+    pub(super) fn admit_exchange(&self, jti: &str) -> Result<(), OAuthError> {
+        let counted = self.exchanges.count(self.guesses.key(&jti));
         counted.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })
     }
 }

@@ -3,6 +3,7 @@
 mod clients;
 mod clock;
 mod codes;
+mod exchanges;
 mod machines;
 mod neighbours;
 mod refresh;

@@ -15,8 +15,8 @@ use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, Grantable, KeyRing,
-    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
+    Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
+    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
     ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt, introspection_routes,
     token_routes,
 };
@@ -361,5 +361,6 @@ pub(super) fn client(
         scopes: scopes.parse().unwrap(),
         redirect_uris: vec![CALLBACK.parse().unwrap()],
         refresh_grace: None,
+        exchange: ExchangeRules::default(),
     }
 }

@@ -21,6 +21,7 @@ mod store;
 mod telemetry;
 mod tools;
 mod upstream;
+mod upstream_credential;
 
 pub use approvals::{ApprovalWebhook, Approvals};
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
@@ -35,7 +36,7 @@ pub use limits::{Limits, OnStoreFailure, ToolLimit};
 pub use outbound::Outbound;
 pub use policy::Policy;
 pub use rate::{Rate, RateError};
-pub use registered_client::{ClientKeys, GrantType, RegisteredClient};
+pub use registered_client::{ClientExchange, ClientKeys, GrantType, RegisteredClient};
 pub use resource_server::{Introspection, Issuer, IssuerKeys, ResourceServer, TokenAlg};
 pub use root::Config;
 pub(super) use root::RawConfig;
@@ -47,6 +48,9 @@ pub use store::{Store, StoreUrl};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
 pub use upstream::{
-    OnToolFlaw, Upstream, UpstreamCommand, UpstreamCredential, UpstreamEra, UpstreamGrant,
-    UpstreamPin, UpstreamServer, UpstreamTransport,
+    OnToolFlaw, Upstream, UpstreamCommand, UpstreamEra, UpstreamGrant, UpstreamPin, UpstreamServer,
+    UpstreamTransport,
+};
+pub use upstream_credential::{
+    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamPerUser,
 };

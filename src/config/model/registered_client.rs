@@ -25,6 +25,8 @@ pub enum GrantType {
     AuthorizationCode,
     RefreshToken,
     ClientCredentials,
+    /// RFC 8693
+    TokenExchange,
 }
 
 /// A client that is known from the settings.
@@ -40,6 +42,14 @@ pub struct RegisteredClient {
     pub redirect_uris: Vec<RedirectUri>,
     /// Instead of the one for all clients.
     pub refresh_grace: Option<Duration>,
+    pub exchange: ClientExchange,
+}
+
+/// Which tokens a client may exchange, and for what (RFC 8693).
+#[derive(Clone, Debug, Default)]
+pub struct ClientExchange {
+    pub from: Vec<Url>,
+    pub to: Vec<Url>,
 }
 
 /// With which a client signs its assertions (RFC 7523).
@@ -75,6 +85,19 @@ pub(super) struct RawClient {
     /// `authorization_server.refresh_grace_seconds`.
     #[schemars(range(max = 120))]
     pub(super) refresh_grace_seconds: Option<u32>,
+    /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
+    pub(super) token_exchange: Option<RawExchange>,
+}
+
+/// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawExchange {
+    /// Resources whose tokens it may bring: those of the server that it is. A token that was issued to itself it may
+    /// always bring.
+    pub(super) from: Vec<String>,
+    /// Resources that it may get tokens for, beside the one that the token it brings is for.
+    pub(super) to: Vec<String>,
 }
 
 impl RawClient {
@@ -90,6 +113,7 @@ impl RawClient {
             let problem = "is empty: authorization_code needs a place to send people back to";
             to.add(Finding::error(FindingCode::Missing, &at.name("redirect_uris"), problem));
         }
+        let exchange = self.exchange(at, to);
         let redirects = at.name("redirect_uris");
         let redirect_uris = redirect_uris(&redirects, &self.redirect_uris, to);
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
@@ -101,7 +125,31 @@ impl RawClient {
             scopes,
             redirect_uris,
             refresh_grace: self.refresh_grace_seconds.map(u64::from).map(Duration::from_secs),
+            exchange,
         })
+    }
+
+    /// Whoever acts for others proves who it is, and has a limit that an operator set.
+    fn exchange(&self, at: &Key, to: &mut Checker<'_>) -> ClientExchange {
+        let exchanges = self.grants.contains(&GrantType::TokenExchange);
+        let key = at.name("token_exchange");
+        let mut missing = |name: &str, problem: &'static str| {
+            to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
+        };
+        if exchanges && !self.is_confidential() {
+            missing("secret", "is missing: token_exchange is for clients that prove themselves");
+        }
+        if exchanges && self.scopes.is_empty() {
+            missing("scopes", "is empty: a client that exchanges tokens gets no more than this");
+        }
+        let Some(raw) = &self.token_exchange else { return ClientExchange::default() };
+        if !exchanges {
+            let problem = "has no token_exchange, without which `token_exchange` is worth nothing";
+            missing("grants", problem);
+        }
+        let from = to.parse_all(&key.name("from"), &raw.from, "the URL of a resource");
+        let to = to.parse_all(&key.name("to"), &raw.to, "the URL of a resource");
+        ClientExchange { from, to }
     }
 
     const fn is_confidential(&self) -> bool {

@@ -81,6 +81,7 @@ impl RawConfig {
     pub(in crate::config) fn parse(self, to: &mut Checker<'_>, flat: &FlatSettings) -> Config {
         let section = |name| Key::default().name(name);
         let policy_file = to.is_set(&section("policy").name("file"));
+        let graph = self.graph.parse(&section("graph"), flat, policy_file, to);
         Config {
             deployment: self.environment,
             server: self.server.parse(&section("server"), to),
@@ -91,15 +92,15 @@ impl RawConfig {
             resource_server: self.resource_server.parse(&section("resource_server"), to),
             tools: self.tools.parse(&section("tools"), to),
             documents: self.documents.parse(&section("documents"), to),
-            graph: self.graph.parse(&section("graph"), flat, policy_file, to),
             secrets: self.secrets.parse(&section("secrets"), to),
             policy: self.policy.parse(&section("policy"), to),
             approvals: self.approvals.parse(&section("approvals"), to),
-            upstream: self.upstream.parse(&section("upstream"), to),
+            upstream: self.upstream.parse(&section("upstream"), &graph, to),
             limits: self.limits.parse(&section("limits"), to),
             outbound: self.outbound.parse(&section("outbound"), to),
             audit: self.audit.parse(&section("audit"), to),
             telemetry: self.telemetry.parse(&section("telemetry"), to),
+            graph,
         }
     }
 }

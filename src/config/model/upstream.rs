@@ -10,11 +10,12 @@ use serde::Deserialize;
 use url::Url;
 
 use super::authorization_server::{parse_each, path_name};
+use super::graph::Graph;
 use super::secret_source::{RawSecret, SecretSource};
+use super::upstream_credential::{RawUpstreamCredential, UpstreamCredential};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
-use crate::id::ProfileName;
 use crate::process;
 use crate::scope::Scope;
 
@@ -32,6 +33,8 @@ pub struct UpstreamServer {
     pub transport: UpstreamTransport,
     pub credential: UpstreamCredential,
     pub identity_header: bool,
+    /// Other audiences of tokens that callers may bring.
+    pub audiences: Vec<String>,
     /// Whether its tools stand at `/mcp`, too.
     pub fold: bool,
     pub tools: Vec<UpstreamGrant>,
@@ -107,40 +110,6 @@ pub enum UpstreamEra {
     Both,
 }
 
-/// What the broker shows the server.
-#[derive(Clone, Debug)]
-pub enum UpstreamCredential {
-    None,
-    Bearer(SecretSource),
-    Header {
-        name: String,
-        value: SecretSource,
-    },
-    ClientCredentials {
-        token_url: Url,
-        client_id: String,
-        client_secret: SecretSource,
-        scopes: Scope,
-    },
-    TokenExchange {
-        token_url: Url,
-        client_id: String,
-        client_secret: SecretSource,
-        scopes: Scope,
-    },
-    EntraObo {
-        profile: ProfileName,
-        scopes: Scope,
-    },
-    PerUser {
-        authorize_url: Url,
-        token_url: Url,
-        client_id: String,
-        client_secret: Option<SecretSource>,
-        scopes: Scope,
-    },
-}
-
 /// Which tools, prompts or resources of the server need which scopes.
 #[derive(Clone, Debug)]
 pub struct UpstreamGrant {
@@ -188,6 +157,10 @@ pub(super) struct RawUpstreamServer {
     /// Tells the server who calls: a JWT of ours, valid for 60 s, in `X-Broker-Identity`.
     #[serde(default)]
     pub(super) identity_header: bool,
+    /// What else tokens for it may have as audience, beside its URL here: for issuers that can put no URL into a token, such
+    /// as Entra. Of tokens of `[[resource_server.issuer]]` alone.
+    #[serde(default)]
+    pub(super) audiences: Vec<String>,
     /// Shows its tools at `/mcp`, too, beside the broker's own, as `{id}.{tool}`.
     #[serde(default)]
     pub(super) fold: bool,
@@ -218,76 +191,6 @@ pub(super) struct RawUpstreamServer {
     /// The largest answer, and the largest event of a stream, in bytes.
     #[serde(default = "max_response_bytes")]
     pub(super) max_response_bytes: NonZeroU32,
-}
-
-/// One of: `bearer`, `header`, `client_credentials`, `token_exchange`, `entra_obo`, `per_user`; none of them: no credential.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawUpstreamCredential {
-    /// A fixed bearer token.
-    pub(super) bearer: Option<RawSecret>,
-    /// A fixed header.
-    pub(super) header: Option<RawHeader>,
-    /// A token for the broker itself (RFC 6749 §4.4).
-    pub(super) client_credentials: Option<RawTokenEndpoint>,
-    /// The caller's token exchanged for one of the server's (RFC 8693).
-    pub(super) token_exchange: Option<RawTokenEndpoint>,
-    /// The caller's Entra token exchanged on its behalf.
-    pub(super) entra_obo: Option<RawEntraObo>,
-    /// Each person connects their own account.
-    pub(super) per_user: Option<RawPerUser>,
-}
-
-/// A fixed header.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawHeader {
-    /// The header's name.
-    pub(super) name: String,
-    /// Its value.
-    pub(super) value: RawSecret,
-}
-
-/// A token endpoint and our client there.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawTokenEndpoint {
-    /// The token endpoint.
-    pub(super) token_url: String,
-    /// Our client there.
-    pub(super) client_id: String,
-    /// Our secret there.
-    pub(super) client_secret: RawSecret,
-    /// Scopes to ask for.
-    #[serde(default)]
-    pub(super) scopes: Vec<String>,
-}
-
-/// Entra's on-behalf-of flow.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawEntraObo {
-    /// The `[[graph.profile]]` whose app exchanges.
-    pub(super) profile: String,
-    /// Scopes to ask for.
-    pub(super) scopes: Vec<String>,
-}
-
-/// An authorization server at which each person connects their account.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawPerUser {
-    /// The authorization endpoint.
-    pub(super) authorize_url: String,
-    /// The token endpoint.
-    pub(super) token_url: String,
-    /// Our client there.
-    pub(super) client_id: String,
-    /// Our secret there. Unset: a public client.
-    pub(super) client_secret: Option<RawSecret>,
-    /// Scopes to ask for.
-    #[serde(default)]
-    pub(super) scopes: Vec<String>,
 }
 
 /// Which tools need which scopes.
@@ -372,18 +275,24 @@ const RESERVED: &str = "auth";
 const URL: &str = "an http or https URL such as http://weather.internal:3001/mcp";
 
 impl RawUpstream {
-    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Upstream {
+    pub(super) fn parse(self, at: &Key, graph: &Graph, to: &mut Checker<'_>) -> Upstream {
         let list = at.name("server");
         to.distinct(&list, "id", self.server.iter().map(|server| server.id.as_str()));
-        Upstream { servers: parse_each(self.server, &list, to, RawUpstreamServer::parse) }
+        Upstream {
+            servers: parse_each(self.server, &list, to, |raw, at, to| raw.parse(at, graph, to)),
+        }
     }
 }
 
 impl RawUpstreamServer {
-    fn parse(mut self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamServer> {
+    fn parse(mut self, at: &Key, graph: &Graph, to: &mut Checker<'_>) -> Option<UpstreamServer> {
         let id = path_name(&at.name("id"), &self.id, to);
         let transport = self.transport(at, to);
-        let credential = self.credential.parse(&at.name("credential"), to);
+        let key = at.name("credential");
+        let credential = self.credential.parse(&key, to);
+        if let Some(credential) = &credential {
+            credential.check(&key, graph, to);
+        }
         let tools = parse_each(self.tool, &at.name("tool"), to, |raw, at, to| {
             grant(&at.name("name"), raw.name, &at.name("scopes"), &raw.scopes, to)
         });
@@ -403,6 +312,7 @@ impl RawUpstreamServer {
             transport: transport?,
             credential: credential?,
             identity_header: self.identity_header,
+            audiences: self.audiences,
             fold: self.fold,
             tools,
             prompts,
@@ -517,109 +427,4 @@ fn grant(
         return None;
     }
     Some(UpstreamGrant { name, scopes })
-}
-
-impl RawUpstreamCredential {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
-        let mut given = Vec::new();
-        if let Some(raw) = &self.bearer {
-            given.push((
-                "bearer",
-                to.secret(&at.name("bearer"), raw).map(UpstreamCredential::Bearer),
-            ));
-        }
-        if let Some(raw) = self.header {
-            given.push(("header", raw.parse(&at.name("header"), to)));
-        }
-        if let Some(raw) = self.client_credentials {
-            let parsed = raw.parse(&at.name("client_credentials"), to);
-            given.push((
-                "client_credentials",
-                parsed.map(|(token_url, client_id, client_secret, scopes)| {
-                    UpstreamCredential::ClientCredentials {
-                        token_url,
-                        client_id,
-                        client_secret,
-                        scopes,
-                    }
-                }),
-            ));
-        }
-        if let Some(raw) = self.token_exchange {
-            let parsed = raw.parse(&at.name("token_exchange"), to);
-            given.push((
-                "token_exchange",
-                parsed.map(|(token_url, client_id, client_secret, scopes)| {
-                    UpstreamCredential::TokenExchange {
-                        token_url,
-                        client_id,
-                        client_secret,
-                        scopes,
-                    }
-                }),
-            ));
-        }
-        if let Some(raw) = self.entra_obo {
-            given.push(("entra_obo", raw.parse(&at.name("entra_obo"), to)));
-        }
-        if let Some(raw) = self.per_user {
-            given.push(("per_user", raw.parse(&at.name("per_user"), to)));
-        }
-        if given.is_empty() {
-            return Some(UpstreamCredential::None);
-        }
-        to.one_of(
-            at,
-            given,
-            "bearer, header, client_credentials, token_exchange, entra_obo, per_user",
-        )
-        .flatten()
-    }
-}
-
-impl RawHeader {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
-        let key = at.name("name");
-        let value = to.secret(&at.name("value"), &self.value);
-        if self.name.parse::<http::HeaderName>().is_err() {
-            to.refuse(&key, &self.name, "is no header name", "a name such as X-Api-Key");
-            return None;
-        }
-        Some(UpstreamCredential::Header { name: self.name, value: value? })
-    }
-}
-
-impl RawTokenEndpoint {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<(Url, String, SecretSource, Scope)> {
-        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
-        let client_secret = to.secret(&at.name("client_secret"), &self.client_secret);
-        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some((token_url?, self.client_id, client_secret?, scopes))
-    }
-}
-
-impl RawEntraObo {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
-        let profile =
-            to.parse(&at.name("profile"), &self.profile, "the name of a [[graph.profile]]");
-        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some(UpstreamCredential::EntraObo { profile: profile?, scopes })
-    }
-}
-
-impl RawPerUser {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
-        let authorize_url = to.endpoint(&at.name("authorize_url"), &self.authorize_url);
-        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
-        let client_secret =
-            self.client_secret.and_then(|raw| to.secret(&at.name("client_secret"), &raw));
-        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some(UpstreamCredential::PerUser {
-            authorize_url: authorize_url?,
-            token_url: token_url?,
-            client_id: self.client_id,
-            client_secret,
-            scopes,
-        })
-    }
 }

@@ -1,4 +1,4 @@
-//! The token endpoint: client credentials with a secret or an assertion, errors as Entra words them.
+//! The token endpoint: client credentials and on-behalf-of, with a secret or an assertion, errors as Entra words them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::secret_text::SecretText;
 
 use super::answer::{Reply, problem};
+use super::on_behalf_of;
 use super::{CLIENT_ID, RESOURCE, Server, TENANT};
 
 const LIFETIME: Duration = Duration::from_secs(3599);
@@ -42,7 +43,7 @@ struct Claims {
 }
 
 /// A refusal: status, OAuth error, AADSTS code, words.
-type Refusal = (u16, &'static str, u32, &'static str);
+pub(super) type Refusal = (u16, &'static str, u32, &'static str);
 
 impl Login {
     pub(super) fn new(origin: String, client_secret: SecretText, trusted: Vec<TrustedKey>) -> Self {
@@ -102,7 +103,7 @@ impl Login {
             return Err((400, "invalid_request", 90002, "Tenant not found."));
         }
         match field("grant_type") {
-            Some("client_credentials") => {}
+            Some("client_credentials" | on_behalf_of::GRANT) => {}
             Some(_) => {
                 return Err((
                     400,
@@ -128,7 +129,10 @@ impl Login {
                 "Application not found in the directory.",
             ));
         }
-        if field("scope").and_then(|scope| scope.strip_suffix("/.default")) != Some(RESOURCE) {
+        if field("grant_type") == Some(on_behalf_of::GRANT) {
+            on_behalf_of::check(form, server)?;
+        } else if field("scope").and_then(|scope| scope.strip_suffix("/.default")) != Some(RESOURCE)
+        {
             return Err((
                 400,
                 "invalid_scope",
@@ -263,15 +267,16 @@ fn verify(
 fn refuse(server: &Server, (status, error, code, text): Refusal) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let trace_id = server.new_id();
-    Reply::json(
-        status,
-        json!({
-            "error": error,
-            "error_description": format!("AADSTS{code}: {text} Trace ID: {trace_id}"),
-            "error_codes": [code],
-            "timestamp": server.clock.now().to_string(),
-            "trace_id": trace_id,
-            "correlation_id": server.new_id(),
-        }),
-    )
+    let mut body = json!({
+        "error": error,
+        "error_description": format!("AADSTS{code}: {text} Trace ID: {trace_id}"),
+        "error_codes": [code],
+        "timestamp": server.clock.now().to_string(),
+        "trace_id": trace_id,
+        "correlation_id": server.new_id(),
+    });
+    if let (on_behalf_of::INTERACTION_REQUIRED, Some(members)) = (code, body.as_object_mut()) {
+        members.insert("claims".to_owned(), json!(on_behalf_of::CLAIMS));
+    }
+    Reply::json(status, body)
 }

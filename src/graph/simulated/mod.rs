@@ -9,6 +9,7 @@ mod data;
 mod directory;
 mod login;
 mod mail;
+mod on_behalf_of;
 mod query;
 
 use std::io;

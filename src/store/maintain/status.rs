@@ -63,6 +63,8 @@ const TABLES: &[(i64, &str, &str)] = tables![
     1 "signing_keys",
     2 "approvals",
     3 "rates",
+    6 "upstream_accounts",
+    6 "upstream_clients",
 ];
 
 /// Changes nothing, not even an old schema.

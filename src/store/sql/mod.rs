@@ -25,6 +25,7 @@ mod session;
 mod signing_key;
 mod signing_keys;
 mod tend;
+mod upstream_account;
 mod user;
 
 pub(super) use database::SqlDatabase;

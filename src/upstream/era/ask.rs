@@ -38,7 +38,11 @@ pub(super) async fn send(
     let incoming = server.open(who, method, headers, body).await?;
     match incoming.status.as_u16() {
         401 | 403 => {
-            server.credential.refused().await;
+            let wanted = server.credential.wants_more(who.caller(), &incoming.headers);
+            if let Some(wanted) = wanted {
+                return Err(Fault::NoToken(wanted));
+            }
+            server.credential.refused(who.caller()).await;
             Err(Fault::Credential)
         }
         429 => Err(Fault::Busy(None)),

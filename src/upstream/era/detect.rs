@@ -189,7 +189,7 @@ fn unclear(fault: Fault) -> Result<Option<Speaks>, Fault> {
         | Fault::NoReply
         | Fault::Credential
         | Fault::NoCredential(_)
-        | Fault::NoToken
+        | Fault::NoToken(_)
         | Fault::NoIdentity
         | Fault::Busy(_) => Err(fault),
         _ => Ok(None),

@@ -120,7 +120,7 @@ impl Held {
     }
 }
 
-fn key(Who { principal: who }: &Who) -> Key {
+fn key(Who { principal: who, .. }: &Who) -> Key {
     let subject = who.subject().map_or("", |subject| subject.as_str());
     let client = who.client_id().map_or("", |client| client.as_str());
     (who.issuer().as_str().into(), subject.into(), client.into())

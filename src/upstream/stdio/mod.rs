@@ -33,8 +33,8 @@ use self::greet::Greeting;
 use self::rest::Rest;
 use self::running::Running;
 use self::wire::Asked;
-use super::credential::Held;
 use super::session;
+use crate::oauth_client::Held;
 
 pub(super) use fault::ChildFault;
 pub(super) use running::Spoken;

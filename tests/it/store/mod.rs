@@ -15,6 +15,7 @@ mod refresh;
 mod resources;
 mod rows;
 mod sqlite;
+mod upstream_accounts;
 
 use std::sync::Arc;
 

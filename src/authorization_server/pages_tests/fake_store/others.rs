@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::id::{ApprovalId, ClientId};
+use crate::id::{ApprovalId, ClientId, UserId};
 use crate::store::*;
 use crate::time::Timestamp;
 
@@ -170,6 +170,60 @@ impl SigningKeyStore for FakeStore {
         unimplemented!()
     }
     async fn delete_signing_key(&self, _kid: &str) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
+impl UpstreamAccountStore for FakeStore {
+    async fn find_upstream_account(
+        &self,
+        _user_id: UserId,
+        _server: &str,
+    ) -> Result<Option<UpstreamAccountRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn list_upstream_accounts(
+        &self,
+        _user_id: UserId,
+    ) -> Result<Vec<UpstreamAccountRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn put_upstream_account(&self, _row: &UpstreamAccountRow) -> Result<(), StoreError> {
+        unimplemented!()
+    }
+    async fn claim_upstream_account(
+        &self,
+        _row: &UpstreamAccountRow,
+        _now: Timestamp,
+        _until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn renew_upstream_account(
+        &self,
+        _row: &UpstreamAccountRow,
+        _sealed: &str,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn end_upstream_account(
+        &self,
+        _user_id: UserId,
+        _server: &str,
+        _version: Option<i64>,
+    ) -> Result<Option<UpstreamAccountRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn find_upstream_client(&self, _server: &str) -> Result<Option<String>, StoreError> {
+        unimplemented!()
+    }
+    async fn put_upstream_client(
+        &self,
+        _server: &str,
+        _sealed: &str,
+        _now: Timestamp,
+    ) -> Result<(), StoreError> {
         unimplemented!()
     }
 }

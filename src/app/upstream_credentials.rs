@@ -1,0 +1,339 @@
+//! What the broker shows each server behind it, from the settings.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use url::Url;
+
+use crate::authorization_server::{KeyEncryptionKey, KeyRing, NewIdentityToken};
+use crate::broker::Profile;
+use crate::config::{
+    Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamPerUser, UpstreamServer,
+    UpstreamTransport,
+};
+use crate::connections::{self, Connections, Explicit, ServerSettings};
+use crate::id::{Issuer, ProfileName};
+use crate::oauth_client::{Authentication, ClientIdentity, Held, TokenEndpoint};
+use crate::outbound::{Outbound, OutboundSettings};
+use crate::random::Random;
+use crate::scope::Scope;
+use crate::secret::{Detail, Secret, SecretError, Secrets};
+use crate::secret_ref::SecretRef;
+use crate::secret_text::SecretText;
+use crate::store::Database;
+use crate::time::{Budget, Clock};
+use crate::token::{CredentialSource, Freshness, ProviderTokens};
+use crate::upstream::{
+    CallerTokens, ClientCredentials, Credential, How, Identity, OnBehalfOf, PerUser, TokenExchange,
+};
+
+use super::endpoints::issuer;
+use super::error::AppError;
+use super::map;
+
+/// How long reading a secret may take.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What credentials are made with.
+pub(super) struct Materials<'a> {
+    pub(super) config: &'a Config,
+    pub(super) secrets: &'a Arc<Secrets>,
+    pub(super) outbound: &'a Outbound,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) random: &'a Arc<dyn Random>,
+    pub(super) ring: &'a Arc<KeyRing>,
+    pub(super) profiles: &'a [Profile],
+    /// `None` where people connect no accounts.
+    pub(super) connections: Option<&'a Connections>,
+}
+
+impl<'a> Materials<'a> {
+    pub(super) const fn new(
+        (config, ring, profiles): (&'a Config, &'a Arc<KeyRing>, &'a [Profile]),
+        (secrets, outbound): (&'a Arc<Secrets>, &'a Outbound),
+        (clock, random): &'a (Arc<dyn Clock>, Arc<dyn Random>),
+        connections: Option<&'a Connections>,
+    ) -> Self {
+        Self { config, secrets, outbound, clock, random, ring, profiles, connections }
+    }
+}
+
+impl Materials<'_> {
+    /// `None` for a kind that is not in force.
+    pub(super) fn credential(
+        &self,
+        server: &UpstreamServer,
+    ) -> Result<Option<Credential>, AppError> {
+        let made = match &server.credential {
+            UpstreamCredential::None => Credential::None,
+            UpstreamCredential::Bearer(source) => Credential::bearer(self.held(source)),
+            UpstreamCredential::Header { name, value } => {
+                let Ok(header) = name.parse() else { return Ok(None) };
+                Credential::Fixed { header, bearer: false, value: self.held(value) }
+            }
+            UpstreamCredential::ClientCredentials {
+                token_url,
+                client_id,
+                client_secret,
+                scopes,
+            } => {
+                let endpoint = self.endpoint(token_url, client_id, client_secret);
+                Credential::ClientCredentials(client_credentials(endpoint, scopes))
+            }
+            UpstreamCredential::TokenExchange(exchange) => {
+                let Some(url) = url_of(server) else { return Ok(None) };
+                self.for_caller(How::Exchange(self.exchange(url, exchange)?))
+            }
+            UpstreamCredential::EntraObo { profile, scopes } => {
+                let Some(flow) = self.on_behalf_of(profile, scopes) else { return Ok(None) };
+                self.for_caller(How::OnBehalfOf(flow))
+            }
+            UpstreamCredential::PerUser(_) => {
+                let Some(connections) = self.connections else { return Ok(None) };
+                Credential::PerUser(PerUser {
+                    connections: connections.clone(),
+                    server: server.id.clone(),
+                    issuer: issuer(&self.config.server.public_url).parse()?,
+                })
+            }
+        };
+        Ok(Some(made))
+    }
+
+    pub(super) fn held(&self, source: &SecretSource) -> Held {
+        held(source, self.secrets)
+    }
+
+    fn endpoint(&self, url: &Url, client_id: &str, secret: &SecretSource) -> TokenEndpoint {
+        TokenEndpoint {
+            url: url.clone(),
+            client_id: client_id.to_owned(),
+            authentication: Authentication::Basic(self.held(secret)),
+            outbound: self.outbound.clone(),
+            clock: Arc::clone(self.clock),
+        }
+    }
+
+    fn for_caller(&self, how: How) -> Credential {
+        Credential::ForCaller(Arc::new(CallerTokens::new(how, Arc::clone(self.clock))))
+    }
+
+    fn exchange(&self, url: &Url, settings: &UpstreamExchange) -> Result<TokenExchange, AppError> {
+        let UpstreamExchange { token_url, client_id, client_secret, .. } = settings;
+        let endpoint = self.endpoint(token_url, client_id, client_secret);
+        let audience =
+            settings.issuer.as_ref().map_or(token_url.as_str(), |issuer| issuer.as_str());
+        let actor = settings.actor.then(|| client_credentials(endpoint.clone(), &Scope::empty()));
+        Ok(TokenExchange {
+            vouch: word_for(self.config, self.ring, (self.clock, self.random), audience)?,
+            endpoint,
+            issuer: settings.issuer.clone(),
+            resource: url.clone(),
+            audience: settings.audience.clone(),
+            scope: settings.scopes.to_string(),
+            actor,
+        })
+    }
+
+    /// `None` where the settings' check has said that the profile cannot be used.
+    fn on_behalf_of(&self, profile: &ProfileName, scopes: &Scope) -> Option<OnBehalfOf> {
+        let found = self.profiles.iter().find(|known| known.settings.name() == profile)?;
+        let around = (Arc::clone(self.clock), Arc::clone(self.random));
+        // No managed identity exchanges tokens, so nothing asks the platform.
+        let platform = self.outbound.clone();
+        let tokens = ProviderTokens::new(
+            self.outbound.clone(),
+            platform,
+            around.0,
+            around.1,
+            map::tokens(self.config),
+        );
+        let secrets = ProfileSecret {
+            secrets: Arc::clone(self.secrets),
+            reference: found.secret.clone(),
+            clock: Arc::clone(self.clock),
+        };
+        Some(OnBehalfOf {
+            tokens: Arc::new(tokens),
+            profile: found.settings.clone(),
+            secrets: Arc::new(secrets),
+            scope: scopes.to_string(),
+            clock: Arc::clone(self.clock),
+        })
+    }
+}
+
+/// Our word about callers, for one reader: a JWT for `audience`, good for a minute.
+///
+/// # Errors
+///
+/// [`AppError`] where `server.public_url` is no issuer.
+pub(super) fn word_for(
+    config: &Config,
+    ring: &Arc<KeyRing>,
+    (clock, random): (&Arc<dyn Clock>, &Arc<dyn Random>),
+    audience: &str,
+) -> Result<Identity, AppError> {
+    let issuer: Issuer = issuer(&config.server.public_url).parse()?;
+    let (audience, ring) = (audience.to_owned(), Arc::clone(ring));
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    Ok(Identity::new(move |principal| {
+        let token = NewIdentityToken {
+            issuer: &issuer,
+            audience: &audience,
+            caller_issuer: principal.issuer(),
+            subject: principal.subject(),
+            client_id: principal.client_id(),
+            scope: principal.scopes(),
+            email: principal.claims().get("email").and_then(serde_json::Value::as_str),
+            issued_at: clock.now(),
+        };
+        token.sign(&ring.current(), &*random).ok()
+    }))
+}
+
+/// Where our client metadata document is, below `server.public_url`.
+pub(super) const IDENTITY_PATH: &str = "/oauth-client.json";
+
+/// Accounts of people at the servers that want them. `None` where none does, or nobody can log in here.
+///
+/// # Errors
+///
+/// [`AppError`] where `encryption` is no key, or `server.public_url` cannot have a path.
+pub(super) fn connections(
+    config: &Config,
+    (store, encryption): (&Arc<dyn Database>, &SecretText),
+    (secrets, outbound): (&Arc<Secrets>, &Outbound),
+    (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
+) -> Result<Option<Connections>, AppError> {
+    let base = issuer(&config.server.public_url);
+    let url = |path: &str| format!("{base}{path}").parse::<Url>().ok();
+    let mut servers = Vec::new();
+    for server in &config.upstream.servers {
+        let UpstreamCredential::PerUser(settings) = &server.credential else { continue };
+        let Some(at) = url_of(server) else { continue };
+        let callback = format!("/account/connections/{}/callback", server.id);
+        let Some(redirect_uri) = url(&callback) else { continue };
+        let reach = reach(config, at, settings, outbound)?;
+        servers.push(per_user((&server.id, at), settings, secrets, (redirect_uri, reach)));
+    }
+    let (Some(document), false) = (url(IDENTITY_PATH), servers.is_empty()) else { return Ok(None) };
+    if !config.authorization_server.enabled {
+        return Ok(None);
+    }
+    let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
+    let opener = Arc::clone(&key);
+    Ok(Some(Connections::new(connections::Parts {
+        store: Arc::clone(store) as _,
+        seal: Arc::new(move |text, context| key.seal_text(text, context)),
+        open: Arc::new(move |sealed, context| opener.open_text(sealed, context)),
+        clock: Arc::clone(clock),
+        random: Arc::clone(random),
+        identity: ClientIdentity {
+            document,
+            redirect_uris: servers.iter().map(|server| server.redirect_uri.clone()).collect(),
+            name: "MCP Auth Broker".to_owned(),
+            home: url("/"),
+        },
+        page: format!("{base}/account").into(),
+        servers,
+    })))
+}
+
+/// A child process is reached without any of this.
+const fn url_of(server: &UpstreamServer) -> Option<&Url> {
+    match &server.transport {
+        UpstreamTransport::Http(url) => Some(url),
+        UpstreamTransport::Child(_) => None,
+    }
+}
+
+fn per_user(
+    (id, at): (&str, &Url),
+    settings: &UpstreamPerUser,
+    secrets: &Arc<Secrets>,
+    (redirect_uri, outbound): (Url, Outbound),
+) -> ServerSettings {
+    let client = settings.client.as_ref();
+    let client = client
+        .map(|(id, secret)| (id.clone(), secret.as_ref().map(|secret| held(secret, secrets))));
+    let endpoints = settings.endpoints.as_ref().map(|endpoints| Explicit {
+        authorize: endpoints.authorize_url.clone(),
+        token: endpoints.token_url.clone(),
+        revocation: endpoints.revocation_url.clone(),
+        issuer: endpoints.issuer.clone(),
+    });
+    let scope = (!settings.scopes.is_empty()).then(|| settings.scopes.to_string());
+    ServerSettings {
+        id: id.to_owned(),
+        url: at.clone(),
+        endpoints,
+        client,
+        scope,
+        redirect_uri,
+        outbound,
+    }
+}
+
+/// What an operator wrote down is reached as the settings allow. What a server names is reached at public addresses, and at
+/// the server's own host where that is listed: else it could lead us anywhere within our own network.
+fn reach(
+    config: &Config,
+    at: &Url,
+    settings: &UpstreamPerUser,
+    outbound: &Outbound,
+) -> Result<Outbound, AppError> {
+    if settings.endpoints.is_some() {
+        return Ok(outbound.clone());
+    }
+    let own = at.host_str().filter(|_| outbound.may_be_private(at));
+    let allow_private = own.map(|host| host.trim_matches(['[', ']']).parse());
+    let allow_private = allow_private.into_iter().flatten().collect();
+    Ok(Outbound::new(&OutboundSettings { allow_private, ..map::outbound(config) })?)
+}
+
+fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {
+    match source {
+        SecretSource::Literal(text) => Held::Text(text.clone()),
+        SecretSource::Ref(reference) => Held::Reference(reference.clone(), Arc::clone(secrets)),
+    }
+}
+
+fn client_credentials(endpoint: TokenEndpoint, scopes: &Scope) -> Arc<ClientCredentials> {
+    Arc::new(ClientCredentials {
+        endpoint,
+        scope: scopes.to_string(),
+        resource: None,
+        token: tokio::sync::Mutex::default(),
+    })
+}
+
+/// The secret of a profile, for what every caller of one server shares: no permit names one of them.
+struct ProfileSecret {
+    secrets: Arc<Secrets>,
+    reference: Option<SecretRef>,
+    clock: Arc<dyn Clock>,
+}
+
+impl ProfileSecret {
+    async fn read(&self, freshness: Freshness) -> Result<Secret, SecretError> {
+        let Some(reference) = &self.reference else {
+            // A profile without a secret (a federated one) never asks.
+            let reference = SecretRef::Env("unset".to_owned());
+            return Err(SecretError::NotFound { reference, detail: Some(Detail::NotConfigured) });
+        };
+        let budget = Budget::start(Arc::clone(&self.clock), LIMIT);
+        let known = self.secrets.read_own(reference, &budget).await?;
+        match freshness {
+            Freshness::Cached => Ok(known),
+            Freshness::Reread => self.secrets.reread_own(&known, &budget).await,
+        }
+    }
+}
+
+impl CredentialSource for ProfileSecret {
+    fn secret(&self, freshness: Freshness) -> BoxFuture<'_, Result<Secret, SecretError>> {
+        self.read(freshness).boxed()
+    }
+}

@@ -1,0 +1,337 @@
+//! `credential` of an `[[upstream.server]]`: what the broker shows it, and how that is obtained.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use url::Url;
+
+use super::graph::{Graph, GraphMode};
+use super::graph_profile::GraphCredential;
+use super::secret_source::{RawSecret, SecretSource};
+use crate::config::checker::Checker;
+use crate::config::finding::{Finding, FindingCode};
+use crate::config::key::Key;
+use crate::id::{Issuer, ProfileName};
+use crate::scope::Scope;
+
+/// What the broker shows the server.
+#[derive(Clone, Debug)]
+pub enum UpstreamCredential {
+    None,
+    Bearer(SecretSource),
+    Header {
+        name: String,
+        value: SecretSource,
+    },
+    ClientCredentials {
+        token_url: Url,
+        client_id: String,
+        client_secret: SecretSource,
+        scopes: Scope,
+    },
+    TokenExchange(Box<UpstreamExchange>),
+    EntraObo {
+        profile: ProfileName,
+        scopes: Scope,
+    },
+    PerUser(Box<UpstreamPerUser>),
+}
+
+/// How people connect their accounts.
+#[derive(Clone, Debug)]
+pub struct UpstreamPerUser {
+    /// `None`: found out from the server.
+    pub endpoints: Option<UpstreamEndpoints>,
+    /// `None`: our metadata document, or a registration.
+    pub client: Option<(String, Option<SecretSource>)>,
+    /// Empty: what the server names.
+    pub scopes: Scope,
+}
+
+/// Endpoints of an authorization server that publishes no metadata.
+#[derive(Clone, Debug)]
+pub struct UpstreamEndpoints {
+    pub authorize_url: Url,
+    pub token_url: Url,
+    pub revocation_url: Option<Url>,
+    pub issuer: Option<String>,
+}
+
+/// How a caller's token is exchanged for one of the server's.
+#[derive(Clone, Debug)]
+pub struct UpstreamExchange {
+    pub token_url: Url,
+    pub client_id: String,
+    pub client_secret: SecretSource,
+    pub scopes: Scope,
+    /// Whose token endpoint it is.
+    pub issuer: Option<Issuer>,
+    pub audience: Option<String>,
+    pub actor: bool,
+}
+
+/// One of: `bearer`, `header`, `client_credentials`, `token_exchange`, `entra_obo`, `per_user`; none of them: no credential.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawUpstreamCredential {
+    /// A fixed bearer token.
+    pub(super) bearer: Option<RawSecret>,
+    /// A fixed header.
+    pub(super) header: Option<RawHeader>,
+    /// A token for the broker itself (RFC 6749 §4.4).
+    pub(super) client_credentials: Option<RawTokenEndpoint>,
+    /// The caller's token exchanged for one of the server's (RFC 8693).
+    pub(super) token_exchange: Option<RawTokenExchange>,
+    /// The caller's Entra token exchanged on its behalf.
+    pub(super) entra_obo: Option<RawEntraObo>,
+    /// Each person connects their own account.
+    pub(super) per_user: Option<RawPerUser>,
+}
+
+/// A fixed header.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHeader {
+    /// The header's name.
+    pub(super) name: String,
+    /// Its value.
+    pub(super) value: RawSecret,
+}
+
+/// A token endpoint and our client there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTokenEndpoint {
+    /// The token endpoint.
+    pub(super) token_url: String,
+    /// Our client there.
+    pub(super) client_id: String,
+    /// Our secret there.
+    pub(super) client_secret: RawSecret,
+    /// Scopes to ask for.
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
+}
+
+/// A token endpoint that exchanges what says who calls, and our client there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTokenExchange {
+    /// The token endpoint.
+    pub(super) token_url: String,
+    /// Whose endpoint it is. Tokens that this issuer made are sent to it as they are; about all other callers the broker
+    /// sends a JWT of its own. Unset: always a JWT of its own.
+    pub(super) issuer: Option<String>,
+    /// Our client there.
+    pub(super) client_id: String,
+    /// Our secret there.
+    pub(super) client_secret: RawSecret,
+    /// The server's name there, sent as `audience`. Its URL is always sent, as `resource`.
+    pub(super) audience: Option<String>,
+    /// Scopes to ask for.
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
+    /// Sends a token of our client's as `actor_token`.
+    #[serde(default)]
+    pub(super) actor: bool,
+}
+
+/// Entra's on-behalf-of flow.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEntraObo {
+    /// The `[[graph.profile]]` whose app exchanges.
+    pub(super) profile: String,
+    /// Scopes to ask for.
+    pub(super) scopes: Vec<String>,
+}
+
+/// An authorization server at which each person connects their account. Without any key in it: found out from the
+/// server's own metadata, where the broker registers itself.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawPerUser {
+    /// The authorization endpoint; with `token_url`. Unset: found out from the server (RFC 9728, RFC 8414).
+    pub(super) authorize_url: Option<String>,
+    /// The token endpoint.
+    pub(super) token_url: Option<String>,
+    /// Where tokens are given back (RFC 7009). Found out where the others are.
+    pub(super) revocation_url: Option<String>,
+    /// Whose endpoints they are, as answers state it (RFC 9207).
+    pub(super) issuer: Option<String>,
+    /// Our client there. Unset: the broker's client metadata document, or a registration (RFC 7591).
+    pub(super) client_id: Option<String>,
+    /// Our secret there. Unset: a public client.
+    pub(super) client_secret: Option<RawSecret>,
+    /// Scopes to ask for. Unset: those that the server names.
+    pub(super) scopes: Vec<String>,
+}
+
+impl RawUpstreamCredential {
+    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let mut given = Vec::new();
+        if let Some(raw) = &self.bearer {
+            given.push((
+                "bearer",
+                to.secret(&at.name("bearer"), raw).map(UpstreamCredential::Bearer),
+            ));
+        }
+        if let Some(raw) = self.header {
+            given.push(("header", raw.parse(&at.name("header"), to)));
+        }
+        if let Some(raw) = self.client_credentials {
+            let parsed = raw.parse(&at.name("client_credentials"), to);
+            given.push((
+                "client_credentials",
+                parsed.map(|(token_url, client_id, client_secret, scopes)| {
+                    UpstreamCredential::ClientCredentials {
+                        token_url,
+                        client_id,
+                        client_secret,
+                        scopes,
+                    }
+                }),
+            ));
+        }
+        if let Some(raw) = self.token_exchange {
+            given.push(("token_exchange", raw.parse(&at.name("token_exchange"), to)));
+        }
+        if let Some(raw) = self.entra_obo {
+            given.push(("entra_obo", raw.parse(&at.name("entra_obo"), to)));
+        }
+        if let Some(raw) = self.per_user {
+            given.push(("per_user", raw.parse(&at.name("per_user"), to)));
+        }
+        if given.is_empty() {
+            return Some(UpstreamCredential::None);
+        }
+        to.one_of(
+            at,
+            given,
+            "bearer, header, client_credentials, token_exchange, entra_obo, per_user",
+        )
+        .flatten()
+    }
+}
+
+impl RawHeader {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let key = at.name("name");
+        let value = to.secret(&at.name("value"), &self.value);
+        if self.name.parse::<http::HeaderName>().is_err() {
+            to.refuse(&key, &self.name, "is no header name", "a name such as X-Api-Key");
+            return None;
+        }
+        Some(UpstreamCredential::Header { name: self.name, value: value? })
+    }
+}
+
+impl RawTokenEndpoint {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<(Url, String, SecretSource, Scope)> {
+        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
+        let client_secret = to.secret(&at.name("client_secret"), &self.client_secret);
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some((token_url?, self.client_id, client_secret?, scopes))
+    }
+}
+
+impl RawTokenExchange {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
+        let client_secret = to.secret(&at.name("client_secret"), &self.client_secret);
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        let issuer = match &self.issuer {
+            Some(text) => Some(to.parse(&at.name("issuer"), text, "an issuer's URL")?),
+            None => None,
+        };
+        Some(UpstreamCredential::TokenExchange(Box::new(UpstreamExchange {
+            token_url: token_url?,
+            client_id: self.client_id,
+            client_secret: client_secret?,
+            scopes,
+            issuer,
+            audience: self.audience,
+            actor: self.actor,
+        })))
+    }
+}
+
+impl RawEntraObo {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let profile =
+            to.parse(&at.name("profile"), &self.profile, "the name of a [[graph.profile]]");
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        Some(UpstreamCredential::EntraObo { profile: profile?, scopes })
+    }
+}
+
+impl RawPerUser {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        let endpoints = self.endpoints(at, to).ok()?;
+        let secret = match &self.client_secret {
+            Some(raw) => Some(to.secret(&at.name("client_secret"), raw)?),
+            None => None,
+        };
+        if self.client_id.is_none() && (secret.is_some() || endpoints.is_some()) {
+            let problem = "is missing: who writes down endpoints or a secret has a client there";
+            to.add(Finding::error(FindingCode::Missing, &at.name("client_id"), problem));
+        }
+        let client = self.client_id.map(|id| (id, secret));
+        Some(UpstreamCredential::PerUser(Box::new(UpstreamPerUser { endpoints, client, scopes })))
+    }
+
+    /// Both endpoints or neither. An error: something is wrong with them, and was said.
+    fn endpoints(&self, at: &Key, to: &mut Checker<'_>) -> Result<Option<UpstreamEndpoints>, ()> {
+        let Some(authorize) = &self.authorize_url else {
+            for (name, given) in [
+                ("token_url", self.token_url.is_some()),
+                ("revocation_url", self.revocation_url.is_some()),
+                ("issuer", self.issuer.is_some()),
+            ] {
+                if given {
+                    let problem = "goes with authorize_url, which is missing";
+                    to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
+                }
+            }
+            return Ok(None);
+        };
+        let Some(token) = &self.token_url else {
+            let problem = "is missing: authorize_url and token_url go together";
+            to.add(Finding::error(FindingCode::Missing, &at.name("token_url"), problem));
+            return Err(());
+        };
+        let authorize_url = to.endpoint(&at.name("authorize_url"), authorize).ok_or(())?;
+        let token_url = to.endpoint(&at.name("token_url"), token).ok_or(())?;
+        let revocation_url = match &self.revocation_url {
+            Some(text) => Some(to.endpoint(&at.name("revocation_url"), text).ok_or(())?),
+            None => None,
+        };
+        let issuer = self.issuer.clone();
+        Ok(Some(UpstreamEndpoints { authorize_url, token_url, revocation_url, issuer }))
+    }
+}
+
+impl UpstreamCredential {
+    /// What the credential says of other sections: the app of `entra_obo` is one that can exchange tokens.
+    pub(super) fn check(&self, at: &Key, graph: &Graph, to: &mut Checker<'_>) {
+        let Self::EntraObo { profile, scopes } = self else { return };
+        let key = at.name("entra_obo").name("profile");
+        let allowed = "a [[graph.profile]] with a secret, a certificate or a federated token, and the GUID of its tenant";
+        let found = graph.profiles.iter().find(|known| known.name == *profile);
+        let problem = match found {
+            _ if graph.mode != GraphMode::Live => {
+                "needs graph.mode = live: the simulation knows no callers"
+            }
+            None => "names no [[graph.profile]]",
+            Some(known) if matches!(known.credential, GraphCredential::ManagedIdentity) => {
+                "is a managed identity, which cannot exchange tokens"
+            }
+            Some(known) if uuid::Uuid::try_parse(known.tenant_id.as_str()).is_err() => {
+                "has a tenant by its domain name: whose tokens it may exchange is compared by GUID"
+            }
+            Some(_) if scopes.is_empty() => "asks for no scopes: Entra wants at least one",
+            Some(_) => return,
+        };
+        to.refuse(&key, profile.as_str(), problem, allowed);
+    }
+}

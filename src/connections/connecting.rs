@@ -1,0 +1,114 @@
+//! From a person who wants to connect an account to tokens of theirs.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::id::UserId;
+use crate::oauth_client::{Callback, Unusable};
+use crate::secret_text::SecretText;
+use crate::store::UpstreamAccountRow;
+
+use super::kept::Kept;
+use super::{ConnectionError, Connections};
+
+/// What a browser is sent with.
+#[derive(Debug)]
+pub struct Begun {
+    pub url: Url,
+    /// Comes back in the answer.
+    pub state: SecretText,
+    /// To be kept with the state, for the browser and the person that began.
+    pub pending: Pending,
+}
+
+/// What has to be known again when the person comes back. Short-lived; holds a `code_verifier`, so not for logs.
+#[derive(Serialize, Deserialize)]
+pub struct Pending {
+    server: String,
+    /// Who was asked: an answer of another one is refused.
+    issuer: String,
+    code_verifier: String,
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pending({})", self.server)
+    }
+}
+
+impl Connections {
+    /// Where to send a person's browser so that they can allow the broker to use their account.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`]
+    pub async fn begin(&self, user_id: UserId, server: &str) -> Result<Begun, ConnectionError> {
+        let server = self.server(server)?;
+        let (authorization, scope) = self.client(server).await?;
+        let missing = self.0.missing.get(&(user_id, server.id.clone()));
+        let scope = both(scope, missing.as_deref());
+        let request = authorization.request(scope.as_deref(), &*self.0.parts.random);
+        let pending = Pending {
+            server: server.id.clone(),
+            issuer: authorization.server.issuer.clone(),
+            code_verifier: request.code_verifier.expose().to_owned(),
+        };
+        Ok(Begun { url: request.url, state: request.state, pending })
+    }
+
+    /// The person came back. The caller has checked that it is the browser and the person that began.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`]; nothing is kept then.
+    pub async fn finish(
+        &self,
+        (user_id, server): (UserId, &str),
+        pending: &Pending,
+        callback: &Callback,
+    ) -> Result<(), ConnectionError> {
+        if pending.server != server {
+            return Err(Unusable::WrongIssuer.into());
+        }
+        let authorization = self.authorization(server, &pending.issuer).await?;
+        let verifier = SecretText::new(pending.code_verifier.clone());
+        let asked_at = self.0.parts.clock.now();
+        let granted = authorization.finish(callback, &verifier).await?;
+        let kept = Kept::new(pending.issuer.clone(), granted, None, asked_at);
+        let sealed = self.seal((user_id, server), &kept)?;
+        let row = UpstreamAccountRow {
+            user_id,
+            server: server.to_owned(),
+            sealed,
+            version: 0,
+            connected_at: asked_at,
+        };
+        Ok(self.0.parts.store.put_upstream_account(&row).await?)
+    }
+}
+
+/// A step-up asks for what was asked for before, and for what was missing (MCP authorization, step-up).
+fn both(scope: Option<String>, missing: Option<&str>) -> Option<String> {
+    let Some(missing) = missing else { return scope };
+    let mut all: Vec<&str> = Vec::new();
+    for one in scope.as_deref().unwrap_or_default().split(' ').chain(missing.split(' ')) {
+        if !one.is_empty() && !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::both;
+
+    #[test]
+    fn a_step_up_adds_what_was_missing_once() {
+        let asked = |scope: &str| Some(scope.to_owned());
+        assert_eq!(both(asked("a b"), Some("b c")), asked("a b c"));
+        assert_eq!(both(None, Some("c")), asked("c"));
+        assert_eq!(both(asked("a"), None), asked("a"));
+        assert_eq!(both(None, Some("")), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! People's own accounts at servers behind us: connected by their consent, kept sealed, renewed, ended.
+//!
+//! The pages connect and end them, calls use them. A person's tokens are never shown to anybody, and go to the server
+//! and its authorization server alone.
+
+mod connecting;
+mod kept;
+mod servers;
+mod tokens;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::id::UserId;
+use crate::oauth_client::{ClientIdentity, Registered, Unusable};
+use crate::random::Random;
+use crate::store::{StoreError, UpstreamAccountRow, UpstreamAccountStore};
+use crate::time::{Clock, Timestamp};
+
+pub use connecting::{Begun, Pending};
+pub use servers::{Explicit, ServerSettings};
+
+/// How long it is known that a server wants more of somebody.
+const MISSING: Duration = Duration::from_hours(24);
+
+/// Seals a text, or opens one. `None`: it cannot be.
+pub type Seal = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
+
+/// Why an account cannot be connected or used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    #[error("people connect no accounts at this server")]
+    NoServer,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    #[error("what is kept of it cannot be sealed or opened with this key-encryption key")]
+    Sealed,
+}
+
+/// What [`Connections`] is made of.
+pub struct Parts {
+    pub store: Arc<dyn UpstreamAccountStore>,
+    /// Text and context to what is kept, and back.
+    pub seal: Seal,
+    pub open: Seal,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    /// Who we are where nobody registered us; of its redirect URIs each server has one.
+    pub identity: ClientIdentity,
+    /// Where people connect accounts: a page of ours.
+    pub page: Arc<str>,
+    pub servers: Vec<ServerSettings>,
+}
+
+/// All accounts, of everybody, at all servers. Cheap to clone.
+#[derive(Clone)]
+pub struct Connections(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// What was found out about each server, and until when it counts (monotonic).
+    known: Mutex<HashMap<String, servers::Known>>,
+    /// Who renews which tokens in this process: the others wait.
+    renewing: tokens::Renewing,
+    /// What servers said was missing in whose tokens, for when they connect the next time.
+    missing: moka::sync::Cache<(UserId, String), Arc<str>>,
+}
+
+/// One account, as its person is shown it.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The server's id.
+    pub server: String,
+    /// `None`: not connected.
+    pub since: Option<Timestamp>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connections").field(&self.0.parts).finish()
+    }
+}
+
+impl Connections {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let (known, renewing) = (Mutex::default(), tokens::Renewing::new());
+        let missing = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(MISSING);
+        Self(Arc::new(Inner { parts, known, renewing, missing: missing.build() }))
+    }
+
+    /// Who we are, for those who read our metadata document.
+    #[must_use]
+    pub fn identity(&self) -> &ClientIdentity {
+        &self.0.parts.identity
+    }
+
+    /// Where people connect accounts.
+    #[must_use]
+    pub fn page(&self) -> &Arc<str> {
+        &self.0.parts.page
+    }
+
+    /// Every server that people connect accounts at, and since when this person has.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Store`]
+    pub async fn list(&self, user_id: UserId) -> Result<Vec<Account>, ConnectionError> {
+        let rows = self.0.parts.store.list_upstream_accounts(user_id).await?;
+        let since = |id: &str| rows.iter().find(|row| row.server == id).map(|row| row.connected_at);
+        let servers = self.0.parts.servers.iter();
+        Ok(servers
+            .map(|server| Account { server: server.id.clone(), since: since(&server.id) })
+            .collect())
+    }
+
+    /// The server wants a token with more scopes than the person's has: they have to connect again, and are asked for these
+    /// too. Where to send them.
+    #[must_use]
+    pub fn wants_more(&self, user_id: UserId, server: &str, scope: &str) -> Arc<str> {
+        self.0.missing.insert((user_id, server.to_owned()), scope.into());
+        Arc::clone(&self.0.parts.page)
+    }
+
+    /// Ends an account: its tokens are deleted here, and given back to the authorization server as far as that takes them
+    /// (RFC 7009). `false` where there was none.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Store`]. An authorization server that is away keeps nothing from being deleted.
+    pub async fn end(&self, user_id: UserId, server: &str) -> Result<bool, ConnectionError> {
+        let ended = self.0.parts.store.end_upstream_account(user_id, server, None).await?;
+        let Some(row) = ended else { return Ok(false) };
+        if let Err(error) = self.give_back(&row).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(server, error, "connections.not_given_back");
+        }
+        Ok(true)
+    }
+
+    async fn give_back(&self, row: &UpstreamAccountRow) -> Result<(), ConnectionError> {
+        let kept = self.open(row)?;
+        let authorization = self.authorization(&row.server, &kept.issuer).await?;
+        let token = kept.refresh_token.as_ref().unwrap_or(&kept.access_token);
+        Ok(authorization.revoke(token).await?)
+    }
+
+    fn server(&self, id: &str) -> Result<&ServerSettings, ConnectionError> {
+        let found = self.0.parts.servers.iter().find(|server| server.id == id);
+        found.ok_or(ConnectionError::NoServer)
+    }
+
+    /// Who we are at a server's authorization server: registered once, and kept.
+    async fn registered(
+        &self,
+        server: &ServerSettings,
+        metadata: &crate::oauth_client::ServerMetadata,
+    ) -> Result<Registered, ConnectionError> {
+        if let Some((id, secret)) = &server.client {
+            return Ok(Registered::configured(metadata, id, secret.clone()));
+        }
+        let parts = &self.0.parts;
+        let context = format!("upstream client {}", server.id);
+        let kept = parts.store.find_upstream_client(&server.id).await?;
+        let kept = kept.and_then(|sealed| Registered::from_text(&(parts.open)(&sealed, &context)?));
+        // Of another issuer: no client of ours, and no secret of it, is shown there (MCP, authorization server binding).
+        if let Some(kept) = kept.filter(|kept| kept.issuer == metadata.issuer) {
+            return Ok(kept);
+        }
+        let identity = ClientIdentity {
+            redirect_uris: vec![server.redirect_uri.clone()],
+            ..parts.identity.clone()
+        };
+        let made = crate::oauth_client::register(&identity, metadata, &server.outbound).await?;
+        let text = made.to_text().ok_or(ConnectionError::Sealed)?;
+        let sealed = (parts.seal)(text.expose(), &context).ok_or(ConnectionError::Sealed)?;
+        parts.store.put_upstream_client(&server.id, &sealed, parts.clock.now()).await?;
+        Ok(made)
+    }
+}

@@ -1,0 +1,150 @@
+//! A person's token for a call: as it is kept, or renewed, by one at a time over all replicas.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+
+use crate::id::UserId;
+use crate::oauth_client::{NoToken, Unusable};
+use crate::secret_text::SecretText;
+use crate::store::UpstreamAccountRow;
+
+use super::kept::Kept;
+use super::{ConnectionError, Connections};
+
+/// How long one who renews has, before another may: longer than an exchange can take.
+const CLAIM: Duration = Duration::from_secs(20);
+/// How often who waits for another replica looks whether it is done.
+const LOOK: Duration = Duration::from_millis(100);
+/// Answers are gone with the last of those who wait; this is for those that were all given up.
+const AT_MOST: Duration = Duration::from_secs(1);
+
+/// Renewals under way in this process, by what is renewed.
+pub(super) struct Renewing(Cache<(UserId, String, i64), Result<SecretText, NoToken>>);
+
+impl Renewing {
+    pub(super) fn new() -> Self {
+        Self(Cache::builder().max_capacity(10_000).time_to_live(AT_MOST).build())
+    }
+}
+
+impl Connections {
+    /// A token of this person for this server.
+    ///
+    /// # Errors
+    ///
+    /// [`NoToken::NotConnected`] where the person has not connected an account, or its authorization server takes the
+    /// refresh token no more; the others where it is away
+    pub async fn token(&self, user_id: UserId, server: &str) -> Result<SecretText, NoToken> {
+        let row = self.0.parts.store.find_upstream_account(user_id, server).await;
+        let row =
+            row.map_err(|error| failed(&error.into()))?.ok_or_else(|| self.not_connected())?;
+        let kept = self.open(&row).map_err(|error| failed(&error))?;
+        if !kept.left(self.0.parts.clock.now()).is_zero() {
+            return Ok(kept.access_token);
+        }
+        self.renewed(row, kept).await
+    }
+
+    /// The server did not accept the token that is kept: it is renewed before the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`NoToken`]
+    pub async fn refused(&self, user_id: UserId, server: &str) -> Result<(), NoToken> {
+        let row = self.0.parts.store.find_upstream_account(user_id, server).await;
+        let row = row.map_err(|error| failed(&error.into()))?;
+        let Some(row) = row else { return Ok(()) };
+        let mut kept = self.open(&row).map_err(|error| failed(&error))?;
+        kept.ends = crate::time::Timestamp::default();
+        let sealed = self.seal((user_id, server), &kept).map_err(|error| failed(&error))?;
+        let renewed = self.0.parts.store.renew_upstream_account(&row, &sealed).await;
+        renewed.map(drop).map_err(|error| failed(&error.into()))
+    }
+
+    fn not_connected(&self) -> NoToken {
+        NoToken::NotConnected(Arc::clone(&self.0.parts.page))
+    }
+
+    /// Renews, or waits for who does in this process.
+    async fn renewed(&self, row: UpstreamAccountRow, kept: Kept) -> Result<SecretText, NoToken> {
+        let key = (row.user_id, row.server.clone(), row.version);
+        let renewing = &self.0.renewing.0;
+        let outcome = renewing.get_with(key.clone(), self.renew(row, kept)).await;
+        renewing.invalidate(&key).await;
+        outcome
+    }
+
+    /// Renews, or waits for the replica that does.
+    async fn renew(&self, row: UpstreamAccountRow, kept: Kept) -> Result<SecretText, NoToken> {
+        let Some(refresh_token) = kept.refresh_token.clone() else {
+            return Err(self.not_connected());
+        };
+        let parts = &self.0.parts;
+        let (started, mut now) = (parts.clock.monotonic(), parts.clock.now());
+        loop {
+            let claimed = parts.store.claim_upstream_account(&row, now, now.plus(CLAIM)).await;
+            if claimed.map_err(|error| failed(&error.into()))? {
+                return self.ask(&row, &kept, &refresh_token).await;
+            }
+            let found = parts.store.find_upstream_account(row.user_id, &row.server).await;
+            let found = found.map_err(|error| failed(&error.into()))?;
+            let found = found.ok_or_else(|| self.not_connected())?;
+            if found.version != row.version {
+                let kept = self.open(&found).map_err(|error| failed(&error))?;
+                return Ok(kept.access_token);
+            }
+            if parts.clock.monotonic().saturating_sub(started) > CLAIM {
+                return Err(NoToken::Slow);
+            }
+            tokio::time::sleep(LOOK).await;
+            now = parts.clock.now();
+        }
+    }
+
+    async fn ask(
+        &self,
+        row: &UpstreamAccountRow,
+        kept: &Kept,
+        refresh_token: &SecretText,
+    ) -> Result<SecretText, NoToken> {
+        let parts = &self.0.parts;
+        let authorization = self.authorization(&row.server, &kept.issuer).await;
+        let authorization = authorization.map_err(|error| failed(&error))?;
+        let asked_at = parts.clock.now();
+        match authorization.refresh(refresh_token).await {
+            Ok(granted) => {
+                let before = Some(refresh_token.clone());
+                let new = Kept::new(kept.issuer.clone(), granted, before, asked_at);
+                let sealed = self.seal((row.user_id, &row.server), &new);
+                let sealed = sealed.map_err(|error| failed(&error))?;
+                let stored = parts.store.renew_upstream_account(row, &sealed).await;
+                // Ended or connected anew meanwhile: what was renewed is nobody's.
+                if stored.map_err(|error| failed(&error.into()))? {
+                    Ok(new.access_token)
+                } else {
+                    Err(self.not_connected())
+                }
+            }
+            Err(Unusable::NoToken(NoToken::GrantEnded)) => {
+                let (user_id, version) = (row.user_id, Some(row.version));
+                let ended = parts.store.end_upstream_account(user_id, &row.server, version).await;
+                ended.map_err(|error| failed(&error.into()))?;
+                Err(self.not_connected())
+            }
+            Err(error) => Err(failed(&error.into())),
+        }
+    }
+}
+
+/// For the operator; the caller learns what kind of fault it is.
+fn failed(error: &ConnectionError) -> NoToken {
+    tracing::warn!(error = error as &dyn std::error::Error, "connections.no_token");
+    match error {
+        ConnectionError::Unusable(Unusable::NoToken(error)) => error.clone(),
+        ConnectionError::Unusable(Unusable::Away) => NoToken::Away,
+        ConnectionError::Store(_) | ConnectionError::Sealed => NoToken::NoSecret,
+        ConnectionError::NoServer | ConnectionError::Unusable(_) => NoToken::Refused,
+    }
+}

@@ -1,0 +1,69 @@
+//! What people have allowed at servers behind us, and who we are at those servers' authorization servers.
+
+use async_trait::async_trait;
+
+use crate::id::UserId;
+use crate::time::Timestamp;
+
+use super::error::StoreError;
+
+/// A person's account at one server.
+#[derive(Clone, Debug)]
+pub struct UpstreamAccountRow {
+    pub user_id: UserId,
+    /// The server's id.
+    pub server: String,
+    /// Its tokens, sealed; their shape belongs to who seals them.
+    pub sealed: String,
+    /// Counted up each time something else is put there.
+    pub version: i64,
+    pub connected_at: Timestamp,
+}
+
+#[async_trait]
+pub trait UpstreamAccountStore: Send + Sync {
+    async fn find_upstream_account(
+        &self,
+        user_id: UserId,
+        server: &str,
+    ) -> Result<Option<UpstreamAccountRow>, StoreError>;
+    /// By server, 200 at most.
+    async fn list_upstream_accounts(
+        &self,
+        user_id: UserId,
+    ) -> Result<Vec<UpstreamAccountRow>, StoreError>;
+    /// A new consent: whatever was there gives way. [`UpstreamAccountRow::version`] is not looked at.
+    async fn put_upstream_account(&self, row: &UpstreamAccountRow) -> Result<(), StoreError>;
+    /// Lets one caller renew the tokens of this version until `until`. `true` for exactly one: `false` where they were
+    /// replaced, are gone, or somebody else renews them.
+    async fn claim_upstream_account(
+        &self,
+        row: &UpstreamAccountRow,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// Puts renewed tokens in the place of those of this version. `false` where others are there, or none: the person ended
+    /// it or connected anew, and what was renewed is nobody's.
+    async fn renew_upstream_account(
+        &self,
+        row: &UpstreamAccountRow,
+        sealed: &str,
+    ) -> Result<bool, StoreError>;
+    /// Ends it, at most once; gives what was there. With `version` only where it is still that one.
+    async fn end_upstream_account(
+        &self,
+        user_id: UserId,
+        server: &str,
+        version: Option<i64>,
+    ) -> Result<Option<UpstreamAccountRow>, StoreError>;
+
+    /// Who we are at a server's authorization server, sealed.
+    async fn find_upstream_client(&self, server: &str) -> Result<Option<String>, StoreError>;
+    /// Inserts or replaces.
+    async fn put_upstream_client(
+        &self,
+        server: &str,
+        sealed: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+}

@@ -1,0 +1,394 @@
+//! A person connects their account at a server behind the broker, apps use it, and the person ends it.
+
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::support::fake_http::{Asked, FakeHttp, Reply};
+use crate::support::product::{Product, Wire, mcp};
+use crate::support::raw_http::{Answer, Request};
+
+use super::browser::{Browser, hidden};
+use super::client::{Asking, REDIRECT, VERIFIER, register, send, told};
+
+const PATH: &str = "/servers/weather/mcp";
+
+/// A server, and its authorization server, which gives tokens to whoever asks: told apart by their paths.
+struct World {
+    fake: FakeHttp,
+    product: Product,
+}
+
+fn tokens(access: &str, lasts: u32) -> Reply {
+    let tokens = json!({
+        "access_token": access, "token_type": "Bearer", "expires_in": lasts, "refresh_token": format!("refresh-{access}"),
+    });
+    Reply::json(tokens.to_string())
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with("", |metadata| metadata).await
+    }
+
+    /// With these keys in `per_user`, and this change to the authorization server's metadata.
+    async fn with(keys: &str, change: impl FnOnce(Value) -> Value) -> Self {
+        let fake =
+            FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#))
+                .await;
+        let base = fake.url().to_string();
+        let base = base.trim_end_matches('/');
+        let resource = json!({
+            "resource": format!("{base}/mcp"), "authorization_servers": [base], "scopes_supported": ["w:read"],
+        });
+        let server = change(json!({
+            "issuer": base, "authorization_endpoint": format!("{base}/authorize"), "token_endpoint": format!("{base}/token"),
+            "registration_endpoint": format!("{base}/register"), "revocation_endpoint": format!("{base}/revoke"),
+            "code_challenge_methods_supported": ["S256"], "token_endpoint_auth_methods_supported": ["client_secret_post"],
+            "authorization_response_iss_parameter_supported": true, "scopes_supported": ["w:read", "offline_access"],
+        }));
+        let registered = json!({ "client_id": "the-broker", "client_secret": "of-the-broker", "token_endpoint_auth_method": "client_secret_post" });
+        fake.answers_at(
+            "/.well-known/oauth-protected-resource/mcp",
+            Reply::json(resource.to_string()),
+        );
+        fake.answers_at("/.well-known/oauth-authorization-server", Reply::json(server.to_string()));
+        fake.answers_at("/register", Reply::json(registered.to_string()));
+        fake.answers_at("/revoke", Reply::status(200));
+        fake.answers_at("/token", tokens("first", 3600));
+        let settings = format!(
+            "[outbound]\nallow_private = [\"127.0.0.1\", \"localhost\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{base}/mcp\"\n\
+             credential = {{ per_user = {{ {keys} }} }}\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n"
+        );
+        Self { fake, product: Product::start(&settings).await }
+    }
+
+    /// What came to this path.
+    fn at(&self, path: &str) -> Vec<Asked> {
+        self.fake.asked().into_iter().filter(|asked| asked.path == path).collect()
+    }
+
+    /// A token of the person in this browser for the server.
+    async fn token(&self, browser: &mut Browser<'_>) -> String {
+        let client = register(&self.product, &[REDIRECT]).await;
+        let asking = Asking::new(&client).with("scope", "weather:read");
+        let asking = asking.with("resource", &self.product.url(PATH));
+        let code = told(&browser.answers(&asking.path(), "allow").await)["code"].clone();
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("redirect_uri", REDIRECT),
+            ("client_id", &client),
+            ("code_verifier", VERIFIER),
+        ];
+        let body =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = Request::new("POST", "/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body);
+        let answer = send(&self.product, request).await;
+        answer.json()["access_token"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    }
+
+    async fn calls(&self, token: &str) -> Answer {
+        let params = json!({ "name": "get_weather", "arguments": {} });
+        self.product.send(mcp(Wire::Modern, Some(token), "tools/call", params).path(PATH)).await
+    }
+}
+
+/// Where the account page's link to connect leads.
+async fn link(browser: &mut Browser<'_>) -> String {
+    let page = browser.get("/account").await;
+    let rest = page
+        .body
+        .split_once("href=\"/account/connections/")
+        .unwrap_or_else(|| panic!("{page:?}"))
+        .1;
+    format!(
+        "/account/connections/{}",
+        rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&")
+    )
+}
+
+/// The request that the browser is sent to the authorization server with.
+async fn begins(browser: &mut Browser<'_>) -> Url {
+    let path = link(browser).await;
+    let begun = browser.get(&path).await;
+    assert_eq!(begun.status, 303, "{begun:?}");
+    begun.header("location").parse().unwrap()
+}
+
+fn parameter(url: &Url, name: &str) -> String {
+    let found = url.query_pairs().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// Where the browser comes back to, with these parameters.
+fn back(begun: &Url, more: &[(&str, &str)]) -> String {
+    let redirect: Url = parameter(begun, "redirect_uri").parse().unwrap();
+    let state = parameter(begun, "state");
+    let fields = [("state", state.as_str())].into_iter().chain(more.iter().copied());
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    format!("{}?{query}", redirect.path())
+}
+
+async fn connects(world: &World, browser: &mut Browser<'_>) {
+    let begun = begins(browser).await;
+    let issuer = world.fake.url().to_string();
+    let issuer = issuer.trim_end_matches('/');
+    let answer = browser.get(&back(&begun, &[("code", "c0de"), ("iss", issuer)])).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+}
+
+// OAuth 2.1 §4.1, RFC 7636 §4.3, RFC 8707 §2, RFC 7591 §3
+#[tokio::test]
+async fn a_person_connects_an_account_and_their_apps_use_it() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    let token = world.token(&mut browser).await;
+    let refused = world.calls(&token).await;
+    assert!(refused.body.contains("provider.auth_failed"), "{refused:?}");
+    assert!(
+        refused.body.contains(&world.product.url("/account")),
+        "it says where to connect: {refused:?}"
+    );
+    let begun = begins(&mut browser).await;
+    let resource = format!("{}mcp", world.fake.url());
+    for (name, value) in [
+        ("response_type", "code"),
+        ("client_id", "the-broker"),
+        ("code_challenge_method", "S256"),
+        ("resource", &resource),
+        ("scope", "w:read offline_access"),
+    ] {
+        assert_eq!(parameter(&begun, name), value, "{name}");
+    }
+    let issuer = world.fake.url().to_string();
+    let path = back(&begun, &[("code", "c0de"), ("iss", issuer.trim_end_matches('/'))]);
+    assert_eq!(browser.get(&path).await.status, 303);
+    let exchanged = &world.at("/token")[0].body;
+    for part in [
+        "code=c0de",
+        "client_id=the-broker",
+        "client_secret=of-the-broker",
+        "code_verifier=",
+        "resource=",
+    ] {
+        assert!(exchanged.contains(part), "{part} in {exchanged}");
+    }
+    assert_eq!(world.calls(&token).await.status, 200);
+    let called = world.at("/mcp");
+    assert_eq!(called.last().unwrap().headers["authorization"], "Bearer first");
+    assert!(browser.get("/account").await.body.contains("Connected"));
+}
+
+// RFC 6749 §10.12, RFC 9207 §2.4 — N24, N104
+#[tokio::test]
+async fn an_answer_counts_once_for_the_session_that_began_and_from_who_was_asked() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    let issuer = world.fake.url().to_string();
+    let good = [("code", "c0de"), ("iss", issuer.trim_end_matches('/'))];
+    let begun = begins(&mut browser).await;
+    let mut stranger = Browser::new(&world.product);
+    assert_eq!(stranger.get(&back(&begun, &good)).await.status, 400);
+    for (bad, status) in [
+        (vec![("code", "c0de"), ("iss", "https://evil.example")], 502),
+        (vec![("code", "c0de")], 502),
+        (vec![("error", "access_denied"), good[1]], 403),
+    ] {
+        let begun = begins(&mut browser).await;
+        assert_eq!(browser.get(&back(&begun, &bad)).await.status, status, "{bad:?}");
+        assert_eq!(browser.get(&back(&begun, &good)).await.status, 400, "it was used up");
+    }
+    assert_eq!(world.at("/token").len(), 0);
+    assert_eq!(browser.get(&back(&begun, &good)).await.status, 303);
+    assert_eq!(browser.get(&back(&begun, &good)).await.status, 400);
+}
+
+// RFC 6749 §10.12 — N103
+#[tokio::test]
+async fn no_other_site_begins_or_ends_it() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    let forged = browser.get("/account/connections/weather/begin?form=AAAA").await;
+    assert_eq!(forged.status, 403, "{forged:?}");
+    connects(&world, &mut browser).await;
+    let ended = browser.post("/account/connections/weather/end", &[("form", "AAAA")]).await;
+    assert_eq!(ended.status, 403);
+    assert!(browser.get("/account").await.body.contains("Connected"));
+    let mut nobody = Browser::new(&world.product);
+    assert!(
+        nobody
+            .get("/account/connections/weather/begin?form=AAAA")
+            .await
+            .header("location")
+            .ends_with("/login")
+    );
+}
+
+// RFC 6749 §6, OAuth 2.1 §4.3
+#[tokio::test]
+async fn tokens_are_renewed_once_for_all_who_call() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    world.fake.answers_at("/token", tokens("first", 1));
+    connects(&world, &mut browser).await;
+    world.fake.answers_at("/token", tokens("second", 3600));
+    let token = world.token(&mut browser).await;
+    let all = futures_util::future::join_all((0..10).map(|_| world.calls(&token))).await;
+    assert!(all.iter().all(|answer| answer.status == 200), "{all:?}");
+    let asked = world.at("/token");
+    assert_eq!(asked.len(), 2, "the code, and one refresh for ten calls");
+    assert!(
+        asked[1].body.contains("grant_type=refresh_token&refresh_token=refresh-first"),
+        "{asked:?}"
+    );
+    assert!(
+        world
+            .at("/mcp")
+            .iter()
+            .skip(1)
+            .all(|asked| asked.headers["authorization"] == "Bearer second")
+    );
+    world.fake.answers_at("/mcp", Reply::status(401));
+    world.calls(&token).await;
+    let refused = r#"{"error":"invalid_grant","error_description":"CANARY"}"#;
+    let json = vec![("content-type", "application/json".to_owned())];
+    world.fake.answers_at("/token", Reply::Answer(400, json, refused.into()));
+    let over = world.calls(&token).await;
+    assert!(over.body.contains("connect_url") && !over.body.contains("CANARY"), "{over:?}");
+    assert!(browser.get("/account").await.body.contains("Not connected"));
+}
+
+// RFC 6750 §3.1, MCP authorization, step-up
+#[tokio::test]
+async fn a_server_that_wants_more_sends_the_person_back_to_allow_it() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    connects(&world, &mut browser).await;
+    let token = world.token(&mut browser).await;
+    let challenge = "Bearer error=\"insufficient_scope\", scope=\"w:write\"";
+    world.fake.answers_at("/mcp", Reply::status(403).header("www-authenticate", challenge));
+    let wanted = world.calls(&token).await;
+    assert!(wanted.body.contains("connect_url"), "{wanted:?}");
+    let path = link(&mut browser).await;
+    let begun: Url = browser.get(&path).await.header("location").parse().unwrap();
+    assert_eq!(parameter(&begun, "scope"), "w:read offline_access w:write");
+}
+
+// RFC 7009 §2.1
+#[tokio::test]
+async fn who_disconnects_has_the_tokens_given_back_and_deleted() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    connects(&world, &mut browser).await;
+    let token = world.token(&mut browser).await;
+    assert_eq!(world.calls(&token).await.status, 200);
+    let page = browser.get("/account").await.body;
+    let form = page.split_once("/account/connections/weather/end").unwrap().1;
+    let fields = [("form", hidden(form, "form"))];
+    let ended = browser
+        .post("/account/connections/weather/end", &[(fields[0].0, fields[0].1.as_str())])
+        .await;
+    assert_eq!(ended.status, 303, "{ended:?}");
+    assert!(world.at("/revoke")[0].body.contains("token=refresh-first"));
+    assert!(world.calls(&token).await.body.contains("connect_url"));
+    let log = world.product.audit_lines().join("\n");
+    assert!(log.contains("person.account.connected") && log.contains("person.account.ended"));
+    assert!(!log.contains("refresh-first") && !log.contains("c0de"));
+}
+
+// RFC 8414 §3.3, RFC 7636 §4.3 — N33
+#[tokio::test]
+async fn metadata_that_cannot_be_believed_leads_nowhere() {
+    let without = |name: &'static str| {
+        move |mut metadata: Value| {
+            metadata.as_object_mut().unwrap().remove(name);
+            metadata
+        }
+    };
+    let other_issuer = |mut metadata: Value| {
+        metadata["issuer"] = json!("https://evil.example");
+        metadata
+    };
+    let elsewhere = |mut metadata: Value| {
+        metadata["token_endpoint"] = json!("http://tokens.example/token");
+        metadata
+    };
+    let worlds = [
+        World::with("", without("code_challenge_methods_supported")).await,
+        World::with("", without("registration_endpoint")).await,
+        World::with("", other_issuer).await,
+        World::with("", elsewhere).await,
+    ];
+    for world in worlds {
+        let mut browser = Browser::of_the_administrator(&world.product).await;
+        let path = link(&mut browser).await;
+        let begun = browser.get(&path).await;
+        assert_eq!(begun.status, 502, "{begun:?}");
+        assert!(!begun.body.contains("evil.example"));
+    }
+}
+
+// MCP security best practices, server-side request forgery — N94
+#[tokio::test]
+async fn a_server_cannot_lead_the_broker_through_its_own_network() {
+    let inside = FakeHttp::start(Reply::json("{}")).await;
+    let world = World::new().await;
+    let document = json!({
+        "resource": format!("{}mcp", world.fake.url()),
+        "authorization_servers": [inside.url().as_str().replace("127.0.0.1", "localhost")],
+    });
+    let path = "/.well-known/oauth-protected-resource/mcp";
+    world.fake.answers_at(path, Reply::json(document.to_string()));
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    let begun = link(&mut browser).await;
+    assert_eq!(browser.get(&begun).await.status, 502);
+    assert_eq!(inside.count(), 0, "though the operator's own settings may reach it");
+}
+
+// CIMD §3, §4.1 — N98
+#[tokio::test]
+async fn who_the_broker_is_as_a_client_can_be_read() {
+    let world = World::new().await;
+    let document = world.product.get("/oauth-client.json").await.json();
+    assert_eq!(document["client_id"], world.product.url("/oauth-client.json"));
+    assert_eq!(
+        document["redirect_uris"],
+        json!([world.product.url("/account/connections/weather/callback")])
+    );
+    assert_eq!(document["token_endpoint_auth_method"], "none");
+    assert!(document.get("client_secret").is_none());
+    assert_eq!(Product::dev().await.get("/oauth-client.json").await.status, 404);
+}
+
+/// An account is a person's: who else could be meant is refused, and nobody is asked.
+#[tokio::test]
+async fn a_client_that_acts_for_itself_has_no_account() {
+    let world = World::new().await;
+    let token = world.product.token_with(&["weather:read"], |token| {
+        token.audience = world.product.url(PATH);
+    });
+    let refused = world.calls(&token).await;
+    assert!(refused.body.contains("provider.auth_failed"), "{refused:?}");
+    assert!(!refused.body.contains("connect_url"));
+    assert_eq!(world.fake.count(), 0);
+}
+
+#[tokio::test]
+async fn an_operators_own_client_and_endpoints_need_no_discovery() {
+    let fake = FakeHttp::start(Reply::status(500)).await;
+    let url = fake.url();
+    let keys = format!(
+        "authorize_url = \"{url}oauth\", token_url = \"{url}exchange\", client_id = \"ours\", client_secret = \"s3cret\", scopes = [\"repo\"]"
+    );
+    let world = World::with(&keys, |metadata| metadata).await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    fake.answers_at("/exchange", tokens("first", 3600));
+    let begun = begins(&mut browser).await;
+    assert_eq!((begun.path(), parameter(&begun, "scope").as_str()), ("/oauth", "repo"));
+    assert_eq!(browser.get(&back(&begun, &[("code", "c0de")])).await.status, 303);
+    let basic = "Basic b3VyczpzM2NyZXQ=";
+    assert_eq!(fake.asked()[0].headers["authorization"], basic);
+    assert_eq!(world.fake.count(), 0, "nothing was looked up");
+}

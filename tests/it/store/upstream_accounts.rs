@@ -1,0 +1,112 @@
+//! What people have allowed at servers behind us.
+
+use futures_util::future::join_all;
+use mcp_auth_broker::id::UserId;
+use mcp_auth_broker::random::SystemRandom;
+use mcp_auth_broker::store::UpstreamAccountRow;
+use mcp_auth_broker::time::FixedClock;
+
+use super::rows::user;
+use super::{NOW, Store, after, on_both};
+
+on_both! {
+    a_new_consent_takes_the_place_of_the_one_before;
+    of_many_who_renew_one_does;
+    what_was_ended_meanwhile_stays_ended;
+    an_account_is_taken_out_once;
+    accounts_end_with_their_person;
+    a_registration_is_kept_for_each_server;
+}
+
+fn somebody() -> UserId {
+    UserId::generate(&FixedClock::at(NOW), &SystemRandom::new())
+}
+
+fn account(user_id: UserId, server: &str, sealed: &str) -> UpstreamAccountRow {
+    let (server, sealed) = (server.to_owned(), sealed.to_owned());
+    UpstreamAccountRow { user_id, server, sealed, version: 0, connected_at: NOW }
+}
+
+async fn found(store: &Store, user: UserId, server: &str) -> Option<(String, i64)> {
+    let row = store.find_upstream_account(user, server).await.unwrap();
+    row.map(|row| (row.sealed, row.version))
+}
+
+async fn a_new_consent_takes_the_place_of_the_one_before(store: Store) {
+    let (ada, bob) = (somebody(), somebody());
+    for (user, server, sealed) in
+        [(ada, "a", "1"), (ada, "b", "2"), (bob, "a", "3"), (ada, "a", "4")]
+    {
+        store.put_upstream_account(&account(user, server, sealed)).await.unwrap();
+    }
+    assert_eq!(found(&store, ada, "a").await, Some(("4".to_owned(), 2)));
+    assert_eq!(found(&store, bob, "a").await, Some(("3".to_owned(), 1)));
+    let listed = store.list_upstream_accounts(ada).await.unwrap();
+    let servers: Vec<&str> = listed.iter().map(|row| row.server.as_str()).collect();
+    assert_eq!(servers, ["a", "b"]);
+}
+
+async fn of_many_who_renew_one_does(store: Store) {
+    let ada = somebody();
+    store.put_upstream_account(&account(ada, "a", "old")).await.unwrap();
+    let row = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
+    let claims =
+        join_all((0..20).map(|_| store.claim_upstream_account(&row, NOW, after(15)))).await;
+    assert_eq!(claims.into_iter().filter(|claim| *claim.as_ref().unwrap()).count(), 1);
+    assert!(!store.claim_upstream_account(&row, after(14), after(30)).await.unwrap());
+    assert!(
+        store.claim_upstream_account(&row, after(15), after(30)).await.unwrap(),
+        "who claimed is gone"
+    );
+    assert!(store.renew_upstream_account(&row, "new").await.unwrap());
+    assert!(!store.renew_upstream_account(&row, "late").await.unwrap());
+    assert!(!store.claim_upstream_account(&row, after(99), after(100)).await.unwrap());
+    assert_eq!(found(&store, ada, "a").await, Some(("new".to_owned(), 2)));
+}
+
+async fn what_was_ended_meanwhile_stays_ended(store: Store) {
+    let ada = somebody();
+    store.put_upstream_account(&account(ada, "a", "old")).await.unwrap();
+    let row = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
+    assert!(store.claim_upstream_account(&row, NOW, after(15)).await.unwrap());
+    store.end_upstream_account(ada, "a", None).await.unwrap().unwrap();
+    assert!(!store.renew_upstream_account(&row, "new").await.unwrap());
+    assert_eq!(found(&store, ada, "a").await, None);
+}
+
+async fn an_account_is_taken_out_once(store: Store) {
+    let ada = somebody();
+    store.put_upstream_account(&account(ada, "a", "1")).await.unwrap();
+    store.put_upstream_account(&account(ada, "a", "2")).await.unwrap();
+    assert!(
+        store.end_upstream_account(ada, "a", Some(1)).await.unwrap().is_none(),
+        "it was replaced"
+    );
+    let ends = join_all((0..10).map(|_| store.end_upstream_account(ada, "a", Some(2)))).await;
+    let ended: Vec<_> = ends.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!((ended.len(), ended[0].sealed.as_str()), (1, "2"));
+}
+
+async fn accounts_end_with_their_person(store: Store) {
+    let row = user("ada");
+    assert!(store.add_user(&row).await.unwrap());
+    store.put_upstream_account(&account(row.id, "a", "1")).await.unwrap();
+    assert!(store.disable_user(row.id, Some(NOW)).await.unwrap());
+    assert_eq!(found(&store, row.id, "a").await, None);
+    store.put_upstream_account(&account(row.id, "a", "2")).await.unwrap();
+    assert!(store.set_password(row.id, "hash", None, NOW).await.unwrap());
+    assert_eq!(
+        found(&store, row.id, "a").await,
+        None,
+        "whoever knew the old password may have connected it"
+    );
+}
+
+async fn a_registration_is_kept_for_each_server(store: Store) {
+    assert_eq!(store.find_upstream_client("a").await.unwrap(), None);
+    for sealed in ["1", "2"] {
+        store.put_upstream_client("a", sealed, NOW).await.unwrap();
+    }
+    assert_eq!(store.find_upstream_client("a").await.unwrap().as_deref(), Some("2"));
+    assert_eq!(store.find_upstream_client("b").await.unwrap(), None);
+}
