@@ -78,10 +78,7 @@ impl App {
         map::tls(&config)?; // before anything is made: a fault of the settings
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
         let mut graph = parts(&config.graph, variables, &clock, &random).await?;
-        let outbound = outbound(&config, &graph)?;
-        let secrets =
-            Secrets::new(map::secrets(&config), &graph.variables, &outbound, Arc::clone(&clock))?;
-        let secrets = Arc::new(secrets);
+        let (outbound, secrets) = reaching(&config, &graph, &clock)?;
         let names = names(&config.server.public_url);
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
@@ -122,8 +119,8 @@ impl App {
         let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
         let rules = (&policy, &approvals, (&outages, &closing));
         let behind = servers::Shared::new(&materials, for_servers, rules, &encryption)?;
-        let verifiers = [Some(Arc::clone(&verifier)), mounted.verifier, behind.verifier.clone()];
-        let verifiers = verifiers.into_iter().flatten().collect();
+        let others = [mounted.verifier, behind.verifier.clone()].into_iter().flatten();
+        let verifiers = others.chain([Arc::clone(&verifier)]).collect();
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
         let doors = Doors::new(&config, limits, &auditor, &around);
         let behind = Arc::new(behind);
@@ -178,6 +175,18 @@ impl App {
             _simulation: simulation,
         })
     }
+}
+
+/// The ways out: to other hosts, and to the backends of secrets.
+fn reaching(
+    config: &Config,
+    graph: &GraphParts,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Outbound, Arc<Secrets>), AppError> {
+    let outbound = outbound(config, graph)?;
+    let settings = map::secrets(config);
+    let secrets = Secrets::new(settings, &graph.variables, &outbound, Arc::clone(clock))?;
+    Ok((outbound, Arc::new(secrets)))
 }
 
 /// What `/health` and `/ready` ask.

@@ -364,8 +364,8 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
     let recorder =
         Recorder { auditor: auditor.clone(), clock: Arc::clone(clock), random: Arc::clone(random) };
-    let recorded = from_fn_with_state(recorder, record);
-    Ok((admin::routes(operations).layer(token).layer(recorded), verifier))
+    let routes = admin::routes(operations).layer(token);
+    Ok((routes.layer(from_fn_with_state(recorder, record)), verifier))
 }
 
 /// Who guesses at tokens of administrators is seen, and held back as at every other door.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::authorization_server::{KeyEncryptionKey, KeyRing, SigningKeys};
 use crate::config::Config;
 use crate::outbound::Outbound;
-use crate::resource_server::{LocalKeys, Principal, Refusal, TokenError, Verifier};
+use crate::resource_server::{
+    LocalKeys, Principal, Refusal, TokenError, Verifier, VerifierBuilder,
+};
 use crate::secret::{Environment, Secrets};
 use crate::store::{Database, Found};
 use crate::time::Clock;
@@ -71,7 +73,10 @@ impl Looked {
 
 /// Everything that a running broker would accept a token with: its own endpoint, and the servers behind it.
 #[derive(Debug)]
-pub struct Inspector(Vec<Verifier>);
+pub struct Inspector {
+    own: Verifier,
+    behind: Option<Verifier>,
+}
 
 /// An [`Inspector`] with the keys and the revocations of this moment.
 ///
@@ -93,24 +98,23 @@ pub async fn inspector(
     let keys = looked.keys.as_ref().map_or(&br#"{"keys":[]}"#[..], SigningKeys::jwks_json);
     let keys = Arc::new(LocalKeys::new(keys)?);
     let names = names(&config.server.public_url);
-    let mut builders =
-        vec![issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock)?];
-    let behind = servers::audiences(config, &names);
-    if !behind.is_empty() {
-        let others = servers::other_audiences(config);
-        let audiences = (behind.as_slice(), others.as_slice());
-        let servers = issuers::verifier_for(config, &keys, audiences, &secrets, outbound, &clock);
-        builders.push(servers?);
-    }
-    let mut verifiers = Vec::new();
-    for builder in builders {
+    let built = |builder: VerifierBuilder| {
         let builder = match &looked.store {
             Some(store) => builder.revocations(revocations(config, store)?),
             None => builder,
         };
-        verifiers.push(builder.build()?);
-    }
-    Ok(Inspector(verifiers))
+        builder.build().map_err(AppError::from)
+    };
+    let own = issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock)?;
+    let (audiences, others) =
+        (servers::audiences(config, &names), servers::other_audiences(config));
+    let behind = if audiences.is_empty() {
+        None
+    } else {
+        let audiences = (audiences.as_slice(), others.as_slice());
+        Some(issuers::verifier_for(config, &keys, audiences, &secrets, outbound, &clock)?)
+    };
+    Ok(Inspector { own: built(own)?, behind: behind.map(built).transpose()? })
 }
 
 impl Inspector {
@@ -120,16 +124,18 @@ impl Inspector {
     ///
     /// [`Refusal`]: what stands in the way, at the endpoint that comes nearest to accepting it.
     pub async fn verify(&self, unverified_token: &str) -> Result<Principal, Refusal> {
-        let mut refused = None;
-        for verifier in &self.0 {
-            match verifier.verify(unverified_token).await {
-                Err(refusal) if refusal.error() == TokenError::WrongAudience => {
-                    refused.get_or_insert(refusal);
-                }
-                verdict => return verdict,
+        let Self { own, behind } = self;
+        let verdict = own.verify(unverified_token).await;
+        let Some(behind) = behind else { return verdict };
+        match verdict {
+            Err(own) if own.error() == TokenError::WrongAudience => {
+                let verdict = behind.verify(unverified_token).await;
+                verdict.map_err(|other| match other.error() {
+                    TokenError::WrongAudience => own,
+                    _ => other,
+                })
             }
+            verdict => verdict,
         }
-        #[expect(clippy::expect_used, reason = "there is always the verifier of our own endpoint")]
-        Err(refused.expect("a token that nobody accepts is refused"))
     }
 }

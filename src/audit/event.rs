@@ -24,6 +24,7 @@ use super::vocabulary::{
 /// What happened. Serialises as `event_type` beside its `payload`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event_type", content = "payload")]
+#[expect(clippy::ref_option_ref, reason = "what serde's derive makes of optional static names")]
 pub enum AuditEvent {
     /// A Graph flow begins.
     #[serde(rename = "request.received")]

@@ -81,7 +81,7 @@ impl<'a> Message<'a> {
     /// Whether it has members that a request does not have (JSON-RPC 2.0 §4): nobody has decided about them.
     #[must_use]
     pub fn has_other_members(&self) -> bool {
-        type Members<'a> = std::collections::BTreeMap<Cow<'a, str>, serde::de::IgnoredAny>;
+        type Members<'a> = std::collections::BTreeMap<Cow<'a, str>, &'a RawValue>;
         let known = |name: &Cow<'_, str>| matches!(&**name, "jsonrpc" | "id" | "method" | "params");
         serde_json::from_slice::<Members<'_>>(self.whole)
             .is_ok_and(|members| !members.keys().all(known))

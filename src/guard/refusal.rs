@@ -29,8 +29,8 @@ pub async fn record_refusals<S>(recorder: &Recorder, guarded: S, request: Reques
 where
     S: Service<Request, Response = Response<Body>, Error = Infallible>,
 {
-    let recorded = try_record_refusals(recorder, guarded, request).await;
-    recorded.unwrap_or_else(|Unrecorded| super::answer::unavailable())
+    let answered = try_record_refusals(recorder, guarded, request).await;
+    answered.unwrap_or_else(|Unrecorded| super::answer::unavailable())
 }
 
 /// The same for an endpoint that does not speak JSON-RPC, which says in its own words that nothing can be recorded.

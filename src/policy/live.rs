@@ -191,7 +191,9 @@ mod tests {
                 live.replace(next, shadow);
             }
             done.store(true, Ordering::Relaxed);
-            readers.into_iter().for_each(|reader| reader.join().unwrap());
+            for reader in readers {
+                reader.join().unwrap();
+            }
         });
     }
 }

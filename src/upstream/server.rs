@@ -224,18 +224,18 @@ impl Server {
         exchange.permits = admitted.permits;
         let ticket = self.era.begin(given, sent.get(SESSION), message.id);
         let asked = Sending { message, modern, given, sent: &sent };
-        let answering = async {
+        let answering = Box::pin(async {
             let way = era::way(&self, &exchange.who(), &asked).await;
             match way {
                 Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
                 Ok(Way::Here(response)) => exchange.answered(response).await,
                 Ok(Way::Sent(incoming, translation)) => {
                     exchange.translation = Some(translation);
-                    exchange.receive(incoming).await
+                    exchange.receive(*incoming).await
                 }
                 Err(fault) => exchange.failed(&fault).await,
             }
-        };
+        });
         match ticket {
             Some(ticket) => ticket.unless_cancelled(answering).await,
             None => answering.await,

@@ -18,12 +18,11 @@ pub(super) fn shown(json: &str) -> String {
         match sign {
             '{' | '[' => {
                 shown.push(sign);
-                match signs.next_if(|next| matches!(next, '}' | ']')) {
-                    Some(end) => shown.push(end),
-                    None => {
-                        depth += 1;
-                        line(depth, &mut shown);
-                    }
+                if let Some(end) = signs.next_if(|next| matches!(next, '}' | ']')) {
+                    shown.push(end);
+                } else {
+                    depth += 1;
+                    line(depth, &mut shown);
                 }
             }
             '}' | ']' => {

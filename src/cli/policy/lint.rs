@@ -79,7 +79,7 @@ pub(super) fn run(
 
 /// Those of the settings, and others that are named.
 fn servers(config: &Config, others: &[String]) -> BTreeSet<String> {
-    let ours = config.upstream.servers.iter().map(|server| server.id.to_string());
+    let ours = config.upstream.servers.iter().map(|server| server.id.clone());
     ours.chain(others.iter().cloned()).collect()
 }
 

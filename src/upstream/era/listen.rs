@@ -84,7 +84,7 @@ pub(super) async fn way(
     }
     let honored = session.subscribe(wanted).await?;
     let listening = Listening { session, id: id.to_owned(), honored };
-    Ok(Way::Sent(incoming, Box::new(Translation::Listen(listening))))
+    Ok(Way::Sent(Box::new(incoming), Box::new(Translation::Listen(listening))))
 }
 
 impl Session {

@@ -84,7 +84,7 @@ pub(super) enum Way {
     /// The answer; nothing is sent.
     Here(Response<Body>),
     /// It was sent, written anew; so must be what comes back.
-    Sent(Incoming, Box<Translation>),
+    Sent(Box<Incoming>, Box<Translation>),
 }
 
 /// How the answers to a message that was written anew are handed on.

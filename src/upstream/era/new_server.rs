@@ -108,7 +108,7 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
     super::traces(asked.sent, &mut headers);
     let incoming = server.open(who, Method::POST, headers, body).await?;
     let translation = ToNew { server: Arc::clone(server), handshake };
-    Ok(Way::Sent(incoming, Box::new(Translation::New(translation))))
+    Ok(Way::Sent(Box::new(incoming), Box::new(Translation::New(translation))))
 }
 
 /// LG-5.

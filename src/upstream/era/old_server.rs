@@ -78,7 +78,7 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
             let mut sent = ToOld::begin(server, who, (method, &params)).await?;
             let body = sent.written(method, params);
             let incoming = sent.send(asked.sent, body).await?;
-            Ok(Way::Sent(incoming, Box::new(Translation::Old(sent))))
+            Ok(Way::Sent(Box::new(incoming), Box::new(Translation::Old(sent))))
         }
         _ => Ok(Way::Here(not_found(message))),
     }

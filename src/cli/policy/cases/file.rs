@@ -165,7 +165,7 @@ impl Reader {
                     }
                 }
                 ("case", DeValue::Array(cases)) => {
-                    for case in cases.iter() {
+                    for case in cases {
                         if let Some(read) = reader.part(case, CASE_KEYS) {
                             reader.raw.cases.push((read, case.span().start));
                         }
