@@ -57,14 +57,16 @@ impl Credential {
                 let secret = read.map_err(|error| Fault::NoCredential(Box::new(error)))?;
                 (header.clone(), header_value(&secret, *bearer)?)
             }
-            Self::ClientCredentials(client) => {
-                (header::AUTHORIZATION, header_value(&client.obtain_token().await?, true)?)
-            }
-            Self::PerUser(accounts) => {
-                (header::AUTHORIZATION, header_value(&accounts.token(caller).await?, true)?)
-            }
+            Self::ClientCredentials(client) => (
+                header::AUTHORIZATION,
+                header_value(&Box::pin(client.obtain_token()).await?, true)?,
+            ),
+            Self::PerUser(accounts) => (
+                header::AUTHORIZATION,
+                header_value(&Box::pin(accounts.token(caller)).await?, true)?,
+            ),
             Self::ForCaller(tokens) => {
-                (header::AUTHORIZATION, header_value(&tokens.token(caller).await?, true)?)
+                (header::AUTHORIZATION, header_value(&Box::pin(tokens.token(caller)).await?, true)?)
             }
         };
         shown.set_sensitive(true);
@@ -85,7 +87,7 @@ impl Credential {
         match self {
             Self::ClientCredentials(client) => client.forget().await,
             Self::ForCaller(tokens) => tokens.forget(caller).await,
-            Self::PerUser(accounts) => accounts.forget(caller).await,
+            Self::PerUser(accounts) => Box::pin(accounts.forget(caller)).await,
             Self::None | Self::Fixed { .. } => {}
         }
     }
