@@ -123,8 +123,7 @@ impl App {
         let verifiers = others.chain([Arc::clone(&verifier)]).collect();
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
         let doors = Doors::new(&config, limits, &auditor, &around);
-        let behind = Arc::new(behind);
-        let simulation = graph.simulation.take();
+        let (behind, simulation) = (Arc::new(behind), graph.simulation.take());
         let made = (policy.clone(), catalog, approvals, Arc::clone(&outages));
         let reaching = (Arc::clone(&secrets), outbound.clone());
         let service = McpService::new(crate::mcp::Parts {

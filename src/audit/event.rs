@@ -3,6 +3,7 @@
 //! Fields are identifiers, codes, numbers and names from our own configuration; no type here can
 //! hold a token or a body, so none can leak.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -24,7 +25,6 @@ use super::vocabulary::{
 /// What happened. Serialises as `event_type` beside its `payload`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event_type", content = "payload")]
-#[expect(clippy::ref_option_ref, reason = "what serde's derive makes of optional static names")]
 pub enum AuditEvent {
     /// A Graph flow begins.
     #[serde(rename = "request.received")]
@@ -269,7 +269,7 @@ pub enum AuditEvent {
     #[serde(rename = "admin.request.ended")]
     AdminRequestEnd {
         /// `None` for one that no route takes.
-        method: Option<&'static str>,
+        method: Option<Cow<'static, str>>,
         /// The path with its variable parts left out; `None` where there is nothing.
         route: Option<Arc<str>>,
         status: u16,
@@ -283,7 +283,7 @@ pub enum AuditEvent {
         token: TokenName,
         /// The code of RFC 6750 §3.1 where that was not told.
         #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<&'static str>,
+        error: Option<Cow<'static, str>>,
     },
     /// Terminal: a client registered itself (RFC 7591). Gives it no right to anything.
     #[serde(rename = "oauth.client.registered")]

@@ -1,5 +1,6 @@
 //! `/userinfo` (OIDC Core §5.3): who the person is, as far as they allowed it to be told.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -90,6 +91,7 @@ async fn told(
     trail.person(token.sub.clone());
     let error = answered.as_ref().err().map(OAuthError::code);
     let token = TokenName(Arc::from(token.jti.as_str()));
+    let error = error.map(Cow::Borrowed);
     trail.record(server, AuditEvent::UserinfoAsk { token, error }).await?;
     answered
 }

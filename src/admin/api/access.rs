@@ -1,5 +1,6 @@
 //! Who may call the API, and as whom a change is recorded.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -98,6 +99,7 @@ impl Asked {
         }
         let Self { method, route } = self;
         let status = status.as_u16();
+        let method = method.map(Cow::Borrowed);
         let event = AuditEvent::AdminRequestEnd { method, route, status, refusal };
         operations.auditor.record(&actor.context, event).await?;
         Ok(())

@@ -34,7 +34,7 @@ async fn walks(speaks: Speaks, lifecycle: ClientLifecycleMode) {
 #[tokio::test]
 async fn an_old_client_of_the_rust_sdk_walks_through() {
     for speaks in [Speaks::Old, Speaks::New] {
-        walks(speaks, ClientLifecycleMode::Initialize).await;
+        Box::pin(walks(speaks, ClientLifecycleMode::Initialize)).await;
     }
 }
 
@@ -42,6 +42,6 @@ async fn an_old_client_of_the_rust_sdk_walks_through() {
 async fn a_new_client_of_the_rust_sdk_walks_through() {
     for speaks in [Speaks::Old, Speaks::New] {
         let preferred_versions = vec![ProtocolVersion::LATEST];
-        walks(speaks, ClientLifecycleMode::Discover { preferred_versions }).await;
+        Box::pin(walks(speaks, ClientLifecycleMode::Discover { preferred_versions })).await;
     }
 }

@@ -24,7 +24,7 @@ fn code(answer: &Value) -> &Value {
 pub(super) async fn opened(product: &Product, request: Request) -> reqwest::Response {
     let request = request.header("connection", "keep-alive");
     let (path, headers, body) = request.parts();
-    let mut sent = reqwest::Client::new().post(product.url(path)).body(body.to_vec());
+    let mut sent = reqwest::Client::default().post(product.url(path)).body(body.to_vec());
     for (name, value) in headers.iter().filter(|(name, _)| name != "connection") {
         sent = sent.header(name, value);
     }
@@ -95,7 +95,7 @@ async fn a_stream_that_stays_open_ends_with_its_token() {
     let mut stream = opened(&product, request).await;
     assert!(stream.chunk().await.unwrap().is_some());
     // Longer than a call may take: this is none.
-    clock.advance(Duration::from_secs(9 * 60));
+    clock.advance(Duration::from_mins(9));
     server.sends(event(PROGRESS));
     assert!(stream.chunk().await.unwrap().is_some());
     clock.advance(Duration::from_secs(61));
