@@ -59,12 +59,13 @@ impl Witness for Nobody {
 /// What several checks come to together.
 pub(super) struct Tally<'w, W> {
     came_to: Truth,
+    failed: bool,
     witness: &'w mut W,
 }
 
 impl<'w, W: Witness> Tally<'w, W> {
     pub(super) const fn new(witness: &'w mut W) -> Self {
-        Self { came_to: Truth::True, witness }
+        Self { came_to: Truth::True, failed: false, witness }
     }
 
     /// Compares, unless what was compared before decides and nobody looks on.
@@ -75,6 +76,7 @@ impl<'w, W: Witness> Tally<'w, W> {
         let truth = compare(self.witness);
         self.witness.check(aspect, truth);
         self.came_to = self.came_to.min(truth);
+        self.failed |= truth == Truth::Error;
     }
 
     pub(super) const fn came_to(&self) -> Truth {
@@ -92,6 +94,8 @@ pub(super) struct Seen<'p> {
     pub(super) fits: bool,
     /// Whether the rule is about some operations of the tool, and the tool as such is asked about.
     pub(super) in_part: bool,
+    /// Whether something that it compares failed: whatever the rest comes to, it opens nothing.
+    pub(super) failed: bool,
 }
 
 impl Seen<'_> {
@@ -105,6 +109,7 @@ impl Seen<'_> {
                 None
             }
             (Effect::Ask, Truth::Error) if self.in_part => None,
+            (Effect::Ask | Effect::Allow, Truth::Unknown) if self.failed => None,
             (Effect::Deny, Truth::True | Truth::Error) | (Effect::Ask, Truth::Error) => {
                 Some(Effect::Deny)
             }
@@ -254,7 +259,7 @@ impl super::decide::Policy {
         if concerned || W::SEES_ALL {
             rule.compare_conditions(known, &ask.operation, &mut tally);
         }
-        let truth = tally.came_to();
+        let (truth, failed) = (tally.came_to(), tally.failed);
         let held = rule.scopes.is_subset(ask.who.scopes);
         let fits = self.permissions_fit(rule, ask);
         if !rule.scopes.is_empty() {
@@ -263,8 +268,8 @@ impl super::decide::Policy {
         if rule.graph.is_some() {
             witness.check(Aspect::Permissions, fits.into());
         }
-        let in_part = rule.graph.is_some() && !matches!(ask.operation, Operation::Graph(_));
-        let seen = concerned.then_some(Seen { rule, truth, held, fits, in_part });
+        let in_part = rule.graph.is_some() && matches!(ask.operation, Operation::AnyGraph);
+        let seen = concerned.then_some(Seen { rule, truth, held, fits, in_part, failed });
         witness.end(seen.as_ref());
         seen
     }

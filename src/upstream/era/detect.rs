@@ -191,6 +191,7 @@ fn unclear(fault: Fault) -> Result<Option<Speaks>, Fault> {
         | Fault::NoCredential(_)
         | Fault::NoToken(_)
         | Fault::NoIdentity
+        | Fault::Child(_)
         | Fault::Busy(_) => Err(fault),
         _ => Ok(None),
     }
