@@ -85,6 +85,7 @@ impl<'w, W: Witness> Tally<'w, W> {
 }
 
 /// A rule about this caller and operation, and whether its conditions hold.
+#[expect(clippy::struct_excessive_bools, reason = "four facts, none of which follows from another")]
 pub(super) struct Seen<'p> {
     pub(super) rule: &'p Rule,
     pub(super) truth: Truth,
