@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Pool, Sqlite};
@@ -20,6 +21,8 @@ use super::writer::Writer;
 
 /// Connections that only read; each has a thread of its own.
 const READERS: u32 = 4;
+/// How long a checkpoint waits for readers. It holds up the writer meanwhile, and a backup reads for minutes.
+const BRIEF: Duration = Duration::from_millis(20);
 
 pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     prepare(path)?;
@@ -41,7 +44,7 @@ pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     Ok(Backend::Sqlite {
         readers: pool(path, READERS, true),
         writer: Writer::start(write),
-        _checkpoints: checkpoint::start(pool(path, 1, false)),
+        _checkpoints: checkpoint::start(connect(options(path, false).busy_timeout(BRIEF), 1)),
     })
 }
 
