@@ -65,7 +65,16 @@ impl Materials<'_> {
         &self,
         server: &UpstreamServer,
     ) -> Result<Option<Credential>, AppError> {
-        let made = match &server.credential {
+        self.shown(&server.credential, (&server.id, url_of(server)))
+    }
+
+    /// What the server `id` there is shown. `None` for a kind that is not in force.
+    pub(super) fn shown(
+        &self,
+        credential: &UpstreamCredential,
+        (id, url): (&str, Option<&Url>),
+    ) -> Result<Option<Credential>, AppError> {
+        let made = match credential {
             UpstreamCredential::None => Credential::None,
             UpstreamCredential::Bearer(source) => Credential::bearer(self.held(source)),
             UpstreamCredential::Header { name, value } => {
@@ -82,7 +91,7 @@ impl Materials<'_> {
                 Credential::ClientCredentials(client_credentials(endpoint, scopes))
             }
             UpstreamCredential::TokenExchange(exchange) => {
-                let Some(url) = url_of(server) else { return Ok(None) };
+                let Some(url) = url else { return Ok(None) };
                 self.for_caller(How::Exchange(self.exchange(url, exchange)?))
             }
             UpstreamCredential::EntraObo { profile, scopes } => {
@@ -93,7 +102,7 @@ impl Materials<'_> {
                 let Some(connections) = self.connections else { return Ok(None) };
                 Credential::PerUser(PerUser {
                     connections: connections.clone(),
-                    server: server.id.clone(),
+                    server: id.to_owned(),
                     issuer: issuer(&self.config.server.public_url).parse()?,
                 })
             }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -32,9 +32,12 @@ const REST: Duration = Duration::from_secs(10);
 const PAGES: usize = 50;
 const REVISION: &str = "2026-07-28";
 
-/// All of them.
+/// All of them: those of the settings, and those that come and go while we run.
 #[derive(Debug)]
-pub struct Folded(Vec<One>);
+pub struct Folded {
+    settled: Vec<Arc<One>>,
+    registered: RwLock<Arc<[Arc<One>]>>,
+}
 
 #[derive(Debug)]
 struct One {
@@ -47,14 +50,26 @@ impl Folded {
     /// Their doors are those of the list in which they stand: what a caller is asked for is asked for there.
     #[must_use]
     pub fn new(servers: Vec<Server>) -> Self {
-        let one = |server| One { server: Arc::new(server), rests_until: Mutex::default() };
-        Self(servers.into_iter().map(one).collect())
+        let settled = servers.into_iter().map(One::new).collect();
+        Self { settled, registered: RwLock::new(Arc::new([])) }
     }
 
-    fn of<'t>(&self, tool: &'t str) -> Option<(&Arc<Server>, &'t str)> {
+    /// From now on these stand beside those of the settings, and no others.
+    pub fn replace(&self, servers: Vec<Server>) {
+        let servers = servers.into_iter().map(One::new).collect();
+        *self.registered.write().unwrap_or_else(PoisonError::into_inner) = servers;
+    }
+
+    fn registered(&self) -> Arc<[Arc<One>]> {
+        Arc::clone(&self.registered.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn of<'t>(&self, tool: &'t str) -> Option<(Arc<Server>, &'t str)> {
         let (id, name) = tool.split_once('.')?;
-        let one = self.0.iter().find(|one| *one.server.id == *id)?;
-        Some((&one.server, name))
+        let registered = self.registered();
+        let mut all = self.settled.iter().chain(&*registered);
+        let one = all.find(|one| *one.server.id == *id)?;
+        Some((Arc::clone(&one.server), name))
     }
 
     async fn answer(&self, call: BesideCall) -> Answered {
@@ -73,7 +88,7 @@ impl Folded {
             let refusal = super::refused::mirrors_wrong(&message);
             return server.door.refuse(&caller, "tools/call", refusal).await;
         }
-        let (server, written) = (Arc::clone(server), renamed(&body, name));
+        let written = renamed(&body, name);
         if headers.contains_key(NAME) {
             // Its characters are those that MCP has for names, or there is no such tool.
             let name = HeaderValue::from_str(name);
@@ -91,9 +106,10 @@ impl Beside for Folded {
     }
 
     fn tools<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Shown> {
-        let all = self.0.iter().map(|one| one.shown(caller));
+        let all: Vec<_> = self.settled.iter().chain(&*self.registered()).cloned().collect();
         async move {
-            let shown = join_all(all).await.into_iter().flatten();
+            let shown =
+                join_all(all.iter().map(|one| one.shown(caller))).await.into_iter().flatten();
             Shown { tools: shown.collect() }
         }
         .boxed()
@@ -105,6 +121,10 @@ impl Beside for Folded {
 }
 
 impl One {
+    fn new(server: Server) -> Arc<Self> {
+        Arc::new(Self { server: Arc::new(server), rests_until: Mutex::default() })
+    }
+
     /// A server that is down, slow or wrong has no tools here, and hides none of the others.
     async fn shown(&self, caller: &Caller) -> Vec<Box<RawValue>> {
         let (server, clock) = (&self.server, &self.server.door.clock);

@@ -17,3 +17,4 @@ mod streams;
 mod watched;
 
 pub(crate) use behind::{GET, PATH, token};
+pub(crate) use draining::server as never_ending;

@@ -5,6 +5,7 @@ mod approval;
 mod client;
 mod grant;
 mod policy;
+mod proxy;
 mod server;
 mod user;
 mod view;
@@ -33,6 +34,7 @@ pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
+pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use server::NewServer;
 pub use user::NewUser;
 pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
@@ -46,6 +48,8 @@ pub struct Settings {
     pub names: Vec<Url>,
     /// Servers of the settings file: they go before registered ones, so these may not have their ids.
     pub configured_servers: Vec<String>,
+    /// What registered servers may be shown.
+    pub named_credentials: Vec<NamedCredential>,
     pub administrators: Administrators,
 }
 

@@ -23,6 +23,7 @@ mod tools;
 mod upstream;
 mod upstream_credential;
 mod upstream_grant;
+mod upstream_named;
 mod upstream_pin;
 mod upstream_program;
 mod upstream_server;
@@ -56,5 +57,6 @@ pub use upstream_credential::{
     UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamPerUser,
 };
 pub use upstream_grant::UpstreamGrant;
+pub use upstream_named::UpstreamNamedCredential;
 pub use upstream_pin::{OnToolFlaw, UpstreamPin};
 pub use upstream_program::UpstreamCommand;
