@@ -5,6 +5,7 @@ mod beside;
 mod build;
 mod check;
 mod check_live;
+mod check_servers;
 mod command_audit;
 mod endpoints;
 mod error;

@@ -17,7 +17,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::broker::Caller;
-use crate::guard::{self, Answered, Beside, BesideCall, Message, Shown};
+use crate::guard::{self, Answered, Beside, BesideCall, Message, Presented, Shown};
 
 use super::events::Events;
 use super::headers::{self, METHOD, NAME, SESSION, VERSION};
@@ -73,7 +73,7 @@ impl Folded {
     }
 
     async fn answer(&self, call: BesideCall) -> Answered {
-        let BesideCall { caller, mut headers, body } = call;
+        let BesideCall { caller, presented, mut headers, body } = call;
         let Ok(message) = Message::parse(&body) else {
             return Ok(guard::plain(StatusCode::BAD_REQUEST));
         };
@@ -96,7 +96,7 @@ impl Folded {
         }
         headers.remove(SESSION); // there are none at this endpoint
         let Some(written) = written else { return Ok(guard::plain(StatusCode::BAD_REQUEST)) };
-        server.sent(caller, &headers, written).await
+        server.sent(caller, (&headers, presented), written).await
     }
 }
 
@@ -105,11 +105,22 @@ impl Beside for Folded {
         self.of(tool).is_some()
     }
 
-    fn tools<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Shown> {
+    fn need_the_callers_token(&self) -> bool {
+        let need = |one: &Arc<One>| one.server.credential.needs_the_callers_token();
+        self.settled.iter().any(need) || self.registered().iter().any(need)
+    }
+
+    fn tools<'a>(
+        &'a self,
+        caller: &'a Caller,
+        presented: Option<&'a Presented>,
+    ) -> BoxFuture<'a, Shown> {
         let all: Vec<_> = self.settled.iter().chain(&*self.registered()).cloned().collect();
         async move {
-            let shown =
-                join_all(all.iter().map(|one| one.shown(caller))).await.into_iter().flatten();
+            let shown = join_all(all.iter().map(|one| one.shown(caller, presented)))
+                .await
+                .into_iter()
+                .flatten();
             Shown { tools: shown.collect() }
         }
         .boxed()
@@ -126,12 +137,14 @@ impl One {
     }
 
     /// A server that is down, slow or wrong has no tools here, and hides none of the others.
-    async fn shown(&self, caller: &Caller) -> Vec<Box<RawValue>> {
+    async fn shown(&self, caller: &Caller, presented: Option<&Presented>) -> Vec<Box<RawValue>> {
         let (server, clock) = (&self.server, &self.server.door.clock);
         if clock.monotonic() < *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) {
             return Vec::new();
         }
-        if let Ok(Some(tools)) = tokio::time::timeout(LIMIT, list(server, caller)).await {
+        if let Ok(Some(tools)) =
+            tokio::time::timeout(LIMIT, list(server, (caller, presented))).await
+        {
             return tools;
         }
         let until = clock.monotonic().saturating_add(REST);
@@ -143,7 +156,10 @@ impl One {
 }
 
 /// The server's list as this caller sees it, page by page.
-async fn list(server: &Arc<Server>, caller: &Caller) -> Option<Vec<Box<RawValue>>> {
+async fn list(
+    server: &Arc<Server>,
+    (caller, presented): (&Caller, Option<&Presented>),
+) -> Option<Vec<Box<RawValue>>> {
     #[derive(Deserialize)]
     struct Page<'a> {
         #[serde(borrow)]
@@ -154,7 +170,10 @@ async fn list(server: &Arc<Server>, caller: &Caller) -> Option<Vec<Box<RawValue>
     let (mut tools, mut cursor) = (Vec::new(), None::<String>);
     for _ in 0..PAGES {
         let (headers, body) = question(cursor.as_deref());
-        let response = Arc::clone(server).sent(caller.part(), &headers, body).await.ok()?;
+        let response = Arc::clone(server)
+            .sent(caller.part(), (&headers, presented.cloned()), body)
+            .await
+            .ok()?;
         let result = result(response, server.max_response_bytes).await?;
         let page: Page<'_> = serde_json::from_str(result.get()).ok()?;
         tools.extend(page.tools.into_iter().filter_map(|tool| prefixed(&server.id, tool)));

@@ -3,6 +3,7 @@
 mod authority;
 pub(crate) mod behind;
 mod credentials;
+mod cross_app;
 mod decided;
 mod draining;
 mod eras;

@@ -54,7 +54,8 @@ pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
 pub use upstream::{Upstream, UpstreamEra, UpstreamServer, UpstreamTransport};
 pub use upstream_credential::{
-    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamPerUser,
+    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamIdJag, UpstreamIdJagServer,
+    UpstreamPerUser, UpstreamTokenPlace,
 };
 pub use upstream_grant::UpstreamGrant;
 pub use upstream_named::UpstreamNamedCredential;

@@ -61,7 +61,7 @@ impl RawUpstreamNamedCredential {
             }
             _ => return Some(UpstreamNamedCredential { name: name?, urls, credential }),
         };
-        let ways = "bearer, header, client_credentials, token_exchange";
+        let ways = "bearer, header, client_credentials, token_exchange, id_jag";
         to.add(Finding::error(FindingCode::Conflict, &key, problem).allowed(ways));
         None
     }
