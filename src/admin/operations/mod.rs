@@ -6,6 +6,7 @@ mod client;
 mod grant;
 mod identity_provider;
 mod policy;
+mod proxy;
 mod server;
 mod user;
 mod view;
@@ -35,6 +36,7 @@ pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
 pub use identity_provider::IdentityProviderView;
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
+pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use server::NewServer;
 pub use user::NewUser;
 pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
@@ -48,6 +50,8 @@ pub struct Settings {
     pub names: Vec<Url>,
     /// Servers of the settings file: they go before registered ones, so these may not have their ids.
     pub configured_servers: Vec<String>,
+    /// What registered servers may be shown.
+    pub named_credentials: Vec<NamedCredential>,
     pub administrators: Administrators,
     /// Those of the settings file: there are no others.
     pub identity_providers: Vec<IdentityProviderView>,
