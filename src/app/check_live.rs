@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use crate::broker::Profile;
 use crate::config::{
     self, Config, Deployment, GraphMode, IssuerKeys, SecretSource, UpstreamCredential,
+    UpstreamTransport,
 };
 use crate::id::Issuer;
 use crate::outbound::{Call, Limits, Outbound, OutboundError};
@@ -239,6 +240,15 @@ impl Reach {
     }
 }
 
+/// What a child process gets in its environment.
+fn variables(server: &config::UpstreamServer) -> impl Iterator<Item = &SecretSource> {
+    let command = match &server.transport {
+        UpstreamTransport::Child(command) => Some(command),
+        UpstreamTransport::Http(_) => None,
+    };
+    command.into_iter().flat_map(|command| command.environment.values())
+}
+
 /// Every secret that the settings name and that is read when somebody needs it, beside those of issuers, identity
 /// providers and Graph profiles.
 fn own_secrets(config: &Config) -> Vec<(&'static str, &SecretSource)> {
@@ -251,9 +261,11 @@ fn own_secrets(config: &Config) -> Vec<(&'static str, &SecretSource)> {
     let named = config.upstream.credentials.iter();
     let named = named.flat_map(|named| secrets_of(&named.credential));
     let servers = servers.chain(named.map(|source| ("upstream.credential", source)));
+    let children = config.upstream.servers.iter().flat_map(variables);
+    let children = children.map(|source| ("upstream.server.env", source));
     let webhook = config.approvals.webhook.iter();
     let webhook = webhook.map(|webhook| ("approvals.webhook_secret", &webhook.secret));
-    clients.chain(servers).chain(webhook).collect()
+    clients.chain(servers).chain(children).chain(webhook).collect()
 }
 
 fn secrets_of(credential: &UpstreamCredential) -> Vec<&SecretSource> {

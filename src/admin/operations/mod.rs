@@ -4,6 +4,7 @@ mod administrator;
 mod approval;
 mod client;
 mod grant;
+mod identity_provider;
 mod policy;
 mod proxy;
 mod server;
@@ -33,6 +34,7 @@ pub use administrator::Administrators;
 pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
+pub use identity_provider::IdentityProviderView;
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
 pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use server::NewServer;
@@ -51,6 +53,8 @@ pub struct Settings {
     /// What registered servers may be shown.
     pub named_credentials: Vec<NamedCredential>,
     pub administrators: Administrators,
+    /// Those of the settings file: there are no others.
+    pub identity_providers: Vec<IdentityProviderView>,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.
