@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
 };
+use crate::metrics::Meters;
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
 use crate::random::Random;
@@ -42,6 +43,7 @@ use super::issuers::{self, verifier};
 use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::registered::{Known, Registered};
 use super::upstream_credentials::{Materials, connections};
+use super::watched::{self, Watched};
 use super::{beside, keys, map, platform, readiness, servers};
 
 impl App {
@@ -83,6 +85,7 @@ impl App {
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
+        let watched = Watched::new(&config, &toolbox, &auditor, &clock);
         let limits = map::limits_of(&config, &toolbox, &store, &clock)?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
@@ -102,6 +105,7 @@ impl App {
             store: Arc::clone(&store),
             keys: (Arc::clone(&ring), Arc::clone(&local)),
             encryption: encryption.clone(),
+            page: watched::on_main(&config, watched.as_ref()),
             approvals: approvals.clone(),
             connections: connected.clone(),
             policy: policy.clone(),
@@ -136,13 +140,17 @@ impl App {
         });
         let answering = (&auditor, &verifier, &service);
         let children: Arc<[_]> = behind.children().into();
-        let health = health(
+        let (parts, closing) = parts_of(
             &config,
             answering,
             (&policy, &reloader),
             (&store, &children),
             (outages, closing),
         );
+        if let Some(watched) = &watched {
+            watched.show(Arc::clone(&parts), &config);
+        }
+        let health = Health::new(parts, closing);
         let drain = CancellationToken::new();
         let mounting = Mounting {
             config: &config,
@@ -155,7 +163,9 @@ impl App {
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
         let registered = mounting.registered(names, (&store, local), (secrets, outbound)).await;
-        let front = mounting.front(&registered, &handler(service), health.clone(), routes)?;
+        let meters = watched.as_ref().map(|watched| watched.meters.clone());
+        let seen = (health.clone(), meters);
+        let front = mounting.front(&registered, &handler(service), seen, routes)?;
         Ok(Self {
             config,
             front,
@@ -169,6 +179,8 @@ impl App {
             courier,
             children,
             store: (store, around.0),
+            watched,
+            admin: None,
             authorization_server: mounted.server,
             drain,
             _simulation: simulation,
@@ -188,14 +200,14 @@ fn reaching(
     Ok((outbound, Arc::new(secrets)))
 }
 
-/// What `/health` and `/ready` ask.
-fn health(
+/// What `/health`, `/ready` and `/metrics` ask.
+fn parts_of(
     config: &Config,
     (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
     (policy, reloader): (&Live, &super::reload::Reloader),
     (store, children): (&Arc<dyn Database>, &readiness::Children),
     (outages, closing): (Arc<Outages>, CancellationToken),
-) -> Health {
+) -> (Arc<readiness::Parts>, CancellationToken) {
     let parts = readiness::Parts {
         auditor: auditor.clone(),
         verifier: Arc::clone(verifier),
@@ -207,7 +219,7 @@ fn health(
         children: Arc::clone(children),
         facts: facts_for_people(config),
     };
-    Health::new(Arc::new(parts), closing)
+    (Arc::new(parts), closing)
 }
 
 /// Who is believed: our own keys and those of other issuers, and what was revoked.
@@ -438,7 +450,7 @@ impl Mounting<'_> {
         &self,
         registered: &Registered,
         handler: &H,
-        health: Health,
+        (health, meters): (Health, Option<Meters>),
         (public, private): (axum::Router, axum::Router),
     ) -> Result<Front, AppError>
     where
@@ -457,6 +469,7 @@ impl Mounting<'_> {
             authorization_server: public,
             pages: private,
             allowed_hosts: self.config.server.allowed_hosts.clone(),
+            meters,
         }))
     }
 

@@ -16,6 +16,7 @@ mod issuing;
 mod keys;
 mod looking;
 mod map;
+mod observe;
 mod operations;
 mod parts;
 mod people;
@@ -24,9 +25,12 @@ mod policy;
 mod readiness;
 mod registered;
 mod reload;
+mod scrape;
 mod servers;
 mod upstream_credentials;
+mod watched;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +83,10 @@ pub struct App {
     /// `None` where others issue all tokens.
     authorization_server: Option<AuthorizationServer>,
     drain: CancellationToken,
+    /// `None`: nothing is counted.
+    watched: Option<watched::Watched>,
+    /// Where metrics alone are served.
+    admin: Option<TcpListener>,
     /// Held for as long as it is to answer.
     _simulation: Option<Simulation>,
 }
@@ -119,6 +127,21 @@ impl App {
         }
     }
 
+    /// Opens the listener of `server.admin_listen`, where metrics are wanted, and gives its address. [`App::serve`] does it
+    /// where nobody did.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Serve`]
+    pub async fn open_admin(&mut self) -> Result<Option<SocketAddr>, AppError> {
+        let wanted = self.config.server.admin_listen.filter(|_| self.watched.is_some());
+        let Some(address) = wanted else { return Ok(None) };
+        if self.admin.is_none() {
+            self.admin = Some(crate::http::bind(address).await?);
+        }
+        Ok(self.admin.as_ref().and_then(|listener| listener.local_addr().ok()))
+    }
+
     /// The whole product as one service, for tests that need no socket.
     pub fn front(&self) -> Front {
         self.front.clone()
@@ -130,12 +153,21 @@ impl App {
     /// # Errors
     ///
     /// [`AppError`] when TLS cannot be set up, or the audit log could not be closed with everything in it.
-    pub async fn serve<D, N>(self, listener: TcpListener, stop: Stop<D, N>) -> Result<(), AppError>
+    pub async fn serve<D, N>(
+        mut self,
+        listener: TcpListener,
+        stop: Stop<D, N>,
+    ) -> Result<(), AppError>
     where
         D: Future<Output = ()>,
         N: Future<Output = ()>,
     {
+        self.open_admin().await?;
         let mut tasks = tokio::task::JoinSet::new();
+        if let (Some(admin), Some(watched)) = (self.admin, self.watched) {
+            let (health, stop) = (self.health.clone(), self.drain.clone());
+            tasks.spawn(watched::serve(admin, watched.page, health, stop));
+        }
         tasks.spawn(self.reloader.run(self.drain.clone()));
         match self.authorization_server {
             Some(server) => tasks.spawn(clean_up(server, self.drain.clone())),

@@ -8,11 +8,7 @@ use super::key::Key;
 /// not listed here but refused by its section. A row goes when its feature comes.
 ///
 /// `when` and `ask` of policy rules are for the policy's own loader, which refuses what it cannot decide.
-const NOT_IN_FORCE: [(&str, &str); 3] = [
-    ("server.admin_listen", "metrics are not served yet"),
-    ("telemetry.otlp_endpoint", "no traces are sent yet"),
-    ("telemetry.metrics", "metrics are not served yet"),
-];
+const NOT_IN_FORCE: [(&str, &str); 1] = [("telemetry.otlp_endpoint", "no traces are sent yet")];
 
 /// Warns about each one that is set.
 pub(super) fn check(checker: &mut Checker<'_>) {

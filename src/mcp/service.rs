@@ -24,6 +24,7 @@ use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::time::Clock;
+use crate::token::Counts as TokenCounts;
 
 use super::ask_person;
 use super::decide::{Decider, Deciding};
@@ -59,6 +60,12 @@ impl McpService {
     #[must_use]
     pub fn secrets(&self) -> &Secrets {
         &self.0.broker.secrets
+    }
+
+    /// How tokens for Graph were come by, for `/metrics`.
+    #[must_use]
+    pub fn token_counts(&self) -> &TokenCounts {
+        self.0.broker.tokens.counts()
     }
 
     /// Answers a tool call. The outer error is for calls that name no tool of the caller's list.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::metrics::Tally;
 use crate::outbound::Outbound;
 use crate::policy::{GraphGrant, Permit};
 use crate::random::Random;
@@ -69,6 +70,18 @@ pub struct ProviderTokens {
     settings: Settings,
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
     gates: Mutex<HashMap<App, Duration>>,
+    counts: Counts,
+}
+
+/// How tokens for Graph were come by since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Used again.
+    pub held: Tally,
+    /// Minted, an early refresh included.
+    pub minted: Tally,
+    /// The provider gave none.
+    pub failed: Tally,
 }
 
 impl ProviderTokens {
@@ -82,7 +95,13 @@ impl ProviderTokens {
         settings: Settings,
     ) -> Self {
         let (slots, gates) = (Mutex::default(), Mutex::default());
-        Self { outbound, platform, clock, random, settings, slots, gates }
+        let counts = Counts::default();
+        Self { outbound, platform, clock, random, settings, slots, gates, counts }
+    }
+
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// A token for what `permit` allows.
@@ -109,7 +128,10 @@ impl ProviderTokens {
         let wanted = Wanted { tokens: self, slot: &slot, grant, profile, secrets, budget };
         let now = self.clock.monotonic();
         match slot.current(now) {
-            Some(held) if now < held.refresh_at => Ok(wanted.token(held, TokenSource::Cache)),
+            Some(held) if now < held.refresh_at => {
+                self.counts.held.add();
+                Ok(wanted.token(held, TokenSource::Cache))
+            }
             Some(held) => Ok(wanted.refresh(held).await),
             None => wanted.mint_once().await,
         }
@@ -294,6 +316,10 @@ impl Wanted<'_> {
         let minted = mint.run().await;
         if let Err(TokenError::RateLimited { retry_after, .. }) = &minted {
             self.tokens.close_gate(self.profile, *retry_after);
+        }
+        match &minted {
+            Ok(_) => self.tokens.counts.minted.add(),
+            Err(_) => self.tokens.counts.failed.add(),
         }
         minted.map(|minted| self.slot.keep(self.held(minted)))
     }

@@ -32,6 +32,8 @@ mod graph_simulation;
 #[cfg(test)]
 mod hosted;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 mod policy;

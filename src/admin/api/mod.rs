@@ -29,9 +29,12 @@ use describe::Described;
 /// refuse everything.
 ///
 /// `/api/servers` is what it was in the product's predecessor; `/api/v1/resources` is the same.
-pub fn routes(operations: Operations) -> Router {
+///
+/// `beside` is for the same callers, and no part of the API.
+pub fn routes(operations: Operations, beside: Router<Operations>) -> Router {
     described()
         .router
+        .merge(beside)
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(operations.clone(), access::administrators_only))

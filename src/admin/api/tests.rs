@@ -147,7 +147,7 @@ impl Site {
         let metadata =
             "https://broker.example/.well-known/oauth-protected-resource".parse().unwrap();
         let layer = RequireTokenLayer::new(Arc::new(verifier), &metadata);
-        routes(self.operations.clone()).layer(layer)
+        routes(self.operations.clone(), axum::Router::new()).layer(layer)
     }
 }
 
@@ -237,7 +237,7 @@ async fn a_cookie_opens_nothing() {
 #[tokio::test]
 async fn without_the_layer_in_front_everything_is_refused() {
     let site = Site::new().await;
-    let router = routes(site.operations.clone());
+    let router = routes(site.operations.clone(), axum::Router::new());
     let request = Request::get("/api/v1/users")
         .header("authorization", token("robot", "broker:admin"))
         .body(Body::empty())

@@ -51,7 +51,7 @@ pub(super) struct RawTelemetry {
     pub(super) service_name: String,
     /// Where traces are sent (OTLP over HTTP). Unset: nowhere.
     pub(super) otlp_endpoint: Option<String>,
-    /// Serves `/metrics`.
+    /// Counts what happens, and serves `/metrics`.
     pub(super) metrics: bool,
 }
 
