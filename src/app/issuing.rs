@@ -41,6 +41,7 @@ use crate::time::Clock;
 
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+use super::logs::Logs;
 use super::reload::Reloader;
 use super::{issuers, map, upstream_credentials};
 
@@ -361,6 +362,7 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
             approvals: from.approvals.clone(),
             issuer: issuer(&config.server.public_url).parse()?,
             policy: Arc::new(from.reloader.clone()),
+            logs: Arc::new(Logs),
         }),
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };

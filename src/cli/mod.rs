@@ -7,6 +7,7 @@ mod catalog;
 pub mod check;
 pub mod config;
 mod demo;
+mod doctor;
 mod failure;
 mod generate;
 mod policy;
@@ -57,6 +58,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Check the settings, the policy and our files; every finding at once
     Check(check::CheckArgs),
+    /// Look at a deployment from the outside in, and say what is not well
+    Doctor(doctor::DoctorArgs),
     /// Show the settings in force, their schema or their reference
     Config(config::ConfigArgs),
     /// Mint an access token for trying things out, or say what is wrong with one
@@ -131,6 +134,10 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         Command::Check(check) => {
             let colour = out.is_terminal();
             Ok(check::run(&check, args.sources(environment), &mut out, colour).await)
+        }
+        Command::Doctor(doctor) => {
+            let colour = out.is_terminal();
+            doctor::run(&doctor, args.sources(environment), &mut out, colour).await
         }
         Command::Config(config) => Ok(config::run(&config, args.sources(environment), &mut out)),
         Command::Token(token) => token::run(&token, &args, environment, &mut out).await,

@@ -110,6 +110,22 @@ impl Families {
         }
     }
 
+    /// What is rare and matters is there from the start: an increase from nothing to one is seen only where there was a zero.
+    fn begin(&self) {
+        for what in ["authorization_code", "refresh_token"] {
+            self.oauth_reuses.add_many([what.into()], 0);
+        }
+        for flaw in ["changed", "hidden_text"] {
+            self.flawed_tools.add_many([flaw.into()], 0);
+        }
+        for outcome in ["requested", "approved", "denied", "used"] {
+            self.approvals.add_many([outcome.into()], 0);
+        }
+        for outcome in ["ok", "credentials"] {
+            self.logins.add_many(["password".into(), outcome.into()], 0);
+        }
+    }
+
     /// The one list of names: they are what dashboards and alerts hold on to.
     fn register(&self, to: &mut Registry) {
         let requests = "HTTP requests by endpoint, method and status";
@@ -160,7 +176,9 @@ impl Families {
 impl Meters {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { families: Families::new(), in_flight: Gauge::default(), clock }))
+        let families = Families::new();
+        families.begin();
+        Self(Arc::new(Inner { families, in_flight: Gauge::default(), clock }))
     }
 
     pub(super) fn register(&self, to: &mut Registry) {

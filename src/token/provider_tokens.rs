@@ -5,6 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::id::Permission;
 use crate::metrics::Tally;
 use crate::outbound::Outbound;
 use crate::policy::{GraphGrant, Permit};
@@ -138,6 +142,7 @@ impl ProviderTokens {
     }
 
     /// Mints a token for `resource` and forgets it: whether a profile works, asked without a call and so without a permit.
+    /// Gives the application permissions that it names, which nobody has verified; `None` where it is opaque.
     ///
     /// # Errors
     ///
@@ -148,7 +153,7 @@ impl ProviderTokens {
         resource: &str,
         secrets: &dyn CredentialSource,
         budget: &Budget,
-    ) -> Result<(), TokenError> {
+    ) -> Result<Option<Vec<String>>, TokenError> {
         let mint = Mint {
             outbound: &self.outbound,
             platform: &self.platform,
@@ -160,7 +165,8 @@ impl ProviderTokens {
             secrets,
             budget,
         };
-        mint.run().await.map(drop)
+        let minted = mint.run().await?;
+        Ok(unverified_roles(minted.granted.access_token.expose()))
     }
 
     /// A token for a person, in exchange for one of theirs that is for the app: Entra's on-behalf-of flow. With it, for how
@@ -251,6 +257,19 @@ impl fmt::Debug for ProviderTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderTokens").field("settings", &self.settings).finish_non_exhaustive()
     }
+}
+
+/// `roles` of an access token of Entra, which its recipient alone may rely on: only names leave this function.
+fn unverified_roles(token: &str) -> Option<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        #[serde(default)]
+        roles: Vec<String>,
+    }
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    let named = |role: &String| role.parse::<Permission>().is_ok();
+    Some(claims.roles.into_iter().filter(named).collect())
 }
 
 /// One call of [`ProviderTokens::obtain`].

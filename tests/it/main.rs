@@ -24,6 +24,8 @@ mod demo;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod folded;
 #[cfg(test)]
 mod forward_auth;

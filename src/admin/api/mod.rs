@@ -6,6 +6,7 @@ mod client;
 mod describe;
 mod grant;
 mod input;
+mod log_level;
 mod openapi;
 mod policy;
 mod problem;
@@ -45,5 +46,5 @@ fn described() -> Described {
     let api = server::describe(Described::default(), "/api/servers");
     let api = server::describe(api, "/api/v1/resources");
     let api = grant::describe(client::describe(user::describe(api)));
-    policy::describe(approval::describe(api))
+    log_level::describe(policy::describe(approval::describe(api)))
 }

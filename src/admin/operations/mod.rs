@@ -4,6 +4,7 @@ mod administrator;
 mod approval;
 mod client;
 mod grant;
+mod log_level;
 mod policy;
 mod server;
 mod user;
@@ -32,6 +33,7 @@ pub use administrator::Administrators;
 pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
+pub use log_level::{LogControl, LogLevel, LogLevelView, NewLogLevel};
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
 pub use server::NewServer;
 pub use user::NewUser;
@@ -111,6 +113,7 @@ pub struct Serving {
     /// Of our own tokens.
     pub issuer: Issuer,
     pub policy: Arc<dyn PolicyControl>,
+    pub logs: Arc<dyn LogControl>,
 }
 
 impl Operations {
