@@ -16,6 +16,7 @@ mod serve;
 mod settings;
 mod smoke;
 mod store;
+mod support_bundle;
 mod token;
 mod tools;
 
@@ -84,6 +85,8 @@ enum Command {
     Key(admin::KeyArgs),
     /// The database: status, migrate, backup, restore
     Store(store::StoreArgs),
+    /// Write a redacted file for a bug report
+    SupportBundle(support_bundle::BundleArgs),
     /// Print shell completions
     Completions(generate::CompletionsArgs),
     /// Print the manual page
@@ -175,6 +178,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         Command::Key(key) => admin::run_key(&key, &args.load(environment)?, &mut out).await,
         Command::Store(store) => {
             store::run(&store, &args.load(environment)?.config, &mut out).await
+        }
+        Command::SupportBundle(bundle) => {
+            support_bundle::run(&bundle, &args, environment, &mut out).await
         }
         Command::Completions(shell) => generate::completions(&shell, &mut out),
         Command::Man => generate::manual(&mut out),

@@ -64,4 +64,6 @@ mod store;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod support_bundle;
+#[cfg(test)]
 mod upstream;
