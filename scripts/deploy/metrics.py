@@ -21,7 +21,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ROOT / "deploy" / "helm" / "files"
 # What a healthy broker that was driven a little has no sample of.
-SILENT = {"broker_degraded", "broker_failing", "broker_issuer_keys", "broker_secret_reads_total", "broker_secret_read_failures_total", "broker_policy_shadow_differences_total", "broker_approval_notifications_total"}
+SILENT = {"broker_telemetry_forgotten_total", "broker_degraded", "broker_failing", "broker_issuer_keys", "broker_secret_reads_total", "broker_secret_read_failures_total", "broker_policy_shadow_differences_total", "broker_approval_notifications_total"}
 failures = []
 
 

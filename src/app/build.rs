@@ -43,7 +43,7 @@ use super::issuers::{self, verifier};
 use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::registered::{Known, Registered};
 use super::upstream_credentials::{Materials, connections};
-use super::watched::{self, Watched};
+use super::watched;
 use super::{beside, keys, map, platform, readiness, servers};
 
 impl App {
@@ -85,12 +85,12 @@ impl App {
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
-        let watched = Watched::new(&config, &toolbox, &auditor, &clock);
         let limits = map::limits_of(&config, &toolbox, &store, &clock)?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts, &catalog);
         let around = (Arc::clone(&clock), Arc::clone(&random));
+        let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
@@ -148,7 +148,7 @@ impl App {
             (outages, closing),
         );
         if let Some(watched) = &watched {
-            watched.show(Arc::clone(&parts), &config);
+            watched.show(Arc::clone(&parts), &config, traces.as_ref());
         }
         let health = Health::new(parts, closing);
         let drain = CancellationToken::new();
@@ -180,6 +180,7 @@ impl App {
             children,
             store: (store, around.0),
             watched,
+            traces,
             admin: None,
             authorization_server: mounted.server,
             drain,

@@ -29,6 +29,7 @@ mod registered;
 mod reload;
 mod scrape;
 mod servers;
+mod traces;
 mod upstream_credentials;
 mod watched;
 
@@ -88,6 +89,8 @@ pub struct App {
     drain: CancellationToken,
     /// `None`: nothing is counted.
     watched: Option<watched::Watched>,
+    /// `None`: nothing is sent to a collector.
+    traces: Option<traces::Traces>,
     /// Where metrics alone are served.
     admin: Option<TcpListener>,
     /// Held for as long as it is to answer.
@@ -182,6 +185,9 @@ impl App {
         tasks.spawn(self.keys.run(self.drain.clone()));
         tasks.spawn(self.registered.run(self.drain.clone()));
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
+        if let Some(traces) = self.traces {
+            tasks.spawn(traces.run(self.drain.clone()));
+        }
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

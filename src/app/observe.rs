@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audit::{AuditEvent, LoginMethod, Observer, ResultStatus};
+use crate::audit::{AuditEvent, Context, LoginMethod, Observer, ResultStatus};
 use crate::code::Code;
 use crate::id::ToolName;
 use crate::metrics::{Label, Meters};
@@ -19,20 +19,18 @@ const MAX_TOOLS: usize = 300;
 #[derive(Debug)]
 pub(super) struct Counting {
     meters: Meters,
-    tools: Tools,
+    tools: Arc<Tools>,
 }
 
 impl Counting {
-    /// `own`: the names of our tools; `servers`: the ids of the servers behind us.
-    pub(super) fn new(meters: Meters, own: Vec<String>, servers: Vec<String>) -> Self {
-        let own = own.into_iter().collect();
-        Self { meters, tools: Tools { own, servers, seen: RwLock::default() } }
+    pub(super) const fn new(meters: Meters, tools: Arc<Tools>) -> Self {
+        Self { meters, tools }
     }
 }
 
 /// The names that may become labels.
 #[derive(Debug)]
-struct Tools {
+pub(super) struct Tools {
     own: HashSet<String>,
     servers: Vec<String>,
     /// Of servers behind us, those that answered.
@@ -40,8 +38,13 @@ struct Tools {
 }
 
 impl Tools {
+    /// `own`: the names of our tools; `servers`: the ids of the servers behind us.
+    pub(super) fn new(own: Vec<String>, servers: Vec<String>) -> Self {
+        Self { own: own.into_iter().collect(), servers, seen: RwLock::default() }
+    }
+
     /// A caller may ask for a tool of any name. One becomes a label that is ours, or that a server behind us has answered.
-    fn label(&self, name: Option<&ToolName>, answered: bool) -> Label {
+    pub(super) fn label(&self, name: Option<&ToolName>, answered: bool) -> Label {
         let Some(name) = name.map(ToolName::as_str) else { return "other".into() };
         if self.own.contains(name) {
             return name.to_owned().into();
@@ -68,7 +71,7 @@ impl Tools {
 }
 
 impl Observer for Counting {
-    fn see(&self, event: &AuditEvent) {
+    fn see(&self, _: &Context, event: &AuditEvent) {
         use AuditEvent as E;
         let meters = &self.meters;
         match event {
@@ -194,7 +197,7 @@ impl Counting {
 }
 
 /// As the audit log writes it.
-fn word(value: &impl Serialize) -> Label {
+pub(super) fn word(value: &impl Serialize) -> Label {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word.into(),
         Ok(_) | Err(_) => "other".into(),
@@ -227,8 +230,7 @@ mod tests {
     #[test]
     fn what_a_caller_asks_for_becomes_no_label_until_a_server_has_answered_it() {
         let servers = vec!["weather".to_owned()];
-        let own = ["get_public_info".to_owned()].into();
-        let tools = Tools { own, servers, seen: RwLock::default() };
+        let tools = Tools::new(vec!["get_public_info".to_owned()], servers);
         assert_eq!(label(&tools, "get_public_info", false), "get_public_info");
         for name in ["get_public_info2", "CANARY", "elsewhere.get"] {
             assert_eq!(label(&tools, name, true), "other", "{name}");

@@ -6,6 +6,7 @@ use crate::config::{Config, GraphMode};
 use crate::http::Readiness as _;
 use crate::metrics::{Reading, Readings, Value};
 use crate::resource_server::KeyHealth;
+use crate::telemetry::otlp::Outbox;
 
 use super::readiness::Parts;
 
@@ -15,10 +16,12 @@ pub(super) struct Scraped {
     pub(super) parts: Arc<Parts>,
     /// `broker_build_info`
     pub(super) build: Vec<(&'static str, String)>,
+    /// Where something is sent to a collector.
+    pub(super) outbox: Option<Outbox>,
 }
 
 impl Scraped {
-    pub(super) fn new(parts: Arc<Parts>, config: &Config) -> Self {
+    pub(super) fn new(parts: Arc<Parts>, config: &Config, outbox: Option<Outbox>) -> Self {
         let graph = match config.graph.mode {
             GraphMode::Simulated => "simulated",
             GraphMode::Live => "live",
@@ -28,7 +31,7 @@ impl Scraped {
             ("environment", config.deployment.as_str().to_owned()),
             ("graph", graph.to_owned()),
         ];
-        Self { parts, build }
+        Self { parts, build, outbox }
     }
 }
 
@@ -45,6 +48,10 @@ impl Readings for Scraped {
         readings.extend(self.secrets());
         readings.extend(self.tokens());
         readings.extend(self.store());
+        let forgotten = "Spans and lines of the log that no collector took";
+        readings.extend(self.outbox.as_ref().map(|outbox| {
+            counter("telemetry_forgotten", forgotten, Vec::new(), outbox.forgotten())
+        }));
         readings
     }
 }

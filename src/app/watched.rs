@@ -6,16 +6,19 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::Auditor;
+use crate::audit::{Auditor, Observer};
 use crate::config::Config;
 use crate::http::{Health, Limits, Stop, TrustedProxies};
 use crate::mcp::Toolbox;
 use crate::metrics::{Exposition, Meters};
+use crate::random::Random;
 use crate::time::Clock;
 
-use super::observe::Counting;
+use super::error::AppError;
+use super::observe::{Counting, Tools};
 use super::readiness::Parts;
 use super::scrape::Scraped;
+use super::traces::Traces;
 
 /// `telemetry.metrics`
 #[derive(Clone, Debug)]
@@ -25,28 +28,48 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Counts what `auditor` records from now on. `None` where nobody wants numbers: then nothing is counted.
-    pub(super) fn new(
-        config: &Config,
-        toolbox: &Toolbox,
-        auditor: &Auditor,
-        clock: &Arc<dyn Clock>,
-    ) -> Option<Self> {
+    /// `None` where nobody wants numbers: then nothing is counted.
+    fn new(config: &Config, clock: &Arc<dyn Clock>) -> Option<Self> {
         if !config.telemetry.metrics {
             return None;
         }
         let meters = Meters::new(Arc::clone(clock));
-        let own = toolbox.names().iter().map(ToString::to_string).collect();
-        let servers = config.upstream.servers.iter().map(|server| server.id.clone()).collect();
-        auditor.observe(Arc::new(Counting::new(meters.clone(), own, servers)));
         let page = Exposition::new(&meters, Arc::clone(clock));
         Some(Self { meters, page })
     }
 
     /// Shows how the parts are, too.
-    pub(super) fn show(&self, parts: Arc<Parts>, config: &Config) {
-        self.page.show(Box::new(Scraped::new(parts, config)));
+    pub(super) fn show(&self, parts: Arc<Parts>, config: &Config, traces: Option<&Traces>) {
+        let outbox = traces.map(|traces| traces.outbox().clone());
+        self.page.show(Box::new(Scraped::new(parts, config, outbox)));
     }
+}
+
+/// Counts, and makes traces of, what `auditor` records from now on, as far as either is wanted.
+///
+/// # Errors
+///
+/// [`AppError::Outbound`]
+pub(super) fn watch(
+    config: &Config,
+    toolbox: &Toolbox,
+    auditor: &Auditor,
+    (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
+) -> Result<(Option<Watched>, Option<Traces>), AppError> {
+    let (watched, traces) = (Watched::new(config, clock), Traces::new(config, &**random)?);
+    let servers = config.upstream.servers.iter().map(|server| server.id.clone()).collect();
+    let tools = Arc::new(Tools::new(toolbox.names(), servers));
+    let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
+    if let Some(watched) = &watched {
+        observers.push(Arc::new(Counting::new(watched.meters.clone(), Arc::clone(&tools))));
+    }
+    if let Some(traces) = &traces {
+        observers.push(traces.observer(tools, clock));
+    }
+    if !observers.is_empty() {
+        auditor.observe(observers);
+    }
+    Ok((watched, traces))
 }
 
 /// The page for administrators on the main listener, where there is no listener for it.

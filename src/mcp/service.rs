@@ -226,7 +226,10 @@ impl McpService {
     ) -> Result<CallToolResult, ErrorData> {
         let text = serde_json::to_vec(arguments).unwrap_or_default();
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
-            Ok(call) => self.0.broker.execute(caller, &call, caller.deciding.in_force()).await,
+            Ok(call) => {
+                let call = call.traced(caller.context().trace_id);
+                self.0.broker.execute(caller, &call, caller.deciding.in_force()).await
+            }
             Err(error) => self.0.broker.refuse(caller, &error).await,
         };
         reply.map(|reply| tool_result(&reply)).map_err(|error| {

@@ -1,6 +1,7 @@
 //! Logs: to stderr, readable on a terminal and JSON in production. Standard output belongs to the audit log.
 
 mod levels;
+pub mod otlp;
 
 use std::io::IsTerminal;
 
@@ -25,7 +26,7 @@ pub enum Format {
 pub fn start(level: Level, format: Format, colour: bool) {
     let chosen = Chosen::new(level);
     let (filter, handle) = reload::Layer::new(chosen.filter());
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(otlp::Logs);
     let started = match format {
         Format::Json => registry
             .with(

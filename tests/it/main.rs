@@ -66,4 +66,6 @@ mod support;
 #[cfg(test)]
 mod support_bundle;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod upstream;

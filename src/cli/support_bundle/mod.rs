@@ -54,7 +54,7 @@ pub(super) async fn run(
         "made_at": SystemClock.now(),
         "version": env!("CARGO_PKG_VERSION"),
         "platform": { "linux": cfg!(target_os = "linux"), "x86_64": cfg!(target_arch = "x86_64") },
-        "settings": settings(&loaded),
+        "settings": settings_of(&loaded),
         "findings": findings_json(&loaded),
     });
     if let Some(config) = &loaded.config {
@@ -81,7 +81,7 @@ fn add(bundle: &mut Value, name: &str, value: Value) {
 }
 
 /// Who is named in them is left out, too.
-fn settings(loaded: &Loaded) -> Value {
+fn settings_of(loaded: &Loaded) -> Value {
     const NAMES: [&str; 7] =
         ["subjects", "groups", "client_id", "tenant_id", "username", "role_id", "scopes"];
     let mut settings = settings_json(loaded);
@@ -128,7 +128,7 @@ fn audit(config: &Config) -> Value {
     let (mut events, mut errors) = (BTreeMap::new(), BTreeMap::new());
     for line in text.lines() {
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        let mut count = |to: &mut BTreeMap<String, u64>, value: &Value| {
+        let count = |to: &mut BTreeMap<String, u64>, value: &Value| {
             if let Some(word) = value.as_str() {
                 *to.entry(word.to_owned()).or_default() += 1;
             }

@@ -127,16 +127,6 @@ fn show_names_the_origin_of_each_value() {
 }
 
 #[test]
-fn settings_that_do_nothing_yet_are_named() {
-    let loaded =
-        Place::new("[limits]\nper_client = \"1/s\"\n[telemetry]\notlp_endpoint = \"http://c:1\"\n")
-            .load();
-    assert_eq!(warnings(&loaded).len(), 1, "{:?}", warnings(&loaded));
-    let traces = "telemetry.otlp_endpoint: is accepted, not in force in this version";
-    assert!(warnings(&loaded)[0].starts_with(traces), "{:?}", warnings(&loaded));
-}
-
-#[test]
 fn metrics_that_nobody_can_read_are_named() {
     let alone =
         Place::new("[authorization_server]\nenabled = false\n[telemetry]\nmetrics = true\n").load();
