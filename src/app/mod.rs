@@ -57,7 +57,7 @@ use issuing::{clean_store, clean_up};
 pub use approvals::{CommandApprovals, command_approvals};
 pub use check::{CheckFault, check, policy_source};
 pub use command_audit::command_auditor;
-pub use doctor::{Area, Step, Verdict, doctor};
+pub use doctor::{Area, Client, Step, Verdict, as_client, doctor};
 pub use error::AppError;
 pub use keys::{key_encryption_key_file, store_settings};
 pub use looking::{Inspector, inspector};

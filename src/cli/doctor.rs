@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
-use crate::app::{self, Area, Step, Verdict};
+use crate::app::{self, Area, Client, Step, Verdict};
 use crate::config::{Finding, Severity, Sources, load};
 use crate::time::SystemClock;
 
@@ -16,6 +17,9 @@ use super::failure::Failure;
 /// Run it where the broker runs, with its settings and variables.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
+    /// Instead, take the steps that this client takes until it would ask a person, and explain the first that fails
+    #[arg(long, value_name = "CLIENT", value_parser = clients())]
+    as_client: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,7 +42,14 @@ pub(super) async fn run(
         let variables = loaded.environment.variables();
         let variables =
             variables.map(|(name, value)| (name.to_owned(), value.to_owned().into())).collect();
-        let found = app::doctor(config, variables, Arc::new(SystemClock)).await;
+        let found = match &args.as_client {
+            Some(name) => {
+                let known = Client::ALL.into_iter().find(|known| known.name == name);
+                let client = known.ok_or_else(|| Failure::new("there is no such client"))?;
+                app::as_client(config, client).await
+            }
+            None => app::doctor(config, variables, Arc::new(SystemClock)).await,
+        };
         steps.extend(found.into_iter().map(Told::step));
     }
     let colour = colour && !loaded.environment.no_color();
@@ -46,6 +57,10 @@ pub(super) async fn run(
     written.map_err(Failure::output)?;
     let bad = steps.iter().any(|told| told.step.verdict == Verdict::Bad);
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn clients() -> PossibleValuesParser {
+    PossibleValuesParser::new(Client::ALL.map(|client| client.name))
 }
 
 /// A step, and the setting that it is about in the words of the settings file.
@@ -135,5 +150,6 @@ const fn words(area: Area) -> &'static str {
         Area::Graph => "Graph",
         Area::Disk => "disk",
         Area::Limits => "limits",
+        Area::Client => "client",
     }
 }

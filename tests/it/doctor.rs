@@ -215,3 +215,46 @@ async fn people_get_a_line_for_each_step_and_settings_that_are_wrong_are_steps_t
     assert!(text.contains("allowed: an address and a port"), "{text}");
     assert!(text.ends_with("1 bad, 0 to be seen to, 0 good\n"), "{text}");
 }
+
+/// Each that needs no document of another host, against a real broker.
+#[tokio::test]
+async fn the_steps_of_a_client_are_taken_until_a_person_would_be_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let served = Served::start(directory.path(), "", &[]).await;
+    for client in ["cursor", "inspector", "mcp-remote", "claude-code", "vscode"] {
+        let arguments = ["doctor", "--json", "--as-client", client];
+        let (code, steps) =
+            examined(&command_beside(directory.path(), &served.authority, &arguments));
+        assert_eq!(code, Some(0), "{client}: {steps:#?}");
+        let last = steps.last().unwrap()["found"].as_str().unwrap();
+        assert_eq!(
+            last, "the token endpoint knows it, and refuses a code that is none",
+            "{client}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_first_step_of_a_client_that_fails_is_explained_and_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[authorization_server]\ndynamic_registration = \"off\"\nclient_metadata_documents = \"off\"\n";
+    let served = Served::start(directory.path(), settings, &[]).await;
+    for (client, key) in [
+        ("cursor", "authorization_server.dynamic_registration"),
+        ("vscode", "authorization_server.client_metadata_documents"),
+        ("chatgpt", "server.public_url"),
+    ] {
+        let arguments = ["doctor", "--json", "--as-client", client];
+        let (code, steps) =
+            examined(&command_beside(directory.path(), &served.authority, &arguments));
+        let last = steps.last().unwrap();
+        assert_eq!(
+            (code, &last["verdict"], &last["key"]),
+            (Some(1), &json!("bad"), &json!(key)),
+            "{steps:#?}"
+        );
+        assert!(last["hint"].is_string(), "{last}");
+    }
+    let nobody = command(directory.path(), &["doctor", "--as-client", "netscape"]);
+    assert_eq!(nobody.status.code(), Some(2));
+}

@@ -2,6 +2,7 @@
 //!
 //! Changes nothing, and makes nothing; a running broker sees the requests of somebody without a token.
 
+mod client;
 mod coverage;
 mod machine;
 mod outside;
@@ -16,6 +17,8 @@ use crate::time::Clock;
 
 use super::check::{self, CheckFault};
 use super::keys;
+
+pub use client::{Client, as_client};
 
 /// What a step is about. In the order in which they are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -35,6 +38,8 @@ pub enum Area {
     Graph,
     Disk,
     Limits,
+    /// The steps of one client.
+    Client,
 }
 
 /// How a step went.

@@ -16,7 +16,8 @@ use crate::time::Clock;
 
 use super::{Area, Step};
 
-const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_bytes: 256 * 1024 };
+pub(super) const LIMITS: Limits =
+    Limits { timeout: Duration::from_secs(10), max_bytes: 256 * 1024 };
 const URL: &str = "server.public_url";
 /// No token at all: whoever sees it refused knows that it arrived.
 const NO_TOKEN: &str = "Bearer broker-doctor";
@@ -67,14 +68,14 @@ async fn name(config: &Config) -> Step {
 }
 
 /// A client as the broker's, which may reach its own name wherever that is.
-fn client(config: &Config) -> Result<Outbound, String> {
+pub(super) fn client(config: &Config) -> Result<Outbound, String> {
     let mut settings = map::outbound(config);
     let host = config.server.public_url.host_str().unwrap_or_default();
     settings.allow_private.extend(host.trim_matches(['[', ']']).parse::<PrivateTarget>());
     Outbound::new(&settings).map_err(|error| error.to_string())
 }
 
-fn below(config: &Config, path: &str) -> Url {
+pub(super) fn below(config: &Config, path: &str) -> Url {
     let mut url = config.server.public_url.clone();
     url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
     url
@@ -121,7 +122,7 @@ fn version_of(config: &Config, version: &str) -> Step {
     Step::warning(Area::PublicUrl, URL, found).hint("use the program that runs there")
 }
 
-fn unreached(error: &OutboundError) -> Step {
+pub(super) fn unreached(error: &OutboundError) -> Step {
     let (area, hint) = match error {
         OutboundError::Tls { .. } => (
             Area::Tls,
