@@ -26,7 +26,7 @@ static FOUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"|(?P<bearer>(?i:\b(?:bearer|basic|dpop) )[A-Za-z0-9._~+/=-]{6,})",
         r"|(?P<person>[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)",
         r"|(?P<guid>\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b)",
-        r"|(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/\s@]*@)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)",
+        r"|(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/\s@]*@)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?P<port>:[0-9]+)?(?P<path>/[^\s\x22'<>`,]*)?",
         r"|(?P<domain>\b(?:[A-Za-z0-9-]+\.)+(?:com|net|org|io|dev|internal|local|example|cloud|app|de|eu|uk)\b)",
         r"|(?P<home>/(?:home|Users)/)[^/\s]+",
         r"|(?P<long>\b[A-Za-z0-9+/_-]{32,}={0,2})",
@@ -66,7 +66,9 @@ impl Redactor {
     fn replacement(&mut self, found: &Captures<'_>) -> String {
         let group = |name: &str| found.name(name).map(|found| found.as_str());
         if let (Some(scheme), Some(host)) = (group("scheme"), group("host")) {
-            return format!("{scheme}{}", self.host(host));
+            // A path may hold a tenant, a query anything.
+            let path = if group("path").is_some_and(|path| path.len() > 1) { "/…" } else { "" };
+            return format!("{scheme}{}{}{path}", self.host(host), group("port").unwrap_or_default());
         }
         if let Some(home) = group("home") {
             return format!("{home}user");
@@ -135,9 +137,10 @@ mod tests {
     fn names_become_words_and_the_same_name_the_same_word() {
         let text = "ada@contoso.example at https://u:p@db.contoso.example/x and https://DB.contoso.example, \
             8A7E3F2C-5b1d-4c6e-9f0a-1b2c3d4e5f60 8a7e3f2c-5b1d-4c6e-9f0a-1b2c3d4e5f60 /home/ada/x http://localhost:1";
+        assert_eq!(redacted("https://login.microsoftonline.com/contoso/v2.0"), "https://login.microsoftonline.com/…");
         assert_eq!(
             redacted(text),
-            "person-1 at https://host-1/x and https://host-1, guid-1 guid-1 /home/user/x http://localhost:1"
+            "person-1 at https://host-1/… and https://host-1, guid-1 guid-1 /home/user/x http://localhost:1"
         );
         assert_eq!(redacted("broker.contoso.com is 10.0.0.1"), "host-1 is 10.0.0.1");
     }
