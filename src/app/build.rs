@@ -32,6 +32,7 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
+use crate::upstream::Folded;
 
 use super::App;
 use super::approvals::{approvals, courier};
@@ -44,7 +45,7 @@ use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::registered::{Known, Registered};
 use super::upstream_credentials::{Materials, connections};
 use super::watched;
-use super::{beside, keys, map, platform, readiness, servers};
+use super::{beside, folded, keys, map, platform, readiness, server_resources, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -130,9 +131,10 @@ impl App {
         let (behind, simulation) = (Arc::new(behind), graph.simulation.take());
         let made = (policy.clone(), catalog, approvals, Arc::clone(&outages));
         let reaching = (Arc::clone(&secrets), outbound.clone());
+        let folded = folded::under_each(&config, &behind, &doors, (&names, &toolbox))?;
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
-            beside: servers::beside(&config, &behind, &doors, (&names, &toolbox))?,
+            beside: folded.first().map(|first| Arc::clone(first) as _),
             documents,
             decider: decider.clone(),
             clock,
@@ -162,7 +164,8 @@ impl App {
             behind,
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
-        let registered = mounting.registered(names, (&store, local), (secrets, outbound)).await;
+        let registered =
+            mounting.registered((names, folded), (&store, local), (secrets, outbound)).await;
         let meters = watched.as_ref().map(|watched| watched.meters.clone());
         let seen = (health.clone(), meters);
         let front = mounting.front(&registered, &handler(service), seen, routes)?;
@@ -247,12 +250,12 @@ impl Trust {
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
         let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
-        let behind = servers::audiences(config, names);
+        let behind = server_resources::audiences(config, names);
         let servers = if behind.is_empty() {
             None
         } else {
             let outbound = outbound.clone();
-            let others = servers::other_audiences(config);
+            let others = server_resources::other_audiences(config);
             let audiences = (behind.as_slice(), others.as_slice());
             let servers =
                 issuers::verifier_for(config, &local, audiences, secrets, outbound, clock)?;
@@ -426,7 +429,7 @@ impl Mounting<'_> {
     /// What is registered now, and follows what is registered.
     async fn registered(
         &self,
-        names: Vec<Name>,
+        (names, folded): (Vec<Name>, Vec<Arc<Folded>>),
         (store, keys): (&Arc<dyn Database>, Arc<LocalKeys>),
         (secrets, outbound): (Arc<Secrets>, Outbound),
     ) -> Registered {
@@ -434,6 +437,7 @@ impl Mounting<'_> {
             config: self.config.clone(),
             tables: names.iter().map(|_| RegisteredServers::default()).collect(),
             names,
+            folded,
             store: Arc::clone(store),
             keys,
             secrets,
@@ -458,7 +462,7 @@ impl Mounting<'_> {
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
         let names = &registered.names;
-        let endpoints = names.iter().zip(&registered.tables);
+        let endpoints = names.iter().zip(registered.tables.iter().zip(&registered.folded));
         let endpoints = endpoints.map(|under| self.endpoint(under, names, handler));
         Ok(Front::new(Routes {
             base: BasePath::new(self.config.server.public_url.path()),
@@ -476,7 +480,7 @@ impl Mounting<'_> {
 
     fn endpoint<H>(
         &self,
-        (name, table): (&Name, &RegisteredServers),
+        (name, (table, folded)): (&Name, (&RegisteredServers, &Arc<Folded>)),
         all: &[Name],
         handler: &H,
     ) -> Result<Endpoint, AppError>
@@ -491,7 +495,7 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
-            beside: servers::folded(self.config, &self.behind, &self.doors, name)?,
+            beside: Some(Arc::clone(folded) as _),
             door: self.doors.to(metadata_url),
         });
         let recorder = self.doors.recorder();

@@ -69,10 +69,12 @@ pub(super) fn settings(
         public_url: config.server.public_url.clone(),
         resources: resources(config, names),
         signing_algorithm: map::signing_algorithm(config),
+        resource_signing_algorithms: map::resource_signing_algorithms(config),
         access_token_ttl: given.access_token_ttl,
         refresh_token_ttl: given.refresh_token_ttl,
         code_ttl: given.code_ttl,
         refresh_grace: given.refresh_grace,
+        rates: map::token_rates(config),
         default_scopes: given.default_scopes.clone(),
         scopes_supported: given.default_scopes.clone(),
         administrators: administrators(&given.administrators),
@@ -99,7 +101,7 @@ fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
         aliases: Vec::new(),
         behind: None,
     };
-    names.iter().map(own).chain(super::servers::resources(config, names)).collect()
+    names.iter().map(own).chain(super::server_resources::resources(config, names)).collect()
 }
 
 fn administrators(given: &config::Administrators) -> Administrators {

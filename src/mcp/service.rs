@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::{Broker, Caller, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
-use crate::guard::{Beside, millis, record_policy};
+use crate::guard::{Beside, Presented, millis, record_policy};
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
@@ -286,7 +286,7 @@ impl McpService {
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
         let hidden = self.0.toolbox.iter().count() - tools.len();
         if let Some(beside) = &self.0.beside {
-            let theirs = beside.tools(caller).await.tools;
+            let theirs = beside.tools(caller, caller.presented.as_ref()).await.tools;
             let read = |text: Box<RawValue>| serde_json::from_str::<Tool>(text.get()).ok();
             tools.extend(theirs.into_iter().filter_map(read));
         }
@@ -323,6 +323,8 @@ impl McpService {
 struct Asker {
     caller: Caller,
     deciding: Deciding,
+    /// Noted where a server whose tools stand beside ours is called with what it is exchanged for.
+    presented: Option<Presented>,
 }
 
 impl std::ops::Deref for Asker {
@@ -339,7 +341,8 @@ fn caller(context: &RequestContext<RoleServer>) -> Result<Asker, ErrorData> {
         context.extensions.get::<http::request::Parts>().map(|parts| &parts.extensions);
     let asker = extensions.and_then(|extensions| {
         let (caller, deciding) = (extensions.get::<Caller>()?, extensions.get::<Deciding>()?);
-        Some(Asker { caller: caller.clone(), deciding: deciding.clone() })
+        let presented = extensions.get().cloned();
+        Some(Asker { caller: caller.clone(), deciding: deciding.clone(), presented })
     });
     asker.ok_or_else(|| {
         tracing::error!("mcp.unguarded_request");

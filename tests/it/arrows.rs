@@ -124,6 +124,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
         ],
     ),
     ("sqlx", &["store"]),
+    ("rusqlite", &["store"]),
     ("rmcp", &["mcp", "upstream", "cli"]),
     ("reqwest", &["outbound"]),
     ("prometheus_client", &["metrics"]),

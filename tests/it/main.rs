@@ -43,6 +43,7 @@ mod policy;
 mod product;
 #[cfg(test)]
 mod registered;
+mod registered_more;
 #[cfg(test)]
 mod resource_server;
 #[cfg(test)]

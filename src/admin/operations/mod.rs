@@ -4,8 +4,10 @@ mod administrator;
 mod approval;
 mod client;
 mod grant;
+mod identity_provider;
 mod log_level;
 mod policy;
+mod proxy;
 mod server;
 mod user;
 mod view;
@@ -33,8 +35,10 @@ pub use administrator::Administrators;
 pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
+pub use identity_provider::IdentityProviderView;
 pub use log_level::{LogControl, LogLevel, LogLevelView, NewLogLevel};
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
+pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use server::NewServer;
 pub use user::NewUser;
 pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
@@ -48,7 +52,11 @@ pub struct Settings {
     pub names: Vec<Url>,
     /// Servers of the settings file: they go before registered ones, so these may not have their ids.
     pub configured_servers: Vec<String>,
+    /// What registered servers may be shown.
+    pub named_credentials: Vec<NamedCredential>,
     pub administrators: Administrators,
+    /// Those of the settings file: there are no others.
+    pub identity_providers: Vec<IdentityProviderView>,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.

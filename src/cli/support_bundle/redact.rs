@@ -68,7 +68,11 @@ impl Redactor {
         if let (Some(scheme), Some(host)) = (group("scheme"), group("host")) {
             // A path may hold a tenant, a query anything.
             let path = if group("path").is_some_and(|path| path.len() > 1) { "/…" } else { "" };
-            return format!("{scheme}{}{}{path}", self.host(host), group("port").unwrap_or_default());
+            return format!(
+                "{scheme}{}{}{path}",
+                self.host(host),
+                group("port").unwrap_or_default()
+            );
         }
         if let Some(home) = group("home") {
             return format!("{home}user");
@@ -137,7 +141,10 @@ mod tests {
     fn names_become_words_and_the_same_name_the_same_word() {
         let text = "ada@contoso.example at https://u:p@db.contoso.example/x and https://DB.contoso.example, \
             8A7E3F2C-5b1d-4c6e-9f0a-1b2c3d4e5f60 8a7e3f2c-5b1d-4c6e-9f0a-1b2c3d4e5f60 /home/ada/x http://localhost:1";
-        assert_eq!(redacted("https://login.microsoftonline.com/contoso/v2.0"), "https://login.microsoftonline.com/…");
+        assert_eq!(
+            redacted("https://login.microsoftonline.com/contoso/v2.0"),
+            "https://login.microsoftonline.com/…"
+        );
         assert_eq!(
             redacted(text),
             "person-1 at https://host-1/… and https://host-1, guid-1 guid-1 /home/user/x http://localhost:1"
