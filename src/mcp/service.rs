@@ -24,6 +24,7 @@ use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::time::Clock;
+use crate::token::Counts as TokenCounts;
 
 use super::ask_person;
 use super::decide::{Decider, Deciding};
@@ -59,6 +60,12 @@ impl McpService {
     #[must_use]
     pub fn secrets(&self) -> &Secrets {
         &self.0.broker.secrets
+    }
+
+    /// How tokens for Graph were come by, for `/metrics`.
+    #[must_use]
+    pub fn token_counts(&self) -> &TokenCounts {
+        self.0.broker.tokens.counts()
     }
 
     /// Answers a tool call. The outer error is for calls that name no tool of the caller's list.
@@ -219,7 +226,10 @@ impl McpService {
     ) -> Result<CallToolResult, ErrorData> {
         let text = serde_json::to_vec(arguments).unwrap_or_default();
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
-            Ok(call) => self.0.broker.execute(caller, &call, caller.deciding.in_force()).await,
+            Ok(call) => {
+                let call = call.traced(caller.context().trace_id);
+                self.0.broker.execute(caller, &call, caller.deciding.in_force()).await
+            }
             Err(error) => self.0.broker.refuse(caller, &error).await,
         };
         reply.map(|reply| tool_result(&reply)).map_err(|error| {

@@ -144,6 +144,9 @@ impl Server {
             _ => None,
         };
         caller.describe(method, tool.clone(), None);
+        if let Some(trace) = message.trace() {
+            caller.join(trace);
+        }
         self.door.accepted(&caller).await?;
         let given = (&parts.headers, parts.extensions.remove());
         self.read(caller, given, (&message, wanted, tool), &body).await
