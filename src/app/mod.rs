@@ -174,10 +174,8 @@ impl App {
     {
         self.open_admin().await?;
         let mut tasks = tokio::task::JoinSet::new();
-        if let (Some(admin), Some(watched)) = (self.admin, self.watched) {
-            let (health, stop) = (self.health.clone(), self.drain.clone());
-            tasks.spawn(watched::serve(admin, watched.page, health, stop));
-        }
+        let listening = self.admin.zip(self.watched);
+        watched::spawn(&mut tasks, (listening, self.traces), &self.health, &self.drain);
         tasks.spawn(self.reloader.run(self.drain.clone()));
         match self.authorization_server {
             Some(server) => tasks.spawn(clean_up(server, self.drain.clone())),
@@ -189,9 +187,6 @@ impl App {
         tasks.spawn(self.keys.run(self.drain.clone()));
         tasks.spawn(self.registered.run(self.drain.clone()));
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
-        if let Some(traces) = self.traces {
-            tasks.spawn(traces.run(self.drain.clone()));
-        }
         let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

@@ -179,6 +179,14 @@ impl Counting {
             E::AuthorizeRefuse { error, .. } => meters.oauth_authorizations.add([(*error).into()]),
             E::ClientRegister { .. } => meters.oauth_registrations.add(["registered".into()]),
             E::ClientRefuse { error, .. } => meters.oauth_registrations.add([(*error).into()]),
+            other => self.approvals_and_changes(other),
+        }
+    }
+
+    fn approvals_and_changes(&self, event: &AuditEvent) {
+        use AuditEvent as E;
+        let meters = &self.meters;
+        match event {
             E::ApprovalRequest { .. } => meters.approvals.add(["requested".into()]),
             E::ApprovalAnswer { outcome, .. } => meters.approvals.add([word(outcome)]),
             E::ApprovalUse { .. } => meters.approvals.add(["used".into()]),

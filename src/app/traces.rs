@@ -190,21 +190,7 @@ impl Tracing {
             return;
         };
         let request = context.request_id.span();
-        let method = operation.split(' ').next().unwrap_or_default().to_owned();
-        let template = operation.split_once(' ').map(|(_, template)| template.to_owned());
-        let mut attributes: Vec<Attribute> = vec![
-            ("http.request.method", method.into()),
-            ("broker.provider", (*provider).into()),
-            (
-                "http.request.resend_count",
-                otlp::Value::Number(i64::from(attempt.saturating_sub(1))),
-            ),
-        ];
-        attributes.extend(template.map(|template| ("url.template", template.into())));
-        attributes.extend(
-            http_status
-                .map(|status| ("http.response.status_code", otlp::Value::Number(status.into()))),
-        );
+        let attributes = attempted(provider, operation, *attempt, *http_status);
         self.outbox.span(Span {
             trace: context.trace_id,
             // One for each attempt, and known to nobody else.
@@ -218,6 +204,26 @@ impl Tracing {
             error: error_code.map(|code| code.as_str()),
         });
     }
+}
+
+/// An attempt by the conventions for HTTP clients.
+fn attempted(
+    provider: &'static str,
+    operation: &str,
+    attempt: u32,
+    status: Option<u16>,
+) -> Vec<Attribute> {
+    let (method, template) = operation.split_once(' ').unwrap_or((operation, ""));
+    let again = i64::from(attempt.saturating_sub(1));
+    let mut attributes: Vec<Attribute> = vec![
+        ("http.request.method", method.to_owned().into()),
+        ("url.template", template.to_owned().into()),
+        ("broker.provider", provider.into()),
+        ("http.request.resend_count", otlp::Value::Number(again)),
+    ];
+    let status = status.map(|status| otlp::Value::Number(status.into()));
+    attributes.extend(status.map(|status| ("http.response.status_code", status)));
+    attributes
 }
 
 /// Since the request was given its id. A caller may have chosen that: then nothing is known.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Auditor, Observer};
@@ -78,13 +79,23 @@ pub(super) fn on_main(config: &Config, watched: Option<&Watched>) -> Option<Expo
     watched.map(|watched| watched.page.clone())
 }
 
-/// Serves the page alone, without a token, until `stop`.
-pub(super) async fn serve(
-    listener: TcpListener,
-    page: Exposition,
-    health: Health,
-    stop: CancellationToken,
+/// Serves the page where there is a listener for it, and sends to a collector where there is one, until `stop`.
+pub(super) fn spawn(
+    tasks: &mut JoinSet<()>,
+    (listening, traces): (Option<(TcpListener, Watched)>, Option<Traces>),
+    health: &Health,
+    stop: &CancellationToken,
 ) {
+    if let Some((listener, watched)) = listening {
+        tasks.spawn(serve(listener, watched.page, health.clone(), stop.clone()));
+    }
+    if let Some(traces) = traces {
+        tasks.spawn(traces.run(stop.clone()));
+    }
+}
+
+/// Serves the page alone, without a token, until `stop`.
+async fn serve(listener: TcpListener, page: Exposition, health: Health, stop: CancellationToken) {
     let limits = Limits {
         max_connections: 32,
         drain_pause: Duration::ZERO,

@@ -42,8 +42,8 @@ pub struct LogLevelView {
 /// A level to set.
 #[derive(Clone, Copy, Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NewLogLevel {
-    pub level: LogLevel,
+pub(in crate::admin) struct NewLogLevel {
+    pub(in crate::admin) level: LogLevel,
 }
 
 /// A seam, because logs belong to the process, which only `app` knows.

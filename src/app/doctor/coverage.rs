@@ -55,31 +55,31 @@ fn compare(
     let missing: Vec<&str> = wanted.iter().copied().filter(|name| !covers(&held, name)).collect();
     let unused = held.iter().copied().filter(|name| !wanted.iter().any(|want| covered(name, want)));
     let unused: Vec<&str> = unused.collect();
-    let mut steps = Vec::new();
-    if !missing.is_empty() {
-        let found = format!(
-            "profile `{profile}`: policy allows what the app may not: {}",
-            missing.join(", ")
-        );
-        let step = Step::warning(Area::Graph, "graph.profile", found);
-        steps.push(step.allowed("application permissions with an administrator's consent").hint(
-            "grant them in Entra, or take them out of the rules; a wider permission of another name may do",
-        ));
-    }
-    if !unused.is_empty() {
-        let found =
-            format!("profile `{profile}`: the app may what no rule allows: {}", unused.join(", "));
-        let step = Step::warning(Area::Graph, "graph.profile", found);
-        steps.push(
-            step.hint("take them from the app in Entra: who gets hold of its secret has them all"),
-        );
-    }
+    let steps = [missing_of(profile, &missing), unused_of(profile, &unused)];
+    let steps: Vec<Step> = steps.into_iter().flatten().collect();
     if steps.is_empty() {
         let found =
             format!("profile `{profile}`: the app may what policy allows, and nothing else");
-        steps.push(Step::good(Area::Graph, found));
+        return vec![Step::good(Area::Graph, found)];
     }
     steps
+}
+
+fn missing_of(profile: &ProfileName, missing: &[&str]) -> Option<Step> {
+    let names = missing.join(", ");
+    let found = format!("profile `{profile}`: policy allows what the app may not: {names}");
+    let hint = "grant them in Entra, or take them out of the rules; a wider permission of another name may do";
+    let step = Step::warning(Area::Graph, "graph.profile", found).hint(hint);
+    let right = "application permissions with an administrator's consent";
+    (!missing.is_empty()).then(|| step.allowed(right))
+}
+
+fn unused_of(profile: &ProfileName, unused: &[&str]) -> Option<Step> {
+    let names = unused.join(", ");
+    let found = format!("profile `{profile}`: the app may what no rule allows: {names}");
+    let hint = "take them from the app in Entra: who gets hold of its secret has them all";
+    let step = Step::warning(Area::Graph, "graph.profile", found).hint(hint);
+    (!unused.is_empty()).then_some(step)
 }
 
 fn covers(held: &BTreeSet<&str>, wanted: &str) -> bool {
