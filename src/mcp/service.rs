@@ -2,21 +2,16 @@
 
 use std::sync::Arc;
 
+use rmcp::ErrorData;
 use rmcp::model::{
-    CacheScope, CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult,
-    CompleteRequestMethod, CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult,
-    InitializeRequestParams, InitializeResult, JsonObject, ListPromptsRequestMethod,
-    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ServerCapabilities, ServerConfig, Tool,
+    CacheScope, CallToolRequestParams, CallToolResult, ContentBlock, JsonObject, ListToolsResult,
+    Tool,
 };
-use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Broker, Caller, Exactly, Failure, GraphCall, Wanted};
+use crate::broker::{Broker, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
 use crate::guard::{Beside, millis, record_policy};
 use crate::id::ToolName;
@@ -26,8 +21,9 @@ use crate::secret::Secrets;
 use crate::time::Clock;
 
 use super::ask_person;
-use super::decide::{Decider, Deciding};
-use super::result::{DENIED, implementation, refused, server_info_meta, tool_result, unavailable};
+use super::asker::Asker;
+use super::decide::Decider;
+use super::result::{DENIED, refused, server_info_meta, tool_result, unavailable};
 use super::tools::{Document, Documents, Entry, Kind, ListArguments, Toolbox, list_operations};
 
 /// What a caller is told whose user did not open our page.
@@ -61,8 +57,13 @@ impl McpService {
         &self.0.broker.secrets
     }
 
+    /// A tool of the whole catalogue, whoever asks.
+    pub(super) fn definition(&self, name: &str) -> Option<&Tool> {
+        self.0.toolbox.find(name).map(|entry| &entry.tool)
+    }
+
     /// Answers a tool call. The outer error is for calls that name no tool of the caller's list.
-    async fn call(
+    pub(super) async fn call(
         &self,
         caller: &Asker,
         request: CallToolRequestParams,
@@ -270,7 +271,7 @@ impl McpService {
         caller.end(event).await.map_err(|_| unavailable())
     }
 
-    async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
+    pub(super) async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
         let shown = |entry: &&Entry| caller.deciding.tool(caller, entry).shows_the_tool();
         let mut tools: Vec<Tool> =
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
@@ -295,7 +296,7 @@ impl McpService {
     }
 
     /// Tells the caller which scopes would show it more tools.
-    fn instructions(&self, caller: &Asker) -> String {
+    pub(super) fn instructions(&self, caller: &Asker) -> String {
         let decisions = self.0.toolbox.iter().map(|entry| caller.deciding.tool(caller, entry));
         let missing = decisions
             .filter(Decision::can_step_up)
@@ -306,124 +307,5 @@ impl McpService {
         } else {
             format!("{about} More tools are shown to a token with these scopes: {missing}.")
         }
-    }
-}
-
-/// Who asks, and the rules that decide about it.
-struct Asker {
-    caller: Caller,
-    deciding: Deciding,
-}
-
-impl std::ops::Deref for Asker {
-    type Target = Caller;
-
-    fn deref(&self) -> &Caller {
-        &self.caller
-    }
-}
-
-/// What the guard put beside the request.
-fn caller(context: &RequestContext<RoleServer>) -> Result<Asker, ErrorData> {
-    let extensions =
-        context.extensions.get::<http::request::Parts>().map(|parts| &parts.extensions);
-    let asker = extensions.and_then(|extensions| {
-        let (caller, deciding) = (extensions.get::<Caller>()?, extensions.get::<Deciding>()?);
-        Some(Asker { caller: caller.clone(), deciding: deciding.clone() })
-    });
-    asker.ok_or_else(|| {
-        tracing::error!("mcp.unguarded_request");
-        ErrorData::internal_error("the request did not pass the guard", None)
-    })
-}
-
-impl ServerHandler for McpService {
-    fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().build();
-        ServerConfig::new(capabilities).with_server_info(implementation())
-    }
-
-    async fn initialize(
-        &self,
-        request: InitializeRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<InitializeResult, ErrorData> {
-        let mut result = self.negotiate_initialize(&request)?;
-        result.instructions = Some(self.instructions(&caller(&context)?));
-        Ok(result)
-    }
-
-    async fn discover(
-        &self,
-        context: RequestContext<RoleServer>,
-    ) -> Result<DiscoverResult, ErrorData> {
-        let versions = self.supported_protocol_versions().into_owned();
-        let mut result = DiscoverResult::from_server_info(versions, self.get_info());
-        result.instructions = Some(self.instructions(&caller(&context)?));
-        Ok(result)
-    }
-
-    async fn list_tools(
-        &self,
-        _page: Option<PaginatedRequestParams>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        self.list(&caller(&context)?).await
-    }
-
-    /// The whole catalogue: rmcp checks `Mcp-Param-*` headers against it before it knows who asks.
-    fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.0.toolbox.find(name).map(|entry| entry.tool.clone())
-    }
-
-    async fn call_tool(
-        &self,
-        request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let caller = caller(&context)?;
-        let asked_before = request.input_responses.is_some();
-        let mut result = tokio::select! {
-            result = self.call(&caller, request) => result?,
-            // The client went away: the work is dropped here, and the guard records it.
-            () = context.ct.cancelled() => return Err(ErrorData::method_not_found::<CallToolRequestMethod>()),
-        };
-        if !asked_before && let Some(required) = ask_person::input_required(&result, &context) {
-            return Ok(required.with_meta(server_info_meta()).into());
-        }
-        result.meta = Some(server_info_meta());
-        Ok(result.into())
-    }
-
-    async fn complete(
-        &self,
-        _request: CompleteRequestParams,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<CompleteResult, ErrorData> {
-        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
-    }
-
-    async fn list_prompts(
-        &self,
-        _page: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<ListPromptsResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
-    }
-
-    async fn list_resources(
-        &self,
-        _page: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
-    }
-
-    async fn list_resource_templates(
-        &self,
-        _page: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
     }
 }

@@ -19,6 +19,7 @@ mod file;
 mod fuzz;
 #[cfg(test)]
 mod generated;
+mod grant;
 mod grantable;
 mod index;
 mod judge;
