@@ -42,7 +42,7 @@ use super::issuers::{self, verifier};
 use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::registered::{Known, Registered};
 use super::upstream_credentials::{Materials, connections};
-use super::{beside, keys, map, platform, readiness, servers};
+use super::{beside, folded, keys, map, platform, readiness, server_resources, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -128,7 +128,7 @@ impl App {
         let reaching = (Arc::clone(&secrets), outbound.clone());
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
-            beside: servers::beside(&config, &behind, &doors, (&names, &toolbox))?,
+            beside: folded::beside(&config, &behind, &doors, (&names, &toolbox))?,
             documents,
             decider: decider.clone(),
             clock,
@@ -234,12 +234,12 @@ impl Trust {
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
         let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
-        let behind = servers::audiences(config, names);
+        let behind = server_resources::audiences(config, names);
         let servers = if behind.is_empty() {
             None
         } else {
             let outbound = outbound.clone();
-            let others = servers::other_audiences(config);
+            let others = server_resources::other_audiences(config);
             let audiences = (behind.as_slice(), others.as_slice());
             let servers =
                 issuers::verifier_for(config, &local, audiences, secrets, outbound, clock)?;
@@ -477,7 +477,7 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
-            beside: servers::folded(self.config, &self.behind, &self.doors, name)?,
+            beside: folded::folded(self.config, &self.behind, &self.doors, name)?,
             door: self.doors.to(metadata_url),
         });
         let recorder = self.doors.recorder();

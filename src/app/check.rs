@@ -12,7 +12,7 @@ use crate::time::Clock;
 
 use super::error::AppError;
 use super::looking::{self, Looked};
-use super::{check_live, graph, issuing, map, parts, servers};
+use super::{check_live, folded, graph, issuing, map, parts};
 
 /// One thing that would stop a start, or a call later on.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub async fn check(
     note("policy.file", policy(config, &variables));
     note("limits.tool", map::call_limits(config, &Toolbox::new(config.tools.sample)).map(drop));
     note("authorization_server.client", issuing::check_client_keys(config));
-    note("upstream.server", servers::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
+    note("upstream.server", folded::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
     note("server.tls.key", map::tls(config).map(drop));
     let older = match store(config, &variables, &clock).await {
         Ok(looked) => looked.warning(),

@@ -97,7 +97,7 @@ fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
         aliases: Vec::new(),
         behind: None,
     };
-    names.iter().map(own).chain(super::servers::resources(config, names)).collect()
+    names.iter().map(own).chain(super::server_resources::resources(config, names)).collect()
 }
 
 fn administrators(given: &config::Administrators) -> Administrators {

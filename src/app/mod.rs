@@ -8,6 +8,7 @@ mod check_live;
 mod command_audit;
 mod endpoints;
 mod error;
+mod folded;
 mod follow_keys;
 mod graph;
 mod held_back;
@@ -24,6 +25,8 @@ mod policy;
 mod readiness;
 mod registered;
 mod reload;
+mod server_grants;
+mod server_resources;
 mod servers;
 mod upstream_credentials;
 

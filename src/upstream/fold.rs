@@ -70,7 +70,7 @@ impl Folded {
             return Ok(guard::plain(StatusCode::BAD_REQUEST));
         };
         if !headers::mirror_the_body(&headers, &message, &wanted) {
-            let refusal = super::server::mirrors_wrong(&message);
+            let refusal = super::refused::mirrors_wrong(&message);
             return server.door.refuse(&caller, "tools/call", refusal).await;
         }
         let (server, written) = (Arc::clone(server), renamed(&body, name));

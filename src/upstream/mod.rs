@@ -6,11 +6,13 @@
 //! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back. Between the two
 //! eras of the protocol `era` translates.
 
+mod admit;
 mod answer;
 mod caller_tokens;
 mod client_credentials;
 mod credential;
 mod decide;
+mod ending;
 mod era;
 mod events;
 mod fault;
@@ -22,10 +24,13 @@ mod list;
 mod on_behalf_of;
 mod per_user;
 mod presented;
+mod refused;
 mod reply;
+mod seen;
 mod server;
 mod session;
 mod stdio;
+mod streaming;
 mod token_exchange;
 mod wanted;
 mod watch;
