@@ -61,13 +61,15 @@ impl ServerHandler for McpService {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = caller(&context)?;
-        let asked_before = request.input_responses.is_some();
+        let asked_before = request.input_responses.is_some() || request.request_state.is_some();
         let mut result = tokio::select! {
             result = self.call(&caller, request) => result?,
             // The client went away: the work is dropped here, and the guard records it.
             () = context.ct.cancelled() => return Err(ErrorData::method_not_found::<CallToolRequestMethod>()),
         };
-        if !asked_before && let Some(required) = ask_person::input_required(&result, &context) {
+        if !asked_before
+            && let Some(required) = ask_person::input_required(&result, &context, self.approvals())
+        {
             return Ok(required.with_meta(server_info_meta()).into());
         }
         result.meta = Some(server_info_meta());

@@ -8,12 +8,12 @@ use rmcp::model::{
     Tool,
 };
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Broker, Exactly, Failure, GraphCall, Wanted};
+use crate::broker::{Approvals, Broker, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
-use crate::guard::{Beside, millis, record_policy};
+use crate::guard::{Beside, DECLINED, millis, record_policy};
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
@@ -25,9 +25,6 @@ use super::asker::Asker;
 use super::decide::Decider;
 use super::result::{DENIED, refused, server_info_meta, tool_result, unavailable};
 use super::tools::{Document, Documents, Entry, Kind, ListArguments, Toolbox, list_operations};
-
-/// What a caller is told whose user did not open our page.
-const DECLINED: &str = "the user declined to have this call approved; nothing was done";
 
 /// What the MCP methods need. One for the process; rmcp clones the handle for each request.
 #[derive(Clone, Debug)]
@@ -57,6 +54,10 @@ impl McpService {
         &self.0.broker.secrets
     }
 
+    pub(super) fn approvals(&self) -> &Approvals {
+        &self.0.broker.approvals
+    }
+
     /// A tool of the whole catalogue, whoever asks.
     pub(super) fn definition(&self, name: &str) -> Option<&Tool> {
         self.0.toolbox.find(name).map(|entry| &entry.tool)
@@ -74,6 +75,8 @@ impl McpService {
         };
         let decision = caller.deciding.tool(caller, entry);
         if !decision.shows_the_tool() {
+            let arguments = to_raw_value(&request.arguments.unwrap_or_default()).ok();
+            let decision = caller.deciding.of_call(caller, entry, decision, arguments.as_deref());
             return self.unknown(caller, (&request.name, Some(entry)), &decision).await;
         }
         // EL-7: before anything is spent or done.
@@ -82,17 +85,17 @@ impl McpService {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
             return Ok(refused(&refusal));
         }
-        let arguments = request.arguments.unwrap_or_default();
+        let (arguments, state) = (request.arguments.unwrap_or_default(), request.request_state);
         if entry.kind == Kind::GraphExecute {
             // Boxed: rmcp moves the whole future about, and this one is large.
-            return Box::pin(self.graph_execute(caller, &arguments)).await;
+            return Box::pin(self.graph_execute(caller, &arguments, state)).await;
         }
         let decision = caller.deciding.parsed(caller, entry, decision, &arguments);
         self.policy_events(caller, entry, &arguments, &decision).await?;
         // Boxed: few calls wait for a person, and all would carry the room for it.
         if !decision.is_allow()
             && let Err(refusal) =
-                Box::pin(self.allowed(caller, entry, &arguments, &decision)).await?
+                Box::pin(self.allowed(caller, entry, (&arguments, state), &decision)).await?
         {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
             return Ok(refused(&refusal));
@@ -112,7 +115,7 @@ impl McpService {
         &self,
         caller: &Asker,
         entry: &Entry,
-        arguments: &JsonObject,
+        (arguments, state): (&JsonObject, Option<String>),
         decision: &Decision,
     ) -> Result<Result<(), Failure>, ErrorData> {
         let Ok(tool) = entry.tool.name.parse::<ToolName>() else {
@@ -122,7 +125,7 @@ impl McpService {
             return Ok(Err(Failure::new(decision.code.unwrap_or(Code::PolicyDenied), DENIED)));
         }
         let call = Exactly::Arguments(serde_json::to_string(arguments).unwrap_or_default());
-        let wanted = Wanted { tool, call, asserted: None };
+        let wanted = Wanted { tool, call, asserted: None, request_state: state.as_deref() };
         let settled = self.0.broker.settle(caller, caller.context(), &wanted, decision).await;
         let approved = match settled.map_err(|_| unavailable())? {
             Ok(approved) => approved,
@@ -217,10 +220,14 @@ impl McpService {
         &self,
         caller: &Asker,
         arguments: &JsonObject,
+        state: Option<String>,
     ) -> Result<CallToolResult, ErrorData> {
         let text = serde_json::to_vec(arguments).unwrap_or_default();
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
-            Ok(call) => self.0.broker.execute(caller, &call, caller.deciding.in_force()).await,
+            Ok(call) => {
+                let call = call.with_request_state(state);
+                self.0.broker.execute(caller, &call, caller.deciding.in_force()).await
+            }
             Err(error) => self.0.broker.refuse(caller, &error).await,
         };
         reply.map(|reply| tool_result(&reply)).map_err(|error| {
@@ -266,6 +273,7 @@ impl McpService {
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
             evaluated: decision.evaluated.clone(),
+            obligations: decision.obligations.clone(),
             question: caller.deciding.named(caller, tool),
         };
         caller.end(event).await.map_err(|_| unavailable())

@@ -275,7 +275,7 @@ impl RuleCompiler<'_, '_> {
                     self.fault(key, format!("{key} is for rules that ask"), Some(hint));
                 }
             }
-            return Obligations { approval: None, conceal_links };
+            return Obligations { conceal_links, ..Obligations::default() };
         }
         let valid_for_seconds = spec.valid_for_seconds.unwrap_or(APPROVAL_SECONDS);
         if !(30..=86_400).contains(&valid_for_seconds) {
@@ -284,7 +284,7 @@ impl RuleCompiler<'_, '_> {
         }
         let (approvers, self_approval) = (spec.approvers.clone(), spec.self_approval);
         let approval = Approval { approvers, valid_for_seconds, self_approval };
-        Obligations { approval: Some(Arc::new(approval)), conceal_links }
+        Obligations { approval: Some(Arc::new(approval)), conceal_links, ..Obligations::default() }
     }
 
     fn graph(&mut self, spec: &GraphSpec) -> Option<GraphRule> {

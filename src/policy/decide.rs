@@ -12,6 +12,7 @@ use super::condition::{Known, Truth};
 use super::decision::{Decision, Effect, Obligations, Reason};
 use super::index::Index;
 use super::judge::{Nobody, Seen, Witness};
+use super::limited::Limited;
 use super::names::Names;
 use super::order::{Order, order, step_up};
 use super::rule::{GraphRule, Rule};
@@ -27,6 +28,7 @@ pub struct Policy {
     /// Client and issuer.
     pub(super) may_assert_requester: Vec<(String, String)>,
     pub(super) names: Names,
+    pub(super) limited: Limited,
 }
 
 /// A decision with what only an allow has.
@@ -261,9 +263,6 @@ impl Policy {
             Effect::Ask => Some(Code::PolicyApprovalRequired),
             Effect::Deny => Some(Code::PolicyDenied),
         };
-        if effect != Effect::Deny {
-            decision.obligations = rule.obligations.clone();
-        }
         decision.matched_rule_id = Some(rule.id.clone());
         decision.scopes_evaluated = match (&rule.graph, &ask.operation) {
             (Some(graph), Operation::Graph(wanted)) => scope_tokens(needed(graph, wanted)),
@@ -271,6 +270,10 @@ impl Policy {
         };
         if let (Some(graph), Operation::Graph(_)) = (&rule.graph, &ask.operation) {
             decision.tenant_id = self.tenant_of(graph).cloned();
+        }
+        if effect != Effect::Deny {
+            let limits = self.limited.of(ask.tool, decision.tenant_id.is_some());
+            decision.obligations = Obligations { limits, ..rule.obligations.clone() };
         }
         Verdict { decision, rule: Some(rule) }
     }

@@ -1,5 +1,6 @@
 //! MCP servers behind the broker: what reaches them, and what comes back.
 
+mod asking;
 mod authority;
 pub(crate) mod behind;
 mod credentials;
@@ -16,4 +17,4 @@ mod sessions;
 mod streams;
 mod watched;
 
-pub(crate) use behind::{GET, PATH, token};
+pub(crate) use behind::{Behind, GET, PATH, token};

@@ -88,6 +88,7 @@ fn question(arguments: &Value) -> Question {
             self_approval: false,
             valid_for: Duration::from_mins(10),
         },
+        request_state: None,
     }
 }
 
