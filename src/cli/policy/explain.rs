@@ -281,7 +281,8 @@ fn for_people(told: &Told, all: bool) -> String {
     let others = explanation.rules.len() - rules.len();
     if others > 0 {
         let what = "about the tool, but not about this caller and operation";
-        writeln!(text, "\n{others} more rules are {what}; --all shows them").ok();
+        let rules = if others == 1 { "rule is" } else { "rules are" };
+        writeln!(text, "\n{others} more {rules} {what}; --all shows them").ok();
     }
     if explanation.rules.is_empty() {
         text.push_str("\nno rule is about this tool\n");
