@@ -12,7 +12,8 @@ mod operations;
 pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
-    Actor, Administrators, ApprovalView, ClientView, GrantView, KeyView, NewClient, NewServer,
-    NewUser, Operations, PageQuery, PolicyControl, PolicyView, ReloadFault, ServerView, Serving,
+    Actor, Administrators, ApprovalView, ClientView, GrantView, IdentityProviderView, KeyView,
+    NamedCredential, NewClient, NewServer, NewUser, OnToolFlaw, Operations, PageQuery,
+    PolicyControl, PolicyView, ProxySettings, ReloadFault, ServerEra, ServerView, Serving,
     Settings, ShadowDifference, Shown, UserView,
 };

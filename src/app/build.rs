@@ -31,6 +31,7 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
+use crate::upstream::Folded;
 
 use super::App;
 use super::approvals::{approvals, courier};
@@ -126,9 +127,10 @@ impl App {
         let (behind, simulation) = (Arc::new(behind), graph.simulation.take());
         let made = (policy.clone(), catalog, approvals, Arc::clone(&outages));
         let reaching = (Arc::clone(&secrets), outbound.clone());
+        let folded = folded::under_each(&config, &behind, &doors, (&names, &toolbox))?;
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
-            beside: folded::beside(&config, &behind, &doors, (&names, &toolbox))?,
+            beside: folded.first().map(|first| Arc::clone(first) as _),
             documents,
             decider: decider.clone(),
             clock,
@@ -154,7 +156,8 @@ impl App {
             behind,
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
-        let registered = mounting.registered(names, (&store, local), (secrets, outbound)).await;
+        let registered =
+            mounting.registered((names, folded), (&store, local), (secrets, outbound)).await;
         let front = mounting.front(&registered, &handler(service), health.clone(), routes)?;
         Ok(Self {
             config,
@@ -413,7 +416,7 @@ impl Mounting<'_> {
     /// What is registered now, and follows what is registered.
     async fn registered(
         &self,
-        names: Vec<Name>,
+        (names, folded): (Vec<Name>, Vec<Arc<Folded>>),
         (store, keys): (&Arc<dyn Database>, Arc<LocalKeys>),
         (secrets, outbound): (Arc<Secrets>, Outbound),
     ) -> Registered {
@@ -421,6 +424,7 @@ impl Mounting<'_> {
             config: self.config.clone(),
             tables: names.iter().map(|_| RegisteredServers::default()).collect(),
             names,
+            folded,
             store: Arc::clone(store),
             keys,
             secrets,
@@ -445,7 +449,7 @@ impl Mounting<'_> {
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
         let names = &registered.names;
-        let endpoints = names.iter().zip(&registered.tables);
+        let endpoints = names.iter().zip(registered.tables.iter().zip(&registered.folded));
         let endpoints = endpoints.map(|under| self.endpoint(under, names, handler));
         Ok(Front::new(Routes {
             base: BasePath::new(self.config.server.public_url.path()),
@@ -462,7 +466,7 @@ impl Mounting<'_> {
 
     fn endpoint<H>(
         &self,
-        (name, table): (&Name, &RegisteredServers),
+        (name, (table, folded)): (&Name, (&RegisteredServers, &Arc<Folded>)),
         all: &[Name],
         handler: &H,
     ) -> Result<Endpoint, AppError>
@@ -477,7 +481,7 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
-            beside: folded::folded(self.config, &self.behind, &self.doors, name)?,
+            beside: Some(Arc::clone(folded) as _),
             door: self.doors.to(metadata_url),
         });
         let recorder = self.doors.recorder();

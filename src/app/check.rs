@@ -6,13 +6,13 @@ use crate::config::{Config, GraphMode};
 use crate::graph::simulated;
 use crate::mcp::{Documents, Toolbox};
 use crate::outbound::Outbound;
-use crate::policy::Facts;
+use crate::policy::{Facts, Policy};
 use crate::secret::{Environment, Secrets};
 use crate::time::Clock;
 
 use super::error::AppError;
 use super::looking::{self, Looked};
-use super::{check_live, folded, graph, issuing, map, parts};
+use super::{check_live, check_servers, folded, graph, issuing, map, parts};
 
 /// One thing that would stop a start, or a call later on.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl CheckFault {
 }
 
 /// Checks the policy, the store and our keys, of which nothing is made or changed, the documents, certificates and the catalogue; with `live`, also that other issuers
-/// answer, that each Graph profile gets a token, and that Graph is there.
+/// answer, that each Graph profile gets a token, that Graph is there, and what servers behind us say of their tools.
 pub async fn check(
     config: &Config,
     variables: Environment,
@@ -44,7 +44,14 @@ pub async fn check(
             faults.push(CheckFault::new(key, error));
         }
     };
-    note("policy.file", policy(config, &variables));
+    let policy = policy(config, &variables);
+    let rules = match policy {
+        Ok(rules) => Some(rules),
+        Err(error) => {
+            note("policy.file", Err(error));
+            None
+        }
+    };
     note("limits.tool", map::call_limits(config, &Toolbox::new(config.tools.sample)).map(drop));
     note("authorization_server.client", issuing::check_client_keys(config));
     note("upstream.server", folded::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
@@ -66,10 +73,11 @@ pub async fn check(
                 .map_err(Into::into),
         );
     }
+    faults.extend(rules.iter().flat_map(|rules| check_servers::unnamed(config, rules)));
     let older = older.map(|error| CheckFault { key: "store.url", error, warning: true });
     faults.extend(older);
     if live {
-        faults.extend(check_live::faults(config, &variables, &clock).await);
+        faults.extend(check_live::faults(config, (&variables, rules.as_ref()), &clock).await);
     }
     faults
 }
@@ -86,8 +94,8 @@ async fn store(
 }
 
 /// Compiles the rules against the configured profiles, as the start would.
-fn policy(config: &Config, variables: &Environment) -> Result<(), AppError> {
-    policy_source(config, variables)?.load().map(drop)
+fn policy(config: &Config, variables: &Environment) -> Result<Policy, AppError> {
+    policy_source(config, variables)?.load().map(|(rules, _shadow)| rules)
 }
 
 /// What the rules of these settings are made of, without starting anything.

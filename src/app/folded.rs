@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::guard::Beside;
 use crate::mcp::Toolbox;
 use crate::resource_server::well_known_url;
 use crate::upstream::{Folded, Server};
@@ -13,22 +12,19 @@ use super::endpoints::Name;
 use super::error::AppError;
 use super::servers::{Shared, identity, server};
 
-/// The servers whose tools stand beside ours, as every list shows them.
+/// The servers whose tools stand beside ours, as the endpoint under each of our names sees them.
 ///
 /// # Errors
 ///
 /// [`AppError::FoldedName`]
-pub(super) fn beside(
+pub(super) fn under_each(
     config: &Config,
     behind: &Shared,
     doors: &Doors,
     (names, toolbox): (&[Name], &Toolbox),
-) -> Result<Option<Arc<dyn Beside>>, AppError> {
+) -> Result<Vec<Arc<Folded>>, AppError> {
     refuse_collisions(config, toolbox)?;
-    match names.first() {
-        Some(name) => folded(config, behind, doors, name),
-        None => Ok(None),
-    }
+    names.iter().map(|name| folded(config, behind, doors, name)).collect()
 }
 
 /// Names of two tools in one list must differ.
@@ -46,13 +42,12 @@ pub(super) fn refuse_collisions(config: &Config, toolbox: &Toolbox) -> Result<()
     Ok(())
 }
 
-/// The servers whose tools stand beside ours, as the endpoint under this name sees them. `None`: there are none.
-pub(super) fn folded(
+fn folded(
     config: &Config,
     behind: &Shared,
     doors: &Doors,
     name: &Name,
-) -> Result<Option<Arc<dyn Beside>>, AppError> {
+) -> Result<Arc<Folded>, AppError> {
     let mut servers = Vec::new();
     for settings in config.upstream.servers.iter().filter(|server| server.fold) {
         let Some(each) = behind.each.get(&settings.id) else { continue };
@@ -65,8 +60,5 @@ pub(super) fn folded(
             ..server(&settings.id, each, (behind, door))
         });
     }
-    if servers.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Arc::new(Folded::new(servers))))
+    Ok(Arc::new(Folded::new(servers)))
 }

@@ -53,24 +53,31 @@ pub(super) struct Shared {
 }
 
 /// What is one for all our names of a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Each {
     watch: Arc<Watch>,
     era: Arc<Eras>,
     credential: Credential,
     reach: Reach,
+    /// Ends the streams that stay open: with the broker, and with the server where it comes and goes.
+    closing: CancellationToken,
 }
 
 impl Each {
-    /// Of a server about which the settings say nothing: it is shown no credential.
-    pub(super) fn plain(url: Url) -> Self {
-        let watch = Watch::new(HashMap::new(), (OnFlaw::Alert, OnFlaw::Hide));
-        Self {
-            watch: Arc::new(watch),
-            era: Arc::new(Eras::new(Era::Auto)),
-            credential: Credential::None,
-            reach: Reach::Http(url),
-        }
+    /// Of a server that comes and goes while we run.
+    pub(super) fn registered(
+        url: Url,
+        (watch, era): (Watch, Era),
+        credential: Credential,
+        closing: CancellationToken,
+    ) -> Self {
+        let (watch, era) = (Arc::new(watch), Arc::new(Eras::new(era)));
+        Self { watch, era, credential, reach: Reach::Http(url), closing }
+    }
+
+    /// It is a server of ours no more.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
     }
 }
 
@@ -127,7 +134,7 @@ pub(super) fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> 
         door,
         decider: Decider { policy: behind.policy.clone(), server: id.into() },
         approvals: behind.approvals.clone(),
-        closing: behind.closing.clone(),
+        closing: each.closing.clone(),
         outages: Arc::clone(&behind.outages),
         outbound: behind.outbound.clone(),
         sessions: behind.sessions.clone(),
@@ -170,7 +177,8 @@ impl Shared {
             };
             let watch = Arc::new(watch(server));
             let era = Arc::new(Eras::new(era(server.era)));
-            each.insert(server.id.clone(), Each { watch, era, credential, reach });
+            let closing = closing.clone();
+            each.insert(server.id.clone(), Each { watch, era, credential, reach, closing });
         }
         Ok(Self {
             each,

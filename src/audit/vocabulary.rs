@@ -121,6 +121,8 @@ pub enum AdminAction {
     MakeLink,
     /// Everything of its kind gives way to a new one at once.
     Replace,
+    /// It stays, and something about it is another.
+    Change,
     /// Its files are read again.
     Reload,
     /// A person may administer the broker from now on.

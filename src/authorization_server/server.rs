@@ -87,7 +87,7 @@ impl AuthorizationServer {
             grantable,
         } = new;
         let clients = Clients::new(&secret, &settings.clients);
-        let tokens = TokenState::new(&clock);
+        let tokens = TokenState::new(settings.rates, &clock);
         let shares = Shares::new(&clock);
         Self(Arc::new(Parts {
             settings,

@@ -10,6 +10,7 @@ mod door;
 mod endpoint;
 mod jsonrpc;
 mod limit;
+mod presented;
 mod refusal;
 mod unique;
 
@@ -22,4 +23,5 @@ pub use jsonrpc::{
     INTERNAL_ERROR, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall, UNSUPPORTED_PROTOCOL_VERSION,
     Unreadable, error,
 };
+pub use presented::Presented;
 pub use refusal::{Recorder, record_refusals, try_record_refusals};

@@ -4,6 +4,7 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 
 use crate::broker::Caller;
+use crate::guard::Presented;
 
 use super::decide::Deciding;
 
@@ -11,6 +12,8 @@ use super::decide::Deciding;
 pub(super) struct Asker {
     pub(super) caller: Caller,
     pub(super) deciding: Deciding,
+    /// Noted where a server whose tools stand beside ours is called with what it is exchanged for.
+    pub(super) presented: Option<Presented>,
 }
 
 impl std::ops::Deref for Asker {
@@ -27,7 +30,8 @@ pub(super) fn caller(context: &RequestContext<RoleServer>) -> Result<Asker, Erro
         context.extensions.get::<http::request::Parts>().map(|parts| &parts.extensions);
     let asker = extensions.and_then(|extensions| {
         let (caller, deciding) = (extensions.get::<Caller>()?, extensions.get::<Deciding>()?);
-        Some(Asker { caller: caller.clone(), deciding: deciding.clone() })
+        let presented = extensions.get().cloned();
+        Some(Asker { caller: caller.clone(), deciding: deciding.clone(), presented })
     });
     asker.ok_or_else(|| {
         tracing::error!("mcp.unguarded_request");

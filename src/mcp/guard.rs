@@ -41,6 +41,11 @@ pub struct Settings {
 }
 
 impl GuardLayer {
+    /// Whether a server whose tools stand beside ours is called with what the caller's own token is exchanged for.
+    pub(super) fn needs_the_callers_token(&self) -> bool {
+        self.0.beside.as_ref().is_some_and(|beside| beside.need_the_callers_token())
+    }
+
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self(Arc::new(settings))
@@ -155,7 +160,8 @@ impl Settings {
             && beside.holds(&tool.name)
         {
             let headers = std::mem::take(&mut parts.headers);
-            let theirs = BesideCall { caller, headers, body: body.clone() };
+            let presented = parts.extensions.remove();
+            let theirs = BesideCall { caller, presented, headers, body: body.clone() };
             return Arc::clone(beside).call(theirs).await;
         }
         let deciding = self.decider.now();

@@ -285,7 +285,7 @@ impl McpService {
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
         let hidden = self.0.toolbox.iter().count() - tools.len();
         if let Some(beside) = &self.0.beside {
-            let theirs = beside.tools(caller).await.tools;
+            let theirs = beside.tools(caller, caller.presented.as_ref()).await.tools;
             let read = |text: Box<RawValue>| serde_json::from_str::<Tool>(text.get()).ok();
             tools.extend(theirs.into_iter().filter_map(read));
         }

@@ -11,7 +11,7 @@ use crate::scope::{Scope, ScopeToken};
 use super::limited::CountedIn;
 
 /// What policy says to a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     Allow,

@@ -15,10 +15,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0004.sql"),
     include_str!("schema/0005.sql"),
     include_str!("schema/0006.sql"),
+    include_str!("schema/0007.sql"),
 ];
 
 /// The newest schema that this version knows.
-pub(super) const KNOWN: i64 = 6;
+pub(super) const KNOWN: i64 = 7;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, \
                         organisation TEXT NOT NULL DEFAULT 'default', digest BLOB NOT NULL)";
@@ -75,11 +76,16 @@ async fn run(connection: &mut Connection, text: &'static str) -> Result<(), Stor
     } else {
         text.replace(" SEQUENCE,", " INTEGER PRIMARY KEY AUTOINCREMENT,")
     };
-    let query = sqlx::raw_sql(AssertSqlSafe(text)); // of our own files only
+    // Of our own files only.
+    let query = |text| sqlx::raw_sql(AssertSqlSafe(text));
     match connection {
-        Connection::Sqlite(connection) => (&mut **connection).execute(query).await.map(drop),
-        Connection::Postgres(connection) => (&mut **connection).execute(query).await.map(drop),
-        Connection::Transaction(connection) => (&mut **connection).execute(query).await.map(drop),
+        Connection::Sqlite(connection) => return connection.script(&text),
+        Connection::Postgres(connection) => {
+            (&mut **connection).execute(query(text)).await.map(drop)
+        }
+        Connection::Transaction(connection) => {
+            (&mut **connection).execute(query(text)).await.map(drop)
+        }
     }
     .map_err(fault)
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::audit::ResultStatus;
 use crate::broker::Caller;
 use crate::code::Code;
-use crate::guard::{self, Unrecorded};
+use crate::guard::{self, Presented, Unrecorded};
 use crate::limits::Permits;
 use crate::policy::Decision;
 
@@ -19,7 +19,6 @@ use super::era::Translation;
 use super::fault::Fault;
 use super::headers::SESSION;
 use super::incoming::Incoming;
-use super::presented::Presented;
 use super::seen::{Form, Seen};
 use super::server::{Ended, Server};
 use super::wanted::List;

@@ -13,7 +13,7 @@ use url::Url;
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::{Approvals, Caller, Outages};
 use crate::code::Code;
-use crate::guard::{self, Door, Message, Unrecorded, millis};
+use crate::guard::{self, Door, Message, Presented, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::outbound::{Call, Outbound};
 use crate::policy::Decision;
@@ -28,7 +28,6 @@ use super::fault::Fault;
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::incoming::Incoming;
-use super::presented::Presented;
 use super::refused::{error, out_of_form};
 use super::session::Sessions;
 use super::stdio::Hosted;
@@ -155,7 +154,7 @@ impl Server {
     pub(super) async fn sent(
         self: Arc<Self>,
         caller: Caller,
-        given: &HeaderMap,
+        (given, presented): (&HeaderMap, Option<Presented>),
         body: Bytes,
     ) -> Result<Response<Body>, Unrecorded> {
         let message = match Message::parse(&body) {
@@ -169,7 +168,7 @@ impl Server {
             Wanted::Tool { name, .. } => self.decider.tool_name(name),
             _ => None,
         };
-        self.read(caller, (given, None), (&message, wanted, tool), &body).await
+        self.read(caller, (given, presented), (&message, wanted, tool), &body).await
     }
 
     /// What answers a question of ours is taken out before anybody looks at the rest.

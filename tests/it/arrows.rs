@@ -123,6 +123,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
         ],
     ),
     ("sqlx", &["store"]),
+    ("rusqlite", &["store"]),
     ("rmcp", &["mcp", "upstream", "cli"]),
     ("reqwest", &["outbound"]),
     ("std::env", &["config", "main"]),

@@ -39,6 +39,7 @@ mod policy;
 mod product;
 #[cfg(test)]
 mod registered;
+mod registered_more;
 #[cfg(test)]
 mod resource_server;
 #[cfg(test)]

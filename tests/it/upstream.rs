@@ -4,6 +4,7 @@ mod asking;
 mod authority;
 pub(crate) mod behind;
 mod credentials;
+mod cross_app;
 mod decided;
 mod draining;
 mod eras;
@@ -18,3 +19,4 @@ mod streams;
 mod watched;
 
 pub(crate) use behind::{Behind, GET, PATH, token};
+pub(crate) use draining::server as never_ending;

@@ -4,7 +4,9 @@ mod administrator;
 mod approval;
 mod client;
 mod grant;
+mod identity_provider;
 mod policy;
+mod proxy;
 mod server;
 mod user;
 mod view;
@@ -32,7 +34,9 @@ pub use administrator::Administrators;
 pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
+pub use identity_provider::IdentityProviderView;
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
+pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use server::NewServer;
 pub use user::NewUser;
 pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
@@ -46,7 +50,11 @@ pub struct Settings {
     pub names: Vec<Url>,
     /// Servers of the settings file: they go before registered ones, so these may not have their ids.
     pub configured_servers: Vec<String>,
+    /// What registered servers may be shown.
+    pub named_credentials: Vec<NamedCredential>,
     pub administrators: Administrators,
+    /// Those of the settings file: there are no others.
+    pub identity_providers: Vec<IdentityProviderView>,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.

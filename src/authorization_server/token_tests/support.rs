@@ -16,9 +16,9 @@ use tower::ServiceExt as _;
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
     Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
-    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
-    ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt, introspection_routes,
-    token_routes,
+    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Rates,
+    Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
+    introspection_routes, token_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
@@ -239,6 +239,7 @@ impl Site {
             uri: uri.to_owned(),
             aliases: Vec::new(),
             url: None,
+            proxy: None,
             name: id.to_owned(),
             description: None,
             owner: None,
@@ -329,10 +330,12 @@ fn settings() -> Settings {
         public_url: public_url.parse().unwrap(),
         resources: vec![OwnResource { uri: MCP.to_owned(), aliases: Vec::new(), behind: None }],
         signing_algorithm: SigningAlgorithm::Es256,
+        resource_signing_algorithms: Vec::new(),
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(24 * 30),
         code_ttl: Duration::from_mins(1),
         refresh_grace: Duration::from_mins(1),
+        rates: Rates::default(),
         default_scopes: "graph:read public:read".parse().unwrap(),
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),

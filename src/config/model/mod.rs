@@ -23,6 +23,7 @@ mod tools;
 mod upstream;
 mod upstream_credential;
 mod upstream_grant;
+mod upstream_named;
 mod upstream_pin;
 mod upstream_program;
 mod upstream_server;
@@ -53,8 +54,10 @@ pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
 pub use upstream::{Upstream, UpstreamEra, UpstreamServer, UpstreamTransport};
 pub use upstream_credential::{
-    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamPerUser,
+    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamIdJag, UpstreamIdJagServer,
+    UpstreamPerUser, UpstreamTokenPlace,
 };
 pub use upstream_grant::UpstreamGrant;
+pub use upstream_named::UpstreamNamedCredential;
 pub use upstream_pin::{OnToolFlaw, UpstreamPin};
 pub use upstream_program::UpstreamCommand;

@@ -13,6 +13,7 @@ use super::authorization_server::parse_each;
 use super::graph::Graph;
 use super::upstream_credential::UpstreamCredential;
 use super::upstream_grant::UpstreamGrant;
+use super::upstream_named::{RawUpstreamNamedCredential, UpstreamNamedCredential};
 use super::upstream_pin::{OnToolFlaw, UpstreamPin};
 use super::upstream_program::UpstreamCommand;
 use super::upstream_server::RawUpstreamServer;
@@ -21,6 +22,8 @@ use super::upstream_server::RawUpstreamServer;
 #[derive(Clone, Debug, Default)]
 pub struct Upstream {
     pub servers: Vec<UpstreamServer>,
+    /// What registered servers may name.
+    pub credentials: Vec<UpstreamNamedCredential>,
 }
 
 /// An MCP server behind the broker.
@@ -82,13 +85,18 @@ pub enum UpstreamEra {
 pub(super) struct RawUpstream {
     /// The servers, each at `/servers/{id}/mcp`.
     pub(super) server: Vec<RawUpstreamServer>,
+    /// Credentials that servers which are registered while the broker runs may name.
+    pub(super) credential: Vec<RawUpstreamNamedCredential>,
 }
 
 impl RawUpstream {
     pub(super) fn parse(self, at: &Key, graph: &Graph, to: &mut Checker<'_>) -> Upstream {
         let list = at.name("server");
         to.distinct(&list, "id", self.server.iter().map(|server| server.id.as_str()));
+        let named = at.name("credential");
+        to.distinct(&named, "name", self.credential.iter().map(|raw| raw.name.as_str()));
         Upstream {
+            credentials: parse_each(self.credential, &named, to, |raw, at, to| raw.parse(at, to)),
             servers: parse_each(self.server, &list, to, |raw, at, to| raw.parse(at, graph, to)),
         }
     }

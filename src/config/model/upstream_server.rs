@@ -130,6 +130,8 @@ impl RawUpstreamServer {
         let resources = parse_each(self.resource, &at.name("resource"), to, |raw, at, to| {
             grant(&at.name("uri"), raw.uri, &at.name("scopes"), &raw.scopes, to)
         });
+        let list = at.name("pin");
+        to.distinct(&list, "tool", self.pin.iter().map(|pin| pin.tool.as_str()));
         let pins = parse_each(self.pin, &at.name("pin"), to, RawUpstreamPin::parse);
         if id.as_deref() == Some(RESERVED) {
             let problem = "is taken: the broker's own tools begin with it";

@@ -106,6 +106,14 @@ impl ResourceStore for FakeStore {
     async fn update_resource(&self, _row: &ResourceRow) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn set_resource_proxy(
+        &self,
+        _id: &str,
+        _url: &str,
+        _proxy: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn find_resource(&self, _id: &str) -> Result<Option<ResourceRow>, StoreError> {
         unimplemented!()
     }
@@ -159,7 +167,7 @@ impl SigningKeyStore for FakeStore {
     ) -> Result<bool, StoreError> {
         unimplemented!()
     }
-    async fn replace_signing_keys(&self, _row: &SigningKeyRow) -> Result<u64, StoreError> {
+    async fn replace_signing_keys(&self, _rows: &[SigningKeyRow]) -> Result<u64, StoreError> {
         unimplemented!()
     }
     async fn retire_signing_key(
