@@ -3,6 +3,7 @@
 mod approvals;
 mod beside;
 mod build;
+mod call_limits;
 mod check;
 mod check_live;
 mod check_servers;

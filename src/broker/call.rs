@@ -30,6 +30,8 @@ pub struct GraphCall {
     timeout: Duration,
     /// As they were sent, for rules that look at them.
     arguments: Box<str>,
+    /// What the client sends back of an answer that said that the call waits for a person.
+    request_state: Option<String>,
 }
 
 /// Why the arguments are no call. Names the field and its shape, never its value.
@@ -148,6 +150,7 @@ impl GraphCall {
             request: request(&raw.operation, request_id)?,
             timeout,
             arguments: Box::default(),
+            request_state: None,
         })
     }
 
@@ -172,6 +175,17 @@ impl GraphCall {
     #[must_use]
     pub fn arguments(&self) -> &str {
         &self.arguments
+    }
+
+    /// The same call with what its client sends back beside the arguments (MCP 2026-07-28 basic/patterns/mrtr).
+    #[must_use]
+    pub fn with_request_state(self, request_state: Option<String>) -> Self {
+        Self { request_state, ..self }
+    }
+
+    #[must_use]
+    pub fn request_state(&self) -> Option<&str> {
+        self.request_state.as_deref()
     }
 
     #[must_use]

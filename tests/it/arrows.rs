@@ -75,6 +75,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
                 "policy::Decision",
                 "policy::Difference",
                 "policy::Effect",
+                "policy::Obligations",
                 "policy::Reason",
                 "policy::Recorded",
                 "policy::Step",
