@@ -87,6 +87,7 @@ pub(super) fn settings(
                 MetadataDocuments::List(given.client_metadata_hosts.clone())
             }
         },
+        require_pushed_requests: given.require_pushed_requests,
     })
 }
 
@@ -133,6 +134,7 @@ fn client(
         config::GrantType::AuthorizationCode => "authorization_code",
         config::GrantType::RefreshToken => "refresh_token",
         config::GrantType::ClientCredentials => "client_credentials",
+        config::GrantType::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         config::GrantType::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
     };
     Ok(ConfiguredClient {
@@ -143,6 +145,7 @@ fn client(
         scopes: known.scopes.clone(),
         redirect_uris: known.redirect_uris.clone(),
         refresh_grace: known.refresh_grace,
+        require_pushed_requests: known.require_pushed_requests,
         exchange: ExchangeRules {
             from: known.exchange.from.iter().map(ToString::to_string).collect(),
             to: known.exchange.to.iter().map(ToString::to_string).collect(),

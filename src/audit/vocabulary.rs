@@ -158,6 +158,8 @@ pub enum GrantType {
     ClientCredentials,
     /// RFC 8693
     TokenExchange,
+    /// RFC 8628
+    DeviceCode,
 }
 
 /// What came a second time, after its only use.
@@ -166,6 +168,8 @@ pub enum GrantType {
 pub enum Reused {
     AuthorizationCode,
     RefreshToken,
+    /// RFC 8628
+    DeviceCode,
 }
 
 /// How far a revocation reaches.

@@ -37,6 +37,10 @@ pub enum OAuthError {
     /// `400 unsupported_grant_type`
     #[error("unsupported_grant_type")]
     UnsupportedGrantType,
+    /// `400` with a code of another specification: `authorization_pending` and its like (RFC 8628 §3.5), or what an
+    /// authorization request is refused with where it was pushed (RFC 9126 §2.3).
+    #[error("{code}: {description}")]
+    Extension { code: &'static str, description: &'static str },
     /// `400 invalid_scope`
     #[error("invalid_scope: {0}")]
     InvalidScope(&'static str),
@@ -87,6 +91,7 @@ impl OAuthError {
             Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::Extension { code, .. } => code,
             Self::InvalidScope(_) => "invalid_scope",
             Self::InvalidTarget(_) => "invalid_target",
             Self::InvalidRedirectUri(_) => "invalid_redirect_uri",
@@ -118,7 +123,8 @@ impl OAuthError {
             | Self::AccessDenied(text)
             | Self::InvalidToken(text)
             | Self::InsufficientScope(text)
-            | Self::Unavailable(text) => text,
+            | Self::Unavailable(text)
+            | Self::Extension { description: text, .. } => text,
             Self::TooLarge => "the request is too large",
             Self::UnsupportedGrantType => {
                 "grant_type is none of the metadata's grant_types_supported"
@@ -145,6 +151,7 @@ impl OAuthError {
             | Self::InvalidGrant(_)
             | Self::UnauthorizedClient(_)
             | Self::UnsupportedGrantType
+            | Self::Extension { .. }
             | Self::InvalidScope(_)
             | Self::InvalidTarget(_)
             | Self::InvalidRedirectUri(_)

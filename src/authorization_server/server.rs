@@ -16,6 +16,7 @@ use crate::time::Clock;
 
 use super::authorize::RequestLimits;
 use super::client::Clients;
+use super::device::UserCodes;
 use super::keys::KeyRing;
 use super::register::reap as reap_clients;
 use super::seal::ServerSecret;
@@ -42,6 +43,7 @@ pub struct Parts {
     pub(super) auditor: Auditor,
     pub(super) grantable: Arc<dyn Grantable>,
     pub(super) clients: Clients,
+    pub(super) user_codes: UserCodes,
     pub(super) authorization_requests: RequestLimits,
     pub(super) shares: Shares,
     pub(super) tokens: TokenState,
@@ -88,6 +90,7 @@ impl AuthorizationServer {
         } = new;
         let clients = Clients::new(&secret, &settings.clients);
         let tokens = TokenState::new(&clock);
+        let user_codes = UserCodes::new(&secret);
         let shares = Shares::new(&clock);
         Self(Arc::new(Parts {
             settings,
@@ -100,6 +103,7 @@ impl AuthorizationServer {
             auditor,
             grantable,
             clients,
+            user_codes,
             authorization_requests: RequestLimits::default(),
             shares,
             tokens,

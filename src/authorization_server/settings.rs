@@ -11,7 +11,7 @@ use crate::secret::OwnSecret;
 
 use super::client::PublicKeys;
 use super::keys::SigningAlgorithm;
-use super::token::TOKEN_EXCHANGE;
+use super::token::{DEVICE_CODE, TOKEN_EXCHANGE};
 
 /// `[authorization_server]` and what of `[server]` it needs.
 #[derive(Clone, Debug)]
@@ -36,12 +36,19 @@ pub struct Settings {
     pub clients: Vec<ConfiguredClient>,
     pub registration: Registration,
     pub client_metadata_documents: MetadataDocuments,
+    /// Whether every client must push its authorization requests (RFC 9126 §5).
+    pub require_pushed_requests: bool,
 }
 
 impl Settings {
     /// Whether any client may exchange tokens.
     pub(super) fn exchanges_tokens(&self) -> bool {
         self.clients.iter().any(|client| client.grant_types.contains(&TOKEN_EXCHANGE))
+    }
+
+    /// Whether any client is on devices whose people log in elsewhere.
+    pub(super) fn has_devices(&self) -> bool {
+        self.clients.iter().any(|client| client.grant_types.contains(&DEVICE_CODE))
     }
 }
 
@@ -80,13 +87,15 @@ pub struct ConfiguredClient {
     pub secret: Option<OwnSecret>,
     /// With which it signs assertions (`private_key_jwt`).
     pub keys: Option<PublicKeys>,
-    /// `authorization_code`, `refresh_token`, `client_credentials`, and that of RFC 8693.
+    /// `authorization_code`, `refresh_token`, `client_credentials`, and those of RFC 8628 and RFC 8693.
     pub grant_types: Vec<&'static str>,
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
     pub scopes: Scope,
     pub redirect_uris: Vec<RedirectUri>,
     /// Instead of [`Settings::refresh_grace`].
     pub refresh_grace: Option<Duration>,
+    /// Whether it must push its authorization requests (RFC 9126 §6).
+    pub require_pushed_requests: bool,
     /// Worth something with the grant of RFC 8693 alone.
     pub exchange: ExchangeRules,
 }

@@ -10,6 +10,7 @@ mod cause;
 mod checkpoint;
 mod client;
 mod connection;
+mod device;
 mod digest;
 mod error;
 mod grant;
@@ -36,6 +37,7 @@ pub use approval::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, UsedApproval,
 };
 pub use client::{ClientKind, ClientRow, ClientStore, MetadataDocument};
+pub use device::{DeviceAnswer, DeviceRequestRow, DeviceStore, Polled};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use grant::{
@@ -60,6 +62,7 @@ pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
 pub trait Database:
     ApprovalStore
     + ClientStore
+    + DeviceStore
     + GrantStore
     + LeaseStore
     + PersonStore

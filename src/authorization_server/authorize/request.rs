@@ -59,10 +59,30 @@ pub(super) async fn validate(
     form: &Form,
 ) -> Result<Pending, Rejected> {
     let client = find_client(server, address, form).await?;
-    let redirect_uri = redirect_uri(&client, form)?;
+    let outcome = validate_of(server, &client, form).await?;
+    if server.settings.require_pushed_requests || client.requires_pushed_requests() {
+        let (redirect_uri, state) = (outcome.redirect_uri, outcome.state);
+        let refused = Refused::NotPushed;
+        let trusted = client.is_trusted();
+        return Err(Rejected::Client { redirect_uri, state, trusted, refused });
+    }
+    Ok(outcome)
+}
+
+/// The same for a client that is known already.
+///
+/// # Errors
+///
+/// [`Rejected`]
+pub(super) async fn validate_of(
+    server: &AuthorizationServer,
+    client: &Client,
+    form: &Form,
+) -> Result<Pending, Rejected> {
+    let redirect_uri = redirect_uri(client, form)?;
     // Twice a state is none: there is no saying which one the client expects.
     let state = if form.is_repeated("state") { None } else { form.get("state") };
-    match rest(server, form, &client, &redirect_uri).await {
+    match rest(server, form, client, &redirect_uri).await {
         Ok(pending) => Ok(pending),
         Err(Wrong::Store(error)) => Err(Rejected::Page(Fault::Store(error))),
         Err(Wrong::Refused(refused)) => {
@@ -72,7 +92,7 @@ pub(super) async fn validate(
     }
 }
 
-async fn find_client(
+pub(super) async fn find_client(
     server: &AuthorizationServer,
     address: Option<IpAddr>,
     form: &Form,
@@ -113,7 +133,7 @@ async fn rest(
     let code_challenge = code_challenge(form)?;
     let resource = resource(server, form).await?;
     let carries = target::carries(server, &resource).await.map_err(Wrong::Store)?;
-    let scope = scope(carries.defaults(server), form)?;
+    let scope = asked_scope(carries.defaults(server), form).map_err(Refused::InvalidScope)?;
     let limit = client.scope().cloned();
     Ok(Pending {
         client_id: client.id().clone(),
@@ -181,11 +201,17 @@ async fn resource(server: &AuthorizationServer, form: &Form) -> Result<String, W
 }
 
 /// What is asked for; the default scopes where that says nothing about what the client wants to do.
-fn scope(defaults: &Scope, form: &Form) -> Result<Scope, Refused> {
+///
+/// # Errors
+///
+/// What is wrong with it, for the client.
+pub(in crate::authorization_server) fn asked_scope(
+    defaults: &Scope,
+    form: &Form,
+) -> Result<Scope, &'static str> {
     let Some(asked) = form.get("scope") else { return Ok(defaults.clone()) };
-    let asked: Scope = asked
-        .parse()
-        .map_err(|_| Refused::InvalidScope("scope is a list of names with one space between"))?;
+    let asked: Scope =
+        asked.parse().map_err(|_| "scope is a list of names with one space between")?;
     let only_own = asked.iter().all(|token| OWN_SCOPES.contains(&token.as_str()));
     Ok(if only_own { asked.union(defaults) } else { asked })
 }

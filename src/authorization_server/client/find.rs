@@ -137,6 +137,7 @@ async fn from_settings(client: &ConfiguredClient) -> Result<Client, ClientError>
         keys: client.keys.clone(),
         digest: None,
         refresh_grace: client.refresh_grace,
+        requires_pushed_requests: client.require_pushed_requests,
     })
 }
 
@@ -179,6 +180,7 @@ fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client
         keys: inline.or(remote.map(PublicKeys::Remote)),
         digest: None,
         refresh_grace: None,
+        requires_pushed_requests: metadata.require_pushed_authorization_requests == Some(true),
     }
 }
 
@@ -215,6 +217,7 @@ fn recognise(
         keys: None,
         digest: None,
         refresh_grace: None,
+        requires_pushed_requests: false,
     }
 }
 

@@ -53,6 +53,7 @@ pub struct Client {
     pub(super) keys: Option<PublicKeys>,
     pub(super) digest: Option<Digest>,
     pub(super) refresh_grace: Option<Duration>,
+    pub(super) requires_pushed_requests: bool,
 }
 
 /// Where answers may be sent.
@@ -119,6 +120,12 @@ impl Client {
     /// How long a refresh token of this client gets the same answer again, where an operator said so.
     pub(in crate::authorization_server) const fn refresh_grace(&self) -> Option<Duration> {
         self.refresh_grace
+    }
+
+    /// Whether its authorization requests come by the back channel only (RFC 9126 §6). Of a client that registered itself
+    /// nothing is known of it.
+    pub(in crate::authorization_server) const fn requires_pushed_requests(&self) -> bool {
+        self.requires_pushed_requests
     }
 
     /// Empty where only the id of a registration is left: ask [`Client::allows_redirect`].

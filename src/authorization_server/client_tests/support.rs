@@ -171,6 +171,7 @@ fn settings() -> Settings {
         clients: vec![machine()],
         registration: Registration::Limited,
         client_metadata_documents: MetadataDocuments::Allow,
+        require_pushed_requests: false,
     }
 }
 
@@ -184,6 +185,7 @@ fn machine() -> ConfiguredClient {
         scopes: "graph:read".parse().unwrap(),
         redirect_uris: Vec::new(),
         refresh_grace: None,
+        require_pushed_requests: false,
         exchange: ExchangeRules::default(),
     }
 }

@@ -169,6 +169,7 @@ fn settings(public_url: &str) -> Settings {
         clients: Vec::new(),
         registration: Registration::Off,
         client_metadata_documents: MetadataDocuments::Off,
+        require_pushed_requests: false,
     }
 }
 

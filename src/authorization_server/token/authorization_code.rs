@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use super::exchange::{DEAD, Exchange, Granted, Refused};
 use super::issue::{Issue, Login};
 use super::person::still_granted;
-use super::resource;
+use super::resource::{self, Target};
 
 const NAME: &str = "authorization_code";
 
@@ -47,35 +47,63 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         refresh: None,
     };
     if code.used_at.is_some() {
-        return Err(redeem(server, &asked).await.err().unwrap_or_else(|| DEAD.into()));
+        let replayed = redeem(server, &asked, Reused::AuthorizationCode).await;
+        return Err(replayed.err().unwrap_or_else(|| DEAD.into()));
     }
     check_document(exchange, &grant)?;
-    let (user, scope) = still_granted(server, client, &grant, &code.scopes).await?;
-    let (token, refresh) = new_refresh_token(exchange, &grant, &code.scopes, now);
-    let wants_id = scope.iter().any(|scope| scope.as_str() == "openid");
-    let issued = Issue {
-        client_id: client.id(),
-        target: &target,
-        scope: &scope,
-        grant: Some(&grant),
-        user: Some(&user),
-        derived: None,
-        refresh_token: refresh.as_ref().map(|_| token.as_str()),
-        login: wants_id.then_some(Login { nonce: code.nonce.as_deref() }),
-        now,
+    let code = Redeeming { code, grant, target, asked };
+    code.tokens(exchange, (GrantType::AuthorizationCode, Reused::AuthorizationCode)).await
+}
+
+/// A code of this client that may be used up now.
+pub(super) struct Redeeming {
+    pub(super) code: CodeRow,
+    pub(super) grant: GrantRow,
+    pub(super) target: Target,
+    pub(super) asked: CodeRedemption,
+}
+
+impl Redeeming {
+    /// The tokens, signed first; then the code is used up.
+    ///
+    /// # Errors
+    ///
+    /// As [`exchange`].
+    pub(super) async fn tokens(
+        self,
+        exchange: &Exchange<'_>,
+        (grant_type, reused): (GrantType, Reused),
+    ) -> Result<Granted, Refused> {
+        let Exchange { server, client, .. } = exchange;
+        let Self { code, grant, target, asked } = self;
+        let now = asked.now;
+        let (user, scope) = still_granted(server, client, &grant, &code.scopes).await?;
+        let (token, refresh) = new_refresh_token(exchange, &grant, &code.scopes, now);
+        let wants_id = scope.iter().any(|scope| scope.as_str() == "openid");
+        let issued = Issue {
+            client_id: client.id(),
+            target: &target,
+            scope: &scope,
+            grant: Some(&grant),
+            user: Some(&user),
+            derived: None,
+            refresh_token: refresh.as_ref().map(|_| token.as_str()),
+            login: wants_id.then_some(Login { nonce: code.nonce.as_deref() }),
+            now,
+        }
+        .sign(server)?;
+        let used_up = CodeRedemption { refresh, ..asked };
+        redeem(server, &used_up, reused).await?;
+        let event = AuditEvent::TokenIssue {
+            grant_type,
+            token: issued.token,
+            grant_id: Some(grant.id),
+            resource: target.uri,
+            scopes: scope,
+            subject_token: None,
+        };
+        Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: Some(used_up) })
     }
-    .sign(server)?;
-    let used_up = CodeRedemption { refresh, ..asked };
-    redeem(server, &used_up).await?;
-    let event = AuditEvent::TokenIssue {
-        grant_type: GrantType::AuthorizationCode,
-        token: issued.token,
-        grant_id: Some(grant.id),
-        resource: target.uri,
-        scopes: scope,
-        subject_token: None,
-    };
-    Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: Some(used_up) })
 }
 
 /// N34: a missing verifier is an incomplete request, one of another shape answers to no challenge.
@@ -106,12 +134,14 @@ fn check_document(exchange: &Exchange<'_>, grant: &GrantRow) -> Result<(), OAuth
 }
 
 /// The one guarded statement that uses the code up: of any number of callers, one gets past it (N30).
-async fn redeem(server: &AuthorizationServer, asked: &CodeRedemption) -> Result<(), Refused> {
+pub(super) async fn redeem(
+    server: &AuthorizationServer,
+    asked: &CodeRedemption,
+    reused: Reused,
+) -> Result<(), Refused> {
     match server.store.redeem_code(asked).await? {
         Redeemed::Granted { .. } => Ok(()),
-        Redeemed::Replayed { grant_id } => {
-            Err(Refused::reused(Reused::AuthorizationCode, grant_id))
-        }
+        Redeemed::Replayed { grant_id } => Err(Refused::reused(reused, grant_id)),
         Redeemed::Refused | Redeemed::GrantEnded => Err(DEAD.into()),
     }
 }

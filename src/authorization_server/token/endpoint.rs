@@ -21,7 +21,7 @@ use crate::id::{ClientAddress, ClientId};
 use crate::store::CodeRedemption;
 
 use super::exchange::{Body, Exchange, Granted, Refused};
-use super::{authorization_code, client_credentials, refresh_token, token_exchange};
+use super::{authorization_code, client_credentials, device_code, refresh_token, token_exchange};
 
 /// `/token`; the caller adds state and CORS.
 pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
@@ -117,6 +117,9 @@ async fn exchange(
         Some("refresh_token") => (GrantType::RefreshToken, refresh_token::exchange(&asked).await),
         Some("client_credentials") => {
             (GrantType::ClientCredentials, client_credentials::exchange(&asked).await)
+        }
+        Some(device_code::NAME) if server.settings.has_devices() => {
+            (GrantType::DeviceCode, device_code::exchange(&asked).await)
         }
         Some(token_exchange::NAME) if server.settings.exchanges_tokens() => {
             (GrantType::TokenExchange, token_exchange::exchange(&asked).await)

@@ -344,6 +344,7 @@ fn settings() -> Settings {
         ],
         registration: Registration::Limited,
         client_metadata_documents: MetadataDocuments::Allow,
+        require_pushed_requests: false,
     }
 }
 
@@ -361,6 +362,7 @@ pub(super) fn client(
         scopes: scopes.parse().unwrap(),
         redirect_uris: vec![CALLBACK.parse().unwrap()],
         refresh_grace: None,
+        require_pushed_requests: false,
         exchange: ExchangeRules::default(),
     }
 }
