@@ -34,6 +34,7 @@ use crate::token::ProviderTokens;
 
 use super::App;
 use super::approvals::{approvals, courier};
+use super::dpop::Binding;
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::follow_keys::Follower;
@@ -95,6 +96,8 @@ impl App {
         let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
         let kept = (&store, &encryption);
         let connected = connections(&config, kept, (&secrets, &outbound), &around)?;
+        let proofs = super::dpop::checker(&config, &store, &encryption)?;
+        let binding = Binding::new(&config, proofs.as_ref(), &clock);
         let mounted = mount(ForIssuing {
             config: &config,
             names: &names,
@@ -110,6 +113,7 @@ impl App {
             auditor: auditor.clone(),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
+            dpop: proofs,
         });
         let mounted = mounted.await?;
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
@@ -122,7 +126,7 @@ impl App {
         let others = [mounted.verifier, behind.verifier.clone()].into_iter().flatten();
         let verifiers = others.chain([Arc::clone(&verifier)]).collect();
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
-        let doors = Doors::new(&config, limits, &auditor, &around);
+        let doors = Doors::new(&config, (limits, binding), &auditor, &around);
         let (behind, simulation) = (Arc::new(behind), graph.simulation.take());
         let made = (policy.clone(), catalog, approvals, Arc::clone(&outages));
         let reaching = (Arc::clone(&secrets), outbound.clone());
@@ -354,6 +358,7 @@ pub(super) struct Mounting<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Doors {
     limits: Limits,
+    pub(super) binding: Binding,
     auditor: Auditor,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
@@ -364,12 +369,13 @@ pub(super) struct Doors {
 impl Doors {
     fn new(
         config: &Config,
-        limits: Limits,
+        (limits, binding): (Limits, Binding),
         auditor: &Auditor,
         (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
     ) -> Self {
         Self {
             limits,
+            binding,
             auditor: auditor.clone(),
             clock: Arc::clone(clock),
             random: Arc::clone(random),
@@ -474,6 +480,7 @@ impl Mounting<'_> {
         let scopes = &self.config.authorization_server.default_scopes;
         let token =
             RequireTokenLayer::new(Arc::clone(&self.verifier), &metadata_url).scope_hint(scopes);
+        let token = self.doors.binding.of(token, (&name.base, false));
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
@@ -489,6 +496,7 @@ impl Mounting<'_> {
         let mut metadata = ResourceMetadata::new(name.resource.clone(), token_issuers(self.config));
         metadata.scopes_supported = scopes.clone();
         metadata.resource_name = Some("MCP Auth Broker".to_owned());
+        metadata.dpop = self.doors.binding.shown(false);
         let mcp = crate::mcp::routes(handler.clone(), mount);
         let servers = self.servers(name, table.clone())?;
         let metadata = metadata.publish()?;

@@ -20,7 +20,7 @@ use crate::authorization_server::{
     ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
-use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, Dpop, DynamicRegistration};
 use crate::connections::Connections;
 use crate::guard::{Recorder, Unrecorded, try_record_refusals};
 use crate::id::{GrantId, Issuer};
@@ -29,8 +29,8 @@ use crate::outbound::Outbound;
 use crate::policy::{Live, Reach, Who};
 use crate::random::Random;
 use crate::resource_server::{
-    AssertionKeys, LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical,
-    well_known_url,
+    AssertionKeys, LocalKeys, Principal, ProofChecker, RequireTokenLayer, Revocations, Verifier,
+    canonical, well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::{OwnSecret, Secrets};
@@ -38,6 +38,7 @@ use crate::secret_text::SecretText;
 use crate::store::{Database, StoreError};
 use crate::time::Clock;
 
+use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
 use super::reload::Reloader;
@@ -88,6 +89,7 @@ pub(super) fn settings(
             }
         },
         require_pushed_requests: given.require_pushed_requests,
+        dpop: config.resource_server.dpop != Dpop::Off,
     })
 }
 
@@ -97,6 +99,7 @@ fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
         uri: canonical(&name.resource).to_owned(),
         aliases: Vec::new(),
         behind: None,
+        dpop_required: config.resource_server.dpop == Dpop::Required,
     };
     names.iter().map(own).chain(super::servers::resources(config, names)).collect()
 }
@@ -146,6 +149,7 @@ fn client(
         redirect_uris: known.redirect_uris.clone(),
         refresh_grace: known.refresh_grace,
         require_pushed_requests: known.require_pushed_requests,
+        dpop_bound: known.dpop_bound,
         exchange: ExchangeRules {
             from: known.exchange.from.iter().map(ToString::to_string).collect(),
             to: known.exchange.to.iter().map(ToString::to_string).collect(),
@@ -280,6 +284,8 @@ pub(super) struct Materials<'a> {
     pub(super) auditor: Auditor,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    /// Checks that tokens are sent by who they are bound to.
+    pub(super) dpop: Option<ProofChecker>,
 }
 
 /// Builds it and its routes.
@@ -318,6 +324,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         to_clients,
         auditor: from.auditor,
         grantable,
+        dpop: from.dpop,
     });
     let clients = authorization_server::registration_routes()
         .merge(authorization_server::token_routes())
@@ -365,6 +372,8 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
     let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
+    let binding = Binding::new(config, from.dpop.as_ref(), clock);
+    let token = binding.of(token, (&config.server.public_url, false));
     let recorder =
         Recorder { auditor: auditor.clone(), clock: Arc::clone(clock), random: Arc::clone(random) };
     let routes = admin::routes(operations).layer(token);

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod check_live;
 mod command_audit;
+mod dpop;
 mod endpoints;
 mod error;
 mod follow_keys;

@@ -148,6 +148,7 @@ impl Registered {
             identity: None,
             timeout: TIMEOUT,
             max_response_bytes: MAX_RESPONSE_BYTES,
+            binding: (name.base.clone(), false),
         };
         let issuers = token_issuers(&self.config);
         endpoint(&self.doors, &self.behind, (Arc::clone(verifier), issuers), (described, each))

@@ -10,7 +10,7 @@ use url::Url;
 use crate::authorization_server::{BehindUs, KeyRing, OwnResource};
 use crate::broker::{Approvals, Outages};
 use crate::config::{
-    Config, OnToolFlaw, UpstreamCommand, UpstreamEra, UpstreamServer, UpstreamTransport,
+    Config, Dpop, OnToolFlaw, UpstreamCommand, UpstreamEra, UpstreamServer, UpstreamTransport,
 };
 use crate::guard::{Beside, Door};
 use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
@@ -90,6 +90,8 @@ pub(super) struct Described<'a> {
     pub(super) identity: Option<Identity>,
     pub(super) timeout: Duration,
     pub(super) max_response_bytes: usize,
+    /// The name it is reached by, and whether it asks by itself for tokens that are bound to a key.
+    pub(super) binding: (Url, bool),
 }
 
 /// The guarded endpoint of a server, and its metadata.
@@ -103,6 +105,8 @@ pub(super) fn endpoint(
     let token = RequireTokenLayer::new(verifier, &metadata_url)
         .scope_hint(&described.scopes)
         .only_for(described.audiences);
+    let (base, bound) = &described.binding;
+    let token = doors.binding.of(token, (base, *bound));
     let server = Server {
         identity: described.identity,
         timeout: described.timeout,
@@ -111,6 +115,7 @@ pub(super) fn endpoint(
     };
     let mut metadata = ResourceMetadata::new(described.resource, issuers);
     metadata.scopes_supported = described.scopes;
+    metadata.dpop = doors.binding.shown(*bound);
     metadata.resource_name = Some(described.title.to_owned());
     let endpoint = upstream::endpoint(server, token, doors.recorder());
     Ok(ServerEndpoint { endpoint, metadata: metadata.publish()? })
@@ -259,6 +264,7 @@ pub(super) fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
             uri: canonical(&name.server(&server.id)).to_owned(),
             aliases: Vec::new(),
             behind: Some(BehindUs { id: server.id.clone(), scopes: scopes(server) }),
+            dpop_required: server.dpop_required || config.resource_server.dpop == Dpop::Required,
         };
         servers.map(resource).collect::<Vec<_>>()
     };
@@ -291,6 +297,7 @@ impl Mounting<'_> {
                 identity: identity(self.config, &self.behind, &self.doors, settings)?,
                 timeout: settings.timeout,
                 max_response_bytes: settings.max_response_bytes,
+                binding: (name.base.clone(), settings.dpop_required),
             };
             let known = (Arc::clone(verifier), token_issuers(self.config));
             let endpoint = endpoint(&self.doors, &self.behind, known, (described, each))?;

@@ -27,6 +27,11 @@ pub enum TokenFailure {
     Revoked,
     ClaimsInvalid,
     IssuerUnavailable,
+    /// Nothing proves that the sender holds the token's key (RFC 9449).
+    InvalidProof,
+    ProofNeedsNonce,
+    /// It is bound to no key, and has to be.
+    NotBound,
 }
 
 /// What is wrong with the definition of a tool of a server behind us.

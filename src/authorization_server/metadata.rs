@@ -8,6 +8,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 
+use crate::resource_server::PROOF_ALGORITHMS;
 use crate::scope::{Scope, ScopeToken};
 
 use super::authorize::PUSHED_PATH;
@@ -47,6 +48,8 @@ struct Document<'a> {
     authorization_response_iss_parameter_supported: bool,
     client_id_metadata_document_supported: bool,
     prompt_values_supported: [&'a str; 4],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dpop_signing_alg_values_supported: Vec<&'a str>,
 }
 
 impl Document<'_> {
@@ -117,6 +120,11 @@ fn document(settings: &Settings) -> Bytes {
         client_id_metadata_document_supported: settings.client_metadata_documents
             != MetadataDocuments::Off,
         prompt_values_supported: ["none", "login", "consent", "select_account"],
+        dpop_signing_alg_values_supported: if settings.dpop {
+            PROOF_ALGORITHMS.iter().map(|algorithm| algorithm.as_str()).collect()
+        } else {
+            Vec::new()
+        },
     };
     document.to_bytes()
 }
@@ -169,6 +177,7 @@ mod tests {
             registration,
             client_metadata_documents: MetadataDocuments::Allow,
             require_pushed_requests: false,
+            dpop: false,
         }
     }
 

@@ -13,6 +13,7 @@ mod client_tests;
 mod consent;
 mod derived;
 mod device;
+mod dpop;
 mod error;
 mod form;
 mod guesses;

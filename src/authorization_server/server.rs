@@ -10,6 +10,7 @@ use crate::audit::Auditor;
 use crate::id::{ClientId, Subject};
 use crate::outbound::Outbound;
 use crate::random::Random;
+use crate::resource_server::ProofChecker;
 use crate::scope::Scope;
 use crate::store::{Database, StoreError};
 use crate::time::Clock;
@@ -44,6 +45,8 @@ pub struct Parts {
     pub(super) grantable: Arc<dyn Grantable>,
     pub(super) clients: Clients,
     pub(super) user_codes: UserCodes,
+    /// Checks that clients hold the keys that they bind tokens to. `None`: no token is bound to any.
+    pub(super) dpop: Option<ProofChecker>,
     pub(super) authorization_requests: RequestLimits,
     pub(super) shares: Shares,
     pub(super) tokens: TokenState,
@@ -63,6 +66,8 @@ pub struct NewAuthorizationServer {
     pub to_clients: Outbound,
     pub auditor: Auditor,
     pub grantable: Arc<dyn Grantable>,
+    /// Checks that clients hold the keys that they bind tokens to (RFC 9449). `None`: no token is bound to any.
+    pub dpop: Option<ProofChecker>,
 }
 
 impl Deref for AuthorizationServer {
@@ -87,6 +92,7 @@ impl AuthorizationServer {
             to_clients,
             auditor,
             grantable,
+            dpop,
         } = new;
         let clients = Clients::new(&secret, &settings.clients);
         let tokens = TokenState::new(&clock);
@@ -104,6 +110,7 @@ impl AuthorizationServer {
             grantable,
             clients,
             user_codes,
+            dpop,
             authorization_requests: RequestLimits::default(),
             shares,
             tokens,

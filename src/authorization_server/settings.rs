@@ -38,6 +38,8 @@ pub struct Settings {
     pub client_metadata_documents: MetadataDocuments,
     /// Whether every client must push its authorization requests (RFC 9126 §5).
     pub require_pushed_requests: bool,
+    /// Whether tokens can be bound to keys (RFC 9449), to be published; what checks them comes beside these settings.
+    pub dpop: bool,
 }
 
 impl Settings {
@@ -61,6 +63,8 @@ pub struct OwnResource {
     pub aliases: Vec<String>,
     /// The server that is behind it. `None`: the broker's own tools are.
     pub behind: Option<BehindUs>,
+    /// Whether its tokens must be bound to a key (RFC 9449).
+    pub dpop_required: bool,
 }
 
 /// A server behind this process.
@@ -96,6 +100,8 @@ pub struct ConfiguredClient {
     pub refresh_grace: Option<Duration>,
     /// Whether it must push its authorization requests (RFC 9126 §6).
     pub require_pushed_requests: bool,
+    /// Whether its tokens must be bound to a key (RFC 9449 §5.2).
+    pub dpop_bound: bool,
     /// Worth something with the grant of RFC 8693 alone.
     pub exchange: ExchangeRules,
 }

@@ -202,6 +202,7 @@ pub(super) async fn grant(
         redirect_uri: pending.redirect_uri.clone(),
         code_challenge: pending.code_challenge.clone(),
         nonce: pending.nonce.clone(),
+        dpop_jkt: pending.dpop_jkt.clone(),
         scopes,
         expires_at: now.plus(settings.code_ttl),
         used_at: None,

@@ -77,7 +77,8 @@ async fn answer(
     if form.get("request_uri").is_some() {
         return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
     }
-    let pending = validate_of(server, &client, &form).await.map_err(told)?;
+    let mut pending = validate_of(server, &client, &form).await.map_err(told)?;
+    bind(server, headers, &mut pending).await?;
     admit(server, address, &client)?;
     let handle = random_text(&*server.random);
     let row = AuthorizationRequestRow {
@@ -97,6 +98,20 @@ async fn answer(
     let request_uri = format!("{PREFIX}{}", handle.as_str());
     let body = json!({ "request_uri": request_uri, "expires_in": LIVES.as_secs() });
     Ok((StatusCode::CREATED, json_headers(), Json(body)).into_response())
+}
+
+/// A proof that comes with the request says as much as `dpop_jkt`, and must not say something else (RFC 9449 §10.1).
+async fn bind(
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    pending: &mut Pending,
+) -> Result<(), OAuthError> {
+    let Some(proven) = server.proven_key(headers, PATH).await? else { return Ok(()) };
+    if pending.dpop_jkt.as_deref().is_some_and(|jkt| *jkt != *proven.thumbprint) {
+        return Err(OAuthError::InvalidDpopProof("dpop_jkt is another key than the proof's"));
+    }
+    pending.dpop_jkt = Some(proven.thumbprint.as_ref().to_owned());
+    Ok(())
 }
 
 /// Each is a row in the store: a network and a client have the same room here as at `/authorize`.

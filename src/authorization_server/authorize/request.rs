@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use crate::authorization_server::client::{self, Client, ClientError};
+use crate::authorization_server::dpop::is_thumbprint;
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::pages::Fault;
@@ -151,6 +152,7 @@ async fn rest(
         client_digest: client.digest().map(digest_text),
         trusted_client: client.is_trusted(),
         refresh: client.allows_grant("refresh_token"),
+        dpop_jkt: dpop_jkt(server, form)?,
     })
 }
 
@@ -214,6 +216,15 @@ pub(in crate::authorization_server) fn asked_scope(
         asked.parse().map_err(|_| "scope is a list of names with one space between")?;
     let only_own = asked.iter().all(|token| OWN_SCOPES.contains(&token.as_str()));
     Ok(if only_own { asked.union(defaults) } else { asked })
+}
+
+/// RFC 9449 §10. Where no token is bound to any key, the parameter is one of those that are not known (RFC 6749 §3.1).
+fn dpop_jkt(server: &AuthorizationServer, form: &Form) -> Result<Option<String>, Refused> {
+    let Some(jkt) = form.get("dpop_jkt").filter(|_| server.dpop.is_some()) else { return Ok(None) };
+    if !is_thumbprint(jkt) {
+        return Err(Refused::InvalidRequest("dpop_jkt must be the SHA-256 thumbprint of a key"));
+    }
+    Ok(Some(jkt.to_owned()))
 }
 
 /// N28

@@ -138,6 +138,7 @@ async fn from_settings(client: &ConfiguredClient) -> Result<Client, ClientError>
         digest: None,
         refresh_grace: client.refresh_grace,
         requires_pushed_requests: client.require_pushed_requests,
+        requires_dpop: client.dpop_bound,
     })
 }
 
@@ -181,6 +182,7 @@ fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client
         digest: None,
         refresh_grace: None,
         requires_pushed_requests: metadata.require_pushed_authorization_requests == Some(true),
+        requires_dpop: metadata.dpop_bound_access_tokens == Some(true),
     }
 }
 
@@ -218,6 +220,7 @@ fn recognise(
         digest: None,
         refresh_grace: None,
         requires_pushed_requests: false,
+        requires_dpop: false,
     }
 }
 

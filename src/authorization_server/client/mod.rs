@@ -54,6 +54,7 @@ pub struct Client {
     pub(super) digest: Option<Digest>,
     pub(super) refresh_grace: Option<Duration>,
     pub(super) requires_pushed_requests: bool,
+    pub(super) requires_dpop: bool,
 }
 
 /// Where answers may be sent.
@@ -126,6 +127,11 @@ impl Client {
     /// nothing is known of it.
     pub(in crate::authorization_server) const fn requires_pushed_requests(&self) -> bool {
         self.requires_pushed_requests
+    }
+
+    /// Whether each of its tokens is bound to a key (RFC 9449 §5.2, `dpop_bound_access_tokens`).
+    pub(in crate::authorization_server) const fn requires_dpop(&self) -> bool {
+        self.requires_dpop
     }
 
     /// Empty where only the id of a registration is left: ask [`Client::allows_redirect`].

@@ -238,6 +238,7 @@ fn rows(people: &People, session: &Session, question: &Question) -> (GrantRow, C
         redirect_uri: DEVICE_CLASS.to_owned(),
         code_challenge: NO_CHALLENGE.to_owned(),
         nonce: None,
+        dpop_jkt: None,
         scopes: scopes.clone(),
         expires_at: grant.created_at.plus(TIME_TO_POLL),
         used_at: None,

@@ -59,6 +59,7 @@ impl Asked {
             client_digest: None,
             trusted_client: true, // of the settings file: no other has the grant
             refresh: self.refresh,
+            dpop_jkt: None,
         }
     }
 }

@@ -86,6 +86,7 @@ impl Site {
             to_clients: Outbound::new(&OutboundSettings::default()).unwrap(),
             auditor: Auditor::open(audit, clock.clone(), random).unwrap(),
             grantable: Arc::new(Ordinary),
+            dpop: None,
         });
         let people = PeopleSettings { providers, ..PeopleSettings::default() };
         let router = people_routes(&server, people);
@@ -157,6 +158,7 @@ fn settings(public_url: &str) -> Settings {
             uri: format!("{public_url}/mcp"),
             aliases: Vec::new(),
             behind: None,
+            dpop_required: false,
         }],
         signing_algorithm: SigningAlgorithm::Es256,
         access_token_ttl: Duration::from_hours(1),
@@ -170,6 +172,7 @@ fn settings(public_url: &str) -> Settings {
         registration: Registration::Off,
         client_metadata_documents: MetadataDocuments::Off,
         require_pushed_requests: false,
+        dpop: false,
     }
 }
 

@@ -88,6 +88,7 @@ impl Redeeming {
             user: Some(&user),
             derived: None,
             refresh_token: refresh.as_ref().map(|_| token.as_str()),
+            key: exchange.key,
             login: wants_id.then_some(Login { nonce: code.nonce.as_deref() }),
             now,
         }
@@ -122,6 +123,8 @@ fn check(
     let redirect = exchange.form.get("redirect_uri");
     let fits = proven
         && code.client_id == *exchange.client.id()
+        // RFC 9449 §10 — N89
+        && code.dpop_jkt.as_deref().is_none_or(|jkt| exchange.key == Some(jkt))
         && redirect.is_none_or(|redirect| redirect == code.redirect_uri);
     if fits { Ok(()) } else { Err(DEAD) }
 }
@@ -159,8 +162,11 @@ fn new_refresh_token(
     let asked = scopes.iter().any(|scope| scope.as_str() == "offline_access");
     let useful = grant.expires_at.since(now) > settings.access_token_ttl;
     let wanted = useful && (asked || exchange.client.allows_grant("refresh_token"));
+    // RFC 9449 §5: a client that proves itself by other means may change its key.
+    let key = exchange.key.filter(|_| !exchange.client.is_confidential());
     let refresh = wanted.then(|| NewRefreshToken {
         token: Digest::of(&token),
+        dpop_jkt: key.map(str::to_owned),
         scopes: scopes.clone(),
         expires_at: now.plus(settings.refresh_token_ttl).min(grant.expires_at),
     });

@@ -37,6 +37,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         user: None,
         derived: None,
         refresh_token: None,
+        key: exchange.key,
         login: None,
         now: server.clock.now(),
     }

@@ -1,6 +1,7 @@
 //! `POST /token`: the request is read, its client authenticated, its grant found; the answer is recorded, then given.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -34,6 +35,7 @@ pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
 ///
 /// - `400 invalid_request` (RFC 6749 §5.2): no form, a parameter that is missing or comes twice, two methods of client
 ///   authentication (N38 to N40)
+/// - `400 invalid_dpop_proof`, `use_dpop_nonce` with `DPoP-Nonce` (RFC 9449 §5, §8; N88)
 /// - `401 invalid_client` with a challenge (N42, N43); `400 unsupported_grant_type` (N53); `413`
 /// - `429` with `Retry-After` for who guesses; `503` while store, audit log or the client's host do not answer: never
 ///   `invalid_grant`, which would cost the client its tokens
@@ -66,7 +68,7 @@ async fn answer(
     }
     let proven = client.as_ref().is_ok_and(Client::is_confidential);
     let (grant_type, outcome) = match client {
-        Ok(client) => exchange(server, &client, &form).await,
+        Ok(client) => exchange(server, &client, (headers, &form)).await,
         Err(error) => (None, Err(error.into())),
     };
     match outcome {
@@ -107,9 +109,13 @@ async fn give_back(server: &AuthorizationServer, used_up: Option<CodeRedemption>
 async fn exchange(
     server: &AuthorizationServer,
     client: &Client,
-    form: &Form,
+    (headers, form): (&HeaderMap, &Form),
 ) -> (Option<GrantType>, Result<Granted, Refused>) {
-    let asked = Exchange { server, client, form };
+    let key = match proven_key(server, client, headers).await {
+        Ok(key) => key,
+        Err(error) => return (None, Err(error.into())),
+    };
+    let asked = Exchange { server, client, form, key: key.as_deref() };
     let (grant_type, outcome) = match form.get("grant_type") {
         Some("authorization_code") => {
             (GrantType::AuthorizationCode, authorization_code::exchange(&asked).await)
@@ -133,6 +139,19 @@ async fn exchange(
     (Some(grant_type), outcome)
 }
 
+/// The key that the client holds, where it proves one (RFC 9449 §5).
+async fn proven_key(
+    server: &AuthorizationServer,
+    client: &Client,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<str>>, OAuthError> {
+    let proven = server.proven_key(headers, "/token").await?;
+    if proven.is_none() && client.requires_dpop() {
+        return Err(OAuthError::InvalidDpopProof("tokens of this client must be bound to a key"));
+    }
+    Ok(proven.map(|proven| proven.thumbprint))
+}
+
 /// Decisions are recorded; of strangers not without limit. What could not be read, and
 /// what could not be decided, is none.
 async fn record_refusal(
@@ -150,6 +169,7 @@ async fn record_refusal(
             | OAuthError::InvalidScope(_)
             | OAuthError::InvalidTarget(_)
             | OAuthError::InvalidSubjectToken(_)
+            | OAuthError::InvalidDpopProof(_)
             | OAuthError::UnauthorizedClient(_),
         ) => AuditEvent::TokenRefuse {
             grant_type,

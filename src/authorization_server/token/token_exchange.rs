@@ -66,6 +66,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         user,
         derived: Some(&derived),
         refresh_token: None,
+        key: exchange.key,
         login: None,
         now: server.clock.now(),
     }

@@ -46,6 +46,8 @@ pub struct RegisteredClient {
     pub refresh_grace: Option<Duration>,
     /// RFC 9126 §6
     pub require_pushed_requests: bool,
+    /// RFC 9449 §5.2
+    pub dpop_bound: bool,
     pub exchange: ClientExchange,
 }
 
@@ -92,6 +94,9 @@ pub(super) struct RawClient {
     /// Whether its authorization requests must be pushed (RFC 9126): then nothing of them passes through a browser.
     #[serde(default)]
     pub(super) require_pushed_authorization_requests: bool,
+    /// Whether each of its tokens must be bound to a key of its own (DPoP, RFC 9449). Needs `resource_server.dpop`.
+    #[serde(default)]
+    pub(super) dpop_bound_access_tokens: bool,
     /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
     pub(super) token_exchange: Option<RawExchange>,
 }
@@ -133,6 +138,7 @@ impl RawClient {
             redirect_uris,
             refresh_grace: self.refresh_grace_seconds.map(u64::from).map(Duration::from_secs),
             require_pushed_requests: self.require_pushed_authorization_requests,
+            dpop_bound: self.dpop_bound_access_tokens,
             exchange,
         })
     }

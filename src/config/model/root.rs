@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::approvals::{Approvals, RawApprovals};
 use super::audit::{Audit, RawAudit};
 use super::authorization_server::{AuthorizationServer, RawAuthorizationServer};
+use super::binding::check_binding;
 use super::deployment::Deployment;
 use super::graph::{Graph, RawGraph};
 use super::limits::{Limits, RawLimits};
@@ -82,7 +83,7 @@ impl RawConfig {
         let section = |name| Key::default().name(name);
         let policy_file = to.is_set(&section("policy").name("file"));
         let graph = self.graph.parse(&section("graph"), flat, policy_file, to);
-        Config {
+        let config = Config {
             deployment: self.environment,
             server: self.server.parse(&section("server"), to),
             store: self.store.parse(&section("store"), to),
@@ -101,6 +102,8 @@ impl RawConfig {
             audit: self.audit.parse(&section("audit"), to),
             telemetry: self.telemetry.parse(&section("telemetry"), to),
             graph,
-        }
+        };
+        check_binding(&config, to);
+        config
     }
 }

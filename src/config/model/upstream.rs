@@ -37,6 +37,8 @@ pub struct UpstreamServer {
     pub audiences: Vec<String>,
     /// Whether its tools stand at `/mcp`, too.
     pub fold: bool,
+    /// Whether callers' tokens must be bound to a key of theirs (RFC 9449).
+    pub dpop_required: bool,
     pub tools: Vec<UpstreamGrant>,
     pub prompts: Vec<UpstreamGrant>,
     /// By URI, and templates by their text.
@@ -182,6 +184,9 @@ pub(super) struct RawUpstreamServer {
     /// A tool whose definition holds characters that people do not see.
     #[serde(default = "hide")]
     pub(super) on_hidden_text: OnToolFlaw,
+    /// Whether callers' tokens must be bound to a key of theirs (DPoP, RFC 9449). Needs `resource_server.dpop`.
+    #[serde(default)]
+    pub(super) dpop_required: bool,
     /// Which revisions of the protocol it speaks; for clients of the other era the broker translates.
     #[serde(default)]
     pub(super) era: UpstreamEra,
@@ -320,6 +325,7 @@ impl RawUpstreamServer {
             pins,
             on_change: self.on_change,
             on_hidden_text: self.on_hidden_text,
+            dpop_required: self.dpop_required,
             era: self.era,
             timeout: Duration::from_millis(self.timeout_ms.get().into()),
             max_response_bytes: self.max_response_bytes.get() as usize,

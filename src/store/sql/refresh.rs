@@ -14,7 +14,8 @@ pub(super) async fn add(
     token: &NewRefreshToken,
 ) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO refresh_tokens \
-        (token, grant_id, client_id, scopes, expires_at, keep_until) VALUES ($1, $2, $3, $4, $5, $6)";
+        (token, grant_id, client_id, scopes, expires_at, keep_until, dpop_jkt) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let values = values![
         token.token,
         grant.id.to_string(),
@@ -22,6 +23,7 @@ pub(super) async fn add(
         token.scopes.to_string(),
         token.expires_at,
         grant.expires_at.max(token.expires_at),
+        &token.dpop_jkt,
     ];
     c.execute(SQL, values).await.map(drop)
 }
@@ -30,13 +32,16 @@ pub(super) async fn find(
     c: &mut Connection,
     token: &Digest,
 ) -> Result<Option<(GrantRow, NewRefreshToken)>, StoreError> {
-    const SQL: &str = "SELECT g.*, t.scopes AS token_scopes, t.expires_at AS token_expires_at \
+    const SQL: &str = "SELECT g.*, t.scopes AS token_scopes, t.expires_at AS token_expires_at, \
+        t.dpop_jkt AS token_dpop_jkt \
         FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
         WHERE t.token = $1 AND t.used_at IS NULL AND g.revoked_at IS NULL";
     let Some(row) = c.row(SQL, values![*token]).await? else { return Ok(None) };
     let scopes = row.parsed("token_scopes")?;
     let expires_at = row.time("token_expires_at")?;
-    Ok(Some((grant::row(&row)?, NewRefreshToken { token: *token, scopes, expires_at })))
+    let dpop_jkt = row.maybe_text("token_dpop_jkt")?;
+    let token = NewRefreshToken { token: *token, scopes, dpop_jkt, expires_at };
+    Ok(Some((grant::row(&row)?, token)))
 }
 
 /// What became of it, and what is revoked now.
@@ -86,8 +91,8 @@ async fn take_at_once(
           replay_until = $6 WHERE token = $1 AND client_id = $2 AND used_at IS NULL AND expires_at > $3; \
         UPDATE grants SET last_used_at = $3 WHERE changes() = 1 AND revoked_at IS NULL AND expires_at > $3 \
           AND id = (SELECT grant_id FROM refresh_tokens WHERE token = $1); \
-        INSERT INTO refresh_tokens (token, grant_id, client_id, scopes, expires_at, keep_until) \
-          SELECT $4, g.id, g.client_id, $7, $8, MAX($8, g.expires_at) \
+        INSERT INTO refresh_tokens (token, grant_id, client_id, scopes, expires_at, keep_until, dpop_jkt) \
+          SELECT $4, g.id, g.client_id, $7, $8, MAX($8, g.expires_at), t.dpop_jkt \
           FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
           WHERE changes() = 1 AND t.token = $1; \
         SELECT g.*, changes() AS added FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \

@@ -11,6 +11,7 @@ mod connections;
 mod cors;
 mod crash;
 mod device;
+mod dpop;
 mod exchange;
 mod faults;
 mod flow;
