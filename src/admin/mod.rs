@@ -12,7 +12,7 @@ mod operations;
 pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
-    Actor, Administrators, ApprovalView, ClientView, GrantView, KeyView, NewClient, NewServer,
-    NewUser, Operations, PageQuery, PolicyControl, PolicyView, ReloadFault, ServerView, Serving,
-    Settings, ShadowDifference, Shown, UserView,
+    Actor, Administrators, ApprovalView, ClientView, GrantView, IdentityProviderView, KeyView,
+    NewClient, NewServer, NewUser, Operations, PageQuery, PolicyControl, PolicyView, ReloadFault,
+    ServerView, Serving, Settings, ShadowDifference, Shown, UserView,
 };

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use crate::broker::Profile;
 use crate::config::{
     self, Config, Deployment, GraphMode, IssuerKeys, SecretSource, UpstreamCredential,
+    UpstreamTransport,
 };
 use crate::id::Issuer;
 use crate::outbound::{Call, Limits, Outbound, OutboundError};
@@ -236,6 +237,15 @@ impl Reach {
     }
 }
 
+/// What a child process gets in its environment.
+fn variables(server: &config::UpstreamServer) -> impl Iterator<Item = &SecretSource> {
+    let command = match &server.transport {
+        UpstreamTransport::Child(command) => Some(command),
+        UpstreamTransport::Http(_) => None,
+    };
+    command.into_iter().flat_map(|command| command.environment.values())
+}
+
 /// Every secret that the settings name and that is read when somebody needs it, beside those of issuers, identity
 /// providers and Graph profiles.
 fn own_secrets(config: &Config) -> Vec<(&'static str, &SecretSource)> {
@@ -245,14 +255,17 @@ fn own_secrets(config: &Config) -> Vec<(&'static str, &SecretSource)> {
     let servers = config.upstream.servers.iter().filter_map(|server| match &server.credential {
         UpstreamCredential::Bearer(source)
         | UpstreamCredential::Header { value: source, .. }
-        | UpstreamCredential::ClientCredentials { client_secret: source, .. } => {
-            Some(("upstream.server.credential", source))
-        }
-        _ => None,
+        | UpstreamCredential::ClientCredentials { client_secret: source, .. } => Some(source),
+        UpstreamCredential::TokenExchange(exchange) => Some(&exchange.client_secret),
+        UpstreamCredential::PerUser(each) => each.client.as_ref()?.1.as_ref(),
+        UpstreamCredential::None | UpstreamCredential::EntraObo { .. } => None,
     });
+    let servers = servers.map(|source| ("upstream.server.credential", source));
+    let children = config.upstream.servers.iter().flat_map(variables);
+    let children = children.map(|source| ("upstream.server.env", source));
     let webhook = config.approvals.webhook.iter();
     let webhook = webhook.map(|webhook| ("approvals.webhook_secret", &webhook.secret));
-    clients.chain(servers).chain(webhook).collect()
+    clients.chain(servers).chain(children).chain(webhook).collect()
 }
 
 /// The secret of a profile, read as one of the broker's own: nobody calls, so there is no permit.

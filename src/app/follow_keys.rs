@@ -142,7 +142,9 @@ mod tests {
 
     use super::*;
     use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
-    use crate::authorization_server::{KeyEncryptionKey, KeySettings, SigningAlgorithm};
+    use crate::authorization_server::{
+        Algorithms, KeyEncryptionKey, KeySettings, SigningAlgorithm,
+    };
     use crate::random::SystemRandom;
     use crate::store::{StoreSettings, open};
     use crate::time::{FixedClock, Timestamp};
@@ -153,7 +155,7 @@ mod tests {
         let settings = KeySettings {
             store,
             encryption: KeyEncryptionKey::parse(&STANDARD.encode([1; 32]).into()).unwrap(),
-            algorithm: SigningAlgorithm::Es256,
+            algorithms: Algorithms::new(SigningAlgorithm::Es256, []),
             longest_token: Duration::from_hours(1),
             signs_for: Some(Duration::from_hours(24 * 90)),
             clock: Arc::<FixedClock>::clone(clock),

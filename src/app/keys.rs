@@ -102,7 +102,7 @@ pub(super) fn settings(
     Ok(KeySettings {
         store,
         encryption: KeyEncryptionKey::parse(encryption)?,
-        algorithm: map::signing_algorithm(config),
+        algorithms: map::signing_algorithms(config),
         longest_token: LONGEST_TOKEN.max(config.authorization_server.access_token_ttl),
         signs_for: config.authorization_server.signing_key_lifetime,
         clock: Arc::clone(clock),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
-use crate::authorization_server::SigningAlgorithm;
+use crate::authorization_server::{Algorithms, Rates, SigningAlgorithm};
 use crate::config::{self, AuditSink, Config, SecretSource, StoreUrl};
 use crate::http::{Limits, TlsFiles, TrustedProxies};
 use crate::limits;
@@ -33,11 +33,31 @@ pub(super) fn data_dir(config: &Config) -> PathBuf {
 }
 
 pub(super) const fn signing_algorithm(config: &Config) -> SigningAlgorithm {
-    match config.authorization_server.signing_alg {
+    algorithm(config.authorization_server.signing_alg)
+}
+
+pub(super) fn resource_signing_algorithms(config: &Config) -> Vec<(String, SigningAlgorithm)> {
+    let given = config.authorization_server.resource_signing_alg.iter();
+    given.map(|(uri, wanted)| (uri.to_string(), algorithm(*wanted))).collect()
+}
+
+/// Every one that some token of ours is signed with.
+pub(super) fn signing_algorithms(config: &Config) -> Algorithms {
+    let of_resources = resource_signing_algorithms(config).into_iter();
+    Algorithms::new(signing_algorithm(config), of_resources.map(|(_, algorithm)| algorithm))
+}
+
+const fn algorithm(wanted: config::SigningAlg) -> SigningAlgorithm {
+    match wanted {
         config::SigningAlg::ES256 => SigningAlgorithm::Es256,
         config::SigningAlg::EdDSA => SigningAlgorithm::EdDsa,
         config::SigningAlg::RS256 => SigningAlgorithm::Rs256,
     }
+}
+
+pub(super) fn token_rates(config: &Config) -> Rates {
+    let given = &config.authorization_server;
+    Rates { tokens: given.token_rate.map(rate), introspections: given.introspection_rate.map(rate) }
 }
 
 pub(super) fn audit(config: &Config) -> AuditSettings {
@@ -78,8 +98,8 @@ pub(super) fn outbound_to_clients(config: &Config) -> OutboundSettings {
 }
 
 pub(super) fn limits(config: &Config) -> Limits {
-    let config::Server { drain_pause, drain, .. } = config.server;
-    Limits { drain_pause, drain, ..Limits::default() }
+    let config::Server { max_connections, drain_pause, drain, .. } = config.server;
+    Limits { max_connections, drain_pause, drain, ..Limits::default() }
 }
 
 pub(super) fn proxies(config: &Config) -> TrustedProxies {
@@ -193,12 +213,16 @@ pub(super) fn call_limits(
     })
 }
 
+const fn rate(rate: config::Rate) -> limits::Rate {
+    limits::Rate { count: rate.count, period: rate.period }
+}
+
 fn limit(
     rate: Option<config::Rate>,
     concurrency: Option<NonZeroU32>,
     on_store_failure: config::OnStoreFailure,
 ) -> limits::Limit {
-    let rate = rate.map(|rate| limits::Rate { count: rate.count, period: rate.period });
+    let rate = rate.map(self::rate);
     let on_store_failure = match on_store_failure {
         config::OnStoreFailure::Open => limits::OnStoreFailure::Open,
         config::OnStoreFailure::Closed => limits::OnStoreFailure::Closed,

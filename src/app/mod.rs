@@ -54,7 +54,7 @@ pub use command_audit::command_auditor;
 pub use error::AppError;
 pub use keys::{key_encryption_key_file, store_settings};
 pub use looking::{Inspector, inspector};
-pub use operations::command_operations;
+pub use operations::{command_operations, identity_providers};
 pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys};
 pub use people::people_settings;
 pub use policy::Source as PolicySource;

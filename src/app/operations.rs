@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::admin::{Administrators, Operations, Settings};
+use crate::admin::{Administrators, IdentityProviderView, Operations, Settings};
 use crate::audit::Auditor;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::random::{Random, SystemRandom};
 use crate::time::{Clock, SystemClock};
 
 use super::command_audit::command_auditor;
-use super::endpoints::names;
+use super::endpoints::{issuer, names};
 use super::error::AppError;
 use super::{keys, map};
 
@@ -24,7 +24,26 @@ pub(super) fn settings(config: &Config) -> Settings {
             subjects: named.subjects.clone(),
             groups: named.groups.clone(),
         },
+        identity_providers: identity_providers(config),
     }
+}
+
+/// Where people log in, as operators may see it.
+#[must_use]
+pub fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
+    let issuer = issuer(&config.server.public_url);
+    let view = |known: &config::IdentityProvider| IdentityProviderView {
+        id: known.id.clone(),
+        name: known.name.clone(),
+        issuer: known.issuer.clone(),
+        client_id: known.client_id.to_string(),
+        confidential: known.client_secret.is_some(),
+        scopes: known.scopes.to_string(),
+        discovered: known.endpoints.is_none(),
+        callback: format!("{issuer}/login/callback/{}", known.id),
+        required_claims: known.require.keys().cloned().collect(),
+    };
+    config.authorization_server.identity_providers.iter().map(view).collect()
 }
 
 /// The same operations as the admin API's, on the same store, while a broker runs or not. Whoever may read the settings

@@ -10,7 +10,7 @@ use crate::secret_text::SecretText;
 use crate::time::Timestamp;
 
 use super::derived::{Actor, Origin};
-use super::keys::{SigningKeys, TokenType};
+use super::keys::{SigningKey, SigningKeys, TokenType};
 
 /// Why a token could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -97,10 +97,11 @@ impl NewAccessToken {
         keys: &SigningKeys,
         random: &dyn Random,
     ) -> Result<(SecretText, String), MintError> {
-        self.sign_for(&Behind::default(), keys, random)
+        let key = keys.signing().ok_or(MintError::NoKey)?;
+        self.sign_for(&Behind::default(), key, random)
     }
 
-    /// The same for a token that has a grant or a person behind it.
+    /// The same by this key, for a token that has a grant or a person behind it.
     ///
     /// # Errors
     ///
@@ -108,10 +109,9 @@ impl NewAccessToken {
     pub(super) fn sign_for(
         &self,
         behind: &Behind<'_>,
-        keys: &SigningKeys,
+        key: &SigningKey,
         random: &dyn Random,
     ) -> Result<(SecretText, String), MintError> {
-        let key = keys.signing().ok_or(MintError::NoKey)?;
         let jti = self.jti(random);
         let token = key.jwt(TokenType::AccessToken, &self.claims(&jti, behind))?;
         Ok((token, jti))

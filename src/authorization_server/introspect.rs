@@ -113,6 +113,10 @@ async fn answer(
         }
         asker => asker?,
     };
+    match &asker {
+        Asker::Resource(row) => server.tokens.pace.admit_question_of_server(&row.id)?,
+        Asker::Client(client) => server.tokens.pace.admit_question_of_client(client)?,
+    }
     let unverified = form.require("token", "token is missing")?;
     let token = server.tokens.own.read(server, unverified).filter(|token| asker.may_hear(token));
     let token = match token {

@@ -158,6 +158,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::authorization_server::pace::Rates;
     use crate::authorization_server::settings::Administrators;
 
     fn settings(registration: Registration) -> Settings {
@@ -166,10 +167,12 @@ mod tests {
             public_url: "https://b.example/base".parse().unwrap(),
             resources: Vec::new(),
             signing_algorithm: SigningAlgorithm::Es256,
+            resource_signing_algorithms: Vec::new(),
             access_token_ttl: Duration::from_hours(1),
             refresh_token_ttl: Duration::from_hours(720),
             code_ttl: Duration::from_mins(1),
             refresh_grace: Duration::from_mins(1),
+            rates: Rates::default(),
             default_scopes: Scope::empty(),
             scopes_supported: "graph:read".parse().unwrap(),
             administrators: Administrators::default(),

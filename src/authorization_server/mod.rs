@@ -28,6 +28,7 @@ mod login;
 mod logout;
 mod metadata;
 mod own_token;
+mod pace;
 mod pages;
 #[cfg(test)]
 mod pages_tests;
@@ -66,9 +67,12 @@ pub use identity_provider::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProv
 pub use identity_token::NewIdentityToken;
 pub use introspect::routes as introspection_routes;
 pub use jwks::routes;
-pub use keys::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys};
+pub use keys::{
+    Algorithms, KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys,
+};
 pub use login::{first_administrator_link, new_link, one_time_link};
 pub use metadata::routes as metadata_routes;
+pub use pace::Rates;
 pub use pages::{ErrorPage, Link, OwnWords, error_page};
 pub use password::{NewPassword, PasswordPool, PoolBusy, WeakPassword};
 pub use person::{PeopleSettings, Person, people_routes};

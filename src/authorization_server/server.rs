@@ -95,7 +95,7 @@ impl AuthorizationServer {
             dpop,
         } = new;
         let clients = Clients::new(&secret, &settings.clients);
-        let tokens = TokenState::new(&clock);
+        let tokens = TokenState::new(settings.rates, &clock);
         let user_codes = UserCodes::new(&secret);
         let shares = Shares::new(&clock);
         Self(Arc::new(Parts {

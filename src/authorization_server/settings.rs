@@ -11,6 +11,8 @@ use crate::secret::OwnSecret;
 
 use super::client::PublicKeys;
 use super::keys::SigningAlgorithm;
+use super::pace::Rates;
+use super::target::is_same;
 use super::token::{DEVICE_CODE, TOKEN_EXCHANGE};
 
 /// `[authorization_server]` and what of `[server]` it needs.
@@ -23,11 +25,14 @@ pub struct Settings {
     /// The resources of this process. The first one is meant where a request names none (N62).
     pub resources: Vec<OwnResource>,
     pub signing_algorithm: SigningAlgorithm,
+    /// Of access tokens for these resources. ID tokens, which clients read, always have the general one.
+    pub resource_signing_algorithms: Vec<(String, SigningAlgorithm)>,
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
     pub code_ttl: Duration,
     /// How long a refresh token that was just used gets the same reply again. Absolute.
     pub refresh_grace: Duration,
+    pub rates: Rates,
     /// What a request without `scope` asks for.
     pub default_scopes: Scope,
     /// Published as `scopes_supported`, beside `openid` and `offline_access`: short, some clients ask for all of it.
@@ -43,6 +48,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Of access tokens for the resource with this identifier.
+    pub(super) fn signing_algorithm_for(&self, resource: &str) -> SigningAlgorithm {
+        let mut named = self.resource_signing_algorithms.iter();
+        let named = named.find(|(uri, _)| is_same(uri, resource));
+        named.map_or(self.signing_algorithm, |(_, algorithm)| *algorithm)
+    }
+
     /// Whether any client may exchange tokens.
     pub(super) fn exchanges_tokens(&self) -> bool {
         self.clients.iter().any(|client| client.grant_types.contains(&TOKEN_EXCHANGE))

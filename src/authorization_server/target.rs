@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(Carries::Ours.narrow(&wanted), wanted);
     }
 
-    // RFC 8707 §2 — N61
+    // RFC 8707 §2 — N61, RS-5
     #[test]
     fn spellings_of_one_resource_are_one() {
         for same in ["HTTPS://B.Example/mcp", "https://b.example:443/mcp", "https://b.example/mcp/"]

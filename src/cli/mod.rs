@@ -80,6 +80,8 @@ enum Command {
     Server(admin::ServerArgs),
     /// What people allowed clients: list, revoke
     Grant(admin::GrantArgs),
+    /// Where people log in: list
+    IdentityProvider(admin::IdentityProviderArgs),
     /// The keys that sign tokens: list, rotate, retire
     Key(admin::KeyArgs),
     /// The database: status, migrate, backup, restore
@@ -168,6 +170,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Grant(grant) => {
             admin::run_grant(&grant, &args.load(environment)?.config, &mut out).await
+        }
+        Command::IdentityProvider(provider) => {
+            admin::run_identity_provider(&provider, &args.load(environment)?.config, &mut out)
         }
         Command::Key(key) => admin::run_key(&key, &args.load(environment)?, &mut out).await,
         Command::Store(store) => {

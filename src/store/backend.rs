@@ -1,21 +1,21 @@
 //! Reads and commands, on either database.
 
 use futures_util::future::BoxFuture;
-use sqlx::{Pool, Postgres, Sqlite};
+use sqlx::{Pool, Postgres};
 use tokio::task::JoinSet;
 
 use super::cause::{fault, is_conflict, unavailable};
 use super::connection::Connection;
 use super::error::StoreError;
 use super::settings::PATIENCE;
-use super::writer::Writer;
+use super::sqlite::{Readers, Writer};
 
 /// A read or a command: no captures, so that it can be run again. All it needs is in `A`.
 pub(super) type Work<A, T> =
     for<'c> fn(&'c mut Connection, &'c A) -> BoxFuture<'c, Result<T, StoreError>>;
 
 pub(super) enum Backend {
-    Sqlite { readers: Pool<Sqlite>, writer: Writer, _checkpoints: JoinSet<()> },
+    Sqlite { readers: Readers, writer: Writer, _checkpoints: JoinSet<()> },
     Postgres(Pool<Postgres>),
 }
 
@@ -27,13 +27,18 @@ impl Backend {
         work: Work<A, T>,
     ) -> Result<T, StoreError> {
         let reading = async {
-            let mut connection = match self {
+            match self {
                 Self::Sqlite { readers, .. } => {
-                    Connection::Sqlite(readers.acquire().await.map_err(fault)?)
+                    let mut connection = readers.take()?;
+                    let found = work(&mut connection, arguments).await?;
+                    readers.give_back(connection);
+                    Ok(found)
                 }
-                Self::Postgres(pool) => Connection::Postgres(pool.acquire().await.map_err(fault)?),
-            };
-            work(&mut connection, arguments).await
+                Self::Postgres(pool) => {
+                    let connection = pool.acquire().await.map_err(fault)?;
+                    work(&mut Connection::Postgres(connection), arguments).await
+                }
+            }
         };
         tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(late()))
     }

@@ -14,7 +14,7 @@ pub(super) enum Cause {
     Other(&'static str),
 }
 
-/// The store's error for a driver's.
+/// The store's error for that of PostgreSQL's driver.
 pub(super) fn fault(error: sqlx::Error) -> StoreError {
     let unavailable = |cause: Cause| StoreError::Unavailable(Box::new(cause));
     match error {
@@ -25,7 +25,6 @@ pub(super) fn fault(error: sqlx::Error) -> StoreError {
         sqlx::Error::Io(error) => unavailable(Cause::Io(error.kind())),
         sqlx::Error::PoolTimedOut => unavailable(Cause::Other("no connection became free in time")),
         sqlx::Error::PoolClosed => unavailable(Cause::Other("the store is closed")),
-        sqlx::Error::WorkerCrashed => unavailable(Cause::Other("the database's thread ended")),
         sqlx::Error::Tls(_) => unavailable(Cause::Other("TLS with the database failed")),
         sqlx::Error::Protocol(_) => unavailable(Cause::Other("the database broke its protocol")),
         _ => unavailable(Cause::Other("the database driver failed")),
@@ -33,7 +32,7 @@ pub(super) fn fault(error: sqlx::Error) -> StoreError {
 }
 
 /// `SQLite` numbers its results (the low byte is the kind), PostgreSQL has five characters.
-fn coded(code: String) -> StoreError {
+pub(super) fn coded(code: String) -> StoreError {
     let kind = if code.len() < 5 { code.parse::<u32>().ok().map(|code| code & 0xff) } else { None };
     match (kind, code.as_str()) {
         (Some(11 | 26), _) => StoreError::Corrupt("the file is no database, or damaged"),

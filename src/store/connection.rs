@@ -3,17 +3,18 @@
 //! Both take the same text: numbered parameters, `RETURNING`, `ON CONFLICT`, times as integers.
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{Postgres, Row as _, Transaction};
 
 use crate::time::Timestamp;
 
 use super::cause::fault;
 use super::digest::Digest;
 use super::error::StoreError;
+use super::sqlite::{SqliteConnection, SqliteRow};
 
 /// What a command talks to.
 pub(super) enum Connection {
-    Sqlite(PoolConnection<Sqlite>),
+    Sqlite(SqliteConnection),
     Postgres(PoolConnection<Postgres>),
     /// Rolled back when it is dropped before its commit.
     Transaction(Transaction<'static, Postgres>),
@@ -33,8 +34,8 @@ macro_rules! values {
 pub(super) use values;
 
 macro_rules! bound {
-    ($kind:ty, $sql:expr, $values:expr) => {{
-        let mut query = sqlx::query::<$kind>($sql);
+    ($sql:expr, $values:expr) => {{
+        let mut query = sqlx::query::<Postgres>($sql);
         for value in $values {
             query = match value {
                 Value::Int(value) => query.bind(value),
@@ -55,15 +56,15 @@ impl Connection {
     ) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Sqlite(connection) => {
-                let rows = bound!(Sqlite, sql, values).fetch_all(&mut **connection).await;
-                rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+                let rows = connection.rows(sql, values)?;
+                return Ok(rows.into_iter().map(Row::Sqlite).collect());
             }
             Self::Postgres(connection) => {
-                let rows = bound!(Postgres, sql, values).fetch_all(&mut **connection).await;
+                let rows = bound!(sql, values).fetch_all(&mut **connection).await;
                 rows.map(|rows| rows.into_iter().map(Row::Postgres).collect())
             }
             Self::Transaction(connection) => {
-                let rows = bound!(Postgres, sql, values).fetch_all(&mut **connection).await;
+                let rows = bound!(sql, values).fetch_all(&mut **connection).await;
                 rows.map(|rows| rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -86,15 +87,12 @@ impl Connection {
         values: Vec<Value>,
     ) -> Result<u64, StoreError> {
         match self {
-            Self::Sqlite(connection) => bound!(Sqlite, sql, values)
+            Self::Sqlite(connection) => return connection.execute(sql, values),
+            Self::Postgres(connection) => bound!(sql, values)
                 .execute(&mut **connection)
                 .await
                 .map(|done| done.rows_affected()),
-            Self::Postgres(connection) => bound!(Postgres, sql, values)
-                .execute(&mut **connection)
-                .await
-                .map(|done| done.rows_affected()),
-            Self::Transaction(connection) => bound!(Postgres, sql, values)
+            Self::Transaction(connection) => bound!(sql, values)
                 .execute(&mut **connection)
                 .await
                 .map(|done| done.rows_affected()),
@@ -109,17 +107,17 @@ impl Connection {
 
 /// One row of an answer.
 pub(super) enum Row {
-    Sqlite(sqlx::sqlite::SqliteRow),
+    Sqlite(SqliteRow),
     Postgres(sqlx::postgres::PgRow),
 }
 
 macro_rules! column {
     ($row:expr, $column:expr) => {
         match $row {
-            Row::Sqlite(row) => row.try_get($column),
-            Row::Postgres(row) => row.try_get($column),
+            Row::Sqlite(row) => row.get($column),
+            Row::Postgres(row) => row.try_get($column).ok(),
         }
-        .map_err(|_| StoreError::Corrupt($column))
+        .ok_or(StoreError::Corrupt($column))
     };
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
 use crate::time::Clock;
 
 use super::Database;
@@ -16,7 +14,6 @@ use super::postgres;
 use super::settings::StoreSettings;
 use super::sql::SqlDatabase;
 use super::sqlite;
-use super::writer::Writer;
 
 /// What is there.
 #[derive(Debug)]
@@ -42,12 +39,7 @@ pub async fn look(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Fou
             if !sqlite::is_there(path)? {
                 return Ok(Found::Nothing);
             }
-            let readers = sqlite::pool(path, 1, true);
-            Backend::Sqlite {
-                writer: Writer::start(readers.clone()),
-                readers,
-                _checkpoints: JoinSet::new(),
-            }
+            sqlite::reading(path)?
         }
         StoreSettings::Postgres(url) => Backend::Postgres(postgres::reading_pool(url)?),
     };
@@ -71,9 +63,7 @@ async fn schema(backend: &Backend) -> Result<Option<i64>, OpenError> {
     const GRES: &str = "SELECT COUNT(to_regclass('schema_versions')) AS n";
     let lost = |error| OpenError::Database(fault(error));
     let (mut connection, sql) = match backend {
-        Backend::Sqlite { readers, .. } => {
-            (Connection::Sqlite(readers.acquire().await.map_err(lost)?), LITE)
-        }
+        Backend::Sqlite { readers, .. } => (readers.take().map_err(OpenError::Database)?, LITE),
         Backend::Postgres(pool) => {
             (Connection::Postgres(pool.acquire().await.map_err(lost)?), GRES)
         }

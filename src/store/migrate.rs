@@ -77,11 +77,16 @@ async fn run(connection: &mut Connection, text: &'static str) -> Result<(), Stor
     } else {
         text.replace(" SEQUENCE,", " INTEGER PRIMARY KEY AUTOINCREMENT,")
     };
-    let query = sqlx::raw_sql(AssertSqlSafe(text)); // of our own files only
+    // Of our own files only.
+    let query = |text| sqlx::raw_sql(AssertSqlSafe(text));
     match connection {
-        Connection::Sqlite(connection) => (&mut **connection).execute(query).await.map(drop),
-        Connection::Postgres(connection) => (&mut **connection).execute(query).await.map(drop),
-        Connection::Transaction(connection) => (&mut **connection).execute(query).await.map(drop),
+        Connection::Sqlite(connection) => return connection.script(&text),
+        Connection::Postgres(connection) => {
+            (&mut **connection).execute(query(text)).await.map(drop)
+        }
+        Connection::Transaction(connection) => {
+            (&mut **connection).execute(query(text)).await.map(drop)
+        }
     }
     .map_err(fault)
 }

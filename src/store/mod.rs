@@ -7,7 +7,6 @@
 mod approval;
 mod backend;
 mod cause;
-mod checkpoint;
 mod client;
 mod connection;
 mod device;
@@ -31,7 +30,6 @@ mod sql;
 mod sqlite;
 mod upstream_account;
 mod used;
-mod writer;
 
 pub use approval::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, UsedApproval,

@@ -43,14 +43,14 @@ pub trait SigningKeyStore: Send + Sync {
     /// Adds the first key: `false` where another replica was faster (its key is then there).
     async fn add_first_signing_key(&self, row: &SigningKeyRow) -> Result<bool, StoreError>;
     async fn add_signing_key(&self, row: &SigningKeyRow) -> Result<bool, StoreError>;
-    /// Adds it if no usable key begins to sign after `newest`: of several replicas that find the keys too old, one adds.
+    /// Adds it if no usable key of its algorithm begins to sign after `newest`: of several replicas that find the keys too old, one adds.
     async fn add_signing_key_after(
         &self,
         row: &SigningKeyRow,
         newest: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// Adds a key and deletes every other, in one transaction. How many were deleted.
-    async fn replace_signing_keys(&self, row: &SigningKeyRow) -> Result<u64, StoreError>;
+    /// Adds keys and deletes every other, in one transaction. How many were deleted.
+    async fn replace_signing_keys(&self, rows: &[SigningKeyRow]) -> Result<u64, StoreError>;
     /// From `Usable` to `Retiring`. `false` where it was not usable.
     async fn retire_signing_key(&self, kid: &str, retire_at: Timestamp)
     -> Result<bool, StoreError>;

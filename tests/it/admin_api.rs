@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::audit::assert_every_request_ended;
-use crate::support::child::{Served, command};
+use crate::support::child::{Served, command, command_beside};
 use crate::support::raw_http::{Answer, Request};
 
 /// A broker, and a token of its administrator.
@@ -65,6 +65,33 @@ async fn an_administrator_of_this_moment_gets_in_and_the_description_needs_no_to
     let disabled = command(site.directory.path(), &["user", "disable", "root"]);
     assert!(disabled.status.success());
     assert_eq!(site.get("/api/v1/users").await.status, 403);
+}
+
+#[tokio::test]
+async fn where_people_log_in_is_listed_by_both_doors_and_no_secret_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[[authorization_server.identity_provider]]\nid = \"entra\"\nname = \"Contoso\"\nissuer = \"https://login.example/v2.0\"\nclient_id = \"broker\"\nclient_secret = \"a-secret-CANARY\"\nrequire = { hd = [\"contoso.example\"] }\n";
+    let served = Served::start(directory.path(), settings, &[]).await;
+    let callback = format!("http://{}/login/callback/entra", served.authority);
+    let printed = command_beside(
+        directory.path(),
+        &served.authority,
+        &["identity-provider", "list", "--json"],
+    );
+    let table = command_beside(directory.path(), &served.authority, &["identity-provider", "list"]);
+    let site = Site::with(directory, served);
+    let answer = site.get("/api/v1/identity-providers").await;
+    let item = json!({
+        "id": "entra", "name": "Contoso", "issuer": "https://login.example/v2.0", "client_id": "broker", "confidential": true,
+        "scopes": "openid profile email", "discovered": true, "callback": callback, "required_claims": ["hd"],
+    });
+    assert_eq!((answer.status, &answer.json()["items"]), (200, &json!([item])));
+    assert_eq!(serde_json::from_slice::<Value>(&printed.stdout).unwrap(), json!([item]));
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("https://login.example/v2.0") && table.contains(&callback), "{table}");
+    assert!(!format!("{answer:?}{table}").contains("CANARY"));
+    let stranger = Request::new("GET", "/api/v1/identity-providers");
+    assert_eq!(site.served.send(stranger).await.status, 401);
 }
 
 // OWASP ASVS 5 §16.2 — N113, N115

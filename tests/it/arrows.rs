@@ -122,6 +122,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
         ],
     ),
     ("sqlx", &["store"]),
+    ("rusqlite", &["store"]),
     ("rmcp", &["mcp", "upstream", "cli"]),
     ("reqwest", &["outbound"]),
     ("std::env", &["config", "main"]),

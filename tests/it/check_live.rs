@@ -98,3 +98,64 @@ async fn each_issuer_that_does_not_answer_is_named() {
     resource_server.issuer: the introspection endpoint of issuer `<idp>/asked` does not answer as RFC 7662 says
     ");
 }
+
+#[tokio::test]
+async fn each_identity_provider_that_does_not_answer_is_named() {
+    let idp = FakeHttp::start(Reply::status(404)).await;
+    let at = |path: &str| idp.url().join(path).unwrap().to_string();
+    let metadata = json!({"issuer": at("good"), "jwks_uri": at("keys")}).to_string();
+    idp.answers_at("/good/.well-known/openid-configuration", Reply::json(metadata));
+    let provider = |id: &str, more: &str| {
+        let issuer = at(id);
+        format!(
+            "[[authorization_server.identity_provider]]\nid = \"{id}\"\nissuer = \"{issuer}\"\nclient_id = \"b\"\n{more}\n"
+        )
+    };
+    let explicit = |token: &str| {
+        let url = at("there");
+        format!(
+            "authorization_endpoint = \"{url}\"\ntoken_endpoint = \"{token}\"\nuserinfo_endpoint = \"{url}\"\nclaims = {{ subject = \"id\", username = \"login\" }}"
+        )
+    };
+    let found = problems(
+        &[
+            provider("good", &format!("client_secret = \"{SECRET}\"")),
+            provider("lost", ""),
+            provider("plain", &explicit(&at("there"))),
+            provider("away", &explicit("http://127.0.0.1:9/token")),
+            provider(
+                "secretless",
+                &format!("{}\nclient_secret = \"file:/nowhere/secret\"", explicit(&at("there"))),
+            ),
+        ]
+        .concat(),
+    )
+    .await;
+    let told: Vec<_> = found.iter().map(|(key, problem)| format!("{key}: {problem}")).collect();
+    let told = told.join("\n").replace(&at(""), "<idp>/");
+    insta::assert_snapshot!(told, @"");
+    assert_eq!(found.len(), 3);
+}
+
+#[tokio::test]
+async fn every_secret_that_is_read_when_it_is_needed_is_looked_for() {
+    let url = "http://127.0.0.1:9/";
+    let server = |id: &str, credential: &str| {
+        format!(
+            "[[upstream.server]]\nid = \"{id}\"\nurl = \"{url}\"\ncredential = {{ {credential} }}\n"
+        )
+    };
+    let found = problems(&[
+        "[[authorization_server.client]]\nclient_id = \"m\"\nsecret = \"file:/nowhere/client\"\ngrants = [\"client_credentials\"]\n".to_owned(),
+        server("a", "bearer = \"file:/nowhere/bearer\""),
+        server("b", "header = { name = \"X-Key\", value = \"file:/nowhere/header\" }"),
+        server("c", &format!("client_credentials = {{ token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/machine\", scopes = [\"w\"] }}")),
+        server("d", &format!("token_exchange = {{ token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/exchange\" }}")),
+        server("e", &format!("per_user = {{ authorize_url = \"{url}\", token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/person\", scopes = [\"w\"] }}")),
+        "[[upstream.server]]\nid = \"f\"\ncommand = [\"/bin/true\"]\nenv = { API_KEY = \"file:/nowhere/variable\" }\n".to_owned(),
+    ].concat()).await;
+    for name in ["client", "bearer", "header", "machine", "exchange", "person", "variable"] {
+        let path = format!("file:/nowhere/{name}");
+        assert!(found.iter().any(|(_, problem)| problem.contains(&path)), "{name}: {found:?}");
+    }
+}

@@ -177,11 +177,11 @@ async fn a_check_says_that_a_start_would_migrate_and_does_not() {
     let directory = tempfile::tempdir().unwrap();
     printed(directory.path(), &["store", "migrate"]);
     let path = directory.path().join("data/broker.db");
-    let store = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let store = rusqlite::Connection::open(path).unwrap();
     let newest =
         "DELETE FROM schema_versions WHERE version = (SELECT MAX(version) FROM schema_versions)";
-    sqlx::query(newest).execute(&store).await.unwrap();
-    store.close().await;
+    store.execute(newest, []).unwrap();
+    store.close().unwrap();
     let before = printed(directory.path(), &["store", "status"]);
     let checked: Value =
         serde_json::from_str(&printed(directory.path(), &["check", "--json"])).unwrap();

@@ -126,10 +126,15 @@ fn page(found: &Rules) -> String {
 
 /// The numbers of the list of attacks in a rule: `N3, N15 to N20`.
 fn rows(rule: &str) -> Vec<u32> {
+    numbered(rule, "N")
+}
+
+/// The same of another list.
+fn numbered(rule: &str, prefix: &str) -> Vec<u32> {
     let words = rule.split([' ', ',']).filter(|word| !word.is_empty());
     let (mut rows, mut range) = (Vec::new(), false);
     for word in words {
-        let number = word.strip_prefix('N').and_then(|digits| digits.parse().ok());
+        let number = word.strip_prefix(prefix).and_then(|digits| digits.parse().ok());
         match (number, rows.last()) {
             (Some(end), Some(&begin)) if range => rows.extend(begin + 1..=end),
             (Some(one), _) => rows.push(one),
@@ -138,6 +143,19 @@ fn rows(rule: &str) -> Vec<u32> {
         range = word == "to";
     }
     rows
+}
+
+/// The last rows of the lists of what a resource server and its transport must do.
+const REQUIRED: [(&str, u32); 2] = [("RS-", 33), ("TR-", 27)];
+
+#[test]
+fn each_requirement_on_the_endpoint_has_a_test() {
+    let found = collect();
+    for (prefix, last) in REQUIRED {
+        let tested: Vec<u32> = found.keys().flat_map(|rule| numbered(rule, prefix)).collect();
+        let forgotten: Vec<u32> = (1..=last).filter(|row| !tested.contains(row)).collect();
+        assert_eq!(forgotten, Vec::<u32>::new(), "{prefix}");
+    }
 }
 
 /// What nobody tests and nobody gave a reason for has been forgotten.

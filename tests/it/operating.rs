@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::child::{Served, command, command_beside};
+use crate::support::child::{Served, command, command_beside, command_with};
 use crate::support::raw_http::Request;
 
 fn text(output: &Output) -> String {
@@ -119,4 +119,89 @@ fn what_a_command_says_to_people_it_says_to_programs() {
     let copy = path.join("copy.db").display().to_string();
     assert!(json(&["store", "backup", &copy])["bytes"].as_u64().unwrap() > 0);
     assert_eq!(json(&["store", "restore", &copy])["file"], copy.as_str());
+}
+
+const KEK: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// The two examples of the documentation, with files where they name some; the store is one that is there.
+#[test]
+fn the_sample_settings_and_the_sample_policy_pass_a_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut settings = include_str!("../../docs/examples/broker.toml").to_owned();
+    for (path, content) in [
+        ("/run/secrets/kek", KEK),
+        ("/run/secrets/nightly", "one secret of a client, as good as another"),
+        ("/run/secrets/mailer.key", "x"),
+        ("/run/secrets/connect", "x"),
+        ("/run/secrets/secret-id", "x"),
+        ("/etc/broker/mailer.pem", "x"),
+        ("/etc/ssl/corp.pem", "x"),
+    ] {
+        let file = root.join(path.rsplit('/').next().unwrap());
+        std::fs::write(&file, content).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        settings = settings.replace(path, &file.display().to_string());
+    }
+    for name in ["public.md", "confidential.md"] {
+        std::fs::write(root.join(name), "x").unwrap();
+    }
+    let settings = settings.replace("/etc/broker/documents", &root.display().to_string());
+    std::fs::write(root.join("broker.toml"), settings).unwrap();
+    let policy = include_str!("../../docs/examples/policy.toml");
+    std::fs::write(root.join("policy.toml"), policy).unwrap();
+    std::fs::write(root.join("policy.next.toml"), policy).unwrap();
+    let variables = [
+        ("INTROSPECT_SECRET", "x"),
+        ("MCP_JWT_SECRET_KEY", "32-bytes-are-just-enough-for-it!"),
+        ("OP_SERVICE_ACCOUNT_TOKEN", "ops_x"),
+    ];
+    let checked = command_with(root, "127.0.0.1:8080", &variables, &["check"]);
+    assert!(checked.status.success(), "{}", text(&checked));
+    // Both are looked at: with a rule that cannot be, the same check fails.
+    std::fs::write(
+        root.join("policy.toml"),
+        policy.replace("effect = \"ask\"", "effect = \"asks\""),
+    )
+    .unwrap();
+    let checked = command_with(root, "127.0.0.1:8080", &variables, &["check"]);
+    assert!(!checked.status.success() && text(&checked).contains("policy"), "{}", text(&checked));
+}
+
+/// Colour is for terminals; `NO_COLOR` is for those as well (no-color.org).
+#[test]
+fn what_is_printed_into_a_pipe_has_no_colour() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("broker.toml"), "[server]\nlisten = \"nowhere\"\n")
+        .unwrap();
+    for variables in [&[][..], &[("NO_COLOR", "1")]] {
+        let told = command_with(directory.path(), "127.0.0.1:8080", variables, &["check"]);
+        assert!(!text(&told).contains('\u{1b}'), "{}", text(&told));
+    }
+}
+
+#[test]
+fn no_color_takes_the_colour_from_a_terminal_and_an_empty_one_does_not() {
+    let coloured = |value: Option<&str>| {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("broker.toml"), "[server]\nlisten = \"nowhere\"\n")
+            .unwrap();
+        // `script` gives the command a terminal.
+        let mut command = std::process::Command::new("script");
+        let broker = format!("'{}' check", env!("CARGO_BIN_EXE_broker"));
+        command.args(["-qec", &broker, "/dev/null"]).current_dir(directory.path());
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("SHELL", "/bin/sh")
+            .env("TERM", "xterm");
+        if let Some(value) = value {
+            command.env("NO_COLOR", value);
+        }
+        let output = command.output().unwrap();
+        assert!(text(&output).contains("server.listen"), "{}", text(&output));
+        text(&output).contains('\u{1b}')
+    };
+    assert_eq!([coloured(None), coloured(Some("")), coloured(Some("1"))], [true, true, false]);
 }

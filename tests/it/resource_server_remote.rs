@@ -25,15 +25,28 @@ impl Remote {
     }
 
     async fn introspection(reply: Reply) -> Self {
+        Self::introspection_with(reply, IntrospectionTiming::default()).await
+    }
+
+    /// The same with these bounds; an answer has 300 ms.
+    async fn introspection_with(reply: Reply, bounds: IntrospectionTiming) -> Self {
         let keys = |url| KeySource::Introspection {
             url,
             client_id: "bro:ker".parse().unwrap(),
             client_secret: "p%ss w".to_owned().into(),
         };
-        Self::new(reply, keys).await
+        Self::with(reply, keys, bounds).await
     }
 
     async fn new(reply: Reply, keys: impl Fn(url::Url) -> KeySource) -> Self {
+        Self::with(reply, keys, IntrospectionTiming::default()).await
+    }
+
+    async fn with(
+        reply: Reply,
+        keys: impl Fn(url::Url) -> KeySource,
+        bounds: IntrospectionTiming,
+    ) -> Self {
         let issuer = FakeHttp::start(reply).await;
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
         let audiences = vec![RESOURCE.to_owned()];
@@ -46,7 +59,7 @@ impl Remote {
             .outbound(loopback_outbound())
             .clock(Arc::clone(&clock) as _)
             .jwks_timing(JwksTiming { timeout, ..JwksTiming::default() })
-            .introspection_timing(IntrospectionTiming { timeout, ..IntrospectionTiming::default() })
+            .introspection_timing(IntrospectionTiming { timeout, ..bounds })
             .build();
         Self { verifier: Arc::new(verifier.unwrap()), clock, issuer }
     }
@@ -312,6 +325,40 @@ async fn an_introspection_outage_is_503_and_not_remembered() {
         assert_eq!(remote.refusal("opaque").await, None, "{reply:?}");
         assert_eq!(remote.health(), KeyHealth::Good);
     }
+}
+
+// RFC 7662 §4
+#[tokio::test]
+async fn an_endpoint_that_hangs_holds_no_more_than_so_many_calls() {
+    let bounds = IntrospectionTiming { concurrency: 2, ..IntrospectionTiming::default() };
+    let remote = Remote::introspection_with(Reply::Silence, bounds).await;
+    let tokens = ["one", "two", "three", "four"];
+    let all = futures_util::future::join_all(tokens.map(|token| remote.refusal(token))).await;
+    assert!(all.iter().all(|one| *one == Some(TokenError::IssuerUnavailable)), "{all:?}");
+    assert_eq!(remote.issuer.count(), 2, "the others were answered without asking");
+    remote.issuer.answers(active(json!({})));
+    assert_eq!(remote.refusal("five").await, None, "there is room again");
+}
+
+/// Whoever sends tokens that are none fills no memory.
+#[tokio::test]
+async fn no_more_answers_are_remembered_than_there_is_room_for() {
+    const MANY: usize = 300;
+    let bounds = IntrospectionTiming { entries: 4, ..IntrospectionTiming::default() };
+    let remote = Remote::introspection_with(Reply::json(r#"{"active":false}"#), bounds).await;
+    for _ in 0..2 {
+        for n in 0..MANY {
+            assert_eq!(remote.refusal(&format!("token-{n}")).await, Some(TokenError::Inactive));
+        }
+    }
+    assert!(remote.issuer.count() > MANY + MANY / 2, "{}", remote.issuer.count());
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_none() {
+    let endless = format!(r#"{{"active":true,"x":"{}"}}"#, "x".repeat(70 * 1024));
+    let remote = Remote::introspection(Reply::json(endless)).await;
+    assert_eq!(remote.refusal("opaque").await, Some(TokenError::IssuerUnavailable));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod approval;
 mod client;
 mod describe;
 mod grant;
+mod identity_provider;
 mod input;
 mod openapi;
 mod policy;
@@ -42,5 +43,6 @@ fn described() -> Described {
     let api = server::describe(Described::default(), "/api/servers");
     let api = server::describe(api, "/api/v1/resources");
     let api = grant::describe(client::describe(user::describe(api)));
+    let api = identity_provider::describe(api);
     policy::describe(approval::describe(api))
 }

@@ -93,6 +93,7 @@ impl Site {
                 public_url: "https://broker.example".parse().unwrap(),
                 names: vec!["https://broker.example".parse().unwrap()],
                 configured_servers: vec!["weather-of-settings".to_owned()],
+                identity_providers: Vec::new(),
                 administrators: Administrators {
                     subjects: vec!["robot".to_owned()],
                     groups: vec!["operators".to_owned()],

@@ -4,6 +4,7 @@ mod administrator;
 mod approval;
 mod client;
 mod grant;
+mod identity_provider;
 mod policy;
 mod server;
 mod user;
@@ -32,6 +33,7 @@ pub use administrator::Administrators;
 pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
+pub use identity_provider::IdentityProviderView;
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
 pub use server::NewServer;
 pub use user::NewUser;
@@ -47,6 +49,8 @@ pub struct Settings {
     /// Servers of the settings file: they go before registered ones, so these may not have their ids.
     pub configured_servers: Vec<String>,
     pub administrators: Administrators,
+    /// Those of the settings file: there are no others.
+    pub identity_providers: Vec<IdentityProviderView>,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.

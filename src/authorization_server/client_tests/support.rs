@@ -17,8 +17,8 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
     Form, Grantable, KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource,
-    PersonFacts, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
-    authenticate, find_client, registration_routes,
+    PersonFacts, Rates, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
+    UsedAt, authenticate, find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -163,10 +163,12 @@ fn settings() -> Settings {
             dpop_required: false,
         }],
         signing_algorithm: SigningAlgorithm::Es256,
+        resource_signing_algorithms: Vec::new(),
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(24),
         code_ttl: Duration::from_mins(1),
         refresh_grace: Duration::from_mins(1),
+        rates: Rates::default(),
         default_scopes: Scope::empty(),
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),

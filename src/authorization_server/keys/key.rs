@@ -21,6 +21,7 @@ use super::signer::Signer;
 pub(in crate::authorization_server) struct SigningKey {
     /// RFC 7638 thumbprint of the public half.
     pub(in crate::authorization_server) kid: String,
+    pub(super) algorithm: SigningAlgorithm,
     signer: Arc<Signer>,
     /// The JOSE header of each type, encoded.
     headers: [(TokenType, Arc<str>); 3],
@@ -76,7 +77,7 @@ impl SigningKey {
         let signer = Arc::new(Signer::parse(algorithm, der)?);
         let types = [TokenType::AccessToken, TokenType::IdToken, TokenType::Identity];
         let headers = types.map(|typ| typ.header(algorithm, &kid));
-        Some(Self { kid, signer, headers, public })
+        Some(Self { kid, algorithm, signer, headers, public })
     }
 
     /// Signs `claims` as a JWT of this type.

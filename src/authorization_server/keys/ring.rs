@@ -9,6 +9,7 @@ use crate::store::{Database, SigningKeyRow, SigningKeyState};
 use crate::time::{Clock, Timestamp};
 
 use super::algorithm::SigningAlgorithm;
+use super::chain::{Algorithms, is, is_usable};
 use super::error::KeyError;
 use super::set::SigningKeys;
 use super::{import, stored};
@@ -21,14 +22,17 @@ const PUBLISHED_AHEAD: Duration = Duration::from_mins(6);
 /// that another key signs.
 const VERIFIES_LONGER: Duration = Duration::from_mins(10);
 
+/// Before every key of ours.
+const BEGINNING: Timestamp = Timestamp::from_unix_seconds(0);
+
 /// What the keys need to know.
 #[derive(Debug)]
 pub struct KeySettings {
     pub store: Arc<dyn Database>,
     /// Seals the private halves.
     pub encryption: KeyEncryptionKey,
-    /// Of new keys. Another one than the newest key's makes a new key at start.
-    pub algorithm: SigningAlgorithm,
+    /// One that no key has yet makes a new key at start.
+    pub algorithms: Algorithms,
     /// The longest that any token of ours lives: how long a key verifies after it has stopped signing.
     pub longest_token: Duration,
     /// How long a key signs before another takes its place. `None`: until somebody rotates.
@@ -70,13 +74,13 @@ impl KeyRing {
     pub async fn from_store(settings: KeySettings, directory: &Path) -> Result<Self, KeyError> {
         settings.import(directory).await?;
         settings.ensure_usable().await?;
-        settings.ensure_algorithm().await?;
+        settings.ensure_algorithms().await?;
         let rows = settings.rows().await?;
         let now = settings.clock.now();
         let keys = rows.iter().map(|row| stored::open(row, &settings.encryption));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        let active = active(&rows, now);
-        let current = RwLock::new(Arc::new(SigningKeys::new(keys, active)));
+        let signers = settings.algorithms.signers(&rows, now);
+        let current = RwLock::new(Arc::new(SigningKeys::new(keys, signers)));
         Ok(Self { current, settings: Some(settings) })
     }
 
@@ -88,7 +92,8 @@ impl KeyRing {
     pub async fn read(settings: &KeySettings) -> Result<SigningKeys, KeyError> {
         let (rows, now) = (settings.rows().await?, settings.clock.now());
         let keys = rows.iter().map(|row| stored::open(row, &settings.encryption));
-        Ok(SigningKeys::new(keys.collect::<Result<Vec<_>, _>>()?, active(&rows, now)))
+        let signers = settings.algorithms.signers(&rows, now);
+        Ok(SigningKeys::new(keys.collect::<Result<Vec<_>, _>>()?, signers))
     }
 
     /// The keys as they are now.
@@ -108,9 +113,10 @@ impl KeyRing {
     pub async fn refresh(&self) -> Result<Refreshed, KeyError> {
         let Some(settings) = &self.settings else { return Ok(Refreshed::Same) };
         settings.ensure_usable().await?;
+        settings.ensure_algorithms().await?;
         let now = settings.clock.now();
         let (rows, keys) = settings.readable(settings.rows().await?);
-        let new = SigningKeys::new(keys, active(&rows, now));
+        let new = SigningKeys::new(keys, settings.algorithms.signers(&rows, now));
         let refreshed = self.replace(new);
         settings.move_on(&rows, now).await?;
         Ok(refreshed)
@@ -134,8 +140,8 @@ impl KeyRing {
     /// [`KeyError`]
     pub async fn rotate_if_due(&self) -> Result<Option<String>, KeyError> {
         let Some(settings) = &self.settings else { return Ok(None) };
-        let Some(newest) = settings.due().await? else { return Ok(None) };
-        let row = settings.next_key()?;
+        let Some((algorithm, newest)) = settings.due().await? else { return Ok(None) };
+        let row = settings.next_key(algorithm)?;
         let added = settings.store.add_signing_key_after(&row, newest).await?;
         Ok(added.then_some(row.kid))
     }
@@ -145,10 +151,9 @@ impl KeyRing {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *current, Arc::clone(&new));
         drop(current);
-        let signer = |keys: &SigningKeys| keys.signing().map(|key| key.kid.clone());
         if !new.keeps_all_of(&old) {
             Refreshed::Removed
-        } else if old.keeps_all_of(&new) && signer(&old) == signer(&new) {
+        } else if old.keeps_all_of(&new) && old.signs_like(&new) {
             Refreshed::Same
         } else {
             Refreshed::Changed
@@ -157,42 +162,54 @@ impl KeyRing {
 }
 
 impl KeySettings {
-    /// Adds a key that is published at once and signs when everybody has had the time to see it.
+    /// Adds a key of each algorithm in use, which is published at once and signs when everybody has had the time to see
+    /// it. That of the default comes first.
     ///
     /// # Errors
     ///
     /// [`KeyError`]
-    pub async fn rotate(&self) -> Result<SigningKeyRow, KeyError> {
-        let row = self.next_key()?;
-        self.store.add_signing_key(&row).await?;
-        Ok(row)
+    pub async fn rotate(&self) -> Result<Vec<SigningKeyRow>, KeyError> {
+        let rows = self.algorithms.all().map(|algorithm| self.next_key(algorithm));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        for row in &rows {
+            self.store.add_signing_key(row).await?;
+        }
+        Ok(rows)
     }
 
-    fn next_key(&self) -> Result<SigningKeyRow, KeyError> {
+    fn next_key(&self, algorithm: SigningAlgorithm) -> Result<SigningKeyRow, KeyError> {
         let now = self.clock.now();
-        stored::generate(self.algorithm, &self.encryption, (now, now.plus(PUBLISHED_AHEAD)))
+        stored::generate(algorithm, &self.encryption, (now, now.plus(PUBLISHED_AHEAD)))
     }
 
-    /// Since when the newest key signs, where that is too long ago.
-    async fn due(&self) -> Result<Option<Timestamp>, KeyError> {
+    fn first_key(&self, algorithm: SigningAlgorithm) -> Result<SigningKeyRow, KeyError> {
+        let now = self.clock.now();
+        stored::generate(algorithm, &self.encryption, (now, now))
+    }
+
+    /// Of which algorithm the newest key signs for too long, and since when.
+    async fn due(&self) -> Result<Option<(SigningAlgorithm, Timestamp)>, KeyError> {
         let Some(signs_for) = self.signs_for else { return Ok(None) };
-        let rows = self.store.signing_keys().await?;
-        let usable = rows.iter().filter(|row| row.state == SigningKeyState::Usable);
-        let newest = usable.map(|row| row.not_before).max();
-        Ok(newest.filter(|newest| newest.plus(signs_for) <= self.clock.now()))
+        let (rows, now) = (self.store.signing_keys().await?, self.clock.now());
+        let newest = |algorithm| {
+            let usable = rows.iter().filter(|row| is_usable(row) && is(row, algorithm));
+            usable.map(|row| row.not_before).max().map(|newest| (algorithm, newest))
+        };
+        let mut newest = self.algorithms.all().filter_map(newest);
+        Ok(newest.find(|(_, newest)| newest.plus(signs_for) <= now))
     }
 
-    /// Adds a key that signs at once, and deletes every other: for keys that have leaked. Every token that they signed
-    /// is refused as soon as each replica has looked.
+    /// Adds a key of each algorithm in use that signs at once, and deletes every other: for keys that have leaked. Every
+    /// token that they signed is refused as soon as each replica has looked. That of the default comes first.
     ///
     /// # Errors
     ///
     /// [`KeyError`]
-    pub async fn rotate_now(&self) -> Result<SigningKeyRow, KeyError> {
-        let now = self.clock.now();
-        let row = stored::generate(self.algorithm, &self.encryption, (now, now))?;
-        self.store.replace_signing_keys(&row).await?;
-        Ok(row)
+    pub async fn rotate_now(&self) -> Result<Vec<SigningKeyRow>, KeyError> {
+        let rows = self.algorithms.all().map(|algorithm| self.first_key(algorithm));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        self.store.replace_signing_keys(&rows).await?;
+        Ok(rows)
     }
 
     /// When a key that stops signing now may be deleted.
@@ -217,26 +234,31 @@ impl KeySettings {
 
     async fn ensure_usable(&self) -> Result<(), KeyError> {
         let rows = self.store.signing_keys().await?;
-        if rows.iter().any(|row| row.state == SigningKeyState::Usable) {
+        if rows.iter().any(is_usable) {
             return Ok(());
         }
-        let now = self.clock.now();
-        let row = stored::generate(self.algorithm, &self.encryption, (now, now))?;
+        let row = self.first_key(self.algorithms.default())?;
         if rows.is_empty() {
             // Where another replica was faster, its key is the first.
             self.store.add_first_signing_key(&row).await?;
         } else {
             self.store.add_signing_key(&row).await?;
         }
+        // There is nothing that anybody has seen: the others need no time to be seen, either.
+        for algorithm in self.algorithms.beside() {
+            self.store.add_signing_key_after(&self.first_key(*algorithm)?, BEGINNING).await?;
+        }
         Ok(())
     }
 
-    async fn ensure_algorithm(&self) -> Result<(), KeyError> {
+    /// One of each algorithm in use: what no key has yet is published before it signs. Of several replicas that find one
+    /// missing, one adds it.
+    async fn ensure_algorithms(&self) -> Result<(), KeyError> {
         let rows = self.store.signing_keys().await?;
-        let usable = rows.iter().filter(|row| row.state == SigningKeyState::Usable);
-        let newest = usable.max_by_key(|row| order(row));
-        if newest.is_some_and(|row| row.algorithm != self.algorithm.as_str()) {
-            self.rotate().await?;
+        for algorithm in self.algorithms.all() {
+            if !rows.iter().any(|row| is_usable(row) && is(row, algorithm)) {
+                self.store.add_signing_key_after(&self.next_key(algorithm)?, BEGINNING).await?;
+            }
         }
         Ok(())
     }
@@ -265,11 +287,7 @@ impl KeySettings {
     }
 
     async fn move_on(&self, rows: &[SigningKeyRow], now: Timestamp) -> Result<(), KeyError> {
-        let signer = active(rows, now).and_then(|at| rows.get(at));
-        let replaced = rows.iter().filter(|row| {
-            let usable = row.state == SigningKeyState::Usable;
-            usable && signer.is_some_and(|signer| order(row) < order(signer))
-        });
+        let replaced = rows.iter().filter(|row| self.algorithms.is_replaced(row, rows, now));
         for row in replaced {
             self.store.retire_signing_key(&row.kid, self.retire_at()).await?;
         }
@@ -278,18 +296,6 @@ impl KeySettings {
         }
         Ok(())
     }
-}
-
-/// Which row signs: the one that came last, the same for everybody who sees the same rows. Where none has come yet
-/// (a clock that is behind), the one that comes first.
-fn active(rows: &[SigningKeyRow], now: Timestamp) -> Option<usize> {
-    let usable = || rows.iter().enumerate().filter(|(_, row)| row.state == SigningKeyState::Usable);
-    let come = usable().filter(|(_, row)| row.not_before <= now).max_by_key(|(_, row)| order(row));
-    come.or_else(|| usable().min_by_key(|(_, row)| order(row))).map(|(at, _)| at)
-}
-
-fn order(row: &SigningKeyRow) -> (Timestamp, &str) {
-    (row.not_before, &row.kid)
 }
 
 fn is_over(row: &SigningKeyRow, now: Timestamp) -> bool {

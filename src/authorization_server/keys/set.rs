@@ -12,8 +12,8 @@ use super::key::SigningKey;
 pub struct SigningKeys {
     /// As published, pending and retiring ones among them.
     keys: Vec<SigningKey>,
-    /// Which of them signs.
-    active: Option<usize>,
+    /// Which of them sign, each with another algorithm. The first one does where nothing else is wanted.
+    signers: Vec<usize>,
     /// The key set as it is published.
     document: Published,
 }
@@ -25,10 +25,10 @@ impl std::fmt::Debug for SigningKeys {
 }
 
 impl SigningKeys {
-    pub(super) fn new(keys: Vec<SigningKey>, active: Option<usize>) -> Self {
+    pub(super) fn new(keys: Vec<SigningKey>, signers: Vec<usize>) -> Self {
         let body = serde_json::to_vec(&jwks(&keys)).unwrap_or_default();
         let document = Published::new(body.into(), "application/jwk-set+json");
-        Self { keys, active, document }
+        Self { keys, signers, document }
     }
 
     /// One new key, kept nowhere: for tests and for stand-ins.
@@ -39,7 +39,7 @@ impl SigningKeys {
     pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, KeyError> {
         let der = algorithm.generate().ok_or(KeyError::Generate)?;
         let key = SigningKey::parse(algorithm, &der).ok_or(KeyError::Generate)?;
-        Ok(Self::new(vec![key], Some(0)))
+        Ok(Self::new(vec![key], vec![0]))
     }
 
     /// The public keys, to publish (RFC 7517 §5). Never a private member.
@@ -59,7 +59,25 @@ impl SigningKeys {
     }
 
     pub(in crate::authorization_server) fn signing(&self) -> Option<&SigningKey> {
-        self.active.and_then(|at| self.keys.get(at))
+        self.signers.first().and_then(|at| self.keys.get(*at))
+    }
+
+    /// The key that signs with this algorithm; until there is one, [`SigningKeys::signing`].
+    pub(in crate::authorization_server) fn signing_with(
+        &self,
+        algorithm: SigningAlgorithm,
+    ) -> Option<&SigningKey> {
+        let mut signers = self.signers.iter().filter_map(|at| self.keys.get(*at));
+        signers.find(|key| key.algorithm == algorithm).or_else(|| self.signing())
+    }
+
+    /// Whether the same keys sign.
+    pub(super) fn signs_like(&self, other: &Self) -> bool {
+        let kids = |keys: &Self| -> Vec<String> {
+            let signers = keys.signers.iter().filter_map(|at| keys.keys.get(*at));
+            signers.map(|key| key.kid.clone()).collect()
+        };
+        kids(self) == kids(other)
     }
 
     /// Whether every key of `earlier` is here, too.

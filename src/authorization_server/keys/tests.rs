@@ -15,7 +15,9 @@ use crate::authorization_server::seal::KeyEncryptionKey;
 use crate::store::{Database, SigningKeyRow, SigningKeyState, StoreSettings, open};
 use crate::time::{FixedClock, Timestamp};
 
-use super::{KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys, TokenType};
+use super::{
+    Algorithms, KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys, TokenType,
+};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
@@ -38,7 +40,7 @@ impl Site {
         KeySettings {
             store: Arc::clone(&self.store),
             encryption: KeyEncryptionKey::parse(&STANDARD.encode([kek; 32]).into()).unwrap(),
-            algorithm,
+            algorithms: Algorithms::new(algorithm, []),
             longest_token: Duration::from_hours(1),
             signs_for: Some(Duration::from_hours(24)),
             clock: Arc::<FixedClock>::clone(&self.clock),
@@ -51,6 +53,16 @@ impl Site {
 
     async fn ring(&self) -> KeyRing {
         self.try_ring(1, SigningAlgorithm::Es256).await.unwrap()
+    }
+
+    /// ES256, and RS256 for who wants it.
+    fn both(&self) -> KeySettings {
+        let algorithms = Algorithms::new(SigningAlgorithm::Es256, [SigningAlgorithm::Rs256]);
+        KeySettings { algorithms, ..self.es256() }
+    }
+
+    async fn ring_of_both(&self) -> KeyRing {
+        KeyRing::from_store(self.both(), self.directory.path()).await.unwrap()
     }
 
     fn es256(&self) -> KeySettings {
@@ -98,7 +110,7 @@ async fn a_new_key_is_published_five_minutes_before_it_signs() {
     let site = Site::new().await;
     let ring = site.ring().await;
     let first = signer(&ring);
-    let new = site.es256().rotate().await.unwrap();
+    let new = site.es256().rotate().await.unwrap().remove(0);
     assert_eq!(ring.refresh().await.unwrap(), Refreshed::Changed);
     assert!(published(&ring).contains(&new.kid));
     site.minutes_pass(5);
@@ -145,7 +157,7 @@ async fn a_replaced_key_verifies_until_its_last_token_is_over() {
     let site = Site::new().await;
     let ring = site.ring().await;
     let first = signer(&ring);
-    let new = site.es256().rotate().await.unwrap();
+    let new = site.es256().rotate().await.unwrap().remove(0);
     site.minutes_pass(6);
     ring.refresh().await.unwrap();
     assert_eq!(site.rows().await[0].state, SigningKeyState::Retiring);
@@ -178,7 +190,7 @@ async fn a_leaked_key_is_gone_at_the_next_look() {
     let site = Site::new().await;
     let ring = site.ring().await;
     let leaked = signer(&ring);
-    let new = site.es256().rotate_now().await.unwrap();
+    let new = site.es256().rotate_now().await.unwrap().remove(0);
     assert_eq!(ring.refresh().await.unwrap(), Refreshed::Removed);
     assert_eq!((signer(&ring), published(&ring)), (new.kid.clone(), vec![new.kid]));
     assert_ne!(signer(&ring), leaked);
@@ -196,6 +208,81 @@ async fn another_algorithm_adds_a_key_that_takes_over() {
     let header = jsonwebtoken::decode_header(token.expose()).unwrap();
     assert_eq!(header.alg, jsonwebtoken::Algorithm::EdDSA);
     site.try_ring(1, SigningAlgorithm::EdDsa).await.unwrap();
+    assert_eq!(site.rows().await.len(), 2);
+}
+
+/// What signs for who wants RS256; the same as for everybody where there is none.
+fn rs256(ring: &KeyRing) -> (String, SigningAlgorithm) {
+    let keys = ring.current();
+    let key = keys.signing_with(SigningAlgorithm::Rs256).unwrap();
+    (key.kid.clone(), key.algorithm)
+}
+
+#[tokio::test]
+async fn each_algorithm_in_use_has_a_key_from_the_first_start_on() {
+    let site = Site::new().await;
+    let rings = [site.ring_of_both().await, site.ring_of_both().await];
+    assert_eq!(rs256(&rings[0]).1, SigningAlgorithm::Rs256);
+    assert_ne!(signer(&rings[0]), rs256(&rings[0]).0);
+    assert_eq!((published(&rings[0]).len(), published(&rings[1])), (2, published(&rings[0])));
+    assert_eq!(rs256(&rings[1]), rs256(&rings[0]));
+}
+
+#[tokio::test]
+async fn an_algorithm_that_a_resource_comes_to_want_is_published_before_it_signs() {
+    let site = Site::new().await;
+    let first = signer(&site.ring().await);
+    let ring = site.ring_of_both().await;
+    assert_eq!((rs256(&ring).0, published(&ring).len()), (first.clone(), 2));
+    site.minutes_pass(6);
+    assert_eq!(ring.refresh().await.unwrap(), Refreshed::Changed);
+    assert_eq!((rs256(&ring).1, signer(&ring)), (SigningAlgorithm::Rs256, first));
+}
+
+#[tokio::test]
+async fn keys_of_two_algorithms_follow_each_other_and_never_take_each_others_place() {
+    let site = Site::new().await;
+    let ring = site.ring_of_both().await;
+    let (first, beside) = (signer(&ring), rs256(&ring).0);
+    site.minutes_pass(24 * 60);
+    let added = [ring.rotate_if_due().await.unwrap(), ring.rotate_if_due().await.unwrap()];
+    assert!(added.iter().all(Option::is_some) && added[0] != added[1]);
+    assert_eq!(ring.rotate_if_due().await.unwrap(), None, "both are on their way");
+    site.minutes_pass(6);
+    ring.refresh().await.unwrap();
+    assert_eq!((Some(signer(&ring)), Some(rs256(&ring).0)), (added[0].clone(), added[1].clone()));
+    let retiring = |row: &SigningKeyRow| row.state == SigningKeyState::Retiring;
+    let retiring: Vec<_> = site.rows().await.into_iter().filter(retiring).collect();
+    assert!(retiring.iter().all(|row| row.kid == first || row.kid == beside));
+    assert_eq!(retiring.len(), 2);
+}
+
+#[tokio::test]
+async fn a_replica_that_knows_no_resource_with_its_own_algorithm_leaves_those_keys_alone() {
+    let site = Site::new().await;
+    let (both, one) = (site.ring_of_both().await, site.ring().await);
+    let (first, beside) = (signer(&both), rs256(&both).0);
+    for minutes in [0, 10, 60, 20] {
+        site.minutes_pass(minutes);
+        one.refresh().await.unwrap();
+        both.refresh().await.unwrap();
+        assert_eq!(
+            (signer(&one), signer(&both), rs256(&both).0),
+            (first.clone(), first.clone(), beside.clone())
+        );
+    }
+    assert_eq!(site.rows().await.len(), 2);
+}
+
+#[tokio::test]
+async fn after_a_leak_every_algorithm_has_a_new_key() {
+    let site = Site::new().await;
+    let ring = site.ring_of_both().await;
+    let (first, beside) = (signer(&ring), rs256(&ring).0);
+    site.both().rotate_now().await.unwrap();
+    assert_eq!(ring.refresh().await.unwrap(), Refreshed::Removed);
+    assert_eq!(rs256(&ring).1, SigningAlgorithm::Rs256);
+    assert!(!published(&ring).contains(&first) && !published(&ring).contains(&beside));
     assert_eq!(site.rows().await.len(), 2);
 }
 

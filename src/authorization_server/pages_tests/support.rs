@@ -17,7 +17,7 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings, PersonFacts,
-    Prompt, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
+    Prompt, Rates, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
     first_administrator_link, people_routes,
 };
 use crate::id::ClientAddress;
@@ -126,6 +126,7 @@ impl Site {
             requested_at: self.clock.now().unix_seconds(),
             client_digest: None,
             trusted_client: false,
+            dpop_jkt: None,
             refresh: true,
         };
         change(&mut pending);
@@ -161,10 +162,12 @@ fn settings(public_url: &str) -> Settings {
             dpop_required: false,
         }],
         signing_algorithm: SigningAlgorithm::Es256,
+        resource_signing_algorithms: Vec::new(),
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(24),
         code_ttl: Duration::from_mins(1),
         refresh_grace: Duration::from_mins(1),
+        rates: Rates::default(),
         default_scopes: Scope::empty(),
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),

@@ -26,7 +26,7 @@ const NAME: &str = "authorization_code";
 /// - `400 invalid_grant`: [`DEAD`]; with a revoked grant where the code came twice and all of it was right (N29)
 /// - `400 unauthorized_client`, `400 invalid_request`, `400 invalid_target`, `503`
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     if !client.allows_grant(NAME) {
         let refused = "the client is not registered for authorization_code";
         return Err(OAuthError::UnauthorizedClient(refused).into());

@@ -21,7 +21,7 @@ pub(in crate::authorization_server) const NAME: &str =
 /// - `400 invalid_grant`: unknown, another client's, or used before
 /// - `400 unauthorized_client`, `400 invalid_request`, `400 invalid_target`, `503`
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     if !client.allows_grant(NAME) {
         let refused = "the client is not registered for device_code";
         return Err(OAuthError::UnauthorizedClient(refused).into());

@@ -37,7 +37,7 @@ pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
 ///   authentication (N38 to N40)
 /// - `400 invalid_dpop_proof`, `use_dpop_nonce` with `DPoP-Nonce` (RFC 9449 §5, §8; N88)
 /// - `401 invalid_client` with a challenge (N42, N43); `400 unsupported_grant_type` (N53); `413`
-/// - `429` with `Retry-After` for who guesses; `503` while store, audit log or the client's host do not answer: never
+/// - `429` with `Retry-After` for who guesses, and for a client that asks too often; `503` while store, audit log or the client's host do not answer: never
 ///   `invalid_grant`, which would cost the client its tokens
 /// - what the grant says
 async fn token(
@@ -67,6 +67,9 @@ async fn answer(
         trail.client(client.id());
     }
     let proven = client.as_ref().is_ok_and(Client::is_confidential);
+    if let Ok(client) = &client {
+        server.tokens.pace.admit_token(client, address)?;
+    }
     let (grant_type, outcome) = match client {
         Ok(client) => exchange(server, &client, (headers, &form)).await,
         Err(error) => (None, Err(error.into())),

@@ -110,7 +110,9 @@ impl Issue<'_> {
             issued_at: self.now,
             expires_at: self.now.plus(lifetime),
         };
-        let (signed, jti) = access_token.sign_for(&self.behind(), &keys, random)?;
+        let algorithm = server.settings.signing_algorithm_for(&self.target.uri);
+        let key = keys.signing_with(algorithm).ok_or(MintError::NoKey)?;
+        let (signed, jti) = access_token.sign_for(&self.behind(), key, random)?;
         let id_token = match (self.login, self.user) {
             (Some(login), Some(_)) => Some(self.id_token(&access_token, login).sign(&keys)?),
             _ => None,

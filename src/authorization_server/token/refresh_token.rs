@@ -116,7 +116,7 @@ async fn prepare(
     successor: &str,
     now: Timestamp,
 ) -> Result<Kept, OAuthError> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     let target = resource::granted(server, form, &grant.resource).await?;
     let wanted = narrowed(exchange, granted)?;
     let (user, scope) = still_granted(server, client, grant, &wanted).await?;

@@ -9,6 +9,7 @@ use moka::sync::Cache;
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::guesses::Guesses;
 use crate::authorization_server::own_token::OwnTokens;
+use crate::authorization_server::pace::{Pace, Rates};
 use crate::id::{GrantId, UserId};
 use crate::limits::{Meter, Rate};
 use crate::time::Clock;
@@ -30,6 +31,7 @@ const EXCHANGES: Rate =
 pub(in crate::authorization_server) struct TokenState {
     pub(super) flights: Flights,
     pub(in crate::authorization_server) guesses: Guesses,
+    pub(in crate::authorization_server) pace: Pace,
     pub(in crate::authorization_server) own: OwnTokens,
     pub(in crate::authorization_server) usernames: Cache<UserId, Arc<str>>,
     refreshes: Meter,
@@ -37,10 +39,11 @@ pub(in crate::authorization_server) struct TokenState {
 }
 
 impl TokenState {
-    pub(in crate::authorization_server) fn new(clock: &Arc<dyn Clock>) -> Self {
+    pub(in crate::authorization_server) fn new(rates: Rates, clock: &Arc<dyn Clock>) -> Self {
         Self {
             flights: Flights::default(),
             guesses: Guesses::new(clock),
+            pace: Pace::new(rates, clock),
             own: OwnTokens::default(),
             usernames: Cache::new(10_000),
             refreshes: Meter::new(REFRESHES, Arc::clone(clock)),

@@ -16,9 +16,9 @@ use tower::ServiceExt as _;
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
     Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
-    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Registration,
-    ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt, introspection_routes,
-    token_routes,
+    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Rates,
+    Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
+    introspection_routes, token_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
@@ -336,10 +336,12 @@ fn settings() -> Settings {
             dpop_required: false,
         }],
         signing_algorithm: SigningAlgorithm::Es256,
+        resource_signing_algorithms: Vec::new(),
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(24 * 30),
         code_ttl: Duration::from_mins(1),
         refresh_grace: Duration::from_mins(1),
+        rates: Rates::default(),
         default_scopes: "graph:read public:read".parse().unwrap(),
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),

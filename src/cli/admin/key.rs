@@ -138,21 +138,31 @@ async fn rotate(
 ) -> Result<(), Failure> {
     let action = if at_once { AdminAction::Replace } else { AdminAction::Add };
     let what = (AdminObject::SigningKey, action, "all");
-    let row = by.operations.change(&by.actor, what, async {
-        let row = if at_once { settings.rotate_now().await } else { settings.rotate().await };
-        let row = row.map_err(admin_error)?;
-        let event = AuditEvent::KeyRotate { kid: row.kid.as_str().into(), at_once };
-        by.operations.auditor.record(&by.actor.context, event).await?;
-        Ok(row)
+    let rows = by.operations.change(&by.actor, what, async {
+        let rows = if at_once { settings.rotate_now().await } else { settings.rotate().await };
+        let rows = rows.map_err(admin_error)?;
+        for row in &rows {
+            let event = AuditEvent::KeyRotate { kid: row.kid.as_str().into(), at_once };
+            by.operations.auditor.record(&by.actor.context, event).await?;
+        }
+        Ok(rows)
     });
-    let row = row.await.map_err(|error| failure(&error, LIST))?;
+    let rows = rows.await.map_err(|error| failure(&error, LIST))?;
     let then = if at_once {
-        "It signs at once; tokens of all other keys are refused within half a minute."
+        "Signing at once; tokens of all other keys are refused within half a minute."
     } else {
-        "It is published now, and signs in 6 minutes."
+        "Published now, signing in 6 minutes."
     };
-    let view = KeyView::of(&row, settings.clock.now());
-    one(&json!(view), &format!("Key: {}\n{then}", row.kid), json, out)
+    let now = settings.clock.now();
+    let mut views = rows.iter().map(|row| KeyView::of(row, now));
+    let mut view = json!(views.next());
+    let others: Vec<_> = views.collect();
+    if let (Some(members), false) = (view.as_object_mut(), others.is_empty()) {
+        members.insert("others".to_owned(), json!(others));
+    }
+    let names: String =
+        rows.iter().map(|row| format!("Key: {} ({})\n", row.kid, row.algorithm)).collect();
+    one(&view, &format!("{names}{then}"), json, out)
 }
 
 async fn retire(

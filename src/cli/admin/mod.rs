@@ -2,6 +2,7 @@
 
 mod client;
 mod grant;
+mod identity_provider;
 mod key;
 mod server;
 mod show;
@@ -20,6 +21,7 @@ use super::failure::Failure;
 
 pub(super) use client::{ClientArgs, run as run_client};
 pub(super) use grant::{GrantArgs, run as run_grant};
+pub(super) use identity_provider::{IdentityProviderArgs, run as run_identity_provider};
 pub(super) use key::{KeyArgs, run as run_key};
 pub(super) use server::{ServerArgs, run as run_server};
 pub(super) use user::{UserArgs, run as run_user};

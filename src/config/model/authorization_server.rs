@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::deployment::Deployment;
 use super::identity_provider::{IdentityProvider, RawIdentityProvider};
+use super::limits::RATE;
 use super::outbound::private_targets;
+use super::rate::Rate;
 use super::registered_client::{RawClient, RegisteredClient};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
@@ -21,6 +24,8 @@ use crate::scope::{Scope, ScopeToken};
 pub struct AuthorizationServer {
     pub enabled: bool,
     pub signing_alg: SigningAlg,
+    /// Of access tokens for these resources instead.
+    pub resource_signing_alg: BTreeMap<Url, SigningAlg>,
     /// `None`: keys are never replaced by themselves.
     pub signing_key_lifetime: Option<Duration>,
     pub access_token_ttl: Duration,
@@ -28,6 +33,10 @@ pub struct AuthorizationServer {
     pub code_ttl: Duration,
     /// How long a refresh token that was used gets the same answer again.
     pub refresh_grace: Duration,
+    /// Token requests of one client. `None`: no limit.
+    pub token_rate: Option<Rate>,
+    /// Questions of one client or registered server about tokens. `None`: no limit.
+    pub introspection_rate: Option<Rate>,
     pub dynamic_registration: DynamicRegistration,
     pub client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose client metadata documents are read where `client_metadata_documents` is `list`.
@@ -88,6 +97,9 @@ pub(super) struct RawAuthorizationServer {
     pub(super) enabled: bool,
     /// How its tokens are signed.
     pub(super) signing_alg: SigningAlg,
+    /// How access tokens for single resources are signed, by the resource's URL, where that differs:
+    /// `"https://legacy.example/mcp" = "RS256"`. Each algorithm has keys of its own.
+    pub(super) resource_signing_alg: BTreeMap<String, SigningAlg>,
     /// For how many days a key signs before a new one takes its place, which is published six minutes before. 0: until
     /// `broker key rotate`.
     #[schemars(range(max = 3650))]
@@ -106,6 +118,13 @@ pub(super) struct RawAuthorizationServer {
     /// the same moment.
     #[schemars(range(max = 120))]
     pub(super) refresh_grace_seconds: u32,
+    /// Token requests of one client, such as `1200/min` (`s`, `min`, `h`, `day`): the whole count may come at once, then
+    /// evenly. A public client is counted for each network apart, since anybody may use its name. Each process counts for
+    /// itself. Unset: no limit in dev, `1200/min` elsewhere.
+    pub(super) token_rate: Option<String>,
+    /// Questions of one client or registered server at `/introspect`, counted in the same way. Unset: no limit in dev,
+    /// `60000/min` elsewhere.
+    pub(super) introspection_rate: Option<String>,
     /// Whether clients may register themselves (RFC 7591). `limited`: public clients, rate and size limits,
     /// no admin scopes. prod refuses `open`.
     pub(super) dynamic_registration: DynamicRegistration,
@@ -139,11 +158,14 @@ impl Default for RawAuthorizationServer {
         Self {
             enabled: true,
             signing_alg: SigningAlg::default(),
+            resource_signing_alg: BTreeMap::new(),
             signing_key_days: 90,
             access_token_ttl_seconds: 3600,
             refresh_token_ttl_seconds: 2_592_000,
             code_ttl_seconds: 60,
             refresh_grace_seconds: 60,
+            token_rate: None,
+            introspection_rate: None,
             dynamic_registration: DynamicRegistration::default(),
             client_metadata_documents: ClientMetadataDocuments::default(),
             client_metadata_hosts: Vec::new(),
@@ -168,6 +190,10 @@ pub(super) struct RawAdministrators {
     pub(super) groups: Vec<String>,
 }
 
+/// Outside dev, of one client: an hour's refreshes of tens of thousands of people, and of a machine twenty tokens a second.
+const TOKEN_RATE: &str = "1200/min";
+/// Outside dev: a resource server may ask about every request.
+const INTROSPECTION_RATE: &str = "60000/min";
 /// What dev names in its challenges where nothing else is set.
 const DEV_SCOPES: [&str; 2] = ["public:read", "graph:read"];
 pub(super) const CLIENT_ID: &str = "a client id of 1 to 512 characters";
@@ -194,12 +220,24 @@ impl RawAuthorizationServer {
         AuthorizationServer {
             enabled: self.enabled,
             signing_alg: self.signing_alg,
+            resource_signing_alg: resource_signing_alg(
+                &at.name("resource_signing_alg"),
+                &self.resource_signing_alg,
+                to,
+            ),
             signing_key_lifetime: (self.signing_key_days > 0)
                 .then(|| Duration::from_hours(24 * u64::from(self.signing_key_days))),
             access_token_ttl: Duration::from_secs(self.access_token_ttl_seconds.into()),
             refresh_token_ttl: Duration::from_secs(self.refresh_token_ttl_seconds.into()),
             code_ttl: Duration::from_secs(self.code_ttl_seconds.into()),
             refresh_grace: Duration::from_secs(self.refresh_grace_seconds.into()),
+            token_rate: rate(&at.name("token_rate"), self.token_rate, TOKEN_RATE, to),
+            introspection_rate: rate(
+                &at.name("introspection_rate"),
+                self.introspection_rate,
+                INTROSPECTION_RATE,
+                to,
+            ),
             dynamic_registration: self.dynamic_registration,
             client_metadata_documents: self.client_metadata_documents,
             client_metadata_hosts: self.client_metadata_hosts,
@@ -252,6 +290,25 @@ impl RawAuthorizationServer {
             );
         }
     }
+}
+
+fn resource_signing_alg(
+    table: &Key,
+    written: &BTreeMap<String, SigningAlg>,
+    to: &mut Checker<'_>,
+) -> BTreeMap<Url, SigningAlg> {
+    const RESOURCE: &str = "the URL of a resource, such as https://mcp.example/mcp";
+    let parsed = written.iter().map(|(uri, wanted)| {
+        let at = table.name(uri);
+        Some((to.url(&at, uri, RESOURCE)?, *wanted))
+    });
+    parsed.collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+/// What is written, and outside dev `default` where nothing is.
+fn rate(key: &Key, text: Option<String>, default: &str, to: &mut Checker<'_>) -> Option<Rate> {
+    let default = (to.deployment != Deployment::Dev).then(|| default.to_owned());
+    to.parse(key, &text.or(default)?, RATE)
 }
 
 fn scope_words(

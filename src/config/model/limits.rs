@@ -102,7 +102,7 @@ pub(super) struct RawToolLimit {
     pub(super) on_store_failure: Option<OnStoreFailure>,
 }
 
-const RATE: &str = "a rate such as 600/min (s, min, h, day)";
+pub(super) const RATE: &str = "a rate such as 600/min (s, min, h, day)";
 /// What staging and prod allow one client where nothing else is set.
 const DEFAULT: &str = "600/min";
 

@@ -31,6 +31,8 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
     /// Origins of browser pages that may call us, as browsers write them (`https://console.example`).
     pub allowed_origins: Vec<String>,
+    /// At the same time; more wait until one ends.
+    pub max_connections: usize,
     pub max_body_bytes: usize,
     pub request_timeout: Duration,
     pub drain_pause: Duration,
@@ -64,6 +66,10 @@ pub(super) struct RawServer {
     pub(super) allowed_hosts: Vec<String>,
     /// Origins of browser pages that may call the broker, beside its own.
     pub(super) allowed_origins: Vec<String>,
+    /// How many connections are open at the same time. Further ones wait, unanswered, until one ends: the process may have
+    /// a few more files open than this (`ulimit -n`).
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) max_connections: u32,
     /// The largest request body.
     #[schemars(range(min = 1024, max = 104_857_600))]
     pub(super) max_body_bytes: u32,
@@ -92,6 +98,7 @@ impl Default for RawServer {
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            max_connections: 10_000,
             max_body_bytes: 1 << 20,
             request_timeout_ms: 30_000,
             drain_pause_ms: 1_000,
@@ -158,6 +165,7 @@ impl RawServer {
             trusted_proxies: networks(&at.name("trusted_proxies"), &self.trusted_proxies, to),
             allowed_hosts: hosts(&at.name("allowed_hosts"), &self.allowed_hosts, to),
             allowed_origins: origins(&at.name("allowed_origins"), &self.allowed_origins, to),
+            max_connections: self.max_connections as usize,
             max_body_bytes: self.max_body_bytes as usize,
             request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
             drain_pause: Duration::from_millis(self.drain_pause_ms.into()),

@@ -24,7 +24,7 @@ use super::status::sqlite_reader;
 /// [`MaintainError`]; a file that is there already is left alone, one that was begun is removed.
 pub async fn backup(settings: &StoreSettings, to: &Path) -> Result<u64, MaintainError> {
     let StoreSettings::Sqlite(from) = settings else { return Err(MaintainError::PostgresTools) };
-    let mut store = sqlite_reader(from).await?;
+    let mut store = sqlite_reader(from)?;
     version(&mut store).await?;
     reserve(to)?;
     let written = copy(&mut store, to).await;
@@ -66,7 +66,7 @@ async fn copy(store: &mut Connection, to: &Path) -> Result<u64, MaintainError> {
 /// [`MaintainError::NotABackup`]; a newer schema says so.
 pub(super) async fn verify(path: &Path) -> Result<(), MaintainError> {
     let damaged = || MaintainError::NotABackup { path: path.to_owned() };
-    let mut connection = match sqlite_reader(path).await {
+    let mut connection = match sqlite_reader(path) {
         Err(MaintainError::Open(OpenError::NotADatabase { .. })) => return Err(damaged()),
         opened => opened?,
     };

@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::store::cause::fault;
 use crate::store::connection::{Connection, values};
-use crate::store::settings::StoreSettings;
-use crate::store::sqlite;
+use crate::store::error::StoreError;
+use crate::store::settings::{PATIENCE, StoreSettings};
+use crate::store::sqlite::{Access, SqliteConnection};
 use crate::time::Timestamp;
 
 use super::backup::verify;
@@ -68,14 +68,11 @@ async fn swap(store: &Path, new: &Path, now: Timestamp) -> Result<Restored, Main
 
 /// Brings everything into the one file and takes its WAL away, which `SQLite` does only where nobody else has it open.
 async fn settle(store: &Path) -> Result<(), MaintainError> {
-    let acquired = sqlite::pool(store, 1, false).acquire().await;
-    let mut connection = match acquired {
+    let mut connection = match SqliteConnection::open(store, Access::Write, PATIENCE) {
         Ok(connection) => Connection::Sqlite(connection),
         // A file that is none cannot be in use, and is kept all the same.
-        Err(error) => match fault(error) {
-            crate::store::error::StoreError::Corrupt(_) => return Ok(()),
-            _ => return Err(MaintainError::InUse),
-        },
+        Err(StoreError::Corrupt(_)) => return Ok(()),
+        Err(_) => return Err(MaintainError::InUse),
     };
     let mode = connection.row("PRAGMA journal_mode = DELETE", values![]).await;
     let alone = mode.ok().flatten().and_then(|row| row.text("journal_mode").ok());

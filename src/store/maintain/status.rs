@@ -10,8 +10,8 @@ use crate::store::error::StoreError;
 use crate::store::migrate::{KNOWN, version};
 use crate::store::open_error::OpenError;
 use crate::store::postgres;
-use crate::store::settings::StoreSettings;
-use crate::store::sqlite;
+use crate::store::settings::{PATIENCE, StoreSettings};
+use crate::store::sqlite::{Access, SqliteConnection};
 use crate::time::Timestamp;
 
 use super::error::MaintainError;
@@ -75,7 +75,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
 /// [`MaintainError`]; a newer schema than ours is an error, too.
 pub async fn status(settings: &StoreSettings) -> Result<StoreStatus, MaintainError> {
     let mut connection = match settings {
-        StoreSettings::Sqlite(path) => sqlite_reader(path).await?,
+        StoreSettings::Sqlite(path) => sqlite_reader(path)?,
         StoreSettings::Postgres(url) => {
             let pool = postgres::pool(url)?;
             Connection::Postgres(pool.acquire().await.map_err(|error| lost(fault(error)))?)
@@ -100,11 +100,11 @@ fn at(settings: &StoreSettings, error: OpenError) -> MaintainError {
 }
 
 /// A connection that cannot write.
-pub(super) async fn sqlite_reader(path: &Path) -> Result<Connection, MaintainError> {
+pub(super) fn sqlite_reader(path: &Path) -> Result<Connection, MaintainError> {
     if !path.exists() {
         return Err(MaintainError::NoStore);
     }
-    match sqlite::pool(path, 1, true).acquire().await.map_err(fault) {
+    match SqliteConnection::open(path, Access::Read, PATIENCE) {
         Ok(connection) => Ok(Connection::Sqlite(connection)),
         Err(StoreError::Corrupt(_)) => {
             Err(OpenError::NotADatabase { path: path.to_owned() }.into())

@@ -49,8 +49,7 @@ pub(super) async fn rotate(
     c: &mut Connection,
     asked: &RefreshRotation,
 ) -> Result<(Rotated, Option<Revocation>), StoreError> {
-    let won = if c.is_postgres() { take(c, asked).await? } else { take_at_once(c, asked).await? };
-    match won {
+    match take(c, asked).await? {
         Some(Some(grant)) => Ok((Rotated::Granted { grant: Box::new(grant) }, None)),
         Some(None) => Ok((Rotated::GrantEnded, None)),
         None => lost(c, asked).await,
@@ -79,42 +78,6 @@ async fn take(
     };
     add(c, &grant, &asked.successor).await?;
     Ok(Some(Some(grant)))
-}
-
-/// The same for `SQLite`, which takes several statements in one text: its writer is one thread, and going there three times
-/// costs more than what it does there. Each statement does something only where the one before it did.
-async fn take_at_once(
-    c: &mut Connection,
-    asked: &RefreshRotation,
-) -> Result<Option<Option<GrantRow>>, StoreError> {
-    const SQL: &str = "UPDATE refresh_tokens SET used_at = $3, successor = $4, sealed_reply = $5, \
-          replay_until = $6 WHERE token = $1 AND client_id = $2 AND used_at IS NULL AND expires_at > $3; \
-        UPDATE grants SET last_used_at = $3 WHERE changes() = 1 AND revoked_at IS NULL AND expires_at > $3 \
-          AND id = (SELECT grant_id FROM refresh_tokens WHERE token = $1); \
-        INSERT INTO refresh_tokens (token, grant_id, client_id, scopes, expires_at, keep_until, dpop_jkt) \
-          SELECT $4, g.id, g.client_id, $7, $8, MAX($8, g.expires_at), t.dpop_jkt \
-          FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
-          WHERE changes() = 1 AND t.token = $1; \
-        SELECT g.*, changes() AS added FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
-          WHERE t.token = $1 AND t.client_id = $2 AND t.successor = $4 AND t.used_at = $3";
-    let values = values![
-        asked.presented,
-        asked.client_id.as_str(),
-        asked.now,
-        asked.successor.token,
-        asked.sealed_reply.as_slice(),
-        asked.replay_until,
-        asked.successor.scopes.to_string(),
-        asked.successor.expires_at,
-    ];
-    let Some(row) = c.row(SQL, values).await? else { return Ok(None) };
-    let grant = grant::row(&row)?;
-    let alive = grant.revoked_at.is_none() && grant.expires_at > asked.now;
-    match (row.int("added")?, alive) {
-        (1, _) => Ok(Some(Some(grant))),
-        (_, false) => Ok(Some(None)),
-        (_, true) => Ok(None),
-    }
 }
 
 async fn lost(

@@ -30,10 +30,10 @@ pub(super) async fn add_after(
     c: &mut Connection,
     (row, newest): &(SigningKeyRow, Timestamp),
 ) -> Result<bool, StoreError> {
-    const NEWER: &str =
-        "SELECT 1 FROM signing_keys WHERE state = 'usable' AND not_before > $1 LIMIT 1";
+    const NEWER: &str = "SELECT 1 FROM signing_keys \
+        WHERE state = 'usable' AND not_before > $1 AND algorithm = $2 LIMIT 1";
     wait_for_turn(c).await?;
-    if c.row(NEWER, values![*newest]).await?.is_some() {
+    if c.row(NEWER, values![*newest, row.algorithm.as_str()]).await?.is_some() {
         return Ok(false);
     }
     add(c, row).await
@@ -59,9 +59,18 @@ pub(super) async fn add(c: &mut Connection, row: &SigningKeyRow) -> Result<bool,
     Ok(c.execute(SQL, values).await? == 1)
 }
 
-pub(super) async fn replace(c: &mut Connection, row: &SigningKeyRow) -> Result<u64, StoreError> {
-    add(c, row).await?;
-    c.execute("DELETE FROM signing_keys WHERE kid <> $1", values![row.kid.as_str()]).await
+pub(super) async fn replace(
+    c: &mut Connection,
+    rows: &Vec<SigningKeyRow>,
+) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    for old in list(c, &()).await?.iter().filter(|old| rows.iter().all(|row| row.kid != old.kid)) {
+        deleted += u64::from(delete(c, &old.kid).await?);
+    }
+    for row in rows {
+        add(c, row).await?;
+    }
+    Ok(deleted)
 }
 
 pub(super) async fn retire(

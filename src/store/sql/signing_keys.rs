@@ -32,8 +32,8 @@ impl SigningKeyStore for SqlDatabase {
         self.backend().write(what, |c, what| Box::pin(signing_key::add_after(c, what))).await
     }
 
-    async fn replace_signing_keys(&self, row: &SigningKeyRow) -> Result<u64, StoreError> {
-        self.backend().write(row.clone(), |c, row| Box::pin(signing_key::replace(c, row))).await
+    async fn replace_signing_keys(&self, rows: &[SigningKeyRow]) -> Result<u64, StoreError> {
+        self.backend().write(rows.to_vec(), |c, rows| Box::pin(signing_key::replace(c, rows))).await
     }
 
     async fn retire_signing_key(

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use sqlx::Row as _;
-
 use crate::support::child::Served;
 use crate::support::raw_http::Request;
 
@@ -51,11 +49,10 @@ fn audit_works(directory: &Path) {
 /// Waits until `count` rows of `table` are used: what the request wrote is there, and its answer waits for the log.
 async fn used(directory: &Path, table: &str, count: i64) {
     let path = directory.join("data/broker.db");
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let store = rusqlite::Connection::open(path).unwrap();
     let sql = format!("SELECT count(*) FROM {table} WHERE used_at IS NOT NULL");
     loop {
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).fetch_one(&pool).await.unwrap();
-        if row.get::<i64, _>(0) >= count {
+        if store.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap() >= count {
             return;
         }
         tokio::task::yield_now().await;

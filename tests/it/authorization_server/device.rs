@@ -1,10 +1,13 @@
 //! The device flow (RFC 8628), as a terminal and a person go through it.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_auth_broker::time::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::Answer;
@@ -239,6 +242,32 @@ async fn whoever_guesses_at_codes_is_stopped() {
     }
     let stopped = types(&mut browser, &terminal.user_code).await;
     assert_eq!(stopped.status, 429, "the right one, too: {stopped:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_logs_in_by_a_command() {
+    let product = Product::start(CLIENT).await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let mut terminal = Command::new(env!("CARGO_BIN_EXE_broker"))
+        .args(["login", &product.url(""), "--scope", "public:read"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(terminal.stderr.take().unwrap()).lines();
+    let open = said.next_line().await.unwrap().unwrap();
+    assert_eq!(open, format!("Open {}", product.url("/device")));
+    let typed = said.next_line().await.unwrap().unwrap();
+    let code = typed.split_whitespace().last().unwrap();
+    answers(&mut browser, code, "allow").await;
+    let output = terminal.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let token = String::from_utf8(output.stdout).unwrap();
+    let params = json!({ "name": "get_public_info", "arguments": {} });
+    let called = product.send(mcp(Wire::Modern, Some(token.trim()), "tools/call", params)).await;
+    assert_eq!(called.status, 200, "{called:?}");
 }
 
 #[tokio::test]

@@ -9,19 +9,19 @@ use super::browser::Browser;
 use super::flow::{Held, text};
 
 /// Whatever writes to one table of the broker's database fails from now on, until it is mended.
-struct Fault(sqlx::SqlitePool);
+struct Fault(rusqlite::Connection);
 
 impl Fault {
-    async fn at(directory: &Path, when: &str) -> Self {
+    fn at(directory: &Path, when: &str) -> Self {
         let path = directory.join("data/broker.db");
-        let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+        let store = rusqlite::Connection::open(path).unwrap();
         let trigger = format!("CREATE TRIGGER fault {when} BEGIN SELECT RAISE(ABORT, 'x'); END");
-        sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(&pool).await.unwrap();
-        Self(pool)
+        store.execute_batch(&trigger).unwrap();
+        Self(store)
     }
 
-    async fn mend(self) {
-        sqlx::query("DROP TRIGGER fault").execute(&self.0).await.unwrap();
+    fn mend(self) {
+        self.0.execute_batch("DROP TRIGGER fault").unwrap();
     }
 }
 
@@ -42,9 +42,9 @@ async fn a_store_that_fails_in_the_middle_of_a_refresh_costs_nobody_a_token() {
     let tokens = held.exchange(&product).await.json();
     let token = text(&tokens, "refresh_token");
     for when in ["BEFORE UPDATE ON refresh_tokens", "BEFORE INSERT ON refresh_tokens"] {
-        let fault = Fault::at(product.directory.path(), when).await;
+        let fault = Fault::at(product.directory.path(), when);
         is_asked_to_come_back(&held.refresh(&product, token).await);
-        fault.mend().await;
+        fault.mend();
     }
     let refreshed = held.refresh(&product, token).await;
     assert_eq!(refreshed.status, 200, "{refreshed:?}");
@@ -59,9 +59,9 @@ async fn a_store_that_fails_in_the_middle_of_an_exchange_leaves_the_code_as_it_w
     for when in
         ["BEFORE UPDATE ON codes", "BEFORE UPDATE ON grants", "BEFORE INSERT ON refresh_tokens"]
     {
-        let fault = Fault::at(product.directory.path(), when).await;
+        let fault = Fault::at(product.directory.path(), when);
         is_asked_to_come_back(&held.exchange(&product).await);
-        fault.mend().await;
+        fault.mend();
     }
     let answer = held.exchange(&product).await;
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -16,6 +16,7 @@ use crate::support::raw_http::{self, Answer, Request};
 
 use super::browser::Browser;
 use super::device::{self, Terminal};
+use super::dpop;
 use super::flow::{Held, text};
 
 /// Replicas of one broker. The first one is whom people and clients know.
@@ -157,6 +158,22 @@ async fn a_device_gets_its_tokens_once_on_sqlite() {
 async fn a_device_gets_its_tokens_once_from_two_replicas_on_postgres() {
     let replicas = Replicas::on_postgres_with(device::CLIENT).await;
     of_thirty_polls_of_a_device_one_gets_tokens_and_they_live(replicas).await;
+}
+
+// RFC 9449 §11.1 — N88
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_that_one_replica_has_seen_is_refused_by_the_other_on_postgres() {
+    let replicas = Replicas::on_postgres_with(dpop::ALLOWED).await;
+    let first = replicas.first();
+    let client = dpop::Client::with_code(first, false).await;
+    let tokens = client.tokens(first).await;
+    let token = text(&tokens, "access_token");
+    let proof = client.key.for_call(&first.url("/mcp"), token, json!({}));
+    let bytes = dpop::call("DPoP", token, Some(&proof)).bytes(&first.authority);
+    for (replica, status) in replicas.all.iter().rev().zip([200, 401]) {
+        let answer = raw_http::exchange(&replica.authority, &bytes).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
 }
 
 // RFC 6749 §4.1.2 — N30

@@ -49,7 +49,8 @@ async fn a_handler_never_sees_the_token() {
     }
 }
 
-// RS-7: a client that is told no scope asks for all of these
+/// A client that is told no scope asks for all of these.
+// MCP 2026-07-28 authorization §Scope Selection Strategy — RS-6, RS-7, RS-20
 #[tokio::test]
 async fn the_metadata_and_the_first_challenge_name_the_base_scopes_alone() {
     let product = Product::dev().await;
@@ -81,7 +82,8 @@ async fn introduced(product: &Product, token: &str, method: &str, mut params: Va
     product.send(request).await.json()
 }
 
-// RS-16: clientInfo is what anybody may write
+/// `clientInfo` is what anybody may write.
+// MCP 2026-07-28 basic §_meta — RS-16
 #[tokio::test]
 async fn what_a_client_says_of_itself_decides_nothing() {
     let product = Product::dev().await;
@@ -97,7 +99,8 @@ async fn what_a_client_says_of_itself_decides_nothing() {
     }
 }
 
-// RS-23: each elevation can be followed, and asks for what the call needs and no more
+/// Each elevation can be followed, and asks for what the call needs and no more.
+// MCP 2026-07-28 security §Scope Minimization — RS-23
 #[tokio::test]
 async fn a_step_up_is_recorded_with_what_was_asked_for_and_what_came() {
     let product = Product::dev().await;

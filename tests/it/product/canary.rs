@@ -60,6 +60,7 @@ fn behaviours() -> Vec<Reply> {
     all
 }
 
+// MCP 2026-07-28 security §Token Theft — RS-14
 #[tokio::test]
 async fn no_credential_is_ever_shown() {
     let minted =

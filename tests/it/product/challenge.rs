@@ -6,6 +6,7 @@ use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, WIRES, Wire, mcp};
 use crate::support::tokens::SigningKey;
 
+// OAuth 2.1 §5.3.2 — RS-18, RS-19
 #[tokio::test]
 async fn without_credentials_the_challenge_has_no_error_and_says_where_to_go() {
     let product = Product::dev().await;
@@ -21,6 +22,7 @@ async fn without_credentials_the_challenge_has_no_error_and_says_where_to_go() {
     }
 }
 
+// MCP 2026-07-28 authorization §Error Handling — RS-17, RS-18
 #[tokio::test]
 async fn a_bad_token_is_told_so() {
     let product = Product::dev().await;
@@ -40,6 +42,7 @@ async fn a_bad_token_is_told_so() {
     }
 }
 
+// MCP 2026-07-28 authorization §Token Requirements — RS-9, RS-12
 #[tokio::test]
 async fn a_token_for_our_alias_or_in_the_query_or_twice_is_no_token() {
     let product = Product::dev().await;
@@ -57,6 +60,7 @@ async fn a_token_for_our_alias_or_in_the_query_or_twice_is_no_token() {
     assert_eq!(product.send(basic).await.status, 401);
 }
 
+// MCP 2026-07-28 authorization §Protected Resource Metadata — RS-1 to RS-4
 #[tokio::test]
 async fn metadata_is_the_same_at_both_places_and_names_the_url_that_was_used() {
     let product = Product::dev().await;

@@ -148,6 +148,7 @@ async fn an_answer_that_is_too_large_is_told_with_its_size() {
     assert_eq!(sizes, (&json!(5000), &json!(4096)));
 }
 
+// MCP 2026-07-28 security §Access Token Privilege Restriction — RS-11
 #[tokio::test]
 async fn graph_sees_the_broker_s_token_and_never_the_caller_s() {
     let live = Live::start().await;

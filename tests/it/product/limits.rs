@@ -25,7 +25,7 @@ async fn statuses(product: &Product, token: &str, tool: &str, times: usize) -> V
     statuses
 }
 
-// RS-26
+// MCP 2026-07-28 server/tools §Security Considerations — RS-26
 #[tokio::test]
 async fn a_client_over_its_limit_gets_429_in_every_revision() {
     let product = Product::start("[limits]\nper_client = \"1/day\"").await;

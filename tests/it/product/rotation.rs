@@ -11,6 +11,7 @@ use mcp_auth_broker::secret_text::SecretText;
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::json;
 
+use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire};
 
 const FIRST: &str = "the first secret, of which only two parties know";
@@ -70,4 +71,29 @@ async fn a_short_shared_secret_is_none_wherever_it_comes_from() {
     );
     let product = sharing(&settings, "exec:short").await;
     assert_eq!(status(&product, "short").await, 503);
+}
+
+#[tokio::test]
+async fn the_secret_for_an_introspection_endpoint_is_read_when_it_is_needed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let issuer = FakeHttp::start(Reply::json(r#"{"active":false}"#)).await;
+    let settings = format!(
+        "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[resource_server.issuer]]\nissuer = \"https://opaque.example\"\nintrospection = {{ url = \"{}\", client_id = \"broker\", client_secret = \"file:{}\" }}\n",
+        issuer.url(),
+        path.display()
+    );
+    let product = Product::start(&settings).await;
+    let ask =
+        async |token: &str| product.rpc(Wire::Modern, token, "tools/list", json!({})).await.status;
+    assert_eq!(ask("before").await, 503);
+    assert_eq!(issuer.count(), 0);
+    write(&path, "first", 0o600);
+    assert_eq!(ask("one").await, 401);
+    write(&path, "second", 0o600);
+    assert_eq!(ask("two").await, 401);
+    let sent: Vec<_> =
+        issuer.asked().iter().map(|asked| asked.headers["authorization"].clone()).collect();
+    // base64("broker:first"), base64("broker:second")
+    assert_eq!(sent, ["Basic YnJva2VyOmZpcnN0", "Basic YnJva2VyOnNlY29uZA=="]);
 }

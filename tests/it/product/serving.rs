@@ -157,6 +157,61 @@ async fn tls_ends_here_where_a_certificate_is_configured() {
     let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
     let request = Request::new("GET", "/health").bytes(&product.authority);
     stream.write_all(&request).await.unwrap();
-    assert_eq!(finish(stream).await.status, 200);
+    let answer = finish(stream).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
     assert_eq!(product.get("/health").await.status, 0, "plain HTTP is not answered");
+}
+
+/// One request and the head of its answer, on a connection that stays open.
+async fn asks(stream: &mut TcpStream) {
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut said = Vec::new();
+    while !said.ends_with(b"}") {
+        said.push(stream.read_u8().await.unwrap());
+    }
+    assert!(said.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_waits_until_another_ends() {
+    let product = Product::start("[server]\nmax_connections = 2").await;
+    let mut first = TcpStream::connect(&product.authority).await.unwrap();
+    let mut second = TcpStream::connect(&product.authority).await.unwrap();
+    asks(&mut first).await;
+    asks(&mut second).await;
+    let mut third = TcpStream::connect(&product.authority).await.unwrap();
+    third.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    for _ in 0..50 {
+        asks(&mut second).await; // whoever is in is served all the time
+    }
+    let waiting = third.try_read(&mut [0]).unwrap_err();
+    assert_eq!(waiting.kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    assert_eq!(third.read_u8().await.unwrap(), b'H');
+}
+
+/// On every kind of answer: a document, a refusal, a page, an error page, a challenge.
+#[tokio::test]
+async fn no_answer_is_taken_for_another_kind_of_content() {
+    let product = Product::dev().await;
+    for path in [
+        "/health",
+        "/ready",
+        "/nowhere",
+        "/mcp",
+        "/login",
+        "/account",
+        "/authorize",
+        "/token",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-protected-resource",
+        "/.well-known/jwks.json",
+        "/api/openapi.json",
+        "/api/v1/users",
+    ] {
+        let answer = product.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}: {answer:?}");
+        assert_eq!(answer.header("server"), "", "{path}");
+    }
 }

@@ -1,10 +1,11 @@
 //! Requests that no well-behaved client sends, and how each is turned away.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::product::{EXECUTE, Product, Wire, mcp, post};
+use crate::support::product::{EXECUTE, Product, WIRES, Wire, mcp, post};
 use crate::support::raw_http::exchange;
 
 // MCP 2026-07-28 streamable-http §Security — TR-2, G1
@@ -141,6 +142,50 @@ async fn a_modern_request_without_what_it_says_of_itself_is_refused() {
             .header("mcp-method", "tools/list");
         let answer = product.send(request).await;
         assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32602)), "{answer:?}");
+    }
+}
+
+/// Whatever is wrong with a request, its answer is one object and ends there: no stream, and nothing that asks the client.
+// MCP 2026-07-28 basic §Error Codes, Streamable HTTP — TR-4, TR-9, TR-14, TR-22
+#[tokio::test]
+async fn every_error_has_a_code_that_the_protocol_defines_and_no_answer_says_more() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read", "graph:read"]);
+    let send =
+        |wire, method: &str, params: Value| product.send(mcp(wire, Some(&token), method, params));
+    let mut answers = Vec::new();
+    for wire in WIRES {
+        for (method, params) in [
+            ("no/such", json!({})),
+            ("tools/call", json!({ "name": "no_such", "arguments": {} })),
+            ("tools/call", json!({ "name": "get_public_info", "arguments": "text" })),
+            ("tools/call", json!({ "arguments": {} })),
+            ("tools/call", json!({ "name": EXECUTE, "arguments": { "operation": {} } })),
+            ("tools/list", json!({ "cursor": "made up" })),
+            ("resources/read", json!({ "uri": "file:///etc/passwd" })),
+            ("prompts/get", json!({ "name": "x" })),
+            ("logging/setLevel", json!({ "level": "debug" })),
+            ("sampling/createMessage", json!({ "messages": [] })),
+            ("roots/list", json!({})),
+            ("elicitation/create", json!({ "message": "x" })),
+            ("initialize", json!({})),
+            ("tools/list", json!({})),
+        ] {
+            answers.push(send(wire, method, params).await);
+        }
+        let other = mcp(wire, Some(&token), "tools/list", json!({}));
+        let other =
+            other.without("mcp-protocol-version").header("mcp-protocol-version", "1999-01-01");
+        answers.push(product.send(other).await);
+    }
+    let codes: BTreeSet<i64> =
+        answers.iter().filter_map(|answer| answer.rpc_error().as_i64()).collect();
+    let defined = [-32700, -32600, -32601, -32602, -32603, -32020, -32021, -32022];
+    assert!(codes.len() > 2 && codes.iter().all(|code| defined.contains(code)), "{codes:?}");
+    for answer in &answers {
+        assert_eq!(answer.header("content-type"), "application/json", "{answer:?}");
+        assert!(answer.json().get("method").is_none(), "{answer:?}");
+        assert_ne!(answer.rpc_error(), -32021, "nothing of ours needs what a client may lack");
     }
 }
 

@@ -44,14 +44,13 @@ async fn a_lock_that_nobody_gives_back_is_unavailable() {
     let place = Place::sqlite();
     let store = place.open().await;
     let StoreSettings::Sqlite(path) = &place.settings else { unreachable!() };
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
-    let mut other = pool.acquire().await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *other).await.unwrap();
+    let other = rusqlite::Connection::open(path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let row = client("a", ClientKind::Static);
     let error = store.add_client(&row).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(store.find_client(&row.id).await.unwrap().is_none(), "reading goes on");
-    sqlx::query("ROLLBACK").execute(&mut *other).await.unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
     assert!(store.add_client(&client("b", ClientKind::Static)).await.unwrap());
 }
 
@@ -61,10 +60,10 @@ async fn a_command_that_fails_undoes_no_other() {
     let place = Place::sqlite();
     let store = place.open().await;
     let StoreSettings::Sqlite(path) = &place.settings else { unreachable!() };
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let other = rusqlite::Connection::open(path).unwrap();
     let trigger = "CREATE TRIGGER odd BEFORE INSERT ON clients WHEN NEW.id LIKE '%7' \
                    BEGIN SELECT RAISE(ABORT, 'x'); END";
-    sqlx::query(trigger).execute(&pool).await.unwrap();
+    other.execute_batch(trigger).unwrap();
     let ids: Vec<String> = (0..60).map(|number| format!("c{number}")).collect();
     let rows: Vec<_> = ids.iter().map(|id| client(id, ClientKind::Static)).collect();
     let added = futures_util::future::join_all(rows.iter().map(|row| store.add_client(row))).await;

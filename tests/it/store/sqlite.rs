@@ -52,11 +52,10 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let place = Place::sqlite();
     drop(place.open().await);
     let StoreSettings::Sqlite(path) = &place.settings else { unreachable!() };
-    let url = format!("sqlite:{}", path.display());
-    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let store = rusqlite::Connection::open(path).unwrap();
     let newer = "INSERT INTO schema_versions (version, digest) VALUES (99, zeroblob(32))";
-    sqlx::query(newer).execute(&pool).await.unwrap();
-    pool.close().await;
+    store.execute(newer, []).unwrap();
+    store.close().unwrap();
     let error = refused(path).await;
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error:?}");
 }

@@ -155,6 +155,16 @@ pub(crate) fn command_beside(
     broker(directory, authority, &[]).args(arguments).output().unwrap()
 }
 
+/// The same with variables of the environment.
+pub(crate) fn command_with(
+    directory: &Path,
+    authority: &str,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> std::process::Output {
+    broker(directory, authority, variables).args(arguments).output().unwrap()
+}
+
 fn broker(directory: &Path, authority: &str, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
     let log = directory.join("audit.jsonl").display().to_string();

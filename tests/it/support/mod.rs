@@ -1,6 +1,7 @@
 //! What several topics set up and look at.
 
 pub(crate) mod audit;
+pub(crate) mod backends;
 pub(crate) mod child;
 pub(crate) mod fake_http;
 pub(crate) mod product;

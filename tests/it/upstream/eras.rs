@@ -57,7 +57,7 @@ async fn an_old_clients_arguments_stand_in_the_headers_that_the_tool_names() {
     assert_eq!(behind.seen(), ["get_region"]);
 }
 
-// MCP 2026-07-28 patterns/mrtr — TR-20
+// MCP 2026-07-28 basic, patterns/mrtr — TR-14, TR-20
 #[tokio::test]
 async fn an_old_client_is_told_that_the_call_needs_input_it_cannot_give() {
     let behind = Translated::start(Speaks::New).await;
@@ -196,7 +196,7 @@ async fn a_new_client_that_closes_its_stream_cancels_the_call_at_an_old_server()
     behind.product.audited(|event| event["payload"]["status"] == "cancelled").await;
 }
 
-// TR-20
+// MCP 2026-07-28 basic/patterns/mrtr — TR-4, TR-20
 #[tokio::test]
 async fn an_old_server_that_asks_is_answered_that_nobody_can_be_asked() {
     let behind = Translated::start(Speaks::Old).await;
@@ -205,6 +205,7 @@ async fn an_old_server_that_asks_is_answered_that_nobody_can_be_asked() {
     assert!(said.starts_with("not answered"), "{answer}");
 }
 
+// MCP 2026-07-28 Streamable HTTP, utilities/logging — TR-4, TR-5, TR-22
 #[tokio::test]
 async fn progress_is_told_and_nothing_else_on_the_stream_of_a_new_client() {
     let behind = Translated::start(Speaks::Old).await;
@@ -217,6 +218,16 @@ async fn progress_is_told_and_nothing_else_on_the_stream_of_a_new_client() {
     let answer = behind.product.send(request).await;
     assert!(answer.body.contains(r#""progressToken":"t""#), "{answer:?}");
     assert_eq!(last(&answer)["id"], "x");
+    let told = answer.body.lines().filter_map(|line| line.strip_prefix("data: "));
+    let told = told.filter(|data| !data.is_empty());
+    let told: Vec<Value> = told.map(|data| serde_json::from_str(data).unwrap()).collect();
+    assert_eq!(
+        told.len(),
+        2,
+        "the server's log, which nobody asked for, is not passed on: {answer:?}"
+    );
+    assert_eq!(told[0]["method"], "notifications/progress");
+    assert_eq!(answer.header("x-accel-buffering"), "no");
 }
 
 // MCP 2026-07-28 patterns/subscriptions — TR-21

@@ -133,6 +133,9 @@ impl ServerHandler for OneEra {
                 if context.meta.get_progress_token().is_some() {
                     let progress: ServerNotification = wire(progress);
                     context.peer.send_notification(progress).await.unwrap();
+                    let log = json!({ "method": "notifications/message", "params": { "level": "error", "data": "for a log" } });
+                    let log: ServerNotification = wire(log);
+                    context.peer.send_notification(log).await.unwrap();
                 }
                 Ok(text(&format!("{name} {}", json!(request.arguments))))
             }

@@ -41,6 +41,10 @@ impl DpopNonces {
     }
 
     /// The nonce that clients are to use from now on, as the `DPoP-Nonce` header has it.
+    ///
+    /// # Panics
+    ///
+    /// Never: base64url is a legal header value.
     #[must_use]
     pub fn current(&self, now: Timestamp) -> HeaderValue {
         let text = self.of(slice(now));

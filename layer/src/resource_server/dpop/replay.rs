@@ -50,7 +50,7 @@ struct Seen {
 }
 
 /// Longer than any proof can be used for.
-const KEPT: Duration = Duration::from_secs(180);
+const KEPT: Duration = Duration::from_mins(3);
 /// In each half: some 5500 new proofs a second.
 const MOST: usize = 1_000_000;
 

@@ -191,7 +191,7 @@ impl SigningKeyStore for FakeStore {
     ) -> Result<bool, StoreError> {
         unimplemented!()
     }
-    async fn replace_signing_keys(&self, _row: &SigningKeyRow) -> Result<u64, StoreError> {
+    async fn replace_signing_keys(&self, _rows: &[SigningKeyRow]) -> Result<u64, StoreError> {
         unimplemented!()
     }
     async fn retire_signing_key(

@@ -99,6 +99,7 @@ async fn a_denial_has_the_shape_of_the_contract() {
     "#);
 }
 
+// MCP 2026-07-28 server/tools §Security Considerations — RS-26
 #[tokio::test]
 async fn a_malformed_call_names_the_field() {
     let (product, token) = reader().await;

@@ -1,44 +1,47 @@
 //! `SQLite`'s one writer: commands that wait together share one transaction, so one write to the disk.
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use sqlx::{Pool, Sqlite};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 
-use super::backend::Work;
-use super::cause::{fault, unavailable};
-use super::connection::{Connection, values};
-use super::error::StoreError;
+use crate::store::backend::Work;
+use crate::store::cause::unavailable;
+use crate::store::connection::{Connection, values};
+use crate::store::error::StoreError;
 
 /// How many commands may wait; more wait before the queue.
 const QUEUE: usize = 1024;
 /// How many share one transaction at most.
 const BATCH: usize = 128;
 
-/// The way to the writer's task, which ends with it.
-pub(super) struct Writer {
-    queue: mpsc::Sender<Box<dyn Command>>,
-    _task: JoinSet<()>,
-}
+/// The way to the writer's thread, which ends when this is dropped and what was asked is done.
+pub(in crate::store) struct Writer(mpsc::Sender<Box<dyn Command>>);
 
 impl Writer {
-    /// `pool` has one connection, for the writer alone.
-    pub(super) fn start(pool: Pool<Sqlite>) -> Self {
+    /// `connection` is for the writer alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`]: the system gives no thread.
+    pub(in crate::store) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (queue, commands) = mpsc::channel(QUEUE);
-        let mut task = JoinSet::new();
-        task.spawn(serve(pool, commands));
-        Self { queue, _task: task }
+        let thread = std::thread::Builder::new().name("store".to_owned());
+        let started = thread.spawn(move || serve(connection, commands));
+        started.map_err(|_| unavailable("the system gives no thread for the writer"))?;
+        Ok(Self(queue))
     }
 
-    pub(super) async fn run<A, T>(&self, arguments: A, work: Work<A, T>) -> Result<T, StoreError>
+    pub(in crate::store) async fn run<A, T>(
+        &self,
+        arguments: A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let command = Box::new(Job { arguments, work, done: None, reply });
-        self.queue.send(command).await.map_err(|_| unavailable("the writer has ended"))?;
+        self.0.send(command).await.map_err(|_| unavailable("the writer has ended"))?;
         answer.await.map_err(|_| unavailable("the writer has ended"))?
     }
 }
@@ -48,7 +51,7 @@ trait Command: Send {
     /// Nobody waits any longer.
     fn is_abandoned(&self) -> bool;
     /// Whether it failed, and with it the transaction.
-    fn run<'c>(&'c mut self, connection: &'c mut Connection) -> BoxFuture<'c, bool>;
+    fn run(&mut self, connection: &mut Connection) -> bool;
     /// Tells the caller what [`run`](Self::run) gave, or that the transaction failed.
     fn answer(self: Box<Self>, failed: Option<StoreError>);
 }
@@ -65,14 +68,11 @@ impl<A: Send + Sync, T: Send> Command for Job<A, T> {
         self.reply.is_closed()
     }
 
-    fn run<'c>(&'c mut self, connection: &'c mut Connection) -> BoxFuture<'c, bool> {
-        async move {
-            let done = (self.work)(connection, &self.arguments).await;
-            let failed = done.is_err();
-            self.done = Some(done);
-            failed
-        }
-        .boxed()
+    fn run(&mut self, connection: &mut Connection) -> bool {
+        let done = at_once((self.work)(connection, &self.arguments)).and_then(|done| done);
+        let failed = done.is_err();
+        self.done = Some(done);
+        failed
     }
 
     fn answer(self: Box<Self>, failed: Option<StoreError>) {
@@ -85,33 +85,27 @@ impl<A: Send + Sync, T: Send> Command for Job<A, T> {
     }
 }
 
-async fn serve(pool: Pool<Sqlite>, mut commands: mpsc::Receiver<Box<dyn Command>>) {
+fn serve(mut connection: Connection, mut commands: mpsc::Receiver<Box<dyn Command>>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while commands.recv_many(&mut batch, BATCH).await > 0 {
+    while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
         batch.retain(|command| !command.is_abandoned());
-        if !together(&pool, &mut batch).await {
+        if !together(&mut connection, &mut batch) {
             // One of them failed and nothing happened: each alone, so that none fails for another.
             for command in batch.drain(..) {
-                together(&pool, &mut vec![command]).await;
+                together(&mut connection, &mut vec![command]);
             }
         }
     }
 }
 
 /// Runs all in one transaction and answers them. `false`: one of several failed, nothing happened, none was answered.
-async fn together(pool: &Pool<Sqlite>, batch: &mut Vec<Box<dyn Command>>) -> bool {
+fn together(connection: &mut Connection, batch: &mut Vec<Box<dyn Command>>) -> bool {
     if batch.is_empty() {
         return true;
     }
-    let failed = match pool.acquire().await.map_err(fault) {
-        Ok(connection) => {
-            let mut connection = Connection::Sqlite(connection);
-            match attempt(&mut connection, batch).await {
-                Ok(false) if batch.len() > 1 => return false,
-                Ok(_) => None, // where it is one command, it knows its error
-                Err(error) => Some(error),
-            }
-        }
+    let failed = match attempt(connection, batch) {
+        Ok(false) if batch.len() > 1 => return false,
+        Ok(_) => None, // where it is one command, it knows its error
         Err(error) => Some(error),
     };
     let again = failed.as_ref().map(copy);
@@ -122,27 +116,33 @@ async fn together(pool: &Pool<Sqlite>, batch: &mut Vec<Box<dyn Command>>) -> boo
 }
 
 /// `false` where a command failed; then everything is rolled back.
-async fn attempt(
+fn attempt(
     connection: &mut Connection,
     batch: &mut [Box<dyn Command>],
 ) -> Result<bool, StoreError> {
-    connection.execute("BEGIN IMMEDIATE", values![]).await?;
+    control(connection, "BEGIN IMMEDIATE")?;
     for command in batch {
-        if command.run(connection).await {
-            rollback(connection).await;
+        if command.run(connection) {
+            rollback(connection);
             return Ok(false);
         }
     }
-    if let Err(error) = connection.execute("COMMIT", values![]).await {
-        rollback(connection).await;
-        return Err(error);
-    }
-    Ok(true)
+    control(connection, "COMMIT").inspect_err(|_| rollback(connection))
 }
 
 /// A full disk may have rolled back already; then this fails, and that is fine.
-async fn rollback(connection: &mut Connection) {
-    let _ = connection.execute("ROLLBACK", values![]).await;
+fn rollback(connection: &mut Connection) {
+    let _ = control(connection, "ROLLBACK");
+}
+
+/// `true`, as what it is the last of.
+fn control(connection: &mut Connection, sql: &'static str) -> Result<bool, StoreError> {
+    at_once(connection.execute(sql, values![])).and_then(|done| done.map(|_| true))
+}
+
+/// `SQLite` answers on the thread that asks: nothing here ever waits for a runtime.
+fn at_once<T>(work: impl Future<Output = T>) -> Result<T, StoreError> {
+    work.now_or_never().ok_or_else(|| unavailable("a command waited for something else"))
 }
 
 /// The same error for everybody who shared the transaction.

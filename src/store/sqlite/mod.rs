@@ -1,4 +1,13 @@
-//! Opens a `SQLite` file: private, WAL, every commit on disk before it is answered.
+//! A store in a `SQLite` file: private, WAL, every commit on disk before it is answered.
+//!
+//! Reads are done where they are asked for: they find single rows by their keys in a few microseconds, less than it takes to
+//! wake another thread and to be woken by it. Commands go to one thread, which writes those that wait to the disk together.
+
+mod checkpoint;
+mod connection;
+mod fault;
+mod readers;
+mod writer;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
@@ -6,32 +15,30 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Pool, Sqlite};
+use tokio::task::JoinSet;
 
 use super::backend::Backend;
-use super::cause::fault;
-use super::checkpoint;
 use super::connection::{Connection, values};
 use super::error::StoreError;
 use super::migrate::migrate;
 use super::open_error::OpenError;
 use super::settings::PATIENCE;
-use super::writer::Writer;
 
-/// Connections that only read; each has a thread of its own.
-const READERS: u32 = 4;
+pub(super) use connection::{Access, SqliteConnection, SqliteRow};
+pub(super) use readers::Readers;
+pub(super) use writer::Writer;
+
 /// How long a checkpoint waits for readers. It holds up the writer meanwhile, and a backup reads for minutes.
 const BRIEF: Duration = Duration::from_millis(20);
 
 pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     prepare(path)?;
+    let wrong = |error| at_open(path, error);
+    let mut connection = SqliteConnection::open(path, Access::Write, PATIENCE).map_err(wrong)?;
     // The commits leave the log as it is: `checkpoint` moves it.
-    let write = connect(options(path, false).pragma("wal_autocheckpoint", "0"), 1);
-    let mut connection =
-        Connection::Sqlite(write.acquire().await.map_err(|error| at_open(path, fault(error)))?);
-    let begun = connection.execute("BEGIN IMMEDIATE", values![]).await;
-    begun.map_err(|error| at_open(path, error))?;
+    connection.script("PRAGMA wal_autocheckpoint = 0").map_err(wrong)?;
+    let mut connection = Connection::Sqlite(connection);
+    connection.execute("BEGIN IMMEDIATE", values![]).await.map_err(wrong)?;
     if let Err(error) = migrate(&mut connection).await {
         let _ = connection.execute("ROLLBACK", values![]).await;
         return Err(match error {
@@ -39,12 +46,23 @@ pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
             error => error,
         });
     }
-    connection.execute("COMMIT", values![]).await.map_err(|error| at_open(path, error))?;
-    drop(connection);
+    connection.execute("COMMIT", values![]).await.map_err(wrong)?;
+    let checkpoints = SqliteConnection::open(path, Access::Write, BRIEF).map_err(wrong)?;
     Ok(Backend::Sqlite {
-        readers: pool(path, READERS, true),
-        writer: Writer::start(write),
-        _checkpoints: checkpoint::start(connect(options(path, false).busy_timeout(BRIEF), 1)),
+        readers: Readers::of(path.to_owned()),
+        writer: Writer::start(connection).map_err(wrong)?,
+        _checkpoints: checkpoint::start(checkpoints),
+    })
+}
+
+/// A store that is there, of which nothing can be changed.
+pub(super) fn reading(path: &Path) -> Result<Backend, OpenError> {
+    let wrong = |error| at_open(path, error);
+    let reader = SqliteConnection::open(path, Access::Read, PATIENCE).map_err(wrong)?;
+    Ok(Backend::Sqlite {
+        readers: Readers::of(path.to_owned()),
+        writer: Writer::start(Connection::Sqlite(reader)).map_err(wrong)?,
+        _checkpoints: JoinSet::new(),
     })
 }
 
@@ -86,31 +104,4 @@ pub(super) fn is_there(path: &Path) -> Result<bool, OpenError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(OpenError::File { path: path.to_owned(), kind: error.kind() }),
     }
-}
-
-fn options(path: &Path, read_only: bool) -> SqliteConnectOptions {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .read_only(read_only)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(PATIENCE)
-        .statement_cache_capacity(256)
-        .pragma("cache_size", "-8192")
-        .disable_statement_logging();
-    if read_only { options } else { options.journal_mode(SqliteJournalMode::Wal) }
-}
-
-pub(super) fn pool(path: &Path, connections: u32, read_only: bool) -> Pool<Sqlite> {
-    connect(options(path, read_only), connections)
-}
-
-fn connect(options: SqliteConnectOptions, connections: u32) -> Pool<Sqlite> {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .connect_lazy_with(options)
 }
