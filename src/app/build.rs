@@ -96,9 +96,8 @@ impl App {
         let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
         let kept = (&store, &encryption);
         let connected = connections(&config, kept, (&secrets, &outbound), &around)?;
-        let proofs = super::dpop::checker(&config, &store, &encryption)?;
-        let binding = Binding::new(&config, proofs.as_ref(), &clock);
-        let mounted = mount(ForIssuing {
+        let (proofs, binding) = super::dpop::parts(&config, (&store, &encryption), &clock)?;
+        let mounted = Box::pin(mount(ForIssuing {
             config: &config,
             names: &names,
             secrets: &secrets,
@@ -114,8 +113,8 @@ impl App {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             dpop: proofs,
-        });
-        let mounted = mounted.await?;
+        }))
+        .await?;
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
         let (outages, closing) = (Arc::<Outages>::default(), CancellationToken::new());
@@ -138,11 +137,10 @@ impl App {
             clock,
             broker: broker(&config, graph, reaching, made, &around)?,
         });
-        let answering = (&auditor, &verifier, &service);
         let children: Arc<[_]> = behind.children().into();
         let health = health(
             &config,
-            answering,
+            (&auditor, &verifier, &service),
             (&policy, &reloader),
             (&store, &children),
             (outages, closing),

@@ -44,7 +44,7 @@ impl ProofReplay for InStore {
 /// # Errors
 ///
 /// [`AppError`] where the key that seals at rest is none.
-pub(super) fn checker(
+fn checker(
     config: &Config,
     store: &Arc<dyn Database>,
     encryption: &SecretText,
@@ -56,6 +56,21 @@ pub(super) fn checker(
     let nonces = || DpopNonces::new(&secret.derive("dpop nonces v1"));
     let nonces = config.resource_server.dpop_nonce.then(nonces);
     Ok(Some(ProofChecker::new(Arc::new(InStore(Arc::clone(store))), nonces)))
+}
+
+/// The checker, and what endpoints ask with it.
+///
+/// # Errors
+///
+/// As [`checker`].
+pub(super) fn parts(
+    config: &Config,
+    (store, encryption): (&Arc<dyn Database>, &SecretText),
+    clock: &Arc<dyn Clock>,
+) -> Result<(Option<ProofChecker>, Binding), AppError> {
+    let checker = checker(config, store, encryption)?;
+    let binding = Binding::new(config, checker.as_ref(), clock);
+    Ok((checker, binding))
 }
 
 /// What an endpoint asks of tokens that are bound to keys.

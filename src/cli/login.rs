@@ -23,9 +23,9 @@ const SLOWER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct LoginArgs {
-    /// The broker, such as https://broker.example
+    /// The broker, as `server.public_url` has it
     url: Url,
-    /// The OAuth client that this terminal is; the settings let it use the grant device_code
+    /// The OAuth client that this terminal is; the settings let it use the grant `device_code`
     #[arg(long, default_value = "terminal")]
     client: ClientId,
     /// What the token is to permit [default: what the broker gives]
@@ -50,7 +50,8 @@ struct Metadata {
 /// RFC 8628 §3.2
 #[derive(Deserialize)]
 struct Device {
-    device_code: Zeroizing<String>,
+    #[serde(rename = "device_code")]
+    code: Zeroizing<String>,
     user_code: String,
     verification_uri: Url,
     expires_in: u64,
@@ -161,7 +162,7 @@ async fn wait(
     let fields = [
         ("grant_type", GRANT),
         ("client_id", args.client.as_str()),
-        ("device_code", device.device_code.as_str()),
+        ("device_code", device.code.as_str()),
     ];
     loop {
         tokio::time::sleep(interval).await;

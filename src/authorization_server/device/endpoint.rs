@@ -119,7 +119,7 @@ async fn asked(
         limit: client.scope().cloned(),
         refresh: client.allows_grant("refresh_token"),
         address,
-        asked_at: server.clock.now().unix_seconds(),
+        at: server.clock.now().unix_seconds(),
     })
 }
 

@@ -164,7 +164,7 @@ fn ask(
         standing: &question.client.standing,
         address: question.asked.address.map(|address| address.to_canonical().to_string()),
         near,
-        asked_at: when(Timestamp::from_unix_seconds(question.asked.asked_at)),
+        asked_at: when(Timestamp::from_unix_seconds(question.asked.at)),
         scopes: in_words(&question.offered, &people.scope_words),
         left_out: question.left_out,
         form_token: purpose(&[&user_code, &question.digest]).token(&session.cookie),

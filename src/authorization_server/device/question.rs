@@ -28,7 +28,7 @@ pub(super) struct Asked {
     /// Where it came from, for its person to compare.
     pub(super) address: Option<IpAddr>,
     /// In seconds since the epoch.
-    pub(super) asked_at: i64,
+    pub(super) at: i64,
 }
 
 impl Asked {
@@ -55,7 +55,7 @@ impl Asked {
             login_hint: None,
             prompt: Prompt::default(),
             max_age: None,
-            requested_at: self.asked_at,
+            requested_at: self.at,
             client_digest: None,
             trusted_client: true, // of the settings file: no other has the grant
             refresh: self.refresh,

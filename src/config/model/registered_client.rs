@@ -94,7 +94,7 @@ pub(super) struct RawClient {
     /// Whether its authorization requests must be pushed (RFC 9126): then nothing of them passes through a browser.
     #[serde(default)]
     pub(super) require_pushed_authorization_requests: bool,
-    /// Whether each of its tokens must be bound to a key of its own (DPoP, RFC 9449). Needs `resource_server.dpop`.
+    /// Whether each of its tokens must be bound to a key of its own (`DPoP`, RFC 9449). Needs `resource_server.dpop`.
     #[serde(default)]
     pub(super) dpop_bound_access_tokens: bool,
     /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.

@@ -90,7 +90,7 @@ pub enum TokenAlg {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawResourceServer {
-    /// Whether tokens may be, or must be, bound to a key of their client (DPoP, RFC 9449): whoever steals one then has
+    /// Whether tokens may be, or must be, bound to a key of their client (`DPoP`, RFC 9449): whoever steals one then has
     /// nothing. Few MCP clients can do it yet, so `required` locks the others out; one server behind the broker can ask for
     /// it by itself (`upstream.server.dpop_required`).
     pub(super) dpop: Dpop,

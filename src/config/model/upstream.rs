@@ -184,7 +184,7 @@ pub(super) struct RawUpstreamServer {
     /// A tool whose definition holds characters that people do not see.
     #[serde(default = "hide")]
     pub(super) on_hidden_text: OnToolFlaw,
-    /// Whether callers' tokens must be bound to a key of theirs (DPoP, RFC 9449). Needs `resource_server.dpop`.
+    /// Whether callers' tokens must be bound to a key of theirs (`DPoP`, RFC 9449). Needs `resource_server.dpop`.
     #[serde(default)]
     pub(super) dpop_required: bool,
     /// Which revisions of the protocol it speaks; for clients of the other era the broker translates.
