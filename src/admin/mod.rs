@@ -13,6 +13,7 @@ pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientView, GrantView, IdentityProviderView, KeyView,
-    NewClient, NewServer, NewUser, Operations, PageQuery, PolicyControl, PolicyView, ReloadFault,
+    LogControl, LogLevel, LogLevelView, NamedCredential, NewClient, NewServer, NewUser, OnToolFlaw,
+    Operations, PageQuery, PolicyControl, PolicyView, ProxySettings, ReloadFault, ServerEra,
     ServerView, Serving, Settings, ShadowDifference, Shown, UserView,
 };

@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
 };
+use crate::metrics::Meters;
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
 use crate::random::Random;
@@ -31,6 +32,7 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
+use crate::upstream::Folded;
 
 use super::App;
 use super::approvals::{approvals, courier};
@@ -43,7 +45,8 @@ use super::issuers::{self, verifier};
 use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::registered::{Known, Registered};
 use super::upstream_credentials::{Materials, connections};
-use super::{beside, keys, map, platform, readiness, servers};
+use super::watched;
+use super::{beside, folded, keys, map, platform, readiness, server_resources, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -89,6 +92,7 @@ impl App {
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts, &catalog);
         let around = (Arc::clone(&clock), Arc::clone(&random));
+        let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
@@ -104,6 +108,7 @@ impl App {
             store: Arc::clone(&store),
             keys: (Arc::clone(&ring), Arc::clone(&local)),
             encryption: encryption.clone(),
+            page: watched::on_main(&config, watched.as_ref()),
             approvals: approvals.clone(),
             connections: connected.clone(),
             policy: policy.clone(),
@@ -129,22 +134,27 @@ impl App {
         let (behind, simulation) = (Arc::new(behind), graph.simulation.take());
         let made = (policy.clone(), catalog, approvals, Arc::clone(&outages));
         let reaching = (Arc::clone(&secrets), outbound.clone());
+        let folded = folded::under_each(&config, &behind, &doors, (&names, &toolbox))?;
         let service = McpService::new(crate::mcp::Parts {
             toolbox: toolbox.clone(),
-            beside: servers::beside(&config, &behind, &doors, (&names, &toolbox))?,
+            beside: folded.first().map(|first| Arc::clone(first) as _),
             documents,
             decider: decider.clone(),
             clock,
             broker: broker(&config, graph, reaching, made, &around)?,
         });
         let children: Arc<[_]> = behind.children().into();
-        let health = health(
+        let (parts, closing) = parts_of(
             &config,
             (&auditor, &verifier, &service),
             (&policy, &reloader),
             (&store, &children),
             (outages, closing),
         );
+        if let Some(watched) = &watched {
+            watched.show(Arc::clone(&parts), &config, traces.as_ref());
+        }
+        let health = Health::new(parts, closing);
         let drain = CancellationToken::new();
         let mounting = Mounting {
             config: &config,
@@ -156,8 +166,11 @@ impl App {
             behind,
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
-        let registered = mounting.registered(names, (&store, local), (secrets, outbound)).await;
-        let front = mounting.front(&registered, &handler(service), health.clone(), routes)?;
+        let registered =
+            mounting.registered((names, folded), (&store, local), (secrets, outbound)).await;
+        let meters = watched.as_ref().map(|watched| watched.meters.clone());
+        let seen = (health.clone(), meters);
+        let front = mounting.front(&registered, &handler(service), seen, routes)?;
         Ok(Self {
             config,
             front,
@@ -171,6 +184,9 @@ impl App {
             courier,
             children,
             store: (store, around.0),
+            watched,
+            traces,
+            admin: None,
             authorization_server: mounted.server,
             drain,
             _simulation: simulation,
@@ -190,14 +206,14 @@ fn reaching(
     Ok((outbound, Arc::new(secrets)))
 }
 
-/// What `/health` and `/ready` ask.
-fn health(
+/// What `/health`, `/ready` and `/metrics` ask.
+fn parts_of(
     config: &Config,
     (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
     (policy, reloader): (&Live, &super::reload::Reloader),
     (store, children): (&Arc<dyn Database>, &readiness::Children),
     (outages, closing): (Arc<Outages>, CancellationToken),
-) -> Health {
+) -> (Arc<readiness::Parts>, CancellationToken) {
     let parts = readiness::Parts {
         auditor: auditor.clone(),
         verifier: Arc::clone(verifier),
@@ -209,7 +225,7 @@ fn health(
         children: Arc::clone(children),
         facts: facts_for_people(config),
     };
-    Health::new(Arc::new(parts), closing)
+    (Arc::new(parts), closing)
 }
 
 /// Who is believed: our own keys and those of other issuers, and what was revoked.
@@ -236,12 +252,12 @@ impl Trust {
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
         let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
-        let behind = servers::audiences(config, names);
+        let behind = server_resources::audiences(config, names);
         let servers = if behind.is_empty() {
             None
         } else {
             let outbound = outbound.clone();
-            let others = servers::other_audiences(config);
+            let others = server_resources::other_audiences(config);
             let audiences = (behind.as_slice(), others.as_slice());
             let servers =
                 issuers::verifier_for(config, &local, audiences, secrets, outbound, clock)?;
@@ -417,7 +433,7 @@ impl Mounting<'_> {
     /// What is registered now, and follows what is registered.
     async fn registered(
         &self,
-        names: Vec<Name>,
+        (names, folded): (Vec<Name>, Vec<Arc<Folded>>),
         (store, keys): (&Arc<dyn Database>, Arc<LocalKeys>),
         (secrets, outbound): (Arc<Secrets>, Outbound),
     ) -> Registered {
@@ -425,6 +441,7 @@ impl Mounting<'_> {
             config: self.config.clone(),
             tables: names.iter().map(|_| RegisteredServers::default()).collect(),
             names,
+            folded,
             store: Arc::clone(store),
             keys,
             secrets,
@@ -442,14 +459,14 @@ impl Mounting<'_> {
         &self,
         registered: &Registered,
         handler: &H,
-        health: Health,
+        (health, meters): (Health, Option<Meters>),
         (public, private): (axum::Router, axum::Router),
     ) -> Result<Front, AppError>
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
         let names = &registered.names;
-        let endpoints = names.iter().zip(&registered.tables);
+        let endpoints = names.iter().zip(registered.tables.iter().zip(&registered.folded));
         let endpoints = endpoints.map(|under| self.endpoint(under, names, handler));
         Ok(Front::new(Routes {
             base: BasePath::new(self.config.server.public_url.path()),
@@ -461,12 +478,13 @@ impl Mounting<'_> {
             authorization_server: public,
             pages: private,
             allowed_hosts: self.config.server.allowed_hosts.clone(),
+            meters,
         }))
     }
 
     fn endpoint<H>(
         &self,
-        (name, table): (&Name, &RegisteredServers),
+        (name, (table, folded)): (&Name, (&RegisteredServers, &Arc<Folded>)),
         all: &[Name],
         handler: &H,
     ) -> Result<Endpoint, AppError>
@@ -482,7 +500,7 @@ impl Mounting<'_> {
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
-            beside: servers::folded(self.config, &self.behind, &self.doors, name)?,
+            beside: Some(Arc::clone(folded) as _),
             door: self.doors.to(metadata_url),
         });
         let recorder = self.doors.recorder();

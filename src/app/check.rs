@@ -6,13 +6,13 @@ use crate::config::{Config, GraphMode};
 use crate::graph::simulated;
 use crate::mcp::{Documents, Toolbox};
 use crate::outbound::Outbound;
-use crate::policy::Facts;
+use crate::policy::{Facts, Policy};
 use crate::secret::{Environment, Secrets};
 use crate::time::Clock;
 
 use super::error::AppError;
 use super::looking::{self, Looked};
-use super::{check_live, graph, issuing, map, parts, servers};
+use super::{check_live, check_servers, folded, graph, issuing, map, parts};
 
 /// One thing that would stop a start, or a call later on.
 #[derive(Debug)]
@@ -25,13 +25,30 @@ pub struct CheckFault {
 }
 
 impl CheckFault {
+    /// What is wrong with its causes, and the hint where the error has one.
+    #[must_use]
+    pub fn told(&self) -> (String, Option<String>) {
+        let text = self.error.to_string();
+        let (mut problem, hint) = match text.split_once("\n  hint: ") {
+            Some((problem, hint)) => (problem.to_owned(), Some(hint.to_owned())),
+            None => (text, None),
+        };
+        let mut next = std::error::Error::source(&self.error);
+        while let Some(cause) = next {
+            problem.push_str(": ");
+            problem.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        (problem, hint)
+    }
+
     pub(super) const fn new(key: &'static str, error: AppError) -> Self {
         Self { key, error, warning: false }
     }
 }
 
 /// Checks the policy, the store and our keys, of which nothing is made or changed, the documents, certificates and the catalogue; with `live`, also that other issuers
-/// answer, that each Graph profile gets a token, and that Graph is there.
+/// answer, that each Graph profile gets a token, that Graph is there, and what servers behind us say of their tools.
 pub async fn check(
     config: &Config,
     variables: Environment,
@@ -44,10 +61,17 @@ pub async fn check(
             faults.push(CheckFault::new(key, error));
         }
     };
-    note("policy.file", policy(config, &variables));
+    let policy = policy(config, &variables);
+    let rules = match policy {
+        Ok(rules) => Some(rules),
+        Err(error) => {
+            note("policy.file", Err(error));
+            None
+        }
+    };
     note("limits.tool", map::call_limits(config, &Toolbox::new(config.tools.sample)).map(drop));
     note("authorization_server.client", issuing::check_client_keys(config));
-    note("upstream.server", servers::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
+    note("upstream.server", folded::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
     note("server.tls.key", map::tls(config).map(drop));
     let older = match store(config, &variables, &clock).await {
         Ok(looked) => looked.warning(),
@@ -66,10 +90,11 @@ pub async fn check(
                 .map_err(Into::into),
         );
     }
+    faults.extend(rules.iter().flat_map(|rules| check_servers::unnamed(config, rules)));
     let older = older.map(|error| CheckFault { key: "store.url", error, warning: true });
     faults.extend(older);
     if live {
-        faults.extend(check_live::faults(config, &variables, &clock).await);
+        faults.extend(check_live::faults(config, (&variables, rules.as_ref()), &clock).await);
     }
     faults
 }
@@ -86,8 +111,8 @@ async fn store(
 }
 
 /// Compiles the rules against the configured profiles, as the start would.
-fn policy(config: &Config, variables: &Environment) -> Result<(), AppError> {
-    policy_source(config, variables)?.load().map(drop)
+fn policy(config: &Config, variables: &Environment) -> Result<Policy, AppError> {
+    policy_source(config, variables)?.load().map(|(rules, _shadow)| rules)
 }
 
 /// What the rules of these settings are made of, without starting anything.

@@ -1,4 +1,4 @@
-//! What `broker check --live` reaches: secret backends, other issuers, login endpoints and Graph. Each once, no call of anybody.
+//! What `broker check --live` reaches: secret backends, other issuers, login endpoints, Graph, and servers behind us. Each once, no call of anybody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use crate::config::{
     self, Config, Deployment, GraphMode, IssuerKeys, SecretSource, UpstreamCredential,
     UpstreamTransport,
 };
-use crate::id::Issuer;
+use crate::id::{Issuer, ProfileName};
 use crate::outbound::{Call, Limits, Outbound, OutboundError};
+use crate::policy::Policy;
 use crate::random::SystemRandom;
 use crate::resource_server::{LocalKeys, TokenError, Verifier, discover};
 use crate::secret::{Environment, Secret, SecretError, Secrets};
@@ -23,7 +24,7 @@ use crate::token::{CredentialSource, Freshness, ProviderTokens};
 use super::check::CheckFault;
 use super::error::AppError;
 use super::graph::{self, GraphParts};
-use super::{issuers, map, platform};
+use super::{check_servers, issuers, map, platform};
 
 /// For each step: whoever runs the check waits for it.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -32,7 +33,7 @@ const MAX_BYTES: usize = 256 * 1024;
 /// Everything that cannot be reached or does not answer as it should, each named.
 pub(super) async fn faults(
     config: &Config,
-    variables: &Environment,
+    (variables, rules): (&Environment, Option<&Policy>),
     clock: &Arc<dyn Clock>,
 ) -> Vec<CheckFault> {
     let reach = match Reach::new(config, variables, clock) {
@@ -68,14 +69,37 @@ pub(super) async fn faults(
                     Err(error) => note("graph.profile", Err(error)),
                     Ok(reach) => {
                         for profile in &live.profiles {
-                            note("graph.profile", reach.token(config, &live, profile).await);
+                            note(
+                                "graph.profile",
+                                reach.token(config, &live, profile).await.map(drop),
+                            );
                         }
                     }
                 }
             }
         },
     }
+    let with = (&reach.secrets, &reach.outbound, clock);
+    faults.extend(check_servers::live(config, rules, with).await);
     faults
+}
+
+/// The application permissions of each profile, as a token for it names them; `None` where it names none that can be read.
+/// A profile that gets no token is left out: [`faults`] has told why.
+pub(super) async fn permissions(
+    config: &Config,
+    variables: &Environment,
+    clock: &Arc<dyn Clock>,
+) -> Vec<(ProfileName, Option<Vec<String>>)> {
+    let Ok(live) = graph::live(&config.graph, variables.clone()) else { return Vec::new() };
+    let Ok(reach) = Reach::new(config, &live.variables, clock) else { return Vec::new() };
+    let mut found = Vec::new();
+    for profile in &live.profiles {
+        if let Ok(roles) = reach.token(config, &live, profile).await {
+            found.push((profile.settings.name().clone(), roles));
+        }
+    }
+    found
 }
 
 /// What everything is reached with.
@@ -146,7 +170,7 @@ impl Reach {
         config: &Config,
         live: &GraphParts,
         profile: &Profile,
-    ) -> Result<(), AppError> {
+    ) -> Result<Option<Vec<String>>, AppError> {
         let tokens = ProviderTokens::new(
             self.outbound.clone(),
             platform::client(&live.variables)?,
@@ -252,20 +276,31 @@ fn own_secrets(config: &Config) -> Vec<(&'static str, &SecretSource)> {
     let clients = config.authorization_server.clients.iter();
     let clients = clients.filter_map(|client| client.secret.as_ref());
     let clients = clients.map(|source| ("authorization_server.client.secret", source));
-    let servers = config.upstream.servers.iter().filter_map(|server| match &server.credential {
-        UpstreamCredential::Bearer(source)
-        | UpstreamCredential::Header { value: source, .. }
-        | UpstreamCredential::ClientCredentials { client_secret: source, .. } => Some(source),
-        UpstreamCredential::TokenExchange(exchange) => Some(&exchange.client_secret),
-        UpstreamCredential::PerUser(each) => each.client.as_ref()?.1.as_ref(),
-        UpstreamCredential::None | UpstreamCredential::EntraObo { .. } => None,
-    });
+    let servers = config.upstream.servers.iter();
+    let servers = servers.flat_map(|server| secrets_of(&server.credential));
     let servers = servers.map(|source| ("upstream.server.credential", source));
+    let named = config.upstream.credentials.iter();
+    let named = named.flat_map(|named| secrets_of(&named.credential));
+    let servers = servers.chain(named.map(|source| ("upstream.credential", source)));
     let children = config.upstream.servers.iter().flat_map(variables);
     let children = children.map(|source| ("upstream.server.env", source));
     let webhook = config.approvals.webhook.iter();
     let webhook = webhook.map(|webhook| ("approvals.webhook_secret", &webhook.secret));
     clients.chain(servers).chain(children).chain(webhook).collect()
+}
+
+fn secrets_of(credential: &UpstreamCredential) -> Vec<&SecretSource> {
+    match credential {
+        UpstreamCredential::Bearer(source)
+        | UpstreamCredential::Header { value: source, .. }
+        | UpstreamCredential::ClientCredentials { client_secret: source, .. } => vec![source],
+        UpstreamCredential::TokenExchange(exchange) => vec![&exchange.client_secret],
+        UpstreamCredential::IdJag(flow) => vec![&flow.client_secret, &flow.server.client_secret],
+        UpstreamCredential::PerUser(accounts) => {
+            accounts.client.iter().filter_map(|(_, secret)| secret.as_ref()).collect()
+        }
+        UpstreamCredential::None | UpstreamCredential::EntraObo { .. } => Vec::new(),
+    }
 }
 
 /// The secret of a profile, read as one of the broker's own: nobody calls, so there is no permit.

@@ -38,6 +38,26 @@ pub enum AppError {
         "upstream.server `{server}` is to be folded, and the broker has a tool `{tool}` of its own\n  hint: give the server another id, or leave fold out"
     )]
     FoldedName { server: String, tool: String },
+    #[error(
+        "upstream.server `{server}` is named by no rule: nobody sees anything of it\n  hint: add [[upstream.server.tool]], or a rule of the policy for `{server}.…`"
+    )]
+    UnnamedServer { server: String },
+    #[error(
+        "upstream.server `{server}` has {tools} tools, and no rule names one of them: nobody sees any\n  hint: names in rules are anchored, and those of the policy have `{server}.` before them"
+    )]
+    HiddenTools { server: String, tools: usize },
+    #[error(
+        "upstream.server `{server}` has a pin for the tool `{tool}`, which no rule names: nobody may use it\n  hint: the server's own name of the tool, without `{server}.`"
+    )]
+    HiddenPin { server: String, tool: String },
+    #[error("upstream.server `{server}`: {remark}")]
+    ServerTools { server: String, remark: crate::upstream::Remark },
+    #[error("upstream.server `{server}` was not looked at")]
+    ServerUnseen {
+        server: String,
+        #[source]
+        source: crate::upstream::ProbeError,
+    },
     #[error("the store did not answer")]
     StoreFault(#[from] crate::store::StoreError),
     #[error(transparent)]

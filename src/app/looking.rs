@@ -16,7 +16,7 @@ use crate::time::Clock;
 use super::endpoints::names;
 use super::error::AppError;
 use super::issuing::revocations;
-use super::{issuers, keys, map, servers};
+use super::{issuers, keys, map, server_resources};
 
 /// Our keys and what is revoked, as far as there is any.
 pub(super) struct Looked {
@@ -107,7 +107,7 @@ pub async fn inspector(
     };
     let own = issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock)?;
     let (audiences, others) =
-        (servers::audiences(config, &names), servers::other_audiences(config));
+        (server_resources::audiences(config, &names), server_resources::other_audiences(config));
     let behind = if audiences.is_empty() {
         None
     } else {

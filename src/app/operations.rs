@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::admin::{Administrators, IdentityProviderView, Operations, Settings};
+use crate::admin::{Administrators, IdentityProviderView, NamedCredential, Operations, Settings};
 use crate::audit::Auditor;
-use crate::config::{self, Config};
+use crate::config::{self, Config, UpstreamNamedCredential};
 use crate::random::{Random, SystemRandom};
 use crate::time::{Clock, SystemClock};
 
@@ -20,6 +20,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         public_url: config.server.public_url.clone(),
         names: names(&config.server.public_url).into_iter().map(|name| name.base).collect(),
         configured_servers: config.upstream.servers.iter().map(|known| known.id.clone()).collect(),
+        named_credentials: config.upstream.credentials.iter().map(as_named).collect(),
         administrators: Administrators {
             subjects: named.subjects.clone(),
             groups: named.groups.clone(),
@@ -44,6 +45,11 @@ pub fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
         required_claims: known.require.keys().cloned().collect(),
     };
     config.authorization_server.identity_providers.iter().map(view).collect()
+}
+
+/// What registered servers may be given, as far as administration knows it: no secret.
+pub(super) fn as_named(credential: &UpstreamNamedCredential) -> NamedCredential {
+    NamedCredential { name: credential.name.clone(), urls: credential.urls.clone() }
 }
 
 /// The same operations as the admin API's, on the same store, while a broker runs or not. Whoever may read the settings

@@ -36,7 +36,7 @@ impl Source {
             label: config.policy.version.clone(),
             granted: vec![
                 flat_rules(&config.graph, catalog, profile.as_deref()),
-                super::servers::grants(config),
+                super::server_grants::grants(config),
             ],
             facts,
             deployment: config.deployment,

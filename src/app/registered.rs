@@ -3,7 +3,7 @@
 //!
 //! Calls meet none of it: they look into a table that is replaced as a whole when a server was added, changed or taken out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,19 +11,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::admin::{OnToolFlaw, ProxySettings, ServerEra};
 use crate::config::Config;
 use crate::http::{RegisteredServers, ServerEndpoint};
 use crate::outbound::Outbound;
-use crate::resource_server::{LocalKeys, Verifier, canonical};
+use crate::resource_server::{LocalKeys, Verifier, canonical, well_known_url};
 use crate::secret::Secrets;
 use crate::store::{Database, ResourceRow};
+use crate::upstream::{Credential, Era, Folded, Identity, OnFlaw, Server, Watch};
 
 use super::build::{Doors, token_issuers};
 use super::endpoints::Name;
 use super::error::AppError;
-use super::issuers;
 use super::issuing::revocations;
-use super::servers::{Described, Each, MAX_RESPONSE_BYTES, Shared, TIMEOUT, endpoint};
+use super::servers::{Described, Each, MAX_RESPONSE_BYTES, Shared, TIMEOUT, endpoint, server};
+use super::upstream_credentials::{Materials, word_for};
+use super::{issuers, operations};
 
 /// How soon every replica knows of a server.
 const EVERY: Duration = Duration::from_secs(3);
@@ -44,6 +47,8 @@ pub(super) struct Registered {
     pub(super) behind: Arc<Shared>,
     /// One table for each of our names.
     pub(super) tables: Vec<RegisteredServers>,
+    /// One list for each of our names.
+    pub(super) folded: Vec<Arc<Folded>>,
     pub(super) known: Known,
 }
 
@@ -51,7 +56,15 @@ pub(super) struct Registered {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     rows: Vec<ResourceRow>,
-    each: HashMap<String, Each>,
+    each: HashMap<String, Kept>,
+}
+
+/// One that is served.
+#[derive(Clone, Debug)]
+struct Kept {
+    each: Each,
+    proxy: ProxySettings,
+    url: Url,
 }
 
 impl Registered {
@@ -80,27 +93,36 @@ impl Registered {
             return Ok(());
         }
         let mut each = HashMap::with_capacity(rows.len());
+        let mut stay = HashSet::new();
         for row in &rows {
             if !self.is_served(row) {
                 continue;
             }
-            let Ok(url) = row.url.as_deref().unwrap_or_default().parse::<Url>() else { continue };
             let same = self.known.rows.iter().any(|known| known == row);
-            let kept = self.known.each.remove(&row.id).filter(|_| same);
-            each.insert(row.id.clone(), kept.unwrap_or_else(|| Each::plain(url)));
+            let kept = self.known.each.get(&row.id).filter(|_| same).cloned();
+            stay.extend(kept.as_ref().map(|_| row.id.clone()));
+            let made = kept.map_or_else(|| self.kept(row), |kept| Ok(Some(kept)))?;
+            each.extend(made.map(|kept| (row.id.clone(), kept)));
         }
         let served: Vec<&ResourceRow> =
             rows.iter().filter(|row| each.contains_key(&row.id)).collect();
         let verifier = if served.is_empty() { None } else { Some(self.verifier(&served)?) };
-        for (name, table) in self.names.iter().zip(&self.tables) {
+        for (name, (table, list)) in self.names.iter().zip(self.tables.iter().zip(&self.folded)) {
             let mut endpoints = HashMap::with_capacity(served.len());
+            let mut folded = Vec::new();
             for row in &served {
-                if let (Some(each), Some(verifier)) = (each.get(&row.id), &verifier) {
-                    endpoints.insert(row.id.clone(), self.endpoint(name, row, each, verifier)?);
+                let (Some(kept), Some(verifier)) = (each.get(&row.id), &verifier) else { continue };
+                endpoints.insert(row.id.clone(), self.endpoint(name, row, kept, verifier)?);
+                if kept.proxy.fold {
+                    folded.push(self.folded(name, row, kept)?);
                 }
             }
             table.replace(endpoints);
+            list.replace(folded);
         }
+        // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
+        let known = self.known.each.iter();
+        known.filter(|(id, _)| !stay.contains(*id)).for_each(|(_, gone)| gone.each.close());
         tracing::info!(servers = served.len(), "upstream.registered");
         self.known = Known { rows, each };
         Ok(())
@@ -116,6 +138,45 @@ impl Registered {
             tracing::warn!(server, ours, settled, "upstream.registered_not_served");
         }
         ours && !settled
+    }
+
+    /// `None` where it cannot be served as it was registered: rather not at all than without what it asks for.
+    fn kept(&self, row: &ResourceRow) -> Result<Option<Kept>, AppError> {
+        let server = &row.id;
+        let Ok(url) = row.url.as_deref().unwrap_or_default().parse::<Url>() else {
+            return Ok(None);
+        };
+        let Ok(proxy) = ProxySettings::of(row) else {
+            tracing::warn!(server, "upstream.registered_unreadable");
+            return Ok(None);
+        };
+        let Some(credential) = self.credential(row, &proxy, &url)? else {
+            tracing::warn!(server, "upstream.registered_without_its_credential");
+            return Ok(None);
+        };
+        let about = (watch(&proxy), era(proxy.era));
+        let each =
+            Each::registered(url.clone(), about, credential, self.behind.closing.child_token());
+        Ok(Some(Kept { each, proxy, url }))
+    }
+
+    /// `None` where the settings have none of that name for a server there: whatever the store says, they decide.
+    fn credential(
+        &self,
+        row: &ResourceRow,
+        proxy: &ProxySettings,
+        url: &Url,
+    ) -> Result<Option<Credential>, AppError> {
+        let Some(name) = &proxy.credential else { return Ok(Some(Credential::None)) };
+        let mut known = self.config.upstream.credentials.iter();
+        let Some(known) = known.find(|known| known.name == *name) else { return Ok(None) };
+        if !operations::as_named(known).is_for(url) {
+            return Ok(None);
+        }
+        let from = (&self.config, &self.behind.ring, [].as_slice());
+        let around = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.random));
+        let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, None);
+        materials.shown(&known.credential, (&row.id, Some(url)))
     }
 
     /// Of tokens for any of them; each endpoint takes its own alone.
@@ -136,22 +197,72 @@ impl Registered {
         &self,
         name: &Name,
         row: &ResourceRow,
-        each: &Each,
+        kept: &Kept,
         verifier: &Arc<Verifier>,
     ) -> Result<ServerEndpoint, AppError> {
+        let (timeout, max_response_bytes) = limits(&kept.proxy);
         let described = Described {
             id: &row.id,
             title: &row.name,
             resource: name.server(&row.id),
             audiences: audiences(&self.names, row),
             scopes: row.scopes.clone(),
-            identity: None,
-            timeout: TIMEOUT,
-            max_response_bytes: MAX_RESPONSE_BYTES,
+            identity: self.identity(kept)?,
+            timeout,
+            max_response_bytes,
             binding: (name.base.clone(), false),
         };
         let issuers = token_issuers(&self.config);
-        endpoint(&self.doors, &self.behind, (Arc::clone(verifier), issuers), (described, each))
+        let known = (Arc::clone(verifier), issuers);
+        endpoint(&self.doors, &self.behind, known, (described, &kept.each))
+    }
+
+    /// The server as one whose tools stand beside ours.
+    fn folded(&self, name: &Name, row: &ResourceRow, kept: &Kept) -> Result<Server, AppError> {
+        let door = self.doors.to(well_known_url(&name.resource));
+        let (timeout, max_response_bytes) = limits(&kept.proxy);
+        Ok(Server {
+            folded: true,
+            identity: self.identity(kept)?,
+            timeout,
+            max_response_bytes,
+            ..server(&row.id, &kept.each, (&self.behind, door))
+        })
+    }
+
+    fn identity(&self, kept: &Kept) -> Result<Option<Identity>, AppError> {
+        if !kept.proxy.identity_header {
+            return Ok(None);
+        }
+        let around = (&self.doors.clock, &self.doors.random);
+        word_for(&self.config, &self.behind.ring, around, kept.url.as_str()).map(Some)
+    }
+}
+
+/// For an answer, and of one.
+fn limits(proxy: &ProxySettings) -> (Duration, usize) {
+    let timeout = proxy.timeout_ms.map_or(TIMEOUT, |given| Duration::from_millis(given.into()));
+    let bytes = proxy.max_response_bytes.and_then(|given| usize::try_from(given).ok());
+    (timeout, bytes.unwrap_or(MAX_RESPONSE_BYTES))
+}
+
+fn watch(proxy: &ProxySettings) -> Watch {
+    let on = |flaw: Option<OnToolFlaw>, otherwise| match flaw {
+        None => otherwise,
+        Some(OnToolFlaw::Alert) => OnFlaw::Alert,
+        Some(OnToolFlaw::Hide) => OnFlaw::Hide,
+    };
+    let pins = proxy.pins.iter().map(|(tool, digest)| (tool.clone(), digest.clone())).collect();
+    let on_change = on(proxy.on_change, OnFlaw::Alert);
+    Watch::new(pins, (on_change, on(proxy.on_hidden_text, OnFlaw::Hide)))
+}
+
+const fn era(said: Option<ServerEra>) -> Era {
+    match said {
+        None | Some(ServerEra::Auto) => Era::Auto,
+        Some(ServerEra::Old) => Era::Old,
+        Some(ServerEra::New) => Era::New,
+        Some(ServerEra::Both) => Era::Both,
     }
 }
 

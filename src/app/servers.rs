@@ -7,29 +7,27 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::authorization_server::{BehindUs, KeyRing, OwnResource};
+use crate::authorization_server::KeyRing;
 use crate::broker::{Approvals, Outages};
 use crate::config::{
-    Config, Dpop, OnToolFlaw, UpstreamCommand, UpstreamEra, UpstreamServer, UpstreamTransport,
+    Config, OnToolFlaw, UpstreamCommand, UpstreamEra, UpstreamServer, UpstreamTransport,
 };
-use crate::guard::{Beside, Door};
+use crate::guard::Door;
 use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
-use crate::mcp::Toolbox;
 use crate::outbound::Outbound;
-use crate::policy::{Effect, Granted, Live, RuleSpec};
-use crate::resource_server::{
-    RequireTokenLayer, ResourceMetadata, Verifier, canonical, well_known_url,
-};
-use crate::scope::{Scope, ScopeToken};
+use crate::policy::Live;
+use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
+use crate::scope::Scope;
 use crate::secret_text::SecretText;
 use crate::upstream::{
-    self, ChildSettings, Credential, Decider, Era, Eras, Folded, Hosted, Identity, OnFlaw, Reach,
-    Server, Sessions, Watch,
+    self, ChildSettings, Credential, Decider, Era, Eras, Hosted, Identity, OnFlaw, Reach, Server,
+    Sessions, Watch,
 };
 
 use super::build::{Doors, Mounting, token_issuers};
 use super::endpoints::Name;
 use super::error::AppError;
+use super::server_resources::{audiences_of, scopes};
 use super::upstream_credentials::{Materials, word_for};
 
 /// As for a server of the settings that says nothing else.
@@ -46,7 +44,7 @@ pub(super) struct Shared {
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
     /// By id: what is one for all our names.
-    each: HashMap<String, Each>,
+    pub(super) each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
     pub(super) ring: Arc<KeyRing>,
     pub(super) outages: Arc<Outages>,
@@ -55,24 +53,31 @@ pub(super) struct Shared {
 }
 
 /// What is one for all our names of a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Each {
     watch: Arc<Watch>,
     era: Arc<Eras>,
     credential: Credential,
     reach: Reach,
+    /// Ends the streams that stay open: with the broker, and with the server where it comes and goes.
+    closing: CancellationToken,
 }
 
 impl Each {
-    /// Of a server about which the settings say nothing: it is shown no credential.
-    pub(super) fn plain(url: Url) -> Self {
-        let watch = Watch::new(HashMap::new(), (OnFlaw::Alert, OnFlaw::Hide));
-        Self {
-            watch: Arc::new(watch),
-            era: Arc::new(Eras::new(Era::Auto)),
-            credential: Credential::None,
-            reach: Reach::Http(url),
-        }
+    /// Of a server that comes and goes while we run.
+    pub(super) fn registered(
+        url: Url,
+        (watch, era): (Watch, Era),
+        credential: Credential,
+        closing: CancellationToken,
+    ) -> Self {
+        let (watch, era) = (Arc::new(watch), Arc::new(Eras::new(era)));
+        Self { watch, era, credential, reach: Reach::Http(url), closing }
+    }
+
+    /// It is a server of ours no more.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
     }
 }
 
@@ -122,7 +127,7 @@ pub(super) fn endpoint(
 }
 
 /// A server about which nothing special is said.
-fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> Server {
+pub(super) fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> Server {
     Server {
         id: id.into(),
         reach: each.reach.clone(),
@@ -134,71 +139,13 @@ fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> Server {
         door,
         decider: Decider { policy: behind.policy.clone(), server: id.into() },
         approvals: behind.approvals.clone(),
-        closing: behind.closing.clone(),
+        closing: each.closing.clone(),
         outages: Arc::clone(&behind.outages),
         outbound: behind.outbound.clone(),
         sessions: behind.sessions.clone(),
         timeout: TIMEOUT,
         max_response_bytes: MAX_RESPONSE_BYTES,
     }
-}
-
-/// The servers whose tools stand beside ours, as every list shows them.
-///
-/// # Errors
-///
-/// [`AppError::FoldedName`]
-pub(super) fn beside(
-    config: &Config,
-    behind: &Shared,
-    doors: &Doors,
-    (names, toolbox): (&[Name], &Toolbox),
-) -> Result<Option<Arc<dyn Beside>>, AppError> {
-    refuse_collisions(config, toolbox)?;
-    match names.first() {
-        Some(name) => folded(config, behind, doors, name),
-        None => Ok(None),
-    }
-}
-
-/// Names of two tools in one list must differ.
-///
-/// # Errors
-///
-/// [`AppError::FoldedName`]
-pub(super) fn refuse_collisions(config: &Config, toolbox: &Toolbox) -> Result<(), AppError> {
-    for server in config.upstream.servers.iter().filter(|server| server.fold) {
-        let prefix = format!("{}.", server.id);
-        if let Some(tool) = toolbox.names().into_iter().find(|tool| tool.starts_with(&prefix)) {
-            return Err(AppError::FoldedName { server: server.id.clone(), tool });
-        }
-    }
-    Ok(())
-}
-
-/// The servers whose tools stand beside ours, as the endpoint under this name sees them. `None`: there are none.
-pub(super) fn folded(
-    config: &Config,
-    behind: &Shared,
-    doors: &Doors,
-    name: &Name,
-) -> Result<Option<Arc<dyn Beside>>, AppError> {
-    let mut servers = Vec::new();
-    for settings in config.upstream.servers.iter().filter(|server| server.fold) {
-        let Some(each) = behind.each.get(&settings.id) else { continue };
-        let door = doors.to(well_known_url(&name.resource));
-        servers.push(Server {
-            folded: true,
-            identity: identity(config, behind, doors, settings)?,
-            timeout: settings.timeout,
-            max_response_bytes: settings.max_response_bytes,
-            ..server(&settings.id, each, (behind, door))
-        });
-    }
-    if servers.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Arc::new(Folded::new(servers))))
 }
 
 impl Shared {
@@ -235,7 +182,8 @@ impl Shared {
             };
             let watch = Arc::new(watch(server));
             let era = Arc::new(Eras::new(era(server.era)));
-            each.insert(server.id.clone(), Each { watch, era, credential, reach });
+            let closing = closing.clone();
+            each.insert(server.id.clone(), Each { watch, era, credential, reach, closing });
         }
         Ok(Self {
             each,
@@ -249,31 +197,6 @@ impl Shared {
             closing: closing.clone(),
         })
     }
-}
-
-/// What tokens for the servers name, under each of our names.
-pub(super) fn audiences(config: &Config, names: &[Name]) -> Vec<String> {
-    resources(config, names).into_iter().map(|resource| resource.uri).collect()
-}
-
-/// The servers as resources, under each of our names.
-pub(super) fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
-    let of = |name: &Name| {
-        let servers = config.upstream.servers.iter();
-        let resource = |server: &UpstreamServer| OwnResource {
-            uri: canonical(&name.server(&server.id)).to_owned(),
-            aliases: Vec::new(),
-            behind: Some(BehindUs { id: server.id.clone(), scopes: scopes(server) }),
-            dpop_required: server.dpop_required || config.resource_server.dpop == Dpop::Required,
-        };
-        servers.map(resource).collect::<Vec<_>>()
-    };
-    names.iter().flat_map(of).collect()
-}
-
-/// What else tokens of other issuers may name for them.
-pub(super) fn other_audiences(config: &Config) -> Vec<String> {
-    config.upstream.servers.iter().flat_map(|server| server.audiences.clone()).collect()
 }
 
 impl Mounting<'_> {
@@ -307,14 +230,8 @@ impl Mounting<'_> {
     }
 }
 
-/// Its own URL, and what other issuers' tokens may name for it.
-fn audiences_of(settings: &UpstreamServer, resource: &Url) -> Vec<String> {
-    let own = canonical(resource).to_owned();
-    std::iter::once(own).chain(settings.audiences.iter().cloned()).collect()
-}
-
 /// What tells a server who calls.
-fn identity(
+pub(super) fn identity(
     config: &Config,
     behind: &Shared,
     doors: &Doors,
@@ -325,12 +242,6 @@ fn identity(
         return Ok(None);
     }
     word_for(config, &behind.ring, (&doors.clock, &doors.random), url.as_str()).map(Some)
-}
-
-/// Every scope that one of the server's grants asks for.
-fn scopes(settings: &UpstreamServer) -> Scope {
-    let grants = settings.tools.iter().chain(&settings.prompts).chain(&settings.resources);
-    grants.fold(Scope::empty(), |all, grant| all.union(&grant.scopes))
 }
 
 const fn era(settings: UpstreamEra) -> Era {
@@ -369,45 +280,5 @@ fn child(
         start_timeout: command.start_timeout,
         max_message_bytes: settings.max_response_bytes,
         max_calls: command.max_calls,
-    }
-}
-
-/// The rules that `[[upstream.server.tool]]` and its kin stand for: `upstream.{id}.tool.{number}`, counted from 1.
-pub(super) fn grants(config: &Config) -> Granted {
-    let rules = config.upstream.servers.iter().flat_map(|server| {
-        let kinds = [
-            ("tool", ".", &server.tools),
-            ("prompt", "/prompts/", &server.prompts),
-            ("resource", "/resources/", &server.resources),
-        ];
-        kinds.into_iter().flat_map(move |(kind, between, grants)| {
-            grants.iter().zip(1..).map(move |(grant, number): (_, usize)| RuleSpec {
-                id: format!("upstream.{}.{kind}.{number}", server.id),
-                effect: Effect::Allow,
-                tools: vec![pattern(&server.id, between, &grant.name)],
-                scopes: grant.scopes.iter().map(|scope: &ScopeToken| scope.to_string()).collect(),
-                ..RuleSpec::default()
-            })
-        })
-    });
-    Granted { source: "upstream.server".to_owned(), rules: rules.collect() }
-}
-
-/// A name alone needs no group, and so no regular expression when it is compared.
-fn pattern(server: &str, between: &str, name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let prefix = regex::escape(&[server, between].concat());
-    if name.bytes().all(plain) { prefix + name } else { format!("{prefix}(?:{name})") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pattern;
-
-    #[test]
-    fn a_grant_is_about_its_own_server_alone() {
-        assert_eq!(pattern("a-b", ".", "get"), r"a\-b\.get");
-        assert_eq!(pattern("a", ".", "x|y"), r"a\.(?:x|y)");
-        assert_eq!(pattern("a", "/resources/", ".*"), "a/resources/(?:.*)");
     }
 }

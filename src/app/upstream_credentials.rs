@@ -9,12 +9,12 @@ use url::Url;
 use crate::authorization_server::{KeyEncryptionKey, KeyRing, NewIdentityToken};
 use crate::broker::Profile;
 use crate::config::{
-    Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamPerUser, UpstreamServer,
-    UpstreamTransport,
+    Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamIdJag, UpstreamPerUser,
+    UpstreamServer, UpstreamTokenPlace, UpstreamTransport,
 };
 use crate::connections::{self, Connections, Explicit, ServerSettings};
 use crate::id::{Issuer, ProfileName};
-use crate::oauth_client::{Authentication, ClientIdentity, Held, TokenEndpoint};
+use crate::oauth_client::{At, Authentication, ClientIdentity, Held, TokenEndpoint};
 use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::Random;
 use crate::scope::Scope;
@@ -25,7 +25,8 @@ use crate::store::Database;
 use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Freshness, ProviderTokens};
 use crate::upstream::{
-    CallerTokens, ClientCredentials, Credential, How, Identity, OnBehalfOf, PerUser, TokenExchange,
+    CallerTokens, ClientCredentials, Credential, How, IdJag, Identity, OnBehalfOf, PerUser,
+    Subject, TokenExchange,
 };
 
 use super::endpoints::issuer;
@@ -65,25 +66,30 @@ impl Materials<'_> {
         &self,
         server: &UpstreamServer,
     ) -> Result<Option<Credential>, AppError> {
-        let made = match &server.credential {
-            UpstreamCredential::None => Credential::None,
-            UpstreamCredential::Bearer(source) => Credential::bearer(self.held(source)),
-            UpstreamCredential::Header { name, value } => {
-                let Ok(header) = name.parse() else { return Ok(None) };
-                Credential::Fixed { header, bearer: false, value: self.held(value) }
-            }
-            UpstreamCredential::ClientCredentials {
-                token_url,
-                client_id,
-                client_secret,
-                scopes,
-            } => {
-                let endpoint = self.endpoint(token_url, client_id, client_secret);
-                Credential::ClientCredentials(client_credentials(endpoint, scopes))
+        self.shown(&server.credential, (&server.id, url_of(server)))
+    }
+
+    /// What the server `id` there is shown. `None` for a kind that is not in force.
+    pub(super) fn shown(
+        &self,
+        credential: &UpstreamCredential,
+        (id, url): (&str, Option<&Url>),
+    ) -> Result<Option<Credential>, AppError> {
+        let made = match credential {
+            UpstreamCredential::None
+            | UpstreamCredential::Bearer(_)
+            | UpstreamCredential::Header { .. }
+            | UpstreamCredential::ClientCredentials { .. } => {
+                let with = (self.secrets, self.outbound, self.clock);
+                return Ok(own_credential((credential, url), with));
             }
             UpstreamCredential::TokenExchange(exchange) => {
-                let Some(url) = url_of(server) else { return Ok(None) };
+                let Some(url) = url else { return Ok(None) };
                 self.for_caller(How::Exchange(self.exchange(url, exchange)?))
+            }
+            UpstreamCredential::IdJag(settings) => {
+                let Some(url) = url else { return Ok(None) };
+                self.for_caller(How::IdJag(self.id_jag(url, settings)?))
             }
             UpstreamCredential::EntraObo { profile, scopes } => {
                 let Some(flow) = self.on_behalf_of(profile, scopes) else { return Ok(None) };
@@ -93,7 +99,7 @@ impl Materials<'_> {
                 let Some(connections) = self.connections else { return Ok(None) };
                 Credential::PerUser(PerUser {
                     connections: connections.clone(),
-                    server: server.id.clone(),
+                    server: id.to_owned(),
                     issuer: issuer(&self.config.server.public_url).parse()?,
                 })
             }
@@ -105,14 +111,8 @@ impl Materials<'_> {
         held(source, self.secrets)
     }
 
-    fn endpoint(&self, url: &Url, client_id: &str, secret: &SecretSource) -> TokenEndpoint {
-        TokenEndpoint {
-            url: url.clone(),
-            client_id: client_id.to_owned(),
-            authentication: Authentication::Basic(self.held(secret)),
-            outbound: self.outbound.clone(),
-            clock: Arc::clone(self.clock),
-        }
+    fn endpoint(&self, at: At, client_id: &str, secret: &SecretSource) -> TokenEndpoint {
+        token_endpoint(at, (client_id, secret), (self.secrets, self.outbound, self.clock))
     }
 
     fn for_caller(&self, how: How) -> Credential {
@@ -121,18 +121,37 @@ impl Materials<'_> {
 
     fn exchange(&self, url: &Url, settings: &UpstreamExchange) -> Result<TokenExchange, AppError> {
         let UpstreamExchange { token_url, client_id, client_secret, .. } = settings;
-        let endpoint = self.endpoint(token_url, client_id, client_secret);
-        let audience =
-            settings.issuer.as_ref().map_or(token_url.as_str(), |issuer| issuer.as_str());
-        let actor = settings.actor.then(|| client_credentials(endpoint.clone(), &Scope::empty()));
+        let endpoint = self.endpoint(At::Url(token_url.clone()), client_id, client_secret);
+        let actor =
+            settings.actor.then(|| client_credentials(endpoint.clone(), (&Scope::empty(), None)));
         Ok(TokenExchange {
-            vouch: word_for(self.config, self.ring, (self.clock, self.random), audience)?,
+            subject: self.subject(token_url, settings.issuer.as_ref())?,
             endpoint,
-            issuer: settings.issuer.clone(),
             resource: url.clone(),
             audience: settings.audience.clone(),
             scope: settings.scopes.to_string(),
             actor,
+        })
+    }
+
+    /// What says who calls to the authorization server whose token endpoint this is.
+    fn subject(&self, token_url: &Url, issuer: Option<&Issuer>) -> Result<Subject, AppError> {
+        let audience = issuer.map_or(token_url.as_str(), |issuer| issuer.as_str());
+        Ok(Subject {
+            vouch: word_for(self.config, self.ring, (self.clock, self.random), audience)?,
+            issuer: issuer.cloned(),
+        })
+    }
+
+    fn id_jag(&self, url: &Url, settings: &UpstreamIdJag) -> Result<IdJag, AppError> {
+        let UpstreamIdJag { token_url, client_id, client_secret, server, .. } = settings;
+        Ok(IdJag {
+            subject: self.subject(token_url, settings.issuer.as_ref())?,
+            provider: self.endpoint(At::Url(token_url.clone()), client_id, client_secret),
+            server: self.endpoint(at(&server.at()), &server.client_id, &server.client_secret),
+            audience: server.issuer.clone(),
+            resource: url.clone(),
+            scope: settings.scopes.to_string(),
         })
     }
 
@@ -161,6 +180,50 @@ impl Materials<'_> {
             scope: scopes.to_string(),
             clock: Arc::clone(self.clock),
         })
+    }
+}
+
+/// What a server is shown whoever calls. `None` for a credential that is obtained for each caller.
+pub(super) fn own_credential(
+    (credential, url): (&UpstreamCredential, Option<&Url>),
+    with: (&Arc<Secrets>, &Outbound, &Arc<dyn Clock>),
+) -> Option<Credential> {
+    Some(match credential {
+        UpstreamCredential::None => Credential::None,
+        UpstreamCredential::Bearer(source) => Credential::bearer(held(source, with.0)),
+        UpstreamCredential::Header { name, value } => {
+            let (header, value) = (name.parse().ok()?, held(value, with.0));
+            Credential::Fixed { header, bearer: false, value }
+        }
+        UpstreamCredential::ClientCredentials { at, client_id, client_secret, scopes } => {
+            let endpoint = token_endpoint(self::at(at), (client_id, client_secret), with);
+            // An authorization server by its issuer is one of MCP's, and is told for what the token is (RFC 8707 §2).
+            let resource = url.filter(|_| matches!(at, UpstreamTokenPlace::Issuer(_)));
+            let resource = resource.map(Url::to_string);
+            Credential::ClientCredentials(client_credentials(endpoint, (scopes, resource)))
+        }
+        _ => return None,
+    })
+}
+
+fn token_endpoint(
+    at: At,
+    (client_id, secret): (&str, &SecretSource),
+    (secrets, outbound, clock): (&Arc<Secrets>, &Outbound, &Arc<dyn Clock>),
+) -> TokenEndpoint {
+    TokenEndpoint {
+        at,
+        client_id: client_id.to_owned(),
+        authentication: Authentication::Basic(held(secret, secrets)),
+        outbound: outbound.clone(),
+        clock: Arc::clone(clock),
+    }
+}
+
+fn at(place: &UpstreamTokenPlace) -> At {
+    match place {
+        UpstreamTokenPlace::Url(url) => At::Url(url.clone()),
+        UpstreamTokenPlace::Issuer(issuer) => At::issuer(issuer),
     }
 }
 
@@ -300,11 +363,14 @@ fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {
     }
 }
 
-fn client_credentials(endpoint: TokenEndpoint, scopes: &Scope) -> Arc<ClientCredentials> {
+fn client_credentials(
+    endpoint: TokenEndpoint,
+    (scopes, resource): (&Scope, Option<String>),
+) -> Arc<ClientCredentials> {
     Arc::new(ClientCredentials {
         endpoint,
         scope: scopes.to_string(),
-        resource: None,
+        resource,
         token: tokio::sync::Mutex::default(),
     })
 }

@@ -111,6 +111,8 @@ pub enum AdminObject {
     Grant,
     SigningKey,
     Policy,
+    /// What this replica logs.
+    LogLevel,
 }
 
 /// What an administrator does to it.
@@ -126,6 +128,8 @@ pub enum AdminAction {
     MakeLink,
     /// Everything of its kind gives way to a new one at once.
     Replace,
+    /// It stays, and something about it is another.
+    Change,
     /// Its files are read again.
     Reload,
     /// A person may administer the broker from now on.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::broker::Caller;
 
 use super::door::Unrecorded;
+use super::presented::Presented;
 
 /// Tools of others beside ours. `mcp` shows and sends, `upstream` knows them: neither knows the other.
 pub trait Beside: fmt::Debug + Send + Sync {
@@ -19,7 +20,14 @@ pub trait Beside: fmt::Debug + Send + Sync {
     fn holds(&self, tool: &str) -> bool;
 
     /// The definitions that `caller` may see, each under the name that [`Beside::holds`]. A server that does not answer has none.
-    fn tools<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Shown>;
+    fn tools<'a>(
+        &'a self,
+        caller: &'a Caller,
+        presented: Option<&'a Presented>,
+    ) -> BoxFuture<'a, Shown>;
+
+    /// Whether one of them gets its credential with the caller's own token, so that it has to be noted.
+    fn need_the_callers_token(&self) -> bool;
 
     /// Answers a call of one of these tools by a caller who owes its terminal event. Decides about it.
     fn call(self: Arc<Self>, call: BesideCall) -> BoxFuture<'static, Answered>;
@@ -32,6 +40,8 @@ pub type Answered = Result<Response<Body>, Unrecorded>;
 #[derive(Debug)]
 pub struct BesideCall {
     pub caller: Caller,
+    /// Noted where [`Beside::need_the_callers_token`].
+    pub presented: Option<Presented>,
     pub headers: HeaderMap,
     pub body: Bytes,
 }

@@ -9,6 +9,7 @@ mod door;
 mod endpoint;
 mod jsonrpc;
 mod limit;
+mod presented;
 mod refusal;
 mod unique;
 
@@ -20,4 +21,5 @@ pub use jsonrpc::{
     INTERNAL_ERROR, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall, UNSUPPORTED_PROTOCOL_VERSION,
     Unreadable, error,
 };
+pub use presented::Presented;
 pub use refusal::{Recorder, record_refusals, try_record_refusals};

@@ -251,11 +251,13 @@ impl Server {
     ) {
         // Answers are small: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
+        // Each on the heap by itself: what only TLS needs is not held for every connection without it.
         let Some(acceptor) = &self.acceptor else {
-            return self.requests(stream, peer, watcher).await;
+            return Box::pin(self.requests(stream, peer, watcher)).await;
         };
-        match tokio::time::timeout(self.limits.header_timeout, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => self.requests(stream, peer, watcher).await,
+        let accepting = Box::pin(acceptor.accept(stream));
+        match tokio::time::timeout(self.limits.header_timeout, accepting).await {
+            Ok(Ok(stream)) => Box::pin(self.requests(stream, peer, watcher)).await,
             Ok(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "http.tls_failed");
             }
@@ -278,8 +280,8 @@ impl Server {
             let front = self.front.clone();
             async move { Ok::<_, Infallible>(front.answer(request).await) }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = watcher.watch(connection).await {
+        let io = TokioIo::new(stream);
+        if let Err(error) = watcher.watch(self.http.serve_connection(io, service)).await {
             tracing::debug!(error = &*error, "http.connection_broken");
         }
     }

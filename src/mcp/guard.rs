@@ -41,6 +41,11 @@ pub struct Settings {
 }
 
 impl GuardLayer {
+    /// Whether a server whose tools stand beside ours is called with what the caller's own token is exchanged for.
+    pub(super) fn needs_the_callers_token(&self) -> bool {
+        self.0.beside.as_ref().is_some_and(|beside| beside.need_the_callers_token())
+    }
+
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self(Arc::new(settings))
@@ -147,6 +152,9 @@ impl Settings {
         let graph = tool.as_ref().filter(|tool| tool.name == super::GRAPH_EXECUTE);
         let name = tool.as_ref().and_then(|tool| tool.name.parse().ok());
         caller.describe(method, name, graph.and_then(ToolCall::chosen_id));
+        if let Some(trace) = message.trace() {
+            caller.join(trace);
+        }
         self.door.accepted(&caller).await?;
         if let Some(refusal) = unknown_version(&parts.headers, &message) {
             return self.door.refuse(&caller, method, refusal).await;
@@ -155,7 +163,8 @@ impl Settings {
             && beside.holds(&tool.name)
         {
             let headers = std::mem::take(&mut parts.headers);
-            let theirs = BesideCall { caller, headers, body: body.clone() };
+            let presented = parts.extensions.remove();
+            let theirs = BesideCall { caller, presented, headers, body: body.clone() };
             return Arc::clone(beside).call(theirs).await;
         }
         let deciding = self.decider.now();

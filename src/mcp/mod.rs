@@ -20,7 +20,7 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tower::{ServiceBuilder, service_fn};
 
-use crate::guard::record_refusals;
+use crate::guard::{Presented, record_refusals};
 use crate::resource_server::RequireTokenLayer;
 
 pub use crate::guard::{Endpoint, Recorder};
@@ -66,9 +66,13 @@ where
         let rmcp = Arc::clone(&rmcp);
         async move { Ok(rmcp.handle(request).await.map(Body::new)) }
     });
+    let guard = mount.guard.clone();
     let guarded = ServiceBuilder::new().layer(mount.token).layer(mount.guard).service(rmcp);
     let recorder = Arc::new(mount.recorder);
-    Endpoint::new(move |request| {
+    Endpoint::new(move |mut request| {
+        if guard.needs_the_callers_token() {
+            Presented::note(&mut request);
+        }
         let (recorder, guarded) = (Arc::clone(&recorder), guarded.clone());
         Box::pin(async move { Ok(record_refusals(&recorder, guarded, request).await) })
     })

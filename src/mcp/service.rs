@@ -18,12 +18,13 @@ use serde_json::value::RawValue;
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::{Broker, Caller, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
-use crate::guard::{Beside, millis, record_policy};
+use crate::guard::{Beside, Presented, millis, record_policy};
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::time::Clock;
+use crate::token::Counts as TokenCounts;
 
 use super::ask_person;
 use super::decide::{Decider, Deciding};
@@ -59,6 +60,12 @@ impl McpService {
     #[must_use]
     pub fn secrets(&self) -> &Secrets {
         &self.0.broker.secrets
+    }
+
+    /// How tokens for Graph were come by, for `/metrics`.
+    #[must_use]
+    pub fn token_counts(&self) -> &TokenCounts {
+        self.0.broker.tokens.counts()
     }
 
     /// Answers a tool call. The outer error is for calls that name no tool of the caller's list.
@@ -219,7 +226,10 @@ impl McpService {
     ) -> Result<CallToolResult, ErrorData> {
         let text = serde_json::to_vec(arguments).unwrap_or_default();
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
-            Ok(call) => self.0.broker.execute(caller, &call, caller.deciding.in_force()).await,
+            Ok(call) => {
+                let call = call.traced(caller.context().trace_id);
+                self.0.broker.execute(caller, &call, caller.deciding.in_force()).await
+            }
             Err(error) => self.0.broker.refuse(caller, &error).await,
         };
         reply.map(|reply| tool_result(&reply)).map_err(|error| {
@@ -276,7 +286,7 @@ impl McpService {
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
         let hidden = self.0.toolbox.iter().count() - tools.len();
         if let Some(beside) = &self.0.beside {
-            let theirs = beside.tools(caller).await.tools;
+            let theirs = beside.tools(caller, caller.presented.as_ref()).await.tools;
             let read = |text: Box<RawValue>| serde_json::from_str::<Tool>(text.get()).ok();
             tools.extend(theirs.into_iter().filter_map(read));
         }
@@ -313,6 +323,8 @@ impl McpService {
 struct Asker {
     caller: Caller,
     deciding: Deciding,
+    /// Noted where a server whose tools stand beside ours is called with what it is exchanged for.
+    presented: Option<Presented>,
 }
 
 impl std::ops::Deref for Asker {
@@ -329,7 +341,8 @@ fn caller(context: &RequestContext<RoleServer>) -> Result<Asker, ErrorData> {
         context.extensions.get::<http::request::Parts>().map(|parts| &parts.extensions);
     let asker = extensions.and_then(|extensions| {
         let (caller, deciding) = (extensions.get::<Caller>()?, extensions.get::<Deciding>()?);
-        Some(Asker { caller: caller.clone(), deciding: deciding.clone() })
+        let presented = extensions.get().cloned();
+        Some(Asker { caller: caller.clone(), deciding: deciding.clone(), presented })
     });
     asker.ok_or_else(|| {
         tracing::error!("mcp.unguarded_request");

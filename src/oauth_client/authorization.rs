@@ -13,6 +13,7 @@ use crate::random::Random;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 
+use super::at::At;
 use super::challenge::BearerChallenge;
 use super::discovery::{Discovered, ServerMetadata};
 use super::registration::Registered;
@@ -167,14 +168,14 @@ impl Authorization {
     /// [`Unusable::NoToken`]
     pub async fn revoke(&self, token: &SecretText) -> Result<(), Unusable> {
         let Some(url) = self.server.revocation_endpoint.clone() else { return Ok(()) };
-        let endpoint = TokenEndpoint { url, ..self.endpoint() };
+        let endpoint = TokenEndpoint { at: At::Url(url), ..self.endpoint() };
         endpoint.post(&[("token", token.expose())]).await?;
         Ok(())
     }
 
     fn endpoint(&self) -> TokenEndpoint {
         TokenEndpoint {
-            url: self.server.token_endpoint.clone(),
+            at: At::Url(self.server.token_endpoint.clone()),
             client_id: self.client.client_id.clone(),
             authentication: self.client.authentication.clone(),
             outbound: self.outbound.clone(),

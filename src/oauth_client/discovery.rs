@@ -172,6 +172,31 @@ async fn resource_document(
 
 /// RFC 8414 §3.1, and `OpenID` Connect Discovery in both of its forms.
 async fn server_metadata(issuer: &str, outbound: &Outbound) -> Result<ServerMetadata, Unusable> {
+    metadata::<ServerMetadata>(issuer, outbound).await?.check(issuer, outbound)
+}
+
+/// What metadata says to a client that sends nobody to log in.
+#[derive(Deserialize)]
+struct TokenMetadata {
+    issuer: String,
+    token_endpoint: Url,
+}
+
+/// The token endpoint of an authorization server that an operator named.
+///
+/// # Errors
+///
+/// [`Unusable`]; metadata of another issuer is none (RFC 8414 §3.3).
+pub(super) async fn token_endpoint(issuer: &str, outbound: &Outbound) -> Result<Url, Unusable> {
+    let found: TokenMetadata = metadata(issuer, outbound).await?;
+    if found.issuer != issuer {
+        return Err(Unusable::OtherIssuer);
+    }
+    secure(&found.token_endpoint, outbound)?;
+    Ok(found.token_endpoint)
+}
+
+async fn metadata<T: DeserializeOwned>(issuer: &str, outbound: &Outbound) -> Result<T, Unusable> {
     let url: Url = issuer.parse().map_err(|_| Unusable::NoMetadata)?;
     secure(&url, outbound)?;
     let path = url.path();
@@ -185,8 +210,8 @@ async fn server_metadata(issuer: &str, outbound: &Outbound) -> Result<ServerMeta
     ];
     places.dedup();
     for place in places {
-        if let Some(metadata) = read::<ServerMetadata>(place, outbound).await? {
-            return metadata.check(issuer, outbound);
+        if let Some(metadata) = read(place, outbound).await? {
+            return Ok(metadata);
         }
     }
     Err(Unusable::NoMetadata)

@@ -4,6 +4,7 @@
 //! authorization server's (RFC 8414), to a client id there (CIMD, RFC 7591), to a person's consent (OAuth 2.1 with PKCE,
 //! RFC 8707, RFC 9207) and to tokens. Every URL that another side names is reached through `outbound`, with its guard.
 
+mod at;
 mod authorization;
 mod challenge;
 mod discovery;
@@ -14,6 +15,7 @@ mod registration;
 mod token_endpoint;
 mod unusable;
 
+pub use at::At;
 pub use authorization::{Authorization, Callback, Request};
 pub use challenge::BearerChallenge;
 pub use discovery::{Discovered, ServerMetadata, discover};

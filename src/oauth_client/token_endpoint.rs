@@ -7,12 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use crate::outbound::{Answer, Call, Limits, Outbound, OutboundError};
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 
+use super::at::At;
 use super::held::Held;
 use super::no_token::NoToken;
 
@@ -26,7 +27,7 @@ const LONGEST: Duration = Duration::from_mins(50);
 /// One token endpoint, and who we are there.
 #[derive(Clone, Debug)]
 pub struct TokenEndpoint {
-    pub url: Url,
+    pub at: At,
     pub client_id: String,
     pub authentication: Authentication,
     pub outbound: Outbound,
@@ -62,6 +63,12 @@ struct Refused {
 }
 
 impl Granted {
+    /// Whether it is one to call with (RFC 6750), and none that can be exchanged alone.
+    #[must_use]
+    pub fn is_bearer(&self) -> bool {
+        self.token_type.eq_ignore_ascii_case("Bearer")
+    }
+
     /// For how long it is used, from when it was asked for.
     #[must_use]
     pub fn lasts(&self) -> Duration {
@@ -101,6 +108,7 @@ impl TokenEndpoint {
     }
 
     async fn authenticated(&self, fields: &[(&str, &str)]) -> Result<Call, NoToken> {
+        let url = self.at.url(&self.outbound, &self.clock).await?;
         let mut fields = fields.to_vec();
         let read = |held: &'_ Held| {
             let (held, clock) = (held.clone(), Arc::clone(&self.clock));
@@ -119,7 +127,7 @@ impl TokenEndpoint {
                 fields.push(("client_secret", secret.expose()));
             }
         }
-        let call = Call::post_form(self.url.clone(), &fields)
+        let call = Call::post_form(url, &fields)
             .header(header::ACCEPT, HeaderValue::from_static("application/json"));
         Ok(match authorization {
             Some(value) => call.header(header::AUTHORIZATION, value),

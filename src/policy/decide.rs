@@ -149,6 +149,18 @@ impl Policy {
         self.index.of_tool(tool).is_none_or(|tool| tool.looks_at_arguments)
     }
 
+    /// Whether a rule that is no `deny` is about this tool, whoever calls: without one nobody may use it.
+    #[must_use]
+    pub fn may_open(&self, tool: &str) -> bool {
+        self.rules.iter().any(|rule| rule.effect != Effect::Deny && rule.tools.is_match(tool))
+    }
+
+    /// Whether one may be about names that begin so. A pattern whose names nobody knows counts as one that is.
+    #[must_use]
+    pub fn may_open_below(&self, prefix: &str) -> bool {
+        self.rules.iter().any(|rule| rule.effect != Effect::Deny && rule.tools.may_begin(prefix))
+    }
+
     /// Whether any rule looks at the time; if none does, [`Ask::now`] may be anything.
     #[must_use]
     pub const fn looks_at_time(&self) -> bool {

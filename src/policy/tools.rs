@@ -33,6 +33,18 @@ impl ToolPatterns {
         })
     }
 
+    /// Whether names that begin so may be among them, as far as an example tells.
+    pub(super) fn may_begin(&self, prefix: &str) -> bool {
+        self.0.iter().any(|pattern| match pattern {
+            ToolPattern::Name(name) => name.starts_with(prefix),
+            ToolPattern::Any => true,
+            ToolPattern::Matching(_, None) => true,
+            ToolPattern::Matching(regex, Some(example)) => {
+                example.starts_with(prefix) || regex.is_match(&format!("{prefix}x"))
+            }
+        })
+    }
+
     /// The patterns that are a name.
     pub(super) fn outright(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.iter().filter_map(|pattern| match pattern {

@@ -20,6 +20,8 @@ pub struct ResourceRow {
     pub aliases: Vec<String>,
     /// Where its MCP endpoint is, if it is reached through us; `uri` is ours then. `None`: its clients reach it themselves.
     pub url: Option<String>,
+    /// How it is called there: JSON. `None`: as nothing else says.
+    pub proxy: Option<String>,
     pub name: String,
     pub description: Option<String>,
     /// Who registered it.
@@ -48,7 +50,16 @@ pub struct ApiKeyRow {
 pub trait ResourceStore: Send + Sync {
     /// `false` where the id, the URI or an alias is taken.
     async fn add_resource(&self, row: &ResourceRow) -> Result<bool, StoreError>;
+    /// All of it but `proxy`, which [`set_resource_proxy`](Self::set_resource_proxy) writes: who changes one does not undo
+    /// what another changes in the other.
     async fn update_resource(&self, row: &ResourceRow) -> Result<bool, StoreError>;
+    /// `false` where there is none, or none at this `url`.
+    async fn set_resource_proxy(
+        &self,
+        id: &str,
+        url: &str,
+        proxy: Option<&str>,
+    ) -> Result<bool, StoreError>;
     async fn find_resource(&self, id: &str) -> Result<Option<ResourceRow>, StoreError>;
     /// By its URI or an alias, byte for byte.
     async fn find_resource_by_uri(&self, uri: &str) -> Result<Option<ResourceRow>, StoreError>;

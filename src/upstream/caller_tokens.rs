@@ -8,12 +8,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
+use crate::guard::Presented;
 use crate::resource_server::Principal;
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 
+use super::id_jag::IdJag;
 use super::on_behalf_of::OnBehalfOf;
-use super::presented::Presented;
 use super::token_exchange::TokenExchange;
 use crate::oauth_client::NoToken;
 
@@ -39,6 +40,8 @@ pub enum How {
     Exchange(TokenExchange),
     /// Entra's on-behalf-of flow.
     OnBehalfOf(OnBehalfOf),
+    /// Cross-app access.
+    IdJag(IdJag),
 }
 
 /// A token, and for how long it is used.
@@ -107,6 +110,7 @@ impl CallerTokens {
         let obtained = match &self.how {
             How::Exchange(exchange) => exchange.obtain(caller).await,
             How::OnBehalfOf(flow) => flow.obtain(caller).await,
+            How::IdJag(flow) => flow.obtain(caller).await,
         };
         match obtained {
             Ok(Obtained { token, lasts }) => {

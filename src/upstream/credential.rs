@@ -31,6 +31,13 @@ pub enum Credential {
     PerUser(PerUser),
 }
 
+/// What the broker shows a server for itself.
+pub(super) enum Own {
+    Nothing,
+    Header(HeaderName, HeaderValue),
+    ForCallersAlone,
+}
+
 impl Credential {
     #[must_use]
     pub const fn bearer(value: Held) -> Self {
@@ -50,28 +57,35 @@ impl Credential {
         caller: For<'_>,
         clock: &Arc<dyn Clock>,
     ) -> Result<(), Fault> {
-        let (header, mut shown) = match self {
-            Self::None => return Ok(()),
+        let token = match self {
+            Self::PerUser(accounts) => Box::pin(accounts.token(caller)).await?,
+            Self::ForCaller(tokens) => Box::pin(tokens.token(caller)).await?,
+            Self::None | Self::Fixed { .. } | Self::ClientCredentials(_) => {
+                if let Own::Header(header, shown) = self.own(clock).await? {
+                    headers.insert(header, shown);
+                }
+                return Ok(());
+            }
+        };
+        headers.insert(header::AUTHORIZATION, header_value(&token, true)?);
+        Ok(())
+    }
+
+    /// What is shown whoever calls.
+    pub(super) async fn own(&self, clock: &Arc<dyn Clock>) -> Result<Own, Fault> {
+        Ok(match self {
+            Self::None => Own::Nothing,
             Self::Fixed { header, bearer, value } => {
                 let read = value.read(clock).await;
                 let secret = read.map_err(|error| Fault::NoCredential(Box::new(error)))?;
-                (header.clone(), header_value(&secret, *bearer)?)
+                Own::Header(header.clone(), header_value(&secret, *bearer)?)
             }
-            Self::ClientCredentials(client) => (
-                header::AUTHORIZATION,
-                header_value(&Box::pin(client.obtain_token()).await?, true)?,
-            ),
-            Self::PerUser(accounts) => (
-                header::AUTHORIZATION,
-                header_value(&Box::pin(accounts.token(caller)).await?, true)?,
-            ),
-            Self::ForCaller(tokens) => {
-                (header::AUTHORIZATION, header_value(&Box::pin(tokens.token(caller)).await?, true)?)
+            Self::ClientCredentials(client) => {
+                let token = Box::pin(client.obtain_token()).await?;
+                Own::Header(header::AUTHORIZATION, header_value(&token, true)?)
             }
-        };
-        shown.set_sensitive(true);
-        headers.insert(header, shown);
-        Ok(())
+            Self::ForCaller(_) | Self::PerUser(_) => Own::ForCallersAlone,
+        })
     }
 
     /// What a refusal of the server means, where it says that a token with more scopes would do.
@@ -99,5 +113,7 @@ fn header_value(secret: &SecretText, bearer: bool) -> Result<HeaderValue, Fault>
     } else {
         HeaderValue::try_from(secret.expose())
     };
-    value.map_err(|_| Fault::NoCredential("it cannot stand in a header".into()))
+    let mut value = value.map_err(|_| Fault::NoCredential("it cannot stand in a header".into()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }

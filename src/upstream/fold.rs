@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -17,7 +17,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::broker::Caller;
-use crate::guard::{self, Answered, Beside, BesideCall, Message, Shown};
+use crate::guard::{self, Answered, Beside, BesideCall, Message, Presented, Shown};
 
 use super::events::Events;
 use super::headers::{self, METHOD, NAME, SESSION, VERSION};
@@ -32,9 +32,12 @@ const REST: Duration = Duration::from_secs(10);
 const PAGES: usize = 50;
 const REVISION: &str = "2026-07-28";
 
-/// All of them.
+/// All of them: those of the settings, and those that come and go while we run.
 #[derive(Debug)]
-pub struct Folded(Vec<One>);
+pub struct Folded {
+    settled: Vec<Arc<One>>,
+    registered: RwLock<Arc<[Arc<One>]>>,
+}
 
 #[derive(Debug)]
 struct One {
@@ -47,18 +50,30 @@ impl Folded {
     /// Their doors are those of the list in which they stand: what a caller is asked for is asked for there.
     #[must_use]
     pub fn new(servers: Vec<Server>) -> Self {
-        let one = |server| One { server: Arc::new(server), rests_until: Mutex::default() };
-        Self(servers.into_iter().map(one).collect())
+        let settled = servers.into_iter().map(One::new).collect();
+        Self { settled, registered: RwLock::new(Arc::new([])) }
     }
 
-    fn of<'t>(&self, tool: &'t str) -> Option<(&Arc<Server>, &'t str)> {
+    /// From now on these stand beside those of the settings, and no others.
+    pub fn replace(&self, servers: Vec<Server>) {
+        let servers = servers.into_iter().map(One::new).collect();
+        *self.registered.write().unwrap_or_else(PoisonError::into_inner) = servers;
+    }
+
+    fn registered(&self) -> Arc<[Arc<One>]> {
+        Arc::clone(&self.registered.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn of<'t>(&self, tool: &'t str) -> Option<(Arc<Server>, &'t str)> {
         let (id, name) = tool.split_once('.')?;
-        let one = self.0.iter().find(|one| *one.server.id == *id)?;
-        Some((&one.server, name))
+        let registered = self.registered();
+        let mut all = self.settled.iter().chain(&*registered);
+        let one = all.find(|one| *one.server.id == *id)?;
+        Some((Arc::clone(&one.server), name))
     }
 
     async fn answer(&self, call: BesideCall) -> Answered {
-        let BesideCall { caller, mut headers, body } = call;
+        let BesideCall { caller, presented, mut headers, body } = call;
         let Ok(message) = Message::parse(&body) else {
             return Ok(guard::plain(StatusCode::BAD_REQUEST));
         };
@@ -70,10 +85,10 @@ impl Folded {
             return Ok(guard::plain(StatusCode::BAD_REQUEST));
         };
         if !headers::mirror_the_body(&headers, &message, &wanted) {
-            let refusal = super::server::mirrors_wrong(&message);
+            let refusal = super::refused::mirrors_wrong(&message);
             return server.door.refuse(&caller, "tools/call", refusal).await;
         }
-        let (server, written) = (Arc::clone(server), renamed(&body, name));
+        let written = renamed(&body, name);
         if headers.contains_key(NAME) {
             // Its characters are those that MCP has for names, or there is no such tool.
             let name = HeaderValue::from_str(name);
@@ -81,7 +96,7 @@ impl Folded {
         }
         headers.remove(SESSION); // there are none at this endpoint
         let Some(written) = written else { return Ok(guard::plain(StatusCode::BAD_REQUEST)) };
-        server.sent(caller, &headers, written).await
+        server.sent(caller, (&headers, presented), written).await
     }
 }
 
@@ -90,10 +105,22 @@ impl Beside for Folded {
         self.of(tool).is_some()
     }
 
-    fn tools<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Shown> {
-        let all = self.0.iter().map(|one| one.shown(caller));
+    fn need_the_callers_token(&self) -> bool {
+        let need = |one: &Arc<One>| one.server.credential.needs_the_callers_token();
+        self.settled.iter().any(need) || self.registered().iter().any(need)
+    }
+
+    fn tools<'a>(
+        &'a self,
+        caller: &'a Caller,
+        presented: Option<&'a Presented>,
+    ) -> BoxFuture<'a, Shown> {
+        let all: Vec<_> = self.settled.iter().chain(&*self.registered()).cloned().collect();
         async move {
-            let shown = join_all(all).await.into_iter().flatten();
+            let shown = join_all(all.iter().map(|one| one.shown(caller, presented)))
+                .await
+                .into_iter()
+                .flatten();
             Shown { tools: shown.collect() }
         }
         .boxed()
@@ -105,13 +132,19 @@ impl Beside for Folded {
 }
 
 impl One {
+    fn new(server: Server) -> Arc<Self> {
+        Arc::new(Self { server: Arc::new(server), rests_until: Mutex::default() })
+    }
+
     /// A server that is down, slow or wrong has no tools here, and hides none of the others.
-    async fn shown(&self, caller: &Caller) -> Vec<Box<RawValue>> {
+    async fn shown(&self, caller: &Caller, presented: Option<&Presented>) -> Vec<Box<RawValue>> {
         let (server, clock) = (&self.server, &self.server.door.clock);
         if clock.monotonic() < *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) {
             return Vec::new();
         }
-        if let Ok(Some(tools)) = tokio::time::timeout(LIMIT, list(server, caller)).await {
+        if let Ok(Some(tools)) =
+            tokio::time::timeout(LIMIT, list(server, (caller, presented))).await
+        {
             return tools;
         }
         let until = clock.monotonic().saturating_add(REST);
@@ -123,7 +156,10 @@ impl One {
 }
 
 /// The server's list as this caller sees it, page by page.
-async fn list(server: &Arc<Server>, caller: &Caller) -> Option<Vec<Box<RawValue>>> {
+async fn list(
+    server: &Arc<Server>,
+    (caller, presented): (&Caller, Option<&Presented>),
+) -> Option<Vec<Box<RawValue>>> {
     #[derive(Deserialize)]
     struct Page<'a> {
         #[serde(borrow)]
@@ -134,7 +170,10 @@ async fn list(server: &Arc<Server>, caller: &Caller) -> Option<Vec<Box<RawValue>
     let (mut tools, mut cursor) = (Vec::new(), None::<String>);
     for _ in 0..PAGES {
         let (headers, body) = question(cursor.as_deref());
-        let response = Arc::clone(server).sent(caller.part(), &headers, body).await.ok()?;
+        let response = Arc::clone(server)
+            .sent(caller.part(), (&headers, presented.cloned()), body)
+            .await
+            .ok()?;
         let result = result(response, server.max_response_bytes).await?;
         let page: Page<'_> = serde_json::from_str(result.get()).ok()?;
         tools.extend(page.tools.into_iter().filter_map(|tool| prefixed(&server.id, tool)));

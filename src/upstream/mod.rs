@@ -6,26 +6,33 @@
 //! the answer. Nothing of the caller's token goes on, and nothing of the server's headers comes back. Between the two
 //! eras of the protocol `era` translates.
 
+mod admit;
 mod answer;
 mod caller_tokens;
 mod client_credentials;
 mod credential;
 mod decide;
+mod ending;
 mod era;
 mod events;
 mod fault;
 mod fold;
 mod headers;
+mod id_jag;
 mod identity;
 mod incoming;
+mod inspect;
 mod list;
 mod on_behalf_of;
 mod per_user;
-mod presented;
+mod probe;
+mod refused;
 mod reply;
+mod seen;
 mod server;
 mod session;
 mod stdio;
+mod streaming;
 mod token_exchange;
 mod wanted;
 mod watch;
@@ -38,7 +45,7 @@ use axum::body::Body;
 use axum::http::Request;
 use tower::{ServiceBuilder, service_fn};
 
-use crate::guard::{Endpoint, Recorder, record_refusals};
+use crate::guard::{Endpoint, Presented, Recorder, record_refusals};
 use crate::resource_server::RequireTokenLayer;
 
 pub use caller_tokens::{CallerTokens, How};
@@ -47,16 +54,17 @@ pub use credential::Credential;
 pub use decide::Decider;
 pub use era::{Era, Eras};
 pub use fold::Folded;
+pub use id_jag::IdJag;
 pub use identity::Identity;
+pub use inspect::Remark;
 pub use on_behalf_of::OnBehalfOf;
 pub use per_user::PerUser;
+pub use probe::{Inspected, Probe, ProbeError};
 pub use server::{Reach, Server};
 pub use session::Sessions;
 pub use stdio::{ChildSettings, Hosted};
-pub use token_exchange::TokenExchange;
+pub use token_exchange::{Subject, TokenExchange};
 pub use watch::{OnFlaw, Watch};
-
-use presented::Presented;
 
 /// The guarded endpoint of one server.
 #[must_use]

@@ -1,6 +1,5 @@
 //! One server behind us: what a request to `/servers/{id}/mcp` goes through.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,39 +7,32 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Approvals, Caller, Exactly, Failure, Outages, Wanted as Asked};
+use crate::broker::{Approvals, Caller, Outages};
 use crate::code::Code;
-use crate::guard::{self, Door, Message, Unrecorded, millis};
+use crate::guard::{self, Door, Message, Presented, Unrecorded, millis};
 use crate::id::ToolName;
-use crate::limits::Permits;
 use crate::outbound::{Call, Outbound};
-use crate::policy::{Decision, Effect};
+use crate::policy::Decision;
 use crate::resource_server::Principal;
 
 use super::answer::{Exchange, Kind};
 use super::credential::Credential;
-use super::decide::{Decider, Deciding, Thing};
+use super::decide::Decider;
 use super::era::{self, Asked as Sending, Eras, Way};
-use super::fault::{self, Fault};
+use super::fault::Fault;
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::incoming::Incoming;
-use super::presented::Presented;
+use super::refused::{error, out_of_form};
 use super::session::Sessions;
 use super::stdio::Hosted;
-use super::wanted::{Beside, Wanted, is_request_id};
+use super::wanted::Wanted;
 use super::watch::Watch;
 use super::who::Who;
-
-const HEADER_MISMATCH: i32 = -32020;
-const METHOD_NOT_FOUND: i32 = -32601;
-const INVALID_PARAMS: i32 = -32602;
-const RESOURCE_NOT_FOUND: i32 = -32002;
 
 /// A server behind us, under one of our names.
 #[derive(Debug)]
@@ -77,18 +69,6 @@ pub enum Reach {
     /// A child process of ours. It is shown no credential, and not told who calls.
     Child(Arc<Hosted>),
 }
-
-/// What is decided about a message before it is sent.
-struct Admitted {
-    permits: Permits,
-    kind: Kind,
-}
-
-/// A tool by the server's name and by ours, its arguments, and what is said beside them.
-type Named<'a> = (&'a str, Option<ToolName>, (Option<&'a RawValue>, Beside<'a>));
-
-/// Why a message goes no further: an answer that is recorded already.
-type Refused = Response<Body>;
 
 impl Server {
     /// Answers one request whose token was verified.
@@ -164,6 +144,9 @@ impl Server {
             _ => None,
         };
         caller.describe(method, tool.clone(), None);
+        if let Some(trace) = message.trace() {
+            caller.join(trace);
+        }
         self.door.accepted(&caller).await?;
         let given = (&parts.headers, parts.extensions.remove());
         self.read(caller, given, (&message, wanted, tool), &body).await
@@ -173,7 +156,7 @@ impl Server {
     pub(super) async fn sent(
         self: Arc<Self>,
         caller: Caller,
-        given: &HeaderMap,
+        (given, presented): (&HeaderMap, Option<Presented>),
         body: Bytes,
     ) -> Result<Response<Body>, Unrecorded> {
         let message = match Message::parse(&body) {
@@ -187,7 +170,7 @@ impl Server {
             Wanted::Tool { name, .. } => self.decider.tool_name(name),
             _ => None,
         };
-        self.read(caller, (given, None), (&message, wanted, tool), &body).await
+        self.read(caller, (given, presented), (&message, wanted, tool), &body).await
     }
 
     async fn read(
@@ -251,192 +234,6 @@ impl Server {
         }
         let id = value.to_str().ok().and_then(|bound| self.sessions.open(&self.id, caller, bound));
         Some(id.and_then(|id| HeaderValue::from_str(id).ok()).ok_or(()))
-    }
-
-    /// Decides about a message. An inner error is an answer; what is not recorded of it yet, the caller records.
-    async fn admit(
-        &self,
-        caller: &Caller,
-        message: &Message<'_>,
-        (wanted, tool, modern): (Wanted<'_>, Option<ToolName>, bool),
-    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
-        let deciding = self.decider.now();
-        let pass = |kind| Ok(Ok(Admitted { permits: Permits::default(), kind }));
-        match wanted {
-            Wanted::Tool { name, arguments, beside } => {
-                let asked = (&*name, tool, (arguments, beside));
-                self.tool(caller, message, &deciding, (asked, modern)).await
-            }
-            Wanted::Prompt(name) => {
-                let things = [Thing::Prompt(&name)];
-                self.things(caller, message, &deciding, (&things, modern)).await
-            }
-            Wanted::Resources(uris) => {
-                let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
-                let things = (&*things, modern);
-                let admitted = self.things(caller, message, &deciding, things).await?;
-                let listens = message.method.as_deref() == Some("subscriptions/listen");
-                Ok(admitted.map(|admitted| match admitted.kind {
-                    Kind::Other if listens => Admitted { kind: Kind::Stream(None), ..admitted },
-                    Kind::Thing(decided) if listens => {
-                        Admitted { kind: Kind::Stream(Some(decided)), ..admitted }
-                    }
-                    _ => admitted,
-                }))
-            }
-            Wanted::List(list) => pass(Kind::List(list)),
-            Wanted::Protocol if message.id.is_some() => pass(Kind::Other),
-            Wanted::Protocol | Wanted::Reply => pass(Kind::Notification),
-            Wanted::Unknown | Wanted::Malformed(_) => Ok(Err(unknown_method(message, modern))),
-        }
-    }
-
-    /// Decides about a tool's call: limits first, then the step-up, then what policy says.
-    async fn tool(
-        &self,
-        caller: &Caller,
-        message: &Message<'_>,
-        deciding: &Deciding<'_>,
-        ((name, tool, (arguments, beside)), modern): (Named<'_>, bool),
-    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
-        let in_full = self.in_full(name);
-        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {in_full}"));
-        let Some(tool) = tool else {
-            return Ok(self.within(caller, message, (name, None)).await?.and(Err(unknown())));
-        };
-        let (visible, decision) = deciding.call(caller, &tool, arguments);
-        let permits = match self.within(caller, message, (tool.as_str(), Some(&decision))).await? {
-            Ok(permits) => permits,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let thing = Thing::Tool(name);
-        // Before every answer, whatever it is.
-        let other = deciding.difference(caller, &tool, (arguments, &decision));
-        guard::record_policy(caller, &tool, &decision, other).await?;
-        if decision.can_step_up() {
-            let said = (&decision, deciding.question(caller, thing));
-            return Ok(Err(self.door.step_up(caller, message, tool, said).await?));
-        }
-        let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
-        if !visible.shows_the_tool() || !self.watch.shows(name) {
-            self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
-            return Ok(Err(unknown()));
-        }
-        if !decision.is_allow()
-            && let Err(failure) = self
-                .approved(caller, message, (&tool, beside.exactly(arguments)), &decision)
-                .await?
-        {
-            self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
-            return Ok(Err(tool_refused(message, &failure, modern)));
-        }
-        let kind = Kind::Tool(Box::new((decision, ended)));
-        Ok(Ok(Admitted { permits, kind }))
-    }
-
-    /// A tool as its caller calls it.
-    fn in_full<'a>(&self, name: &'a str) -> Cow<'a, str> {
-        if self.folded { Cow::Owned([&*self.id, ".", name].concat()) } else { Cow::Borrowed(name) }
-    }
-
-    /// Whether a person has approved this very call.
-    async fn approved(
-        &self,
-        caller: &Caller,
-        message: &Message<'_>,
-        (tool, call): (&ToolName, Exactly),
-        decision: &Decision,
-    ) -> Result<Result<(), Failure>, Unrecorded> {
-        let denied = || Failure::new(Code::PolicyDenied, "policy does not allow this call");
-        if decision.effect != Effect::Ask {
-            let code = decision.code.unwrap_or(Code::PolicyDenied);
-            return Ok(Err(Failure { code, ..denied() }));
-        }
-        // They would be sent on, and nobody was shown them.
-        if message.has_other_members() {
-            let text = "a call that a person approves has jsonrpc, id, method and params, and nothing else";
-            return Ok(Err(Failure::new(Code::InvalidField, text)));
-        }
-        let wanted = Asked { tool: tool.clone(), call, asserted: None };
-        let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
-        Ok(settled.and_then(
-            |approved| {
-                if approved.fits(decision) { Ok(()) } else { Err(denied()) }
-            },
-        ))
-    }
-
-    /// Decides about prompts or resources: each of them must be allowed.
-    async fn things(
-        &self,
-        caller: &Caller,
-        message: &Message<'_>,
-        deciding: &Deciding<'_>,
-        (things, modern): (&[Thing<'_>], bool),
-    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
-        let method = guard::method_name(message.method.as_deref());
-        let decided: Vec<_> =
-            things.iter().map(|thing| (*thing, deciding.about(caller, *thing))).collect();
-        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.can_step_up()));
-        let Some((thing, decision)) = worst.cloned() else {
-            let permits = Permits::default();
-            return Ok(Ok(Admitted { permits, kind: Kind::Other }));
-        };
-        let name = deciding.name(thing);
-        let permits = match self.within(caller, message, (&name, Some(&decision))).await? {
-            Ok(permits) => permits,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        self.record_policy(caller, deciding, &decided).await?;
-        let question = deciding.question(caller, thing);
-        if let (true, Some(server)) = (decision.can_step_up(), self.decider.server_name()) {
-            let said = (&decision, question);
-            return Ok(Err(self.door.step_up(caller, message, server, said).await?));
-        }
-        let ended = Ended { tool: None, question };
-        if decision.is_allow() {
-            let kind = Kind::Thing(Box::new((decision, ended)));
-            return Ok(Ok(Admitted { permits, kind }));
-        }
-        // What a person would have to be asked about is not offered here: there is no call to show them.
-        self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
-        if let Thing::Prompt(name) = thing {
-            let text = format!("Unknown prompt: {name}");
-            return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
-        }
-        // TR-9, LG-7: each era has its own code.
-        let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
-        Ok(Err(not_there(message, code, "Resource not found")))
-    }
-
-    /// Of several things at once only the first of each kind: one request is not to write a line for each.
-    async fn record_policy(
-        &self,
-        caller: &Caller,
-        deciding: &Deciding<'_>,
-        decided: &[(Thing<'_>, Decision)],
-    ) -> Result<(), Unrecorded> {
-        let Some(server) = self.decider.server_name() else { return Ok(()) };
-        let failed = decided.iter().find(|(_, said)| said.failed_conditions().next().is_some());
-        if let Some((_, said)) = failed {
-            guard::record_policy(caller, &server, said, None).await?;
-        }
-        let mut others = decided.iter().filter_map(|(thing, said)| {
-            Some((said, deciding.difference_about(caller, *thing, said)?))
-        });
-        if let Some((said, other)) = others.next() {
-            guard::record_difference(caller, &server, said, other).await?;
-        }
-        Ok(())
-    }
-
-    async fn within(
-        &self,
-        caller: &Caller,
-        message: &Message<'_>,
-        asked: (&str, Option<&Decision>),
-    ) -> Result<Result<Permits, Refused>, Unrecorded> {
-        self.door.within_limits(caller, message, asked).await
     }
 
     /// Records the terminal event of what policy decided about.
@@ -508,62 +305,4 @@ impl Server {
 pub(super) struct Ended {
     pub(super) tool: Option<ToolName>,
     pub(super) question: Box<crate::policy::Recorded>,
-}
-
-/// What is refused before anything is decided.
-fn out_of_form(
-    headers: &HeaderMap,
-    message: &Message<'_>,
-    wanted: &Wanted<'_>,
-    in_session: bool,
-) -> Option<Response<Body>> {
-    let notification =
-        message.method.as_deref().is_some_and(|method| method.starts_with("notifications/"));
-    let id_fits = match message.id {
-        Some(id) => !notification && is_request_id(id),
-        None => notification,
-    };
-    let refuse = |text| Some(error(StatusCode::BAD_REQUEST, message, text));
-    match wanted {
-        _ if !id_fits => {
-            refuse("a request has an id, a text or a whole number; a notification has none")
-        }
-        Wanted::Reply if !in_session => refuse("no request was sent to you"),
-        Wanted::Malformed(what) => Some(not_there(message, INVALID_PARAMS, what)),
-        _ if !headers::mirror_the_body(headers, message, wanted) => Some(mirrors_wrong(message)),
-        _ => None,
-    }
-}
-
-/// TR-24 to TR-27.
-pub(super) fn mirrors_wrong(message: &Message<'_>) -> Response<Body> {
-    guard::error(
-        StatusCode::BAD_REQUEST,
-        message.id,
-        HEADER_MISMATCH,
-        "Header mismatch: Mcp-Method, Mcp-Name and Mcp-Param-* must say what the body says",
-        None,
-    )
-}
-
-fn error(status: StatusCode, message: &Message<'_>, text: &str) -> Response<Body> {
-    guard::error(status, message.id, guard::INVALID_REQUEST, text, None)
-}
-
-/// TR-15: 404 to clients of 2026-07-28.
-fn unknown_method(message: &Message<'_>, modern: bool) -> Response<Body> {
-    let status = if modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
-    guard::error(status, message.id, METHOD_NOT_FOUND, "Method not found", None)
-}
-
-/// The same for what does not exist and for what policy hides (RS-28).
-fn not_there(message: &Message<'_>, code: i32, text: &str) -> Response<Body> {
-    guard::error(StatusCode::OK, message.id, code, text, None)
-}
-
-fn tool_refused(message: &Message<'_>, failure: &Failure, modern: bool) -> Response<Body> {
-    match message.id {
-        Some(id) => super::answer::json(StatusCode::OK, fault::tool_error(id, failure, modern)),
-        None => guard::plain(StatusCode::BAD_REQUEST),
-    }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::id::Issuer;
-use crate::resource_server::Principal;
 use crate::secret_text::SecretText;
 
 use super::caller_tokens::{For, Obtained};
@@ -18,7 +17,7 @@ use super::identity::Identity;
 use crate::oauth_client::NoToken;
 use crate::oauth_client::TokenEndpoint;
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
@@ -26,10 +25,8 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 #[derive(Debug)]
 pub struct TokenExchange {
     pub endpoint: TokenEndpoint,
-    /// Whose token endpoint it is: callers whose token this issuer made are exchanged with it. `None`: we always vouch.
-    pub issuer: Option<Issuer>,
-    /// Our word about a caller, for this authorization server.
-    pub vouch: Identity,
+    /// What says there who calls.
+    pub subject: Subject,
     /// The server's URL (RFC 8707 §2): the token is for it and nothing else.
     pub resource: Url,
     /// The server by the name that its authorization server has for it, where that wants one.
@@ -42,7 +39,7 @@ pub struct TokenExchange {
 
 impl TokenExchange {
     pub(super) async fn obtain(&self, caller: For<'_>) -> Result<Obtained, NoToken> {
-        let (subject, kind) = self.subject(caller)?;
+        let (subject, kind) = self.subject.of(caller)?;
         let actor = match &self.actor {
             Some(actor) => Some(actor.obtain_token().await?),
             None => None,
@@ -72,16 +69,24 @@ impl TokenExchange {
         let lasts = granted.lasts();
         Ok(Obtained { token: granted.access_token, lasts })
     }
+}
 
-    fn subject(&self, caller: For<'_>) -> Result<(SecretText, &'static str), NoToken> {
+/// What says to one authorization server who calls.
+#[derive(Debug)]
+pub struct Subject {
+    /// Whose it is: callers whose token this issuer made are known there by that. `None`: we always vouch.
+    pub issuer: Option<Issuer>,
+    /// Our word about a caller, for this authorization server.
+    pub vouch: Identity,
+}
+
+impl Subject {
+    /// A token, and of which type it is (RFC 8693 §3).
+    pub(super) fn of(&self, caller: For<'_>) -> Result<(SecretText, &'static str), NoToken> {
         let theirs = self.issuer.as_ref() == Some(caller.principal.issuer());
         match caller.presented {
             Some(presented) if theirs => Ok((presented.text().clone(), ACCESS_TOKEN)),
-            _ => Ok((self.word(caller.principal)?, JWT)),
+            _ => Ok((self.vouch.sign(caller.principal).ok_or(NoToken::NoSecret)?, JWT)),
         }
-    }
-
-    fn word(&self, principal: &Principal) -> Result<SecretText, NoToken> {
-        self.vouch.sign(principal).ok_or(NoToken::NoSecret)
     }
 }

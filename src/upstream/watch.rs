@@ -116,7 +116,7 @@ impl Watch {
 
 /// The digest of what a definition says (without `_meta`, whatever the order of members and the white space), and whether
 /// some of it cannot be seen.
-fn examine(definition: &RawValue) -> (String, bool) {
+pub(super) fn examine(definition: &RawValue) -> (String, bool) {
     let mut value: Value = serde_json::from_str(definition.get()).unwrap_or_default();
     if let Some(members) = value.as_object_mut() {
         members.remove("_meta");

@@ -1,9 +1,9 @@
 //! For whom a server is asked.
 
+use crate::guard::Presented;
 use crate::resource_server::Principal;
 
 use super::caller_tokens::For;
-use super::presented::Presented;
 
 /// A caller, as far as the server is shown something on their behalf. Cheap to clone: some of it happens when they have gone.
 #[derive(Clone, Debug)]

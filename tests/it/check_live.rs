@@ -133,7 +133,11 @@ async fn each_identity_provider_that_does_not_answer_is_named() {
     .await;
     let told: Vec<_> = found.iter().map(|(key, problem)| format!("{key}: {problem}")).collect();
     let told = told.join("\n").replace(&at(""), "<idp>/");
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r"
+    authorization_server.identity_provider: the key set of issuer `<idp>/lost` is not found through its metadata: <idp>/lost/.well-known/openid-configuration answers 404 Not Found
+    authorization_server.identity_provider: the identity provider `away` does not answer: cannot connect to 127.0.0.1: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
+    authorization_server.identity_provider: a credential of the broker's own cannot be read: no secret at file:/nowhere/secret
+    ");
     assert_eq!(found.len(), 3);
 }
 
@@ -152,10 +156,102 @@ async fn every_secret_that_is_read_when_it_is_needed_is_looked_for() {
         server("c", &format!("client_credentials = {{ token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/machine\", scopes = [\"w\"] }}")),
         server("d", &format!("token_exchange = {{ token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/exchange\" }}")),
         server("e", &format!("per_user = {{ authorize_url = \"{url}\", token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/person\", scopes = [\"w\"] }}")),
-        "[[upstream.server]]\nid = \"f\"\ncommand = [\"/bin/true\"]\nenv = { API_KEY = \"file:/nowhere/variable\" }\n".to_owned(),
+        "[[upstream.server]]\nid = \"f\"\ncommand = \"/bin/true\"\nenv = { API_KEY = \"file:/nowhere/variable\" }\n".to_owned(),
     ].concat()).await;
     for name in ["client", "bearer", "header", "machine", "exchange", "person", "variable"] {
         let path = format!("file:/nowhere/{name}");
         assert!(found.iter().any(|(_, problem)| problem.contains(&path)), "{name}: {found:?}");
     }
+}
+
+/// The warnings and errors about servers behind us, without their keys.
+async fn about_servers(settings: &str, live: bool) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = format!("[outbound]\nallow_private = [\"127.0.0.1\"]\n{settings}");
+    std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+    let overrides = vec![format!("store.url=sqlite:{}/data/broker.db", directory.path().display())];
+    let sources =
+        Sources { directory: directory.path().to_owned(), overrides, ..Sources::default() };
+    let mut out = Vec::new();
+    check::run(&CheckArgs { live, json: true }, sources, &mut out, false).await;
+    let found: Value = serde_json::from_slice(&out).unwrap();
+    let findings = found["findings"].as_array().unwrap().iter();
+    let about = findings.filter(|finding| finding["key"].as_str().unwrap().contains("upstream"));
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+    about.map(|finding| [text(finding, "severity"), text(finding, "problem")].join(": ")).collect()
+}
+
+fn server(url: &str, more: &str) -> String {
+    format!("[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\n{more}")
+}
+
+const GET: &str = "[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = []\n";
+
+fn pin(tool: &str) -> String {
+    let digest = "0".repeat(64);
+    format!("[[upstream.server.pin]]\ntool = \"{tool}\"\ndigest = \"sha256:{digest}\"\n")
+}
+
+#[tokio::test]
+async fn a_server_that_no_rule_names_and_a_pin_that_pins_nothing_are_told() {
+    let url = "http://127.0.0.1:1/mcp";
+    let unnamed = about_servers(&server(url, ""), false).await;
+    assert_eq!(
+        unnamed,
+        ["warning: upstream.server `weather` is named by no rule: nobody sees anything of it"]
+    );
+    assert_eq!(about_servers(&server(url, GET), false).await, [""; 0]);
+    let both = server(url, &[GET, &pin("get_day"), &pin("erase")].concat());
+    let hidden = "warning: upstream.server `weather` has a pin for the tool `erase`, which no rule names: nobody may use it";
+    assert_eq!(about_servers(&both, false).await, [hidden]);
+    let twice = [GET, &pin("get_day"), &pin("get_day")].concat();
+    let twice = about_servers(&server(url, &twice), false).await;
+    assert_eq!(twice, ["error: is taken by an earlier one"]);
+}
+
+/// A server of either era, as `list` tells its tools.
+async fn tells(list: Value) -> FakeHttp {
+    let answer = json!({ "jsonrpc": "2.0", "id": "broker", "result": list });
+    FakeHttp::start(Reply::json(answer.to_string())).await
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_its_tools_is_compared_with_pins_and_with_rules() {
+    let tools = json!([{ "name": "get_day" }, { "name": "get_day" }, { "name": "bad name" }]);
+    for version in ["supportedVersions", "protocolVersion"] {
+        let mut said = json!({ "tools": tools });
+        said[version] = if version == "supportedVersions" {
+            json!(["2026-07-28"])
+        } else {
+            json!("2025-11-25")
+        };
+        let fake = tells(said).await;
+        let table = server(fake.url().as_str(), &[GET, &pin("get_day"), &pin("get_all")].concat());
+        let found = about_servers(&table, true).await;
+        assert_eq!(found.len(), 4, "{found:#?}");
+        assert!(found.iter().any(|found| found.contains("stands in the list more than once")));
+        assert!(found.iter().any(|found| found.contains("`bad name` breaks the format")));
+        assert!(found.iter().any(|found| found.contains("pin of `get_all` is of a tool that")));
+        let changed = found.iter().find(|found| found.starts_with("error: ")).unwrap();
+        assert!(
+            changed.contains("`get_day` is not as it was pinned; its definition is now sha256:")
+        );
+    }
+}
+
+#[tokio::test]
+async fn tools_that_no_rule_names_and_a_server_that_is_away_are_told() {
+    let fake =
+        tells(json!({ "supportedVersions": ["2026-07-28"], "tools": [{ "name": "erase" }] })).await;
+    let found = about_servers(&server(fake.url().as_str(), GET), true).await;
+    let hidden = "warning: upstream.server `weather` has 1 tools, and no rule names one of them: nobody sees any";
+    assert_eq!(found, [hidden]);
+    let away = about_servers(&server("http://127.0.0.1:1/mcp", GET), true).await;
+    assert_eq!(away.len(), 1, "{away:?}");
+    assert!(away[0].starts_with("error: upstream.server `weather` was not looked at"), "{away:?}");
+    let credential = format!("credential = {{ bearer = \"{SECRET}\" }}\n{GET}");
+    let shown = about_servers(&server(fake.url().as_str(), &credential), true).await;
+    assert!(!shown.concat().contains("CANARY"));
+    let asked = fake.asked();
+    assert_eq!(asked.last().unwrap().headers["authorization"], format!("Bearer {SECRET}"));
 }

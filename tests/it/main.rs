@@ -24,6 +24,8 @@ mod demo;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod folded;
 #[cfg(test)]
 mod forward_auth;
@@ -32,6 +34,8 @@ mod graph_simulation;
 #[cfg(test)]
 mod hosted;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 mod policy;
@@ -39,6 +43,7 @@ mod policy;
 mod product;
 #[cfg(test)]
 mod registered;
+mod registered_more;
 #[cfg(test)]
 mod resource_server;
 #[cfg(test)]
@@ -59,5 +64,9 @@ mod secret_vault;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod support_bundle;
+#[cfg(test)]
+mod traces;
 #[cfg(test)]
 mod upstream;

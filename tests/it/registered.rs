@@ -8,26 +8,37 @@ use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp, post};
 use crate::support::raw_http::{Answer, Request};
 
-const PATH: &str = "/servers/docs/mcp";
-const RULE: &str = "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"docs\"\neffect = \"allow\"\ntools = [\"docs\\\\.search\"]\nscopes = [\"docs:read\"]\n";
-const LIST: &str =
+pub(crate) const PATH: &str = "/servers/docs/mcp";
+pub(crate) const RULE: &str = "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"docs\"\neffect = \"allow\"\ntools = [\"docs\\\\.search\"]\nscopes = [\"docs:read\"]\n";
+pub(crate) const LIST: &str =
     r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"search"},{"name":"erase"}]}}"#;
 
 /// A broker whose administrator is Ada.
 async fn start(policy: &str) -> Product {
+    start_with(policy, "").await
+}
+
+/// The same with more settings.
+pub(crate) async fn start_with(policy: &str, more: &str) -> Product {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("policy.toml"), policy).unwrap();
     let settings = "[outbound]\nallow_private = [\"127.0.0.1\"]\n[authorization_server.administrators]\nsubjects = [\"ada\"]\n[[upstream.server]]\nid = \"settled\"\nurl = \"http://127.0.0.1:1/mcp\"\n";
+    let settings = [settings, more].concat();
     let policy = format!("policy.file={}", directory.path().join("policy.toml").display());
     let overrides = if std::fs::metadata(directory.path().join("policy.toml")).unwrap().len() > 0 {
         vec![policy]
     } else {
         Vec::new()
     };
-    Product::start_in(directory, settings, &overrides).await
+    Product::start_in(directory, &settings, &overrides).await
 }
 
-async fn administer(product: &Product, method: &str, path: &str, body: &Value) -> Answer {
+pub(crate) async fn administer(
+    product: &Product,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> Answer {
     let token = product.token(&["broker:admin"]);
     let request = Request::new(method, path)
         .header("authorization", &format!("Bearer {token}"))
@@ -41,16 +52,16 @@ async fn register(product: &Product, url: &str) -> Answer {
     administer(product, "POST", "/api/servers", &body).await
 }
 
-fn token(product: &Product, scopes: &[&str]) -> String {
+pub(crate) fn token(product: &Product, scopes: &[&str]) -> String {
     product.token_with(scopes, |token| token.audience = product.url(PATH))
 }
 
-async fn ask(product: &Product, token: &str, method: &str, params: Value) -> Answer {
+pub(crate) async fn ask(product: &Product, token: &str, method: &str, params: Value) -> Answer {
     product.send(mcp(Wire::Legacy, Some(token), method, params).path(PATH)).await
 }
 
 /// Waits until the path answers an unknown caller so.
-async fn until_status(product: &Product, wanted: u16) {
+pub(crate) async fn until_status(product: &Product, wanted: u16) {
     let deadline = tokio::time::Instant::now() + LIMIT;
     while product.send(post(None, "{}").path(PATH)).await.status != wanted {
         assert!(tokio::time::Instant::now() < deadline, "never {wanted}");

@@ -3,6 +3,7 @@
 mod authority;
 pub(crate) mod behind;
 mod credentials;
+mod cross_app;
 mod decided;
 mod draining;
 mod eras;
@@ -17,3 +18,4 @@ mod streams;
 mod watched;
 
 pub(crate) use behind::{GET, PATH, token};
+pub(crate) use draining::server as never_ending;

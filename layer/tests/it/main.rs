@@ -2,4 +2,6 @@
 
 // `cfg(test)` tells clippy that `unwrap` and the like are fine here.
 #[cfg(test)]
+mod interface;
+#[cfg(test)]
 mod protect;

@@ -68,6 +68,11 @@ impl Operation {
         Self { status: 201, method: "post", ..Self::get(name, summary, answer) }
     }
 
+    pub(super) const fn by(mut self, method: &'static str) -> Self {
+        self.method = method;
+        self
+    }
+
     pub(super) const fn takes(mut self, body: SchemaOf) -> Self {
         self.body = Some(body);
         self

@@ -6,12 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
-use crate::admin::operations::{Actor, KeyView, NewServer, Operations, ServerView};
+use crate::admin::operations::{Actor, KeyView, NewServer, Operations, ProxySettings, ServerView};
 
 use super::describe::{Described, Operation, schema};
 use super::input::{Asked, At, Body, Items, PAGING, Paging, items};
@@ -43,6 +43,11 @@ pub(super) fn describe(api: Described, base: &str) -> Described {
         .refuses(&[409]);
     let find_one = Operation::get("find", "Show a server", schema::<ServerView>).refuses(&[404]);
     let remove_one = Operation::done("delete", "remove", "Take a server out, with its keys");
+    let set_one =
+        Operation::get("set_proxy", "Say anew how a server is reached", schema::<ServerView>)
+            .by("put")
+            .takes(schema::<ProxySettings>)
+            .refuses(&[404]);
     let disable_one = Operation::done("post", "disable", "Give a server no more tokens");
     let enable_one = Operation::done("post", "enable", "Give a disabled server tokens again");
     let list_its_keys =
@@ -56,6 +61,7 @@ pub(super) fn describe(api: Described, base: &str) -> Described {
         .on(base, add_one, post(add))
         .on(format!("{base}/{{id}}"), find_one, get(find))
         .on(format!("{base}/{{id}}"), remove_one, delete(remove))
+        .on(format!("{base}/{{id}}/proxy"), set_one, put(set_proxy))
         .on(format!("{base}/{{id}}/disable"), disable_one, post(disable))
         .on(format!("{base}/{{id}}/enable"), enable_one, post(enable))
         .on(format!("{base}/{{id}}/keys"), list_its_keys, get(list_keys))
@@ -92,6 +98,15 @@ pub(super) async fn remove(
     At(id): At<String>,
 ) -> Result<StatusCode, AdminError> {
     operations.delete_server(&actor, &id).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn set_proxy(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<String>,
+    Body(proxy): Body<ProxySettings>,
+) -> Result<Response, AdminError> {
+    Ok(Json(operations.set_server_proxy(&actor, &id, proxy).await?).into_response())
 }
 
 pub(super) async fn disable(

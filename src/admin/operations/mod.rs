@@ -5,7 +5,9 @@ mod approval;
 mod client;
 mod grant;
 mod identity_provider;
+mod log_level;
 mod policy;
+mod proxy;
 mod server;
 mod user;
 mod view;
@@ -34,7 +36,9 @@ pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
 pub use identity_provider::IdentityProviderView;
+pub use log_level::{LogControl, LogLevel, LogLevelView, NewLogLevel};
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
+pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use server::NewServer;
 pub use user::NewUser;
 pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
@@ -48,6 +52,8 @@ pub struct Settings {
     pub names: Vec<Url>,
     /// Servers of the settings file: they go before registered ones, so these may not have their ids.
     pub configured_servers: Vec<String>,
+    /// What registered servers may be shown.
+    pub named_credentials: Vec<NamedCredential>,
     pub administrators: Administrators,
     /// Those of the settings file: there are no others.
     pub identity_providers: Vec<IdentityProviderView>,
@@ -115,6 +121,7 @@ pub struct Serving {
     /// Of our own tokens.
     pub issuer: Issuer,
     pub policy: Arc<dyn PolicyControl>,
+    pub logs: Arc<dyn LogControl>,
 }
 
 impl Operations {

@@ -11,7 +11,9 @@ use crate::api_key::ApiKey;
 use crate::audit::{AdminAction, AdminObject};
 use crate::store::{ApiKeyRow, Digest, Page, ResourceRow};
 
-use super::{Actor, KeyView, Operations, PageQuery, ServerView, Shown, found, shown};
+use super::{
+    Actor, KeyView, Operations, PageQuery, ProxySettings, ServerView, Shown, found, shown,
+};
 
 const SERVER_TAKEN: AdminError = AdminError::Taken {
     field: "id, uri or an alias",
@@ -31,6 +33,9 @@ pub struct NewServer {
     /// for what is registered.
     #[serde(default)]
     pub url: Option<String>,
+    /// How it is reached there; with `url`.
+    #[serde(default)]
+    pub proxy: Option<ProxySettings>,
     #[serde(default)]
     pub aliases: Vec<String>,
     #[serde(default)]
@@ -75,6 +80,14 @@ impl Operations {
                 allowed: "30 to 86400",
             });
         }
+        if new.uri.is_some() && new.proxy.is_some() {
+            return Err(AdminError::Invalid {
+                field: "proxy",
+                problem: "is for servers that are reached through this broker",
+                allowed: "url instead of uri, or no proxy",
+            });
+        }
+        let proxy = new.proxy.unwrap_or_default();
         let (uri, aliases, url) = match (&new.uri, &new.url) {
             (Some(uri), None) => {
                 let aliases = new.aliases.iter();
@@ -83,7 +96,9 @@ impl Operations {
             }
             (None, Some(url)) => {
                 let (uri, aliases) = self.through_us(&id, &new.aliases)?;
-                (uri, aliases, Some(input::endpoint_url("url", url, ours)?))
+                let url = input::endpoint_url("url", url, ours)?;
+                proxy.check(&url, &self.settings.named_credentials)?;
+                (uri, aliases, Some(url))
             }
             (Some(_), Some(_)) | (None, None) => {
                 return Err(AdminError::Invalid {
@@ -97,6 +112,7 @@ impl Operations {
             uri,
             aliases,
             url,
+            proxy: proxy.text(),
             name: input::label("name", new.name.as_deref().unwrap_or(&id))?,
             description: new
                 .description

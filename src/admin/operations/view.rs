@@ -12,6 +12,8 @@ use crate::store::{
 };
 use crate::time::Timestamp;
 
+use super::ProxySettings;
+
 /// A person.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct UserView {
@@ -57,6 +59,8 @@ pub struct ServerView {
     pub aliases: Vec<String>,
     /// Where its MCP endpoint is, if it is reached through this broker.
     pub url: Option<String>,
+    /// How it is reached there; null where it is not reached through this broker, or what the row holds cannot be read.
+    pub proxy: Option<ProxySettings>,
     pub name: String,
     pub description: Option<String>,
     pub owner: Option<String>,
@@ -71,7 +75,9 @@ pub struct ServerView {
 
 impl From<ResourceRow> for ServerView {
     fn from(row: ResourceRow) -> Self {
+        let proxy = row.url.as_ref().and_then(|_| ProxySettings::of(&row).ok());
         Self {
+            proxy,
             id: row.id,
             uri: row.uri,
             aliases: row.aliases,

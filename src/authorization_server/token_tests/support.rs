@@ -241,6 +241,7 @@ impl Site {
             uri: uri.to_owned(),
             aliases: Vec::new(),
             url: None,
+            proxy: None,
             name: id.to_owned(),
             description: None,
             owner: None,

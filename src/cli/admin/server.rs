@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::admin::NewServer;
+use crate::admin::{NewServer, OnToolFlaw, ProxySettings, ServerEra};
 use crate::cli::failure::Failure;
 use crate::config::Config;
 
@@ -52,6 +53,8 @@ enum ServerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Say anew how a server is reached through this broker; what is left out is as by default
+    Set(SetArgs),
     /// Give a server no more tokens; what it asks about is inactive
     Disable {
         server: String,
@@ -104,9 +107,82 @@ struct AddArgs {
     /// How long its tokens live: 30 to 86400 [default: as the settings say]
     #[arg(long, value_name = "SECONDS")]
     token_ttl: Option<u32>,
+    #[command(flatten)]
+    proxy: ProxyArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct SetArgs {
+    server: String,
+    #[command(flatten)]
+    proxy: ProxyArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a server is reached through this broker.
+#[derive(Debug, Args)]
+#[group(id = "proxy", multiple = true)]
+struct ProxyArgs {
+    /// With --url: what the server is shown, by the name of an [[upstream.credential]] of the settings
+    #[arg(long, value_name = "NAME")]
+    credential: Option<String>,
+    /// With --url: tell the server who calls, in X-Broker-Identity
+    #[arg(long)]
+    identity_header: bool,
+    /// With --url: show its tools at /mcp, too
+    #[arg(long)]
+    fold: bool,
+    /// With --url: how long its answers may take: 1 to 600000 [default: 60000]
+    #[arg(long, value_name = "MILLISECONDS")]
+    timeout_ms: Option<u32>,
+    /// With --url: its largest answer: 1 to 67108864 [default: 4194304]
+    #[arg(long, value_name = "BYTES")]
+    max_response_bytes: Option<u32>,
+    /// With --url: the approved definition of a tool; may be repeated
+    #[arg(long = "pin", value_name = "TOOL=DIGEST", value_parser = pin)]
+    pins: Vec<(String, String)>,
+    /// With --url: a tool whose definition changed [default: alert]
+    #[arg(long, value_name = "alert|hide", value_parser = word::<OnToolFlaw>)]
+    on_change: Option<OnToolFlaw>,
+    /// With --url: a tool whose definition hides text [default: hide]
+    #[arg(long, value_name = "alert|hide", value_parser = word::<OnToolFlaw>)]
+    on_hidden_text: Option<OnToolFlaw>,
+    /// With --url: which revisions it speaks [default: auto]
+    #[arg(long, value_name = "auto|2025-11-25|2026-07-28|both", value_parser = word::<ServerEra>)]
+    era: Option<ServerEra>,
+}
+
+impl ProxyArgs {
+    /// `None`: nothing was said.
+    fn settings(&self) -> Option<ProxySettings> {
+        let settings = ProxySettings {
+            credential: self.credential.clone(),
+            identity_header: self.identity_header,
+            fold: self.fold,
+            timeout_ms: self.timeout_ms,
+            max_response_bytes: self.max_response_bytes,
+            pins: self.pins.iter().cloned().collect(),
+            on_change: self.on_change,
+            on_hidden_text: self.on_hidden_text,
+            era: self.era,
+        };
+        (settings != ProxySettings::default()).then_some(settings)
+    }
+}
+
+fn pin(text: &str) -> Result<(String, String), &'static str> {
+    let (tool, digest) = text.rsplit_once('=').ok_or("write TOOL=sha256:…")?;
+    Ok((tool.to_owned(), digest.to_owned()))
+}
+
+/// A word as the admin API has it.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, &'static str> {
+    serde_json::from_value(json!(text)).map_err(|_| "is none of these")
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,6 +226,7 @@ pub(in crate::cli) async fn run(
     let administration = Administration::open(config).await?;
     let done = match &args.command {
         ServerCommand::Add(new) => add(&administration, new, out).await,
+        ServerCommand::Set(args) => set(&administration, args, out).await,
         ServerCommand::List { json } => print_all(&administration, *json, out).await,
         ServerCommand::Remove { server, json } => {
             remove(&administration, (server, *json), out).await
@@ -170,6 +247,7 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
         id: args.id.clone(),
         uri: args.uri.clone(),
         url: args.url.clone(),
+        proxy: args.proxy.settings(),
         aliases: args.aliases.clone(),
         name: args.name.clone(),
         description: args.description.clone(),
@@ -180,6 +258,13 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
     let server = server.map_err(|error| failure(&error, LIST))?;
     let lines = format!("Server: {}\nA key for it: broker server key add {0}", server.id);
     one(&json!(server), &lines, args.json, out)
+}
+
+async fn set(by: &Administration, args: &SetArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let proxy = args.proxy.settings().unwrap_or_default();
+    let server = by.operations.set_server_proxy(&by.actor, &args.server, proxy).await;
+    let server = server.map_err(|error| failure(&error, LIST))?;
+    one(&json!(server), "the broker follows within seconds", args.json, out)
 }
 
 async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Result<(), Failure> {

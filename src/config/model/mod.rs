@@ -23,6 +23,11 @@ mod telemetry;
 mod tools;
 mod upstream;
 mod upstream_credential;
+mod upstream_grant;
+mod upstream_named;
+mod upstream_pin;
+mod upstream_program;
+mod upstream_server;
 
 pub use approvals::{ApprovalWebhook, Approvals};
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
@@ -48,10 +53,12 @@ pub use server::{Server, Tls, derived_public_url};
 pub use store::{Store, StoreUrl};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tools::{Documents, Tools};
-pub use upstream::{
-    OnToolFlaw, Upstream, UpstreamCommand, UpstreamEra, UpstreamGrant, UpstreamPin, UpstreamServer,
-    UpstreamTransport,
-};
+pub use upstream::{Upstream, UpstreamEra, UpstreamServer, UpstreamTransport};
 pub use upstream_credential::{
-    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamPerUser,
+    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamIdJag, UpstreamIdJagServer,
+    UpstreamPerUser, UpstreamTokenPlace,
 };
+pub use upstream_grant::UpstreamGrant;
+pub use upstream_named::UpstreamNamedCredential;
+pub use upstream_pin::{OnToolFlaw, UpstreamPin};
+pub use upstream_program::UpstreamCommand;

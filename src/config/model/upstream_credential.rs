@@ -23,17 +23,59 @@ pub enum UpstreamCredential {
         value: SecretSource,
     },
     ClientCredentials {
-        token_url: Url,
+        at: UpstreamTokenPlace,
         client_id: String,
         client_secret: SecretSource,
         scopes: Scope,
     },
     TokenExchange(Box<UpstreamExchange>),
+    IdJag(Box<UpstreamIdJag>),
     EntraObo {
         profile: ProfileName,
         scopes: Scope,
     },
     PerUser(Box<UpstreamPerUser>),
+}
+
+/// Where a token endpoint is.
+#[derive(Clone, Debug)]
+pub enum UpstreamTokenPlace {
+    Url(Url),
+    /// In the metadata of this issuer (RFC 8414).
+    Issuer(String),
+}
+
+/// Cross-app access: our clients at an identity provider and at the server's authorization server.
+#[derive(Clone, Debug)]
+pub struct UpstreamIdJag {
+    /// Of the identity provider.
+    pub token_url: Url,
+    /// Who the identity provider is.
+    pub issuer: Option<Issuer>,
+    pub client_id: String,
+    pub client_secret: SecretSource,
+    pub server: UpstreamIdJagServer,
+    pub scopes: Scope,
+}
+
+/// The authorization server of a server, and our client there.
+#[derive(Clone, Debug)]
+pub struct UpstreamIdJagServer {
+    pub issuer: String,
+    /// `None`: in its metadata.
+    pub token_url: Option<Url>,
+    pub client_id: String,
+    pub client_secret: SecretSource,
+}
+
+impl UpstreamIdJagServer {
+    #[must_use]
+    pub fn at(&self) -> UpstreamTokenPlace {
+        match &self.token_url {
+            Some(url) => UpstreamTokenPlace::Url(url.clone()),
+            None => UpstreamTokenPlace::Issuer(self.issuer.clone()),
+        }
+    }
 }
 
 /// How people connect their accounts.
@@ -69,7 +111,7 @@ pub struct UpstreamExchange {
     pub actor: bool,
 }
 
-/// One of: `bearer`, `header`, `client_credentials`, `token_exchange`, `entra_obo`, `per_user`; none of them: no credential.
+/// One of: `bearer`, `header`, `client_credentials`, `token_exchange`, `id_jag`, `entra_obo`, `per_user`; none of them: no credential.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawUpstreamCredential {
@@ -81,6 +123,8 @@ pub(super) struct RawUpstreamCredential {
     pub(super) client_credentials: Option<RawTokenEndpoint>,
     /// The caller's token exchanged for one of the server's (RFC 8693).
     pub(super) token_exchange: Option<RawTokenExchange>,
+    /// An identity provider vouches for the caller to the server's authorization server (cross-app access).
+    pub(super) id_jag: Option<RawIdJag>,
     /// The caller's Entra token exchanged on its behalf.
     pub(super) entra_obo: Option<RawEntraObo>,
     /// Each person connects their own account.
@@ -101,8 +145,10 @@ pub(super) struct RawHeader {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTokenEndpoint {
-    /// The token endpoint.
-    pub(super) token_url: String,
+    /// The token endpoint. Either this, or `issuer`.
+    pub(super) token_url: Option<String>,
+    /// The authorization server, in whose metadata the token endpoint is (RFC 8414).
+    pub(super) issuer: Option<String>,
     /// Our client there.
     pub(super) client_id: String,
     /// Our secret there.
@@ -133,6 +179,40 @@ pub(super) struct RawTokenExchange {
     /// Sends a token of our client's as `actor_token`.
     #[serde(default)]
     pub(super) actor: bool,
+}
+
+/// Cross-app access.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIdJag {
+    /// The token endpoint of the identity provider.
+    pub(super) token_url: String,
+    /// Who that is. Tokens that this issuer made are sent to it as they are; about all other callers the broker sends a JWT
+    /// of its own. Unset: always a JWT of its own.
+    pub(super) issuer: Option<String>,
+    /// Our client there.
+    pub(super) client_id: String,
+    /// Our secret there.
+    pub(super) client_secret: RawSecret,
+    /// The server's own authorization server.
+    pub(super) server: RawIdJagServer,
+    /// Scopes to ask for.
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
+}
+
+/// The authorization server of a server, and our client there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIdJagServer {
+    /// Its issuer, as its metadata spells it: the audience of what the identity provider says.
+    pub(super) issuer: String,
+    /// Its token endpoint. Unset: in its metadata (RFC 8414).
+    pub(super) token_url: Option<String>,
+    /// Our client there.
+    pub(super) client_id: String,
+    /// Our secret there.
+    pub(super) client_secret: RawSecret,
 }
 
 /// Entra's on-behalf-of flow.
@@ -182,18 +262,16 @@ impl RawUpstreamCredential {
             let parsed = raw.parse(&at.name("client_credentials"), to);
             given.push((
                 "client_credentials",
-                parsed.map(|(token_url, client_id, client_secret, scopes)| {
-                    UpstreamCredential::ClientCredentials {
-                        token_url,
-                        client_id,
-                        client_secret,
-                        scopes,
-                    }
+                parsed.map(|(at, client_id, client_secret, scopes)| {
+                    UpstreamCredential::ClientCredentials { at, client_id, client_secret, scopes }
                 }),
             ));
         }
         if let Some(raw) = self.token_exchange {
             given.push(("token_exchange", raw.parse(&at.name("token_exchange"), to)));
+        }
+        if let Some(raw) = self.id_jag {
+            given.push(("id_jag", raw.parse(&at.name("id_jag"), to)));
         }
         if let Some(raw) = self.entra_obo {
             given.push(("entra_obo", raw.parse(&at.name("entra_obo"), to)));
@@ -207,7 +285,7 @@ impl RawUpstreamCredential {
         to.one_of(
             at,
             given,
-            "bearer, header, client_credentials, token_exchange, entra_obo, per_user",
+            "bearer, header, client_credentials, token_exchange, id_jag, entra_obo, per_user",
         )
         .flatten()
     }
@@ -226,11 +304,25 @@ impl RawHeader {
 }
 
 impl RawTokenEndpoint {
-    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<(Url, String, SecretSource, Scope)> {
-        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
+    fn parse(
+        self,
+        at: &Key,
+        to: &mut Checker<'_>,
+    ) -> Option<(UpstreamTokenPlace, String, SecretSource, Scope)> {
+        let mut given = Vec::new();
+        if let Some(text) = &self.token_url {
+            let url = to.endpoint(&at.name("token_url"), text);
+            given.push(("token_url", url.map(UpstreamTokenPlace::Url)));
+        }
+        if let Some(text) = self.issuer {
+            // As it is spelled: its metadata says it byte for byte.
+            let url = to.endpoint(&at.name("issuer"), &text);
+            given.push(("issuer", url.map(|_| UpstreamTokenPlace::Issuer(text))));
+        }
+        let place = to.one_of(at, given, "token_url, issuer").flatten();
         let client_secret = to.secret(&at.name("client_secret"), &self.client_secret);
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
-        Some((token_url?, self.client_id, client_secret?, scopes))
+        Some((place?, self.client_id, client_secret?, scopes))
     }
 }
 
@@ -252,6 +344,41 @@ impl RawTokenExchange {
             audience: self.audience,
             actor: self.actor,
         })))
+    }
+}
+
+impl RawIdJag {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+        let token_url = to.endpoint(&at.name("token_url"), &self.token_url);
+        let client_secret = to.secret(&at.name("client_secret"), &self.client_secret);
+        let scopes = to.scopes(&at.name("scopes"), &self.scopes);
+        let issuer = match &self.issuer {
+            Some(text) => Some(to.parse(&at.name("issuer"), text, "an issuer's URL")?),
+            None => None,
+        };
+        let server = self.server.parse(&at.name("server"), to);
+        Some(UpstreamCredential::IdJag(Box::new(UpstreamIdJag {
+            token_url: token_url?,
+            issuer,
+            client_id: self.client_id,
+            client_secret: client_secret?,
+            server: server?,
+            scopes,
+        })))
+    }
+}
+
+impl RawIdJagServer {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamIdJagServer> {
+        let issuer = to.endpoint(&at.name("issuer"), &self.issuer);
+        let client_secret = to.secret(&at.name("client_secret"), &self.client_secret);
+        let token_url = match &self.token_url {
+            Some(text) => Some(to.endpoint(&at.name("token_url"), text)?),
+            None => None,
+        };
+        issuer?;
+        let (issuer, client_id) = (self.issuer, self.client_id);
+        Some(UpstreamIdJagServer { issuer, token_url, client_id, client_secret: client_secret? })
     }
 }
 

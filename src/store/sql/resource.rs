@@ -13,8 +13,8 @@ use super::grant;
 /// `false` where the id, the URI or an alias is taken.
 pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO resources (id, uri, aliases, name, description, owner, scopes, \
-        access_token_ttl_seconds, created_at, disabled_at, url) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+        access_token_ttl_seconds, created_at, disabled_at, url, proxy) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
         ON CONFLICT (id) DO NOTHING";
     if !are_free(c, row).await? {
         return Ok(false);
@@ -31,6 +31,7 @@ pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, S
         row.created_at,
         row.disabled_at,
         &row.url,
+        &row.proxy,
     ];
     if c.execute(SQL, values).await? == 0 {
         return Ok(false);
@@ -64,6 +65,14 @@ pub(super) async fn update(c: &mut Connection, row: &ResourceRow) -> Result<bool
     c.execute("DELETE FROM resource_uris WHERE resource_id = $1", values![row.id.as_str()]).await?;
     add_uris(c, row).await?;
     Ok(true)
+}
+
+pub(super) async fn set_proxy(
+    c: &mut Connection,
+    (id, url, proxy): &(String, String, Option<String>),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE resources SET proxy = $3 WHERE id = $1 AND url = $2";
+    Ok(c.execute(SQL, values![id.as_str(), url.as_str(), proxy]).await? == 1)
 }
 
 fn ttl(row: &ResourceRow) -> crate::store::connection::Value {
@@ -151,6 +160,7 @@ fn row(row: &Row) -> Result<ResourceRow, StoreError> {
         uri: row.text("uri")?,
         aliases: row.list("aliases")?,
         url: row.maybe_text("url")?,
+        proxy: row.maybe_text("proxy")?,
         name: row.text("name")?,
         description: row.maybe_text("description")?,
         owner: row.maybe_text("owner")?,

@@ -21,6 +21,16 @@ impl ResourceStore for SqlDatabase {
         self.backend().write(row.clone(), |c, row| Box::pin(resource::update(c, row))).await
     }
 
+    async fn set_resource_proxy(
+        &self,
+        id: &str,
+        url: &str,
+        proxy: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let which = (id.to_owned(), url.to_owned(), proxy.map(str::to_owned));
+        self.backend().write(which, |c, which| Box::pin(resource::set_proxy(c, which))).await
+    }
+
     async fn find_resource(&self, id: &str) -> Result<Option<ResourceRow>, StoreError> {
         self.backend().read(&id.to_owned(), |c, id| Box::pin(resource::find(c, id))).await
     }

@@ -61,7 +61,8 @@ pub(super) async fn ask(
     let asking = async {
         let mut incoming = send(server, who, (Method::POST, headers, body)).await?;
         let session = incoming.headers.get(SESSION).cloned();
-        Ok((read(server, &mut incoming, id).await?, session))
+        let limits = (server.max_response_bytes, server.timeout);
+        Ok((read(limits, &mut incoming, id).await?, session))
     };
     match tokio::time::timeout(LONGEST.min(server.timeout), asking).await {
         Ok(answer) => answer,
@@ -69,10 +70,14 @@ pub(super) async fn ask(
     }
 }
 
-async fn read(server: &Server, incoming: &mut Incoming, id: &RawValue) -> Result<Answer, Fault> {
+/// The answer to one question: of at most so many bytes, with silences of at most so long.
+pub(super) async fn read(
+    (most, limit): (usize, Duration),
+    incoming: &mut Incoming,
+    id: &RawValue,
+) -> Result<Answer, Fault> {
     let content = incoming.headers.get(header::CONTENT_TYPE);
     let content = content.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (most, limit) = (server.max_response_bytes, server.timeout);
     if content.starts_with("text/event-stream") && incoming.status == StatusCode::OK {
         let mut events = Events::new(most);
         loop {

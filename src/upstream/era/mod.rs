@@ -34,6 +34,7 @@ mod listen;
 mod message;
 mod new_server;
 mod old_server;
+mod own;
 mod parameters;
 
 use std::sync::Arc;
@@ -54,6 +55,10 @@ use super::who::Who;
 pub use detect::{Era, Eras};
 
 pub(super) use new_server::is_ours;
+pub(super) use own::{
+    Probed, discovery, greeted, greeting, names_the_new, new_list, old_list, page, read_own,
+    version_of,
+};
 
 use detect::Speaks;
 use listen::Listening;

@@ -19,6 +19,7 @@ fn resource(id: &str, uris: &[&str]) -> ResourceRow {
         uri: uris[0].to_owned(),
         aliases: uris[1..].iter().map(|uri| (*uri).to_owned()).collect(),
         url: None,
+        proxy: None,
         name: id.to_owned(),
         description: None,
         owner: None,
@@ -100,6 +101,13 @@ async fn what_is_reached_through_us_is_listed_by_itself(store: Store) {
     let moved = ResourceRow { url: Some("http://d".to_owned()), ..c.clone() };
     assert!(store.update_resource(&moved).await.unwrap());
     assert_eq!(listed().await, [b.clone(), moved.clone()]);
+    let said = Some("{\"fold\":true}");
+    assert!(!store.set_resource_proxy("c", "http://c", said).await.unwrap(), "it is elsewhere");
+    assert!(store.set_resource_proxy("c", "http://d", said).await.unwrap());
+    let told = ResourceRow { proxy: said.map(str::to_owned), ..moved.clone() };
+    assert!(store.update_resource(&moved).await.unwrap(), "by who read it before");
+    assert_eq!(listed().await, [b.clone(), told.clone()]);
+    assert_eq!(store.find_resource("c").await.unwrap(), Some(told));
     let off = ResourceRow { disabled_at: Some(NOW), ..moved };
     assert!(store.update_resource(&off).await.unwrap());
     assert!(store.delete_resource("b", NOW).await.unwrap());

@@ -40,7 +40,7 @@ async fn calls(product: &Product) -> Answer {
 }
 
 /// What a request with a form said.
-fn form(asked: &Asked, name: &str) -> String {
+pub(super) fn form(asked: &Asked, name: &str) -> String {
     let fields = url::form_urlencoded::parse(asked.body.as_bytes());
     let mut found = fields.filter(|(known, _)| known == name).map(|(_, value)| value.into_owned());
     let value = found.next().unwrap_or_default();
@@ -48,7 +48,7 @@ fn form(asked: &Asked, name: &str) -> String {
     value
 }
 
-fn said(jwt: &str) -> Value {
+pub(super) fn said(jwt: &str) -> Value {
     use base64::Engine as _;
     let part = jwt.split('.').nth(1).unwrap();
     let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();

@@ -14,7 +14,7 @@ const STREAM: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000\r\n\r\n: hi\n\n";
 
 /// Opens a session, and then streams that it never ends.
-async fn server(listener: TcpListener) {
+pub(crate) async fn server(listener: TcpListener) {
     let mut open = JoinSet::new();
     while let Ok((mut stream, _)) = listener.accept().await {
         open.spawn(async move {

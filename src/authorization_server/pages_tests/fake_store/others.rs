@@ -138,6 +138,14 @@ impl ResourceStore for FakeStore {
     async fn update_resource(&self, _row: &ResourceRow) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn set_resource_proxy(
+        &self,
+        _id: &str,
+        _url: &str,
+        _proxy: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn find_resource(&self, _id: &str) -> Result<Option<ResourceRow>, StoreError> {
         unimplemented!()
     }

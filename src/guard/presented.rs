@@ -10,12 +10,12 @@ use crate::secret_text::SecretText;
 
 /// A token as it was presented. It goes to the token endpoint of its issuer, and never to a server behind us.
 #[derive(Clone)]
-pub(super) struct Presented(Arc<SecretText>);
+pub struct Presented(Arc<SecretText>);
 
 impl Presented {
     /// Notes it before the token's check takes the header away. A request that has it in no form that the check takes
     /// is refused there, and what is noted here goes with it.
-    pub(super) fn note(request: &mut Request<Body>) {
+    pub fn note(request: &mut Request<Body>) {
         let value = request.headers().get(header::AUTHORIZATION);
         let token = value.and_then(|value| value.to_str().ok()?.split_once(' '));
         let Some((scheme, token)) = token else { return };
@@ -25,7 +25,8 @@ impl Presented {
         }
     }
 
-    pub(super) fn text(&self) -> &SecretText {
+    #[must_use]
+    pub fn text(&self) -> &SecretText {
         &self.0
     }
 }

@@ -1,0 +1,64 @@
+//! The servers whose tools stand beside ours at `/mcp`.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::mcp::Toolbox;
+use crate::resource_server::well_known_url;
+use crate::upstream::{Folded, Server};
+
+use super::build::Doors;
+use super::endpoints::Name;
+use super::error::AppError;
+use super::servers::{Shared, identity, server};
+
+/// The servers whose tools stand beside ours, as the endpoint under each of our names sees them.
+///
+/// # Errors
+///
+/// [`AppError::FoldedName`]
+pub(super) fn under_each(
+    config: &Config,
+    behind: &Shared,
+    doors: &Doors,
+    (names, toolbox): (&[Name], &Toolbox),
+) -> Result<Vec<Arc<Folded>>, AppError> {
+    refuse_collisions(config, toolbox)?;
+    names.iter().map(|name| folded(config, behind, doors, name)).collect()
+}
+
+/// Names of two tools in one list must differ.
+///
+/// # Errors
+///
+/// [`AppError::FoldedName`]
+pub(super) fn refuse_collisions(config: &Config, toolbox: &Toolbox) -> Result<(), AppError> {
+    for server in config.upstream.servers.iter().filter(|server| server.fold) {
+        let prefix = format!("{}.", server.id);
+        if let Some(tool) = toolbox.names().into_iter().find(|tool| tool.starts_with(&prefix)) {
+            return Err(AppError::FoldedName { server: server.id.clone(), tool });
+        }
+    }
+    Ok(())
+}
+
+fn folded(
+    config: &Config,
+    behind: &Shared,
+    doors: &Doors,
+    name: &Name,
+) -> Result<Arc<Folded>, AppError> {
+    let mut servers = Vec::new();
+    for settings in config.upstream.servers.iter().filter(|server| server.fold) {
+        let Some(each) = behind.each.get(&settings.id) else { continue };
+        let door = doors.to(well_known_url(&name.resource));
+        servers.push(Server {
+            folded: true,
+            identity: identity(config, behind, doors, settings)?,
+            timeout: settings.timeout,
+            max_response_bytes: settings.max_response_bytes,
+            ..server(&settings.id, each, (behind, door))
+        });
+    }
+    Ok(Arc::new(Folded::new(servers)))
+}

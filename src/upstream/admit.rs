@@ -1,0 +1,220 @@
+//! Whether a message may go on to the server: limits, policy, and the person who is asked.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::Response;
+use serde_json::value::RawValue;
+
+use crate::broker::{Caller, Exactly, Failure, Wanted as Asked};
+use crate::code::Code;
+use crate::guard::{self, Message, Unrecorded};
+use crate::id::ToolName;
+use crate::limits::Permits;
+use crate::policy::{Decision, Effect};
+
+use super::answer::Kind;
+use super::decide::{Deciding, Thing};
+use super::refused::{INVALID_PARAMS, RESOURCE_NOT_FOUND, not_there, tool_refused, unknown_method};
+use super::server::{Ended, Server};
+use super::wanted::{Beside, Wanted};
+
+/// What is decided about a message before it is sent.
+pub(super) struct Admitted {
+    pub(super) permits: Permits,
+    pub(super) kind: Kind,
+}
+
+/// A tool by the server's name and by ours, its arguments, and what is said beside them.
+type Named<'a> = (&'a str, Option<ToolName>, (Option<&'a RawValue>, Beside<'a>));
+
+/// Why a message goes no further: an answer that is recorded already.
+pub(super) type Refused = Response<Body>;
+
+impl Server {
+    /// Decides about a message. An inner error is an answer; what is not recorded of it yet, the caller records.
+    pub(super) async fn admit(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        (wanted, tool, modern): (Wanted<'_>, Option<ToolName>, bool),
+    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
+        let deciding = self.decider.now();
+        let pass = |kind| Ok(Ok(Admitted { permits: Permits::default(), kind }));
+        match wanted {
+            Wanted::Tool { name, arguments, beside } => {
+                let asked = (&*name, tool, (arguments, beside));
+                self.tool(caller, message, &deciding, (asked, modern)).await
+            }
+            Wanted::Prompt(name) => {
+                let things = [Thing::Prompt(&name)];
+                self.things(caller, message, &deciding, (&things, modern)).await
+            }
+            Wanted::Resources(uris) => {
+                let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
+                let things = (&*things, modern);
+                let admitted = self.things(caller, message, &deciding, things).await?;
+                let listens = message.method.as_deref() == Some("subscriptions/listen");
+                Ok(admitted.map(|admitted| match admitted.kind {
+                    Kind::Other if listens => Admitted { kind: Kind::Stream(None), ..admitted },
+                    Kind::Thing(decided) if listens => {
+                        Admitted { kind: Kind::Stream(Some(decided)), ..admitted }
+                    }
+                    _ => admitted,
+                }))
+            }
+            Wanted::List(list) => pass(Kind::List(list)),
+            Wanted::Protocol if message.id.is_some() => pass(Kind::Other),
+            Wanted::Protocol | Wanted::Reply => pass(Kind::Notification),
+            Wanted::Unknown | Wanted::Malformed(_) => Ok(Err(unknown_method(message, modern))),
+        }
+    }
+
+    /// Decides about a tool's call: limits first, then the step-up, then what policy says.
+    async fn tool(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        deciding: &Deciding<'_>,
+        ((name, tool, (arguments, beside)), modern): (Named<'_>, bool),
+    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
+        let in_full = self.in_full(name);
+        let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {in_full}"));
+        let Some(tool) = tool else {
+            return Ok(self.within(caller, message, (name, None)).await?.and(Err(unknown())));
+        };
+        let (visible, decision) = deciding.call(caller, &tool, arguments);
+        let permits = match self.within(caller, message, (tool.as_str(), Some(&decision))).await? {
+            Ok(permits) => permits,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let thing = Thing::Tool(name);
+        // Before every answer, whatever it is.
+        let other = deciding.difference(caller, &tool, (arguments, &decision));
+        guard::record_policy(caller, &tool, &decision, other).await?;
+        if decision.can_step_up() {
+            let said = (&decision, deciding.question(caller, thing));
+            return Ok(Err(self.door.step_up(caller, message, tool, said).await?));
+        }
+        let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
+        if !visible.shows_the_tool() || !self.watch.shows(name) {
+            self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
+            return Ok(Err(unknown()));
+        }
+        if !decision.is_allow()
+            && let Err(failure) = self
+                .approved(caller, message, (&tool, beside.exactly(arguments)), &decision)
+                .await?
+        {
+            self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
+            return Ok(Err(tool_refused(message, &failure, modern)));
+        }
+        let kind = Kind::Tool(Box::new((decision, ended)));
+        Ok(Ok(Admitted { permits, kind }))
+    }
+
+    /// A tool as its caller calls it.
+    fn in_full<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.folded { Cow::Owned([&*self.id, ".", name].concat()) } else { Cow::Borrowed(name) }
+    }
+
+    /// Whether a person has approved this very call.
+    async fn approved(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        (tool, call): (&ToolName, Exactly),
+        decision: &Decision,
+    ) -> Result<Result<(), Failure>, Unrecorded> {
+        let denied = || Failure::new(Code::PolicyDenied, "policy does not allow this call");
+        if decision.effect != Effect::Ask {
+            let code = decision.code.unwrap_or(Code::PolicyDenied);
+            return Ok(Err(Failure { code, ..denied() }));
+        }
+        // They would be sent on, and nobody was shown them.
+        if message.has_other_members() {
+            let text = "a call that a person approves has jsonrpc, id, method and params, and nothing else";
+            return Ok(Err(Failure::new(Code::InvalidField, text)));
+        }
+        let wanted = Asked { tool: tool.clone(), call, asserted: None };
+        let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
+        Ok(settled.and_then(
+            |approved| {
+                if approved.fits(decision) { Ok(()) } else { Err(denied()) }
+            },
+        ))
+    }
+
+    /// Decides about prompts or resources: each of them must be allowed.
+    async fn things(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        deciding: &Deciding<'_>,
+        (things, modern): (&[Thing<'_>], bool),
+    ) -> Result<Result<Admitted, Refused>, Unrecorded> {
+        let method = guard::method_name(message.method.as_deref());
+        let decided: Vec<_> =
+            things.iter().map(|thing| (*thing, deciding.about(caller, *thing))).collect();
+        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.can_step_up()));
+        let Some((thing, decision)) = worst.cloned() else {
+            let permits = Permits::default();
+            return Ok(Ok(Admitted { permits, kind: Kind::Other }));
+        };
+        let name = deciding.name(thing);
+        let permits = match self.within(caller, message, (&name, Some(&decision))).await? {
+            Ok(permits) => permits,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        self.record_policy(caller, deciding, &decided).await?;
+        let question = deciding.question(caller, thing);
+        if let (true, Some(server)) = (decision.can_step_up(), self.decider.server_name()) {
+            let said = (&decision, question);
+            return Ok(Err(self.door.step_up(caller, message, server, said).await?));
+        }
+        let ended = Ended { tool: None, question };
+        if decision.is_allow() {
+            let kind = Kind::Thing(Box::new((decision, ended)));
+            return Ok(Ok(Admitted { permits, kind }));
+        }
+        // What a person would have to be asked about is not offered here: there is no call to show them.
+        self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
+        if let Thing::Prompt(name) = thing {
+            let text = format!("Unknown prompt: {name}");
+            return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
+        }
+        // TR-9, LG-7: each era has its own code.
+        let code = if modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
+        Ok(Err(not_there(message, code, "Resource not found")))
+    }
+
+    /// Of several things at once only the first of each kind: one request is not to write a line for each.
+    async fn record_policy(
+        &self,
+        caller: &Caller,
+        deciding: &Deciding<'_>,
+        decided: &[(Thing<'_>, Decision)],
+    ) -> Result<(), Unrecorded> {
+        let Some(server) = self.decider.server_name() else { return Ok(()) };
+        let failed = decided.iter().find(|(_, said)| said.failed_conditions().next().is_some());
+        if let Some((_, said)) = failed {
+            guard::record_policy(caller, &server, said, None).await?;
+        }
+        let mut others = decided.iter().filter_map(|(thing, said)| {
+            Some((said, deciding.difference_about(caller, *thing, said)?))
+        });
+        if let Some((said, other)) = others.next() {
+            guard::record_difference(caller, &server, said, other).await?;
+        }
+        Ok(())
+    }
+
+    async fn within(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        asked: (&str, Option<&Decision>),
+    ) -> Result<Result<Permits, Refused>, Unrecorded> {
+        self.door.within_limits(caller, message, asked).await
+    }
+}

@@ -1,0 +1,116 @@
+//! How an exchange ends: what the audit log says of it, and what its caller is told where the server failed.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode, header};
+
+use crate::audit::{AuditEvent, ResultStatus};
+use crate::code::Code;
+use crate::guard::{Unrecorded, millis};
+use crate::policy::Decision;
+
+use super::answer::{Exchange, Kind, json};
+use super::fault::{Fault, tool_error};
+use super::seen::Said;
+use super::server::Ended;
+use super::wanted::List;
+use super::watch::News;
+
+impl Exchange {
+    /// Records what was noticed about tools.
+    pub(super) async fn notice(&self, news: Vec<News>) -> Result<(), Unrecorded> {
+        for News { tool, flaw, digest, hidden } in news {
+            let Some(tool_name) = self.server.decider.tool_name(&tool) else { continue };
+            tracing::warn!(%tool_name, ?flaw, digest, hidden, "upstream.tool_flawed");
+            let event = AuditEvent::ToolFlawed { tool_name, flaw, digest, hidden };
+            self.caller.record(self.caller.context(), event).await?;
+        }
+        Ok(())
+    }
+
+    /// Records how the exchange ended. Of several calls the first counts.
+    pub(super) async fn end_seen(&mut self, said: &Said) -> Result<(), Unrecorded> {
+        match said {
+            Said::Nothing => Ok(()),
+            Said::Failed => self.end(ResultStatus::Error, None).await,
+            Said::Refused(code) => self.end(ResultStatus::Error, Some(*code)).await,
+            Said::Listed(List::Tools, listed, hidden) => {
+                let policy_version = Arc::clone(self.server.decider.now().version());
+                let (listed, hidden) = (*listed, *hidden);
+                let event = AuditEvent::ToolsList { listed, hidden, policy_version };
+                Ok(self.caller.end(event).await?)
+            }
+            Said::Done | Said::Listed(..) => self.end(ResultStatus::Ok, None).await,
+        }
+    }
+
+    pub(super) async fn end(
+        &mut self,
+        status: ResultStatus,
+        code: Option<Code>,
+    ) -> Result<(), Unrecorded> {
+        if !self.caller.is_open() {
+            return Ok(());
+        }
+        match std::mem::replace(&mut self.kind, Kind::Other) {
+            Kind::Tool(decided) | Kind::Thing(decided) => {
+                self.end_decided(*decided, (status, code)).await
+            }
+            Kind::Stream(Some(decided)) => {
+                self.kind = Kind::Stream(None);
+                self.end_decided(*decided, (status, code)).await
+            }
+            kind => {
+                self.kind = kind;
+                let event = AuditEvent::ResultEmit {
+                    method: self.method,
+                    tool_name: self.server.decider.server_name(),
+                    status,
+                    error_code: code,
+                    duration_ms: millis(self.server.door.spent(&self.caller)),
+                    decision: None,
+                    reason: None,
+                    policy_version: None,
+                    evaluated: Vec::new(),
+                    question: None,
+                };
+                Ok(self.caller.end(event).await?)
+            }
+        }
+    }
+
+    async fn end_decided(
+        &self,
+        (decision, ended): (Decision, Ended),
+        (status, code): (ResultStatus, Option<Code>),
+    ) -> Result<(), Unrecorded> {
+        let how = (&decision, status, code);
+        self.server.end_as(&self.caller, self.method, how, ended).await
+    }
+
+    /// The answer to a message that the server did not answer properly.
+    pub(super) async fn failed(&mut self, fault: &Fault) -> Result<Response<Body>, Unrecorded> {
+        let is_tool = matches!(self.kind, Kind::Tool(_));
+        self.note(fault);
+        self.end(ResultStatus::Error, Some(fault.code())).await?;
+        if let Some(challenge) = fault.challenge(&self.server.door.metadata_url) {
+            let mut response = fault.answer(self.id.as_deref());
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            return Ok(response);
+        }
+        Ok(match (&self.id, is_tool) {
+            (Some(id), true) => json(StatusCode::OK, tool_error(id, &fault.failure(), self.modern)),
+            (id, _) => fault.answer(id.as_deref()),
+        })
+    }
+
+    /// For the operator.
+    pub(super) fn note(&self, fault: &Fault) {
+        self.server.era.doubt(self.server.door.clock.monotonic());
+        let (server, request_id) = (&self.server.id, self.caller.request_id());
+        let fault: &(dyn std::error::Error + 'static) = fault;
+        tracing::warn!(%server, method = self.method, error = fault, %request_id, "upstream.failed");
+    }
+}

@@ -1,0 +1,199 @@
+//! One message of a server, as it is handed on: what it says about the request, a list filtered, an era translated.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::broker::Failure;
+use crate::code::Code;
+use crate::outbound::Answer;
+
+use super::answer::{Exchange, Kind};
+use super::decide::Thing;
+use super::era::{Told, Written};
+use super::fault::{Fault, error_message, tool_error};
+use super::incoming::Incoming;
+use super::list::{self, Filtered};
+use super::reply::{self, Reply};
+use super::server::Server;
+use super::wanted::List;
+use super::watch::News;
+
+/// What the head of an answer promises.
+pub(super) enum Form {
+    /// No message: a status alone.
+    Nothing(StatusCode),
+    Json(StatusCode),
+    Events,
+}
+
+/// A result as it is handed on, what it says about the request, and what was noticed.
+type Looked<'a> = (Cow<'a, RawValue>, Said, Vec<News>);
+
+/// One message of the server, as it is handed on.
+pub(super) struct Seen {
+    /// `None`: it is not.
+    pub(super) bytes: Option<Bytes>,
+    /// Whether it answers the request.
+    pub(super) last: bool,
+    pub(super) said: Said,
+    pub(super) news: Vec<News>,
+    /// The status outside a stream, where it is not the server's.
+    pub(super) http: Option<StatusCode>,
+    /// What the server is answered.
+    pub(super) answer: Option<Bytes>,
+}
+
+impl Seen {
+    fn last(bytes: Bytes, said: Said) -> Self {
+        Self { bytes: Some(bytes), last: true, said, news: Vec::new(), http: None, answer: None }
+    }
+}
+
+/// What a message says about the request.
+pub(super) enum Said {
+    Nothing,
+    Done,
+    Failed,
+    Refused(Code),
+    Listed(List, usize, usize),
+}
+
+impl Exchange {
+    /// What the head of the answer promises.
+    pub(super) fn form(&self, incoming: &Incoming) -> Result<Form, Fault> {
+        let status = incoming.status;
+        let content = incoming.headers.get(header::CONTENT_TYPE);
+        let content = content.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media = content.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match (&self.kind, status.as_u16()) {
+            (_, 401 | 403) => Err(Fault::Credential),
+            (_, 429) => Err(Fault::Busy(retry_after(incoming, &self.server))),
+            (_, 300..=399) => Err(Fault::Redirect),
+            (Kind::Notification, 200..=299) => Ok(Form::Nothing(StatusCode::ACCEPTED)),
+            (Kind::Notification | Kind::Stream(_), 404 | 405) if self.id.is_none() => {
+                Ok(Form::Nothing(status))
+            }
+            (_, 200 | 400 | 404) if media == "application/json" && self.id.is_some() => {
+                Ok(Form::Json(status))
+            }
+            (_, 200) if media == "text/event-stream" => Ok(Form::Events),
+            // A session that the server has forgotten (2025-11-25 transports): the client starts a new one.
+            (_, 404) if self.translation.is_none() => Ok(Form::Nothing(status)),
+            (_, 200) => Err(Fault::NotJson),
+            _ => Err(Fault::Status(status)),
+        }
+    }
+
+    /// Looks at one message of the server.
+    pub(super) fn look(&mut self, body: Bytes) -> Result<Seen, Fault> {
+        let reply = Reply::of(&body, self.asked())?;
+        let (result, said, news) = match reply {
+            Reply::Other => return Ok(self.told(body)),
+            Reply::Error(error) => {
+                let Some(translation) = &mut self.translation else {
+                    return Ok(Seen::last(body, Said::Failed));
+                };
+                let written = translation.error(error);
+                return Ok(self.written(written, Said::Failed, Vec::new()));
+            }
+            Reply::Result(result) => self.look_at(result)?,
+        };
+        let written = match (&mut self.translation, result) {
+            // Nothing was changed: it goes on as it came.
+            (None, Cow::Borrowed(_)) => None,
+            (None, Cow::Owned(result)) => Some(Written::Result(result)),
+            (Some(translation), result) => Some(translation.result(&result)),
+        };
+        Ok(match written {
+            None => Seen { news, ..Seen::last(body, said) },
+            Some(written) => self.written(written, said, news),
+        })
+    }
+
+    /// Looks at a result: a list is filtered.
+    fn look_at<'a>(&self, result: &'a RawValue) -> Result<Looked<'a>, Fault> {
+        let mut news = Vec::new();
+        let (result, said) = match &self.kind {
+            Kind::List(list) => {
+                let filtered = self.filter(*list, result, &mut news)?;
+                let said = Said::Listed(*list, filtered.listed, filtered.hidden);
+                (Cow::Owned(filtered.result), said)
+            }
+            Kind::Tool(_) if reply::is_error(result) => (Cow::Borrowed(result), Said::Failed),
+            _ => (Cow::Borrowed(result), Said::Done),
+        };
+        Ok((result, said, news))
+    }
+
+    /// What a server tells beside its answer.
+    fn told(&self, body: Bytes) -> Seen {
+        let told = match &self.translation {
+            None => Told::On(body),
+            Some(translation) => translation.told(body),
+        };
+        let (bytes, answer) = match told {
+            Told::On(body) => (Some(body), None),
+            Told::Kept => (None, None),
+            Told::Answer(answer) => (None, Some(answer)),
+        };
+        Seen { bytes, last: false, said: Said::Nothing, news: Vec::new(), http: None, answer }
+    }
+
+    /// The answer as the client gets it.
+    fn written(&self, written: Written, said: Said, news: Vec<News>) -> Seen {
+        let Some(id) = &self.id else { return Seen::last(Bytes::new(), said) };
+        let message = |member: &str, value: &RawValue| {
+            let (id, value) = (id.get(), value.get());
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{value}}}"#).into()
+        };
+        let (bytes, said, http) = match written {
+            Written::Result(result) => (message("result", &result), said, None),
+            Written::Error(error, status) => (message("error", &error), said, Some(status)),
+            Written::Refused(failure) => {
+                let is_tool = matches!(self.kind, Kind::Tool(_));
+                let message = refusal(id, (&failure, is_tool), self.modern);
+                (message.into(), Said::Refused(failure.code), Some(StatusCode::OK))
+            }
+        };
+        Seen { news, http, ..Seen::last(bytes, said) }
+    }
+
+    fn filter(
+        &self,
+        list: List,
+        result: &RawValue,
+        news: &mut Vec<News>,
+    ) -> Result<Filtered, Fault> {
+        let (decider, watch) = (&self.server.decider, &self.server.watch);
+        let deciding = decider.now();
+        let found = RefCell::new(news);
+        list::filter(list, result, |thing, definition| {
+            let named = decider.is_nameable(thing);
+            if !named || !deciding.about(&self.caller, thing).shows_the_tool() {
+                return false;
+            }
+            let Thing::Tool(tool) = thing else { return true };
+            found.borrow_mut().extend(watch.look(tool, definition));
+            watch.shows(tool)
+        })
+    }
+}
+
+fn retry_after(incoming: &Incoming, server: &Server) -> Option<Duration> {
+    let (status, headers) = (incoming.status, incoming.headers.clone());
+    Answer { status, headers, body: Bytes::new() }.retry_after(server.door.clock.now())
+}
+
+/// A call that failed, as a message.
+pub(super) fn refusal(
+    id: &RawValue,
+    (failure, is_tool): (&Failure, bool),
+    modern: bool,
+) -> Vec<u8> {
+    if is_tool { tool_error(id, failure, modern) } else { error_message(id, failure) }
+}

@@ -1,0 +1,163 @@
+//! A stream of a server, handed on event by event as it comes.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use bytes::Bytes;
+use futures_util::stream;
+
+use crate::audit::ResultStatus;
+use crate::broker::Failure;
+use crate::code::Code;
+
+use super::answer::{Exchange, Kind};
+use super::events::{Events, KEEP_ALIVE, event};
+use super::fault::{Fault, error_message};
+use super::incoming::Incoming;
+use super::seen::refusal;
+
+/// The longest that one call may take, however much is heard of it.
+const LONGEST_CALL: Duration = Duration::from_mins(10);
+
+/// A stream of the server that is being handed on.
+struct Streaming {
+    exchange: Exchange,
+    incoming: Incoming,
+    events: Events,
+    /// Monotonic.
+    started: Duration,
+    /// What comes before everything that the server says.
+    first: Option<Bytes>,
+    over: bool,
+}
+
+impl Exchange {
+    /// Hands on event after event.
+    pub(super) fn stream(self, mut incoming: Incoming) -> Response<Body> {
+        // They are slices of the connection's first buffer, which a stream would keep for as long as it lasts.
+        incoming.headers = HeaderMap::new();
+        let events = Events::new(self.server.max_response_bytes);
+        let state = Streaming {
+            started: self.server.door.clock.monotonic(),
+            first: self.translation.as_ref().and_then(|translation| translation.first()),
+            exchange: self,
+            incoming,
+            events,
+            over: false,
+        };
+        let stream = stream::unfold(state, |mut state| async move {
+            let next = state.next().await?;
+            Some((Ok::<_, std::convert::Infallible>(next), state))
+        });
+        let mut response = Response::new(Body::from_stream(stream));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+}
+
+impl Streaming {
+    /// What the client gets next; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        if let Some(first) = self.first.take() {
+            return Some(event(&first));
+        }
+        loop {
+            let Some(limit) = self.limit() else { return self.expired().await };
+            match self.events.next() {
+                Ok(Some(data)) if data.is_empty() => return Some(KEEP_ALIVE),
+                Ok(Some(data)) => match self.message(data).await {
+                    Some(bytes) => return Some(bytes),
+                    None => continue,
+                },
+                Ok(None) => {}
+                Err(_too_large) => return self.fail(Fault::TooLarge).await,
+            }
+            let closing = self.exchange.server.closing.clone();
+            let stays_open = self.stays_open();
+            let chunk = tokio::select! {
+                chunk = self.incoming.chunk(limit) => chunk,
+                // A call is waited for; this stream has nobody's answer.
+                () = closing.cancelled(), if stays_open => return None,
+            };
+            match chunk {
+                Ok(Some(bytes)) => self.events.add(&bytes),
+                // The client opens it again if it wants to.
+                Ok(None) | Err(_) if self.stays_open() => return None,
+                Ok(None) => return self.fail(Fault::NoAnswer).await,
+                Err(fault) => return self.fail(fault).await,
+            }
+        }
+    }
+
+    async fn message(&mut self, data: Bytes) -> Option<Bytes> {
+        let seen = match self.exchange.look(data) {
+            Ok(seen) => seen,
+            // On a stream of its own the server answers nobody: what looks like an answer was not looked at before.
+            Err(Fault::OtherId) if self.exchange.asked().is_none() => return None,
+            Err(fault) => return self.fail(fault).await,
+        };
+        self.over = seen.last;
+        if let (Some(answer), Some(translation)) = (seen.answer, &self.exchange.translation) {
+            translation.answer(answer).await;
+        }
+        let noticed = self.exchange.notice(seen.news).await;
+        if noticed.is_err() || self.exchange.end_seen(&seen.said).await.is_err() {
+            self.over = true;
+            return Some(self.unrecorded());
+        }
+        seen.bytes.map(|bytes| event(&bytes))
+    }
+
+    fn stays_open(&self) -> bool {
+        matches!(self.exchange.kind, Kind::Stream(_))
+    }
+
+    /// How long to wait for the next bytes. `None`: no longer. The stream of a session lasts as long as its token.
+    fn limit(&self) -> Option<Duration> {
+        let server = &self.exchange.server;
+        let limit = if self.stays_open() {
+            let expires_at = self.exchange.caller.principal().expires_at();
+            expires_at.since(server.door.clock.now())
+        } else {
+            let spent = server.door.clock.monotonic().saturating_sub(self.started);
+            LONGEST_CALL.saturating_sub(spent).min(server.timeout)
+        };
+        (!limit.is_zero()).then_some(limit)
+    }
+
+    async fn expired(&mut self) -> Option<Bytes> {
+        if self.stays_open() {
+            return None;
+        }
+        self.fail(Fault::NoReply).await
+    }
+
+    /// Ends the stream with an answer that says what is wrong.
+    async fn fail(&mut self, fault: Fault) -> Option<Bytes> {
+        self.over = true;
+        let exchange = &mut self.exchange;
+        let is_tool = matches!(exchange.kind, Kind::Tool(_));
+        exchange.note(&fault);
+        if exchange.end(ResultStatus::Error, Some(fault.code())).await.is_err() {
+            return Some(self.unrecorded());
+        }
+        let id = exchange.id.as_deref()?;
+        Some(event(&refusal(id, (&fault.failure(), is_tool), exchange.modern)))
+    }
+
+    fn unrecorded(&self) -> Bytes {
+        let failure = Failure::new(
+            Code::BrokerUnavailable,
+            "the broker cannot record this request; retry later",
+        );
+        let id = self.exchange.id.as_deref();
+        id.map(|id| event(&error_message(id, &failure))).unwrap_or_default()
+    }
+}

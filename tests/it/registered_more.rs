@@ -1,0 +1,232 @@
+//! What a registered server may be told, and what it may be shown: nothing but what the settings keep for its URL.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::registered::{LIST, PATH, RULE, administer, ask, start_with, token, until_status};
+use crate::support::audit::LIMIT;
+use crate::support::child::{Served, command, command_beside};
+use crate::support::fake_http::{FakeHttp, Reply};
+use crate::support::product::{Product, Wire, mcp, post};
+use crate::support::raw_http::{Answer, Request};
+use crate::upstream::never_ending;
+
+const SECRET: &str = "the-servers-token-CANARY";
+
+/// What registered servers at this URL and below may be shown.
+fn credential(url: &str) -> String {
+    format!(
+        "[[upstream.credential]]\nname = \"docs\"\nurls = [\"{url}\"]\ncredential = {{ bearer = \"{SECRET}\" }}\n"
+    )
+}
+
+async fn register(product: &Product, url: &str, proxy: &Value) -> Answer {
+    let body = json!({ "id": "docs", "url": url, "scope": "docs:read", "proxy": proxy });
+    administer(product, "POST", "/api/servers", &body).await
+}
+
+async fn set(product: &Product, proxy: &Value) -> Answer {
+    administer(product, "PUT", "/api/servers/docs/proxy", proxy).await
+}
+
+async fn tools(product: &Product) -> Value {
+    let reader = token(product, &["docs:read"]);
+    ask(product, &reader, "tools/list", json!({})).await.json()["result"]["tools"].clone()
+}
+
+/// Waits until its list is this.
+async fn until_listed(product: &Product, wanted: &Value) {
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while tools(product).await != *wanted {
+        assert!(tokio::time::Instant::now() < deadline, "never {wanted}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_server_is_not_reached_until_it_is_enabled_again() {
+    let upstream = FakeHttp::start(Reply::json(LIST)).await;
+    let product = start_with(RULE, "").await;
+    register(&product, upstream.url().as_str(), &Value::Null).await;
+    until_status(&product, 401).await;
+    let off = administer(&product, "POST", "/api/servers/docs/disable", &Value::Null).await;
+    assert_eq!(off.status, 204);
+    until_status(&product, 404).await;
+    let before = upstream.count();
+    let reader = token(&product, &["docs:read"]);
+    assert_eq!(ask(&product, &reader, "tools/list", json!({})).await.status, 404);
+    assert_eq!(upstream.count(), before);
+    administer(&product, "POST", "/api/servers/docs/enable", &Value::Null).await;
+    until_status(&product, 401).await;
+    assert_eq!(tools(&product).await, json!([{ "name": "search" }]));
+}
+
+/// It is no call that somebody waits for.
+#[tokio::test]
+async fn the_open_streams_of_a_server_end_when_it_is_disabled() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut running = JoinSet::new();
+    running.spawn(never_ending(listener));
+    let product = start_with(RULE, "").await;
+    register(&product, &url, &json!({ "era": "both" })).await;
+    until_status(&product, 401).await;
+    let reader = token(&product, &["docs:read"]);
+    let session = ask(&product, &reader, "initialize", json!({})).await.header("mcp-session-id");
+    let get = Request::new("GET", PATH)
+        .header("authorization", &format!("Bearer {reader}"))
+        .header("accept", "text/event-stream")
+        .header("mcp-session-id", &session);
+    let mut stream = TcpStream::connect(&product.authority).await.unwrap();
+    stream.write_all(&get.bytes(&product.authority)).await.unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    administer(&product, "POST", "/api/servers/docs/disable", &Value::Null).await;
+    let mut rest = Vec::new();
+    tokio::time::timeout(LIMIT, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+}
+
+// OWASP ASVS 5 — N116
+#[tokio::test]
+async fn a_server_is_shown_what_the_settings_keep_for_its_url_and_nothing_shows_it_to_others() {
+    let upstream = FakeHttp::start(Reply::json(LIST)).await;
+    let product = start_with(RULE, &credential(upstream.url().as_str())).await;
+    let named = json!({ "credential": "docs" });
+    let added = register(&product, upstream.url().as_str(), &named).await;
+    assert_eq!((added.status, &added.json()["proxy"]["credential"]), (201, &json!("docs")));
+    assert!(!added.body.contains("CANARY"));
+    until_status(&product, 401).await;
+    assert_eq!(tools(&product).await, json!([{ "name": "search" }]));
+    let asked = upstream.asked();
+    assert_eq!(asked.last().unwrap().headers["authorization"], format!("Bearer {SECRET}"));
+}
+
+// OWASP ASVS 5 — N116, N117
+#[tokio::test]
+async fn no_administrator_gets_a_secret_by_registering_a_server_of_their_own() {
+    let theirs = FakeHttp::start(Reply::json(LIST)).await;
+    let product = start_with(RULE, &credential("https://docs.example/mcp")).await;
+    let url = theirs.url().to_string();
+    for proxy in [
+        json!({ "credential": "docs" }),
+        json!({ "credential": "env:PATH" }),
+        json!({ "credential": "file:/etc/hostname" }),
+        json!({ "credential": { "bearer": "env:PATH" } }),
+        json!({ "bearer": "env:PATH" }),
+        json!({ "command": "sh" }),
+    ] {
+        let refused = register(&product, &url, &proxy).await;
+        assert_eq!(refused.status, 422, "{proxy}");
+        assert!(!refused.body.contains("CANARY"), "{}", refused.body);
+    }
+    register(&product, &url, &Value::Null).await;
+    until_status(&product, 401).await;
+    let changed = set(&product, &json!({ "credential": "docs" })).await;
+    assert_eq!(changed.status, 422, "{}", changed.body);
+    tools(&product).await;
+    assert!(theirs.asked().iter().all(|asked| !asked.headers.contains_key("authorization")));
+}
+
+/// Whatever a store says that another wrote: the settings of the broker that serves decide.
+#[tokio::test]
+async fn a_server_whose_credential_the_settings_do_not_have_is_not_served_without_it() {
+    let upstream = FakeHttp::start(Reply::json(LIST)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[outbound]\nallow_private = [\"127.0.0.1\"]\n";
+    let served = Served::start(directory.path(), settings, &[]).await;
+    let url = upstream.url().to_string();
+    std::fs::write(directory.path().join("broker.toml"), [settings, &credential(&url)].concat())
+        .unwrap();
+    let beside = |arguments: &[&str]| {
+        let done = command_beside(directory.path(), &served.authority, arguments);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    beside(&["server", "add", "docs", "--url", &url, "--credential", "docs"]);
+    beside(&["server", "add", "plain", "--url", &url]);
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while served.send(post(None, "{}").path("/servers/plain/mcp")).await.status != 401 {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(served.send(post(None, "{}").path(PATH)).await.status, 404);
+    assert!(served.stderr().contains("upstream.registered_without_its_credential"));
+    assert_eq!(upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn pins_and_limits_count_as_those_of_the_settings() {
+    let upstream = FakeHttp::start(Reply::json(LIST)).await;
+    let product = start_with(RULE, "").await;
+    register(&product, upstream.url().as_str(), &Value::Null).await;
+    until_status(&product, 401).await;
+    until_listed(&product, &json!([{ "name": "search" }])).await;
+    let other = format!("sha256:{}", "0".repeat(64));
+    let pinned = json!({ "pins": { "search": other }, "on_change": "hide" });
+    let told = set(&product, &pinned).await;
+    assert_eq!((told.status, &told.json()["proxy"]["pins"]["search"]), (200, &json!(other)));
+    until_listed(&product, &json!([])).await;
+    assert_eq!(set(&product, &json!({})).await.status, 200);
+    until_listed(&product, &json!([{ "name": "search" }])).await;
+    assert_eq!(set(&product, &json!({ "max_response_bytes": 20 })).await.status, 200);
+    until_listed(&product, &Value::Null).await;
+    let reader = token(&product, &["docs:read"]);
+    let answer = ask(&product, &reader, "tools/list", json!({})).await.json();
+    assert_eq!(answer["error"]["data"]["code"], "provider.bad_response");
+    let elsewhere = json!({ "id": "beside", "uri": "https://d.example", "scope": "" });
+    administer(&product, "POST", "/api/servers", &elsewhere).await;
+    let none = administer(&product, "PUT", "/api/servers/beside/proxy", &json!({})).await;
+    assert_eq!(none.status, 404);
+}
+
+#[tokio::test]
+async fn it_is_told_who_calls_and_stands_beside_our_tools_where_that_is_wished() {
+    let list = LIST.replace("\"id\":7", "\"id\":\"list\"");
+    let upstream = FakeHttp::start(Reply::json(list)).await;
+    let product = start_with(RULE, "").await;
+    let proxy = json!({ "fold": true, "identity_header": true, "era": "both" });
+    register(&product, upstream.url().as_str(), &proxy).await;
+    until_status(&product, 401).await;
+    let reader = product.token(&["docs:read"]);
+    let params = json!({});
+    let listed = product.rpc(Wire::Modern, &reader, "tools/list", params).await.json();
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    assert!(tools.iter().any(|tool| tool["name"] == "docs.search"), "{listed}");
+    assert!(tools.iter().all(|tool| tool["name"] != "docs.erase"), "{listed}");
+    assert!(upstream.asked().last().unwrap().headers.contains_key("x-broker-identity"));
+    assert_eq!(set(&product, &json!({ "fold": false })).await.status, 200);
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    let call = mcp(Wire::Modern, Some(&reader), "tools/list", json!({}));
+    while product.send(call.clone()).await.body.contains("docs.search") {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[test]
+fn a_command_says_how_a_server_is_reached_and_says_it_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let done = command(directory.path(), arguments);
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    let digest = format!("search=sha256:{}", "a".repeat(64));
+    let add = ["server", "add", "docs", "--url", "https://d.example", "--pin", &digest, "--json"];
+    let (code, added) = run(&add);
+    let added: Value = serde_json::from_str(&added).unwrap();
+    assert_eq!((code, added["proxy"]["pins"].as_object().unwrap().len()), (Some(0), 1));
+    let set = ["server", "set", "docs", "--timeout-ms", "5", "--on-change", "hide", "--json"];
+    let (code, set) = run(&set);
+    let set: Value = serde_json::from_str(&set).unwrap();
+    assert_eq!((code, &set["proxy"]["timeout_ms"]), (Some(0), &json!(5)));
+    assert_eq!(set["proxy"]["pins"], json!({}));
+    for refused in [
+        &["server", "set", "docs", "--credential", "env:HOME"][..],
+        &["server", "set", "nobody", "--fold"],
+        &["server", "add", "e", "https://e.example", "--fold"],
+    ] {
+        assert_ne!(run(refused).0, Some(0), "{refused:?}");
+    }
+}
