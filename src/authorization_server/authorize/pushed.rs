@@ -78,8 +78,8 @@ async fn answer(
         return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
     }
     let mut pending = validate_of(server, &client, &form).await.map_err(told)?;
+    admit(server, address, &client)?; // before anything is written
     bind(server, headers, &mut pending).await?;
-    admit(server, address, &client)?;
     let handle = random_text(&*server.random);
     let row = AuthorizationRequestRow {
         handle: Digest::of(&handle),
