@@ -23,6 +23,7 @@ pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod mcp;
+pub mod metrics;
 pub mod oauth_client;
 pub mod policy;
 pub mod process;

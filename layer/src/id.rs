@@ -135,6 +135,21 @@ impl RequestId {
     pub fn generate(clock: &dyn Clock, random: &dyn Random) -> Self {
         Self(random.uuid_v7(clock.now()))
     }
+
+    /// When it was made, to the millisecond; `None` for one that another made in another way (RFC 9562 §5.7).
+    #[must_use]
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        let seconds = i64::try_from(seconds).ok()?;
+        Some(Timestamp::from_unix_millis(seconds.checked_mul(1000)? + i64::from(nanos / 1_000_000)))
+    }
+
+    /// The span of this request (Trace Context §3.2.2.4): what hangs under it knows it without being told.
+    #[must_use]
+    pub fn span(&self) -> u64 {
+        let (_, low) = self.0.as_u64_pair();
+        low | (1 << 63) // set in every UUID of RFC 9562, so never zero
+    }
 }
 
 impl FromStr for RequestId {
@@ -234,9 +249,15 @@ impl From<&ClientId> for Subject {
     }
 }
 
-/// A W3C trace id (Trace Context §3.2.2.3): taken from `traceparent`, else made.
+/// A W3C trace id (Trace Context §3.2.2.3): taken from `traceparent`, else made. With what came beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId([u8; 16]);
+pub struct TraceId {
+    id: [u8; 16],
+    /// The span of whoever called us.
+    parent: Option<u64>,
+    /// Whether whoever called us keeps this trace.
+    sampled: bool,
+}
 
 impl TraceId {
     /// A new one.
@@ -245,7 +266,25 @@ impl TraceId {
         let mut bytes = [0; 16];
         random.fill_identifier(&mut bytes);
         bytes[0] |= 1; // all zero is forbidden
-        Self(bytes)
+        Self { id: bytes, parent: None, sampled: true }
+    }
+
+    /// The span of whoever called us; `None` where the trace begins here.
+    #[must_use]
+    pub const fn parent(&self) -> Option<u64> {
+        self.parent
+    }
+
+    /// Whether the trace is kept: as whoever called us says (Trace Context §3.2.2.5.1), else yes.
+    #[must_use]
+    pub const fn is_sampled(&self) -> bool {
+        self.sampled
+    }
+
+    /// The `traceparent` of a request that we make for the request with this id.
+    #[must_use]
+    pub fn traceparent(&self, request: RequestId) -> String {
+        format!("00-{self}-{:016x}-{:02x}", request.span(), u8::from(self.sampled))
     }
 
     /// The trace id of a `traceparent` header value (Trace Context §3.2), if it is one.
@@ -257,7 +296,14 @@ impl TraceId {
         let shaped =
             version.len() == 2 && version != "ff" && parent.len() == 16 && flags.len() == 2;
         let complete = version != "00" || parts.next().is_none();
-        (shaped && complete).then(|| trace.parse().ok()).flatten()
+        if !(shaped && complete) {
+            return None;
+        }
+        let trace: Self = trace.parse().ok()?;
+        // All zeros are no span, and make the whole header invalid (§3.2.2.4).
+        let parent = u64::from_str_radix(parent, 16).ok().filter(|parent| *parent != 0)?;
+        let sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
+        Some(Self { parent: Some(parent), sampled, ..trace })
     }
 }
 
@@ -270,13 +316,18 @@ impl FromStr for TraceId {
             return Err(IdError::NotTraceId);
         }
         let number = u128::from_str_radix(text, 16).map_err(|_| IdError::NotTraceId)?;
-        if number == 0 { Err(IdError::NotTraceId) } else { Ok(Self(number.to_be_bytes())) }
+        let id = number.to_be_bytes();
+        if number == 0 {
+            Err(IdError::NotTraceId)
+        } else {
+            Ok(Self { id, parent: None, sampled: true })
+        }
     }
 }
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        write!(f, "{:032x}", u128::from_be_bytes(self.id))
     }
 }
 
@@ -311,7 +362,19 @@ mod tests {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let trace = TraceId::from_traceparent(good).map(|id| id.to_string());
         assert_eq!(trace.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        let came = TraceId::from_traceparent(good).unwrap();
+        assert_eq!((came.parent(), came.is_sampled()), (Some(0xb7ad_6b71_6920_3331), true));
+        let request: RequestId = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b".parse().unwrap();
+        let ours = "00-0af7651916cd43dd8448eb211c80319c-8c5d6e7f80910a1b-01";
+        assert_eq!(came.traceparent(request), ours);
+        let kept_by_nobody = TraceId::from_traceparent(&good.replace("-01", "-00")).unwrap();
+        assert!(
+            !kept_by_nobody.is_sampled() && kept_by_nobody.traceparent(request).ends_with("-00")
+        );
         for bad in [
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333g-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-zz",
             "",
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",

@@ -122,11 +122,28 @@ def properties(manifests, where):
 
 def shapes(rendered):
     prod, single, dev = (rendered[f"values-{name}.yaml"] for name in ("prod", "single-node", "dev"))
-    check(all(of(prod, kind) for kind in ("PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy", "Ingress", "ExternalSecret", "SecretStore", "Job")), "prod has every part")
+    check(all(of(prod, kind) for kind in ("PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy", "Ingress", "ExternalSecret", "SecretStore", "Job", "ServiceMonitor", "PrometheusRule")), "prod has every part")
+    watched(prod)
     check(len(of(prod, "Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]) == 2, "prod is spread")
     check(of(single, "PersistentVolumeClaim") and of(single, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}, "a single node has a volume and no second writer")
     check(not of(single, "PodDisruptionBudget"), "a single replica can be evicted")
     check(set(of(dev, "ConfigMap")["data"]) >= {"public.md", "confidential.md"}, "dev brings its documents")
+
+
+def watched(prod):
+    """Who scrapes reaches the port that is scraped, and the rules are those of the file, their links made whole."""
+    ports = {port["name"] for port in of(prod, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    monitor, service = of(prod, "ServiceMonitor"), of(prod, "Service", "-metrics")
+    check(monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items(), "the ServiceMonitor finds its Service")
+    check(not monitor["spec"]["selector"]["matchLabels"].items() <= of(prod, "Service", "auth-broker")["metadata"]["labels"].items(), "and not the other one")
+    check({port["targetPort"] for port in service["spec"]["ports"]} <= ports and {each["port"] for each in monitor["spec"]["endpoints"]} == {"metrics"}, "its port is the pod's")
+    let_in = [rule for rule in of(prod, "NetworkPolicy")["spec"]["ingress"] if any(port["port"] == "metrics" for port in rule["ports"])]
+    check(len(let_in) == 1 and let_in[0]["from"], "Prometheus alone is let in to metrics")
+    rules = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+    linked = json.loads(json.dumps(rules).replace("docs/runbook", "https://wiki.contoso.example/broker/runbook"))
+    check(of(prod, "PrometheusRule")["spec"] == linked, "the rules are those of the file")
+    board = json.loads(of(prod, "ConfigMap", "-dashboard")["data"]["mcp-auth-broker.json"])
+    check(board == json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8")), "the dashboard is that of the file")
 
 
 def restarts(values):
@@ -168,6 +185,10 @@ def wrong(prod):
         ({"ingress": {"enabled": False}, "gateway": {"enabled": True}}, "gateway has no parent"),
         ({"ingress": {"enabled": False}, "gateway": {"enabled": True, "create": True}}, "gateway.className is not set"),
         ({"networkPolicy": {"database": {"to": []}}}, "networkPolicy.database.to is empty"),
+        ({"metrics": {"from": []}}, "metrics.from is empty"),
+        ({"metrics": {"enabled": False}}, "needs metrics.enabled"),
+        ({"metrics": {"rules": {"runbookBase": "wiki"}}}, "runbookBase"),
+        ({"settings": "[telemetry]\nmetrics = true\n"}, "settings holds metrics, which would not count"),
         ({"documents": {"public.md": "a", "confidential.md": "b"}}, "which prod refuses"),
         ({"resources": {"limits": {"memory": None}}}, "resources.limits.memory is not set"),
         ({"autoscaling": {"minReplicas": 9, "maxReplicas": 3}}, "is above autoscaling.maxReplicas"),
@@ -193,7 +214,7 @@ def accepted(where, manifests, database):
                 text = text.replace(path, str(folder) + path)
             return text.replace("/var/run/secrets", str(folder) + "/var/run/secrets")
 
-        files = {f"/etc/broker/{name}": moved(text) for name, text in of(manifests, "ConfigMap")["data"].items()}
+        files = {f"/etc/broker/{name}": moved(text) for name, text in of(manifests, "ConfigMap", "auth-broker")["data"].items()}
         deployment = of(manifests, "Deployment")["spec"]["template"]["spec"]
         variables = {each["name"]: moved(each["value"]) for each in deployment["containers"][0]["env"]}
         external = of(manifests, "ExternalSecret")
@@ -223,6 +244,8 @@ def probed(where, container, variables, folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     variables = variables | {"MCP_AUTH_BROKER_SERVER__LISTEN": f"0.0.0.0:{port}", "MCP_AUTH_BROKER_SERVER__DRAIN_PAUSE_MS": "0"}
+    if "MCP_AUTH_BROKER_SERVER__ADMIN_LISTEN" in variables:
+        variables["MCP_AUTH_BROKER_SERVER__ADMIN_LISTEN"] = "127.0.0.1:0"
     with (folder / "log").open("w", encoding="utf-8") as log, subprocess.Popen([os.environ["BROKER"], *container["args"]], cwd=folder, env=variables, stdout=log, stderr=log) as server:
         try:
             for probe in ("startup", "liveness", "readiness"):

@@ -9,6 +9,7 @@ const PACKAGES = {
   "argoproj.io": "@kubernetes-models/argo-cd",
   "external-secrets.io": "@kubernetes-models/external-secrets",
   "gateway.networking.k8s.io": "@kubernetes-models/gateway-api",
+  "monitoring.coreos.com": "@kubernetes-models/prometheus-operator",
 };
 const here = dirname(fileURLToPath(import.meta.url));
 const manifests = JSON.parse(readFileSync(0, "utf8"));

@@ -13,7 +13,7 @@ pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientView, GrantView, IdentityProviderView, KeyView,
-    NamedCredential, NewClient, NewServer, NewUser, OnToolFlaw, Operations, PageQuery,
-    PolicyControl, PolicyView, ProxySettings, ReloadFault, ServerEra, ServerView, Serving,
-    Settings, ShadowDifference, Shown, UserView,
+    LogControl, LogLevel, LogLevelView, NamedCredential, NewClient, NewServer, NewUser, OnToolFlaw,
+    Operations, PageQuery, PolicyControl, PolicyView, ProxySettings, ReloadFault, ServerEra,
+    ServerView, Serving, Settings, ShadowDifference, Shown, UserView,
 };

@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::mcp::{
     Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
 };
+use crate::metrics::Meters;
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
 use crate::random::Random;
@@ -43,6 +44,7 @@ use super::issuers::{self, verifier};
 use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::registered::{Known, Registered};
 use super::upstream_credentials::{Materials, connections};
+use super::watched;
 use super::{beside, folded, keys, map, platform, readiness, server_resources, servers};
 
 impl App {
@@ -89,6 +91,7 @@ impl App {
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts, &catalog);
         let around = (Arc::clone(&clock), Arc::clone(&random));
+        let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
@@ -103,6 +106,7 @@ impl App {
             store: Arc::clone(&store),
             keys: (Arc::clone(&ring), Arc::clone(&local)),
             encryption: encryption.clone(),
+            page: watched::on_main(&config, watched.as_ref()),
             approvals: approvals.clone(),
             connections: connected.clone(),
             policy: policy.clone(),
@@ -138,13 +142,17 @@ impl App {
         });
         let answering = (&auditor, &verifier, &service);
         let children: Arc<[_]> = behind.children().into();
-        let health = health(
+        let (parts, closing) = parts_of(
             &config,
             answering,
             (&policy, &reloader),
             (&store, &children),
             (outages, closing),
         );
+        if let Some(watched) = &watched {
+            watched.show(Arc::clone(&parts), &config, traces.as_ref());
+        }
+        let health = Health::new(parts, closing);
         let drain = CancellationToken::new();
         let mounting = Mounting {
             config: &config,
@@ -158,7 +166,9 @@ impl App {
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
         let registered =
             mounting.registered((names, folded), (&store, local), (secrets, outbound)).await;
-        let front = mounting.front(&registered, &handler(service), health.clone(), routes)?;
+        let meters = watched.as_ref().map(|watched| watched.meters.clone());
+        let seen = (health.clone(), meters);
+        let front = mounting.front(&registered, &handler(service), seen, routes)?;
         Ok(Self {
             config,
             front,
@@ -172,6 +182,9 @@ impl App {
             courier,
             children,
             store: (store, around.0),
+            watched,
+            traces,
+            admin: None,
             authorization_server: mounted.server,
             drain,
             _simulation: simulation,
@@ -191,14 +204,14 @@ fn reaching(
     Ok((outbound, Arc::new(secrets)))
 }
 
-/// What `/health` and `/ready` ask.
-fn health(
+/// What `/health`, `/ready` and `/metrics` ask.
+fn parts_of(
     config: &Config,
     (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
     (policy, reloader): (&Live, &super::reload::Reloader),
     (store, children): (&Arc<dyn Database>, &readiness::Children),
     (outages, closing): (Arc<Outages>, CancellationToken),
-) -> Health {
+) -> (Arc<readiness::Parts>, CancellationToken) {
     let parts = readiness::Parts {
         auditor: auditor.clone(),
         verifier: Arc::clone(verifier),
@@ -210,7 +223,7 @@ fn health(
         children: Arc::clone(children),
         facts: facts_for_people(config),
     };
-    Health::new(Arc::new(parts), closing)
+    (Arc::new(parts), closing)
 }
 
 /// Who is believed: our own keys and those of other issuers, and what was revoked.
@@ -442,7 +455,7 @@ impl Mounting<'_> {
         &self,
         registered: &Registered,
         handler: &H,
-        health: Health,
+        (health, meters): (Health, Option<Meters>),
         (public, private): (axum::Router, axum::Router),
     ) -> Result<Front, AppError>
     where
@@ -461,6 +474,7 @@ impl Mounting<'_> {
             authorization_server: public,
             pages: private,
             allowed_hosts: self.config.server.allowed_hosts.clone(),
+            meters,
         }))
     }
 

@@ -25,6 +25,23 @@ pub struct CheckFault {
 }
 
 impl CheckFault {
+    /// What is wrong with its causes, and the hint where the error has one.
+    #[must_use]
+    pub fn told(&self) -> (String, Option<String>) {
+        let text = self.error.to_string();
+        let (mut problem, hint) = match text.split_once("\n  hint: ") {
+            Some((problem, hint)) => (problem.to_owned(), Some(hint.to_owned())),
+            None => (text, None),
+        };
+        let mut next = std::error::Error::source(&self.error);
+        while let Some(cause) = next {
+            problem.push_str(": ");
+            problem.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        (problem, hint)
+    }
+
     pub(super) const fn new(key: &'static str, error: AppError) -> Self {
         Self { key, error, warning: false }
     }

@@ -11,7 +11,7 @@ use crate::config::{
     self, Config, Deployment, GraphMode, IssuerKeys, SecretSource, UpstreamCredential,
     UpstreamTransport,
 };
-use crate::id::Issuer;
+use crate::id::{Issuer, ProfileName};
 use crate::outbound::{Call, Limits, Outbound, OutboundError};
 use crate::policy::Policy;
 use crate::random::SystemRandom;
@@ -69,7 +69,10 @@ pub(super) async fn faults(
                     Err(error) => note("graph.profile", Err(error)),
                     Ok(reach) => {
                         for profile in &live.profiles {
-                            note("graph.profile", reach.token(config, &live, profile).await);
+                            note(
+                                "graph.profile",
+                                reach.token(config, &live, profile).await.map(drop),
+                            );
                         }
                     }
                 }
@@ -79,6 +82,24 @@ pub(super) async fn faults(
     let with = (&reach.secrets, &reach.outbound, clock);
     faults.extend(check_servers::live(config, rules, with).await);
     faults
+}
+
+/// The application permissions of each profile, as a token for it names them; `None` where it names none that can be read.
+/// A profile that gets no token is left out: [`faults`] has told why.
+pub(super) async fn permissions(
+    config: &Config,
+    variables: &Environment,
+    clock: &Arc<dyn Clock>,
+) -> Vec<(ProfileName, Option<Vec<String>>)> {
+    let Ok(live) = graph::live(&config.graph, variables.clone()) else { return Vec::new() };
+    let Ok(reach) = Reach::new(config, &live.variables, clock) else { return Vec::new() };
+    let mut found = Vec::new();
+    for profile in &live.profiles {
+        if let Ok(roles) = reach.token(config, &live, profile).await {
+            found.push((profile.settings.name().clone(), roles));
+        }
+    }
+    found
 }
 
 /// What everything is reached with.
@@ -149,7 +170,7 @@ impl Reach {
         config: &Config,
         live: &GraphParts,
         profile: &Profile,
-    ) -> Result<(), AppError> {
+    ) -> Result<Option<Vec<String>>, AppError> {
         let tokens = ProviderTokens::new(
             self.outbound.clone(),
             platform::client(&live.variables)?,

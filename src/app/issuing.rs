@@ -24,6 +24,7 @@ use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRe
 use crate::connections::Connections;
 use crate::guard::{Recorder, Unrecorded, try_record_refusals};
 use crate::id::{GrantId, Issuer};
+use crate::metrics::Exposition;
 use crate::oauth_client;
 use crate::outbound::Outbound;
 use crate::policy::{Live, Reach, Who};
@@ -40,6 +41,7 @@ use crate::time::Clock;
 
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+use super::logs::Logs;
 use super::reload::Reloader;
 use super::{issuers, map, upstream_credentials};
 
@@ -271,6 +273,8 @@ pub(super) struct Materials<'a> {
     pub(super) keys: (Arc<KeyRing>, Arc<LocalKeys>),
     /// What seals at rest; other secrets of this deployment are derived from it.
     pub(super) encryption: SecretText,
+    /// Of metrics, where administrators read it here.
+    pub(super) page: Option<Exposition>,
     pub(super) approvals: Approvals,
     pub(super) connections: Option<Connections>,
     pub(super) policy: Live,
@@ -360,13 +364,15 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
             approvals: from.approvals.clone(),
             issuer: issuer(&config.server.public_url).parse()?,
             policy: Arc::new(from.reloader.clone()),
+            logs: Arc::new(Logs),
         }),
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
     let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
     let recorder =
         Recorder { auditor: auditor.clone(), clock: Arc::clone(clock), random: Arc::clone(random) };
-    let routes = admin::routes(operations).layer(token);
+    let beside = from.page.clone().map(crate::http::metrics_routes).unwrap_or_default();
+    let routes = admin::routes(operations, beside).layer(token);
     Ok((routes.layer(from_fn_with_state(recorder, record)), verifier))
 }
 

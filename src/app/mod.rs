@@ -3,10 +3,12 @@
 mod approvals;
 mod beside;
 mod build;
+mod call_limits;
 mod check;
 mod check_live;
 mod check_servers;
 mod command_audit;
+mod doctor;
 mod endpoints;
 mod error;
 mod folded;
@@ -16,8 +18,10 @@ mod held_back;
 mod issuers;
 mod issuing;
 mod keys;
+mod logs;
 mod looking;
 mod map;
+mod observe;
 mod operations;
 mod parts;
 mod people;
@@ -26,11 +30,15 @@ mod policy;
 mod readiness;
 mod registered;
 mod reload;
+mod scrape;
 mod server_grants;
 mod server_resources;
 mod servers;
+mod traces;
 mod upstream_credentials;
+mod watched;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +62,7 @@ use issuing::{clean_store, clean_up};
 pub use approvals::{CommandApprovals, command_approvals};
 pub use check::{CheckFault, check, policy_source};
 pub use command_audit::command_auditor;
+pub use doctor::{Area, Client, Step, Verdict, as_client, doctor};
 pub use error::AppError;
 pub use keys::{key_encryption_key_file, store_settings};
 pub use looking::{Inspector, inspector};
@@ -83,6 +92,12 @@ pub struct App {
     /// `None` where others issue all tokens.
     authorization_server: Option<AuthorizationServer>,
     drain: CancellationToken,
+    /// `None`: nothing is counted.
+    watched: Option<watched::Watched>,
+    /// `None`: nothing is sent to a collector.
+    traces: Option<traces::Traces>,
+    /// Where metrics alone are served.
+    admin: Option<TcpListener>,
     /// Held for as long as it is to answer.
     _simulation: Option<Simulation>,
 }
@@ -123,6 +138,21 @@ impl App {
         }
     }
 
+    /// Opens the listener of `server.admin_listen`, where metrics are wanted, and gives its address. [`App::serve`] does it
+    /// where nobody did.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Serve`]
+    pub async fn open_admin(&mut self) -> Result<Option<SocketAddr>, AppError> {
+        let wanted = self.config.server.admin_listen.filter(|_| self.watched.is_some());
+        let Some(address) = wanted else { return Ok(None) };
+        if self.admin.is_none() {
+            self.admin = Some(crate::http::bind(address).await?);
+        }
+        Ok(self.admin.as_ref().and_then(|listener| listener.local_addr().ok()))
+    }
+
     /// The whole product as one service, for tests that need no socket.
     pub fn front(&self) -> Front {
         self.front.clone()
@@ -134,12 +164,19 @@ impl App {
     /// # Errors
     ///
     /// [`AppError`] when TLS cannot be set up, or the audit log could not be closed with everything in it.
-    pub async fn serve<D, N>(self, listener: TcpListener, stop: Stop<D, N>) -> Result<(), AppError>
+    pub async fn serve<D, N>(
+        mut self,
+        listener: TcpListener,
+        stop: Stop<D, N>,
+    ) -> Result<(), AppError>
     where
         D: Future<Output = ()>,
         N: Future<Output = ()>,
     {
+        self.open_admin().await?;
         let mut tasks = tokio::task::JoinSet::new();
+        let listening = self.admin.zip(self.watched);
+        watched::spawn(&mut tasks, (listening, self.traces), &self.health, &self.drain);
         tasks.spawn(self.reloader.run(self.drain.clone()));
         match self.authorization_server {
             Some(server) => tasks.spawn(clean_up(server, self.drain.clone())),

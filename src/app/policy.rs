@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Deployment, GraphMode};
 use crate::graph::Catalog;
-use crate::policy::{Facts, Granted, Policy};
+use crate::policy::{CallLimits, Facts, Granted, Policy};
 
 use super::error::AppError;
 use super::graph::flat_rules;
@@ -21,6 +21,7 @@ pub struct Source {
     pub shadow_file: Option<PathBuf>,
     label: Option<String>,
     facts: Facts,
+    limits: CallLimits,
     /// By the flat permissions, and by the servers behind us.
     granted: Vec<Granted>,
     deployment: Deployment,
@@ -39,6 +40,7 @@ impl Source {
                 super::server_grants::grants(config),
             ],
             facts,
+            limits: super::call_limits::named(config),
             deployment: config.deployment,
             mode: config.graph.mode,
         }
@@ -79,7 +81,8 @@ impl Source {
         label: Option<&str>,
         granted: &[Granted],
     ) -> Result<Policy, AppError> {
-        Policy::load(name, text, label, granted, self.facts.clone()).map_err(AppError::Policy)
+        let policy = Policy::load(name, text, label, granted, self.facts.clone());
+        Ok(policy.map_err(AppError::Policy)?.under(&self.limits))
     }
 
     /// The file's, the flat permissions', or in development the built-in ones.

@@ -131,8 +131,11 @@ impl Shared {
         // Recorded first: no decision is made by rules whose coming into force is not on record.
         let recorded = self.auditor.record(context, event).await;
         recorded.map_err(|error| self.keep(ReloadFault::Audit(error)))?;
+        let before = self.live.current();
         self.live.replace(policy, shadow);
         self.status.set(None);
+        // Many rules take a while to be freed: not on a thread that answers requests.
+        tokio::task::spawn_blocking(move || drop(before)).await.ok();
         tracing::info!(policy_version = %policy_version, "policy.reloaded");
         Ok(())
     }

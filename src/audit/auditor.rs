@@ -1,7 +1,7 @@
 //! The door to the audit log: `record` answers once the event is kept, or says that it is not.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -73,6 +73,14 @@ struct Inner {
     limit: Duration,
     strangers: Strangers,
     writer: Mutex<Option<JoinHandle<()>>>,
+    observers: OnceLock<Vec<Arc<dyn Observer>>>,
+}
+
+/// Sees every event that is recorded, as it is queued: what is counted cannot say something else than the log.
+///
+/// Called on the way of the request: it waits for nothing.
+pub trait Observer: Send + Sync + std::fmt::Debug {
+    fn see(&self, context: &Context, event: &AuditEvent);
 }
 
 impl Auditor {
@@ -100,7 +108,13 @@ impl Auditor {
             .spawn(move || writer::run(for_writer, sinks))
             .map_err(OpenError::Thread)?;
         let writer = Mutex::new(Some(writer));
-        Ok(Self(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer })))
+        let observers = OnceLock::new();
+        Ok(Self(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer, observers })))
+    }
+
+    /// From now on `observers` see every event. The first ones stay.
+    pub fn observe(&self, observers: Vec<Arc<dyn Observer>>) {
+        self.0.observers.set(observers).ok();
     }
 
     /// Keeps one event, and gives its id. `Ok` means: it will be in every sink, and is on disk where a sink is durable.
@@ -208,6 +222,9 @@ impl Auditor {
         let written = self.0.format.write(&mut line, context, event);
         let pushed = written.and_then(|event_id| Ok((event_id, queue.push(&line, slot)?)));
         LINE.try_with(|buffer| buffer.replace(line)).ok();
+        if let (Ok(_), Some(observers)) = (&pushed, self.0.observers.get()) {
+            observers.iter().for_each(|observer| observer.see(context, event));
+        }
         pushed.inspect_err(|_| match slot {
             Slot::Queue => queue.slots.add_permits(1),
             Slot::Reserved => queue.reserve.add_permits(1),
@@ -311,7 +328,8 @@ mod tests {
         let limit = Duration::from_millis(20);
         let strangers = Strangers::new(&format.clock);
         let writer = Mutex::new(None);
-        Auditor(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer }))
+        let observers = OnceLock::new();
+        Auditor(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer, observers }))
     }
 
     async fn record(auditor: &Auditor) -> Result<(), AuditError> {

@@ -13,7 +13,7 @@ use crate::id::{
     ApprovalId, ClientAddress, ClientId, GrantId, Issuer, ProfileName, RuleId, Subject, TenantId,
     ToolName,
 };
-use crate::policy::{Decision, Difference, Effect, Reason, Recorded, Step};
+use crate::policy::{Decision, Difference, Effect, Obligations, Reason, Recorded, Step};
 use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
@@ -45,6 +45,9 @@ pub enum AuditEvent {
         /// The rules that were looked at, in order, and what became of each.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         evaluated: Vec<Step>,
+        /// What an allow or an ask comes with.
+        #[serde(skip_serializing_if = "Obligations::is_none")]
+        obligations: Obligations,
         /// What was asked, as far as rules look at it.
         question: Box<Recorded>,
     },
@@ -96,6 +99,9 @@ pub enum AuditEvent {
         /// The rules that were looked at, in order, and what became of each.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         evaluated: Vec<Step>,
+        /// What an allow or an ask comes with.
+        #[serde(skip_serializing_if = "Obligations::is_none")]
+        obligations: Obligations,
         /// What was asked of policy, where this event says what it decided.
         #[serde(skip_serializing_if = "Option::is_none")]
         question: Option<Box<Recorded>>,
@@ -344,6 +350,7 @@ impl AuditEvent {
             tenant_id: decision.tenant_id.clone(),
             scopes_evaluated: decision.scopes_evaluated.clone(),
             evaluated: decision.evaluated.clone(),
+            obligations: decision.obligations.clone(),
             question,
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::id::ToolName;
+use crate::policy::Obligations;
 
 use super::auditor::Auditor;
 use super::envelope::Context;
@@ -94,6 +95,7 @@ impl Drop for TerminalGuard {
             reason: None,
             policy_version: None,
             evaluated: Vec::new(),
+            obligations: Obligations::default(),
             question: None,
         };
         if let Err(error) = self.auditor.enqueue(&self.context, &event, Slot::Reserved) {

@@ -19,7 +19,7 @@ mod verify;
 mod vocabulary;
 mod writer;
 
-pub use auditor::{AuditSettings, AuditStatus, Auditor, OnFailure};
+pub use auditor::{AuditSettings, AuditStatus, Auditor, Observer, OnFailure};
 pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};

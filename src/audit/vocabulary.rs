@@ -106,6 +106,8 @@ pub enum AdminObject {
     Grant,
     SigningKey,
     Policy,
+    /// What this replica logs.
+    LogLevel,
 }
 
 /// What an administrator does to it.

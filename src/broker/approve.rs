@@ -29,6 +29,8 @@ pub struct Wanted<'a> {
     pub call: Exactly,
     /// Whom a trusted gateway says it acts for.
     pub asserted: Option<&'a Subject>,
+    /// What the client sends back of an answer that said that a call waits ([`Approvals::request_state`]).
+    pub request_state: Option<&'a str>,
 }
 
 impl Broker {
@@ -103,6 +105,15 @@ impl Approvals {
                 Failure::new(Code::PolicyRateLimited, message)
                     .with("retry_after_ms", Some(CROWDED_AFTER_MS))
             }
+            Standing::Another => {
+                let hint = "make the call anew, without requestState";
+                Failure::new(
+                    Code::PolicyDenied,
+                    "the request state is of no question that waits about this very call",
+                )
+                .with("reason_code", Some(&decision.reason))
+                .with("hint", Some(hint))
+            }
             // Handled before.
             Standing::Approve { .. } => failure::of_policy(decision),
         }
@@ -122,6 +133,7 @@ fn question(caller: &Caller, wanted: &Wanted<'_>, decision: &Decision) -> Option
         },
         tool: wanted.tool.clone(),
         call: wanted.call.clone(),
+        request_state: wanted.request_state.map(str::to_owned),
         terms: Terms {
             rule: decision.matched_rule_id.clone()?,
             policy_version: Arc::clone(&decision.policy_version),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::code::Code;
 use crate::graph::{GraphRequest, UnverifiedRequest};
-use crate::id::{IdError, Permission, RequestId, Subject, TenantId};
+use crate::id::{IdError, Permission, RequestId, Subject, TenantId, TraceId};
 use crate::policy::GraphAsk;
 
 /// The one version of the contract that is spoken.
@@ -30,6 +30,8 @@ pub struct GraphCall {
     timeout: Duration,
     /// As they were sent, for rules that look at them.
     arguments: Box<str>,
+    /// What the client sends back of an answer that said that the call waits for a person.
+    request_state: Option<String>,
 }
 
 /// Why the arguments are no call. Names the field and its shape, never its value.
@@ -116,6 +118,13 @@ impl GraphCall {
         Ok(Self { arguments: String::from_utf8_lossy(arguments).into(), ..call })
     }
 
+    /// The trace that its request belongs to goes along to Graph.
+    #[must_use]
+    pub fn traced(self, trace: TraceId) -> Self {
+        let request = self.request.traced(trace, self.request_id);
+        Self { request, ..self }
+    }
+
     fn from_raw(raw: RawCall, request_id: RequestId, max_timeout: Duration) -> Result<Self, Fault> {
         if raw.contract_version.is_some_and(|version| version != CONTRACT_VERSION) {
             return Err(invalid("contract_version", format!("must be {CONTRACT_VERSION}")));
@@ -141,6 +150,7 @@ impl GraphCall {
             request: request(&raw.operation, request_id)?,
             timeout,
             arguments: Box::default(),
+            request_state: None,
         })
     }
 
@@ -165,6 +175,17 @@ impl GraphCall {
     #[must_use]
     pub fn arguments(&self) -> &str {
         &self.arguments
+    }
+
+    /// The same call with what its client sends back beside the arguments (MCP 2026-07-28 basic/patterns/mrtr).
+    #[must_use]
+    pub fn with_request_state(self, request_state: Option<String>) -> Self {
+        Self { request_state, ..self }
+    }
+
+    #[must_use]
+    pub fn request_state(&self) -> Option<&str> {
+        self.request_state.as_deref()
     }
 
     #[must_use]

@@ -124,6 +124,16 @@ impl Caller {
         }
     }
 
+    /// Says which trace the request belongs to, where its body says it. Before anything was recorded, as for [`Caller::describe`].
+    pub fn join(&mut self, trace: TraceId) {
+        let Some(inner) = Arc::get_mut(&mut self.0) else { return };
+        inner.context.trace_id = trace;
+        let owed = inner.owed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guard) = owed {
+            guard.context.trace_id = trace;
+        }
+    }
+
     /// Records an event of this request that does not end it.
     ///
     /// # Errors

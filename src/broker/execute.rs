@@ -6,8 +6,8 @@ use crate::audit::{AuditError, AuditEvent, ResultStatus};
 use crate::code::Code;
 use crate::graph::GraphReply;
 use crate::policy::{
-    Approved, Arguments, Ask, Decision, Effect, GraphAsk, GraphGrant, InForce, Moment, Operation,
-    Permit, Who,
+    Approved, Arguments, Ask, Decision, Effect, GraphAsk, GraphGrant, InForce, Moment, Obligations,
+    Operation, Permit, Who,
 };
 use crate::time::Budget;
 use crate::token::{ProviderToken, TokenError, TokenSource};
@@ -139,6 +139,7 @@ impl Broker {
             tool: super::tool_name(),
             call: Exactly::Arguments(call.arguments().to_owned()),
             asserted: call.asserted_requester(),
+            request_state: call.request_state(),
         };
         let settled = self.settle(flow.caller(), flow.context(), &wanted, decision).await?;
         Ok(settled?)
@@ -210,6 +211,7 @@ pub(super) fn emitted(reply: &Reply, duration_ms: u64) -> AuditEvent {
         reason: None,
         policy_version: None,
         evaluated: Vec::new(),
+        obligations: Obligations::default(),
         question: None,
     }
 }

@@ -14,7 +14,7 @@ use crate::app::{self, CommandApprovals};
 use crate::audit::{ApprovalOutcome, Context};
 use crate::broker::{Answer, Approver, Through, in_words};
 use crate::id::{ApprovalId, RequestId, TraceId};
-use crate::store::{ApprovalRow, ApprovalState, PageRequest, UserRow};
+use crate::store::{ApprovalAnswer, ApprovalRow, ApprovalState, PageRequest, Requester, UserRow};
 use crate::time::Timestamp;
 
 use super::failure::Failure;
@@ -136,11 +136,28 @@ async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Resul
         ("rule", format!("{} of policy {}", row.rule, row.policy_version)),
         ("approvers", approvers),
         ("until", row.expires_at.to_string()),
+        ("answered", answered(opened, &row).await?),
         ("arguments", arguments),
     ] {
-        writeln!(text, "{name:<11}{value}").ok();
+        if !value.is_empty() {
+            writeln!(text, "{name:<11}{value}").ok();
+        }
     }
     Ok(text)
+}
+
+/// Who answered, when, and what they wrote. Empty: nobody did.
+async fn answered(opened: &CommandApprovals, row: &ApprovalRow) -> Result<String, Failure> {
+    let Some(ApprovalAnswer { approver, comment, at, .. }) = &row.answer else {
+        return Ok(String::new());
+    };
+    let (issuer, subject) = (opened.issuer.clone(), approver.clone());
+    let approver = Requester { issuer, subject, client_id: None, asserted: None };
+    let who = in_words(&*opened.store, &opened.issuer, &approver).await;
+    let who = who.map_err(|error| Failure::of(&error))?;
+    // A comment is somebody's text: it steers no terminal.
+    let comment = comment.as_ref().map(|text| format!(": {}", text.escape_debug()));
+    Ok(format!("by {who} at {at}{}", comment.unwrap_or_default()))
 }
 
 async fn answer(

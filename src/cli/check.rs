@@ -25,7 +25,7 @@ pub struct CheckArgs {
 /// documents. With `--live` also asks the backends of secrets, the issuers, the login endpoint of each Graph profile
 /// for a token, and Graph whether it is there. `colour`: whether `out` is a terminal; `NO_COLOR` is honoured here.
 ///
-/// Does *not* ask whether the app has the permissions that the rules name.
+/// Does *not* ask whether the app has the permissions that the rules name: `broker doctor` does.
 pub async fn run(
     args: &CheckArgs,
     sources: Sources,
@@ -50,17 +50,7 @@ pub async fn run(
 
 /// A fault of something that the settings name, as a finding about the setting that names it.
 fn finding(fault: &app::CheckFault) -> Finding {
-    let text = fault.error.to_string();
-    let (problem, hint) = match text.split_once("\n  hint: ") {
-        Some((problem, hint)) => (problem.to_owned(), Some(hint.to_owned())),
-        None => (text, None),
-    };
-    let mut causes = String::new();
-    let mut next = std::error::Error::source(&fault.error);
-    while let Some(cause) = next {
-        causes = format!("{causes}: {cause}");
-        next = cause.source();
-    }
-    let finding = Finding::of_part(fault.key, format!("{problem}{causes}"), hint);
+    let (problem, hint) = fault.told();
+    let finding = Finding::of_part(fault.key, problem, hint);
     if fault.warning { finding.as_warning() } else { finding }
 }

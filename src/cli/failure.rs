@@ -17,7 +17,8 @@ impl Failure {
         Self { message: message.into(), causes: Vec::new(), hint: None, broken_pipe: false }
     }
 
-    /// An error with its chain of causes. A message may bring its own `hint:` line.
+    /// An error with its chain of causes, but for those that its message says already. A message may bring its own `hint:`
+    /// line; one with several faults keeps each hint with its fault.
     pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut causes = Vec::new();
         let mut next = error.source();
@@ -26,9 +27,12 @@ impl Failure {
             next = cause.source();
         }
         let text = error.to_string();
+        causes.retain(|cause: &String| !text.contains(cause.as_str()));
         let (message, hint) = match text.split_once("\n  hint: ") {
-            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
-            None => (text, None),
+            Some((message, hint)) if !hint.contains('\n') => {
+                (message.to_owned(), Some(hint.to_owned()))
+            }
+            Some(_) | None => (text, None),
         };
         Self { message, causes, hint, broken_pipe: false }
     }
@@ -74,5 +78,27 @@ impl fmt::Display for Failure {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the file has faults\n{0}")]
+    struct Whole(#[source] Part);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Part(&'static str);
+
+    #[test]
+    fn each_fault_is_said_once_with_its_own_hint() {
+        let one = Failure::of(&Whole(Part("a:1: is wrong\n  hint: write it so")));
+        assert_eq!(one.to_string(), "error: the file has faults\na:1: is wrong\nhint: write it so");
+        let two = "a:1: is wrong\n  hint: write it so\na:2: is missing\n  hint: add it";
+        let said = Failure::of(&Whole(Part(two))).to_string();
+        assert_eq!(said, format!("error: the file has faults\n{two}"));
     }
 }

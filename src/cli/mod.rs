@@ -7,6 +7,7 @@ mod catalog;
 pub mod check;
 pub mod config;
 mod demo;
+mod doctor;
 mod failure;
 mod generate;
 mod policy;
@@ -15,6 +16,7 @@ mod serve;
 mod settings;
 mod smoke;
 mod store;
+mod support_bundle;
 mod token;
 mod tools;
 
@@ -57,6 +59,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Check the settings, the policy and our files; every finding at once
     Check(check::CheckArgs),
+    /// Look at a deployment from the outside in, and say what is not well
+    Doctor(doctor::DoctorArgs),
     /// Show the settings in force, their schema or their reference
     Config(config::ConfigArgs),
     /// Mint an access token for trying things out, or say what is wrong with one
@@ -83,6 +87,8 @@ enum Command {
     Key(admin::KeyArgs),
     /// The database: status, migrate, backup, restore
     Store(store::StoreArgs),
+    /// Write a redacted file for a bug report
+    SupportBundle(support_bundle::BundleArgs),
     /// Print shell completions
     Completions(generate::CompletionsArgs),
     /// Print the manual page
@@ -134,6 +140,10 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             let colour = out.is_terminal();
             Ok(check::run(&check, args.sources(environment), &mut out, colour).await)
         }
+        Command::Doctor(doctor) => {
+            let colour = out.is_terminal();
+            doctor::run(&doctor, args.sources(environment), &mut out, colour).await
+        }
         Command::Config(config) => Ok(config::run(&config, args.sources(environment), &mut out)),
         Command::Token(token) => token::run(&token, &args, environment, &mut out).await,
         Command::Catalog(catalog) => catalog::run(&catalog, &args, environment, &mut out),
@@ -173,6 +183,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         Command::Key(key) => admin::run_key(&key, &args.load(environment)?, &mut out).await,
         Command::Store(store) => {
             store::run(&store, &args.load(environment)?.config, &mut out).await
+        }
+        Command::SupportBundle(bundle) => {
+            support_bundle::run(&bundle, &args, environment, &mut out).await
         }
         Command::Completions(shell) => generate::completions(&shell, &mut out),
         Command::Man => generate::manual(&mut out),

@@ -52,10 +52,10 @@ pub(super) async fn run(
 fn start_logging(ready: &Ready) {
     let telemetry = &ready.config.telemetry;
     let level = match telemetry.log_level {
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Warn | LogLevel::Warning => tracing::Level::WARN,
-        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Debug => telemetry::Level::Debug,
+        LogLevel::Info => telemetry::Level::Info,
+        LogLevel::Warn | LogLevel::Warning => telemetry::Level::Warn,
+        LogLevel::Error => telemetry::Level::Error,
     };
     let format = match telemetry.log_format {
         LogFormat::Text => telemetry::Format::Human,

@@ -11,7 +11,6 @@ use super::dotenv;
 use super::environment::Environment;
 use super::finding::{Finding, FindingCode, Findings, Severity};
 use super::flat::{self, FlatSettings};
-use super::in_force;
 use super::key::Key;
 use super::model::{Config, RawConfig};
 use super::origin::Origin;
@@ -115,7 +114,6 @@ pub fn load(sources: Sources) -> Loaded {
     };
     let deployment = checker.deployment.as_str();
     let config = Some(raw.parse(&mut checker, &flat));
-    in_force::check(&mut checker);
     let Checker { mut findings, variables_read, .. } = checker;
     ancestors::check(&environment, &variables_read, &mut findings);
     let findings = findings.into_sorted();

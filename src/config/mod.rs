@@ -12,7 +12,6 @@ mod dotenv;
 mod environment;
 mod finding;
 mod flat;
-mod in_force;
 mod key;
 mod load;
 mod model;

@@ -176,6 +176,7 @@ impl Server {
                 reason: Some(decision.reason),
                 policy_version: Some(decision.policy_version),
                 evaluated: decision.evaluated,
+                obligations: decision.obligations,
                 question: Some(question),
             })
             .await?;

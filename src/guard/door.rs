@@ -14,7 +14,7 @@ use crate::broker::Caller;
 use crate::code::Code;
 use crate::id::{RequestId, ToolName, TraceId};
 use crate::limits::{Limits, Permits};
-use crate::policy::{Decision, Difference, Recorded};
+use crate::policy::{Decision, Difference, Obligations, Recorded};
 use crate::random::Random;
 use crate::resource_server::{Challenge, ChallengeError, Principal};
 use crate::scope::Scope;
@@ -141,6 +141,7 @@ impl Door {
             reason: None,
             policy_version: None,
             evaluated: Vec::new(),
+            obligations: Obligations::default(),
             question: None,
         }
     }

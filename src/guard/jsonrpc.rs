@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::id::RequestId;
+use crate::id::{RequestId, TraceId};
 
 use super::unique::Unique;
 
@@ -91,6 +91,28 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn params<T: Deserialize<'a>>(&self) -> Option<T> {
         serde_json::from_str(self.params?.get()).ok()
+    }
+
+    /// The trace that its sender says it belongs to (`_meta.traceparent`, MCP SEP-414): nearer to the call than a header,
+    /// which is of the HTTP request.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceId> {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(rename = "_meta", borrow)]
+            meta: Option<Meta<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct Meta<'a> {
+            #[serde(borrow)]
+            traceparent: Option<Cow<'a, str>>,
+        }
+        let params = self.params?.get();
+        if !params.contains("traceparent") {
+            return None; // nearly always: nothing is read twice for it
+        }
+        let params: Params<'_> = serde_json::from_str(params).ok()?;
+        TraceId::from_traceparent(&params.meta?.traceparent?)
     }
 
     /// Whether the request itself says which revision it speaks (MCP 2026-07-28 basic, `_meta`).

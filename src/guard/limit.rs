@@ -51,6 +51,7 @@ pub(super) fn event(
         reason: decision.map(|decision| decision.reason.clone()),
         policy_version: decision.map(|decision| Arc::clone(&decision.policy_version)),
         evaluated: decision.map(|decision| decision.evaluated.clone()).unwrap_or_default(),
+        obligations: decision.map(|decision| decision.obligations.clone()).unwrap_or_default(),
         question: None,
     }
 }

@@ -4,6 +4,7 @@
 //! counting, recording, and the answers that every endpoint gives in the same words.
 
 mod answer;
+mod asking;
 mod beside;
 mod door;
 mod endpoint;
@@ -14,6 +15,7 @@ mod refusal;
 mod unique;
 
 pub use answer::{method_name, plain, unavailable};
+pub use asking::{DECLINED, INVITATION, QUESTION};
 pub use beside::{Answered, Beside, BesideCall, Shown};
 pub use door::{Door, Unrecorded, call, millis, record_difference, record_policy};
 pub use endpoint::{Answer, Endpoint};

@@ -11,10 +11,12 @@ use axum::http::{HeaderValue, Method, Response, header};
 use tower::{Service, ServiceExt};
 
 use crate::mcp::Endpoint as McpEndpoint;
+use crate::metrics::Meters;
 
 use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
-use super::router::{KnownHosts, NOSNIFF, Routes, in_time, is_of_a_server, router};
+use super::endpoint::{endpoint, method};
+use super::router::{KnownHosts, LAST_RESORT, NOSNIFF, Routes, in_time, is_of_a_server, router};
 use super::servers::ServerEndpoints;
 
 /// Answers every request. Cheap to clone.
@@ -33,6 +35,7 @@ struct Inner {
     known: KnownHosts,
     mcp: ByHost<McpEndpoint>,
     servers: ByHost<ServerEndpoints>,
+    meters: Option<Meters>,
 }
 
 impl std::fmt::Debug for Front {
@@ -49,23 +52,45 @@ impl Front {
         let mcp = ByHost::new(routes.endpoints.iter().map(by_authority));
         let known = KnownHosts::of(&routes);
         let (base, tls, longest) = (routes.base.clone(), routes.tls, routes.longest);
+        let meters = routes.meters.clone();
         let servers = routes.endpoints.iter();
         let servers =
             servers.map(|endpoint| (endpoint.authority.clone(), endpoint.servers.clone()));
         let servers = ByHost::new(servers);
         let others = router(routes, known.clone(), mcp.clone(), servers.clone());
-        Self(Arc::new(Inner { base, tls, longest, router: others, known, mcp, servers }))
+        Self(Arc::new(Inner { base, tls, longest, router: others, known, mcp, servers, meters }))
+    }
+
+    /// Answers with these routes alone, for whatever host, and counts nothing.
+    pub(super) fn of(router: Router) -> Self {
+        Self(Arc::new(Inner {
+            base: BasePath::default(),
+            tls: false,
+            longest: LAST_RESORT,
+            router,
+            known: KnownHosts::none(),
+            mcp: ByHost::new([]),
+            servers: ByHost::new([]),
+            meters: None,
+        }))
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
         let request = self.0.base.strip(request);
+        let counted =
+            self.0.meters.as_ref().map(|meters| {
+                meters.request(endpoint(request.uri().path()), method(request.method()))
+            });
         let mut response = match self.0.direct(&request) {
             Some(endpoint) => straight(endpoint, request, self.0.longest).await,
             None => infallible(self.0.router.clone().oneshot(request).await),
         };
         if self.0.tls {
             response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+        }
+        if let Some(counted) = counted {
+            counted.answered(response.status().as_u16());
         }
         response
     }
@@ -169,6 +194,7 @@ mod tests {
             authorization_server: Router::new(),
             pages: Router::new(),
             allowed_hosts: Vec::new(),
+            meters: None,
         })
     }
 

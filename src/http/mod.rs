@@ -3,8 +3,10 @@
 mod base_path;
 mod by_host;
 mod client_address;
+mod endpoint;
 mod front;
 mod health;
+mod metrics;
 mod origin;
 mod problem;
 mod router;
@@ -16,6 +18,7 @@ pub use by_host::Handler;
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use front::Front;
 pub use health::{Health, Readiness};
+pub use metrics::{metrics_front, metrics_routes};
 pub use origin::AllowedOrigins;
 pub use router::{Endpoint, LAST_RESORT, Routes};
 pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};

@@ -13,6 +13,7 @@ use tower::{ServiceBuilder, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::mcp::Endpoint as McpEndpoint;
+use crate::metrics::Meters;
 use crate::resource_server::PublishedMetadata;
 
 use super::base_path::BasePath;
@@ -41,6 +42,8 @@ pub struct Routes {
     pub pages: Router,
     /// Other names a request may be addressed to (`server.allowed_hosts`).
     pub allowed_hosts: Vec<String>,
+    /// In which requests are counted; `None` counts nothing.
+    pub meters: Option<Meters>,
 }
 
 /// The MCP endpoint under one of our names.
@@ -114,6 +117,11 @@ impl KnownHosts {
     pub(super) fn of(routes: &Routes) -> Self {
         let ours = routes.endpoints.iter().map(|endpoint| endpoint.authority.clone());
         Self { ours: ours.collect(), allowed: routes.allowed_hosts.clone().into() }
+    }
+
+    /// None are ours.
+    pub(super) fn none() -> Self {
+        Self { ours: Arc::default(), allowed: Arc::default() }
     }
 
     /// A name without a port stands for every port: what is in front of us may have another.

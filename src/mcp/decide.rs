@@ -66,6 +66,17 @@ impl Deciding {
         arguments: Option<&RawValue>,
     ) -> Decision {
         let visible = self.tool(caller, entry);
+        self.of_call(caller, entry, visible, arguments)
+    }
+
+    /// The same where the tool as such is decided about already.
+    pub(super) fn of_call(
+        &self,
+        caller: &Caller,
+        entry: &Entry,
+        visible: Decision,
+        arguments: Option<&RawValue>,
+    ) -> Decision {
         if !visible.shows_the_tool() && !visible.can_step_up() {
             return visible;
         }

@@ -152,6 +152,9 @@ impl Settings {
         let graph = tool.as_ref().filter(|tool| tool.name == super::GRAPH_EXECUTE);
         let name = tool.as_ref().and_then(|tool| tool.name.parse().ok());
         caller.describe(method, name, graph.and_then(ToolCall::chosen_id));
+        if let Some(trace) = message.trace() {
+            caller.join(trace);
+        }
         self.door.accepted(&caller).await?;
         if let Some(refusal) = unknown_version(&parts.headers, &message) {
             return self.door.refuse(&caller, method, refusal).await;

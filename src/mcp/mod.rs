@@ -2,12 +2,14 @@
 //!
 //! From the outside in: [`record_refusals`] audits what the token check refuses; the token
 //! check ([`RequireTokenLayer`]) makes a principal; the [`guard`] decides on the body; rmcp speaks the
-//! protocol; [`service`] decides once more and does the work.
+//! protocol; [`handler`] takes its methods, and [`service`] decides once more and does the work.
 
 mod answer;
 mod ask_person;
+mod asker;
 mod decide;
 mod guard;
+mod handler;
 mod result;
 mod service;
 mod tools;

@@ -2,36 +2,30 @@
 
 use std::sync::Arc;
 
+use rmcp::ErrorData;
 use rmcp::model::{
-    CacheScope, CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult,
-    CompleteRequestMethod, CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult,
-    InitializeRequestParams, InitializeResult, JsonObject, ListPromptsRequestMethod,
-    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ServerCapabilities, ServerConfig, Tool,
+    CacheScope, CallToolRequestParams, CallToolResult, ContentBlock, JsonObject, ListToolsResult,
+    Tool,
 };
-use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::audit::{AuditEvent, ResultStatus};
-use crate::broker::{Broker, Caller, Exactly, Failure, GraphCall, Wanted};
+use crate::broker::{Approvals, Broker, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
-use crate::guard::{Beside, Presented, millis, record_policy};
+use crate::guard::{Beside, DECLINED, millis, record_policy};
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::time::Clock;
+use crate::token::Counts as TokenCounts;
 
 use super::ask_person;
-use super::decide::{Decider, Deciding};
-use super::result::{DENIED, implementation, refused, server_info_meta, tool_result, unavailable};
+use super::asker::Asker;
+use super::decide::Decider;
+use super::result::{DENIED, refused, server_info_meta, tool_result, unavailable};
 use super::tools::{Document, Documents, Entry, Kind, ListArguments, Toolbox, list_operations};
-
-/// What a caller is told whose user did not open our page.
-const DECLINED: &str = "the user declined to have this call approved; nothing was done";
 
 /// What the MCP methods need. One for the process; rmcp clones the handle for each request.
 #[derive(Clone, Debug)]
@@ -61,8 +55,23 @@ impl McpService {
         &self.0.broker.secrets
     }
 
+    /// How tokens for Graph were come by, for `/metrics`.
+    #[must_use]
+    pub fn token_counts(&self) -> &TokenCounts {
+        self.0.broker.tokens.counts()
+    }
+
+    pub(super) fn approvals(&self) -> &Approvals {
+        &self.0.broker.approvals
+    }
+
+    /// A tool of the whole catalogue, whoever asks.
+    pub(super) fn definition(&self, name: &str) -> Option<&Tool> {
+        self.0.toolbox.find(name).map(|entry| &entry.tool)
+    }
+
     /// Answers a tool call. The outer error is for calls that name no tool of the caller's list.
-    async fn call(
+    pub(super) async fn call(
         &self,
         caller: &Asker,
         request: CallToolRequestParams,
@@ -73,6 +82,8 @@ impl McpService {
         };
         let decision = caller.deciding.tool(caller, entry);
         if !decision.shows_the_tool() {
+            let arguments = to_raw_value(&request.arguments.unwrap_or_default()).ok();
+            let decision = caller.deciding.of_call(caller, entry, decision, arguments.as_deref());
             return self.unknown(caller, (&request.name, Some(entry)), &decision).await;
         }
         // EL-7: before anything is spent or done.
@@ -81,17 +92,17 @@ impl McpService {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
             return Ok(refused(&refusal));
         }
-        let arguments = request.arguments.unwrap_or_default();
+        let (arguments, state) = (request.arguments.unwrap_or_default(), request.request_state);
         if entry.kind == Kind::GraphExecute {
             // Boxed: rmcp moves the whole future about, and this one is large.
-            return Box::pin(self.graph_execute(caller, &arguments)).await;
+            return Box::pin(self.graph_execute(caller, &arguments, state)).await;
         }
         let decision = caller.deciding.parsed(caller, entry, decision, &arguments);
         self.policy_events(caller, entry, &arguments, &decision).await?;
         // Boxed: few calls wait for a person, and all would carry the room for it.
         if !decision.is_allow()
             && let Err(refusal) =
-                Box::pin(self.allowed(caller, entry, &arguments, &decision)).await?
+                Box::pin(self.allowed(caller, entry, (&arguments, state), &decision)).await?
         {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
             return Ok(refused(&refusal));
@@ -111,7 +122,7 @@ impl McpService {
         &self,
         caller: &Asker,
         entry: &Entry,
-        arguments: &JsonObject,
+        (arguments, state): (&JsonObject, Option<String>),
         decision: &Decision,
     ) -> Result<Result<(), Failure>, ErrorData> {
         let Ok(tool) = entry.tool.name.parse::<ToolName>() else {
@@ -121,7 +132,7 @@ impl McpService {
             return Ok(Err(Failure::new(decision.code.unwrap_or(Code::PolicyDenied), DENIED)));
         }
         let call = Exactly::Arguments(serde_json::to_string(arguments).unwrap_or_default());
-        let wanted = Wanted { tool, call, asserted: None };
+        let wanted = Wanted { tool, call, asserted: None, request_state: state.as_deref() };
         let settled = self.0.broker.settle(caller, caller.context(), &wanted, decision).await;
         let approved = match settled.map_err(|_| unavailable())? {
             Ok(approved) => approved,
@@ -216,10 +227,14 @@ impl McpService {
         &self,
         caller: &Asker,
         arguments: &JsonObject,
+        state: Option<String>,
     ) -> Result<CallToolResult, ErrorData> {
         let text = serde_json::to_vec(arguments).unwrap_or_default();
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
-            Ok(call) => self.0.broker.execute(caller, &call, caller.deciding.in_force()).await,
+            Ok(call) => {
+                let call = call.traced(caller.context().trace_id).with_request_state(state);
+                self.0.broker.execute(caller, &call, caller.deciding.in_force()).await
+            }
             Err(error) => self.0.broker.refuse(caller, &error).await,
         };
         reply.map(|reply| tool_result(&reply)).map_err(|error| {
@@ -265,12 +280,13 @@ impl McpService {
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
             evaluated: decision.evaluated.clone(),
+            obligations: decision.obligations.clone(),
             question: caller.deciding.named(caller, tool),
         };
         caller.end(event).await.map_err(|_| unavailable())
     }
 
-    async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
+    pub(super) async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
         let shown = |entry: &&Entry| caller.deciding.tool(caller, entry).shows_the_tool();
         let mut tools: Vec<Tool> =
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
@@ -295,7 +311,7 @@ impl McpService {
     }
 
     /// Tells the caller which scopes would show it more tools.
-    fn instructions(&self, caller: &Asker) -> String {
+    pub(super) fn instructions(&self, caller: &Asker) -> String {
         let decisions = self.0.toolbox.iter().map(|entry| caller.deciding.tool(caller, entry));
         let missing = decisions
             .filter(Decision::can_step_up)
@@ -306,127 +322,5 @@ impl McpService {
         } else {
             format!("{about} More tools are shown to a token with these scopes: {missing}.")
         }
-    }
-}
-
-/// Who asks, and the rules that decide about it.
-struct Asker {
-    caller: Caller,
-    deciding: Deciding,
-    /// Noted where a server whose tools stand beside ours is called with what it is exchanged for.
-    presented: Option<Presented>,
-}
-
-impl std::ops::Deref for Asker {
-    type Target = Caller;
-
-    fn deref(&self) -> &Caller {
-        &self.caller
-    }
-}
-
-/// What the guard put beside the request.
-fn caller(context: &RequestContext<RoleServer>) -> Result<Asker, ErrorData> {
-    let extensions =
-        context.extensions.get::<http::request::Parts>().map(|parts| &parts.extensions);
-    let asker = extensions.and_then(|extensions| {
-        let (caller, deciding) = (extensions.get::<Caller>()?, extensions.get::<Deciding>()?);
-        let presented = extensions.get().cloned();
-        Some(Asker { caller: caller.clone(), deciding: deciding.clone(), presented })
-    });
-    asker.ok_or_else(|| {
-        tracing::error!("mcp.unguarded_request");
-        ErrorData::internal_error("the request did not pass the guard", None)
-    })
-}
-
-impl ServerHandler for McpService {
-    fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().build();
-        ServerConfig::new(capabilities).with_server_info(implementation())
-    }
-
-    async fn initialize(
-        &self,
-        request: InitializeRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<InitializeResult, ErrorData> {
-        let mut result = self.negotiate_initialize(&request)?;
-        result.instructions = Some(self.instructions(&caller(&context)?));
-        Ok(result)
-    }
-
-    async fn discover(
-        &self,
-        context: RequestContext<RoleServer>,
-    ) -> Result<DiscoverResult, ErrorData> {
-        let versions = self.supported_protocol_versions().into_owned();
-        let mut result = DiscoverResult::from_server_info(versions, self.get_info());
-        result.instructions = Some(self.instructions(&caller(&context)?));
-        Ok(result)
-    }
-
-    async fn list_tools(
-        &self,
-        _page: Option<PaginatedRequestParams>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        self.list(&caller(&context)?).await
-    }
-
-    /// The whole catalogue: rmcp checks `Mcp-Param-*` headers against it before it knows who asks.
-    fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.0.toolbox.find(name).map(|entry| entry.tool.clone())
-    }
-
-    async fn call_tool(
-        &self,
-        request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let caller = caller(&context)?;
-        let asked_before = request.input_responses.is_some();
-        let mut result = tokio::select! {
-            result = self.call(&caller, request) => result?,
-            // The client went away: the work is dropped here, and the guard records it.
-            () = context.ct.cancelled() => return Err(ErrorData::method_not_found::<CallToolRequestMethod>()),
-        };
-        if !asked_before && let Some(required) = ask_person::input_required(&result, &context) {
-            return Ok(required.with_meta(server_info_meta()).into());
-        }
-        result.meta = Some(server_info_meta());
-        Ok(result.into())
-    }
-
-    async fn complete(
-        &self,
-        _request: CompleteRequestParams,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<CompleteResult, ErrorData> {
-        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
-    }
-
-    async fn list_prompts(
-        &self,
-        _page: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<ListPromptsResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
-    }
-
-    async fn list_resources(
-        &self,
-        _page: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
-    }
-
-    async fn list_resource_templates(
-        &self,
-        _page: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
     }
 }

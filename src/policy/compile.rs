@@ -84,7 +84,7 @@ impl<'a> Compiler<'a> {
         let before = rule.faults.len();
         if !spec.id.is_empty() && !self.ids.insert(spec.id.clone()) {
             let hint = "give each rule an id of its own";
-            rule.fault("id", "id is taken by an earlier rule", Some(hint));
+            rule.fault("id", "id is taken by an earlier rule", hint);
         }
         let compiled = rule.compile();
         if let (Some(compiled), true) = (compiled, self.faults.len() == before) {
@@ -109,18 +109,12 @@ struct RuleCompiler<'a, 'c> {
 
 impl RuleCompiler<'_, '_> {
     /// `key` is where the fault is: `graph.paths[1]`.
-    fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<&str>) {
+    fn fault(&mut self, key: &str, message: impl Into<String>, hint: &str) {
         self.fault_within(key, None, &message.into(), hint);
     }
 
     /// The same, some characters into the text of the key.
-    fn fault_within(
-        &mut self,
-        key: &str,
-        offset: Option<usize>,
-        message: &str,
-        hint: Option<&str>,
-    ) {
+    fn fault_within(&mut self, key: &str, offset: Option<usize>, message: &str, hint: &str) {
         let place = match self.origin {
             Origin::Granted(name) => name.to_owned(),
             Origin::File { source, rule, .. } => {
@@ -136,7 +130,7 @@ impl RuleCompiler<'_, '_> {
         };
         let rule = self.spec.id.clone();
         let message = one_line(message);
-        self.faults.push(Fault { place, rule, message, hint: hint.map(str::to_owned) });
+        self.faults.push(Fault { place, rule, message, hint: hint.to_owned() });
     }
 
     /// Whether the rule has the key: what it lacks was reported where it was read.
@@ -148,7 +142,7 @@ impl RuleCompiler<'_, '_> {
     }
 
     /// Parses each text; what does not parse is reported at its place.
-    fn parse<T: FromStr>(&mut self, key: &str, texts: &[String], hint: Option<&str>) -> Vec<T>
+    fn parse<T: FromStr>(&mut self, key: &str, texts: &[String], hint: &str) -> Vec<T>
     where
         T::Err: fmt::Display,
     {
@@ -168,8 +162,9 @@ impl RuleCompiler<'_, '_> {
     fn compile(&mut self) -> Option<Rule> {
         let spec = self.spec;
         let id = self.id();
+        let hint = "a scope is one word without quotes, such as graph:read";
         let scopes: Scope =
-            self.parse::<ScopeToken>("scopes", &spec.scopes, None).into_iter().collect();
+            self.parse::<ScopeToken>("scopes", &spec.scopes, hint).into_iter().collect();
         let tools = self.tools();
         let graph = spec.graph.as_ref().map(|graph| self.graph(graph));
         let paths = graph.as_ref().and_then(|graph| graph.as_ref().map(|graph| &*graph.paths));
@@ -202,7 +197,7 @@ impl RuleCompiler<'_, '_> {
             Ok(id) => Some(id),
             Err(error) => {
                 let hint = "use letters, digits, `.`, `_` and `-`";
-                self.fault("id", format!("id {error}"), Some(hint));
+                self.fault("id", format!("id {error}"), hint);
                 None
             }
         }
@@ -216,13 +211,13 @@ impl RuleCompiler<'_, '_> {
                 None => self.fault(
                     &format!("tools[{index}]"),
                     format!("tools: `{text}` is not a regular expression, or one too large"),
-                    Some("in TOML a backslash is written twice: \"auth\\\\.graph\\\\..*\""),
+                    "in TOML a backslash is written twice: \"auth\\\\.graph\\\\..*\"",
                 ),
             }
         }
         if self.spec.tools.is_empty() && self.says("tools") {
             let hint = "tools = [\".*\"] means every tool";
-            self.fault("tools", "tools is empty, so the rule is about nothing", Some(hint));
+            self.fault("tools", "tools is empty, so the rule is about nothing", hint);
         }
         (patterns.len() == self.spec.tools.len() && !patterns.is_empty())
             .then(|| ToolPatterns::new(patterns))
@@ -234,7 +229,7 @@ impl RuleCompiler<'_, '_> {
             Err(faults) => {
                 for fault in faults {
                     let message = format!("when: {}", fault.message);
-                    self.fault_within("when", Some(fault.offset), &message, fault.hint.as_deref());
+                    self.fault_within("when", Some(fault.offset), &message, &fault.hint);
                 }
                 None
             }
@@ -246,16 +241,13 @@ impl RuleCompiler<'_, '_> {
             let plain = |value: &Value| !value.is_object() && !value.is_array();
             if path.is_empty() || path.split('.').any(str::is_empty) {
                 let hint = "arguments = { \"customer.region\" = [\"eu\"] }";
-                self.fault(
-                    "arguments",
-                    format!("arguments: `{path}` is no dotted path"),
-                    Some(hint),
-                );
+                self.fault("arguments", format!("arguments: `{path}` is no dotted path"), hint);
             }
             if allowed.is_empty() || !allowed.iter().all(plain) {
                 let message =
                     format!("arguments.{path}: is no list of texts, numbers or truth values");
-                self.fault("arguments", message, None);
+                let hint = "such as arguments = { \"customer.region\" = [\"eu\", 7, true] }";
+                self.fault("arguments", message, hint);
             }
         }
     }
@@ -272,19 +264,19 @@ impl RuleCompiler<'_, '_> {
             ] {
                 if given {
                     let hint = "write effect = \"ask\", or leave it out";
-                    self.fault(key, format!("{key} is for rules that ask"), Some(hint));
+                    self.fault(key, format!("{key} is for rules that ask"), hint);
                 }
             }
-            return Obligations { approval: None, conceal_links };
+            return Obligations { conceal_links, ..Obligations::default() };
         }
         let valid_for_seconds = spec.valid_for_seconds.unwrap_or(APPROVAL_SECONDS);
         if !(30..=86_400).contains(&valid_for_seconds) {
             let message = format!("valid_for_seconds is {valid_for_seconds}: choose 30 to 86400");
-            self.fault("valid_for_seconds", message, None);
+            self.fault("valid_for_seconds", message, "leave it out for 600");
         }
         let (approvers, self_approval) = (spec.approvers.clone(), spec.self_approval);
         let approval = Approval { approvers, valid_for_seconds, self_approval };
-        Obligations { approval: Some(Arc::new(approval)), conceal_links }
+        Obligations { approval: Some(Arc::new(approval)), conceal_links, ..Obligations::default() }
     }
 
     fn graph(&mut self, spec: &GraphSpec) -> Option<GraphRule> {
@@ -292,14 +284,21 @@ impl RuleCompiler<'_, '_> {
             if !METHODS.contains(&method.as_str()) {
                 let message =
                     format!("graph.methods: `{method}` is not one of {}", METHODS.join(", "));
-                self.fault(&format!("graph.methods[{index}]"), message, None);
+                let upper = method.to_ascii_uppercase();
+                let hint = match METHODS.iter().find(|known| **known == upper) {
+                    Some(known) => format!("write {known}"),
+                    None => "Graph has no operation with another method".to_owned(),
+                };
+                self.fault(&format!("graph.methods[{index}]"), message, &hint);
             }
         }
         if spec.methods.is_empty() || spec.paths.is_empty() {
-            self.fault("graph", "graph needs at least one of methods and one of paths", None);
+            let hint = "such as graph = { methods = [\"GET\"], paths = [\"/v1.0/users/{id}\"] }";
+            self.fault("graph", "graph needs at least one of methods and one of paths", hint);
         }
         let paths = self.paths(&spec.paths);
-        let permissions: Vec<Permission> = self.parse("graph.permissions", &spec.permissions, None);
+        let hint = "a permission of Graph by its name, such as User.Read.All";
+        let permissions: Vec<Permission> = self.parse("graph.permissions", &spec.permissions, hint);
         let listed =
             spec.query.as_ref().map(|names| names.iter().map(|name| query_option(name)).collect());
         let query = match (self.spec.effect, listed) {
@@ -328,7 +327,7 @@ impl RuleCompiler<'_, '_> {
                 Err(error) => {
                     let hint = "such as /v1.0/users/{id}/messages";
                     let message = format!("graph.paths: `{text}`: {error}");
-                    self.fault(&format!("graph.paths[{index}]"), message, Some(hint));
+                    self.fault(&format!("graph.paths[{index}]"), message, hint);
                 }
             }
         }
@@ -349,7 +348,7 @@ impl RuleCompiler<'_, '_> {
             let wanted = spec.profile.as_deref().unwrap_or("(not named)");
             let message =
                 format!("graph.profile: `{wanted}` is not a configured [[graph.profile]]");
-            self.fault("graph.profile", message, Some(&format!("configured profiles: {known}")));
+            self.fault("graph.profile", message, &format!("configured profiles: {known}"));
         }
         found.map(|(name, _)| name.clone())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::code::Code;
-use crate::id::{Permission, RuleId, TenantId, ToolName};
+use crate::id::{Permission, RuleId, TenantId};
 use crate::scope::{Scope, ScopeToken};
 
 use super::ask::{Ask, GraphAsk, Operation, Who};
@@ -12,9 +12,9 @@ use super::condition::{Known, Truth};
 use super::decision::{Decision, Effect, Obligations, Reason};
 use super::index::Index;
 use super::judge::{Nobody, Seen, Witness};
+use super::limited::Limited;
 use super::names::Names;
 use super::order::{Order, order, step_up};
-use super::permit::{Approved, GraphGrant, Permit};
 use super::rule::{GraphRule, Rule};
 
 /// The rules in force, compiled. Immutable: a reload makes a new one.
@@ -28,18 +28,13 @@ pub struct Policy {
     /// Client and issuer.
     pub(super) may_assert_requester: Vec<(String, String)>,
     pub(super) names: Names,
+    pub(super) limited: Limited,
 }
 
 /// A decision with what only an allow has.
 pub(super) struct Verdict<'p> {
     pub(super) decision: Decision,
-    rule: Option<&'p Rule>,
-}
-
-impl Verdict<'_> {
-    fn refused(self) -> Box<Decision> {
-        Box::new(self.decision)
-    }
+    pub(super) rule: Option<&'p Rule>,
 }
 
 impl Policy {
@@ -79,68 +74,6 @@ impl Policy {
     #[must_use]
     pub fn decide(&self, ask: &Ask<'_>) -> Decision {
         self.evaluate(ask).decision
-    }
-
-    /// Decides about a tool whose arguments policy does not look at.
-    ///
-    /// # Errors
-    ///
-    /// The [`Decision`], where it is not an allow.
-    pub fn permit_tool(
-        &self,
-        ask: &Ask<'_>,
-        tool: ToolName,
-    ) -> Result<Permit<ToolName>, Box<Decision>> {
-        let decision = self.evaluate(ask).decision;
-        if decision.is_allow() {
-            Ok(Permit::new(tool, Arc::new(decision)))
-        } else {
-            Err(Box::new(decision))
-        }
-    }
-
-    /// Decides about one Graph operation.
-    ///
-    /// # Errors
-    ///
-    /// The [`Decision`], where it is not an allow.
-    pub fn permit_graph(&self, ask: &Ask<'_>) -> Result<Permit<GraphGrant>, Box<Decision>> {
-        let verdict = self.evaluate(ask);
-        if verdict.decision.is_allow() { self.permit(ask, verdict) } else { Err(verdict.refused()) }
-    }
-
-    /// Decides about one Graph operation that a person approved. The approval is good for what these very rules ask by
-    /// the rule it names, and for nothing else.
-    ///
-    /// # Errors
-    ///
-    /// The [`Decision`], where it is neither an allow nor that question.
-    pub fn permit_approved(
-        &self,
-        ask: &Ask<'_>,
-        approved: &Approved,
-    ) -> Result<Permit<GraphGrant>, Box<Decision>> {
-        let verdict = self.evaluate(ask);
-        if verdict.decision.is_allow() || approved.fits(&verdict.decision) {
-            self.permit(ask, verdict)
-        } else {
-            Err(verdict.refused())
-        }
-    }
-
-    fn permit(
-        &self,
-        ask: &Ask<'_>,
-        verdict: Verdict<'_>,
-    ) -> Result<Permit<GraphGrant>, Box<Decision>> {
-        let granted = match (ask.operation, verdict.rule) {
-            (Operation::Graph(graph), Some(rule)) => self.grant(rule, &graph),
-            _ => None,
-        };
-        match granted {
-            Some(grant) => Ok(Permit::new(grant, Arc::new(verdict.decision))),
-            None => Err(verdict.refused()),
-        }
     }
 
     /// Whether a rule looks at the arguments of this tool. One that is not configured counts as looked at.
@@ -334,18 +267,6 @@ impl Policy {
         })
     }
 
-    fn grant(&self, rule: &Rule, ask: &GraphAsk<'_>) -> Option<GraphGrant> {
-        let graph = rule.graph.as_ref()?;
-        Some(GraphGrant {
-            profile: graph.profile.clone(),
-            tenant: self.tenant_of(graph)?.clone(),
-            resource: ask.resource.unwrap_or(&self.facts.resource).into(),
-            permissions: needed(graph, ask).to_vec(),
-            path_template: Arc::clone(graph.path(ask)?.text()),
-            reveal_links: graph.reveal_links,
-        })
-    }
-
     /// `effect` is the rule's, or a deny where its condition failed.
     fn by_rule<'p>(&'p self, ask: &Ask<'_>, rule: &'p Rule, effect: Effect) -> Verdict<'p> {
         let mut decision = self.blank(ask, effect, Reason::Rule(effect, rule.id.clone()));
@@ -354,9 +275,6 @@ impl Policy {
             Effect::Ask => Some(Code::PolicyApprovalRequired),
             Effect::Deny => Some(Code::PolicyDenied),
         };
-        if effect != Effect::Deny {
-            decision.obligations = rule.obligations.clone();
-        }
         decision.matched_rule_id = Some(rule.id.clone());
         decision.scopes_evaluated = match (&rule.graph, &ask.operation) {
             (Some(graph), Operation::Graph(wanted)) => scope_tokens(needed(graph, wanted)),
@@ -364,6 +282,10 @@ impl Policy {
         };
         if let (Some(graph), Operation::Graph(_)) = (&rule.graph, &ask.operation) {
             decision.tenant_id = self.tenant_of(graph).cloned();
+        }
+        if effect != Effect::Deny {
+            let limits = self.limited.of(ask.tool, decision.tenant_id.is_some());
+            decision.obligations = Obligations { limits, ..rule.obligations.clone() };
         }
         Verdict { decision, rule: Some(rule) }
     }

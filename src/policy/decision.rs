@@ -8,8 +8,10 @@ use crate::code::Code;
 use crate::id::{RuleId, Subject, TenantId};
 use crate::scope::{Scope, ScopeToken};
 
+use super::limited::CountedIn;
+
 /// What policy says to a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     Allow,
@@ -113,6 +115,9 @@ pub struct Obligations {
     /// Values that are credentials, such as download links, are taken out of the answer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub conceal_links: bool,
+    /// The limits that it is counted in, which refuse it when they are used up.
+    #[serde(skip_serializing_if = "CountedIn::is_empty")]
+    pub limits: CountedIn,
 }
 
 /// Who may approve, and for how long that counts.
@@ -123,6 +128,14 @@ pub struct Approval {
     pub valid_for_seconds: u32,
     /// Whether who asks may approve, being an approver.
     pub self_approval: bool,
+}
+
+impl Obligations {
+    /// Whether it comes with nothing.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.approval.is_none() && !self.conceal_links && self.limits.is_empty()
+    }
 }
 
 impl Decision {

@@ -146,7 +146,7 @@ const NEAREST: usize = 3;
 fn changes(decision: &Decision, rules: &[RuleExplanation]) -> Vec<String> {
     match (&decision.reason, decision.effect) {
         (_, Effect::Allow) => Vec::new(),
-        (_, Effect::Ask) => vec!["a person approves this call".to_owned()],
+        (_, Effect::Ask) => vec!["a person's approval of this very call".to_owned()],
         _ if decision.can_step_up() => {
             vec![format!("a token that also has: {}", decision.missing_scopes)]
         }

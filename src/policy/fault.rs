@@ -13,7 +13,8 @@ pub struct Fault {
     /// The rule it is in, where it has a readable id.
     pub rule: String,
     pub message: String,
-    pub hint: Option<String>,
+    /// How to write it.
+    pub hint: String,
 }
 
 impl fmt::Display for Fault {
@@ -22,11 +23,7 @@ impl fmt::Display for Fault {
         if self.rule != "-" {
             write!(f, "rule `{}`: ", self.rule)?;
         }
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
-            None => Ok(()),
-        }
+        write!(f, "{}\n  hint: {}", self.message, self.hint)
     }
 }
 

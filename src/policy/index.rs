@@ -143,15 +143,10 @@ impl ToolIndex {
 
 /// Equal for rules that differ only in their Graph operations, and so show the tool alike.
 fn same_gate(hasher: &RandomState, rule: &Rule) -> (u64, u64) {
-    let gate = format!(
-        "{:?}\0{}\0{:?}\0{:?}\0{:?}\0{}",
-        rule.effect,
-        rule.scopes,
-        rule.principals,
-        rule.arguments,
-        rule.when.as_ref().map(super::condition::Condition::text),
-        rule.graph.is_some(),
-    );
+    // Values of JSON have no hash of their own; few rules have some.
+    let arguments = (!rule.arguments.is_empty()).then(|| format!("{:?}", rule.arguments));
+    let when = rule.when.as_ref().map(super::condition::Condition::text);
+    let gate = (rule.effect, &rule.scopes, &rule.principals, arguments, when, rule.graph.is_some());
     // Two of them, so that no collision hides a rule.
     (hasher.hash_one(&gate), hasher.hash_one((&gate, 1_u8)))
 }

@@ -7,6 +7,7 @@ use super::decide::Policy;
 use super::fault::{PolicyError, Source};
 use super::file::RuleSpec;
 use super::index::Index;
+use super::limited::Limited;
 use super::names::Names;
 use super::read::{Foreign, Trusted, read};
 use super::rule::Rule;
@@ -77,6 +78,7 @@ impl Policy {
             index: Index::new(&rules, &facts),
             looks_at_time: rules.iter().any(Rule::looks_at_time),
             names: Names::of(&rules),
+            limited: Limited::default(),
             rules,
             may_assert_requester,
             facts,

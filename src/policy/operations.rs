@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::{Permission, RuleId};
+use crate::id::{Permission, ProfileName, RuleId};
 use crate::scope::Scope;
 
 use super::ask::{Arguments, Ask, Moment, Operation, Who};
@@ -36,6 +36,19 @@ struct Weighed<'p> {
 }
 
 impl Policy {
+    /// The Graph permissions that rules need which let calls through, each with the profile it is needed of.
+    #[must_use]
+    pub fn graph_permissions(&self) -> Vec<(ProfileName, Permission)> {
+        let opening = self.rules.iter().filter(|rule| rule.effect != Effect::Deny);
+        let of_rules = opening.filter_map(|rule| rule.graph.as_ref()).flat_map(|graph| {
+            graph.permissions.iter().map(|permission| (graph.profile.clone(), permission.clone()))
+        });
+        let mut needed: Vec<_> = of_rules.collect();
+        needed.sort_by(|a, b| (a.0.as_str(), a.1.as_str()).cmp(&(b.0.as_str(), b.1.as_str())));
+        needed.dedup();
+        needed
+    }
+
     /// The operations `who` may execute with `tool`, in the order of the rules.
     ///
     /// An operation is left out if a rule forbids each call of it, whatever path, query and arguments it has; and waits for a

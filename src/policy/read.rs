@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
 
 use super::decision::Effect;
 use super::fault::{Fault, Source, one_line};
@@ -55,12 +55,12 @@ pub(super) struct RawPolicy<'t> {
 
 /// Reads the text; what cannot be read is added to `faults` and left out.
 pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy<'t> {
-    let (table, errors) = DeTable::parse_recoverable(source.text);
+    let (mut table, errors) = DeTable::parse_recoverable(source.text);
     faults.extend(errors.iter().map(|error| Fault {
         place: source.place(error.span().map_or(0, |span| span.start)),
         rule: "-".to_owned(),
         message: one_line(&format!("is not TOML: {}", error.message())),
-        hint: Some("texts and lists end where they began: look for a missing quote, bracket or comma here or just before".to_owned()),
+        hint: "texts and lists end where they began: look for a missing quote, bracket or comma here or just before".to_owned(),
     }));
     let mut fields =
         Fields { table: table.get_ref(), at: 0, prefix: "", rule: "-", source, faults };
@@ -69,27 +69,25 @@ pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy
         && default != "deny"
     {
         let message = format!("default: `{default}`, but only `deny` is possible");
-        fields.fault("default", message, Some("write an allow rule for what is to be allowed"));
+        fields.fault("default", message, "write an allow rule for what is to be allowed");
     }
     let version = fields.get("version");
     let may_assert_requester = fields.get("may_assert_requester").unwrap_or_default();
-    let rules = match fields.value("rule").map(Spanned::get_ref) {
-        Some(DeValue::Array(rules)) => rules.as_ref(),
-        Some(_) => {
-            let hint = "begin each rule with [[rule]]";
-            fields.fault("rule", "rule: is no list of tables", Some(hint));
-            &[]
-        }
-        None => &[],
+    if fields.value("rule").is_some_and(|rules| rules.get_ref().as_array().is_none()) {
+        fields.fault("rule", "rule: is no list of tables", "begin each rule with [[rule]]");
+    }
+    let rules = match table.get_mut().remove("rule").map(Spanned::into_inner) {
+        Some(DeValue::Array(rules)) => rules.into_iter(),
+        Some(_) | None => DeArray::new().into_iter(),
     };
-    let rules = rules.iter().map(|rule| (read_rule(rule, source, faults), rule.clone())).collect();
+    let rules = rules.map(|rule| (read_rule(&rule, source, faults), rule)).collect();
     RawPolicy { version, may_assert_requester, rules }
 }
 
 fn read_rule(rule: &Spanned<DeValue<'_>>, source: Source<'_>, faults: &mut Vec<Fault>) -> RuleSpec {
     let DeValue::Table(table) = rule.get_ref() else {
         let place = source.place(rule.span().start);
-        let hint = Some("begin each rule with [[rule]]".to_owned());
+        let hint = "begin each rule with [[rule]]".to_owned();
         faults.push(Fault { place, rule: "-".to_owned(), message: "is no table".to_owned(), hint });
         return RuleSpec::default();
     };
@@ -183,7 +181,7 @@ struct Fields<'a, 't, 'f> {
 
 impl<'a, 't> Fields<'a, 't, '_> {
     fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'t>>> {
-        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+        self.table.get(key)
     }
 
     fn get<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
@@ -193,7 +191,7 @@ impl<'a, 't> Fields<'a, 't, '_> {
             Err(error) => {
                 let at = error.span().map_or(value.span().start, |span| span.start);
                 let message = format!("{}{key}: {}", self.prefix, error.message());
-                self.add(at, &message, Some(format!("{key} is {}", shape(key))));
+                self.add(at, &message, format!("{key} is {}", shape(key)));
                 None
             }
         }
@@ -202,7 +200,7 @@ impl<'a, 't> Fields<'a, 't, '_> {
     fn required<T: DeserializeOwned>(&mut self, key: &str, expected: &str) -> Option<T> {
         if self.value(key).is_none() {
             let message = format!("{}{key} is missing: {expected}", self.prefix);
-            self.add(self.at, &message, Some(format!("add {key}: {}", shape(key))));
+            self.add(self.at, &message, format!("add {key}: {}", shape(key)));
             return None;
         }
         self.get(key)
@@ -212,7 +210,7 @@ impl<'a, 't> Fields<'a, 't, '_> {
         let value = self.value(key)?;
         let DeValue::Table(table) = value.get_ref() else {
             let hint = format!("write {key} = {{ … }}");
-            self.add(value.span().start, &format!("{key}: is no table"), Some(hint));
+            self.add(value.span().start, &format!("{key}: is no table"), hint);
             return None;
         };
         let prefix = if key == "graph" { "graph." } else { "principals." };
@@ -232,16 +230,16 @@ impl<'a, 't> Fields<'a, 't, '_> {
                 _ => format!("the keys are {}", known.join(", ")),
             };
             let message = format!("{}{} is not a key", self.prefix, name.get_ref());
-            self.add(name.span().start, &message, Some(hint));
+            self.add(name.span().start, &message, hint);
         }
     }
 
-    fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<&str>) {
+    fn fault(&mut self, key: &str, message: impl Into<String>, hint: &str) {
         let at = self.value(key).map_or(self.at, |value| value.span().start);
-        self.add(at, &message.into(), hint.map(str::to_owned));
+        self.add(at, &message.into(), hint.to_owned());
     }
 
-    fn add(&mut self, at: usize, message: &str, hint: Option<String>) {
+    fn add(&mut self, at: usize, message: &str, hint: String) {
         let (place, rule) = (self.source.place(at), self.rule.to_owned());
         self.faults.push(Fault { place, rule, message: one_line(message), hint });
     }

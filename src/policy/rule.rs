@@ -70,7 +70,7 @@ impl Rule {
 }
 
 /// Each list that is given must contain the caller; no list at all means everybody.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Principals {
     pub clients: Option<Vec<String>>,
     pub subjects: Option<Vec<String>>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::metrics::Tally;
 use crate::outbound::Outbound;
 use crate::policy::Permit;
 use crate::secret_ref::SecretRef;
@@ -22,7 +23,7 @@ use super::onepassword_cli::OnePasswordCli;
 use super::onepassword_connect::Connect;
 use super::provider::{Backend, SecretProvider};
 use super::settings::{OnePassword, Settings, SettingsError};
-use super::status::{BackendStatus, StatusBoard};
+use super::status::{BackendCounts, BackendStatus, StatusBoard};
 use super::vault::Vault;
 
 /// All backends behind one door. Dropping it stops every read that is under way.
@@ -38,6 +39,8 @@ struct Shared {
     providers: HashMap<Backend, Arc<dyn SecretProvider>>,
     cache: Cache,
     status: StatusBoard,
+    /// Answers out of memory.
+    remembered: Tally,
     clock: Arc<dyn Clock>,
     attempt: Duration,
 }
@@ -86,7 +89,8 @@ impl Secrets {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (cache, status) = (Cache::new(keep), StatusBoard::default());
-        let shared = Arc::new(Shared { providers, cache, status, clock, attempt });
+        let remembered = Tally::default();
+        let shared = Arc::new(Shared { providers, cache, status, remembered, clock, attempt });
         Self { shared, reads: Mutex::default() }
     }
 
@@ -162,6 +166,18 @@ impl Secrets {
         self.shared.status.list()
     }
 
+    /// How often each backend was asked since the start.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(Backend, BackendCounts)> {
+        self.shared.status.counts()
+    }
+
+    /// How often a read was answered out of memory since the start.
+    #[must_use]
+    pub fn remembered(&self) -> u64 {
+        self.shared.remembered.get()
+    }
+
     async fn get(
         &self,
         reference: &SecretRef,
@@ -181,7 +197,10 @@ impl Secrets {
             return Ok(Secret { text, reference: reference.clone() });
         }
         match self.shared.cache.plan(reference, refused, self.shared.clock.monotonic()) {
-            Plan::Answer(outcome) => outcome,
+            Plan::Answer(outcome) => {
+                self.shared.remembered.add();
+                outcome
+            }
             Plan::Wait(flight) => wait(flight, reference, budget).await,
             Plan::Fetch(ticket, flight) => {
                 self.start(ticket, reference.clone());

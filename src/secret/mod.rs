@@ -33,7 +33,7 @@ pub use settings::{
     ConnectSettings, Credential, ExecSettings, OnePassword, OnePasswordCliSettings, Settings,
     SettingsError, VaultAuth, VaultSettings,
 };
-pub use status::BackendStatus;
+pub use status::{BackendCounts, BackendStatus};
 
 use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;

@@ -19,13 +19,24 @@ pub struct BackendStatus {
     pub failed_at: Timestamp,
 }
 
-/// The last failure of each backend; the next success takes it away.
+/// How often a backend was asked since the start, and how often without success.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendCounts {
+    pub asked: u64,
+    pub failed: u64,
+}
+
+/// The last failure of each backend; the next success takes it away. And how often each was asked.
 #[derive(Debug, Default)]
-pub(super) struct StatusBoard(Mutex<BTreeMap<Backend, BackendStatus>>);
+pub(super) struct StatusBoard {
+    failures: Mutex<BTreeMap<Backend, BackendStatus>>,
+    counts: Mutex<BTreeMap<Backend, BackendCounts>>,
+}
 
 impl StatusBoard {
     pub(super) fn note(&self, backend: Backend, error: Option<&SecretError>, now: Timestamp) {
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count(backend, error.is_some());
+        let mut board = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         match error {
             None => board.remove(&backend),
             Some(error) => {
@@ -36,6 +47,18 @@ impl StatusBoard {
     }
 
     pub(super) fn list(&self) -> Vec<BackendStatus> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+    }
+
+    fn count(&self, backend: Backend, failed: bool) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts.entry(backend).or_default();
+        counts.asked = counts.asked.saturating_add(1);
+        counts.failed = counts.failed.saturating_add(failed.into());
+    }
+
+    pub(super) fn counts(&self) -> Vec<(Backend, BackendCounts)> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(backend, counts)| (*backend, *counts)).collect()
     }
 }

@@ -13,6 +13,7 @@ mod digest;
 mod error;
 mod grant;
 mod lease;
+mod load;
 mod look;
 mod maintain;
 mod migrate;
@@ -41,6 +42,7 @@ pub use grant::{
     GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
 };
 pub use lease::{Lease, LeaseRate, LeaseStore};
+pub use load::StoreLoad;
 pub use look::{Found, look};
 pub use maintain::{MaintainError, Restored, StoreStatus, TableStatus, backup, restore, status};
 pub use open::open;
@@ -69,4 +71,7 @@ pub trait Database:
     /// Whether the database answered when it was last asked, a moment ago. While it does not, revocations by other
     /// replicas are not seen.
     fn answers(&self) -> bool;
+
+    /// How long it takes, and how often it fails.
+    fn load(&self) -> &StoreLoad;
 }

@@ -22,4 +22,4 @@ pub use credential::{Credential, CredentialSource, Freshness, ManagedIdentity};
 pub use error::{Detail, Diagnostics, TokenError};
 pub use profile::{Authority, ProfileError, ProfileSettings};
 pub use provider_token::{ProviderToken, TokenSource};
-pub use provider_tokens::{ProviderTokens, Settings};
+pub use provider_tokens::{Counts, ProviderTokens, Settings};

@@ -5,6 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::id::Permission;
+use crate::metrics::Tally;
 use crate::outbound::Outbound;
 use crate::policy::{GraphGrant, Permit};
 use crate::random::Random;
@@ -69,6 +74,18 @@ pub struct ProviderTokens {
     settings: Settings,
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
     gates: Mutex<HashMap<App, Duration>>,
+    counts: Counts,
+}
+
+/// How tokens for Graph were come by since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Used again.
+    pub held: Tally,
+    /// Minted, an early refresh included.
+    pub minted: Tally,
+    /// The provider gave none.
+    pub failed: Tally,
 }
 
 impl ProviderTokens {
@@ -82,7 +99,13 @@ impl ProviderTokens {
         settings: Settings,
     ) -> Self {
         let (slots, gates) = (Mutex::default(), Mutex::default());
-        Self { outbound, platform, clock, random, settings, slots, gates }
+        let counts = Counts::default();
+        Self { outbound, platform, clock, random, settings, slots, gates, counts }
+    }
+
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// A token for what `permit` allows.
@@ -109,13 +132,17 @@ impl ProviderTokens {
         let wanted = Wanted { tokens: self, slot: &slot, grant, profile, secrets, budget };
         let now = self.clock.monotonic();
         match slot.current(now) {
-            Some(held) if now < held.refresh_at => Ok(wanted.token(held, TokenSource::Cache)),
+            Some(held) if now < held.refresh_at => {
+                self.counts.held.add();
+                Ok(wanted.token(held, TokenSource::Cache))
+            }
             Some(held) => Ok(wanted.refresh(held).await),
             None => wanted.mint_once().await,
         }
     }
 
     /// Mints a token for `resource` and forgets it: whether a profile works, asked without a call and so without a permit.
+    /// Gives the application permissions that it names, which nobody has verified; `None` where it is opaque.
     ///
     /// # Errors
     ///
@@ -126,7 +153,7 @@ impl ProviderTokens {
         resource: &str,
         secrets: &dyn CredentialSource,
         budget: &Budget,
-    ) -> Result<(), TokenError> {
+    ) -> Result<Option<Vec<String>>, TokenError> {
         let mint = Mint {
             outbound: &self.outbound,
             platform: &self.platform,
@@ -138,7 +165,8 @@ impl ProviderTokens {
             secrets,
             budget,
         };
-        mint.run().await.map(drop)
+        let minted = mint.run().await?;
+        Ok(unverified_roles(minted.granted.access_token.expose()))
     }
 
     /// A token for a person, in exchange for one of theirs that is for the app: Entra's on-behalf-of flow. With it, for how
@@ -231,6 +259,19 @@ impl fmt::Debug for ProviderTokens {
     }
 }
 
+/// `roles` of an access token of Entra, which its recipient alone may rely on: only names leave this function.
+fn unverified_roles(token: &str) -> Option<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        #[serde(default)]
+        roles: Vec<String>,
+    }
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    let named = |role: &String| role.parse::<Permission>().is_ok();
+    Some(claims.roles.into_iter().filter(named).collect())
+}
+
 /// One call of [`ProviderTokens::obtain`].
 struct Wanted<'a> {
     tokens: &'a ProviderTokens,
@@ -294,6 +335,10 @@ impl Wanted<'_> {
         let minted = mint.run().await;
         if let Err(TokenError::RateLimited { retry_after, .. }) = &minted {
             self.tokens.close_gate(self.profile, *retry_after);
+        }
+        match &minted {
+            Ok(_) => self.tokens.counts.minted.add(),
+            Err(_) => self.tokens.counts.failed.add(),
         }
         minted.map(|minted| self.slot.keep(self.held(minted)))
     }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Response;
 use serde_json::value::RawValue;
 
-use crate::broker::{Caller, Exactly, Failure, Wanted as Asked};
+use crate::broker::{Caller, Failure, Wanted as Asked};
 use crate::code::Code;
 use crate::guard::{self, Message, Unrecorded};
 use crate::id::ToolName;
@@ -14,6 +14,7 @@ use crate::limits::Permits;
 use crate::policy::{Decision, Effect};
 
 use super::answer::Kind;
+use super::ask_person::{self, SentBack};
 use super::decide::{Deciding, Thing};
 use super::refused::{INVALID_PARAMS, RESOURCE_NOT_FOUND, not_there, tool_refused, unknown_method};
 use super::server::{Ended, Server};
@@ -27,6 +28,9 @@ pub(super) struct Admitted {
 
 /// A tool by the server's name and by ours, its arguments, and what is said beside them.
 type Named<'a> = (&'a str, Option<ToolName>, (Option<&'a RawValue>, Beside<'a>));
+
+/// A tool that is there, what is asked of it, and what answers a question of ours.
+type Called<'a> = (&'a ToolName, (Option<&'a RawValue>, Beside<'a>), Option<&'a SentBack>);
 
 /// Why a message goes no further: an answer that is recorded already.
 pub(super) type Refused = Response<Body>;
@@ -76,7 +80,7 @@ impl Server {
         caller: &Caller,
         message: &Message<'_>,
         deciding: &Deciding<'_>,
-        ((name, tool, (arguments, beside)), modern): (Named<'_>, bool),
+        ((name, tool, (arguments, mut beside)), modern): (Named<'_>, bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let in_full = self.in_full(name);
         let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {in_full}"));
@@ -101,13 +105,14 @@ impl Server {
             self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
             return Ok(Err(unknown()));
         }
-        if !decision.is_allow()
-            && let Err(failure) = self
-                .approved(caller, message, (&tool, beside.exactly(arguments)), &decision)
-                .await?
-        {
+        let sent_back = beside.sent_back.take();
+        let call = (&tool, (arguments, beside), sent_back.as_ref());
+        if let Err(failure) = self.may_go_on(caller, message, call, &decision).await? {
             self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
-            return Ok(Err(tool_refused(message, &failure, modern)));
+            let asks = (modern && sent_back.is_none())
+                .then(|| ask_person::input_required(message, &failure, &self.approvals))
+                .flatten();
+            return Ok(Err(asks.unwrap_or_else(|| tool_refused(message, &failure, modern))));
         }
         let kind = Kind::Tool(Box::new((decision, ended)));
         Ok(Ok(Admitted { permits, kind }))
@@ -118,14 +123,21 @@ impl Server {
         if self.folded { Cow::Owned([&*self.id, ".", name].concat()) } else { Cow::Borrowed(name) }
     }
 
-    /// Whether a person has approved this very call.
-    async fn approved(
+    /// Whether the call is allowed, or a person has approved this very call.
+    async fn may_go_on(
         &self,
         caller: &Caller,
         message: &Message<'_>,
-        (tool, call): (&ToolName, Exactly),
+        (tool, (arguments, beside), sent_back): Called<'_>,
         decision: &Decision,
     ) -> Result<Result<(), Failure>, Unrecorded> {
+        // EL-7: before anything is spent or done.
+        if sent_back.is_some_and(|sent_back| !sent_back.accepted) {
+            return Ok(Err(Failure::new(Code::PolicyDenied, guard::DECLINED)));
+        }
+        if decision.is_allow() {
+            return Ok(Ok(()));
+        }
         let denied = || Failure::new(Code::PolicyDenied, "policy does not allow this call");
         if decision.effect != Effect::Ask {
             let code = decision.code.unwrap_or(Code::PolicyDenied);
@@ -136,7 +148,9 @@ impl Server {
             let text = "a call that a person approves has jsonrpc, id, method and params, and nothing else";
             return Ok(Err(Failure::new(Code::InvalidField, text)));
         }
-        let wanted = Asked { tool: tool.clone(), call, asserted: None };
+        let request_state = sent_back.and_then(|sent_back| sent_back.state.as_deref());
+        let call = beside.exactly(arguments);
+        let wanted = Asked { tool: tool.clone(), call, asserted: None, request_state };
         let settled = self.approvals.ask(caller, caller.context(), &wanted, decision).await?;
         Ok(settled.and_then(
             |approved| {

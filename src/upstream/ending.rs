@@ -8,7 +8,7 @@ use axum::http::{Response, StatusCode, header};
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::code::Code;
 use crate::guard::{Unrecorded, millis};
-use crate::policy::Decision;
+use crate::policy::{Decision, Obligations};
 
 use super::answer::{Exchange, Kind, json};
 use super::fault::{Fault, tool_error};
@@ -73,6 +73,7 @@ impl Exchange {
                     reason: None,
                     policy_version: None,
                     evaluated: Vec::new(),
+                    obligations: Obligations::default(),
                     question: None,
                 };
                 Ok(self.caller.end(event).await?)

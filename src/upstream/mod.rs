@@ -8,6 +8,7 @@
 
 mod admit;
 mod answer;
+mod ask_person;
 mod caller_tokens;
 mod client_credentials;
 mod credential;

@@ -20,6 +20,7 @@ use crate::policy::Decision;
 use crate::resource_server::Principal;
 
 use super::answer::{Exchange, Kind};
+use super::ask_person;
 use super::credential::Credential;
 use super::decide::{Decider, Thing};
 use super::era::{self, Asked as Sending, Eras, Way};
@@ -148,6 +149,9 @@ impl Server {
             _ => None,
         };
         caller.describe(method, tool.clone(), None);
+        if let Some(trace) = message.trace() {
+            caller.join(trace);
+        }
         self.door.accepted(&caller).await?;
         let given = (&parts.headers, parts.extensions.remove());
         self.read(caller, given, (&message, wanted, tool), &body).await
@@ -174,7 +178,33 @@ impl Server {
         self.read(caller, (given, presented), (&message, wanted, tool), &body).await
     }
 
+    /// What answers a question of ours is taken out before anybody looks at the rest.
     async fn read(
+        self: Arc<Self>,
+        caller: Caller,
+        (given, presented): (&HeaderMap, Option<Presented>),
+        (message, wanted, tool): (&Message<'_>, Wanted<'_>, Option<ToolName>),
+        body: &Bytes,
+    ) -> Result<Response<Body>, Unrecorded> {
+        let modern = headers::is_modern(given);
+        let answers =
+            matches!(&wanted, Wanted::Tool { beside, .. } if modern && beside.has_responses());
+        let taken_out = answers.then(|| ask_person::taken_out(message, body)).flatten();
+        let Some((sent_back, body)) = taken_out else {
+            return self.go_on(caller, (given, presented), (message, wanted, tool), body).await;
+        };
+        let message = match Message::parse(&body) {
+            Ok(message) => message,
+            Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
+        };
+        let mut wanted = Wanted::of(&message, modern);
+        if let Wanted::Tool { beside, .. } = &mut wanted {
+            beside.sent_back = Some(sent_back);
+        }
+        self.go_on(caller, (given, presented), (&message, wanted, tool), &body).await
+    }
+
+    async fn go_on(
         self: Arc<Self>,
         caller: Caller,
         (given, presented): (&HeaderMap, Option<Presented>),
@@ -290,6 +320,7 @@ impl Server {
             reason: Some(decision.reason.clone()),
             policy_version: Some(Arc::clone(&decision.policy_version)),
             evaluated: decision.evaluated.clone(),
+            obligations: decision.obligations.clone(),
             question: Some(ended.question),
         };
         Ok(caller.end(event).await?)

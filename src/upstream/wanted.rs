@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 use crate::broker::Exactly;
 use crate::guard::Message;
 
+use super::ask_person::{RESPONSES, SentBack};
+
 /// Which of a server's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
@@ -56,7 +58,11 @@ const ABOUT_THE_MESSAGE: [&str; 7] = [
 
 /// The parameters of a tool's call but its name and its arguments, as far as they are about the call.
 #[derive(Debug, Default)]
-pub(super) struct Beside<'a>(BTreeMap<Cow<'a, str>, Cow<'a, str>>);
+pub(super) struct Beside<'a> {
+    parameters: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    /// What answers a question of ours, which is no part of the call.
+    pub(super) sent_back: Option<SentBack>,
+}
 
 impl<'a> Beside<'a> {
     fn of(message: &Message<'a>) -> Self {
@@ -77,16 +83,21 @@ impl<'a> Beside<'a> {
                 beside.insert("_meta".into(), object(&meta.collect()).into());
             }
         }
-        Self(beside)
+        Self { parameters: beside, sent_back: None }
+    }
+
+    /// Whether the call brings answers to questions, of the server or of ours.
+    pub(super) fn has_responses(&self) -> bool {
+        self.parameters.contains_key(RESPONSES)
     }
 
     /// All that is sent to the server of the call itself.
     pub(super) fn exactly(self, arguments: Option<&'a RawValue>) -> Exactly {
         let arguments = arguments.map_or("{}", RawValue::get);
-        if self.0.is_empty() {
+        if self.parameters.is_empty() {
             return Exactly::Arguments(arguments.to_owned());
         }
-        let mut parameters = self.0;
+        let mut parameters = self.parameters;
         parameters.insert("arguments".into(), arguments.into());
         Exactly::Parameters(object(&parameters))
     }

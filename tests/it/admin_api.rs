@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::audit::assert_every_request_ended;
+use crate::support::audit::{LIMIT, assert_every_request_ended};
 use crate::support::child::{Served, command, command_beside};
-use crate::support::raw_http::{Answer, Request};
+use crate::support::raw_http::{self, Answer, Request};
 
 /// A broker, and a token of its administrator.
 struct Site {
@@ -233,4 +233,50 @@ async fn a_full_disk_is_said_changes_nothing_and_is_over_when_there_is_room() {
     site.served.limit_files("unlimited");
     assert!(!site.users().contains(&name));
     assert_eq!(site.add_user(&name).await.status, 201);
+}
+
+// OWASP ASVS 5 §16.2 — N115
+#[tokio::test]
+async fn an_administrator_changes_what_is_logged_while_the_broker_runs_and_that_is_recorded() {
+    let site = Site::start().await;
+    let change = |method: &str, module: &str, level: &str, token: &str| {
+        Request::new(method, &format!("/api/v1/log-levels/{module}"))
+            .header("authorization", &format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .body(json!({ "level": level }).to_string())
+    };
+    // Something that is logged at `debug`: a request that is none.
+    let broken = async || {
+        raw_http::exchange(&site.served.authority, b"no request at all\r\n\r\n").await;
+        site.served.stderr().contains("http.connection_broken")
+    };
+    assert!(!broken().await);
+    let other = site.served.mint("graph:read");
+    assert_eq!(site.served.send(change("PUT", "http", "debug", &other)).await.status, 403);
+    let set = site.served.send(change("PUT", "http", "debug", &site.token)).await;
+    let levels =
+        json!([{ "module": "all", "level": "info" }, { "module": "http", "level": "debug" }]);
+    assert_eq!((set.status, set.json()), (200, levels.clone()));
+    assert_eq!(site.get("/api/v1/log-levels").await.json(), levels);
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while !broken().await {
+        assert!(tokio::time::Instant::now() < deadline, "{}", site.served.stderr());
+    }
+    for (module, level, status) in
+        [("rmcp", "debug", 404), ("http=trace", "debug", 404), ("all", "trace", 422)]
+    {
+        let refused = site.served.send(change("PUT", module, level, &site.token)).await;
+        assert_eq!(refused.status, status, "{module} {level}");
+    }
+    let reset = site.served.send(change("DELETE", "http", "info", &site.token)).await;
+    assert_eq!(reset.json(), json!([{ "module": "all", "level": "info" }]));
+    let lines = site.served.audit_lines().join("\n");
+    assert!(
+        lines.contains(
+            r#""object":"log_level","action":"replace","id":"http=debug","outcome":"done""#
+        )
+    );
+    assert!(
+        lines.contains(r#""object":"log_level","action":"delete","id":"http","outcome":"done""#)
+    );
 }

@@ -17,6 +17,7 @@ const LEAVES: &[&str] = &[
     "secret_ref",
     "outbound",
     "process",
+    "metrics",
 ];
 const PARTS: &[&str] = &[
     "resource_server",
@@ -48,6 +49,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("secret_ref", &[]),
     ("outbound", &[&["time"]]),
     ("process", &[]),
+    ("metrics", &[&["time"]]),
     ("fake_http", &[&["outbound"]]), // in unit tests only
     // parts: leaves, and of each other only the type handed to them
     ("resource_server", &[LEAVES]),
@@ -73,6 +75,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
                 "policy::Decision",
                 "policy::Difference",
                 "policy::Effect",
+                "policy::Obligations",
                 "policy::Reason",
                 "policy::Recorded",
                 "policy::Step",
@@ -125,6 +128,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rmcp", &["mcp", "upstream", "cli"]),
     ("reqwest", &["outbound"]),
+    ("prometheus_client", &["metrics"]),
     ("std::env", &["config", "main"]),
 ];
 

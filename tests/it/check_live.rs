@@ -133,7 +133,11 @@ async fn each_identity_provider_that_does_not_answer_is_named() {
     .await;
     let told: Vec<_> = found.iter().map(|(key, problem)| format!("{key}: {problem}")).collect();
     let told = told.join("\n").replace(&at(""), "<idp>/");
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r"
+    authorization_server.identity_provider: the key set of issuer `<idp>/lost` is not found through its metadata: <idp>/lost/.well-known/openid-configuration answers 404 Not Found
+    authorization_server.identity_provider: the identity provider `away` does not answer: cannot connect to 127.0.0.1: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
+    authorization_server.identity_provider: a credential of the broker's own cannot be read: no secret at file:/nowhere/secret
+    ");
     assert_eq!(found.len(), 3);
 }
 
@@ -152,7 +156,7 @@ async fn every_secret_that_is_read_when_it_is_needed_is_looked_for() {
         server("c", &format!("client_credentials = {{ token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/machine\", scopes = [\"w\"] }}")),
         server("d", &format!("token_exchange = {{ token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/exchange\" }}")),
         server("e", &format!("per_user = {{ authorize_url = \"{url}\", token_url = \"{url}\", client_id = \"b\", client_secret = \"file:/nowhere/person\", scopes = [\"w\"] }}")),
-        "[[upstream.server]]\nid = \"f\"\ncommand = [\"/bin/true\"]\nenv = { API_KEY = \"file:/nowhere/variable\" }\n".to_owned(),
+        "[[upstream.server]]\nid = \"f\"\ncommand = \"/bin/true\"\nenv = { API_KEY = \"file:/nowhere/variable\" }\n".to_owned(),
     ].concat()).await;
     for name in ["client", "bearer", "header", "machine", "exchange", "person", "variable"] {
         let path = format!("file:/nowhere/{name}");

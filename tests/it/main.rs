@@ -24,6 +24,8 @@ mod demo;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod folded;
 #[cfg(test)]
 mod forward_auth;
@@ -31,6 +33,8 @@ mod forward_auth;
 mod graph_simulation;
 #[cfg(test)]
 mod hosted;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
@@ -60,5 +64,9 @@ mod secret_vault;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod support_bundle;
+#[cfg(test)]
+mod traces;
 #[cfg(test)]
 mod upstream;

@@ -1,7 +1,9 @@
 //! The whole product through its socket: what a client, an agent or an attacker sees.
 
 mod agreement;
+mod agreement_callers;
 mod agreement_graph;
+mod approval_links;
 mod approvals;
 mod approvals_api;
 mod audit_failure;
@@ -18,6 +20,7 @@ mod gateways;
 mod graph_tool;
 mod http2;
 mod limits;
+mod limits_named;
 mod limits_shared;
 mod names;
 mod policy_reload;

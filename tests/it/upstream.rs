@@ -1,5 +1,6 @@
 //! MCP servers behind the broker: what reaches them, and what comes back.
 
+mod asking;
 mod authority;
 pub(crate) mod behind;
 mod credentials;
@@ -17,5 +18,5 @@ mod sessions;
 mod streams;
 mod watched;
 
-pub(crate) use behind::{GET, PATH, token};
+pub(crate) use behind::{Behind, GET, PATH, token};
 pub(crate) use draining::server as never_ending;

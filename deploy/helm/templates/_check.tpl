@@ -25,13 +25,17 @@
 {{- if and $v.gateway.create (not (or $v.gateway.clusterIssuer $v.gateway.tlsSecret)) }}{{ fail "gateway has no certificate: set gateway.clusterIssuer or gateway.tlsSecret." }}{{ end -}}
 {{- end -}}
 {{- if and $v.networkPolicy.enabled (eq $v.store.kind "postgres") (not $v.networkPolicy.database.to) }}{{ fail "networkPolicy.database.to is empty: say where PostgreSQL is, or nothing could reach it." }}{{ end -}}
+{{- if and $v.metrics.enabled $v.networkPolicy.enabled (not $v.metrics.from) }}{{ fail "metrics.from is empty: say where Prometheus is, or nothing could scrape." }}{{ end -}}
+{{- range $part := list "serviceMonitor" "rules" "dashboard" -}}
+{{- if and (not $v.metrics.enabled) (dig $part "enabled" false $v.metrics) }}{{ fail (printf "metrics.%s.enabled needs metrics.enabled." $part) }}{{ end -}}
+{{- end -}}
 {{- if and $v.documents (eq $v.environment "prod") }}{{ fail "documents is set: they are for the sample tools, which prod refuses." }}{{ end -}}
 {{- if and $v.documents (not (and (hasKey $v.documents "public.md") (hasKey $v.documents "confidential.md"))) }}{{ fail "documents has to hold public.md and confidential.md." }}{{ end -}}
 {{- range $limit := list "cpu" "memory" -}}
 {{- if not (dig "limits" $limit "" $v.resources) }}{{ fail (printf "resources.limits.%s is not set." $limit) }}{{ end -}}
 {{- if not (dig "requests" $limit "" $v.resources) }}{{ fail (printf "resources.requests.%s is not set." $limit) }}{{ end -}}
 {{- end -}}
-{{- range $key, $value := dict "environment" "environment" "public_url" "publicUrl" "listen" "the Service" "trusted_proxies" "trustedProxies" "dev_on_network" "environment" "drain_seconds" "drain.seconds" "drain_pause_ms" "drain.pauseSeconds" "key_encryption_key" "secrets" "replicas" "replicas" "log_level" "logLevel" -}}
+{{- range $key, $value := dict "environment" "environment" "public_url" "publicUrl" "listen" "the Service" "trusted_proxies" "trustedProxies" "dev_on_network" "environment" "drain_seconds" "drain.seconds" "drain_pause_ms" "drain.pauseSeconds" "key_encryption_key" "secrets" "replicas" "replicas" "log_level" "logLevel" "admin_listen" "metrics.enabled" "metrics" "metrics.enabled" -}}
 {{- if regexMatch (printf "(?m)^\\s*%s\\s*=" $key) $v.settings }}{{ fail (printf "settings holds %s, which would not count: this chart sets it from %s." $key $value) }}{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -112,6 +112,12 @@ seccompProfile:
   value: {{ .Values.drain.seconds | quote }}
 - name: MCP_AUTH_BROKER_TELEMETRY__LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
+{{- if .Values.metrics.enabled }}
+- name: MCP_AUTH_BROKER_TELEMETRY__METRICS
+  value: "true"
+- name: MCP_AUTH_BROKER_SERVER__ADMIN_LISTEN
+  value: "0.0.0.0:9090"
+{{- end }}
 {{- if .Values.policy }}
 - name: MCP_AUTH_BROKER_POLICY__FILE
   value: /etc/broker/policy.toml

@@ -7,6 +7,7 @@ mod describe;
 mod grant;
 mod identity_provider;
 mod input;
+mod log_level;
 mod openapi;
 mod policy;
 mod problem;
@@ -30,9 +31,12 @@ use describe::Described;
 /// refuse everything.
 ///
 /// `/api/servers` is what it was in the product's predecessor; `/api/v1/resources` is the same.
-pub fn routes(operations: Operations) -> Router {
+///
+/// `beside` is for the same callers, and no part of the API.
+pub fn routes(operations: Operations, beside: Router<Operations>) -> Router {
     described()
         .router
+        .merge(beside)
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(operations.clone(), access::administrators_only))
@@ -44,5 +48,5 @@ fn described() -> Described {
     let api = server::describe(api, "/api/v1/resources");
     let api = grant::describe(client::describe(user::describe(api)));
     let api = identity_provider::describe(api);
-    policy::describe(approval::describe(api))
+    log_level::describe(policy::describe(approval::describe(api)))
 }

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::admin::operations::{
-    Actor, Administrators, NewUser, Operations, PolicyControl, PolicyView, ReloadFault, Serving,
-    Settings,
+    Actor, Administrators, LogControl, LogLevel, LogLevelView, NewUser, Operations, PolicyControl,
+    PolicyView, ReloadFault, Serving, Settings,
 };
 use crate::audit::{AuditSettings, Auditor, Context, OnFailure};
 use crate::authorization_server::NewAccessToken;
@@ -52,6 +52,21 @@ impl PolicyControl for Rules {
     }
 }
 
+#[derive(Debug)]
+struct Logs;
+
+impl LogControl for Logs {
+    fn list(&self) -> Vec<LogLevelView> {
+        vec![LogLevelView { module: "all", level: LogLevel::Info }]
+    }
+
+    fn modules(&self) -> &'static [&'static str] {
+        &["all"]
+    }
+
+    fn set(&self, _: &str, _: Option<LogLevel>) {}
+}
+
 fn serving(operations: &Operations) -> Serving {
     Serving {
         approvals: Approvals {
@@ -66,6 +81,7 @@ fn serving(operations: &Operations) -> Serving {
         },
         issuer: ISSUER.parse().unwrap(),
         policy: Arc::new(Rules),
+        logs: Arc::new(Logs),
     }
 }
 
@@ -149,7 +165,7 @@ impl Site {
         let metadata =
             "https://broker.example/.well-known/oauth-protected-resource".parse().unwrap();
         let layer = RequireTokenLayer::new(Arc::new(verifier), &metadata);
-        routes(self.operations.clone()).layer(layer)
+        routes(self.operations.clone(), axum::Router::new()).layer(layer)
     }
 }
 
@@ -239,7 +255,7 @@ async fn a_cookie_opens_nothing() {
 #[tokio::test]
 async fn without_the_layer_in_front_everything_is_refused() {
     let site = Site::new().await;
-    let router = routes(site.operations.clone());
+    let router = routes(site.operations.clone(), axum::Router::new());
     let request = Request::get("/api/v1/users")
         .header("authorization", token("robot", "broker:admin"))
         .body(Body::empty())

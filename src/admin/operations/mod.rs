@@ -5,6 +5,7 @@ mod approval;
 mod client;
 mod grant;
 mod identity_provider;
+mod log_level;
 mod policy;
 mod proxy;
 mod server;
@@ -35,6 +36,8 @@ pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use client::NewClient;
 pub use identity_provider::IdentityProviderView;
+pub(super) use log_level::NewLogLevel;
+pub use log_level::{LogControl, LogLevel, LogLevelView};
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
 pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use server::NewServer;
@@ -119,6 +122,7 @@ pub struct Serving {
     /// Of our own tokens.
     pub issuer: Issuer,
     pub policy: Arc<dyn PolicyControl>,
+    pub logs: Arc<dyn LogControl>,
 }
 
 impl Operations {

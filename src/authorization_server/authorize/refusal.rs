@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use crate::audit::{AuditError, AuditEvent, Context};
+use crate::authorization_server::client::ClientError;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::server::AuthorizationServer;
@@ -66,6 +67,7 @@ impl Asked {
 const fn reason(rejected: &Rejected) -> Option<&'static str> {
     match rejected {
         Rejected::Client { refused, .. } => Some(refused.code()),
+        Rejected::Page(Fault::UnknownClient(ClientError::Secret(_))) => None,
         Rejected::Page(Fault::UnknownClient(_)) => Some("invalid_client"),
         Rejected::Page(Fault::WrongRedirect) => Some("invalid_redirect_uri"),
         Rejected::Page(Fault::MalformedRequest(_)) => Some("invalid_request"),

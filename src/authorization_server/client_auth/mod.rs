@@ -42,8 +42,16 @@ pub async fn authenticate(
     let id: ClientId = presented.client_id().parse().map_err(|_| REFUSED)?;
     let client = match find(server, address, &id).await {
         Ok(client) => client,
-        Err(error @ (ClientError::Store(_) | ClientError::Document(_))) => return Err(error.into()),
-        Err(_unknown) => {
+        // It could not be checked: to be told that it is unknown would cost a client its registration.
+        Err(
+            error @ (ClientError::Store(_) | ClientError::Document(_) | ClientError::Secret(_)),
+        ) => return Err(error.into()),
+        Err(
+            ClientError::Unknown
+            | ClientError::Expired
+            | ClientError::Disabled
+            | ClientError::Revoked,
+        ) => {
             // As much work as for a client with a secret.
             let _never = Secrets::default().accepts(presented.secret(), server.clock.now());
             return Err(REFUSED);

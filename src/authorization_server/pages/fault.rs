@@ -100,7 +100,10 @@ impl Fault {
 
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_)
+            | Self::Busy(_)
+            | Self::Audit(_)
+            | Self::UnknownClient(ClientError::Secret(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Forged | Self::Disabled | Self::NothingToGrant => StatusCode::FORBIDDEN,
             Self::NoRequest
             | Self::NoLogin
@@ -145,6 +148,11 @@ impl Fault {
             Self::UnknownClient(ClientError::Document(_)) => ErrorPage::new(
                 "Your app's own description cannot be read",
                 "The app names itself by a document on the web, and that could not be fetched or is not valid. Nothing was changed.",
+            )
+            .step("Wait a minute, then try again. If it keeps failing, give an administrator the request id below."),
+            Self::UnknownClient(ClientError::Secret(_)) => ErrorPage::new(
+                "Your app cannot be looked up now",
+                "Something that the broker keeps about it cannot be read. Nothing was changed.",
             )
             .step("Wait a minute, then try again. If it keeps failing, give an administrator the request id below."),
             Self::UnknownClient(_) => ErrorPage::new(

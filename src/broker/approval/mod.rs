@@ -1,8 +1,8 @@
 //! Calls that a person has to approve first.
 //!
 //! Whoever may make the call makes it again, unchanged, after the approval: the store finds it by the digest
-//! of the call, its caller, the rule and the policy. Nothing that a client sends back is trusted, so nothing
-//! it alters helps (MCP 2026-07-28 basic/patterns/mrtr, Server Requirements 4 and 5).
+//! of the call, its caller, the rule and the policy. What a client sends back opens nothing: a request state that is not
+//! of this very call has it refused (MCP 2026-07-28 basic/patterns/mrtr, Server Requirements 4 and 5).
 
 mod courier;
 #[cfg(test)]
@@ -35,6 +35,8 @@ pub use webhook::{Webhook, WebhookError};
 
 /// Open questions of one requester.
 const MOST_PENDING: u32 = 20;
+/// Before the id in a request state: arguments, which are sealed with the same key, are JSON and begin otherwise.
+const STATE: &str = "approval ";
 /// Characters of a comment that are kept.
 const MOST_COMMENT: usize = 1_000;
 
@@ -78,6 +80,8 @@ pub struct Question {
     pub tool: ToolName,
     pub call: Exactly,
     pub terms: Terms,
+    /// As it came back from the client.
+    pub request_state: Option<String>,
 }
 
 /// How it stands with a call.
@@ -97,6 +101,8 @@ pub enum Standing {
         id: ApprovalId,
         until: Timestamp,
     },
+    /// The request state that came with the call is not of an open question about it.
+    Another,
     /// The requester has too many open questions.
     TooMany,
 }
@@ -146,6 +152,27 @@ impl Approvals {
         format!("{}/{id}", self.pages)
     }
 
+    /// What a client gets to send back with the call: which question it is, sealed (RS-33). It opens nothing; one that was
+    /// altered, or comes with another call, by another caller, under other rules, late or again, has the call refused.
+    #[must_use]
+    pub fn request_state(&self, id: ApprovalId) -> Option<String> {
+        let state = (self.seal)(&format!("{STATE}{id}"));
+        (!state.is_empty()).then_some(state)
+    }
+
+    /// Whether the state is of a question about this call that is not over.
+    async fn is_about(&self, state: &str, row: &ApprovalRow) -> Result<bool, StoreError> {
+        let opened = (self.open)(state);
+        let id = opened.as_deref().and_then(|state| state.strip_prefix(STATE)?.parse().ok());
+        let Some(id) = id else { return Ok(false) };
+        let asked = self.store.find_approval(id).await?;
+        Ok(asked.is_some_and(|asked| {
+            asked.call == row.call
+                && asked.state != ApprovalState::Used
+                && row.created_at < asked.expires_at
+        }))
+    }
+
     /// The arguments of a call for who is to answer it, safe to print. `None`: they were sealed with another key.
     #[must_use]
     pub fn shown(&self, row: &ApprovalRow) -> Option<String> {
@@ -167,6 +194,11 @@ impl Approvals {
     ) -> Result<Standing, ApprovalError> {
         let row = self.row(question);
         let now = row.created_at;
+        if let Some(state) = &question.request_state
+            && !self.is_about(state, &row).await?
+        {
+            return Ok(Standing::Another);
+        }
         if let Some(used) = self.store.use_approval(&row.call, now).await? {
             let (approval, approver) = (used.id, used.approver.clone());
             self.auditor.record(context, AuditEvent::ApprovalUse { approval, approver }).await?;
@@ -265,7 +297,7 @@ impl Approvals {
     }
 
     fn row(&self, question: &Question) -> ApprovalRow {
-        let Question { requester, tool, call, terms } = question;
+        let Question { requester, tool, call, terms, .. } = question;
         let arguments = call.canonical(tool);
         let now = self.clock.now();
         ApprovalRow {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::app;
 use crate::id::{ClientId, EventId, Issuer, Subject};
 use crate::mcp::GRAPH_EXECUTE;
-use crate::policy::{Explanation, Moment, Policy, RuleExplanation, Truth};
+use crate::policy::{Explanation, Moment, Obligations, Policy, RuleExplanation, Truth};
 use crate::scope::ScopeToken;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -268,6 +268,7 @@ fn for_people(told: &Told, all: bool) -> String {
     if let Some(code) = decision.code {
         writeln!(text, "  the caller gets: {}", answer(code.as_str(), decision.can_step_up())).ok();
     }
+    obligations(&mut text, &decision.obligations);
     for change in &explanation.changes {
         writeln!(text, "  would be allowed with: {change}").ok();
     }
@@ -280,12 +281,34 @@ fn for_people(told: &Told, all: bool) -> String {
     let others = explanation.rules.len() - rules.len();
     if others > 0 {
         let what = "about the tool, but not about this caller and operation";
-        writeln!(text, "\n{others} more rules are {what}; --all shows them").ok();
+        let rules = if others == 1 { "rule is" } else { "rules are" };
+        writeln!(text, "\n{others} more {rules} {what}; --all shows them").ok();
     }
     if explanation.rules.is_empty() {
         text.push_str("\nno rule is about this tool\n");
     }
     text
+}
+
+/// What an allow or an ask comes with.
+fn obligations(text: &mut String, with: &Obligations) {
+    if let Some(approval) = &with.approval {
+        let who = match approval.approvers.as_slice() {
+            [] => "an administrator".to_owned(),
+            groups => format!("a member of {}", groups.join(" or ")),
+        };
+        let own = if approval.self_approval { ", also who asks," } else { ", not who asks," };
+        let seconds = approval.valid_for_seconds;
+        writeln!(text, "  {who}{own} is asked first; the answer counts for {seconds} s").ok();
+    }
+    if with.conceal_links {
+        text.push_str("  links that are credentials are taken out of the answer\n");
+    }
+    if !with.limits.is_empty() {
+        let limits: Vec<String> =
+            with.limits.iter().map(|limit| format!("{} {}", limit.setting, limit.most)).collect();
+        writeln!(text, "  counted in the limits: {}", limits.join(", ")).ok();
+    }
 }
 
 fn answer(code: &str, step_up: bool) -> String {

@@ -19,6 +19,7 @@ use super::telemetry::{RawTelemetry, Telemetry};
 use super::tools::{Documents, RawDocuments, RawTools, Tools};
 use super::upstream::{RawUpstream, Upstream};
 use crate::config::checker::{Backends, Checker};
+use crate::config::finding::{Finding, FindingCode};
 use crate::config::flat::FlatSettings;
 use crate::config::key::Key;
 
@@ -82,7 +83,7 @@ impl RawConfig {
         let section = |name| Key::default().name(name);
         let policy_file = to.is_set(&section("policy").name("file"));
         let graph = self.graph.parse(&section("graph"), flat, policy_file, to);
-        Config {
+        let config = Config {
             deployment: self.environment,
             server: self.server.parse(&section("server"), to),
             store: self.store.parse(&section("store"), to),
@@ -101,6 +102,36 @@ impl RawConfig {
             audit: self.audit.parse(&section("audit"), to),
             telemetry: self.telemetry.parse(&section("telemetry"), to),
             graph,
+        };
+        config.check_metrics(to);
+        config
+    }
+}
+
+impl Config {
+    /// Who could read `/metrics` at all.
+    fn check_metrics(&self, to: &mut Checker<'_>) {
+        let key = Key::default().name("server").name("admin_listen");
+        let metrics = Key::default().name("telemetry").name("metrics");
+        match self.server.admin_listen {
+            Some(address) if address == self.server.listen && address.port() != 0 => {
+                let other = "another port than server.listen";
+                to.refuse(&key, &address.to_string(), "is server.listen", other);
+            }
+            Some(_) if !self.telemetry.metrics => {
+                let finding =
+                    Finding::warning(FindingCode::NotInForce, &key, "nothing is served there");
+                to.add(finding.hint("set telemetry.metrics = true"));
+            }
+            None if self.telemetry.metrics && !self.authorization_server.enabled => {
+                let problem = "nobody can read them: without an authorization server nobody is an administrator";
+                let finding = Finding::warning(FindingCode::NotInForce, &metrics, problem);
+                to.add(
+                    finding
+                        .hint("set server.admin_listen to an address that only Prometheus reaches"),
+                );
+            }
+            Some(_) | None => {}
         }
     }
 }

@@ -84,7 +84,8 @@ pub(super) struct RawServer {
     /// How long calls may finish after that pause; a second signal cuts them off.
     #[schemars(range(max = 3600))]
     pub(super) drain_seconds: u32,
-    /// Address and port of a listener for metrics alone. Unset: same listener, for administrators.
+    /// Address and port of a listener for `/metrics` alone (`telemetry.metrics`). It asks for no token: only Prometheus may
+    /// reach it. Unset: same listener, for administrators.
     pub(super) admin_listen: Option<String>,
 }
 

@@ -49,9 +49,9 @@ pub(super) struct RawTelemetry {
     pub(super) log_format: Option<LogFormat>,
     /// What the broker calls itself in audit events and traces.
     pub(super) service_name: String,
-    /// Where traces are sent (OTLP over HTTP). Unset: nowhere.
+    /// Where traces and the log are sent (OTLP over HTTP, JSON). Unset: nowhere.
     pub(super) otlp_endpoint: Option<String>,
-    /// Serves `/metrics`.
+    /// Counts what happens, and serves `/metrics`.
     pub(super) metrics: bool,
 }
 

@@ -27,6 +27,7 @@ graph = { profile = "nobody", methods = ["get"], paths = ["/users"] }
     policy.toml:11:9: rule `two`: when: `tru` is not a name that conditions know
       hint: the names are claims, caller, request, path, query, arguments and now
     policy.toml:12:42: rule `two`: graph.methods: `get` is not one of GET, POST, PUT, PATCH, DELETE
+      hint: write GET
     policy.toml:12:59: rule `two`: graph.paths: `/users`: a path begins with /v1.0/ or /beta/
       hint: such as /v1.0/users/{id}/messages
     policy.toml:12:21: rule `two`: graph.profile: `nobody` is not a configured [[graph.profile]]

@@ -1,9 +1,10 @@
 //! Deletes what is past its end, a batch at a time, so that requests get their turn in between.
 
-use crate::store::backend::{Backend, Work};
+use crate::store::backend::Work;
 use crate::store::connection::{Connection, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
+use crate::store::load::Measured;
 use crate::time::Timestamp;
 
 use super::lease;
@@ -72,7 +73,7 @@ const DELETES: &[(&str, i64)] = &[
     (delete!(unnamed_documents, "gone_at IS NOT NULL"), 90 * 86_400),
 ];
 
-pub(super) async fn clean_up(backend: &Backend, now: Timestamp) -> Result<u64, StoreError> {
+pub(super) async fn clean_up(backend: &Measured<'_>, now: Timestamp) -> Result<u64, StoreError> {
     let delete: Work<(&'static str, Timestamp), u64> =
         |c, (sql, before)| Box::pin(one(c, sql, *before));
     let mut deleted = 0;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::store::Database;
 use crate::store::backend::Backend;
 use crate::store::error::StoreError;
+use crate::store::load::{Measured, StoreLoad};
 use crate::store::revoked::Revoked;
 use crate::store::used::Used;
 use crate::time::Clock;
@@ -19,6 +20,7 @@ use super::tend;
 /// What the trait methods and the tending task share.
 pub(super) struct Shared {
     pub(super) backend: Backend,
+    pub(super) load: StoreLoad,
     pub(super) revoked: Revoked,
     pub(super) clients_used: Used,
     pub(super) api_keys_used: Used,
@@ -41,6 +43,7 @@ impl SqlDatabase {
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             backend,
+            load: StoreLoad::default(),
             revoked: Revoked::default(),
             clients_used: Used::default(),
             api_keys_used: Used::default(),
@@ -53,8 +56,9 @@ impl SqlDatabase {
         Ok(Self { shared, _tending: tending })
     }
 
-    pub(super) fn backend(&self) -> &Backend {
-        &self.shared.backend
+    pub(super) fn backend(&self) -> Measured<'_> {
+        let Shared { backend, load, clock, .. } = &*self.shared;
+        Measured { backend, load, clock: &**clock }
     }
 }
 
@@ -62,11 +66,15 @@ impl Database for SqlDatabase {
     fn answers(&self) -> bool {
         self.shared.answers.load(Ordering::Relaxed)
     }
+
+    fn load(&self) -> &StoreLoad {
+        &self.shared.load
+    }
 }
 
 impl fmt::Debug for SqlDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.backend() {
+        let kind = match &self.shared.backend {
             Backend::Sqlite { .. } => "SQLite",
             Backend::Postgres(_) => "PostgreSQL",
         };

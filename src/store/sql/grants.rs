@@ -209,6 +209,6 @@ impl GrantStore for SqlDatabase {
     }
 
     async fn clean_up(&self, now: Timestamp) -> Result<u64, StoreError> {
-        clean_up::clean_up(self.backend(), now).await
+        clean_up::clean_up(&self.backend(), now).await
     }
 }

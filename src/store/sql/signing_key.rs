@@ -63,9 +63,9 @@ pub(super) async fn replace(
     c: &mut Connection,
     rows: &Vec<SigningKeyRow>,
 ) -> Result<u64, StoreError> {
-    let mut deleted = 0;
+    let mut deleted: u64 = 0;
     for old in list(c, &()).await?.iter().filter(|old| rows.iter().all(|row| row.kid != old.kid)) {
-        deleted += u64::from(delete(c, &old.kid).await?);
+        deleted = deleted.saturating_add(delete(c, &old.kid).await?.into());
     }
     for row in rows {
         add(c, row).await?;

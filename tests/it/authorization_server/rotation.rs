@@ -9,7 +9,7 @@ use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::Product;
 
 use super::browser::Browser;
-use super::client::told;
+use super::client::{Asking, REDIRECT, told};
 use super::flow::post;
 
 const FIRST: &str = "the first secret, of which only two parties know";
@@ -31,11 +31,13 @@ async fn a_clients_secret_that_is_not_there_stops_no_start_and_a_new_one_counts_
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
     let settings = format!(
-        "[[authorization_server.client]]\nclient_id = \"machine\"\nsecret = \"file:{}\"\ngrants = [\"client_credentials\"]\nscopes = [\"public:read\"]\n",
+        "[[authorization_server.client]]\nclient_id = \"machine\"\nsecret = \"file:{}\"\ngrants = [\"client_credentials\", \"authorization_code\"]\nredirect_uris = [\"{REDIRECT}\"]\nscopes = [\"public:read\"]\n",
         path.display()
     );
     let product = Product::start(&settings).await;
     assert_eq!(status(&product, FIRST).await, 503, "never a refusal that the client would believe");
+    let asked = Asking::new("machine").send(&product).await;
+    assert_eq!(asked.status, 503, "nor is its person told that it is unknown: {asked:?}");
     write(&path, FIRST);
     assert_eq!((status(&product, FIRST).await, status(&product, SECOND).await), (200, 401));
     write(&path, SECOND);

@@ -127,11 +127,19 @@ fn show_names_the_origin_of_each_value() {
 }
 
 #[test]
-fn settings_that_do_nothing_yet_are_named() {
-    let loaded = Place::new("[limits]\nper_client = \"1/s\"\n[telemetry]\nmetrics = true\n").load();
-    assert_eq!(warnings(&loaded).len(), 1, "{:?}", warnings(&loaded));
-    let metrics = "telemetry.metrics: is accepted, not in force in this version";
-    assert!(warnings(&loaded)[0].starts_with(metrics), "{:?}", warnings(&loaded));
+fn metrics_that_nobody_can_read_are_named() {
+    let alone =
+        Place::new("[authorization_server]\nenabled = false\n[telemetry]\nmetrics = true\n").load();
+    let nobody = |text: &String| text.starts_with("telemetry.metrics: nobody can read them");
+    assert!(warnings(&alone).iter().any(nobody), "{:?}", warnings(&alone));
+    let off = Place::new("[server]\nadmin_listen = \"127.0.0.1:9090\"\n").load();
+    let nothing = |text: &String| text.starts_with("server.admin_listen: nothing is served there");
+    assert!(warnings(&off).iter().any(nothing), "{:?}", warnings(&off));
+    let same = "[server]\nlisten = \"127.0.0.1:9090\"\nadmin_listen = \"127.0.0.1:9090\"\n";
+    let same = Place::new(&format!("{same}[telemetry]\nmetrics = true\n")).load();
+    assert!(
+        errors(&same).iter().any(|text| text.starts_with("server.admin_listen: is server.listen"))
+    );
 }
 
 #[test]

@@ -1,57 +1,88 @@
-//! The list, the call, the challenge, the audit log and the explanation say the same, whatever the rules are.
+//! The list, the call, the challenge, the audit log and the explanation say the same, whatever the rules are: of our own
+//! tools, and of those of a server behind the broker.
 
 use std::collections::BTreeSet;
 
 use mcp_auth_broker::app;
-use mcp_auth_broker::id::Subject;
-use mcp_auth_broker::policy::{Arguments, Ask, Effect, Moment, Operation, Policy, Who};
-use mcp_auth_broker::scope::Scope;
+use mcp_auth_broker::policy::{
+    Arguments, Ask, Decision, Effect, Explanation, Moment, Operation, Policy,
+};
 use mcp_auth_broker::secret::Environment as Variables;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use crate::support::product::{LIST, Product, Wire};
+use super::agreement_callers::{Caller, callers, principals, settings};
+use crate::support::product::{LIST, Product, Wire, mcp};
+use crate::support::raw_http::Answer;
+use crate::upstream::{Behind, PATH};
 
-const TOOLS: [&str; 3] = ["get_public_info", "get_confidential_info", LIST];
-const PATTERNS: [&str; 5] = [
-    "get_public_info",
-    "get_.*",
-    ".*",
-    r"auth\\.graph\\.operations\\.list\\.v1",
-    "get_confidential_info",
-];
+/// An endpoint, with what of it rules are about.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    path: &'static str,
+    /// Before a tool's name in rules.
+    prefix: &'static str,
+    tools: &'static [&'static str],
+    patterns: &'static [&'static str],
+    /// Of the length of the first tool's name, and none.
+    nobodys: &'static str,
+}
+
+const OURS: Place = Place {
+    path: "/mcp",
+    prefix: "",
+    tools: &["get_public_info", "get_confidential_info", LIST],
+    patterns: &[
+        "get_public_info",
+        "get_.*",
+        ".*",
+        r"auth\.graph\.operations\.list\.v1",
+        "get_confidential_info",
+    ],
+    nobodys: "get_public_inf0",
+};
+const THEIRS: Place = Place {
+    path: PATH,
+    prefix: "weather.",
+    tools: &["get_weather", "delete_city"],
+    patterns: &[r"weather\.get_weather", r"weather\..*", ".*", r"weather\.delete_.*", "get_.*"],
+    nobodys: "get_weathex",
+};
+
 const SCOPES: [&str; 3] = ["a", "b", "c:x"];
-/// Of the length of a tool's name, and none.
-const NOBODYS: &str = "get_public_inf0";
+const WHEN: [&str; 5] = [
+    "claims.sub == 'ada'",
+    "claims.missing == 1",
+    "arguments.amount > 5",
+    "'board' in caller.groups",
+    "has(arguments.region)",
+];
+const ARGUMENTS: [&str; 3] = ["{}", r#"{"region":"eu"}"#, r#"{"region":"us","amount":9}"#];
 
-/// Effect, tools, scopes, subject and condition.
-type Rule =
-    (&'static str, &'static str, Vec<&'static str>, Option<&'static str>, Option<&'static str>);
-
-fn rules() -> impl Strategy<Value = String> {
+fn rules(place: Place) -> impl Strategy<Value = String> {
     let rule = (
         select(&["allow", "allow", "deny", "ask"][..]),
-        select(&PATTERNS[..]),
+        select(place.patterns),
         subsequence(&SCOPES[..], 0..=2),
-        proptest::option::weighted(0.4, select(&["ada", "eve"][..])),
-        proptest::option::weighted(
-            0.3,
-            select(&["claims.sub == 'ada'", "claims.missing == 1"][..]),
-        ),
+        principals(),
+        proptest::option::weighted(0.3, select(&WHEN[..])),
+        proptest::option::weighted(0.2, select(&["eu", "us"][..])),
     );
-    proptest::collection::vec(rule, 1..7).prop_map(|rules| {
-        let text = |(number, rule): (usize, Rule)| {
-            let (effect, tools, scopes, subject, when) = rule;
-            let subject = subject
-                .map(|subject| format!("principals = {{ subjects = [\"{subject}\"] }}\n"))
-                .unwrap_or_default();
-            let when = when.map(|when| format!("when = \"{when}\"\n")).unwrap_or_default();
+    proptest::collection::vec(rule, 1..8).prop_map(|rules| {
+        let text = |(number, (effect, tools, scopes, principals, when, region))| {
+            let when = Option::map(when, |when: &str| format!("when = \"{when}\"\n"));
+            let region = Option::map(region, |region: &str| {
+                format!("arguments = {{ region = [\"{region}\"] }}\n")
+            });
             format!(
-                "[[rule]]\nid = \"r{number}\"\neffect = \"{effect}\"\ntools = [\"{tools}\"]\n\
-                 scopes = {scopes:?}\n{subject}{when}"
+                "[[rule]]\nid = \"r{number}\"\neffect = \"{effect}\"\ntools = ['{tools}']\n\
+                 scopes = {scopes:?}\n{principals}{}{}",
+                when.unwrap_or_default(),
+                region.unwrap_or_default()
             )
         };
         rules.into_iter().enumerate().map(text).collect()
@@ -61,6 +92,7 @@ fn rules() -> impl Strategy<Value = String> {
 /// What a caller meets.
 #[derive(Debug, PartialEq, Eq)]
 enum Met {
+    /// Policy let it through; what the tool makes of its arguments is another matter.
     Done,
     /// HTTP 403 with these scopes.
     Challenged(BTreeSet<String>),
@@ -73,32 +105,52 @@ enum Met {
 struct Bench {
     product: Product,
     policy: Policy,
+    place: Place,
+    /// The server behind, as long as it is to be there.
+    _server: Option<JoinSet<()>>,
 }
 
-async fn bench(rules: &str) -> Bench {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("policy.toml"), rules).unwrap();
-    let product = Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await;
-    let file = product.directory.path().join("policy.toml");
-    let source = app::policy_source(product.config(), &Variables::default()).unwrap();
-    let policy = source.load_file(&file, None).unwrap();
-    Bench { product, policy }
-}
+/// A tool and the arguments of its call.
+type Call = (&'static str, &'static str);
 
 impl Bench {
-    fn token(&self, subject: &str, scopes: &[&str]) -> String {
-        self.product.token_with(scopes, |token| token.subject = subject.parse().unwrap())
+    async fn ours(rules: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("policy.toml"), rules).unwrap();
+        let settings = format!("policy.file = \"policy.toml\"\n{}", settings());
+        let product = Product::start_in(directory, &settings, &[]).await;
+        let file = product.directory.path().join("policy.toml");
+        let policy = load(&product, &file);
+        Self { product, policy, place: OURS, _server: None }
     }
 
-    async fn listed(&self, token: &str) -> BTreeSet<String> {
-        let answer = self.product.rpc(Wire::Modern, token, "tools/list", json!({})).await.json();
-        let tools = answer["result"]["tools"].as_array().unwrap().clone();
+    async fn theirs(rules: &str) -> Self {
+        let Behind { product, server, .. } = Behind::start_with(&settings(), rules).await;
+        let file = product.config().policy.file.clone().unwrap();
+        let policy = load(&product, &file);
+        Self { product, policy, place: THEIRS, _server: Some(server) }
+    }
+
+    fn audience(&self) -> String {
+        self.product.url(self.place.path)
+    }
+
+    async fn rpc(&self, caller: &Caller, method: &str, params: Value) -> Answer {
+        let token = caller.token(&self.audience());
+        let request = mcp(Wire::Modern, Some(&token), method, params);
+        self.product.send(request.path(self.place.path)).await
+    }
+
+    async fn listed(&self, caller: &Caller) -> BTreeSet<String> {
+        let answer = self.rpc(caller, "tools/list", json!({})).await.json();
+        let tools = answer["result"]["tools"].as_array().unwrap_or_else(|| panic!("{answer}"));
         tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    async fn call(&self, token: &str, tool: &str) -> Met {
-        let params = json!({ "name": tool, "arguments": {} });
-        let answer = self.product.rpc(Wire::Modern, token, "tools/call", params).await;
+    async fn call(&self, caller: &Caller, (tool, arguments): Call) -> Met {
+        let arguments: Value = serde_json::from_str(arguments).unwrap();
+        let params = json!({ "name": tool, "arguments": arguments });
+        let answer = self.rpc(caller, "tools/call", params).await;
         if answer.status == 403 {
             let challenge = answer.header("www-authenticate");
             let scopes = challenge.split("scope=\"").nth(1).unwrap().split('"').next().unwrap();
@@ -109,93 +161,83 @@ impl Bench {
             assert_eq!(answer["error"]["code"], -32602, "{answer}");
             return Met::Unknown;
         }
-        if answer["result"]["isError"] == true {
-            let text = answer["result"]["content"][0]["text"].as_str().unwrap();
-            return Met::Refused(text.split(':').next().unwrap().to_owned());
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+        match text.split(':').next() {
+            Some(code) if answer["result"]["isError"] == true && code.starts_with("policy.") => {
+                Met::Refused(code.to_owned())
+            }
+            _ => Met::Done,
         }
-        Met::Done
     }
 
-    /// What the same rules say, asked for an explanation.
-    fn explained(&self, subject: &str, scopes: &[&str], tool: &str) -> (Effect, Scope, Value) {
-        let subject: Subject = subject.parse().unwrap();
-        let scopes: Scope = scopes.join(" ").parse().unwrap();
-        let issuer = app::issuer(self.product.config()).parse().unwrap();
-        let (client, claims) = ("agent".parse().unwrap(), json!({ "sub": subject }));
-        let who = Who {
-            issuer: &issuer,
-            subject: Some(&subject),
-            client_id: Some(&client),
-            scopes: &scopes,
-            groups: &[],
-            groups_incomplete: false,
-            roles: &[],
-            claims: claims.as_object(),
-            told: None,
+    /// What the same rules say, asked for an explanation: of the tool as such where no scope would show it.
+    fn explained(&self, caller: &Caller, (tool, arguments): Call) -> Decision {
+        let name = [self.place.prefix, tool].concat();
+        let explain = |arguments| -> Explanation {
+            caller.ask(&self.audience(), |who| {
+                let (operation, now) = (Operation::Plain, Moment::default());
+                self.policy.explain(&Ask { who, tool: &name, operation, arguments, now })
+            })
         };
-        let (operation, arguments) = (Operation::Plain, Arguments::Json("{}"));
-        let ask = Ask { who, tool, operation, arguments, now: Moment::default() };
-        let told = self.policy.explain(&ask);
-        let reason = json!(told.decision.reason.to_string());
-        (told.decision.effect, told.decision.missing_scopes, reason)
+        let as_such = explain(Arguments::Unknown).decision;
+        if !as_such.shows_the_tool() && !as_such.can_step_up() {
+            return as_such;
+        }
+        explain(Arguments::Json(arguments)).decision
     }
 
-    async fn check(&self, subject: &str, scopes: &[&str], tool: &str) {
-        let token = self.token(subject, scopes);
-        let listed = self.listed(&token).await.contains(tool);
-        let met = self.call(&token, tool).await;
+    async fn check(&self, caller: &Caller, call: Call) {
+        let listed = self.listed(caller).await.contains(call.0);
+        let met = self.call(caller, call).await;
         let audited = self.product.audit().pop().unwrap();
-        let (effect, missing, reason) = self.explained(subject, scopes, tool);
-        let case = format!("{subject} {scopes:?} {tool}: {met:?}, listed {listed}, {effect:?}");
-        assert_eq!(audited["payload"]["reason"], reason, "{case}");
+        let told = self.explained(caller, call);
+        let case = format!("{caller:?} {call:?}: {met:?}, listed {listed}\n{told:?}\n{audited}");
+        assert_eq!(audited["payload"]["reason"], told.reason.to_string(), "{case}");
         match met {
-            Met::Done => assert!(listed && effect == Effect::Allow, "{case}"),
+            Met::Done => assert!(listed && told.effect == Effect::Allow, "{case}"),
             Met::Refused(code) => {
                 assert!(listed, "{case}");
                 let asks = code == "policy.approval_required";
-                assert_eq!(effect, if asks { Effect::Ask } else { Effect::Deny }, "{case}");
+                assert_eq!(told.effect, if asks { Effect::Ask } else { Effect::Deny }, "{case}");
             }
             Met::Unknown => {
-                assert!(!listed && effect == Effect::Deny && missing.is_empty(), "{case}");
+                let refused = told.effect == Effect::Deny && told.missing_scopes.is_empty();
+                assert!(!listed && refused, "{case}");
+                self.hidden_is_unknown(caller, call).await;
             }
             Met::Challenged(named) => {
-                assert_eq!(named, missing.iter().map(ToString::to_string).collect(), "{case}");
-                self.climb(subject, scopes, tool, &named).await;
+                let missing = told.missing_scopes.iter().map(ToString::to_string).collect();
+                assert_eq!(named, missing, "{case}");
+                self.climb(caller, call, &named).await;
             }
         }
     }
 
     /// The scopes of a challenge turn the refusal, and no fewer do.
-    async fn climb(&self, subject: &str, scopes: &[&str], tool: &str, named: &BTreeSet<String>) {
-        let with = |left_out: Option<&String>| {
-            let more = named.iter().filter(|scope| Some(*scope) != left_out).map(String::as_str);
-            let all: Vec<&str> = scopes.iter().copied().chain(more).collect();
-            self.token(subject, &all)
-        };
-        let met = self.call(&with(None), tool).await;
+    async fn climb(&self, caller: &Caller, call: Call, named: &BTreeSet<String>) {
+        let met = self.call(&caller.with(named.iter()), call).await;
         let opened = match &met {
             Met::Done => true,
             Met::Refused(code) => code == "policy.approval_required",
             Met::Challenged(_) | Met::Unknown => false,
         };
-        assert!(opened, "{named:?} did not help {subject} {scopes:?} with {tool}: {met:?}");
-        for scope in named {
-            let met = self.call(&with(Some(scope)), tool).await;
-            assert_ne!(met, Met::Done, "{scope} was not needed");
+        assert!(opened, "{named:?} did not help {caller:?} with {call:?}: {met:?}");
+        for left_out in named {
+            let fewer = caller.with(named.iter().filter(|scope| *scope != left_out));
+            let met = self.call(&fewer, call).await;
+            assert!(!matches!(met, Met::Done), "{left_out} was not needed");
         }
     }
 
     /// What is hidden looks like what is not there, byte for byte.
-    async fn hidden_is_unknown(&self, token: &str, tool: &str) {
-        let ask = |name: &'static str| {
-            let params = json!({ "name": name, "arguments": {} });
-            self.product.rpc(Wire::Modern, token, "tools/call", params)
-        };
-        if self.call(token, tool).await != Met::Unknown || tool != "get_public_info" {
+    async fn hidden_is_unknown(&self, caller: &Caller, (tool, _): Call) {
+        let [first, ..] = self.place.tools else { return };
+        if tool != *first {
             return;
         }
-        let (hidden, unknown) = (ask("get_public_info").await, ask(NOBODYS).await);
-        let spelt = |text: &str| text.replace(NOBODYS, "get_public_info");
+        let ask = |name| self.rpc(caller, "tools/call", json!({ "name": name, "arguments": {} }));
+        let (hidden, unknown) = (ask(tool).await, ask(self.place.nobodys).await);
+        let spelt = |text: &str| text.replace(self.place.nobodys, tool);
         let without_date = |head: &str| -> Vec<String> {
             let lines = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
             lines.map(str::to_owned).collect()
@@ -204,22 +246,39 @@ impl Bench {
         assert_eq!(without_date(&hidden.head), without_date(&spelt(&unknown.head)));
         assert_eq!(hidden.body, spelt(&unknown.body));
     }
+
+    /// Random callers and calls of every tool.
+    async fn check_all(&self, runner: &mut TestRunner) {
+        for tool in self.place.tools {
+            for arguments in ARGUMENTS {
+                for _ in 0..2 {
+                    let caller = callers().new_tree(runner).unwrap().current();
+                    self.check(&caller, (tool, arguments)).await;
+                }
+            }
+        }
+    }
+}
+
+fn load(product: &Product, file: &std::path::Path) -> Policy {
+    let source = app::policy_source(product.config(), &Variables::default()).unwrap();
+    source.load_file(file, None).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_listed_called_challenged_audited_and_explained_never_disagrees() {
     let mut runner = TestRunner::deterministic();
-    for _ in 0..16 {
-        let rules = rules().new_tree(&mut runner).unwrap().current();
-        let bench = bench(&rules).await;
-        for subject in ["ada", "eve"] {
-            for scopes in [&[][..], &["a"], &["b", "c:*"], &["a", "b", "c:x"]] {
-                for tool in TOOLS {
-                    bench.check(subject, scopes, tool).await;
-                }
-                let token = bench.token(subject, scopes);
-                bench.hidden_is_unknown(&token, "get_public_info").await;
-            }
-        }
+    for _ in 0..24 {
+        let rules = rules(OURS).new_tree(&mut runner).unwrap().current();
+        Bench::ours(&rules).await.check_all(&mut runner).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_it_of_the_tools_of_a_server_behind_the_broker() {
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..24 {
+        let rules = rules(THEIRS).new_tree(&mut runner).unwrap().current();
+        Bench::theirs(&rules).await.check_all(&mut runner).await;
     }
 }

@@ -1,11 +1,9 @@
 //! About Graph's operations, too, the list, the call, the challenge, the audit log and the explanation say the same.
 
 use mcp_auth_broker::app;
-use mcp_auth_broker::id::Subject;
 use mcp_auth_broker::policy::{
-    Arguments, Ask, Effect, Explanation, GraphAsk, Moment, Operation, Policy, Who,
+    Arguments, Ask, Effect, Explanation, GraphAsk, Moment, Operation, Policy,
 };
-use mcp_auth_broker::scope::Scope;
 use mcp_auth_broker::secret::Environment as Variables;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -13,14 +11,16 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
+use super::agreement_callers::{Caller, callers, principals, settings};
 use crate::support::product::{EXECUTE, LIST, Product, Wire};
 use crate::support::raw_http::Answer;
 
 const PATHS: [&str; 4] =
     ["/v1.0/users/{id}", "/v1.0/users/{user}", "/v1.0/users/admin", "/v1.0/{all}/{id}"];
 const METHODS: [&str; 2] = ["GET", "DELETE"];
-const WHEN: [&str; 4] = [
+const WHEN: [&str; 5] = [
     "claims.sub == 'ada'",
+    "'board' in caller.groups",
     "claims.missing == 1",
     "request.write",
     "arguments.operation.path.contains('7')",
@@ -31,21 +31,31 @@ const CALLS: [(&str, &str); 3] = [("GET", "7"), ("DELETE", "7"), ("DELETE", "adm
 const LISTED: &str = "[[rule]]\nid = \"list\"\neffect = \"allow\"\n\
     tools = ['auth\\.graph\\.operations\\.list\\.v1']\n";
 
+type Rule = (
+    &'static str,
+    Vec<&'static str>,
+    &'static str,
+    Vec<&'static str>,
+    String,
+    Option<&'static str>,
+);
+
 fn rules() -> impl Strategy<Value = String> {
     let rule = (
         select(&["allow", "allow", "deny", "ask"][..]),
         subsequence(&METHODS[..], 1..=2),
         select(&PATHS[..]),
         subsequence(&["a", "b"][..], 0..=2),
+        principals(),
         proptest::option::weighted(0.3, select(&WHEN[..])),
     );
     proptest::collection::vec(rule, 1..6).prop_map(|rules| {
         let text = |(number, rule)| {
-            let (effect, methods, path, scopes, when): (&str, Vec<_>, &str, Vec<_>, Option<&str>) =
-                rule;
+            let (effect, methods, path, scopes, principals, when): Rule = rule;
             let permissions =
                 if effect == "deny" { "" } else { ", permissions = [\"User.ReadWrite.All\"]" };
             let when = when.map(|when| format!("when = \"{when}\"\n")).unwrap_or_default();
+            let when = principals + &when;
             format!(
                 "[[rule]]\nid = \"r{number}\"\neffect = \"{effect}\"\nscopes = {scopes:?}\n\
                  tools = ['auth\\.graph\\.operation\\.execute\\.v1']\n\
@@ -66,7 +76,8 @@ struct Bench {
 async fn bench(rules: &str) -> Bench {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("policy.toml"), rules).unwrap();
-    let product = Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await;
+    let settings = format!("policy.file = \"policy.toml\"\n{}", settings());
+    let product = Product::start_in(directory, &settings, &[]).await;
     let file = product.directory.path().join("policy.toml");
     let source = app::policy_source(product.config(), &Variables::default()).unwrap();
     let policy = source.load_file(&file, None).unwrap();
@@ -78,22 +89,7 @@ fn arguments(method: &str, id: &str) -> Value {
 }
 
 impl Bench {
-    fn explained(&self, scopes: &[&str], (method, id): (&str, &str)) -> Explanation {
-        let subject: Subject = "ada".parse().unwrap();
-        let scopes: Scope = scopes.join(" ").parse().unwrap();
-        let issuer = app::issuer(self.product.config()).parse().unwrap();
-        let (client, claims) = ("agent".parse().unwrap(), json!({ "sub": subject }));
-        let who = Who {
-            issuer: &issuer,
-            subject: Some(&subject),
-            client_id: Some(&client),
-            scopes: &scopes,
-            groups: &[],
-            groups_incomplete: false,
-            roles: &[],
-            claims: claims.as_object(),
-            told: None,
-        };
+    fn explained(&self, caller: &Caller, (method, id): (&str, &str)) -> Explanation {
         let graph = GraphAsk {
             tenant: None,
             resource: None,
@@ -106,8 +102,14 @@ impl Bench {
         };
         let text = arguments(method, id).to_string();
         let (operation, arguments) = (Operation::Graph(graph), Arguments::Json(&text));
-        let ask = Ask { who, tool: EXECUTE, operation, arguments, now: Moment::default() };
-        self.policy.explain(&ask)
+        let now = Moment::default();
+        caller.ask(&self.audience(), |who| {
+            self.policy.explain(&Ask { who, tool: EXECUTE, operation, arguments, now })
+        })
+    }
+
+    fn audience(&self) -> String {
+        self.product.url("/mcp")
     }
 
     /// What is listed of these calls: the template, whether scopes are missing, whether a person is asked.
@@ -127,13 +129,13 @@ impl Bench {
         operations.iter().filter(about).map(shown).collect()
     }
 
-    async fn check(&self, scopes: &[&str], call: (&str, &str)) {
-        let token = self.product.token(scopes);
+    async fn check(&self, caller: &Caller, call: (&str, &str)) {
+        let token = caller.token(&self.audience());
         let listed = self.listed(&token, call).await;
         let params = json!({ "name": EXECUTE, "arguments": arguments(call.0, call.1) });
         let answer = self.product.rpc(Wire::Modern, &token, "tools/call", params).await;
-        let told = self.explained(scopes, call).decision;
-        let case = format!("{scopes:?} {call:?}: {told:?}\n{listed:?}\n{}", answer.body);
+        let told = self.explained(caller, call).decision;
+        let case = format!("{caller:?} {call:?}: {told:?}\n{listed:?}\n{}", answer.body);
         let has =
             |approval: bool| listed.iter().any(|(_, needs, asks)| !needs && *asks == approval);
         match (told.effect, told.can_step_up()) {
@@ -188,9 +190,10 @@ async fn what_is_said_about_an_operation_never_disagrees() {
     for _ in 0..24 {
         let rules = rules().new_tree(&mut runner).unwrap().current();
         let bench = bench(&rules).await;
-        for scopes in [&[][..], &["a"], &["a", "b"]] {
-            for call in CALLS {
-                bench.check(scopes, call).await;
+        for call in CALLS {
+            for _ in 0..3 {
+                let caller = callers().new_tree(&mut runner).unwrap().current();
+                bench.check(&caller, call).await;
             }
         }
     }

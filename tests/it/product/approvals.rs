@@ -9,7 +9,7 @@ use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::child::{command, command_beside};
-use crate::support::product::{Product, post};
+use crate::support::product::Product;
 
 const RULES: &str = r#"
 version = "t"
@@ -63,7 +63,7 @@ pub(super) fn delete(id: &str) -> Value {
 }
 
 /// Answers from a terminal; what the command says, and whether it succeeded.
-async fn answer(product: &Product, how: &str, id: &str, who: &str) -> (String, bool) {
+pub(super) async fn answer(product: &Product, how: &str, id: &str, who: &str) -> (String, bool) {
     let directory = product.directory.path().to_owned();
     let authority = product.authority.clone();
     let arguments = ["approval", how, id, "--as", who].map(str::to_owned);
@@ -167,74 +167,6 @@ async fn a_tool_without_operations_waits_in_the_same_way() {
     assert_ne!(read["result"]["isError"], true, "{read}");
     let again = product.call(&token, "get_public_info", json!({})).await;
     assert_eq!(again["result"]["isError"], true, "{again}");
-}
-
-/// A call by a modern client that opens links; `answered` says what its user did with ours.
-async fn call_with_links(product: &Product, answered: Option<&Value>) -> Value {
-    let mut params = json!({
-        "name": "get_public_info",
-        "arguments": {},
-        "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": { "elicitation": { "url": {} } },
-        },
-    });
-    if let Some(answered) = answered {
-        params["inputResponses"] = json!({ "approval": answered });
-    }
-    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
-    let request = post(Some(&product.token(&[])), body.to_string())
-        .header("mcp-protocol-version", "2026-07-28")
-        .header("mcp-method", "tools/call")
-        .header("mcp-name", "get_public_info");
-    product.send(request).await.json()["result"].clone()
-}
-
-// Only a client that says so is sent to a page, and the link holds an id and nothing else.
-// MCP 2026-07-28 client/elicitation §Security Considerations — EL-1, EL-2, EL-6, EL-8
-#[tokio::test(flavor = "multi_thread")]
-async fn a_modern_client_that_opens_links_is_sent_to_the_page_once() {
-    let product = product().await;
-    let required = call_with_links(&product, None).await;
-    assert_eq!(required["resultType"], "input_required", "{required:#}");
-    let asked = &required["inputRequests"]["approval"];
-    assert_eq!(asked["method"], "elicitation/create");
-    assert_eq!(asked["params"]["mode"], "url");
-    let url = asked["params"]["url"].as_str().unwrap();
-    let id = url.strip_prefix(&product.url("/approvals/")).unwrap();
-    // Saying that the person accepted is not the person's answer.
-    let accepted = json!({ "action": "accept" });
-    let waits = call_with_links(&product, Some(&accepted)).await;
-    assert_eq!(waits["structuredContent"]["error"]["code"], "policy.approval_required", "{waits}");
-    assert!(answer(&product, "approve", id, "lena").await.1);
-    let done = call_with_links(&product, Some(&accepted)).await;
-    assert_ne!(done["isError"], true, "{done:#}");
-    assert!(done["content"].is_array(), "{done:#}");
-}
-
-// Who declines to go on has nothing done in their name, also where somebody approved it meanwhile.
-// MCP 2026-07-28 client/elicitation §Security Considerations — EL-7
-#[tokio::test(flavor = "multi_thread")]
-async fn a_declined_question_spends_no_approval_and_runs_nothing() {
-    let product = product().await;
-    let token = product.token(&[]);
-    let id = asked(
-        &product.call(&token, "get_public_info", json!({})).await["result"]["structuredContent"],
-    );
-    assert!(answer(&product, "approve", &id, "lena").await.1);
-    for no in
-        [json!({ "action": "decline" }), json!({ "action": "cancel" }), json!({}), json!("accept")]
-    {
-        let refused = call_with_links(&product, Some(&no)).await;
-        assert_eq!(
-            refused["structuredContent"]["error"]["code"], "policy.denied",
-            "{no}: {refused}"
-        );
-    }
-    assert!(!product.event_types().iter().any(|kind| kind == "approval.used"));
-    let done = call_with_links(&product, Some(&json!({ "action": "accept" }))).await;
-    assert_ne!(done["isError"], true, "{done:#}");
-    crate::support::audit::assert_one_terminal_per_request(&product.audit_lines());
 }
 
 // The link alone shows nothing.

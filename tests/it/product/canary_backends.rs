@@ -32,7 +32,7 @@ const PROVIDER_TOKEN: &str = "provider-token-CANARY-4711";
 
 struct Walk {
     served: Served,
-    backends: Backends,
+    _backends: Backends,
     one_password: OnePassword,
     elsewhere: FakeHttp,
     /// Heads and bodies of all answers, and what all commands printed.
@@ -58,7 +58,7 @@ impl Walk {
         let served = Served::start(directory, &settings, &[("VARIABLE", VARIABLE)]).await;
         let key = pair.serialize_pem().lines().nth(1).unwrap().to_owned();
         let more = vec![key, SERVICE_ACCOUNT.to_owned(), WEBHOOK.to_owned(), ENCRYPTION.to_owned()];
-        Self { served, backends, one_password, elsewhere, seen: String::new(), more }
+        Self { served, _backends: backends, one_password, elsewhere, seen: String::new(), more }
     }
 
     async fn send(&mut self, request: Request) -> Answer {

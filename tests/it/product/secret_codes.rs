@@ -62,8 +62,8 @@ fn settings(
     for (backend, what, ..) in rows {
         let (name, reference) =
             (format!("{backend}-{what}"), backends.reference(one_password, backend, what));
-        write!(settings, "[[graph.profile]]\nname = \"{name}\"\ntenant_id = \"{name}.example\"\nclient_id = \"app\"\ncredential = {{ client_secret = \"{reference}\" }}\n").unwrap();
-        write!(policy, "[[rule]]\nid = \"{name}\"\neffect = \"allow\"\ntools = [\".*\"]\ngraph = {{ profile = \"{name}\", methods = [\"GET\"], paths = [\"/v1.0/users\"], permissions = [\"User.Read.All\"] }}\n").unwrap();
+        writeln!(settings, "[[graph.profile]]\nname = \"{name}\"\ntenant_id = \"{name}.example\"\nclient_id = \"app\"\ncredential = {{ client_secret = \"{reference}\" }}").unwrap();
+        writeln!(policy, "[[rule]]\nid = \"{name}\"\neffect = \"allow\"\ntools = [\".*\"]\ngraph = {{ profile = \"{name}\", methods = [\"GET\"], paths = [\"/v1.0/users\"], permissions = [\"User.Read.All\"] }}").unwrap();
     }
     (settings, policy)
 }

@@ -10,6 +10,7 @@ use mcp_auth_broker::audit::{
     SinkSettings, segments,
 };
 use mcp_auth_broker::id::{RequestId, TraceId};
+use mcp_auth_broker::policy::Obligations;
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::time::SystemClock;
 use serde_json::Value;
@@ -62,6 +63,7 @@ pub(crate) fn numbered(duration_ms: u64) -> AuditEvent {
         reason: None,
         policy_version: None,
         evaluated: Vec::new(),
+        obligations: Obligations::default(),
         question: None,
     }
 }

@@ -124,6 +124,7 @@ impl Backends {
             timeout_ms = 3000
             [secrets.onepassword]
             op_path = "{}"
+            op_config_dir = "{}"
             service_account_token = "file:{}"
             connect_url = "{}"
             connect_token = "file:{}"
@@ -134,6 +135,7 @@ impl Backends {
             auth = {{ approle = {{ role_id = "broker", secret_id = "file:{}" }} }}
             "#,
             self.path("op").display(),
+            self.path("op-config").display(),
             self.path("op-token").display(),
             self.connect.url(),
             self.path("connect-token").display(),

@@ -42,6 +42,8 @@ pub(crate) const LIST: &str = "auth.graph.operations.list.v1";
 pub(crate) struct Product {
     pub(crate) directory: TempDir,
     pub(crate) authority: String,
+    /// Of the listener for metrics, where there is one.
+    pub(crate) admin: Option<String>,
     config: Config,
     keys: Arc<SigningKeys>,
     first_link: Option<Url>,
@@ -115,7 +117,8 @@ impl Product {
         let config = configure(directory.path(), settings, &address.to_string(), &log, overrides);
         let random = Arc::new(SystemRandom::new());
         let app = App::build_around(config.clone(), variables, clock, random, handler);
-        let app = Box::pin(app).await.unwrap();
+        let mut app = Box::pin(app).await.unwrap();
+        let admin = app.open_admin().await.unwrap().map(|address| address.to_string());
         let variables = Variables::default();
         let keys = app::signing_keys(&config, &variables, Arc::new(SystemClock)).await.unwrap();
         let first_link = app.first_administrator_link().await.unwrap();
@@ -135,7 +138,7 @@ impl Product {
         server.spawn(app.serve(listener, Stop { drain, now }));
         let authority = address.to_string();
         let (stop, cut) = (Some(stop), Some(cut));
-        Self { directory, authority, config, keys, first_link, log, stop, cut, server }
+        Self { directory, authority, admin, config, keys, first_link, log, stop, cut, server }
     }
 
     /// Whether there is such a link.

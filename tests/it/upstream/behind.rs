@@ -111,7 +111,7 @@ impl ServerHandler for Weather {
 pub(crate) struct Behind {
     pub(crate) product: Product,
     weather: Weather,
-    _server: JoinSet<()>,
+    pub(crate) server: JoinSet<()>,
 }
 
 impl Behind {
@@ -149,7 +149,7 @@ impl Behind {
             axum::serve(listener, router).await.unwrap();
         });
         let product = broker_under(&url, &["era = \"auto\"\n", table].concat(), policies).await;
-        Self { product, weather, _server: server }
+        Self { product, weather, server }
     }
 
     /// The headers of every request that reached the server's tools.

@@ -11,7 +11,7 @@ mod others;
 mod people;
 
 #[derive(Debug, Default)]
-pub(super) struct FakeStore(Mutex<Inner>);
+pub(super) struct FakeStore(Mutex<Inner>, StoreLoad);
 
 #[derive(Debug, Default)]
 pub(super) struct Inner {
@@ -34,5 +34,9 @@ impl FakeStore {
 impl Database for FakeStore {
     fn answers(&self) -> bool {
         true
+    }
+
+    fn load(&self) -> &StoreLoad {
+        &self.1
     }
 }

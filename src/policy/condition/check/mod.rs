@@ -32,7 +32,7 @@ const MAX_COST: usize = 128;
 pub(in crate::policy) struct ConditionFault {
     pub(in crate::policy) offset: usize,
     pub(in crate::policy) message: String,
-    pub(in crate::policy) hint: Option<String>,
+    pub(in crate::policy) hint: String,
 }
 /// Checks a text and gives its parts.
 pub(super) fn check(
@@ -42,7 +42,7 @@ pub(super) fn check(
 ) -> Result<Node, Vec<ConditionFault>> {
     if text.len() > MAX_LENGTH {
         let message = format!("has {} characters, at most {MAX_LENGTH} are allowed", text.len());
-        return Err(vec![fault(0, message, Some("split it into several rules"))]);
+        return Err(vec![fault(0, message, "split it into several rules")]);
     }
     nesting(text)?;
     let program = environment.compile(text).map_err(|errors| syntax(text, &errors))?;
@@ -57,7 +57,7 @@ pub(super) fn check(
     let node = check.node(program.expression());
     if check.nodes > MAX_NODES {
         let message = format!("has {} parts, at most {MAX_NODES} are allowed", check.nodes);
-        check.faults.push(fault(0, message, Some("split it into several rules")));
+        check.faults.push(fault(0, message, "split it into several rules"));
     }
     if check.cost > MAX_COST {
         check.faults.push(fault(
@@ -66,14 +66,14 @@ pub(super) fn check(
                 "goes through large values {} times, at most {MAX_COST} are allowed",
                 check.cost
             ),
-            Some("join fewer claims, arguments and path parts in one comparison"),
+            "join fewer claims, arguments and path parts in one comparison",
         ));
     }
     if check.faults.is_empty() { Ok(node) } else { Err(check.faults) }
 }
 
-fn fault(offset: usize, message: String, hint: Option<&str>) -> ConditionFault {
-    ConditionFault { offset, message, hint: hint.map(str::to_owned) }
+fn fault(offset: usize, message: String, hint: &str) -> ConditionFault {
+    ConditionFault { offset, message, hint: hint.to_owned() }
 }
 
 struct Check<'a> {
@@ -102,7 +102,7 @@ impl Uses {
 impl Check<'_> {
     fn fault(&mut self, at: &Expression, message: impl Into<String>, hint: &str) {
         let offset = self.source.offset_for(at.id).map_or(0, |(start, _)| start as usize);
-        self.faults.push(fault(offset, message.into(), Some(hint)));
+        self.faults.push(fault(offset, message.into(), hint));
     }
 
     /// Takes the connectives apart.

@@ -11,17 +11,16 @@ const MAX_MEMBERS: usize = 64;
 pub(super) fn nesting(text: &str) -> Result<(), Vec<ConditionFault>> {
     let (mut depth, mut run, mut choices, mut members) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut quote = None;
-    let mut signs = text.chars().enumerate();
+    let mut signs = text.char_indices().enumerate();
     let mut before = ' ';
-    while let Some((at, sign)) = signs.next() {
-        let rest = text.get(text.char_indices().nth(at).map_or(text.len(), |(byte, _)| byte)..);
-        let rest = rest.unwrap_or_default();
+    while let Some((at, (byte, sign))) = signs.next() {
+        let rest = text.get(byte..).unwrap_or_default();
         let raw = matches!(sign, '\'' | '"') && matches!(before, 'r' | 'R' | 'b' | 'B');
         let unusual = ["//", "\'\'\'", "\"\"\""].iter().any(|start| rest.starts_with(start));
         // What this scan reads otherwise than the parser does would let brackets hide in it.
         if quote.is_none() && (raw || unusual) {
             let message = "has a comment, a raw or a triple-quoted text".to_owned();
-            return Err(vec![fault(at, message, Some("write texts in plain quotes"))]);
+            return Err(vec![fault(at, message, "write texts in plain quotes")]);
         }
         before = sign;
         match (quote, sign) {
@@ -43,14 +42,14 @@ pub(super) fn nesting(text: &str) -> Result<(), Vec<ConditionFault>> {
             let message = format!(
                 "is nested more than {MAX_DEPTH} deep, or has more than {MAX_MEMBERS} dots"
             );
-            return Err(vec![fault(at, message, Some("split it into several rules"))]);
+            return Err(vec![fault(at, message, "split it into several rules")]);
         }
     }
     Ok(())
 }
 
 pub(super) fn syntax(text: &str, errors: &cel::ParseErrors) -> Vec<ConditionFault> {
-    let hint = Some("a condition is CEL, such as path.user == claims.oid");
+    let hint = "a condition is CEL, such as path.user == claims.oid";
     let offset = |(line, column): (isize, isize)| {
         let before: usize = text
             .split_inclusive('\n')
@@ -62,7 +61,12 @@ pub(super) fn syntax(text: &str, errors: &cel::ParseErrors) -> Vec<ConditionFaul
     let faults: Vec<_> = errors
         .errors
         .iter()
-        .map(|error| fault(offset(error.pos), plain(&error.msg), hint))
+        .map(|error| {
+            // A single `=`, which is how TOML and SQL compare.
+            let single = error.msg.contains("token recognition error at: '= ");
+            let hint = if single { "compare with ==" } else { hint };
+            fault(offset(error.pos), plain(&error.msg), hint)
+        })
         .collect();
     if faults.is_empty() { vec![fault(0, "is no expression".to_owned(), hint)] } else { faults }
 }

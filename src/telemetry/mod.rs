@@ -1,10 +1,17 @@
 //! Logs: to stderr, readable on a terminal and JSON in production. Standard output belongs to the audit log.
 
+mod levels;
+pub mod otlp;
+
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use levels::Chosen;
+
+pub use levels::{ALL, Level, Levels, MODULES, UnknownModule};
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +22,11 @@ pub enum Format {
 
 /// Starts logging for the process. A second call changes nothing.
 ///
-/// `level` is for our own code. Libraries log from `warn` on; rmcp not at all, since its messages quote requests.
-pub fn start(level: tracing::Level, format: Format, colour: bool) {
-    let filter = EnvFilter::new(format!("warn,rmcp=off,mcp_auth_broker={level}"));
-    let registry = tracing_subscriber::registry().with(filter);
+/// `level` is for our own code; [`Levels`] can change it later.
+pub fn start(level: Level, format: Format, colour: bool) {
+    let chosen = Chosen::new(level);
+    let (filter, handle) = reload::Layer::new(chosen.filter());
+    let registry = tracing_subscriber::registry().with(filter).with(otlp::Logs);
     let started = match format {
         Format::Json => registry
             .with(
@@ -40,7 +48,8 @@ pub fn start(level: tracing::Level, format: Format, colour: bool) {
                 .try_init()
         }
     };
-    if started.is_err() {
-        tracing::debug!("telemetry.already_started");
+    match started {
+        Ok(()) => Levels::keep(chosen, Box::new(move |filter| handle.reload(filter).is_ok())),
+        Err(_) => tracing::debug!("telemetry.already_started"),
     }
 }

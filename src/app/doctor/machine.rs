@@ -1,0 +1,98 @@
+//! What the machine gives: room on its disks, and open files.
+
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::app::map;
+use crate::config::{AuditSink, Config, Deployment, StoreUrl};
+
+use super::{Area, Step};
+
+const MIB: u64 = 1 << 20;
+/// Below this a write will fail before long.
+const LITTLE: u64 = 64 * MIB;
+/// Below this somebody should make room.
+const SCARCE: u64 = 1024 * MIB;
+/// A connection is an open file, and the broker takes 10,000.
+const FILES: u64 = 4096;
+
+pub(super) fn look(config: &Config) -> Vec<Step> {
+    let mut steps: Vec<Step> = places(config).into_iter().map(|place| room(&place)).collect();
+    if steps.is_empty() {
+        steps.push(Step::skipped(Area::Disk, "neither the store nor the audit log is a file here"));
+    }
+    steps.push(open_files());
+    steps.push(rates(config));
+    steps
+}
+
+/// A directory in which something grows, and the setting that says where it is.
+struct Place {
+    key: &'static str,
+    path: PathBuf,
+}
+
+fn places(config: &Config) -> Vec<Place> {
+    let store = match &config.store.url {
+        StoreUrl::Sqlite(_) => Some(Place { key: "store.url", path: map::data_dir(config) }),
+        StoreUrl::Postgres(_) => None,
+    };
+    let logs = config.audit.sinks.iter().filter_map(|sink| match sink {
+        AuditSink::File(file) => {
+            let path = file.path.parent().unwrap_or(Path::new("")).to_owned();
+            Some(Place { key: "audit.sink.path", path })
+        }
+        AuditSink::Stdout => None,
+    });
+    store.into_iter().chain(logs).collect()
+}
+
+fn room(place: &Place) -> Step {
+    let shown = place.path.display();
+    // What is not there yet will be made in what is.
+    let there = place.path.ancestors().find(|path| path.exists());
+    let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(found) = rustix::fs::statvfs(there) else {
+        return Step::warning(
+            Area::Disk,
+            place.key,
+            format!("the disk of {shown} cannot be asked"),
+        );
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let found = format!("{shown} has {} MiB left", free / MIB);
+    let judged = match free {
+        0..LITTLE => Step::bad(Area::Disk, place.key, found),
+        LITTLE..SCARCE => Step::warning(Area::Disk, place.key, found),
+        _ => return Step::good(Area::Disk, found),
+    };
+    judged
+        .allowed(format!("{} MiB or more", SCARCE / MIB))
+        .hint("make room, or let audit.sink.keep_days and max_total_mb keep less")
+}
+
+fn open_files() -> Step {
+    let limit = getrlimit(Resource::Nofile).current;
+    match limit {
+        Some(limit) if limit < FILES => {
+            let found = format!("{limit} files may be open, connections among them");
+            let step = Step::new(Area::Limits, super::Verdict::Warning, found);
+            step.allowed(format!("{FILES} or more")).hint("ulimit -n, or LimitNOFILE= of the unit")
+        }
+        Some(limit) => Step::good(Area::Limits, format!("{limit} files may be open")),
+        None => Step::good(Area::Limits, "as many files as it takes may be open"),
+    }
+}
+
+fn rates(config: &Config) -> Step {
+    let limits = &config.limits;
+    let unlimited = limits.per_client.is_none() && limits.per_user.is_none();
+    if unlimited && config.deployment != Deployment::Dev {
+        let found = "neither a client nor a user is limited";
+        let step = Step::warning(Area::Limits, "limits.per_client", found);
+        return step.allowed("a rate").hint("limits.per_client = \"600/min\"");
+    }
+    let found = if unlimited { "no rate is limited, as in dev" } else { "rates are limited" };
+    Step::good(Area::Limits, found)
+}

@@ -1,0 +1,280 @@
+//! The broker as clients see it: its name, the way to it, and whether what is in front of it passes what clients need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
+use url::{Host, Url};
+
+use crate::app::endpoints::{issuer, names};
+use crate::app::map;
+use crate::config::Config;
+use crate::outbound::{Answer, Call, Limits, Outbound, OutboundError, PrivateTarget};
+use crate::resource_server::well_known_url;
+use crate::time::Clock;
+
+use super::{Area, Step};
+
+pub(super) const LIMITS: Limits =
+    Limits { timeout: Duration::from_secs(10), max_bytes: 256 * 1024 };
+const URL: &str = "server.public_url";
+/// No token at all: whoever sees it refused knows that it arrived.
+const NO_TOKEN: &str = "Bearer broker-doctor";
+/// What verifiers commonly allow clocks to differ by.
+const LEEWAY: Duration = Duration::from_mins(1);
+const NOTICEABLE: Duration = Duration::from_secs(5);
+
+pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Step> {
+    let mut steps = vec![name(config).await];
+    let outbound = match client(config) {
+        Ok(outbound) => outbound,
+        Err(problem) => {
+            steps.push(Step::bad(Area::PublicUrl, "outbound", problem));
+            return steps;
+        }
+    };
+    let Some(answer) = health(config, &outbound, &mut steps).await else {
+        let why = "not asked, for the broker is not reached under its public name";
+        steps.push(Step::skipped(Area::ProxyHeaders, why));
+        steps.push(time(config, &outbound, clock, None).await);
+        return steps;
+    };
+    steps.push(metadata(config, &outbound).await);
+    steps.push(headers(config, &outbound).await);
+    steps.push(tls(config));
+    steps.push(time(config, &outbound, clock, Some(&answer)).await);
+    steps
+}
+
+/// Whether the name has an address.
+async fn name(config: &Config) -> Step {
+    let url = &config.server.public_url;
+    let Some(Host::Domain(host)) = url.host() else {
+        return Step::skipped(Area::Dns, "server.public_url names an address");
+    };
+    let port = url.port_or_known_default().unwrap_or(443);
+    match tokio::time::timeout(LIMITS.timeout, tokio::net::lookup_host((host, port))).await {
+        Ok(Ok(found)) => {
+            let found: Vec<String> = found.map(|address| address.ip().to_string()).collect();
+            Step::good(Area::Dns, format!("{host} is {}", found.join(", ")))
+        }
+        Ok(Err(_)) | Err(_) => {
+            let step = Step::bad(Area::Dns, URL, format!("{host} has no address here"));
+            step.allowed("a name that clients can resolve")
+                .hint("make the record, or look at the resolver of this machine (/etc/resolv.conf)")
+        }
+    }
+}
+
+/// A client as the broker's, which may reach its own name wherever that is.
+pub(super) fn client(config: &Config) -> Result<Outbound, String> {
+    let mut settings = map::outbound(config);
+    let host = config.server.public_url.host_str().unwrap_or_default();
+    settings.allow_private.extend(host.trim_matches(['[', ']']).parse::<PrivateTarget>());
+    Outbound::new(&settings).map_err(|error| error.to_string())
+}
+
+pub(super) fn below(config: &Config, path: &str) -> Url {
+    let mut url = config.server.public_url.clone();
+    url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+    url
+}
+
+/// Whether a broker answers under the public name.
+async fn health(config: &Config, outbound: &Outbound, steps: &mut Vec<Step>) -> Option<Answer> {
+    let bad = |found: String| Step::bad(Area::PublicUrl, URL, found);
+    let answer = match outbound.send(Call::get(below(config, "/health")), LIMITS).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            steps.push(unreached(&error));
+            return None;
+        }
+    };
+    let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let step = match (answer.status, document["service"].as_str()) {
+        (StatusCode::OK, Some("mcp-auth-broker")) => {
+            let version = document["version"].as_str().unwrap_or_default();
+            steps.push(version_of(config, version));
+            return Some(answer);
+        }
+        (StatusCode::MISDIRECTED_REQUEST, _) => bad(
+            "the broker answers 421: it is asked for another host".to_owned(),
+        )
+        .allowed("the Host of server.public_url")
+        .hint("let the proxy pass Host as it came, or name the other one in server.allowed_hosts"),
+        (status, _) if status.is_redirection() => bad(format!("/health answers {status}"))
+            .hint("server.public_url has to be the name that is not redirected"),
+        (status, _) => bad(format!("/health answers {status}, and not as a broker does"))
+            .hint("something else is there: look where the proxy sends this host and path"),
+    };
+    steps.push(step);
+    None
+}
+
+fn version_of(config: &Config, version: &str) -> Step {
+    let ours = env!("CARGO_PKG_VERSION");
+    let url = &config.server.public_url;
+    if version == ours {
+        return Step::good(Area::PublicUrl, format!("{url} is a broker of version {version}"));
+    }
+    let found = format!("{url} is a broker of another version than this program, {ours}");
+    Step::warning(Area::PublicUrl, URL, found).hint("use the program that runs there")
+}
+
+pub(super) fn unreached(error: &OutboundError) -> Step {
+    let (area, hint) = match error {
+        OutboundError::Tls { .. } => (
+            Area::Tls,
+            "the certificate has to be valid for this name, and its chain complete; a private CA is outbound.ca_file here",
+        ),
+        OutboundError::Connect { .. } => {
+            (Area::PublicUrl, "is a broker running (broker health), and does the proxy listen?")
+        }
+        OutboundError::Timeout { .. } => (
+            Area::PublicUrl,
+            "a firewall that drops, or a proxy that waits for a broker that is not there",
+        ),
+        _ => (Area::PublicUrl, "look at what is in front of the broker"),
+    };
+    Step::bad(area, URL, error.to_string()).hint(hint)
+}
+
+/// Whether the documents that clients discover us by name us as we are configured.
+async fn metadata(config: &Config, outbound: &Outbound) -> Step {
+    let Some(name) = names(&config.server.public_url).into_iter().next() else {
+        return Step::skipped(Area::PublicUrl, "server.public_url has no host");
+    };
+    let url = well_known_url(&name.resource);
+    let document = match outbound.send(Call::get(url.clone()), LIMITS).await {
+        Ok(answer) if answer.status == StatusCode::OK => answer.body,
+        Ok(answer) => {
+            let found = format!("{} answers {}", url.path(), answer.status);
+            return Step::bad(Area::PublicUrl, URL, found)
+                .hint("the proxy has to pass /.well-known/ to the broker, too");
+        }
+        Err(error) => return unreached(&error),
+    };
+    let document: Value = serde_json::from_slice(&document).unwrap_or_default();
+    let ours = name.resource.as_str();
+    if document["resource"].as_str() != Some(ours) {
+        return Step::bad(Area::PublicUrl, URL, "the metadata there is of another resource")
+            .allowed(ours)
+            .hint("the broker that runs there has another server.public_url");
+    }
+    let servers = document["authorization_servers"].as_array().cloned().unwrap_or_default();
+    let own = issuer(&config.server.public_url);
+    if config.authorization_server.enabled && !servers.iter().any(|server| *server == *own) {
+        return Step::bad(Area::PublicUrl, URL, "the metadata there names another issuer")
+            .allowed(own);
+    }
+    Step::good(Area::PublicUrl, "clients find the endpoint and its issuer by the metadata")
+}
+
+/// Whether what is in front passes `Authorization` in and `WWW-Authenticate` out: without either no client logs in.
+async fn headers(config: &Config, outbound: &Outbound) -> Step {
+    let key = "server.trusted_proxies";
+    let mut call = Call::get(below(config, "/mcp"));
+    call.method = Method::POST;
+    let call = call.header(header::AUTHORIZATION, HeaderValue::from_static(NO_TOKEN));
+    let answer = match outbound.send(call, LIMITS).await {
+        Ok(answer) => answer,
+        Err(error) => return unreached(&error),
+    };
+    let challenge = answer.header(&header::WWW_AUTHENTICATE);
+    let bad = |found: String| Step::bad(Area::ProxyHeaders, key, found);
+    match (answer.status, challenge) {
+        (StatusCode::UNAUTHORIZED, Some(challenge)) if challenge.contains("invalid_token") => {
+            Step::good(Area::ProxyHeaders, "Authorization arrives, and the challenge comes back")
+        }
+        (StatusCode::UNAUTHORIZED, Some(_)) => {
+            bad("Authorization does not arrive at the broker".to_owned())
+                .hint("the proxy takes it away, as one that authenticates by itself does")
+        }
+        (StatusCode::UNAUTHORIZED, None) => bad("WWW-Authenticate does not come back".to_owned())
+            .hint(
+                "the proxy takes it away, or answers 401 itself: clients cannot log in without it",
+            ),
+        (status, _) => bad(format!("/mcp answers {status} to a token that is none"))
+            .allowed("401 Unauthorized")
+            .hint("look where the proxy sends POST /mcp"),
+    }
+}
+
+/// A chain that was accepted is all that is known from here.
+fn tls(config: &Config) -> Step {
+    if config.server.public_url.scheme() == "https" {
+        Step::good(Area::Tls, "the certificate is valid for the name, and its chain is trusted")
+    } else {
+        Step::skipped(Area::Tls, "server.public_url is http")
+    }
+}
+
+/// Ours against that of others: a token of another clock is not valid yet, or ended.
+async fn time(
+    config: &Config,
+    outbound: &Outbound,
+    clock: &Arc<dyn Clock>,
+    broker: Option<&Answer>,
+) -> Step {
+    let now = clock.now();
+    let mut seen: Vec<(String, i64)> = Vec::new();
+    let mut note = |who: &str, answer: &Answer, now: crate::time::Timestamp| {
+        let date = answer.header(&header::DATE).and_then(seconds);
+        seen.extend(date.map(|date| (who.to_owned(), date - now.unix_seconds())));
+    };
+    if let Some(answer) = broker {
+        note("the public URL", answer, now);
+    }
+    let others = config.resource_server.issuers.iter().map(|issuer| issuer.issuer.to_string());
+    let providers = config.authorization_server.identity_providers.iter();
+    let others = others.chain(providers.map(|provider| provider.issuer.clone()));
+    for other in others.filter(|issuer| issuer.starts_with("http")) {
+        let Ok(url) = Url::parse(&other) else { continue };
+        if let Ok(answer) = outbound.send(Call::get(url), LIMITS).await {
+            note(&other, &answer, clock.now());
+        }
+    }
+    judge(&seen)
+}
+
+fn judge(seen: &[(String, i64)]) -> Step {
+    let Some((who, off)) = seen.iter().max_by_key(|(_, off)| off.abs()) else {
+        return Step::skipped(Area::Clock, "nobody whose clock could be compared was reached");
+    };
+    let found = format!("this clock and that of {who} differ by {} s", off.abs());
+    let away = Duration::from_secs(off.unsigned_abs());
+    let hint = "let the machines keep time (chrony, systemd-timesyncd)";
+    match away {
+        _ if away > LEEWAY => Step::new(Area::Clock, super::Verdict::Bad, found)
+            .allowed(format!("{} s at most", LEEWAY.as_secs()))
+            .hint(hint),
+        _ if away > NOTICEABLE => Step::new(Area::Clock, super::Verdict::Warning, found).hint(hint),
+        _ => Step::good(Area::Clock, found),
+    }
+}
+
+/// Seconds since the epoch of an HTTP date (RFC 9110 §5.6.7), in the one form that is sent today.
+fn seconds(date: &str) -> Option<i64> {
+    Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::app::doctor::Verdict;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_is_judged_by_the_one_that_is_furthest_away() {
+        let verdict = |offs: &[i64]| {
+            let seen: Vec<_> = offs.iter().map(|off| ("x".to_owned(), *off)).collect();
+            judge(&seen).verdict
+        };
+        assert_eq!(verdict(&[]), Verdict::Skipped);
+        assert_eq!(verdict(&[0, -3]), Verdict::Good);
+        assert_eq!(verdict(&[0, 20]), Verdict::Warning);
+        assert_eq!(verdict(&[1, -61]), Verdict::Bad);
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+    }
+}

@@ -1,0 +1,255 @@
+//! What is counted of the events of the audit log: one look at what happened feeds both, so they cannot disagree.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::audit::{AuditEvent, Context, LoginMethod, Observer, ResultStatus};
+use crate::code::Code;
+use crate::id::ToolName;
+use crate::metrics::{Label, Meters};
+
+/// Names of tools of servers behind us that are told apart; what comes then is counted under `<server>.other`.
+const MAX_TOOLS: usize = 300;
+
+/// Counts events.
+#[derive(Debug)]
+pub(super) struct Counting {
+    meters: Meters,
+    tools: Arc<Tools>,
+}
+
+impl Counting {
+    pub(super) const fn new(meters: Meters, tools: Arc<Tools>) -> Self {
+        Self { meters, tools }
+    }
+}
+
+/// The names that may become labels.
+#[derive(Debug)]
+pub(super) struct Tools {
+    own: HashSet<String>,
+    servers: Vec<String>,
+    /// Of servers behind us, those that answered.
+    seen: RwLock<HashSet<Arc<str>>>,
+}
+
+impl Tools {
+    /// `own`: the names of our tools; `servers`: the ids of the servers behind us.
+    pub(super) fn new(own: Vec<String>, servers: Vec<String>) -> Self {
+        Self { own: own.into_iter().collect(), servers, seen: RwLock::default() }
+    }
+
+    /// A caller may ask for a tool of any name. One becomes a label that is ours, or that a server behind us has answered.
+    pub(super) fn label(&self, name: Option<&ToolName>, answered: bool) -> Label {
+        let Some(name) = name.map(ToolName::as_str) else { return "other".into() };
+        if self.own.contains(name) {
+            return name.to_owned().into();
+        }
+        let server = name.split_once('.').map(|(server, _)| server);
+        let Some(server) = self.servers.iter().find(|known| Some(known.as_str()) == server) else {
+            return "other".into();
+        };
+        if self.is_seen(name) || (answered && self.see(name)) {
+            return name.to_owned().into();
+        }
+        format!("{server}.other").into()
+    }
+
+    fn is_seen(&self, name: &str) -> bool {
+        self.seen.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    /// Whether there is room for one more.
+    fn see(&self, name: &str) -> bool {
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        seen.len() < MAX_TOOLS && seen.insert(name.into())
+    }
+}
+
+impl Observer for Counting {
+    fn see(&self, _: &Context, event: &AuditEvent) {
+        use AuditEvent as E;
+        let meters = &self.meters;
+        match event {
+            E::PolicyDecide { decision, reason, .. } => {
+                meters.decisions.add([word(decision), reason.to_string().into()]);
+            }
+            E::ShadowDiffer { decision, shadow_decision, .. } => {
+                meters.shadow_differences.add([word(decision), word(shadow_decision)]);
+            }
+            E::ConditionFail { .. } => drop(meters.condition_failures.inc()),
+            E::ResultEmit { .. } => self.ended(event),
+            E::ProviderCall { .. } => self.provider(event),
+            E::ToolsList { .. } => meters.mcp_requests.add(["tools/list".into(), "ok".into()]),
+            E::ScopeInsufficient { tool_name, reason, .. } => {
+                meters.mcp_requests.add(["tools/call".into(), "error".into()]);
+                meters.decisions.add(["deny".into(), reason.to_string().into()]);
+                let tool = self.tools.label(Some(tool_name), false);
+                meters.tool_calls.add([tool, "error".into(), "insufficient_scope".into()]);
+            }
+            E::TokenAccept { .. } => drop(meters.tokens_verified.inc()),
+            E::TokenReject { reason, .. } => meters.token_rejections.add([word(reason)]),
+            E::RefusalsHoldBack { held_back, .. } => {
+                meters.token_rejections.add_many(["not_recorded".into()], *held_back);
+            }
+            E::ToolFlawed { flaw, .. } => meters.flawed_tools.add([word(flaw)]),
+            E::ConfigReload { .. } => drop(meters.policy_reloads.inc()),
+            E::KeyRotate { .. } => drop(meters.key_rotations.inc()),
+            other => self.people_and_clients(other),
+        }
+    }
+}
+
+impl Counting {
+    /// How a tool call or another MCP request ended.
+    fn ended(&self, event: &AuditEvent) {
+        let AuditEvent::ResultEmit {
+            method,
+            tool_name,
+            status,
+            error_code,
+            duration_ms,
+            decision,
+            reason,
+            ..
+        } = event
+        else {
+            return;
+        };
+        self.meters.mcp_requests.add([(*method).into(), word(status)]);
+        if let (Some(effect), Some(reason)) = (decision, reason) {
+            self.meters.decisions.add([word(effect), reason.to_string().into()]);
+        }
+        if *method != "tools/call" {
+            return;
+        }
+        let tool = self.tools.label(tool_name.as_ref(), *status == ResultStatus::Ok);
+        self.meters.tool_times.observe([tool.clone()], Duration::from_millis(*duration_ms));
+        self.meters.tool_calls.add([tool, word(status), code(*error_code)]);
+    }
+
+    fn provider(&self, event: &AuditEvent) {
+        let AuditEvent::ProviderCall {
+            provider,
+            outcome,
+            error_code,
+            http_status,
+            duration_ms,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let took = Duration::from_millis(*duration_ms);
+        self.meters.provider_times.observe([(*provider).into()], took);
+        let status: Label = http_status.map_or("none".into(), |status| status.to_string().into());
+        let labels = [(*provider).into(), word(outcome), status, code(*error_code)];
+        self.meters.provider_calls.add(labels);
+    }
+
+    /// Log-ins, consent, tokens, approvals and administration.
+    fn people_and_clients(&self, event: &AuditEvent) {
+        use AuditEvent as E;
+        let meters = &self.meters;
+        match event {
+            E::LoginSucceed { method } => meters.logins.add([login(method), "ok".into()]),
+            E::LoginFail { method, reason } => meters.logins.add([login(method), word(reason)]),
+            E::TokenIssue { grant_type, .. } => {
+                meters.oauth_tokens.add([word(grant_type), "issued".into()]);
+            }
+            E::TokenRefresh { .. } => {
+                meters.oauth_tokens.add(["refresh_token".into(), "issued".into()]);
+            }
+            E::TokenRefuse { grant_type, error, .. } => {
+                let grant_type = grant_type.as_ref().map_or("unknown".into(), word);
+                meters.oauth_tokens.add([grant_type, (*error).into()]);
+            }
+            E::TokenReuse { what, .. } => meters.oauth_reuses.add([word(what)]),
+            E::TokenRevoke { what, .. } => meters.oauth_revocations.add([word(what)]),
+            E::TokenIntrospect { active, .. } => {
+                meters.oauth_introspections.add([truth(*active)]);
+            }
+            E::AuthorizationStart { .. } => meters.oauth_authorizations.add(["started".into()]),
+            E::AuthorizationGrant { .. } => meters.oauth_authorizations.add(["granted".into()]),
+            E::AuthorizationDeny { .. } => meters.oauth_authorizations.add(["denied".into()]),
+            E::AuthorizeRefuse { error, .. } => meters.oauth_authorizations.add([(*error).into()]),
+            E::ClientRegister { .. } => meters.oauth_registrations.add(["registered".into()]),
+            E::ClientRefuse { error, .. } => meters.oauth_registrations.add([(*error).into()]),
+            other => self.approvals_and_changes(other),
+        }
+    }
+
+    fn approvals_and_changes(&self, event: &AuditEvent) {
+        use AuditEvent as E;
+        let meters = &self.meters;
+        match event {
+            E::ApprovalRequest { .. } => meters.approvals.add(["requested".into()]),
+            E::ApprovalAnswer { outcome, .. } => meters.approvals.add([word(outcome)]),
+            E::ApprovalUse { .. } => meters.approvals.add(["used".into()]),
+            E::ApprovalNotify { delivered, .. } => {
+                meters.approval_notifications.add([truth(*delivered)]);
+            }
+            E::AdminChangeEnd { object, action, outcome, .. } => {
+                meters.admin_changes.add([word(object), word(action), word(outcome)]);
+            }
+            E::AdminRequestEnd { status, .. } => {
+                meters.admin_requests.add([status.to_string().into()]);
+            }
+            _ => {} // what is rare or says nothing about load; the audit log has it
+        }
+    }
+}
+
+/// As the audit log writes it.
+pub(super) fn word(value: &impl Serialize) -> Label {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word.into(),
+        Ok(_) | Err(_) => "other".into(),
+    }
+}
+
+const fn truth(is: bool) -> Label {
+    Cow::Borrowed(if is { "true" } else { "false" })
+}
+
+fn login(method: &LoginMethod) -> Label {
+    match method {
+        LoginMethod::Password => "password".into(),
+        LoginMethod::IdentityProvider(_) => "identity_provider".into(),
+    }
+}
+
+fn code(code: Option<Code>) -> Label {
+    code.map_or("none", Code::as_str).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(tools: &Tools, name: &str, answered: bool) -> String {
+        tools.label(Some(&name.parse().unwrap()), answered).into_owned()
+    }
+
+    #[test]
+    fn what_a_caller_asks_for_becomes_no_label_until_a_server_has_answered_it() {
+        let servers = vec!["weather".to_owned()];
+        let tools = Tools::new(vec!["get_public_info".to_owned()], servers);
+        assert_eq!(label(&tools, "get_public_info", false), "get_public_info");
+        for name in ["get_public_info2", "CANARY", "elsewhere.get"] {
+            assert_eq!(label(&tools, name, true), "other", "{name}");
+        }
+        assert_eq!(label(&tools, "weather.get", false), "weather.other");
+        assert_eq!(label(&tools, "weather.get", true), "weather.get");
+        assert_eq!(label(&tools, "weather.get", false), "weather.get");
+        for n in 0..2 * MAX_TOOLS {
+            label(&tools, &format!("weather.t{n}"), true);
+        }
+        assert_eq!(tools.seen.read().unwrap().len(), MAX_TOOLS);
+        assert_eq!(label(&tools, "weather.more", true), "weather.other");
+    }
+}

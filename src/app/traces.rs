@@ -1,0 +1,239 @@
+//! Traces, made of the events of the audit log: a span for each request, and one for each attempt at a provider below it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::{AuditEvent, Context, Observer};
+use crate::config::Config;
+use crate::id::ToolName;
+use crate::outbound::{Outbound, PrivateTarget};
+use crate::random::Random;
+use crate::telemetry::otlp::{
+    self, Attribute, Exporter, Inbox, Kind, Outbox, Resource, Span, send_logs_to,
+};
+use crate::time::{Clock, Timestamp};
+
+use super::error::AppError;
+use super::map;
+use super::observe::{Tools, word};
+
+/// The longest that a request is believed to have taken whose event does not say it.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// `telemetry.otlp_endpoint`
+#[derive(Debug)]
+pub(super) struct Traces {
+    exporter: Exporter,
+    outbox: Outbox,
+}
+
+impl Traces {
+    /// `None` where nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Outbound`]
+    pub(super) fn new(config: &Config, random: &dyn Random) -> Result<Option<Self>, AppError> {
+        let Some(endpoint) = &config.telemetry.otlp_endpoint else { return Ok(None) };
+        let mut settings = map::outbound(config);
+        // An operator names it, so it is meant wherever it is.
+        let host = endpoint.host_str().unwrap_or_default();
+        settings.allow_private.extend(host.trim_matches(['[', ']']).parse::<PrivateTarget>());
+        let mut instance = [0; 8];
+        random.fill_identifier(&mut instance);
+        let resource = Resource {
+            service: config.telemetry.service_name.as_str().into(),
+            instance: format!("{:016x}", u64::from_be_bytes(instance)),
+            environment: config.deployment.as_str(),
+        };
+        let (outbox, inbox): (Outbox, Inbox) = otlp::queue();
+        let outbound = Outbound::new(&settings)?;
+        let exporter = Exporter::new(outbound, endpoint, resource, (&outbox, inbox));
+        Ok(Some(Self { exporter, outbox }))
+    }
+
+    /// What sees the events of the audit log.
+    pub(super) fn observer(&self, tools: Arc<Tools>, clock: &Arc<dyn Clock>) -> Arc<dyn Observer> {
+        Arc::new(Tracing { outbox: self.outbox.clone(), tools, clock: Arc::clone(clock) })
+    }
+
+    pub(super) const fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Sends until `stop`; the log of the process, too.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        send_logs_to(self.outbox);
+        self.exporter.run(stop).await;
+    }
+}
+
+/// Makes spans of events.
+#[derive(Debug)]
+struct Tracing {
+    outbox: Outbox,
+    tools: Arc<Tools>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Observer for Tracing {
+    fn see(&self, context: &Context, event: &AuditEvent) {
+        if !context.trace_id.is_sampled() {
+            return;
+        }
+        match event {
+            AuditEvent::ProviderCall { .. } => self.provider(context, event),
+            AuditEvent::ResultEmit { .. } => self.result(context, event),
+            AuditEvent::ToolsList { listed, .. } => {
+                let listed = i64::try_from(*listed).unwrap_or(i64::MAX);
+                let attributes = vec![
+                    ("mcp.method.name", "tools/list".into()),
+                    ("broker.tools.listed", otlp::Value::Number(listed)),
+                ];
+                self.request(context, ("tools/list".into(), None), attributes, None);
+            }
+            AuditEvent::ScopeInsufficient { tool_name, reason, .. } => {
+                let name = self.called(Some(tool_name), false);
+                let mut attributes = vec![("mcp.method.name", "tools/call".into())];
+                attributes.extend(name.1);
+                attributes.push(("broker.reason", reason.to_string().into()));
+                self.request(context, (name.0, None), attributes, Some("insufficient_scope"));
+            }
+            other if other.is_terminal() => {
+                let name = kind(other);
+                self.request(context, (name.into(), None), Vec::new(), None);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Tracing {
+    /// The name of the span of a call, and the tool as an attribute. Never what a caller made up.
+    fn called(&self, tool: Option<&ToolName>, answered: bool) -> (String, Option<Attribute>) {
+        match tool {
+            None => ("tools/call".to_owned(), None),
+            Some(tool) => {
+                let label = self.tools.label(Some(tool), answered);
+                (format!("tools/call {label}"), Some(("gen_ai.tool.name", label.into())))
+            }
+        }
+    }
+
+    fn result(&self, context: &Context, event: &AuditEvent) {
+        let AuditEvent::ResultEmit {
+            method,
+            tool_name,
+            status,
+            error_code,
+            duration_ms,
+            decision,
+            reason,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let mut attributes: Vec<Attribute> = vec![("mcp.method.name", (*method).into())];
+        let name = if *method == "tools/call" {
+            attributes.push(("gen_ai.operation.name", "execute_tool".into()));
+            let (name, tool) = self.called(tool_name.as_ref(), error_code.is_none());
+            attributes.extend(tool);
+            name
+        } else {
+            (*method).to_owned()
+        };
+        attributes.push(("broker.status", word(status).into()));
+        attributes.extend(decision.as_ref().map(|effect| ("broker.decision", word(effect).into())));
+        attributes
+            .extend(reason.as_ref().map(|reason| ("broker.reason", reason.to_string().into())));
+        let took = Duration::from_millis(*duration_ms);
+        self.request(context, (name, Some(took)), attributes, error_code.map(|code| code.as_str()));
+    }
+
+    /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it.
+    fn request(
+        &self,
+        context: &Context,
+        (name, took): (String, Option<Duration>),
+        mut attributes: Vec<Attribute>,
+        error: Option<&'static str>,
+    ) {
+        let now = self.clock.now();
+        attributes.push(("broker.request_id", context.request_id.to_string().into()));
+        self.outbox.span(Span {
+            trace: context.trace_id,
+            id: context.request_id.span(),
+            parent: context.trace_id.parent(),
+            name: name.into(),
+            kind: Kind::Server,
+            ended: now,
+            took: took.unwrap_or_else(|| since(context, now)),
+            attributes,
+            error,
+        });
+    }
+
+    fn provider(&self, context: &Context, event: &AuditEvent) {
+        let AuditEvent::ProviderCall {
+            provider,
+            operation,
+            attempt,
+            error_code,
+            http_status,
+            duration_ms,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let request = context.request_id.span();
+        let attributes = attempted(provider, operation, *attempt, *http_status);
+        self.outbox.span(Span {
+            trace: context.trace_id,
+            // One for each attempt, and known to nobody else.
+            id: request.rotate_left(attempt % 63 + 1) ^ u64::from(*attempt),
+            parent: Some(request),
+            name: operation.clone().into(),
+            kind: Kind::Client,
+            ended: self.clock.now(),
+            took: Duration::from_millis(*duration_ms),
+            attributes,
+            error: error_code.map(|code| code.as_str()),
+        });
+    }
+}
+
+/// An attempt by the conventions for HTTP clients.
+fn attempted(
+    provider: &'static str,
+    operation: &str,
+    attempt: u32,
+    status: Option<u16>,
+) -> Vec<Attribute> {
+    let (method, template) = operation.split_once(' ').unwrap_or((operation, ""));
+    let again = i64::from(attempt.saturating_sub(1));
+    let mut attributes: Vec<Attribute> = vec![
+        ("http.request.method", method.to_owned().into()),
+        ("url.template", template.to_owned().into()),
+        ("broker.provider", provider.into()),
+        ("http.request.resend_count", otlp::Value::Number(again)),
+    ];
+    let status = status.map(|status| otlp::Value::Number(status.into()));
+    attributes.extend(status.map(|status| ("http.response.status_code", status)));
+    attributes
+}
+
+/// Since the request was given its id. A caller may have chosen that: then nothing is known.
+fn since(context: &Context, now: Timestamp) -> Duration {
+    let made = context.request_id.made_at();
+    made.map(|made| now.since(made)).filter(|took| *took < LONGEST).unwrap_or_default()
+}
+
+/// The event's name in the log.
+fn kind(event: &AuditEvent) -> String {
+    let written = serde_json::to_value(event).unwrap_or_default();
+    written.get("event_type").and_then(|name| name.as_str()).unwrap_or("request").to_owned()
+}
