@@ -117,8 +117,8 @@ impl Registered {
                     folded.push(self.folded(name, row, kept)?);
                 }
             }
-            table.replace(endpoints);
             list.replace(folded);
+            table.replace(endpoints);
         }
         // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
         let known = self.known.each.iter();

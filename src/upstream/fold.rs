@@ -25,7 +25,7 @@ use super::server::Server;
 use super::wanted::Wanted;
 
 /// For one server to list its tools: the others, and ours, wait for it.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// How long a server that did not list its tools is not asked again.
 const REST: Duration = Duration::from_secs(10);
 /// Of one server's list.
@@ -156,7 +156,7 @@ impl One {
 }
 
 /// The server's list as this caller sees it, page by page.
-async fn list(
+pub(super) async fn list(
     server: &Arc<Server>,
     (caller, presented): (&Caller, Option<&Presented>),
 ) -> Option<Vec<Box<RawValue>>> {

@@ -22,9 +22,10 @@ use crate::resource_server::Principal;
 use super::answer::{Exchange, Kind};
 use super::ask_person;
 use super::credential::Credential;
-use super::decide::Decider;
+use super::decide::{Decider, Thing};
 use super::era::{self, Asked as Sending, Eras, Way};
 use super::fault::Fault;
+use super::fold;
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::incoming::Incoming;
@@ -34,6 +35,9 @@ use super::stdio::Hosted;
 use super::wanted::Wanted;
 use super::watch::Watch;
 use super::who::Who;
+
+/// How soon a list is asked for again because of a pinned tool that is in none.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A server behind us, under one of our names.
 #[derive(Debug)]
@@ -222,6 +226,9 @@ impl Server {
             return self.door.refuse(&caller, method, refusal).await;
         }
         let modern = headers::is_modern(given);
+        if let Wanted::Tool { name, .. } = &wanted {
+            self.see(name, (&caller, presented.as_ref())).await;
+        }
         let admitted = match self.admit(&caller, message, (wanted, tool, modern)).await? {
             Ok(admitted) => admitted,
             Err(refusal) => return self.door.refuse(&caller, method, refusal).await,
@@ -249,6 +256,27 @@ impl Server {
         match ticket {
             Some(ticket) => ticket.unless_cancelled(answering).await,
             None => answering.await,
+        }
+    }
+
+    /// Looks at the server's list before a pinned tool is called that was in none yet: after a restart, too, it is the
+    /// approved one or none.
+    async fn see(self: &Arc<Self>, tool: &str, caller: (&Caller, Option<&Presented>)) {
+        // Who may not use it would keep others from having it looked at.
+        let may_use = || self.decider.now().about(caller.0, Thing::Tool(tool)).shows_the_tool();
+        if !self.watch.wants_to_see(tool) || !may_use() {
+            return;
+        }
+        let mut looked = self.watch.looked.lock().await;
+        let now = self.door.clock.monotonic();
+        let lately = looked.is_some_and(|looked| now.saturating_sub(looked) < LOOK_AGAIN);
+        if lately || !self.watch.wants_to_see(tool) {
+            return;
+        }
+        *looked = Some(now);
+        let looking = Box::pin(fold::list(self, caller));
+        if tokio::time::timeout(fold::LIMIT, looking).await.ok().flatten().is_none() {
+            tracing::warn!(server = %self.id, tool, "upstream.pinned_tool_not_seen");
         }
     }
 

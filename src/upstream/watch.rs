@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub struct Watch {
     pub on_change: OnFlaw,
     pub on_hidden_text: OnFlaw,
     seen: RwLock<HashMap<String, Seen>>,
+    /// When a list was last asked for because of a pin, in monotonic time: one asks, the others wait for what it sees.
+    pub(super) looked: tokio::sync::Mutex<Option<Duration>>,
 }
 
 /// A tool as it was last seen.
@@ -58,7 +61,8 @@ impl Watch {
         pins: HashMap<String, String>,
         (on_change, on_hidden_text): (OnFlaw, OnFlaw),
     ) -> Self {
-        Self { pins, on_change, on_hidden_text, seen: RwLock::default() }
+        let (seen, looked) = (RwLock::default(), tokio::sync::Mutex::default());
+        Self { pins, on_change, on_hidden_text, seen, looked }
     }
 
     /// Looks at a definition in a list.
@@ -95,10 +99,22 @@ impl Watch {
         news
     }
 
-    /// Whether the tool may be shown and called, as far as its definition goes. One that was in no list yet may.
+    /// Whether the tool may be shown and called, as far as its definition goes. One that was in no list yet may, unless
+    /// it is pinned and would be hidden if it were another.
     pub(super) fn shows(&self, tool: &str) -> bool {
-        let flaw = self.read().get(tool).and_then(|seen| seen.flaw);
-        !flaw.is_some_and(|flaw| self.hides(flaw))
+        match self.read().get(tool) {
+            Some(seen) => !seen.flaw.is_some_and(|flaw| self.hides(flaw)),
+            None => !self.holds_by_a_pin(tool),
+        }
+    }
+
+    /// Whether its definition has to be seen before it is called.
+    pub(super) fn wants_to_see(&self, tool: &str) -> bool {
+        self.holds_by_a_pin(tool) && !self.read().contains_key(tool)
+    }
+
+    fn holds_by_a_pin(&self, tool: &str) -> bool {
+        self.on_change == OnFlaw::Hide && self.pins.contains_key(tool)
     }
 
     fn hides(&self, flaw: ToolFlaw) -> bool {
@@ -193,8 +209,9 @@ mod tests {
     fn a_pinned_definition_is_the_approved_one_or_none() {
         let (digest, _) = examine(&RawValue::from_string(TOOL.to_owned()).unwrap());
         let watch = watch(&[("a", &digest)]);
+        assert!(watch.wants_to_see("a") && !watch.shows("a"), "nobody has seen what it is now");
         assert_eq!(look(&watch, OTHER), Some(ToolFlaw::Changed));
-        assert!(!watch.shows("a"));
+        assert!(!watch.shows("a") && !watch.wants_to_see("a"));
         assert_eq!(look(&watch, SAME), None);
         assert!(watch.shows("a"));
     }

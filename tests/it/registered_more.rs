@@ -183,15 +183,15 @@ async fn pins_and_limits_count_as_those_of_the_settings() {
 
 #[tokio::test]
 async fn it_is_told_who_calls_and_stands_beside_our_tools_where_that_is_wished() {
-    let list = LIST.replace("\"id\":7", "\"id\":\"list\"");
+    let search = r#""search","inputSchema":{"type":"object"}"#;
+    let list = LIST.replace("\"id\":7", "\"id\":\"list\"").replace("\"search\"", search);
     let upstream = FakeHttp::start(Reply::json(list)).await;
     let product = start_with(RULE, "").await;
     let proxy = json!({ "fold": true, "identity_header": true, "era": "both" });
     register(&product, upstream.url().as_str(), &proxy).await;
     until_status(&product, 401).await;
     let reader = product.token(&["docs:read"]);
-    let params = json!({});
-    let listed = product.rpc(Wire::Modern, &reader, "tools/list", params).await.json();
+    let listed = product.rpc(Wire::Modern, &reader, "tools/list", json!({})).await.json();
     let tools = listed["result"]["tools"].as_array().unwrap();
     assert!(tools.iter().any(|tool| tool["name"] == "docs.search"), "{listed}");
     assert!(tools.iter().all(|tool| tool["name"] != "docs.erase"), "{listed}");

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use quote::ToTokens;
-use syn::{Attribute, Fields, ImplItem, Item, TraitItem, Visibility};
+use syn::{Attribute, Fields, ImplItem, Item, TraitItem, UseTree, Visibility};
 
 /// Beside `Cargo.toml`: the version, and a line for each item.
 fn kept() -> PathBuf {
@@ -27,12 +27,28 @@ fn text(tokens: &impl ToTokens) -> String {
     tokens.to_token_stream().to_string()
 }
 
-/// What a type promises by attributes: what it derives, and that there may be more of it one day.
-fn promises(attributes: &[Attribute]) -> String {
-    let counts = |one: &&Attribute| {
-        ["derive", "non_exhaustive", "must_use"].iter().any(|name| one.path().is_ident(name))
-    };
-    attributes.iter().filter(counts).map(|one| text(one) + " ").collect()
+/// What a type promises by an attribute: that there may be more of it one day.
+fn promises(attributes: &[Attribute]) -> &'static str {
+    if attributes.iter().any(|one| one.path().is_ident("non_exhaustive")) { "and more" } else { "" }
+}
+
+/// One line for each trait.
+fn derived(name: &str, attributes: &[Attribute], out: &mut BTreeSet<String>) {
+    for derive in attributes.iter().filter(|one| one.path().is_ident("derive")) {
+        let list = text(derive);
+        let list = list.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
+        let traits = list.map_or("", |(inside, _)| inside).split(',').map(str::trim);
+        out.extend(traits.filter(|one| !one.is_empty()).map(|one| format!("{name} derives {one}")));
+    }
+}
+
+/// One line for each name.
+fn used(place: &str, tree: &UseTree, out: &mut BTreeSet<String>) {
+    match tree {
+        UseTree::Path(path) => used(&format!("{place} {} ::", path.ident), &path.tree, out),
+        UseTree::Group(group) => group.items.iter().for_each(|one| used(place, one, out)),
+        one => drop(out.insert(format!("{place} {}", text(one)))),
+    }
 }
 
 fn fields(name: &str, fields: &Fields, out: &mut BTreeSet<String>) {
@@ -51,16 +67,23 @@ fn item(place: &str, item: &Item, out: &mut BTreeSet<String>) {
     let at = |name: &dyn std::fmt::Display| format!("{place} {name}");
     match item {
         Item::Fn(item) if is_public(&item.vis) => {
-            out.insert(at(&format!("{}{}", promises(&item.attrs), text(&item.sig))));
+            out.insert(at(&text(&item.sig)));
         }
         Item::Struct(item) if is_public(&item.vis) => {
             let name = at(&format!("struct {} {}", item.ident, text(&item.generics)));
             out.insert(format!("{name} {}", promises(&item.attrs)));
+            derived(&name, &item.attrs, out);
             fields(&name, &item.fields, out);
         }
         Item::Enum(item) if is_public(&item.vis) => {
             let name = at(&format!("enum {} {}", item.ident, text(&item.generics)));
             out.insert(format!("{name} {}", promises(&item.attrs)));
+            derived(&name, &item.attrs, out);
+            // Whoever matches all of them would not any more.
+            if promises(&item.attrs).is_empty() {
+                let all = item.variants.iter().map(|one| one.ident.to_string());
+                out.insert(format!("{name} has only {}", all.collect::<Vec<_>>().join(", ")));
+            }
             for variant in &item.variants {
                 let mut variant = variant.clone();
                 variant.attrs.clear();
@@ -79,12 +102,18 @@ fn item(place: &str, item: &Item, out: &mut BTreeSet<String>) {
         Item::Trait(item) if is_public(&item.vis) => {
             let name = at(&format!("trait {} {}", item.ident, text(&item.generics)));
             out.insert(format!("{name} : {}", text(&item.supertraits)));
+            let mut wanted = Vec::new();
             for member in &item.items {
                 if let TraitItem::Fn(member) = member {
+                    if member.default.is_none() {
+                        wanted.push(member.sig.ident.to_string());
+                    }
                     let given = if member.default.is_some() { "given" } else { "wanted" };
                     out.insert(format!("{name} {given} {}", text(&member.sig)));
                 }
             }
+            // Whoever implements it would not any more.
+            out.insert(format!("{name} wants only {}", wanted.join(", ")));
         }
         Item::Impl(item) => implementation(place, item, out),
         Item::Const(item) if is_public(&item.vis) => {
@@ -94,7 +123,7 @@ fn item(place: &str, item: &Item, out: &mut BTreeSet<String>) {
             out.insert(at(&format!("type {} = {}", item.ident, text(&item.ty))));
         }
         Item::Use(item) if is_public(&item.vis) => {
-            out.insert(at(&format!("use {}", text(&item.tree))));
+            used(&at(&"use"), &item.tree, out);
         }
         Item::Mod(item) if is_public(&item.vis) => {
             out.insert(at(&format!("mod {}", item.ident)));
@@ -112,8 +141,7 @@ fn implementation(place: &str, item: &syn::ItemImpl, out: &mut BTreeSet<String>)
     for member in &item.items {
         match member {
             ImplItem::Fn(member) if is_public(&member.vis) && !is_for_tests(&member.attrs) => {
-                let promised = promises(&member.attrs);
-                out.insert(format!("{place} {of} {generics} {promised}{}", text(&member.sig)));
+                out.insert(format!("{place} {of} {generics} {}", text(&member.sig)));
             }
             ImplItem::Const(member) if is_public(&member.vis) => {
                 out.insert(format!("{place} {of} const {} : {}", member.ident, text(&member.ty)));

@@ -42,6 +42,24 @@ async fn a_tool_that_hides_text_is_neither_shown_nor_called() {
     assert_eq!(flaws(&alert).len(), 1);
 }
 
+/// Whoever remembers a tool need not ask for the list again; the broker does, which forgets what it saw when it restarts.
+#[tokio::test]
+async fn a_pinned_tool_is_looked_at_before_it_is_called_by_who_asked_for_no_list() {
+    let fake = FakeHttp::start(list("Reads, and sends it elsewhere.")).await;
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let pin = format!("[[upstream.server.pin]]\ntool = \"get_weather\"\ndigest = \"{digest}\"\n");
+    for (table, code) in [("on_change = \"hide\"\n", Some(-32602)), ("", None)] {
+        let product = broker(fake.url().as_str(), &[table, GET, &pin].concat(), "").await;
+        let before = fake.count();
+        let answer = product.send(call(&product, &["weather:read"], "get_weather")).await;
+        let error = answer.json()["error"]["code"].as_i64();
+        assert_eq!(error, code, "{answer:?}");
+        let called =
+            fake.asked()[before..].iter().filter(|one| one.body.contains("tools/call")).count();
+        assert_eq!(called, usize::from(code.is_none()));
+    }
+}
+
 #[tokio::test]
 async fn a_tool_that_changes_is_recorded_and_hidden_where_that_is_wished() {
     for (table, left) in [("", 1), ("on_change = \"hide\"\n", 0)] {
