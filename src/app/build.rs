@@ -36,6 +36,7 @@ use crate::upstream::Folded;
 
 use super::App;
 use super::approvals::{approvals, courier};
+use super::dpop::Binding;
 use super::endpoints::{Name, issuer, names};
 use super::error::AppError;
 use super::follow_keys::Follower;
@@ -99,7 +100,8 @@ impl App {
         let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
         let kept = (&store, &encryption);
         let connected = connections(&config, kept, (&secrets, &outbound), &around)?;
-        let mounted = mount(ForIssuing {
+        let (proofs, binding) = super::dpop::parts(&config, (&store, &encryption), &clock)?;
+        let mounted = Box::pin(mount(ForIssuing {
             config: &config,
             names: &names,
             secrets: &secrets,
@@ -115,8 +117,9 @@ impl App {
             auditor: auditor.clone(),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
-        });
-        let mounted = mounted.await?;
+            dpop: proofs,
+        }))
+        .await?;
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
         let (outages, closing) = (Arc::<Outages>::default(), CancellationToken::new());
@@ -127,7 +130,7 @@ impl App {
         let others = [mounted.verifier, behind.verifier.clone()].into_iter().flatten();
         let verifiers = others.chain([Arc::clone(&verifier)]).collect();
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
-        let doors = Doors::new(&config, limits, &auditor, &around);
+        let doors = Doors::new(&config, (limits, binding), &auditor, &around);
         let (behind, simulation) = (Arc::new(behind), graph.simulation.take());
         let made = (policy.clone(), catalog, approvals, Arc::clone(&outages));
         let reaching = (Arc::clone(&secrets), outbound.clone());
@@ -140,11 +143,10 @@ impl App {
             clock,
             broker: broker(&config, graph, reaching, made, &around)?,
         });
-        let answering = (&auditor, &verifier, &service);
         let children: Arc<[_]> = behind.children().into();
         let (parts, closing) = parts_of(
             &config,
-            answering,
+            (&auditor, &verifier, &service),
             (&policy, &reloader),
             (&store, &children),
             (outages, closing),
@@ -370,6 +372,7 @@ pub(super) struct Mounting<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Doors {
     limits: Limits,
+    pub(super) binding: Binding,
     auditor: Auditor,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
@@ -380,12 +383,13 @@ pub(super) struct Doors {
 impl Doors {
     fn new(
         config: &Config,
-        limits: Limits,
+        (limits, binding): (Limits, Binding),
         auditor: &Auditor,
         (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
     ) -> Self {
         Self {
             limits,
+            binding,
             auditor: auditor.clone(),
             clock: Arc::clone(clock),
             random: Arc::clone(random),
@@ -492,6 +496,7 @@ impl Mounting<'_> {
         let scopes = &self.config.authorization_server.default_scopes;
         let token =
             RequireTokenLayer::new(Arc::clone(&self.verifier), &metadata_url).scope_hint(scopes);
+        let token = self.doors.binding.of(token, (&name.base, false));
         let guard = GuardLayer::new(GuardSettings {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
@@ -507,6 +512,7 @@ impl Mounting<'_> {
         let mut metadata = ResourceMetadata::new(name.resource.clone(), token_issuers(self.config));
         metadata.scopes_supported = scopes.clone();
         metadata.resource_name = Some("MCP Auth Broker".to_owned());
+        metadata.dpop = self.doors.binding.shown(false);
         let mcp = crate::mcp::routes(handler.clone(), mount);
         let servers = self.servers(name, table.clone())?;
         let metadata = metadata.publish()?;

@@ -20,7 +20,7 @@ use crate::authorization_server::{
     ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
-use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, DynamicRegistration};
+use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, Dpop, DynamicRegistration};
 use crate::connections::Connections;
 use crate::guard::{Recorder, Unrecorded, try_record_refusals};
 use crate::id::{GrantId, Issuer};
@@ -30,8 +30,8 @@ use crate::outbound::Outbound;
 use crate::policy::{Live, Reach, Who};
 use crate::random::Random;
 use crate::resource_server::{
-    AssertionKeys, LocalKeys, Principal, RequireTokenLayer, Revocations, Verifier, canonical,
-    well_known_url,
+    AssertionKeys, LocalKeys, Principal, ProofChecker, RequireTokenLayer, Revocations, Verifier,
+    canonical, well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::{OwnSecret, Secrets};
@@ -39,6 +39,7 @@ use crate::secret_text::SecretText;
 use crate::store::{Database, StoreError};
 use crate::time::Clock;
 
+use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
 use super::logs::Logs;
@@ -91,6 +92,8 @@ pub(super) fn settings(
                 MetadataDocuments::List(given.client_metadata_hosts.clone())
             }
         },
+        require_pushed_requests: given.require_pushed_requests,
+        dpop: config.resource_server.dpop != Dpop::Off,
     })
 }
 
@@ -100,6 +103,7 @@ fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
         uri: canonical(&name.resource).to_owned(),
         aliases: Vec::new(),
         behind: None,
+        dpop_required: config.resource_server.dpop == Dpop::Required,
     };
     names.iter().map(own).chain(super::server_resources::resources(config, names)).collect()
 }
@@ -137,6 +141,7 @@ fn client(
         config::GrantType::AuthorizationCode => "authorization_code",
         config::GrantType::RefreshToken => "refresh_token",
         config::GrantType::ClientCredentials => "client_credentials",
+        config::GrantType::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         config::GrantType::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
     };
     Ok(ConfiguredClient {
@@ -147,6 +152,8 @@ fn client(
         scopes: known.scopes.clone(),
         redirect_uris: known.redirect_uris.clone(),
         refresh_grace: known.refresh_grace,
+        require_pushed_requests: known.require_pushed_requests,
+        dpop_bound: known.dpop_bound,
         exchange: ExchangeRules {
             from: known.exchange.from.iter().map(ToString::to_string).collect(),
             to: known.exchange.to.iter().map(ToString::to_string).collect(),
@@ -283,6 +290,8 @@ pub(super) struct Materials<'a> {
     pub(super) auditor: Auditor,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    /// Checks that tokens are sent by who they are bound to.
+    pub(super) dpop: Option<ProofChecker>,
 }
 
 /// Builds it and its routes.
@@ -321,6 +330,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         to_clients,
         auditor: from.auditor,
         grantable,
+        dpop: from.dpop,
     });
     let clients = authorization_server::registration_routes()
         .merge(authorization_server::token_routes())
@@ -369,6 +379,8 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
     let token = RequireTokenLayer::new(Arc::clone(&verifier), &well_known_url(&name.resource));
+    let binding = Binding::new(config, from.dpop.as_ref(), clock);
+    let token = binding.of(token, (&config.server.public_url, false));
     let recorder =
         Recorder { auditor: auditor.clone(), clock: Arc::clone(clock), random: Arc::clone(random) };
     let beside = from.page.clone().map(crate::http::metrics_routes).unwrap_or_default();

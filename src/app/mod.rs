@@ -9,6 +9,7 @@ mod check_live;
 mod check_servers;
 mod command_audit;
 mod doctor;
+mod dpop;
 mod endpoints;
 mod error;
 mod folded;

@@ -210,6 +210,7 @@ impl Registered {
             identity: self.identity(kept)?,
             timeout,
             max_response_bytes,
+            binding: (name.base.clone(), false),
         };
         let issuers = token_issuers(&self.config);
         let known = (Arc::clone(verifier), issuers);

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::authorization_server::{BehindUs, OwnResource};
-use crate::config::{Config, UpstreamServer};
+use crate::config::{Config, Dpop, UpstreamServer};
 use crate::resource_server::canonical;
 use crate::scope::Scope;
 
@@ -22,6 +22,7 @@ pub(super) fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
             uri: canonical(&name.server(&server.id)).to_owned(),
             aliases: Vec::new(),
             behind: Some(BehindUs { id: server.id.clone(), scopes: scopes(server) }),
+            dpop_required: server.dpop_required || config.resource_server.dpop == Dpop::Required,
         };
         servers.map(resource).collect::<Vec<_>>()
     };

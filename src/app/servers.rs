@@ -95,6 +95,8 @@ pub(super) struct Described<'a> {
     pub(super) identity: Option<Identity>,
     pub(super) timeout: Duration,
     pub(super) max_response_bytes: usize,
+    /// The name it is reached by, and whether it asks by itself for tokens that are bound to a key.
+    pub(super) binding: (Url, bool),
 }
 
 /// The guarded endpoint of a server, and its metadata.
@@ -108,6 +110,8 @@ pub(super) fn endpoint(
     let token = RequireTokenLayer::new(verifier, &metadata_url)
         .scope_hint(&described.scopes)
         .only_for(described.audiences);
+    let (base, bound) = &described.binding;
+    let token = doors.binding.of(token, (base, *bound));
     let server = Server {
         identity: described.identity,
         timeout: described.timeout,
@@ -116,6 +120,7 @@ pub(super) fn endpoint(
     };
     let mut metadata = ResourceMetadata::new(described.resource, issuers);
     metadata.scopes_supported = described.scopes;
+    metadata.dpop = doors.binding.shown(*bound);
     metadata.resource_name = Some(described.title.to_owned());
     let endpoint = upstream::endpoint(server, token, doors.recorder());
     Ok(ServerEndpoint { endpoint, metadata: metadata.publish()? })
@@ -215,6 +220,7 @@ impl Mounting<'_> {
                 identity: identity(self.config, &self.behind, &self.doors, settings)?,
                 timeout: settings.timeout,
                 max_response_bytes: settings.max_response_bytes,
+                binding: (name.base.clone(), settings.dpop_required),
             };
             let known = (Arc::clone(verifier), token_issuers(self.config));
             let endpoint = endpoint(&self.doors, &self.behind, known, (described, each))?;

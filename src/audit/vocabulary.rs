@@ -27,6 +27,11 @@ pub enum TokenFailure {
     Revoked,
     ClaimsInvalid,
     IssuerUnavailable,
+    /// Nothing proves that the sender holds the token's key (RFC 9449).
+    InvalidProof,
+    ProofNeedsNonce,
+    /// It is bound to no key, and has to be.
+    NotBound,
 }
 
 /// What is wrong with the definition of a tool of a server behind us.
@@ -162,6 +167,8 @@ pub enum GrantType {
     ClientCredentials,
     /// RFC 8693
     TokenExchange,
+    /// RFC 8628
+    DeviceCode,
 }
 
 /// What came a second time, after its only use.
@@ -170,6 +177,8 @@ pub enum GrantType {
 pub enum Reused {
     AuthorizationCode,
     RefreshToken,
+    /// RFC 8628
+    DeviceCode,
 }
 
 /// How far a revocation reaches.

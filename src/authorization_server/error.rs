@@ -37,6 +37,16 @@ pub enum OAuthError {
     /// `400 unsupported_grant_type`
     #[error("unsupported_grant_type")]
     UnsupportedGrantType,
+    /// `400` with a code of another specification: `authorization_pending` and its like (RFC 8628 §3.5), or what an
+    /// authorization request is refused with where it was pushed (RFC 9126 §2.3).
+    #[error("{code}: {description}")]
+    Extension { code: &'static str, description: &'static str },
+    /// `400 invalid_dpop_proof` (RFC 9449 §5): none where one must be, or one that proves nothing.
+    #[error("invalid_dpop_proof: {0}")]
+    InvalidDpopProof(&'static str),
+    /// `400 use_dpop_nonce` (RFC 9449 §8) with the nonce.
+    #[error("use_dpop_nonce")]
+    UseDpopNonce(HeaderValue),
     /// `400 invalid_scope`
     #[error("invalid_scope: {0}")]
     InvalidScope(&'static str),
@@ -87,6 +97,9 @@ impl OAuthError {
             Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::Extension { code, .. } => code,
+            Self::InvalidDpopProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce(_) => "use_dpop_nonce",
             Self::InvalidScope(_) => "invalid_scope",
             Self::InvalidTarget(_) => "invalid_target",
             Self::InvalidRedirectUri(_) => "invalid_redirect_uri",
@@ -118,8 +131,11 @@ impl OAuthError {
             | Self::AccessDenied(text)
             | Self::InvalidToken(text)
             | Self::InsufficientScope(text)
-            | Self::Unavailable(text) => text,
+            | Self::Unavailable(text)
+            | Self::InvalidDpopProof(text)
+            | Self::Extension { description: text, .. } => text,
             Self::TooLarge => "the request is too large",
+            Self::UseDpopNonce(_) => "make a new proof with the nonce of the DPoP-Nonce header",
             Self::UnsupportedGrantType => {
                 "grant_type is none of the metadata's grant_types_supported"
             }
@@ -145,6 +161,9 @@ impl OAuthError {
             | Self::InvalidGrant(_)
             | Self::UnauthorizedClient(_)
             | Self::UnsupportedGrantType
+            | Self::Extension { .. }
+            | Self::InvalidDpopProof(_)
+            | Self::UseDpopNonce(_)
             | Self::InvalidScope(_)
             | Self::InvalidTarget(_)
             | Self::InvalidRedirectUri(_)
@@ -181,6 +200,9 @@ impl IntoResponse for OAuthError {
         if let Some(challenge) = self.challenge() {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
+        if let Self::UseDpopNonce(nonce) = &self {
+            headers.insert(DPOP_NONCE, nonce.clone());
+        }
         let wait = match &self {
             Self::TooManyRequests { retry_after } => Some(retry_after.as_secs().max(1)),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(5),
@@ -192,6 +214,9 @@ impl IntoResponse for OAuthError {
         response
     }
 }
+
+/// RFC 9449 §8.1
+pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// Of every JSON answer to a client (RFC 6749 §5.1).
 pub(super) const fn json_headers() -> [(HeaderName, HeaderValue); 3] {

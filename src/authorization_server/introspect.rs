@@ -24,6 +24,7 @@ use super::api_key;
 use super::client::Client;
 use super::client_auth::{self, REFUSED};
 use super::derived::Actor;
+use super::dpop::Confirmation;
 use super::error::{OAuthError, json_headers};
 use super::form::{Form, MAX_FORM_BYTES};
 use super::own_token::OwnToken;
@@ -67,6 +68,9 @@ struct Active<'a> {
     /// Who acts (RFC 8693 §4.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<&'a Actor>,
+    /// RFC 9449 §6.2
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<&'a Confirmation>,
     token_type: &'static str,
 }
 
@@ -204,7 +208,8 @@ async fn active(server: &AuthorizationServer, token: &OwnToken) -> Result<Bytes,
         iat: token.iat,
         jti: &token.jti,
         act: token.act.as_ref(),
-        token_type: "Bearer",
+        cnf: token.cnf.as_ref(),
+        token_type: if token.cnf.is_some() { "DPoP" } else { "Bearer" },
     };
     let written = serde_json::to_vec(&answer);
     written.map(Bytes::from).map_err(|_| OAuthError::Unavailable("the answer cannot be written"))

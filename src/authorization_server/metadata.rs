@@ -8,12 +8,15 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 
+use crate::resource_server::PROOF_ALGORITHMS;
 use crate::scope::{Scope, ScopeToken};
 
+use super::authorize::PUSHED_PATH;
+use super::device;
 use super::keys::SigningAlgorithm;
 use super::published::Published;
 use super::settings::{MetadataDocuments, Registration, Settings};
-use super::token::TOKEN_EXCHANGE;
+use super::token::{DEVICE_CODE, TOKEN_EXCHANGE};
 
 /// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
 #[derive(Serialize)]
@@ -27,6 +30,11 @@ struct Document<'a> {
     revocation_endpoint: String,
     introspection_endpoint: String,
     userinfo_endpoint: String,
+    pushed_authorization_request_endpoint: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    require_pushed_authorization_requests: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_authorization_endpoint: Option<String>,
     scopes_supported: Vec<&'a str>,
     response_types_supported: [&'a str; 1],
     response_modes_supported: [&'a str; 1],
@@ -40,6 +48,8 @@ struct Document<'a> {
     authorization_response_iss_parameter_supported: bool,
     client_id_metadata_document_supported: bool,
     prompt_values_supported: [&'a str; 4],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dpop_signing_alg_values_supported: Vec<&'a str>,
 }
 
 impl Document<'_> {
@@ -93,6 +103,9 @@ fn document(settings: &Settings) -> Bytes {
         revocation_endpoint: url("/revoke"),
         introspection_endpoint: url("/introspect"),
         userinfo_endpoint: url("/userinfo"),
+        pushed_authorization_request_endpoint: url(PUSHED_PATH),
+        require_pushed_authorization_requests: settings.require_pushed_requests,
+        device_authorization_endpoint: settings.has_devices().then(|| url(device::PATH)),
         scopes_supported: scopes.iter().map(ScopeToken::as_str).collect(),
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
@@ -107,14 +120,20 @@ fn document(settings: &Settings) -> Bytes {
         client_id_metadata_document_supported: settings.client_metadata_documents
             != MetadataDocuments::Off,
         prompt_values_supported: ["none", "login", "consent", "select_account"],
+        dpop_signing_alg_values_supported: if settings.dpop {
+            PROOF_ALGORITHMS.iter().map(|algorithm| algorithm.as_str()).collect()
+        } else {
+            Vec::new()
+        },
     };
     document.to_bytes()
 }
 
-/// Token exchange only where some client may use it.
+/// Token exchange and device codes only where some client may use them.
 fn grant_types(settings: &Settings) -> Vec<&'static str> {
     let mut names = vec!["authorization_code", "refresh_token", "client_credentials"];
     names.extend(settings.exchanges_tokens().then_some(TOKEN_EXCHANGE));
+    names.extend(settings.has_devices().then_some(DEVICE_CODE));
     names
 }
 
@@ -160,6 +179,8 @@ mod tests {
             clients: Vec::new(),
             registration,
             client_metadata_documents: MetadataDocuments::Allow,
+            require_pushed_requests: false,
+            dpop: false,
         }
     }
 

@@ -12,6 +12,8 @@ mod client_metadata;
 mod client_tests;
 mod consent;
 mod derived;
+mod device;
+mod dpop;
 mod error;
 mod form;
 mod guesses;
@@ -86,7 +88,8 @@ pub use settings::{
     Registration, Settings,
 };
 
-/// `/token`, `/revoke` and `/userinfo`; the caller adds state and CORS.
+/// `/token`, `/revoke`, `/userinfo`, `/par` and `/device_authorization`; the caller adds state and CORS.
 pub fn token_routes() -> axum::Router<AuthorizationServer> {
-    token::routes().merge(revoke::routes()).merge(userinfo::routes())
+    let tokens = token::routes().merge(revoke::routes()).merge(userinfo::routes());
+    tokens.merge(authorize::pushed_routes()).merge(device::routes())
 }

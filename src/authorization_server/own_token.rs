@@ -14,6 +14,7 @@ use crate::store::{Database, Digest, ResourceRow, StoreError};
 use crate::time::Timestamp;
 
 use super::derived::{Actor, Origin};
+use super::dpop::Confirmation;
 use super::keys::SigningKeys;
 use super::server::AuthorizationServer;
 
@@ -35,6 +36,8 @@ pub(super) struct OwnToken {
     pub(super) jti: String,
     /// `None` for a client that acts for itself.
     pub(super) grant_id: Option<GrantId>,
+    /// The key that it is bound to (RFC 9449 §6.1).
+    pub(super) cnf: Option<Confirmation>,
     /// Who acts, where it was exchanged (RFC 8693 §4.1).
     pub(super) act: Option<Actor>,
     /// What it was made from.

@@ -10,12 +10,14 @@ use crate::audit::Auditor;
 use crate::id::{ClientId, Subject};
 use crate::outbound::Outbound;
 use crate::random::Random;
+use crate::resource_server::ProofChecker;
 use crate::scope::Scope;
 use crate::store::{Database, StoreError};
 use crate::time::Clock;
 
 use super::authorize::RequestLimits;
 use super::client::Clients;
+use super::device::UserCodes;
 use super::keys::KeyRing;
 use super::register::reap as reap_clients;
 use super::seal::ServerSecret;
@@ -42,6 +44,9 @@ pub struct Parts {
     pub(super) auditor: Auditor,
     pub(super) grantable: Arc<dyn Grantable>,
     pub(super) clients: Clients,
+    pub(super) user_codes: UserCodes,
+    /// Checks that clients hold the keys that they bind tokens to. `None`: no token is bound to any.
+    pub(super) dpop: Option<ProofChecker>,
     pub(super) authorization_requests: RequestLimits,
     pub(super) shares: Shares,
     pub(super) tokens: TokenState,
@@ -61,6 +66,8 @@ pub struct NewAuthorizationServer {
     pub to_clients: Outbound,
     pub auditor: Auditor,
     pub grantable: Arc<dyn Grantable>,
+    /// Checks that clients hold the keys that they bind tokens to (RFC 9449). `None`: no token is bound to any.
+    pub dpop: Option<ProofChecker>,
 }
 
 impl Deref for AuthorizationServer {
@@ -85,9 +92,11 @@ impl AuthorizationServer {
             to_clients,
             auditor,
             grantable,
+            dpop,
         } = new;
         let clients = Clients::new(&secret, &settings.clients);
         let tokens = TokenState::new(settings.rates, &clock);
+        let user_codes = UserCodes::new(&secret);
         let shares = Shares::new(&clock);
         Self(Arc::new(Parts {
             settings,
@@ -100,6 +109,8 @@ impl AuthorizationServer {
             auditor,
             grantable,
             clients,
+            user_codes,
+            dpop,
             authorization_requests: RequestLimits::default(),
             shares,
             tokens,

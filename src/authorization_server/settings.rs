@@ -13,7 +13,7 @@ use super::client::PublicKeys;
 use super::keys::SigningAlgorithm;
 use super::pace::Rates;
 use super::target::is_same;
-use super::token::TOKEN_EXCHANGE;
+use super::token::{DEVICE_CODE, TOKEN_EXCHANGE};
 
 /// `[authorization_server]` and what of `[server]` it needs.
 #[derive(Clone, Debug)]
@@ -41,6 +41,10 @@ pub struct Settings {
     pub clients: Vec<ConfiguredClient>,
     pub registration: Registration,
     pub client_metadata_documents: MetadataDocuments,
+    /// Whether every client must push its authorization requests (RFC 9126 §5).
+    pub require_pushed_requests: bool,
+    /// Whether tokens can be bound to keys (RFC 9449), to be published; what checks them comes beside these settings.
+    pub dpop: bool,
 }
 
 impl Settings {
@@ -55,6 +59,11 @@ impl Settings {
     pub(super) fn exchanges_tokens(&self) -> bool {
         self.clients.iter().any(|client| client.grant_types.contains(&TOKEN_EXCHANGE))
     }
+
+    /// Whether any client is on devices whose people log in elsewhere.
+    pub(super) fn has_devices(&self) -> bool {
+        self.clients.iter().any(|client| client.grant_types.contains(&DEVICE_CODE))
+    }
 }
 
 /// A protected resource that this process serves.
@@ -66,6 +75,8 @@ pub struct OwnResource {
     pub aliases: Vec<String>,
     /// The server that is behind it. `None`: the broker's own tools are.
     pub behind: Option<BehindUs>,
+    /// Whether its tokens must be bound to a key (RFC 9449).
+    pub dpop_required: bool,
 }
 
 /// A server behind this process.
@@ -92,13 +103,17 @@ pub struct ConfiguredClient {
     pub secret: Option<OwnSecret>,
     /// With which it signs assertions (`private_key_jwt`).
     pub keys: Option<PublicKeys>,
-    /// `authorization_code`, `refresh_token`, `client_credentials`, and that of RFC 8693.
+    /// `authorization_code`, `refresh_token`, `client_credentials`, and those of RFC 8628 and RFC 8693.
     pub grant_types: Vec<&'static str>,
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
     pub scopes: Scope,
     pub redirect_uris: Vec<RedirectUri>,
     /// Instead of [`Settings::refresh_grace`].
     pub refresh_grace: Option<Duration>,
+    /// Whether it must push its authorization requests (RFC 9126 §6).
+    pub require_pushed_requests: bool,
+    /// Whether its tokens must be bound to a key (RFC 9449 §5.2).
+    pub dpop_bound: bool,
     /// Worth something with the grant of RFC 8693 alone.
     pub exchange: ExchangeRules,
 }

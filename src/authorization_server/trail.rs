@@ -7,6 +7,10 @@ use axum::http::HeaderMap;
 use crate::audit::{AuditError, AuditEvent, Context};
 use crate::id::{ClientId, RequestId, Subject, TraceId};
 
+use super::client::Client;
+use super::client_auth;
+use super::error::OAuthError;
+use super::form::Form;
 use super::server::AuthorizationServer;
 
 /// Whose request it is, as far as that is known.
@@ -39,6 +43,36 @@ impl Trail {
 
     pub(super) fn person(&mut self, subject: Subject) {
         self.0.requester_id = Some(subject);
+    }
+
+    /// Whether a request's client proved itself: it is written down as who asks, a refusal as one (N77).
+    ///
+    /// # Errors
+    ///
+    /// That of the authentication; [`OAuthError::Audit`]
+    pub(super) async fn admitted(
+        &mut self,
+        server: &AuthorizationServer,
+        address: Option<IpAddr>,
+        (headers, form): (&HeaderMap, &Form),
+        client: Result<Client, OAuthError>,
+    ) -> Result<Client, OAuthError> {
+        match client {
+            Ok(client) => {
+                self.client(client.id());
+                Ok(client)
+            }
+            Err(refused @ OAuthError::InvalidClient(_)) => {
+                let event = AuditEvent::TokenRefuse {
+                    grant_type: None,
+                    error: refused.code(),
+                    unverified_client_id: client_auth::claimed(headers, form),
+                };
+                self.record_refusal(server, address, event).await?;
+                Err(refused)
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Records the refusal of somebody who proved nothing: in a line, or as one more of its network's.

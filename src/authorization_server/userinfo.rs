@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -47,11 +47,12 @@ struct Claims<'a> {
 async fn userinfo(
     State(server): State<AuthorizationServer>,
     address: Option<Extension<ClientAddress>>,
+    method: Method,
     headers: HeaderMap,
 ) -> Response {
     let address = address.map(|Extension(address)| address);
     let trail = Trail::begin(&server, &headers);
-    let Some(unverified) = bearer(&headers) else {
+    let Some(unverified) = presented(&headers) else {
         let recorded = rejected(&server, &trail, address, TokenFailure::Missing).await;
         return recorded.map_or_else(IntoResponse::into_response, |()| challenge());
     };
@@ -60,6 +61,10 @@ async fn userinfo(
         let recorded = rejected(&server, &trail, address, TokenFailure::Inactive).await;
         return recorded.err().unwrap_or(DEAD).into_response();
     };
+    if let Err(error) = holds_key(&server, (&method, &headers), &token).await {
+        let recorded = rejected(&server, &trail, address, TokenFailure::InvalidProof).await;
+        return recorded.map_or_else(IntoResponse::into_response, |()| unproven(error));
+    }
     match told(&server, trail, &token).await {
         Ok(body) => (StatusCode::OK, json_headers(), body).into_response(),
         Err(error) => error.into_response(),
@@ -122,12 +127,51 @@ fn has(scope: &Scope, wanted: &str) -> bool {
     scope.iter().any(|token| token.as_str() == wanted)
 }
 
-/// The one bearer token of a request. `None` also for several: there is no saying which one is meant.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The one access token of a request. `None` also for several: there is no saying which one is meant.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    credentials(headers).map(|(_, token)| token)
+}
+
+/// Whether it came with the scheme `DPoP`, and the token.
+fn credentials(headers: &HeaderMap) -> Option<(bool, &str)> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (only, None) = (values.next()?, values.next()) else { return None };
     let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let bound = scheme.eq_ignore_ascii_case("dpop");
+    (bound || scheme.eq_ignore_ascii_case("bearer")).then(|| (bound, token.trim()))
+}
+
+/// A token that is bound to a key comes with the scheme `DPoP` and a proof, every other one as a bearer token (RFC 9449
+/// §7.1).
+async fn holds_key(
+    server: &AuthorizationServer,
+    (method, headers): (&Method, &HeaderMap),
+    token: &OwnToken,
+) -> Result<(), OAuthError> {
+    let (bound, text) = credentials(headers).ok_or(DEAD)?;
+    match (&token.cnf, &server.dpop) {
+        (None, _) if !bound => Ok(()),
+        (Some(cnf), Some(checker)) if bound => {
+            let request = (method.as_str(), "/userinfo", Some(text));
+            let proven = server.check_proof(checker, headers, request).await?;
+            if *proven.thumbprint == *cnf.jkt { Ok(()) } else { Err(DEAD) }
+        }
+        _ => Err(DEAD),
+    }
+}
+
+/// RFC 9449 §9: a resource answers 401 where it wants a nonce.
+fn unproven(error: OAuthError) -> Response {
+    let challenge = match &error {
+        OAuthError::UseDpopNonce(_) => "DPoP error=\"use_dpop_nonce\"",
+        OAuthError::InvalidDpopProof(_) => "DPoP error=\"invalid_dpop_proof\"",
+        _ => return error.into_response(),
+    };
+    let mut response = error.into_response();
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let challenge = HeaderValue::from_static(challenge);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
 }
 
 /// Whoever sent no token is told how to send one, and no error (RFC 6750 §3.1).

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod generate;
+mod login;
 mod policy;
 mod probe;
 mod serve;
@@ -65,6 +66,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Mint an access token for trying things out, or say what is wrong with one
     Token(token::TokenArgs),
+    /// Get a token for this terminal; its person logs in with a browser, on any machine
+    Login(login::LoginArgs),
     /// Graph operations and the permissions they need
     Catalog(catalog::CatalogArgs),
     /// Explain decisions, check rules, test them, and compare two sets of them
@@ -146,6 +149,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Config(config) => Ok(config::run(&config, args.sources(environment), &mut out)),
         Command::Token(token) => token::run(&token, &args, environment, &mut out).await,
+        Command::Login(login) => login::run(&login, &mut out, &mut std::io::stderr()).await,
         Command::Catalog(catalog) => catalog::run(&catalog, &args, environment, &mut out),
         Command::Policy(policy) => {
             let mut err = std::io::stderr();

@@ -89,5 +89,8 @@ const fn failure(error: TokenError) -> TokenFailure {
         TokenError::Revoked => TokenFailure::Revoked,
         TokenError::ClaimsInvalid => TokenFailure::ClaimsInvalid,
         TokenError::IssuerUnavailable => TokenFailure::IssuerUnavailable,
+        TokenError::InvalidProof => TokenFailure::InvalidProof,
+        TokenError::ProofNeedsNonce => TokenFailure::ProofNeedsNonce,
+        TokenError::NotBound => TokenFailure::NotBound,
     }
 }

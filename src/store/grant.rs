@@ -78,6 +78,8 @@ pub struct CodeRow {
     /// `code_challenge`, S256 (RFC 7636 §4.2): 43 characters.
     pub code_challenge: String,
     pub nonce: Option<String>,
+    /// The key that whoever redeems it must hold (RFC 9449 §10).
+    pub dpop_jkt: Option<String>,
     /// Scopes of this code; the grant's may be more from earlier consents.
     pub scopes: Scope,
     pub expires_at: Timestamp,
@@ -101,6 +103,8 @@ pub struct CodeRedemption {
 pub struct NewRefreshToken {
     pub token: Digest,
     pub scopes: Scope,
+    /// The key that whoever uses it must hold (RFC 9449 §5). Its successors have the same.
+    pub dpop_jkt: Option<String>,
     pub expires_at: Timestamp,
 }
 

@@ -9,6 +9,7 @@ mod backend;
 mod cause;
 mod client;
 mod connection;
+mod device;
 mod digest;
 mod error;
 mod grant;
@@ -35,6 +36,7 @@ pub use approval::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, UsedApproval,
 };
 pub use client::{ClientKind, ClientRow, ClientStore, MetadataDocument};
+pub use device::{DeviceAnswer, DeviceRequestRow, DeviceStore, Polled};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use grant::{
@@ -60,6 +62,7 @@ pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
 pub trait Database:
     ApprovalStore
     + ClientStore
+    + DeviceStore
     + GrantStore
     + LeaseStore
     + PersonStore

@@ -12,9 +12,15 @@ pub(super) struct UnverifiedBearer {
     /// The whole header value: sharing it costs no copy.
     value: HeaderValue,
     start: usize,
+    /// Whether it came with the scheme `DPoP`: it counts only with a proof.
+    bound: bool,
 }
 
 impl UnverifiedBearer {
+    pub(super) const fn is_bound(&self) -> bool {
+        self.bound
+    }
+
     pub(super) fn as_str(&self) -> &str {
         self.value.to_str().ok().and_then(|text| text.get(self.start..)).unwrap_or_default()
     }
@@ -41,12 +47,27 @@ pub(super) fn take(headers: &mut HeaderMap) -> Result<UnverifiedBearer, TokenErr
     token
 }
 
+/// The same; the scheme `DPoP` counts as well (RFC 9449 §7.1).
+///
+/// # Errors
+///
+/// As [`take`].
+pub(super) fn take_either(headers: &mut HeaderMap) -> Result<UnverifiedBearer, TokenError> {
+    let token = read_as(headers, true);
+    headers.remove(AUTHORIZATION);
+    token
+}
+
 /// The same, where the headers are not ours to change.
 ///
 /// # Errors
 ///
 /// As [`take`].
 pub(super) fn read(headers: &HeaderMap) -> Result<UnverifiedBearer, TokenError> {
+    read_as(headers, false)
+}
+
+fn read_as(headers: &HeaderMap, dpop: bool) -> Result<UnverifiedBearer, TokenError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().cloned().ok_or(TokenError::Missing)?;
     if values.next().is_some() {
@@ -54,7 +75,8 @@ pub(super) fn read(headers: &HeaderMap) -> Result<UnverifiedBearer, TokenError> 
     }
     let text = value.to_str().map_err(|_| TokenError::MalformedRequest)?;
     let scheme = text.split(' ').next().unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let bound = dpop && scheme.eq_ignore_ascii_case("dpop");
+    if !bound && !scheme.eq_ignore_ascii_case("bearer") {
         return Err(TokenError::Missing);
     }
     let token = text.get(scheme.len()..).unwrap_or_default().trim_start_matches(' ');
@@ -62,7 +84,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<UnverifiedBearer, TokenError> 
         return Err(TokenError::MalformedRequest);
     }
     let start = text.len().saturating_sub(token.len());
-    Ok(UnverifiedBearer { value, start })
+    Ok(UnverifiedBearer { value, start, bound })
 }
 
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`

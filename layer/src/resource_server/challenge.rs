@@ -5,6 +5,9 @@ use url::Url;
 
 use crate::scope::{Scope, ScopeToken};
 
+use super::algorithm::Algorithm;
+use super::dpop::PROOF_ALGORITHMS;
+
 /// How long the `scope` parameter may become, so that no proxy drops the answer.
 const MAX_SCOPE: usize = 4096;
 const MAX_TEXT: usize = 256;
@@ -19,7 +22,7 @@ pub struct Challenge {
     metadata: String,
 }
 
-/// The `error` codes of RFC 6750 §3.1.
+/// The `error` codes of RFC 6750 §3.1 and RFC 9449 §12.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChallengeError {
     /// 400
@@ -28,6 +31,10 @@ pub enum ChallengeError {
     InvalidToken,
     /// 403
     InsufficientScope,
+    /// 401 (RFC 9449 §7.1)
+    InvalidDpopProof,
+    /// 401 (RFC 9449 §9)
+    UseDpopNonce,
 }
 
 impl ChallengeError {
@@ -38,6 +45,8 @@ impl ChallengeError {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
         }
     }
 }
@@ -98,13 +107,24 @@ impl Challenge {
     /// The header's value, on one line, with at least one parameter.
     #[must_use]
     pub fn to_header_value(&self) -> HeaderValue {
+        self.written("Bearer ", None)
+    }
+
+    /// The same as a challenge of the `DPoP` scheme (RFC 9449 §7.1), with the algorithms of proofs.
+    #[must_use]
+    pub fn to_dpop_header_value(&self) -> HeaderValue {
+        self.written("DPoP ", Some(&PROOF_ALGORITHMS.map(Algorithm::as_str).join(" ")))
+    }
+
+    fn written(&self, scheme: &str, algs: Option<&str>) -> HeaderValue {
         let parameters = [
+            ("algs", algs),
             ("error", self.error.map(ChallengeError::as_str)),
             ("error_description", self.description.as_deref()),
             ("scope", self.scope.as_deref()),
             ("resource_metadata", Some(self.metadata.as_str())),
         ];
-        let mut text = String::from("Bearer ");
+        let mut text = String::from(scheme);
         for (name, value) in parameters {
             let Some(value) = value else { continue };
             if !text.ends_with(' ') {

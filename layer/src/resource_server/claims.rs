@@ -30,8 +30,8 @@ pub(super) struct Circumstances {
 ///
 /// - [`TokenError::WrongAudience`]: `aud` names none of the issuer's configured audiences
 /// - [`TokenError::Expired`], [`TokenError::NotYetValid`]: `exp`, `nbf`, `iat`, with the issuer's skew
-/// - [`TokenError::ClaimsInvalid`]: a claim of the wrong type or out of range, or a token bound to a key (`cnf`), which
-///   is not a bearer token (RFC 9449 §7.1, RFC 8705 §3)
+/// - [`TokenError::ClaimsInvalid`]: a claim of the wrong type or out of range, or a token that is bound to something that
+///   we cannot check, such as a certificate (RFC 8705 §3)
 pub(super) fn admit(
     settings: &IssuerSettings,
     claims: Claims,
@@ -39,9 +39,7 @@ pub(super) fn admit(
 ) -> Result<Verified, TokenError> {
     let audiences = audiences(settings, &claims)?;
     let expires_at = dates::check(&claims, settings.skew, &at)?;
-    if claims.contains_key("cnf") {
-        return Err(TokenError::ClaimsInvalid);
-    }
+    let key_thumbprint = key_thumbprint(&claims)?;
     let subject = optional_text(&claims, "sub")?.map(str::parse).transpose();
     let client_id = client(&claims)?.map(str::parse).transpose();
     let (groups, groups_incomplete) = groups(&claims);
@@ -53,12 +51,26 @@ pub(super) fn admit(
         groups,
         groups_incomplete,
         roles: texts(claims.get("roles")).0,
+        key_thumbprint,
         entra: if settings.entra { Some(entra::identity(&claims)?) } else { None },
         claims: Arc::new(claims),
         token_name: at.token_name,
         expires_at,
         audiences,
     })
+}
+
+/// `cnf`, where it is a key's thumbprint and nothing else (RFC 9449 §6.1): whoever calls this must have the key proven, or
+/// refuse the token.
+fn key_thumbprint(claims: &Claims) -> Result<Option<Arc<str>>, TokenError> {
+    let Some(cnf) = claims.get("cnf") else { return Ok(None) };
+    let members = cnf.as_object().filter(|members| members.len() == 1);
+    let jkt = members.and_then(|members| json::text(members, "jkt"));
+    let is_digest = |text: &&str| {
+        text.len() == 43
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    jkt.filter(is_digest).map(|jkt| Some(Arc::from(jkt))).ok_or(TokenError::ClaimsInvalid)
 }
 
 /// The name of an authentic token in logs: its `jti` where that is harmless, else the given one.

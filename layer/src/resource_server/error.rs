@@ -57,11 +57,20 @@ pub enum TokenError {
     /// The issuer cannot be asked now.
     #[error("the issuer cannot be asked now")]
     IssuerUnavailable,
+    /// Nothing proves that the sender holds the key that the token is bound to.
+    #[error("nothing proves that the sender holds the key that the token is bound to")]
+    InvalidProof,
+    /// The proof of the key needs a nonce of ours.
+    #[error("the proof of the key needs a nonce of ours")]
+    ProofNeedsNonce,
+    /// The token is bound to no key, and has to be.
+    #[error("the token is bound to no key, and has to be")]
+    NotBound,
 }
 
 impl TokenError {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Missing,
         Self::MalformedRequest,
         Self::Malformed,
@@ -77,6 +86,9 @@ impl TokenError {
         Self::Revoked,
         Self::ClaimsInvalid,
         Self::IssuerUnavailable,
+        Self::InvalidProof,
+        Self::ProofNeedsNonce,
+        Self::NotBound,
     ];
 
     /// The reason class, stable across releases: for audit and metrics, not for the client.
@@ -98,6 +110,9 @@ impl TokenError {
             Self::Revoked => "revoked",
             Self::ClaimsInvalid => "claims_invalid",
             Self::IssuerUnavailable => "issuer_unavailable",
+            Self::InvalidProof => "invalid_proof",
+            Self::ProofNeedsNonce => "proof_needs_nonce",
+            Self::NotBound => "not_bound",
         }
     }
 
@@ -119,11 +134,14 @@ impl TokenError {
             | Self::NotYetValid
             | Self::Inactive
             | Self::Revoked
-            | Self::ClaimsInvalid => StatusCode::UNAUTHORIZED,
+            | Self::ClaimsInvalid
+            | Self::InvalidProof
+            | Self::ProofNeedsNonce
+            | Self::NotBound => StatusCode::UNAUTHORIZED,
         }
     }
 
-    /// The `error` of the challenge (RFC 6750 §3.1). None where the request carried no credentials (OAuth 2.1 §5.3.2).
+    /// The `error` of the challenge (RFC 6750 §3.1, RFC 9449 §7.1). None where the request carried no credentials (OAuth 2.1 §5.3.2).
     #[must_use]
     pub const fn oauth_error(self) -> Option<&'static str> {
         match self {
@@ -140,7 +158,10 @@ impl TokenError {
             | Self::NotYetValid
             | Self::Inactive
             | Self::Revoked
-            | Self::ClaimsInvalid => Some("invalid_token"),
+            | Self::ClaimsInvalid
+            | Self::NotBound => Some("invalid_token"),
+            Self::InvalidProof => Some("invalid_dpop_proof"),
+            Self::ProofNeedsNonce => Some("use_dpop_nonce"),
         }
     }
 
@@ -163,6 +184,11 @@ impl TokenError {
             Self::Expired => "the access token expired",
             Self::NotYetValid => "the access token is not valid yet",
             Self::IssuerUnavailable => "the token cannot be checked now, try again later",
+            Self::InvalidProof => "the DPoP proof is missing or not valid for this request",
+            Self::ProofNeedsNonce => {
+                "make a new DPoP proof with the nonce of the DPoP-Nonce header"
+            }
+            Self::NotBound => "the access token must be bound to a key (DPoP)",
         }
     }
 
@@ -241,6 +267,9 @@ mod tests {
         revoked 401 invalid_token
         claims_invalid 401 invalid_token
         issuer_unavailable 503 -
+        invalid_proof 401 invalid_dpop_proof
+        proof_needs_nonce 401 use_dpop_nonce
+        not_bound 401 invalid_token
         "#);
     }
 

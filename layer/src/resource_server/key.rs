@@ -118,6 +118,21 @@ impl KeySet {
     }
 }
 
+/// Checks a signature with a key that came along with it (RFC 9449 §4.2), by the rules for keys of a set.
+///
+/// # Errors
+///
+/// [`TokenError::AlgorithmNotAllowed`] for a key that must not be used so, [`TokenError::BadSignature`]
+pub(super) fn verify_with(
+    jwk: &Map<String, Value>,
+    algorithm: Algorithm,
+    (signed, signature): (&[u8], &[u8]),
+) -> Result<(), TokenError> {
+    let key = Key::parse(jwk, &[algorithm]).ok_or(TokenError::AlgorithmNotAllowed)?;
+    let key = key.used_with(algorithm).ok_or(TokenError::AlgorithmNotAllowed)?;
+    key.verify_sig(signed, signature).map_err(|_| TokenError::BadSignature)
+}
+
 impl Key {
     fn parse(jwk: &Map<String, Value>, algorithms: &[Algorithm]) -> Option<Self> {
         const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];

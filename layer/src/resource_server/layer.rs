@@ -11,6 +11,7 @@ use crate::scope::Scope;
 
 use super::bearer;
 use super::challenge::Challenge;
+use super::dpop::{DpopGuard, DpopSettings};
 use super::error::Refusal;
 use super::principal::Principal;
 use super::reply;
@@ -33,6 +34,8 @@ pub(super) struct Guard {
     /// The challenge for who sent no credentials, made once: the commonest refusal should cost the least.
     pub(super) unauthenticated: HeaderValue,
     pub(super) audiences: Option<Vec<Arc<str>>>,
+    /// `None`: tokens that are bound to a key are refused.
+    pub(super) dpop: Option<DpopGuard>,
 }
 
 impl RequireTokenLayer {
@@ -43,7 +46,8 @@ impl RequireTokenLayer {
         let challenge = Challenge::new(resource_metadata);
         let unauthenticated = challenge.to_header_value();
         let verifier = verifier.into();
-        Self { guard: Arc::new(Guard { verifier, challenge, unauthenticated, audiences: None }) }
+        let guard = Guard { verifier, challenge, unauthenticated, audiences: None, dpop: None };
+        Self { guard: Arc::new(guard) }
     }
 
     /// Names in every 401 what a client should ask for (MCP, Scope Selection Strategy).
@@ -62,10 +66,20 @@ impl RequireTokenLayer {
         guard.audiences = Some(audiences.into_iter().map(Into::into).collect());
         Self { guard: Arc::new(guard) }
     }
+
+    /// Takes tokens that are bound to a key, with the scheme `DPoP` and a proof in each request (RFC 9449 §7). Such a
+    /// token as a bearer token is refused, with this and without.
+    #[must_use]
+    pub fn dpop(self, settings: DpopSettings) -> Self {
+        let mut guard = Arc::unwrap_or_clone(self.guard);
+        guard.dpop = Some(DpopGuard::new(settings));
+        Self { guard: Arc::new(guard) }
+    }
 }
 
 impl RequireTokenLayer {
     /// Who sends these headers, without a service around it. Does *not* remove the header: that is the caller's to do.
+    /// Tokens that are bound to a key are refused: a proof is for a method and a URL, which headers do not tell.
     ///
     /// # Errors
     ///

@@ -10,6 +10,7 @@ use url::Url;
 use crate::scope::{Scope, ScopeToken};
 
 use super::cache::hex;
+use super::dpop::PROOF_ALGORITHMS;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -30,6 +31,20 @@ pub struct ResourceMetadata {
     pub resource_policy_uri: Option<Url>,
     /// Its terms of service.
     pub resource_tos_uri: Option<Url>,
+    /// Whether it takes tokens that are bound to a key (RFC 9449).
+    pub dpop: DpopUse,
+}
+
+/// Whether a resource takes tokens that are bound to a key (RFC 9449).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DpopUse {
+    /// It refuses them.
+    #[default]
+    Off,
+    /// Those, and others.
+    Allowed,
+    /// Those alone.
+    Required,
 }
 
 /// Why metadata cannot be published.
@@ -61,6 +76,10 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<&'a str>,
     bearer_methods_supported: [&'a str; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dpop_signing_alg_values_supported: Vec<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dpop_bound_access_tokens_required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +109,7 @@ impl ResourceMetadata {
             resource_documentation: None,
             resource_policy_uri: None,
             resource_tos_uri: None,
+            dpop: DpopUse::Off,
         }
     }
 
@@ -114,6 +134,13 @@ impl ResourceMetadata {
             authorization_servers: &self.authorization_servers,
             scopes_supported: scopes.filter(|scope| *scope != "offline_access").collect(),
             bearer_methods_supported: ["header"],
+            dpop_signing_alg_values_supported: match self.dpop {
+                DpopUse::Off => Vec::new(),
+                DpopUse::Allowed | DpopUse::Required => {
+                    PROOF_ALGORITHMS.iter().map(|algorithm| algorithm.as_str()).collect()
+                }
+            },
+            dpop_bound_access_tokens_required: self.dpop == DpopUse::Required,
             resource_name: self.resource_name.as_deref(),
             resource_documentation: self.resource_documentation.as_ref().map(Url::as_str),
             resource_policy_uri: self.resource_policy_uri.as_ref().map(Url::as_str),

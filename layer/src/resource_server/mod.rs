@@ -40,8 +40,10 @@
 //! - report [`Verifier::health`] as degraded, not as down: other issuers' tokens still work
 //! - implement [`Revocations`] where tokens can be revoked before they expire
 //!
-//! What is *not* checked: sender-constrained tokens (a token with `cnf` is refused, RFC 9449 §7.1), and whether a `jti`
-//! was seen before (access tokens are used many times).
+//! - call [`RequireTokenLayer::dpop`] where tokens are bound to keys (RFC 9449): without, such a token is refused
+//!
+//! What is *not* checked: tokens that are bound in other ways (by a certificate, RFC 8705: they are refused), and whether
+//! the `jti` of a token was seen before (access tokens are used many times).
 
 mod algorithm;
 mod assertion;
@@ -52,6 +54,7 @@ mod challenge;
 mod claims;
 mod dates;
 mod discovery;
+mod dpop;
 mod entra;
 mod error;
 mod introspection;
@@ -77,6 +80,10 @@ pub use self::assertion::{AssertionKeys, SignedAssertion};
 pub use self::builder::VerifierBuilder;
 pub use self::challenge::{Challenge, ChallengeError};
 pub use self::discovery::{DiscoveryError, discover};
+pub use self::dpop::{
+    DpopNonces, DpopSettings, MemoryReplay, PROOF_ALGORITHMS, ProofChecker, ProofError,
+    ProofReplay, ProofRequest, ProvenKey, ReplayUnavailable,
+};
 pub use self::error::{Refusal, TokenError};
 pub use self::introspection::IntrospectionTiming;
 pub use self::issuer::{IssuerSettings, KeySource, SettingsError};
@@ -86,7 +93,8 @@ pub use self::key::KeySetError;
 pub use self::layer::RequireTokenLayer;
 pub use self::local::LocalKeys;
 pub use self::metadata::{
-    MetadataError, PublishedMetadata, ResourceMetadata, canonical, well_known_path, well_known_url,
+    DpopUse, MetadataError, PublishedMetadata, ResourceMetadata, canonical, well_known_path,
+    well_known_url,
 };
 pub use self::principal::{EntraIdentity, EntraObject, Principal};
 pub use self::revocation::{NoRevocations, Revocations};

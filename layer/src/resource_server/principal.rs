@@ -32,6 +32,8 @@ pub(super) struct Verified {
     pub(super) expires_at: Timestamp,
     pub(super) audiences: Vec<Arc<str>>,
     pub(super) entra: Option<EntraIdentity>,
+    /// `cnf.jkt`
+    pub(super) key_thumbprint: Option<Arc<str>>,
 }
 
 /// Who somebody is in Entra: stable and never reused, unlike `upn`, `name` or `preferred_username`.
@@ -120,6 +122,12 @@ impl Principal {
     /// For tokens of an issuer that is marked as Entra.
     pub fn entra(&self) -> Option<&EntraIdentity> {
         self.verified.entra.as_ref()
+    }
+
+    /// `cnf.jkt` (RFC 9449 §6.1): the key that the token is bound to. Where there is one, this request has proven that its
+    /// sender holds it.
+    pub fn key_thumbprint(&self) -> Option<&str> {
+        self.verified.key_thumbprint.as_deref()
     }
 
     /// Whether the token was verified for this very request, not found in the cache.

@@ -7,11 +7,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use tower::Service;
 
 use super::bearer::{self, UnverifiedBearer};
 use super::cache::TokenHash;
+use super::dpop::{HEADER, NONCE_HEADER};
 use super::error::{Refusal, TokenError};
 use super::layer::Guard;
 use super::principal::Principal;
@@ -52,12 +53,19 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let token = match bearer::take(request.headers_mut()) {
+        let token = match self.guard.dpop {
+            None => bearer::take(request.headers_mut()),
+            Some(_) => bearer::take_either(request.headers_mut()),
+        };
+        let token = match token {
             Ok(token) => token,
             Err(error) => return refused(reply::refusal(&self.guard, error.into())),
         };
         let hash = TokenHash::of(token.as_str());
-        if let Some(known) = self.guard.verifier.recall(&hash) {
+        let known = self.guard.verifier.recall(&hash);
+        let known = if token.is_bound() {
+            known
+        } else if let Some(known) = known {
             return match self.guard.admit(known) {
                 Ok(principal) => {
                     request.extensions_mut().insert(principal);
@@ -65,12 +73,15 @@ where
                 }
                 Err(refusal) => refused(reply::refusal(&self.guard, refusal)),
             };
-        }
+        } else {
+            None
+        };
         // `poll_ready` reserved `self.inner`, so that one must serve this request.
         let spare = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, spare);
         let guard = Arc::clone(&self.guard);
-        Either::Right(Either::Right(Box::pin(verify_then_call(guard, ready, request, token, hash))))
+        let token = Presented { token, hash, known };
+        Either::Right(Either::Right(Box::pin(verify_then_call(guard, ready, request, token))))
     }
 }
 
@@ -78,31 +89,77 @@ fn refused<F, R, E>(response: R) -> RequireTokenFuture<F, R, E> {
     Either::Right(Either::Left(ready(Ok(response))))
 }
 
+/// A token, and what is known of it already.
+struct Presented {
+    token: UnverifiedBearer,
+    hash: TokenHash,
+    known: Option<Result<Principal, Refusal>>,
+}
+
 async fn verify_then_call<S, B, ResBody>(
     guard: Arc<Guard>,
     mut inner: S,
     mut request: Request<B>,
-    token: UnverifiedBearer,
-    hash: TokenHash,
+    presented: Presented,
 ) -> Result<Response<ResBody>, S::Error>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
     ResBody: From<Bytes>,
 {
-    let outcome = guard.verifier.verify_first_seen(token.as_str(), hash).await;
+    let Presented { token, hash, known } = presented;
+    let outcome = match known {
+        Some(known) => known,
+        None => guard.verifier.verify_first_seen(token.as_str(), hash).await,
+    };
+    let admitted = if token.is_bound() {
+        let (uri, headers) = (request.uri(), request.headers());
+        guard.admit_bound(outcome, token.as_str(), (request.method().as_str(), uri, headers)).await
+    } else {
+        guard.admit(outcome).map(|principal| (principal, None))
+    };
     drop(token);
-    match guard.admit(outcome) {
-        Ok(principal) => {
+    match admitted {
+        Ok((principal, nonce)) => {
+            // One proof is for one request: nobody behind us could use it for another.
+            request.headers_mut().remove(HEADER);
             request.extensions_mut().insert(principal);
-            inner.call(request).await
+            let mut response = inner.call(request).await?;
+            if let Some(nonce) = nonce {
+                response.headers_mut().insert(NONCE_HEADER, nonce);
+            }
+            Ok(response)
         }
         Err(refusal) => Ok(reply::refusal(&guard, refusal)),
     }
 }
 
 impl Guard {
+    /// A bearer token. One that is bound to a key is none (RFC 9449 §7.1).
     pub(super) fn admit(&self, outcome: Result<Principal, Refusal>) -> Result<Principal, Refusal> {
-        let principal = outcome?;
+        let principal = self.admit_audience(outcome?)?;
+        let refused = match (principal.key_thumbprint(), &self.dpop) {
+            (Some(_), _) => TokenError::ClaimsInvalid,
+            (None, Some(dpop)) if dpop.is_required() => TokenError::NotBound,
+            (None, _) => return Ok(principal),
+        };
+        Err(Refusal::new(refused, Some(Arc::clone(principal.token_name()))))
+    }
+
+    /// A token that came with the scheme `DPoP`, and the next nonce.
+    async fn admit_bound(
+        &self,
+        outcome: Result<Principal, Refusal>,
+        token: &str,
+        request: (&str, &Uri, &HeaderMap),
+    ) -> Result<(Principal, Option<HeaderValue>), Refusal> {
+        let principal = self.admit_audience(outcome?)?;
+        // Without it no such token is taken out of the headers.
+        let dpop = self.dpop.as_ref().ok_or(TokenError::Missing)?;
+        let nonce = dpop.check(&principal, token, request).await?;
+        Ok((principal, nonce))
+    }
+
+    fn admit_audience(&self, principal: Principal) -> Result<Principal, Refusal> {
         if self.is_for_us(&principal) {
             return Ok(principal);
         }

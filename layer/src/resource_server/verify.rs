@@ -71,14 +71,21 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] with a [`TokenError`]. Claims are looked at only once the signature is good, so that a reason such
+    /// A [`Refusal`] with a [`TokenError`]; also for a token that is bound to a key, which without a proof is nobody's
+    /// (RFC 9449 §7.1): [`RequireTokenLayer::dpop`](super::RequireTokenLayer::dpop) lets those in. Claims are looked at only once the signature is good, so that a reason such
     /// as `expired` is the issuer's word.
     pub async fn verify(&self, unverified_token: &str) -> Result<Principal, Refusal> {
         let hash = TokenHash::of(unverified_token);
-        match self.recall(&hash) {
+        let known = match self.recall(&hash) {
             Some(known) => known,
             None => self.verify_first_seen(unverified_token, hash).await,
+        };
+        let principal = known?;
+        if principal.key_thumbprint().is_none() {
+            return Ok(principal);
         }
+        let name = Arc::clone(principal.token_name());
+        Err(Refusal::new(TokenError::ClaimsInvalid, Some(name)))
     }
 
     /// How the remote key sets and introspection endpoints stand, as far as they were used. An issuer that is not `Good` makes its own tokens fail, never those of others.

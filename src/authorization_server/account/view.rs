@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::authorization_server::consent::{Place, Receiver, introduce};
+use crate::authorization_server::device::DEVICE_CLASS;
 use crate::authorization_server::pages::{Fault, in_words, when};
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::Session;
@@ -91,6 +92,9 @@ async fn view(
 fn place(origin_or_class: &str) -> String {
     if origin_or_class == "loopback" {
         return "this computer".to_owned();
+    }
+    if origin_or_class == DEVICE_CLASS {
+        return "a device that showed a code".to_owned();
     }
     match Receiver::of(origin_or_class).place {
         Place::Host(host) => host,

@@ -193,14 +193,40 @@ pub(super) async fn grant(
 ) -> Result<Url, StoreError> {
     let now = server.clock.now();
     let settings = &server.settings;
+    let grant = new_grant(server, pending, person, (&scopes, settings.code_ttl));
+    let code = random_text(&*server.random);
+    let row = CodeRow {
+        code: Digest::of(&code),
+        grant_id: grant.id,
+        client_id: pending.client_id.clone(),
+        redirect_uri: pending.redirect_uri.clone(),
+        code_challenge: pending.code_challenge.clone(),
+        nonce: pending.nonce.clone(),
+        dpop_jkt: pending.dpop_jkt.clone(),
+        scopes,
+        expires_at: now.plus(settings.code_ttl),
+        used_at: None,
+    };
+    server.store.add_grant_with_code(&grant, &row).await?;
+    answer_url(server, &pending.redirect_uri, pending.state.as_deref(), &[("code", &code)])
+}
+
+/// What `person` allows: `scopes`, whose code lives for `code_ttl`. Not stored yet.
+pub(in crate::authorization_server) fn new_grant(
+    server: &AuthorizationServer,
+    pending: &Pending,
+    person: &Person,
+    (scopes, code_ttl): (&Scope, Duration),
+) -> GrantRow {
+    let (now, settings) = (server.clock.now(), &server.settings);
     // What the token endpoint goes by: there either of the two gives a refresh token.
     let outlives = pending.refresh || scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS);
     let ends = if outlives {
         settings.refresh_token_ttl.saturating_mul(GRANT_LIVES)
     } else {
-        settings.code_ttl + settings.access_token_ttl
+        code_ttl + settings.access_token_ttl
     };
-    let grant = GrantRow {
+    GrantRow {
         id: GrantId::generate(&*server.clock, &*server.random),
         user_id: Some(person.user.id),
         client_id: pending.client_id.clone(),
@@ -216,21 +242,7 @@ pub(super) async fn grant(
         expires_at: now.plus(ends),
         revoked_at: None,
         revoke_reason: None,
-    };
-    let code = random_text(&*server.random);
-    let row = CodeRow {
-        code: Digest::of(&code),
-        grant_id: grant.id,
-        client_id: pending.client_id.clone(),
-        redirect_uri: pending.redirect_uri.clone(),
-        code_challenge: pending.code_challenge.clone(),
-        nonce: pending.nonce.clone(),
-        scopes,
-        expires_at: now.plus(settings.code_ttl),
-        used_at: None,
-    };
-    server.store.add_grant_with_code(&grant, &row).await?;
-    answer_url(server, &pending.redirect_uri, pending.state.as_deref(), &[("code", &code)])
+    }
 }
 
 async fn remember(

@@ -23,6 +23,7 @@ use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::decide::{grant, offer};
 use super::pending::Pending;
+use super::pushed;
 use super::redirect::{Refused, error_url};
 use super::refusal::Asked;
 use super::request::{Rejected, read, validate};
@@ -114,7 +115,10 @@ async fn lead(
     form: &Form,
 ) -> Result<String, Rejected> {
     server.shares.requests.take(address).map_err(|_| Fault::TooMany)?;
-    let pending = validate(server, address, form).await?;
+    let pending = match form.get("request_uri").and_then(pushed::handle) {
+        Some(handle) => pushed::take(server, address, (form, handle)).await?,
+        None => validate(server, address, form).await?,
+    };
     if !server.authorization_requests.admit(&pending.client_id, server.clock.monotonic()) {
         return Err(Fault::TooMany.into());
     }

@@ -24,7 +24,11 @@ struct Counts {
 
 impl RequestLimits {
     /// Counts one request. `false`: too many. `now` is monotonic.
-    pub(super) fn admit(&self, client_id: &ClientId, now: Duration) -> bool {
+    pub(in crate::authorization_server) fn admit(
+        &self,
+        client_id: &ClientId,
+        now: Duration,
+    ) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_sub(counts.begun) >= WINDOW {
             *counts = Counts { begun: now, ..Counts::default() };

@@ -4,15 +4,18 @@ mod decide;
 mod endpoint;
 mod limits;
 mod pending;
+mod pushed;
 mod redirect;
 mod refusal;
 mod request;
 
-pub(super) use decide::grantable;
 pub use decide::{Answered, DecideError, Offer, approve, deny, find, offer};
+pub(super) use decide::{grantable, new_grant};
 pub use endpoint::routes;
 pub(super) use limits::RequestLimits;
 pub use pending::{Pending, Prompt};
+pub(super) use pushed::{PATH as PUSHED_PATH, routes as pushed_routes};
+pub(super) use request::asked_scope;
 
 /// Scopes about the person themself, or about the grant: no policy rule is about these.
 pub(super) const OWN_SCOPES: [&str; 4] = ["openid", "profile", "email", OFFLINE_ACCESS];

@@ -42,6 +42,9 @@ pub struct Pending {
     pub trusted_client: bool,
     /// Whether the client is registered for refresh tokens; `offline_access` gives one to any other client.
     pub refresh: bool,
+    /// The key that its code is bound to (RFC 9449 §10).
+    #[serde(default)]
+    pub dpop_jkt: Option<String>,
 }
 
 /// What the client wants the person to be asked (OIDC Core §3.1.2.1). Unknown values are ignored.
@@ -160,6 +163,7 @@ mod tests {
             client_digest: None,
             trusted_client: false,
             refresh: false,
+            dpop_jkt: None,
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) enum Refused {
     InvalidTarget(&'static str),
     RequestNotSupported,
     RequestUriNotSupported,
+    /// A client that must push its requests came without (RFC 9126 §5).
+    NotPushed,
     /// OIDC Core §3.1.2.6
     LoginRequired,
     /// OIDC Core §3.1.2.6
@@ -32,7 +34,7 @@ pub(super) enum Refused {
 impl Refused {
     pub(super) const fn code(self) -> &'static str {
         match self {
-            Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidRequest(_) | Self::NotPushed => "invalid_request",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::InvalidScope(_) => "invalid_scope",
@@ -56,7 +58,10 @@ impl Refused {
                 "this client is not registered for the authorization_code grant"
             }
             Self::RequestNotSupported => "request objects are not supported",
-            Self::RequestUriNotSupported => "request_uri is not supported",
+            Self::RequestUriNotSupported => "request_uri is not one that was pushed here",
+            Self::NotPushed => {
+                "this client pushes its authorization requests to the pushed authorization request endpoint"
+            }
             Self::LoginRequired => "nobody is logged in and no page may be shown",
             Self::ConsentRequired => "consent is needed and no page may be shown",
             Self::Denied => "the person refused",
@@ -139,6 +144,7 @@ mod tests {
             Refused::Denied,
             Refused::RequestNotSupported,
             Refused::RequestUriNotSupported,
+            Refused::NotPushed,
         ] {
             let fine = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
             assert!(refused.description().bytes().all(fine), "{refused:?}");

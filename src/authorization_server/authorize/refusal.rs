@@ -71,6 +71,7 @@ const fn reason(rejected: &Rejected) -> Option<&'static str> {
         Rejected::Page(Fault::UnknownClient(_)) => Some("invalid_client"),
         Rejected::Page(Fault::WrongRedirect) => Some("invalid_redirect_uri"),
         Rejected::Page(Fault::MalformedRequest(_)) => Some("invalid_request"),
+        Rejected::Page(Fault::NoRequest) => Some("invalid_request_uri"),
         Rejected::Page(_) => None,
     }
 }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use crate::authorization_server::client::{self, Client, ClientError};
+use crate::authorization_server::dpop::is_thumbprint;
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::pages::Fault;
@@ -59,10 +60,30 @@ pub(super) async fn validate(
     form: &Form,
 ) -> Result<Pending, Rejected> {
     let client = find_client(server, address, form).await?;
-    let redirect_uri = redirect_uri(&client, form)?;
+    let outcome = validate_of(server, &client, form).await?;
+    if server.settings.require_pushed_requests || client.requires_pushed_requests() {
+        let (redirect_uri, state) = (outcome.redirect_uri, outcome.state);
+        let refused = Refused::NotPushed;
+        let trusted = client.is_trusted();
+        return Err(Rejected::Client { redirect_uri, state, trusted, refused });
+    }
+    Ok(outcome)
+}
+
+/// The same for a client that is known already.
+///
+/// # Errors
+///
+/// [`Rejected`]
+pub(super) async fn validate_of(
+    server: &AuthorizationServer,
+    client: &Client,
+    form: &Form,
+) -> Result<Pending, Rejected> {
+    let redirect_uri = redirect_uri(client, form)?;
     // Twice a state is none: there is no saying which one the client expects.
     let state = if form.is_repeated("state") { None } else { form.get("state") };
-    match rest(server, form, &client, &redirect_uri).await {
+    match rest(server, form, client, &redirect_uri).await {
         Ok(pending) => Ok(pending),
         Err(Wrong::Store(error)) => Err(Rejected::Page(Fault::Store(error))),
         Err(Wrong::Refused(refused)) => {
@@ -72,7 +93,7 @@ pub(super) async fn validate(
     }
 }
 
-async fn find_client(
+pub(super) async fn find_client(
     server: &AuthorizationServer,
     address: Option<IpAddr>,
     form: &Form,
@@ -113,7 +134,7 @@ async fn rest(
     let code_challenge = code_challenge(form)?;
     let resource = resource(server, form).await?;
     let carries = target::carries(server, &resource).await.map_err(Wrong::Store)?;
-    let scope = scope(carries.defaults(server), form)?;
+    let scope = asked_scope(carries.defaults(server), form).map_err(Refused::InvalidScope)?;
     let limit = client.scope().cloned();
     Ok(Pending {
         client_id: client.id().clone(),
@@ -131,6 +152,7 @@ async fn rest(
         client_digest: client.digest().map(digest_text),
         trusted_client: client.is_trusted(),
         refresh: client.allows_grant("refresh_token"),
+        dpop_jkt: dpop_jkt(server, form)?,
     })
 }
 
@@ -181,13 +203,28 @@ async fn resource(server: &AuthorizationServer, form: &Form) -> Result<String, W
 }
 
 /// What is asked for; the default scopes where that says nothing about what the client wants to do.
-fn scope(defaults: &Scope, form: &Form) -> Result<Scope, Refused> {
+///
+/// # Errors
+///
+/// What is wrong with it, for the client.
+pub(in crate::authorization_server) fn asked_scope(
+    defaults: &Scope,
+    form: &Form,
+) -> Result<Scope, &'static str> {
     let Some(asked) = form.get("scope") else { return Ok(defaults.clone()) };
-    let asked: Scope = asked
-        .parse()
-        .map_err(|_| Refused::InvalidScope("scope is a list of names with one space between"))?;
+    let asked: Scope =
+        asked.parse().map_err(|_| "scope is a list of names with one space between")?;
     let only_own = asked.iter().all(|token| OWN_SCOPES.contains(&token.as_str()));
     Ok(if only_own { asked.union(defaults) } else { asked })
+}
+
+/// RFC 9449 §10. Where no token is bound to any key, the parameter is one of those that are not known (RFC 6749 §3.1).
+fn dpop_jkt(server: &AuthorizationServer, form: &Form) -> Result<Option<String>, Refused> {
+    let Some(jkt) = form.get("dpop_jkt").filter(|_| server.dpop.is_some()) else { return Ok(None) };
+    if !is_thumbprint(jkt) {
+        return Err(Refused::InvalidRequest("dpop_jkt must be the SHA-256 thumbprint of a key"));
+    }
+    Ok(Some(jkt.to_owned()))
 }
 
 /// N28

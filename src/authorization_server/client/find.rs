@@ -137,6 +137,8 @@ async fn from_settings(client: &ConfiguredClient) -> Result<Client, ClientError>
         keys: client.keys.clone(),
         digest: None,
         refresh_grace: client.refresh_grace,
+        requires_pushed_requests: client.require_pushed_requests,
+        requires_dpop: client.dpop_bound,
     })
 }
 
@@ -179,6 +181,8 @@ fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client
         keys: inline.or(remote.map(PublicKeys::Remote)),
         digest: None,
         refresh_grace: None,
+        requires_pushed_requests: metadata.require_pushed_authorization_requests == Some(true),
+        requires_dpop: metadata.dpop_bound_access_tokens == Some(true),
     }
 }
 
@@ -215,6 +219,8 @@ fn recognise(
         keys: None,
         digest: None,
         refresh_grace: None,
+        requires_pushed_requests: false,
+        requires_dpop: false,
     }
 }
 

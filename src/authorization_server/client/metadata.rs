@@ -40,6 +40,12 @@ pub struct ClientMetadata {
     pub jwks: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
+    /// RFC 9126 §6. Read where a client publishes its own document; a registration does not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_pushed_authorization_requests: Option<bool>,
+    /// RFC 9449 §5.2, in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_bound_access_tokens: Option<bool>,
     /// Never stored or answered; read so that a public document with a secret in it is refused (N98).
     #[serde(default, skip_serializing)]
     pub client_secret: Option<serde::de::IgnoredAny>,

@@ -53,6 +53,8 @@ pub struct Client {
     pub(super) keys: Option<PublicKeys>,
     pub(super) digest: Option<Digest>,
     pub(super) refresh_grace: Option<Duration>,
+    pub(super) requires_pushed_requests: bool,
+    pub(super) requires_dpop: bool,
 }
 
 /// Where answers may be sent.
@@ -119,6 +121,17 @@ impl Client {
     /// How long a refresh token of this client gets the same answer again, where an operator said so.
     pub(in crate::authorization_server) const fn refresh_grace(&self) -> Option<Duration> {
         self.refresh_grace
+    }
+
+    /// Whether its authorization requests come by the back channel only (RFC 9126 §6). Of a client that registered itself
+    /// nothing is known of it.
+    pub(in crate::authorization_server) const fn requires_pushed_requests(&self) -> bool {
+        self.requires_pushed_requests
+    }
+
+    /// Whether each of its tokens is bound to a key (RFC 9449 §5.2, `dpop_bound_access_tokens`).
+    pub(in crate::authorization_server) const fn requires_dpop(&self) -> bool {
+        self.requires_dpop
     }
 
     /// Empty where only the id of a registration is left: ask [`Client::allows_redirect`].

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::authorization_server::authorize::PUSHED_PATH;
 use crate::authorization_server::client::{AuthMethod, Client, PublicKeys};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::server::AuthorizationServer;
@@ -20,6 +21,7 @@ pub(in crate::authorization_server) use crate::resource_server::AssertionKeys;
 /// Longest life of an assertion, and how far two clocks may be apart.
 const MAX_LIFE: Duration = Duration::from_mins(5);
 const SKEW: Duration = Duration::from_mins(1);
+const TOKEN_PATH: &str = "/token";
 const MAX_JTI: usize = 256;
 const MAX_BYTES: usize = 8 * 1024;
 
@@ -75,7 +77,11 @@ fn claims(
     now: Timestamp,
 ) -> Option<Used> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let ours = |aud: &str| aud == server.settings.issuer.as_str() || aud == server.url("/token");
+    // RFC 7523 §3, item 3; RFC 9126 §2.
+    let ours = |aud: &str| {
+        aud == server.settings.issuer.as_str()
+            || [TOKEN_PATH, PUSHED_PATH].into_iter().any(|path| aud == server.url(path))
+    };
     let for_us = match claims.get("aud")? {
         Value::String(aud) => ours(aud),
         Value::Array(all) => all.len() == 1 && all.iter().all(|aud| aud.as_str().is_some_and(ours)),

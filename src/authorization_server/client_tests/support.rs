@@ -93,6 +93,7 @@ impl Site {
             to_clients,
             auditor: Auditor::open(audit, clock.clone(), random).unwrap(),
             grantable: Arc::new(Nothing),
+            dpop: None,
         });
         let router = registration_routes().with_state(server.clone());
         Self { server, store, clock, router, _directory: directory }
@@ -159,6 +160,7 @@ fn settings() -> Settings {
             uri: format!("{public_url}/mcp"),
             aliases: Vec::new(),
             behind: None,
+            dpop_required: false,
         }],
         signing_algorithm: SigningAlgorithm::Es256,
         resource_signing_algorithms: Vec::new(),
@@ -173,6 +175,8 @@ fn settings() -> Settings {
         clients: vec![machine()],
         registration: Registration::Limited,
         client_metadata_documents: MetadataDocuments::Allow,
+        require_pushed_requests: false,
+        dpop: false,
     }
 }
 
@@ -186,6 +190,8 @@ fn machine() -> ConfiguredClient {
         scopes: "graph:read".parse().unwrap(),
         redirect_uris: Vec::new(),
         refresh_grace: None,
+        require_pushed_requests: false,
+        dpop_bound: false,
         exchange: ExchangeRules::default(),
     }
 }

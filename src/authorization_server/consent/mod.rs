@@ -5,7 +5,7 @@ mod page;
 mod question;
 mod receiver;
 
-pub(crate) use introduction::introduce;
+pub(crate) use introduction::{Introduction, Standing, introduce};
 pub(crate) use page::{decide, show};
 pub(crate) use question::{freshness, receiver, wants_new_login};
 pub(crate) use receiver::{Place, Receiver};

@@ -27,15 +27,19 @@ enum Waits<'a> {
     Request(&'a str),
     /// The page of a call.
     Approval(ApprovalId),
+    /// The page where the code of a device is typed.
+    Device,
 }
 
 /// As `request` carries it: handles have no full stop.
 const APPROVAL: &str = "approval.";
+const DEVICE: &str = "device.";
 
 impl<'a> Waits<'a> {
     fn read(request: Option<&'a str>) -> Self {
         match request {
             None => Self::Nothing,
+            Some(DEVICE) => Self::Device,
             Some(text) => match text.strip_prefix(APPROVAL).and_then(|id| id.parse().ok()) {
                 Some(id) => Self::Approval(id),
                 None => Self::Request(text),
@@ -47,7 +51,7 @@ impl<'a> Waits<'a> {
     const fn request(self) -> Option<&'a str> {
         match self {
             Self::Request(handle) => Some(handle),
-            Self::Nothing | Self::Approval(_) => None,
+            Self::Nothing | Self::Approval(_) | Self::Device => None,
         }
     }
 }
@@ -57,8 +61,14 @@ fn onward(request: Option<&str>) -> String {
     match Waits::read(request) {
         Waits::Request(handle) => format!("/consent?request={}", query_value(handle)),
         Waits::Approval(id) => format!("/approvals/{id}"),
+        Waits::Device => "/device".to_owned(),
         Waits::Nothing => "/account".to_owned(),
     }
+}
+
+/// The log-in page that leads back to where the code of a device is typed.
+pub(crate) fn for_device() -> String {
+    format!("/login?request={DEVICE}")
 }
 
 /// The log-in page that leads back to this call.
@@ -75,8 +85,14 @@ mod tests {
         let id = "01930000-0000-7000-8000-000000000000";
         assert_eq!(onward(Some(&format!("approval.{id}"))), format!("/approvals/{id}"));
         assert_eq!(onward(None), "/account");
-        for text in ["approval.//evil.example", "approval.", "https://evil.example", "approval./x"]
-        {
+        assert_eq!(onward(Some("device.")), "/device");
+        for text in [
+            "approval.//evil.example",
+            "approval.",
+            "device./x",
+            "https://evil.example",
+            "approval./x",
+        ] {
             assert!(onward(Some(text)).starts_with("/consent?request="), "{text}");
         }
     }

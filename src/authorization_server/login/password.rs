@@ -31,6 +31,8 @@ struct LoginPage<'a> {
     client: Option<String>,
     /// Whether a call waits for an answer.
     approval: bool,
+    /// Whether a device waits for its person.
+    device: bool,
     problem: Option<&'static str>,
     first_start: bool,
     providers: Vec<Choice<'a>>,
@@ -105,6 +107,7 @@ async fn render(
     let template = LoginPage {
         client,
         approval: matches!(Waits::read(request), Waits::Approval(_)),
+        device: Waits::read(request) == Waits::Device,
         problem: again.problem,
         first_start,
         providers,

@@ -86,6 +86,7 @@ impl Site {
             to_clients: Outbound::new(&OutboundSettings::default()).unwrap(),
             auditor: Auditor::open(audit, clock.clone(), random).unwrap(),
             grantable: Arc::new(Ordinary),
+            dpop: None,
         });
         let people = PeopleSettings { providers, ..PeopleSettings::default() };
         let router = people_routes(&server, people);
@@ -125,6 +126,7 @@ impl Site {
             requested_at: self.clock.now().unix_seconds(),
             client_digest: None,
             trusted_client: false,
+            dpop_jkt: None,
             refresh: true,
         };
         change(&mut pending);
@@ -157,6 +159,7 @@ fn settings(public_url: &str) -> Settings {
             uri: format!("{public_url}/mcp"),
             aliases: Vec::new(),
             behind: None,
+            dpop_required: false,
         }],
         signing_algorithm: SigningAlgorithm::Es256,
         resource_signing_algorithms: Vec::new(),
@@ -171,6 +174,8 @@ fn settings(public_url: &str) -> Settings {
         clients: Vec::new(),
         registration: Registration::Off,
         client_metadata_documents: MetadataDocuments::Off,
+        require_pushed_requests: false,
+        dpop: false,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::authorization_server::pages::{Fault, OwnWords, PageForm, see_other};
 use crate::authorization_server::password::PasswordPool;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
-use crate::authorization_server::{account, approval, consent, login, logout};
+use crate::authorization_server::{account, approval, consent, device, login, logout};
 use crate::broker::Approvals;
 use crate::connections::Connections;
 use crate::id::{ClientId, RequestId, TraceId, UserId};
@@ -56,7 +56,7 @@ pub(crate) struct SentForm {
     pub(crate) fields: PageForm,
 }
 
-/// `/login`, `/logout`, `/consent`, `/account`, `/approvals` and what is under them.
+/// `/login`, `/logout`, `/consent`, `/device`, `/account`, `/approvals` and what is under them.
 pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> Router {
     let PeopleSettings { providers, origins, passwords, approvals, connections, scope_words } =
         settings;
@@ -84,6 +84,8 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/login/link/{link}", get(login::show_link).post(login::use_link))
         .route("/logout", get(logout::show).post(logout::log_out))
         .route("/consent", get(consent::show).post(consent::decide))
+        .route("/device", get(device::show).post(device::type_code))
+        .route("/device/answer", post(device::answer))
         .route("/account", get(account::show))
         .route("/approvals", get(approval::list))
         .route("/approvals/{id}", get(approval::show).post(approval::answer))

@@ -50,6 +50,8 @@ pub(super) fn accept(asked: ClientMetadata, mode: Registration) -> Result<Accept
         software_version: asked.software_version.filter(|text| text.len() <= MAX_TEXT),
         jwks: asked.jwks.filter(|_| keys).map(jwks).transpose()?,
         jwks_uri: None,
+        require_pushed_authorization_requests: None,
+        dpop_bound_access_tokens: None,
         client_secret: None,
     };
     Ok(Accepted { metadata, redirect_uris, method })

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use super::exchange::{DEAD, Exchange, Granted, Refused};
 use super::issue::{Issue, Login};
 use super::person::still_granted;
-use super::resource;
+use super::resource::{self, Target};
 
 const NAME: &str = "authorization_code";
 
@@ -26,7 +26,7 @@ const NAME: &str = "authorization_code";
 /// - `400 invalid_grant`: [`DEAD`]; with a revoked grant where the code came twice and all of it was right (N29)
 /// - `400 unauthorized_client`, `400 invalid_request`, `400 invalid_target`, `503`
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     if !client.allows_grant(NAME) {
         let refused = "the client is not registered for authorization_code";
         return Err(OAuthError::UnauthorizedClient(refused).into());
@@ -47,35 +47,64 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         refresh: None,
     };
     if code.used_at.is_some() {
-        return Err(redeem(server, &asked).await.err().unwrap_or_else(|| DEAD.into()));
+        let replayed = redeem(server, &asked, Reused::AuthorizationCode).await;
+        return Err(replayed.err().unwrap_or_else(|| DEAD.into()));
     }
     check_document(exchange, &grant)?;
-    let (user, scope) = still_granted(server, client, &grant, &code.scopes).await?;
-    let (token, refresh) = new_refresh_token(exchange, &grant, &code.scopes, now);
-    let wants_id = scope.iter().any(|scope| scope.as_str() == "openid");
-    let issued = Issue {
-        client_id: client.id(),
-        target: &target,
-        scope: &scope,
-        grant: Some(&grant),
-        user: Some(&user),
-        derived: None,
-        refresh_token: refresh.as_ref().map(|_| token.as_str()),
-        login: wants_id.then_some(Login { nonce: code.nonce.as_deref() }),
-        now,
+    let code = Redeeming { code, grant, target, asked };
+    code.tokens(exchange, (GrantType::AuthorizationCode, Reused::AuthorizationCode)).await
+}
+
+/// A code of this client that may be used up now.
+pub(super) struct Redeeming {
+    pub(super) code: CodeRow,
+    pub(super) grant: GrantRow,
+    pub(super) target: Target,
+    pub(super) asked: CodeRedemption,
+}
+
+impl Redeeming {
+    /// The tokens, signed first; then the code is used up.
+    ///
+    /// # Errors
+    ///
+    /// As [`exchange`].
+    pub(super) async fn tokens(
+        self,
+        exchange: &Exchange<'_>,
+        (grant_type, reused): (GrantType, Reused),
+    ) -> Result<Granted, Refused> {
+        let Exchange { server, client, .. } = exchange;
+        let Self { code, grant, target, asked } = self;
+        let now = asked.now;
+        let (user, scope) = still_granted(server, client, &grant, &code.scopes).await?;
+        let (token, refresh) = new_refresh_token(exchange, &grant, &code.scopes, now);
+        let wants_id = scope.iter().any(|scope| scope.as_str() == "openid");
+        let issued = Issue {
+            client_id: client.id(),
+            target: &target,
+            scope: &scope,
+            grant: Some(&grant),
+            user: Some(&user),
+            derived: None,
+            refresh_token: refresh.as_ref().map(|_| token.as_str()),
+            key: exchange.key,
+            login: wants_id.then_some(Login { nonce: code.nonce.as_deref() }),
+            now,
+        }
+        .sign(server)?;
+        let used_up = CodeRedemption { refresh, ..asked };
+        redeem(server, &used_up, reused).await?;
+        let event = AuditEvent::TokenIssue {
+            grant_type,
+            token: issued.token,
+            grant_id: Some(grant.id),
+            resource: target.uri,
+            scopes: scope,
+            subject_token: None,
+        };
+        Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: Some(used_up) })
     }
-    .sign(server)?;
-    let used_up = CodeRedemption { refresh, ..asked };
-    redeem(server, &used_up).await?;
-    let event = AuditEvent::TokenIssue {
-        grant_type: GrantType::AuthorizationCode,
-        token: issued.token,
-        grant_id: Some(grant.id),
-        resource: target.uri,
-        scopes: scope,
-        subject_token: None,
-    };
-    Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: Some(used_up) })
 }
 
 /// N34: a missing verifier is an incomplete request, one of another shape answers to no challenge.
@@ -94,6 +123,8 @@ fn check(
     let redirect = exchange.form.get("redirect_uri");
     let fits = proven
         && code.client_id == *exchange.client.id()
+        // RFC 9449 §10 — N89
+        && code.dpop_jkt.as_deref().is_none_or(|jkt| exchange.key == Some(jkt))
         && redirect.is_none_or(|redirect| redirect == code.redirect_uri);
     if fits { Ok(()) } else { Err(DEAD) }
 }
@@ -106,12 +137,14 @@ fn check_document(exchange: &Exchange<'_>, grant: &GrantRow) -> Result<(), OAuth
 }
 
 /// The one guarded statement that uses the code up: of any number of callers, one gets past it (N30).
-async fn redeem(server: &AuthorizationServer, asked: &CodeRedemption) -> Result<(), Refused> {
+pub(super) async fn redeem(
+    server: &AuthorizationServer,
+    asked: &CodeRedemption,
+    reused: Reused,
+) -> Result<(), Refused> {
     match server.store.redeem_code(asked).await? {
         Redeemed::Granted { .. } => Ok(()),
-        Redeemed::Replayed { grant_id } => {
-            Err(Refused::reused(Reused::AuthorizationCode, grant_id))
-        }
+        Redeemed::Replayed { grant_id } => Err(Refused::reused(reused, grant_id)),
         Redeemed::Refused | Redeemed::GrantEnded => Err(DEAD.into()),
     }
 }
@@ -129,8 +162,11 @@ fn new_refresh_token(
     let asked = scopes.iter().any(|scope| scope.as_str() == "offline_access");
     let useful = grant.expires_at.since(now) > settings.access_token_ttl;
     let wanted = useful && (asked || exchange.client.allows_grant("refresh_token"));
+    // RFC 9449 §5: a client that proves itself by other means may change its key.
+    let key = exchange.key.filter(|_| !exchange.client.is_confidential());
     let refresh = wanted.then(|| NewRefreshToken {
         token: Digest::of(&token),
+        dpop_jkt: key.map(str::to_owned),
         scopes: scopes.clone(),
         expires_at: now.plus(settings.refresh_token_ttl).min(grant.expires_at),
     });

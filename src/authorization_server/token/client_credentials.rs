@@ -20,7 +20,7 @@ const NAME: &str = "client_credentials";
 /// - `400 invalid_scope`: a scope that the client is not registered for, or none that it could have
 /// - `400 invalid_target`, `503`
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     // A public client proves nothing about itself, whatever it is registered for.
     if !client.allows_grant(NAME) || !client.is_confidential() {
         let refused = "the client is not registered for client_credentials";
@@ -37,6 +37,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         user: None,
         derived: None,
         refresh_token: None,
+        key: exchange.key,
         login: None,
         now: server.clock.now(),
     }
@@ -54,7 +55,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
 
 /// What is asked for, else the default scopes; never more than an operator allowed this client.
 fn scope(exchange: &Exchange<'_>, carries: &Carries) -> Result<Scope, OAuthError> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     let none = Scope::empty();
     let limit = client.scope().unwrap_or(&none);
     let asked = match form.get("scope") {

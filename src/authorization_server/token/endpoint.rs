@@ -1,6 +1,7 @@
 //! `POST /token`: the request is read, its client authenticated, its grant found; the answer is recorded, then given.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -21,7 +22,7 @@ use crate::id::{ClientAddress, ClientId};
 use crate::store::CodeRedemption;
 
 use super::exchange::{Body, Exchange, Granted, Refused};
-use super::{authorization_code, client_credentials, refresh_token, token_exchange};
+use super::{authorization_code, client_credentials, device_code, refresh_token, token_exchange};
 
 /// `/token`; the caller adds state and CORS.
 pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
@@ -34,6 +35,7 @@ pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
 ///
 /// - `400 invalid_request` (RFC 6749 §5.2): no form, a parameter that is missing or comes twice, two methods of client
 ///   authentication (N38 to N40)
+/// - `400 invalid_dpop_proof`, `use_dpop_nonce` with `DPoP-Nonce` (RFC 9449 §5, §8; N88)
 /// - `401 invalid_client` with a challenge (N42, N43); `400 unsupported_grant_type` (N53); `413`
 /// - `429` with `Retry-After` for who guesses, and for a client that asks too often; `503` while store, audit log or the client's host do not answer: never
 ///   `invalid_grant`, which would cost the client its tokens
@@ -69,7 +71,7 @@ async fn answer(
         server.tokens.pace.admit_token(client, address)?;
     }
     let (grant_type, outcome) = match client {
-        Ok(client) => exchange(server, &client, &form).await,
+        Ok(client) => exchange(server, &client, (headers, &form)).await,
         Err(error) => (None, Err(error.into())),
     };
     match outcome {
@@ -110,9 +112,13 @@ async fn give_back(server: &AuthorizationServer, used_up: Option<CodeRedemption>
 async fn exchange(
     server: &AuthorizationServer,
     client: &Client,
-    form: &Form,
+    (headers, form): (&HeaderMap, &Form),
 ) -> (Option<GrantType>, Result<Granted, Refused>) {
-    let asked = Exchange { server, client, form };
+    let key = match proven_key(server, client, headers).await {
+        Ok(key) => key,
+        Err(error) => return (None, Err(error.into())),
+    };
+    let asked = Exchange { server, client, form, key: key.as_deref() };
     let (grant_type, outcome) = match form.get("grant_type") {
         Some("authorization_code") => {
             (GrantType::AuthorizationCode, authorization_code::exchange(&asked).await)
@@ -120,6 +126,9 @@ async fn exchange(
         Some("refresh_token") => (GrantType::RefreshToken, refresh_token::exchange(&asked).await),
         Some("client_credentials") => {
             (GrantType::ClientCredentials, client_credentials::exchange(&asked).await)
+        }
+        Some(device_code::NAME) if server.settings.has_devices() => {
+            (GrantType::DeviceCode, device_code::exchange(&asked).await)
         }
         Some(token_exchange::NAME) if server.settings.exchanges_tokens() => {
             (GrantType::TokenExchange, token_exchange::exchange(&asked).await)
@@ -131,6 +140,19 @@ async fn exchange(
         }
     };
     (Some(grant_type), outcome)
+}
+
+/// The key that the client holds, where it proves one (RFC 9449 §5).
+async fn proven_key(
+    server: &AuthorizationServer,
+    client: &Client,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<str>>, OAuthError> {
+    let proven = server.proven_key(headers, "/token").await?;
+    if proven.is_none() && client.requires_dpop() {
+        return Err(OAuthError::InvalidDpopProof("tokens of this client must be bound to a key"));
+    }
+    Ok(proven.map(|proven| proven.thumbprint))
 }
 
 /// Decisions are recorded; of strangers not without limit. What could not be read, and
@@ -150,6 +172,7 @@ async fn record_refusal(
             | OAuthError::InvalidScope(_)
             | OAuthError::InvalidTarget(_)
             | OAuthError::InvalidSubjectToken(_)
+            | OAuthError::InvalidDpopProof(_)
             | OAuthError::UnauthorizedClient(_),
         ) => AuditEvent::TokenRefuse {
             grant_type,

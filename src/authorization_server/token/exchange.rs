@@ -17,6 +17,8 @@ pub(super) struct Exchange<'a> {
     pub(super) server: &'a AuthorizationServer,
     pub(super) client: &'a Client,
     pub(super) form: &'a Form,
+    /// The key that the client has just proven to hold (RFC 9449 §5).
+    pub(super) key: Option<&'a str>,
 }
 
 /// What a grant gives.

@@ -76,11 +76,14 @@ fn key(exchange: &Exchange<'_>, presented: &str) -> Digest {
     let mut text = zeroize::Zeroizing::new(String::with_capacity(512));
     let asked = [exchange.client.id().as_str(), presented];
     let scope = exchange.form.get("scope");
-    for part in asked.into_iter().chain(scope).chain(exchange.form.all("resource")) {
+    for part in
+        asked.into_iter().chain(exchange.key).chain(scope).chain(exchange.form.all("resource"))
+    {
         text.push_str(part);
         text.push('\n'); // none of them has one but a `resource` that is refused
     }
     text.push(if scope.is_some() { 's' } else { '-' });
+    text.push(if exchange.key.is_some() { 'k' } else { '-' });
     Digest::of(&text)
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::audit::TokenName;
-use crate::authorization_server::access_token::{Behind, MintError, NewAccessToken};
+use crate::authorization_server::access_token::{Behind, Confirmation, MintError, NewAccessToken};
 use crate::authorization_server::derived::{Actor, Origin};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::id_token::NewIdToken;
@@ -34,6 +34,8 @@ pub(super) struct Issue<'a> {
     /// What it is made from, where that is another token.
     pub(super) derived: Option<&'a Derived>,
     pub(super) refresh_token: Option<&'a str>,
+    /// The key that the client has just proven to hold: the token is bound to it.
+    pub(super) key: Option<&'a str>,
     /// Where the client is to be told about the login, too (OIDC Core §3.1.3.3).
     pub(super) login: Option<Login<'a>>,
     pub(super) now: Timestamp,
@@ -85,8 +87,13 @@ impl Issue<'_> {
     ///
     /// # Errors
     ///
-    /// [`MintError`] as [`OAuthError::Mint`]
+    /// [`MintError`] as [`OAuthError::Mint`]; [`OAuthError::InvalidDpopProof`] for a resource whose tokens must be bound
     pub(super) fn sign(&self, server: &AuthorizationServer) -> Result<Issued, OAuthError> {
+        if self.target.dpop_required && self.key.is_none() {
+            return Err(OAuthError::InvalidDpopProof(
+                "tokens for this resource must be bound to a key",
+            ));
+        }
         let lifetime = self.lifetime(server);
         let subject = match (self.derived, self.user) {
             (Some(derived), _) => derived.subject.clone(),
@@ -113,7 +120,7 @@ impl Issue<'_> {
         let answer = Answer {
             access_token: signed.expose(),
             issued_token_type: self.derived.map(|_| token_exchange::ACCESS_TOKEN),
-            token_type: "Bearer",
+            token_type: if self.key.is_some() { "DPoP" } else { "Bearer" },
             expires_in: lifetime.as_secs(),
             scope: self.scope,
             refresh_token: self.refresh_token,
@@ -139,6 +146,7 @@ impl Issue<'_> {
             acr: self.grant.and_then(|grant| grant.acr.as_deref()),
             groups: self.user.map_or(&[], |user| &user.groups),
             groups_incomplete: self.user.is_some_and(|user| user.groups_incomplete),
+            cnf: self.key.map(|jkt| Confirmation { jkt }),
             act: self.derived.map(|derived| &derived.act),
             derived_from: self.derived.map_or(&[], |derived| &derived.origins),
         }

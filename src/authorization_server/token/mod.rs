@@ -4,6 +4,7 @@
 
 mod authorization_code;
 mod client_credentials;
+mod device_code;
 mod endpoint;
 mod exchange;
 mod flight;
@@ -15,6 +16,7 @@ mod resource;
 mod state;
 mod token_exchange;
 
+pub(super) use device_code::NAME as DEVICE_CODE;
 pub(super) use endpoint::routes;
 pub(super) use refresh_token::{Holder, holder as holder_of_refresh_token};
 pub(super) use state::TokenState;

@@ -24,6 +24,9 @@ pub(super) struct Kept {
     pub(super) token: String,
     pub(super) resource: String,
     pub(super) scopes: Scope,
+    /// The key that the access token is bound to.
+    #[serde(default)]
+    pub(super) key: Option<String>,
     /// JSON in JSON: the bytes must not change.
     body: Zeroizing<String>,
 }
@@ -35,12 +38,17 @@ impl fmt::Debug for Kept {
 }
 
 impl Kept {
-    pub(super) fn new(issued: &Issued, resource: &str, scopes: &Scope) -> Option<Self> {
+    pub(super) fn new(
+        issued: &Issued,
+        (resource, scopes): (&str, &Scope),
+        key: Option<&str>,
+    ) -> Option<Self> {
         Some(Self {
             subject: issued.subject.clone(),
             token: issued.token.0.to_string(),
             resource: resource.to_owned(),
             scopes: scopes.clone(),
+            key: key.map(str::to_owned),
             body: Zeroizing::new(std::str::from_utf8(issued.body.as_bytes()).ok()?.to_owned()),
         })
     }

@@ -64,7 +64,7 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
         return lost(exchange, presented, rotated).await;
     };
     let alive = token.expires_at > now && grant.expires_at > now;
-    if grant.client_id != *client.id() || !alive {
+    if grant.client_id != *client.id() || !alive || !holds(exchange, token.dpop_jkt.as_deref()) {
         return Err(DEAD.into());
     }
     may_refresh(exchange, &token.scopes)?;
@@ -75,6 +75,7 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
     let successor = NewRefreshToken {
         token: Digest::of(&text),
         scopes: token.scopes,
+        dpop_jkt: token.dpop_jkt,
         expires_at: now.plus(server.settings.refresh_token_ttl).min(grant.expires_at),
     };
     let rotation = RefreshRotation {
@@ -89,6 +90,11 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
         Rotated::Granted { grant } => Ok(Refreshed { kept, grant_id: grant.id, same_reply: false }),
         other => lost(exchange, presented, other).await,
     }
+}
+
+/// Whether the client holds the key that its refresh token is bound to (RFC 9449 §5): who stole the token does not.
+fn holds(exchange: &Exchange<'_>, bound_to: Option<&str>) -> bool {
+    bound_to.is_none_or(|jkt| exchange.key == Some(jkt))
 }
 
 const UNSEALED: OAuthError = OAuthError::Unavailable("the answer could not be sealed");
@@ -110,7 +116,7 @@ async fn prepare(
     successor: &str,
     now: Timestamp,
 ) -> Result<Kept, OAuthError> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     let target = resource::granted(server, form, &grant.resource).await?;
     let wanted = narrowed(exchange, granted)?;
     let (user, scope) = still_granted(server, client, grant, &wanted).await?;
@@ -122,11 +128,12 @@ async fn prepare(
         user: Some(&user),
         derived: None,
         refresh_token: Some(successor),
+        key: exchange.key,
         login: None, // OIDC Core §12.2 leaves it to us: nobody has logged in anew
         now,
     }
     .sign(server)?;
-    Kept::new(&issued, &target.uri, &scope).ok_or(UNSEALED)
+    Kept::new(&issued, (&target.uri, &scope), exchange.key).ok_or(UNSEALED)
 }
 
 /// RFC 6749 §6: less than was granted, or all of it; the refresh token keeps it all (N50).
@@ -147,8 +154,12 @@ async fn late(
 ) -> Result<Rotated, StoreError> {
     let nobodys = random_text(&*server.random);
     let now = server.clock.now();
-    let successor =
-        NewRefreshToken { token: Digest::of(&nobodys), scopes: Scope::empty(), expires_at: now };
+    let successor = NewRefreshToken {
+        token: Digest::of(&nobodys),
+        scopes: Scope::empty(),
+        dpop_jkt: None,
+        expires_at: now,
+    };
     let rotation = RefreshRotation {
         presented: Digest::of(presented),
         client_id: client.id().clone(),
@@ -208,6 +219,9 @@ async fn lost(
     match rotated {
         Rotated::SameReply { grant_id, sealed_reply } => {
             let kept = Kept::open(presented, &sealed_reply)?;
+            if !holds(exchange, kept.key.as_deref()) {
+                return Err(DEAD.into());
+            }
             resource::granted(exchange.server, exchange.form, &kept.resource).await?;
             Ok(Refreshed { kept, grant_id, same_reply: true })
         }

@@ -15,6 +15,8 @@ pub(super) struct Target {
     pub(super) uri: String,
     /// Of its access tokens, where it was registered with one.
     pub(super) lifetime: Option<Duration>,
+    /// Whether its tokens must be bound to a key.
+    pub(super) dpop_required: bool,
 }
 
 /// What a client that acts for itself asks for, else our own resource (N62).
@@ -61,8 +63,8 @@ pub(super) async fn registered(
     server: &AuthorizationServer,
     uri: String,
 ) -> Result<Option<Target>, OAuthError> {
-    if server.settings.resources.iter().any(|own| own.uri == uri) {
-        return Ok(Some(Target { uri, lifetime: None }));
+    if let Some(own) = server.settings.resources.iter().find(|own| own.uri == uri) {
+        return Ok(Some(Target { uri, lifetime: None, dpop_required: own.dpop_required }));
     }
     let row = server.store.find_resource_by_uri(&uri).await?;
     Ok(row.filter(|row| row.disabled_at.is_none()).map(|row| {
@@ -70,6 +72,7 @@ pub(super) async fn registered(
         Target {
             uri: row.uri,
             lifetime: seconds.map(|seconds| Duration::from_secs(seconds.into())),
+            dpop_required: false,
         }
     }))
 }

@@ -44,7 +44,7 @@ const DEAD_SUBJECT: OAuthError = OAuthError::InvalidSubjectToken(
 /// - `400 invalid_target`: a resource that is neither the subject token's nor one that the client may ask for
 /// - `400 invalid_scope`: more than the subject token has, or nothing that may be granted; `429`, `503`
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     let rules = rules(exchange)?;
     of_the_right_type(form.get("subject_token_type"), "subject_token_type is missing")?;
     if form.get("requested_token_type").is_some_and(|wanted| wanted != ACCESS_TOKEN) {
@@ -66,6 +66,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         user,
         derived: Some(&derived),
         refresh_token: None,
+        key: exchange.key,
         login: None,
         now: server.clock.now(),
     }
@@ -106,7 +107,7 @@ async fn subject(
     exchange: &Exchange<'_>,
     rules: &ExchangeRules,
 ) -> Result<Arc<OwnToken>, OAuthError> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     let unverified = form.require("subject_token", "subject_token is missing")?;
     let token = server.tokens.own.read(server, unverified).ok_or(DEAD_SUBJECT)?;
     let own = token.client_id == *client.id();
@@ -121,7 +122,7 @@ async fn subject(
 /// Who acts is the client that asks. An actor token may say so again, and nothing else: nobody acts in another's name
 /// (RFC 8693 §2.1, §4.4).
 fn actor(exchange: &Exchange<'_>) -> Result<(), OAuthError> {
-    let Exchange { server, client, form } = exchange;
+    let Exchange { server, client, form, .. } = exchange;
     let (token, kind) = (form.get("actor_token"), form.get("actor_token_type"));
     let Some(unverified) = token else {
         let alone = OAuthError::InvalidRequest("actor_token_type is for an actor_token");

@@ -144,6 +144,7 @@ impl Site {
             to_clients: loopback_client(),
             auditor: Auditor::open(audit, clock.clone(), random.clone()).unwrap(),
             grantable: policy.clone(),
+            dpop: None,
         });
         let user = UserId::generate(&*clock, &*random);
         store.add_user(&ada(user)).await.unwrap();
@@ -223,6 +224,7 @@ impl Site {
             redirect_uri: CALLBACK.to_owned(),
             code_challenge: CodeChallenge::of_verifier(VERIFIER).unwrap().as_str().to_owned(),
             nonce: Some("n-0S6_WzA2Mj".to_owned()),
+            dpop_jkt: None,
             scopes: scopes.parse().unwrap(),
             expires_at: now.plus(Duration::from_mins(1)),
             used_at: None,
@@ -328,7 +330,12 @@ fn settings() -> Settings {
     Settings {
         issuer: public_url.parse().unwrap(),
         public_url: public_url.parse().unwrap(),
-        resources: vec![OwnResource { uri: MCP.to_owned(), aliases: Vec::new(), behind: None }],
+        resources: vec![OwnResource {
+            uri: MCP.to_owned(),
+            aliases: Vec::new(),
+            behind: None,
+            dpop_required: false,
+        }],
         signing_algorithm: SigningAlgorithm::Es256,
         resource_signing_algorithms: Vec::new(),
         access_token_ttl: Duration::from_hours(1),
@@ -347,6 +354,8 @@ fn settings() -> Settings {
         ],
         registration: Registration::Limited,
         client_metadata_documents: MetadataDocuments::Allow,
+        require_pushed_requests: false,
+        dpop: false,
     }
 }
 
@@ -364,6 +373,8 @@ pub(super) fn client(
         scopes: scopes.parse().unwrap(),
         redirect_uris: vec![CALLBACK.parse().unwrap()],
         refresh_grace: None,
+        require_pushed_requests: false,
+        dpop_bound: false,
         exchange: ExchangeRules::default(),
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     let ready = settings.load(environment)?;
     match &args.command {
-        PolicyCommand::Explain(args) => explain::run(args, ready, console).await,
+        PolicyCommand::Explain(args) => Box::pin(explain::run(args, ready, console)).await,
         PolicyCommand::Lint(args) => lint::run(args, &ready, console),
         PolicyCommand::Promote(args) => promote::run(args, &ready, console),
         PolicyCommand::Diff(args) => diff::run(args, &ready, console),

@@ -49,6 +49,8 @@ pub struct AuthorizationServer {
     /// What scopes mean, in words for people.
     pub scope_words: BTreeMap<ScopeToken, String>,
     pub administrators: Administrators,
+    /// RFC 9126 §5
+    pub require_pushed_requests: bool,
 }
 
 /// How our own tokens are signed.
@@ -144,6 +146,9 @@ pub(super) struct RawAuthorizationServer {
     /// What scopes let an app do, in words that people read when they consent: `"weather:read" = "Read the weather"`. A
     /// scope that nobody described is shown as itself.
     pub(super) scope_words: BTreeMap<String, String>,
+    /// Whether every client must push its authorization requests (RFC 9126). Most MCP clients cannot; set it for one client
+    /// in its own table.
+    pub(super) require_pushed_authorization_requests: bool,
     /// Who may have `broker:admin`.
     pub(super) administrators: RawAdministrators,
 }
@@ -169,6 +174,7 @@ impl Default for RawAuthorizationServer {
             client: Vec::new(),
             default_scopes: None,
             scope_words: BTreeMap::new(),
+            require_pushed_authorization_requests: false,
             administrators: RawAdministrators::default(),
         }
     }
@@ -253,6 +259,7 @@ impl RawAuthorizationServer {
                 subjects: self.administrators.subjects,
                 groups: self.administrators.groups,
             },
+            require_pushed_requests: self.require_pushed_authorization_requests,
         }
     }
 

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod authorization_server;
+mod binding;
 mod deployment;
 mod graph;
 mod graph_profile;
@@ -42,7 +43,7 @@ pub use outbound::Outbound;
 pub use policy::Policy;
 pub use rate::{Rate, RateError};
 pub use registered_client::{ClientExchange, ClientKeys, GrantType, RegisteredClient};
-pub use resource_server::{Introspection, Issuer, IssuerKeys, ResourceServer, TokenAlg};
+pub use resource_server::{Dpop, Introspection, Issuer, IssuerKeys, ResourceServer, TokenAlg};
 pub use root::Config;
 pub(super) use root::RawConfig;
 pub(super) use secret_source::RawSecret;

@@ -27,6 +27,8 @@ pub enum GrantType {
     ClientCredentials,
     /// RFC 8693
     TokenExchange,
+    /// RFC 8628: for terminals and other devices without a browser; their people log in on another one.
+    DeviceCode,
 }
 
 /// A client that is known from the settings.
@@ -42,6 +44,10 @@ pub struct RegisteredClient {
     pub redirect_uris: Vec<RedirectUri>,
     /// Instead of the one for all clients.
     pub refresh_grace: Option<Duration>,
+    /// RFC 9126 §6
+    pub require_pushed_requests: bool,
+    /// RFC 9449 §5.2
+    pub dpop_bound: bool,
     pub exchange: ClientExchange,
 }
 
@@ -85,6 +91,12 @@ pub(super) struct RawClient {
     /// `authorization_server.refresh_grace_seconds`.
     #[schemars(range(max = 120))]
     pub(super) refresh_grace_seconds: Option<u32>,
+    /// Whether its authorization requests must be pushed (RFC 9126): then nothing of them passes through a browser.
+    #[serde(default)]
+    pub(super) require_pushed_authorization_requests: bool,
+    /// Whether each of its tokens must be bound to a key of its own (`DPoP`, RFC 9449). Needs `resource_server.dpop`.
+    #[serde(default)]
+    pub(super) dpop_bound_access_tokens: bool,
     /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
     pub(super) token_exchange: Option<RawExchange>,
 }
@@ -125,6 +137,8 @@ impl RawClient {
             scopes,
             redirect_uris,
             refresh_grace: self.refresh_grace_seconds.map(u64::from).map(Duration::from_secs),
+            require_pushed_requests: self.require_pushed_authorization_requests,
+            dpop_bound: self.dpop_bound_access_tokens,
             exchange,
         })
     }

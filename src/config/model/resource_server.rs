@@ -17,6 +17,19 @@ use crate::id::{ClientId, Issuer as IssuerId, TenantId};
 #[derive(Clone, Debug, Default)]
 pub struct ResourceServer {
     pub issuers: Vec<Issuer>,
+    pub dpop: Dpop,
+    /// Whether proofs need a nonce of ours (RFC 9449 §8, §9).
+    pub dpop_nonce: bool,
+}
+
+/// Whether tokens are bound to a key of their client (RFC 9449).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dpop {
+    #[default]
+    Off,
+    Allowed,
+    Required,
 }
 
 /// `[[resource_server.issuer]]`, parsed.
@@ -77,6 +90,13 @@ pub enum TokenAlg {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawResourceServer {
+    /// Whether tokens may be, or must be, bound to a key of their client (`DPoP`, RFC 9449): whoever steals one then has
+    /// nothing. Few MCP clients can do it yet, so `required` locks the others out; one server behind the broker can ask for
+    /// it by itself (`upstream.server.dpop_required`).
+    pub(super) dpop: Dpop,
+    /// Whether each proof of a key needs a nonce of the broker, so that none can be made ahead of its time. Costs clients a
+    /// second request now and then.
+    pub(super) dpop_nonce: bool,
     /// Issuers of tokens.
     pub(super) issuer: Vec<RawIssuer>,
 }
@@ -172,7 +192,7 @@ impl RawResourceServer {
                     .hint("set opaque_tokens = false for one"),
             );
         }
-        ResourceServer { issuers }
+        ResourceServer { issuers, dpop: self.dpop, dpop_nonce: self.dpop_nonce }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::approvals::{Approvals, RawApprovals};
 use super::audit::{Audit, RawAudit};
 use super::authorization_server::{AuthorizationServer, RawAuthorizationServer};
+use super::binding::check_binding;
 use super::deployment::Deployment;
 use super::graph::{Graph, RawGraph};
 use super::limits::{Limits, RawLimits};
@@ -103,6 +104,7 @@ impl RawConfig {
             telemetry: self.telemetry.parse(&section("telemetry"), to),
             graph,
         };
+        check_binding(&config, to);
         config.check_metrics(to);
         config
     }

@@ -38,6 +38,8 @@ pub struct UpstreamServer {
     pub audiences: Vec<String>,
     /// Whether its tools stand at `/mcp`, too.
     pub fold: bool,
+    /// Whether callers' tokens must be bound to a key of theirs (RFC 9449).
+    pub dpop_required: bool,
     pub tools: Vec<UpstreamGrant>,
     pub prompts: Vec<UpstreamGrant>,
     /// By URI, and templates by their text.

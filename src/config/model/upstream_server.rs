@@ -80,6 +80,9 @@ pub(super) struct RawUpstreamServer {
     /// A tool whose definition holds characters that people do not see.
     #[serde(default = "hide")]
     pub(super) on_hidden_text: OnToolFlaw,
+    /// Whether callers' tokens must be bound to a key of theirs (`DPoP`, RFC 9449). Needs `resource_server.dpop`.
+    #[serde(default)]
+    pub(super) dpop_required: bool,
     /// Which revisions of the protocol it speaks; for clients of the other era the broker translates.
     #[serde(default)]
     pub(super) era: UpstreamEra,
@@ -150,6 +153,7 @@ impl RawUpstreamServer {
             pins,
             on_change: self.on_change,
             on_hidden_text: self.on_hidden_text,
+            dpop_required: self.dpop_required,
             era: self.era,
             timeout: Duration::from_millis(self.timeout_ms.get().into()),
             max_response_bytes: self.max_response_bytes.get() as usize,

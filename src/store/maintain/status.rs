@@ -65,6 +65,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
     3 "rates",
     6 "upstream_accounts",
     6 "upstream_clients",
+    8 "device_requests",
 ];
 
 /// Changes nothing, not even an old schema.

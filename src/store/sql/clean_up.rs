@@ -51,6 +51,8 @@ macro_rules! delete {
 const DELETES: &[(&str, i64)] = &[
     (delete!("authorization_requests", "handle", "expires_at"), 0),
     (delete!("codes", "code", "expires_at"), 1800),
+    // A device that goes on asking is told that it is too late.
+    (delete!("device_requests", "device_code", "expires_at"), 1800),
     (delete!("refresh_tokens", "token", "keep_until"), 0),
     (delete!("grants", "id", "expires_at"), 86_400),
     (

@@ -14,7 +14,7 @@ pub(super) async fn add_with_grant(
     (row, code): &(GrantRow, CodeRow),
 ) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO codes (code, grant_id, client_id, redirect_uri, code_challenge, nonce, \
-        scopes, expires_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        scopes, expires_at, used_at, dpop_jkt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     grant::add(c, row).await?;
     let values = values![
         code.code,
@@ -26,6 +26,7 @@ pub(super) async fn add_with_grant(
         code.scopes.to_string(),
         code.expires_at,
         code.used_at,
+        &code.dpop_jkt,
     ];
     c.execute(SQL, values).await.map(drop)
 }
@@ -102,6 +103,7 @@ fn row(row: &Row) -> Result<CodeRow, StoreError> {
         redirect_uri: row.text("redirect_uri")?,
         code_challenge: row.text("code_challenge")?,
         nonce: row.maybe_text("nonce")?,
+        dpop_jkt: row.maybe_text("dpop_jkt")?,
         scopes: row.parsed("scopes")?,
         expires_at: row.time("expires_at")?,
         used_at: row.maybe_time("used_at")?,

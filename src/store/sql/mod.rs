@@ -10,6 +10,7 @@ mod clients;
 mod code;
 mod consent;
 mod database;
+mod device;
 mod grant;
 mod grants;
 mod lease;

@@ -14,7 +14,8 @@ pub(super) async fn add(
     token: &NewRefreshToken,
 ) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO refresh_tokens \
-        (token, grant_id, client_id, scopes, expires_at, keep_until) VALUES ($1, $2, $3, $4, $5, $6)";
+        (token, grant_id, client_id, scopes, expires_at, keep_until, dpop_jkt) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let values = values![
         token.token,
         grant.id.to_string(),
@@ -22,6 +23,7 @@ pub(super) async fn add(
         token.scopes.to_string(),
         token.expires_at,
         grant.expires_at.max(token.expires_at),
+        &token.dpop_jkt,
     ];
     c.execute(SQL, values).await.map(drop)
 }
@@ -30,13 +32,16 @@ pub(super) async fn find(
     c: &mut Connection,
     token: &Digest,
 ) -> Result<Option<(GrantRow, NewRefreshToken)>, StoreError> {
-    const SQL: &str = "SELECT g.*, t.scopes AS token_scopes, t.expires_at AS token_expires_at \
+    const SQL: &str = "SELECT g.*, t.scopes AS token_scopes, t.expires_at AS token_expires_at, \
+        t.dpop_jkt AS token_dpop_jkt \
         FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
         WHERE t.token = $1 AND t.used_at IS NULL AND g.revoked_at IS NULL";
     let Some(row) = c.row(SQL, values![*token]).await? else { return Ok(None) };
     let scopes = row.parsed("token_scopes")?;
     let expires_at = row.time("token_expires_at")?;
-    Ok(Some((grant::row(&row)?, NewRefreshToken { token: *token, scopes, expires_at })))
+    let dpop_jkt = row.maybe_text("token_dpop_jkt")?;
+    let token = NewRefreshToken { token: *token, scopes, dpop_jkt, expires_at };
+    Ok(Some((grant::row(&row)?, token)))
 }
 
 /// What became of it, and what is revoked now.

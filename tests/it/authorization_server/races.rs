@@ -15,6 +15,8 @@ use crate::support::product::{Product, Wire};
 use crate::support::raw_http::{self, Answer, Request};
 
 use super::browser::Browser;
+use super::device::{self, Terminal};
+use super::dpop;
 use super::flow::{Held, text};
 
 /// Replicas of one broker. The first one is whom people and clients know.
@@ -25,10 +27,18 @@ struct Replicas {
 
 impl Replicas {
     async fn on_sqlite() -> Self {
-        Self { all: vec![Product::dev().await], _key: None }
+        Self::on_sqlite_with("").await
+    }
+
+    async fn on_sqlite_with(given: &str) -> Self {
+        Self { all: vec![Product::start(given).await], _key: None }
     }
 
     async fn on_postgres() -> Self {
+        Self::on_postgres_with("").await
+    }
+
+    async fn on_postgres_with(given: &str) -> Self {
         let key = tempfile::tempdir().unwrap();
         let path = key.path().join("kek");
         std::fs::write(&path, STANDARD.encode([7; 32])).unwrap();
@@ -38,10 +48,10 @@ impl Replicas {
             format!("store.url={}", database()),
             format!("store.key_encryption_key=file:{}", path.display()),
         ];
-        let first = Product::start_in(tempfile::tempdir().unwrap(), "", &settings).await;
+        let first = Product::start_in(tempfile::tempdir().unwrap(), given, &settings).await;
         settings.push(format!("server.public_url=http://{}", first.authority));
         settings.push("server.allowed_hosts=[\"127.0.0.1\"]".to_owned());
-        let second = Product::start_in(tempfile::tempdir().unwrap(), "", &settings).await;
+        let second = Product::start_in(tempfile::tempdir().unwrap(), given, &settings).await;
         Self { all: vec![first, second], _key: Some(key) }
     }
 
@@ -116,6 +126,54 @@ async fn of_a_hundred_refreshes_all_get_the_one_successor(replicas: Replicas) {
     assert_ne!(next["refresh_token"], tokens["refresh_token"]);
     let refreshed = held.refresh(replicas.first(), text(&next, "refresh_token")).await;
     assert_eq!(refreshed.status, 200, "the grant lives: {refreshed:?}");
+}
+
+/// Whoever comes at the same time is too early, and costs nobody anything.
+async fn of_thirty_polls_of_a_device_one_gets_tokens_and_they_live(replicas: Replicas) {
+    let terminal = Terminal::asks(replicas.first(), "public:read").await;
+    let mut browser = Browser::of_the_administrator(replicas.first()).await;
+    device::answers(&mut browser, &terminal.user_code, "allow").await;
+    let answers = replicas.race(30, &terminal.fields()).await;
+    let (granted, refused): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|answer| answer.status == 200);
+    assert_eq!(granted.len(), 1, "{answers:?}");
+    for answer in refused {
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("slow_down")));
+    }
+    let tokens = granted[0].json();
+    let token = text(&tokens, "access_token");
+    let listed = replicas.first().rpc(Wire::Modern, token, "tools/list", json!({})).await;
+    assert_eq!(listed.status, 200, "{listed:?}");
+}
+
+// RFC 8628 §3.5 — N82
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_gets_its_tokens_once_on_sqlite() {
+    let replicas = Replicas::on_sqlite_with(device::CLIENT).await;
+    of_thirty_polls_of_a_device_one_gets_tokens_and_they_live(replicas).await;
+}
+
+// RFC 8628 §3.5 — N82
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_gets_its_tokens_once_from_two_replicas_on_postgres() {
+    let replicas = Replicas::on_postgres_with(device::CLIENT).await;
+    of_thirty_polls_of_a_device_one_gets_tokens_and_they_live(replicas).await;
+}
+
+// RFC 9449 §11.1 — N88
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_that_one_replica_has_seen_is_refused_by_the_other_on_postgres() {
+    let replicas = Replicas::on_postgres_with(dpop::ALLOWED).await;
+    let first = replicas.first();
+    let client = dpop::Client::with_code(first, false).await;
+    let tokens = client.tokens(first).await;
+    let token = text(&tokens, "access_token");
+    let proof = client.key.for_call(&first.url("/mcp"), token, json!({}));
+    let bytes = dpop::call("DPoP", token, Some(&proof)).bytes(&first.authority);
+    for (replica, status) in replicas.all.iter().rev().zip([200, 401]) {
+        let answer = raw_http::exchange(&replica.authority, &bytes).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
 }
 
 // RFC 6749 §4.1.2 — N30

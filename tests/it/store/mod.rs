@@ -4,6 +4,7 @@
 
 mod approvals;
 mod clients;
+mod devices;
 mod faults;
 mod grants;
 mod leases;

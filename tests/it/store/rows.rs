@@ -53,6 +53,7 @@ pub(crate) fn code(grant: &GrantRow, code: &str) -> CodeRow {
         redirect_uri: REDIRECT.to_owned(),
         code_challenge: CHALLENGE.to_owned(),
         nonce: Some("n-0S6".to_owned()),
+        dpop_jkt: None,
         scopes: grant.scopes.clone(),
         expires_at: after(60),
         used_at: None,
@@ -74,6 +75,7 @@ pub(crate) fn refresh_token(token: &str) -> NewRefreshToken {
     NewRefreshToken {
         token: Digest::of(token),
         scopes: "graph:read".parse().unwrap(),
+        dpop_jkt: None,
         expires_at: after(3_600),
     }
 }

@@ -45,6 +45,38 @@ impl ApprovalStore for FakeStore {
 }
 
 #[async_trait]
+impl DeviceStore for FakeStore {
+    async fn add_device_request(&self, _row: &DeviceRequestRow) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn claim_device_request(
+        &self,
+        _user_code: &Digest,
+        _session: &Digest,
+        _now: Timestamp,
+    ) -> Result<Option<DeviceRequestRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn answer_device_request(
+        &self,
+        _user_code: &Digest,
+        _session: &Digest,
+        _answer: &DeviceAnswer,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn poll_device_request(
+        &self,
+        _device_code: &Digest,
+        _client_id: &ClientId,
+        _now: Timestamp,
+    ) -> Result<Polled, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
 impl ClientStore for FakeStore {
     async fn find_client(&self, id: &ClientId) -> Result<Option<ClientRow>, StoreError> {
         let _ = id;

@@ -1,0 +1,215 @@
+//! `broker login`: a token for a terminal, whose person logs in with a browser on any machine (RFC 8628).
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use crate::id::ClientId;
+use crate::outbound::{Answer, Call, Limits, Outbound};
+use crate::scope::ScopeToken;
+
+use super::failure::Failure;
+use super::probe::{below, client};
+
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const LIMITS: Limits = Limits { timeout: Duration::from_secs(30), max_bytes: 256 * 1024 };
+/// What `slow_down` adds (RFC 8628 §3.5).
+const SLOWER: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    /// The broker, as `server.public_url` has it
+    url: Url,
+    /// The OAuth client that this terminal is; the settings let it use the grant `device_code`
+    #[arg(long, default_value = "terminal")]
+    client: ClientId,
+    /// What the token is to permit [default: what the broker gives]
+    #[arg(long, num_args = 1.., value_delimiter = ' ')]
+    scope: Vec<ScopeToken>,
+    /// The MCP server that it is for [default: the broker's own endpoint]
+    #[arg(long)]
+    resource: Option<Url>,
+    /// Print the whole answer as JSON, with the refresh token
+    #[arg(long)]
+    json: bool,
+}
+
+/// RFC 8414 §2
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    token_endpoint: Url,
+    device_authorization_endpoint: Option<Url>,
+}
+
+/// RFC 8628 §3.2
+#[derive(Deserialize)]
+struct Device {
+    #[serde(rename = "device_code")]
+    code: Zeroizing<String>,
+    user_code: String,
+    verification_uri: Url,
+    expires_in: u64,
+    interval: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    access_token: Zeroizing<String>,
+}
+
+/// Prints where to go and which code to type on `err`, then waits; the token alone on `out`.
+pub(super) async fn run(
+    args: &LoginArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let secure = args.url.scheme() == "https" || is_loopback(&args.url);
+    if !secure {
+        return Err(Failure::new(format!("{} is not https", args.url))
+            .hint("a token that travels in clear is everybody's; http is for this machine alone"));
+    }
+    let outbound = client(&args.url)?;
+    let metadata = metadata(&outbound, &args.url).await?;
+    let device = begin(&outbound, args, &metadata).await?;
+    let shown: String = device.user_code.chars().filter(char::is_ascii_graphic).take(32).collect();
+    let uri = &device.verification_uri;
+    writeln!(err, "Open {uri}\nand type   {shown}\nWaiting …").map_err(Failure::output)?;
+    let answer = wait(&outbound, args, (&metadata, &device)).await?;
+    let tokens: Tokens = read(&answer, "the answer is no token")?;
+    let text = if args.json { answer.body.as_ref() } else { tokens.access_token.as_bytes() };
+    out.write_all(text).and_then(|()| out.write_all(b"\n")).map_err(Failure::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Of the issuer that was named and no other; its endpoints are on the same origin (RFC 8414 §3.3, RFC 9700 §4.4).
+async fn metadata(outbound: &Outbound, url: &Url) -> Result<Metadata, Failure> {
+    let at = match url.path() {
+        "/" => below(url, "/.well-known/oauth-authorization-server"),
+        path => {
+            let mut at = url.clone();
+            at.set_path(&format!(
+                "/.well-known/oauth-authorization-server{}",
+                path.trim_end_matches('/')
+            ));
+            at
+        }
+    };
+    let answer = send(outbound, Call::get(at)).await?;
+    let found: Metadata = read(&answer, "there is no broker at this URL")?;
+    if found.issuer.trim_end_matches('/') != url.as_str().trim_end_matches('/') {
+        return Err(Failure::new("the broker calls itself by another name")
+            .hint("name it as its server.public_url does"));
+    }
+    let endpoints = [Some(&found.token_endpoint), found.device_authorization_endpoint.as_ref()];
+    if endpoints.into_iter().flatten().any(|endpoint| endpoint.origin() != url.origin()) {
+        return Err(Failure::new("the broker names an endpoint on another host"));
+    }
+    Ok(found)
+}
+
+async fn begin(
+    outbound: &Outbound,
+    args: &LoginArgs,
+    metadata: &Metadata,
+) -> Result<Device, Failure> {
+    let endpoint = metadata.device_authorization_endpoint.clone().ok_or_else(|| {
+        Failure::new("no client of this broker may log in from a terminal").hint(
+            "[[authorization_server.client]] client_id = \"terminal\", grants = [\"device_code\", \"refresh_token\"]",
+        )
+    })?;
+    let scope = args.scope.iter().map(ScopeToken::as_str).collect::<Vec<_>>().join(" ");
+    let resource = args.resource.as_ref().map(Url::as_str).unwrap_or_default();
+    let fields = [("client_id", args.client.as_str()), ("scope", &scope), ("resource", resource)];
+    let answer = send(outbound, Call::post_form(endpoint, &fields)).await?;
+    if !answer.status.is_success() {
+        return Err(refused(&answer));
+    }
+    let device: Device = read(&answer, "the answer has no code")?;
+    if device.verification_uri.origin() != args.url.origin() {
+        return Err(Failure::new("the broker names a page on another host"));
+    }
+    Ok(device)
+}
+
+/// Polls until somebody has answered (RFC 8628 §3.4, §3.5).
+async fn wait(
+    outbound: &Outbound,
+    args: &LoginArgs,
+    (metadata, device): (&Metadata, &Device),
+) -> Result<Answer, Failure> {
+    let mut interval = Duration::from_secs(device.interval.unwrap_or(5).clamp(1, 60));
+    let end = tokio::time::Instant::now() + Duration::from_secs(device.expires_in.min(3600));
+    let fields = [
+        ("grant_type", GRANT),
+        ("client_id", args.client.as_str()),
+        ("device_code", device.code.as_str()),
+    ];
+    loop {
+        tokio::time::sleep(interval).await;
+        if tokio::time::Instant::now() >= end {
+            return Err(Failure::new("nobody typed the code in time"));
+        }
+        // What does not answer now may answer the next time.
+        let call = Call::post_form(metadata.token_endpoint.clone(), &fields);
+        let Ok(answer) = outbound.send(call, LIMITS).await else { continue };
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        match error(&answer).as_deref() {
+            Some("authorization_pending") => {}
+            Some("slow_down") => interval = interval.saturating_add(SLOWER),
+            _ if answer.status.is_server_error() || answer.status.as_u16() == 429 => {}
+            _ => return Err(refused(&answer)),
+        }
+    }
+}
+
+async fn send(outbound: &Outbound, call: Call) -> Result<Answer, Failure> {
+    outbound.send(call, LIMITS).await.map_err(|error| Failure::of(&error))
+}
+
+fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, otherwise: &str) -> Result<T, Failure> {
+    serde_json::from_slice(&answer.body).map_err(|_| {
+        Failure::new(otherwise).cause(format!("it answered {}", answer.status.as_u16()))
+    })
+}
+
+/// A code of the protocol; what else a server wrote is not for a terminal.
+fn error(answer: &Answer) -> Option<String> {
+    let refused: Refused = serde_json::from_slice(&answer.body).ok()?;
+    let plain = refused.error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    plain.then_some(refused.error)
+}
+
+fn refused(answer: &Answer) -> Failure {
+    match error(answer).as_deref() {
+        Some("access_denied") => Failure::new("the person refused"),
+        Some("expired_token") => Failure::new("nobody typed the code in time"),
+        Some("unauthorized_client" | "invalid_client") => Failure::new(
+            "the broker does not let this client log in from a terminal",
+        )
+        .hint("name one with --client whose grants have device_code, and that has no secret"),
+        Some(code) => Failure::new(format!("the broker refused: {code}")),
+        None => Failure::new(format!("the broker answered {}", answer.status.as_u16())),
+    }
+}
