@@ -276,6 +276,7 @@ fn body(operation: &str) -> serde_json::Value {
         "v1_resources_add" => json!({ "id": "third", "uri": "https://third.example" }),
         "v1_approvals_answer" => json!({ "decision": "deny" }),
         "servers_keys_add_key" | "v1_resources_add_key" => json!({ "name": "prod" }),
+        "servers_proxy_set_proxy" | "v1_resources_set_proxy" => json!({ "timeout_ms": 5000 }),
         other => panic!("{other} is new: say here what it takes"),
     }
 }
