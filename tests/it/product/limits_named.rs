@@ -60,10 +60,7 @@ async fn a_decision_names_the_limits_of_its_call_and_a_refusal_none() {
         "#,
     )
     .await;
-    let call = |scopes: &'static [&'static str]| {
-        product.call(&product.token(scopes), "get_public_info", json!({}))
-    };
-    call(&["public:read"]).await;
+    product.call(&product.token(&["public:read"]), "get_public_info", json!({})).await;
     assert_eq!(
         limits(&product, "result.emitted"),
         json!({
