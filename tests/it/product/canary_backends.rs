@@ -79,8 +79,9 @@ impl Walk {
             let told = self.graph(bearer, profile).await;
             assert!(told.contains("\\\"status\\\":\\\"ok\\\""), "{profile}: {told}");
         }
-        // From now on everybody quotes what they were sent, and believes nothing.
-        for status in [400, 401, 429, 500] {
+        // From now on everybody quotes what they were sent, and believes nothing. A 400 of Graph's is an answer, handed
+        // on without what is known to be secret: `canary` looks at that.
+        for status in [401, 429, 500] {
             self.elsewhere.answers(quoting(status));
             for profile in BACKENDS.into_iter().chain(WAYS) {
                 self.graph(bearer, profile).await;
