@@ -50,6 +50,7 @@ impl Traces {
         };
         let (outbox, inbox): (Outbox, Inbox) = otlp::queue();
         let outbound = Outbound::new(&settings)?;
+        send_logs_to(outbox.clone());
         let exporter = Exporter::new(outbound, endpoint, resource, (&outbox, inbox));
         Ok(Some(Self { exporter, outbox }))
     }
@@ -63,9 +64,8 @@ impl Traces {
         &self.outbox
     }
 
-    /// Sends until `stop`; the log of the process, too.
+    /// Sends until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        send_logs_to(self.outbox);
         self.exporter.run(stop).await;
     }
 }
