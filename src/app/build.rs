@@ -1,52 +1,38 @@
 //! Putting it together, in the order in which the parts need each other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::audit::Auditor;
-use crate::authorization_server::KeyRing;
 use crate::broker::{Approvals, Broker, Outages};
-use crate::config::{Config, Deployment, GraphMode};
+use crate::config::{Config, GraphMode};
 use crate::graph;
-use crate::guard::{Door, Recorder};
-use crate::http::{
-    AllowedOrigins, BasePath, Endpoint, Front, Health, LAST_RESORT, RegisteredServers, Routes,
-};
-use crate::limits::Limits;
-use crate::mcp::{
-    Decider, Documents, GuardLayer, GuardSettings, McpService, Mount, ServerHandler, Toolbox,
-};
-use crate::metrics::Meters;
+use crate::http::Health;
+use crate::mcp::{Decider, Documents, McpService, ServerHandler, Toolbox};
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
 use crate::random::Random;
-use crate::resource_server::{
-    LocalKeys, RequireTokenLayer, ResourceMetadata, Verifier, well_known_url,
-};
+use crate::resource_server::Verifier;
 use crate::secret::Secrets;
-use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
-use crate::upstream::Folded;
 
 use super::App;
 use super::approvals::{approvals, courier};
-use super::dpop::Binding;
-use super::endpoints::{Name, issuer, names};
+use super::doors::Doors;
+use super::endpoints::names;
 use super::error::AppError;
 use super::follow_keys::Follower;
 use super::graph::{GraphParts, parts};
-use super::issuers::{self, verifier};
-use super::issuing::{Materials as ForIssuing, mount, revocations};
-use super::registered::{Known, Registered};
+use super::issuing::{Materials as ForIssuing, mount};
+use super::mounting::Mounting;
+use super::trust::Trust;
 use super::upstream_credentials::{Materials, connections};
 use super::watched;
-use super::{beside, folded, keys, map, platform, readiness, server_resources, servers};
+use super::{beside, folded, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -228,45 +214,6 @@ fn parts_of(
     (Arc::new(parts), closing)
 }
 
-/// Who is believed: our own keys and those of other issuers, and what was revoked.
-struct Trust {
-    store: Arc<dyn Database>,
-    encryption: SecretText,
-    ring: Arc<KeyRing>,
-    local: Arc<LocalKeys>,
-    verifier: Arc<Verifier>,
-    /// For the servers behind us; `None` where there are none.
-    servers: Option<Arc<Verifier>>,
-}
-
-impl Trust {
-    async fn establish(
-        config: &Config,
-        names: &[Name],
-        secrets: &Arc<Secrets>,
-        outbound: &Outbound,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Self, AppError> {
-        let store = keys::store(config, clock).await?;
-        let encryption = keys::key_encryption_key(config, secrets, clock).await?;
-        let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
-        let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
-        let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
-        let behind = server_resources::audiences(config, names);
-        let servers = if behind.is_empty() {
-            None
-        } else {
-            let outbound = outbound.clone();
-            let others = server_resources::other_audiences(config);
-            let audiences = (behind.as_slice(), others.as_slice());
-            let servers =
-                issuers::verifier_for(config, &local, audiences, secrets, outbound, clock)?;
-            Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
-        };
-        Ok(Self { store, encryption, ring, local, verifier, servers })
-    }
-}
-
 /// The one HTTP client. The simulated Graph is on loopback.
 fn outbound(config: &Config, graph: &GraphParts) -> Result<Outbound, AppError> {
     let mut settings = map::outbound(config);
@@ -337,16 +284,10 @@ const fn graph_settings(config: &Config) -> graph::Settings {
     }
 }
 
-/// Pages of our own origin, the configured ones, and in development those of any loopback port.
+/// What the sample tools read.
 async fn documents(config: &Config, clock: &Arc<dyn Clock>) -> Result<Documents, AppError> {
     let Some(path) = &config.documents.dir else { return Ok(Documents::BuiltIn) };
     Ok(Documents::directory(path.clone(), Arc::clone(clock)).await?)
-}
-
-fn origins(config: &Config) -> AllowedOrigins {
-    let configured = config.server.allowed_origins.iter().filter_map(|origin| origin.parse().ok());
-    let exact: Vec<Url> = configured.chain([config.server.public_url.clone()]).collect();
-    AllowedOrigins::new(&exact, config.deployment == Deployment::Dev)
 }
 
 /// What an operator should see in `/ready` at a glance.
@@ -355,167 +296,4 @@ fn facts_for_people(config: &Config) -> serde_json::Value {
         "environment": config.deployment,
         "graph": config.graph.mode,
     })
-}
-
-/// What every endpoint shares.
-pub(super) struct Mounting<'a> {
-    pub(super) config: &'a Config,
-    verifier: Arc<Verifier>,
-    decider: Decider,
-    toolbox: &'a Toolbox,
-    pub(super) doors: Doors,
-    drain: &'a CancellationToken,
-    pub(super) behind: Arc<servers::Shared>,
-}
-
-/// What stands before every endpoint.
-#[derive(Clone, Debug)]
-pub(super) struct Doors {
-    limits: Limits,
-    pub(super) binding: Binding,
-    auditor: Auditor,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) random: Arc<dyn Random>,
-    max_body_bytes: usize,
-    body_timeout: Duration,
-}
-
-impl Doors {
-    fn new(
-        config: &Config,
-        (limits, binding): (Limits, Binding),
-        auditor: &Auditor,
-        (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
-    ) -> Self {
-        Self {
-            limits,
-            binding,
-            auditor: auditor.clone(),
-            clock: Arc::clone(clock),
-            random: Arc::clone(random),
-            max_body_bytes: config.server.max_body_bytes,
-            body_timeout: config.server.request_timeout,
-        }
-    }
-
-    /// Before the endpoint with this metadata.
-    pub(super) fn to(&self, metadata_url: Url) -> Door {
-        Door {
-            limits: self.limits.clone(),
-            auditor: self.auditor.clone(),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metadata_url,
-            max_body_bytes: self.max_body_bytes,
-            body_timeout: self.body_timeout,
-        }
-    }
-
-    pub(super) fn recorder(&self) -> Recorder {
-        Recorder {
-            auditor: self.auditor.clone(),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-        }
-    }
-}
-
-/// Where clients get tokens: from us, and where we issue none, from whom the settings name.
-pub(super) fn token_issuers(config: &Config) -> Vec<String> {
-    if config.authorization_server.enabled {
-        return vec![issuer(&config.server.public_url)];
-    }
-    let known = config.resource_server.issuers.iter();
-    known.map(|known| known.issuer.to_string()).collect()
-}
-
-impl Mounting<'_> {
-    /// What is registered now, and follows what is registered.
-    async fn registered(
-        &self,
-        (names, folded): (Vec<Name>, Vec<Arc<Folded>>),
-        (store, keys): (&Arc<dyn Database>, Arc<LocalKeys>),
-        (secrets, outbound): (Arc<Secrets>, Outbound),
-    ) -> Registered {
-        let mut registered = Registered {
-            config: self.config.clone(),
-            tables: names.iter().map(|_| RegisteredServers::default()).collect(),
-            names,
-            folded,
-            store: Arc::clone(store),
-            keys,
-            secrets,
-            outbound,
-            doors: self.doors.clone(),
-            behind: Arc::clone(&self.behind),
-            known: Known::default(),
-        };
-        registered.look().await;
-        registered
-    }
-
-    /// Everything that is served: the MCP endpoint under each of our names, and the routes for clients and for people.
-    fn front<H>(
-        &self,
-        registered: &Registered,
-        handler: &H,
-        (health, meters): (Health, Option<Meters>),
-        (public, private): (axum::Router, axum::Router),
-    ) -> Result<Front, AppError>
-    where
-        H: ServerHandler + Clone + Send + Sync + 'static,
-    {
-        let names = &registered.names;
-        let endpoints = names.iter().zip(registered.tables.iter().zip(&registered.folded));
-        let endpoints = endpoints.map(|under| self.endpoint(under, names, handler));
-        Ok(Front::new(Routes {
-            base: BasePath::new(self.config.server.public_url.path()),
-            tls: self.config.server.tls.is_some(),
-            longest: LAST_RESORT,
-            health,
-            origins: origins(self.config),
-            endpoints: endpoints.collect::<Result<_, _>>()?,
-            authorization_server: public,
-            pages: private,
-            allowed_hosts: self.config.server.allowed_hosts.clone(),
-            meters,
-        }))
-    }
-
-    fn endpoint<H>(
-        &self,
-        (name, (table, folded)): (&Name, (&RegisteredServers, &Arc<Folded>)),
-        all: &[Name],
-        handler: &H,
-    ) -> Result<Endpoint, AppError>
-    where
-        H: ServerHandler + Clone + Send + Sync + 'static,
-    {
-        let metadata_url = well_known_url(&name.resource);
-        let server = &self.config.server;
-        let scopes = &self.config.authorization_server.default_scopes;
-        let token =
-            RequireTokenLayer::new(Arc::clone(&self.verifier), &metadata_url).scope_hint(scopes);
-        let token = self.doors.binding.of(token, (&name.base, false));
-        let guard = GuardLayer::new(GuardSettings {
-            decider: self.decider.clone(),
-            toolbox: self.toolbox.clone(),
-            beside: Some(Arc::clone(folded) as _),
-            door: self.doors.to(metadata_url),
-        });
-        let recorder = self.doors.recorder();
-        let hosts =
-            all.iter().map(|name| name.host.clone()).chain(server.allowed_hosts.clone()).collect();
-        let drain = self.drain.clone();
-        let mount =
-            Mount { token, guard, recorder, hosts, max_body_bytes: server.max_body_bytes, drain };
-        let mut metadata = ResourceMetadata::new(name.resource.clone(), token_issuers(self.config));
-        metadata.scopes_supported = scopes.clone();
-        metadata.resource_name = Some("MCP Auth Broker".to_owned());
-        metadata.dpop = self.doors.binding.shown(false);
-        let mcp = crate::mcp::routes(handler.clone(), mount);
-        let servers = self.servers(name, table.clone())?;
-        let metadata = metadata.publish()?;
-        Ok(Endpoint { authority: name.authority.clone(), mcp, metadata, servers })
-    }
 }

@@ -7,7 +7,7 @@ use crate::mcp::Toolbox;
 use crate::resource_server::well_known_url;
 use crate::upstream::{Folded, Server};
 
-use super::build::Doors;
+use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
 use super::servers::{Shared, identity, server};

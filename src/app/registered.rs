@@ -20,10 +20,11 @@ use crate::secret::Secrets;
 use crate::store::{Database, ResourceRow};
 use crate::upstream::{Credential, Era, Folded, Identity, OnFlaw, Server, Watch};
 
-use super::build::{Doors, token_issuers};
+use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
 use super::issuing::revocations;
+use super::mounting::token_issuers;
 use super::servers::{Described, Each, MAX_RESPONSE_BYTES, Shared, TIMEOUT, endpoint, server};
 use super::upstream_credentials::{Materials, word_for};
 use super::{issuers, operations};

@@ -24,9 +24,10 @@ use crate::upstream::{
     Sessions, Watch,
 };
 
-use super::build::{Doors, Mounting, token_issuers};
+use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
+use super::mounting::{Mounting, token_issuers};
 use super::server_resources::{audiences_of, scopes};
 use super::upstream_credentials::{Materials, word_for};
 

@@ -179,6 +179,11 @@ fn is_service_account_token(token: &SecretText) -> bool {
 /// place such as `/tmp` anybody may have put it there before us.
 fn private_directory(path: &Path) -> Result<(), Fault> {
     let unusable = Fault::Unavailable(Detail::CliEnvironment, None);
+    // The folder around it is that of the store by default, which may be elsewhere.
+    if let Some(around) = path.parent() {
+        let mut folders = std::fs::DirBuilder::new();
+        folders.recursive(true).mode(0o700).create(around).map_err(|_error| unusable)?;
+    }
     match std::fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

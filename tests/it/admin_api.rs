@@ -83,7 +83,7 @@ async fn where_people_log_in_is_listed_by_both_doors_and_no_secret_is() {
     let answer = site.get("/api/v1/identity-providers").await;
     let item = json!({
         "id": "entra", "name": "Contoso", "issuer": "https://login.example/v2.0", "client_id": "broker", "confidential": true,
-        "scopes": "openid profile email", "discovered": true, "callback": callback, "required_claims": ["hd"],
+        "scopes": "email openid profile", "discovered": true, "callback": callback, "required_claims": ["hd"],
     });
     assert_eq!((answer.status, &answer.json()["items"]), (200, &json!([item])));
     assert_eq!(serde_json::from_slice::<Value>(&printed.stdout).unwrap(), json!([item]));

@@ -129,14 +129,18 @@ fn the_sample_settings_and_the_sample_policy_pass_a_check() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let mut settings = include_str!("../../docs/examples/broker.toml").to_owned();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let names = rcgen::CertificateParams::new(["mailer.example".to_owned()]).unwrap();
+    let certificate = names.self_signed(&key).unwrap().pem();
+    let key = key.serialize_pem();
     for (path, content) in [
         ("/run/secrets/kek", KEK),
         ("/run/secrets/nightly", "one secret of a client, as good as another"),
-        ("/run/secrets/mailer.key", "x"),
+        ("/run/secrets/mailer.key", key.as_str()),
         ("/run/secrets/connect", "x"),
         ("/run/secrets/secret-id", "x"),
-        ("/etc/broker/mailer.pem", "x"),
-        ("/etc/ssl/corp.pem", "x"),
+        ("/etc/broker/mailer.pem", certificate.as_str()),
+        ("/etc/ssl/corp.pem", certificate.as_str()),
     ] {
         let file = root.join(path.rsplit('/').next().unwrap());
         std::fs::write(&file, content).unwrap();

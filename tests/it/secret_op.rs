@@ -76,6 +76,21 @@ async fn op_gets_a_cleared_environment_and_a_private_directory() {
     assert_eq!(mode & 0o777, 0o700);
 }
 
+/// By default it is in the folder of the store, and there may be none.
+#[tokio::test]
+async fn the_folder_around_the_private_directory_need_not_be_there() {
+    let dir = TempDir::new().unwrap();
+    script(dir.path(), "op", "printf value");
+    let mut settings = settings(dir.path(), TOKEN, Duration::from_secs(30));
+    let OnePassword::Cli(cli) = &mut settings.one_password else { unreachable!() };
+    cli.config_dir = dir.path().join("not/there/op");
+    assert!(read(&secrets(settings), REFERENCE).await.is_ok());
+    for folder in ["not", "not/there", "not/there/op"] {
+        let made = dir.path().join(folder).metadata().unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&made) & 0o777, 0o700, "{folder}");
+    }
+}
+
 #[tokio::test]
 async fn what_op_complains_becomes_a_code_and_is_never_shown() {
     for (message, code, detail) in [

@@ -197,7 +197,7 @@ impl Walk {
             let output = command_with(directory, authority, &[("VARIABLE", VARIABLE)], arguments);
             let said = [output.stdout, output.stderr].concat();
             assert!(!said.is_empty(), "{arguments:?}");
-            write!(self.seen, "{arguments:?}: {}", String::from_utf8_lossy(&said)).unwrap();
+            writeln!(self.seen, "{}: {}", arguments[0], String::from_utf8_lossy(&said)).unwrap();
         }
     }
 

@@ -1,0 +1,57 @@
+//! Who is believed, for as long as the process lives.
+
+use std::sync::Arc;
+
+use crate::authorization_server::KeyRing;
+use crate::config::Config;
+use crate::outbound::Outbound;
+use crate::resource_server::{LocalKeys, Verifier};
+use crate::secret::Secrets;
+use crate::secret_text::SecretText;
+use crate::store::Database;
+use crate::time::Clock;
+
+use super::endpoints::Name;
+use super::error::AppError;
+use super::issuers::{self, verifier};
+use super::issuing::revocations;
+use super::{keys, server_resources};
+
+/// Who is believed: our own keys and those of other issuers, and what was revoked.
+pub(super) struct Trust {
+    pub(super) store: Arc<dyn Database>,
+    pub(super) encryption: SecretText,
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) local: Arc<LocalKeys>,
+    pub(super) verifier: Arc<Verifier>,
+    /// For the servers behind us; `None` where there are none.
+    pub(super) servers: Option<Arc<Verifier>>,
+}
+
+impl Trust {
+    pub(super) async fn establish(
+        config: &Config,
+        names: &[Name],
+        secrets: &Arc<Secrets>,
+        outbound: &Outbound,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, AppError> {
+        let store = keys::store(config, clock).await?;
+        let encryption = keys::key_encryption_key(config, secrets, clock).await?;
+        let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
+        let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
+        let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
+        let behind = server_resources::audiences(config, names);
+        let servers = if behind.is_empty() {
+            None
+        } else {
+            let outbound = outbound.clone();
+            let others = server_resources::other_audiences(config);
+            let audiences = (behind.as_slice(), others.as_slice());
+            let servers =
+                issuers::verifier_for(config, &local, audiences, secrets, outbound, clock)?;
+            Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
+        };
+        Ok(Self { store, encryption, ring, local, verifier, servers })
+    }
+}
