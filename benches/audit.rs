@@ -11,6 +11,7 @@ use mcp_auth_broker::audit::{
     SinkSettings,
 };
 use mcp_auth_broker::id::{RequestId, TraceId};
+use mcp_auth_broker::policy::Obligations;
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::time::SystemClock;
 use tokio::runtime::Runtime;
@@ -38,6 +39,7 @@ fn event() -> AuditEvent {
         reason: None,
         policy_version: Some("2026-11+0123456789abcdef".into()),
         evaluated: Vec::new(),
+        obligations: Obligations::default(),
         question: None,
     }
 }

@@ -55,6 +55,10 @@ impl App {
     /// # Errors
     ///
     /// As for [`App::build`].
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one list, in the order in which the parts need each other"
+    )]
     pub async fn build_around<H>(
         config: Config,
         variables: crate::secret::Environment,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditEvent, Context, Observer};
+use crate::code::Code;
 use crate::config::Config;
 use crate::id::ToolName;
 use crate::outbound::{Outbound, PrivateTarget};
@@ -50,6 +51,7 @@ impl Traces {
         };
         let (outbox, inbox): (Outbox, Inbox) = otlp::queue();
         let outbound = Outbound::new(&settings)?;
+        send_logs_to(outbox.clone());
         let exporter = Exporter::new(outbound, endpoint, resource, (&outbox, inbox));
         Ok(Some(Self { exporter, outbox }))
     }
@@ -63,9 +65,8 @@ impl Traces {
         &self.outbox
     }
 
-    /// Sends until `stop`; the log of the process, too.
+    /// Sends until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        send_logs_to(self.outbox);
         self.exporter.run(stop).await;
     }
 }
@@ -103,7 +104,7 @@ impl Observer for Tracing {
             }
             other if other.is_terminal() => {
                 let name = kind(other);
-                self.request(context, (name.into(), None), Vec::new(), None);
+                self.request(context, (name, None), Vec::new(), None);
             }
             _ => {}
         }
@@ -150,7 +151,7 @@ impl Tracing {
         attributes
             .extend(reason.as_ref().map(|reason| ("broker.reason", reason.to_string().into())));
         let took = Duration::from_millis(*duration_ms);
-        self.request(context, (name, Some(took)), attributes, error_code.map(|code| code.as_str()));
+        self.request(context, (name, Some(took)), attributes, error_code.map(Code::as_str));
     }
 
     /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it.
@@ -201,7 +202,7 @@ impl Tracing {
             ended: self.clock.now(),
             took: Duration::from_millis(*duration_ms),
             attributes,
-            error: error_code.map(|code| code.as_str()),
+            error: error_code.map(Code::as_str),
         });
     }
 }

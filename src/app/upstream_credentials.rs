@@ -89,7 +89,7 @@ impl Materials<'_> {
             }
             UpstreamCredential::IdJag(settings) => {
                 let Some(url) = url else { return Ok(None) };
-                self.for_caller(How::IdJag(self.id_jag(url, settings)?))
+                self.for_caller(How::IdJag(Box::new(self.id_jag(url, settings)?)))
             }
             UpstreamCredential::EntraObo { profile, scopes } => {
                 let Some(flow) = self.on_behalf_of(profile, scopes) else { return Ok(None) };

@@ -223,7 +223,9 @@ impl Auditor {
         let pushed = written.and_then(|event_id| Ok((event_id, queue.push(&line, slot)?)));
         LINE.try_with(|buffer| buffer.replace(line)).ok();
         if let (Ok(_), Some(observers)) = (&pushed, self.0.observers.get()) {
-            observers.iter().for_each(|observer| observer.see(context, event));
+            for observer in observers {
+                observer.see(context, event);
+            }
         }
         pushed.inspect_err(|_| match slot {
             Slot::Queue => queue.slots.add_permits(1),

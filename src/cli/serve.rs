@@ -30,12 +30,12 @@ pub(super) async fn run(
         tracing::warn!(error = &error as &dyn std::error::Error, "process.not_hidden");
     }
     let variables = ready.variables();
-    let app = App::build(
+    let app = Box::pin(App::build(
         ready.into_config(),
         variables,
         Arc::new(SystemClock),
         Arc::new(SystemRandom::new()),
-    );
+    ));
     let app = app.await.map_err(|error| Failure::of(&error))?;
     let listener = bind(app.config().server.listen).await.map_err(|error| Failure::of(&error))?;
     let stop = stop_signals()?;
@@ -44,7 +44,7 @@ pub(super) async fn run(
         write!(std::io::stderr(), "{}", banner(app.config(), link.as_ref())).ok();
     }
     tracing::info!(listen = %app.config().server.listen, policy_version = %app.policy().current().policy().version(), "http.listening");
-    app.serve(listener, stop).await.map_err(|error| Failure::of(&error))?;
+    Box::pin(app.serve(listener, stop)).await.map_err(|error| Failure::of(&error))?;
     tracing::info!("http.stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -101,7 +101,7 @@ async fn build(directory: &Scratch, listen: &str, log: &std::path::Path) -> Resu
         return Err(super::settings::faulty(&loaded));
     };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
-    App::build(config, crate::secret::Environment::default(), clock, random)
+    Box::pin(App::build(config, crate::secret::Environment::default(), clock, random))
         .await
         .map_err(|error| Failure::of(&error))
 }

@@ -61,6 +61,11 @@ impl<R: Readings + 'static> Collector for Collected<R> {
             let Some(first) = run.first() else { continue };
             let (name, help, kind) = (first.name, first.help, first.value.kind());
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            // One without labels stands alone, and has no empty braces.
+            if first.labels.is_empty() {
+                encode(&first.value, family)?;
+                continue;
+            }
             for reading in run {
                 encode(&reading.value, family.encode_family(&reading.labels)?)?;
             }

@@ -37,8 +37,7 @@ impl ToolPatterns {
     pub(super) fn may_begin(&self, prefix: &str) -> bool {
         self.0.iter().any(|pattern| match pattern {
             ToolPattern::Name(name) => name.starts_with(prefix),
-            ToolPattern::Any => true,
-            ToolPattern::Matching(_, None) => true,
+            ToolPattern::Any | ToolPattern::Matching(_, None) => true,
             ToolPattern::Matching(regex, Some(example)) => {
                 example.starts_with(prefix) || regex.is_match(&format!("{prefix}x"))
             }

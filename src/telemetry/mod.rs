@@ -48,8 +48,9 @@ pub fn start(level: Level, format: Format, colour: bool) {
                 .try_init()
         }
     };
-    match started {
-        Ok(()) => Levels::keep(chosen, Box::new(move |filter| handle.reload(filter).is_ok())),
-        Err(_) => tracing::debug!("telemetry.already_started"),
+    if started.is_ok() {
+        Levels::keep(chosen, Box::new(move |filter| handle.reload(filter).is_ok()));
+    } else {
+        tracing::debug!("telemetry.already_started");
     }
 }

@@ -41,7 +41,7 @@ pub enum How {
     /// Entra's on-behalf-of flow.
     OnBehalfOf(OnBehalfOf),
     /// Cross-app access.
-    IdJag(IdJag),
+    IdJag(Box<IdJag>),
 }
 
 /// A token, and for how long it is used.

@@ -98,7 +98,8 @@ async fn nobody_under_the_public_name_is_bad_and_says_what_to_look_at() {
     assert_eq!(of(&steps, "proxy_headers")[0].0, "skipped");
 }
 
-#[tokio::test]
+// The command is waited for while the stand-ins answer it.
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_proxy_takes_away_is_told_apart() {
     let front = broker().await;
     for (reply, problem) in [
@@ -117,7 +118,8 @@ async fn what_a_proxy_takes_away_is_told_apart() {
     }
 }
 
-#[tokio::test]
+// The command is waited for while the stand-ins answer it.
+#[tokio::test(flavor = "multi_thread")]
 async fn something_else_under_the_public_name_is_not_taken_for_a_broker() {
     let front = broker().await;
     let path = "/.well-known/oauth-protected-resource/mcp";
@@ -138,7 +140,8 @@ async fn something_else_under_the_public_name_is_not_taken_for_a_broker() {
     assert!(told(&front)[0].1.contains("asked for another host"));
 }
 
-#[tokio::test]
+// The command is waited for while the stand-ins answer it.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_wrong_is_bad() {
     let front = broker().await;
     let health = Reply::json(r#"{"service":"mcp-auth-broker","version":"0"}"#);
@@ -160,7 +163,8 @@ fn token(roles: &[&str]) -> String {
         .join(".")
 }
 
-#[tokio::test]
+// The command is waited for while the stand-ins answer it.
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_app_may_on_graph_is_compared_with_what_policy_allows() {
     let (front, login, graph) = (
         broker().await,

@@ -62,7 +62,7 @@ async fn a_call_is_a_span_below_its_caller_and_what_it_asks_graph_is_one_below_i
     );
     assert_eq!(attribute(server, "mcp.method.name"), Some("tools/call"));
     assert_eq!(attribute(server, "gen_ai.tool.name"), Some(EXECUTE));
-    assert_eq!(attribute(server, "broker.reason"), Some("policy.rule.allow.graph.user.read"));
+    assert_eq!(attribute(server, "broker.status"), Some("ok"));
     let graph = named("GET /v1.0/users");
     assert_eq!(
         (&graph["traceId"], &graph["parentSpanId"], &graph["kind"]),

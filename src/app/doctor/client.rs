@@ -217,20 +217,21 @@ impl Walk<'_> {
         };
         let ours = names(&self.config.server.public_url).into_iter().next();
         let ours = ours.map(|name| name.resource.to_string()).unwrap_or_default();
-        if document["resource"].as_str() != Some(&*ours) {
+        if text(&document, "resource") != Some(&*ours) {
             return Err(bad("the metadata names another resource than was called")
                 .allowed(ours)
                 .hint(
                     "strict clients stop here; server.public_url has to be what clients are given",
                 ));
         }
-        document["authorization_servers"][0]
-            .as_str()
+        let first = document.get("authorization_servers").and_then(|servers| servers.get(0));
+        first
+            .and_then(Value::as_str)
             .map(str::to_owned)
             .ok_or_else(|| bad("the metadata names no authorization server"))
     }
 
-    /// RFC 8414 §3.1, and OpenID Connect's two places for the same.
+    /// RFC 8414 §3.1, and `OpenID` Connect's two places for the same.
     async fn server(&self, issuer: &str) -> Result<Value, Step> {
         let base = Url::parse(issuer).map_err(|_| bad("the issuer is no URL"))?;
         let path = base.path().trim_end_matches('/').to_owned();
@@ -290,7 +291,7 @@ impl Walk<'_> {
         (call.method, call.body) = (Method::POST, body.to_string().into());
         let answer = self.send(call).await?;
         let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        match (answer.status, document["client_id"].as_str()) {
+        match (answer.status, text(&document, "client_id")) {
             (StatusCode::CREATED, Some(client_id)) => Ok(client_id.to_owned()),
             (status, _) => {
                 Err(refused(format!("registration is answered {status}{}", error_of(&document))))
@@ -335,7 +336,7 @@ impl Walk<'_> {
         let answer =
             self.send(Call::post_form(endpoint(server, "token_endpoint")?, &fields)).await?;
         let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        match document["error"].as_str() {
+        match text(&document, "error") {
             Some("invalid_grant") => Ok(()),
             Some(error) => Err(bad(format!("the token endpoint answers {}", word(error)))
                 .allowed("invalid_grant, to a code that is none")),
@@ -347,16 +348,21 @@ impl Walk<'_> {
     }
 }
 
+/// A member that is a text.
+fn text<'a>(document: &'a Value, member: &str) -> Option<&'a str> {
+    document.get(member).and_then(Value::as_str)
+}
+
 /// What every client needs of the issuer (MCP authorization; RFC 8414 §3.3).
 fn complete(document: Value, issuer: &str) -> Result<Value, Step> {
-    if document["issuer"].as_str() != Some(issuer) {
+    if text(&document, "issuer") != Some(issuer) {
         return Err(bad("the issuer's metadata names another issuer")
             .allowed(issuer.to_owned())
             .hint(
                 "strict clients stop here: byte for byte, with or without the slash at the end",
             ));
     }
-    let methods = document["code_challenge_methods_supported"].as_array();
+    let methods = document.get("code_challenge_methods_supported").and_then(Value::as_array);
     if !methods.is_some_and(|methods| methods.iter().any(|method| method == "S256")) {
         return Err(bad("the issuer does not say that it takes PKCE")
             .allowed("code_challenge_methods_supported with S256"));

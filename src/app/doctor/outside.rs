@@ -47,6 +47,11 @@ pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Step> {
     steps
 }
 
+/// A member that is a text.
+fn text<'a>(document: &'a Value, member: &str) -> Option<&'a str> {
+    document.get(member).and_then(Value::as_str)
+}
+
 /// Whether the name has an address.
 async fn name(config: &Config) -> Step {
     let url = &config.server.public_url;
@@ -54,17 +59,14 @@ async fn name(config: &Config) -> Step {
         return Step::skipped(Area::Dns, "server.public_url names an address");
     };
     let port = url.port_or_known_default().unwrap_or(443);
-    match tokio::time::timeout(LIMITS.timeout, tokio::net::lookup_host((host, port))).await {
-        Ok(Ok(found)) => {
-            let found: Vec<String> = found.map(|address| address.ip().to_string()).collect();
-            Step::good(Area::Dns, format!("{host} is {}", found.join(", ")))
-        }
-        Ok(Err(_)) | Err(_) => {
-            let step = Step::bad(Area::Dns, URL, format!("{host} has no address here"));
-            step.allowed("a name that clients can resolve")
-                .hint("make the record, or look at the resolver of this machine (/etc/resolv.conf)")
-        }
+    let looking = tokio::time::timeout(LIMITS.timeout, tokio::net::lookup_host((host, port)));
+    if let Ok(Ok(found)) = looking.await {
+        let found: Vec<String> = found.map(|address| address.ip().to_string()).collect();
+        return Step::good(Area::Dns, format!("{host} is {}", found.join(", ")));
     }
+    Step::bad(Area::Dns, URL, format!("{host} has no address here"))
+        .allowed("a name that clients can resolve")
+        .hint("make the record, or look at the resolver of this machine (/etc/resolv.conf)")
 }
 
 /// A client as the broker's, which may reach its own name wherever that is.
@@ -92,9 +94,9 @@ async fn health(config: &Config, outbound: &Outbound, steps: &mut Vec<Step>) -> 
         }
     };
     let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let step = match (answer.status, document["service"].as_str()) {
+    let step = match (answer.status, text(&document, "service")) {
         (StatusCode::OK, Some("mcp-auth-broker")) => {
-            let version = document["version"].as_str().unwrap_or_default();
+            let version = text(&document, "version").unwrap_or_default();
             steps.push(version_of(config, version));
             return Some(answer);
         }
@@ -157,12 +159,13 @@ async fn metadata(config: &Config, outbound: &Outbound) -> Step {
     };
     let document: Value = serde_json::from_slice(&document).unwrap_or_default();
     let ours = name.resource.as_str();
-    if document["resource"].as_str() != Some(ours) {
+    if text(&document, "resource") != Some(ours) {
         return Step::bad(Area::PublicUrl, URL, "the metadata there is of another resource")
             .allowed(ours)
             .hint("the broker that runs there has another server.public_url");
     }
-    let servers = document["authorization_servers"].as_array().cloned().unwrap_or_default();
+    let servers = document.get("authorization_servers").and_then(Value::as_array);
+    let servers = servers.cloned().unwrap_or_default();
     let own = issuer(&config.server.public_url);
     if config.authorization_server.enabled && !servers.iter().any(|server| *server == *own) {
         return Step::bad(Area::PublicUrl, URL, "the metadata there names another issuer")

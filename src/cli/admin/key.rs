@@ -160,9 +160,9 @@ async fn rotate(
     if let (Some(members), false) = (view.as_object_mut(), others.is_empty()) {
         members.insert("others".to_owned(), json!(others));
     }
-    let names: String =
+    let names: Vec<String> =
         rows.iter().map(|row| format!("Key: {} ({})\n", row.kid, row.algorithm)).collect();
-    one(&view, &format!("{names}{then}"), json, out)
+    one(&view, &format!("{}{then}", names.concat()), json, out)
 }
 
 async fn retire(

@@ -75,7 +75,7 @@ pub(super) async fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<ExitCode
     let resource = format!("http://{address}/servers/toolkit/mcp");
     write!(out, "{}", guide(&app, &resource, &scratch.0)?).map_err(Failure::output)?;
     out.flush().map_err(Failure::output)?;
-    app.serve(listener, stop).await.map_err(|error| Failure::of(&error))?;
+    Box::pin(app.serve(listener, stop)).await.map_err(|error| Failure::of(&error))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -108,7 +108,7 @@ async fn build(
         return Err(super::settings::faulty(&loaded));
     };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
-    App::build(config, crate::secret::Environment::default(), clock, random)
+    Box::pin(App::build(config, crate::secret::Environment::default(), clock, random))
         .await
         .map_err(|error| Failure::of(&error))
 }

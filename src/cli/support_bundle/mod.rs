@@ -128,13 +128,13 @@ fn audit(config: &Config) -> Value {
     let (mut events, mut errors) = (BTreeMap::new(), BTreeMap::new());
     for line in text.lines() {
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        let count = |to: &mut BTreeMap<String, u64>, value: &Value| {
-            if let Some(word) = value.as_str() {
+        let count = |to: &mut BTreeMap<String, u64>, place: &str| {
+            if let Some(word) = event.pointer(place).and_then(Value::as_str) {
                 *to.entry(word.to_owned()).or_default() += 1;
             }
         };
-        count(&mut events, &event["event_type"]);
-        count(&mut errors, &event["payload"]["error_code"]);
+        count(&mut events, "/event_type");
+        count(&mut errors, "/payload/error_code");
     }
     json!({ "events": events, "error_codes": errors })
 }

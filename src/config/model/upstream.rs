@@ -98,7 +98,7 @@ impl RawUpstream {
         let named = at.name("credential");
         to.distinct(&named, "name", self.credential.iter().map(|raw| raw.name.as_str()));
         Upstream {
-            credentials: parse_each(self.credential, &named, to, |raw, at, to| raw.parse(at, to)),
+            credentials: parse_each(self.credential, &named, to, RawUpstreamNamedCredential::parse),
             servers: parse_each(self.server, &list, to, |raw, at, to| raw.parse(at, graph, to)),
         }
     }
