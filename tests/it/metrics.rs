@@ -27,16 +27,16 @@ async fn read(product: &Product, token: Option<&str>) -> Answer {
 }
 
 /// The value of the one series that begins so.
-fn value(page: &str, series: &str) -> f64 {
+fn value(page: &str, series: &str) -> u64 {
     let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {series} in\n{page}")).parse().unwrap()
+    line.unwrap_or_else(|| panic!("no {series} in\n{page}")).trim_end_matches(".0").parse().unwrap()
 }
 
 #[tokio::test]
 async fn a_listener_of_its_own_serves_metrics_and_nothing_else() {
     let product = Product::start(ALONE).await;
     let page = scrape(&product).await;
-    assert_eq!(value(&page, "broker_ready"), 1.0);
+    assert_eq!(value(&page, "broker_ready"), 1);
     assert!(page.contains("broker_build_info{version=\""), "{page}");
     for path in ["/mcp", "/health", "/api/v1/users", "/token"] {
         let request = Request::new("GET", path).bytes(&product.authority);
@@ -77,31 +77,28 @@ async fn a_call_is_counted_at_every_step_it_takes() {
     }
     let page = scrape(&product).await;
     for (series, count) in [
-        ("broker_http_requests_total{endpoint=\"/mcp\",method=\"POST\",status=\"200\"}", 2.0),
-        ("broker_mcp_requests_total{method=\"tools/call\",status=\"ok\"}", 2.0),
-        (
-            &format!("broker_tool_calls_total{{tool=\"{EXECUTE}\",status=\"ok\",code=\"none\"}}"),
-            2.0,
-        ),
+        ("broker_http_requests_total{endpoint=\"/mcp\",method=\"POST\",status=\"200\"}", 2),
+        ("broker_mcp_requests_total{method=\"tools/call\",status=\"ok\"}", 2),
+        (&format!("broker_tool_calls_total{{tool=\"{EXECUTE}\",status=\"ok\",code=\"none\"}}"), 2),
         (
             "broker_policy_decisions_total{effect=\"allow\",reason=\"policy.rule.allow.graph.user.read\"}",
-            2.0,
+            2,
         ),
         (
             "broker_provider_calls_total{provider=\"microsoft_graph\",outcome=\"success\",status=\"200\",code=\"none\"}",
-            2.0,
+            2,
         ),
-        ("broker_provider_tokens_total{source=\"minted\"}", 1.0),
-        ("broker_provider_tokens_total{source=\"cache\"}", 1.0),
-        ("broker_access_tokens_verified_total", 1.0),
-        ("broker_http_requests_in_flight", 0.0),
-        ("broker_store_up", 1.0),
-        ("broker_audit_healthy", 1.0),
+        ("broker_provider_tokens_total{source=\"minted\"}", 1),
+        ("broker_provider_tokens_total{source=\"cache\"}", 1),
+        ("broker_access_tokens_verified_total", 1),
+        ("broker_http_requests_in_flight", 0),
+        ("broker_store_up", 1),
+        ("broker_audit_healthy", 1),
     ] {
         assert_eq!(value(&page, series), count, "{series}");
     }
     let took = format!("broker_tool_call_duration_seconds_count{{tool=\"{EXECUTE}\"}}");
-    assert_eq!(value(&page, &took), 2.0);
+    assert_eq!(value(&page, &took), 2);
 }
 
 #[tokio::test]
@@ -120,7 +117,7 @@ async fn refusals_are_counted_by_their_reason() {
         "broker_tool_calls_total{tool=\"get_confidential_info\",status=\"error\",code=\"insufficient_scope\"}",
         "broker_policy_decisions_total{effect=\"deny\",reason=\"policy.rule.deny.scope.not_permitted\"}",
     ] {
-        assert_eq!(value(&page, series), 1.0, "{series}");
+        assert_eq!(value(&page, series), 1, "{series}");
     }
 }
 
@@ -144,7 +141,7 @@ async fn nothing_that_a_caller_writes_becomes_a_label() {
     assert!(!page.contains("CANARY"), "{page}");
     assert!(!page.contains(&token), "{page}");
     let other = "broker_http_requests_total{endpoint=\"other\",method=\"other\",status=\"404\"}";
-    assert_eq!(value(&page, other), 20.0);
+    assert_eq!(value(&page, other), 20);
 }
 
 #[tokio::test]

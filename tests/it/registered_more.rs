@@ -33,7 +33,8 @@ async fn set(product: &Product, proxy: &Value) -> Answer {
 
 async fn tools(product: &Product) -> Value {
     let reader = token(product, &["docs:read"]);
-    ask(product, &reader, "tools/list", json!({})).await.json()["result"]["tools"].clone()
+    let list = ask(product, &reader, "tools/list", json!({})).await.json();
+    list.pointer("/result/tools").cloned().unwrap()
 }
 
 /// Waits until its list is this.

@@ -1,6 +1,7 @@
 //! `broker support-bundle`: useful, and with nothing in it that is anybody's.
 
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::child::{Served, command};
 use crate::support::fake_http::{FakeHttp, Reply};
@@ -94,7 +95,6 @@ async fn it_counts_what_happened_and_names_nobody_it_happened_to() {
     assert!(!text.contains("contoso") && !text.contains(&token), "{text}");
     let again = command(directory.path(), &arguments);
     assert_eq!(again.status.code(), Some(1), "a file that is there is not overwritten");
-    use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
 }
 

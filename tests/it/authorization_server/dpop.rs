@@ -42,7 +42,7 @@ impl ClientKey {
     }
 
     /// A proof with these claims; what is not given is as it should be.
-    fn proof(&self, method: &str, url: &str, change: Value) -> String {
+    fn proof(&self, method: &str, url: &str, change: &Value) -> String {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some("dpop+jwt".to_owned());
         header.jwk = Some(serde_json::from_value(self.jwk()).unwrap());
@@ -58,13 +58,13 @@ impl ClientKey {
     }
 
     /// One for a tool call with this token.
-    pub(super) fn for_call(&self, url: &str, token: &str, change: Value) -> String {
+    pub(super) fn for_call(&self, url: &str, token: &str, change: &Value) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
         let mut with_token = json!({ "ath": URL_SAFE_NO_PAD.encode(digest) });
         for (name, value) in change.as_object().unwrap() {
             with_token[name] = value.clone();
         }
-        self.proof("POST", url, with_token)
+        self.proof("POST", url, &with_token)
     }
 }
 
@@ -131,7 +131,7 @@ impl Client {
 
     /// Tokens that are bound to its key.
     pub(super) async fn tokens(&self, product: &Product) -> Value {
-        let proof = self.key.proof("POST", &product.url("/token"), json!({}));
+        let proof = self.key.proof("POST", &product.url("/token"), &json!({}));
         let answer = self.redeems(product, Some(&proof)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json()["token_type"], "DPoP");
@@ -150,21 +150,21 @@ async fn a_bound_token_is_of_use_with_a_proof_of_its_key_for_this_very_request()
     let client = Client::with_code(&product, false).await;
     let tokens = client.tokens(&product).await;
     let (token, url) = (text(&tokens, "access_token"), product.url("/mcp"));
-    let proof = client.key.for_call(&url, token, json!({}));
+    let proof = client.key.for_call(&url, token, &json!({}));
     let called = product.send(call("DPoP", token, Some(&proof))).await;
     assert_eq!(called.status, 200, "{called:?}");
     let long_ago = SystemClock.now().unix_seconds() - 120;
     let other = ClientKey::new();
     let wrong = [
         proof.clone(),
-        client.key.for_call(&url, token, json!({ "htm": "GET" })),
-        client.key.for_call(&url, token, json!({ "htu": product.url("/token") })),
-        client.key.for_call(&url, token, json!({ "htu": "http://evil.example/mcp" })),
-        client.key.for_call(&url, token, json!({ "iat": long_ago })),
-        client.key.for_call(&url, token, json!({ "iat": long_ago + 240 })),
-        client.key.for_call(&url, token, json!({ "ath": "x" })),
-        client.key.for_call(&url, token, json!({ "jti": "" })),
-        other.for_call(&url, token, json!({})),
+        client.key.for_call(&url, token, &json!({ "htm": "GET" })),
+        client.key.for_call(&url, token, &json!({ "htu": product.url("/token") })),
+        client.key.for_call(&url, token, &json!({ "htu": "http://evil.example/mcp" })),
+        client.key.for_call(&url, token, &json!({ "iat": long_ago })),
+        client.key.for_call(&url, token, &json!({ "iat": long_ago + 240 })),
+        client.key.for_call(&url, token, &json!({ "ath": "x" })),
+        client.key.for_call(&url, token, &json!({ "jti": "" })),
+        other.for_call(&url, token, &json!({})),
         "x".to_owned(),
     ];
     for proof in wrong.iter().map(|proof| Some(proof.as_str())).chain([None]) {
@@ -173,9 +173,9 @@ async fn a_bound_token_is_of_use_with_a_proof_of_its_key_for_this_very_request()
         assert!(refused.head.contains("DPoP algs="), "{refused:?}");
         assert!(refused.head.contains("error=\"invalid_dpop_proof\""), "{refused:?}");
     }
-    let with_query = client.key.for_call(&format!("{url}?x=1"), token, json!({}));
+    let with_query = client.key.for_call(&format!("{url}?x=1"), token, &json!({}));
     assert_eq!(product.send(call("DPoP", token, Some(&with_query))).await.status, 200);
-    let twice = client.key.for_call(&url, token, json!({}));
+    let twice = client.key.for_call(&url, token, &json!({}));
     let twice = call("DPoP", token, Some(&twice)).header("dpop", &twice);
     assert_eq!(product.send(twice).await.status, 401, "two proofs");
 }
@@ -189,18 +189,18 @@ async fn a_bound_token_is_no_bearer_token_and_a_bearer_token_no_bound_one() {
     let (bound, url) = (text(&tokens, "access_token"), product.url("/mcp"));
     for _ in 0..2 {
         assert_eq!(product.send(call("Bearer", bound, None)).await.status, 401);
-        let proof = client.key.for_call(&url, bound, json!({}));
+        let proof = client.key.for_call(&url, bound, &json!({}));
         assert_eq!(product.send(call("Bearer", bound, Some(&proof))).await.status, 401);
         assert_eq!(product.send(call("DPoP", bound, Some(&proof))).await.status, 200);
     }
     let plain = product.token(&["public:read"]);
     assert_eq!(product.send(call("Bearer", &plain, None)).await.status, 200);
-    let proof = client.key.for_call(&url, &plain, json!({}));
+    let proof = client.key.for_call(&url, &plain, &json!({}));
     assert_eq!(product.send(call("DPoP", &plain, Some(&proof))).await.status, 401);
     let asked =
         Request::new("GET", "/userinfo").header("authorization", &format!("Bearer {bound}"));
     assert_eq!(product.send(asked).await.status, 401);
-    let digest = client.key.for_call(&product.url("/userinfo"), bound, json!({ "htm": "GET" }));
+    let digest = client.key.for_call(&product.url("/userinfo"), bound, &json!({ "htm": "GET" }));
     let asked = Request::new("GET", "/userinfo")
         .header("authorization", &format!("DPoP {bound}"))
         .header("dpop", &digest);
@@ -217,9 +217,9 @@ async fn the_refresh_token_of_a_public_client_is_bound_to_its_key() {
     let refresh = text(&tokens, "refresh_token");
     let at = product.url("/token");
     is_refused(&client.refreshes(&product, refresh, None).await, "invalid_grant");
-    let other = ClientKey::new().proof("POST", &at, json!({}));
+    let other = ClientKey::new().proof("POST", &at, &json!({}));
     is_refused(&client.refreshes(&product, refresh, Some(&other)).await, "invalid_grant");
-    let own = || client.key.proof("POST", &at, json!({}));
+    let own = || client.key.proof("POST", &at, &json!({}));
     let refreshed = client.refreshes(&product, refresh, Some(&own())).await;
     assert_eq!(refreshed.status, 200, "whoever has no key uses nothing up: {refreshed:?}");
     let again = client.refreshes(&product, refresh, Some(&own())).await;
@@ -238,14 +238,14 @@ async fn a_code_that_is_bound_to_a_key_is_redeemed_with_it() {
     let client = Client::with_code(&product, true).await;
     let at = product.url("/token");
     is_refused(&client.redeems(&product, None).await, "invalid_grant");
-    let other = ClientKey::new().proof("POST", &at, json!({}));
+    let other = ClientKey::new().proof("POST", &at, &json!({}));
     is_refused(&client.redeems(&product, Some(&other)).await, "invalid_grant");
     client.tokens(&product).await;
     let shape = Asking::new(&client.id).with("dpop_jkt", "short").send(&product).await;
     assert!(shape.body.contains("dpop_jkt"), "{shape:?}");
     let asking = Asking::new(&client.id).with("dpop_jkt", &client.key.thumbprint());
     let body = asking.query();
-    let proof = ClientKey::new().proof("POST", &product.url("/par"), json!({}));
+    let proof = ClientKey::new().proof("POST", &product.url("/par"), &json!({}));
     let request = Request::new("POST", "/par")
         .header("content-type", "application/x-www-form-urlencoded")
         .header("dpop", &proof)
@@ -260,14 +260,14 @@ async fn the_token_endpoint_takes_a_proof_for_itself_alone_and_once() {
     let client = Client::with_code(&product, false).await;
     let at = product.url("/token");
     for wrong in [
-        client.key.proof("GET", &at, json!({})),
-        client.key.proof("POST", &product.url("/mcp"), json!({})),
-        client.key.proof("POST", &at, json!({ "iat": 1_700_000_000 })),
+        client.key.proof("GET", &at, &json!({})),
+        client.key.proof("POST", &product.url("/mcp"), &json!({})),
+        client.key.proof("POST", &at, &json!({ "iat": 1_700_000_000 })),
         "e30.e30.e30".to_owned(),
     ] {
         is_refused(&client.redeems(&product, Some(&wrong)).await, "invalid_dpop_proof");
     }
-    let proof = client.key.proof("POST", &at, json!({}));
+    let proof = client.key.proof("POST", &at, &json!({}));
     let tokens = client.redeems(&product, Some(&proof)).await;
     assert_eq!(tokens.status, 200, "a bad proof uses no code up: {tokens:?}");
     let tokens = tokens.json();
@@ -282,23 +282,23 @@ async fn with_nonces_a_proof_that_was_made_ahead_of_its_time_is_of_no_use() {
     let product = Product::start(settings).await;
     let client = Client::with_code(&product, false).await;
     let at = product.url("/token");
-    let early = client.key.proof("POST", &at, json!({}));
+    let early = client.key.proof("POST", &at, &json!({}));
     let refused = client.redeems(&product, Some(&early)).await;
     is_refused(&refused, "use_dpop_nonce");
     let nonce = refused.header("dpop-nonce");
-    let forged = client.key.proof("POST", &at, json!({ "nonce": "x" }));
+    let forged = client.key.proof("POST", &at, &json!({ "nonce": "x" }));
     is_refused(&client.redeems(&product, Some(&forged)).await, "use_dpop_nonce");
-    let proof = client.key.proof("POST", &at, json!({ "nonce": nonce }));
+    let proof = client.key.proof("POST", &at, &json!({ "nonce": nonce }));
     let tokens = client.redeems(&product, Some(&proof)).await;
     assert_eq!(tokens.status, 200, "{tokens:?}");
     let tokens = tokens.json();
     let (token, url) = (text(&tokens, "access_token"), product.url("/mcp"));
-    let early = client.key.for_call(&url, token, json!({}));
+    let early = client.key.for_call(&url, token, &json!({}));
     let refused = product.send(call("DPoP", token, Some(&early))).await;
     assert_eq!(refused.status, 401);
     assert!(refused.head.contains("error=\"use_dpop_nonce\""), "{refused:?}");
     let with = json!({ "nonce": refused.header("dpop-nonce") });
-    let proof = client.key.for_call(&url, token, with);
+    let proof = client.key.for_call(&url, token, &with);
     assert_eq!(product.send(call("DPoP", token, Some(&proof))).await.status, 200);
 }
 
@@ -319,7 +319,7 @@ async fn where_bound_tokens_are_required_no_other_is_given_or_taken() {
     assert!(challenge.contains("resource_metadata="), "{challenge}");
     assert!(!refused.head.contains("Bearer"), "{refused:?}");
     let token = text(&tokens, "access_token");
-    let proof = client.key.for_call(&product.url("/mcp"), token, json!({}));
+    let proof = client.key.for_call(&product.url("/mcp"), token, &json!({}));
     assert_eq!(product.send(call("DPoP", token, Some(&proof))).await.status, 200);
 }
 
@@ -342,7 +342,7 @@ async fn a_client_can_ask_to_be_held_to_it_and_metadata_says_what_there_is() {
     ];
     is_refused(&post(&product, "/token", (&fields, None)).await, "invalid_dpop_proof");
     let key = ClientKey::new();
-    let proof = key.proof("POST", &product.url("/token"), json!({}));
+    let proof = key.proof("POST", &product.url("/token"), &json!({}));
     let tokens = post(&product, "/token", (&fields, Some(&proof))).await;
     assert_eq!(tokens.status, 200, "{tokens:?}");
     let tokens = tokens.json();
@@ -361,7 +361,7 @@ async fn where_it_is_off_nothing_is_bound_and_nothing_says_so() {
     let metadata = product.get("/.well-known/oauth-authorization-server").await.json();
     assert_eq!(metadata["dpop_signing_alg_values_supported"], Value::Null);
     let client = Client::with_code(&product, true).await;
-    let proof = client.key.proof("POST", &product.url("/token"), json!({}));
+    let proof = client.key.proof("POST", &product.url("/token"), &json!({}));
     let tokens = client.redeems(&product, Some(&proof)).await.json();
     assert_eq!(tokens["token_type"], "Bearer");
     let token = text(&tokens, "access_token");

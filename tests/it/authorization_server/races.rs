@@ -168,7 +168,7 @@ async fn a_proof_that_one_replica_has_seen_is_refused_by_the_other_on_postgres()
     let client = dpop::Client::with_code(first, false).await;
     let tokens = client.tokens(first).await;
     let token = text(&tokens, "access_token");
-    let proof = client.key.for_call(&first.url("/mcp"), token, json!({}));
+    let proof = client.key.for_call(&first.url("/mcp"), token, &json!({}));
     let bytes = dpop::call("DPoP", token, Some(&proof)).bytes(&first.authority);
     for (replica, status) in replicas.all.iter().rev().zip([200, 401]) {
         let answer = raw_http::exchange(&replica.authority, &bytes).await;

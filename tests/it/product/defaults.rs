@@ -48,6 +48,6 @@ async fn a_tls_key_that_cannot_be_used_stops_the_start() {
     let config = loaded.config.clone().unwrap_or_else(|| panic!("{:#?}", loaded.findings));
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
     let variables = mcp_auth_broker::secret::Environment::default();
-    let built = App::build(config, variables, clock, random).await;
+    let built = Box::pin(App::build(config, variables, clock, random)).await;
     assert!(matches!(built, Err(AppError::TlsKey)), "{built:?}");
 }

@@ -122,7 +122,7 @@ async fn a_limit_of_no_tool_is_a_fault_at_the_start() {
     });
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
     let variables = mcp_auth_broker::secret::Environment::default();
-    let built = App::build(loaded.config.unwrap(), variables, clock, random).await;
+    let built = Box::pin(App::build(loaded.config.unwrap(), variables, clock, random)).await;
     let error = built.unwrap_err().to_string();
     assert!(error.contains("get_publik_info") && error.contains("get_public_info"), "{error}");
 }

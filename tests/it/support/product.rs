@@ -91,13 +91,14 @@ impl Product {
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
         let clock = Arc::new(SystemClock);
-        Self::start_all(directory, (settings, overrides), variables, clock, handler).await
+        Box::pin(Self::start_all(directory, (settings, overrides), variables, clock, handler)).await
     }
 
     /// A broker to which time passes as `clock` says.
     pub(crate) async fn start_at(settings: &str, clock: Arc<dyn Clock>) -> Self {
         let (directory, variables) = (tempfile::tempdir().unwrap(), Variables::default());
-        Self::start_all(directory, (settings, &[]), variables, clock, |service| service).await
+        Box::pin(Self::start_all(directory, (settings, &[]), variables, clock, |service| service))
+            .await
     }
 
     async fn start_all<H>(
