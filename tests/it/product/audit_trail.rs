@@ -43,6 +43,9 @@ async fn a_graph_call_leaves_its_steps_in_order_under_one_id() {
         }
       ],
       "matched_rule_id": "graph.user.read",
+      "obligations": {
+        "conceal_links": true
+      },
       "policy_version": "[varies]",
       "question": {
         "issuer": "[varies]",
