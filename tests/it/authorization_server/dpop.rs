@@ -242,7 +242,7 @@ async fn a_code_that_is_bound_to_a_key_is_redeemed_with_it() {
     is_refused(&client.redeems(&product, Some(&other)).await, "invalid_grant");
     client.tokens(&product).await;
     let shape = Asking::new(&client.id).with("dpop_jkt", "short").send(&product).await;
-    assert!(shape.body.contains("dpop_jkt"), "{shape:?}");
+    assert!(shape.head.contains("dpop_jkt"), "{shape:?}");
     let asking = Asking::new(&client.id).with("dpop_jkt", &client.key.thumbprint());
     let body = asking.query();
     let proof = ClientKey::new().proof("POST", &product.url("/par"), &json!({}));
