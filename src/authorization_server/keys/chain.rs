@@ -73,7 +73,15 @@ impl Algorithms {
             None => self.signer(rows, now),
         };
         let signer = signer.and_then(|at| rows.get(at));
-        is_usable(row) && signer.is_some_and(|signer| order(row) < order(signer))
+        // Two that came at once replace each other only within one algorithm: another replica may use the other one.
+        let is_later = |signer: &SigningKeyRow| {
+            if signer.algorithm == row.algorithm {
+                order(row) < order(signer)
+            } else {
+                row.not_before < signer.not_before
+            }
+        };
+        is_usable(row) && signer.is_some_and(is_later)
     }
 
     fn is_beside(&self, row: &SigningKeyRow) -> bool {
