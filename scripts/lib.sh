@@ -66,9 +66,10 @@ address() {
 }
 
 # free_port: a loopback port that was free a moment ago, for a server that must know its own address
-# before it listens (the broker's issuer and audience come from it).
+# before it listens (the broker's issuer and audience come from it). Below those that the system gives to sockets
+# that take any port, so nobody else gets it before the server does.
 free_port() {
-  "$node" -e 'const s = require("node:net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })'
+  "$node" -e 'const attempt = () => { const s = require("node:net").createServer().on("error", attempt).listen(20000 + Math.floor(Math.random() * 12000), "127.0.0.1", () => { console.log(s.address().port); s.close(); }); }; attempt()'
 }
 
 # await_ready URL NAME: until URL answers 200; NAME's errors are shown when it does not.

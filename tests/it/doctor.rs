@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use crate::support::child::{Served, command, command_beside};
 use crate::support::fake_http::{FakeHttp, Reply};
+use crate::support::free_port::free_port;
 
 /// Its exit code, and the steps as JSON.
 fn examined(output: &std::process::Output) -> (Option<i32>, Vec<Value>) {
@@ -88,7 +89,7 @@ async fn a_broker_that_runs_is_well_at_every_step() {
 #[tokio::test]
 async fn nobody_under_the_public_name_is_bad_and_says_what_to_look_at() {
     let directory = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let free = free_port();
     let asked = command_beside(directory.path(), &free.to_string(), &["doctor", "--json"]);
     let (code, steps) = examined(&asked);
     assert_eq!(code, Some(1));

@@ -1,6 +1,5 @@
 //! `vault:` against a real OpenBao server in development mode.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::secret_support::{outbound, read, secrets, secrets_at};
+use crate::support::free_port::free_port;
 
 const ROOT: &str = "root-CANARY";
 
@@ -44,7 +44,7 @@ fn program() -> PathBuf {
 
 impl Bao {
     async fn start() -> Self {
-        let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let free = free_port();
         let home = TempDir::new().unwrap();
         let process = Command::new(program())
             .args(["server", "-dev", "-dev-no-store-token"])

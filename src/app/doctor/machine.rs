@@ -60,6 +60,9 @@ fn room(place: &Place) -> Step {
             format!("the disk of {shown} cannot be asked"),
         );
     };
+    if found.f_blocks == 0 {
+        return Step::skipped(Area::Disk, format!("the disk of {shown} does not say what is left"));
+    }
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let found = format!("{shown} has {} MiB left", free / MIB);
     let judged = match free {

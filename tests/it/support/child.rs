@@ -1,6 +1,5 @@
 //! The real binary as a process of its own, for what only a process shows: signals, exit codes, logs.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::audit::LIMIT;
+use super::free_port::free_port;
 use super::raw_http::{self, Answer, Request};
 
 /// A running `broker serve` with its files in a directory. Killed when dropped.
@@ -37,7 +37,7 @@ impl Served {
         change: impl FnOnce(Command) -> Command,
     ) -> Self {
         std::fs::write(directory.join("broker.toml"), settings).unwrap();
-        let authority = free_port();
+        let authority = free_port().to_string();
         let log = std::fs::File::create(directory.join("stderr")).unwrap();
         let mut command = broker(directory, &authority, &[]);
         command.arg("serve");
@@ -179,9 +179,4 @@ fn broker(directory: &Path, authority: &str, variables: &[(&str, &str)]) -> Comm
             &format!("audit.sink=[{{ kind = \"file\", path = {log:?}, durable = true }}]"),
         ]);
     command
-}
-
-fn free_port() -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().to_string()
 }

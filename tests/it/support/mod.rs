@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod backends;
 pub(crate) mod child;
 pub(crate) mod fake_http;
+pub(crate) mod free_port;
 pub(crate) mod product;
 pub(crate) mod proxy;
 pub(crate) mod raw_http;

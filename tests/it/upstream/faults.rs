@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::behind::{GET, PATH, broker, call, token};
 use crate::support::fake_http::{FakeHttp, Reply};
+use crate::support::free_port::free_port;
 use crate::support::product::{Product, Wire, mcp};
 
 /// The code a tool's caller gets, and the audit log has, when the server answers so.
@@ -40,9 +41,7 @@ fn events(text: &str) -> Reply {
 
 #[tokio::test]
 async fn a_server_that_is_away_or_silent_is_said_to_be() {
-    let port = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}/", port.local_addr().unwrap());
-    drop(port);
+    let url = format!("http://{}/", free_port());
     assert_eq!(code_of(&broker(&url, GET, "").await).await, "provider.unavailable");
     assert_eq!(code(Reply::Silence, "timeout_ms = 100").await, "provider.timeout");
 }
