@@ -1,5 +1,7 @@
 //! `SQLite`'s one writer: commands that wait together share one transaction, so one write to the disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
@@ -69,7 +71,10 @@ impl<A: Send + Sync, T: Send> Command for Job<A, T> {
     }
 
     fn run(&mut self, connection: &mut Connection) -> bool {
-        let done = at_once((self.work)(connection, &self.arguments)).and_then(|done| done);
+        // What panics fails alone, and is rolled back: everybody else still has a writer.
+        let attempt = AssertUnwindSafe(|| at_once((self.work)(connection, &self.arguments)));
+        let done = catch_unwind(attempt).unwrap_or_else(|_| Err(unavailable("a command panicked")));
+        let done = done.and_then(|done| done);
         let failed = done.is_err();
         self.done = Some(done);
         failed
@@ -156,5 +161,43 @@ fn copy(error: &StoreError) -> Box<dyn Fn() -> StoreError + Send + Sync> {
             Box::new(move || StoreError::Corrupt(what))
         }
         StoreError::Unavailable(_) => Box::new(|| unavailable("the shared transaction failed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::store::sqlite::{Access, SqliteConnection};
+
+    use super::*;
+
+    /// A writer of a table `t` with the column `x`.
+    fn writer(directory: &tempfile::TempDir) -> Writer {
+        let path = directory.path().join("x.db");
+        std::fs::File::create(&path).unwrap();
+        let mut connection = SqliteConnection::open(&path, Access::Write, Duration::ZERO).unwrap();
+        connection.script("CREATE TABLE t (x INTEGER NOT NULL)").unwrap();
+        Writer::start(Connection::Sqlite(connection)).unwrap()
+    }
+
+    fn insert<'c>(
+        connection: &'c mut Connection,
+        breaks: &'c bool,
+    ) -> futures_util::future::BoxFuture<'c, Result<usize, StoreError>> {
+        Box::pin(async move {
+            connection.execute("INSERT INTO t (x) VALUES (1)", values![]).await?;
+            assert!(!*breaks, "on purpose");
+            Ok(connection.rows("SELECT x FROM t", values![]).await?.len())
+        })
+    }
+
+    #[tokio::test]
+    async fn a_command_that_panics_is_rolled_back_and_the_next_is_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = writer(&directory);
+        let broken = writer.run(true, insert).await;
+        assert!(matches!(broken, Err(StoreError::Unavailable(_))), "{broken:?}");
+        assert_eq!(writer.run(false, insert).await.unwrap(), 1);
     }
 }
