@@ -1,14 +1,12 @@
 //! `POST /introspect` (RFC 7662): what a token is, told to the resource server that it is for.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Extension, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,18 +14,19 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::audit::{AuditEvent, TokenName};
-use crate::id::{ClientAddress, ClientId, Issuer, Subject};
+use crate::id::{ClientId, Issuer, Subject};
 use crate::scope::Scope;
 use crate::store::{ResourceRow, StoreError};
 
 use super::api_key;
 use super::client::Client;
-use super::client_auth::{self, REFUSED};
+use super::client_auth::REFUSED;
 use super::derived::Actor;
 use super::dpop::Confirmation;
 use super::error::{OAuthError, json_headers};
 use super::form::{Form, MAX_FORM_BYTES};
 use super::own_token::OwnToken;
+use super::posted::Posted;
 use super::server::AuthorizationServer;
 use super::trail::Trail;
 
@@ -82,38 +81,28 @@ struct Active<'a> {
 /// - `400 invalid_request`, `413`, `429`, `503`
 async fn introspect(
     State(server): State<AuthorizationServer>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    match answer(&server, address, &headers, body).await {
-        Ok(body) => (StatusCode::OK, json_headers(), body).into_response(),
-        Err(error) => error.into_response(),
+    posted: Posted,
+) -> Result<impl IntoResponse, OAuthError> {
+    let mut trail = Trail::begin(&server, &posted.headers);
+    let asker = match asker(&server, &posted).await {
+        Ok(asker) => asker,
+        Err(error) => return Err(trail.refused(&server, &posted, error).await),
+    };
+    let (body, event) = answer(&server, &asker, &posted.form).await?;
+    if let Asker::Client(client) = &asker {
+        trail.client(client.id());
     }
+    trail.record(&server, event).await?;
+    Ok((json_headers(), body))
 }
 
+/// What this asker hears of the token, and that it heard it.
 async fn answer(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Bytes, OAuthError> {
-    let form = Form::parse(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
-    let mut trail = Trail::begin(server, headers);
-    let asker = match asker(server, address, headers, &form).await {
-        Err(refused @ OAuthError::InvalidClient(_)) => {
-            let event = AuditEvent::TokenRefuse {
-                grant_type: None,
-                error: refused.code(),
-                unverified_client_id: client_auth::claimed(headers, &form),
-            };
-            trail.record_refusal(server, address, event).await?;
-            return Err(refused);
-        }
-        asker => asker?,
-    };
-    match &asker {
+    asker: &Asker,
+    form: &Form,
+) -> Result<(Bytes, AuditEvent), OAuthError> {
+    match asker {
         Asker::Resource(row) => server.tokens.pace.admit_question_of_server(&row.id)?,
         Asker::Client(client) => server.tokens.pace.admit_question_of_client(client)?,
     }
@@ -127,20 +116,15 @@ async fn answer(
         Some(token) => active(server, token).await?,
         None => Bytes::from_static(INACTIVE),
     };
-    let asked_by = match &asker {
-        Asker::Resource(row) => Some(Arc::from(row.id.as_str())),
-        Asker::Client(client) => {
-            trail.client(client.id());
-            None
-        }
-    };
     let event = AuditEvent::TokenIntrospect {
         active: token.is_some(),
         token: token.map(|token| TokenName(Arc::from(token.jti.as_str()))),
-        server: asked_by,
+        server: match asker {
+            Asker::Resource(row) => Some(Arc::from(row.id.as_str())),
+            Asker::Client(_) => None,
+        },
     };
-    trail.record(server, event).await?;
-    Ok(body)
+    Ok((body, event))
 }
 
 impl Asker {
@@ -159,18 +143,14 @@ impl Asker {
 }
 
 /// An API key first: it looks like nothing else.
-async fn asker(
-    server: &AuthorizationServer,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    form: &Form,
-) -> Result<Asker, OAuthError> {
+async fn asker(server: &AuthorizationServer, posted: &Posted) -> Result<Asker, OAuthError> {
     let guesses = &server.tokens.guesses;
-    let attempt = key_prefix(headers).map(|prefix| guesses.attempt(&prefix, address));
+    let attempt = key_prefix(&posted.headers);
+    let attempt = attempt.map(|prefix| guesses.attempt(&prefix, posted.address));
     if let Some(attempt) = attempt {
         guesses.check(attempt)?;
     }
-    match api_key::authenticate(server, headers).await {
+    match api_key::authenticate(server, &posted.headers).await {
         Ok(Some(resource)) => return Ok(Asker::Resource(Box::new(resource))),
         Ok(None) => {}
         Err(error) => {
@@ -180,7 +160,7 @@ async fn asker(
             return Err(error);
         }
     }
-    let client = client_auth::authenticate_from(server, address, headers, form).await?;
+    let client = posted.client(server).await?;
     if client.is_confidential() { Ok(Asker::Client(Box::new(client))) } else { Err(REFUSED) }
 }
 

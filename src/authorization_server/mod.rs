@@ -35,6 +35,7 @@ mod pages_tests;
 mod password;
 mod person;
 mod pkce;
+mod posted;
 mod published;
 mod register;
 mod revoke;

@@ -1,25 +1,21 @@
 //! `POST /revoke` (RFC 7009): a client gives back what it was given.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Extension, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::IntoResponse;
 use axum::routing::post;
 
 use crate::audit::{AuditEvent, Revoked, TokenName};
-use crate::id::{ClientAddress, GrantId};
+use crate::id::GrantId;
 use crate::store::{RevokeReason, RevokedToken};
 use crate::time::Timestamp;
 
 use super::client::Client;
-use super::client_auth;
 use super::error::{OAuthError, json_headers};
-use super::form::{Form, MAX_FORM_BYTES};
+use super::form::MAX_FORM_BYTES;
+use super::posted::Posted;
 use super::server::AuthorizationServer;
 use super::token::{Holder, holder_of_refresh_token};
 use super::trail::Trail;
@@ -40,54 +36,26 @@ pub(super) fn routes() -> Router<AuthorizationServer> {
 /// - `401 invalid_client`; `400 invalid_request`; `413`; `429`; `503`, so that the client tries again (§2.2.1)
 async fn revoke(
     State(server): State<AuthorizationServer>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    match answer(&server, address, &headers, body).await {
-        Ok(()) => (StatusCode::OK, json_headers(), "{}").into_response(),
-        Err(error) => error.into_response(),
-    }
-}
-
-async fn answer(
-    server: &AuthorizationServer,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(), OAuthError> {
-    let form = Form::parse(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
-    let mut trail = Trail::begin(server, headers);
-    let client = match client_auth::authenticate_from(server, address, headers, &form).await {
-        Err(refused @ OAuthError::InvalidClient(_)) => {
-            let event = AuditEvent::TokenRefuse {
-                grant_type: None,
-                error: refused.code(),
-                unverified_client_id: client_auth::claimed(headers, &form),
-            };
-            trail.record_refusal(server, address, event).await?;
-            return Err(refused);
-        }
-        client => client?,
-    };
-    trail.client(client.id());
-    let unverified = form.require("token", "token is missing")?;
+    posted: Posted,
+) -> Result<impl IntoResponse, OAuthError> {
+    let mut trail = Trail::begin(&server, &posted.headers);
+    let client = trail.admitted(&server, &posted).await?;
+    let unverified = posted.form.require("token", "token is missing")?;
     let done = if unverified.contains('.') {
-        access_token(server, &client, unverified).await
+        access_token(&server, &client, unverified).await
     } else {
-        refresh_token(server, &client, unverified).await
+        refresh_token(&server, &client, unverified).await
     };
     if let Err(refused @ OAuthError::InvalidGrant(_)) = &done {
         // Whoever holds another client's live token may have stolen it.
         let error = refused.code();
         let event = AuditEvent::TokenRefuse { grant_type: None, error, unverified_client_id: None };
-        trail.record(server, event).await?;
+        trail.record(&server, event).await?;
     }
     if let Some(event) = done? {
-        trail.record(server, event).await?;
+        trail.record(&server, event).await?;
     }
-    Ok(())
+    Ok((json_headers(), "{}"))
 }
 
 const ANOTHERS: OAuthError =

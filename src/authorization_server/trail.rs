@@ -8,9 +8,8 @@ use crate::audit::{AuditError, AuditEvent, Context};
 use crate::id::{ClientId, RequestId, Subject, TraceId};
 
 use super::client::Client;
-use super::client_auth;
 use super::error::OAuthError;
-use super::form::Form;
+use super::posted::Posted;
 use super::server::AuthorizationServer;
 
 /// Whose request it is, as far as that is known.
@@ -45,7 +44,7 @@ impl Trail {
         self.0.requester_id = Some(subject);
     }
 
-    /// Whether a request's client proved itself: it is written down as who asks, a refusal as one (N77).
+    /// The client that a request proves to come from: it is written down as who asks, a refusal as one (N77).
     ///
     /// # Errors
     ///
@@ -53,25 +52,35 @@ impl Trail {
     pub(super) async fn admitted(
         &mut self,
         server: &AuthorizationServer,
-        address: Option<IpAddr>,
-        (headers, form): (&HeaderMap, &Form),
-        client: Result<Client, OAuthError>,
+        posted: &Posted,
     ) -> Result<Client, OAuthError> {
-        match client {
+        match posted.client(server).await {
             Ok(client) => {
                 self.client(client.id());
                 Ok(client)
             }
-            Err(refused @ OAuthError::InvalidClient(_)) => {
-                let event = AuditEvent::TokenRefuse {
-                    grant_type: None,
-                    error: refused.code(),
-                    unverified_client_id: client_auth::claimed(headers, form),
-                };
-                self.record_refusal(server, address, event).await?;
-                Err(refused)
-            }
-            Err(other) => Err(other),
+            Err(error) => Err(self.refused(server, posted, error).await),
+        }
+    }
+
+    /// What to answer to a request that `error` refuses: recorded before, where it proved nobody.
+    pub(super) async fn refused(
+        &self,
+        server: &AuthorizationServer,
+        posted: &Posted,
+        error: OAuthError,
+    ) -> OAuthError {
+        if !matches!(error, OAuthError::InvalidClient(_)) {
+            return error;
+        }
+        let event = AuditEvent::TokenRefuse {
+            grant_type: None,
+            error: error.code(),
+            unverified_client_id: posted.claimed(),
+        };
+        match self.record_refusal(server, posted.address, event).await {
+            Ok(()) => error,
+            Err(failed) => failed.into(),
         }
     }
 

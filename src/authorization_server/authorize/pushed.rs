@@ -3,25 +3,22 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
 
 use crate::audit::AuditEvent;
 use crate::authorization_server::client::Client;
-use crate::authorization_server::client_auth;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
 use crate::authorization_server::pages::Fault;
+use crate::authorization_server::posted::Posted;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::trail::Trail;
-use crate::id::ClientAddress;
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::pending::Pending;
@@ -53,33 +50,16 @@ fn pushed() -> Digest {
 /// - `401 invalid_client`, `413`, `429`, `503`
 async fn push(
     State(server): State<AuthorizationServer>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    match answer(&server, address, &headers, body).await {
-        Ok(response) => response,
-        Err(error) => error.into_response(),
-    }
-}
-
-async fn answer(
-    server: &AuthorizationServer,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, OAuthError> {
-    let form = Form::parse(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
-    let mut trail = Trail::begin(server, headers);
-    let client = client_auth::authenticate_from(server, address, headers, &form).await;
-    let client = trail.admitted(server, address, (headers, &form), client).await?;
-    if form.get("request_uri").is_some() {
+    posted: Posted,
+) -> Result<impl IntoResponse, OAuthError> {
+    let mut trail = Trail::begin(&server, &posted.headers);
+    let client = trail.admitted(&server, &posted).await?;
+    if posted.form.get("request_uri").is_some() {
         return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
     }
-    let mut pending = validate_of(server, &client, &form).await.map_err(told)?;
-    admit(server, address, &client)?; // before anything is written
-    bind(server, headers, &mut pending).await?;
+    let mut pending = validate_of(&server, &client, &posted.form).await.map_err(told)?;
+    admit(&server, posted.address, &client)?; // before anything is written
+    bind(&server, &posted.headers, &mut pending).await?;
     let handle = random_text(&*server.random);
     let row = AuthorizationRequestRow {
         handle: Digest::of(&handle),
@@ -94,10 +74,10 @@ async fn answer(
         resource: pending.resource,
         scopes: pending.scope,
     };
-    trail.record(server, event).await?;
+    trail.record(&server, event).await?;
     let request_uri = format!("{PREFIX}{}", handle.as_str());
     let body = json!({ "request_uri": request_uri, "expires_in": LIVES.as_secs() });
-    Ok((StatusCode::CREATED, json_headers(), Json(body)).into_response())
+    Ok((StatusCode::CREATED, json_headers(), Json(body)))
 }
 
 /// A proof that comes with the request says as much as `dpop_jkt`, and must not say something else (RFC 9449 §10.1).

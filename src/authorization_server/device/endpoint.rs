@@ -1,13 +1,9 @@
 //! `POST /device_authorization` (RFC 8628 §3.1): a device asks for a code to show.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Extension, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::IntoResponse;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
@@ -15,15 +11,14 @@ use serde_json::json;
 use crate::audit::AuditEvent;
 use crate::authorization_server::authorize::asked_scope;
 use crate::authorization_server::client::Client;
-use crate::authorization_server::client_auth;
 use crate::authorization_server::error::{OAuthError, json_headers};
-use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
+use crate::authorization_server::form::MAX_FORM_BYTES;
+use crate::authorization_server::posted::Posted;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::target;
 use crate::authorization_server::token::DEVICE_CODE;
 use crate::authorization_server::trail::Trail;
-use crate::id::ClientAddress;
 use crate::store::{DeviceRequestRow, Digest};
 
 use super::question::Asked;
@@ -50,45 +45,28 @@ pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
 /// - `400 invalid_request`, `invalid_scope`, `invalid_target`; `401 invalid_client`, `413`, `429`, `503`
 async fn begin(
     State(server): State<AuthorizationServer>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    match answer(&server, address, &headers, body).await {
-        Ok(response) => response,
-        Err(error) => error.into_response(),
-    }
-}
-
-async fn answer(
-    server: &AuthorizationServer,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, OAuthError> {
-    let form = Form::parse(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
-    let mut trail = Trail::begin(server, headers);
-    let client = client_auth::authenticate_from(server, address, headers, &form).await;
-    let client = trail.admitted(server, address, (headers, &form), client).await?;
+    posted: Posted,
+) -> Result<impl IntoResponse, OAuthError> {
+    let mut trail = Trail::begin(&server, &posted.headers);
+    let client = trail.admitted(&server, &posted).await?;
     if !client.allows_grant(DEVICE_CODE) {
         let refused = "the client is not registered for device_code";
         return Err(OAuthError::UnauthorizedClient(refused));
     }
-    let taken = server.shares.requests.take(address);
+    let taken = server.shares.requests.take(posted.address);
     taken.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
-    let asked = asked(server, address, (&client, &form)).await?;
+    let asked = asked(&server, &client, &posted).await?;
     if !server.authorization_requests.admit(client.id(), server.clock.monotonic()) {
         return Err(OAuthError::TooManyRequests { retry_after: Duration::from_mins(1) });
     }
     let device_code = random_text(&*server.random);
-    let user_code = store(server, &client, (&device_code, &asked)).await?;
+    let user_code = store(&server, &client, (&device_code, &asked)).await?;
     let event = AuditEvent::AuthorizationStart {
         unverified_client_id: client.id().clone(),
         resource: asked.resource,
         scopes: asked.scope,
     };
-    trail.record(server, event).await?;
+    trail.record(&server, event).await?;
     let body = json!({
         "device_code": device_code.as_str(),
         "user_code": user_code.shown(),
@@ -96,15 +74,16 @@ async fn answer(
         "expires_in": LIVES.as_secs(),
         "interval": WAIT.as_secs(),
     });
-    Ok((StatusCode::OK, json_headers(), Json(body)).into_response())
+    Ok((json_headers(), Json(body)))
 }
 
 /// What `/authorize` would read from the same parameters.
 async fn asked(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
-    (client, form): (&Client, &Form),
+    client: &Client,
+    posted: &Posted,
 ) -> Result<Asked, OAuthError> {
+    let form = &posted.form;
     let resource = match target::requested(server, form).await? {
         Some(resource) => resource,
         None => target::default(server)
@@ -118,7 +97,7 @@ async fn asked(
         resource,
         limit: client.scope().cloned(),
         refresh: client.allows_grant("refresh_token"),
-        address,
+        address: posted.address,
         at: server.clock.now().unix_seconds(),
     })
 }

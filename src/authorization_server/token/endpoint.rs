@@ -4,24 +4,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Extension, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
 use axum::routing::post;
 
 use crate::audit::{AuditEvent, GrantType};
 use crate::authorization_server::client::Client;
-use crate::authorization_server::client_auth;
 use crate::authorization_server::error::{OAuthError, json_headers};
-use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
+use crate::authorization_server::form::MAX_FORM_BYTES;
+use crate::authorization_server::posted::Posted;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::trail::Trail;
-use crate::id::{ClientAddress, ClientId};
+use crate::id::ClientId;
 use crate::store::CodeRedemption;
 
-use super::exchange::{Body, Exchange, Granted, Refused};
+use super::exchange::{Exchange, Granted, Refused};
 use super::{authorization_code, client_credentials, device_code, refresh_token, token_exchange};
 
 /// `/token`; the caller adds state and CORS.
@@ -42,51 +40,32 @@ pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
 /// - what the grant says
 async fn token(
     State(server): State<AuthorizationServer>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    let mut trail = Trail::begin(&server, &headers);
-    match answer(&server, &mut trail, address, &headers, body).await {
-        Ok(body) => (StatusCode::OK, json_headers(), body.into_bytes()).into_response(),
-        Err(error) => error.into_response(),
-    }
-}
-
-async fn answer(
-    server: &AuthorizationServer,
-    trail: &mut Trail,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Body, OAuthError> {
-    let form = Form::parse(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
-    let client = client_auth::authenticate_from(server, address, headers, &form).await;
+    posted: Posted,
+) -> Result<impl IntoResponse, OAuthError> {
+    let mut trail = Trail::begin(&server, &posted.headers);
+    let client = posted.client(&server).await;
     if let Ok(client) = &client {
         trail.client(client.id());
+        server.tokens.pace.admit_token(client, posted.address)?;
     }
     let proven = client.as_ref().is_ok_and(Client::is_confidential);
-    if let Ok(client) = &client {
-        server.tokens.pace.admit_token(client, address)?;
-    }
     let (grant_type, outcome) = match client {
-        Ok(client) => exchange(server, &client, (headers, &form)).await,
+        Ok(client) => exchange(&server, &client, &posted).await,
         Err(error) => (None, Err(error.into())),
     };
     match outcome {
         Ok(Granted { body, subject, event, used_up }) => {
             trail.person(subject);
-            if let Err(error) = trail.record(server, event).await {
-                give_back(server, used_up).await;
+            if let Err(error) = trail.record(&server, event).await {
+                give_back(&server, used_up).await;
                 return Err(error.into());
             }
-            Ok(body)
+            Ok((json_headers(), body.into_bytes()))
         }
         Err(refused) => {
-            let claimed = client_auth::claimed(headers, &form);
-            let by = if proven { Asker::Proven } else { Asker::Stranger(address) };
-            Err(record_refusal(server, trail, (grant_type, claimed, by), refused).await?)
+            let by = if proven { Asker::Proven } else { Asker::Stranger(posted.address) };
+            let claimed = posted.claimed();
+            Err(record_refusal(&server, &trail, (grant_type, claimed, by), refused).await?)
         }
     }
 }
@@ -112,14 +91,14 @@ async fn give_back(server: &AuthorizationServer, used_up: Option<CodeRedemption>
 async fn exchange(
     server: &AuthorizationServer,
     client: &Client,
-    (headers, form): (&HeaderMap, &Form),
+    posted: &Posted,
 ) -> (Option<GrantType>, Result<Granted, Refused>) {
-    let key = match proven_key(server, client, headers).await {
+    let key = match proven_key(server, client, &posted.headers).await {
         Ok(key) => key,
         Err(error) => return (None, Err(error.into())),
     };
-    let asked = Exchange { server, client, form, key: key.as_deref() };
-    let (grant_type, outcome) = match form.get("grant_type") {
+    let asked = Exchange { server, client, form: &posted.form, key: key.as_deref() };
+    let (grant_type, outcome) = match posted.form.get("grant_type") {
         Some("authorization_code") => {
             (GrantType::AuthorizationCode, authorization_code::exchange(&asked).await)
         }
