@@ -43,8 +43,9 @@ use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
 use super::logs::Logs;
+use super::key_control::Keys;
 use super::reload::Reloader;
-use super::{issuers, map, upstream_credentials};
+use super::{issuers, keys, map, upstream_credentials};
 
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
@@ -364,6 +365,7 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     let revocations = revocations(config, store)?;
     let verifier = issuers::own_verifier(config, &from.keys.1, names, clock)?;
     let verifier = Arc::new(verifier.revocations(revocations).build()?);
+    let key_settings = keys::settings(config, Arc::clone(store), &from.encryption, clock)?;
     let operations = admin::Operations {
         settings: super::operations::settings(config),
         store: Arc::clone(store),
@@ -375,6 +377,7 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
             issuer: issuer(&config.server.public_url).parse()?,
             policy: Arc::new(from.reloader.clone()),
             logs: Arc::new(Logs),
+            keys: Arc::new(Keys(key_settings)),
         }),
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::admin::operations::{
-    Actor, Administrators, LogControl, LogLevel, LogLevelView, NewUser, Operations, PolicyControl,
-    PolicyView, ReloadFault, Serving, Settings,
+    Actor, Administrators, KeyControl, KeyFault, LogControl, LogLevel, LogLevelView, NewUser,
+    Operations, PolicyControl, PolicyView, ReloadFault, Serving, Settings,
 };
 use crate::audit::{AuditSettings, Auditor, Context, OnFailure};
 use crate::authorization_server::NewAccessToken;
@@ -19,8 +19,8 @@ use crate::id::{RequestId, TraceId, UserId};
 use crate::random::SystemRandom;
 use crate::resource_server::{IssuerSettings, KeySource, RequireTokenLayer, Verifier};
 use crate::secret_text::SecretText;
-use crate::store::{StoreSettings, open};
-use crate::time::{Clock as _, SystemClock};
+use crate::store::{SigningKeyRow, StoreSettings, open};
+use crate::time::{Clock as _, SystemClock, Timestamp};
 
 use super::routes;
 
@@ -67,6 +67,21 @@ impl LogControl for Logs {
     fn set(&self, _: &str, _: Option<LogLevel>) {}
 }
 
+/// Keys that nobody makes.
+#[derive(Debug)]
+struct NoKeys;
+
+#[async_trait::async_trait]
+impl KeyControl for NoKeys {
+    async fn rotate(&self, _: bool) -> Result<Vec<SigningKeyRow>, KeyFault> {
+        Ok(Vec::new())
+    }
+
+    fn retire_at(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(0)
+    }
+}
+
 fn serving(operations: &Operations) -> Serving {
     Serving {
         approvals: Approvals {
@@ -82,6 +97,7 @@ fn serving(operations: &Operations) -> Serving {
         issuer: ISSUER.parse().unwrap(),
         policy: Arc::new(Rules),
         logs: Arc::new(Logs),
+        keys: Arc::new(NoKeys),
     }
 }
 
