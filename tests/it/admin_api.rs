@@ -123,7 +123,7 @@ async fn the_keys_that_sign_are_listed_rotated_and_retired_over_the_api() {
     let lines = site.served.audit_lines();
     let rotated = lines.iter().filter(|line| line.contains("oauth.key.rotated")).count();
     assert_eq!(rotated, 2, "{lines:?}");
-    assert_every_request_ended(&lines, 10);
+    assert_every_request_ended(&lines, 8);
 }
 
 // OWASP ASVS 5 §16.2 — N113, N115
