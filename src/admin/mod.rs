@@ -14,6 +14,7 @@ pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientView, GrantView, IdentityProviderView, KeyControl,
     KeyFault, KeyView, LogControl, LogLevel, LogLevelView, NamedCredential, NewClient, NewServer,
-    NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl, PolicyView, ProxySettings, ReloadFault,
-    ServerEra, ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView, UserView,
+    NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl, PolicyView, ProxySettings,
+    ReloadFault, ServerEra, ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView,
+    UserView,
 };

@@ -42,8 +42,8 @@ use crate::time::Clock;
 use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
-use super::logs::Logs;
 use super::key_control::Keys;
+use super::logs::Logs;
 use super::reload::Reloader;
 use super::{issuers, keys, map, upstream_credentials};
 

@@ -98,10 +98,7 @@ impl Operations {
     ) -> Result<Vec<SigningKeyView>, AdminError> {
         let action = if at_once { AdminAction::Replace } else { AdminAction::Add };
         let rows = self.change(actor, (AdminObject::SigningKey, action, "all"), async {
-            let rows = control.rotate(at_once).await.map_err(|fault| match fault {
-                KeyFault::Store(error) => AdminError::Store(error),
-                KeyFault::Unmade(_) => AdminError::NotFound("key that could be made"),
-            })?;
+            let rows = control.rotate(at_once).await.map_err(told)?;
             for row in &rows {
                 let event = AuditEvent::KeyRotate { kid: row.kid.as_str().into(), at_once };
                 self.auditor.record(&actor.context, event).await?;
@@ -146,6 +143,16 @@ impl Operations {
             found(changed, "signing key that signs")
         })
         .await
+    }
+}
+
+fn told(fault: KeyFault) -> AdminError {
+    match fault {
+        KeyFault::Store(error) => AdminError::Store(error),
+        KeyFault::Unmade(cause) => {
+            tracing::error!(error = &*cause as &dyn std::error::Error, "keys.not_made");
+            AdminError::NotFound("key that could be made")
+        }
     }
 }
 
