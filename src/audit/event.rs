@@ -143,8 +143,9 @@ pub enum AuditEvent {
         /// As rules know it.
         tool_name: ToolName,
         flaw: ToolFlaw,
-        /// Of the definition as it is now: what an operator pins to approve it.
-        digest: String,
+        /// Of the definition as it is now: what an operator pins to approve it. None where it cannot be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
         /// Whether callers see the tool all the same.
         hidden: bool,
     },

@@ -115,7 +115,7 @@ impl Families {
         for what in ["authorization_code", "refresh_token"] {
             self.oauth_reuses.add_many([what.into()], 0);
         }
-        for flaw in ["changed", "hidden_text"] {
+        for flaw in ["changed", "hidden_text", "unreadable"] {
             self.flawed_tools.add_many([flaw.into()], 0);
         }
         for outcome in ["requested", "approved", "denied", "used"] {
