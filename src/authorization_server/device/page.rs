@@ -146,6 +146,18 @@ async fn claim(
     session: &Session,
     code: &UserCode,
 ) -> Result<Option<DeviceRequestRow>, Fault> {
+/// What this session has claimed already. An answer finds out nothing else, and takes nothing: only typing, which is
+/// counted, tells of a code whether it waits (N82).
+async fn claimed(
+    people: &People,
+    session: &Session,
+    code: &UserCode,
+) -> Result<Option<DeviceRequestRow>, Fault> {
+    let server = &people.server;
+    let (digest, now) = (server.user_codes.digest(code), server.clock.now());
+    Ok(server.store.claimed_device_request(&digest, &session.person.session, now).await?)
+}
+
     let server = &people.server;
     let (digest, now) = (server.user_codes.digest(code), server.clock.now());
     Ok(server.store.claim_device_request(&digest, &session.person.session, now).await?)
@@ -199,7 +211,7 @@ async fn try_answer(
         return Err(Fault::Forged);
     };
     let code = UserCode::parse(form.fields.text("user_code")).ok_or(Fault::Forged)?;
-    let row = claim(people, &session, &code).await?.ok_or(Fault::NoRequest)?;
+    let row = claimed(people, &session, &code).await?.ok_or(Fault::NoRequest)?;
     let question = Question::ask(people, &session.person, row).await?;
     form.check(purpose(&[&code.shown(), &question.digest]), &session.cookie)?;
     let granted = match form.fields.text("decision") {

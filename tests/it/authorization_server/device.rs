@@ -195,7 +195,19 @@ async fn only_the_session_that_typed_the_code_answers_and_only_once() {
     let terminal = Terminal::asks(&product, "public:read").await;
     let mut browser = Browser::of_the_administrator(&product).await;
     let page = types(&mut browser, &terminal.user_code).await;
-    let mut other = Browser::new(&product);
+    let mut other = another_session(&product).await;
+    assert_eq!(types(&mut other, &terminal.user_code).await.status, 403, "it has been claimed");
+    assert_eq!(says(&mut other, &page, "allow").await.status, 400);
+    terminal.is_told(&product, "authorization_pending").await;
+    let forged = [("form", "x"), ("user_code", &terminal.user_code), ("decision", "allow")];
+    assert_eq!(browser.post("/device/answer", &forged).await.status, 403);
+    assert_eq!(says(&mut browser, &page, "allow").await.status, 200);
+    assert_eq!(says(&mut browser, &page, "deny").await.status, 400, "answered");
+}
+
+/// A browser of its own session of the administrator, who has a password by now.
+async fn another_session(product: &Product) -> Browser<'_> {
+    let mut other = Browser::new(product);
     let login = other.get("/login?request=device.").await;
     let form = hidden(&login.body, "form");
     let fields = [
@@ -206,13 +218,25 @@ async fn only_the_session_that_typed_the_code_answers_and_only_once() {
     ];
     let led = other.post("/login", &fields).await;
     assert_eq!(led.header("location"), "/device", "{led:?}");
-    assert_eq!(types(&mut other, &terminal.user_code).await.status, 403, "it has been claimed");
-    assert_eq!(says(&mut other, &page, "allow").await.status, 400);
-    terminal.is_told(&product, "authorization_pending").await;
-    let forged = [("form", "x"), ("user_code", &terminal.user_code), ("decision", "allow")];
-    assert_eq!(browser.post("/device/answer", &forged).await.status, 403);
-    assert_eq!(says(&mut browser, &page, "allow").await.status, 200);
-    assert_eq!(says(&mut browser, &page, "deny").await.status, 400, "answered");
+    other
+}
+
+// RFC 8628 §5.1, §5.4 — N82, N83
+#[tokio::test]
+async fn an_answer_to_a_code_that_was_not_typed_finds_out_and_takes_nothing() {
+    let product = Product::start(CLIENT).await;
+    let terminal = Terminal::asks(&product, "public:read").await;
+    let mut guesser = Browser::of_the_administrator(&product).await;
+    let mut typist = another_session(&product).await;
+    let mut told = Vec::new();
+    for code in [terminal.user_code.as_str(), "BCDF-GHJK"] {
+        let fields = [("form", "x"), ("user_code", code), ("decision", "allow")];
+        let answer = guesser.post("/device/answer", &fields).await;
+        told.push((answer.status, answer.body.contains("This request is over")));
+    }
+    assert_eq!(told, [(400, true), (400, true)]);
+    answers(&mut typist, &terminal.user_code, "allow").await;
+    assert_eq!(terminal.polls(&product).await.status, 200);
 }
 
 // RFC 8628 §3.3.1 — N84
