@@ -416,13 +416,15 @@ pub(super) fn revocations(
     Ok(Arc::new(Revoked { store: Arc::clone(store), issuer }))
 }
 
-/// How often what is past its end is cleaned up.
-const CLEAN_UP: Duration = Duration::from_mins(5);
+/// How long after one round of cleaning up the next one begins.
+const CLEAN_UP: Duration = Duration::from_secs(30);
 
 /// Cleans up in the store until `stop`. A store that is away is tried again the next time.
 pub(super) async fn clean_up(server: AuthorizationServer, stop: CancellationToken) {
     while due(&stop).await {
-        report(server.clean_up().await);
+        // Whatever a round has not come to is left to the next process.
+        let Some(cleaned) = stop.run_until_cancelled(server.clean_up()).await else { return };
+        report(cleaned);
     }
 }
 
@@ -432,7 +434,9 @@ pub(super) async fn clean_store(
     stop: CancellationToken,
 ) {
     while due(&stop).await {
-        report(store.clean_up(clock.now()).await);
+        let round = store.clean_up(clock.now());
+        let Some(cleaned) = stop.run_until_cancelled(round).await else { return };
+        report(cleaned);
     }
 }
 
