@@ -116,12 +116,14 @@ async fn lead(
 ) -> Result<String, Rejected> {
     server.shares.requests.take(address).map_err(|_| Fault::TooMany)?;
     let pending = match form.get("request_uri").and_then(pushed::handle) {
+        // Counted when it was pushed; once it is taken it is gone, so nothing is refused for load from here on.
         Some(handle) => pushed::take(server, address, (form, handle)).await?,
-        None => validate(server, address, form).await?,
+        None => {
+            let pending = validate(server, address, form).await?;
+            admit(server, &pending)?;
+            pending
+        }
     };
-    if !server.authorization_requests.admit(&pending.client_id, server.clock.monotonic()) {
-        return Err(Fault::TooMany.into());
-    }
     if pending.prompt.none {
         return without_a_page(server, request_id, headers, &pending).await;
     }
@@ -143,6 +145,12 @@ async fn lead(
     server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
     // The login page sends on whoever is logged in.
     Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
+}
+
+fn admit(server: &AuthorizationServer, pending: &Pending) -> Result<(), Fault> {
+    let admitted =
+        server.authorization_requests.admit(&pending.client_id, server.clock.monotonic());
+    if admitted { Ok(()) } else { Err(Fault::TooMany) }
 }
 
 /// `prompt=none` (OIDC Core §3.1.2.1): an answer that is known already, or an error for the client (N27).
