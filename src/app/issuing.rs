@@ -95,6 +95,7 @@ pub(super) fn settings(
         },
         require_pushed_requests: given.require_pushed_requests,
         dpop: config.resource_server.dpop != Dpop::Off,
+        dpop_required: config.resource_server.dpop == Dpop::Required,
     })
 }
 
