@@ -18,12 +18,12 @@ use crate::authorization_server::pages::{Fault, Forms, ScopeWords, in_words, pag
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::{self, FormPurpose, Session};
 use crate::id::{ClientAddress, RequestId};
-use crate::limits::network;
 use crate::store::{CodeRow, DeviceAnswer, DeviceRequestRow, GrantRow};
 use crate::time::Timestamp;
 
 use super::question::Question;
 use super::user_code::UserCode;
+use super::whence::Whence;
 use super::{DEVICE_CLASS, NO_CHALLENGE, TIME_TO_POLL};
 
 /// How many codes one person may type in a window, right ones too: whoever has an account could guess at others' codes
@@ -49,8 +49,7 @@ struct ConsentPage<'a> {
     standing: &'a Standing,
     /// Where the request came from.
     address: Option<String>,
-    /// Whether that is the network of this browser.
-    near: bool,
+    whence: Whence,
     asked_at: String,
     scopes: Vec<ScopeWords>,
     left_out: usize,
@@ -128,7 +127,8 @@ async fn try_type(
     let Some(code) = UserCode::parse(form.fields.text("user_code")) else { return Ok(wrong()) };
     let Some(row) = claim(people, &session, &code).await? else { return Ok(wrong()) };
     let question = Question::ask(people, &session.person, row).await?;
-    Ok(ask(people, &session, address, (&code, &question)))
+    let whence = Whence::of(question.asked.address, (address, headers));
+    Ok(ask(people, &session, whence, (&code, &question)))
 }
 
 /// In windows that lie end to end, counted in the store: for all replicas together.
@@ -166,16 +166,15 @@ async fn claimed(
 fn ask(
     people: &People,
     session: &Session,
-    address: Option<IpAddr>,
+    whence: Whence,
     (code, question): (&UserCode, &Question),
 ) -> Response {
-    let near = question.asked.address.map(network) == address.map(network);
     let user_code = code.shown();
     let template = ConsentPage {
         client_name: &question.client.name,
         standing: &question.client.standing,
         address: question.asked.address.map(|address| address.to_canonical().to_string()),
-        near,
+        whence,
         asked_at: when(Timestamp::from_unix_seconds(question.asked.at)),
         scopes: in_words(&question.offered, &people.scope_words),
         left_out: question.left_out,
