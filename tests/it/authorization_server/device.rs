@@ -1,13 +1,15 @@
 //! The device flow (RFC 8628), as a terminal and a person go through it.
 
 use std::process::Stdio;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use mcp_auth_broker::time::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::Answer;
@@ -288,14 +290,102 @@ async fn a_terminal_logs_in_by_a_command() {
     answers(&mut browser, code, "allow").await;
     let output = terminal.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{output:?}");
-    let token = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let token = said.strip_prefix("Token: ").unwrap().trim();
     let params = json!({ "name": "get_public_info", "arguments": {} });
-    let called = product.send(mcp(Wire::Modern, Some(token.trim()), "tools/call", params)).await;
+    let called = product.send(mcp(Wire::Modern, Some(token), "tools/call", params)).await;
     assert_eq!(called.status, 200, "{called:?}");
 }
 
 #[tokio::test]
 async fn metadata_lists_the_flow_where_a_client_has_it() {
+// RFC 9449 §5.2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_is_not_sent_for_a_token_that_must_be_bound() {
+    let settings = format!("[resource_server]\ndpop = \"required\"\n{CLIENT}");
+    let product = Product::start(&settings).await;
+    let (said, done) = logs_in(&product.url("")).await;
+    assert!(!done && said.contains("takes only tokens that are bound to a key"), "{said}");
+    assert!(!said.contains("Open "), "{said}");
+}
+
+// RFC 8628 §3.5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_whose_answer_was_lost_asks_later_and_says_what_to_do() {
+    let broker = Losing::start().await;
+    let (said, done) = logs_in(&broker.url).await;
+    assert!(!done && said.contains("the answer of the broker was lost"), "{said}");
+    let [first, second] = broker.polls.lock().unwrap()[..] else { panic!("not two polls: {said}") };
+    assert!(second - first >= Duration::from_secs(2), "an interval of one second is doubled");
+}
+
+/// What `broker login` with this URL writes to standard error, and whether it got a token.
+async fn logs_in(url: &str) -> (String, bool) {
+    let output = Command::new(env!("CARGO_BIN_EXE_broker"))
+        .args(["login", "--url", url])
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    (String::from_utf8(output.stderr).unwrap(), output.status.success())
+}
+
+/// A broker whose first answer at the token endpoint gets lost: the code is used up by then.
+struct Losing {
+    url: String,
+    polls: Arc<Mutex<Vec<Instant>>>,
+    _server: JoinSet<()>,
+}
+
+impl Losing {
+    async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let polls = Arc::new(Mutex::new(Vec::new()));
+        let mut server = JoinSet::new();
+        server.spawn(Self::serve(listener, url.clone(), Arc::clone(&polls)));
+        Self { url, polls, _server: server }
+    }
+
+    async fn serve(listener: TcpListener, url: String, polls: Arc<Mutex<Vec<Instant>>>) {
+        loop {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let body = match line.split(' ').nth(1).unwrap() {
+                "/.well-known/oauth-authorization-server" => json!({
+                    "issuer": url, "token_endpoint": format!("{url}/token"),
+                    "device_authorization_endpoint": format!("{url}/device_authorization"),
+                }),
+                "/device_authorization" => json!({
+                    "device_code": "d", "user_code": "BCDF-GHJK", "expires_in": 600,
+                    "verification_uri": format!("{url}/device"), "interval": 1,
+                }),
+                "/token" => {
+                    let mut polls = polls.lock().unwrap();
+                    polls.push(Instant::now());
+                    if polls.len() == 1 {
+                        continue; // the connection ends without an answer
+                    }
+                    json!({ "error": "invalid_grant" })
+                }
+                _ => json!({}),
+            };
+            let body = body.to_string();
+            let status = if line.contains("/token") { "400 Bad Request" } else { "200 OK" };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            // What else it sent is read, so that the answer is not thrown away with it.
+            stream.shutdown().await.unwrap();
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
+        }
+    }
+}
+
     for (settings, there) in [("", false), (CLIENT, true)] {
         let product = Product::start(settings).await;
         let metadata = product.get("/.well-known/oauth-authorization-server").await.json();
