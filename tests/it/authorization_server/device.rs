@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mcp_auth_broker::time::{Clock, SystemClock, Timestamp};
+use mcp_auth_broker::time::{Clock, FixedClock, SystemClock, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -260,7 +260,9 @@ async fn a_link_with_a_code_in_it_shows_no_more_than_one_without() {
 // RFC 8628 §5.1 — N82
 #[tokio::test]
 async fn whoever_guesses_at_codes_is_stopped() {
-    let product = Product::start(CLIENT).await;
+    let begin_of_a_window = Timestamp::from_unix_seconds(2_000_000 * 900);
+    let clock = Arc::new(FixedClock::at(begin_of_a_window));
+    let product = Product::start_at(CLIENT, clock).await;
     let terminal = Terminal::asks(&product, "public:read").await;
     let mut browser = Browser::of_the_administrator(&product).await;
     for _ in 0..20 {
