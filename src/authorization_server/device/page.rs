@@ -13,7 +13,7 @@ use axum::response::Response;
 use crate::audit::AuditEvent;
 use crate::authorization_server::authorize::new_grant;
 use crate::authorization_server::consent::Standing;
-use crate::authorization_server::login::for_device;
+use crate::authorization_server::login::{Bound, for_device};
 use crate::authorization_server::pages::{Fault, Forms, ScopeWords, in_words, page, when};
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::{self, FormPurpose, Session};
@@ -28,8 +28,7 @@ use super::{DEVICE_CLASS, NO_CHALLENGE, TIME_TO_POLL};
 
 /// How many codes one person may type in a window, right ones too: whoever has an account could guess at others' codes
 /// (RFC 8628 §5.1; N82). 20 of 2^34 is one in a billion.
-const TRIES: u32 = 20;
-const WINDOW: Duration = Duration::from_mins(15);
+const TRIES: Bound = Bound { most: 20, window: Duration::from_mins(15) };
 
 #[derive(Template)]
 #[template(path = "device.html")]
@@ -131,14 +130,10 @@ async fn try_type(
     Ok(ask(people, &session, whence, (&code, &question)))
 }
 
-/// In windows that lie end to end, counted in the store: for all replicas together.
 async fn count_try(people: &People, session: &Session) -> Result<(), Fault> {
-    let (server, now) = (&people.server, people.server.clock.now());
-    let seconds = i64::try_from(WINDOW.as_secs()).unwrap_or(i64::MAX).max(1);
-    let number = now.unix_seconds().div_euclid(seconds);
-    let key = format!("device:{}:{number}", session.person.user.id);
-    let counted = server.store.login_failed(&key, now, WINDOW).await?;
-    if counted.failures > TRIES { Err(Fault::TooMany) } else { Ok(()) }
+    let key = format!("user_code:{}", session.person.user.id);
+    let wait = TRIES.count(&people.server, &key).await?;
+    if wait.is_some() { Err(Fault::TooMany) } else { Ok(()) }
 }
 
 async fn claim(
@@ -146,6 +141,11 @@ async fn claim(
     session: &Session,
     code: &UserCode,
 ) -> Result<Option<DeviceRequestRow>, Fault> {
+    let server = &people.server;
+    let (digest, now) = (server.user_codes.digest(code), server.clock.now());
+    Ok(server.store.claim_device_request(&digest, &session.person.session, now).await?)
+}
+
 /// What this session has claimed already. An answer finds out nothing else, and takes nothing: only typing, which is
 /// counted, tells of a code whether it waits (N82).
 async fn claimed(
@@ -156,11 +156,6 @@ async fn claimed(
     let server = &people.server;
     let (digest, now) = (server.user_codes.digest(code), server.clock.now());
     Ok(server.store.claimed_device_request(&digest, &session.person.session, now).await?)
-}
-
-    let server = &people.server;
-    let (digest, now) = (server.user_codes.digest(code), server.clock.now());
-    Ok(server.store.claim_device_request(&digest, &session.person.session, now).await?)
 }
 
 fn ask(

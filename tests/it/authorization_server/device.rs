@@ -299,8 +299,6 @@ async fn a_terminal_logs_in_by_a_command() {
     assert_eq!(called.status, 200, "{called:?}");
 }
 
-#[tokio::test]
-async fn metadata_lists_the_flow_where_a_client_has_it() {
 // RFC 9449 §5.2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_terminal_is_not_sent_for_a_token_that_must_be_bound() {
@@ -388,6 +386,8 @@ impl Losing {
     }
 }
 
+#[tokio::test]
+async fn metadata_lists_the_flow_where_a_client_has_it() {
     for (settings, there) in [("", false), (CLIENT, true)] {
         let product = Product::start(settings).await;
         let metadata = product.get("/.well-known/oauth-authorization-server").await.json();
