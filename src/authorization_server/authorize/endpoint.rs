@@ -118,11 +118,7 @@ async fn lead(
     let pending = match form.get("request_uri").and_then(pushed::handle) {
         // Counted when it was pushed; once it is taken it is gone, so nothing is refused for load from here on.
         Some(handle) => pushed::take(server, address, (form, handle)).await?,
-        None => {
-            let pending = validate(server, address, form).await?;
-            admit(server, &pending)?;
-            pending
-        }
+        None => admitted(server, address, form).await?,
     };
     if pending.prompt.none {
         return without_a_page(server, request_id, headers, &pending).await;
@@ -147,10 +143,16 @@ async fn lead(
     Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
 }
 
-fn admit(server: &AuthorizationServer, pending: &Pending) -> Result<(), Fault> {
-    let admitted =
-        server.authorization_requests.admit(&pending.client_id, server.clock.monotonic());
-    if admitted { Ok(()) } else { Err(Fault::TooMany) }
+/// A request that comes in a browser, counted for its client.
+async fn admitted(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    form: &Form,
+) -> Result<Pending, Rejected> {
+    let pending = validate(server, address, form).await?;
+    let now = server.clock.monotonic();
+    let admitted = server.authorization_requests.admit(&pending.client_id, now);
+    if admitted { Ok(pending) } else { Err(Fault::TooMany.into()) }
 }
 
 /// `prompt=none` (OIDC Core §3.1.2.1): an answer that is known already, or an error for the client (N27).
