@@ -95,6 +95,7 @@ pub(super) fn settings(
         },
         require_pushed_requests: given.require_pushed_requests,
         dpop: config.resource_server.dpop != Dpop::Off,
+        dpop_required: config.resource_server.dpop == Dpop::Required,
     })
 }
 
@@ -416,13 +417,15 @@ pub(super) fn revocations(
     Ok(Arc::new(Revoked { store: Arc::clone(store), issuer }))
 }
 
-/// How often what is past its end is cleaned up.
-const CLEAN_UP: Duration = Duration::from_mins(5);
+/// How long after one round of cleaning up the next one begins.
+const CLEAN_UP: Duration = Duration::from_secs(30);
 
 /// Cleans up in the store until `stop`. A store that is away is tried again the next time.
 pub(super) async fn clean_up(server: AuthorizationServer, stop: CancellationToken) {
     while due(&stop).await {
-        report(server.clean_up().await);
+        // Whatever a round has not come to is left to the next process.
+        let Some(cleaned) = stop.run_until_cancelled(server.clean_up()).await else { return };
+        report(cleaned);
     }
 }
 
@@ -432,7 +435,9 @@ pub(super) async fn clean_store(
     stop: CancellationToken,
 ) {
     while due(&stop).await {
-        report(store.clean_up(clock.now()).await);
+        let round = store.clean_up(clock.now());
+        let Some(cleaned) = stop.run_until_cancelled(round).await else { return };
+        report(cleaned);
     }
 }
 
