@@ -82,7 +82,7 @@ fn proof(c: &mut Criterion) {
     let run = |headers: &HeaderMap| {
         let now = Timestamp::from_unix_seconds(NOW);
         let access_token = Some("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU");
-        let request = ProofRequest { method: "POST", urls: &urls, access_token, now };
+        let request = ProofRequest { method: "POST", urls: &urls, access_token, key: None, now };
         runtime.block_on(async { black_box(checker.check(headers, request).await).is_ok() })
     };
     assert!(run(&headers()));

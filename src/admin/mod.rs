@@ -12,8 +12,9 @@ mod operations;
 pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
-    Actor, Administrators, ApprovalView, ClientView, GrantView, IdentityProviderView, KeyView,
-    LogControl, LogLevel, LogLevelView, NamedCredential, NewClient, NewServer, NewUser, OnToolFlaw,
-    Operations, PageQuery, PolicyControl, PolicyView, ProxySettings, ReloadFault, ServerEra,
-    ServerView, Serving, Settings, ShadowDifference, Shown, UserView,
+    Actor, Administrators, ApprovalView, ClientView, GrantView, IdentityProviderView, KeyControl,
+    KeyFault, KeyView, LogControl, LogLevel, LogLevelView, NamedCredential, NewClient, NewServer,
+    NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl, PolicyView, ProxySettings,
+    ReloadFault, ServerEra, ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView,
+    UserView,
 };

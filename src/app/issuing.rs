@@ -42,9 +42,10 @@ use crate::time::Clock;
 use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+use super::key_control::Keys;
 use super::logs::Logs;
 use super::reload::Reloader;
-use super::{issuers, map, upstream_credentials};
+use super::{issuers, keys, map, upstream_credentials};
 
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
@@ -94,6 +95,7 @@ pub(super) fn settings(
         },
         require_pushed_requests: given.require_pushed_requests,
         dpop: config.resource_server.dpop != Dpop::Off,
+        dpop_required: config.resource_server.dpop == Dpop::Required,
     })
 }
 
@@ -364,6 +366,7 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
     let revocations = revocations(config, store)?;
     let verifier = issuers::own_verifier(config, &from.keys.1, names, clock)?;
     let verifier = Arc::new(verifier.revocations(revocations).build()?);
+    let key_settings = keys::settings(config, Arc::clone(store), &from.encryption, clock)?;
     let operations = admin::Operations {
         settings: super::operations::settings(config),
         store: Arc::clone(store),
@@ -375,6 +378,7 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
             issuer: issuer(&config.server.public_url).parse()?,
             policy: Arc::new(from.reloader.clone()),
             logs: Arc::new(Logs),
+            keys: Arc::new(Keys(key_settings)),
         }),
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };
@@ -413,13 +417,15 @@ pub(super) fn revocations(
     Ok(Arc::new(Revoked { store: Arc::clone(store), issuer }))
 }
 
-/// How often what is past its end is cleaned up.
-const CLEAN_UP: Duration = Duration::from_mins(5);
+/// How long after one round of cleaning up the next one begins.
+const CLEAN_UP: Duration = Duration::from_secs(30);
 
 /// Cleans up in the store until `stop`. A store that is away is tried again the next time.
 pub(super) async fn clean_up(server: AuthorizationServer, stop: CancellationToken) {
     while due(&stop).await {
-        report(server.clean_up().await);
+        // Whatever a round has not come to is left to the next process.
+        let Some(cleaned) = stop.run_until_cancelled(server.clean_up()).await else { return };
+        report(cleaned);
     }
 }
 
@@ -429,7 +435,9 @@ pub(super) async fn clean_store(
     stop: CancellationToken,
 ) {
     while due(&stop).await {
-        report(store.clean_up(clock.now()).await);
+        let round = store.clean_up(clock.now());
+        let Some(cleaned) = stop.run_until_cancelled(round).await else { return };
+        report(cleaned);
     }
 }
 

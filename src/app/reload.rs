@@ -190,6 +190,8 @@ fn kind(kind: DifferenceKind) -> ShadowDifference {
         shadow_decision: kind.shadow_decision,
         shadow_reason: kind.shadow_reason,
         shadow_missing_scopes: kind.shadow_missing_scopes.to_string(),
+        obligations: kind.obligations,
+        shadow_obligations: kind.shadow_obligations,
         count: kind.count,
         last_at: kind.last_at.to_string(),
     }

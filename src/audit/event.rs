@@ -61,6 +61,10 @@ pub enum AuditEvent {
         shadow_decision: Effect,
         shadow_reason: Reason,
         shadow_missing_scopes: Scope,
+        #[serde(skip_serializing_if = "Obligations::is_none")]
+        obligations: Obligations,
+        #[serde(skip_serializing_if = "Obligations::is_none")]
+        shadow_obligations: Obligations,
         shadow_policy_version: Arc<str>,
     },
     /// A condition of a plain tool's rule could not be evaluated.
@@ -139,8 +143,9 @@ pub enum AuditEvent {
         /// As rules know it.
         tool_name: ToolName,
         flaw: ToolFlaw,
-        /// Of the definition as it is now: what an operator pins to approve it.
-        digest: String,
+        /// Of the definition as it is now: what an operator pins to approve it. None where it cannot be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
         /// Whether callers see the tool all the same.
         hidden: bool,
     },
@@ -366,6 +371,8 @@ impl AuditEvent {
             shadow_decision: difference.effect,
             shadow_reason: difference.reason,
             shadow_missing_scopes: difference.missing_scopes,
+            obligations: decision.obligations.clone(),
+            shadow_obligations: difference.obligations,
             shadow_policy_version: difference.policy_version,
         }
     }

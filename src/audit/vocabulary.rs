@@ -42,6 +42,8 @@ pub enum ToolFlaw {
     Changed,
     /// It holds characters that people do not see.
     HiddenText,
+    /// It cannot be read, or two readers could read it differently.
+    Unreadable,
 }
 
 /// How somebody logs in: with a password, or at the identity provider of this id (from our own settings).

@@ -40,16 +40,23 @@ impl AuthorizationServer {
         self.check_proof(checker, headers, ("POST", path, None)).await.map(Some)
     }
 
+    /// The same where there must be one; `bound` is an access token and the thumbprint of the key that it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// As [`proven_key`](Self::proven_key).
     pub(super) async fn check_proof(
         &self,
         checker: &ProofChecker,
         headers: &HeaderMap,
-        (method, path, access_token): (&str, &str, Option<&str>),
+        (method, path, bound): (&str, &str, Option<(&str, &str)>),
     ) -> Result<ProvenKey, OAuthError> {
         let now = self.clock.now();
         let url = self.url(path).parse::<Url>();
         let urls = url.map_err(|_| OAuthError::Unavailable("this server has no URL"))?;
-        let request = ProofRequest { method, urls: std::slice::from_ref(&urls), access_token, now };
+        let (access_token, key) = bound.unzip();
+        let urls = std::slice::from_ref(&urls);
+        let request = ProofRequest { method, urls, access_token, key, now };
         checker.check(headers, request).await.map_err(|error| match error {
             ProofError::Missing => OAuthError::InvalidDpopProof("a DPoP proof is needed here"),
             ProofError::Invalid => {

@@ -181,6 +181,7 @@ mod tests {
             client_metadata_documents: MetadataDocuments::Allow,
             require_pushed_requests: false,
             dpop: false,
+            dpop_required: false,
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Settings {
     pub require_pushed_requests: bool,
     /// Whether tokens can be bound to keys (RFC 9449), to be published; what checks them comes beside these settings.
     pub dpop: bool,
+    /// Whether the endpoints of this process take no other tokens: those of servers that were registered, too.
+    pub dpop_required: bool,
 }
 
 impl Settings {

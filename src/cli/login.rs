@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::id::ClientId;
 use crate::outbound::{Answer, Call, Limits, Outbound};
+use crate::resource_server::well_known_url;
 use crate::scope::ScopeToken;
 
 use super::failure::Failure;
@@ -20,11 +21,17 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(30), max_bytes: 256 * 1024 };
 /// What `slow_down` adds (RFC 8628 §3.5).
 const SLOWER: Duration = Duration::from_secs(5);
+/// How long to wait at most where the broker cannot be reached.
+const SLOWEST: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
 pub(super) struct LoginArgs {
-    /// The broker, as `server.public_url` has it
-    url: Url,
+    /// The broker, as `server.public_url` has it [default: what the settings here say]
+    #[arg(value_name = "URL", conflicts_with = "url")]
+    broker: Option<Url>,
+    /// The same, as other commands take it
+    #[arg(long)]
+    url: Option<Url>,
     /// The OAuth client that this terminal is; the settings let it use the grant `device_code`
     #[arg(long, default_value = "terminal")]
     client: ClientId,
@@ -34,9 +41,23 @@ pub(super) struct LoginArgs {
     /// The MCP server that it is for [default: the broker's own endpoint]
     #[arg(long)]
     resource: Option<Url>,
-    /// Print the whole answer as JSON, with the refresh token
+    /// Print the whole answer as JSON, with the refresh token where the client gets one
     #[arg(long)]
     json: bool,
+}
+
+impl LoginArgs {
+    /// The broker that is named.
+    pub(super) fn url(&self) -> Option<&Url> {
+        self.broker.as_ref().or(self.url.as_ref())
+    }
+}
+
+/// RFC 9728 §2
+#[derive(Deserialize)]
+struct Resource {
+    #[serde(default)]
+    dpop_bound_access_tokens_required: bool,
 }
 
 /// RFC 8414 §2
@@ -68,27 +89,34 @@ struct Tokens {
     access_token: Zeroizing<String>,
 }
 
-/// Prints where to go and which code to type on `err`, then waits; the token alone on `out`.
+/// Prints where to go and which code to type on `err`, then waits; the token in one line on `out`. `url` is the broker.
 pub(super) async fn run(
-    args: &LoginArgs,
+    (args, url): (&LoginArgs, &Url),
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
-    let secure = args.url.scheme() == "https" || is_loopback(&args.url);
+    let secure = url.scheme() == "https" || is_loopback(url);
     if !secure {
-        return Err(Failure::new(format!("{} is not https", args.url))
+        return Err(Failure::new(format!("{url} is not https"))
             .hint("a token that travels in clear is everybody's; http is for this machine alone"));
     }
-    let outbound = client(&args.url)?;
-    let metadata = metadata(&outbound, &args.url).await?;
-    let device = begin(&outbound, args, &metadata).await?;
+    let outbound = client(url)?;
+    let metadata = metadata(&outbound, url).await?;
+    takes_bearer_tokens(&outbound, args, url).await?;
+    let device = begin(&outbound, (args, url), &metadata).await?;
     let shown: String = device.user_code.chars().filter(char::is_ascii_graphic).take(32).collect();
     let uri = &device.verification_uri;
     writeln!(err, "Open {uri}\nand type   {shown}\nWaiting …").map_err(Failure::output)?;
     let answer = wait(&outbound, args, (&metadata, &device)).await?;
     let tokens: Tokens = read(&answer, "the answer is no token")?;
-    let text = if args.json { answer.body.as_ref() } else { tokens.access_token.as_bytes() };
-    out.write_all(text).and_then(|()| out.write_all(b"\n")).map_err(Failure::output)?;
+    let (before, text) = if args.json {
+        ("", answer.body.as_ref())
+    } else {
+        ("Token: ", tokens.access_token.as_bytes())
+    };
+    let written =
+        [before.as_bytes(), text, b"\n"].into_iter().try_for_each(|part| out.write_all(part));
+    written.map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,14 +155,37 @@ async fn metadata(outbound: &Outbound, url: &Url) -> Result<Metadata, Failure> {
     Ok(found)
 }
 
-async fn begin(
+/// A token that is bound to a key is of no use on a command line: said before anybody is asked. A server whose metadata
+/// cannot be read says nothing of it.
+async fn takes_bearer_tokens(
     outbound: &Outbound,
     args: &LoginArgs,
+    url: &Url,
+) -> Result<(), Failure> {
+    let resource = args.resource.clone().unwrap_or_else(|| below(url, "/mcp"));
+    if resource.origin() != url.origin() {
+        return Ok(());
+    }
+    let Ok(answer) = outbound.send(Call::get(well_known_url(&resource)), LIMITS).await else {
+        return Ok(());
+    };
+    match serde_json::from_slice(&answer.body) {
+        Ok(Resource { dpop_bound_access_tokens_required: true }) => {
+            Err(Failure::new(format!("{resource} takes only tokens that are bound to a key"))
+                .hint("this command has no key; use a client that can do DPoP (RFC 9449)"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn begin(
+    outbound: &Outbound,
+    (args, url): (&LoginArgs, &Url),
     metadata: &Metadata,
 ) -> Result<Device, Failure> {
     let endpoint = metadata.device_authorization_endpoint.clone().ok_or_else(|| {
         Failure::new("no client of this broker may log in from a terminal").hint(
-            "[[authorization_server.client]] client_id = \"terminal\", grants = [\"device_code\", \"refresh_token\"]",
+            "[[authorization_server.client]] client_id = \"terminal\", grants = [\"device_code\"]",
         )
     })?;
     let scope = args.scope.iter().map(ScopeToken::as_str).collect::<Vec<_>>().join(" ");
@@ -145,7 +196,7 @@ async fn begin(
         return Err(refused(&answer));
     }
     let device: Device = read(&answer, "the answer has no code")?;
-    if device.verification_uri.origin() != args.url.origin() {
+    if device.verification_uri.origin() != url.origin() {
         return Err(Failure::new("the broker names a page on another host"));
     }
     Ok(device)
@@ -164,14 +215,19 @@ async fn wait(
         ("client_id", args.client.as_str()),
         ("device_code", device.code.as_str()),
     ];
+    let mut lost = false;
     loop {
         tokio::time::sleep(interval).await;
         if tokio::time::Instant::now() >= end {
             return Err(Failure::new("nobody typed the code in time"));
         }
-        // What does not answer now may answer the next time.
         let call = Call::post_form(metadata.token_endpoint.clone(), &fields);
-        let Ok(answer) = outbound.send(call, LIMITS).await else { continue };
+        let Ok(answer) = outbound.send(call, LIMITS).await else {
+            // What does not answer now may answer the next time; it is asked less often (RFC 8628 §3.5).
+            lost = true;
+            interval = interval.saturating_mul(2).min(SLOWEST);
+            continue;
+        };
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -179,6 +235,11 @@ async fn wait(
             Some("authorization_pending") => {}
             Some("slow_down") => interval = interval.saturating_add(SLOWER),
             _ if answer.status.is_server_error() || answer.status.as_u16() == 429 => {}
+            // What was lost was the token: a code works once, and one that comes again may be stolen.
+            Some("invalid_grant") if lost => {
+                return Err(Failure::new("the answer of the broker was lost")
+                    .hint("nobody has the token; run it again"));
+            }
             _ => return Err(refused(&answer)),
         }
     }

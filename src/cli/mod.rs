@@ -149,7 +149,13 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Config(config) => Ok(config::run(&config, args.sources(environment), &mut out)),
         Command::Token(token) => token::run(&token, &args, environment, &mut out).await,
-        Command::Login(login) => login::run(&login, &mut out, &mut std::io::stderr()).await,
+        Command::Login(login) => {
+            let url = match login.url() {
+                Some(url) => url.clone(),
+                None => args.load(environment)?.config.server.public_url,
+            };
+            login::run((&login, &url), &mut out, &mut std::io::stderr()).await
+        }
         Command::Catalog(catalog) => catalog::run(&catalog, &args, environment, &mut out),
         Command::Policy(policy) => {
             let mut err = std::io::stderr();

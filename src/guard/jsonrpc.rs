@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::id::{RequestId, TraceId};
 
-use super::unique::Unique;
+use super::unique::Unmistakable;
 
 /// JSON-RPC and MCP error codes (MCP 2026-07-28 basic, Error Codes).
 pub const PARSE_ERROR: i32 = -32700;
@@ -18,17 +19,33 @@ pub const INVALID_REQUEST: i32 = -32600;
 pub const INTERNAL_ERROR: i32 = -32603;
 pub const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
 
-/// One message of a client. Duplicate members are refused at every depth: two readers could see two messages.
+/// One message of a client. What two readers could read as two messages is refused: a member that is there twice at any
+/// depth, whatever the case of its name, and members that no message has (JSON-RPC 2.0 §4, §5).
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Message<'a> {
+    #[serde(default, rename = "jsonrpc")]
+    _version: Present,
     #[serde(borrow)]
     pub id: Option<&'a RawValue>,
     #[serde(borrow)]
     pub method: Option<Cow<'a, str>>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
-    #[serde(skip)]
-    whole: &'a [u8],
+    #[serde(default)]
+    result: Present,
+    #[serde(default)]
+    error: Present,
+}
+
+/// Whether a member is there, whatever it says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Present(bool);
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|IgnoredAny| Self(true))
+    }
 }
 
 /// The parameters of `tools/call` that policy looks at.
@@ -58,16 +75,19 @@ impl<'a> Message<'a> {
     ///
     /// [`Unreadable`]
     pub fn parse(body: &'a [u8]) -> Result<Self, Unreadable> {
-        let unique = serde_json::from_slice::<Unique>(body);
-        let message = unique.and_then(|Unique| serde_json::from_slice::<Self>(body));
-        message.map(|message| Self { whole: body, ..message }).map_err(|error| {
+        let unmistakable = serde_json::from_slice::<Unmistakable>(body);
+        let message = unmistakable.and_then(|Unmistakable| serde_json::from_slice::<Self>(body));
+        let message = message.map_err(|error| {
             let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
             match (error.classify(), first) {
                 (serde_json::error::Category::Data, Some(b'[')) => Unreadable::Batch,
                 (serde_json::error::Category::Data, _) => Unreadable::Message,
                 _ => Unreadable::Json,
             }
-        })
+        })?;
+        let answers = message.result.0 || message.error.0;
+        let asks = message.method.is_some() || message.params.is_some();
+        if answers && asks { Err(Unreadable::Message) } else { Ok(message) }
     }
 
     /// The tool that a `tools/call` names; `None` for other methods and for parameters rmcp will refuse.
@@ -76,15 +96,6 @@ impl<'a> Message<'a> {
             return None;
         }
         serde_json::from_str(self.params?.get()).ok()
-    }
-
-    /// Whether it has members that a request does not have (JSON-RPC 2.0 §4): nobody has decided about them.
-    #[must_use]
-    pub fn has_other_members(&self) -> bool {
-        type Members<'a> = std::collections::BTreeMap<Cow<'a, str>, &'a RawValue>;
-        let known = |name: &Cow<'_, str>| matches!(&**name, "jsonrpc" | "id" | "method" | "params");
-        serde_json::from_slice::<Members<'_>>(self.whole)
-            .is_ok_and(|members| !members.keys().all(known))
     }
 
     /// Its parameters, read as far as `T` looks at them. `None` where there are none of that shape.
@@ -157,7 +168,10 @@ impl Unreadable {
             Self::Batch => {
                 (INVALID_REQUEST, "batches are not part of this protocol: send one message")
             }
-            Self::Message => (INVALID_REQUEST, "the body is not one JSON-RPC message"),
+            Self::Message => {
+                let text = "the body is not one JSON-RPC message: each member once, written as the protocol writes it";
+                (INVALID_REQUEST, text)
+            }
         };
         error(StatusCode::BAD_REQUEST, None, code, message, None)
     }
@@ -213,11 +227,39 @@ mod tests {
         assert_eq!(message.tool_call().unwrap().name, "abc");
     }
 
+    // A server behind us may find a member whatever the case of its name: what was decided on is not what it runs.
     #[test]
-    fn members_that_no_request_has_are_noticed() {
-        let has = |body: &str| Message::parse(body.as_bytes()).unwrap().has_other_members();
-        assert!(!has(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":1}}"#));
-        assert!(has(r#"{"jsonrpc":"2.0","id":1,"method":"ping","confirm":true}"#));
+    fn what_a_laxer_reader_would_read_otherwise_is_no_message() {
+        for body in [
+            r#"{"id":1,"Method":"tools/call","params":{"name":"a"}}"#,
+            r#"{"id":1,"method":"ping","Method":"tools/call"}"#,
+            r#"{"id":1,"method":"ping","confirm":true}"#,
+            r#"{"id":1,"method":"ping","result":null}"#,
+            r#"{"id":1,"error":{},"params":{}}"#,
+            r#"{"id":1,"method":"a","param\u017f":{}}"#,
+            r#"{"id":1,"method":"a","params":{"name":"a","Name":"b"}}"#,
+            r#"{"id":1,"method":"a","params":{"Arguments":{}}}"#,
+            r#"{"id":1,"method":"a","params":{"argument\u017f":{}}}"#,
+            r#"{"id":1,"method":"a","params":{"inputresponses":{}}}"#,
+            r#"{"id":1,"method":"a","params":{"ref":{"Uri":"x"}}}"#,
+            r#"{"id":1,"method":"a","params":{"notifications":{"resourcesubscriptions":["x"]}}}"#,
+            r#"{"id":1,"method":"a","params":{"arguments":{"path":"a","Path":"b"}}}"#,
+            r#"{"id":1,"method":"a","params":{"_meta":{"progressToken":1,"progresstoken":2}}}"#,
+        ] {
+            assert_eq!(Message::parse(body.as_bytes()).unwrap_err(), Unreadable::Message, "{body}");
+        }
+    }
+
+    #[test]
+    fn names_of_a_callers_own_are_in_any_case() {
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"arguments":{"Name":1,"URI":2,"_Meta":3}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"Example.com/Name":1,"ProgressToken":2}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"inputResponses":{"q":{"content":{"Name":"x"}}},"requestState":"s"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"Params":1},"error":null}"#,
+        ] {
+            assert!(Message::parse(body.as_bytes()).is_ok(), "{body}");
+        }
     }
 
     #[test]

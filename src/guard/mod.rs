@@ -25,3 +25,4 @@ pub use jsonrpc::{
 };
 pub use presented::Presented;
 pub use refusal::{Recorder, record_refusals, try_record_refusals};
+pub use unique::Unique;

@@ -1,20 +1,30 @@
-//! JSON in which no object has the same member twice, at any depth (RFC 8259 §4, RFC 7493 §2.3).
+//! JSON that no two readers read differently: no object has a member twice, at any depth (RFC 8259 §4, RFC 7493 §2.3).
 //!
-//! Parsers differ in which of two members they keep, so what one of them decided on may not be what
-//! another one runs.
+//! Parsers differ in which of two members they keep, so what one of them decided on may not be what another one runs. Some
+//! find members whatever the case of their names (Go's `encoding/json`), so names that differ in that alone are the same.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Proof that a text was read as JSON without a repeated member. Holds nothing.
-pub(super) struct Unique;
+#[derive(Debug)]
+pub struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
+        Place::Anywhere.deserialize(deserializer)
+    }
+}
+
+/// The same of a JSON-RPC message: what is decided on in its parameters is written as MCP writes it.
+pub(super) struct Unmistakable;
+
+impl<'de> Deserialize<'de> for Unmistakable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Place::Message.deserialize(deserializer).map(|Unique| Self)
     }
 }
 
@@ -22,13 +32,100 @@ impl<'de> Deserialize<'de> for Unique {
 const FEW: usize = 16;
 
 /// A member's name, unescaped only where it has to be.
-#[derive(Clone, PartialEq, Eq, Hash, serde::Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-struct Reader;
+/// Which object of a message it is.
+#[derive(Clone, Copy)]
+enum Place {
+    Message,
+    Params,
+    /// `ref` of `completion/complete`
+    Reference,
+    /// `notifications` of `subscriptions/listen`
+    Filter,
+    Anywhere,
+}
 
-impl<'de> Visitor<'de> for Reader {
+impl Place {
+    /// Names that are not to stand here in another case: a reader that minds it would not see them, another one would.
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Params => &[
+                "_meta",
+                "argument",
+                "arguments",
+                "capabilities",
+                "clientInfo",
+                "context",
+                "cursor",
+                "inputResponses",
+                "level",
+                "name",
+                "notifications",
+                "progressToken",
+                "protocolVersion",
+                "ref",
+                "requestId",
+                "requestState",
+                "task",
+                "uri",
+            ],
+            Self::Reference => &["name", "type", "uri"],
+            Self::Filter => &[
+                "promptsListChanged",
+                "resourceSubscriptions",
+                "resourcesListChanged",
+                "toolsListChanged",
+            ],
+            // The names of a message are looked at where it is read: it has no others.
+            Self::Message | Self::Anywhere => &[],
+        }
+    }
+
+    fn of_member(self, name: &str) -> Self {
+        match (self, name) {
+            (Self::Message, "params") => Self::Params,
+            (Self::Params, "ref") => Self::Reference,
+            (Self::Params, "notifications") => Self::Filter,
+            _ => Self::Anywhere,
+        }
+    }
+
+    /// `None`: it could be taken for another.
+    fn folded(self, name: Cow<'_, str>) -> Option<Cow<'_, str>> {
+        let known = self.names();
+        if known.contains(&&*name) {
+            return Some(folded(name));
+        }
+        let name = folded(name);
+        (!known.iter().any(|known| known.eq_ignore_ascii_case(&name))).then_some(name)
+    }
+}
+
+/// A name as readers see it that do not mind its case. Those fold over the whole of Unicode, so that `ſ` is `s`.
+fn folded(name: Cow<'_, str>) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return name;
+    }
+    let fold = |character: char| {
+        let mut upper = character.to_uppercase();
+        let upper = upper.next().filter(|_| upper.next().is_none()).unwrap_or(character);
+        upper.to_lowercase().next().unwrap_or(upper)
+    };
+    Cow::Owned(name.chars().map(fold).collect())
+}
+
+impl<'de> DeserializeSeed<'de> for Place {
+    type Value = Unique;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Unique, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Place {
     type Value = Unique;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,9 +133,13 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Unique, A::Error> {
-        let mut seen: Vec<Name<'de>> = Vec::new();
+        let mut seen: Vec<Cow<'de, str>> = Vec::new();
         let mut more = HashSet::new();
-        while let Some(name) = members.next_key::<Name<'de>>()? {
+        while let Some(Name(name)) = members.next_key::<Name<'de>>()? {
+            let place = self.of_member(&name);
+            let name = self
+                .folded(name)
+                .ok_or_else(|| A::Error::custom("a member is there in another case"))?;
             // Objects are small: looking through a few names costs less than hashing them.
             let repeated =
                 seen.contains(&name) || (seen.len() == FEW && !more.insert(name.clone()));
@@ -48,7 +149,7 @@ impl<'de> Visitor<'de> for Reader {
             if seen.len() < FEW {
                 seen.push(name);
             }
-            members.next_value::<Unique>()?;
+            members.next_value_seed(place)?;
         }
         Ok(Unique)
     }
@@ -80,5 +181,43 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_unit<E: Error>(self) -> Result<Unique, E> {
         Ok(Unique)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_unique(text: &str) -> bool {
+        serde_json::from_str::<Unique>(text).is_ok()
+    }
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_one() {
+        for (one, other) in [
+            ("path", "Path"),
+            ("path", "PATH"),
+            ("args", "arg\u{17f}"),
+            ("key", "\u{212a}ey"),
+            ("\u{e4}", "\u{c4}"),
+            ("\u{3c3}", "\u{3c2}"),
+            ("id", "\u{130}d"),
+        ] {
+            for text in [
+                format!(r#"{{"{one}":1,"{other}":2}}"#),
+                format!(r#"[{{"x":{{"{other}":1,"y":0,"{one}":2}}}}]"#),
+            ] {
+                assert!(!is_unique(&text), "{text}");
+            }
+        }
+        assert!(is_unique(r#"{"a":{"b":1},"b":{"B":1},"stra\u00dfe":1,"strasse":2,"A1":3}"#));
+    }
+
+    #[test]
+    fn the_last_of_many_members_is_compared_too() {
+        let many: Vec<_> = (0..40).map(|number| format!(r#""a{number}":0"#)).collect();
+        let object = |last: &str| format!(r#"{{{},"{last}":0}}"#, many.join(","));
+        assert!(is_unique(&object("a40")));
+        assert!(!is_unique(&object("A0")) && !is_unique(&object("A39")));
     }
 }

@@ -112,7 +112,7 @@ impl Families {
 
     /// What is rare and matters is there from the start: an increase from nothing to one is seen only where there was a zero.
     fn begin(&self) {
-        for flaw in ["changed", "hidden_text"] {
+        for flaw in ["changed", "hidden_text", "unreadable"] {
             self.flawed_tools.add_many([flaw.into()], 0);
         }
         for outcome in ["requested", "approved", "denied", "used"] {

@@ -1,5 +1,6 @@
 //! What policy answers: the effect, why, and what would change it. Safe to audit as it stands.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -136,6 +137,28 @@ impl Obligations {
     pub const fn is_none(&self) -> bool {
         self.approval.is_none() && !self.conceal_links && self.limits.is_empty()
     }
+
+    /// What the rule asks for, in words; empty where it asks for nothing. The limits are the settings' and not in it.
+    #[must_use]
+    pub fn of_the_rule(&self) -> String {
+        let approval = self.approval.as_deref().map(ToString::to_string);
+        let links = self.conceal_links.then(|| "links are taken out".to_owned());
+        approval.into_iter().chain(links).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl fmt::Display for Approval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("approval by ")?;
+        if self.approvers.is_empty() {
+            f.write_str("administrators")?;
+        }
+        f.write_str(&self.approvers.join(", "))?;
+        if self.self_approval {
+            f.write_str(", also of their own calls")?;
+        }
+        write!(f, ", good for {} s", self.valid_for_seconds)
+    }
 }
 
 impl Decision {
@@ -154,6 +177,16 @@ impl Decision {
     #[must_use]
     pub fn shows_the_tool(&self) -> bool {
         self.effect != Effect::Deny
+    }
+
+    /// Whether it makes no difference which of the two is given: to the caller, to who approves, and to what is in the answer.
+    #[must_use]
+    pub fn does_as(&self, other: &Self) -> bool {
+        self.effect == other.effect
+            && self.code == other.code
+            && self.missing_scopes == other.missing_scopes
+            && self.obligations.approval == other.obligations.approval
+            && self.obligations.conceal_links == other.obligations.conceal_links
     }
 
     /// Whether a client that obtains [`Decision::missing_scopes`] would be allowed (step-up).

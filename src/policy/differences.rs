@@ -29,12 +29,15 @@ pub struct DifferenceKind {
     pub shadow_decision: Effect,
     pub shadow_reason: String,
     pub shadow_missing_scopes: Scope,
+    /// What comes with the one and with the other, in words, where that is not the same.
+    pub obligations: String,
+    pub shadow_obligations: String,
     pub count: u64,
     pub last_at: Timestamp,
 }
 
-/// Tool, the reason of what was said, of what would have been said, and the scopes that it would want.
-type Key = (String, String, String, String);
+/// Tool, the reason of what was said, of what would have been said, the scopes that it would want, and what comes with both.
+type Key = (String, String, String, String, (String, String));
 
 #[derive(Debug)]
 struct Seen {
@@ -49,7 +52,12 @@ impl Differences {
     pub(super) fn note(&self, (tool, said): (&str, &Decision), other: &Difference, at: Timestamp) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let missing = other.missing_scopes.to_string();
-        let key = (tool.to_owned(), said.reason.to_string(), other.reason.to_string(), missing);
+        let mut with = (said.obligations.of_the_rule(), other.obligations.of_the_rule());
+        if with.0 == with.1 {
+            with = (String::new(), String::new());
+        }
+        let reasons = (said.reason.to_string(), other.reason.to_string());
+        let key = (tool.to_owned(), reasons.0, reasons.1, missing, with);
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.len() >= MOST_KINDS && !kinds.contains_key(&key) {
             return;
@@ -77,13 +85,15 @@ impl Differences {
         let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = kinds
             .iter()
-            .map(|((tool, reason, shadow_reason, _), seen)| DifferenceKind {
+            .map(|((tool, reason, shadow_reason, _, with), seen)| DifferenceKind {
                 tool: tool.clone(),
                 decision: seen.decision,
                 reason: reason.clone(),
                 shadow_decision: seen.shadow_decision,
                 shadow_reason: shadow_reason.clone(),
                 shadow_missing_scopes: seen.shadow_missing_scopes.clone(),
+                obligations: with.0.clone(),
+                shadow_obligations: with.1.clone(),
                 count: seen.count,
                 last_at: seen.last_at,
             })
@@ -147,6 +157,21 @@ mod tests {
         assert_eq!((shown, in_force.differences().count()), (vec![("b", 2), ("a", 1)], 3));
         assert_eq!((kinds[0].decision, kinds[0].shadow_decision), (Effect::Allow, Effect::Deny));
         assert_eq!(kinds[0].shadow_reason, "policy.rule.deny.r");
+    }
+
+    #[test]
+    fn who_would_approve_is_a_difference_too() {
+        let ask_of = |group: &str| {
+            let rule = "[[rule]]\nid = \"r\"\neffect = \"ask\"\ntools = [\".*\"]\n";
+            policy(&format!("{rule}approvers = [\"{group}\"]\n"), &[])
+        };
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(9)));
+        let live = Live::new(ask_of("finance"), Some(ask_of("all")), clock);
+        ask(&live, &["a".into()]);
+        let kind = live.current().differences().kinds().remove(0);
+        assert_eq!((kind.decision, kind.shadow_decision), (Effect::Ask, Effect::Ask));
+        assert!(kind.obligations.starts_with("approval by finance, "), "{kind:?}");
+        assert!(kind.shadow_obligations.starts_with("approval by all, "), "{kind:?}");
     }
 
     #[test]

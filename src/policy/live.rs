@@ -9,7 +9,7 @@ use crate::time::{Clock, Timestamp};
 
 use super::ask::{Ask, Moment};
 use super::decide::Policy;
-use super::decision::{Decision, Effect, Reason};
+use super::decision::{Decision, Effect, Obligations, Reason};
 use super::differences::Differences;
 use super::names::Names;
 use super::recorded::Recorded;
@@ -44,6 +44,7 @@ pub struct Difference {
     pub reason: Reason,
     pub matched_rule_id: Option<RuleId>,
     pub missing_scopes: Scope,
+    pub obligations: Obligations,
     pub policy_version: Arc<str>,
 }
 
@@ -80,10 +81,7 @@ impl Live {
         said: &Decision,
     ) -> Option<Difference> {
         let would_say = in_force.shadow.as_ref()?.decide(ask);
-        let same = would_say.effect == said.effect
-            && would_say.code == said.code
-            && would_say.missing_scopes == said.missing_scopes;
-        if same {
+        if would_say.does_as(said) {
             return None;
         }
         let difference = Difference {
@@ -91,6 +89,7 @@ impl Live {
             reason: would_say.reason,
             matched_rule_id: would_say.matched_rule_id,
             missing_scopes: would_say.missing_scopes,
+            obligations: would_say.obligations,
             policy_version: would_say.policy_version,
         };
         in_force.differences.note((ask.tool, said), &difference, self.0.clock.now());

@@ -59,6 +59,13 @@ pub trait DeviceStore: Send + Sync {
         session: &Digest,
         now: Timestamp,
     ) -> Result<Option<DeviceRequestRow>, StoreError>;
+    /// The request with this user code while it waits, where this browser session has claimed it. Changes nothing.
+    async fn claimed_device_request(
+        &self,
+        user_code: &Digest,
+        session: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<DeviceRequestRow>, StoreError>;
     /// Answers it, once, with all that follows from it. `false` where it does not wait, is late, or is not this
     /// session's.
     async fn answer_device_request(

@@ -284,6 +284,6 @@ pub trait GrantStore: Send + Sync {
         jti: &str,
         expires_at: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// Deletes what is past its end, in bounded batches. How many rows.
+    /// Deletes what is past its end, in bounded batches, for a minute at most. How many rows.
     async fn clean_up(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

@@ -158,8 +158,9 @@ pub trait PersonStore: Send + Sync {
     /// Log out everywhere. How many.
     async fn end_sessions(&self, user_id: UserId) -> Result<u64, StoreError>;
 
-    /// Counts a failed login under `key` (`account:<digest>` or `network:<prefix>`); older than `window` is forgotten.
-    async fn login_failed(
+    /// Counts one attempt under `key` (`account:<digest>`, `network:<prefix>`, `user_code:<user>`), such as a login that
+    /// failed; older than `window` is forgotten.
+    async fn count_attempt(
         &self,
         key: &str,
         now: Timestamp,

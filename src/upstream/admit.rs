@@ -107,7 +107,7 @@ impl Server {
         }
         let sent_back = beside.sent_back.take();
         let call = (&tool, (arguments, beside), sent_back.as_ref());
-        if let Err(failure) = self.may_go_on(caller, message, call, &decision).await? {
+        if let Err(failure) = self.may_go_on(caller, call, &decision).await? {
             self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
             let asks = (modern && sent_back.is_none())
                 .then(|| ask_person::input_required(message, &failure, &self.approvals))
@@ -127,7 +127,6 @@ impl Server {
     async fn may_go_on(
         &self,
         caller: &Caller,
-        message: &Message<'_>,
         (tool, (arguments, beside), sent_back): Called<'_>,
         decision: &Decision,
     ) -> Result<Result<(), Failure>, Unrecorded> {
@@ -142,11 +141,6 @@ impl Server {
         if decision.effect != Effect::Ask {
             let code = decision.code.unwrap_or(Code::PolicyDenied);
             return Ok(Err(Failure { code, ..denied() }));
-        }
-        // They would be sent on, and nobody was shown them.
-        if message.has_other_members() {
-            let text = "a call that a person approves has jsonrpc, id, method and params, and nothing else";
-            return Ok(Err(Failure::new(Code::InvalidField, text)));
         }
         let request_state = sent_back.and_then(|sent_back| sent_back.state.as_deref());
         let call = beside.exactly(arguments);

@@ -15,7 +15,9 @@ const MOST: usize = 50;
 /// One thing about a tool of a server, by the server's own name for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Remark {
-    #[error("an entry of the list is no definition of a tool")]
+    #[error(
+        "an entry of the list is no definition of a tool, or one that two readers could read differently: it is never shown"
+    )]
     Unreadable,
     #[error(
         "`{0}` breaks the format of names, or is too long with the server's id: it is never shown"
@@ -68,14 +70,14 @@ pub(super) fn inspect(
     let mut digests = BTreeMap::new();
     let mut lower: BTreeMap<String, String> = BTreeMap::new();
     for tool in tools {
-        let Ok(definition) = serde_json::from_str::<Definition>(tool.get()) else {
+        let definition = serde_json::from_str::<Definition>(tool.get()).ok();
+        let Some((definition, examined)) = definition.zip(examine(tool)) else {
             remarks.push(Remark::Unreadable);
             continue;
         };
-        let (digest, hides) = examine(tool);
         let name = definition.name.clone();
         remarks.extend(about(&definition, (server, others)));
-        if hides {
+        if examined.hides_text {
             remarks.push(Remark::HidesText(shown(&name)));
         }
         match lower.insert(name.to_lowercase(), name.clone()) {
@@ -83,7 +85,7 @@ pub(super) fn inspect(
             Some(other) => remarks.push(Remark::Alike(shown(&other), shown(&name))),
             None => {}
         }
-        digests.insert(name, digest);
+        digests.insert(name, examined.digest);
     }
     let pins: BTreeMap<_, _> = pins.iter().collect();
     remarks.extend(pins.into_iter().filter_map(|(tool, pin)| match digests.get(tool) {
@@ -158,7 +160,7 @@ mod tests {
             { "name": "get" }, { "name": "get", "description": "another" }, { "name": "Get" },
             { "name": "two words" }, { "name": "weather.get" }, { "name": "auth.graph" }, 7,
             { "name": "e\u{1b}[2J" }, { "name": "x", "annotations": { "readOnlyHint": true, "destructiveHint": true } },
-            { "name": "h", "description": "see\u{200b}n" },
+            { "name": "h", "description": "see\u{200b}n" }, { "name": "r", "x": 1, "X": 2 },
         ]);
         insta::assert_snapshot!(remarks(&tools, &[]).join("\n"), @r"
         `get` stands in the list more than once: what an agent reads of it need not be what it calls
@@ -166,7 +168,7 @@ mod tests {
         `two words` breaks the format of names, or is too long with the server's id: it is never shown
         `weather.get` is called like a tool of the server `weather`: whoever approves a call may take one for the other
         `auth.graph` is called like a tool of the broker itself: whoever approves a call may take one for the other
-        an entry of the list is no definition of a tool
+        an entry of the list is no definition of a tool, or one that two readers could read differently: it is never shown
         `e\u{1b}[2J` breaks the format of names, or is too long with the server's id: it is never shown
         `e\u{1b}[2J` hides text from people that a model reads
         `x` says that it only reads, and that it destroys

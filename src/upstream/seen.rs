@@ -178,8 +178,9 @@ impl Exchange {
                 return false;
             }
             let Thing::Tool(tool) = thing else { return true };
-            found.borrow_mut().extend(watch.look(tool, definition));
-            watch.shows(tool)
+            let verdict = watch.look(tool, definition);
+            found.borrow_mut().extend(verdict.news);
+            verdict.shown
         })
     }
 }

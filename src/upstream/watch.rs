@@ -4,6 +4,7 @@
 //! The digest of a definition tells the first, a look at its characters the second.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::audit::ToolFlaw;
+use crate::guard::Unique;
 
-/// Tools that are remembered: a server that makes up names takes no more memory than that.
+/// Tools that are remembered: a server that makes up names takes no more memory than that, and no more of them are shown.
 const MOST: usize = 20_000;
 
 /// What becomes of a tool with a flaw.
@@ -33,6 +35,7 @@ pub struct Watch {
     pub on_change: OnFlaw,
     pub on_hidden_text: OnFlaw,
     seen: RwLock<HashMap<String, Seen>>,
+    told_that_it_is_full: AtomicBool,
     /// When a list was last asked for because of a pin, in monotonic time: one asks, the others wait for what it sees.
     pub(super) looked: tokio::sync::Mutex<Option<Duration>>,
 }
@@ -42,8 +45,25 @@ pub struct Watch {
 struct Seen {
     /// SHA-256 of the text as it came: most lists are the same as before.
     text: [u8; 32],
-    digest: String,
+    /// `None`: it could not be read.
+    digest: Option<String>,
     flaw: Option<ToolFlaw>,
+}
+
+/// What is found about one definition.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) shown: bool,
+    pub(super) news: Option<News>,
+}
+
+/// What a definition says.
+#[derive(Debug)]
+pub(super) struct Examined {
+    /// Of what it says without `_meta`, whatever the order of members and the white space.
+    pub(super) digest: String,
+    /// Whether some of it cannot be seen.
+    pub(super) hides_text: bool,
 }
 
 /// What is to be recorded about a tool: it has come to have a flaw.
@@ -51,7 +71,8 @@ struct Seen {
 pub(super) struct News {
     pub(super) tool: String,
     pub(super) flaw: ToolFlaw,
-    pub(super) digest: String,
+    /// `None`: it could not be read.
+    pub(super) digest: Option<String>,
     pub(super) hidden: bool,
 }
 
@@ -62,49 +83,72 @@ impl Watch {
         (on_change, on_hidden_text): (OnFlaw, OnFlaw),
     ) -> Self {
         let (seen, looked) = (RwLock::default(), tokio::sync::Mutex::default());
-        Self { pins, on_change, on_hidden_text, seen, looked }
+        let told_that_it_is_full = AtomicBool::new(false);
+        Self { pins, on_change, on_hidden_text, seen, told_that_it_is_full, looked }
     }
 
-    /// Looks at a definition in a list.
-    pub(super) fn look(&self, tool: &str, definition: &RawValue) -> Option<News> {
+    /// Looks at a definition in a list. The verdict is about this very text, whatever else is seen meanwhile.
+    pub(super) fn look(&self, tool: &str, definition: &RawValue) -> Verdict {
         let text = sha256(definition.get().as_bytes());
-        let before = self.read().get(tool).cloned();
-        if before.as_ref().is_some_and(|before| before.text == text) {
-            return None;
+        if let Some(before) = self.read().get(tool).filter(|before| before.text == text) {
+            return Verdict { shown: !self.hides_one_with(before.flaw), news: None };
         }
-        let (digest, hidden_text) = examine(definition);
-        let changed = match (self.pins.get(tool), &before) {
-            (Some(pin), _) => *pin != digest,
+        let examined = examine(definition);
+        let mut all = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        let before = all.get(tool);
+        let may_remember = before.is_some() || all.len() < MOST || self.pins.contains_key(tool);
+        if !may_remember {
+            drop(all);
+            self.warn_once();
+            return Verdict { shown: false, news: None };
+        }
+        let flaw = self.flaw((tool, before), examined.as_ref());
+        let digest = examined.map(|examined| examined.digest);
+        all.insert(tool.to_owned(), Seen { text, digest: digest.clone(), flaw });
+        drop(all);
+        let hidden = self.hides_one_with(flaw);
+        let tool = tool.to_owned();
+        let news = flaw.map(|flaw| News { tool, flaw, digest, hidden });
+        Verdict { shown: !hidden, news }
+    }
+
+    /// Of two flaws the one that hides it.
+    fn flaw(
+        &self,
+        (tool, before): (&str, Option<&Seen>),
+        examined: Option<&Examined>,
+    ) -> Option<ToolFlaw> {
+        let Some(examined) = examined else { return Some(ToolFlaw::Unreadable) };
+        let changed = match (self.pins.get(tool), before) {
+            (Some(pin), _) => *pin != examined.digest,
             // Once changed, changed: until it is approved, or the broker starts anew.
             (None, Some(before)) => {
-                before.digest != digest || before.flaw == Some(ToolFlaw::Changed)
+                before.digest.as_ref() != Some(&examined.digest)
+                    || before.flaw == Some(ToolFlaw::Changed)
             }
             (None, None) => false,
         };
-        let flaw = if hidden_text {
-            Some(ToolFlaw::HiddenText)
-        } else {
-            changed.then_some(ToolFlaw::Changed)
-        };
-        let news = flaw.map(|flaw| News {
-            tool: tool.to_owned(),
-            flaw,
-            digest: digest.clone(),
-            hidden: self.hides(flaw),
-        });
-        let mut all = self.seen.write().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < MOST || before.is_some() {
-            all.insert(tool.to_owned(), Seen { text, digest, flaw });
+        match (examined.hides_text, changed) {
+            (true, true) if self.on_hidden_text == OnFlaw::Alert => Some(ToolFlaw::Changed),
+            (true, _) => Some(ToolFlaw::HiddenText),
+            (false, true) => Some(ToolFlaw::Changed),
+            (false, false) => None,
         }
-        news
+    }
+
+    fn warn_once(&self) {
+        if !self.told_that_it_is_full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(most = MOST, "upstream.too_many_tools");
+        }
     }
 
     /// Whether the tool may be shown and called, as far as its definition goes. One that was in no list yet may, unless
-    /// it is pinned and would be hidden if it were another.
+    /// it is pinned and would be hidden if it were another, or so many were seen that no more are looked at.
     pub(super) fn shows(&self, tool: &str) -> bool {
-        match self.read().get(tool) {
-            Some(seen) => !seen.flaw.is_some_and(|flaw| self.hides(flaw)),
-            None => !self.holds_by_a_pin(tool),
+        let all = self.read();
+        match all.get(tool) {
+            Some(seen) => !self.hides_one_with(seen.flaw),
+            None => all.len() < MOST && !self.holds_by_a_pin(tool),
         }
     }
 
@@ -117,12 +161,14 @@ impl Watch {
         self.on_change == OnFlaw::Hide && self.pins.contains_key(tool)
     }
 
-    fn hides(&self, flaw: ToolFlaw) -> bool {
-        let what = match flaw {
-            ToolFlaw::Changed => self.on_change,
-            ToolFlaw::HiddenText => self.on_hidden_text,
-        };
-        what == OnFlaw::Hide
+    fn hides_one_with(&self, flaw: Option<ToolFlaw>) -> bool {
+        match flaw {
+            None => false,
+            Some(ToolFlaw::Changed) => self.on_change == OnFlaw::Hide,
+            Some(ToolFlaw::HiddenText) => self.on_hidden_text == OnFlaw::Hide,
+            // What it says to a laxer reader nobody knows.
+            Some(ToolFlaw::Unreadable) => true,
+        }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Seen>> {
@@ -130,10 +176,11 @@ impl Watch {
     }
 }
 
-/// The digest of what a definition says (without `_meta`, whatever the order of members and the white space), and whether
-/// some of it cannot be seen.
-pub(super) fn examine(definition: &RawValue) -> (String, bool) {
-    let mut value: Value = serde_json::from_str(definition.get()).unwrap_or_default();
+/// Reads a definition. `None`: it cannot be read, or two readers could read it differently. So nothing is known of it.
+pub(super) fn examine(definition: &RawValue) -> Option<Examined> {
+    let unique = serde_json::from_str::<Unique>(definition.get());
+    let value = unique.and_then(|Unique| serde_json::from_str::<Value>(definition.get()));
+    let mut value = value.ok()?;
     if let Some(members) = value.as_object_mut() {
         members.remove("_meta");
     }
@@ -144,7 +191,7 @@ pub(super) fn examine(definition: &RawValue) -> (String, bool) {
         text.extend([digit(byte >> 4), digit(byte & 0xf)]);
         text
     });
-    (digest, holds_hidden(&value))
+    Some(Examined { digest, hides_text: holds_hidden(&value) })
 }
 
 fn holds_hidden(value: &Value) -> bool {
@@ -185,9 +232,12 @@ mod tests {
         Watch::new(pins.collect(), (OnFlaw::Hide, OnFlaw::Hide))
     }
 
+    fn raw(definition: &str) -> Box<RawValue> {
+        RawValue::from_string(definition.to_owned()).unwrap()
+    }
+
     fn look(watch: &Watch, definition: &str) -> Option<ToolFlaw> {
-        let definition = RawValue::from_string(definition.to_owned()).unwrap();
-        watch.look("a", &definition).map(|news| news.flaw)
+        watch.look("a", &raw(definition)).news.map(|news| news.flaw)
     }
 
     const TOOL: &str = r#"{"name":"a","description":"Reads."}"#;
@@ -207,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_pinned_definition_is_the_approved_one_or_none() {
-        let (digest, _) = examine(&RawValue::from_string(TOOL.to_owned()).unwrap());
+        let digest = examine(&raw(TOOL)).unwrap().digest;
         let watch = watch(&[("a", &digest)]);
         assert!(watch.wants_to_see("a") && !watch.shows("a"), "nobody has seen what it is now");
         assert_eq!(look(&watch, OTHER), Some(ToolFlaw::Changed));
@@ -237,5 +287,46 @@ mod tests {
             let tool = format!(r#"{{"name":"a","description":"{text}"}}"#);
             assert_eq!(look(&watch(&[]), &tool), None, "{tool}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_never_shown_whatever_is_pinned() {
+        let deep = format!(r#"{{"name":"a","x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+        for tool in [
+            r#"{"name":"a","description":"\u200b","x":1e999}"#,
+            r#"{"name":"a","description":"\u200b\ud800"}"#,
+            r#"{"name":"a","description":"x","description":"\u200b"}"#,
+            r#"{"name":"a","description":"x","Description":"y"}"#,
+            &deep,
+        ] {
+            let pins = [("a".to_owned(), examine(&raw("null")).unwrap().digest)];
+            let watch = Watch::new(pins.into(), (OnFlaw::Alert, OnFlaw::Alert));
+            let Verdict { shown, news } = watch.look("a", &raw(tool));
+            let news = news.unwrap();
+            assert_eq!((shown, news.flaw, news.digest), (false, ToolFlaw::Unreadable, None));
+            assert!(!watch.shows("a") && !watch.look("a", &raw(tool)).shown, "{tool}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_let_through_hides_no_change() {
+        let hidden = r#"{"name":"a","description":"Sends.\u200b"}"#;
+        let watch = Watch::new(HashMap::new(), (OnFlaw::Hide, OnFlaw::Alert));
+        assert!(watch.look("a", &raw(TOOL)).shown);
+        assert!(!watch.look("a", &raw(hidden)).shown && !watch.shows("a"));
+    }
+
+    #[test]
+    fn of_more_tools_than_are_remembered_none_is_shown() {
+        let pins = [("pinned".to_owned(), examine(&raw(TOOL)).unwrap().digest)];
+        let watch = Watch::new(pins.into(), (OnFlaw::Hide, OnFlaw::Hide));
+        for number in 0..MOST {
+            assert!(watch.look(&number.to_string(), &raw("{}")).shown);
+        }
+        let one_more = watch.look("a", &raw(r#"{"description":"\u200b"}"#));
+        assert!(!one_more.shown && one_more.news.is_none());
+        assert!(!watch.look("a", &raw(TOOL)).shown && !watch.shows("a"));
+        assert!(watch.look("0", &raw("{}")).shown && watch.shows("0"));
+        assert!(watch.look("pinned", &raw(TOOL)).shown);
     }
 }

@@ -94,6 +94,38 @@ async fn where_people_log_in_is_listed_by_both_doors_and_no_secret_is() {
     assert_eq!(site.served.send(stranger).await.status, 401);
 }
 
+#[tokio::test]
+async fn the_keys_that_sign_are_listed_rotated_and_retired_over_the_api() {
+    let site = Site::start().await;
+    let keys = async || site.get("/api/v1/signing-keys").await.json()["items"].clone();
+    let first = keys().await;
+    assert_eq!((first.as_array().unwrap().len(), &first[0]["state"]), (1, &json!("usable")));
+    assert!(!first.to_string().contains("private"), "{first}");
+    let send = async |path: &str, body: &str| {
+        let request = Request::new("POST", &format!("/api/v1/signing-keys/{path}"))
+            .header("authorization", &format!("Bearer {}", site.token))
+            .header("content-type", "application/json")
+            .body(body.as_bytes());
+        site.served.send(request).await
+    };
+    let kid = first[0]["kid"].as_str().unwrap();
+    let only = send(&format!("{kid}/retire"), r#"{"at_once":false}"#).await;
+    assert_eq!(only.status, 403, "{only:?}");
+    let made = send("rotate", r#"{"at_once":false}"#).await;
+    assert_eq!((made.status, &made.json()["items"][0]["state"]), (201, &json!("pending")));
+    let new = made.json()["items"][0]["kid"].as_str().unwrap().to_owned();
+    assert_eq!(send(&format!("{new}/retire"), r#"{"at_once":true}"#).await.status, 204);
+    assert_eq!(send("made-up/retire", r#"{"at_once":true}"#).await.status, 404);
+    assert_eq!(send("rotate", "{}").await.status, 422);
+    assert_eq!(keys().await, first);
+    let replaced = send("rotate", r#"{"at_once":true}"#).await;
+    assert_eq!((replaced.status, &replaced.json()["items"][0]["state"]), (201, &json!("usable")));
+    let lines = site.served.audit_lines();
+    let rotated = lines.iter().filter(|line| line.contains("oauth.key.rotated")).count();
+    assert_eq!(rotated, 2, "{lines:?}");
+    assert_every_request_ended(&lines, 8);
+}
+
 // OWASP ASVS 5 §16.2 — N113, N115
 #[tokio::test]
 async fn who_guesses_at_the_api_or_may_not_ask_is_in_the_log_and_so_is_who_reads() {

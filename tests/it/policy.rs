@@ -328,6 +328,26 @@ async fn what_other_rules_would_change_is_told_from_the_log() {
     assert_eq!(said(directory.path(), &diff("old.toml")).1, Some(0));
 }
 
+#[tokio::test]
+async fn that_others_would_approve_is_a_change_too() {
+    let directory = tempfile::tempdir().unwrap();
+    refused_call(directory.path()).await;
+    for group in ["finance", "all"] {
+        let rule = format!(
+            "[[rule]]\nid = \"r\"\neffect = \"ask\"\ntools = [\"get_public_info\"]\napprovers = [\"{group}\"]\n"
+        );
+        write(directory.path(), &format!("{group}.toml"), &rule);
+    }
+    let told =
+        as_json(directory.path(), &["diff", "finance.toml", "all.toml", "--log", "audit.jsonl"]);
+    let change = &told["recorded"]["changes"][0];
+    let ends = |side: &str, group: &str| {
+        let text = change[side].as_str().unwrap_or_default();
+        text.starts_with(&format!("ask (policy.rule.ask.r), approval by {group}, "))
+    };
+    assert!(ends("from", "finance") && ends("to", "all"), "{told:#}");
+}
+
 /// The log names of a caller what the old rules look at, and new ones may look at more.
 #[tokio::test]
 async fn what_the_record_does_not_hold_is_counted_and_not_guessed() {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use tower::util::BoxCloneService;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
+mod bound;
 mod cache;
 mod issuer;
 mod signature;

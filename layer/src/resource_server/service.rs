@@ -68,6 +68,7 @@ where
         } else if let Some(known) = known {
             return match self.guard.admit(known) {
                 Ok(principal) => {
+                    request.headers_mut().remove(HEADER);
                     request.extensions_mut().insert(principal);
                     Either::Left(self.inner.call(request))
                 }

@@ -12,6 +12,7 @@ mod openapi;
 mod policy;
 mod problem;
 mod server;
+mod signing_key;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -47,6 +48,6 @@ fn described() -> Described {
     let api = server::describe(Described::default(), "/api/servers");
     let api = server::describe(api, "/api/v1/resources");
     let api = grant::describe(client::describe(user::describe(api)));
-    let api = identity_provider::describe(api);
+    let api = signing_key::describe(identity_provider::describe(api));
     log_level::describe(policy::describe(approval::describe(api)))
 }

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::admin::operations::{
-    Actor, Administrators, LogControl, LogLevel, LogLevelView, NewUser, Operations, PolicyControl,
-    PolicyView, ReloadFault, Serving, Settings,
+    Actor, Administrators, KeyControl, KeyFault, LogControl, LogLevel, LogLevelView, NewUser,
+    Operations, PolicyControl, PolicyView, ReloadFault, Serving, Settings,
 };
 use crate::audit::{AuditSettings, Auditor, Context, OnFailure};
 use crate::authorization_server::NewAccessToken;
@@ -19,8 +19,8 @@ use crate::id::{RequestId, TraceId, UserId};
 use crate::random::SystemRandom;
 use crate::resource_server::{IssuerSettings, KeySource, RequireTokenLayer, Verifier};
 use crate::secret_text::SecretText;
-use crate::store::{StoreSettings, open};
-use crate::time::{Clock as _, SystemClock};
+use crate::store::{SigningKeyRow, StoreSettings, open};
+use crate::time::{Clock as _, SystemClock, Timestamp};
 
 use super::routes;
 
@@ -67,6 +67,21 @@ impl LogControl for Logs {
     fn set(&self, _: &str, _: Option<LogLevel>) {}
 }
 
+/// Keys that nobody makes.
+#[derive(Debug)]
+struct NoKeys;
+
+#[async_trait::async_trait]
+impl KeyControl for NoKeys {
+    async fn rotate(&self, _: bool) -> Result<Vec<SigningKeyRow>, KeyFault> {
+        Ok(Vec::new())
+    }
+
+    fn retire_at(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(0)
+    }
+}
+
 fn serving(operations: &Operations) -> Serving {
     Serving {
         approvals: Approvals {
@@ -82,6 +97,7 @@ fn serving(operations: &Operations) -> Serving {
         issuer: ISSUER.parse().unwrap(),
         policy: Arc::new(Rules),
         logs: Arc::new(Logs),
+        keys: Arc::new(NoKeys),
     }
 }
 
@@ -277,6 +293,7 @@ fn body(operation: &str) -> serde_json::Value {
         "v1_approvals_answer" => json!({ "decision": "deny" }),
         "servers_keys_add_key" | "v1_resources_add_key" => json!({ "name": "prod" }),
         "servers_proxy_set_proxy" | "v1_resources_set_proxy" => json!({ "timeout_ms": 5000 }),
+        "v1_signing-keys_rotate" | "v1_signing-keys_retire" => json!({ "at_once": false }),
         "v1_log-levels_set" => json!({ "level": "debug" }),
         other => panic!("{other} is new: say here what it takes"),
     }
@@ -324,7 +341,7 @@ async fn every_operation_of_the_document_is_there_and_answers_with_a_status_that
                 assert!(named.is_some(), "{method} {path}: {answer}");
                 let success = ["200", "201", "204"].contains(&answer.as_str());
                 // The server here has no URL, so there is nothing to set about passing calls on to it.
-                let missing = ["grants/{id}", "{prefix}", "approvals/{id}", "{id}/proxy"]
+                let missing = ["grants/{id}", "{prefix}", "approvals/{id}", "{id}/proxy", "{kid}"]
                     .iter()
                     .any(|part| path.contains(part));
                 let gone = path == "/api/v1/resources/{id}" && deleting; // the same as /api/servers/{id}
@@ -333,7 +350,7 @@ async fn every_operation_of_the_document_is_there_and_answers_with_a_status_that
             }
         }
     }
-    assert_eq!(walked, 45);
+    assert_eq!(walked, 48);
 }
 
 async fn asked(site: &Site, (method, path): (&str, &str), operation: &serde_json::Value) -> String {

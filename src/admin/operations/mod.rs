@@ -9,6 +9,7 @@ mod log_level;
 mod policy;
 mod proxy;
 mod server;
+mod signing_key;
 mod user;
 mod view;
 
@@ -41,6 +42,7 @@ pub use log_level::{LogControl, LogLevel, LogLevelView};
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
 pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use server::NewServer;
+pub use signing_key::{KeyControl, KeyFault, SigningKeyView};
 pub use user::NewUser;
 pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
 
@@ -123,6 +125,7 @@ pub struct Serving {
     pub issuer: Issuer,
     pub policy: Arc<dyn PolicyControl>,
     pub logs: Arc<dyn LogControl>,
+    pub keys: Arc<dyn KeyControl>,
 }
 
 impl Operations {
@@ -156,6 +159,13 @@ impl Operations {
 
     fn serving(&self) -> Result<&Serving, AdminError> {
         self.serving.as_ref().ok_or(AdminError::NotFound("broker that serves"))
+    }
+
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`] where no broker serves.
+    pub fn signing_key_control(&self) -> Result<Arc<dyn KeyControl>, AdminError> {
+        Ok(Arc::clone(&self.serving()?.keys))
     }
 
     /// 256 random bits as 43 characters of base64url.

@@ -44,6 +44,9 @@ pub struct ShadowDifference {
     pub shadow_reason: String,
     /// The scopes that a challenge of the shadow rules would name; empty: none.
     pub shadow_missing_scopes: String,
+    /// What comes with the decision, such as who approves, where the shadow rules ask for something else; empty: the same.
+    pub obligations: String,
+    pub shadow_obligations: String,
     pub count: u64,
     pub last_at: String,
 }

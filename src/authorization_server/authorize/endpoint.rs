@@ -116,12 +116,10 @@ async fn lead(
 ) -> Result<String, Rejected> {
     server.shares.requests.take(address).map_err(|_| Fault::TooMany)?;
     let pending = match form.get("request_uri").and_then(pushed::handle) {
+        // Counted when it was pushed; once it is taken it is gone, so nothing is refused for load from here on.
         Some(handle) => pushed::take(server, address, (form, handle)).await?,
-        None => validate(server, address, form).await?,
+        None => admitted(server, address, form).await?,
     };
-    if !server.authorization_requests.admit(&pending.client_id, server.clock.monotonic()) {
-        return Err(Fault::TooMany.into());
-    }
     if pending.prompt.none {
         return without_a_page(server, request_id, headers, &pending).await;
     }
@@ -143,6 +141,18 @@ async fn lead(
     server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
     // The login page sends on whoever is logged in.
     Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
+}
+
+/// A request that comes in a browser, counted for its client.
+async fn admitted(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    form: &Form,
+) -> Result<Pending, Rejected> {
+    let pending = validate(server, address, form).await?;
+    let now = server.clock.monotonic();
+    let admitted = server.authorization_requests.admit(&pending.client_id, now);
+    if admitted { Ok(pending) } else { Err(Fault::TooMany.into()) }
 }
 
 /// `prompt=none` (OIDC Core §3.1.2.1): an answer that is known already, or an error for the client (N27).

@@ -1,9 +1,13 @@
 //! How many authorization requests may wait: each is a row in the store until it is answered or late.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::authorization_server::client::Client;
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::server::AuthorizationServer;
 use crate::id::ClientId;
 
 const WINDOW: Duration = Duration::from_mins(1);
@@ -40,6 +44,29 @@ impl RequestLimits {
         counts.all = counts.all.saturating_add(1);
         counts.by_client.insert(client_id.clone(), of_client.saturating_add(1));
         true
+    }
+}
+
+impl AuthorizationServer {
+    /// Counts one request that a client sends itself: each is a row in the store. A network has the share of its browsers,
+    /// but where a client has proved to be itself: that of a hosted client is all its people's.
+    ///
+    /// # Errors
+    ///
+    /// [`OAuthError::TooManyRequests`]
+    pub(in crate::authorization_server) fn admit_request_of(
+        &self,
+        client: &Client,
+        address: Option<IpAddr>,
+    ) -> Result<(), OAuthError> {
+        if !client.is_confidential() {
+            let taken = self.shares.requests.take(address);
+            taken.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
+        }
+        if self.authorization_requests.admit(client.id(), self.clock.monotonic()) {
+            return Ok(());
+        }
+        Err(OAuthError::TooManyRequests { retry_after: WINDOW })
     }
 }
 

@@ -11,7 +11,6 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::audit::AuditEvent;
-use crate::authorization_server::client::Client;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
 use crate::authorization_server::pages::Fault;
@@ -58,7 +57,7 @@ async fn push(
         return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
     }
     let mut pending = validate_of(&server, &client, &posted.form).await.map_err(told)?;
-    admit(&server, posted.address, &client)?; // before anything is written
+    server.admit_request_of(&client, posted.address)?; // before anything is written
     bind(&server, &posted.headers, &mut pending).await?;
     let handle = random_text(&*server.random);
     let row = AuthorizationRequestRow {
@@ -92,19 +91,6 @@ async fn bind(
     }
     pending.dpop_jkt = Some(proven.thumbprint.as_ref().to_owned());
     Ok(())
-}
-
-/// Each is a row in the store: a network and a client have the same room here as at `/authorize`.
-fn admit(
-    server: &AuthorizationServer,
-    address: Option<IpAddr>,
-    client: &Client,
-) -> Result<(), OAuthError> {
-    const WAIT: OAuthError = OAuthError::TooManyRequests { retry_after: Duration::from_mins(1) };
-    let taken = server.shares.requests.take(address);
-    taken.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
-    let admitted = server.authorization_requests.admit(client.id(), server.clock.monotonic());
-    if admitted { Ok(()) } else { Err(WAIT) }
 }
 
 /// RFC 9126 §2.3. Whom a page would tell is the client itself here.

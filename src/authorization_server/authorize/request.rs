@@ -131,6 +131,12 @@ async fn rest(
     if !client.allows_grant("authorization_code") {
         return Err(Refused::UnauthorizedClient.into());
     }
+    if client.requires_dpop() && server.dpop.is_none() {
+        return Err(Refused::InvalidRequest(
+            "tokens of this client must be bound to a key, and this server binds none",
+        )
+        .into());
+    }
     let code_challenge = code_challenge(form)?;
     let resource = resource(server, form).await?;
     let carries = target::carries(server, &resource).await.map_err(Wrong::Store)?;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::authorization_server::authorize::PUSHED_PATH;
 use crate::authorization_server::client::{AuthMethod, Client, PublicKeys};
+use crate::authorization_server::device::PATH as DEVICE_PATH;
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::resource_server::{SignedAssertion, TokenError};
@@ -21,7 +22,9 @@ pub(in crate::authorization_server) use crate::resource_server::AssertionKeys;
 /// Longest life of an assertion, and how far two clocks may be apart.
 const MAX_LIFE: Duration = Duration::from_mins(5);
 const SKEW: Duration = Duration::from_mins(1);
-const TOKEN_PATH: &str = "/token";
+/// Where a client proves itself like this: the URL of each is a name of ours (RFC 7523 §3, item 3; RFC 9126 §2), beside
+/// the issuer's.
+const PATHS: [&str; 3] = ["/token", PUSHED_PATH, DEVICE_PATH];
 const MAX_JTI: usize = 256;
 const MAX_BYTES: usize = 8 * 1024;
 
@@ -77,10 +80,9 @@ fn claims(
     now: Timestamp,
 ) -> Option<Used> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    // RFC 7523 §3, item 3; RFC 9126 §2.
     let ours = |aud: &str| {
         aud == server.settings.issuer.as_str()
-            || [TOKEN_PATH, PUSHED_PATH].into_iter().any(|path| aud == server.url(path))
+            || PATHS.into_iter().any(|path| aud == server.url(path))
     };
     let for_us = match claims.get("aud")? {
         Value::String(aud) => ours(aud),

@@ -141,10 +141,12 @@ async fn an_assertion_counts_once() {
     let assertion = signer.sign(&claims());
     assert_eq!(present(&site, &assertion).await.unwrap().id().as_str(), "signer");
     assert!(present(&site, &assertion).await.is_err());
-    let mut other = claims();
-    other["jti"] = json!("2");
-    other["aud"] = json!([format!("{ISSUER}/token")]);
-    assert!(present(&site, &signer.sign(&other)).await.is_ok());
+    for path in ["/token", "/par", "/device_authorization"] {
+        let mut other = claims();
+        other["jti"] = json!(path);
+        other["aud"] = json!([format!("{ISSUER}{path}")]);
+        assert!(present(&site, &signer.sign(&other)).await.is_ok(), "{path}");
+    }
 }
 
 // RFC 7523 §3, RFC 7521 §4.2 — N66, N67, N87

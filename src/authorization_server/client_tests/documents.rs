@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::authorization_server::{ClientError, MetadataDocuments};
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use tower::ServiceExt as _;
+use url::form_urlencoded::Serializer;
+
+use crate::authorization_server::{ClientError, MetadataDocuments, authorize_routes, token_routes};
 use crate::fake_http::{Act, FakeHttp};
 
 use super::support::Site;
@@ -220,4 +225,26 @@ async fn a_network_has_a_share_of_the_documents_that_are_fetched() {
     assert!(matches!(found, Err(ClientError::Document(_))), "{found:?}");
     assert!(host.requests().is_empty());
     assert!(site.find_from("198.51.100.1", &url).await.is_ok());
+}
+
+// RFC 9449 §5.2 — N88
+#[tokio::test]
+async fn a_client_that_binds_all_its_tokens_is_refused_at_once_where_none_can_be_bound() {
+    let bound = DOCUMENT.replacen('{', r#"{"dpop_bound_access_tokens":true,"#, 1);
+    let host = FakeHttp::start(vec![Act::json(200, bound.leak())]).await;
+    let (site, id) = (Site::new().await, format!("{}client", host.origin));
+    let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let asked = Serializer::new(String::new())
+        .extend_pairs([("client_id", id.as_str()), ("response_type", "code")])
+        .extend_pairs([("code_challenge", challenge), ("code_challenge_method", "S256")])
+        .finish();
+    let pages = authorize_routes().with_state(site.server.clone());
+    let request = Request::get(format!("/authorize?{asked}")).body(Body::empty()).unwrap();
+    let led = pages.oneshot(request).await.unwrap();
+    let location = led.headers()[header::LOCATION].to_str().unwrap();
+    assert!(location.starts_with("http://127.0.0.1/cb?error=invalid_request"), "{location}");
+    let form = (header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let request = Request::post("/par").header(form.0, form.1).body(Body::from(asked)).unwrap();
+    let pushed = token_routes().with_state(site.server.clone()).oneshot(request).await.unwrap();
+    assert_eq!(pushed.status(), StatusCode::BAD_REQUEST);
 }

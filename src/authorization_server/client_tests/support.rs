@@ -177,6 +177,7 @@ fn settings() -> Settings {
         client_metadata_documents: MetadataDocuments::Allow,
         require_pushed_requests: false,
         dpop: false,
+        dpop_required: false,
     }
 }
 

@@ -53,12 +53,8 @@ async fn begin(
         let refused = "the client is not registered for device_code";
         return Err(OAuthError::UnauthorizedClient(refused));
     }
-    let taken = server.shares.requests.take(posted.address);
-    taken.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
     let asked = asked(&server, &client, &posted).await?;
-    if !server.authorization_requests.admit(client.id(), server.clock.monotonic()) {
-        return Err(OAuthError::TooManyRequests { retry_after: Duration::from_mins(1) });
-    }
+    server.admit_request_of(&client, posted.address)?;
     let device_code = random_text(&*server.random);
     let user_code = store(&server, &client, (&device_code, &asked)).await?;
     let event = AuditEvent::AuthorizationStart {

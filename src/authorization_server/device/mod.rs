@@ -9,6 +9,7 @@ mod endpoint;
 mod page;
 mod question;
 mod user_code;
+mod whence;
 
 pub(super) use endpoint::{PATH, routes};
 pub(super) use page::{answer, show, type_code};

@@ -13,23 +13,22 @@ use axum::response::Response;
 use crate::audit::AuditEvent;
 use crate::authorization_server::authorize::new_grant;
 use crate::authorization_server::consent::Standing;
-use crate::authorization_server::login::for_device;
+use crate::authorization_server::login::{Bound, for_device};
 use crate::authorization_server::pages::{Fault, Forms, ScopeWords, in_words, page, when};
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::{self, FormPurpose, Session};
 use crate::id::{ClientAddress, RequestId};
-use crate::limits::network;
 use crate::store::{CodeRow, DeviceAnswer, DeviceRequestRow, GrantRow};
 use crate::time::Timestamp;
 
 use super::question::Question;
 use super::user_code::UserCode;
+use super::whence::Whence;
 use super::{DEVICE_CLASS, NO_CHALLENGE, TIME_TO_POLL};
 
 /// How many codes one person may type in a window, right ones too: whoever has an account could guess at others' codes
 /// (RFC 8628 §5.1; N82). 20 of 2^34 is one in a billion.
-const TRIES: u32 = 20;
-const WINDOW: Duration = Duration::from_mins(15);
+const TRIES: Bound = Bound { most: 20, window: Duration::from_mins(15) };
 
 #[derive(Template)]
 #[template(path = "device.html")]
@@ -49,8 +48,7 @@ struct ConsentPage<'a> {
     standing: &'a Standing,
     /// Where the request came from.
     address: Option<String>,
-    /// Whether that is the network of this browser.
-    near: bool,
+    whence: Whence,
     asked_at: String,
     scopes: Vec<ScopeWords>,
     left_out: usize,
@@ -128,17 +126,14 @@ async fn try_type(
     let Some(code) = UserCode::parse(form.fields.text("user_code")) else { return Ok(wrong()) };
     let Some(row) = claim(people, &session, &code).await? else { return Ok(wrong()) };
     let question = Question::ask(people, &session.person, row).await?;
-    Ok(ask(people, &session, address, (&code, &question)))
+    let whence = Whence::of(question.asked.address, (address, headers));
+    Ok(ask(people, &session, whence, (&code, &question)))
 }
 
-/// In windows that lie end to end, counted in the store: for all replicas together.
 async fn count_try(people: &People, session: &Session) -> Result<(), Fault> {
-    let (server, now) = (&people.server, people.server.clock.now());
-    let seconds = i64::try_from(WINDOW.as_secs()).unwrap_or(i64::MAX).max(1);
-    let number = now.unix_seconds().div_euclid(seconds);
-    let key = format!("device:{}:{number}", session.person.user.id);
-    let counted = server.store.login_failed(&key, now, WINDOW).await?;
-    if counted.failures > TRIES { Err(Fault::TooMany) } else { Ok(()) }
+    let key = format!("user_code:{}", session.person.user.id);
+    let wait = TRIES.count(&people.server, &key).await?;
+    if wait.is_some() { Err(Fault::TooMany) } else { Ok(()) }
 }
 
 async fn claim(
@@ -151,19 +146,30 @@ async fn claim(
     Ok(server.store.claim_device_request(&digest, &session.person.session, now).await?)
 }
 
+/// What this session has claimed already. An answer finds out nothing else, and takes nothing: only typing, which is
+/// counted, tells of a code whether it waits (N82).
+async fn claimed(
+    people: &People,
+    session: &Session,
+    code: &UserCode,
+) -> Result<Option<DeviceRequestRow>, Fault> {
+    let server = &people.server;
+    let (digest, now) = (server.user_codes.digest(code), server.clock.now());
+    Ok(server.store.claimed_device_request(&digest, &session.person.session, now).await?)
+}
+
 fn ask(
     people: &People,
     session: &Session,
-    address: Option<IpAddr>,
+    whence: Whence,
     (code, question): (&UserCode, &Question),
 ) -> Response {
-    let near = question.asked.address.map(network) == address.map(network);
     let user_code = code.shown();
     let template = ConsentPage {
         client_name: &question.client.name,
         standing: &question.client.standing,
         address: question.asked.address.map(|address| address.to_canonical().to_string()),
-        near,
+        whence,
         asked_at: when(Timestamp::from_unix_seconds(question.asked.at)),
         scopes: in_words(&question.offered, &people.scope_words),
         left_out: question.left_out,
@@ -199,7 +205,7 @@ async fn try_answer(
         return Err(Fault::Forged);
     };
     let code = UserCode::parse(form.fields.text("user_code")).ok_or(Fault::Forged)?;
-    let row = claim(people, &session, &code).await?.ok_or(Fault::NoRequest)?;
+    let row = claimed(people, &session, &code).await?.ok_or(Fault::NoRequest)?;
     let question = Question::ask(people, &session.person, row).await?;
     form.check(purpose(&[&code.shown(), &question.digest]), &session.cookie)?;
     let granted = match form.fields.text("decision") {

@@ -18,26 +18,42 @@ use crate::limits::{network, site};
 use crate::store::{Digest, SessionRow, StoreError};
 use crate::time::Timestamp;
 
-/// How many failures within how long: windows lie end to end, so that failures far apart never add up to a lock.
+/// How many attempts within how long: windows lie end to end, so that failures far apart never add up to a lock.
 #[derive(Clone, Copy, Debug)]
-struct Bound {
-    failures: u32,
-    window: Duration,
+pub(in crate::authorization_server) struct Bound {
+    pub(in crate::authorization_server) most: u32,
+    pub(in crate::authorization_server) window: Duration,
 }
 
-const DEVICE: Bound = Bound { failures: 20, window: Duration::from_mins(15) };
-const ACCOUNT_AND_SITE: Bound = Bound { failures: 10, window: Duration::from_mins(15) };
-const NETWORK: Bound = Bound { failures: 200, window: Duration::from_mins(15) };
-const ACCOUNT: Bound = Bound { failures: 100, window: Duration::from_hours(1) };
+const DEVICE: Bound = Bound { most: 20, window: Duration::from_mins(15) };
+const ACCOUNT_AND_SITE: Bound = Bound { most: 10, window: Duration::from_mins(15) };
+const NETWORK: Bound = Bound { most: 200, window: Duration::from_mins(15) };
+const ACCOUNT: Bound = Bound { most: 100, window: Duration::from_hours(1) };
 
 // What the module promises: not even a site that fills each of its windows locks an account alone.
 const _: () = assert!(
-    ACCOUNT_AND_SITE.failures as u64
+    ACCOUNT_AND_SITE.most as u64
         * ACCOUNT.window.as_secs().div_ceil(ACCOUNT_AND_SITE.window.as_secs())
-        < ACCOUNT.failures as u64
+        < ACCOUNT.most as u64
 );
 
 impl Bound {
+    /// Counts one attempt under `name`, in the store: for all replicas together. `Some` where it is one too many: how long
+    /// until the next window.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub(in crate::authorization_server) async fn count(
+        self,
+        server: &AuthorizationServer,
+        name: &str,
+    ) -> Result<Option<Duration>, StoreError> {
+        let now = server.clock.now();
+        let counted = server.store.count_attempt(&key(name, self, now), now, self.window).await?;
+        Ok((counted.failures > self.most).then(|| self.rest(now)))
+    }
+
     /// Which window this is, to be counted by itself.
     fn number(self, now: Timestamp) -> i64 {
         now.unix_seconds().div_euclid(self.seconds())
@@ -99,20 +115,18 @@ impl Attempt {
         for (name, bound) in self.shared().iter().chain([&own]) {
             let key = key(name, *bound, now);
             let seen = server.store.login_attempts(&key, now, bound.window).await?;
-            if seen.failures >= bound.failures {
+            if seen.failures >= bound.most {
                 return Ok(Some(bound.rest(now)));
             }
         }
         let (name, bound) = own;
-        let taken = server.store.login_failed(&key(&name, bound, now), now, bound.window).await?;
-        Ok((taken.failures > bound.failures).then(|| bound.rest(now)))
+        bound.count(server, &name).await
     }
 
     /// The try led nowhere: it counts for all who share a bound with this browser, too.
     pub(crate) async fn failed(&self, server: &AuthorizationServer) -> Result<(), StoreError> {
-        let now = server.clock.now();
         for (name, bound) in self.shared() {
-            server.store.login_failed(&key(&name, bound, now), now, bound.window).await?;
+            bound.count(server, &name).await?;
         }
         Ok(())
     }

@@ -176,6 +176,7 @@ fn settings(public_url: &str) -> Settings {
         client_metadata_documents: MetadataDocuments::Off,
         require_pushed_requests: false,
         dpop: false,
+        dpop_required: false,
     }
 }
 

@@ -162,11 +162,9 @@ fn new_refresh_token(
     let asked = scopes.iter().any(|scope| scope.as_str() == "offline_access");
     let useful = grant.expires_at.since(now) > settings.access_token_ttl;
     let wanted = useful && (asked || exchange.client.allows_grant("refresh_token"));
-    // RFC 9449 §5: a client that proves itself by other means may change its key.
-    let key = exchange.key.filter(|_| !exchange.client.is_confidential());
     let refresh = wanted.then(|| NewRefreshToken {
         token: Digest::of(&token),
-        dpop_jkt: key.map(str::to_owned),
+        dpop_jkt: exchange.key_of_refresh_token(),
         scopes: scopes.clone(),
         expires_at: now.plus(settings.refresh_token_ttl).min(grant.expires_at),
     });

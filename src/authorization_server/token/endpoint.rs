@@ -93,32 +93,36 @@ async fn exchange(
     client: &Client,
     posted: &Posted,
 ) -> (Option<GrantType>, Result<Granted, Refused>) {
+    // Before a proof is remembered, which writes to the store.
+    let grant_type = match grant_type(server, posted) {
+        Ok(grant_type) => grant_type,
+        Err(error) => return (None, Err(error.into())),
+    };
     let key = match proven_key(server, client, &posted.headers).await {
         Ok(key) => key,
         Err(error) => return (None, Err(error.into())),
     };
     let asked = Exchange { server, client, form: &posted.form, key: key.as_deref() };
-    let (grant_type, outcome) = match posted.form.get("grant_type") {
-        Some("authorization_code") => {
-            (GrantType::AuthorizationCode, authorization_code::exchange(&asked).await)
-        }
-        Some("refresh_token") => (GrantType::RefreshToken, refresh_token::exchange(&asked).await),
-        Some("client_credentials") => {
-            (GrantType::ClientCredentials, client_credentials::exchange(&asked).await)
-        }
-        Some(device_code::NAME) if server.settings.has_devices() => {
-            (GrantType::DeviceCode, device_code::exchange(&asked).await)
-        }
-        Some(token_exchange::NAME) if server.settings.exchanges_tokens() => {
-            (GrantType::TokenExchange, token_exchange::exchange(&asked).await)
-        }
-        Some(_) => return (None, Err(OAuthError::UnsupportedGrantType.into())),
-        None => {
-            let missing = OAuthError::InvalidRequest("grant_type is missing");
-            return (None, Err(missing.into()));
-        }
+    let outcome = match grant_type {
+        GrantType::AuthorizationCode => authorization_code::exchange(&asked).await,
+        GrantType::RefreshToken => refresh_token::exchange(&asked).await,
+        GrantType::ClientCredentials => client_credentials::exchange(&asked).await,
+        GrantType::DeviceCode => device_code::exchange(&asked).await,
+        GrantType::TokenExchange => token_exchange::exchange(&asked).await,
     };
     (Some(grant_type), outcome)
+}
+
+/// What is asked for, where this server gives it to anybody.
+fn grant_type(server: &AuthorizationServer, posted: &Posted) -> Result<GrantType, OAuthError> {
+    match posted.form.require("grant_type", "grant_type is missing")? {
+        "authorization_code" => Ok(GrantType::AuthorizationCode),
+        "refresh_token" => Ok(GrantType::RefreshToken),
+        "client_credentials" => Ok(GrantType::ClientCredentials),
+        device_code::NAME if server.settings.has_devices() => Ok(GrantType::DeviceCode),
+        token_exchange::NAME if server.settings.exchanges_tokens() => Ok(GrantType::TokenExchange),
+        _ => Err(OAuthError::UnsupportedGrantType),
+    }
 }
 
 /// The key that the client holds, where it proves one (RFC 9449 §5).

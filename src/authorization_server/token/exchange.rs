@@ -21,6 +21,14 @@ pub(super) struct Exchange<'a> {
     pub(super) key: Option<&'a str>,
 }
 
+impl Exchange<'_> {
+    /// What a refresh token is bound to that is given now (RFC 9449 §5): the key of a client that has nothing else to prove
+    /// itself by. One that has may change its key.
+    pub(super) fn key_of_refresh_token(&self) -> Option<String> {
+        self.key.filter(|_| !self.client.is_confidential()).map(str::to_owned)
+    }
+}
+
 /// What a grant gives.
 #[derive(Debug)]
 pub(super) struct Granted {

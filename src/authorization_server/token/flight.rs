@@ -87,18 +87,32 @@ fn key(exchange: &Exchange<'_>, presented: &str) -> Digest {
     Digest::of(&text)
 }
 
-/// Errors of the store cannot be copied; what is told about them is the same.
+/// Errors of the store cannot be copied; what is told about them is the same. A refusal stays the refusal that it is: a
+/// client that is told to try again later would do so forever.
 fn again(refused: &Refused) -> Refused {
+    use OAuthError as E;
     let error = match &refused.error {
-        OAuthError::InvalidRequest(text) => OAuthError::InvalidRequest(text),
-        OAuthError::InvalidGrant(text) => OAuthError::InvalidGrant(text),
-        OAuthError::InvalidScope(text) => OAuthError::InvalidScope(text),
-        OAuthError::InvalidTarget(text) => OAuthError::InvalidTarget(text),
-        OAuthError::UnauthorizedClient(text) => OAuthError::UnauthorizedClient(text),
-        OAuthError::TooManyRequests { retry_after } => {
-            OAuthError::TooManyRequests { retry_after: *retry_after }
+        E::InvalidRequest(text) => E::InvalidRequest(text),
+        E::InvalidSubjectToken(text) => E::InvalidSubjectToken(text),
+        E::TooLarge => E::TooLarge,
+        E::InvalidClient(text) => E::InvalidClient(text),
+        E::InvalidGrant(text) => E::InvalidGrant(text),
+        E::UnauthorizedClient(text) => E::UnauthorizedClient(text),
+        E::UnsupportedGrantType => E::UnsupportedGrantType,
+        E::Extension { code, description } => E::Extension { code, description },
+        E::InvalidDpopProof(text) => E::InvalidDpopProof(text),
+        E::UseDpopNonce(nonce) => E::UseDpopNonce(nonce.clone()),
+        E::InvalidScope(text) => E::InvalidScope(text),
+        E::InvalidTarget(text) => E::InvalidTarget(text),
+        E::InvalidRedirectUri(text) => E::InvalidRedirectUri(text),
+        E::InvalidClientMetadata(text) => E::InvalidClientMetadata(text),
+        E::AccessDenied(text) => E::AccessDenied(text),
+        E::InvalidToken(text) => E::InvalidToken(text),
+        E::InsufficientScope(text) => E::InsufficientScope(text),
+        E::TooManyRequests { retry_after } => E::TooManyRequests { retry_after: *retry_after },
+        E::Store(_) | E::Audit(_) | E::Mint(_) | E::Unavailable(_) => {
+            E::Unavailable(refused.error.description())
         }
-        other => OAuthError::Unavailable(other.description()),
     };
     Refused { error, reused: refused.reused }
 }
@@ -140,5 +154,23 @@ mod tests {
         let gone = flights.once(key, std::future::pending());
         assert!(tokio::time::timeout(Duration::ZERO, gone).await.is_err());
         assert!(flights.once(key, dead()).await.1);
+    }
+
+    /// Whoever joined is refused as whoever ran: only what may be otherwise the next time is `503`.
+    #[test]
+    fn a_lasting_refusal_stays_one_for_all_who_waited() {
+        for error in [
+            OAuthError::InvalidDpopProof("x"),
+            OAuthError::InvalidSubjectToken("x"),
+            OAuthError::UnsupportedGrantType,
+            OAuthError::Extension { code: "slow_down", description: "x" },
+            OAuthError::UnauthorizedClient("x"),
+        ] {
+            let first = Refused::from(error);
+            let second = again(&first).error;
+            assert_eq!(second.to_string(), first.error.to_string());
+        }
+        let away = Refused::from(OAuthError::Unavailable("x"));
+        assert_eq!(again(&away).error.code(), "temporarily_unavailable");
     }
 }

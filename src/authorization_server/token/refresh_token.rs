@@ -75,7 +75,7 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
     let successor = NewRefreshToken {
         token: Digest::of(&text),
         scopes: token.scopes,
-        dpop_jkt: token.dpop_jkt,
+        dpop_jkt: token.dpop_jkt.or_else(|| exchange.key_of_refresh_token()),
         expires_at: now.plus(server.settings.refresh_token_ttl).min(grant.expires_at),
     };
     let rotation = RefreshRotation {

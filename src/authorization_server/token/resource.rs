@@ -72,7 +72,8 @@ pub(super) async fn registered(
         Target {
             uri: row.uri,
             lifetime: seconds.map(|seconds| Duration::from_secs(seconds.into())),
-            dpop_required: false,
+            // What is not reached through us asks for what it likes itself.
+            dpop_required: row.url.is_some() && server.settings.dpop_required,
         }
     }))
 }

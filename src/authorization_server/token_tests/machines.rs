@@ -1,7 +1,7 @@
 //! Clients that act for themselves.
 
 use crate::authorization_server::Settings;
-use crate::store::{ClientKind, ClientRow, Digest};
+use crate::store::{ClientKind, ClientRow, Digest, ResourceRow};
 
 use super::support::{MCP, Site, basic, client, refused};
 
@@ -72,6 +72,23 @@ async fn a_resource_that_nobody_registered_is_no_target() {
     assert_eq!(answer.error(), refused(400, "invalid_target"));
     let answer = asked(&site, &[("resource", "HTTPS://Broker.Example/mcp/")]).await;
     assert_eq!(answer.claims()["aud"], MCP);
+}
+
+// RFC 9449 §5, §7 — N88
+#[tokio::test]
+async fn where_we_take_bound_tokens_alone_none_else_is_given_for_a_registered_server_behind_us() {
+    let site = Site::with(|settings: &mut Settings| settings.dpop_required = true).await;
+    let (elsewhere, behind) =
+        ("https://elsewhere.example/mcp", "https://broker.example/servers/b/mcp");
+    let row = site.register("e", elsewhere).await;
+    let url = Some("https://b.internal/mcp".to_owned());
+    let row = ResourceRow { id: "b".into(), uri: behind.into(), url, ..row };
+    assert!(site.store.add_resource(&row).await.unwrap());
+    let read = ("scope", "graph:read");
+    let answer = asked(&site, &[read, ("resource", behind)]).await;
+    assert_eq!(answer.error(), refused(400, "invalid_dpop_proof"));
+    let answer = asked(&site, &[read, ("resource", elsewhere)]).await;
+    assert_eq!(answer.member("token_type"), "Bearer");
 }
 
 /// Registered for `private_key_jwt` *or* nothing, as hosted clients are: what it may prove, it need not prove.

@@ -356,6 +356,7 @@ fn settings() -> Settings {
         client_metadata_documents: MetadataDocuments::Allow,
         require_pushed_requests: false,
         dpop: false,
+        dpop_required: false,
     }
 }
 

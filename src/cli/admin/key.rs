@@ -5,17 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use serde_json::json;
 
-use crate::admin::AdminError;
 use crate::app;
-use crate::audit::{AdminAction, AdminObject, AuditEvent};
-use crate::authorization_server::{KeyError, KeySettings};
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
-use crate::store::{SigningKeyRow, SigningKeyState};
-use crate::time::{SystemClock, Timestamp};
+use crate::time::SystemClock;
 
 use super::show::{Columns, list, one};
 use super::{Administration, failure};
@@ -68,35 +63,6 @@ enum KeyCommand {
     },
 }
 
-/// A key as it may be shown.
-#[derive(Serialize)]
-struct KeyView<'a> {
-    kid: &'a str,
-    algorithm: &'a str,
-    /// `pending`, `usable` or `retiring`.
-    state: &'static str,
-    created_at: Timestamp,
-    not_before: Timestamp,
-    retire_at: Option<Timestamp>,
-}
-
-impl<'a> KeyView<'a> {
-    fn of(row: &'a SigningKeyRow, now: Timestamp) -> Self {
-        Self {
-            kid: &row.kid,
-            algorithm: &row.algorithm,
-            state: match row.state {
-                SigningKeyState::Usable if row.not_before > now => "pending",
-                SigningKeyState::Usable => "usable",
-                SigningKeyState::Retiring => "retiring",
-            },
-            created_at: row.created_at,
-            not_before: row.not_before,
-            retire_at: row.retire_at,
-        }
-    }
-}
-
 pub(in crate::cli) async fn run(
     args: &KeyArgs,
     ready: &Ready,
@@ -107,103 +73,62 @@ pub(in crate::cli) async fn run(
     let settings = app::key_settings(&ready.config, &variables, Arc::new(SystemClock));
     let done = match settings.await {
         Err(error) => Err(Failure::of(&error)),
-        Ok(settings) => match &args.command {
-            KeyCommand::List { json } => print(&settings, *json, out).await,
-            KeyCommand::Rotate { now, json } => {
-                rotate(&administration, &settings, (*now, *json), out).await
-            }
-            KeyCommand::Retire { kid, now, json } => {
-                retire(&administration, &settings, (kid, *now, *json), out).await
-            }
-        },
+        Ok(settings) => act(&administration, &app::Keys(settings), &args.command, out).await,
     };
     administration.close(done).await.map(|()| ExitCode::SUCCESS)
 }
 
-async fn rows(settings: &KeySettings) -> Result<Vec<SigningKeyRow>, Failure> {
-    settings.store.signing_keys().await.map_err(|error| Failure::of(&error))
-}
-
-async fn print(settings: &KeySettings, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let (rows, now) = (rows(settings).await?, settings.clock.now());
-    let views: Vec<_> = rows.iter().map(|row| KeyView::of(row, now)).collect();
-    list(&views, COLUMNS, json, out)
+async fn act(
+    by: &Administration,
+    control: &app::Keys,
+    command: &KeyCommand,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match command {
+        KeyCommand::List { json } => {
+            let keys = by.operations.list_signing_keys().await;
+            list(&keys.map_err(|error| failure(&error, LIST))?, COLUMNS, *json, out)
+        }
+        KeyCommand::Rotate { now, json } => rotate(by, control, (*now, *json), out).await,
+        KeyCommand::Retire { kid, now, json } => retire(by, control, (kid, *now, *json), out).await,
+    }
 }
 
 async fn rotate(
     by: &Administration,
-    settings: &KeySettings,
+    control: &app::Keys,
     (at_once, json): (bool, bool),
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let action = if at_once { AdminAction::Replace } else { AdminAction::Add };
-    let what = (AdminObject::SigningKey, action, "all");
-    let rows = by.operations.change(&by.actor, what, async {
-        let rows = if at_once { settings.rotate_now().await } else { settings.rotate().await };
-        let rows = rows.map_err(admin_error)?;
-        for row in &rows {
-            let event = AuditEvent::KeyRotate { kid: row.kid.as_str().into(), at_once };
-            by.operations.auditor.record(&by.actor.context, event).await?;
-        }
-        Ok(rows)
-    });
-    let rows = rows.await.map_err(|error| failure(&error, LIST))?;
+    let keys = by.operations.rotate_signing_keys(&by.actor, control, at_once).await;
+    let keys = keys.map_err(|error| failure(&error, LIST))?;
     let then = if at_once {
         "Signing at once; tokens of all other keys are refused within half a minute."
     } else {
         "Published now, signing in 6 minutes."
     };
-    let now = settings.clock.now();
-    let mut views = rows.iter().map(|row| KeyView::of(row, now));
-    let mut view = json!(views.next());
-    let others: Vec<_> = views.collect();
-    if let (Some(members), false) = (view.as_object_mut(), others.is_empty()) {
+    let mut value = json!(keys.first());
+    let others: Vec<_> = keys.iter().skip(1).collect();
+    if let (Some(members), false) = (value.as_object_mut(), others.is_empty()) {
         members.insert("others".to_owned(), json!(others));
     }
-    let names: Vec<String> =
-        rows.iter().map(|row| format!("Key: {} ({})\n", row.kid, row.algorithm)).collect();
-    one(&view, &format!("{}{then}", names.concat()), json, out)
+    let mut lines = String::new();
+    for key in &keys {
+        lines.extend(["Key: ", &key.kid, " (", &key.algorithm, ")\n"]);
+    }
+    one(&value, &(lines + then), json, out)
 }
 
 async fn retire(
     by: &Administration,
-    settings: &KeySettings,
+    control: &app::Keys,
     (kid, at_once, json): (&str, bool, bool),
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let rows = rows(settings).await?;
-    // What is no key goes neither to the store nor, as somebody's text, into the audit log.
-    let Some(row) = rows.iter().find(|row| row.kid == kid) else {
-        return Err(failure(&AdminError::NotFound("signing key"), LIST));
-    };
-    let now = settings.clock.now();
-    let signs = |row: &SigningKeyRow| row.state == SigningKeyState::Usable && row.not_before <= now;
-    if signs(row) && !rows.iter().any(|other| other.kid != kid && signs(other)) {
-        return Err(Failure::new("it is the only key that signs").hint(
-            "broker key rotate, and it retires by itself; broker key rotate --now where it has leaked",
-        ));
-    }
-    let action = if at_once { AdminAction::Delete } else { AdminAction::Disable };
-    let what = (AdminObject::SigningKey, action, kid);
-    let done = by.operations.change(&by.actor, what, async {
-        let store = &settings.store;
-        let changed = if at_once {
-            store.delete_signing_key(kid).await?
-        } else {
-            store.retire_signing_key(kid, settings.retire_at()).await?
-        };
-        if changed { Ok(()) } else { Err(AdminError::NotFound("signing key that signs")) }
-    });
-    done.await.map_err(|error| failure(&error, LIST))?;
+    let done = by.operations.retire_signing_key(&by.actor, control, (kid, at_once)).await;
+    done.map_err(|error| failure(&error, LIST))?;
     let then =
         if at_once { "gone; its tokens are refused within half a minute" } else { "retiring" };
     let state = if at_once { "gone" } else { "retiring" };
     one(&json!({ "kid": kid, "state": state }), &format!("the key is {then}"), json, out)
-}
-
-fn admin_error(error: KeyError) -> AdminError {
-    match error {
-        KeyError::Store(error) => AdminError::Store(error),
-        _ => AdminError::NotFound("key that could be made"),
-    }
 }

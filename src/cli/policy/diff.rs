@@ -130,10 +130,7 @@ impl Replayed {
             self.not_told += 1;
             return;
         };
-        let same = before.effect == after.effect
-            && before.code == after.code
-            && before.missing_scopes == after.missing_scopes;
-        if !same {
+        if !before.does_as(&after) {
             self.changed += 1;
             self.note(entry, &before, &after);
         }
@@ -141,7 +138,14 @@ impl Replayed {
 
     fn note(&mut self, entry: &Entry, before: &Decision, after: &Decision) {
         let tool = entry.replay.question.tool.to_string();
-        let kind = Kind { tool, from: outcome(before), to: outcome(after) };
+        let with = |decision: &Decision| decision.obligations.of_the_rule();
+        let (mut from, mut to) = (outcome(before), outcome(after));
+        if with(before) != with(after) {
+            for (text, decision) in [(&mut from, before), (&mut to, after)] {
+                write!(text, ", {}", or_nothing(with(decision))).ok();
+            }
+        }
+        let kind = Kind { tool, from, to };
         if self.by_kind.len() >= MOST_KINDS && !self.by_kind.contains_key(&kind) {
             self.of_more_kinds += 1;
             return;
@@ -164,6 +168,10 @@ fn under(rules: &Policy, entry: &Entry) -> bool {
 /// it does name.
 fn told_by<'p>(old: &'p Policy, entry: &Entry) -> Cow<'p, Names> {
     if under(old, entry) { Cow::Borrowed(old.names()) } else { Cow::Owned(entry.replay.named()) }
+}
+
+fn or_nothing(text: String) -> String {
+    if text.is_empty() { "nothing comes with it".to_owned() } else { text }
 }
 
 /// An effect and its reason, as both are in the log.

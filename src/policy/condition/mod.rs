@@ -6,6 +6,7 @@
 
 mod check;
 mod print;
+mod same;
 #[cfg(test)]
 mod tests;
 mod truth;

@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 
 use super::ENVIRONMENT;
 use super::check::{Roots, chains};
+use super::same::same;
 use super::truth::Truth;
 
 /// The arguments of a call, as JSON, that conditions may look at.
@@ -77,7 +78,7 @@ impl<'a> Known<'a> {
             Json::Array(items) => step.parse().ok().and_then(|index: usize| items.get(index)),
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
         });
-        found.is_some_and(|found| allowed.contains(found)).into()
+        found.is_some_and(|found| allowed.iter().any(|one| same(one, found))).into()
     }
 
     fn json(&self) -> Result<&Json, Unusable> {

@@ -1,5 +1,7 @@
 //! Deletes what is past its end, a batch at a time, so that requests get their turn in between.
 
+use std::time::Duration;
+
 use crate::store::backend::Work;
 use crate::store::connection::{Connection, values};
 use crate::store::digest::Digest;
@@ -10,8 +12,11 @@ use crate::time::Timestamp;
 use super::lease;
 
 const BATCH: u64 = 1000;
-/// Of one table in one go; the rest waits for the next.
-const MOST_BATCHES: usize = 20;
+/// How long one round may take; the rest waits for the next. Not a number of rows: what comes in faster than that would
+/// pile up, and anybody can make us keep used proofs (N88).
+const ROUND: Duration = Duration::from_mins(1);
+/// After a full batch, for what others wait to write.
+const PAUSE: Duration = Duration::from_millis(5);
 
 macro_rules! delete {
     // Documents that no grant, consent or request names: strangers make us store them (N90).
@@ -78,15 +83,21 @@ const DELETES: &[(&str, i64)] = &[
 pub(super) async fn clean_up(backend: &Measured<'_>, now: Timestamp) -> Result<u64, StoreError> {
     let delete: Work<(&'static str, Timestamp), u64> =
         |c, (sql, before)| Box::pin(one(c, sql, *before));
+    let began = backend.clock.monotonic();
     let mut deleted = 0;
-    for (sql, kept) in DELETES {
-        for _ in 0..MOST_BATCHES {
-            let count = backend.write((*sql, now.plus_seconds(-kept)), delete).await?;
+    // A batch of each in turn, so that no table waits until another one has no more.
+    let mut left = DELETES.to_vec();
+    while !left.is_empty() && backend.clock.monotonic().saturating_sub(began) < ROUND {
+        let mut full = Vec::new();
+        for (sql, kept) in left {
+            let count = backend.write((sql, now.plus_seconds(-kept)), delete).await?;
             deleted += count;
-            if count < BATCH {
-                break;
+            if count >= BATCH {
+                full.push((sql, kept));
+                tokio::time::sleep(PAUSE).await;
             }
         }
+        left = full;
     }
     // By the clock that counts them, not by ours.
     Ok(deleted + backend.write((), |c, ()| Box::pin(lease::forget(c, None))).await?)

@@ -33,6 +33,16 @@ impl DeviceStore for SqlDatabase {
         self.backend().write(asked, |c, asked| Box::pin(claim(c, asked))).await
     }
 
+    async fn claimed_device_request(
+        &self,
+        user_code: &Digest,
+        session: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<DeviceRequestRow>, StoreError> {
+        let asked = (*user_code, *session, now);
+        self.backend().read(&asked, |c, asked| Box::pin(claimed(c, asked))).await
+    }
+
     async fn answer_device_request(
         &self,
         user_code: &Digest,
@@ -79,6 +89,15 @@ async fn claim(
 ) -> Result<Option<DeviceRequestRow>, StoreError> {
     const SQL: &str = "UPDATE device_requests SET session = $2 WHERE user_code = $1 \
         AND state = 'waiting' AND expires_at > $3 AND (session IS NULL OR session = $2) RETURNING *";
+    c.row(SQL, values![*user_code, *session, *now]).await?.as_ref().map(row).transpose()
+}
+
+async fn claimed(
+    c: &mut Connection,
+    (user_code, session, now): &Mine,
+) -> Result<Option<DeviceRequestRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM device_requests WHERE user_code = $1 AND session = $2 \
+        AND state = 'waiting' AND expires_at > $3";
     c.row(SQL, values![*user_code, *session, *now]).await?.as_ref().map(row).transpose()
 }
 

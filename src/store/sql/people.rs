@@ -138,7 +138,7 @@ impl PersonStore for SqlDatabase {
         self.backend().write(user_id, |c, user| Box::pin(session::end_all(c, user))).await
     }
 
-    async fn login_failed(
+    async fn count_attempt(
         &self,
         key: &str,
         now: Timestamp,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{FromSql, Value as Cell};
 use rusqlite::{CachedStatement, OpenFlags};
 
@@ -48,6 +49,8 @@ impl SqliteConnection {
             rusqlite::Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(patience)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        // A plan is for a statement and not for the values in it: else each use of one may mean to prepare it again.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "cache_size", -8192)?;
         if access == Access::Write {
             connection.pragma_update(None, "journal_mode", "wal")?;

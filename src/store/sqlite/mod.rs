@@ -28,13 +28,17 @@ pub(super) use connection::{Access, SqliteConnection, SqliteRow};
 pub(super) use readers::Readers;
 pub(super) use writer::Writer;
 
+/// How long the writer waits for a lock of another process: less than its callers wait, so that they are still there when
+/// it has it.
+const WRITER: Duration = PATIENCE.saturating_sub(Duration::from_secs(1));
+
 /// How long a checkpoint waits for readers. It holds up the writer meanwhile, and a backup reads for minutes.
 const BRIEF: Duration = Duration::from_millis(20);
 
 pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     prepare(path)?;
     let wrong = |error| at_open(path, error);
-    let mut connection = SqliteConnection::open(path, Access::Write, PATIENCE).map_err(wrong)?;
+    let mut connection = SqliteConnection::open(path, Access::Write, WRITER).map_err(wrong)?;
     // The commits leave the log as it is: `checkpoint` moves it.
     connection.script("PRAGMA wal_autocheckpoint = 0").map_err(wrong)?;
     let mut connection = Connection::Sqlite(connection);

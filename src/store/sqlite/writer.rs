@@ -120,12 +120,18 @@ fn together(connection: &mut Connection, batch: &mut Vec<Box<dyn Command>>) -> b
     true
 }
 
-/// `false` where a command failed; then everything is rolled back.
+/// Leaves those of `batch` that somebody waits for. `false` where a command failed; then everything is rolled back.
 fn attempt(
     connection: &mut Connection,
-    batch: &mut [Box<dyn Command>],
+    batch: &mut Vec<Box<dyn Command>>,
 ) -> Result<bool, StoreError> {
     control(connection, "BEGIN IMMEDIATE")?;
+    // That may have taken longer than a caller waits: what somebody was told has failed must not happen now.
+    batch.retain(|command| !command.is_abandoned());
+    if batch.is_empty() {
+        rollback(connection);
+        return Ok(true);
+    }
     for command in batch {
         if command.run(connection) {
             rollback(connection);
@@ -172,11 +178,15 @@ mod tests {
 
     use super::*;
 
+    fn open(directory: &tempfile::TempDir) -> SqliteConnection {
+        let path = directory.path().join("x.db");
+        SqliteConnection::open(&path, Access::Write, Duration::from_mins(1)).unwrap()
+    }
+
     /// A writer of a table `t` with the column `x`.
     fn writer(directory: &tempfile::TempDir) -> Writer {
-        let path = directory.path().join("x.db");
-        std::fs::File::create(&path).unwrap();
-        let mut connection = SqliteConnection::open(&path, Access::Write, Duration::ZERO).unwrap();
+        std::fs::File::create(directory.path().join("x.db")).unwrap();
+        let mut connection = open(directory);
         connection.script("CREATE TABLE t (x INTEGER NOT NULL)").unwrap();
         Writer::start(Connection::Sqlite(connection)).unwrap()
     }
@@ -199,5 +209,42 @@ mod tests {
         let broken = writer.run(true, insert).await;
         assert!(matches!(broken, Err(StoreError::Unavailable(_))), "{broken:?}");
         assert_eq!(writer.run(false, insert).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_longer_does_not_happen_when_the_lock_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = writer(&directory);
+        let mut other = Connection::Sqlite(open(&directory));
+        other.execute("BEGIN IMMEDIATE", values![]).await.unwrap();
+        let mut given_up = Box::pin(writer.run(false, insert));
+        assert!(given_up.as_mut().now_or_never().is_none());
+        while writer.0.capacity() < QUEUE {
+            std::thread::yield_now(); // the writer has it when its place in the queue is free
+        }
+        drop(given_up);
+        other.execute("ROLLBACK", values![]).await.unwrap();
+        assert_eq!(writer.run(false, insert).await.unwrap(), 1, "its own row alone");
+    }
+
+    #[tokio::test]
+    async fn a_batch_does_without_those_that_were_given_up_while_it_waited() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(writer(&directory));
+        let mut connection = Connection::Sqlite(open(&directory));
+        let job = || {
+            let (reply, answer) = oneshot::channel();
+            let job =
+                Job { arguments: false, work: insert as Work<bool, usize>, done: None, reply };
+            (Box::new(job) as Box<dyn Command>, answer)
+        };
+        let ((given_up, answer), (waited_for, other)) = (job(), job());
+        drop(answer);
+        assert!(together(&mut connection, &mut vec![given_up, waited_for]));
+        assert_eq!(other.await.unwrap().unwrap(), 1);
+        let (given_up, _) = job();
+        assert!(together(&mut connection, &mut vec![given_up]));
+        let rows = connection.rows("SELECT x FROM t", values![]).await.unwrap();
+        assert_eq!(rows.len(), 1);
     }
 }

@@ -1,13 +1,15 @@
 //! The device flow (RFC 8628), as a terminal and a person go through it.
 
 use std::process::Stdio;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use mcp_auth_broker::time::{Clock, SystemClock, Timestamp};
+use mcp_auth_broker::time::{Clock, FixedClock, SystemClock, Timestamp};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::Answer;
@@ -195,7 +197,19 @@ async fn only_the_session_that_typed_the_code_answers_and_only_once() {
     let terminal = Terminal::asks(&product, "public:read").await;
     let mut browser = Browser::of_the_administrator(&product).await;
     let page = types(&mut browser, &terminal.user_code).await;
-    let mut other = Browser::new(&product);
+    let mut other = another_session(&product).await;
+    assert_eq!(types(&mut other, &terminal.user_code).await.status, 403, "it has been claimed");
+    assert_eq!(says(&mut other, &page, "allow").await.status, 400);
+    terminal.is_told(&product, "authorization_pending").await;
+    let forged = [("form", "x"), ("user_code", &terminal.user_code), ("decision", "allow")];
+    assert_eq!(browser.post("/device/answer", &forged).await.status, 403);
+    assert_eq!(says(&mut browser, &page, "allow").await.status, 200);
+    assert_eq!(says(&mut browser, &page, "deny").await.status, 400, "answered");
+}
+
+/// A browser of its own session of the administrator, who has a password by now.
+async fn another_session(product: &Product) -> Browser<'_> {
+    let mut other = Browser::new(product);
     let login = other.get("/login?request=device.").await;
     let form = hidden(&login.body, "form");
     let fields = [
@@ -206,13 +220,25 @@ async fn only_the_session_that_typed_the_code_answers_and_only_once() {
     ];
     let led = other.post("/login", &fields).await;
     assert_eq!(led.header("location"), "/device", "{led:?}");
-    assert_eq!(types(&mut other, &terminal.user_code).await.status, 403, "it has been claimed");
-    assert_eq!(says(&mut other, &page, "allow").await.status, 400);
-    terminal.is_told(&product, "authorization_pending").await;
-    let forged = [("form", "x"), ("user_code", &terminal.user_code), ("decision", "allow")];
-    assert_eq!(browser.post("/device/answer", &forged).await.status, 403);
-    assert_eq!(says(&mut browser, &page, "allow").await.status, 200);
-    assert_eq!(says(&mut browser, &page, "deny").await.status, 400, "answered");
+    other
+}
+
+// RFC 8628 §5.1, §5.4 — N82, N83
+#[tokio::test]
+async fn an_answer_to_a_code_that_was_not_typed_finds_out_and_takes_nothing() {
+    let product = Product::start(CLIENT).await;
+    let terminal = Terminal::asks(&product, "public:read").await;
+    let mut guesser = Browser::of_the_administrator(&product).await;
+    let mut typist = another_session(&product).await;
+    let mut told = Vec::new();
+    for code in [terminal.user_code.as_str(), "BCDF-GHJK"] {
+        let fields = [("form", "x"), ("user_code", code), ("decision", "allow")];
+        let answer = guesser.post("/device/answer", &fields).await;
+        told.push((answer.status, answer.body.contains("This request is over")));
+    }
+    assert_eq!(told, [(400, true), (400, true)]);
+    answers(&mut typist, &terminal.user_code, "allow").await;
+    assert_eq!(terminal.polls(&product).await.status, 200);
 }
 
 // RFC 8628 §3.3.1 — N84
@@ -234,7 +260,9 @@ async fn a_link_with_a_code_in_it_shows_no_more_than_one_without() {
 // RFC 8628 §5.1 — N82
 #[tokio::test]
 async fn whoever_guesses_at_codes_is_stopped() {
-    let product = Product::start(CLIENT).await;
+    let begin_of_a_window = Timestamp::from_unix_seconds(2_000_000 * 900);
+    let clock = Arc::new(FixedClock::at(begin_of_a_window));
+    let product = Product::start_at(CLIENT, clock).await;
     let terminal = Terminal::asks(&product, "public:read").await;
     let mut browser = Browser::of_the_administrator(&product).await;
     for _ in 0..20 {
@@ -264,10 +292,98 @@ async fn a_terminal_logs_in_by_a_command() {
     answers(&mut browser, code, "allow").await;
     let output = terminal.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{output:?}");
-    let token = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let token = said.strip_prefix("Token: ").unwrap().trim();
     let params = json!({ "name": "get_public_info", "arguments": {} });
-    let called = product.send(mcp(Wire::Modern, Some(token.trim()), "tools/call", params)).await;
+    let called = product.send(mcp(Wire::Modern, Some(token), "tools/call", params)).await;
     assert_eq!(called.status, 200, "{called:?}");
+}
+
+// RFC 9449 §5.2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_is_not_sent_for_a_token_that_must_be_bound() {
+    let settings = format!("[resource_server]\ndpop = \"required\"\n{CLIENT}");
+    let product = Product::start(&settings).await;
+    let (said, done) = logs_in(&product.url("")).await;
+    assert!(!done && said.contains("takes only tokens that are bound to a key"), "{said}");
+    assert!(!said.contains("Open "), "{said}");
+}
+
+// RFC 8628 §3.5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_whose_answer_was_lost_asks_later_and_says_what_to_do() {
+    let broker = Losing::start().await;
+    let (said, done) = logs_in(&broker.url).await;
+    assert!(!done && said.contains("the answer of the broker was lost"), "{said}");
+    let [first, second] = broker.polls.lock().unwrap()[..] else { panic!("not two polls: {said}") };
+    assert!(second - first >= Duration::from_secs(2), "an interval of one second is doubled");
+}
+
+/// What `broker login` with this URL writes to standard error, and whether it got a token.
+async fn logs_in(url: &str) -> (String, bool) {
+    let output = Command::new(env!("CARGO_BIN_EXE_broker"))
+        .args(["login", "--url", url])
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    (String::from_utf8(output.stderr).unwrap(), output.status.success())
+}
+
+/// A broker whose first answer at the token endpoint gets lost: the code is used up by then.
+struct Losing {
+    url: String,
+    polls: Arc<Mutex<Vec<Instant>>>,
+    _server: JoinSet<()>,
+}
+
+impl Losing {
+    async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let polls = Arc::new(Mutex::new(Vec::new()));
+        let mut server = JoinSet::new();
+        server.spawn(Self::serve(listener, url.clone(), Arc::clone(&polls)));
+        Self { url, polls, _server: server }
+    }
+
+    async fn serve(listener: TcpListener, url: String, polls: Arc<Mutex<Vec<Instant>>>) {
+        loop {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let body = match line.split(' ').nth(1).unwrap() {
+                "/.well-known/oauth-authorization-server" => json!({
+                    "issuer": url, "token_endpoint": format!("{url}/token"),
+                    "device_authorization_endpoint": format!("{url}/device_authorization"),
+                }),
+                "/device_authorization" => json!({
+                    "device_code": "d", "user_code": "BCDF-GHJK", "expires_in": 600,
+                    "verification_uri": format!("{url}/device"), "interval": 1,
+                }),
+                "/token" => {
+                    let mut polls = polls.lock().unwrap();
+                    polls.push(Instant::now());
+                    if polls.len() == 1 {
+                        continue; // the connection ends without an answer
+                    }
+                    json!({ "error": "invalid_grant" })
+                }
+                _ => json!({}),
+            };
+            let body = body.to_string();
+            let status = if line.contains("/token") { "400 Bad Request" } else { "200 OK" };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            // What else it sent is read, so that the answer is not thrown away with it.
+            stream.shutdown().await.unwrap();
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
+        }
+    }
 }
 
 #[tokio::test]

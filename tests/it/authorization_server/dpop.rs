@@ -231,6 +231,23 @@ async fn the_refresh_token_of_a_public_client_is_bound_to_its_key() {
     assert_eq!(client.refreshes(&product, next, Some(&own())).await.status, 200);
 }
 
+// RFC 9449 §5 — N88
+#[tokio::test]
+async fn a_refresh_token_that_was_not_bound_is_from_the_first_proof_on() {
+    let product = Product::start(ALLOWED).await;
+    let client = Client::with_code(&product, false).await;
+    let tokens = client.redeems(&product, None).await.json();
+    assert_eq!(tokens["token_type"], "Bearer");
+    let own = || client.key.proof("POST", &product.url("/token"), &json!({}));
+    let refresh = text(&tokens, "refresh_token");
+    let refreshed = client.refreshes(&product, refresh, Some(&own())).await;
+    assert_eq!(refreshed.json()["token_type"], "DPoP", "{refreshed:?}");
+    let next = refreshed.json();
+    let next = text(&next, "refresh_token");
+    is_refused(&client.refreshes(&product, next, None).await, "invalid_grant");
+    assert_eq!(client.refreshes(&product, next, Some(&own())).await.status, 200);
+}
+
 // RFC 9449 §10, §10.1 — N89
 #[tokio::test]
 async fn a_code_that_is_bound_to_a_key_is_redeemed_with_it() {

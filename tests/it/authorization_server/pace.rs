@@ -118,12 +118,3 @@ async fn a_server_is_counted_with_all_of_its_keys_and_a_client_beside_it() {
     let client = format!("token=x&client_id=loud&client_secret={secret}");
     assert_eq!(post(&product, "/introspect", "192.0.2.1", client).await.status, 200);
 }
-
-#[tokio::test]
-async fn in_development_nobody_is_counted() {
-    let settings = SETTINGS.replace("token_rate = \"2/h\"", "");
-    let product = Product::start(&settings).await;
-    for _ in 0..20 {
-        assert_eq!(token(&product, "loud", "192.0.2.1").await.status, 200);
-    }
-}

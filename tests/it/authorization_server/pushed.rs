@@ -1,5 +1,8 @@
 //! Pushed authorization requests (RFC 9126): the client sends its request itself, the browser carries a reference.
 
+use std::sync::Arc;
+
+use mcp_auth_broker::time::{Clock as _, FixedClock, SystemClock};
 use serde_json::json;
 use url::form_urlencoded::Serializer;
 
@@ -136,4 +139,45 @@ async fn metadata_says_where_to_push_and_whether_everybody_must() {
         // Whoever registered itself is refused on a page, for a redirect to it would be open to all.
         assert_eq!(led.contains("error=") || led.is_empty(), required == json!(true), "{led}");
     }
+}
+
+const SECRET: &str = "one secret of a client, as good as another";
+
+/// A broker for which no time passes, and a request of a client that proves itself.
+async fn hosted() -> (Product, Asking) {
+    let settings = format!(
+        "{CLIENT}[[authorization_server.client]]\nclient_id = \"hosted\"\nsecret = \"{SECRET}\"\n\
+        grants = [\"authorization_code\"]\nredirect_uris = [\"{REDIRECT}\"]\n"
+    );
+    let clock = Arc::new(FixedClock::at(SystemClock.now()));
+    let product = Product::start_at(&settings, clock).await;
+    (product, Asking::new("hosted").and("client_secret", SECRET))
+}
+
+/// How many of these pushes were taken; the others were too many.
+async fn taken(product: &Product, asking: &Asking, pushes: usize) -> usize {
+    let mut taken = 0;
+    for _ in 0..pushes {
+        match push(product, asking.query()).await {
+            answer if answer.status == 201 => taken += 1,
+            answer => assert_eq!(answer.status, 429, "{answer:?}"),
+        }
+    }
+    taken
+}
+
+/// The people of a hosted client come from anywhere, and its pushes from one address.
+#[tokio::test]
+async fn a_client_that_proves_itself_pushes_for_all_of_its_people() {
+    let (product, hosted) = hosted().await;
+    assert_eq!(taken(&product, &hosted, 100).await, 100);
+    assert_eq!(taken(&product, &Asking::new("bank"), 61).await, 60);
+}
+
+#[tokio::test]
+async fn a_reference_is_not_lost_when_its_client_has_used_up_its_share() {
+    let (product, hosted) = hosted().await;
+    let reference = pushed(&product, &hosted).await;
+    assert_eq!(taken(&product, &hosted, 600).await, 599);
+    assert_eq!(product.get(&by_reference("hosted", &reference)).await.status, 303);
 }

@@ -35,6 +35,14 @@ fn good_settings_are_not_refused() {
 }
 
 #[test]
+fn in_development_no_client_is_counted_and_in_production_each_is() {
+    let dev = Place::new("").load().config.unwrap().authorization_server;
+    assert_eq!((dev.token_rate, dev.introspection_rate), (None, None));
+    let prod = prod(GOOD).load().config.unwrap().authorization_server;
+    assert!(prod.token_rate.is_some() && prod.introspection_rate.is_some());
+}
+
+#[test]
 fn weak_settings_are_refused_each_by_its_key() {
     for (good, bad, key) in [
         ("https://broker.example", "http://broker.example", "server.public_url"),

@@ -11,6 +11,7 @@ on_both! {
     a_device_waits_until_its_person_has_answered;
     a_poll_that_comes_too_early_makes_the_next_wait_longer;
     a_request_belongs_to_the_session_that_claimed_it;
+    who_looks_for_a_request_claims_none;
     a_user_code_is_one_requests;
     a_late_request_is_answered_by_nobody;
 }
@@ -88,6 +89,25 @@ async fn a_request_belongs_to_the_session_that_claimed_it(store: Store) {
     assert!(answers(&store, "d", "s", &yes("d")).await);
     assert!(!answers(&store, "d", "s", &DeviceAnswer::Deny).await, "once");
     assert!(!claims(&store, "d", "s", 11).await);
+}
+
+// RFC 8628 §5.1 — N82
+async fn who_looks_for_a_request_claims_none(store: Store) {
+    store.add_device_request(&row("d")).await.unwrap();
+    let code = Digest::of("user d");
+    let looks = |session: &str, at| {
+        let (store, session) = (&store, Digest::of(session));
+        async move {
+            let found = store.claimed_device_request(&code, &session, after(at)).await;
+            found.unwrap().is_some()
+        }
+    };
+    assert!(!looks("s", 1).await);
+    assert!(claims(&store, "d", "other", 2).await);
+    assert!(looks("other", 3).await && !looks("s", 3).await);
+    assert!(!looks("other", 600).await, "late");
+    assert!(answers(&store, "d", "other", &DeviceAnswer::Deny).await);
+    assert!(!looks("other", 11).await, "answered");
 }
 
 async fn a_user_code_is_one_requests(store: Store) {

@@ -1,5 +1,7 @@
 //! Requests, codes, grants, consents, revocations.
 
+use std::sync::Arc;
+
 use mcp_auth_broker::store::{
     AuthorizationRequestRow, Consent, ConsentKey, Digest, GrantFilter, GrantRow, MetadataDocument,
     PageRequest, Redeemed, RevokeReason, RevokedToken,
@@ -19,6 +21,7 @@ on_both! {
     an_assertion_is_used_once;
     grants_come_in_pages;
     clean_up_deletes_what_has_ended_and_nothing_else;
+    one_clean_up_keeps_up_with_many_used_proofs;
     documents_that_nothing_names_are_forgotten;
 }
 
@@ -187,6 +190,18 @@ async fn clean_up_deletes_what_has_ended_and_nothing_else(store: Store) {
     assert_eq!(store.clean_up(after(7_200)).await.unwrap(), 2, "the code and the assertion");
     assert!(store.find_refresh_token(&Digest::of("r")).await.unwrap().is_some());
     assert_eq!(store.clean_up(after(3 * 86_400)).await.unwrap(), 2, "the token and the grant");
+}
+
+// RFC 9449 §11.1 — N88
+async fn one_clean_up_keeps_up_with_many_used_proofs(store: Store) {
+    use futures_util::StreamExt as _;
+    let add = |number: usize| {
+        let store = Arc::clone(&store);
+        async move { store.first_use("a", &number.to_string(), after(60)).await.unwrap() }
+    };
+    let added = futures_util::stream::iter(0..25_000).map(add).buffer_unordered(128);
+    assert!(added.all(std::future::ready).await);
+    assert_eq!(store.clean_up(after(7_200)).await.unwrap(), 25_000);
 }
 
 // RFC 7591 §5 — N90

@@ -173,7 +173,7 @@ async fn a_session_ends_by_idleness_by_age_and_by_rotation(store: Store) {
 async fn failures_are_counted_within_their_window(store: Store) {
     let window = Duration::from_mins(1);
     for (at, failures) in [(0, 1), (10, 2), (70, 3), (200, 1)] {
-        let counted = store.login_failed("account:a", after(at), window).await.unwrap();
+        let counted = store.count_attempt("account:a", after(at), window).await.unwrap();
         assert_eq!((at, counted.failures), (at, failures));
     }
     let seen = store.login_attempts("account:a", after(260), window).await.unwrap();

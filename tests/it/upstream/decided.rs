@@ -193,9 +193,8 @@ async fn an_approval_lets_through_what_was_shown_and_nothing_else() {
         r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","confirm":true,"params":{{"name":"delete_city",{shown}}}}}"#
     );
     let request = mcp(Wire::Legacy, Some(&token(&behind.product, &[])), "tools/call", json!({}));
-    let refused = behind.product.send(request.path(PATH).body(beside.as_bytes())).await.json();
-    let error = &refused["result"]["structuredContent"]["error"]["code"];
-    assert_eq!(error, "bad_request.invalid_field", "{refused}");
+    let refused = behind.product.send(request.path(PATH).body(beside.as_bytes())).await;
+    assert_eq!((refused.status, refused.rpc_error()), (400, json!(-32600)), "{refused:?}");
     assert!(behind.seen().is_empty());
     let again = format!(r#"{shown},"_meta":{{"progressToken":"another"}}"#);
     assert_eq!(waits_for(&behind, &again).await, None);
@@ -353,6 +352,36 @@ async fn what_cannot_be_decided_reaches_no_server() {
         let request = call(&product, &["weather:read"], "get_weather").without(name);
         let answer = product.send(request.header(name, lie)).await;
         assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32020)), "{name}");
+    }
+    assert_eq!(fake.count(), 0);
+}
+
+/// Servers in Go find members whatever the case of their names, and keep the last of several.
+#[tokio::test]
+async fn what_a_laxer_reader_would_read_otherwise_reaches_no_server() {
+    let fake = FakeHttp::start(Reply::status(500)).await;
+    let fold = "fold = true\n";
+    let product = broker(fake.url().as_str(), &[fold, GET].concat(), "").await;
+    let bodies = [
+        r#""method":"tools/call","params":{"name":"NAME","Name":"delete_city","arguments":{}}"#,
+        r#""method":"tools/list","Method":"tools/call","params":{"name":"delete_city"}"#,
+        r#""method":"tools/call","params":{"name":"NAME","arguments":{"a":"/ok"},"Arguments":{"a":"/etc"}}"#,
+        r#""method":"tools/call","params":{"name":"NAME","arguments":{"path":"/ok","Path":"/etc"}}"#,
+        r#""method":"tools/call","params":{"name":"NAME","argument\u017f":{"a":"/etc"}}"#,
+        r#""method":"tools/call","params":{"name":"NAME","Arguments":{"a":"/etc"}}"#,
+        r#""Method":"tools/call","params":{"name":"delete_city"}"#,
+        r#""result":{},"method":"tools/call","params":{"name":"NAME"}"#,
+    ];
+    for (path, name, token) in [
+        (PATH, "get_weather", token(&product, &["weather:read"])),
+        ("/mcp", "weather.get_weather", product.token(&["weather:read"])),
+    ] {
+        for body in bodies {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":7,{}}}"#, body.replace("NAME", name));
+            let request = mcp(Wire::Legacy, Some(&token), "ping", json!({})).path(path);
+            let answer = product.send(request.body(text.as_bytes())).await;
+            assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32600)), "{text}");
+        }
     }
     assert_eq!(fake.count(), 0);
 }

@@ -34,6 +34,8 @@ pub struct ProofRequest<'a> {
     pub urls: &'a [Url],
     /// Where the request presents an access token: that one.
     pub access_token: Option<&'a str>,
+    /// Where it has to be made with a certain key: the thumbprint of that (RFC 7638).
+    pub key: Option<&'a str>,
     /// What time it is.
     pub now: Timestamp,
 }
@@ -83,7 +85,8 @@ impl ProofChecker {
         headers.contains_key(HEADER)
     }
 
-    /// The key that the sender of `headers` holds. Everything of RFC 9449 §4.3 but what key it has to be.
+    /// The key that the sender of `headers` holds: everything of RFC 9449 §4.3. Only a proof that is right in all else is
+    /// remembered: whoever has a token and not its key makes us write nothing.
     ///
     /// # Errors
     ///
@@ -97,6 +100,9 @@ impl ProofChecker {
         let (first, more) = (sent.next().ok_or(ProofError::Missing)?, sent.next());
         let text = first.to_str().ok().filter(|_| more.is_none()).ok_or(ProofError::Invalid)?;
         let proof = Proof::parse(text).ok_or(ProofError::Invalid)?;
+        if !request.key.is_none_or(|key| is_same(key, &proof.thumbprint)) {
+            return Err(ProofError::Invalid);
+        }
         let (name, until) = fits(&proof, request).ok_or(ProofError::Invalid)?;
         let next_nonce = self.next_nonce(&proof, request.now)?;
         match self.replay.first_use(&name, until).await {
@@ -114,6 +120,10 @@ impl ProofChecker {
             Age::Unknown => Err(ProofError::NonceNeeded),
         }
     }
+}
+
+fn is_same(key: &str, proven: &str) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(key.as_bytes(), proven.as_bytes()).is_ok()
 }
 
 /// What a proof is remembered by, and until when. `None` where it is not for this request.

@@ -57,6 +57,14 @@ impl DeviceStore for FakeStore {
     ) -> Result<Option<DeviceRequestRow>, StoreError> {
         unimplemented!()
     }
+    async fn claimed_device_request(
+        &self,
+        _user_code: &Digest,
+        _session: &Digest,
+        _now: Timestamp,
+    ) -> Result<Option<DeviceRequestRow>, StoreError> {
+        unimplemented!()
+    }
     async fn answer_device_request(
         &self,
         _user_code: &Digest,

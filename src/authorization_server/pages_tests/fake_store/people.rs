@@ -177,7 +177,7 @@ impl PersonStore for FakeStore {
         inner.sessions.retain(|row| row.user_id != Some(user_id));
         Ok((before - inner.sessions.len()) as u64)
     }
-    async fn login_failed(
+    async fn count_attempt(
         &self,
         key: &str,
         now: Timestamp,

@@ -202,6 +202,25 @@ fn arguments_are_compared_by_their_path() {
 }
 
 #[test]
+fn a_number_is_the_same_however_it_is_written() {
+    for (effect, expected) in
+        [("allow", Effect::Allow), ("ask", Effect::Ask), ("deny", Effect::Deny)]
+    {
+        let listed = plain_rule(effect, "arguments = { amount = [7] }").unwrap();
+        let computed = plain_rule(effect, "when = \"arguments.amount in [7]\"").unwrap();
+        for number in ["7", "7.0", "7e0", "70e-1"] {
+            let arguments = Some(format!("{{\"amount\":{number}}}"));
+            let question = Question { arguments, ..question() };
+            for policy in [&listed, &computed] {
+                let decision = question.plain(policy);
+                assert_eq!(decision.effect, expected, "{number}");
+                assert!(decision.reason.to_string().starts_with("policy.rule."), "{number}");
+            }
+        }
+    }
+}
+
+#[test]
 fn arguments_that_are_too_large_or_malformed_are_no_way_around_a_deny_rule() {
     let policy = load(
         "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"delete\"]\n\
