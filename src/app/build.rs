@@ -14,7 +14,6 @@ use crate::mcp::{Decider, Documents, McpService, ServerHandler, Toolbox};
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
 use crate::random::Random;
-use crate::resource_server::Verifier;
 use crate::secret::Secrets;
 use crate::store::Database;
 use crate::time::Clock;
@@ -25,12 +24,13 @@ use super::approvals::{approvals, courier};
 use super::doors::Doors;
 use super::endpoints::names;
 use super::error::AppError;
-use super::follow_keys::Follower;
+use super::follow_keys::{Follower, KeyStatus};
 use super::graph::{GraphParts, parts};
 use super::issuing::{Materials as ForIssuing, mount};
 use super::mounting::Mounting;
 use super::trust::Trust;
 use super::upstream_credentials::{Materials, connections};
+use super::verifiers::Verifiers;
 use super::watched;
 use super::{beside, folded, map, platform, readiness, servers};
 
@@ -112,13 +112,15 @@ impl App {
         .await?;
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
         let gate = beside::gate(&config, known, (limits.clone(), auditor.clone()), &around)?;
-        let (outages, closing) = (Arc::<Outages>::default(), CancellationToken::new());
+        let outages = Arc::new(Outages::new(Arc::clone(&clock)));
+        let closing = CancellationToken::new();
         let from = (&config, &ring, graph.profiles.as_slice());
         let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
         let rules = (&policy, &approvals, (&outages, &closing));
         let behind = servers::Shared::new(&materials, for_servers, rules, &encryption)?;
         let others = [mounted.verifier, behind.verifier.clone()].into_iter().flatten();
-        let verifiers = others.chain([Arc::clone(&verifier)]).collect();
+        let verifiers: Vec<_> = others.chain([Arc::clone(&verifier)]).collect();
+        let believed = Verifiers { fixed: verifiers.clone(), changing: behind.changing.clone() };
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
         let doors = Doors::new(&config, (limits, binding), &auditor, &around);
         let (behind, simulation) = (Arc::new(behind), graph.simulation.take());
@@ -136,7 +138,7 @@ impl App {
         let children: Arc<[_]> = behind.children().into();
         let (parts, closing) = parts_of(
             &config,
-            (&auditor, &verifier, &service),
+            (&auditor, believed, keys.status(), &service),
             (&policy, &reloader),
             (&store, &children),
             (outages, closing),
@@ -199,14 +201,16 @@ fn reaching(
 /// What `/health`, `/ready` and `/metrics` ask.
 fn parts_of(
     config: &Config,
-    (auditor, verifier, service): (&Auditor, &Arc<Verifier>, &McpService),
+    (auditor, verifiers, keys, service): (&Auditor, Verifiers, KeyStatus, &McpService),
     (policy, reloader): (&Live, &super::reload::Reloader),
     (store, children): (&Arc<dyn Database>, &readiness::Children),
     (outages, closing): (Arc<Outages>, CancellationToken),
 ) -> (Arc<readiness::Parts>, CancellationToken) {
     let parts = readiness::Parts {
         auditor: auditor.clone(),
-        verifier: Arc::clone(verifier),
+        verifiers,
+        keys,
+        issues: config.authorization_server.enabled || config.resource_server.issuers.is_empty(),
         service: service.clone(),
         policy: policy.clone(),
         reload: reloader.status(),

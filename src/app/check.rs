@@ -10,6 +10,7 @@ use crate::policy::{Facts, Policy};
 use crate::secret::{Environment, Secrets};
 use crate::time::Clock;
 
+use super::check_key::CheckKey;
 use super::error::AppError;
 use super::looking::{self, Looked};
 use super::{check_live, check_servers, folded, graph, issuing, map, parts};
@@ -18,7 +19,7 @@ use super::{check_live, check_servers, folded, graph, issuing, map, parts};
 #[derive(Debug)]
 pub struct CheckFault {
     /// The setting that names it.
-    pub key: &'static str,
+    pub key: CheckKey,
     pub error: AppError,
     /// It stops nothing, and an operator should know it before.
     pub warning: bool,
@@ -42,7 +43,7 @@ impl CheckFault {
         (problem, hint)
     }
 
-    pub(super) const fn new(key: &'static str, error: AppError) -> Self {
+    pub(super) const fn new(key: CheckKey, error: AppError) -> Self {
         Self { key, error, warning: false }
     }
 }
@@ -65,25 +66,31 @@ pub async fn check(
     let rules = match policy {
         Ok(rules) => Some(rules),
         Err(error) => {
-            note("policy.file", Err(error));
+            note(CheckKey::PolicyFile, Err(error));
             None
         }
     };
-    note("limits.tool", map::call_limits(config, &Toolbox::new(config.tools.sample)).map(drop));
-    note("authorization_server.client", issuing::check_client_keys(config));
-    note("upstream.server", folded::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
-    note("server.tls.key", map::tls(config).map(drop));
+    note(
+        CheckKey::LimitsTool,
+        map::call_limits(config, &Toolbox::new(config.tools.sample)).map(drop),
+    );
+    note(CheckKey::Client, issuing::check_client_keys(config));
+    note(CheckKey::Server, folded::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
+    note(CheckKey::TlsKey, map::tls(config).map(drop));
     let older = match store(config, &variables, &clock).await {
         Ok(looked) => looked.warning(),
         Err(error) => {
             let about_store = matches!(error, AppError::OpenStore(_) | AppError::StoreFault(_));
-            note(if about_store { "store.url" } else { "store.key_encryption_key" }, Err(error));
+            note(
+                if about_store { CheckKey::Store } else { CheckKey::KeyEncryptionKey },
+                Err(error),
+            );
             None
         }
     };
     if let Some(directory) = &config.documents.dir {
         note(
-            "documents.dir",
+            CheckKey::Documents,
             Documents::directory(directory.clone(), Arc::clone(&clock))
                 .await
                 .map(drop)
@@ -91,7 +98,7 @@ pub async fn check(
         );
     }
     faults.extend(rules.iter().flat_map(|rules| check_servers::unnamed(config, rules)));
-    let older = older.map(|error| CheckFault { key: "store.url", error, warning: true });
+    let older = older.map(|error| CheckFault { key: CheckKey::Store, error, warning: true });
     faults.extend(older);
     if live {
         faults.extend(check_live::faults(config, (&variables, rules.as_ref()), &clock).await);

@@ -22,6 +22,7 @@ use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Freshness, ProviderTokens};
 
 use super::check::CheckFault;
+use super::check_key::CheckKey;
 use super::error::AppError;
 use super::graph::{self, GraphParts};
 use super::{check_servers, issuers, map, platform};
@@ -38,7 +39,7 @@ pub(super) async fn faults(
 ) -> Vec<CheckFault> {
     let reach = match Reach::new(config, variables, clock) {
         Ok(reach) => reach,
-        Err(error) => return vec![CheckFault::new("outbound", error)],
+        Err(error) => return vec![CheckFault::new(CheckKey::Outbound, error)],
     };
     let mut faults = Vec::new();
     let mut note = |key, result: Result<(), AppError>| {
@@ -47,10 +48,10 @@ pub(super) async fn faults(
         }
     };
     for issuer in &config.resource_server.issuers {
-        note("resource_server.issuer", reach.issuer(config, issuer).await);
+        note(CheckKey::Issuer, reach.issuer(config, issuer).await);
     }
     for provider in &config.authorization_server.identity_providers {
-        note("authorization_server.identity_provider", reach.provider(provider).await);
+        note(CheckKey::IdentityProvider, reach.provider(provider).await);
     }
     for (key, source) in own_secrets(config) {
         note(key, reach.own(source).await);
@@ -58,19 +59,19 @@ pub(super) async fn faults(
     match config.graph.mode {
         GraphMode::Simulated => {
             for reference in config.graph.profiles.iter().filter_map(reference) {
-                note("secrets", reach.secret(reference).await);
+                note(CheckKey::Secrets, reach.secret(reference).await);
             }
         }
         GraphMode::Live => match graph::live(&config.graph, variables.clone()) {
-            Err(error) => note("graph.profile", Err(error)),
+            Err(error) => note(CheckKey::GraphProfile, Err(error)),
             Ok(live) => {
-                note("graph.cloud", reach.graph(&live).await);
+                note(CheckKey::GraphCloud, reach.graph(&live).await);
                 match reach.with(config, &live.variables) {
-                    Err(error) => note("graph.profile", Err(error)),
+                    Err(error) => note(CheckKey::GraphProfile, Err(error)),
                     Ok(reach) => {
                         for profile in &live.profiles {
                             note(
-                                "graph.profile",
+                                CheckKey::GraphProfile,
                                 reach.token(config, &live, profile).await.map(drop),
                             );
                         }
@@ -272,20 +273,20 @@ fn variables(server: &config::UpstreamServer) -> impl Iterator<Item = &SecretSou
 
 /// Every secret that the settings name and that is read when somebody needs it, beside those of issuers, identity
 /// providers and Graph profiles.
-fn own_secrets(config: &Config) -> Vec<(&'static str, &SecretSource)> {
+fn own_secrets(config: &Config) -> Vec<(CheckKey, &SecretSource)> {
     let clients = config.authorization_server.clients.iter();
     let clients = clients.filter_map(|client| client.secret.as_ref());
-    let clients = clients.map(|source| ("authorization_server.client.secret", source));
+    let clients = clients.map(|source| (CheckKey::ClientSecret, source));
     let servers = config.upstream.servers.iter();
     let servers = servers.flat_map(|server| secrets_of(&server.credential));
-    let servers = servers.map(|source| ("upstream.server.credential", source));
+    let servers = servers.map(|source| (CheckKey::ServerCredential, source));
     let named = config.upstream.credentials.iter();
     let named = named.flat_map(|named| secrets_of(&named.credential));
-    let servers = servers.chain(named.map(|source| ("upstream.credential", source)));
+    let servers = servers.chain(named.map(|source| (CheckKey::NamedCredential, source)));
     let children = config.upstream.servers.iter().flat_map(variables);
-    let children = children.map(|source| ("upstream.server.env", source));
+    let children = children.map(|source| (CheckKey::ServerEnvironment, source));
     let webhook = config.approvals.webhook.iter();
-    let webhook = webhook.map(|webhook| ("approvals.webhook_secret", &webhook.secret));
+    let webhook = webhook.map(|webhook| (CheckKey::WebhookSecret, &webhook.secret));
     clients.chain(servers).chain(children).chain(webhook).collect()
 }
 

@@ -13,10 +13,11 @@ use crate::time::Clock;
 use crate::upstream::{Probe, ProbeError, Remark};
 
 use super::check::CheckFault;
+use super::check_key::CheckKey;
 use super::error::AppError;
 use super::upstream_credentials::own_credential;
 
-const KEY: &str = "upstream.server";
+const KEY: CheckKey = CheckKey::Server;
 /// Servers that are looked at together.
 const AT_ONCE: usize = 8;
 

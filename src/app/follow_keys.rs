@@ -1,6 +1,7 @@
 //! What publishes and verifies follows the keys in the store, and a key that has signed for long enough gets a successor.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,12 +21,33 @@ const EVERY: Duration = Duration::from_secs(30);
 /// The least time between two looks, whatever tokens name.
 const COOL_DOWN: Duration = Duration::from_secs(5);
 
+/// How the keys stand, for `/ready`. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct KeyStatus {
+    ring: Arc<KeyRing>,
+    /// The last look at the store did not succeed.
+    failed: Arc<AtomicBool>,
+}
+
+impl KeyStatus {
+    /// Whether there is a key in force that signs.
+    pub(super) fn can_sign(&self) -> bool {
+        self.ring.can_sign()
+    }
+
+    /// Whether they cannot be followed at the moment: those in force stay, and get no successor.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
 /// Keeps what verifies in step with what signs.
 #[derive(Debug)]
 pub(super) struct Follower {
     /// What signs.
     pub(super) ring: Arc<KeyRing>,
     local: Arc<LocalKeys>,
+    failed: Arc<AtomicBool>,
     /// Whose remembered tokens are forgotten when a key is gone.
     verifiers: Vec<Arc<Verifier>>,
     auditor: Auditor,
@@ -43,11 +65,16 @@ impl Follower {
         Self {
             ring,
             local,
+            failed: Arc::default(),
             verifiers,
             auditor: auditor.clone(),
             clock: Arc::clone(clock),
             random: Arc::clone(random),
         }
+    }
+
+    pub(super) fn status(&self) -> KeyStatus {
+        KeyStatus { ring: Arc::clone(&self.ring), failed: Arc::clone(&self.failed) }
     }
 
     /// Until `stop`: looks at the store every half minute, and when a token names a key that we do not have.
@@ -69,7 +96,9 @@ impl Follower {
     }
 
     async fn look(&self) {
+        let mut failed = false;
         if let Err(error) = self.rotate().await {
+            failed = true;
             tracing::warn!(error = &error as &dyn std::error::Error, "keys.not_rotated");
         }
         match self.ring.refresh().await {
@@ -77,9 +106,11 @@ impl Follower {
             Ok(refreshed) => self.take(refreshed),
             // The keys in use stay.
             Err(error) => {
+                failed = true;
                 tracing::warn!(error = &error as &dyn std::error::Error, "keys.not_refreshed");
             }
         }
+        self.failed.store(failed, Ordering::Relaxed);
     }
 
     /// Adds a key where the one in use is too old. What cannot be recorded is not done.
@@ -176,7 +207,8 @@ mod tests {
         let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
         let clock: Arc<dyn Clock> = Arc::<FixedClock>::clone(clock);
         let auditor = Auditor::open(audit, Arc::clone(&clock), Arc::clone(&random)).unwrap();
-        Follower { ring, local, verifiers: Vec::new(), auditor, clock, random }
+        let (verifiers, failed) = (Vec::new(), Arc::default());
+        Follower { ring, local, failed, verifiers, auditor, clock, random }
     }
 
     #[tokio::test]
@@ -214,5 +246,6 @@ mod tests {
         clock.advance(Duration::from_hours(24 * 91));
         follower.look().await;
         assert_eq!(follower.ring.current().jwks().keys.len(), 1);
+        assert!(follower.status().is_stuck() && follower.status().can_sign());
     }
 }

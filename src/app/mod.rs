@@ -5,6 +5,7 @@ mod beside;
 mod build;
 mod call_limits;
 mod check;
+mod check_key;
 mod check_live;
 mod check_servers;
 mod command_audit;
@@ -41,6 +42,7 @@ mod servers;
 mod traces;
 mod trust;
 mod upstream_credentials;
+mod verifiers;
 mod watched;
 
 use std::net::SocketAddr;

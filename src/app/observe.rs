@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audit::{AuditEvent, Context, LoginMethod, Observer, ResultStatus};
+use crate::audit::{AuditEvent, Context, LoginMethod, Observer, ResultStatus, Reused};
 use crate::code::Code;
 use crate::id::ToolName;
 use crate::metrics::{Label, Meters};
+use crate::policy::Effect;
 
 /// Names of tools of servers behind us that are told apart; what comes then is counted under `<server>.other`.
 const MAX_TOOLS: usize = 300;
@@ -23,7 +24,11 @@ pub(super) struct Counting {
 }
 
 impl Counting {
-    pub(super) const fn new(meters: Meters, tools: Arc<Tools>) -> Self {
+    pub(super) fn new(meters: Meters, tools: Arc<Tools>) -> Self {
+        // An increase from nothing to one is seen only where there was a zero; an alert hangs on each of them.
+        for what in Reused::ALL {
+            meters.oauth_reuses.add_many([word(&what)], 0);
+        }
         Self { meters, tools }
     }
 }
@@ -70,6 +75,56 @@ impl Tools {
     }
 }
 
+/// How a request ended, as far as anything is shown of it.
+#[derive(Debug)]
+pub(super) struct Ended<'a> {
+    pub(super) method: &'static str,
+    tool_name: Option<&'a ToolName>,
+    pub(super) status: &'a ResultStatus,
+    pub(super) error_code: Option<Code>,
+    pub(super) took: Duration,
+    pub(super) decision: Option<&'a Effect>,
+    pub(super) reason: Option<String>,
+}
+
+impl<'a> Ended<'a> {
+    /// `None` for another event.
+    pub(super) fn of(event: &'a AuditEvent) -> Option<Self> {
+        let AuditEvent::ResultEmit {
+            method,
+            tool_name,
+            status,
+            error_code,
+            duration_ms,
+            decision,
+            reason,
+            ..
+        } = event
+        else {
+            return None;
+        };
+        Some(Self {
+            method,
+            tool_name: tool_name.as_ref(),
+            status,
+            error_code: *error_code,
+            took: Duration::from_millis(*duration_ms),
+            decision: decision.as_ref(),
+            reason: reason.as_ref().map(ToString::to_string),
+        })
+    }
+
+    pub(super) fn names_a_tool(&self) -> bool {
+        self.tool_name.is_some()
+    }
+
+    /// What the tool is called where it is shown. Only a call that went well says that there is such a tool: one that was
+    /// cancelled, and a server's own error, say nothing, and the name is the caller's.
+    pub(super) fn label(&self, tools: &Tools) -> Label {
+        tools.label(self.tool_name, *self.status == ResultStatus::Ok)
+    }
+}
+
 impl Observer for Counting {
     fn see(&self, _: &Context, event: &AuditEvent) {
         use AuditEvent as E;
@@ -82,7 +137,11 @@ impl Observer for Counting {
                 meters.shadow_differences.add([word(decision), word(shadow_decision)]);
             }
             E::ConditionFail { .. } => drop(meters.condition_failures.inc()),
-            E::ResultEmit { .. } => self.ended(event),
+            E::ResultEmit { .. } => {
+                if let Some(ended) = Ended::of(event) {
+                    self.ended(&ended);
+                }
+            }
             E::ProviderCall { .. } => self.provider(event),
             E::ToolsList { .. } => meters.mcp_requests.add(["tools/list".into(), "ok".into()]),
             E::ScopeInsufficient { tool_name, reason, .. } => {
@@ -106,30 +165,17 @@ impl Observer for Counting {
 
 impl Counting {
     /// How a tool call or another MCP request ended.
-    fn ended(&self, event: &AuditEvent) {
-        let AuditEvent::ResultEmit {
-            method,
-            tool_name,
-            status,
-            error_code,
-            duration_ms,
-            decision,
-            reason,
-            ..
-        } = event
-        else {
-            return;
-        };
-        self.meters.mcp_requests.add([(*method).into(), word(status)]);
-        if let (Some(effect), Some(reason)) = (decision, reason) {
-            self.meters.decisions.add([word(effect), reason.to_string().into()]);
+    fn ended(&self, ended: &Ended<'_>) {
+        self.meters.mcp_requests.add([ended.method.into(), word(ended.status)]);
+        if let (Some(effect), Some(reason)) = (ended.decision, &ended.reason) {
+            self.meters.decisions.add([word(effect), reason.clone().into()]);
         }
-        if *method != "tools/call" {
+        if ended.method != "tools/call" {
             return;
         }
-        let tool = self.tools.label(tool_name.as_ref(), *status == ResultStatus::Ok);
-        self.meters.tool_times.observe([tool.clone()], Duration::from_millis(*duration_ms));
-        self.meters.tool_calls.add([tool, word(status), code(*error_code)]);
+        let tool = ended.label(&self.tools);
+        self.meters.tool_times.observe([tool.clone()], ended.took);
+        self.meters.tool_calls.add([tool, word(ended.status), code(ended.error_code)]);
     }
 
     fn provider(&self, event: &AuditEvent) {

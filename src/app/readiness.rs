@@ -9,11 +9,13 @@ use crate::broker::Outages;
 use crate::http::Readiness;
 use crate::mcp::McpService;
 use crate::policy::Live;
-use crate::resource_server::{KeyHealth, Verifier};
+use crate::resource_server::KeyHealth;
 use crate::store::Database;
 use crate::upstream::Hosted;
 
+use super::follow_keys::KeyStatus;
 use super::reload::ReloadStatus;
+use super::verifiers::Verifiers;
 
 /// The servers that are child processes, by id.
 pub(super) type Children = Arc<[(String, Arc<Hosted>)]>;
@@ -22,7 +24,10 @@ pub(super) type Children = Arc<[(String, Arc<Hosted>)]>;
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) auditor: Auditor,
-    pub(super) verifier: Arc<Verifier>,
+    pub(super) verifiers: Verifiers,
+    pub(super) keys: KeyStatus,
+    /// Whether tokens of ours are needed for anything: not where others issue all of them.
+    pub(super) issues: bool,
     pub(super) service: McpService,
     pub(super) policy: Live,
     pub(super) reload: ReloadStatus,
@@ -30,6 +35,14 @@ pub(super) struct Parts {
     pub(super) outages: Arc<Outages>,
     pub(super) children: Children,
     pub(super) facts: Value,
+}
+
+impl Parts {
+    /// Where the key-encryption key opens no key that signs.
+    fn no_key(&self) -> Option<(String, String)> {
+        let what = "none that signs can be opened; no token can be issued, and those that they signed are refused: look at store.key_encryption_key";
+        (!self.keys.can_sign()).then(|| ("signing keys".to_owned(), what.to_owned()))
+    }
 }
 
 impl Readiness for Parts {
@@ -44,6 +57,7 @@ impl Readiness for Parts {
             let what = "it does not answer: nobody can log in or renew a token, and revocations by other replicas are not seen";
             failing.push(("store".to_owned(), what.to_owned()));
         }
+        failing.extend(self.no_key().filter(|_| self.issues));
         failing
     }
 
@@ -55,7 +69,7 @@ impl Readiness for Parts {
             let name = format!("secrets {}", name.as_str().unwrap_or_default());
             (name, format!("{}{detail} since {}", status.code, status.failed_at))
         });
-        let keys = self.verifier.health().into_iter().filter_map(|health| {
+        let keys = self.verifiers.health().into_iter().filter_map(|health| {
             let reason = match health.keys {
                 KeyHealth::Unused | KeyHealth::Good => return None,
                 KeyHealth::Stale => "the key set cannot be fetched; the last one is in use",
@@ -68,15 +82,22 @@ impl Readiness for Parts {
             };
             Some((format!("issuer {}", health.issuer), reason.to_owned()))
         });
-        let policy = self.reload.fault().map(|fault| {
-            ("policy".to_owned(), format!("the changed file is not in force: {fault}"))
+        // Everybody may read this, and a fault quotes what the rules are about.
+        let policy = self.reload.fault().map(|_| {
+            let what = "the changed file is not in force; the log says why, and so does GET /api/v1/policy to administrators";
+            ("policy".to_owned(), what.to_owned())
         });
+        let stuck = self.keys.is_stuck().then(|| {
+            let what = "the signing keys cannot be read anew or replaced; those in force stay, and the log says why";
+            ("keys".to_owned(), what.to_owned())
+        });
+        let own = self.no_key().filter(|_| !self.issues).into_iter().chain(stuck);
         let children = self.children.iter().filter_map(|(id, child)| {
             Some((format!("upstream {id}"), format!("{}; calls try it again", child.trouble()?)))
         });
         let away = self.outages.list().into_iter();
         let away = away.map(|(name, code)| (name, format!("no answer; calls get {code}")));
-        keys.chain(secrets).chain(policy).chain(children).chain(away).collect()
+        own.chain(keys).chain(secrets).chain(policy).chain(children).chain(away).collect()
     }
 
     fn facts(&self) -> Value {

@@ -18,7 +18,7 @@ use crate::outbound::Outbound;
 use crate::resource_server::{LocalKeys, Verifier, canonical, well_known_url};
 use crate::secret::Secrets;
 use crate::store::{Database, ResourceRow};
-use crate::upstream::{Credential, Era, Folded, Identity, OnFlaw, Server, Watch};
+use crate::upstream::{Credential, Era, Folded, Identity, OnFlaw, Server, Watch, outage_name};
 
 use super::doors::Doors;
 use super::endpoints::Name;
@@ -121,9 +121,12 @@ impl Registered {
             list.replace(folded);
             table.replace(endpoints);
         }
+        self.behind.changing.replace(verifier);
         // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
-        let known = self.known.each.iter();
-        known.filter(|(id, _)| !stay.contains(*id)).for_each(|(_, gone)| gone.each.close());
+        for (id, gone) in self.known.each.iter().filter(|(id, _)| !stay.contains(*id)) {
+            gone.each.close();
+            self.behind.outages.forget(&outage_name(id));
+        }
         tracing::info!(servers = served.len(), "upstream.registered");
         self.known = Known { rows, each };
         Ok(())

@@ -99,7 +99,7 @@ impl Scraped {
                 true,
             )
         };
-        self.parts.verifier.health().into_iter().map(of).collect()
+        self.parts.verifiers.health().into_iter().map(of).collect()
     }
 
     fn secrets(&self) -> Vec<Reading> {

@@ -30,6 +30,7 @@ use super::error::AppError;
 use super::mounting::{Mounting, token_issuers};
 use super::server_resources::{audiences_of, scopes};
 use super::upstream_credentials::{Materials, word_for};
+use super::verifiers::Changing;
 
 /// As for a server of the settings that says nothing else.
 pub(super) const TIMEOUT: Duration = Duration::from_mins(1);
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     pub(super) approvals: Approvals,
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
+    /// The same for those that are registered while we run.
+    pub(super) changing: Changing,
     /// By id: what is one for all our names.
     pub(super) each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
@@ -189,6 +192,7 @@ impl Shared {
         Ok(Self {
             each,
             verifier,
+            changing: Changing::default(),
             policy: policy.clone(),
             approvals: approvals.clone(),
             outbound: (*outbound).clone(),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{AuditEvent, Context, Observer};
 use crate::code::Code;
 use crate::config::Config;
-use crate::id::ToolName;
+use crate::metrics::Label;
 use crate::outbound::{Outbound, PrivateTarget};
 use crate::random::Random;
 use crate::telemetry::otlp::{
@@ -18,7 +18,7 @@ use crate::time::{Clock, Timestamp};
 
 use super::error::AppError;
 use super::map;
-use super::observe::{Tools, word};
+use super::observe::{Ended, Tools, word};
 
 /// The longest that a request is believed to have taken whose event does not say it.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -86,7 +86,11 @@ impl Observer for Tracing {
         }
         match event {
             AuditEvent::ProviderCall { .. } => self.provider(context, event),
-            AuditEvent::ResultEmit { .. } => self.result(context, event),
+            AuditEvent::ResultEmit { .. } => {
+                if let Some(ended) = Ended::of(event) {
+                    self.result(context, &ended);
+                }
+            }
             AuditEvent::ToolsList { listed, .. } => {
                 let listed = i64::try_from(*listed).unwrap_or(i64::MAX);
                 let attributes = vec![
@@ -96,7 +100,7 @@ impl Observer for Tracing {
                 self.request(context, ("tools/list".into(), None), attributes, None);
             }
             AuditEvent::ScopeInsufficient { tool_name, reason, .. } => {
-                let name = self.called(Some(tool_name), false);
+                let name = called(Some(self.tools.label(Some(tool_name), false)));
                 let mut attributes = vec![("mcp.method.name", "tools/call".into())];
                 attributes.extend(name.1);
                 attributes.push(("broker.reason", reason.to_string().into()));
@@ -112,46 +116,22 @@ impl Observer for Tracing {
 }
 
 impl Tracing {
-    /// The name of the span of a call, and the tool as an attribute. Never what a caller made up.
-    fn called(&self, tool: Option<&ToolName>, answered: bool) -> (String, Option<Attribute>) {
-        match tool {
-            None => ("tools/call".to_owned(), None),
-            Some(tool) => {
-                let label = self.tools.label(Some(tool), answered);
-                (format!("tools/call {label}"), Some(("gen_ai.tool.name", label.into())))
-            }
-        }
-    }
-
-    fn result(&self, context: &Context, event: &AuditEvent) {
-        let AuditEvent::ResultEmit {
-            method,
-            tool_name,
-            status,
-            error_code,
-            duration_ms,
-            decision,
-            reason,
-            ..
-        } = event
-        else {
-            return;
-        };
-        let mut attributes: Vec<Attribute> = vec![("mcp.method.name", (*method).into())];
-        let name = if *method == "tools/call" {
+    fn result(&self, context: &Context, ended: &Ended<'_>) {
+        let mut attributes: Vec<Attribute> = vec![("mcp.method.name", ended.method.into())];
+        let name = if ended.method == "tools/call" {
             attributes.push(("gen_ai.operation.name", "execute_tool".into()));
-            let (name, tool) = self.called(tool_name.as_ref(), error_code.is_none());
+            let tool = ended.names_a_tool().then(|| ended.label(&self.tools));
+            let (name, tool) = called(tool);
             attributes.extend(tool);
             name
         } else {
-            (*method).to_owned()
+            ended.method.to_owned()
         };
-        attributes.push(("broker.status", word(status).into()));
-        attributes.extend(decision.as_ref().map(|effect| ("broker.decision", word(effect).into())));
-        attributes
-            .extend(reason.as_ref().map(|reason| ("broker.reason", reason.to_string().into())));
-        let took = Duration::from_millis(*duration_ms);
-        self.request(context, (name, Some(took)), attributes, error_code.map(Code::as_str));
+        attributes.push(("broker.status", word(ended.status).into()));
+        attributes.extend(ended.decision.map(|effect| ("broker.decision", word(effect).into())));
+        attributes.extend(ended.reason.clone().map(|reason| ("broker.reason", reason.into())));
+        let error = ended.error_code.map(Code::as_str);
+        self.request(context, (name, Some(ended.took)), attributes, error);
     }
 
     /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it.
@@ -204,6 +184,14 @@ impl Tracing {
             attributes,
             error: error_code.map(Code::as_str),
         });
+    }
+}
+
+/// The name of the span of a call, and the tool as an attribute. Never what a caller made up: a label alone.
+fn called(tool: Option<Label>) -> (String, Option<Attribute>) {
+    match tool {
+        None => ("tools/call".to_owned(), None),
+        Some(label) => (format!("tools/call {label}"), Some(("gen_ai.tool.name", label.into()))),
     }
 }
 

@@ -173,6 +173,10 @@ pub enum GrantType {
     DeviceCode,
 }
 
+impl Reused {
+    pub const ALL: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::DeviceCode];
+}
+
 /// What came a second time, after its only use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

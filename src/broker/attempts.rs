@@ -8,6 +8,7 @@ use crate::graph::{Attempt, AttemptObserver, AttemptOutcome};
 use crate::id::ProfileName;
 use crate::policy::GraphGrant;
 
+use super::call::GraphCall;
 use super::flow::{Flow, millis};
 
 /// Counts and records the attempts of one call, over a second run with a new token as well.
@@ -15,14 +16,29 @@ pub(super) struct Attempts<'a> {
     flow: &'a Flow<'a>,
     operation: String,
     profile: ProfileName,
+    /// The caller gave it less time than it may have.
+    hurried: bool,
     count: u32,
     failed: Option<AuditError>,
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(flow: &'a Flow<'a>, method: &str, grant: &GraphGrant) -> Self {
-        let operation = format!("{method} {}", grant.path_template);
-        Self { flow, operation, profile: grant.profile.clone(), count: 0, failed: None }
+    pub(super) fn new(flow: &'a Flow<'a>, call: &GraphCall, grant: &GraphGrant) -> Self {
+        let operation = format!("{} {}", call.request().method(), grant.path_template);
+        let (profile, hurried) = (grant.profile.clone(), call.is_hurried());
+        Self { flow, operation, profile, hurried, count: 0, failed: None }
+    }
+
+    /// One caller must not make Graph look away to everybody: by waiting for it a millisecond, or by asking what it answers
+    /// with a fault of its own.
+    fn note_outage(&self, attempt: &Attempt) {
+        let cut_short = self.hurried && attempt.timeout < self.flow.attempt_timeout();
+        if cut_short && attempt.outcome == AttemptOutcome::Timeout {
+            return;
+        }
+        let answered = attempt.http_status.is_some_and(|status| !matches!(status, 502..=504));
+        let code = attempt.code.filter(|_| !answered);
+        self.flow.outages().note(|| "graph".to_owned(), code);
     }
 
     pub(super) const fn count(&self) -> u32 {
@@ -38,7 +54,7 @@ impl<'a> Attempts<'a> {
 impl AttemptObserver for Attempts<'_> {
     fn attempted(&mut self, attempt: Attempt) -> BoxFuture<'_, ()> {
         self.count += 1;
-        self.flow.outages().note(|| "graph".to_owned(), attempt.code);
+        self.note_outage(&attempt);
         let event = AuditEvent::ProviderCall {
             provider: "microsoft_graph",
             operation: self.operation.clone(),

@@ -28,6 +28,8 @@ pub struct GraphCall {
     permissions: Vec<Permission>,
     request: GraphRequest,
     timeout: Duration,
+    /// The caller wants it sooner than it has to be.
+    hurried: bool,
     /// As they were sent, for rules that look at them.
     arguments: Box<str>,
     /// What the client sends back of an answer that said that the call waits for a person.
@@ -149,6 +151,7 @@ impl GraphCall {
                 .collect::<Result<_, _>>()?,
             request: request(&raw.operation, request_id)?,
             timeout,
+            hurried: timeout < max_timeout,
             arguments: Box::default(),
             request_state: None,
         })
@@ -212,6 +215,11 @@ impl GraphCall {
 
     pub(super) const fn request(&self) -> &GraphRequest {
         &self.request
+    }
+
+    /// Whether its time is shorter than that of a call that names none.
+    pub(super) const fn is_hurried(&self) -> bool {
+        self.hurried
     }
 
     /// How long the whole call may take.

@@ -71,8 +71,7 @@ impl Broker {
         let budget = Budget::start(Arc::clone(&self.clock), call.timeout());
         let permit = self.decide(flow, call, in_force).await?;
         let mut token = self.token(&permit, &budget).await?;
-        let mut attempts =
-            Attempts::new(flow, call.request().method().as_str(), permit.operation());
+        let mut attempts = Attempts::new(flow, call, permit.operation());
         let mut answer =
             self.graph.execute(&permit, &token, call.request(), &budget, &mut attempts).await;
         // Graph refused before it acted, so any method may be sent once more with a new token.

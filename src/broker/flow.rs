@@ -55,6 +55,11 @@ impl<'a> Flow<'a> {
         &self.broker.outages
     }
 
+    /// What an attempt at Graph gets where the call has that much left.
+    pub(super) const fn attempt_timeout(&self) -> Duration {
+        self.broker.graph.attempt_timeout()
+    }
+
     pub(super) const fn context(&self) -> &Context {
         &self.context
     }

@@ -10,6 +10,8 @@ use crate::app;
 use crate::config::{Finding, Sources, findings_json, load, write_findings};
 use crate::time::SystemClock;
 
+use super::settings::secret_variables;
+
 /// Check the settings. Exit 0: the broker would start; 1: it would not.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -34,9 +36,7 @@ pub async fn run(
 ) -> ExitCode {
     let mut loaded = load(sources);
     if let Some(config) = loaded.config.clone() {
-        let variables = loaded.environment.variables();
-        let variables =
-            variables.map(|(name, value)| (name.to_owned(), value.to_owned().into())).collect();
+        let variables = secret_variables(&loaded.environment);
         let found = app::check(&config, variables, args.live, Arc::new(SystemClock)).await;
         loaded.add(found.into_iter().map(|found| finding(&found)));
     }
@@ -51,6 +51,6 @@ pub async fn run(
 /// A fault of something that the settings name, as a finding about the setting that names it.
 fn finding(fault: &app::CheckFault) -> Finding {
     let (problem, hint) = fault.told();
-    let finding = Finding::of_part(fault.key, problem, hint);
+    let finding = Finding::of_part(fault.key.as_str(), problem, hint);
     if fault.warning { finding.as_warning() } else { finding }
 }

@@ -13,6 +13,7 @@ use crate::config::{Finding, Severity, Sources, load};
 use crate::time::SystemClock;
 
 use super::failure::Failure;
+use super::settings::secret_variables;
 
 /// Run it where the broker runs, with its settings and variables.
 #[derive(Debug, Args)]
@@ -39,9 +40,7 @@ pub(super) async fn run(
         if steps.is_empty() {
             steps.push(Told::good(format!("good, for {}", config.deployment.as_str())));
         }
-        let variables = loaded.environment.variables();
-        let variables =
-            variables.map(|(name, value)| (name.to_owned(), value.to_owned().into())).collect();
+        let variables = secret_variables(&loaded.environment);
         let found = match &args.as_client {
             Some(name) => {
                 let known = Client::ALL.into_iter().find(|known| known.name == name);

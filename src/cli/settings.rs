@@ -83,9 +83,12 @@ impl Ready {
 
     /// The variables that `env:` references may name.
     pub(super) fn variables(&self) -> crate::secret::Environment {
-        self.environment
-            .variables()
-            .map(|(name, value)| (name.to_owned(), value.to_owned().into()))
-            .collect()
+        secret_variables(&self.environment)
     }
+}
+
+/// The variables that `env:` references may name.
+pub(super) fn secret_variables(environment: &Environment) -> crate::secret::Environment {
+    let variables = environment.variables();
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned().into())).collect()
 }

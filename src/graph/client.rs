@@ -90,6 +90,12 @@ impl Graph {
         Self { outbound, origin, resource, settings, catalog, clock, random }
     }
 
+    /// What one attempt gets at most.
+    #[must_use]
+    pub const fn attempt_timeout(&self) -> Duration {
+        self.settings.attempt_timeout
+    }
+
     /// Makes the call that `permit` allows.
     ///
     /// Repeats an idempotent one up to twice after 429, 5xx, a timeout or a broken connection, where

@@ -29,7 +29,8 @@ impl<const N: usize> Names<N> {
         Self(names, Arc::default())
     }
 
-    /// New ones while there is room for them. One at a time, so that none is counted twice.
+    /// New ones while there is room for them. Two threads that bring the same new one at once may both count it: there is
+    /// room for one less then, and never for more.
     fn admit(&self, labels: Labels<N>, known: impl Fn(&Labels<N>) -> bool) -> Labels<N> {
         let mut series = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         if known(&labels) {

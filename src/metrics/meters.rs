@@ -112,9 +112,6 @@ impl Families {
 
     /// What is rare and matters is there from the start: an increase from nothing to one is seen only where there was a zero.
     fn begin(&self) {
-        for what in ["authorization_code", "refresh_token"] {
-            self.oauth_reuses.add_many([what.into()], 0);
-        }
         for flaw in ["changed", "hidden_text", "unreadable"] {
             self.flawed_tools.add_many([flaw.into()], 0);
         }

@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 /// What can be set: [`ALL`], the modules of this package, and two of `mcp-auth-layer`.
-pub const MODULES: [&str; 24] = [
+pub const MODULES: [&str; 25] = [
     ALL,
     "admin",
     "app",
@@ -34,6 +34,7 @@ pub const MODULES: [&str; 24] = [
     "resource_server",
     "secret",
     "store",
+    "telemetry",
     "token",
     "upstream",
 ];
@@ -88,7 +89,8 @@ impl Chosen {
         let base = Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("rmcp", LevelFilter::OFF)
-            .with_target("mcp_auth_broker", self.all.filter());
+            .with_target("mcp_auth_broker", self.all.filter())
+            .with_target("mcp_auth_layer", self.all.filter());
         self.apart.iter().fold(base, |filter, (module, level)| {
             filter.with_target(target(module), level.filter())
         })
@@ -212,6 +214,7 @@ mod tests {
         assert!(!logs("mcp_auth_broker::graph", Severity::DEBUG));
         levels.set(ALL, Level::Error).unwrap();
         assert!(!logs("mcp_auth_broker::graph", Severity::WARN));
+        assert!(!logs("mcp_auth_layer::resource_server::jwks", Severity::WARN), "one program");
         assert_eq!(levels.list(), [(ALL, Level::Error), ("upstream", Level::Debug)]);
         levels.reset("upstream").unwrap();
         assert!(!logs("mcp_auth_broker::upstream", Severity::WARN));

@@ -61,7 +61,7 @@ pub use inspect::Remark;
 pub use on_behalf_of::OnBehalfOf;
 pub use per_user::PerUser;
 pub use probe::{Inspected, Probe, ProbeError};
-pub use server::{Reach, Server};
+pub use server::{Reach, Server, outage_name};
 pub use session::Sessions;
 pub use stdio::{ChildSettings, Hosted};
 pub use token_exchange::{Subject, TokenExchange};

@@ -94,7 +94,7 @@ impl Server {
 
     /// Whether it answered when it was last asked.
     pub(super) fn note_outage(&self, code: Option<Code>) {
-        self.outages.note(|| format!("upstream {}", self.id), code);
+        self.outages.note(|| outage_name(&self.id), code);
     }
 
     /// GET and DELETE: the stream and the end of a session (2025-11-25 and before). Nothing else has them.
@@ -348,12 +348,27 @@ impl Server {
         let call = Call { method, url, headers, body };
         let opened = self.outbound.open(call, self.timeout).await.map_err(Fault::from);
         self.note_outage(match &opened {
-            Ok(incoming) if incoming.status.is_server_error() => Some(Code::ProviderUnavailable),
+            Ok(incoming) if says_away(incoming.status) => Some(Code::ProviderUnavailable),
             Ok(_) => None,
             Err(fault) => Some(fault.code()),
         });
         Ok(opened?.into())
     }
+}
+
+/// What is in front of a server says that it is away. With a 500 it has answered: one caller's request may be all that it
+/// cannot take.
+fn says_away(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+/// What a server is called in `/ready`.
+#[must_use]
+pub fn outage_name(id: &str) -> String {
+    format!("upstream {id}")
 }
 
 /// What a terminal event says about what was asked.

@@ -1,5 +1,12 @@
 //! `broker doctor`: what it says of a deployment that is well, and of each that is not.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcp_auth_broker::app;
+use mcp_auth_broker::config::{Environment, Sources, load};
+use mcp_auth_broker::secret::Environment as Variables;
+use mcp_auth_broker::time::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -153,6 +160,51 @@ async fn a_clock_that_is_wrong_is_bad() {
     assert_eq!(of(&steps, "public_url")[0].0, "warning", "another version, too");
 }
 
+#[tokio::test]
+async fn what_was_not_looked_at_is_not_called_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let verdicts = |settings: &str, more: &[&str], area: &str| {
+        std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+        let arguments = [more, &["doctor", "--json"]].concat();
+        let (_, steps) = examined(&command(directory.path(), &arguments));
+        of(&steps, area).into_iter().map(|(verdict, _)| verdict).collect::<Vec<_>>()
+    };
+    let away = ["--set", "store.url=postgres://127.0.0.1:1/x"];
+    assert_eq!(verdicts("", &away, "keys"), ["skipped"]);
+    assert_eq!(verdicts("", &[], "keys"), ["good"]);
+    let unreadable = "[[upstream.credential]]\nname = \"c\"\nurls = [\"https://a.example/\"]\ncredential = { bearer = \"file:/nowhere/CANARY\" }\n";
+    assert_eq!(verdicts(unreadable, &[], "secrets"), ["bad"]);
+    assert_eq!(verdicts("", &[], "secrets"), ["good"]);
+}
+
+/// To which time passes only while `/mcp` is asked: minutes.
+#[derive(Debug)]
+struct SlowEndpoint(Arc<FakeHttp>);
+
+impl Clock for SlowEndpoint {
+    fn now(&self) -> Timestamp {
+        let asked = self.0.asked().iter().filter(|asked| asked.path == "/mcp").count();
+        SystemClock.now().plus(Duration::from_mins(2) * u32::try_from(asked).unwrap())
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic()
+    }
+}
+
+#[tokio::test]
+async fn a_slow_endpoint_is_not_taken_for_a_wrong_clock() {
+    let front = Arc::new(broker().await);
+    let directory = behind(&front, "");
+    let (environment, directory) = (Environment::default(), directory.path().to_owned());
+    let overrides = vec![format!("store.url=sqlite:{}/data/broker.db", directory.display())];
+    let loaded = load(Sources { directory, environment, overrides, file: None });
+    let config = loaded.config.as_ref().unwrap();
+    let steps = app::doctor(config, Variables::default(), Arc::new(SlowEndpoint(front))).await;
+    let clock = steps.iter().find(|step| step.area == app::Area::Clock).unwrap();
+    assert_eq!(clock.verdict, app::Verdict::Good, "{clock:?}");
+}
+
 /// A token of Entra that names these application permissions.
 fn token(roles: &[&str]) -> String {
     use base64::Engine as _;
@@ -221,11 +273,12 @@ async fn people_get_a_line_for_each_step_and_settings_that_are_wrong_are_steps_t
     assert!(text.ends_with("1 bad, 0 to be seen to, 0 good\n"), "{text}");
 }
 
-/// Each that needs no document of another host, against a real broker.
+/// Against a real broker, to which no other host is there.
 #[tokio::test]
 async fn the_steps_of_a_client_are_taken_until_a_person_would_be_asked() {
     let directory = tempfile::tempdir().unwrap();
-    let served = Served::start(directory.path(), "", &[]).await;
+    let alone = "[outbound]\nproxy = \"http://127.0.0.1:1\"\nno_proxy = [\"127.0.0.1\"]\n";
+    let served = Served::start(directory.path(), alone, &[]).await;
     for client in ["cursor", "inspector", "mcp-remote", "claude-code", "vscode"] {
         let arguments = ["doctor", "--json", "--as-client", client];
         let (code, steps) =

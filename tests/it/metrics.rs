@@ -38,6 +38,9 @@ async fn a_listener_of_its_own_serves_metrics_and_nothing_else() {
     let page = scrape(&product).await;
     assert_eq!(value(&page, "broker_ready"), 1);
     assert!(page.contains("broker_build_info{version=\""), "{page}");
+    for what in ["authorization_code", "refresh_token", "device_code"] {
+        assert_eq!(value(&page, &format!("broker_oauth_reuses_total{{what=\"{what}\"}}")), 0);
+    }
     for path in ["/mcp", "/health", "/api/v1/users", "/token"] {
         let request = Request::new("GET", path).bytes(&product.authority);
         let answer = raw_http::exchange(product.admin.as_ref().unwrap(), &request).await;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::support::child::{Served, command, command_beside, command_with};
 use crate::support::raw_http::Request;
+use crate::support::until::until;
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
@@ -38,9 +39,8 @@ async fn a_broker_that_is_not_ready_is_told_by_the_exit_code() {
     let directory = tempfile::tempdir().unwrap();
     let served = Served::start(directory.path(), "[server]\ndrain_pause_ms = 60000", &[]).await;
     served.terminate();
-    while served.send(Request::new("GET", "/ready")).await.status != 503 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let ready = || served.send(Request::new("GET", "/ready"));
+    until("unready", async || (ready().await.status == 503).then_some(())).await;
     let told = command_beside(directory.path(), &served.authority, &["ready"]);
     assert_eq!(told.status.code(), Some(1), "{}", text(&told));
     assert!(text(&told).contains("\"drain\""));

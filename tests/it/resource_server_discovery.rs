@@ -35,7 +35,7 @@ impl Discovered {
         let settings =
             IssuerSettings::new(issuer.parse().unwrap(), audiences, KeySource::Discovery);
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
-        let timeout = Duration::from_millis(300);
+        let timeout = Duration::from_secs(2);
         let verifier = Verifier::builder()
             .issuer(settings)
             .outbound(loopback_outbound())

@@ -53,7 +53,7 @@ impl Remote {
         let mut settings =
             IssuerSettings::new(ISSUER.parse().unwrap(), audiences, keys(issuer.url()));
         settings.opaque_tokens = matches!(settings.keys, KeySource::Introspection { .. });
-        let timeout = Duration::from_millis(300);
+        let timeout = Duration::from_secs(2);
         let verifier = Verifier::builder()
             .issuer(settings)
             .outbound(loopback_outbound())

@@ -99,6 +99,17 @@ async fn it_counts_what_happened_and_names_nobody_it_happened_to() {
 }
 
 #[test]
+fn hosts_are_taken_out_whatever_they_end_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[server]\npublic_url = \"https://broker.contoso.fr\"\nallowed_hosts = [\"intern.contoso.ch\"]\n";
+    std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+    let output = command(directory.path(), &["support-bundle", "--offline", "--out", "-"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("host-1"), "{text}");
+    assert!(!text.to_lowercase().contains("contoso"), "{text}");
+}
+
+#[test]
 fn settings_with_errors_are_no_reason_to_make_none() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("broker.toml"), "nonsense = 1\n").unwrap();

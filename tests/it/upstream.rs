@@ -15,6 +15,7 @@ mod raw_server;
 mod rmcp_client;
 mod schemas;
 mod sessions;
+mod shown;
 mod streams;
 mod watched;
 

@@ -3,15 +3,17 @@
 //! A client that registers itself is registered, as the real one would be: nothing else is left behind. No person is asked, so no
 //! token is given out: at the token endpoint a code that is none has to be refused as one.
 
+use std::net::IpAddr;
+
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
-use url::Url;
+use url::{Host, Url};
 
 use crate::app::endpoints::names;
 use crate::config::Config;
-use crate::outbound::{Answer, Call, Outbound};
+use crate::outbound::{Answer, Call, Outbound, is_public};
 
-use super::outside::{LIMITS, below, client as outbound_for, unreached};
+use super::outside::{LIMITS, below, client as outbound_for, text, unreached};
 use super::{Area, Step};
 
 const KEY: &str = "authorization_server";
@@ -121,7 +123,7 @@ fn bad(found: impl Into<String>) -> Step {
 
 impl Walk<'_> {
     async fn all(&self, steps: &mut Vec<Step>) -> Result<(), Step> {
-        self.reachable()?;
+        self.reachable().await?;
         let metadata = self.challenge().await?;
         steps.push(good("the endpoint answers 401 and says where its metadata is"));
         if let Some(origin) = self.client.origin {
@@ -139,14 +141,18 @@ impl Walk<'_> {
         }));
         self.authorize(&server, &client_id).await?;
         steps.push(good("its authorization request is taken, and a person would be asked"));
-        self.token(&server, &client_id).await?;
-        steps.push(good("the token endpoint knows it, and refuses a code that is none"));
+        steps.push(self.token(&server, &client_id).await?);
         Ok(())
     }
 
-    fn reachable(&self) -> Result<(), Step> {
+    /// What can be known of it from here: the addresses that this machine finds under the name.
+    async fn reachable(&self) -> Result<(), Step> {
         let url = &self.config.server.public_url;
-        if self.client.from_outside && (url.scheme() != "https" || url.port().is_some()) {
+        if !self.client.from_outside {
+            return Ok(());
+        }
+        let at_port = url.scheme() == "https" && url.port().is_none();
+        if !(at_port && is_at_public_addresses(url).await) {
             return Err(Step::bad(Area::Client, "server.public_url", format!("{url} cannot be reached from outside"))
                 .allowed("https, on port 443, at a public address")
                 .hint("this client calls from its maker's servers; put the broker behind a proxy with a public name"));
@@ -322,9 +328,10 @@ impl Walk<'_> {
         }
     }
 
-    async fn token(&self, server: &Value, client_id: &str) -> Result<(), Step> {
+    async fn token(&self, server: &Value, client_id: &str) -> Result<Step, Step> {
         if self.client.from_outside {
-            return Ok(()); // it proves itself by a key that it alone has
+            let why = "the token endpoint was not asked: this client proves itself by a key that it alone has";
+            return Ok(Step::skipped(Area::Client, why));
         }
         let fields = [
             ("grant_type", "authorization_code"),
@@ -337,7 +344,9 @@ impl Walk<'_> {
             self.send(Call::post_form(endpoint(server, "token_endpoint")?, &fields)).await?;
         let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match text(&document, "error") {
-            Some("invalid_grant") => Ok(()),
+            Some("invalid_grant") => {
+                Ok(good("the token endpoint knows it, and refuses a code that is none"))
+            }
             Some(error) => Err(bad(format!("the token endpoint answers {}", word(error)))
                 .allowed("invalid_grant, to a code that is none")),
             None => {
@@ -348,9 +357,20 @@ impl Walk<'_> {
     }
 }
 
-/// A member that is a text.
-fn text<'a>(document: &'a Value, member: &str) -> Option<&'a str> {
-    document.get(member).and_then(Value::as_str)
+/// Whether it has an address, and none that is not public.
+async fn is_at_public_addresses(url: &Url) -> bool {
+    let addresses: Vec<IpAddr> = match url.host() {
+        Some(Host::Ipv4(address)) => vec![address.into()],
+        Some(Host::Ipv6(address)) => vec![address.into()],
+        Some(Host::Domain(name)) => {
+            let looking = tokio::net::lookup_host((name, 443));
+            let found = tokio::time::timeout(LIMITS.timeout, looking).await;
+            let found = found.ok().and_then(Result::ok).into_iter().flatten();
+            found.map(|address| address.ip()).collect()
+        }
+        None => Vec::new(),
+    };
+    !addresses.is_empty() && addresses.into_iter().all(is_public)
 }
 
 /// What every client needs of the issuer (MCP authorization; RFC 8414 §3.3).
@@ -385,4 +405,23 @@ fn error_of(document: &Value) -> String {
 fn word(error: &str) -> &str {
     let plain = error.len() <= 64 && error.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     if plain { error } else { "with something that is no error code" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_public_addresses_are_reached_from_outside() {
+        for (url, public) in [
+            ("https://1.1.1.1/", true),
+            ("https://10.0.0.1/", false),
+            ("https://[::1]/", false),
+            ("https://localhost/", false),
+            ("https://nobody.invalid/", false),
+        ] {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(is_at_public_addresses(&url).await, public, "{url}");
+        }
+    }
 }

@@ -88,7 +88,15 @@ fn covers(held: &BTreeSet<&str>, wanted: &str) -> bool {
 
 /// Whether `held` lets an app do what `wanted` does: the same, or the form of it that may write, too.
 fn covered(held: &str, wanted: &str) -> bool {
-    held == wanted || wanted.replacen(".Read.", ".ReadWrite.", 1) == held
+    let (mut held, mut wanted) = (held.split('.'), wanted.split('.'));
+    loop {
+        match (held.next(), wanted.next()) {
+            (None, None) => return true,
+            (Some(held), Some(wanted)) if held == wanted => {}
+            (Some("ReadWrite"), Some("Read")) => {}
+            _ => return false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +120,8 @@ mod tests {
                 told(Some(&["Mail.Send"]), &["User.Read.All", "Mail.Send"]),
                 told(Some(&["User.Read.All", "Directory.ReadWrite.All"]), &["User.Read.All"]),
                 told(None, &["User.Read.All"]),
+                told(Some(&["Mail.ReadWrite"]), &["Mail.Read"]),
+                told(Some(&["Mail.Read", "Mail.ReadWrite.Shared"]), &["Mail.ReadWrite"]),
             ],
             @r#"
         [
@@ -129,6 +139,13 @@ mod tests {
             ],
             [
                 "profile `reader`: its token does not say what the app may do",
+            ],
+            [
+                "profile `reader`: the app may what policy allows, and nothing else",
+            ],
+            [
+                "profile `reader`: policy allows what the app may not: Mail.ReadWrite",
+                "profile `reader`: the app may what no rule allows: Mail.Read, Mail.ReadWrite.Shared",
             ],
         ]
         "#

@@ -16,6 +16,7 @@ use crate::secret::Environment;
 use crate::time::Clock;
 
 use super::check::{self, CheckFault};
+use super::check_key::CheckKey;
 use super::keys;
 
 pub use client::{Client, as_client};
@@ -118,7 +119,7 @@ impl Step {
 pub async fn doctor(config: &Config, variables: Environment, clock: Arc<dyn Clock>) -> Vec<Step> {
     let mut steps = outside::look(config, &clock).await;
     let faults = check::check(config, variables.clone(), true, Arc::clone(&clock)).await;
-    let graph_is_good = faults.iter().all(|fault| area(fault.key) != Area::Graph);
+    let graph_is_good = asked(&faults) && faults.iter().all(|fault| area(fault.key) != Area::Graph);
     steps.extend(within(config, &faults).await);
     steps.extend(coverage::look(config, &variables, &clock, graph_is_good).await);
     steps.extend(machine::look(config));
@@ -126,32 +127,47 @@ pub async fn doctor(config: &Config, variables: Environment, clock: Arc<dyn Cloc
     steps
 }
 
-/// What `broker check --live` finds, by area; and what is well where it found nothing.
+/// What `broker check --live` finds, by area; what is well where it found nothing, and what it could not look at.
 async fn within(config: &Config, faults: &[CheckFault]) -> Vec<Step> {
     let mut steps: Vec<Step> = faults.iter().map(step).collect();
     let bad = |area| faults.iter().any(|fault| self::area(fault.key) == area);
-    let mut well = |area, found: String| {
-        if !bad(area) {
-            steps.push(Step::good(area, found));
+    let mut tell = |step: Step| {
+        if !bad(step.area) {
+            steps.push(step);
         }
     };
-    match crate::store::status(&keys::store_settings(config)).await {
+    tell(match crate::store::status(&keys::store_settings(config)).await {
         Ok(status) => {
-            well(Area::Store, format!("{}, schema {}", status.database, status.schema));
+            Step::good(Area::Store, format!("{}, schema {}", status.database, status.schema))
         }
-        Err(_) => well(Area::Store, "there is none yet; the first start makes it".to_owned()),
-    }
-    well(Area::Keys, "the key-encryption key opens every signing key that there is".to_owned());
-    well(Area::Policy, "the rules can be put in force".to_owned());
-    well(Area::Secrets, "every secret that is the broker's own can be read".to_owned());
+        Err(_) => Step::good(Area::Store, "there is none yet; the first start makes it"),
+    });
+    let opened = faults.iter().all(|fault| fault.key != CheckKey::Store);
+    let well = "the key-encryption key opens every signing key that there is";
+    tell(looked(Area::Keys, opened, well, "not looked at, for the store cannot be used as it is"));
+    tell(Step::good(Area::Policy, "the rules can be put in force"));
+    let (asked, why) = (asked(faults), "not asked, for nothing can be reached with these settings");
+    let well = "those of clients, of servers behind the broker and of the webhook can be read";
+    tell(looked(Area::Secrets, asked, well, why));
     let others =
         config.resource_server.issuers.len() + config.authorization_server.identity_providers.len();
-    if others > 0 {
-        well(Area::IdentityProviders, format!("{others} answer as they should"));
+    tell(if others == 0 {
+        Step::skipped(Area::IdentityProviders, "no other issuer is configured")
     } else {
-        steps.push(Step::skipped(Area::IdentityProviders, "no other issuer is configured"));
-    }
+        let well = format!("{others} answer as they should");
+        looked(Area::IdentityProviders, asked, well, why)
+    });
     steps
+}
+
+/// Good only where somebody has looked.
+fn looked(area: Area, has: bool, well: impl Into<String>, why_not: &str) -> Step {
+    if has { Step::good(area, well) } else { Step::skipped(area, why_not) }
+}
+
+/// Whether others were asked for anything: without a way out nobody was.
+fn asked(faults: &[CheckFault]) -> bool {
+    faults.iter().all(|fault| fault.key != CheckKey::Outbound)
 }
 
 /// A finding of `broker check`.
@@ -159,23 +175,27 @@ fn step(fault: &CheckFault) -> Step {
     let (found, hint) = fault.told();
     let verdict = if fault.warning { Verdict::Warning } else { Verdict::Bad };
     let area = area(fault.key);
-    Step { area, verdict, key: Some(fault.key), found, allowed: None, hint }
+    Step { area, verdict, key: Some(fault.key.as_str()), found, allowed: None, hint }
 }
 
-fn area(key: &str) -> Area {
+const fn area(key: CheckKey) -> Area {
     match key {
-        "store.url" => Area::Store,
-        "store.key_encryption_key" => Area::Keys,
-        "policy.file" => Area::Policy,
-        "server.tls.key" => Area::Tls,
-        "resource_server.issuer" | "authorization_server.identity_provider" => {
-            Area::IdentityProviders
-        }
-        "secrets"
-        | "authorization_server.client.secret"
-        | "upstream.server.credential"
-        | "approvals.webhook_secret" => Area::Secrets,
-        key if key.starts_with("graph.") => Area::Graph,
-        _ => Area::Settings,
+        CheckKey::Store => Area::Store,
+        CheckKey::KeyEncryptionKey => Area::Keys,
+        CheckKey::PolicyFile => Area::Policy,
+        CheckKey::TlsKey => Area::Tls,
+        CheckKey::Issuer | CheckKey::IdentityProvider => Area::IdentityProviders,
+        CheckKey::Secrets
+        | CheckKey::ClientSecret
+        | CheckKey::ServerCredential
+        | CheckKey::ServerEnvironment
+        | CheckKey::NamedCredential
+        | CheckKey::WebhookSecret => Area::Secrets,
+        CheckKey::GraphProfile | CheckKey::GraphCloud => Area::Graph,
+        CheckKey::LimitsTool
+        | CheckKey::Client
+        | CheckKey::Server
+        | CheckKey::Documents
+        | CheckKey::Outbound => Area::Settings,
     }
 }

@@ -12,7 +12,7 @@ use crate::app::map;
 use crate::config::Config;
 use crate::outbound::{Answer, Call, Limits, Outbound, OutboundError, PrivateTarget};
 use crate::resource_server::well_known_url;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 use super::{Area, Step};
 
@@ -34,7 +34,7 @@ pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Step> {
             return steps;
         }
     };
-    let Some(answer) = health(config, &outbound, &mut steps).await else {
+    let Some((answer, at)) = health(config, &outbound, clock, &mut steps).await else {
         let why = "not asked, for the broker is not reached under its public name";
         steps.push(Step::skipped(Area::ProxyHeaders, why));
         steps.push(time(config, &outbound, clock, None).await);
@@ -43,12 +43,12 @@ pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Step> {
     steps.push(metadata(config, &outbound).await);
     steps.push(headers(config, &outbound).await);
     steps.push(tls(config));
-    steps.push(time(config, &outbound, clock, Some(&answer)).await);
+    steps.push(time(config, &outbound, clock, Some((&answer, at))).await);
     steps
 }
 
 /// A member that is a text.
-fn text<'a>(document: &'a Value, member: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(document: &'a Value, member: &str) -> Option<&'a str> {
     document.get(member).and_then(Value::as_str)
 }
 
@@ -83,8 +83,13 @@ pub(super) fn below(config: &Config, path: &str) -> Url {
     url
 }
 
-/// Whether a broker answers under the public name.
-async fn health(config: &Config, outbound: &Outbound, steps: &mut Vec<Step>) -> Option<Answer> {
+/// Whether a broker answers under the public name. With when it did: other steps take their time.
+async fn health(
+    config: &Config,
+    outbound: &Outbound,
+    clock: &Arc<dyn Clock>,
+    steps: &mut Vec<Step>,
+) -> Option<(Answer, Timestamp)> {
     let bad = |found: String| Step::bad(Area::PublicUrl, URL, found);
     let answer = match outbound.send(Call::get(below(config, "/health")), LIMITS).await {
         Ok(answer) => answer,
@@ -93,12 +98,13 @@ async fn health(config: &Config, outbound: &Outbound, steps: &mut Vec<Step>) -> 
             return None;
         }
     };
+    let at = clock.now();
     let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let step = match (answer.status, text(&document, "service")) {
         (StatusCode::OK, Some("mcp-auth-broker")) => {
             let version = text(&document, "version").unwrap_or_default();
             steps.push(version_of(config, version));
-            return Some(answer);
+            return Some((answer, at));
         }
         (StatusCode::MISDIRECTED_REQUEST, _) => bad(
             "the broker answers 421: it is asked for another host".to_owned(),
@@ -176,7 +182,6 @@ async fn metadata(config: &Config, outbound: &Outbound) -> Step {
 
 /// Whether what is in front passes `Authorization` in and `WWW-Authenticate` out: without either no client logs in.
 async fn headers(config: &Config, outbound: &Outbound) -> Step {
-    let key = "server.trusted_proxies";
     let mut call = Call::get(below(config, "/mcp"));
     call.method = Method::POST;
     let call = call.header(header::AUTHORIZATION, HeaderValue::from_static(NO_TOKEN));
@@ -185,7 +190,7 @@ async fn headers(config: &Config, outbound: &Outbound) -> Step {
         Err(error) => return unreached(&error),
     };
     let challenge = answer.header(&header::WWW_AUTHENTICATE);
-    let bad = |found: String| Step::bad(Area::ProxyHeaders, key, found);
+    let bad = |found: String| Step::bad(Area::ProxyHeaders, URL, found);
     match (answer.status, challenge) {
         (StatusCode::UNAUTHORIZED, Some(challenge)) if challenge.contains("invalid_token") => {
             Step::good(Area::ProxyHeaders, "Authorization arrives, and the challenge comes back")
@@ -218,16 +223,15 @@ async fn time(
     config: &Config,
     outbound: &Outbound,
     clock: &Arc<dyn Clock>,
-    broker: Option<&Answer>,
+    broker: Option<(&Answer, Timestamp)>,
 ) -> Step {
-    let now = clock.now();
     let mut seen: Vec<(String, i64)> = Vec::new();
-    let mut note = |who: &str, answer: &Answer, now: crate::time::Timestamp| {
+    let mut note = |who: &str, answer: &Answer, now: Timestamp| {
         let date = answer.header(&header::DATE).and_then(seconds);
         seen.extend(date.map(|date| (who.to_owned(), date - now.unix_seconds())));
     };
-    if let Some(answer) = broker {
-        note("the public URL", answer, now);
+    if let Some((answer, at)) = broker {
+        note("the public URL", answer, at);
     }
     let others = config.resource_server.issuers.iter().map(|issuer| issuer.issuer.to_string());
     let providers = config.authorization_server.identity_providers.iter();

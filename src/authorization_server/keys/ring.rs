@@ -102,6 +102,12 @@ impl KeyRing {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether a key signs. Without one no token is issued, and those that it would have signed are refused.
+    #[must_use]
+    pub fn can_sign(&self) -> bool {
+        self.current().signing().is_some()
+    }
+
     /// Looks at the store again: every half minute, and when a token names a key that is not here.
     ///
     /// Also moves keys on: one that another has replaced retires, one that has retired long enough is deleted. Replicas

@@ -83,13 +83,16 @@ async fn told(acts: Vec<Act>) -> (Vec<String>, Value) {
     let stop = CancellationToken::new();
     let mut running = tokio::task::JoinSet::new();
     running.spawn(courier.run(stop.clone()));
-    let recorded = loop {
-        let text = std::fs::read_to_string(log.path().join("a.jsonl")).unwrap_or_default();
-        if let Some(line) = text.lines().next() {
-            break serde_json::from_str(line).unwrap();
+    let recorded = async {
+        loop {
+            let text = std::fs::read_to_string(log.path().join("a.jsonl")).unwrap_or_default();
+            if let Some(line) = text.lines().next() {
+                break serde_json::from_str(line).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
     };
+    let recorded = tokio::time::timeout(Duration::from_secs(30), recorded).await.unwrap();
     stop.cancel();
     while running.join_next().await.is_some() {}
     (receiver.requests(), recorded)

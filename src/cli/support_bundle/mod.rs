@@ -24,7 +24,7 @@ use crate::time::{Clock as _, SystemClock};
 
 use super::failure::Failure;
 use super::probe;
-use super::settings::SettingsArgs;
+use super::settings::{SettingsArgs, secret_variables};
 
 /// The end of the audit log that is counted, in bytes.
 const COUNTED: u64 = 16 << 20;
@@ -62,7 +62,9 @@ pub(super) async fn run(
         add(&mut bundle, "store", store(config).await);
         add(&mut bundle, "audit", audit(config));
         if !args.offline {
-            let found = app::doctor(config, variables(&loaded), Arc::new(SystemClock)).await;
+            let found =
+                app::doctor(config, secret_variables(&loaded.environment), Arc::new(SystemClock))
+                    .await;
             add(&mut bundle, "doctor", json!(found));
         }
     }
@@ -70,7 +72,9 @@ pub(super) async fn run(
         add(&mut bundle, "health", asked(&base, "/health").await);
         add(&mut bundle, "ready", asked(&base, "/ready").await);
     }
-    redact::Redactor::default().redact(&mut bundle);
+    // The settings as they are before something is left out: an answer may name it, too.
+    let mut redactor = redact::Redactor::new(&json!([settings_json(&loaded), &bundle]));
+    redactor.redact(&mut bundle);
     write(&args.out, &format!("{bundle:#}\n"), out)
 }
 
@@ -94,14 +98,9 @@ fn settings_of(loaded: &Loaded) -> Value {
     settings
 }
 
-fn variables(loaded: &Loaded) -> crate::secret::Environment {
-    let variables = loaded.environment.variables();
-    variables.map(|(name, value)| (name.to_owned(), value.to_owned().into())).collect()
-}
-
 /// Not the rules: who may what is nobody's business but theirs.
 fn policy(config: &Config, loaded: &Loaded) -> Value {
-    let source = app::policy_source(config, &variables(loaded));
+    let source = app::policy_source(config, &secret_variables(&loaded.environment));
     match source.and_then(|source| source.load()) {
         Ok((policy, shadow)) => json!({
             "version": &**policy.version(),

@@ -1,4 +1,4 @@
-//! What goes on beside the requests: other processes' revocations, times of last use.
+//! What goes on beside the requests: other processes' revocations, times of last use, and whether both still work.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +14,7 @@ use super::revocation;
 /// Runs until it is dropped.
 pub(super) async fn tend(shared: Arc<Shared>) {
     let mut reachable = true;
+    let mut writes = Writes::default();
     let mut rounds: u32 = 0;
     loop {
         tokio::time::sleep(POLL).await;
@@ -24,13 +25,48 @@ pub(super) async fn tend(shared: Arc<Shared>) {
         reachable = read.is_ok();
         rounds = rounds.wrapping_add(1);
         if reachable && rounds.is_multiple_of(4) {
-            reachable = write_last_used(&shared).await.is_ok();
+            writes.look(&shared).await;
         }
-        shared.answers.store(reachable, Ordering::Relaxed);
+        shared.answers.store(reachable && !writes.fail, Ordering::Relaxed);
         if rounds.is_multiple_of(240) {
             shared.revoked.forget(shared.clock.now());
         }
     }
+}
+
+/// On a disk that is full, or that can only be read, every read goes on as before.
+#[derive(Debug, Default)]
+struct Writes {
+    /// Until one succeeds: a read that does says nothing about it.
+    fail: bool,
+    /// How many commands of requests had failed at the last look.
+    failed: u64,
+}
+
+impl Writes {
+    /// Writes what there is; and something that changes nothing where a write has failed since the last look, for whatever
+    /// reason, and for as long as that fails.
+    async fn look(&mut self, shared: &Shared) {
+        let failed = shared.load.failed_writes.get();
+        let suspect = write_last_used(shared).await.is_err() || self.fail || failed != self.failed;
+        self.failed = failed;
+        if !suspect {
+            return;
+        }
+        let tried = shared.backend.write((), |c, ()| Box::pin(nothing(c))).await;
+        if let (false, Err(error)) = (self.fail, &tried) {
+            tracing::error!(error = error as &dyn std::error::Error, "store.cannot_be_written");
+        }
+        self.fail = tried.is_err();
+    }
+}
+
+/// A row that is there in every store is written as it is: that takes room on the disk as any other write does.
+async fn nothing(c: &mut Connection) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE signing_keys SET state = state \
+                       WHERE kid = (SELECT MIN(kid) FROM signing_keys)";
+    c.execute(SQL, values![]).await?;
+    Ok(())
 }
 
 /// What cannot be written is forgotten: times of last use are a best effort.

@@ -66,21 +66,32 @@ impl Exporter {
 
     /// Sends until `stop`, and then what waits, for two seconds at most.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.collect(&mut batch, &stop).await {
-            // A collector that hangs holds up neither the end nor, the queue being what it is, anybody else.
-            tokio::select! {
-                () = self.send(&mut batch) => {}
-                () = stop.cancelled() => {}
-            }
+        // A collector that hangs holds up neither the end nor, the queue being what it is, anybody else.
+        let late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST).await;
+        };
+        tokio::select! {
+            () = self.work(&stop) => {}
+            () = late => {}
         }
-        let last = async {
-            while let Ok(item) = self.inbox.0.try_recv() {
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while self.collect(&mut batch, stop).await {
+            self.send(&mut batch).await;
+        }
+        loop {
+            while batch.len() < BATCH {
+                let Ok(item) = self.inbox.0.try_recv() else { break };
                 batch.push(item);
             }
+            if batch.is_empty() {
+                return;
+            }
             self.send(&mut batch).await;
-        };
-        tokio::time::timeout(LAST, last).await.ok();
+        }
     }
 
     /// Waits for a whole batch, or for what came in a while. `false`: it is to end.

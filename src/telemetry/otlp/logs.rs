@@ -21,8 +21,10 @@ pub fn send_logs_to(outbox: Outbox) {
     OUTBOX.set(outbox).ok();
 }
 
-/// The longest text of one field.
+/// The longest text of one field, in bytes.
 const LONGEST: usize = 4096;
+/// Of all fields of a line together: a whole batch of them is a few MiB.
+const LINE: usize = 8192;
 
 /// The layer; it does nothing until [`send_logs_to`].
 #[derive(Debug)]
@@ -50,17 +52,20 @@ impl<S: Subscriber> Layer<S> for Logs {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Fields {
+    /// The bytes of all texts so far.
+    taken: usize,
     message: String,
     others: Vec<(String, String)>,
 }
 
 impl Fields {
     fn take(&mut self, field: &Field, mut text: String) {
-        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
-            text.truncate(end);
-        }
+        let room = LONGEST.min(LINE.saturating_sub(self.taken));
+        let end = (0..=room.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        self.taken += text.len();
         if field.name() == "message" {
             self.message = text;
         } else {
@@ -86,5 +91,34 @@ impl Visit for Fields {
             next = cause.source();
         }
         self.take(field, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::callsite::{DefaultCallsite, Identifier};
+    use tracing::field::FieldSet;
+
+    use super::*;
+
+    static CALLSITE: DefaultCallsite = DefaultCallsite::new(&METADATA);
+    static METADATA: tracing::Metadata<'static> = tracing::metadata! {
+        name: "line",
+        target: "test",
+        level: Level::INFO,
+        fields: &["message", "a", "b"],
+        callsite: &CALLSITE,
+        kind: tracing::metadata::Kind::EVENT
+    };
+
+    #[test]
+    fn a_line_is_cut_to_a_few_kilobytes_whatever_its_fields_hold() {
+        let set = FieldSet::new(&["message", "a", "b"], Identifier(&CALLSITE));
+        let mut fields = Fields::default();
+        for field in &set {
+            fields.take(&field, "é".repeat(LINE));
+        }
+        let lengths: Vec<_> = fields.others.iter().map(|(_, text)| text.len()).collect();
+        assert_eq!((fields.message.len(), &lengths[..]), (LONGEST, &[LONGEST, 0][..]));
     }
 }

@@ -1,6 +1,7 @@
 //! Processes that die, and disks that fill.
 
 use super::*;
+use crate::support::until::until;
 
 /// This test binary again, running the ignored test `name` after `shell`.
 fn child(name: &str, path: &Path, shell: &str) -> Child {
@@ -99,9 +100,8 @@ async fn child_fills_the_disk() {
     };
     println!("\nrefused {} healthy={}", error.code(), auditor.status().healthy);
     std::io::stdin().read_line(&mut String::new()).unwrap();
-    while auditor.record(&context(), numbered(1_000_000)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("it is written", async || auditor.record(&context(), numbered(1_000_000)).await.ok())
+        .await;
     acknowledged.push("1000000".to_owned());
     auditor.close(LIMIT).await.unwrap();
     println!("closed {}", acknowledged.join(" "));

@@ -1,6 +1,7 @@
 //! Sinks that fail, and callers that go away.
 
 use super::*;
+use crate::support::until::until;
 
 /// An auditor whose sink fails for good: its directory is gone, and a file lies in its place.
 async fn failing(on_failure: OnFailure, limit: Duration) -> (TempDir, PathBuf, Auditor) {
@@ -21,9 +22,7 @@ async fn a_failing_sink_denies_at_once_and_keeps_what_it_has_until_it_works_agai
     assert_eq!((error, error.code()), (AuditError::SinkFailing, Code::BrokerUnavailable));
     assert!(!auditor.status().healthy);
     fs::create_dir(path.parent().unwrap()).unwrap();
-    while !auditor.status().healthy {
-        tokio::task::yield_now().await;
-    }
+    until("it is healthy", async || auditor.status().healthy.then_some(())).await;
     record(&auditor, 2..3).await;
     assert_eq!(numbers(&lines(&path)), [0, 2]);
 }
@@ -48,9 +47,7 @@ async fn a_blocked_caller_goes_on_when_the_sink_works_again() {
     let caller = auditor.clone();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move { caller.record(&context(), numbered(0)).await });
-    while auditor.status().healthy {
-        tokio::task::yield_now().await;
-    }
+    until("it is not healthy", async || (!auditor.status().healthy).then_some(())).await;
     fs::create_dir(path.parent().unwrap()).unwrap();
     assert!(tasks.join_all().await.iter().all(Result::is_ok));
     drop(folder);

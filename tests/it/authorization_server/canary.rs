@@ -8,6 +8,7 @@ use url::form_urlencoded::Serializer;
 use crate::support::child::Served;
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::raw_http::{Answer, Request};
+use crate::support::until::until;
 
 use super::browser::{Browser, PASSWORD, hidden};
 use super::client::{Asking, REDIRECT, VERIFIER, told};
@@ -77,14 +78,12 @@ impl Marks {
 
 /// From the banner, which comes when the socket is open already.
 async fn first_link(served: &Served) -> String {
-    loop {
-        let link =
-            served.stderr().lines().find(|line| line.contains("/login/link/")).map(str::to_owned);
-        match link {
-            Some(link) => return link.trim().to_owned(),
-            None => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-        }
-    }
+    until("the banner", async || {
+        let said = served.stderr();
+        let link = said.lines().find(|line| line.contains("/login/link/"));
+        link.map(|link| link.trim().to_owned())
+    })
+    .await
 }
 
 /// An OAuth provider that knows one person, and the settings that name it.

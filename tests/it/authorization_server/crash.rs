@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::support::child::Served;
 use crate::support::raw_http::Request;
+use crate::support::until::until;
 
 use super::browser::Browser;
 use super::faults::is_asked_to_come_back;
@@ -24,15 +25,13 @@ async fn served(directory: &Path) -> (Served, Held) {
 
 /// The banner may come a moment after the socket.
 async fn first_link(served: &Served) -> String {
-    loop {
+    until("the banner", async || {
         let stderr = served.stderr();
-        if let Some((link, _)) =
-            stderr.split_once("/login/link/").and_then(|(_, rest)| rest.split_once('\n'))
-        {
-            return format!("/login/link/{}", link.trim());
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+        let (_, rest) = stderr.split_once("/login/link/")?;
+        let (link, _) = rest.split_once('\n')?;
+        Some(format!("/login/link/{}", link.trim()))
+    })
+    .await
 }
 
 /// From now on every request waits for its audit line: what is at the log's place is no file.
@@ -51,12 +50,8 @@ async fn used(directory: &Path, table: &str, count: i64) {
     let path = directory.join("data/broker.db");
     let store = rusqlite::Connection::open(path).unwrap();
     let sql = format!("SELECT count(*) FROM {table} WHERE used_at IS NOT NULL");
-    loop {
-        if store.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap() >= count {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
+    let counted = || store.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    until("they are used", async || (counted() >= count).then_some(())).await;
 }
 
 async fn killed(mut served: Served) {

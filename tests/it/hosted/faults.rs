@@ -5,7 +5,7 @@ use super::{gone, is_running, said, start, until_not};
 /// One whose calls fail and which is still there.
 #[tokio::test]
 async fn a_call_that_is_not_answered_times_out_and_the_child_goes_on() {
-    let product = start(&[], "timeout_ms = 300").await;
+    let product = start(&[], "timeout_ms = 2000").await;
     let pid = said(&product, "get_pid").await;
     assert_eq!(said(&product, "get_nothing").await, "provider.timeout");
     assert_eq!(said(&product, "get_pid").await, pid);
@@ -13,7 +13,7 @@ async fn a_call_that_is_not_answered_times_out_and_the_child_goes_on() {
 
 #[tokio::test]
 async fn a_child_that_hangs_is_ended_and_started_anew() {
-    let product = start(&[], "timeout_ms = 300\nstart_timeout_ms = 900").await;
+    let product = start(&[], "timeout_ms = 2000\nstart_timeout_ms = 10000").await;
     let pid = said(&product, "get_pid").await;
     assert_eq!(said(&product, "get_stuck").await, "provider.timeout");
     gone(&pid).await;

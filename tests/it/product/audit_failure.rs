@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::support::child::{Served, command};
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::Request;
+use crate::support::until::until;
 
 async fn without_log() -> (Product, String) {
     let product = Product::start("[audit]\non_failure = \"deny\"").await;
@@ -13,6 +14,11 @@ async fn without_log() -> (Product, String) {
     // The first one finds out.
     product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
     (product, token)
+}
+
+async fn is_ready(product: &Product, status: u16) {
+    let is = async || (product.get("/ready").await.status == status).then_some(());
+    until("/ready", is).await;
 }
 
 #[tokio::test]
@@ -45,9 +51,7 @@ async fn readiness_names_the_audit_log() {
 async fn when_the_disk_works_again_so_does_the_broker() {
     let (product, token) = without_log().await;
     std::fs::create_dir(product.log_directory()).unwrap();
-    while product.get("/ready").await.status != 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    is_ready(&product, 200).await;
     let answer = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
     assert_eq!(answer.status, 200);
     assert!(product.event_types().contains(&"tools.listed".to_owned()));
@@ -60,9 +64,7 @@ async fn a_request_waits_for_the_log_where_it_is_to_block() {
     std::fs::remove_dir_all(product.log_directory()).unwrap();
     let waiting = product.rpc(Wire::Modern, &token, "tools/list", json!({}));
     let heals = async {
-        while product.get("/ready").await.status != 503 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        is_ready(&product, 503).await;
         std::fs::create_dir(product.log_directory()).unwrap();
     };
     let (answer, ()) = tokio::join!(waiting, heals);
@@ -81,19 +83,16 @@ async fn a_full_disk_stops_the_broker_s_answers_and_not_the_broker() {
     let size = served.audit_lines().iter().map(|line| line.len() + 1).sum::<usize>();
     served.limit_files(&(size + 100).to_string());
     // The log is not durable: what was acknowledged last is in memory, and written once there is room.
-    let refused = loop {
-        let answer = served.send(list()).await;
-        if answer.status != 200 {
-            break answer;
-        }
-    };
+    let refused = until("refused", async || {
+        Some(served.send(list()).await).filter(|answer| answer.status != 200)
+    })
+    .await;
     assert!(refused.status == 503 && refused.body.contains("broker.unavailable"), "{refused:?}");
     let ready = Request::new("GET", "/ready");
     assert_eq!(served.send(ready.clone()).await.json()["failing"][0]["name"], "audit");
     served.limit_files("unlimited");
-    while served.send(ready.clone()).await.status != 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let again = async || (served.send(ready.clone()).await.status == 200).then_some(());
+    until("ready again", again).await;
     assert_eq!(served.send(list()).await.status, 200);
     served.terminate();
     assert!(served.ended().await.success(), "{}", served.stderr());

@@ -23,8 +23,8 @@ fn settings(login: &FakeHttp, graph: &FakeHttp) -> String {
         mode = "live"
         cloud = "custom"
         custom_cloud = {{ login_url = "{}", graph_url = "{}" }}
-        timeout_ms = 2000
-        attempt_timeout_ms = 300
+        timeout_ms = 5000
+        attempt_timeout_ms = 1000
         [[graph.profile]]
         name = "default"
         tenant_id = "contoso.example"

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::Product;
+use crate::support::until::until;
 
 const SECRET: &str = "client-secret-CANARY";
 const TOKEN: &str = "provider-token-CANARY";
@@ -127,6 +128,18 @@ async fn who_does_not_answer_is_degraded_in_ready_until_it_does() {
     assert_eq!(degraded(&live.product).await, ["graph"]);
     live.graph.answers(graph_error(404));
     assert_eq!(live.get().await["status"], "ok");
+    assert!(degraded(&live.product).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_that_waits_for_graph_too_shortly_does_not_make_it_look_away() {
+    let live = Live::start().await;
+    assert_eq!(live.get().await["status"], "ok");
+    live.graph.answers(Reply::Silence);
+    let operation = json!({ "method": "GET", "path": "/v1.0/users/1" });
+    let hurried = json!({ "operation": operation, "timeout_ms": 50 });
+    let reply = live.product.graph(&live.product.token(&[]), hurried).await;
+    assert_eq!(reply["error"]["code"], "provider.timeout", "{reply}");
     assert!(degraded(&live.product).await.is_empty());
 }
 
@@ -308,17 +321,14 @@ async fn a_caller_that_goes_away_gives_its_place_back() {
     };
     let mut stream = tokio::net::TcpStream::connect(&live.product.authority).await.unwrap();
     stream.write_all(&ask().bytes(&live.product.authority)).await.unwrap();
-    while live.graph.count() == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    until("Graph is asked", async || (live.graph.count() > 0).then_some(())).await;
     assert_eq!(live.product.send(ask()).await.status, 429);
     assert_eq!(live.graph.count(), 1);
     live.graph.answers(Reply::json(r#"{"id":"1"}"#));
     drop(stream);
     live.product.audited(|event| event["payload"]["status"] == "cancelled").await;
-    while live.product.send(ask()).await.status == 429 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let served = async || (live.product.send(ask()).await.status != 429).then_some(());
+    until("another is served", served).await;
     assert_eq!(live.graph.count(), 2);
 }
 
@@ -338,9 +348,7 @@ async fn a_caller_that_goes_away_is_recorded_and_graph_is_let_go() {
     );
     let mut stream = tokio::net::TcpStream::connect(&live.product.authority).await.unwrap();
     stream.write_all(&request.bytes(&live.product.authority)).await.unwrap();
-    while live.graph.count() == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    until("Graph is asked", async || (live.graph.count() > 0).then_some(())).await;
     drop(stream);
     let ended = live.product.audited(|event| event["event_type"] == "result.emitted").await;
     assert_eq!(ended["payload"]["status"], "cancelled", "{ended}");

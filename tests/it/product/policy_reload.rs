@@ -117,9 +117,15 @@ async fn a_reload_is_on_record_before_any_decision_by_the_new_rules() {
 async fn a_broken_policy_is_reported_and_leaves_the_old_one_in_force() {
     let product = with_rules(&rules("one", "allow")).await;
     let token = product.token(&[]);
-    write(product.directory.path(), "policy.toml", &rules("two", "alow"));
+    let broken = rules("two", "alow").replace("id = \"", "id = \"CANARY.");
+    write(product.directory.path(), "policy.toml", &broken);
     let degraded = ready(&product, is_degraded).await;
-    assert!(degraded["degraded"].to_string().contains("policy.toml:6:"), "{degraded}");
+    let told = degraded["degraded"].to_string();
+    assert!(told.contains("GET /api/v1/policy"), "{told}");
+    assert!(
+        !told.contains("CANARY") && !told.contains("policy.toml"),
+        "everybody reads it: {told}"
+    );
     assert!(is_of(&degraded["facts"]["policy_version"], "one"), "{degraded}");
     assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
     assert_eq!(events(&product, "config.reloaded").len(), 0);

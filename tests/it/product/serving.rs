@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use crate::support::child::Served;
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::{Request, exchange, finish};
+use crate::support::until::until;
 
 /// A request whose body the server has begun to wait for: it asked for it.
 async fn half_sent(authority: &str, token: &str) -> (TcpStream, Vec<u8>) {
@@ -22,9 +23,8 @@ async fn half_sent(authority: &str, token: &str) -> (TcpStream, Vec<u8>) {
 }
 
 async fn refuses_connections(authority: &str) {
-    while TcpStream::connect(authority).await.is_ok() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let refused = async || TcpStream::connect(authority).await.is_err().then_some(());
+    until("nobody listens", refused).await;
 }
 
 #[tokio::test]
@@ -69,9 +69,8 @@ async fn a_drain_that_takes_too_long_cuts_off_and_records_it() {
 /// What a load balancer sees: polls until the broker says that it goes away.
 async fn turns_unready(authority: &str) {
     let probe = Request::new("GET", "/ready").bytes(authority);
-    while exchange(authority, &probe).await.status != 503 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let unready = async || (exchange(authority, &probe).await.status == 503).then_some(());
+    until("unready", unready).await;
 }
 
 #[tokio::test]

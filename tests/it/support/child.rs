@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::audit::LIMIT;
 use super::free_port::free_port;
 use super::raw_http::{self, Answer, Request};
+use super::until::until;
 
 /// A running `broker serve` with its files in a directory. Killed when dropped.
 pub(crate) struct Served {
@@ -43,11 +44,12 @@ impl Served {
         command.arg("serve");
         let process = change(command).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut served = Self { process, directory: directory.to_owned(), authority };
-        while tokio::net::TcpStream::connect(&served.authority).await.is_err() {
+        until("it listens", async || {
             let ended = served.process.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}", served.stderr());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            tokio::net::TcpStream::connect(&served.authority).await.ok()
+        })
+        .await;
         served
     }
 

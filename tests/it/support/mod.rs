@@ -9,3 +9,4 @@ pub(crate) mod product;
 pub(crate) mod proxy;
 pub(crate) mod raw_http;
 pub(crate) mod tokens;
+pub(crate) mod until;

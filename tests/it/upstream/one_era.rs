@@ -221,7 +221,7 @@ impl Translated {
 
     /// Waits until the server was asked `wanted`.
     pub(super) async fn sees(&self, wanted: &str) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        let deadline = tokio::time::Instant::now() + crate::support::audit::LIMIT;
         while !self.seen().iter().any(|seen| seen == wanted) {
             assert!(tokio::time::Instant::now() < deadline, "{wanted}: {:?}", self.seen());
             tokio::time::sleep(Duration::from_millis(5)).await;

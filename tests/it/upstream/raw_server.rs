@@ -29,6 +29,8 @@ pub(super) struct RawServer {
     more: mpsc::UnboundedSender<Bytes>,
     /// How many connections the other side has left.
     left: watch::Receiver<usize>,
+    /// How many requests have come.
+    asked: watch::Receiver<usize>,
     _running: JoinSet<()>,
 }
 
@@ -48,18 +50,26 @@ impl RawServer {
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let (more, mut sent) = mpsc::unbounded_channel();
         let (leaves, left) = watch::channel(0);
+        let (asks, asked) = watch::channel(0);
         let (beginning, mut running) = (beginning.into(), JoinSet::new());
         running.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                serve(stream, &beginning, &then, &mut sent).await;
+                serve(stream, (&beginning, &asks), &then, &mut sent).await;
                 leaves.send_modify(|left| *left += 1);
             }
         });
-        Self { url, more, left, _running: running }
+        Self { url, more, left, asked, _running: running }
     }
 
     pub(super) fn sends(&self, bytes: Bytes) {
         self.more.send(bytes).unwrap();
+    }
+
+    /// Waits until a request has come.
+    pub(super) async fn is_asked(&mut self) {
+        let asked = self.asked.wait_for(|asked| *asked > 0);
+        let waited = tokio::time::timeout(Duration::from_mins(1), asked).await;
+        waited.expect("the broker asks").unwrap();
     }
 
     /// Waits until the other side has gone.
@@ -72,13 +82,14 @@ impl RawServer {
 
 async fn serve(
     mut stream: TcpStream,
-    beginning: &Bytes,
+    (beginning, asks): (&Bytes, &watch::Sender<usize>),
     then: &Then,
     sent: &mut mpsc::UnboundedReceiver<Bytes>,
 ) {
     let mut asked = vec![0; 16 * 1024];
     // A request of these tests comes in few pieces, its body with its head.
     while !asked_whole(&mut stream, &mut asked).await {}
+    asks.send_modify(|asked| *asked += 1);
     if stream.write_all(beginning).await.is_err() {
         return;
     }

@@ -1,0 +1,53 @@
+//! What a fault that `broker check` finds is about.
+
+/// A setting, or a group of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckKey {
+    PolicyFile,
+    LimitsTool,
+    Client,
+    ClientSecret,
+    IdentityProvider,
+    Issuer,
+    Server,
+    ServerCredential,
+    ServerEnvironment,
+    NamedCredential,
+    TlsKey,
+    Store,
+    KeyEncryptionKey,
+    Documents,
+    Outbound,
+    Secrets,
+    WebhookSecret,
+    GraphProfile,
+    GraphCloud,
+}
+
+impl CheckKey {
+    /// As the settings file has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PolicyFile => "policy.file",
+            Self::LimitsTool => "limits.tool",
+            Self::Client => "authorization_server.client",
+            Self::ClientSecret => "authorization_server.client.secret",
+            Self::IdentityProvider => "authorization_server.identity_provider",
+            Self::Issuer => "resource_server.issuer",
+            Self::Server => "upstream.server",
+            Self::ServerCredential => "upstream.server.credential",
+            Self::ServerEnvironment => "upstream.server.env",
+            Self::NamedCredential => "upstream.credential",
+            Self::TlsKey => "server.tls.key",
+            Self::Store => "store.url",
+            Self::KeyEncryptionKey => "store.key_encryption_key",
+            Self::Documents => "documents.dir",
+            Self::Outbound => "outbound",
+            Self::Secrets => "secrets",
+            Self::WebhookSecret => "approvals.webhook_secret",
+            Self::GraphProfile => "graph.profile",
+            Self::GraphCloud => "graph.cloud",
+        }
+    }
+}
