@@ -119,10 +119,12 @@ impl Exchange {
                 {
                     return self.failed(&Fault::NoToken(wanted)).await;
                 }
-                if matches!(fault, Fault::Credential) {
-                    self.server.credential.refused(self.for_whom()).await;
+                // 403 is about this call (RFC 6750 §3.1): another token would be told the same.
+                if let (StatusCode::UNAUTHORIZED, Some(shown)) = (incoming.status, &shown) {
+                    self.server.credential.refused(self.for_whom(), shown).await;
                 }
                 return self.failed(&fault).await;
+        let shown = incoming.shown.take();
             }
         };
         let session = match &self.translation {

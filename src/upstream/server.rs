@@ -341,7 +341,7 @@ impl Server {
                 return Ok(opened.map_err(Fault::Child)?.into());
             }
         };
-        self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
+        let shown = self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
         if let Some(identity) = &self.identity {
             identity.add(&who.principal, &mut headers)?;
         }
@@ -352,7 +352,9 @@ impl Server {
             Ok(_) => None,
             Err(fault) => Some(fault.code()),
         });
-        Ok(opened?.into())
+        let mut incoming = Incoming::from(opened?);
+        incoming.shown = shown;
+        Ok(incoming)
     }
 }
 
