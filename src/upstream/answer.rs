@@ -133,7 +133,14 @@ impl Exchange {
         };
         let mut response = match form {
             Form::Nothing(status) => {
-                self.end(ResultStatus::Ok, None).await?;
+                // A request that was not answered failed, whatever its client makes of the status.
+                let failed = self.id.is_some() && !status.is_success();
+                let (ended, code) = if failed {
+                    (ResultStatus::Error, Some(Code::ProviderBadResponse))
+                } else {
+                    (ResultStatus::Ok, None)
+                };
+                self.end(ended, code).await?;
                 guard::plain(status)
             }
             Form::Json(status) => {
