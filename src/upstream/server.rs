@@ -25,7 +25,7 @@ use super::credential::Credential;
 use super::decide::{Decider, Thing};
 use super::era::{self, Asked as Sending, Eras, Way};
 use super::fault::Fault;
-use super::fold;
+use super::fold::{self, NoList};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::incoming::Incoming;
@@ -273,9 +273,13 @@ impl Server {
         if lately || !self.watch.wants_to_see(tool) {
             return;
         }
-        *looked = Some(now);
         let looking = Box::pin(fold::list(self, caller));
-        if tokio::time::timeout(fold::LIMIT, looking).await.ok().flatten().is_none() {
+        let seen = tokio::time::timeout(fold::LIMIT, looking).await;
+        // Who cannot ask keeps nobody else from asking.
+        if !matches!(seen, Ok(Err(NoList::OfTheCaller))) {
+            *looked = Some(now);
+        }
+        if !matches!(seen, Ok(Ok(_))) {
             tracing::warn!(server = %self.id, tool, "upstream.pinned_tool_not_seen");
         }
     }
