@@ -16,7 +16,9 @@ use crate::guard::Door;
 use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
 use crate::outbound::Outbound;
 use crate::policy::Live;
-use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
+use crate::resource_server::{
+    RequireTokenLayer, ResourceMetadata, Revocations, Verifier, well_known_url,
+};
 use crate::scope::Scope;
 use crate::secret_text::SecretText;
 use crate::upstream::{
@@ -44,6 +46,7 @@ pub(super) struct Shared {
     pub(super) approvals: Approvals,
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
+    pub(super) revocations: Arc<dyn Revocations>,
     /// By id: what is one for all our names.
     pub(super) each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
@@ -141,6 +144,7 @@ pub(super) fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> 
         decider: Decider { policy: behind.policy.clone(), server: id.into() },
         approvals: behind.approvals.clone(),
         closing: each.closing.clone(),
+        revocations: Arc::clone(&behind.revocations),
         outages: Arc::clone(&behind.outages),
         outbound: behind.outbound.clone(),
         sessions: behind.sessions.clone(),
@@ -161,7 +165,7 @@ impl Shared {
 
     pub(super) fn new(
         materials: &Materials<'_>,
-        verifier: Option<Arc<Verifier>>,
+        (verifier, revocations): (Option<Arc<Verifier>>, Arc<dyn Revocations>),
         (policy, approvals, (outages, closing)): (
             &Live,
             &Approvals,
@@ -193,6 +197,7 @@ impl Shared {
             approvals: approvals.clone(),
             outbound: (*outbound).clone(),
             sessions: Sessions::new(encryption),
+            revocations,
             ring: Arc::clone(ring),
             outages: Arc::clone(outages),
             closing: closing.clone(),

@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) id: Option<Box<RawValue>>,
     pub(super) modern: bool,
     pub(super) permits: Permits,
+    /// What a stream that stays open tells of.
+    pub(super) resources: Vec<String>,
     /// The caller's own token, where the server's credential is obtained with it.
     pub(super) presented: Option<Presented>,
     /// `None`: client and server are of one era.
@@ -64,8 +66,19 @@ impl Exchange {
     ) -> Self {
         let permits = Permits::default();
         let (id, presented, translation) = (None, None, None);
-        let modern = false;
-        Self { server, caller, method, kind, id, modern, permits, presented, translation }
+        let (modern, resources) = (false, Vec::new());
+        Self {
+            server,
+            caller,
+            method,
+            kind,
+            id,
+            modern,
+            permits,
+            resources,
+            presented,
+            translation,
+        }
     }
 
     pub(super) fn who(&self) -> Who {
@@ -110,6 +123,7 @@ impl Exchange {
         mut self,
         mut incoming: Incoming,
     ) -> Result<Response<Body>, Unrecorded> {
+        let shown = incoming.shown.take();
         let form = match self.form(&incoming) {
             Ok(form) => form,
             Err(fault) => {
@@ -124,7 +138,6 @@ impl Exchange {
                     self.server.credential.refused(self.for_whom(), shown).await;
                 }
                 return self.failed(&fault).await;
-        let shown = incoming.shown.take();
             }
         };
         let session = match &self.translation {

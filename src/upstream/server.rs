@@ -17,7 +17,7 @@ use crate::guard::{self, Door, Message, Presented, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::outbound::{Call, Outbound};
 use crate::policy::Decision;
-use crate::resource_server::Principal;
+use crate::resource_server::{Principal, Revocations};
 
 use super::answer::{Exchange, Kind};
 use super::ask_person;
@@ -59,6 +59,8 @@ pub struct Server {
     pub era: Arc<Eras>,
     /// Ends the streams that stay open when the broker drains.
     pub closing: CancellationToken,
+    /// Asked again and again about the caller of what stays open.
+    pub revocations: Arc<dyn Revocations>,
     pub outages: Arc<Outages>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
@@ -239,6 +241,7 @@ impl Server {
         exchange.presented = presented;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
+        exchange.resources = admitted.resources;
         let ticket = self.era.begin(given, sent.get(SESSION), message.id);
         let asked = Sending { message, modern, given, sent: &sent };
         let answering = Box::pin(async {
