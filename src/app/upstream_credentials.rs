@@ -242,6 +242,7 @@ pub(super) fn word_for(
     let (audience, ring) = (audience.to_owned(), Arc::clone(ring));
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
     Ok(Identity::new(move |principal| {
+        let claim = |name| principal.claims().get(name);
         let token = NewIdentityToken {
             issuer: &issuer,
             audience: &audience,
@@ -249,7 +250,8 @@ pub(super) fn word_for(
             subject: principal.subject(),
             client_id: principal.client_id(),
             scope: principal.scopes(),
-            email: principal.claims().get("email").and_then(serde_json::Value::as_str),
+            email: claim("email").and_then(serde_json::Value::as_str),
+            email_verified: claim("email_verified").is_some_and(|said| *said == true),
             issued_at: clock.now(),
         };
         token.sign(&ring.current(), &*random).ok()
