@@ -8,6 +8,7 @@ mod check;
 mod check_live;
 mod check_servers;
 mod command_audit;
+mod connections;
 mod doctor;
 mod doors;
 mod dpop;
