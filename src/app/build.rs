@@ -21,6 +21,7 @@ use crate::token::ProviderTokens;
 
 use super::App;
 use super::approvals::{approvals, courier};
+use super::connections::connections;
 use super::doors::Doors;
 use super::endpoints::names;
 use super::error::AppError;
@@ -29,7 +30,7 @@ use super::graph::{GraphParts, parts};
 use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::mounting::Mounting;
 use super::trust::Trust;
-use super::upstream_credentials::{Materials, connections};
+use super::upstream_credentials::Materials;
 use super::verifiers::Verifiers;
 use super::watched;
 use super::{beside, folded, map, platform, readiness, servers};

@@ -28,7 +28,8 @@ fn tokens(access: &str, lasts: u32) -> Reply {
 fn settings(base: &str, keys: &str) -> String {
     format!(
         "[outbound]\nallow_private = [\"127.0.0.1\", \"localhost\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{base}/mcp\"\nfold = true\n\
-         credential = {{ per_user = {{ {keys} }} }}\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n"
+         credential = {{ per_user = {{ {keys} }} }}\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n\
+         [[upstream.server.tool]]\nname = \"list_.*\"\nscopes = []\n"
     )
 }
 
@@ -415,12 +416,12 @@ async fn who_is_not_connected_hides_a_folded_server_from_nobody_else() {
     let world = World::new().await;
     let mut browser = Browser::of_the_administrator(&world.product).await;
     connects(&world, &mut browser).await;
-    let list = r#"{"jsonrpc":"2.0","id":"list","result":{"tools":[{"name":"get_weather","inputSchema":{"type":"object"}}]}}"#;
+    let list = r#"{"jsonrpc":"2.0","id":"list","result":{"tools":[{"name":"list_cities","inputSchema":{"type":"object"}}]}}"#;
     world.fake.answers_at("/mcp", Reply::json(list));
     let (eve, ada) =
         (world.product.token(&["weather:read"]), world.token_for(&mut browser, "/mcp").await);
     assert_eq!(folded(&world, &eve).await, [""; 0]);
-    assert_eq!(folded(&world, &ada).await, ["weather.get_weather"]);
+    assert_eq!(folded(&world, &ada).await, ["weather.list_cities"]);
 }
 
 // RFC 6750 §3.1
