@@ -21,15 +21,16 @@ use crate::token::ProviderTokens;
 
 use super::App;
 use super::approvals::{approvals, courier};
+use super::connections::connections;
 use super::doors::Doors;
 use super::endpoints::names;
 use super::error::AppError;
 use super::follow_keys::{Follower, KeyStatus};
 use super::graph::{GraphParts, parts};
-use super::issuing::{Materials as ForIssuing, mount};
+use super::issuing::{Materials as ForIssuing, mount, revocations};
 use super::mounting::Mounting;
 use super::trust::Trust;
-use super::upstream_credentials::{Materials, connections};
+use super::upstream_credentials::Materials;
 use super::verifiers::Verifiers;
 use super::watched;
 use super::{beside, folded, map, platform, readiness, servers};
@@ -117,7 +118,8 @@ impl App {
         let from = (&config, &ring, graph.profiles.as_slice());
         let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
         let rules = (&policy, &approvals, (&outages, &closing));
-        let behind = servers::Shared::new(&materials, for_servers, rules, &encryption)?;
+        let known = (for_servers, revocations(&config, &store)?);
+        let behind = servers::Shared::new(&materials, known, rules, &encryption)?;
         let others = [mounted.verifier, behind.verifier.clone()].into_iter().flatten();
         let verifiers: Vec<_> = others.chain([Arc::clone(&verifier)]).collect();
         let believed = Verifiers { fixed: verifiers.clone(), changing: behind.changing.clone() };

@@ -45,7 +45,7 @@ use super::error::AppError;
 use super::key_control::Keys;
 use super::logs::Logs;
 use super::reload::Reloader;
-use super::{issuers, keys, map, upstream_credentials};
+use super::{connections, issuers, keys, map};
 
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
@@ -357,7 +357,7 @@ fn identity_route(connections: Option<&Connections>) -> Router {
     let document = bytes::Bytes::from(oauth_client::identity_document(connections.identity()));
     let json = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "max-age=300")];
     let answer = axum::routing::get(move || async move { (json, document) });
-    Router::new().route(upstream_credentials::IDENTITY_PATH, answer)
+    Router::new().route(connections::IDENTITY_PATH, answer)
 }
 
 /// The admin API behind a token of our own issuer: no other may say who administers us.

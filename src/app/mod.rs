@@ -9,6 +9,7 @@ mod check_key;
 mod check_live;
 mod check_servers;
 mod command_audit;
+mod connections;
 mod doctor;
 mod doors;
 mod dpop;

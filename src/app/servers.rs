@@ -16,7 +16,9 @@ use crate::guard::Door;
 use crate::http::{RegisteredServers, ServerEndpoint, ServerEndpoints};
 use crate::outbound::Outbound;
 use crate::policy::Live;
-use crate::resource_server::{RequireTokenLayer, ResourceMetadata, Verifier, well_known_url};
+use crate::resource_server::{
+    RequireTokenLayer, ResourceMetadata, Revocations, Verifier, well_known_url,
+};
 use crate::scope::Scope;
 use crate::secret_text::SecretText;
 use crate::upstream::{
@@ -41,12 +43,13 @@ pub(super) const MAX_RESPONSE_BYTES: usize = 4 << 20;
 pub(super) struct Shared {
     /// Accepts tokens for any of them; each endpoint then takes its own alone. `None`: there are none.
     pub(super) verifier: Option<Arc<Verifier>>,
+    /// The same for those that are registered while we run.
+    pub(super) changing: Changing,
     pub(super) policy: Live,
     pub(super) approvals: Approvals,
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
-    /// The same for those that are registered while we run.
-    pub(super) changing: Changing,
+    pub(super) revocations: Arc<dyn Revocations>,
     /// By id: what is one for all our names.
     pub(super) each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
@@ -144,6 +147,7 @@ pub(super) fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> 
         decider: Decider { policy: behind.policy.clone(), server: id.into() },
         approvals: behind.approvals.clone(),
         closing: each.closing.clone(),
+        revocations: Arc::clone(&behind.revocations),
         outages: Arc::clone(&behind.outages),
         outbound: behind.outbound.clone(),
         sessions: behind.sessions.clone(),
@@ -164,7 +168,7 @@ impl Shared {
 
     pub(super) fn new(
         materials: &Materials<'_>,
-        verifier: Option<Arc<Verifier>>,
+        (verifier, revocations): (Option<Arc<Verifier>>, Arc<dyn Revocations>),
         (policy, approvals, (outages, closing)): (
             &Live,
             &Approvals,
@@ -197,6 +201,7 @@ impl Shared {
             approvals: approvals.clone(),
             outbound: (*outbound).clone(),
             sessions: Sessions::new(encryption),
+            revocations,
             ring: Arc::clone(ring),
             outages: Arc::clone(outages),
             closing: closing.clone(),

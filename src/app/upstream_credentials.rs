@@ -6,22 +6,20 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use url::Url;
 
-use crate::authorization_server::{KeyEncryptionKey, KeyRing, NewIdentityToken};
+use crate::authorization_server::{KeyRing, NewIdentityToken};
 use crate::broker::Profile;
 use crate::config::{
-    Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamIdJag, UpstreamPerUser,
-    UpstreamServer, UpstreamTokenPlace, UpstreamTransport,
+    Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamIdJag, UpstreamServer,
+    UpstreamTokenPlace, UpstreamTransport,
 };
-use crate::connections::{self, Connections, Explicit, ServerSettings};
+use crate::connections::Connections;
 use crate::id::{Issuer, ProfileName};
-use crate::oauth_client::{At, Authentication, ClientIdentity, Held, TokenEndpoint};
-use crate::outbound::{Outbound, OutboundSettings};
+use crate::oauth_client::{At, Authentication, Held, TokenEndpoint};
+use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::scope::Scope;
 use crate::secret::{Detail, Secret, SecretError, Secrets};
 use crate::secret_ref::SecretRef;
-use crate::secret_text::SecretText;
-use crate::store::Database;
 use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Freshness, ProviderTokens};
 use crate::upstream::{
@@ -242,6 +240,7 @@ pub(super) fn word_for(
     let (audience, ring) = (audience.to_owned(), Arc::clone(ring));
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
     Ok(Identity::new(move |principal| {
+        let claim = |name| principal.claims().get(name);
         let token = NewIdentityToken {
             issuer: &issuer,
             audience: &audience,
@@ -249,114 +248,23 @@ pub(super) fn word_for(
             subject: principal.subject(),
             client_id: principal.client_id(),
             scope: principal.scopes(),
-            email: principal.claims().get("email").and_then(serde_json::Value::as_str),
+            email: claim("email").and_then(serde_json::Value::as_str),
+            email_verified: claim("email_verified").is_some_and(|said| *said == true),
             issued_at: clock.now(),
         };
         token.sign(&ring.current(), &*random).ok()
     }))
 }
 
-/// Where our client metadata document is, below `server.public_url`.
-pub(super) const IDENTITY_PATH: &str = "/oauth-client.json";
-
-/// Accounts of people at the servers that want them. `None` where none does, or nobody can log in here.
-///
-/// # Errors
-///
-/// [`AppError`] where `encryption` is no key, or `server.public_url` cannot have a path.
-pub(super) fn connections(
-    config: &Config,
-    (store, encryption): (&Arc<dyn Database>, &SecretText),
-    (secrets, outbound): (&Arc<Secrets>, &Outbound),
-    (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
-) -> Result<Option<Connections>, AppError> {
-    let base = issuer(&config.server.public_url);
-    let url = |path: &str| format!("{base}{path}").parse::<Url>().ok();
-    let mut servers = Vec::new();
-    for server in &config.upstream.servers {
-        let UpstreamCredential::PerUser(settings) = &server.credential else { continue };
-        let Some(at) = url_of(server) else { continue };
-        let callback = format!("/account/connections/{}/callback", server.id);
-        let Some(redirect_uri) = url(&callback) else { continue };
-        let reach = reach(config, at, settings, outbound)?;
-        servers.push(per_user((&server.id, at), settings, secrets, (redirect_uri, reach)));
-    }
-    let (Some(document), false) = (url(IDENTITY_PATH), servers.is_empty()) else { return Ok(None) };
-    if !config.authorization_server.enabled {
-        return Ok(None);
-    }
-    let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
-    let opener = Arc::clone(&key);
-    Ok(Some(Connections::new(connections::Parts {
-        store: Arc::clone(store) as _,
-        seal: Arc::new(move |text, context| key.seal_text(text, context)),
-        open: Arc::new(move |sealed, context| opener.open_text(sealed, context)),
-        clock: Arc::clone(clock),
-        random: Arc::clone(random),
-        identity: ClientIdentity {
-            document,
-            redirect_uris: servers.iter().map(|server| server.redirect_uri.clone()).collect(),
-            name: "MCP Auth Broker".to_owned(),
-            home: url("/"),
-        },
-        page: format!("{base}/account").into(),
-        servers,
-    })))
-}
-
 /// A child process is reached without any of this.
-const fn url_of(server: &UpstreamServer) -> Option<&Url> {
+pub(super) const fn url_of(server: &UpstreamServer) -> Option<&Url> {
     match &server.transport {
         UpstreamTransport::Http(url) => Some(url),
         UpstreamTransport::Child(_) => None,
     }
 }
 
-fn per_user(
-    (id, at): (&str, &Url),
-    settings: &UpstreamPerUser,
-    secrets: &Arc<Secrets>,
-    (redirect_uri, outbound): (Url, Outbound),
-) -> ServerSettings {
-    let client = settings.client.as_ref();
-    let client = client
-        .map(|(id, secret)| (id.clone(), secret.as_ref().map(|secret| held(secret, secrets))));
-    let endpoints = settings.endpoints.as_ref().map(|endpoints| Explicit {
-        authorize: endpoints.authorize_url.clone(),
-        token: endpoints.token_url.clone(),
-        revocation: endpoints.revocation_url.clone(),
-        issuer: endpoints.issuer.clone(),
-    });
-    let scope = (!settings.scopes.is_empty()).then(|| settings.scopes.to_string());
-    ServerSettings {
-        id: id.to_owned(),
-        url: at.clone(),
-        endpoints,
-        client,
-        scope,
-        redirect_uri,
-        outbound,
-    }
-}
-
-/// What an operator wrote down is reached as the settings allow. What a server names is reached at public addresses, and at
-/// the server's own host where that is listed: else it could lead us anywhere within our own network.
-fn reach(
-    config: &Config,
-    at: &Url,
-    settings: &UpstreamPerUser,
-    outbound: &Outbound,
-) -> Result<Outbound, AppError> {
-    if settings.endpoints.is_some() {
-        return Ok(outbound.clone());
-    }
-    let own = at.host_str().filter(|_| outbound.may_be_private(at));
-    let allow_private = own.map(|host| host.trim_matches(['[', ']']).parse());
-    let allow_private = allow_private.into_iter().flatten().collect();
-    Ok(Outbound::new(&OutboundSettings { allow_private, ..map::outbound(config) })?)
-}
-
-fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {
+pub(super) fn held(source: &SecretSource, secrets: &Arc<Secrets>) -> Held {
     match source {
         SecretSource::Literal(text) => Held::Text(text.clone()),
         SecretSource::Ref(reference) => Held::Reference(reference.clone(), Arc::clone(secrets)),

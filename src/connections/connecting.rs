@@ -27,6 +27,9 @@ pub struct Pending {
     server: String,
     /// Who was asked: an answer of another one is refused.
     issuer: String,
+    /// Where the server was then: tokens for it are shown nowhere else.
+    #[serde(default)]
+    server_url: String,
     code_verifier: String,
 }
 
@@ -51,6 +54,7 @@ impl Connections {
         let pending = Pending {
             server: server.id.clone(),
             issuer: authorization.server.issuer.clone(),
+            server_url: server.url.to_string(),
             code_verifier: request.code_verifier.expose().to_owned(),
         };
         Ok(Begun { url: request.url, state: request.state, pending })
@@ -67,14 +71,15 @@ impl Connections {
         pending: &Pending,
         callback: &Callback,
     ) -> Result<(), ConnectionError> {
-        if pending.server != server {
+        let place = self.server(server)?.url.as_str();
+        if pending.server != server || pending.server_url != place {
             return Err(Unusable::WrongIssuer.into());
         }
         let authorization = self.authorization(server, &pending.issuer).await?;
         let verifier = SecretText::new(pending.code_verifier.clone());
         let asked_at = self.0.parts.clock.now();
         let granted = authorization.finish(callback, &verifier).await?;
-        let kept = Kept::new(pending.issuer.clone(), granted, None, asked_at);
+        let kept = Kept::new((&pending.issuer, place), granted, None, asked_at);
         let sealed = self.seal((user_id, server), &kept)?;
         let row = UpstreamAccountRow {
             user_id,

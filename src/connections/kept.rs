@@ -17,6 +17,9 @@ use super::{ConnectionError, Connections};
 pub(super) struct Kept {
     /// Whose tokens they are: no other authorization server is ever shown them.
     pub(super) issuer: String,
+    /// Where the server was that they are for: no other place is ever shown them. Empty: kept by a version that did not
+    /// say.
+    pub(super) server_url: String,
     pub(super) access_token: SecretText,
     pub(super) refresh_token: Option<SecretText>,
     /// Not used any more from then on.
@@ -26,6 +29,8 @@ pub(super) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Text {
     issuer: String,
+    #[serde(default)]
+    server_url: String,
     access_token: String,
     refresh_token: Option<String>,
     ends: i64,
@@ -34,14 +39,15 @@ struct Text {
 impl Kept {
     /// `before`: the refresh token that is used on where no new one came (RFC 6749 §6).
     pub(super) fn new(
-        issuer: String,
+        (issuer, server_url): (&str, &str),
         granted: Granted,
         before: Option<SecretText>,
         asked_at: Timestamp,
     ) -> Self {
         let ends = asked_at.plus(granted.lasts());
         let refresh_token = granted.refresh_token.or(before);
-        Self { issuer, access_token: granted.access_token, refresh_token, ends }
+        let (issuer, server_url) = (issuer.to_owned(), server_url.to_owned());
+        Self { issuer, server_url, access_token: granted.access_token, refresh_token, ends }
     }
 
     pub(super) fn left(&self, now: Timestamp) -> Duration {
@@ -57,6 +63,7 @@ impl Connections {
     ) -> Result<String, ConnectionError> {
         let text = Text {
             issuer: kept.issuer.clone(),
+            server_url: kept.server_url.clone(),
             access_token: kept.access_token.expose().to_owned(),
             refresh_token: kept.refresh_token.as_ref().map(|token| token.expose().to_owned()),
             ends: kept.ends.unix_millis(),
@@ -75,6 +82,7 @@ impl Connections {
             serde_json::from_str(text.expose()).map_err(|_| ConnectionError::Sealed)?;
         Ok(Kept {
             issuer: text.issuer,
+            server_url: text.server_url,
             access_token: SecretText::new(text.access_token),
             refresh_token: text.refresh_token.map(SecretText::new),
             ends: Timestamp::from_unix_millis(text.ends),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::id::UserId;
-use crate::oauth_client::{ClientIdentity, Registered, Unusable};
+use crate::oauth_client::{ClientIdentity, Forced, Registered, Unusable};
 use crate::random::Random;
 use crate::store::{StoreError, UpstreamAccountRow, UpstreamAccountStore};
 use crate::time::{Clock, Timestamp};
@@ -68,6 +68,8 @@ struct Inner {
     known: Mutex<HashMap<String, servers::Known>>,
     /// Who renews which tokens in this process: the others wait.
     renewing: tokens::Renewing,
+    /// Whose tokens servers refused lately.
+    forced: Forced<(UserId, String)>,
     /// What servers said was missing in whose tokens, for when they connect the next time.
     missing: moka::sync::Cache<(UserId, String), Arc<str>>,
 }
@@ -98,7 +100,8 @@ impl Connections {
     pub fn new(parts: Parts) -> Self {
         let (known, renewing) = (Mutex::default(), tokens::Renewing::new());
         let missing = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(MISSING);
-        Self(Arc::new(Inner { parts, known, renewing, missing: missing.build() }))
+        let (forced, missing) = (Forced::new(), missing.build());
+        Self(Arc::new(Inner { parts, known, renewing, forced, missing }))
     }
 
     /// Who we are, for those who read our metadata document.
@@ -153,6 +156,9 @@ impl Connections {
 
     async fn give_back(&self, row: &UpstreamAccountRow) -> Result<(), ConnectionError> {
         let kept = self.open(row)?;
+        if kept.server_url != self.server(&row.server)?.url.as_str() {
+            return Ok(()); // who is asked there now need not be who gave them
+        }
         let authorization = self.authorization(&row.server, &kept.issuer).await?;
         let token = kept.refresh_token.as_ref().unwrap_or(&kept.access_token);
         Ok(authorization.revoke(token).await?)

@@ -40,23 +40,47 @@ impl Connections {
         let row = self.0.parts.store.find_upstream_account(user_id, server).await;
         let row =
             row.map_err(|error| failed(&error.into()))?.ok_or_else(|| self.not_connected())?;
-        let kept = self.open(&row).map_err(|error| failed(&error))?;
+        let kept = self.for_here(&row).await?;
         if !kept.left(self.0.parts.clock.now()).is_zero() {
             return Ok(kept.access_token);
         }
         self.renewed(row, kept).await
     }
 
-    /// The server did not accept the token that is kept: it is renewed before the next call.
+    /// What is kept, where the server still is where it was when its person connected the account. Elsewhere the account is
+    /// ended: nobody allowed that place to see its tokens.
+    async fn for_here(&self, row: &UpstreamAccountRow) -> Result<Kept, NoToken> {
+        let kept = self.open(row).map_err(|error| failed(&error))?;
+        let server = self.server(&row.server).map_err(|error| failed(&error))?;
+        if kept.server_url == server.url.as_str() {
+            return Ok(kept);
+        }
+        tracing::warn!(server = server.id, "connections.server_moved");
+        let (store, version) = (&self.0.parts.store, Some(row.version));
+        let ended = store.end_upstream_account(row.user_id, &row.server, version).await;
+        ended.map_err(|error| failed(&error.into()))?;
+        Err(self.not_connected())
+    }
+
+    /// The server did not accept this token. If it is the one that is kept, it is renewed before the next call, but not over
+    /// and over.
     ///
     /// # Errors
     ///
     /// [`NoToken`]
-    pub async fn refused(&self, user_id: UserId, server: &str) -> Result<(), NoToken> {
+    pub async fn refused(
+        &self,
+        (user_id, server): (UserId, &str),
+        shown: &SecretText,
+    ) -> Result<(), NoToken> {
         let row = self.0.parts.store.find_upstream_account(user_id, server).await;
         let row = row.map_err(|error| failed(&error.into()))?;
         let Some(row) = row else { return Ok(()) };
         let mut kept = self.open(&row).map_err(|error| failed(&error))?;
+        let now = self.0.parts.clock.monotonic();
+        if kept.access_token != *shown || !self.0.forced.may_be((user_id, server.to_owned()), now) {
+            return Ok(());
+        }
         kept.ends = crate::time::Timestamp::default();
         let sealed = self.seal((user_id, server), &kept).map_err(|error| failed(&error))?;
         let renewed = self.0.parts.store.renew_upstream_account(&row, &sealed).await;
@@ -92,8 +116,7 @@ impl Connections {
             let found = found.map_err(|error| failed(&error.into()))?;
             let found = found.ok_or_else(|| self.not_connected())?;
             if found.version != row.version {
-                let kept = self.open(&found).map_err(|error| failed(&error))?;
-                return Ok(kept.access_token);
+                return Ok(self.for_here(&found).await?.access_token);
             }
             if parts.clock.monotonic().saturating_sub(started) > CLAIM {
                 return Err(NoToken::Slow);
@@ -116,7 +139,8 @@ impl Connections {
         match authorization.refresh(refresh_token).await {
             Ok(granted) => {
                 let before = Some(refresh_token.clone());
-                let new = Kept::new(kept.issuer.clone(), granted, before, asked_at);
+                let place = (kept.issuer.as_str(), kept.server_url.as_str());
+                let new = Kept::new(place, granted, before, asked_at);
                 let sealed = self.seal((row.user_id, &row.server), &new);
                 let sealed = sealed.map_err(|error| failed(&error))?;
                 let stored = parts.store.renew_upstream_account(row, &sealed).await;

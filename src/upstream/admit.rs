@@ -24,6 +24,14 @@ use super::wanted::{Beside, Wanted};
 pub(super) struct Admitted {
     pub(super) permits: Permits,
     pub(super) kind: Kind,
+    /// Of a stream that stays open: decided again while it does.
+    pub(super) resources: Vec<String>,
+}
+
+impl Admitted {
+    const fn to(kind: Kind, permits: Permits) -> Self {
+        Self { permits, kind, resources: Vec::new() }
+    }
 }
 
 /// A tool by the server's name and by ours, its arguments, and what is said beside them.
@@ -44,7 +52,7 @@ impl Server {
         (wanted, tool, modern): (Wanted<'_>, Option<ToolName>, bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let deciding = self.decider.now();
-        let pass = |kind| Ok(Ok(Admitted { permits: Permits::default(), kind }));
+        let pass = |kind| Ok(Ok(Admitted::to(kind, Permits::default())));
         match wanted {
             Wanted::Tool { name, arguments, beside } => {
                 let asked = (&*name, tool, (arguments, beside));
@@ -58,13 +66,16 @@ impl Server {
                 let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
                 let things = (&*things, modern);
                 let admitted = self.things(caller, message, &deciding, things).await?;
-                let listens = message.method.as_deref() == Some("subscriptions/listen");
-                Ok(admitted.map(|admitted| match admitted.kind {
-                    Kind::Other if listens => Admitted { kind: Kind::Stream(None), ..admitted },
-                    Kind::Thing(decided) if listens => {
-                        Admitted { kind: Kind::Stream(Some(decided)), ..admitted }
-                    }
-                    _ => admitted,
+                if message.method.as_deref() != Some("subscriptions/listen") {
+                    return Ok(admitted);
+                }
+                let resources = uris.iter().map(|uri| uri.clone().into_owned()).collect();
+                Ok(admitted.map(|Admitted { permits, kind, .. }| {
+                    let decided = match kind {
+                        Kind::Thing(decided) => Some(decided),
+                        _ => None,
+                    };
+                    Admitted { permits, kind: Kind::Stream(decided), resources }
                 }))
             }
             Wanted::List(list) => pass(Kind::List(list)),
@@ -115,7 +126,7 @@ impl Server {
             return Ok(Err(asks.unwrap_or_else(|| tool_refused(message, &failure, modern))));
         }
         let kind = Kind::Tool(Box::new((decision, ended)));
-        Ok(Ok(Admitted { permits, kind }))
+        Ok(Ok(Admitted::to(kind, permits)))
     }
 
     /// A tool as its caller calls it.
@@ -166,8 +177,7 @@ impl Server {
             things.iter().map(|thing| (*thing, deciding.about(caller, *thing))).collect();
         let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.can_step_up()));
         let Some((thing, decision)) = worst.cloned() else {
-            let permits = Permits::default();
-            return Ok(Ok(Admitted { permits, kind: Kind::Other }));
+            return Ok(Ok(Admitted::to(Kind::Other, Permits::default())));
         };
         let name = deciding.name(thing);
         let permits = match self.within(caller, message, (&name, Some(&decision))).await? {
@@ -183,7 +193,7 @@ impl Server {
         let ended = Ended { tool: None, question };
         if decision.is_allow() {
             let kind = Kind::Thing(Box::new((decision, ended)));
-            return Ok(Ok(Admitted { permits, kind }));
+            return Ok(Ok(Admitted::to(kind, permits)));
         }
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;

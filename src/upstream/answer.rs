@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) id: Option<Box<RawValue>>,
     pub(super) modern: bool,
     pub(super) permits: Permits,
+    /// What a stream that stays open tells of.
+    pub(super) resources: Vec<String>,
     /// The caller's own token, where the server's credential is obtained with it.
     pub(super) presented: Option<Presented>,
     /// `None`: client and server are of one era.
@@ -64,8 +66,19 @@ impl Exchange {
     ) -> Self {
         let permits = Permits::default();
         let (id, presented, translation) = (None, None, None);
-        let modern = false;
-        Self { server, caller, method, kind, id, modern, permits, presented, translation }
+        let (modern, resources) = (false, Vec::new());
+        Self {
+            server,
+            caller,
+            method,
+            kind,
+            id,
+            modern,
+            permits,
+            resources,
+            presented,
+            translation,
+        }
     }
 
     pub(super) fn who(&self) -> Who {
@@ -110,6 +123,7 @@ impl Exchange {
         mut self,
         mut incoming: Incoming,
     ) -> Result<Response<Body>, Unrecorded> {
+        let shown = incoming.shown.take();
         let form = match self.form(&incoming) {
             Ok(form) => form,
             Err(fault) => {
@@ -119,8 +133,9 @@ impl Exchange {
                 {
                     return self.failed(&Fault::NoToken(wanted)).await;
                 }
-                if matches!(fault, Fault::Credential) {
-                    self.server.credential.refused(self.for_whom()).await;
+                // 403 is about this call (RFC 6750 §3.1): another token would be told the same.
+                if let (StatusCode::UNAUTHORIZED, Some(shown)) = (incoming.status, &shown) {
+                    self.server.credential.refused(self.for_whom(), shown).await;
                 }
                 return self.failed(&fault).await;
             }
@@ -131,7 +146,14 @@ impl Exchange {
         };
         let mut response = match form {
             Form::Nothing(status) => {
-                self.end(ResultStatus::Ok, None).await?;
+                // A request that was not answered failed, whatever its client makes of the status.
+                let failed = self.id.is_some() && !status.is_success();
+                let (ended, code) = if failed {
+                    (ResultStatus::Error, Some(Code::ProviderBadResponse))
+                } else {
+                    (ResultStatus::Ok, None)
+                };
+                self.end(ended, code).await?;
                 guard::plain(status)
             }
             Form::Json(status) => {

@@ -16,7 +16,7 @@ use crate::time::Clock;
 use super::id_jag::IdJag;
 use super::on_behalf_of::OnBehalfOf;
 use super::token_exchange::TokenExchange;
-use crate::oauth_client::NoToken;
+use crate::oauth_client::{Forced, NoToken};
 
 /// For how many callers of one server tokens are kept.
 const MOST: u64 = 10_000;
@@ -65,6 +65,7 @@ pub struct CallerTokens {
     how: How,
     clock: Arc<dyn Clock>,
     kept: Cache<[u8; 32], Kept>,
+    forced: Forced<[u8; 32]>,
 }
 
 impl fmt::Debug for CallerTokens {
@@ -77,7 +78,8 @@ impl CallerTokens {
     #[must_use]
     pub fn new(how: How, clock: Arc<dyn Clock>) -> Self {
         let kept = Cache::builder().max_capacity(MOST).time_to_live(KEPT);
-        Self { how, clock, kept: kept.eviction_policy(EvictionPolicy::lru()).build() }
+        let kept = kept.eviction_policy(EvictionPolicy::lru()).build();
+        Self { how, clock, kept, forced: Forced::new() }
     }
 
     /// A token that lasts. Of several calls of one caller at once, one asks for it; when that one goes away, another does.
@@ -99,8 +101,11 @@ impl CallerTokens {
     }
 
     /// The server did not accept it.
-    pub(super) async fn forget(&self, caller: For<'_>) {
-        if let Some(key) = key(caller) {
+    pub(super) async fn forget(&self, caller: For<'_>, shown: &SecretText) {
+        let Some(key) = key(caller) else { return };
+        let kept = self.kept.get(&key).await;
+        let is_it = matches!(&kept, Some(Kept::Token(token, _)) if token == shown);
+        if is_it && self.forced.may_be(key, self.clock.monotonic()) {
             self.kept.invalidate(&key).await;
         }
     }

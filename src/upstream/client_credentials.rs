@@ -7,8 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::secret_text::SecretText;
 
-use crate::oauth_client::NoToken;
-use crate::oauth_client::TokenEndpoint;
+use crate::oauth_client::{FORCED_PAUSE, NoToken, TokenEndpoint};
 
 /// How long nobody is asked again after a refusal.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -24,9 +23,15 @@ pub struct ClientCredentials {
     pub token: Mutex<Cached>,
 }
 
-/// Times are monotonic.
+/// What became of the last request, and when a token was last given up before its end. Times are monotonic.
 #[derive(Debug, Default)]
-pub enum Cached {
+pub struct Cached {
+    last: Last,
+    forced: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+enum Last {
     #[default]
     Nothing,
     Token(SecretText, Duration),
@@ -39,27 +44,33 @@ impl ClientCredentials {
         let mut cached = self.token.lock().await;
         let clock = Arc::clone(&self.endpoint.clock);
         let now = clock.monotonic();
-        match &*cached {
-            Cached::Token(token, until) if now < *until => return Ok(token.clone()),
-            Cached::Refused(error, until) if now < *until => return Err(error.clone()),
+        match &cached.last {
+            Last::Token(token, until) if now < *until => return Ok(token.clone()),
+            Last::Refused(error, until) if now < *until => return Err(error.clone()),
             _ => {}
         }
         match self.obtain().await {
             Ok((token, lasts)) => {
-                *cached = Cached::Token(token.clone(), clock.monotonic().saturating_add(lasts));
+                cached.last = Last::Token(token.clone(), clock.monotonic().saturating_add(lasts));
                 Ok(token)
             }
             Err(error) => {
                 let until = clock.monotonic().saturating_add(PAUSE);
-                *cached = Cached::Refused(error.clone(), until);
+                cached.last = Last::Refused(error.clone(), until);
                 Err(error)
             }
         }
     }
 
-    /// The server did not accept it.
-    pub(super) async fn forget(&self) {
-        *self.token.lock().await = Cached::Nothing;
+    /// The server did not accept it: all callers share it, so none of them may have it renewed over and over.
+    pub(super) async fn forget(&self, shown: &SecretText) {
+        let mut cached = self.token.lock().await;
+        let now = self.endpoint.clock.monotonic();
+        let lately = cached.forced.is_some_and(|forced| now.saturating_sub(forced) < FORCED_PAUSE);
+        let is_it = matches!(&cached.last, Last::Token(token, _) if token == shown);
+        if is_it && !lately {
+            *cached = Cached { last: Last::Nothing, forced: Some(now) };
+        }
     }
 
     async fn obtain(&self) -> Result<(SecretText, Duration), NoToken> {

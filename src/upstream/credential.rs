@@ -50,25 +50,26 @@ impl Credential {
         matches!(self, Self::ForCaller(_))
     }
 
-    /// Adds it to a call.
+    /// Adds it to a call. What was added, where it is a token that can be obtained anew.
     pub(super) async fn add(
         &self,
         headers: &mut HeaderMap,
         caller: For<'_>,
         clock: &Arc<dyn Clock>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<SecretText>, Fault> {
         let token = match self {
             Self::PerUser(accounts) => Box::pin(accounts.token(caller)).await?,
             Self::ForCaller(tokens) => Box::pin(tokens.token(caller)).await?,
-            Self::None | Self::Fixed { .. } | Self::ClientCredentials(_) => {
+            Self::ClientCredentials(client) => Box::pin(client.obtain_token()).await?,
+            Self::None | Self::Fixed { .. } => {
                 if let Own::Header(header, shown) = self.own(clock).await? {
                     headers.insert(header, shown);
                 }
-                return Ok(());
+                return Ok(None);
             }
         };
         headers.insert(header::AUTHORIZATION, header_value(&token, true)?);
-        Ok(())
+        Ok(Some(token))
     }
 
     /// What is shown whoever calls.
@@ -96,12 +97,13 @@ impl Credential {
         accounts.wants_more(caller, scope)
     }
 
-    /// The server did not accept it: one that is obtained is obtained anew for the next call.
-    pub(super) async fn refused(&self, caller: For<'_>) {
+    /// The server did not accept this token (401, RFC 6750 §3.1): it is obtained anew for the next call, if it is still
+    /// the one that is kept, and not more often than [`Forced`](crate::oauth_client::Forced) says.
+    pub(super) async fn refused(&self, caller: For<'_>, shown: &SecretText) {
         match self {
-            Self::ClientCredentials(client) => client.forget().await,
-            Self::ForCaller(tokens) => tokens.forget(caller).await,
-            Self::PerUser(accounts) => Box::pin(accounts.forget(caller)).await,
+            Self::ClientCredentials(client) => client.forget(shown).await,
+            Self::ForCaller(tokens) => tokens.forget(caller, shown).await,
+            Self::PerUser(accounts) => Box::pin(accounts.forget(caller, shown)).await,
             Self::None | Self::Fixed { .. } => {}
         }
     }

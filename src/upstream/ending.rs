@@ -17,6 +17,10 @@ use super::server::Ended;
 use super::wanted::List;
 use super::watch::News;
 
+/// Beside an answer: what failed is this caller's affair, and another's request may succeed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TheirsAlone;
+
 impl Exchange {
     /// Records what was noticed about tools.
     pub(super) async fn notice(&self, news: Vec<News>) -> Result<(), Unrecorded> {
@@ -99,12 +103,17 @@ impl Exchange {
             let mut response = fault.answer(self.id.as_deref());
             *response.status_mut() = StatusCode::UNAUTHORIZED;
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response.extensions_mut().insert(TheirsAlone);
             return Ok(response);
         }
-        Ok(match (&self.id, is_tool) {
+        let mut response = match (&self.id, is_tool) {
             (Some(id), true) => json(StatusCode::OK, tool_error(id, &fault.failure(), self.modern)),
             (id, _) => fault.answer(id.as_deref()),
-        })
+        };
+        if fault.is_the_callers() {
+            response.extensions_mut().insert(TheirsAlone);
+        }
+        Ok(response)
     }
 
     /// For the operator.

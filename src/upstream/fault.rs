@@ -87,6 +87,16 @@ impl Fault {
         }
     }
 
+    /// Whether it says nothing of how others fare: the server was not asked, or did not take this caller's credential or
+    /// another call of theirs.
+    pub(super) fn is_the_callers(&self) -> bool {
+        match self {
+            Self::NoToken(_) | Self::Credential | Self::NoIdentity | Self::Busy(_) => true,
+            Self::Child(fault) => fault.code() == Code::ProviderRateLimited,
+            _ => false,
+        }
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::Child(fault) => match fault.code() {

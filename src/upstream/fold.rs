@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
+use futures_util::stream;
+use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::broker::Caller;
-use crate::guard::{self, Answered, Beside, BesideCall, Message, Presented, Shown};
+use crate::guard::{self, Answered, Beside, BesideCall, Message, Presented, Shown, Unrecorded};
 
+use super::ending::TheirsAlone;
 use super::events::Events;
 use super::headers::{self, METHOD, NAME, SESSION, VERSION};
 use super::server::Server;
@@ -30,6 +32,9 @@ pub(super) const LIMIT: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_secs(10);
 /// Of one server's list.
 const PAGES: usize = 50;
+const TOOLS: usize = 20_000;
+/// Servers that are asked at the same time for one caller.
+const AT_ONCE: usize = 32;
 const REVISION: &str = "2026-07-28";
 
 /// All of them: those of the settings, and those that come and go while we run.
@@ -117,11 +122,10 @@ impl Beside for Folded {
     ) -> BoxFuture<'a, Shown> {
         let all: Vec<_> = self.settled.iter().chain(&*self.registered()).cloned().collect();
         async move {
-            let shown = join_all(all.iter().map(|one| one.shown(caller, presented)))
-                .await
-                .into_iter()
-                .flatten();
-            Shown { tools: shown.collect() }
+            let shown = |one: Arc<One>| async move { one.shown(caller, presented).await };
+            let shown = stream::iter(all.into_iter().map(shown));
+            let shown: Vec<_> = shown.buffered(AT_ONCE).collect().await;
+            Shown { tools: shown.into_iter().flatten().collect() }
         }
         .boxed()
     }
@@ -142,10 +146,11 @@ impl One {
         if clock.monotonic() < *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) {
             return Vec::new();
         }
-        if let Ok(Some(tools)) =
-            tokio::time::timeout(LIMIT, list(server, (caller, presented))).await
-        {
-            return tools;
+        match tokio::time::timeout(LIMIT, list(server, (caller, presented))).await {
+            Ok(Ok(tools)) => return tools,
+            // Others may have what this caller lacks.
+            Ok(Err(NoList::OfTheCaller)) => return Vec::new(),
+            Ok(Err(NoList::OfTheServer)) | Err(_) => {}
         }
         let until = clock.monotonic().saturating_add(REST);
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
@@ -155,11 +160,20 @@ impl One {
     }
 }
 
-/// The server's list as this caller sees it, page by page.
+/// Why there is no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoList {
+    /// The server was asked, and gave none; or one that is too long.
+    OfTheServer,
+    /// This caller could not ask, or may not: another one may.
+    OfTheCaller,
+}
+
+/// The server's list as this caller sees it, page by page; all pages together as large as one answer may be.
 pub(super) async fn list(
     server: &Arc<Server>,
     (caller, presented): (&Caller, Option<&Presented>),
-) -> Option<Vec<Box<RawValue>>> {
+) -> Result<Vec<Box<RawValue>>, NoList> {
     #[derive(Deserialize)]
     struct Page<'a> {
         #[serde(borrow)]
@@ -167,22 +181,31 @@ pub(super) async fn list(
         #[serde(rename = "nextCursor")]
         next: Option<String>,
     }
-    let (mut tools, mut cursor) = (Vec::new(), None::<String>);
+    let (mut tools, mut cursor, mut bytes) = (Vec::new(), None::<String>, 0_usize);
     for _ in 0..PAGES {
         let (headers, body) = question(cursor.as_deref());
         let response = Arc::clone(server)
             .sent(caller.part(), (&headers, presented.cloned()), body)
             .await
-            .ok()?;
-        let result = result(response, server.max_response_bytes).await?;
-        let page: Page<'_> = serde_json::from_str(result.get()).ok()?;
+            .map_err(|Unrecorded| NoList::OfTheCaller)?;
+        if response.extensions().get::<TheirsAlone>().is_some() {
+            return Err(NoList::OfTheCaller);
+        }
+        let result = result(response, server.max_response_bytes).await;
+        let result = result.ok_or(NoList::OfTheServer)?;
+        let page: Page<'_> = serde_json::from_str(result.get()).map_err(|_| NoList::OfTheServer)?;
+        bytes = bytes.saturating_add(result.get().len());
+        let count = tools.len().saturating_add(page.tools.len());
+        if bytes > server.max_response_bytes || count > TOOLS {
+            return Err(NoList::OfTheServer);
+        }
         tools.extend(page.tools.into_iter().filter_map(|tool| prefixed(&server.id, tool)));
         cursor = page.next;
         if cursor.is_none() {
             break;
         }
     }
-    Some(tools)
+    Ok(tools)
 }
 
 /// A request of our own for one page.

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 
 use crate::outbound;
+use crate::secret_text::SecretText;
 
 use super::events;
 use super::fault::Fault;
@@ -16,6 +17,8 @@ use super::stdio::{Opened, Spoken};
 pub(super) struct Incoming {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    /// The token that the server was shown, where it is one that can be obtained anew.
+    pub(super) shown: Option<SecretText>,
     body: Body,
 }
 
@@ -60,7 +63,7 @@ impl Incoming {
 impl From<outbound::Incoming> for Incoming {
     fn from(mut incoming: outbound::Incoming) -> Self {
         let (status, headers) = (incoming.status, std::mem::take(&mut incoming.headers));
-        Self { status, headers, body: Body::Http(incoming) }
+        Self { status, headers, shown: None, body: Body::Http(incoming) }
     }
 }
 
@@ -74,7 +77,7 @@ impl From<Opened> for Incoming {
         };
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
-        Self { status, headers, body }
+        Self { status, headers, shown: None, body }
     }
 }
 

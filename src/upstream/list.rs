@@ -10,6 +10,9 @@ use super::decide::Thing;
 use super::fault::Fault;
 use super::wanted::List;
 
+/// What is handed on beside the list itself (MCP 2026-07-28 server/utilities/pagination, caching).
+const BESIDE: [&str; 5] = ["_meta", "cacheScope", "nextCursor", "resultType", "ttlMs"];
+
 /// A list as it is handed on.
 #[derive(Debug)]
 pub(super) struct Filtered {
@@ -45,6 +48,8 @@ pub(super) fn filter(
         List::Resources => "resources",
         List::Templates => "resourceTemplates",
     };
+    // A client may find `toolſ` where it looks for `tools`, and nobody has looked at those.
+    members.retain(|name, _| *name == member || BESIDE.contains(&&**name));
     let all: Vec<&RawValue> = members
         .get(member)
         .and_then(|list| serde_json::from_str(list.get()).ok())
@@ -93,6 +98,15 @@ mod tests {
         assert_eq!(
             filtered(List::Tools, list, "a"),
             r#"{"cacheScope":"private","nextCursor":"c","tools":[{"name":"a","x":1.50}]}"#
+        );
+    }
+
+    #[test]
+    fn what_a_laxer_reader_would_take_for_the_list_is_left_out() {
+        let list = r#"{"tools":[{"name":"a"}],"tool\u017f":[{"name":"b"}],"Tools":[{"name":"b"}],"resources":[],"ttlMs":5,"_meta":{},"resultType":"complete"}"#;
+        assert_eq!(
+            filtered(List::Tools, list, "a"),
+            r#"{"_meta":{},"resultType":"complete","tools":[{"name":"a"}],"ttlMs":5}"#
         );
     }
 

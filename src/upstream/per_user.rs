@@ -23,9 +23,9 @@ impl PerUser {
         self.connections.token(user_id, &self.server).await
     }
 
-    pub(super) async fn forget(&self, caller: For<'_>) {
+    pub(super) async fn forget(&self, caller: For<'_>, shown: &SecretText) {
         let Some(user_id) = self.person(caller.principal) else { return };
-        if let Err(error) = self.connections.refused(user_id, &self.server).await {
+        if let Err(error) = self.connections.refused((user_id, &self.server), shown).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(server = self.server, error, "upstream.account_not_forgotten");
         }

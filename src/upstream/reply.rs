@@ -3,19 +3,24 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
 
-/// One message of a server.
+/// One message of a server. With other members (JSON-RPC 2.0 §4, §5) it is none: a reader that minds no case would take
+/// `Result` for `result`.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Raw<'a> {
     jsonrpc: Cow<'a, str>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Option<Cow<'a, str>>,
+    #[serde(rename = "params")]
+    _params: Option<IgnoredAny>,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -112,6 +117,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"Result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"re\u017fult":{}}"#,
         ] {
             assert_eq!(of(body, Some("1")), "NotAMessage", "{body}");
         }

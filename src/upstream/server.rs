@@ -17,7 +17,7 @@ use crate::guard::{self, Door, Message, Presented, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::outbound::{Call, Outbound};
 use crate::policy::Decision;
-use crate::resource_server::Principal;
+use crate::resource_server::{Principal, Revocations};
 
 use super::answer::{Exchange, Kind};
 use super::ask_person;
@@ -25,7 +25,7 @@ use super::credential::Credential;
 use super::decide::{Decider, Thing};
 use super::era::{self, Asked as Sending, Eras, Way};
 use super::fault::Fault;
-use super::fold;
+use super::fold::{self, NoList};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
 use super::incoming::Incoming;
@@ -59,6 +59,8 @@ pub struct Server {
     pub era: Arc<Eras>,
     /// Ends the streams that stay open when the broker drains.
     pub closing: CancellationToken,
+    /// Asked again and again about the caller of what stays open.
+    pub revocations: Arc<dyn Revocations>,
     pub outages: Arc<Outages>,
     /// For the head of an answer, for a whole one in JSON, and the longest silence in the stream of a call.
     pub timeout: Duration,
@@ -239,6 +241,7 @@ impl Server {
         exchange.presented = presented;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
+        exchange.resources = admitted.resources;
         let ticket = self.era.begin(given, sent.get(SESSION), message.id);
         let asked = Sending { message, modern, given, sent: &sent };
         let answering = Box::pin(async {
@@ -273,9 +276,13 @@ impl Server {
         if lately || !self.watch.wants_to_see(tool) {
             return;
         }
-        *looked = Some(now);
         let looking = Box::pin(fold::list(self, caller));
-        if tokio::time::timeout(fold::LIMIT, looking).await.ok().flatten().is_none() {
+        let seen = tokio::time::timeout(fold::LIMIT, looking).await;
+        // Who cannot ask keeps nobody else from asking.
+        if !matches!(seen, Ok(Err(NoList::OfTheCaller))) {
+            *looked = Some(now);
+        }
+        if !matches!(seen, Ok(Ok(_))) {
             tracing::warn!(server = %self.id, tool, "upstream.pinned_tool_not_seen");
         }
     }
@@ -341,7 +348,7 @@ impl Server {
                 return Ok(opened.map_err(Fault::Child)?.into());
             }
         };
-        self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
+        let shown = self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
         if let Some(identity) = &self.identity {
             identity.add(&who.principal, &mut headers)?;
         }
@@ -352,7 +359,9 @@ impl Server {
             Ok(_) => None,
             Err(fault) => Some(fault.code()),
         });
-        Ok(opened?.into())
+        let mut incoming = Incoming::from(opened?);
+        incoming.shown = shown;
+        Ok(incoming)
     }
 }
 

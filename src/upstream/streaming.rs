@@ -12,6 +12,7 @@ use crate::broker::Failure;
 use crate::code::Code;
 
 use super::answer::{Exchange, Kind};
+use super::decide::Thing;
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message};
 use super::incoming::Incoming;
@@ -20,6 +21,9 @@ use super::seen::refusal;
 /// The longest that one call may take, however much is heard of it.
 const LONGEST_CALL: Duration = Duration::from_mins(10);
 
+/// How often it is asked again whether what stays open may.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// A stream of the server that is being handed on.
 struct Streaming {
     exchange: Exchange,
@@ -27,6 +31,8 @@ struct Streaming {
     events: Events,
     /// Monotonic.
     started: Duration,
+    /// When it was last asked whether it may stay open; monotonic.
+    asked: Duration,
     /// What comes before everything that the server says.
     first: Option<Bytes>,
     over: bool,
@@ -38,8 +44,10 @@ impl Exchange {
         // They are slices of the connection's first buffer, which a stream would keep for as long as it lasts.
         incoming.headers = HeaderMap::new();
         let events = Events::new(self.server.max_response_bytes);
+        let started = self.server.door.clock.monotonic();
         let state = Streaming {
-            started: self.server.door.clock.monotonic(),
+            started,
+            asked: started,
             first: self.translation.as_ref().and_then(|translation| translation.first()),
             exchange: self,
             incoming,
@@ -70,6 +78,9 @@ impl Streaming {
         }
         loop {
             let Some(limit) = self.limit() else { return self.expired().await };
+            if self.is_refused_by_now() {
+                return None;
+            }
             match self.events.next() {
                 Ok(Some(data)) if data.is_empty() => return Some(KEEP_ALIVE),
                 Ok(Some(data)) => match self.message(data).await {
@@ -85,6 +96,7 @@ impl Streaming {
                 chunk = self.incoming.chunk(limit) => chunk,
                 // A call is waited for; this stream has nobody's answer.
                 () = closing.cancelled(), if stays_open => return None,
+                () = tokio::time::sleep(ASK_AGAIN), if stays_open => continue,
             };
             match chunk {
                 Ok(Some(bytes)) => self.events.add(&bytes),
@@ -130,6 +142,23 @@ impl Streaming {
             LONGEST_CALL.saturating_sub(spent).min(server.timeout)
         };
         (!limit.is_zero()).then_some(limit)
+    }
+
+    /// Whether what stays open may no more: its token was revoked since, or policy allows one of its resources no more.
+    fn is_refused_by_now(&mut self) -> bool {
+        let (exchange, clock) = (&self.exchange, &self.exchange.server.door.clock);
+        let now = clock.monotonic();
+        if !self.stays_open() || now.saturating_sub(self.asked) < ASK_AGAIN {
+            return false;
+        }
+        self.asked = now;
+        let deciding = exchange.server.decider.now();
+        let may = |uri: &String| {
+            let said = deciding.about(&exchange.caller, Thing::Resource(uri));
+            said.is_allow()
+        };
+        let revoked = exchange.server.revocations.is_revoked(exchange.caller.principal());
+        revoked || !exchange.resources.iter().all(may)
     }
 
     async fn expired(&mut self) -> Option<Bytes> {

@@ -44,6 +44,9 @@ pub(super) enum Wanted<'a> {
     Malformed(&'static str),
 }
 
+/// Resources of one `subscriptions/listen`: each is decided.
+pub(super) const MOST_RESOURCES: usize = 100;
+
 /// Members of `_meta` that are about the message and not about the call (MCP 2026-07-28 basic, `_meta`): an approval does not
 /// look at them. Everything else that a server could act on is shown and bound.
 const ABOUT_THE_MESSAGE: [&str; 7] = [
@@ -180,10 +183,7 @@ impl<'a> Wanted<'a> {
                 }
             }
             "completion/complete" => completion(message),
-            "subscriptions/listen" => match message.params::<Listen<'a>>() {
-                Some(listen) => Self::Resources(listen.notifications.resources.unwrap_or_default()),
-                None => Self::Malformed("params of subscriptions/listen need notifications"),
-            },
+            "subscriptions/listen" => listen(message),
             "tools/list" => Self::List(List::Tools),
             "prompts/list" => Self::List(List::Prompts),
             "resources/list" => Self::List(List::Resources),
@@ -198,6 +198,15 @@ impl<'a> Wanted<'a> {
             | "notifications/roots/list_changed" => Self::Protocol,
             _ => Self::Unknown,
         }
+    }
+}
+
+fn listen<'a>(message: &Message<'a>) -> Wanted<'a> {
+    let wanted = message.params::<Listen<'a>>();
+    match wanted.map(|listen| listen.notifications.resources.unwrap_or_default()) {
+        Some(resources) if resources.len() <= MOST_RESOURCES => Wanted::Resources(resources),
+        Some(_) => Wanted::Malformed("params of subscriptions/listen name at most 100 resources"),
+        None => Wanted::Malformed("params of subscriptions/listen need notifications"),
     }
 }
 
@@ -251,6 +260,18 @@ mod tests {
             let body = format!(r#"{{"id":1,"method":"{method}"}}"#);
             assert_eq!(wanted(&body), "Unknown", "{body}");
         }
+    }
+
+    #[test]
+    fn one_stream_is_about_a_hundred_resources_at_most() {
+        let of = |count: usize| {
+            let all = vec![r#""x:1""#; count].join(",");
+            wanted(&format!(
+                r#"{{"id":1,"method":"subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":[{all}]}}}}}}"#
+            ))
+        };
+        assert!(of(MOST_RESOURCES).starts_with("Resources"));
+        assert!(of(MOST_RESOURCES + 1).contains(&MOST_RESOURCES.to_string()));
     }
 
     #[test]

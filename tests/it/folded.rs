@@ -132,3 +132,19 @@ async fn a_program_is_folded_like_any_other() {
     let pid = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert!(pid.parse::<u32>().is_ok());
 }
+
+#[tokio::test]
+async fn a_list_without_an_end_is_in_no_list_and_is_not_read_for_ever() {
+    let tool = json!({ "name": "get_day", "description": "d".repeat(2_000), "inputSchema": {} });
+    let page = json!({ "tools": [tool], "nextCursor": "more" });
+    let page = json!({ "jsonrpc": "2.0", "id": "list", "result": page });
+    let upstream = FakeHttp::start(Reply::json(page.to_string())).await;
+    let url = upstream.url();
+    let table = format!(
+        "[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\nfold = true\nera = \"both\"\nmax_response_bytes = 8192\n"
+    );
+    let settings = format!("[outbound]\nallow_private = [\"127.0.0.1\"]\n{table}{GET}");
+    let product = Product::start(&settings).await;
+    let ours = listed(&product, Wire::Legacy, &["public:read", "weather:read"]).await;
+    assert_eq!((ours.as_slice(), upstream.count()), (&["get_public_info".to_owned()][..], 4));
+}

@@ -23,8 +23,8 @@ use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::decide::{grant, offer};
 use super::pending::Pending;
-use super::pushed;
 use super::redirect::{Refused, error_url};
+use super::reference;
 use super::refusal::Asked;
 use super::request::{Rejected, read, validate};
 
@@ -115,9 +115,9 @@ async fn lead(
     form: &Form,
 ) -> Result<String, Rejected> {
     server.shares.requests.take(address).map_err(|_| Fault::TooMany)?;
-    let pending = match form.get("request_uri").and_then(pushed::handle) {
+    let pending = match form.get("request_uri").and_then(reference::handle) {
         // Counted when it was pushed; once it is taken it is gone, so nothing is refused for load from here on.
-        Some(handle) => pushed::take(server, address, (form, handle)).await?,
+        Some(handle) => reference::take(server, address, (form, handle)).await?,
         None => admitted(server, address, form).await?,
     };
     if pending.prompt.none {

@@ -6,6 +6,7 @@ mod limits;
 mod pending;
 mod pushed;
 mod redirect;
+mod reference;
 mod refusal;
 mod request;
 

@@ -1,6 +1,5 @@
 //! `POST /par` (RFC 9126): a client sends its authorization request itself, and the browser carries a reference to it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use crate::audit::AuditEvent;
 use crate::authorization_server::error::{OAuthError, json_headers};
-use crate::authorization_server::form::{Form, MAX_FORM_BYTES};
+use crate::authorization_server::form::MAX_FORM_BYTES;
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::posted::Posted;
 use crate::authorization_server::secret_values::random_text;
@@ -21,23 +20,16 @@ use crate::authorization_server::trail::Trail;
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::pending::Pending;
-use super::request::{Rejected, find_client, validate_of};
+use super::reference;
+use super::request::{Rejected, validate_of};
 
 pub(in crate::authorization_server) const PATH: &str = "/par";
-/// RFC 9126 §2.2
-const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 /// From the push to the browser's coming.
 const LIVES: Duration = Duration::from_secs(90);
 
 /// `/par`; the caller adds state and CORS.
 pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
     Router::new().route(PATH, post(push)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
-}
-
-/// What stands in a pushed request's row where a waiting one has its browser session. No session has this digest: nobody
-/// who holds the reference can use it as the handle of a page.
-fn pushed() -> Digest {
-    Digest::of("pushed authorization request")
 }
 
 /// Validates and keeps an authorization request of a client that is authenticated (RFC 9126 §2).
@@ -64,7 +56,7 @@ async fn push(
         handle: Digest::of(&handle),
         client_id: pending.client_id.clone(),
         parameters: pending.written(),
-        session: Some(pushed()),
+        session: Some(reference::pushed()),
         expires_at: server.clock.now().plus(LIVES),
     };
     server.store.add_authorization_request(&row).await?;
@@ -74,7 +66,7 @@ async fn push(
         scopes: pending.scope,
     };
     trail.record(&server, event).await?;
-    let request_uri = format!("{PREFIX}{}", handle.as_str());
+    let request_uri = reference::of(&handle);
     let body = json!({ "request_uri": request_uri, "expires_in": LIVES.as_secs() });
     Ok((StatusCode::CREATED, json_headers(), Json(body)))
 }
@@ -105,43 +97,4 @@ fn told(rejected: Rejected) -> OAuthError {
         }
         Rejected::Page(_) => OAuthError::InvalidRequest("the authorization request is not valid"),
     }
-}
-
-/// What names a pushed request in its reference. `None` for what is no reference of ours: nothing is ever fetched (N20).
-pub(super) fn handle(uri: &str) -> Option<&str> {
-    uri.strip_prefix(PREFIX)
-}
-
-/// The pushed request that `/authorize` is given a reference to, once (RFC 9126 §4). Whatever else that request says does
-/// not count, but for who the client is.
-///
-/// # Errors
-///
-/// [`Fault::NoRequest`] on a page: unknown, late, used before, or another client's (N21)
-pub(super) async fn take(
-    server: &AuthorizationServer,
-    address: Option<IpAddr>,
-    (form, handle): (&Form, &str),
-) -> Result<Pending, Rejected> {
-    const NONE: Rejected = Rejected::Page(Fault::NoRequest);
-    if form.is_repeated("request_uri") {
-        return Err(Fault::MalformedRequest("request_uri is there more than once").into());
-    }
-    let client = find_client(server, address, form).await?;
-    let handle = Digest::of(handle);
-    let now = server.clock.now();
-    let waiting = server.store.find_authorization_request(&handle, now).await;
-    let waiting = waiting.map_err(Fault::Store)?;
-    let is_its_own = |row: &AuthorizationRequestRow| {
-        row.session == Some(pushed()) && row.client_id == *client.id()
-    };
-    if !waiting.as_ref().is_some_and(is_its_own) {
-        return Err(NONE);
-    }
-    let taken = server.store.take_authorization_request(&handle, now).await;
-    let row = taken.map_err(Fault::Store)?.ok_or(NONE)?;
-    let mut pending = Pending::read(&row.parameters).map_err(Fault::Store)?;
-    // A login since it was pushed is none since the browser came.
-    pending.requested_at = now.unix_seconds();
-    Ok(pending)
 }

@@ -5,14 +5,16 @@
 //! that may answer; sees who asks, for what, from which address and whether that is where they are themselves; and says
 //! yes to exactly that. Only clients of the settings file may ask at all.
 
+mod answer;
 mod endpoint;
 mod page;
 mod question;
 mod user_code;
 mod whence;
 
+pub(super) use answer::answer;
 pub(super) use endpoint::{PATH, routes};
-pub(super) use page::{answer, show, type_code};
+pub(super) use page::{show, type_code};
 pub(super) use user_code::UserCodes;
 
 /// Stands for the redirect URI that there is none of.

@@ -35,14 +35,18 @@ pub(super) async fn send(
     who: &Who,
     (method, headers, body): (Method, HeaderMap, Bytes),
 ) -> Result<Incoming, Fault> {
-    let incoming = server.open(who, method, headers, body).await?;
+    let mut incoming = server.open(who, method, headers, body).await?;
     match incoming.status.as_u16() {
         401 | 403 => {
             let wanted = server.credential.wants_more(who.caller(), &incoming.headers);
             if let Some(wanted) = wanted {
                 return Err(Fault::NoToken(wanted));
             }
-            server.credential.refused(who.caller()).await;
+            if let (StatusCode::UNAUTHORIZED, Some(shown)) =
+                (incoming.status, incoming.shown.take())
+            {
+                server.credential.refused(who.caller(), &shown).await;
+            }
             Err(Fault::Credential)
         }
         429 => Err(Fault::Busy(None)),

@@ -20,8 +20,6 @@ use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
-/// Resources of one stream.
-const MOST: usize = 100;
 
 /// What a client wants to be told, and what it can be.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -64,12 +62,9 @@ pub(super) async fn way(
     who: &Who,
     (id, params): (&RawValue, &Members),
 ) -> Result<Way, Fault> {
-    let wanted = params
-        .get::<Filter>("notifications")
-        .filter(|wanted| wanted.resource_subscriptions.len() <= MOST);
-    let Some(wanted) = wanted else {
-        let text = format!("params need notifications, of at most {MOST} resources");
-        return Ok(Way::Here(guard::error(StatusCode::OK, Some(id), INVALID_PARAMS, &text, None)));
+    let Some(wanted) = params.get::<Filter>("notifications") else {
+        let text = "params of subscriptions/listen need notifications";
+        return Ok(Way::Here(guard::error(StatusCode::OK, Some(id), INVALID_PARAMS, text, None)));
     };
     let who = who.clone();
     let opened = Arc::new(open(server, &who).await?);

@@ -150,6 +150,13 @@ impl Desk {
         }
     }
 
+    /// One call fails.
+    pub(super) fn fail(&self, number: u64, fault: ChildFault) {
+        if let Some(slot) = self.inner().take(number) {
+            slot.answer.send(Heard::Failed(fault));
+        }
+    }
+
     /// Every call fails; others may come.
     pub(super) fn fail_all(&self, fault: ChildFault) {
         let slots: Vec<_> = {

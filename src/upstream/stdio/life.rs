@@ -19,6 +19,7 @@ use super::fault::ChildFault;
 use super::greet::{self, Greeting};
 use super::lines::{Lines, Next};
 use super::running::{Phase, Running};
+use super::too_long;
 use super::wire::{self, Said};
 
 /// Lines in a row that are no messages, until nothing more is expected of the child.
@@ -176,9 +177,12 @@ async fn read(output: impl AsyncRead + Unpin, running: &Running, longest: usize)
     loop {
         let line = match lines.next().await {
             Next::Line(line) => line,
-            Next::TooLong => {
-                // Whose answer it was stands in what was thrown away.
-                running.desk.fail_all(ChildFault::TooLarge);
+            Next::TooLong(beginning, end) => {
+                match too_long::whose(&beginning, &end) {
+                    Some(number) => running.desk.fail(number, ChildFault::TooLarge),
+                    // Whose answer it was stands in what was thrown away.
+                    None => running.desk.fail_all(ChildFault::TooLarge),
+                }
                 continue;
             }
             Next::Endless => return Ending::Useless(ChildFault::TooLarge),

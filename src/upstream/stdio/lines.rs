@@ -5,6 +5,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// What is read at once.
 const READ: usize = 16 * 1024;
+/// What is kept of each end of a line that is too long: whose answer it is stands in one of them.
+const KEPT: usize = 256;
 /// How many times the longest line is thrown away before a line counts as one without an end.
 const ENDLESS: usize = 16;
 
@@ -16,8 +18,10 @@ pub(super) struct Lines<R> {
     /// Already searched for a line end.
     searched: usize,
     longest: usize,
-    /// Of a line that is too long: what was thrown away of it.
+    /// Of a line that is too long: what was thrown away of it, where it begins, and where it ends as far as it came.
     discarded: usize,
+    beginning: Bytes,
+    end: Bytes,
 }
 
 /// What comes next.
@@ -25,8 +29,8 @@ pub(super) struct Lines<R> {
 pub(super) enum Next {
     /// Without its end.
     Line(Bytes),
-    /// A line that is too long; what is left of it is thrown away.
-    TooLong,
+    /// A line that was too long, and was thrown away but for where it begins and ends.
+    TooLong(Bytes, Bytes),
     /// A line that does not end.
     Endless,
     /// Nothing comes any more.
@@ -36,29 +40,31 @@ pub(super) enum Next {
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// `longest` in bytes.
     pub(super) fn new(from: R, longest: usize) -> Self {
-        Self { from, buffer: BytesMut::new(), searched: 0, longest, discarded: 0 }
+        let (beginning, end) = (Bytes::new(), Bytes::new());
+        let buffer = BytesMut::new();
+        Self { from, buffer, searched: 0, longest, discarded: 0, beginning, end }
     }
 
     /// Not safe to be dropped in the middle of a line that is too long.
     pub(super) async fn next(&mut self) -> Next {
         loop {
             if let Some(line) = self.line() {
-                match std::mem::take(&mut self.discarded) {
-                    0 if line.len() > self.longest => return Next::TooLong,
-                    0 => return Next::Line(line),
-                    _ => continue,
+                if self.discarded == 0 && line.len() <= self.longest {
+                    return Next::Line(line);
                 }
+                self.discard(&line);
+                self.discarded = 0;
+                return Next::TooLong(
+                    std::mem::take(&mut self.beginning),
+                    std::mem::take(&mut self.end),
+                );
             }
             if self.buffer.len() > self.longest {
-                let first = self.discarded == 0;
-                self.discarded = self.discarded.saturating_add(self.buffer.len());
-                self.buffer.clear();
+                let part = self.buffer.split().freeze();
                 self.searched = 0;
+                self.discard(&part);
                 if self.discarded > self.longest.saturating_mul(ENDLESS) {
                     return Next::Endless;
-                }
-                if first {
-                    return Next::TooLong;
                 }
             }
             self.buffer.reserve(READ);
@@ -67,6 +73,16 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 Ok(0) | Err(_) => return Next::End,
             }
         }
+    }
+
+    fn discard(&mut self, part: &[u8]) {
+        if self.discarded == 0 {
+            self.beginning = Bytes::copy_from_slice(part.get(..KEPT).unwrap_or(part));
+        }
+        self.discarded = self.discarded.saturating_add(part.len());
+        let end = [&*self.end, part].concat();
+        let from = end.len().saturating_sub(KEPT);
+        self.end = Bytes::copy_from_slice(end.get(from..).unwrap_or_default());
     }
 
     fn line(&mut self) -> Option<Bytes> {
@@ -105,9 +121,11 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_is_too_long_is_left_out_and_one_without_an_end_is_not_read_for_ever() {
         let long = "x".repeat(READ + 1);
-        let found = all(&format!("{long}\nb\n"), 4_096).await;
-        assert_eq!(found, [Next::TooLong, Next::Line("b".into()), Next::End]);
+        let found = all(&format!("a{long}z\nb\n"), 4_096).await;
+        let (beginning, end) = (&format!("a{long}")[..KEPT], "x".repeat(KEPT - 1) + "z");
+        let too_long = Next::TooLong(beginning.to_owned().into(), end.into());
+        assert_eq!(found, [too_long, Next::Line("b".into()), Next::End]);
         let endless = "x".repeat(ENDLESS * READ * 2);
-        assert_eq!(all(&endless, 4_096).await, [Next::TooLong, Next::Endless]);
+        assert_eq!(all(&endless, 4_096).await, [Next::Endless]);
     }
 }

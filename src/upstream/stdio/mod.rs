@@ -12,6 +12,7 @@ mod life;
 mod lines;
 mod rest;
 mod running;
+mod too_long;
 mod wire;
 
 use std::path::PathBuf;

@@ -41,6 +41,15 @@ impl<'a> Browser<'a> {
         assert!(set.header("location").ends_with("/account"), "{set:?}");
     }
 
+    /// Logs in as the administrator, who has chosen a password before.
+    pub(super) async fn logs_in(&mut self) {
+        let login = self.get("/login").await;
+        let form = hidden(&login.body, "form");
+        let fields = [("form", form.as_str()), ("username", "admin"), ("password", PASSWORD)];
+        let answer = self.post("/login", &fields).await;
+        assert_eq!(answer.status, 303, "{answer:?}");
+    }
+
     pub(super) async fn get(&mut self, path: &str) -> Answer {
         self.send(Request::new("GET", path)).await
     }

@@ -25,6 +25,14 @@ fn tokens(access: &str, lasts: u32) -> Reply {
     Reply::json(tokens.to_string())
 }
 
+fn settings(base: &str, keys: &str) -> String {
+    format!(
+        "[outbound]\nallow_private = [\"127.0.0.1\", \"localhost\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{base}/mcp\"\nfold = true\n\
+         credential = {{ per_user = {{ {keys} }} }}\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n\
+         [[upstream.server.tool]]\nname = \"list_.*\"\nscopes = []\n"
+    )
+}
+
 impl World {
     async fn new() -> Self {
         Self::with("", |metadata| metadata).await
@@ -55,11 +63,8 @@ impl World {
         fake.answers_at("/register", Reply::json(registered.to_string()));
         fake.answers_at("/revoke", Reply::status(200));
         fake.answers_at("/token", tokens("first", 3600));
-        let settings = format!(
-            "[outbound]\nallow_private = [\"127.0.0.1\", \"localhost\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{base}/mcp\"\n\
-             credential = {{ per_user = {{ {keys} }} }}\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n"
-        );
-        Self { fake, product: Product::start(&settings).await }
+        let product = Product::start(&settings(base, keys)).await;
+        Self { fake, product }
     }
 
     /// What came to this path.
@@ -69,9 +74,13 @@ impl World {
 
     /// A token of the person in this browser for the server.
     async fn token(&self, browser: &mut Browser<'_>) -> String {
+        self.token_for(browser, PATH).await
+    }
+
+    async fn token_for(&self, browser: &mut Browser<'_>, path: &str) -> String {
         let client = register(&self.product, &[REDIRECT]).await;
         let asking = Asking::new(&client).with("scope", "weather:read");
-        let asking = asking.with("resource", &self.product.url(PATH));
+        let asking = asking.with("resource", &self.product.url(path));
         let code = told(&browser.answers(&asking.path(), "allow").await)["code"].clone();
         let fields = [
             ("grant_type", "authorization_code"),
@@ -391,4 +400,60 @@ async fn an_operators_own_client_and_endpoints_need_no_discovery() {
     let basic = "Basic b3VyczpzM2NyZXQ=";
     assert_eq!(fake.asked()[0].headers["authorization"], basic);
     assert_eq!(world.fake.count(), 0, "nothing was looked up");
+}
+
+/// The tools of the server in the list of `/mcp`.
+async fn folded(world: &World, token: &str) -> Vec<String> {
+    let ask = mcp(Wire::Modern, Some(token), "tools/list", json!({}));
+    let answer = world.product.send(ask).await.json();
+    let tools = answer["result"]["tools"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let names = tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned());
+    names.filter(|name| name.starts_with("weather.")).collect()
+}
+
+#[tokio::test]
+async fn who_is_not_connected_hides_a_folded_server_from_nobody_else() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    connects(&world, &mut browser).await;
+    let list = r#"{"jsonrpc":"2.0","id":"list","result":{"tools":[{"name":"list_cities","inputSchema":{"type":"object"}}]}}"#;
+    world.fake.answers_at("/mcp", Reply::json(list));
+    let (eve, ada) =
+        (world.product.token(&["weather:read"]), world.token_for(&mut browser, "/mcp").await);
+    assert_eq!(folded(&world, &eve).await, [""; 0]);
+    assert_eq!(folded(&world, &ada).await, ["weather.list_cities"]);
+}
+
+// RFC 6750 §3.1
+#[tokio::test]
+async fn a_call_that_the_server_forbids_ends_no_account() {
+    let world = World::new().await;
+    let granted = json!({ "access_token": "only", "token_type": "Bearer", "expires_in": 3600 });
+    world.fake.answers_at("/token", Reply::json(granted.to_string()));
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    connects(&world, &mut browser).await;
+    let token = world.token(&mut browser).await;
+    world.fake.answers_at("/mcp", Reply::status(403));
+    assert!(world.calls(&token).await.body.contains("provider.auth_failed"));
+    world.fake.answers_at("/mcp", Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#));
+    let answer = world.calls(&token).await;
+    assert_eq!(answer.json()["result"], json!({}), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_account_is_for_where_the_server_was_when_it_was_connected() {
+    let mut world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    connects(&world, &mut browser).await;
+    let elsewhere = FakeHttp::start(Reply::status(500)).await;
+    let base = elsewhere.url().to_string();
+    let settings = settings(base.trim_end_matches('/'), "");
+    world.product = Box::pin(world.product.restart(&settings)).await;
+    let mut browser = Browser::new(&world.product);
+    browser.logs_in().await;
+    let token = world.token(&mut browser).await;
+    assert!(world.calls(&token).await.body.contains("connect_url"));
+    let shown = |asked: &Asked| asked.headers.contains_key("authorization");
+    assert!(!elsewhere.asked().iter().any(shown));
+    assert!(browser.get("/account").await.body.contains("Not connected"));
 }

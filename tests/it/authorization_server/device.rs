@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcp_auth_broker::time::{Clock, FixedClock, SystemClock, Timestamp};
 use serde_json::{Value, json};
@@ -334,7 +334,7 @@ async fn logs_in(url: &str) -> (String, bool) {
 /// A broker whose first answer at the token endpoint gets lost: the code is used up by then.
 struct Losing {
     url: String,
-    polls: Arc<Mutex<Vec<Instant>>>,
+    polls: Arc<Mutex<Vec<Duration>>>,
     _server: JoinSet<()>,
 }
 
@@ -348,7 +348,7 @@ impl Losing {
         Self { url, polls, _server: server }
     }
 
-    async fn serve(listener: TcpListener, url: String, polls: Arc<Mutex<Vec<Instant>>>) {
+    async fn serve(listener: TcpListener, url: String, polls: Arc<Mutex<Vec<Duration>>>) {
         loop {
             let mut stream = BufReader::new(listener.accept().await.unwrap().0);
             let mut line = String::new();
@@ -364,7 +364,7 @@ impl Losing {
                 }),
                 "/token" => {
                     let mut polls = polls.lock().unwrap();
-                    polls.push(Instant::now());
+                    polls.push(SystemClock.monotonic());
                     if polls.len() == 1 {
                         continue; // the connection ends without an answer
                     }

@@ -90,3 +90,11 @@ async fn calls_are_refused_when_the_child_answers_as_many_as_it_may() {
     codes.sort();
     assert_eq!(codes, ["provider.rate_limited", "provider.timeout"]);
 }
+
+#[tokio::test]
+async fn a_line_that_is_too_long_fails_nobody_elses_call() {
+    let product = start(&[], "max_response_bytes = 65536\ntimeout_ms = 2000").await;
+    said(&product, "get_pid").await;
+    let both = tokio::join!(said(&product, "get_nothing"), said(&product, "get_large"));
+    assert_eq!(both, ("provider.timeout".to_owned(), "provider.bad_response".to_owned()));
+}

@@ -18,6 +18,7 @@ call() {
     *'"get_banner"'*) echo 'Server started!'; text ok ;;
     *'"get_garbage"'*) i=0; while [ $i -lt 200 ]; do echo 'no message'; i=$((i+1)); done ;;
     *'"get_huge"'*) head -c 200000 /dev/zero | tr '\0' x; echo ;;
+    *'"get_large"'*) printf '{"jsonrpc":"2.0","id":%s,"result":"' "$id"; head -c 200000 /dev/zero | tr '\0' x; echo '"}' ;;
     *'"get_endless"'*) tr '\0' x < /dev/zero ;;
     *'"get_flood"'*) i=0; while [ $i -lt 5000 ]; do printf '\033[31m%s says no\n' "$KEY" >&2; i=$((i+1)); done; text ok ;;
     *'"get_fork"'*) sleep 1000 & text "$!" ;;

@@ -176,3 +176,28 @@ async fn a_token_of_the_brokers_own_is_obtained_once_and_anew_where_it_is_refuse
     assert!(send().await.body.contains("provider.auth_failed"));
     assert_eq!(fake.count(), count, "it is not asked again at once");
 }
+
+// RFC 6750 §3.1
+#[tokio::test]
+async fn a_call_that_the_server_forbids_costs_nobody_the_shared_token() {
+    let fake = FakeHttp::start(Reply::status(403)).await;
+    let issued = r#"{"access_token":"t0ken","token_type":"bearer","expires_in":3600}"#;
+    fake.answers_at("/token", Reply::json(issued));
+    let url = fake.url();
+    let table = format!(
+        "credential = {{ client_credentials = {{ token_url = \"{url}token\", client_id = \"us\", \
+         client_secret = \"s\" }} }}\n{GET}"
+    );
+    let product = broker(url.as_str(), &table, "").await;
+    let send = async || product.send(call(&product, &["weather:read"], "get_weather")).await;
+    let obtained = || fake.asked().iter().filter(|asked| asked.path == "/token").count();
+    for _ in 0..10 {
+        assert!(send().await.body.contains("provider.auth_failed"));
+    }
+    assert_eq!(obtained(), 1);
+    fake.answers(Reply::status(401));
+    for _ in 0..10 {
+        assert!(send().await.body.contains("provider.auth_failed"));
+    }
+    assert_eq!(obtained(), 2, "a server that refuses everything makes nobody ask over and over");
+}

@@ -331,3 +331,21 @@ async fn another_audience_counts_only_where_the_server_names_it() {
     let entra = Entra { fake, key, product };
     assert_eq!(entra.calls(&json!({})).await.1.status, 401);
 }
+
+#[tokio::test]
+async fn who_gets_no_credential_keeps_nobody_from_having_a_pinned_tool_looked_at() {
+    let fake = fake().await;
+    let pin = format!(
+        "[[upstream.server.pin]]\ntool = \"get_weather\"\ndigest = \"sha256:{}\"\n",
+        "0".repeat(64)
+    );
+    let table = format!("on_change = \"hide\"\n{}{pin}", exchanging(&fake, ""));
+    let product = broker(fake.url().as_str(), &table, "").await;
+    fake.answers_at("/token", Reply::status(400));
+    calls(&product).await;
+    let looks = || fake.asked().iter().filter(|asked| asked.body.contains("tools/list")).count();
+    assert_eq!(looks(), 0);
+    fake.answers_at("/token", granted("for-ada"));
+    calls(&product).await;
+    assert_eq!(looks(), 1, "another caller's look reaches the server at once");
+}

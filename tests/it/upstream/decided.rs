@@ -385,3 +385,15 @@ async fn what_a_laxer_reader_would_read_otherwise_reaches_no_server() {
     }
     assert_eq!(fake.count(), 0);
 }
+
+#[tokio::test]
+async fn a_stream_about_more_resources_than_can_be_decided_reaches_no_server() {
+    let fake = FakeHttp::start(Reply::status(500)).await;
+    let table = "[[upstream.server.resource]]\nuri = \"city:.*\"\nscopes = []\n";
+    let product = broker(fake.url().as_str(), table, "").await;
+    let listen = json!({ "notifications": { "resourceSubscriptions": vec!["city:a"; 101] } });
+    let own = token(&product, &[]);
+    let request = mcp(Wire::Modern, Some(&own), "subscriptions/listen", listen).path(PATH);
+    assert_eq!(product.send(request).await.rpc_error(), json!(-32602));
+    assert_eq!(fake.count(), 0);
+}

@@ -161,3 +161,17 @@ async fn ten_thousand_tools_are_filtered_like_two() {
     let event = product.audited(|event| event["event_type"] == "tools.listed").await;
     assert_eq!(event["payload"]["hidden"], 10_001);
 }
+
+#[tokio::test]
+async fn a_call_that_gets_a_bare_404_is_on_record_as_one_that_failed() {
+    let fake = FakeHttp::start(Reply::status(404)).await;
+    let product = broker(fake.url().as_str(), GET, "").await;
+    let answer = product.send(call(&product, &["weather:read"], "get_weather")).await;
+    assert_eq!(answer.status, 404);
+    let ended = product.audited(|event| event["event_type"] == "result.emitted").await;
+    let payload = &ended["payload"];
+    assert_eq!(
+        (&payload["status"], &payload["error_code"]),
+        (&json!("error"), &json!("provider.bad_response"))
+    );
+}

@@ -191,3 +191,28 @@ async fn a_stream_of_nothing_ends_with_the_time_for_a_call() {
     }
     panic!("it goes on after eleven minutes");
 }
+
+#[tokio::test]
+async fn a_subscription_ends_when_policy_allows_its_resource_no_more() {
+    let mut server =
+        RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
+    let clock = clock();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.toml");
+    let until = clock.now().plus(Duration::from_secs(60));
+    let rule = format!(
+        "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [\"weather/resources/.*\"]\nwhen = \"now < timestamp('{until}')\"\n"
+    );
+    std::fs::write(&file, rule).unwrap();
+    let table = format!("[policy]\nfile = {file:?}\n");
+    let product = broker_at(&server.url, &table, Arc::clone(&clock)).await;
+    let listen = json!({ "notifications": { "resourceSubscriptions": ["city:paris"] } });
+    let own = token(&product, &[]);
+    let request = mcp(Wire::Modern, Some(&own), "subscriptions/listen", listen).path(PATH);
+    let mut stream = opened(&product, request).await;
+    assert!(stream.chunk().await.unwrap().is_some());
+    clock.advance(Duration::from_secs(61));
+    server.sends(event(PROGRESS));
+    assert_eq!(stream.text().await.unwrap(), "", "nothing more is told");
+    server.is_left().await;
+}
