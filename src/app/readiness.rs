@@ -54,7 +54,7 @@ impl Readiness for Parts {
         }
         // Every request is answered by what was revoked up to then, and nobody knows what was since.
         if !self.store.answers() {
-            let what = "it does not answer: nobody can log in or renew a token, and revocations by other replicas are not seen";
+            let what = "it does not answer, or cannot be written: nobody can log in or renew a token, and revocations by other replicas may not be seen";
             failing.push(("store".to_owned(), what.to_owned()));
         }
         failing.extend(self.no_key().filter(|_| self.issues));

@@ -172,7 +172,7 @@ async fn what_was_not_looked_at_is_not_called_good() {
     let away = ["--set", "store.url=postgres://127.0.0.1:1/x"];
     assert_eq!(verdicts("", &away, "keys"), ["skipped"]);
     assert_eq!(verdicts("", &[], "keys"), ["good"]);
-    let unreadable = "[[upstream.credential]]\nname = \"c\"\nurls = [\"https://a.example/\"]\ncredential = { bearer = \"file:/nowhere/CANARY\" }\n";
+    let unreadable = "[[upstream.credential]]\nname = \"c\"\nurls = [\"https://a.example/\"]\ncredential = { bearer = \"file:/nowhere/token\" }\n";
     assert_eq!(verdicts(unreadable, &[], "secrets"), ["bad"]);
     assert_eq!(verdicts("", &[], "secrets"), ["good"]);
 }

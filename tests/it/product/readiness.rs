@@ -73,18 +73,20 @@ async fn a_store_that_does_not_answer_makes_the_broker_unready_until_it_does() {
 /// As on a full disk: what is there can be read.
 #[tokio::test]
 async fn a_store_that_can_only_be_read_makes_the_broker_unready_until_it_can_be_written() {
-    let product = Product::start("[authorization_server]\ndynamic_registration = \"open\"").await;
+    let product =
+        Product::start("[authorization_server.administrators]\nsubjects = [\"ada\"]").await;
     let store =
         rusqlite::Connection::open(product.directory.path().join("data/broker.db")).unwrap();
-    for (name, when) in [("a", "INSERT ON clients"), ("b", "UPDATE ON signing_keys")] {
+    for (name, when) in [("a", "INSERT ON resources"), ("b", "UPDATE ON signing_keys")] {
         let full =
             format!("CREATE TRIGGER {name} BEFORE {when} BEGIN SELECT RAISE(ABORT, 'x'); END");
         store.execute_batch(&full).unwrap();
     }
-    let client =
-        json!({ "redirect_uris": ["http://localhost:1/"], "token_endpoint_auth_method": "none" });
-    let register = Request::new("POST", "/register").header("content-type", "application/json");
-    assert_eq!(product.send(register.body(client.to_string())).await.status, 503);
+    let server = json!({ "id": "docs", "url": "https://docs.example/mcp", "scope": "docs:read" });
+    let authorization = format!("Bearer {}", product.token(&["broker:admin"]));
+    let request = Request::new("POST", "/api/servers").header("authorization", &authorization);
+    let request = request.header("content-type", "application/json").body(server.to_string());
+    assert!(product.send(request).await.status >= 500);
     assert_eq!(ready_with(&product, 503).await["failing"][0]["name"], "store");
     // Reads go on meanwhile, many times over.
     tokio::time::sleep(std::time::Duration::from_millis(600)).await;
