@@ -199,7 +199,7 @@ async fn a_subscription_ends_when_policy_allows_its_resource_no_more() {
     let clock = clock();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.toml");
-    let until = clock.now().plus(Duration::from_secs(60));
+    let until = clock.now().plus(Duration::from_mins(1));
     let rule = format!(
         "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [\"weather/resources/.*\"]\nwhen = \"now < timestamp('{until}')\"\n"
     );
