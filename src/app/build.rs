@@ -25,6 +25,7 @@ use super::connections::connections;
 use super::doors::Doors;
 use super::endpoints::names;
 use super::error::AppError;
+use super::folded::FoldedIds;
 use super::follow_keys::{Follower, KeyStatus};
 use super::graph::{GraphParts, parts};
 use super::issuing::{Materials as ForIssuing, mount, revocations};
@@ -92,6 +93,7 @@ impl App {
         let kept = (&store, &encryption);
         let connected = connections(&config, kept, (&secrets, &outbound), &around)?;
         let (proofs, binding) = super::dpop::parts(&config, (&store, &encryption), &clock)?;
+        let beside_ours = FoldedIds::of(&config);
         let mounted = Box::pin(mount(ForIssuing {
             config: &config,
             names: &names,
@@ -109,6 +111,7 @@ impl App {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             dpop: proofs,
+            folded: beside_ours.clone(),
         }))
         .await?;
         let known = (Arc::clone(&store), Arc::clone(&local), policy.clone());
@@ -118,7 +121,7 @@ impl App {
         let from = (&config, &ring, graph.profiles.as_slice());
         let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
         let rules = (&policy, &approvals, (&outages, &closing));
-        let known = (for_servers, revocations(&config, &store)?);
+        let known = (for_servers, revocations(&config, &store)?, beside_ours);
         let behind = servers::Shared::new(&materials, known, rules, &encryption)?;
         let others = [mounted.verifier, behind.verifier.clone()].into_iter().flatten();
         let verifiers: Vec<_> = others.chain([Arc::clone(&verifier)]).collect();

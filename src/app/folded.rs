@@ -1,6 +1,6 @@
 //! The servers whose tools stand beside ours at `/mcp`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Config;
 use crate::mcp::Toolbox;
@@ -11,6 +11,33 @@ use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
 use super::servers::{Shared, identity, server};
+
+/// The ids of those servers, for who has to know whose scopes a token for `/mcp` may carry. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct FoldedIds {
+    settled: Arc<[String]>,
+    registered: Arc<Mutex<Vec<String>>>,
+}
+
+impl FoldedIds {
+    /// Those of the settings; [`replace`](Self::replace) adds the others.
+    pub(super) fn of(config: &Config) -> Self {
+        let folded = config.upstream.servers.iter().filter(|server| server.fold);
+        let settled = folded.map(|server| server.id.clone()).collect();
+        Self { settled, registered: Arc::default() }
+    }
+
+    /// From now on these stand beside those of the settings, and no others.
+    pub(super) fn replace(&self, registered: Vec<String>) {
+        *self.registered.lock().unwrap_or_else(PoisonError::into_inner) = registered;
+    }
+
+    /// All of them now.
+    pub(super) fn current(&self) -> Vec<String> {
+        let registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settled.iter().chain(&*registered).cloned().collect()
+    }
+}
 
 /// The servers whose tools stand beside ours, as the endpoint under each of our names sees them.
 ///

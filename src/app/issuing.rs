@@ -42,6 +42,7 @@ use crate::time::Clock;
 use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+use super::folded::FoldedIds;
 use super::key_control::Keys;
 use super::logs::Logs;
 use super::reload::Reloader;
@@ -169,6 +170,7 @@ pub(super) struct ByPolicy {
     pub(super) policy: Live,
     pub(super) issuer: Issuer,
     pub(super) administrators: Administrators,
+    pub(super) folded: FoldedIds,
 }
 
 impl Grantable for ByPolicy {
@@ -188,9 +190,16 @@ impl Grantable for ByPolicy {
             told: None,
         };
         let others = others.into_iter().collect();
-        let of_use = |reach| in_force.policy().grantable(&who, reach, &others, in_force.moment());
+        let of_use =
+            |reach: Reach<'_>| in_force.policy().grantable(&who, reach, &others, in_force.moment());
         let granted = match at {
-            UsedAt::Broker => of_use(Reach::Own),
+            // What stands there beside our own tools is called with the same token.
+            UsedAt::Broker => {
+                let of_server = |id: &String| of_use(Reach::Server(id));
+                let folded = self.folded.current();
+                let beside = folded.iter().map(of_server);
+                beside.fold(of_use(Reach::Own), |all, more| all.union(&more))
+            }
             // Who registered it said what it is for; rules about it say more.
             UsedAt::Elsewhere(id, named) if !in_force.policy().names_server(id) => {
                 others.narrow(named)
@@ -294,6 +303,7 @@ pub(super) struct Materials<'a> {
     pub(super) random: Arc<dyn Random>,
     /// Checks that tokens are sent by who they are bound to.
     pub(super) dpop: Option<ProofChecker>,
+    pub(super) folded: FoldedIds,
 }
 
 /// Builds it and its routes.
@@ -317,6 +327,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         policy: from.policy.clone(),
         issuer: settings.issuer.clone(),
         administrators: settings.administrators.clone(),
+        folded: from.folded.clone(),
     });
     let secret = ServerSecret::parse(&from.encryption)?;
     let to_clients = Outbound::new(&super::map::outbound_to_clients(config))?;

@@ -108,6 +108,11 @@ impl Registered {
         let served: Vec<&ResourceRow> =
             rows.iter().filter(|row| each.contains_key(&row.id)).collect();
         let verifier = if served.is_empty() { None } else { Some(self.verifier(&served)?) };
+        let mut ids = Vec::new();
+        for row in &served {
+            let folded = each.get(&row.id).is_some_and(|kept| kept.proxy.fold);
+            ids.extend(folded.then(|| row.id.clone()));
+        }
         for (name, (table, list)) in self.names.iter().zip(self.tables.iter().zip(&self.folded)) {
             let mut endpoints = HashMap::with_capacity(served.len());
             let mut folded = Vec::new();
@@ -121,6 +126,7 @@ impl Registered {
             list.replace(folded);
             table.replace(endpoints);
         }
+        self.behind.folded.replace(ids);
         self.behind.changing.replace(verifier);
         // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
         for (id, gone) in self.known.each.iter().filter(|(id, _)| !stay.contains(*id)) {

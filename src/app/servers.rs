@@ -29,6 +29,7 @@ use crate::upstream::{
 use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
+use super::folded::FoldedIds;
 use super::mounting::{Mounting, token_issuers};
 use super::server_resources::{audiences_of, scopes};
 use super::upstream_credentials::{Materials, word_for};
@@ -50,6 +51,7 @@ pub(super) struct Shared {
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
     pub(super) revocations: Arc<dyn Revocations>,
+    pub(super) folded: FoldedIds,
     /// By id: what is one for all our names.
     pub(super) each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
@@ -168,7 +170,7 @@ impl Shared {
 
     pub(super) fn new(
         materials: &Materials<'_>,
-        (verifier, revocations): (Option<Arc<Verifier>>, Arc<dyn Revocations>),
+        (verifier, revocations, folded): (Option<Arc<Verifier>>, Arc<dyn Revocations>, FoldedIds),
         (policy, approvals, (outages, closing)): (
             &Live,
             &Approvals,
@@ -202,6 +204,7 @@ impl Shared {
             outbound: (*outbound).clone(),
             sessions: Sessions::new(encryption),
             revocations,
+            folded,
             ring: Arc::clone(ring),
             outages: Arc::clone(outages),
             closing: closing.clone(),

@@ -51,6 +51,21 @@ async fn a_person_logs_in_for_one_server_and_the_client_calls_it_and_no_other() 
     assert!(!behind.seen()[0].contains_key("authorization"));
 }
 
+/// A folded server's tools are called with a token for the broker itself.
+#[tokio::test]
+async fn a_person_logs_in_at_the_broker_for_the_tools_of_a_folded_server() {
+    let behind = Behind::start(&format!("fold = true\n{GET}")).await;
+    let product = &behind.product;
+    let mut browser = Browser::of_the_administrator(product).await;
+    let tokens = token_for(product, &mut browser, &product.url("/mcp")).await;
+    assert_eq!(tokens["scope"], "weather:read", "{tokens}");
+    let params = json!({ "name": "weather.get_weather", "arguments": { "city": "paris" } });
+    let token = tokens["access_token"].as_str();
+    let answer = product.send(mcp(Wire::Modern, token, "tools/call", params)).await;
+    let said = &answer.json()["result"]["content"][0]["text"];
+    assert_eq!(*said, r#"get_weather {"city":"paris"}"#, "{answer:?}");
+}
+
 /// What a person is asked about is let through once, and only that.
 #[tokio::test]
 async fn a_servers_tool_that_was_approved_is_called_once() {
