@@ -16,7 +16,7 @@ use crate::time::Clock;
 
 use super::endpoints::issuer;
 use super::error::AppError;
-use super::issuing::revocations;
+use super::revoked::revocations;
 
 /// # Errors
 ///

@@ -1,15 +1,12 @@
 //! Our own authorization server, from the settings: its store, what it may grant, and its routes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use serde::Deserialize as _;
-use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 use crate::admin;
@@ -23,20 +20,19 @@ use crate::broker::Approvals;
 use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, Dpop, DynamicRegistration};
 use crate::connections::Connections;
 use crate::guard::{Recorder, Unrecorded, try_record_refusals};
-use crate::id::{GrantId, Issuer};
+use crate::id::Issuer;
 use crate::metrics::Exposition;
 use crate::oauth_client;
 use crate::outbound::Outbound;
 use crate::policy::{Live, Reach, Who};
 use crate::random::Random;
 use crate::resource_server::{
-    AssertionKeys, LocalKeys, Principal, ProofChecker, RequireTokenLayer, Revocations, Verifier,
-    canonical, well_known_url,
+    AssertionKeys, LocalKeys, ProofChecker, RequireTokenLayer, Verifier, canonical, well_known_url,
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::{OwnSecret, Secrets};
 use crate::secret_text::SecretText;
-use crate::store::{Database, StoreError};
+use crate::store::Database;
 use crate::time::Clock;
 
 use super::dpop::Binding;
@@ -46,6 +42,7 @@ use super::folded::FoldedIds;
 use super::key_control::Keys;
 use super::logs::Logs;
 use super::reload::Reloader;
+use super::revoked::revocations;
 use super::{connections, issuers, keys, map};
 
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
@@ -229,47 +226,6 @@ fn is_own(token: &ScopeToken) -> bool {
     token.as_str().split(':').next() == Some(OWN)
 }
 
-/// Grants and tokens that were revoked, of our own issuer: another's `jti` says nothing about ours.
-#[derive(Debug)]
-pub(super) struct Revoked {
-    pub(super) store: Arc<dyn Database>,
-    pub(super) issuer: Issuer,
-}
-
-impl Revocations for Revoked {
-    fn is_revoked(&self, principal: &Principal) -> bool {
-        if *principal.issuer() != self.issuer {
-            return false;
-        }
-        let claim = |name: &str| principal.claims().get(name).and_then(serde_json::Value::as_str);
-        let grant_id = claim("grant_id").map(str::parse::<GrantId>);
-        let issued_at = principal.claims().get("iat").and_then(serde_json::Value::as_i64);
-        let client_id = principal.client_id().map_or("", |id| id.as_str());
-        // A grant that we cannot read is none that we made.
-        matches!(grant_id, Some(Err(_)))
-            || self.store.is_revoked(grant_id.and_then(Result::ok), claim("jti"))
-            || self.store.is_client_revoked(client_id, issued_at.unwrap_or_default())
-            || principal.claims().get("derived_from").is_some_and(|from| self.is_any_revoked(from))
-    }
-}
-
-impl Revoked {
-    /// Whether something that a token was made from was taken back (RFC 8693). What cannot be read is none of ours.
-    fn is_any_revoked(&self, derived_from: &serde_json::Value) -> bool {
-        #[derive(serde::Deserialize)]
-        struct Origin {
-            jti: String,
-            client_id: String,
-            iat: i64,
-        }
-        let Ok(origins) = Vec::<Origin>::deserialize(derived_from) else { return true };
-        origins.iter().any(|from| {
-            self.store.is_revoked(None, Some(&from.jti))
-                || self.store.is_client_revoked(&from.client_id, from.iat)
-        })
-    }
-}
-
 /// The authorization server as it is mounted.
 #[derive(Debug, Default)]
 pub(super) struct Mounted {
@@ -412,59 +368,5 @@ async fn record(State(recorder): State<Recorder>, request: Request, next: Next) 
     match try_record_refusals(&recorder, guarded, request).await {
         Ok(response) => response,
         Err(Unrecorded) => admin::unrecorded(),
-    }
-}
-
-/// Who is asked on every request whether a token of ours was revoked.
-///
-/// # Errors
-///
-/// [`AppError`] where `server.public_url` is no issuer.
-pub(super) fn revocations(
-    config: &Config,
-    store: &Arc<dyn Database>,
-) -> Result<Arc<dyn Revocations>, AppError> {
-    let issuer = issuer(&config.server.public_url).parse()?;
-    Ok(Arc::new(Revoked { store: Arc::clone(store), issuer }))
-}
-
-/// How long after one round of cleaning up the next one begins.
-const CLEAN_UP: Duration = Duration::from_secs(30);
-
-/// Cleans up in the store until `stop`. A store that is away is tried again the next time.
-pub(super) async fn clean_up(server: AuthorizationServer, stop: CancellationToken) {
-    while due(&stop).await {
-        // Whatever a round has not come to is left to the next process.
-        let Some(cleaned) = stop.run_until_cancelled(server.clean_up()).await else { return };
-        report(cleaned);
-    }
-}
-
-/// The same for a broker that issues no tokens: what it keeps are approvals and rates.
-pub(super) async fn clean_store(
-    (store, clock): (Arc<dyn Database>, Arc<dyn Clock>),
-    stop: CancellationToken,
-) {
-    while due(&stop).await {
-        let round = store.clean_up(clock.now());
-        let Some(cleaned) = stop.run_until_cancelled(round).await else { return };
-        report(cleaned);
-    }
-}
-
-/// Waits until it is time; `false` when all is over.
-async fn due(stop: &CancellationToken) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => false,
-        () = tokio::time::sleep(CLEAN_UP) => true,
-    }
-}
-
-fn report(cleaned: Result<u64, StoreError>) {
-    match cleaned {
-        Ok(rows) => tracing::debug!(rows, "store.cleaned_up"),
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "store.clean_up_failed");
-        }
     }
 }

@@ -15,7 +15,7 @@ use crate::time::Clock;
 
 use super::endpoints::names;
 use super::error::AppError;
-use super::issuing::revocations;
+use super::revoked::revocations;
 use super::{issuers, keys, map, server_resources};
 
 /// Our keys and what is revoked, as far as there is any.

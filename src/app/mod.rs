@@ -8,6 +8,7 @@ mod check;
 mod check_key;
 mod check_live;
 mod check_servers;
+mod cleaning;
 mod command_audit;
 mod connections;
 mod doctor;
@@ -36,6 +37,7 @@ mod policy;
 mod readiness;
 mod registered;
 mod reload;
+mod revoked;
 mod scrape;
 mod server_grants;
 mod server_resources;
@@ -65,7 +67,7 @@ use crate::policy::Live;
 use crate::store::Database;
 use crate::time::Clock;
 
-use issuing::{clean_store, clean_up};
+use cleaning::{clean_store, clean_up};
 
 pub use approvals::{CommandApprovals, command_approvals};
 pub use check::{CheckFault, check, policy_source};

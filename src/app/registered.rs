@@ -23,8 +23,8 @@ use crate::upstream::{Credential, Era, Folded, Identity, OnFlaw, Server, Watch, 
 use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
-use super::issuing::revocations;
 use super::mounting::token_issuers;
+use super::revoked::revocations;
 use super::servers::{Described, Each, MAX_RESPONSE_BYTES, Shared, TIMEOUT, endpoint, server};
 use super::upstream_credentials::{Materials, word_for};
 use super::{issuers, operations};

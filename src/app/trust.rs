@@ -14,7 +14,7 @@ use crate::time::Clock;
 use super::endpoints::Name;
 use super::error::AppError;
 use super::issuers::{self, verifier};
-use super::issuing::revocations;
+use super::revoked::revocations;
 use super::{keys, server_resources};
 
 /// Who is believed: our own keys and those of other issuers, and what was revoked.
