@@ -226,16 +226,6 @@ fn completion<'a>(message: &Message<'a>) -> Wanted<'a> {
     }
 }
 
-/// Whether the id is one of a request (JSON-RPC 2.0 §4 as MCP narrows it, TR-8): text, or a whole number.
-pub(super) fn is_request_id(id: &RawValue) -> bool {
-    let text = id.get();
-    let whole = text.strip_prefix('-').unwrap_or(text);
-    text.starts_with('"')
-        || (!whole.is_empty()
-            && whole.len() <= 20
-            && whole.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,12 +300,5 @@ mod tests {
         let all = parameters(all);
         assert_eq!(all, r#"{"_meta":{"a":1e40},"arguments":{},"requestState":"s"}"#);
         assert_eq!(parameters(r#"{"name":"t","_meta":[1]}"#), r#"{"_meta":[1],"arguments":{}}"#);
-    }
-
-    #[test]
-    fn an_id_is_text_or_a_whole_number() {
-        let is = |text: &str| is_request_id(&RawValue::from_string(text.to_owned()).unwrap());
-        assert!(is("1") && is("-1") && is("\"a\""));
-        assert!(!is("null") && !is("1.5") && !is("1e3") && !is("true") && !is("{}"));
     }
 }
