@@ -67,7 +67,9 @@ fn no_token(error: &TokenError) -> NoToken {
     match error {
         TokenError::Secret(_) | TokenError::Assertion(_) => NoToken::NoSecret,
         TokenError::Timeout { .. } => NoToken::Slow,
-        TokenError::Unavailable { .. } | TokenError::RateLimited { .. } => NoToken::Away,
+        TokenError::Unavailable { .. }
+        | TokenError::Unreachable(_)
+        | TokenError::RateLimited { .. } => NoToken::Away,
         TokenError::BadResponse { .. } => NoToken::Unreadable,
         TokenError::PermitMismatch => NoToken::Refused,
         TokenError::Refused { detail, diagnostics } => {
