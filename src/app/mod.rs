@@ -5,6 +5,7 @@ mod beside;
 mod build;
 mod call_limits;
 mod check;
+mod check_cloud;
 mod check_key;
 mod check_live;
 mod check_servers;
@@ -32,6 +33,7 @@ mod observe;
 mod operations;
 mod parts;
 mod people;
+mod places;
 mod platform;
 mod policy;
 mod readiness;
@@ -42,6 +44,7 @@ mod scrape;
 mod server_grants;
 mod server_resources;
 mod servers;
+mod tls;
 mod traces;
 mod trust;
 mod upstream_credentials;
@@ -103,6 +106,8 @@ pub struct App {
     /// `None` where others issue all tokens.
     authorization_server: Option<AuthorizationServer>,
     drain: CancellationToken,
+    /// `None`: somebody else ends it.
+    tls: Option<crate::http::Tls>,
     /// `None`: nothing is counted.
     watched: Option<watched::Watched>,
     /// `None`: nothing is sent to a collector.
@@ -174,7 +179,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`AppError`] when TLS cannot be set up, or the audit log could not be closed with everything in it.
+    /// [`AppError`] when the audit log could not be closed with everything in it, or metrics have no listener.
     pub async fn serve<D, N>(
         mut self,
         listener: TcpListener,
@@ -199,10 +204,9 @@ impl App {
         tasks.spawn(self.keys.run(self.drain.clone()));
         tasks.spawn(self.registered.run(self.drain.clone()));
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
-        let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =
-            crate::http::serve(listener, acceptor, self.front, self.health, proxies, limits, stop)
+            crate::http::serve(listener, self.tls, self.front, self.health, proxies, limits, stop)
                 .await;
         if !all {
             tracing::warn!("http.drain_incomplete");

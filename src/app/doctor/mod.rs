@@ -183,7 +183,7 @@ const fn area(key: CheckKey) -> Area {
         CheckKey::Store => Area::Store,
         CheckKey::KeyEncryptionKey => Area::Keys,
         CheckKey::PolicyFile => Area::Policy,
-        CheckKey::TlsKey => Area::Tls,
+        CheckKey::Tls => Area::Tls,
         CheckKey::Issuer | CheckKey::IdentityProvider => Area::IdentityProviders,
         CheckKey::Secrets
         | CheckKey::ClientSecret
@@ -191,8 +191,9 @@ const fn area(key: CheckKey) -> Area {
         | CheckKey::ServerEnvironment
         | CheckKey::NamedCredential
         | CheckKey::WebhookSecret => Area::Secrets,
-        CheckKey::GraphProfile | CheckKey::GraphCloud => Area::Graph,
-        CheckKey::LimitsTool
+        CheckKey::GraphProfile | CheckKey::GraphCloud | CheckKey::GraphCatalog => Area::Graph,
+        CheckKey::AuditSink
+        | CheckKey::LimitsTool
         | CheckKey::Client
         | CheckKey::Server
         | CheckKey::Documents
