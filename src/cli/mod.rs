@@ -20,6 +20,7 @@ mod store;
 mod support_bundle;
 mod token;
 mod tools;
+mod unverified_token;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
