@@ -21,6 +21,7 @@ mod pace;
 mod private_key_jwt;
 mod pushed;
 mod races;
+mod replay;
 mod replicas;
 mod rmcp_client;
 mod rotation;
