@@ -47,6 +47,8 @@ struct Document<'a> {
     token_endpoint_auth_methods_supported: [&'a str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     revocation_endpoint_auth_methods_supported: [&'a str; 4],
+    /// RFC 9701 §7
+    introspection_signing_alg_values_supported: Vec<&'a str>,
     code_challenge_methods_supported: [&'a str; 1],
     authorization_response_iss_parameter_supported: bool,
     client_id_metadata_document_supported: bool,
@@ -123,6 +125,7 @@ fn document(settings: &Settings) -> Bytes {
         token_endpoint_auth_methods_supported: AUTH_METHODS,
         token_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "RS256"],
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        introspection_signing_alg_values_supported: signing_algorithms(settings),
         code_challenge_methods_supported: ["S256"],
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: settings.client_metadata_documents
@@ -135,6 +138,18 @@ fn document(settings: &Settings) -> Bytes {
         },
     };
     document.to_bytes()
+}
+
+/// Every one that something of ours is signed with, the general one first.
+fn signing_algorithms(settings: &Settings) -> Vec<&'static str> {
+    let mut names = vec![algorithm(settings.signing_algorithm)];
+    for (_, of_resource) in &settings.resource_signing_algorithms {
+        let name = algorithm(*of_resource);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Token exchange, device codes and assertions only where somebody may use them.

@@ -45,6 +45,7 @@ mod server;
 mod session;
 mod settings;
 mod shares;
+mod signed_answer;
 mod target;
 mod token;
 #[cfg(test)]
