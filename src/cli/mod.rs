@@ -17,6 +17,7 @@ mod serve;
 mod settings;
 mod smoke;
 mod store;
+mod store_copy;
 mod support_bundle;
 mod token;
 mod tools;
@@ -88,7 +89,7 @@ enum Command {
     IdentityProvider(admin::IdentityProviderArgs),
     /// The keys that sign tokens: list, rotate, retire
     Key(admin::KeyArgs),
-    /// The database: status, migrate, backup, restore
+    /// The database: status, migrate, backup, restore, copy
     Store(store::StoreArgs),
     /// Write a redacted file for a bug report
     SupportBundle(support_bundle::BundleArgs),
@@ -192,7 +193,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Key(key) => admin::run_key(&key, &args.load(environment)?, &mut out).await,
         Command::Store(store) => {
-            store::run(&store, &args.load(environment)?.config, &mut out).await
+            Box::pin(store::run(&store, &args.load(environment)?, &mut out)).await
         }
         Command::SupportBundle(bundle) => {
             support_bundle::run(&bundle, &args, environment, &mut out).await
