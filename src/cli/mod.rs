@@ -153,9 +153,10 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         Command::Login(login) => {
             let url = match login.url() {
                 Some(url) => url.clone(),
-                None => args.load(environment)?.config.server.public_url,
+                None => args.load(environment.clone())?.config.server.public_url,
             };
-            login::run((&login, &url), &mut out, &mut std::io::stderr()).await
+            let mut err = std::io::stderr();
+            Box::pin(login::run((&login, &url), &environment, &mut out, &mut err)).await
         }
         Command::Catalog(catalog) => catalog::run(&catalog, &args, environment, &mut out),
         Command::Policy(policy) => {
