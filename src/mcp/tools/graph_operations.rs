@@ -79,7 +79,7 @@ fn output() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
-        "required": ["operations"],
+        "anyOf": [{ "required": ["operations"] }, { "required": ["status", "error"] }],
         "properties": {
             "operations": {
                 "type": "array",
@@ -98,7 +98,12 @@ fn output() -> Value {
                     }
                 }
             },
-            "next_cursor": { "type": "string" }
+            "next_cursor": { "type": "string" },
+            "contract_version": { "const": "v0.1.0" },
+            "request_id": { "type": "string" },
+            "status": { "const": "error" },
+            "error": { "type": "object", "required": ["code", "category", "message", "retryable"] },
+            "redactions": { "type": "array" }
         }
     })
 }

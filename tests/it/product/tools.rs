@@ -98,8 +98,8 @@ async fn a_document_needs_its_scope_and_takes_no_arguments() {
     }
     let refused = product.call(&token, "get_public_info", json!({ "x": 1 })).await;
     assert_eq!(refused["result"]["isError"], true);
-    let text = refused["result"]["content"][0]["text"].as_str().unwrap();
-    assert!(text.starts_with("bad_request.invalid_field"), "{text}");
+    let code = &refused["result"]["structuredContent"]["error"]["code"];
+    assert_eq!(code, "bad_request.invalid_field", "{refused}");
 }
 
 // MCP 2026-07-28 basic/versioning — TR-13, G12
