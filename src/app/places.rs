@@ -27,7 +27,7 @@ pub(super) fn audit(config: &Config) -> Result<(), AppError> {
     Ok(())
 }
 
-/// The database file of the store, where it is one.
+/// The database file of the store, where it is one and not there yet: who only looks need not be able to write to it.
 ///
 /// # Errors
 ///
@@ -35,7 +35,12 @@ pub(super) fn audit(config: &Config) -> Result<(), AppError> {
 pub(super) fn store(config: &Config) -> Result<(), AppError> {
     let StoreUrl::Sqlite(path) = &config.store.url else { return Ok(()) };
     let unusable = |error: io::Error| OpenError::File { path: path.clone(), kind: error.kind() };
-    Ok(can_be_written(path).map_err(unusable)?)
+    let there = match std::fs::metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => nearest(path),
+        Err(error) => Err(error),
+    };
+    Ok(there.map_err(unusable)?)
 }
 
 /// A file that is there and may be written to, or a folder in which it, and folders before it, could be made.
