@@ -35,6 +35,7 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 
+use super::call_steps;
 use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
@@ -287,6 +288,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     });
     let secret = ServerSecret::parse(&from.encryption)?;
     let to_clients = Outbound::new(&super::map::outbound_to_clients(config))?;
+    let to_clients = call_steps::watched(to_clients, config, (&from.clock, false));
     let (ring, _) = from.keys;
     let server = AuthorizationServer::new(NewAuthorizationServer {
         settings,

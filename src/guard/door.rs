@@ -83,6 +83,7 @@ impl Door {
     ///
     /// [`Unrecorded`]
     pub async fn accepted(&self, caller: &Caller) -> Result<(), Unrecorded> {
+        caller.is_read();
         let principal = caller.principal();
         if !principal.is_fresh() {
             return Ok(());
