@@ -14,12 +14,14 @@ use crate::scope::{Scope, ScopeToken};
 use super::authorize::PUSHED_PATH;
 use super::device;
 use super::keys::SigningAlgorithm;
+use super::logout::END_SESSION_PATH;
 use super::published::Published;
 use super::settings::{MetadataDocuments, Registration, Settings};
 use super::token::{DEVICE_CODE, TOKEN_EXCHANGE};
 
 /// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of RFC 8414 and its neighbours")]
 struct Document<'a> {
     issuer: &'a str,
     authorization_endpoint: String,
@@ -30,6 +32,9 @@ struct Document<'a> {
     revocation_endpoint: String,
     introspection_endpoint: String,
     userinfo_endpoint: String,
+    end_session_endpoint: String,
+    backchannel_logout_supported: bool,
+    backchannel_logout_session_supported: bool,
     pushed_authorization_request_endpoint: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     require_pushed_authorization_requests: bool,
@@ -103,6 +108,9 @@ fn document(settings: &Settings) -> Bytes {
         revocation_endpoint: url("/revoke"),
         introspection_endpoint: url("/introspect"),
         userinfo_endpoint: url("/userinfo"),
+        end_session_endpoint: url(END_SESSION_PATH),
+        backchannel_logout_supported: true,
+        backchannel_logout_session_supported: true,
         pushed_authorization_request_endpoint: url(PUSHED_PATH),
         require_pushed_authorization_requests: settings.require_pushed_requests,
         device_authorization_endpoint: settings.has_devices().then(|| url(device::PATH)),

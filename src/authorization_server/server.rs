@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::audit::Auditor;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub(super) authorization_requests: RequestLimits,
     pub(super) shares: Shares,
     pub(super) tokens: TokenState,
+    /// Somebody logged out: clients may be to be told.
+    pub(super) logged_out: Notify,
 }
 
 /// What `app` puts in.
@@ -114,6 +117,7 @@ impl AuthorizationServer {
             authorization_requests: RequestLimits::default(),
             shares,
             tokens,
+            logged_out: Notify::new(),
         }))
     }
 

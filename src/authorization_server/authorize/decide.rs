@@ -235,7 +235,7 @@ pub(in crate::authorization_server) fn new_grant(
         redirect_origin: Some(pending.redirect_origin()),
         client_digest: pending.client_digest(),
         auth_time: person.auth_time,
-        acr: None,
+        login: person.login.clone(),
         extra: None,
         created_at: now,
         last_used_at: now,

@@ -101,7 +101,11 @@ pub(super) fn answer_url(
         .map_err(|_| StoreError::Corrupt("authorization_request.redirect_uri"))
 }
 
-fn appended<'a>(redirect_uri: &str, all: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+/// The URI with these parameters after those that it has.
+pub(in crate::authorization_server) fn appended<'a>(
+    redirect_uri: &str,
+    all: impl Iterator<Item = (&'a str, &'a str)>,
+) -> String {
     let mut text = redirect_uri.to_owned();
     for (name, value) in all {
         text.push(if text.contains('?') { '&' } else { '?' });

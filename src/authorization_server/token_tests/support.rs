@@ -22,7 +22,6 @@ use crate::authorization_server::{
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
-use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{
@@ -140,7 +139,7 @@ impl Site {
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),
-            outbound: Outbound::new(&OutboundSettings::default()).unwrap(),
+            outbound: loopback_client(),
             to_clients: loopback_client(),
             auditor: Auditor::open(audit, clock.clone(), random.clone()).unwrap(),
             grantable: policy.clone(),
@@ -209,7 +208,7 @@ impl Site {
             redirect_origin: None,
             client_digest: None,
             auth_time: Some(now),
-            acr: None,
+            login: crate::store::LoginOrigin::default(),
             extra: None,
             created_at: now,
             last_used_at: now,
@@ -376,6 +375,8 @@ pub(super) fn client(
         refresh_grace: None,
         require_pushed_requests: false,
         dpop_bound: false,
+        post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: None,
         exchange: ExchangeRules::default(),
     }
 }

@@ -8,6 +8,7 @@ mod devices;
 mod faults;
 mod grants;
 mod leases;
+mod logouts;
 mod maintain;
 mod people;
 pub(crate) mod postgres;
