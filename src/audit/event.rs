@@ -165,6 +165,18 @@ pub enum AuditEvent {
     /// An approved call is let through, the one time.
     #[serde(rename = "approval.used")]
     ApprovalUse { approval: ApprovalId, approver: Subject },
+    /// Terminal: a call waits for nothing but another log-in of its person (RFC 9470).
+    #[serde(rename = "auth.login.insufficient")]
+    LoginInsufficient {
+        tool_name: ToolName,
+        /// Values of `acr` that would do. Empty: any.
+        assurance: Vec<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_age_seconds: Option<u32>,
+        reason: Reason,
+        policy_version: Arc<str>,
+        question: Box<Recorded>,
+    },
     /// The webhook was told that a call waits, or could not be. Belongs to no request.
     #[serde(rename = "approval.notified")]
     ApprovalNotify { approval: ApprovalId, delivered: bool, attempts: u32 },
@@ -403,6 +415,7 @@ impl AuditEvent {
             Self::ResultEmit { .. }
             | Self::TokenReject { .. }
             | Self::ScopeInsufficient { .. }
+            | Self::LoginInsufficient { .. }
             | Self::ToolsList { .. }
             | Self::AdminTokenMint { .. }
             | Self::LoginSucceed { .. }

@@ -118,7 +118,7 @@ impl Provider {
         &self,
         browser: String,
         request: Option<String>,
-        fresh: Freshness,
+        (fresh, acr_values): (Freshness, Vec<String>),
         random: &dyn Random,
     ) -> Result<Start, UpstreamError> {
         let metadata = self.metadata().await?;
@@ -142,6 +142,9 @@ impl Provider {
                 .append_pair("code_challenge_method", "S256");
             if openid {
                 query.append_pair("nonce", &nonce).extend_pairs(fresh.parameters());
+                if !acr_values.is_empty() {
+                    query.append_pair("acr_values", &acr_values.join(" "));
+                }
             }
         }
         let under_way = LoginUnderWay {

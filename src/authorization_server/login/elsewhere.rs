@@ -53,8 +53,8 @@ async fn start(
     }
     let browser = people.browser(headers);
     let random = people.server.random.as_ref();
-    let fresh = consent::freshness(people, request.as_deref()).await?;
-    let start = provider.start(name_of(&browser), request, fresh, random).await;
+    let asked = consent::freshness(people, request.as_deref()).await?;
+    let start = provider.start(name_of(&browser), request, asked, random).await;
     let start = start.map_err(Fault::Upstream)?;
     let now = people.server.clock.now();
     let row = SessionRow {

@@ -12,7 +12,7 @@ use crate::authorization_server::client::{self, ClientError};
 use crate::authorization_server::server::AuthorizationServer;
 use crate::id::{RequestId, Subject, TraceId};
 use crate::outbound::{Call, Limits};
-use crate::store::{LogoutNotice, StoreError};
+use crate::store::{ClientKind, LogoutNotice, StoreError};
 
 use super::token::NewLogoutToken;
 
@@ -75,6 +75,11 @@ impl AuthorizationServer {
     }
 
     async fn tell(&self, notice: LogoutNotice) -> Result<(), StoreError> {
+        // Of others no operator said where to tell them, and looking would ask their hosts.
+        let id = &notice.client_id;
+        if self.clients.configured(id).is_none() && ClientKind::of_id(id).is_some() {
+            return self.store.end_logout_notice(&notice).await;
+        }
         let to = match client::find(self, None, &notice.client_id).await {
             Ok(client) => client.logout().notify.clone(),
             Err(ClientError::Store(error)) => return Err(error),

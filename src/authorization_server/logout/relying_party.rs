@@ -8,14 +8,15 @@ use axum::response::Response;
 
 use crate::audit::AuditEvent;
 use crate::authorization_server::authorize::appended;
-use crate::authorization_server::client::{self, Client, ClientError};
+use crate::authorization_server::client::{self, ClientError};
 use crate::authorization_server::consent::introduce;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::pages::{Fault, Forms, page, query_value, see_other};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, FormPurpose};
 use crate::id::{ClientId, RequestId};
-use crate::store::{LogOut, Revokes};
+use crate::redirect_uri::RedirectUri;
+use crate::store::{ClientKind, LogOut, Revokes};
 
 pub(in crate::authorization_server) const PATH: &str = "/end-session";
 
@@ -24,7 +25,7 @@ const MAX_STATE: usize = 2048;
 
 /// What a client asks for: its own, and checked to be so.
 struct Asked {
-    client: Client,
+    client_id: ClientId,
     /// Registered, byte for byte (§3.1).
     redirect_uri: Option<String>,
     state: Option<String>,
@@ -66,7 +67,7 @@ pub(crate) async fn forward(
         let form = Form::parse(&headers, &body).map_err(unreadable)?;
         let mut query = Vec::new();
         if let Some(asked) = asked(&people, &form).await? {
-            query.push(format!("client_id={}", query_value(asked.client.id().as_str())));
+            query.push(format!("client_id={}", query_value(asked.client_id.as_str())));
             let rest = [("post_logout_redirect_uri", asked.redirect_uri), ("state", asked.state)];
             let rest =
                 rest.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
@@ -84,10 +85,10 @@ async fn try_ask(people: &People, query: &str, headers: &HeaderMap) -> Result<Re
         return Ok(people.lead_to("/logout"));
     };
     let Some(session) = session::open(&people.server, headers).await? else {
-        return onward(people, &asked);
+        return Ok(onward(people, &asked));
     };
     let [client_id, redirect_uri, state] = asked.shown();
-    let client = introduce(&people.server, asked.client.id()).await?.name;
+    let client = introduce(&people.server, &asked.client_id).await?.name;
     let template = EndSessionPage {
         name: session.person.name(),
         client,
@@ -122,10 +123,10 @@ async fn try_confirm(
     let form = people.form(headers, body)?;
     let field = |name: &str| form.fields.filled(name).map(str::to_owned);
     let id = form.fields.text("client_id").parse().map_err(|_| Fault::Forged)?;
-    let client = find(people, &id).await?;
-    let asked = checked(client, field("post_logout_redirect_uri"), field("state"))?;
+    let (uri, state) = (field("post_logout_redirect_uri"), field("state"));
+    let asked = checked(people, &id, (uri, state)).await?;
     let Some(session) = session::open(&people.server, headers).await? else {
-        return onward(people, &asked);
+        return Ok(onward(people, &asked));
     };
     form.check(purpose(&asked.shown()), &session.cookie)?;
     let revokes = match form.fields.text("decision") {
@@ -139,14 +140,14 @@ async fn try_confirm(
     let event = AuditEvent::LogOut { everywhere: false, grants };
     people.audit(request_id, Some(person.user.id), Some(id), event).await?;
     let cookie = people.server.cookies().remove(CookieKind::Session);
-    Ok(with_cookie(onward(people, &asked)?, cookie))
+    Ok(with_cookie(onward(people, &asked), cookie))
 }
 
 impl Asked {
     /// What the page shows, and its form says again.
     fn shown(&self) -> [&str; 3] {
         [
-            self.client.id().as_str(),
+            self.client_id.as_str(),
             self.redirect_uri.as_deref().unwrap_or_default(),
             self.state.as_deref().unwrap_or_default(),
         ]
@@ -158,10 +159,10 @@ const fn purpose<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {
 }
 
 /// To where the client wants its people, else to the page that says that they are logged out.
-fn onward(people: &People, asked: &Asked) -> Result<Response, Fault> {
-    let Some(uri) = &asked.redirect_uri else { return Ok(people.lead_to("/logout")) };
+fn onward(people: &People, asked: &Asked) -> Response {
+    let Some(uri) = &asked.redirect_uri else { return people.lead_to("/logout") };
     let state = asked.state.as_deref().map(|state| ("state", state));
-    Ok(see_other(&appended(uri, state.into_iter())))
+    see_other(&appended(uri, state.into_iter()))
 }
 
 /// `None` where no client asks.
@@ -192,28 +193,36 @@ async fn asked(people: &People, form: &Form) -> Result<Option<Asked>, Fault> {
         let whose = "post_logout_redirect_uri needs id_token_hint or client_id beside it";
         return nowhere.then_some(None).ok_or(Fault::MalformedRequest(whose));
     };
-    let client = find(people, &id).await?;
-    checked(client, redirect_uri, form.get("state").map(str::to_owned)).map(Some)
+    let state = form.get("state").map(str::to_owned);
+    checked(people, &id, (redirect_uri, state)).await.map(Some)
 }
 
-fn checked(
-    client: Client,
-    redirect_uri: Option<String>,
-    state: Option<String>,
+async fn checked(
+    people: &People,
+    id: &ClientId,
+    (redirect_uri, state): (Option<String>, Option<String>),
 ) -> Result<Asked, Fault> {
-    let known = &client.logout().redirect_uris;
+    let known = redirect_uris(people, id).await?;
     if redirect_uri.as_ref().is_some_and(|uri| !known.iter().any(|known| known.as_str() == *uri)) {
         return Err(Fault::WrongRedirect);
     }
     if state.as_ref().is_some_and(|state| state.len() > MAX_STATE) {
         return Err(Fault::MalformedRequest("state is longer than 2048 characters"));
     }
-    Ok(Asked { client, redirect_uri, state })
+    Ok(Asked { client_id: id.clone(), redirect_uri, state })
 }
 
-async fn find(people: &People, id: &ClientId) -> Result<Client, Fault> {
-    client::find(&people.server, None, id).await.map_err(|error| match error {
+/// Where this client may have its people led.
+async fn redirect_uris(people: &People, id: &ClientId) -> Result<Vec<RedirectUri>, Fault> {
+    let server = &people.server;
+    let has_document = ClientKind::of_id(id) == Some(ClientKind::MetadataDocument);
+    // Anybody can write its name here, and its host would be asked (N101). It may have people led nowhere.
+    if has_document && server.clients.configured(id).is_none() {
+        return Ok(Vec::new());
+    }
+    let client = client::find(server, None, id).await.map_err(|error| match error {
         ClientError::Store(error) => Fault::Store(error),
         other => Fault::UnknownClient(other),
-    })
+    })?;
+    Ok(client.logout().redirect_uris.clone())
 }

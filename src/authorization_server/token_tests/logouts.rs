@@ -36,8 +36,13 @@ async fn events(site: &Site) -> Vec<(bool, u64)> {
     let text = std::fs::read_to_string(&site.log).unwrap_or_default();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let told = lines.filter(|line| line["event_type"] == "oauth.client.logout_notified");
-    told.map(|line| (line["payload"]["delivered"].as_bool().unwrap(), line["payload"]["attempts"].as_u64().unwrap()))
-        .collect()
+    told.map(|line| {
+        (
+            line["payload"]["delivered"].as_bool().unwrap(),
+            line["payload"]["attempts"].as_u64().unwrap(),
+        )
+    })
+    .collect()
 }
 
 // OIDC Back-Channel Logout §2.5

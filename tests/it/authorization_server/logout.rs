@@ -211,5 +211,9 @@ async fn a_client_is_told_that_a_log_in_is_over() {
     assert!(claims.get("nonce").is_none() && claims["jti"].is_string());
     let event =
         product.audited(|event| event["event_type"] == "oauth.client.logout_notified").await;
-    assert_eq!((event["payload"]["delivered"].as_bool(), portal.count()), (Some(true), 1), "{event}");
+    assert_eq!(
+        (event["payload"]["delivered"].as_bool(), portal.count()),
+        (Some(true), 1),
+        "{event}"
+    );
 }
