@@ -157,6 +157,8 @@ fn client(
         refresh_grace: known.refresh_grace,
         require_pushed_requests: known.require_pushed_requests,
         dpop_bound: known.dpop_bound,
+        post_logout_redirect_uris: known.post_logout_redirect_uris.clone(),
+        backchannel_logout_uri: known.backchannel_logout_uri.clone(),
         exchange: ExchangeRules {
             from: known.exchange.from.iter().map(ToString::to_string).collect(),
             to: known.exchange.to.iter().map(ToString::to_string).collect(),

@@ -193,7 +193,10 @@ impl App {
         watched::spawn(&mut tasks, (listening, self.traces), &self.health, &self.drain);
         tasks.spawn(self.reloader.run(self.drain.clone()));
         match self.authorization_server {
-            Some(server) => tasks.spawn(clean_up(server, self.drain.clone())),
+            Some(server) => {
+                tasks.spawn(server.clone().tell_of_logouts(self.drain.clone()));
+                tasks.spawn(clean_up(server, self.drain.clone()))
+            }
             None => tasks.spawn(clean_store(self.store, self.drain.clone())),
         };
         if let Some(courier) = self.courier {
