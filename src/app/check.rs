@@ -100,15 +100,15 @@ pub async fn check(
     note(CheckKey::AuditSink, places::audit(config));
     note(CheckKey::Tls, tls(config, &variables, &clock).await);
     note(CheckKey::GraphCatalog, parts::catalog(config).map(drop));
-    let older = match store(config, &variables, &clock).await {
-        Ok(looked) => looked.warning(),
+    let (older, known) = match store(config, &variables, &clock).await {
+        Ok(looked) => (looked.warning(), looked.into_store()),
         Err(error) => {
             let about_store = matches!(error, AppError::OpenStore(_) | AppError::StoreFault(_));
             note(
                 if about_store { CheckKey::Store } else { CheckKey::KeyEncryptionKey },
                 Err(error),
             );
-            None
+            (None, None)
         }
     };
     if let Some(directory) = &config.documents.dir {
@@ -125,7 +125,10 @@ pub async fn check(
     faults.extend(check_cloud::not_allowed(config).into_iter().map(warned(CheckKey::GraphCloud)));
     faults.extend(older.map(warned(CheckKey::Store)));
     if live {
-        faults.extend(check_live::faults(config, (&variables, rules.as_ref()), &clock).await);
+        faults.extend(
+            check_live::faults(config, (&variables, (rules.as_ref(), known.as_ref())), &clock)
+                .await,
+        );
     }
     faults
 }
