@@ -109,7 +109,9 @@ impl PersonStore for SqlDatabase {
         subject: &str,
     ) -> Result<Option<UserRow>, StoreError> {
         let which = (issuer.to_owned(), subject.to_owned());
-        self.backend().read(&which, |c, which| Box::pin(user::find_by_identity(c, which))).await
+        self.named("find_by_identity identities")
+            .read(&which, |c, which| Box::pin(user::find_by_identity(c, which)))
+            .await
     }
 
     async fn add_link(&self, link: &OneTimeLink) -> Result<(), StoreError> {
