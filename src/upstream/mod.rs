@@ -32,6 +32,7 @@ mod reply;
 mod seen;
 mod server;
 mod session;
+mod spelling;
 mod stdio;
 mod streaming;
 mod token_exchange;
