@@ -13,6 +13,7 @@ mod caller_tokens;
 mod client_credentials;
 mod credential;
 mod decide;
+mod definition;
 mod ending;
 mod era;
 mod events;
