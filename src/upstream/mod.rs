@@ -33,6 +33,7 @@ mod reply;
 mod seen;
 mod server;
 mod session;
+mod shown;
 mod spelling;
 mod stdio;
 mod streaming;
