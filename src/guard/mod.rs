@@ -16,7 +16,7 @@ mod unique;
 
 pub use answer::{method_name, plain, unavailable};
 pub use asking::{DECLINED, INVITATION, QUESTION};
-pub use beside::{Answered, Beside, BesideCall, Shown};
+pub use beside::{Answered, Beside, BesideCall, OwnLimit, Shown};
 pub use door::{Door, Unrecorded, call, millis, record_difference, record_policy};
 pub use endpoint::{Answer, Endpoint};
 pub use jsonrpc::{

@@ -15,8 +15,8 @@ use tower::{Layer, Service};
 
 use crate::broker::Caller;
 use crate::guard::{
-    Beside, BesideCall, Door, Message, ToolCall, Unrecorded, call, method_name, record_policy,
-    unavailable,
+    Beside, BesideCall, Door, Message, OwnLimit, ToolCall, Unrecorded, call, method_name,
+    record_policy, unavailable,
 };
 use crate::limits::Permits;
 use crate::policy::Decision;
@@ -166,6 +166,9 @@ impl Settings {
         {
             let headers = std::mem::take(&mut parts.headers);
             let presented = parts.extensions.remove();
+            if let Some(limit) = parts.extensions.get::<OwnLimit>() {
+                limit.begin();
+            }
             let theirs = BesideCall { caller, presented, headers, body: body.clone() };
             return Arc::clone(beside).call(theirs).await;
         }

@@ -35,7 +35,8 @@ impl fmt::Debug for OnBehalfOf {
 
 impl OnBehalfOf {
     pub(super) async fn obtain(&self, caller: For<'_>) -> Result<Obtained, NoToken> {
-        let presented = caller.presented.ok_or(NoToken::NotTheirs)?;
+        let presented = caller.presented.filter(|presented| !presented.is_bound());
+        let presented = presented.ok_or(NoToken::NotTheirs)?;
         if !is_person_of(self.profile.tenant(), caller.principal) {
             return Err(NoToken::NotTheirs);
         }
