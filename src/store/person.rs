@@ -145,6 +145,8 @@ pub trait PersonStore: Send + Sync {
     ) -> Result<Option<OneTimeLink>, StoreError>;
 
     async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError>;
+    /// As [`Self::add_session`], over whatever row has this digest.
+    async fn put_session(&self, row: &SessionRow) -> Result<(), StoreError>;
     /// `None` where it is past its end or idle since before `idle_since`.
     async fn find_session(
         &self,
@@ -162,7 +164,7 @@ pub trait PersonStore: Send + Sync {
     async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError>;
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError>;
     async fn end_session(&self, session: &Digest) -> Result<bool, StoreError>;
-    /// Log out everywhere. How many.
+    /// Log out everywhere: ends sessions, and codes that are not used yet. How many sessions.
     async fn end_sessions(&self, user_id: UserId) -> Result<u64, StoreError>;
 
     /// Counts one attempt under `key` (`account:<digest>`, `network:<prefix>`, `user_code:<user>`), such as a login that

@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use crate::audit::AuditEvent;
 
+use super::login::end_everywhere;
 use super::pages::{Fault, Forms, page, query_value};
 use super::person::{People, with_cookie};
 use super::session::{self, CookieKind, FormPurpose};
@@ -77,11 +78,10 @@ pub(crate) async fn log_out(
         };
         let everywhere = form.fields.filled("everywhere").is_some();
         form.check(if everywhere { EVERYWHERE } else { HERE }, &session.cookie)?;
-        let store = &people.server.store;
         if everywhere {
-            store.end_sessions(session.person.user.id).await?;
+            end_everywhere(&people.server, &headers, &session.person.user).await?;
         } else {
-            store.end_session(&session.person.session).await?;
+            people.server.store.end_session(&session.person.session).await?;
         }
         let event = AuditEvent::LogOut { everywhere };
         people.audit(request_id, Some(session.person.user.id), None, event).await?;

@@ -112,6 +112,10 @@ impl PersonStore for SqlDatabase {
         self.backend().write(row.clone(), |c, row| Box::pin(session::add(c, row))).await
     }
 
+    async fn put_session(&self, row: &SessionRow) -> Result<(), StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(session::put(c, row))).await
+    }
+
     async fn find_session(
         &self,
         session: &Digest,
