@@ -118,7 +118,7 @@ impl Provider {
         random: &dyn Random,
     ) -> Result<Start, UpstreamError> {
         let metadata = self.metadata().await?;
-        let openid = matches!(metadata.who, Who::IdToken(_));
+        let openid = matches!(metadata.who, Who::IdToken(..));
         if !openid && fresh.earliest().is_some() {
             return Err(UpstreamError::NotFresh);
         }
@@ -173,7 +173,7 @@ impl Provider {
         };
         let claims = exchange.claims(callback).await?;
         let auth_time = match metadata.who {
-            Who::IdToken(_) => under_way.fresh.proven(&claims, exchange.now)?,
+            Who::IdToken(..) => under_way.fresh.proven(&claims, exchange.now)?,
             // Whatever userinfo says: nothing of it is about this login.
             Who::Userinfo(_) => None,
         };
