@@ -53,7 +53,8 @@ pub use open::open;
 pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
 pub use person::{
-    ExternalIdentity, LinkPurpose, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
+    ExternalIdentity, LinkPurpose, LoginAttempts, OneTimeLink, PersonStore, SessionRow,
+    UserProfile, UserRow,
 };
 pub use resource::{ApiKeyRow, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;

@@ -94,6 +94,15 @@ pub struct LoginAttempts {
     pub last_failure_at: Option<Timestamp>,
 }
 
+/// What is to be another about a person; what is `None` stays, and an empty text is none.
+#[derive(Clone, Debug)]
+pub struct UserProfile {
+    pub id: UserId,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    pub groups: Option<Vec<String>>,
+}
+
 #[async_trait]
 pub trait PersonStore: Send + Sync {
     /// `false` where the name is taken.
@@ -112,6 +121,8 @@ pub trait PersonStore: Send + Sync {
         link: Option<&Digest>,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// `false` where there is no such person.
+    async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError>;
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError>;
     /// Disabling also ends sessions and revokes grants. `None` enables again.
     async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError>;

@@ -9,7 +9,7 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{
-    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
+    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserProfile, UserRow,
 };
 use crate::time::Timestamp;
 
@@ -54,6 +54,10 @@ impl PersonStore for SqlDatabase {
             self.backend().write(new, |c, new| Box::pin(user::set_password(c, new))).await?;
         self.shared.revoked.add(&revoked);
         Ok(set)
+    }
+
+    async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError> {
+        self.backend().write(profile.clone(), |c, new| Box::pin(user::change(c, new))).await
     }
 
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError> {

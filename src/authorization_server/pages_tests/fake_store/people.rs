@@ -54,6 +54,9 @@ impl PersonStore for FakeStore {
         }
         Ok(true)
     }
+    async fn change_user(&self, _profile: &UserProfile) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn set_administrator(
         &self,
         _id: UserId,
