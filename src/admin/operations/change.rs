@@ -229,6 +229,8 @@ fn changed(row: &ClientRow, change: ClientChange) -> Result<NewClient, AdminErro
         public: text("token_endpoint_auth_method").as_deref() == Some("none"),
         jwks,
         jwks_uri,
+        post_logout_redirect_uris: list("post_logout_redirect_uris"),
+        backchannel_logout_uri: text("backchannel_logout_uri"),
         refresh_grace_seconds: change.refresh_grace_seconds.or(grace),
     })
 }

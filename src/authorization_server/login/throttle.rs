@@ -17,7 +17,7 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue};
 use crate::id::UserId;
 use crate::limits::{network, site};
-use crate::store::{Digest, SessionRow, StoreError, UserRow};
+use crate::store::{Digest, LoginOrigin, SessionRow, StoreError, UserRow};
 use crate::time::Timestamp;
 
 /// How many attempts within how long: windows lie end to end, so that failures far apart never add up to a lock.
@@ -177,27 +177,34 @@ pub(super) async fn know_browser(
     know(server, device(browser, &user.username), user.id).await
 }
 
-/// Ends every session of a person ("log out everywhere") and forgets every browser that knows them, but for the one that
-/// asks for it, where it was known.
-///
-/// # Errors
-///
-/// [`StoreError`]
-pub(crate) async fn end_everywhere(
-    server: &AuthorizationServer,
-    headers: &HeaderMap,
-    user: &UserRow,
-) -> Result<(), StoreError> {
-    let browser = server.cookies().read(CookieKind::Browser, headers);
-    let mut device = browser.map(|browser| device(&browser, &user.username));
-    if let Some(asked) = device {
-        let known = server.store.find_session(&asked, Timestamp::default(), server.clock.now());
-        device = known.await?.map(|row| row.session);
+/// A browser that a person logged in with before: "log out everywhere" leaves the one known in which it is asked for.
+#[derive(Debug)]
+pub(crate) struct KnownBrowser {
+    device: Digest,
+    user_id: UserId,
+}
+
+impl KnownBrowser {
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub(crate) async fn find(
+        server: &AuthorizationServer,
+        headers: &HeaderMap,
+        user: &UserRow,
+    ) -> Result<Option<Self>, StoreError> {
+        let browser = server.cookies().read(CookieKind::Browser, headers);
+        let Some(browser) = browser else { return Ok(None) };
+        let device = device(&browser, &user.username);
+        let known = server.store.find_session(&device, Timestamp::default(), server.clock.now());
+        Ok(known.await?.map(|_| Self { device, user_id: user.id }))
     }
-    server.store.end_sessions(user.id).await?;
-    match device {
-        Some(device) => know(server, device, user.id).await,
-        None => Ok(()),
+
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub(crate) async fn keep(self, server: &AuthorizationServer) -> Result<(), StoreError> {
+        know(server, self.device, self.user_id).await
     }
 }
 
@@ -214,6 +221,7 @@ async fn know(
         user_id: Some(user_id),
         auth_time: None,
         method: Some(DEVICE_METHOD.to_owned()),
+        login: LoginOrigin::default(),
         pending: None,
         created_at: now,
         last_seen_at: now,

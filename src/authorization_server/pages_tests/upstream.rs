@@ -2,6 +2,7 @@
 
 mod away;
 mod freshness;
+mod logged_out;
 mod userinfo;
 
 use std::sync::{Arc, Mutex};

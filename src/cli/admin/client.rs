@@ -101,6 +101,12 @@ struct AddArgs {
     /// Where it publishes them, instead
     #[arg(long, value_name = "URL", conflicts_with = "public")]
     jwks_uri: Option<String>,
+    /// Where people may be sent after they logged out for it; may be repeated
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a log-in is over in which it got something
+    #[arg(long, value_name = "URL")]
+    backchannel_logout_uri: Option<String>,
     /// How long a refresh token of it that was just used gets the same answer again: 0 to 120 [default: as the settings say]
     #[arg(long = "refresh-grace", value_name = "SECONDS")]
     refresh_grace_seconds: Option<u32>,
@@ -172,6 +178,8 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
         jwks: args.jwks_file.as_deref().map(key_set).transpose()?,
         jwks_uri: args.jwks_uri.clone(),
         refresh_grace_seconds: args.refresh_grace_seconds,
+        post_logout_redirect_uris: args.post_logout_redirect_uris.clone(),
+        backchannel_logout_uri: args.backchannel_logout_uri.clone(),
     };
     let added = by.operations.add_client(&by.actor, new).await;
     let (client, secret) = added.map_err(|error| failure(&error, LIST))?;
