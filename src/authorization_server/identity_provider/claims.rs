@@ -11,6 +11,10 @@ use super::settings::IdentityProviderSettings;
 /// More groups than this are none, and incomplete: Entra leaves them out as well when there are too many (overage).
 const MAX_GROUPS: usize = 200;
 
+/// What only the ID token can say, since it is about this very login.
+const OF_THE_LOGIN: [&str; 12] =
+    ["iss", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "auth_time", "acr", "amr", "sid"];
+
 impl IdentityProviderSettings {
     /// Who this is. Name, user name and e-mail are for people to read: nothing is decided by them.
     ///
@@ -59,7 +63,9 @@ impl IdentityProviderSettings {
         let map = &self.claims;
         let mapped = [&map.username, &map.name, &map.email, &map.groups];
         let wanted = mapped.into_iter().chain(self.require.keys()).map(String::as_str);
-        let wanted = wanted.filter(|name| !name.is_empty() && *name != map.subject);
+        let elsewhere =
+            |name: &&str| !name.is_empty() && *name != map.subject && !OF_THE_LOGIN.contains(name);
+        let wanted = wanted.filter(elsewhere);
         let mut lacks: Vec<_> = wanted.filter(|name| !claims.contains_key(*name)).collect();
         // With groups that are elsewhere, or too many, come words that say so.
         if lacks.contains(&map.groups.as_str()) {

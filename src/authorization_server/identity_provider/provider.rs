@@ -185,7 +185,7 @@ impl Provider {
             Who::Userinfo(_) => None,
         };
         let origin = match metadata.who {
-            Who::IdToken(_) => self.settings.origin(&claims),
+            Who::IdToken(..) => self.settings.origin(&claims),
             Who::Userinfo(_) => self.settings.origin(&Map::new()),
         };
         Ok(LoggedIn { identity: self.settings.identity(&claims)?, auth_time, origin })
@@ -202,7 +202,7 @@ impl Provider {
         unverified: &str,
     ) -> Result<LogoutToken, UpstreamError> {
         let metadata = self.metadata().await?;
-        let Who::IdToken(keys) = &metadata.who else {
+        let Who::IdToken(keys, _) = &metadata.who else {
             return Err(UpstreamError::LogoutToken("the provider has no keys"));
         };
         let token = keys.verify(unverified).await.map_err(UpstreamError::Signature)?;
