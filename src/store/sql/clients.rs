@@ -34,6 +34,16 @@ impl ClientStore for SqlDatabase {
         self.named("update clients").write(new, |c, new| Box::pin(client::update(c, new))).await
     }
 
+    async fn change_client(
+        &self,
+        id: &ClientId,
+        metadata: &str,
+        digests: (Digest, Digest),
+    ) -> Result<bool, StoreError> {
+        let new = (id.clone(), metadata.to_owned(), digests);
+        self.backend().write(new, |c, new| Box::pin(client::change(c, new))).await
+    }
+
     async fn list_clients(&self, page: &PageRequest) -> Result<Page<ClientRow>, StoreError> {
         self.named("list clients").read(page, |c, page| Box::pin(client::list(c, page))).await
     }

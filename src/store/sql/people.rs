@@ -9,7 +9,7 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{
-    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
+    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserProfile, UserRow,
 };
 use crate::time::Timestamp;
 
@@ -60,6 +60,10 @@ impl PersonStore for SqlDatabase {
             .await?;
         self.shared.revoked.add(&revoked);
         Ok(set)
+    }
+
+    async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError> {
+        self.backend().write(profile.clone(), |c, new| Box::pin(user::change(c, new))).await
     }
 
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError> {
@@ -128,6 +132,10 @@ impl PersonStore for SqlDatabase {
 
     async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError> {
         self.named("add sessions").write(row.clone(), |c, row| Box::pin(session::add(c, row))).await
+    }
+
+    async fn put_session(&self, row: &SessionRow) -> Result<(), StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(session::put(c, row))).await
     }
 
     async fn find_session(
