@@ -15,6 +15,7 @@ mod dpop;
 mod exchange;
 mod faults;
 mod flow;
+mod login_command;
 mod metadata;
 mod other_servers;
 mod pace;
