@@ -140,9 +140,9 @@ pub(super) fn resource_uri(
 }
 
 /// As the same URI would be taken from a client that registers itself.
-pub(super) fn redirect_uri(text: &str) -> Result<RedirectUri, AdminError> {
+pub(super) fn redirect_uri(field: &'static str, text: &str) -> Result<RedirectUri, AdminError> {
     RedirectUri::parse(text).map_err(|error| AdminError::Invalid {
-        field: "redirect_uris",
+        field,
         problem: error.problem(),
         allowed: error.hint(),
     })
@@ -162,12 +162,12 @@ pub(super) fn jwks(set: &Value) -> Result<PublicJwks, AdminError> {
     }
 }
 
-/// Where public keys are fetched from.
-pub(super) fn jwks_uri(text: &str) -> Result<String, AdminError> {
+/// Where public keys are fetched from, or a client is told something.
+pub(super) fn client_url(field: &'static str, text: &str) -> Result<String, AdminError> {
     let allowed = "an https URL without user and fragment, or http on loopback";
     match web_url(text) {
         Some(_) => Ok(text.to_owned()),
-        None => invalid("jwks_uri", "is no URL of a key set", allowed),
+        None => invalid(field, "is no URL of a client", allowed),
     }
 }
 
@@ -243,12 +243,12 @@ mod tests {
             "https://*.example/cb",
             "com.app:cb",
         ] {
-            assert!(redirect_uri(bad).is_err(), "{bad}");
+            assert!(redirect_uri("redirect_uris", bad).is_err(), "{bad}");
         }
         for good in
             ["https://a.example", "http://127.0.0.1/cb", "com.example.app:/cb", "cursor://a/cb"]
         {
-            assert_eq!(redirect_uri(good).unwrap().as_str(), good);
+            assert_eq!(redirect_uri("redirect_uris", good).unwrap().as_str(), good);
         }
     }
 

@@ -35,7 +35,7 @@ use super::trust::Trust;
 use super::upstream_credentials::Materials;
 use super::verifiers::Verifiers;
 use super::watched;
-use super::{beside, folded, map, platform, readiness, servers};
+use super::{beside, call_steps, folded, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -198,7 +198,7 @@ fn reaching(
     graph: &GraphParts,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Outbound, Arc<Secrets>), AppError> {
-    let outbound = outbound(config, graph)?;
+    let outbound = call_steps::watched(outbound(config, graph)?, config, (clock, true));
     let settings = map::secrets(config);
     let secrets = Secrets::new(settings, &graph.variables, &outbound, Arc::clone(clock))?;
     Ok((outbound, Arc::new(secrets)))
@@ -261,7 +261,7 @@ fn broker(
             settings,
         ),
         graph: graph::Graph::new(
-            outbound,
+            outbound.unwatched(), // its attempts are in the audit log, and in traces from there
             &graph.cloud,
             graph_settings(config),
             Arc::clone(&catalog),

@@ -77,15 +77,15 @@ pub async fn check(
     note(CheckKey::Client, issuing::check_client_keys(config));
     note(CheckKey::Server, folded::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
     note(CheckKey::TlsKey, map::tls(config).map(drop));
-    let older = match store(config, &variables, &clock).await {
-        Ok(looked) => looked.warning(),
+    let (older, known) = match store(config, &variables, &clock).await {
+        Ok(looked) => (looked.warning(), looked.into_store()),
         Err(error) => {
             let about_store = matches!(error, AppError::OpenStore(_) | AppError::StoreFault(_));
             note(
                 if about_store { CheckKey::Store } else { CheckKey::KeyEncryptionKey },
                 Err(error),
             );
-            None
+            (None, None)
         }
     };
     if let Some(directory) = &config.documents.dir {
@@ -101,7 +101,10 @@ pub async fn check(
     let older = older.map(|error| CheckFault { key: CheckKey::Store, error, warning: true });
     faults.extend(older);
     if live {
-        faults.extend(check_live::faults(config, (&variables, rules.as_ref()), &clock).await);
+        faults.extend(
+            check_live::faults(config, (&variables, (rules.as_ref(), known.as_ref())), &clock)
+                .await,
+        );
     }
     faults
 }

@@ -50,6 +50,8 @@ pub enum AppError {
         "upstream.server `{server}` has a pin for the tool `{tool}`, which no rule names: nobody may use it\n  hint: the server's own name of the tool, without `{server}.`"
     )]
     HiddenPin { server: String, tool: String },
+    #[error("the registered server `{server}` is not served: {why}")]
+    RegisteredUnserved { server: String, why: &'static str },
     #[error("upstream.server `{server}`: {remark}")]
     ServerTools { server: String, remark: crate::upstream::Remark },
     #[error("upstream.server `{server}` was not looked at")]

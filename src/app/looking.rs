@@ -65,6 +65,11 @@ pub(super) async fn look(
 }
 
 impl Looked {
+    /// `None` where a start would make one, or change it.
+    pub(super) fn into_store(self) -> Option<Arc<dyn Database>> {
+        self.store
+    }
+
     /// What a start would do that cannot be taken back.
     pub(super) fn warning(&self) -> Option<AppError> {
         self.older.map(|(found, known)| AppError::OlderStore { found, known })

@@ -5,6 +5,7 @@ mod assertions;
 mod beside;
 mod build;
 mod call_limits;
+mod call_steps;
 mod check;
 mod check_key;
 mod check_live;
@@ -43,6 +44,7 @@ mod scrape;
 mod server_grants;
 mod server_resources;
 mod servers;
+mod step_spans;
 mod traces;
 mod trust;
 mod upstream_credentials;
@@ -191,7 +193,10 @@ impl App {
         watched::spawn(&mut tasks, (listening, self.traces), &self.health, &self.drain);
         tasks.spawn(self.reloader.run(self.drain.clone()));
         match self.authorization_server {
-            Some(server) => tasks.spawn(clean_up(server, self.drain.clone())),
+            Some(server) => {
+                tasks.spawn(server.clone().tell_of_logouts(self.drain.clone()));
+                tasks.spawn(clean_up(server, self.drain.clone()))
+            }
             None => tasks.spawn(clean_store(self.store, self.drain.clone())),
         };
         if let Some(courier) = self.courier {

@@ -67,6 +67,17 @@ pub enum LoginFailure {
     Disabled,
 }
 
+/// Why a logout token was not taken: the class, never the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogoutFailure {
+    UnknownProvider,
+    /// What it says, or its signature.
+    NotAcceptable,
+    /// It was used before.
+    Replayed,
+}
+
 /// How one attempt at a provider ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -14,12 +14,14 @@ use crate::scope::{Scope, ScopeToken};
 use super::authorize::PUSHED_PATH;
 use super::device;
 use super::keys::SigningAlgorithm;
+use super::logout::END_SESSION_PATH;
 use super::published::Published;
 use super::settings::{MetadataDocuments, Registration, Settings};
 use super::token::{DEVICE_CODE, ID_JAG_PROFILE, JWT_BEARER, TOKEN_EXCHANGE};
 
 /// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of RFC 8414 and its neighbours")]
 struct Document<'a> {
     issuer: &'a str,
     authorization_endpoint: String,
@@ -30,6 +32,9 @@ struct Document<'a> {
     revocation_endpoint: String,
     introspection_endpoint: String,
     userinfo_endpoint: String,
+    end_session_endpoint: String,
+    backchannel_logout_supported: bool,
+    backchannel_logout_session_supported: bool,
     pushed_authorization_request_endpoint: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     require_pushed_authorization_requests: bool,
@@ -44,6 +49,7 @@ struct Document<'a> {
     authorization_grant_profiles_supported: Vec<&'a str>,
     subject_types_supported: [&'a str; 1],
     id_token_signing_alg_values_supported: [&'a str; 1],
+    acr_values_supported: [&'a str; 1],
     token_endpoint_auth_methods_supported: [&'a str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     revocation_endpoint_auth_methods_supported: [&'a str; 4],
@@ -108,6 +114,9 @@ fn document(settings: &Settings) -> Bytes {
         revocation_endpoint: url("/revoke"),
         introspection_endpoint: url("/introspect"),
         userinfo_endpoint: url("/userinfo"),
+        end_session_endpoint: url(END_SESSION_PATH),
+        backchannel_logout_supported: true,
+        backchannel_logout_session_supported: true,
         pushed_authorization_request_endpoint: url(PUSHED_PATH),
         require_pushed_authorization_requests: settings.require_pushed_requests,
         device_authorization_endpoint: settings.has_devices().then(|| url(device::PATH)),
@@ -121,6 +130,7 @@ fn document(settings: &Settings) -> Bytes {
             .into_iter()
             .collect(),
         subject_types_supported: ["public"],
+        acr_values_supported: ["pwd"],
         id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
         token_endpoint_auth_methods_supported: AUTH_METHODS,
         token_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "RS256"],

@@ -14,7 +14,7 @@ use crate::broker::Caller;
 use crate::code::Code;
 use crate::id::{RequestId, ToolName, TraceId};
 use crate::limits::{Limits, Permits};
-use crate::policy::{Decision, Difference, Obligations, Recorded};
+use crate::policy::{Decision, Difference, LoginNeeded, Obligations, Recorded};
 use crate::random::Random;
 use crate::resource_server::{Challenge, ChallengeError, Principal};
 use crate::scope::Scope;
@@ -83,6 +83,7 @@ impl Door {
     ///
     /// [`Unrecorded`]
     pub async fn accepted(&self, caller: &Caller) -> Result<(), Unrecorded> {
+        caller.is_read();
         let principal = caller.principal();
         if !principal.is_fresh() {
             return Ok(());
@@ -169,7 +170,7 @@ impl Door {
         }
     }
 
-    /// The 403 challenge, where scopes alone stand in the way (RS-21, RS-22).
+    /// The challenge: 403 where scopes alone stand in the way (RS-21, RS-22), 401 where the log-in does (RFC 9470 §3).
     ///
     /// # Errors
     ///
@@ -181,6 +182,18 @@ impl Door {
         tool_name: ToolName,
         (decision, question): (&Decision, Box<Recorded>),
     ) -> Result<Response<Body>, Unrecorded> {
+        if let Some(login) = decision.login.as_ref().filter(|_| !decision.can_step_up()) {
+            let event = AuditEvent::LoginInsufficient {
+                tool_name,
+                assurance: login.assurance.clone(),
+                max_age_seconds: login.max_age_seconds,
+                reason: decision.reason.clone(),
+                policy_version: Arc::clone(&decision.policy_version),
+                question,
+            };
+            caller.end(event).await?;
+            return Ok(self.ask_for_login(message, login));
+        }
         let event = AuditEvent::ScopeInsufficient {
             tool_name,
             missing_scopes: decision.missing_scopes.clone(),
@@ -196,6 +209,26 @@ impl Door {
     #[must_use]
     pub fn spent(&self, caller: &Caller) -> Duration {
         self.clock.monotonic().saturating_sub(caller.started())
+    }
+
+    fn ask_for_login(&self, message: &Message<'_>, login: &LoginNeeded) -> Response<Body> {
+        let text = "this call needs another log-in of its person";
+        let data = serde_json::json!({
+            "acr_values": login.assurance, "max_age": login.max_age_seconds,
+        });
+        let mut response = jsonrpc::error(
+            StatusCode::UNAUTHORIZED,
+            message.id,
+            jsonrpc::INVALID_REQUEST,
+            &format!("insufficient_user_authentication: {text}"),
+            Some(data),
+        );
+        let challenge = Challenge::new(&self.metadata_url)
+            .error(ChallengeError::InsufficientUserAuthentication)
+            .login(&login.assurance, login.max_age_seconds)
+            .description(text);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.to_header_value());
+        response
     }
 
     fn challenge(&self, message: &Message<'_>, missing: &Scope) -> Response<Body> {

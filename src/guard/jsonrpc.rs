@@ -108,6 +108,12 @@ impl<'a> Message<'a> {
     /// which is of the HTTP request.
     #[must_use]
     pub fn trace(&self) -> Option<TraceId> {
+        TraceId::from_traceparent(self.traceparent()?)
+    }
+
+    /// The text that says so, as it stands in the message: what holds an escape is none that could be read.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&'a str> {
         #[derive(Deserialize)]
         struct Params<'a> {
             #[serde(rename = "_meta", borrow)]
@@ -116,14 +122,14 @@ impl<'a> Message<'a> {
         #[derive(Deserialize)]
         struct Meta<'a> {
             #[serde(borrow)]
-            traceparent: Option<Cow<'a, str>>,
+            traceparent: Option<&'a RawValue>,
         }
         let params = self.params?.get();
         if !params.contains("traceparent") {
             return None; // nearly always: nothing is read twice for it
         }
         let params: Params<'_> = serde_json::from_str(params).ok()?;
-        TraceId::from_traceparent(&params.meta?.traceparent?)
+        params.meta?.traceparent?.get().strip_prefix('"')?.strip_suffix('"')
     }
 
     /// Whether the request itself says which revision it speaks (MCP 2026-07-28 basic, `_meta`).

@@ -12,6 +12,7 @@ use tower::{Service, ServiceExt};
 
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::metrics::Meters;
+use crate::steps::{Sampler, Steps};
 
 use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
@@ -36,6 +37,7 @@ struct Inner {
     mcp: ByHost<McpEndpoint>,
     servers: ByHost<ServerEndpoints>,
     meters: Option<Meters>,
+    traced: Option<Sampler>,
 }
 
 impl std::fmt::Debug for Front {
@@ -52,13 +54,23 @@ impl Front {
         let mcp = ByHost::new(routes.endpoints.iter().map(by_authority));
         let known = KnownHosts::of(&routes);
         let (base, tls, longest) = (routes.base.clone(), routes.tls, routes.longest);
-        let meters = routes.meters.clone();
+        let (meters, traced) = (routes.meters.clone(), routes.traced);
         let servers = routes.endpoints.iter();
         let servers =
             servers.map(|endpoint| (endpoint.authority.clone(), endpoint.servers.clone()));
         let servers = ByHost::new(servers);
         let others = router(routes, known.clone(), mcp.clone(), servers.clone());
-        Self(Arc::new(Inner { base, tls, longest, router: others, known, mcp, servers, meters }))
+        Self(Arc::new(Inner {
+            base,
+            tls,
+            longest,
+            router: others,
+            known,
+            mcp,
+            servers,
+            meters,
+            traced,
+        }))
     }
 
     /// Answers with these routes alone, for whatever host, and counts nothing.
@@ -72,11 +84,22 @@ impl Front {
             mcp: ByHost::new([]),
             servers: ByHost::new([]),
             meters: None,
+            traced: None,
         }))
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
+        match self.0.traced {
+            None => self.answer_untraced(request).await,
+            Some(sampler) => {
+                let answer = Box::pin(self.answer_untraced(request));
+                Steps::within(Some(Steps::new(sampler)), answer).await
+            }
+        }
+    }
+
+    async fn answer_untraced(&self, request: Request) -> Response<Body> {
         let request = self.0.base.strip(request);
         let counted =
             self.0.meters.as_ref().map(|meters| {
@@ -195,6 +218,7 @@ mod tests {
             pages: Router::new(),
             allowed_hosts: Vec::new(),
             meters: None,
+            traced: None,
         })
     }
 

@@ -15,6 +15,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::metrics::Meters;
 use crate::resource_server::PublishedMetadata;
+use crate::steps::Sampler;
 
 use super::base_path::BasePath;
 use super::by_host::{ByHost, Handler, host, is_named};
@@ -44,6 +45,8 @@ pub struct Routes {
     pub allowed_hosts: Vec<String>,
     /// In which requests are counted; `None` counts nothing.
     pub meters: Option<Meters>,
+    /// What each request waits for is kept; `None` keeps nothing.
+    pub traced: Option<Sampler>,
 }
 
 /// The MCP endpoint under one of our names.

@@ -199,7 +199,7 @@ impl Settings {
             Ok(permits) => permits,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let (Some(decision), Some(entry)) = (decision.filter(Decision::can_step_up), entry) else {
+        let (Some(decision), Some(entry)) = (decision.filter(Decision::is_challenge), entry) else {
             return Ok(Ok(permits));
         };
         let Ok(tool_name) = call.name.parse() else { return Ok(Ok(permits)) };

@@ -18,6 +18,7 @@ use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
 use crate::secret::Secrets;
+use crate::steps::Steps;
 use crate::time::Clock;
 use crate::token::Counts as TokenCounts;
 
@@ -95,14 +96,18 @@ impl McpService {
         let (arguments, state) = (request.arguments.unwrap_or_default(), request.request_state);
         if entry.kind == Kind::GraphExecute {
             // Boxed: rmcp moves the whole future about, and this one is large.
-            return Box::pin(self.graph_execute(caller, &arguments, state)).await;
+            let executed = Box::pin(self.graph_execute(caller, &arguments, state));
+            return Steps::within(caller.steps(), executed).await;
         }
         let decision = caller.deciding.parsed(caller, entry, decision, &arguments);
         self.policy_events(caller, entry, &arguments, &decision).await?;
         // Boxed: few calls wait for a person, and all would carry the room for it.
         if !decision.is_allow()
-            && let Err(refusal) =
-                Box::pin(self.allowed(caller, entry, (&arguments, state), &decision)).await?
+            && let Err(refusal) = Steps::within(
+                caller.steps(),
+                Box::pin(self.allowed(caller, entry, (&arguments, state), &decision)),
+            )
+            .await?
         {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
             return Ok(refused(&refusal));
@@ -232,7 +237,7 @@ impl McpService {
         let text = serde_json::to_vec(arguments).unwrap_or_default();
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
             Ok(call) => {
-                let call = call.traced(caller.context().trace_id).with_request_state(state);
+                let call = call.with_request_state(state);
                 self.0.broker.execute(caller, &call, caller.deciding.in_force()).await
             }
             Err(error) => self.0.broker.refuse(caller, &error).await,
@@ -292,7 +297,8 @@ impl McpService {
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
         let hidden = self.0.toolbox.iter().count() - tools.len();
         if let Some(beside) = &self.0.beside {
-            let theirs = beside.tools(caller, caller.presented.as_ref()).await.tools;
+            let asked = beside.tools(caller, caller.presented.as_ref());
+            let theirs = Steps::within(caller.steps(), asked).await.tools;
             let read = |text: Box<RawValue>| serde_json::from_str::<Tool>(text.get()).ok();
             tools.extend(theirs.into_iter().filter_map(read));
         }

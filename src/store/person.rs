@@ -46,6 +46,21 @@ pub struct ExternalIdentity {
     pub groups_incomplete: bool,
 }
 
+/// The log-in that a session, or what was allowed in it, comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoginOrigin {
+    /// Random: `sid` in our ID tokens and logout tokens. `None` before a log-in, and in rows that are older than this.
+    pub sid: Option<String>,
+    /// The identity provider at which it was, by its issuer. `None`: with us.
+    pub issuer: Option<String>,
+    /// What that provider calls it (`sid`, OIDC Back-Channel Logout §2.1), where it says.
+    pub issuer_sid: Option<String>,
+    /// How strong it was (`acr`, OIDC Core §2), where that is known.
+    pub acr: Option<String>,
+    /// How it was done (`amr`, RFC 8176), with spaces between.
+    pub amr: Option<String>,
+}
+
 /// A browser session. The cookie holds the value, the store its digest.
 #[derive(Clone, Debug)]
 pub struct SessionRow {
@@ -55,6 +70,7 @@ pub struct SessionRow {
     pub auth_time: Option<Timestamp>,
     /// How they logged in: `pwd`, or `idp:<id>`.
     pub method: Option<String>,
+    pub login: LoginOrigin,
     /// A login that is under way elsewhere (`nonce`, `code_verifier`), sealed with the `state` that comes back with it.
     pub pending: Option<String>,
     pub created_at: Timestamp,

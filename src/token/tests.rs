@@ -65,6 +65,7 @@ fn permit(profile: &str) -> Permit<GraphGrant> {
         tenant_id: None,
         scopes_evaluated: Vec::new(),
         missing_scopes: Scope::default(),
+        login: None,
         evaluated: Vec::new(),
         obligations: crate::policy::Obligations::default(),
     };

@@ -107,7 +107,7 @@ impl Server {
         // Before every answer, whatever it is.
         let other = deciding.difference(caller, &tool, (arguments, &decision));
         guard::record_policy(caller, &tool, &decision, other).await?;
-        if decision.can_step_up() {
+        if decision.is_challenge() {
             let said = (&decision, deciding.question(caller, thing));
             return Ok(Err(self.door.step_up(caller, message, tool, said).await?));
         }
@@ -175,7 +175,7 @@ impl Server {
         let method = guard::method_name(message.method.as_deref());
         let decided: Vec<_> =
             things.iter().map(|thing| (*thing, deciding.about(caller, *thing))).collect();
-        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.can_step_up()));
+        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.is_challenge()));
         let Some((thing, decision)) = worst.cloned() else {
             return Ok(Ok(Admitted::to(Kind::Other, Permits::default())));
         };
@@ -186,7 +186,7 @@ impl Server {
         };
         self.record_policy(caller, deciding, &decided).await?;
         let question = deciding.question(caller, thing);
-        if let (true, Some(server)) = (decision.can_step_up(), self.decider.server_name()) {
+        if let (true, Some(server)) = (decision.is_challenge(), self.decider.server_name()) {
             let said = (&decision, question);
             return Ok(Err(self.door.step_up(caller, message, server, said).await?));
         }

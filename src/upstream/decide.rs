@@ -88,7 +88,7 @@ impl Deciding<'_> {
     ) -> (Decision, Decision) {
         let visible = self.decide(caller, tool.as_str(), Arguments::Unknown);
         let looked_at = self.in_force.policy().looks_at_arguments(tool.as_str());
-        let goes_on = visible.shows_the_tool() || visible.can_step_up();
+        let goes_on = visible.shows_the_tool() || visible.is_challenge();
         if !looked_at || !goes_on {
             return (visible.clone(), visible);
         }

@@ -35,6 +35,7 @@ mod session;
 mod stdio;
 mod streaming;
 mod token_exchange;
+mod traced;
 mod wanted;
 mod watch;
 mod who;

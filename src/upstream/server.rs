@@ -32,6 +32,7 @@ use super::incoming::Incoming;
 use super::refused::{error, out_of_form};
 use super::session::Sessions;
 use super::stdio::Hosted;
+use super::traced::Traced;
 use super::wanted::Wanted;
 use super::watch::Watch;
 use super::who::Who;
@@ -335,6 +336,21 @@ impl Server {
 
     /// Sends a message, and waits for the head of the answer.
     pub(super) async fn open(
+        &self,
+        who: &Who,
+        method: Method,
+        mut headers: HeaderMap,
+        mut body: Bytes,
+    ) -> Result<Incoming, Fault> {
+        let traced = Traced::begin(self, &mut headers, &mut body);
+        let opened = self.open_untraced(who, method, headers, body).await;
+        if let Some(traced) = traced {
+            traced.ended(self, opened.as_ref());
+        }
+        opened
+    }
+
+    async fn open_untraced(
         &self,
         who: &Who,
         method: Method,

@@ -24,8 +24,8 @@ const HEAD: &str = "\
 # Compliance
 
 Which test holds which rule. Each is meant to fail when what it names is taken out; not each was seen to. Numbers such as N12, RS-21 or TR-6 are those of our own lists
-of attacks and of requirements. The official MCP conformance suites (server, and authorization server), oauth4webapi, the MCP TypeScript clients, node
-oidc-provider, msal, the Graph and Connect clients are asked beside these tests, by `scripts/conformance`, `scripts/authorization/run`, `scripts/clients` and
+of attacks and of requirements. The official MCP conformance suites (server, client and authorization server), oauth4webapi, the MCP TypeScript clients, node
+oidc-provider, msal, the Graph and Connect clients are asked beside these tests, by `scripts/conformance`, `scripts/conformance-client`, `scripts/authorization/run`, `scripts/clients` and
 `scripts/oracles/run`.
 ";
 

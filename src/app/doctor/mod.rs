@@ -36,6 +36,8 @@ pub enum Area {
     Policy,
     Secrets,
     IdentityProviders,
+    /// Those behind the broker.
+    Servers,
     Graph,
     Disk,
     Limits,
@@ -157,6 +159,8 @@ async fn within(config: &Config, faults: &[CheckFault]) -> Vec<Step> {
         let well = format!("{others} answer as they should");
         looked(Area::IdentityProviders, asked, well, why)
     });
+    let well = "none that can be asked is away, and no tool is another than was approved";
+    tell(looked(Area::Servers, asked, well, why));
     steps
 }
 
@@ -192,10 +196,9 @@ const fn area(key: CheckKey) -> Area {
         | CheckKey::NamedCredential
         | CheckKey::WebhookSecret => Area::Secrets,
         CheckKey::GraphProfile | CheckKey::GraphCloud => Area::Graph,
-        CheckKey::LimitsTool
-        | CheckKey::Client
-        | CheckKey::Server
-        | CheckKey::Documents
-        | CheckKey::Outbound => Area::Settings,
+        CheckKey::Server => Area::Servers,
+        CheckKey::LimitsTool | CheckKey::Client | CheckKey::Documents | CheckKey::Outbound => {
+            Area::Settings
+        }
     }
 }

@@ -154,6 +154,7 @@ async fn rest(
         login_hint: form.get("login_hint").map(str::to_owned),
         prompt: prompt(form)?,
         max_age: max_age(form)?,
+        acr_values: acr_values(form)?,
         requested_at: server.clock.now().unix_seconds(),
         client_digest: client.digest().map(digest_text),
         trusted_client: client.is_trusted(),
@@ -249,6 +250,16 @@ fn prompt(form: &Form) -> Result<Prompt, Refused> {
         return Err(Refused::InvalidRequest("prompt=none stands alone"));
     }
     Ok(prompt)
+}
+
+/// OIDC Core §3.1.2.1. More than anybody means would only fill the store.
+fn acr_values(form: &Form) -> Result<Vec<String>, Refused> {
+    let values = form.get("acr_values").unwrap_or_default().split(' ');
+    let values: Vec<String> = values.filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    if values.len() > 16 || values.iter().any(|value| value.len() > 128) {
+        return Err(Refused::InvalidRequest("acr_values is a list of up to 16 short values"));
+    }
+    Ok(values)
 }
 
 fn max_age(form: &Form) -> Result<Option<u32>, Refused> {

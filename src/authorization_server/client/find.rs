@@ -16,7 +16,9 @@ use crate::id::ClientId;
 use crate::secret::SecretError;
 use crate::store::{ClientKind, ClientRow, Digest, StoreError};
 
-use super::{AuthMethod, Client, ClientMetadata, Kind, PublicKeys, Redirects, Secrets};
+use super::{
+    AuthMethod, Client, ClientMetadata, Kind, LogoutRules, PublicKeys, Redirects, Secrets,
+};
 
 /// How long a client that registered itself is recognised by its id.
 const REGISTRATION_LIFETIME: Duration = Duration::from_hours(365 * 24);
@@ -142,6 +144,10 @@ pub(in crate::authorization_server) async fn from_settings(
         refresh_grace: client.refresh_grace,
         requires_pushed_requests: client.require_pushed_requests,
         requires_dpop: client.dpop_bound,
+        logout: LogoutRules {
+            redirect_uris: client.post_logout_redirect_uris.clone(),
+            notify: client.backchannel_logout_uri.clone(),
+        },
     })
 }
 
@@ -162,9 +168,14 @@ fn from_row(row: &ClientRow) -> Result<Client, ClientError> {
         Kind::Static => metadata.parsed_scope().filter(|scope| !scope.is_empty()),
         Kind::Configured | Kind::Dynamic | Kind::MetadataDocument => None,
     };
+    let logout = match kind {
+        Kind::Static => metadata.logout_rules(),
+        Kind::Configured | Kind::Dynamic | Kind::MetadataDocument => LogoutRules::default(),
+    };
     Ok(Client {
         secrets: Secrets::new(row.secret, row.previous_secret),
         scope,
+        logout,
         ..from_metadata(&row.id, kind, &metadata)
     })
 }
@@ -186,6 +197,7 @@ fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client
         refresh_grace: None,
         requires_pushed_requests: metadata.require_pushed_authorization_requests == Some(true),
         requires_dpop: metadata.dpop_bound_access_tokens == Some(true),
+        logout: LogoutRules::default(),
     }
 }
 
@@ -224,6 +236,7 @@ fn recognise(
         refresh_grace: None,
         requires_pushed_requests: false,
         requires_dpop: false,
+        logout: LogoutRules::default(),
     }
 }
 

@@ -138,7 +138,7 @@ async fn a_client_that_ends_itself_ends_what_it_was_given() {
         redirect_origin: None,
         client_digest: None,
         auth_time: None,
-        acr: None,
+        login: crate::store::LoginOrigin::default(),
         extra: None,
         created_at: crate::time::Timestamp::from_unix_seconds(super::support::NOW),
         last_used_at: crate::time::Timestamp::from_unix_seconds(super::support::NOW),

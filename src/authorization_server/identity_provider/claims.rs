@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::authorization_server::pages::clean;
-use crate::store::ExternalIdentity;
+use crate::store::{ExternalIdentity, LoginOrigin};
 
 use super::UpstreamError;
 use super::settings::IdentityProviderSettings;
@@ -53,6 +53,26 @@ impl IdentityProviderSettings {
         incomplete || !groups.is_empty() || claims.contains_key(&self.claims.groups)
     }
 
+    /// Which log-in this is, and how it was done, as the claims of a verified ID token say. What is longer than anybody
+    /// needs is as good as not said.
+    pub(in crate::authorization_server) fn origin(
+        &self,
+        claims: &Map<String, Value>,
+    ) -> LoginOrigin {
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).and_then(word);
+        let methods = claims.get("amr").and_then(Value::as_array);
+        let methods: Option<Vec<String>> = methods
+            .and_then(|methods| methods.iter().map(|one| one.as_str().and_then(word)).collect());
+        let methods = methods.filter(|methods| (1..=16).contains(&methods.len()));
+        LoginOrigin {
+            sid: None,
+            issuer: Some(self.issuer.clone()),
+            issuer_sid: claims.get("sid").and_then(Value::as_str).and_then(session_id),
+            acr: text("acr"),
+            amr: methods.map(|methods| methods.join(" ")),
+        }
+    }
+
     /// One of the listed values for each claim; a claim that is a list has to hold one of them.
     fn requirements_met(&self, claims: &Map<String, Value>) -> bool {
         self.require.iter().all(|(name, accepted)| {
@@ -74,6 +94,17 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Bool(value) => Some(value.to_string()),
         _ => None,
     }
+}
+
+/// A value without spaces, to be kept and told on.
+fn word(text: &str) -> Option<String> {
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    (visible && (1..=128).contains(&text.len())).then(|| text.to_owned())
+}
+
+/// What a provider calls a log-in. Compared, and never shown.
+pub(super) fn session_id(text: &str) -> Option<String> {
+    (1..=255).contains(&text.len()).then(|| text.to_owned())
 }
 
 /// The groups, and whether some are missing. One that is no text is missing, too.

@@ -16,7 +16,7 @@ use crate::authorization_server::pages::{Fault, Forms, page};
 use crate::authorization_server::password::{NewPassword, WeakPassword};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::server::AuthorizationServer;
-use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose};
+use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
 use crate::id::{RequestId, UserId};
 use crate::random::Random;
 use crate::secret_text::SecretText;
@@ -160,7 +160,8 @@ async fn try_use(
         return Err(Fault::NoLink);
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
-    let cookie = session::begin(&people.server, headers, user.id, "pwd", Some(now)).await?;
+    let cookie =
+        session::begin(&people.server, headers, NewLogin::with_password(user.id, now)).await?;
     Ok(with_cookie(people.lead_to(&onward(None)), cookie))
 }
 

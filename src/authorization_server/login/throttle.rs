@@ -15,7 +15,7 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue};
 use crate::id::UserId;
 use crate::limits::{network, site};
-use crate::store::{Digest, SessionRow, StoreError};
+use crate::store::{Digest, LoginOrigin, SessionRow, StoreError};
 use crate::time::Timestamp;
 
 /// How many attempts within how long: windows lie end to end, so that failures far apart never add up to a lock.
@@ -148,6 +148,7 @@ impl Attempt {
             user_id: Some(user_id),
             auth_time: None,
             method: Some(DEVICE_METHOD.to_owned()),
+            login: LoginOrigin::default(),
             pending: None,
             created_at: now,
             last_seen_at: now,

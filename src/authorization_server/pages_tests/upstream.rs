@@ -2,6 +2,7 @@
 
 mod away;
 mod freshness;
+mod logged_out;
 
 use std::sync::{Arc, Mutex};
 

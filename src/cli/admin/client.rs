@@ -92,6 +92,12 @@ struct AddArgs {
     /// Where it publishes them, instead
     #[arg(long, value_name = "URL", conflicts_with = "public")]
     jwks_uri: Option<String>,
+    /// Where people may be sent after they logged out for it; may be repeated
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a log-in is over in which it got something
+    #[arg(long, value_name = "URL")]
+    backchannel_logout_uri: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -129,6 +135,8 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
         public: args.public,
         jwks: args.jwks_file.as_deref().map(key_set).transpose()?,
         jwks_uri: args.jwks_uri.clone(),
+        post_logout_redirect_uris: args.post_logout_redirect_uris.clone(),
+        backchannel_logout_uri: args.backchannel_logout_uri.clone(),
     };
     let added = by.operations.add_client(&by.actor, new).await;
     let (client, secret) = added.map_err(|error| failure(&error, LIST))?;

@@ -4,12 +4,13 @@ use crate::id::UserId;
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::person::SessionRow;
+use crate::store::person::{LoginOrigin, SessionRow};
 use crate::time::Timestamp;
 
 pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO sessions (session, user_id, auth_time, method, pending, created_at, \
-        last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        last_seen_at, expires_at, sid, issuer, issuer_sid, acr, amr) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     let values = values![
         row.session,
         row.user_id.map(|id| id.to_string()),
@@ -19,6 +20,11 @@ pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), Stor
         row.created_at,
         row.last_seen_at,
         row.expires_at,
+        &row.login.sid,
+        &row.login.issuer,
+        &row.login.issuer_sid,
+        &row.login.acr,
+        &row.login.amr,
     ];
     c.execute(SQL, values).await.map(drop)
 }
@@ -70,12 +76,24 @@ pub(super) async fn end_all(c: &mut Connection, user: &UserId) -> Result<u64, St
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.to_string()]).await
 }
 
-fn row(row: &Row) -> Result<SessionRow, StoreError> {
+/// Sessions and grants have the same columns for it.
+pub(super) fn origin(row: &Row) -> Result<LoginOrigin, StoreError> {
+    Ok(LoginOrigin {
+        sid: row.maybe_text("sid")?,
+        issuer: row.maybe_text("issuer")?,
+        issuer_sid: row.maybe_text("issuer_sid")?,
+        acr: row.maybe_text("acr")?,
+        amr: row.maybe_text("amr")?,
+    })
+}
+
+pub(super) fn row(row: &Row) -> Result<SessionRow, StoreError> {
     Ok(SessionRow {
         session: row.digest("session")?,
         user_id: row.maybe_parsed("user_id")?,
         auth_time: row.maybe_time("auth_time")?,
         method: row.maybe_text("method")?,
+        login: origin(row)?,
         pending: row.maybe_text("pending")?,
         created_at: row.time("created_at")?,
         last_seen_at: row.time("last_seen_at")?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcp_auth_broker::store::{
-    Digest, ExternalIdentity, LinkPurpose, OneTimeLink, PageRequest, SessionRow,
+    Digest, ExternalIdentity, LinkPurpose, LoginOrigin, OneTimeLink, PageRequest, SessionRow,
 };
 
 use super::rows::{grant, user, user_id};
@@ -28,6 +28,7 @@ fn session(value: &str, user: mcp_auth_broker::id::UserId) -> SessionRow {
         user_id: Some(user),
         auth_time: Some(NOW),
         method: Some("pwd".to_owned()),
+        login: LoginOrigin::default(),
         pending: None,
         created_at: NOW,
         last_seen_at: NOW,
