@@ -43,10 +43,10 @@ pub struct NewClient {
     /// Where it publishes them, instead: https, or http on loopback.
     #[serde(default)]
     pub jwks_uri: Option<String>,
-    /// Where people may be sent after they logged out for it (OpenID Connect RP-Initiated Logout 1.0).
+    /// Where people may be sent after they logged out for it (`OpenID` Connect RP-Initiated Logout 1.0).
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
-    /// Where it is told that a log-in is over in which it got something (OpenID Connect Back-Channel Logout 1.0): https,
+    /// Where it is told that a log-in is over in which it got something (`OpenID` Connect Back-Channel Logout 1.0): https,
     /// or http on loopback.
     #[serde(default)]
     pub backchannel_logout_uri: Option<String>,
