@@ -68,7 +68,7 @@ pub enum AuditEvent {
         shadow_obligations: Obligations,
         shadow_policy_version: Arc<str>,
     },
-    /// A condition of a plain tool's rule could not be evaluated.
+    /// A condition could not be evaluated.
     #[serde(rename = "policy.condition.failed")]
     ConditionFail { tool_name: ToolName, rule_ids: Vec<RuleId>, policy_version: Arc<str> },
     /// One attempt at a provider. `operation` is the method and the path *template*.
@@ -409,6 +409,18 @@ impl AuditEvent {
             obligations: decision.obligations.clone(),
             question,
         }
+    }
+
+    /// The `policy.condition.failed` event of a decision. `None`: none failed.
+    #[must_use]
+    pub fn conditions_failed(tool_name: ToolName, decision: &Decision) -> Option<Self> {
+        let rule_ids: Vec<_> = decision.failed_conditions().cloned().collect();
+        let policy_version = Arc::clone(&decision.policy_version);
+        (!rule_ids.is_empty()).then_some(Self::ConditionFail {
+            tool_name,
+            rule_ids,
+            policy_version,
+        })
     }
 
     /// The `policy.shadow.differed` event of a decision and what the shadow policy says instead.

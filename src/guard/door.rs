@@ -290,10 +290,7 @@ pub async fn record_policy(
     decision: &Decision,
     other: Option<Difference>,
 ) -> Result<(), Unrecorded> {
-    let rule_ids: Vec<_> = decision.failed_conditions().cloned().collect();
-    if !rule_ids.is_empty() {
-        let policy_version = Arc::clone(&decision.policy_version);
-        let event = AuditEvent::ConditionFail { tool_name: tool.clone(), rule_ids, policy_version };
+    if let Some(event) = AuditEvent::conditions_failed(tool.clone(), decision) {
         caller.record(caller.context(), event).await?;
     }
     match other {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::JsonObject;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::broker::{Caller, GraphCall};
 use crate::id::ToolName;
@@ -230,6 +230,15 @@ impl Deciding {
     }
 }
 
+/// The arguments as the tool gets them: blanks and escapes make no other call, so what is counted and challenged is decided
+/// on the very text that is decided on again where the call is carried out.
+pub(super) fn spelled(arguments: &RawValue) -> Box<RawValue> {
+    let members = serde_json::from_str::<JsonObject>(arguments.get());
+    // What is no object is the tool's to refuse.
+    let spelled = members.ok().and_then(|members| to_raw_value(&members).ok());
+    spelled.unwrap_or_else(|| arguments.to_owned())
+}
+
 /// The tool, whatever is called of it.
 const fn as_such(entry: &Entry) -> Operation<'static> {
     match entry.kind {
@@ -259,6 +268,19 @@ mod tests {
             reading_tools: Vec::new(),
         };
         Policy::load("policy.toml", &text, Some(version), &[], facts).unwrap()
+    }
+
+    #[test]
+    fn the_guard_decides_on_the_text_that_the_tool_gets() {
+        for text in [
+            "{}",
+            r#" { "b" : 1.10, "a" : "\u0041\/", "n" : 1e15, "f" : 0.12345678901234567 } "#,
+            r#"{"big":12345678901234567890123,"neg":-0,"nested":[ { "x" : null } ]}"#,
+        ] {
+            let raw = RawValue::from_string(text.trim().to_owned()).unwrap();
+            let members: JsonObject = serde_json::from_str(text).unwrap();
+            assert_eq!(spelled(&raw).get(), serde_json::to_string(&members).unwrap());
+        }
     }
 
     /// The tool as such and the call with its arguments are two questions: a reload between them is of the next request.

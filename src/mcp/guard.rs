@@ -23,7 +23,7 @@ use crate::policy::Decision;
 use crate::resource_server::Principal;
 
 use super::answer::{accept_anything, in_json, is_json, malformed, unknown_version};
-use super::decide::{Decider, Deciding};
+use super::decide::{Decider, Deciding, spelled};
 use super::tools::Toolbox;
 
 /// Guards an MCP service. Needs a [`Principal`] in the request's extensions.
@@ -201,7 +201,9 @@ impl Settings {
     ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
         let Some(call) = call else { return Ok(Ok(Permits::default())) };
         let entry = self.toolbox.find(&call.name);
-        let decision = entry.map(|entry| deciding.call(caller, entry, call.arguments));
+        let arguments = call.arguments.filter(|_| entry.is_some()).map(spelled);
+        let arguments = arguments.as_deref();
+        let decision = entry.map(|entry| deciding.call(caller, entry, arguments));
         let asked = (&*call.name, decision.as_ref());
         let permits = match self.door.within_limits(caller, message, asked).await? {
             Ok(permits) => permits,
@@ -211,9 +213,9 @@ impl Settings {
             return Ok(Ok(permits));
         };
         let Ok(tool_name) = call.name.parse() else { return Ok(Ok(permits)) };
-        let other = deciding.difference_of_call(caller, (entry, call.arguments), &decision);
+        let other = deciding.difference_of_call(caller, (entry, arguments), &decision);
         record_policy(caller, &tool_name, &decision, other).await?;
-        let question = deciding.question(caller, entry, call.arguments);
+        let question = deciding.question(caller, entry, arguments);
         let said = (&decision, question);
         Ok(Err(self.door.step_up(caller, message, tool_name, said).await?))
     }

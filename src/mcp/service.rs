@@ -230,7 +230,8 @@ impl McpService {
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
             Ok(call) => {
                 let call = call.with_request_state(state);
-                self.0.broker.execute(caller, &call, caller.deciding.in_force()).await
+                let rules = (caller.deciding.in_force(), caller.deciding.now());
+                self.0.broker.execute(caller, &call, rules).await
             }
             Err(error) => self.0.broker.refuse(caller, &error).await,
         };

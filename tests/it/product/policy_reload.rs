@@ -131,6 +131,18 @@ async fn a_broken_policy_is_reported_and_leaves_the_old_one_in_force() {
     assert_eq!(events(&product, "config.reloaded").len(), 0);
 }
 
+// What is written in place is empty first.
+#[tokio::test]
+async fn a_file_without_rules_takes_the_place_of_none() {
+    for text in ["", "version = \"two\"\ndefault = \"deny\"\n"] {
+        let product = with_rules(&rules("one", "allow")).await;
+        std::fs::write(product.directory.path().join("policy.toml"), text).unwrap();
+        let degraded = ready(&product, is_degraded).await;
+        assert!(is_of(&degraded["facts"]["policy_version"], "one"), "{degraded}");
+        assert_eq!(product.graph_get(&product.token(&[]), ADA).await["status"], "ok");
+    }
+}
+
 #[tokio::test]
 async fn a_policy_that_is_gone_leaves_the_old_one_in_force_until_it_is_back() {
     let product = with_rules(&rules("one", "allow")).await;
