@@ -72,10 +72,10 @@ impl App {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
-        map::tls(&config)?; // before anything is made: a fault of the settings
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
         let mut graph = parts(&config.graph, variables, &clock, &random).await?;
         let (outbound, secrets) = reaching(&config, &graph, &clock)?;
+        let tls = super::tls::load(&config, &secrets, &clock).await?;
         let names = names(&config.server.public_url);
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
@@ -83,7 +83,7 @@ impl App {
         let limits = map::limits_of(&config, &toolbox, &store, &clock)?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
-        let source = super::policy::Source::new(&config, facts, &catalog);
+        let source = super::policy::Source::new(&config, facts);
         let around = (Arc::clone(&clock), Arc::clone(&random));
         let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
@@ -171,6 +171,7 @@ impl App {
         let front = mounting.front(&registered, &handler(service), seen, routes)?;
         Ok(Self {
             config,
+            tls,
             front,
             health,
             auditor,

@@ -90,6 +90,7 @@ fn per_user(
         url: at.clone(),
         endpoints,
         client,
+        issuer: settings.issuer.clone(),
         scope,
         redirect_uri,
         outbound,

@@ -16,8 +16,6 @@ use crate::token::ProfileError;
 pub enum AppError {
     #[error(transparent)]
     Serve(#[from] ServeError),
-    #[error("server.tls.key must be a file\n  hint: server.tls.key = \"file:/path/to/tls.key\"")]
-    TlsKey,
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error(transparent)]
@@ -64,7 +62,7 @@ pub enum AppError {
     StoreFault(#[from] crate::store::StoreError),
     #[error(transparent)]
     Outbound(#[from] OutboundConfigError),
-    #[error("the audit log cannot be opened")]
+    #[error(transparent)]
     OpenAudit(#[from] OpenError),
     #[error("the audit log was not closed with everything in it")]
     Audit(#[source] AuditError),
@@ -168,6 +166,10 @@ pub enum AppError {
     GraphStatus(http::StatusCode),
     #[error(transparent)]
     Webhook(#[from] crate::broker::WebhookError),
+    #[error(
+        "graph.custom_cloud.{setting} is at {host}, an address that is not public: no call reaches it\n  hint: outbound.allow_private = [\"{host}\"]"
+    )]
+    PrivateCloud { setting: &'static str, host: String },
     #[error("the simulated Graph cannot listen on loopback")]
     Simulation(#[source] std::io::Error),
 }

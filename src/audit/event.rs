@@ -18,9 +18,9 @@ use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
 use super::vocabulary::{
-    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, GrantType, LoginFailure,
-    LoginMethod, LogoutFailure, Outcome, ResultStatus, Reused, Revoked, TokenFailure, TokenName,
-    ToolFlaw,
+    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, FlawedThing, GrantType,
+    LoginFailure, LoginMethod, LogoutFailure, Outcome, ResultStatus, Reused, Revoked, TokenFailure,
+    TokenName, ToolFlaw,
 };
 
 /// What happened. Serialises as `event_type` beside its `payload`.
@@ -141,14 +141,20 @@ pub enum AuditEvent {
     /// A server behind us has come to define a tool in a way that is to be noticed.
     #[serde(rename = "upstream.tool.flawed")]
     ToolFlawed {
-        /// As rules know it.
+        /// As rules know it; of what is no tool its server.
         tool_name: ToolName,
+        /// What it is, if it is no tool.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thing: Option<FlawedThing>,
         flaw: ToolFlaw,
         /// Of the definition as it is now: what an operator pins to approve it. None where it cannot be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<String>,
         /// Whether callers see the tool all the same.
         hidden: bool,
+        /// Tools of the same list that have come to have a flaw, too, and have no event of their own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        others: Option<usize>,
     },
     /// A call waits for a person.
     #[serde(rename = "approval.requested")]
@@ -335,6 +341,20 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         client_address: Option<ClientAddress>,
     },
+    /// Terminal: it registered itself anew (RFC 7592 §2.2).
+    #[serde(rename = "oauth.client.replaced")]
+    ClientReplace {
+        registered_client_id: ClientId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
+    /// Terminal: it ended its registration (RFC 7592 §2.3).
+    #[serde(rename = "oauth.client.ended")]
+    ClientEnd {
+        registered_client_id: ClientId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
     /// Terminal: it did not.
     #[serde(rename = "oauth.client.refused")]
     ClientRefuse {
@@ -438,6 +458,8 @@ impl AuditEvent {
             | Self::AdminRequestEnd { .. }
             | Self::UserinfoAsk { .. }
             | Self::ClientRegister { .. }
+            | Self::ClientReplace { .. }
+            | Self::ClientEnd { .. }
             | Self::ClientRefuse { .. }
             | Self::AuthorizationStart { .. }
             | Self::AuthorizationGrant { .. }

@@ -46,6 +46,17 @@ pub enum ToolFlaw {
     Unreadable,
 }
 
+/// What else of a server is looked at for text that people do not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlawedThing {
+    Prompt,
+    Resource,
+    ResourceTemplate,
+    /// What it says of itself: `instructions`, its name and title.
+    Server,
+}
+
 /// How somebody logs in: with a password, or at the identity provider of this id (from our own settings).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -121,6 +121,9 @@ impl Graph {
     ) -> Result<GraphReply, GraphError> {
         let started = self.clock.monotonic();
         let call = self.call(permit.operation(), token, request).map_err(unsent)?;
+        if budget.is_spent() {
+            return Err(unsent(Problem::NoTimeLeft));
+        }
         let mut number = 1;
         loop {
             let error = match self.attempt(&call, request, budget, (number, observer)).await {
@@ -136,6 +139,9 @@ impl Graph {
             match self.pause(&error, number).filter(|wait| again && *wait < budget.remaining()) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(error),
+            }
+            if budget.is_spent() {
+                return Err(error);
             }
             number += 1;
         }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use tower::Service;
 use url::Url;
@@ -124,9 +124,10 @@ impl Door {
         response: Response<Body>,
     ) -> Result<Response<Body>, Unrecorded> {
         if caller.is_open() {
-            let failed = response.status().is_client_error() || response.status().is_server_error();
+            let (response, failed) = failed(response).await;
             let status = if failed { ResultStatus::Error } else { ResultStatus::Ok };
             caller.end(self.ended(caller, method, status)).await?;
+            return Ok(response);
         }
         Ok(response)
     }
@@ -326,6 +327,34 @@ where
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// Whether it tells of an error, by its status or in its one message: on the older wires errors come with 200.
+///
+/// Does *not* look into streams, whose events are told of where they are made.
+async fn failed(response: Response<Body>) -> (Response<Body>, bool) {
+    const MOST: u64 = 64 * 1024;
+    #[derive(serde::Deserialize)]
+    struct Told {
+        error: Option<serde::de::IgnoredAny>,
+    }
+    if response.status().is_client_error() || response.status().is_server_error() {
+        return (response, true);
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let is_small = response.body().size_hint().exact().is_some_and(|size| size <= MOST);
+    if !is_json || !is_small {
+        return (response, false);
+    }
+    let (parts, body) = response.into_parts();
+    // It is in memory already: a body of known size is not a stream.
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return (plain(StatusCode::INTERNAL_SERVER_ERROR), true);
+    };
+    let told = serde_json::from_slice::<Told>(&body);
+    let failed = told.is_ok_and(|told| told.error.is_some());
+    (Response::from_parts(parts, Body::from(body)), failed)
 }
 
 /// As the audit log counts.

@@ -10,6 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Response, header};
 use tower::{Service, ServiceExt};
 
+use crate::guard::OwnLimit;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::metrics::Meters;
 use crate::steps::{Sampler, Steps};
@@ -122,12 +123,15 @@ impl Front {
 /// The answer of an MCP endpoint, as the router would have given it.
 async fn straight(
     mut endpoint: McpEndpoint,
-    request: Request,
+    mut request: Request,
     longest: Duration,
 ) -> Response<Body> {
     let of_a_server = is_of_a_server(request.uri().path());
+    let own = OwnLimit::default();
+    request.extensions_mut().insert(own.clone());
     let answer = async { infallible(endpoint.call(request).await) };
-    let mut response = if of_a_server { answer.await } else { in_time(longest, answer).await };
+    let mut response =
+        if of_a_server { answer.await } else { in_time(longest, &own, answer).await };
     // What the layers of the router would have added.
     let added = response.headers_mut();
     added.append(header::VARY, VARY);

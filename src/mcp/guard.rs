@@ -15,14 +15,14 @@ use tower::{Layer, Service};
 
 use crate::broker::Caller;
 use crate::guard::{
-    Beside, BesideCall, Door, Message, ToolCall, Unrecorded, call, method_name, record_policy,
-    unavailable,
+    Beside, BesideCall, Door, Message, OwnLimit, ToolCall, Unrecorded, call, method_name,
+    record_policy, unavailable,
 };
 use crate::limits::Permits;
 use crate::policy::Decision;
 use crate::resource_server::Principal;
 
-use super::answer::unknown_version;
+use super::answer::{accept_anything, in_json, is_json, malformed, unknown_version};
 use super::decide::{Decider, Deciding};
 use super::tools::Toolbox;
 
@@ -123,7 +123,7 @@ impl Settings {
         caller.owe_terminal_event("none", None).await?;
         self.door.accepted(caller).await?;
         request.extensions_mut().insert(caller.clone());
-        let response = call(&mut inner, request).await;
+        let response = in_json(call(&mut inner, request).await, None, false);
         self.door.end(caller, "none", response).await
     }
 
@@ -156,7 +156,9 @@ impl Settings {
             caller.join(trace);
         }
         self.door.accepted(&caller).await?;
-        if let Some(refusal) = unknown_version(&parts.headers, &message) {
+        let refusal = unknown_version(&parts.headers, &message)
+            .or_else(|| malformed(&parts.headers, &message));
+        if let Some(refusal) = refusal {
             return self.door.refuse(&caller, method, refusal).await;
         }
         if let (Some(beside), Some(tool)) = (&self.beside, &tool)
@@ -164,6 +166,9 @@ impl Settings {
         {
             let headers = std::mem::take(&mut parts.headers);
             let presented = parts.extensions.remove();
+            if let Some(limit) = parts.extensions.get::<OwnLimit>() {
+                limit.begin();
+            }
             let theirs = BesideCall { caller, presented, headers, body: body.clone() };
             return Arc::clone(beside).call(theirs).await;
         }
@@ -172,6 +177,8 @@ impl Settings {
             Ok(permits) => permits,
             Err(refusal) => return Ok(refusal),
         };
+        let sent_json = is_json(&parts.headers);
+        accept_anything(&mut parts.headers);
         parts.extensions.insert(caller.clone());
         parts.extensions.insert(deciding);
         // With the work: the places are free when it ends, or when its caller goes away.
@@ -180,6 +187,7 @@ impl Settings {
         }
         let response = call(&mut inner, Request::from_parts(parts, Body::from(body.clone()))).await;
         drop(permits);
+        let response = in_json(response, message.id, sent_json);
         self.door.end(&caller, method, response).await
     }
 

@@ -7,7 +7,6 @@ use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResult, ContentBlock, JsonObject, ListToolsResult,
     Tool,
 };
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::audit::{AuditEvent, ResultStatus};
@@ -77,6 +76,9 @@ impl McpService {
         caller: &Asker,
         request: CallToolRequestParams,
     ) -> Result<CallToolResult, ErrorData> {
+        if caller.who().subject.is_none() {
+            return self.nobody(caller, &request.name).await;
+        }
         let Some(entry) = self.0.toolbox.find(&request.name) else {
             let decision = caller.deciding.unknown(caller, &request.name);
             return self.unknown(caller, (&request.name, None), &decision).await;
@@ -91,7 +93,7 @@ impl McpService {
         if ask_person::is_declined(request.input_responses.as_ref()) {
             let refusal = Failure::new(Code::PolicyDenied, DECLINED);
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
-            return Ok(refused(&refusal));
+            return Ok(refused(caller.request_id(), refusal));
         }
         let (arguments, state) = (request.arguments.unwrap_or_default(), request.request_state);
         if entry.kind == Kind::GraphExecute {
@@ -110,7 +112,7 @@ impl McpService {
             .await?
         {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
-            return Ok(refused(&refusal));
+            return Ok(refused(caller.request_id(), refusal));
         }
         match entry.kind {
             Kind::Document(document) => {
@@ -170,25 +172,23 @@ impl McpService {
         arguments: &JsonObject,
     ) -> Result<CallToolResult, ErrorData> {
         let outcome = match arguments.keys().next() {
-            Some(_) => Err((Code::InvalidField, "this tool takes no arguments".to_owned())),
-            None => self.0.documents.read(document).await.map(|text| text.to_string()).map_err(|error| {
+            Some(name) => Err(invalid_field(name, "this tool takes no arguments")),
+            None => self.0.documents.read(document).await.map_err(|error| {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, request_id = %caller.request_id(), "document.unreadable");
-                (Code::BrokerUnavailable, error.to_string())
+                Failure::new(Code::BrokerUnavailable, error.to_string())
             }),
         };
         self.ended(
             caller,
             &entry.tool.name,
-            outcome.as_ref().err().map(|(code, _)| *code),
+            outcome.as_ref().err().map(|failure| failure.code),
             decision,
         )
         .await?;
         Ok(match outcome {
-            Ok(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
-            Err((code, message)) => {
-                CallToolResult::error(vec![ContentBlock::text(format!("{code}: {message}"))])
-            }
+            Ok(text) => CallToolResult::success(vec![ContentBlock::text(text.to_string())]),
+            Err(failure) => refused(caller.request_id(), failure),
         })
     }
 
@@ -199,32 +199,24 @@ impl McpService {
         decision: &Decision,
         arguments: JsonObject,
     ) -> Result<CallToolResult, ErrorData> {
-        let outcome = serde_json::from_value::<ListArguments>(Value::Object(arguments))
-            .map_err(|_| {
-                (
-                    Code::InvalidField,
-                    "takes search, risk (read, write, destructive) and cursor".to_owned(),
-                )
-            })
+        let outcome = ListArguments::read(arguments)
             .and_then(|wanted| {
                 let policy = caller.deciding.in_force().policy();
                 let now = caller.deciding.now();
                 let operations = policy.operations(caller.who(), super::GRAPH_EXECUTE, now);
                 list_operations(&operations, &wanted, self.0.broker.catalog())
-                    .map_err(|message| (Code::InvalidField, message.to_owned()))
-            });
+            })
+            .map_err(|(field, message)| invalid_field(&field, message));
         self.ended(
             caller,
             &entry.tool.name,
-            outcome.as_ref().err().map(|(code, _)| *code),
+            outcome.as_ref().err().map(|failure| failure.code),
             decision,
         )
         .await?;
         Ok(match outcome {
             Ok(list) => CallToolResult::structured(list),
-            Err((code, message)) => {
-                CallToolResult::error(vec![ContentBlock::text(format!("{code}: {message}"))])
-            }
+            Err(failure) => refused(caller.request_id(), failure),
         })
     }
 
@@ -247,6 +239,14 @@ impl McpService {
             tracing::error!(error, request_id = %caller.request_id(), "audit.record_failed");
             unavailable()
         })
+    }
+
+    /// What a caller gets whose token names nobody, whatever it calls: so that it says nothing of which tools there are.
+    async fn nobody(&self, caller: &Asker, name: &str) -> Result<CallToolResult, ErrorData> {
+        let refusal = Failure::new(Code::PolicyMissingIdentity, "the token names no subject");
+        let decision = caller.deciding.unknown(caller, name);
+        self.ended(caller, name, Some(refusal.code), &decision).await?;
+        Ok(refused(caller.request_id(), refusal))
     }
 
     /// What a caller gets for a tool that does not exist, or that policy hides: the same, byte for byte (RS-28).
@@ -329,4 +329,11 @@ impl McpService {
             format!("{about} More tools are shown to a token with these scopes: {missing}.")
         }
     }
+}
+
+/// A field of the arguments that is not as the tool takes it (contract, error codes).
+fn invalid_field(field: &str, problem: &str) -> Failure {
+    let field: String =
+        field.chars().filter(|character| !character.is_control()).take(64).collect();
+    Failure::new(Code::InvalidField, format!("{field}: {problem}")).with("field", Some(field))
 }

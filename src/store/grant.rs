@@ -164,7 +164,7 @@ pub enum Rotated {
 pub struct ConsentKey {
     pub user_id: UserId,
     pub client_id: ClientId,
-    /// Where the answer goes: the origin, or `loopback`.
+    /// Where the answer goes: the origin, or `loopback`; behind a space the digest of the client's metadata document.
     pub redirect_class: String,
     pub resource: String,
 }

@@ -110,6 +110,15 @@ pub struct LoginAttempts {
     pub last_failure_at: Option<Timestamp>,
 }
 
+/// What is to be another about a person; what is `None` stays, and an empty text is none.
+#[derive(Clone, Debug)]
+pub struct UserProfile {
+    pub id: UserId,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    pub groups: Option<Vec<String>>,
+}
+
 #[async_trait]
 pub trait PersonStore: Send + Sync {
     /// `false` where the name is taken.
@@ -128,6 +137,8 @@ pub trait PersonStore: Send + Sync {
         link: Option<&Digest>,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// `false` where there is no such person.
+    async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError>;
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError>;
     /// Disabling also ends sessions and revokes grants. `None` enables again.
     async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError>;
@@ -161,6 +172,8 @@ pub trait PersonStore: Send + Sync {
     ) -> Result<Option<OneTimeLink>, StoreError>;
 
     async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError>;
+    /// As [`Self::add_session`], over whatever row has this digest.
+    async fn put_session(&self, row: &SessionRow) -> Result<(), StoreError>;
     /// `None` where it is past its end or idle since before `idle_since`.
     async fn find_session(
         &self,
@@ -178,7 +191,7 @@ pub trait PersonStore: Send + Sync {
     async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError>;
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError>;
     async fn end_session(&self, session: &Digest) -> Result<bool, StoreError>;
-    /// Log out everywhere. How many.
+    /// Log out everywhere: ends sessions, and codes that are not used yet. How many sessions.
     async fn end_sessions(&self, user_id: UserId) -> Result<u64, StoreError>;
 
     /// Counts one attempt under `key` (`account:<digest>`, `network:<prefix>`, `user_code:<user>`), such as a login that

@@ -58,8 +58,8 @@ impl Server {
                 let asked = (&*name, tool, (arguments, beside));
                 self.tool(caller, message, &deciding, (asked, modern)).await
             }
-            Wanted::Prompt(name) => {
-                let things = [Thing::Prompt(&name)];
+            Wanted::Prompt { name, arguments } => {
+                let things = [Thing::Prompt(&name, Some(&arguments))];
                 self.things(caller, message, &deciding, (&things, modern)).await
             }
             Wanted::Resources(uris) => {
@@ -197,7 +197,7 @@ impl Server {
         }
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
-        if let Thing::Prompt(name) = thing {
+        if let Thing::Prompt(name, _) = thing {
             let text = format!("Unknown prompt: {name}");
             return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
         }

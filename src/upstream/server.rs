@@ -31,6 +31,7 @@ use super::identity::Identity;
 use super::incoming::Incoming;
 use super::refused::{error, out_of_form};
 use super::session::Sessions;
+use super::shown::Shown;
 use super::stdio::Hosted;
 use super::traced::Traced;
 use super::wanted::Wanted;
@@ -364,7 +365,9 @@ impl Server {
                 return Ok(opened.map_err(Fault::Child)?.into());
             }
         };
+        let before = headers.clone();
         let shown = self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
+        let secret = Shown::of(&before, &headers);
         if let Some(identity) = &self.identity {
             identity.add(&who.principal, &mut headers)?;
         }
@@ -377,6 +380,7 @@ impl Server {
         });
         let mut incoming = Incoming::from(opened?);
         incoming.shown = shown;
+        incoming.secret = secret;
         Ok(incoming)
     }
 }

@@ -43,6 +43,9 @@ pub struct NewClient {
     /// Where it publishes them, instead: https, or http on loopback.
     #[serde(default)]
     pub jwks_uri: Option<String>,
+    /// How long a refresh token of it that was just used gets the same answer again: 0 to 120. Absent: as the settings say.
+    #[serde(default)]
+    pub refresh_grace_seconds: Option<u32>,
     /// Where people may be sent after they logged out for it (OpenID Connect RP-Initiated Logout 1.0).
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
@@ -81,6 +84,7 @@ impl Operations {
             metadata,
             secret: secret.as_ref().map(|secret| Digest::of(secret.expose())),
             previous_secret: None,
+            registration_token: None,
             created_at: now,
             last_used_at: now,
             expires_at: None,
@@ -159,7 +163,7 @@ impl Operations {
 }
 
 /// Client metadata (RFC 7591 §2) with sorted members.
-fn metadata(new: &NewClient) -> Result<String, AdminError> {
+pub(super) fn metadata(new: &NewClient) -> Result<String, AdminError> {
     let invalid = |field, problem, allowed| Err(AdminError::Invalid { field, problem, allowed });
     let default = || vec!["authorization_code".to_owned(), "refresh_token".to_owned()];
     let grant_types = new.grant_types.clone().unwrap_or_else(default);
@@ -183,6 +187,9 @@ fn metadata(new: &NewClient) -> Result<String, AdminError> {
         let allowed = "at least one with authorization_code, none without";
         return invalid("redirect_uris", "does not go with grant_types", allowed);
     }
+    if new.refresh_grace_seconds.is_some_and(|grace| grace > 120) {
+        return invalid("refresh_grace_seconds", "is too long", "0 to 120");
+    }
     let uris = new.redirect_uris.iter().map(|uri| input::redirect_uri("redirect_uris", uri));
     let uris = uris.collect::<Result<Vec<_>, _>>()?;
     let mut metadata = json!({
@@ -198,6 +205,9 @@ fn metadata(new: &NewClient) -> Result<String, AdminError> {
     }
     if let (Some(uri), Some(metadata)) = (&new.jwks_uri, metadata.as_object_mut()) {
         metadata.insert("jwks_uri".to_owned(), input::client_url("jwks_uri", uri)?.into());
+    }
+    if let (Some(grace), Some(metadata)) = (new.refresh_grace_seconds, metadata.as_object_mut()) {
+        metadata.insert("refresh_grace_seconds".to_owned(), grace.into());
     }
     add_logout(&mut metadata, new)?;
     Ok(metadata.to_string())

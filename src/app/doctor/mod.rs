@@ -190,7 +190,7 @@ const fn area(key: CheckKey) -> Area {
         CheckKey::Store => Area::Store,
         CheckKey::KeyEncryptionKey => Area::Keys,
         CheckKey::PolicyFile => Area::Policy,
-        CheckKey::TlsKey => Area::Tls,
+        CheckKey::Tls => Area::Tls,
         CheckKey::Issuer | CheckKey::IdentityProvider => Area::IdentityProviders,
         CheckKey::Secrets
         | CheckKey::ClientSecret
@@ -198,10 +198,12 @@ const fn area(key: CheckKey) -> Area {
         | CheckKey::ServerEnvironment
         | CheckKey::NamedCredential
         | CheckKey::WebhookSecret => Area::Secrets,
-        CheckKey::GraphProfile | CheckKey::GraphCloud => Area::Graph,
+        CheckKey::GraphProfile | CheckKey::GraphCloud | CheckKey::GraphCatalog => Area::Graph,
         CheckKey::Server => Area::Servers,
-        CheckKey::LimitsTool | CheckKey::Client | CheckKey::Documents | CheckKey::Outbound => {
-            Area::Settings
-        }
+        CheckKey::AuditSink
+        | CheckKey::LimitsTool
+        | CheckKey::Client
+        | CheckKey::Documents
+        | CheckKey::Outbound => Area::Settings,
     }
 }

@@ -280,7 +280,7 @@ fn consent_key(pending: &Pending, person: &Person) -> ConsentKey {
     ConsentKey {
         user_id: person.user.id,
         client_id: pending.client_id.clone(),
-        redirect_class: pending.redirect_class(),
+        redirect_class: pending.consent_class(),
         resource: pending.resource.clone(),
     }
 }

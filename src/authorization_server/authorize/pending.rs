@@ -129,10 +129,19 @@ impl Pending {
         })
     }
 
-    /// What a consent is remembered by beside person, client and resource: the origin, or `loopback`.
+    /// Where the answer goes: the origin, or `loopback`.
     #[must_use]
     pub fn redirect_class(&self) -> String {
         if self.is_loopback() { "loopback".to_owned() } else { self.redirect_origin() }
+    }
+
+    /// What a consent is remembered by beside person, client and resource: where the answer goes and, for a client with
+    /// a metadata document, the document that it was given to. One that has changed is another client (N99).
+    pub(in crate::authorization_server) fn consent_class(&self) -> String {
+        match &self.client_digest {
+            Some(digest) => format!("{} {digest}", self.redirect_class()),
+            None => self.redirect_class(),
+        }
     }
 
     pub(super) fn redirect_origin(&self) -> String {

@@ -41,7 +41,7 @@ impl Question {
         let key = ConsentKey {
             user_id: person.user.id,
             client_id: pending.client_id.clone(),
-            redirect_class: pending.redirect_class(),
+            redirect_class: pending.consent_class(),
             resource: pending.resource.clone(),
         };
         let before = server.store.find_consent(&key, server.clock.now()).await?;

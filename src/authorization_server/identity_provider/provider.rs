@@ -122,7 +122,7 @@ impl Provider {
         random: &dyn Random,
     ) -> Result<Start, UpstreamError> {
         let metadata = self.metadata().await?;
-        let openid = matches!(metadata.who, Who::IdToken(_));
+        let openid = matches!(metadata.who, Who::IdToken(..));
         if !openid && fresh.earliest().is_some() {
             return Err(UpstreamError::NotFresh);
         }
@@ -180,12 +180,12 @@ impl Provider {
         };
         let claims = exchange.claims(callback).await?;
         let auth_time = match metadata.who {
-            Who::IdToken(_) => under_way.fresh.proven(&claims, exchange.now)?,
+            Who::IdToken(..) => under_way.fresh.proven(&claims, exchange.now)?,
             // Whatever userinfo says: nothing of it is about this login.
             Who::Userinfo(_) => None,
         };
         let origin = match metadata.who {
-            Who::IdToken(_) => self.settings.origin(&claims),
+            Who::IdToken(..) => self.settings.origin(&claims),
             Who::Userinfo(_) => self.settings.origin(&Map::new()),
         };
         Ok(LoggedIn { identity: self.settings.identity(&claims)?, auth_time, origin })
@@ -202,7 +202,7 @@ impl Provider {
         unverified: &str,
     ) -> Result<LogoutToken, UpstreamError> {
         let metadata = self.metadata().await?;
-        let Who::IdToken(keys) = &metadata.who else {
+        let Who::IdToken(keys, _) = &metadata.who else {
             return Err(UpstreamError::LogoutToken("the provider has no keys"));
         };
         let token = keys.verify(unverified).await.map_err(UpstreamError::Signature)?;

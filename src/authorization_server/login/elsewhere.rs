@@ -48,7 +48,7 @@ async fn start(
     (address, headers): (Option<IpAddr>, &HeaderMap),
 ) -> Result<Response, Fault> {
     let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
-    if !people.elsewhere.admit(&people.server, address) {
+    if !people.elsewhere.admit(address) {
         return Err(Fault::TooMany);
     }
     let browser = people.browser(headers);

@@ -23,6 +23,7 @@ use crate::secret_text::SecretText;
 use crate::store::{Digest, LinkPurpose, OneTimeLink, StoreError, UserRow};
 
 use super::onward;
+use super::throttle::know_browser;
 
 /// The name of the administrator that the first start makes.
 const FIRST_ADMINISTRATOR: &str = "admin";
@@ -160,9 +161,10 @@ async fn try_use(
         return Err(Fault::NoLink);
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
+    know_browser(&people.server, &browser, &user).await?;
     let cookie =
         session::begin(&people.server, headers, NewLogin::with_password(user.id, now)).await?;
-    Ok(with_cookie(people.lead_to(&onward(None)), cookie))
+    Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(None))), cookie))
 }
 
 async fn find(people: &People, token: &str) -> Result<(OneTimeLink, UserRow), Fault> {

@@ -9,8 +9,9 @@ use axum::response::Response;
 use crate::audit::AuditEvent;
 use crate::store::{LogOut, LoggedOut, Revokes, StoreError};
 
+use super::login::KnownBrowser;
 use super::pages::{Fault, Forms, page, query_value};
-use super::person::{People, with_cookie};
+use super::person::{People, Person, with_cookie};
 use super::session::{self, CookieKind, FormPurpose};
 
 mod elsewhere;
@@ -89,14 +90,13 @@ pub(crate) async fn log_out(
         let everywhere = form.fields.filled("everywhere").is_some();
         form.check(if everywhere { EVERYWHERE } else { HERE }, &session.cookie)?;
         let person = &session.person;
-        let which = if everywhere {
-            LogOut::Everywhere(person.user.id)
+        let ended = if everywhere {
+            end_everywhere(&people, &headers, person).await?
         } else {
             let (session, sid) = (person.session, person.login.sid.clone());
-            LogOut::Session { session, sid, revokes: Revokes::Nothing }
+            end(&people, &LogOut::Session { session, sid, revokes: Revokes::Nothing }).await?
         };
-        let grants = end(&people, &which).await?.grants;
-        let event = AuditEvent::LogOut { everywhere, grants };
+        let event = AuditEvent::LogOut { everywhere, grants: ended.grants };
         people.audit(request_id, Some(session.person.user.id), None, event).await?;
         let onward = match form.fields.filled("request") {
             Some(handle) => format!("/login?request={}", query_value(handle)),
@@ -113,6 +113,20 @@ async fn end(people: &People, which: &LogOut) -> Result<LoggedOut, StoreError> {
     let ended = people.server.store.log_out(which, people.server.clock.now()).await?;
     people.server.logged_out.notify_one();
     Ok(ended.unwrap_or_default())
+}
+
+/// This browser stays known, where it was: whoever guesses at the person's password must not keep them out (N108).
+async fn end_everywhere(
+    people: &People,
+    headers: &HeaderMap,
+    person: &Person,
+) -> Result<LoggedOut, StoreError> {
+    let browser = KnownBrowser::find(&people.server, headers, &person.user).await?;
+    let ended = end(people, &LogOut::Everywhere(person.user.id)).await?;
+    if let Some(browser) = browser {
+        browser.keep(&people.server).await?;
+    }
+    Ok(ended)
 }
 
 fn back(request: &str) -> String {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::id::ClientId;
-use crate::store::client::{ClientRow, ClientStore, MetadataDocument};
+use crate::store::client::{ClientRow, ClientStore, MetadataDocument, NewRegistration};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
@@ -24,6 +24,10 @@ impl ClientStore for SqlDatabase {
         self.named("add clients").write(row.clone(), |c, row| Box::pin(client::add(c, row))).await
     }
 
+    async fn replace_registration(&self, new: &NewRegistration) -> Result<bool, StoreError> {
+        self.backend().write(new.clone(), |c, new| Box::pin(client::replace(c, new))).await
+    }
+
     async fn update_client(
         &self,
         id: &ClientId,
@@ -32,6 +36,16 @@ impl ClientStore for SqlDatabase {
     ) -> Result<bool, StoreError> {
         let new = (id.clone(), metadata.to_owned(), digest);
         self.named("update clients").write(new, |c, new| Box::pin(client::update(c, new))).await
+    }
+
+    async fn change_client(
+        &self,
+        id: &ClientId,
+        metadata: &str,
+        digests: (Digest, Digest),
+    ) -> Result<bool, StoreError> {
+        let new = (id.clone(), metadata.to_owned(), digests);
+        self.backend().write(new, |c, new| Box::pin(client::change(c, new))).await
     }
 
     async fn list_clients(&self, page: &PageRequest) -> Result<Page<ClientRow>, StoreError> {

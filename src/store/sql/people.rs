@@ -9,7 +9,7 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{
-    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
+    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserProfile, UserRow,
 };
 use crate::time::Timestamp;
 
@@ -62,6 +62,10 @@ impl PersonStore for SqlDatabase {
         Ok(set)
     }
 
+    async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError> {
+        self.backend().write(profile.clone(), |c, new| Box::pin(user::change(c, new))).await
+    }
+
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError> {
         let new = (id, administrator);
         self.named("set_administrator users")
@@ -109,7 +113,9 @@ impl PersonStore for SqlDatabase {
         subject: &str,
     ) -> Result<Option<UserRow>, StoreError> {
         let which = (issuer.to_owned(), subject.to_owned());
-        self.backend().read(&which, |c, which| Box::pin(user::find_by_identity(c, which))).await
+        self.named("find_by_identity identities")
+            .read(&which, |c, which| Box::pin(user::find_by_identity(c, which)))
+            .await
     }
 
     async fn add_link(&self, link: &OneTimeLink) -> Result<(), StoreError> {
@@ -126,6 +132,10 @@ impl PersonStore for SqlDatabase {
 
     async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError> {
         self.named("add sessions").write(row.clone(), |c, row| Box::pin(session::add(c, row))).await
+    }
+
+    async fn put_session(&self, row: &SessionRow) -> Result<(), StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(session::put(c, row))).await
     }
 
     async fn find_session(

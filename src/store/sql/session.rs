@@ -11,6 +11,22 @@ pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), Stor
     const SQL: &str = "INSERT INTO sessions (session, user_id, auth_time, method, pending, created_at, \
         last_seen_at, expires_at, sid, issuer, issuer_sid, acr, amr) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    insert(c, SQL, row).await
+}
+
+pub(super) async fn put(c: &mut Connection, row: &SessionRow) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO sessions (session, user_id, auth_time, method, pending, created_at, \
+        last_seen_at, expires_at, sid, issuer, issuer_sid, acr, amr) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+        ON CONFLICT (session) DO UPDATE SET user_id = excluded.user_id, \
+        auth_time = excluded.auth_time, method = excluded.method, pending = excluded.pending, \
+        created_at = excluded.created_at, last_seen_at = excluded.last_seen_at, \
+        expires_at = excluded.expires_at, sid = excluded.sid, issuer = excluded.issuer, \
+        issuer_sid = excluded.issuer_sid, acr = excluded.acr, amr = excluded.amr";
+    insert(c, SQL, row).await
+}
+
+async fn insert(c: &mut Connection, sql: &'static str, row: &SessionRow) -> Result<(), StoreError> {
     let values = values![
         row.session,
         row.user_id.map(|id| id.to_string()),
@@ -26,7 +42,7 @@ pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), Stor
         &row.login.acr,
         &row.login.amr,
     ];
-    c.execute(SQL, values).await.map(drop)
+    c.execute(sql, values).await.map(drop)
 }
 
 /// Session, idle since, now.
@@ -72,7 +88,11 @@ pub(super) async fn end(c: &mut Connection, session: &Digest) -> Result<bool, St
     Ok(c.execute("DELETE FROM sessions WHERE session = $1", values![*session]).await? == 1)
 }
 
+/// With the codes that were given out in them and not used yet: none becomes tokens after its person has gone (N37).
 pub(super) async fn end_all(c: &mut Connection, user: &UserId) -> Result<u64, StoreError> {
+    const CODES: &str = "DELETE FROM codes WHERE used_at IS NULL AND grant_id IN \
+        (SELECT id FROM grants WHERE user_id = $1)";
+    c.execute(CODES, values![user.to_string()]).await?;
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.to_string()]).await
 }
 

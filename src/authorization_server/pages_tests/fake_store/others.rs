@@ -93,11 +93,22 @@ impl ClientStore for FakeStore {
     async fn add_client(&self, _row: &ClientRow) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn replace_registration(&self, _new: &NewRegistration) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn update_client(
         &self,
         _id: &ClientId,
         _metadata: &str,
         _digest: Digest,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn change_client(
+        &self,
+        _id: &ClientId,
+        _metadata: &str,
+        _digests: (Digest, Digest),
     ) -> Result<bool, StoreError> {
         unimplemented!()
     }
