@@ -72,6 +72,15 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    #[error(
+        "policy.file {} holds no rule, and would deny everything: what is in force stays\n  hint: to stop everything, write a rule: effect = \"deny\", tools = [\".*\"]",
+        path.display()
+    )]
+    NoRules { path: PathBuf },
+    #[error(
+        "the rules were being written while they were read\n  hint: try again, or replace the file by renaming another"
+    )]
+    RulesChanging,
     #[error("the policy has faults\n{0}")]
     Policy(#[source] PolicyError),
     #[error("an issuer cannot be used")]

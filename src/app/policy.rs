@@ -58,9 +58,36 @@ impl Source {
     ///
     /// [`AppError::PolicyFile`], or [`AppError::Policy`] with every fault.
     pub fn load(&self) -> Result<(Policy, Option<Policy>), AppError> {
-        let shadow =
-            self.shadow_file.as_deref().map(|path| self.load_file(path, None)).transpose()?;
-        Ok((self.load_live()?, shadow))
+        self.load_contents(&self.contents())
+    }
+
+    /// The same of what the files held when they were looked at.
+    pub(super) fn load_contents(
+        &self,
+        contents: &Contents,
+    ) -> Result<(Policy, Option<Policy>), AppError> {
+        let Contents { live, shadow } = contents;
+        let shadow = match (&self.shadow_file, shadow) {
+            (Some(path), Some(found)) => Some(self.compile_found((path, found), None)?),
+            _ => None,
+        };
+        Ok((self.load_live(live.as_ref())?, shadow))
+    }
+
+    /// What takes the place of rules in force. Refuses a file without rules: it is one that is being written, and would deny
+    /// everything.
+    pub(super) fn load_next(
+        &self,
+        contents: &Contents,
+    ) -> Result<(Policy, Option<Policy>), AppError> {
+        let loaded = self.load_contents(contents)?;
+        let granted: usize = self.granted.iter().map(|granted| granted.rules.len()).sum();
+        match &self.file {
+            Some(path) if loaded.0.rule_ids().count() <= granted => {
+                Err(AppError::NoRules { path: path.clone() })
+            }
+            _ => Ok(loaded),
+        }
     }
 
     /// The rules of one file, with what other parts of the product grant beside them.
@@ -69,9 +96,20 @@ impl Source {
     ///
     /// As for [`Source::load`].
     pub fn load_file(&self, path: &Path, label: Option<&str>) -> Result<Policy, AppError> {
-        let read = std::fs::read_to_string(path);
-        let text = read.map_err(|source| AppError::PolicyFile { path: path.to_owned(), source })?;
-        self.compile(&path.display().to_string(), &text, label, &self.granted)
+        self.compile_found((path, &found(path)), label)
+    }
+
+    fn compile_found(
+        &self,
+        (path, found): (&Path, &Found),
+        label: Option<&str>,
+    ) -> Result<Policy, AppError> {
+        let text = found.as_deref().map_err(|kind| *kind).and_then(|bytes| {
+            std::str::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData)
+        });
+        let text = text
+            .map_err(|kind| AppError::PolicyFile { path: path.to_owned(), source: kind.into() })?;
+        self.compile(&path.display().to_string(), text, label, &self.granted)
     }
 
     fn compile(
@@ -86,14 +124,14 @@ impl Source {
     }
 
     /// The file's, the flat permissions', or in development the built-in ones.
-    fn load_live(&self) -> Result<Policy, AppError> {
+    fn load_live(&self, found: Option<&Found>) -> Result<Policy, AppError> {
         const BUILT_IN: &str = "the built-in rules";
         let label = self.label.as_deref();
         let flat = &self.granted;
         let flat_graph =
             flat.iter().flat_map(|granted| &granted.rules).any(|rule| rule.graph.is_some());
-        if let Some(path) = &self.file {
-            self.load_file(path, label)
+        if let (Some(path), Some(found)) = (&self.file, found) {
+            self.compile_found((path, found), label)
         } else if self.deployment != Deployment::Dev {
             self.compile(BUILT_IN, "version = \"none\"", label, flat)
         } else if self.mode == GraphMode::Simulated && !flat_graph {
@@ -109,9 +147,25 @@ impl Source {
         }
     }
 
-    /// What the files hold now; `None` for one that cannot be read.
-    pub(super) fn contents(&self) -> [Option<Vec<u8>>; 2] {
-        [&self.file, &self.shadow_file]
-            .map(|path| path.as_ref().and_then(|path| std::fs::read(path).ok()))
+    /// What the files hold now.
+    pub(super) fn contents(&self) -> Contents {
+        Contents {
+            live: self.file.as_deref().map(found),
+            shadow: self.shadow_file.as_deref().map(found),
+        }
     }
+}
+
+/// What the files held at one look; `None` for one that is not set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Contents {
+    pub(super) live: Option<Found>,
+    pub(super) shadow: Option<Found>,
+}
+
+/// The bytes of a file, or why they cannot be read.
+pub(super) type Found = Result<Vec<u8>, std::io::ErrorKind>;
+
+fn found(path: &Path) -> Found {
+    std::fs::read(path).map_err(|error| error.kind())
 }

@@ -15,10 +15,15 @@ use crate::random::Random;
 use crate::time::Clock;
 
 use super::error::AppError;
-use super::policy::Source;
+use super::policy::{Contents, Source};
 
-/// How often the files are looked at.
+/// How often the files are looked at. What they hold counts once two looks in a row found the same: a part of a file may be
+/// rules, too.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks where somebody waits for the reload.
+const ASKED_INTERVAL: Duration = Duration::from_millis(100);
+/// How many of those there are at most.
+const ASKED_LOOKS: usize = 20;
 
 /// Replaces the policy; what is in force stays on any fault. Clones are the same.
 #[derive(Clone, Debug)]
@@ -32,8 +37,32 @@ struct Shared {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     status: ReloadStatus,
-    /// What the files held when they were looked at last. Locked while they are read: one reload at a time.
-    seen: tokio::sync::Mutex<[Option<Vec<u8>>; 2]>,
+    /// Locked while the files are read: one reload at a time.
+    looks: tokio::sync::Mutex<Looks>,
+}
+
+/// What the files held.
+#[derive(Debug)]
+struct Looks {
+    /// When they were looked at last.
+    last: Contents,
+    /// When they were loaded last, or could not be.
+    loaded: Contents,
+}
+
+impl Looks {
+    const fn new(found: Contents, loaded: Contents) -> Self {
+        Self { last: found, loaded }
+    }
+
+    /// Whether this look found what the one before did.
+    fn is_settled(&mut self, found: &Contents) -> bool {
+        let settled = self.last == *found;
+        if !settled {
+            self.last.clone_from(found);
+        }
+        settled
+    }
 }
 
 /// Why the last reload failed, for `/ready`. Nothing while the files are as they are in force.
@@ -60,12 +89,12 @@ pub(super) fn start(
     auditor: Auditor,
     (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<(Live, Reloader), AppError> {
-    // Before they are read: what changes in between is then seen as a change.
-    let seen = tokio::sync::Mutex::new(source.contents());
-    let (policy, shadow) = source.load()?;
+    let found = source.contents();
+    let (policy, shadow) = source.load_contents(&found)?;
+    let looks = tokio::sync::Mutex::new(Looks::new(found.clone(), found));
     let live = Live::new(policy, shadow, Arc::clone(&clock));
     let status = ReloadStatus::default();
-    let shared = Shared { source, live: live.clone(), auditor, clock, random, status, seen };
+    let shared = Shared { source, live: live.clone(), auditor, clock, random, status, looks };
     Ok((live, Reloader(Arc::new(shared))))
 }
 
@@ -98,22 +127,40 @@ impl Reloader {
 impl Shared {
     /// Reloads if a file changed, or if somebody asks for it.
     async fn look(&self, asked: bool, context: &Context) -> Result<(), ReloadFault> {
-        let mut seen = self.seen.lock().await;
-        let source = self.source.clone();
-        let found = tokio::task::spawn_blocking(move || source.contents()).await;
-        let found = found.map_err(|error| self.keep(ReloadFault::Policy(error.into())))?;
-        if found == *seen && !asked {
+        let mut looks = self.looks.lock().await;
+        let found = if asked { self.asked_look(&mut looks).await? } else { self.found().await? };
+        if !asked && (!looks.is_settled(&found) || found == looks.loaded) {
             return Ok(());
         }
-        let source = self.source.clone();
-        let done = match tokio::task::spawn_blocking(move || source.load()).await {
+        let (source, contents) = (self.source.clone(), found.clone());
+        let done = match tokio::task::spawn_blocking(move || source.load_next(&contents)).await {
             Ok(Ok((policy, shadow))) => self.replace(context, policy, shadow).await,
             Ok(Err(error)) => Err(self.keep(ReloadFault::Policy(error.into()))),
             Err(error) => Err(self.keep(ReloadFault::Policy(error.into()))),
         };
         // At the end: whoever asked may go away in between, and then it is still to be done.
-        *seen = found;
+        looks.loaded = found;
         done
+    }
+
+    async fn found(&self) -> Result<Contents, ReloadFault> {
+        let source = self.source.clone();
+        let found = tokio::task::spawn_blocking(move || source.contents()).await;
+        found.map_err(|error| self.keep(ReloadFault::Policy(error.into())))
+    }
+
+    /// Looks until nobody writes any more.
+    async fn asked_look(&self, looks: &mut Looks) -> Result<Contents, ReloadFault> {
+        looks.last = self.found().await?;
+        for _ in 0..ASKED_LOOKS {
+            tokio::time::sleep(ASKED_INTERVAL).await;
+            let found = self.found().await?;
+            if looks.is_settled(&found) {
+                return Ok(found);
+            }
+        }
+        // No fault of the rules: what is there at last is found by the watch.
+        Err(ReloadFault::Policy(AppError::RulesChanging.into()))
     }
 
     async fn replace(
@@ -206,5 +253,25 @@ async fn received(hangup: &mut Option<Signal>) {
             }
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(text: &str) -> Contents {
+        Contents { live: Some(Ok(text.into())), shadow: None }
+    }
+
+    // A file cut off between two rules is a file of rules: with the deny rule at its end still to come.
+    #[test]
+    fn what_is_being_written_is_not_settled() {
+        let mut looks = Looks::new(holding("old"), holding("old"));
+        for (found, settled) in
+            [("old", true), ("half", false), ("half a", false), ("whole", false), ("whole", true)]
+        {
+            assert_eq!(looks.is_settled(&holding(found)), settled, "{found}");
+        }
     }
 }

@@ -18,8 +18,9 @@ use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
 use super::vocabulary::{
-    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, GrantType, LoginFailure,
-    LoginMethod, Outcome, ResultStatus, Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
+    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, ApprovalRefusal,
+    GrantType, LoginFailure, LoginMethod, Outcome, ResultStatus, Reused, Revoked, TokenFailure,
+    TokenName, ToolFlaw,
 };
 
 /// What happened. Serialises as `event_type` beside its `payload`.
@@ -67,7 +68,7 @@ pub enum AuditEvent {
         shadow_obligations: Obligations,
         shadow_policy_version: Arc<str>,
     },
-    /// A condition of a plain tool's rule could not be evaluated.
+    /// A condition could not be evaluated.
     #[serde(rename = "policy.condition.failed")]
     ConditionFail { tool_name: ToolName, rule_ids: Vec<RuleId>, policy_version: Arc<str> },
     /// One attempt at a provider. `operation` is the method and the path *template*.
@@ -160,10 +161,25 @@ pub enum AuditEvent {
     },
     /// Terminal: a person answered, or tried to.
     #[serde(rename = "approval.answered")]
-    ApprovalAnswer { approval: ApprovalId, approver: Subject, outcome: ApprovalOutcome },
+    ApprovalAnswer {
+        approval: ApprovalId,
+        approver: Subject,
+        outcome: ApprovalOutcome,
+        /// Of a command, whose process it was: nobody has logged in as the approver.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
+    },
     /// An approved call is let through, the one time.
     #[serde(rename = "approval.used")]
     ApprovalUse { approval: ApprovalId, approver: Subject },
+    /// A call that needs an approval is refused, and why: no answer opens it.
+    #[serde(rename = "approval.refused")]
+    ApprovalRefuse {
+        tool_name: ToolName,
+        class: ApprovalRefusal,
+        /// The question that its request state is of, or that was answered; null where there is none.
+        approval: Option<ApprovalId>,
+    },
     /// The webhook was told that a call waits, or could not be. Belongs to no request.
     #[serde(rename = "approval.notified")]
     ApprovalNotify { approval: ApprovalId, delivered: bool, attempts: u32 },
@@ -360,6 +376,18 @@ impl AuditEvent {
         }
     }
 
+    /// The `policy.condition.failed` event of a decision. `None`: none failed.
+    #[must_use]
+    pub fn conditions_failed(tool_name: ToolName, decision: &Decision) -> Option<Self> {
+        let rule_ids: Vec<_> = decision.failed_conditions().cloned().collect();
+        let policy_version = Arc::clone(&decision.policy_version);
+        (!rule_ids.is_empty()).then_some(Self::ConditionFail {
+            tool_name,
+            rule_ids,
+            policy_version,
+        })
+    }
+
     /// The `policy.shadow.differed` event of a decision and what the shadow policy says instead.
     #[must_use]
     pub fn differed(tool_name: ToolName, decision: &Decision, difference: Difference) -> Self {
@@ -418,6 +446,7 @@ impl AuditEvent {
             | Self::ToolFlawed { .. }
             | Self::ApprovalRequest { .. }
             | Self::ApprovalUse { .. }
+            | Self::ApprovalRefuse { .. }
             | Self::ApprovalNotify { .. }
             | Self::ConfigReload { .. }
             | Self::KeyRotate { .. }

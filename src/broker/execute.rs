@@ -27,7 +27,8 @@ use super::reply::{Failure, Reply};
 pub(super) const TOOL: &str = "auth.graph.operation.execute.v1";
 
 impl Broker {
-    /// Executes one call: decide by these rules, get a token, call Graph. Every step is recorded before the next.
+    /// Executes one call: decide by these rules as of this moment, which are those of the limits that let it through, get a
+    /// token, call Graph. Every step is recorded before the next.
     ///
     /// # Errors
     ///
@@ -37,11 +38,11 @@ impl Broker {
         &self,
         caller: &Caller,
         call: &GraphCall,
-        in_force: &InForce,
+        rules: (&InForce, Moment),
     ) -> Result<Reply, AuditError> {
         let flow = Flow::start(self, caller, call);
         flow.record(received(call)).await?;
-        let reply = match self.run(&flow, call, in_force).await {
+        let reply = match self.run(&flow, call, rules).await {
             Ok(reply) => reply,
             Err(Stopped::Failed(failure)) => flow.failure(failure),
             Err(Stopped::Unrecorded(error)) => return Err(error),
@@ -66,10 +67,10 @@ impl Broker {
         &self,
         flow: &Flow<'_>,
         call: &GraphCall,
-        in_force: &InForce,
+        rules: (&InForce, Moment),
     ) -> Result<Reply, Stopped> {
         let budget = Budget::start(Arc::clone(&self.clock), call.timeout());
-        let permit = self.decide(flow, call, in_force).await?;
+        let permit = self.decide(flow, call, rules).await?;
         let mut token = self.token(&permit, &budget).await?;
         let mut attempts = Attempts::new(flow, call, permit.operation());
         let mut answer =
@@ -92,7 +93,7 @@ impl Broker {
         &self,
         flow: &Flow<'_>,
         call: &GraphCall,
-        in_force: &InForce,
+        (in_force, now): (&InForce, Moment),
     ) -> Result<Permit<GraphGrant>, Stopped> {
         if call.tenant().is_none() && in_force.policy().sole_tenant().is_none() {
             let message = "graph.tenant_id: is required, because several tenants are configured";
@@ -100,7 +101,6 @@ impl Broker {
                 .with("field", Some("graph.tenant_id"))
                 .into());
         }
-        let now = in_force.moment();
         let (decided, difference, question) = call.ask(|graph| {
             let ask = asked(flow.caller().who(), call, graph, now);
             let decided = in_force.policy().permit_graph(&ask);
@@ -110,6 +110,9 @@ impl Broker {
         });
         let decision = decided.as_ref().map_or_else(|refusal| refusal, Permit::decision);
         flow.decided(decision, question).await?;
+        if let Some(failed) = AuditEvent::conditions_failed(super::tool_name(), decision) {
+            flow.record(failed).await?;
+        }
         if let Some(difference) = difference {
             flow.record(AuditEvent::differed(super::tool_name(), decision, difference)).await?;
         }

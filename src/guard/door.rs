@@ -189,7 +189,7 @@ impl Door {
             question,
         };
         caller.end(event).await?;
-        Ok(self.challenge(message, &decision.missing_scopes))
+        Ok(self.challenge(message, &decision.missing_scopes, caller.request_id()))
     }
 
     /// Since the request arrived.
@@ -198,9 +198,14 @@ impl Door {
         self.clock.monotonic().saturating_sub(caller.started())
     }
 
-    fn challenge(&self, message: &Message<'_>, missing: &Scope) -> Response<Body> {
+    fn challenge(
+        &self,
+        message: &Message<'_>,
+        missing: &Scope,
+        request_id: RequestId,
+    ) -> Response<Body> {
         let text = format!("this call needs the scope {missing}");
-        let data = serde_json::json!({ "missing_scopes": missing });
+        let data = serde_json::json!({ "missing_scopes": missing, "request_id": request_id });
         // In the body too: some clients show it and drop the header.
         let mut response = jsonrpc::error(
             StatusCode::FORBIDDEN,
@@ -256,10 +261,7 @@ pub async fn record_policy(
     decision: &Decision,
     other: Option<Difference>,
 ) -> Result<(), Unrecorded> {
-    let rule_ids: Vec<_> = decision.failed_conditions().cloned().collect();
-    if !rule_ids.is_empty() {
-        let policy_version = Arc::clone(&decision.policy_version);
-        let event = AuditEvent::ConditionFail { tool_name: tool.clone(), rule_ids, policy_version };
+    if let Some(event) = AuditEvent::conditions_failed(tool.clone(), decision) {
         caller.record(caller.context(), event).await?;
     }
     match other {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::JsonObject;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::broker::{Caller, GraphCall};
 use crate::id::ToolName;
@@ -50,6 +50,14 @@ impl Deciding {
     /// Whether `caller` sees a tool, whatever its arguments are.
     pub(super) fn tool(&self, caller: &Caller, entry: &Entry) -> Decision {
         self.decide(caller, &entry.tool.name, as_such(entry), Arguments::Unknown)
+    }
+
+    /// The same for a list, which is compared with that of the shadow policy.
+    pub(super) fn listed(&self, caller: &Caller, entry: &Entry) -> bool {
+        let ask = self.ask(caller, &entry.tool.name, as_such(entry), Arguments::Unknown);
+        let said = self.in_force.policy().decide(&ask);
+        self.decider.policy.note_listing(&self.in_force, &ask, &said);
+        said.shows_the_tool()
     }
 
     /// The same for a name that no tool has, so that it costs and tells what a hidden tool does.
@@ -228,6 +236,15 @@ impl Deciding {
     ) -> Ask<'a> {
         Ask { who: caller.who(), tool, operation, arguments, now: self.now }
     }
+}
+
+/// The arguments as the tool gets them: blanks and escapes make no other call, so what is counted and challenged is decided
+/// on the very text that is decided on again where the call is carried out.
+pub(super) fn spelled(arguments: &RawValue) -> Box<RawValue> {
+    let members = serde_json::from_str::<JsonObject>(arguments.get());
+    // What is no object is the tool's to refuse.
+    let spelled = members.ok().and_then(|members| to_raw_value(&members).ok());
+    spelled.unwrap_or_else(|| arguments.to_owned())
 }
 
 /// The tool, whatever is called of it.

@@ -10,7 +10,7 @@ use rmcp::model::{
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::audit::{AuditEvent, ResultStatus};
+use crate::audit::{ApprovalRefusal, AuditEvent, ResultStatus};
 use crate::broker::{Approvals, Broker, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
 use crate::guard::{Beside, DECLINED, millis, record_policy};
@@ -76,6 +76,10 @@ impl McpService {
         caller: &Asker,
         request: CallToolRequestParams,
     ) -> Result<CallToolResult, ErrorData> {
+        // Nobody gets this answer.
+        if caller.noted.hands_over() {
+            return Err(ErrorData::invalid_params("a tool of another server", None));
+        }
         let Some(entry) = self.0.toolbox.find(&request.name) else {
             let decision = caller.deciding.unknown(caller, &request.name);
             return self.unknown(caller, (&request.name, None), &decision).await;
@@ -89,8 +93,13 @@ impl McpService {
         // EL-7: before anything is spent or done.
         if ask_person::is_declined(request.input_responses.as_ref()) {
             let refusal = Failure::new(Code::PolicyDenied, DECLINED);
+            if let Ok(tool) = entry.tool.name.parse() {
+                let declined = (ApprovalRefusal::Declined, None);
+                let recorded = self.approvals().refused(caller.context(), &tool, declined).await;
+                recorded.map_err(|_| unavailable())?;
+            }
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
-            return Ok(refused(&refusal));
+            return Ok(refused(&refusal.with("request_id", Some(caller.request_id()))));
         }
         let (arguments, state) = (request.arguments.unwrap_or_default(), request.request_state);
         if entry.kind == Kind::GraphExecute {
@@ -105,7 +114,7 @@ impl McpService {
                 Box::pin(self.allowed(caller, entry, (&arguments, state), &decision)).await?
         {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
-            return Ok(refused(&refusal));
+            return Ok(refused(&refusal.with("request_id", Some(caller.request_id()))));
         }
         match entry.kind {
             Kind::Document(document) => {
@@ -233,7 +242,8 @@ impl McpService {
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
             Ok(call) => {
                 let call = call.traced(caller.context().trace_id).with_request_state(state);
-                self.0.broker.execute(caller, &call, caller.deciding.in_force()).await
+                let rules = (caller.deciding.in_force(), caller.deciding.now());
+                self.0.broker.execute(caller, &call, rules).await
             }
             Err(error) => self.0.broker.refuse(caller, &error).await,
         };
@@ -287,7 +297,7 @@ impl McpService {
     }
 
     pub(super) async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
-        let shown = |entry: &&Entry| caller.deciding.tool(caller, entry).shows_the_tool();
+        let shown = |entry: &&Entry| caller.deciding.listed(caller, entry);
         let mut tools: Vec<Tool> =
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
         let hidden = self.0.toolbox.iter().count() - tools.len();

@@ -5,7 +5,7 @@ use proptest::sample::select;
 
 use crate::scope::Scope;
 
-use super::generated::{FORMS, Form, Question, TOOLS, policy, questions, rules};
+use super::generated::{FORMS, Form, Question, TOOLS, alike, policy, questions, rules};
 use super::{Decision, Effect, Moment, Policy, Recorded, Replay};
 
 fn opens(decision: &Decision) -> bool {
@@ -57,6 +57,20 @@ proptest! {
         for scopes in ["a", "b", "c:x", "a b", "a c:x", "b c:x", "a b c:x"] {
             let more = scopes.parse().unwrap();
             prop_assert!(!opens(&with(&policy, &question, form, &more)), "{scopes} would do");
+        }
+    }
+
+    // Rules that differ in scopes and permissions only, so that each stands in the way of the others.
+    #[test]
+    fn so_it_does_where_rules_differ_in_what_they_need_alone(
+        rules in alike(), question in questions().prop_map(Question::of_alike),
+    ) {
+        let policy = policy(&rules, &TOOLS[..3]);
+        let refused = decide(&policy, &question, Form::Operation);
+        prop_assume!(!opens(&refused) && !refused.can_step_up());
+        for scopes in ["a", "b", "c:x", "a b", "a c:x", "b c:x", "a b c:x"] {
+            let more = scopes.parse().unwrap();
+            prop_assert!(!opens(&with(&policy, &question, Form::Operation, &more)), "{scopes} would do");
         }
     }
 

@@ -196,21 +196,20 @@ impl Policy {
             Order::Deny(rule) => self.by_rule(ask, rule, Effect::Deny),
             Order::Ask(rule) => self.by_rule(ask, rule, Effect::Ask),
             Order::Allow(rule) => self.by_rule(ask, rule, Effect::Allow),
-            Order::AskOtherwise => {
-                self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope)
+            order @ (Order::AskOtherwise | Order::AllowOtherwise | Order::Nothing) => {
+                match (step_up(ask, seen), order) {
+                    (Some(missing), _) => {
+                        let (reason, code) = (Reason::ScopeNotPermitted, Code::PolicyDenied);
+                        let mut verdict = self.refuse(ask, reason, code);
+                        verdict.decision.missing_scopes = missing;
+                        verdict
+                    }
+                    (None, Order::AskOtherwise | Order::AllowOtherwise) => {
+                        self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope)
+                    }
+                    (None, _) => self.refuse(ask, Reason::Default, Code::PolicyDenied),
+                }
             }
-            order @ (Order::AllowOtherwise | Order::Nothing) => match (step_up(ask, seen), order) {
-                (Some(missing), _) => {
-                    let (reason, code) = (Reason::ScopeNotPermitted, Code::PolicyDenied);
-                    let mut verdict = self.refuse(ask, reason, code);
-                    verdict.decision.missing_scopes = missing;
-                    verdict
-                }
-                (None, Order::AllowOtherwise) => {
-                    self.refuse(ask, Reason::ScopeNotPermitted, Code::PolicyInvalidScope)
-                }
-                (None, _) => self.refuse(ask, Reason::Default, Code::PolicyDenied),
-            },
         }
     }
 

@@ -126,6 +126,24 @@ pub(super) fn rules() -> impl Strategy<Value = String> {
     })
 }
 
+/// Rules about one and the same operation, which differ in their effect and in what they need.
+pub(super) fn alike() -> impl Strategy<Value = String> {
+    let rule = (
+        select(&["allow", "ask"][..]),
+        subsequence(&SCOPES[..], 0..=1),
+        subsequence(&["P.Read", "P.Other"][..], 0..=2),
+    );
+    proptest::collection::vec(rule, 1..5).prop_map(|rules| {
+        let text = |(number, (effect, scopes, permissions))| {
+            format!(
+                "[[rule]]\nid = \"r{number}\"\neffect = \"{effect}\"\ntools = [\"auth\\\\.execute\"]\n\
+                 scopes = {scopes:?}\ngraph = {{ methods = [\"GET\"], paths = [\"/v1.0/users\"], permissions = {permissions:?} }}\n"
+            )
+        };
+        rules.into_iter().enumerate().map(text).collect()
+    })
+}
+
 /// A question that owns what an [`Ask`] borrows.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
@@ -211,6 +229,11 @@ pub(super) enum Form {
 pub(super) const FORMS: [Form; 4] = [Form::Operation, Form::AnyOperation, Form::Call, Form::Tool];
 
 impl Question {
+    /// The same caller's, about what [`alike`] rules are about.
+    pub(super) fn of_alike(self) -> Self {
+        Self { tool: "auth.execute", method: "GET", path: "v1.0/users", ..self }
+    }
+
     pub(super) fn ask<T>(&self, form: Form, see: impl FnOnce(&Ask<'_>) -> T) -> T {
         let issuer = "https://broker.example".parse().unwrap();
         let client = self.client.map(|client| client.parse().unwrap());

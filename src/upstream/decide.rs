@@ -79,6 +79,15 @@ impl Deciding<'_> {
         self.decide(caller, &self.decider.name(thing), Arguments::Unknown)
     }
 
+    /// The same for a list, which is compared with that of the shadow policy.
+    pub(super) fn listed(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
+        let name = self.decider.name(thing);
+        let ask = self.ask(caller, &name, Arguments::Unknown);
+        let said = self.in_force.policy().decide(&ask);
+        self.decider.policy.note_listing(&self.in_force, &ask, &said);
+        said
+    }
+
     /// Whether `caller` sees a tool, and may call it so.
     pub(super) fn call(
         &self,

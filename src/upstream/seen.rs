@@ -174,10 +174,14 @@ impl Exchange {
         let found = RefCell::new(news);
         list::filter(list, result, |thing, definition| {
             let named = decider.is_nameable(thing);
-            if !named || !deciding.about(&self.caller, thing).shows_the_tool() {
+            let said = named.then(|| deciding.listed(&self.caller, thing));
+            // Nobody can be asked about a prompt or a resource: what is refused when it is asked for is not listed.
+            let Thing::Tool(tool) = thing else {
+                return said.is_some_and(|said| said.is_allow());
+            };
+            if !said.is_some_and(|said| said.shows_the_tool()) {
                 return false;
             }
-            let Thing::Tool(tool) = thing else { return true };
             let verdict = watch.look(tool, definition);
             found.borrow_mut().extend(verdict.news);
             verdict.shown

@@ -2,6 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, LazyLock};
 
 use cel::objects::{Key, Map};
@@ -19,7 +20,7 @@ use super::check::{Roots, chains};
 use super::same::same;
 use super::truth::Truth;
 
-/// The arguments of a call, as JSON, that conditions may look at.
+/// The arguments of a call, as JSON without blanks, that conditions may look at.
 const MAX_ARGUMENTS: usize = 64 * 1024;
 
 /// Turns a text into CEL's type for time.
@@ -83,10 +84,11 @@ impl<'a> Known<'a> {
 
     fn json(&self) -> Result<&Json, Unusable> {
         let parsed = self.arguments.get_or_init(|| match self.ask.arguments {
-            Arguments::Json(text) if text.len() <= MAX_ARGUMENTS => {
-                serde_json::from_str(text).map_err(|_| Unusable)
+            Arguments::Json(text) => {
+                let arguments = serde_json::from_str(text).map_err(|_| Unusable)?;
+                if length(&arguments) <= MAX_ARGUMENTS { Ok(arguments) } else { Err(Unusable) }
             }
-            Arguments::Json(_) | Arguments::Unknown => Err(Unusable),
+            Arguments::Unknown => Err(Unusable),
         });
         parsed.as_ref().map_err(|unusable| *unusable)
     }
@@ -220,6 +222,23 @@ impl<'k> Values<'k> {
         }
         shown
     }
+}
+
+/// Bytes of the one spelling without blanks and needless escapes: how a caller spells a call decides nothing.
+fn length(arguments: &Json) -> usize {
+    struct Counted(usize);
+    impl io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    serde_json::to_writer(&mut counted, arguments).map_or(usize::MAX, |()| counted.0)
 }
 
 fn empty() -> Context<'static, 'static> {

@@ -87,3 +87,18 @@ async fn a_shadow_that_drops_a_scope_or_denies_what_is_challenged_is_on_record()
         assert_eq!((&last["tool_name"], &last["shadow_decision"]), (&json!(tool), &json!(would)));
     }
 }
+
+#[tokio::test]
+async fn a_condition_that_fails_on_a_graph_operation_is_on_record() {
+    let deny = format!("{USERS}\nwhen = \"arguments.nope == 1\"")
+        .replace(", permissions = [\"User.Read.All\"]", "");
+    let rules = rule("user", USERS) + &rule("no", &deny).replace("allow", "deny");
+    let product = product(&rules, "").await;
+    status(&product, EXECUTE, user()).await;
+    let failed = of(&product, "policy.condition.failed");
+    assert_eq!(failed.len(), 1);
+    assert_eq!(
+        (&failed[0]["tool_name"], &failed[0]["rule_ids"]),
+        (&json!(EXECUTE), &json!(["no"]))
+    );
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::product::{EXECUTE, Product, Wire};
+use crate::support::product::{EXECUTE, Product, Wire, post};
 
 /// Each alone in the settings, as a decision about a Graph call has it.
 const RATES: [(&str, &str); 6] = [
@@ -73,4 +73,35 @@ async fn a_decision_names_the_limits_of_its_call_and_a_refusal_none() {
     product.graph_get(&product.token(&["graph:read"]), "/v1.0/users").await;
     let decided = limits(&product, "policy.decided");
     assert_eq!((&decided["per_tenant"], &decided["tool.rate"]), (&json!("9/s"), &Value::Null));
+}
+
+// What a rule sees of the arguments has a cap: blanks are no way past the limits of the tool and its tenant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_padded_call_counts_as_the_plain_one_does() {
+    const RULES: &str = r#"
+        [[rule]]
+        id = "user"
+        effect = "allow"
+        tools = ["auth\\.graph\\.operation\\.execute\\.v1"]
+        arguments = { "operation.method" = ["GET"] }
+        graph = { methods = ["GET"], paths = ["/v1.0/users/{id}"], permissions = ["User.Read.All"] }
+        "#;
+    for limit in
+        ["[limits]\nper_tenant = \"1/day\"".to_owned(), settings("tool.rate", "rate = \"1/day\"")]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("policy.toml"), RULES).unwrap();
+        let settings = format!("policy.file = \"policy.toml\"\n{limit}");
+        let product = Product::start_in(directory, &settings, &[]).await;
+        let token = product.token(&[]);
+        let call = r#""operation":{"method":"GET","path":"/v1.0/users/ada@contoso.example"}"#;
+        for (blanks, status) in [(70_000, 200), (0, 429), (70_000, 429)] {
+            let blanks = " ".repeat(blanks);
+            let body = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{EXECUTE}","arguments":{{{blanks}{call}}}}}}}"#
+            );
+            let answer = product.send(post(Some(&token), body)).await;
+            assert_eq!(answer.status, status, "{limit}: {}", answer.body);
+        }
+    }
 }

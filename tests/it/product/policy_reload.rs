@@ -131,6 +131,18 @@ async fn a_broken_policy_is_reported_and_leaves_the_old_one_in_force() {
     assert_eq!(events(&product, "config.reloaded").len(), 0);
 }
 
+// What is written in place is empty first.
+#[tokio::test]
+async fn a_file_without_rules_takes_the_place_of_none() {
+    for text in ["", "version = \"two\"\ndefault = \"deny\"\n"] {
+        let product = with_rules(&rules("one", "allow")).await;
+        std::fs::write(product.directory.path().join("policy.toml"), text).unwrap();
+        let degraded = ready(&product, is_degraded).await;
+        assert!(is_of(&degraded["facts"]["policy_version"], "one"), "{degraded}");
+        assert_eq!(product.graph_get(&product.token(&[]), ADA).await["status"], "ok");
+    }
+}
+
 #[tokio::test]
 async fn a_policy_that_is_gone_leaves_the_old_one_in_force_until_it_is_back() {
     let product = with_rules(&rules("one", "allow")).await;
@@ -313,4 +325,15 @@ async fn a_reload_of_broken_rules_says_what_is_wrong_and_changes_nothing() {
     let ended = events(&product, "admin.change.ended").pop().unwrap();
     assert_eq!(ended["payload"]["outcome"], "refused");
     assert_eq!(reload(&product, &product.token(&["graph:*"])).await.status, 403);
+}
+
+// Who only lists, and never calls, sees the difference first.
+#[tokio::test]
+async fn a_shadow_that_lists_otherwise_is_counted() {
+    let product = with_shadow("deny").await;
+    let token = product.token(&[]);
+    product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
+    let kinds = product.get("/ready").await.json()["facts"]["shadow_differences"].clone();
+    assert!(kinds.as_u64().is_some_and(|count| count >= 1), "{kinds}");
+    assert_eq!(events(&product, "policy.shadow.differed").len(), 0);
 }

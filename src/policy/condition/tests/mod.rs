@@ -236,6 +236,24 @@ fn arguments_that_are_too_large_or_malformed_are_no_way_around_a_deny_rule() {
 }
 
 #[test]
+fn a_call_is_decided_alike_however_it_is_spelled() {
+    let rule = "arguments = { amount = [1] }";
+    let policy = plain_rule("allow", rule).unwrap();
+    let long = "\\u0041".repeat(16 * 1024);
+    for spelled in [
+        format!("{{{}\"amount\":1}}", " ".repeat(70_000)),
+        format!("{{\"amount\":1,\"x\":\"{long}\"}}"),
+    ] {
+        let padded = Question { arguments: Some(spelled), ..question() };
+        assert!(padded.plain(&policy).is_allow());
+    }
+    // Each number is eighteen digits where it is carried out.
+    let grows = format!("{{\"amount\":1,\"x\":[{}1]}}", "9e15,".repeat(8 * 1024));
+    let grows = Question { arguments: Some(grows), ..question() };
+    assert_eq!(grows.plain(&policy).effect, Effect::Deny);
+}
+
+#[test]
 fn groups_that_the_issuer_left_out_are_no_way_around_a_deny_rule() {
     let deny = "[[rule]]\nid = \"d\"\neffect = \"deny\"\ntools = [\"delete\"]\n";
     let allow = "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"delete\"]\n";
