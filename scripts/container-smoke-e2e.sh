@@ -41,11 +41,15 @@ if [ "$mode" != --whole ]; then
 fi
 folder=$([ "$mode" = --whole ] && echo . || echo "$work/empty")
 
-case $engine in
-docker) docker build --quiet "${context[@]}" --file Dockerfile --tag "$image" "$folder" >"$work/built" ;;
-podman) podman build --quiet --format docker "${context[@]}" --file Dockerfile --tag "$image" "$folder" >"$work/built" ;;
-buildah) b bud --quiet --isolation chroot --format docker "${context[@]}" --file Dockerfile --tag "$image" "$folder" >"$work/built" ;;
-esac
+# build ARGUMENT…: the image of the Dockerfile.
+build() {
+  case $engine in
+  docker) docker build --quiet "${context[@]}" --file Dockerfile --tag "$image" "$@" "$folder" >"$work/built" ;;
+  podman) podman build --quiet --format docker "${context[@]}" --file Dockerfile --tag "$image" "$@" "$folder" >"$work/built" ;;
+  buildah) b bud --quiet --isolation chroot --format docker "${context[@]}" --file Dockerfile --tag "$image" "$@" "$folder" >"$work/built" ;;
+  esac
+}
+build
 ok "it builds"
 
 # inspected FILTER: of the image's configuration.
@@ -63,7 +67,8 @@ ok "numeric user, command, labels, health check"
 
 # in_container NAME ARGUMENT…: the image's program with these arguments, in a new container.
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-settings=(--env "MCP_AUTH_BROKER_SERVER__LISTEN=0.0.0.0:$port" --env MCP_AUTH_BROKER_SERVER__DEV_ON_NETWORK=true --env MCP_AUTH_BROKER_SERVER__DRAIN_PAUSE_MS=0)
+# What `op` needs is there only in the last part.
+settings=(--env "OP_SERVICE_ACCOUNT_TOKEN=ops_eyJzaWduSW4iOiJ4In0" --env "MCP_AUTH_BROKER_SERVER__LISTEN=0.0.0.0:$port" --env MCP_AUTH_BROKER_SERVER__DEV_ON_NETWORK=true --env MCP_AUTH_BROKER_SERVER__DRAIN_PAUSE_MS=0)
 in_container() {
   local name=$1
   shift
@@ -130,6 +135,31 @@ PYTHON
   b run --isolation chroot "${settings[@]}" trusted -- broker "${asked[@]}" >"$work/known" || { cat "$work/known"; die "the image's certificates are not used"; }
   ok "its certificates are those that are trusted"
 fi
+
+# The variant with `op`, around a program that answers like it: a secret is read through it. Without it, it is not.
+profile='graph.profile=[{ name = "p", tenant_id = "contoso.example", client_id = "c", credential = { client_secret = "op://broker/graph/secret" } }]'
+reading=(check --live --set secrets.provider=1password --set "$profile")
+if in_container without-op-$$ "${reading[@]}" >"$work/without" 2>&1; then die "a secret is read without op"; fi
+grep -q "op://broker/graph/secret cannot be used now" "$work/without" || { cat "$work/without"; die "it does not say that op is missing"; }
+! build --target with-op 2>/dev/null || die "the variant is built without op"
+mkdir -p "$work/op/usr/local/bin"
+cc -static -O1 -x c -o "$work/op/usr/local/bin/op" - <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(int count, char **words) {
+  if (count != 4 || strcmp(words[1], "read") || strcmp(words[3], "op://broker/graph/secret") || !getenv("OP_SERVICE_ACCOUNT_TOKEN")) return 1;
+  fputs("a-secret-that-is-long-enough", stdout);
+  return 0;
+}
+C
+plain=$image image=broker-smoke-with-op:$$
+build --target with-op --build-context "op=$work/op"
+[ "$(inspected .User)" = 10001:10001 ] || die "the variant runs as $(inspected .User)"
+in_container with-op-$$ "${reading[@]}" >"$work/with" 2>&1 || { cat "$work/with"; die "no secret is read through op"; }
+if [ "$engine" != buildah ]; then "$engine" image rm --force "$image" >/dev/null; fi
+image=$plain
+ok "the variant with op reads a secret through it"
 
 in_container smoke-$$ smoke-e2e >"$work/smoke.json" || { cat "$work/smoke.json"; die "smoke-e2e failed inside"; }
 ok "smoke-e2e inside: $(grep -c '"passed":true' "$work/smoke.json") steps"

@@ -129,6 +129,19 @@ await steps('oauth4webapi', [
     assert.equal(told.active, true);
     assert.equal(told.client_id, 'oracle');
   }]),
+  ['an introspection comes signed, for whoever asked', async () => {
+    const machine = { client_id: 'oracle' };
+    const proof = oauth.ClientSecretBasic(process.env.CLIENT_SECRET);
+    const parameters = new URLSearchParams({ scope: 'public:read', resource: resource.href });
+    const granted = await oauth.processClientCredentialsResponse(as, machine, await oauth.clientCredentialsGrantRequest(as, machine, proof, parameters, loopback));
+    for (const [token, active] of [[granted.access_token, true], ['nothing', false]]) {
+      const response = await oauth.introspectionRequest(as, machine, proof, token, { ...loopback, requestJwtResponse: true });
+      assert.equal(response.headers.get('content-type'), 'application/token-introspection+jwt');
+      const told = await oauth.processIntrospectionResponse(as, machine, response);
+      assert.equal(told.active, active);
+      await oauth.validateApplicationLevelSignature(as, response, loopback);
+    }
+  }],
   ['a wrong secret is refused as RFC 6749 §5.2 says', async () => {
     const machine = { client_id: 'oracle' };
     const wrong = oauth.ClientSecretBasic('not the secret');

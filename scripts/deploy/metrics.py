@@ -180,4 +180,5 @@ def run(folder, ports):
             served.terminate()
 
 
-main()
+if __name__ == "__main__":
+    main()

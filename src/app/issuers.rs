@@ -173,7 +173,7 @@ pub(super) async fn own(
     }
 }
 
-const fn algorithm(configured: TokenAlg) -> Algorithm {
+pub(super) const fn algorithm(configured: TokenAlg) -> Algorithm {
     match configured {
         TokenAlg::RS256 => Algorithm::RS256,
         TokenAlg::RS384 => Algorithm::RS384,

@@ -43,7 +43,7 @@ use super::key_control::Keys;
 use super::logs::Logs;
 use super::reload::Reloader;
 use super::revoked::revocations;
-use super::{connections, issuers, keys, map};
+use super::{assertions, connections, issuers, keys, map};
 
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
@@ -79,6 +79,7 @@ pub(super) fn settings(
         scopes_supported: given.default_scopes.clone(),
         administrators: administrators(&given.administrators),
         clients,
+        identity_assertions: assertions::of_people(config),
         registration: match given.dynamic_registration {
             DynamicRegistration::Off => Registration::Off,
             DynamicRegistration::Limited => Registration::Limited,
@@ -143,6 +144,7 @@ fn client(
         config::GrantType::ClientCredentials => "client_credentials",
         config::GrantType::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         config::GrantType::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+        config::GrantType::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
     };
     Ok(ConfiguredClient {
         client_id: known.client_id.clone(),
@@ -158,6 +160,7 @@ fn client(
             from: known.exchange.from.iter().map(ToString::to_string).collect(),
             to: known.exchange.to.iter().map(ToString::to_string).collect(),
         },
+        workload: known.workload.as_ref().map(assertions::workload),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The composition root: from settings to a running broker. The only place that names every module.
 
 mod approvals;
+mod assertions;
 mod beside;
 mod build;
 mod call_limits;

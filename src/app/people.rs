@@ -33,7 +33,7 @@ pub fn people_settings(config: &Config, secrets: &Arc<Secrets>) -> PeopleSetting
 }
 
 /// Everything but the secret.
-fn settings(provider: &config::IdentityProvider) -> IdentityProviderSettings {
+pub(super) fn settings(provider: &config::IdentityProvider) -> IdentityProviderSettings {
     let config::ProviderClaims { subject, username, name, email, groups } = provider.claims.clone();
     let endpoints = provider.endpoints.clone().map(|endpoints| {
         let config::ProviderEndpoints { authorization, token, userinfo } = endpoints;

@@ -234,7 +234,7 @@ pub enum AuditEvent {
         grant_id: Option<GrantId>,
         resource: String,
         scopes: Scope,
-        /// What it was made from (RFC 8693).
+        /// What it was made from (RFC 8693, RFC 7523).
         #[serde(skip_serializing_if = "Option::is_none")]
         subject_token: Option<TokenName>,
     },

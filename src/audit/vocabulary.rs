@@ -193,6 +193,8 @@ pub enum GrantType {
     TokenExchange,
     /// RFC 8628
     DeviceCode,
+    /// RFC 7523 §2.1
+    JwtBearer,
 }
 
 impl Reused {

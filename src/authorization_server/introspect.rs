@@ -25,9 +25,11 @@ use super::derived::Actor;
 use super::dpop::Confirmation;
 use super::error::{OAuthError, json_headers};
 use super::form::{Form, MAX_FORM_BYTES};
+use super::keys::SigningAlgorithm;
 use super::own_token::OwnToken;
 use super::posted::Posted;
 use super::server::AuthorizationServer;
+use super::signed_answer;
 use super::trail::Trail;
 
 /// Unknown, late, revoked, of another kind, for somebody else: the same bytes for all (RFC 7662 §2.2; N78, N79).
@@ -73,7 +75,7 @@ struct Active<'a> {
     token_type: &'static str,
 }
 
-/// Says what an access token of ours is. Refresh tokens are nobody's business but the token endpoint's: inactive.
+/// Says what an access token of ours is, as a JWT to who asks for one (RFC 9701). Refresh tokens are nobody's business but the token endpoint's: inactive.
 ///
 /// # Errors
 ///
@@ -93,6 +95,9 @@ async fn introspect(
         trail.client(client.id());
     }
     trail.record(&server, event).await?;
+    if signed_answer::is_wanted(&posted.headers) {
+        return signed_answer::sign(&server, asker.audience(&server), &body);
+    }
     Ok((json_headers(), body))
 }
 
@@ -133,6 +138,14 @@ impl Asker {
         match self {
             Self::Resource(row) => token.is_of(row),
             Self::Client(client) => *client.id() == token.client_id,
+        }
+    }
+
+    /// What a signed answer names as who it is for, and how that is signed.
+    fn audience(&self, server: &AuthorizationServer) -> (&str, SigningAlgorithm) {
+        match self {
+            Self::Resource(row) => (&row.uri, server.settings.signing_algorithm_for(&row.uri)),
+            Self::Client(client) => (client.id().as_str(), server.settings.signing_algorithm),
         }
     }
 

@@ -16,7 +16,7 @@ use super::device;
 use super::keys::SigningAlgorithm;
 use super::published::Published;
 use super::settings::{MetadataDocuments, Registration, Settings};
-use super::token::{DEVICE_CODE, TOKEN_EXCHANGE};
+use super::token::{DEVICE_CODE, ID_JAG_PROFILE, JWT_BEARER, TOKEN_EXCHANGE};
 
 /// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
 #[derive(Serialize)]
@@ -39,11 +39,16 @@ struct Document<'a> {
     response_types_supported: [&'a str; 1],
     response_modes_supported: [&'a str; 1],
     grant_types_supported: Vec<&'a str>,
+    /// Of ID-JAGs. Never whose are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorization_grant_profiles_supported: Vec<&'a str>,
     subject_types_supported: [&'a str; 1],
     id_token_signing_alg_values_supported: [&'a str; 1],
     token_endpoint_auth_methods_supported: [&'a str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     revocation_endpoint_auth_methods_supported: [&'a str; 4],
+    /// RFC 9701 §7
+    introspection_signing_alg_values_supported: Vec<&'a str>,
     code_challenge_methods_supported: [&'a str; 1],
     authorization_response_iss_parameter_supported: bool,
     client_id_metadata_document_supported: bool,
@@ -110,11 +115,17 @@ fn document(settings: &Settings) -> Bytes {
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
         grant_types_supported: grant_types(settings),
+        authorization_grant_profiles_supported: settings
+            .takes_id_jags()
+            .then_some(ID_JAG_PROFILE)
+            .into_iter()
+            .collect(),
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
         token_endpoint_auth_methods_supported: AUTH_METHODS,
         token_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "RS256"],
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        introspection_signing_alg_values_supported: signing_algorithms(settings),
         code_challenge_methods_supported: ["S256"],
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: settings.client_metadata_documents
@@ -129,11 +140,24 @@ fn document(settings: &Settings) -> Bytes {
     document.to_bytes()
 }
 
-/// Token exchange and device codes only where some client may use them.
+/// Every one that something of ours is signed with, the general one first.
+fn signing_algorithms(settings: &Settings) -> Vec<&'static str> {
+    let mut names = vec![algorithm(settings.signing_algorithm)];
+    for (_, of_resource) in &settings.resource_signing_algorithms {
+        let name = algorithm(*of_resource);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Token exchange, device codes and assertions only where somebody may use them.
 fn grant_types(settings: &Settings) -> Vec<&'static str> {
     let mut names = vec!["authorization_code", "refresh_token", "client_credentials"];
     names.extend(settings.exchanges_tokens().then_some(TOKEN_EXCHANGE));
     names.extend(settings.has_devices().then_some(DEVICE_CODE));
+    names.extend(settings.takes_assertions().then_some(JWT_BEARER));
     names
 }
 
@@ -177,6 +201,7 @@ mod tests {
             scopes_supported: "graph:read".parse().unwrap(),
             administrators: Administrators::default(),
             clients: Vec::new(),
+            identity_assertions: Vec::new(),
             registration,
             client_metadata_documents: MetadataDocuments::Allow,
             require_pushed_requests: false,

@@ -45,6 +45,7 @@ mod server;
 mod session;
 mod settings;
 mod shares;
+mod signed_answer;
 mod target;
 mod token;
 #[cfg(test)]
@@ -85,8 +86,8 @@ pub use server::{
 };
 pub use session::current;
 pub use settings::{
-    Administrators, BehindUs, ConfiguredClient, ExchangeRules, MetadataDocuments, OwnResource,
-    Registration, Settings,
+    Administrators, AssertionIssuer, BehindUs, ConfiguredClient, ExchangeRules, IdentityAssertions,
+    MetadataDocuments, OwnResource, Registration, Settings, WorkloadRules,
 };
 
 /// `/token`, `/revoke`, `/userinfo`, `/par` and `/device_authorization`; the caller adds state and CORS.

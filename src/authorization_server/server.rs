@@ -23,7 +23,7 @@ use super::register::reap as reap_clients;
 use super::seal::ServerSecret;
 use super::settings::Settings;
 use super::shares::Shares;
-use super::token::TokenState;
+use super::token::{AssertionIssuers, TokenState};
 
 /// The authorization server. Cheap to clone; the axum state of every handler here.
 #[derive(Clone, Debug)]
@@ -50,6 +50,7 @@ pub struct Parts {
     pub(super) authorization_requests: RequestLimits,
     pub(super) shares: Shares,
     pub(super) tokens: TokenState,
+    pub(super) assertions: AssertionIssuers,
 }
 
 /// What `app` puts in.
@@ -98,6 +99,7 @@ impl AuthorizationServer {
         let tokens = TokenState::new(settings.rates, &clock);
         let user_codes = UserCodes::new(&secret);
         let shares = Shares::new(&clock);
+        let assertions = AssertionIssuers::new(&settings, &outbound, &clock);
         Self(Arc::new(Parts {
             settings,
             store,
@@ -114,6 +116,7 @@ impl AuthorizationServer {
             authorization_requests: RequestLimits::default(),
             shares,
             tokens,
+            assertions,
         }))
     }
 

@@ -1,19 +1,22 @@
 //! What the authorization server is told; `app` maps the settings file to it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use url::Url;
 
 use crate::id::{ClientId, Issuer};
 use crate::redirect_uri::RedirectUri;
+use crate::resource_server::Algorithm;
 use crate::scope::Scope;
 use crate::secret::OwnSecret;
 
 use super::client::PublicKeys;
+use super::identity_provider::IdentityProviderSettings;
 use super::keys::SigningAlgorithm;
 use super::pace::Rates;
 use super::target::is_same;
-use super::token::{DEVICE_CODE, TOKEN_EXCHANGE};
+use super::token::{DEVICE_CODE, JWT_BEARER, TOKEN_EXCHANGE};
 
 /// `[authorization_server]` and what of `[server]` it needs.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Settings {
     pub scopes_supported: Scope,
     pub administrators: Administrators,
     pub clients: Vec<ConfiguredClient>,
+    /// Whose ID-JAGs are taken (MCP Enterprise-Managed Authorization).
+    pub identity_assertions: Vec<IdentityAssertions>,
     pub registration: Registration,
     pub client_metadata_documents: MetadataDocuments,
     /// Whether every client must push its authorization requests (RFC 9126 §5).
@@ -60,6 +65,23 @@ impl Settings {
     /// Whether any client may exchange tokens.
     pub(super) fn exchanges_tokens(&self) -> bool {
         self.clients.iter().any(|client| client.grant_types.contains(&TOKEN_EXCHANGE))
+    }
+
+    /// Whether there is anybody whose assertions are taken.
+    pub(super) fn takes_assertions(&self) -> bool {
+        self.takes_id_jags() || self.has_workloads()
+    }
+
+    /// Whether any identity provider vouches for people.
+    pub(super) const fn takes_id_jags(&self) -> bool {
+        !self.identity_assertions.is_empty()
+    }
+
+    /// Whether any client is known by what its platform says of it.
+    pub(super) fn has_workloads(&self) -> bool {
+        self.clients
+            .iter()
+            .any(|client| client.workload.is_some() && client.grant_types.contains(&JWT_BEARER))
     }
 
     /// Whether any client is on devices whose people log in elsewhere.
@@ -105,7 +127,7 @@ pub struct ConfiguredClient {
     pub secret: Option<OwnSecret>,
     /// With which it signs assertions (`private_key_jwt`).
     pub keys: Option<PublicKeys>,
-    /// `authorization_code`, `refresh_token`, `client_credentials`, and those of RFC 8628 and RFC 8693.
+    /// `authorization_code`, `refresh_token`, `client_credentials`, and those of RFC 7523, RFC 8628 and RFC 8693.
     pub grant_types: Vec<&'static str>,
     /// The most it may get. Empty: nothing for itself, and for a person whatever policy lets that person have.
     pub scopes: Scope,
@@ -118,6 +140,39 @@ pub struct ConfiguredClient {
     pub dpop_bound: bool,
     /// Worth something with the grant of RFC 8693 alone.
     pub exchange: ExchangeRules,
+    /// Instead of secret and keys: it is then no public client.
+    pub workload: Option<WorkloadRules>,
+}
+
+/// Who signs assertions (RFC 7523), and with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssertionIssuer {
+    /// As `iss` has it, byte for byte.
+    pub issuer: Issuer,
+    /// `None`: where the issuer's metadata says.
+    pub jwks_uri: Option<Url>,
+    /// No other algorithm is accepted of it.
+    pub algorithms: Vec<Algorithm>,
+}
+
+/// An identity provider that vouches for people to clients.
+#[derive(Clone, Debug)]
+pub struct IdentityAssertions {
+    pub from: AssertionIssuer,
+    /// By which its people are known here, as when they log in.
+    pub provider: IdentityProviderSettings,
+}
+
+/// How a workload is known by the JWT that its platform gives it (MCP workload identity federation).
+#[derive(Clone, Debug)]
+pub struct WorkloadRules {
+    pub from: AssertionIssuer,
+    /// `None`: the URL of the token endpoint.
+    pub audience: Option<String>,
+    /// Claims that must be there, each with the values that do. A name that begins with `/` is a JSON pointer.
+    pub claims: BTreeMap<String, Vec<String>>,
+    /// Whether each JWT counts once, by its `jti`.
+    pub single_use: bool,
 }
 
 /// Which tokens a client may exchange, and for what (RFC 8693). A token of its own it may always narrow.

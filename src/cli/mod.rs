@@ -17,6 +17,7 @@ mod serve;
 mod settings;
 mod smoke;
 mod store;
+mod store_copy;
 mod support_bundle;
 mod token;
 mod tools;
@@ -88,7 +89,7 @@ enum Command {
     IdentityProvider(admin::IdentityProviderArgs),
     /// The keys that sign tokens: list, rotate, retire
     Key(admin::KeyArgs),
-    /// The database: status, migrate, backup, restore
+    /// The database: status, migrate, backup, restore, copy
     Store(store::StoreArgs),
     /// Write a redacted file for a bug report
     SupportBundle(support_bundle::BundleArgs),
@@ -152,9 +153,10 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         Command::Login(login) => {
             let url = match login.url() {
                 Some(url) => url.clone(),
-                None => args.load(environment)?.config.server.public_url,
+                None => args.load(environment.clone())?.config.server.public_url,
             };
-            login::run((&login, &url), &mut out, &mut std::io::stderr()).await
+            let mut err = std::io::stderr();
+            Box::pin(login::run((&login, &url), &environment, &mut out, &mut err)).await
         }
         Command::Catalog(catalog) => catalog::run(&catalog, &args, environment, &mut out),
         Command::Policy(policy) => {
@@ -192,7 +194,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Key(key) => admin::run_key(&key, &args.load(environment)?, &mut out).await,
         Command::Store(store) => {
-            store::run(&store, &args.load(environment)?.config, &mut out).await
+            Box::pin(store::run(&store, &args.load(environment)?, &mut out)).await
         }
         Command::SupportBundle(bundle) => {
             support_bundle::run(&bundle, &args, environment, &mut out).await

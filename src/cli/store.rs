@@ -14,6 +14,8 @@ use crate::store::{self, StoreStatus};
 use crate::time::{Clock as _, SystemClock};
 
 use super::failure::Failure;
+use super::settings::Ready;
+use super::store_copy::{self, CopyArgs};
 
 /// Where keys, clients, people and grants are kept.
 #[derive(Debug, Args)]
@@ -43,6 +45,10 @@ enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Copy the whole store to another database, from `SQLite` to PostgreSQL or back; stop every broker first
+    ///
+    /// Run it again after it was cut off: it goes on where it was. Both stores are compared at the end.
+    Copy(CopyArgs),
     /// Put a backup in the place of the store, which is kept beside it; stop the broker first (`SQLite`)
     Restore {
         file: PathBuf,
@@ -54,9 +60,10 @@ enum StoreCommand {
 
 pub(super) async fn run(
     args: &StoreArgs,
-    config: &Config,
+    ready: &Ready,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
+    let config = &ready.config;
     let settings = app::store_settings(config);
     let text = match &args.command {
         StoreCommand::Status { json } => {
@@ -90,6 +97,7 @@ pub(super) async fn run(
                 )
             }
         }
+        StoreCommand::Copy(copy) => store_copy::run(copy, ready, key_note(config).as_str()).await?,
         StoreCommand::Restore { file, json } => restore(&settings, (file, *json), config).await?,
     };
     writeln!(out, "{text}").map_err(Failure::output)?;

@@ -18,3 +18,11 @@ pub(super) async fn not_found() -> Response {
 pub(super) async fn method_not_allowed() -> Response {
     problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
 }
+
+/// RFC 6585 section 5.
+pub(super) fn head_too_large() -> Response {
+    problem(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the head of the request is larger than 64 KiB",
+    )
+}

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::client_address::TrustedProxies;
 use super::front::Front;
 use super::health::Health;
+use super::problem::head_too_large;
 
 /// What one listener may cost.
 #[derive(Clone, Debug)]
@@ -139,7 +140,8 @@ where
     D: Future<Output = ()>,
     N: Future<Output = ()>,
 {
-    let server = Arc::new(Server { http: http(&limits), front, proxies, acceptor, limits });
+    let (http1, http2) = (http(&limits).http1_only(), http(&limits).http2_only());
+    let server = Arc::new(Server { http1, http2, front, proxies, acceptor, limits });
     let door = Door::new(listener, server);
     door.open_until(stop.drain).await;
     health.drain();
@@ -160,6 +162,8 @@ struct Door {
     room: Arc<Semaphore>,
     tasks: TaskTracker,
     graceful: GracefulShutdown,
+    /// Cancelled when nothing new is begun any more.
+    closing: CancellationToken,
     cut: CancellationToken,
 }
 
@@ -167,7 +171,8 @@ impl Door {
     fn new(listener: TcpListener, server: Arc<Server>) -> Self {
         let room = Arc::new(Semaphore::new(server.limits.max_connections));
         let (tasks, graceful) = (TaskTracker::new(), GracefulShutdown::new());
-        Self { listener, server, room, tasks, graceful, cut: CancellationToken::new() }
+        let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
+        Self { listener, server, room, tasks, graceful, closing, cut }
     }
 
     /// Accepts connections until `stop` resolves.
@@ -191,9 +196,10 @@ impl Door {
                 },
             };
             let (server, cut) = (Arc::clone(&self.server), self.cut.clone());
-            let watcher = self.graceful.watcher();
+            let (watcher, closing) = (self.graceful.watcher(), self.closing.clone());
             self.tasks.spawn(async move {
-                cut.run_until_cancelled(server.connection(stream, peer, watcher)).await;
+                let connection = server.connection(stream, peer, watcher, &closing);
+                cut.run_until_cancelled(connection).await;
                 drop(permit);
             });
         }
@@ -201,8 +207,9 @@ impl Door {
 
     /// Lets requests in flight finish, unless it is to be at once or the time is up. Gives whether all did.
     async fn close(self, at_once: bool, now: impl Future<Output = ()>) -> bool {
-        let Self { listener, server, tasks, graceful, cut, .. } = self;
+        let Self { listener, server, tasks, graceful, closing, cut, .. } = self;
         drop(listener);
+        closing.cancel();
         tasks.close();
         let limit = if at_once { Duration::ZERO } else { server.limits.drain };
         let finished = async {
@@ -235,7 +242,8 @@ fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
 }
 
 struct Server {
-    http: auto::Builder<TokioExecutor>,
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
     front: Front,
     proxies: TrustedProxies,
     acceptor: Option<TlsAcceptor>,
@@ -247,30 +255,37 @@ impl Server {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        watcher: hyper_util::server::graceful::Watcher,
+        watcher: Watcher,
+        closing: &CancellationToken,
     ) {
         // Answers are small: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         // Each on the heap by itself: what only TLS needs is not held for every connection without it.
         let Some(acceptor) = &self.acceptor else {
-            return Box::pin(self.requests(stream, peer, watcher)).await;
+            if let Some(version) =
+                begun(self.limits.header_timeout, closing, version(&stream)).await
+            {
+                Box::pin(self.requests(version, stream, peer, watcher)).await;
+            }
+            return;
         };
-        let accepting = Box::pin(acceptor.accept(stream));
-        match tokio::time::timeout(self.limits.header_timeout, accepting).await {
-            Ok(Ok(stream)) => Box::pin(self.requests(stream, peer, watcher)).await,
-            Ok(Err(error)) => {
+        match begun(self.limits.header_timeout, closing, Box::pin(acceptor.accept(stream))).await {
+            Some(Ok(stream)) => {
+                let version = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Version::HTTP_2,
+                    _ => Version::HTTP_11,
+                };
+                Box::pin(self.requests(version, stream, peer, watcher)).await;
+            }
+            Some(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "http.tls_failed");
             }
-            Err(_elapsed) => tracing::debug!("http.tls_timeout"),
+            None => {}
         }
     }
 
-    async fn requests<S>(
-        &self,
-        stream: S,
-        peer: SocketAddr,
-        watcher: hyper_util::server::graceful::Watcher,
-    ) where
+    async fn requests<S>(&self, version: Version, stream: S, peer: SocketAddr, watcher: Watcher)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
@@ -278,11 +293,68 @@ impl Server {
             let client = self.proxies.client(peer, request.headers());
             request.extensions_mut().insert(client);
             let front = self.front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
+            async move {
+                // hyper's limit is on its buffer, which may take in twice as much at once.
+                if head_bytes(&request) > MAX_HEAD_BYTES {
+                    return Ok(head_too_large());
+                }
+                Ok::<_, Infallible>(front.answer(request).await)
+            }
         });
+        let http = if version == Version::HTTP_2 { &self.http2 } else { &self.http1 };
         let io = TokioIo::new(stream);
-        if let Err(error) = watcher.watch(self.http.serve_connection(io, service)).await {
+        if let Err(error) = watcher.watch(http.serve_connection(io, service)).await {
             tracing::debug!(error = &*error, "http.connection_broken");
         }
+    }
+}
+
+/// Names and values of all headers, and the target.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let headers: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    headers + target
+}
+
+/// What the client begins with: the preface of HTTP/2 (RFC 9113 section 3.4), or anything else. It is looked at and left where it is:
+/// hyper's own look costs each connection a second read and twice the buffer, and waits without an end for a client that says nothing.
+async fn version(stream: &TcpStream) -> Version {
+    let mut start = [0; 3];
+    match stream.peek(&mut start).await {
+        Ok(_) if &start == b"PRI" => Version::HTTP_2,
+        // Whoever closes or breaks off here is noticed by who reads.
+        _ => Version::HTTP_11,
+    }
+}
+
+/// What a connection begins with, unless it takes longer than `limit` or the drain comes first: it owes nobody an answer yet.
+async fn begun<T>(
+    limit: Duration,
+    closing: &CancellationToken,
+    first: impl Future<Output = T>,
+) -> Option<T> {
+    let first = tokio::time::timeout(limit, first);
+    let begun = closing.run_until_cancelled(first).await?.ok();
+    if begun.is_none() {
+        tracing::debug!("http.silent_connection");
+    }
+    begun
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_connects_and_says_nothing_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let open = CancellationToken::new();
+        assert_eq!(begun(Duration::from_millis(1), &open, version(&stream)).await, None);
+        let closing = CancellationToken::new();
+        closing.cancel();
+        assert_eq!(begun(Duration::MAX, &closing, version(&stream)).await, None);
     }
 }

@@ -21,6 +21,7 @@ pub(super) enum Connection {
 }
 
 /// A parameter. Never printed.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Int(Option<i64>),
     Text(Option<String>),

@@ -9,6 +9,7 @@ mod backend;
 mod cause;
 mod client;
 mod connection;
+mod copy;
 mod device;
 mod digest;
 mod error;
@@ -36,6 +37,7 @@ pub use approval::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, UsedApproval,
 };
 pub use client::{ClientKind, ClientRow, ClientStore, MetadataDocument};
+pub use copy::{Copied, CopiedTable, CopyError, CopyProgress, CopyStep, copy};
 pub use device::{DeviceAnswer, DeviceRequestRow, DeviceStore, Polled};
 pub use digest::Digest;
 pub use error::StoreError;

@@ -31,6 +31,11 @@ pub enum OpenError {
     )]
     Foreign(i64),
     #[error(
+        "the store is a copy that was not finished\n  \
+         hint: run the same broker store copy again; it goes on where it was cut off"
+    )]
+    Unfinished,
+    #[error(
         "the store's database URL cannot be read\n  \
          hint: postgres://user:password@host:5432/database; percent-encode special characters of the password"
     )]

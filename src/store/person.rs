@@ -126,6 +126,13 @@ pub trait PersonStore: Send + Sync {
         now: Timestamp,
     ) -> Result<UserRow, StoreError>;
 
+    /// The user of an identity, as they are known. Nothing is made or changed.
+    async fn find_user_of_identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<UserRow>, StoreError>;
+
     /// Issuer and subject of every identity that is linked to the user; not our own issuer's.
     async fn list_identities(&self, user_id: UserId) -> Result<Vec<(String, String)>, StoreError>;
 

@@ -10,12 +10,19 @@ use crate::secret_text::SecretText;
 use super::backend::Backend;
 use super::cause::fault;
 use super::connection::{Connection, values};
+use super::copy::refuse_unfinished;
 use super::migrate::migrate;
 use super::open_error::OpenError;
 use super::settings::PATIENCE;
 
 /// Of each replica. PostgreSQL allows 100 in all unless told otherwise.
 const CONNECTIONS: u32 = 16;
+
+/// What a broker calls itself to PostgreSQL.
+pub(super) const SERVING: &str = "mcp-auth-broker";
+
+/// What a copy under way calls itself.
+const COPYING: &str = "mcp-auth-broker copy";
 
 /// Connects when it is first used.
 pub(super) fn pool(url: &SecretText) -> Result<Pool<Postgres>, OpenError> {
@@ -27,11 +34,17 @@ pub(super) fn reading_pool(url: &SecretText) -> Result<Pool<Postgres>, OpenError
     Ok(pool_with(options(url)?.options([("default_transaction_read_only", "on")])))
 }
 
+/// For moving a whole store: a statement may take as long as it takes, and is not taken for one of a broker that serves.
+pub(super) fn copying_pool(url: &SecretText) -> Result<Pool<Postgres>, OpenError> {
+    let options = options(url)?.application_name(COPYING).options([("statement_timeout", "0")]);
+    Ok(pool_with(options))
+}
+
 fn options(url: &SecretText) -> Result<PgConnectOptions, OpenError> {
     // The driver's own error may quote the URL, with its password.
     let options = PgConnectOptions::from_str(url.expose()).map_err(|_| OpenError::Url)?;
     Ok(options
-        .application_name("mcp-auth-broker")
+        .application_name(SERVING)
         .statement_cache_capacity(256)
         // A row lock that nobody gives back must not hold a request longer than we wait for it.
         .options([("lock_timeout", "4s"), ("statement_timeout", "30s")])
@@ -52,6 +65,7 @@ pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {
     // One replica migrates, the others wait for it.
     let locked = connection.execute("SELECT pg_advisory_xact_lock(5570417001)", values![]).await;
     locked.map_err(OpenError::Database)?;
+    refuse_unfinished(&mut connection).await?;
     migrate(&mut connection).await?;
     if let Connection::Transaction(transaction) = connection {
         transaction.commit().await.map_err(|error| OpenError::Database(fault(error)))?;

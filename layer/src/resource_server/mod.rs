@@ -100,5 +100,5 @@ pub use self::principal::{EntraIdentity, EntraObject, Principal};
 pub use self::revocation::{NoRevocations, Revocations};
 pub use self::secret_source::SecretSource;
 pub use self::service::{RequireToken, RequireTokenFuture};
-pub use self::signed::{SignedJwt, SignedJwts};
+pub use self::signed::{JwtHint, SignedJwt, SignedJwts};
 pub use self::verify::{IssuerHealth, Verifier};

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::id::Issuer;
 use crate::outbound::Outbound;
 use crate::time::Clock;
 
 use super::algorithm::Algorithm;
+use super::discovery::Discovery;
 use super::error::TokenError;
 use super::json;
 use super::jwks::{JwksTiming, KeyHealth, Place, RemoteKeys};
@@ -37,6 +39,28 @@ pub struct SignedJwt {
     pub claims: Map<String, Value>,
 }
 
+/// Of which type a JWT says that it is, and of whom. Nothing of it was checked: only to find who can check it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtHint {
+    /// As [`SignedJwt::typ`].
+    pub typ: String,
+    /// `iss`
+    pub issuer: String,
+}
+
+impl JwtHint {
+    /// `None` for what is no JWT, too long, or says no `iss`.
+    #[must_use]
+    pub fn read(unverified: &str) -> Option<Self> {
+        if unverified.len() > MAX_BYTES {
+            return None;
+        }
+        let Form::Jwt(jwt) = parse(unverified).ok()? else { return None };
+        let issuer = json::text(&jwt.claims, "iss")?.to_owned();
+        Some(Self { typ: jwt.typ, issuer })
+    }
+}
+
 impl SignedJwts {
     /// `algorithms` are the only ones a key may be used with; `HS256` is never one of them.
     #[must_use]
@@ -47,10 +71,39 @@ impl SignedJwts {
         outbound: Outbound,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        Self::at(Place::Known(jwks_uri), issuer, algorithms, outbound, clock)
+    }
+
+    /// The same with the key set that the issuer's metadata names (RFC 8414, OIDC Discovery 1.0), which is asked for
+    /// before each fetch.
+    ///
+    /// `None` where the issuer is no `https` URL (`http` on loopback) without query, fragment and user information.
+    #[must_use]
+    pub fn discovered(
+        issuer: &Issuer,
+        algorithms: &[Algorithm],
+        outbound: Outbound,
+        clock: Arc<dyn Clock>,
+    ) -> Option<Self> {
+        let place = Place::Discovered(Box::new(Discovery::new(issuer)?));
+        Some(Self::at(place, issuer.as_str(), algorithms, outbound, clock))
+    }
+
+    fn at(
+        place: Place,
+        issuer: &str,
+        algorithms: &[Algorithm],
+        outbound: Outbound,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let public = algorithms.iter().filter(|algorithm| **algorithm != Algorithm::HS256);
-        let algorithms = public.copied().collect();
-        let timing = JwksTiming::default();
-        let keys = RemoteKeys::new(Place::Known(jwks_uri), algorithms, outbound, clock, timing);
+        let keys = RemoteKeys::new(
+            place,
+            public.copied().collect(),
+            outbound,
+            clock,
+            JwksTiming::default(),
+        );
         Self { issuer: issuer.to_owned(), keys }
     }
 

@@ -16,7 +16,10 @@ use crate::store::{ClientKind, ClientRow, Digest, Page};
 
 use super::{Actor, ClientView, Operations, PageQuery, Shown, found, shown};
 
-const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+/// RFC 7523, for ID-JAGs: which identity providers make them is in the settings.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const GRANT_TYPES: [&str; 4] =
+    ["authorization_code", "refresh_token", "client_credentials", JWT_BEARER];
 
 /// A client to register. Names are those of RFC 7591 §2.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -155,11 +158,12 @@ fn metadata(new: &NewClient) -> Result<String, AdminError> {
     let grant_types = new.grant_types.clone().unwrap_or_else(default);
     let has = |wanted: &str| grant_types.iter().any(|name| name == wanted);
     if grant_types.is_empty() || !grant_types.iter().all(|name| GRANT_TYPES.contains(&&**name)) {
-        let allowed = "authorization_code, refresh_token, client_credentials";
+        let allowed = "authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:jwt-bearer";
         return invalid("grant_types", "is empty or names one that does not exist here", allowed);
     }
-    if new.public && has("client_credentials") {
-        let allowed = "a public client has no client_credentials (RFC 6749 §4.4)";
+    if new.public && (has("client_credentials") || has(JWT_BEARER)) {
+        let allowed =
+            "a public client has no client_credentials (RFC 6749 §4.4) and brings no assertions";
         return invalid("grant_types", "needs a secret or keys", allowed);
     }
     if new.public && new.has_keys() {

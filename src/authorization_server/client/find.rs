@@ -108,7 +108,9 @@ pub async fn find(
     }
 }
 
-async fn from_settings(client: &ConfiguredClient) -> Result<Client, ClientError> {
+pub(in crate::authorization_server) async fn from_settings(
+    client: &ConfiguredClient,
+) -> Result<Client, ClientError> {
     let mut methods = Vec::new();
     if client.secret.is_some() {
         methods.extend([AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost]);
@@ -116,7 +118,8 @@ async fn from_settings(client: &ConfiguredClient) -> Result<Client, ClientError>
     if client.keys.is_some() {
         methods.push(AuthMethod::PrivateKeyJwt);
     }
-    if methods.is_empty() {
+    // A workload proves itself by its assertion alone, and where that is looked at.
+    if methods.is_empty() && client.workload.is_none() {
         methods.push(AuthMethod::None);
     }
     let secret = match &client.secret {

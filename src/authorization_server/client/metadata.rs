@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::authorization_server::token::JWT_BEARER;
 use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 
@@ -79,7 +80,8 @@ impl ClientMetadata {
     /// Of the grants we have, those it asks for.
     #[must_use]
     pub fn known_grant_types(&self) -> Vec<&'static str> {
-        const KNOWN: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+        const KNOWN: [&str; 4] =
+            ["authorization_code", "refresh_token", "client_credentials", JWT_BEARER];
         let Some(asked) = &self.grant_types else { return vec!["authorization_code"] };
         KNOWN.into_iter().filter(|known| asked.iter().any(|grant| grant == known)).collect()
     }

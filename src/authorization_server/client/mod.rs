@@ -20,6 +20,7 @@ use crate::store::Digest;
 use super::register::{StatelessId, StatelessIds};
 
 pub use auth_method::AuthMethod;
+pub(super) use find::from_settings;
 pub use find::{ClientError, find};
 pub use metadata::ClientMetadata;
 pub(super) use metadata::display_name;
@@ -195,7 +196,7 @@ impl Client {
     /// Whether it can be used by anybody who knows its id.
     #[must_use]
     pub fn is_public(&self) -> bool {
-        self.auth_method() == AuthMethod::None
+        self.auth_methods.first() == Some(&AuthMethod::None)
     }
 
     /// Whether everybody who authenticated as it has proven something. Not so where it *may* authenticate by its id

@@ -173,6 +173,7 @@ fn settings() -> Settings {
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),
         clients: vec![machine()],
+        identity_assertions: Vec::new(),
         registration: Registration::Limited,
         client_metadata_documents: MetadataDocuments::Allow,
         require_pushed_requests: false,
@@ -194,5 +195,6 @@ fn machine() -> ConfiguredClient {
         require_pushed_requests: false,
         dpop_bound: false,
         exchange: ExchangeRules::default(),
+        workload: None,
     }
 }

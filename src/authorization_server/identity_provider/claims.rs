@@ -17,7 +17,7 @@ impl IdentityProviderSettings {
     /// # Errors
     ///
     /// [`UpstreamError::NoClaim`] without a subject, [`UpstreamError::NotRequired`]
-    pub(super) fn identity(
+    pub(in crate::authorization_server) fn identity(
         &self,
         claims: &Map<String, Value>,
     ) -> Result<ExternalIdentity, UpstreamError> {
@@ -42,6 +42,15 @@ impl IdentityProviderSettings {
             groups,
             groups_incomplete,
         })
+    }
+
+    /// Whether something is said of groups, be it that some are missing. What does not is no word on who has left one.
+    pub(in crate::authorization_server) fn speaks_of_groups(
+        &self,
+        claims: &Map<String, Value>,
+    ) -> bool {
+        let (groups, incomplete) = groups(claims, &self.claims.groups);
+        incomplete || !groups.is_empty() || claims.contains_key(&self.claims.groups)
     }
 
     /// One of the listed values for each claim; a claim that is a list has to hold one of them.

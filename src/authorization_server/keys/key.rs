@@ -24,7 +24,7 @@ pub(in crate::authorization_server) struct SigningKey {
     pub(super) algorithm: SigningAlgorithm,
     signer: Arc<Signer>,
     /// The JOSE header of each type, encoded.
-    headers: [(TokenType, Arc<str>); 3],
+    headers: [(TokenType, Arc<str>); 4],
     pub(super) public: Jwk,
 }
 
@@ -37,6 +37,8 @@ pub(in crate::authorization_server) enum TokenType {
     IdToken,
     /// `broker-identity+jwt`, which no other product issues.
     Identity,
+    /// `token-introspection+jwt` (RFC 9701 §5)
+    Introspection,
 }
 
 impl TokenType {
@@ -45,6 +47,7 @@ impl TokenType {
             Self::AccessToken => "at+jwt",
             Self::IdToken => "JWT",
             Self::Identity => "broker-identity+jwt",
+            Self::Introspection => "token-introspection+jwt",
         }
     }
 
@@ -75,7 +78,12 @@ impl SigningKey {
         public.common.key_id = Some(kid.clone());
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         let signer = Arc::new(Signer::parse(algorithm, der)?);
-        let types = [TokenType::AccessToken, TokenType::IdToken, TokenType::Identity];
+        let types = [
+            TokenType::AccessToken,
+            TokenType::IdToken,
+            TokenType::Identity,
+            TokenType::Introspection,
+        ];
         let headers = types.map(|typ| typ.header(algorithm, &kid));
         Some(Self { kid, algorithm, signer, headers, public })
     }

@@ -172,6 +172,7 @@ fn settings(public_url: &str) -> Settings {
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),
         clients: Vec::new(),
+        identity_assertions: Vec::new(),
         registration: Registration::Off,
         client_metadata_documents: MetadataDocuments::Off,
         require_pushed_requests: false,

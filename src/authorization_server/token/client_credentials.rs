@@ -7,8 +7,8 @@ use crate::authorization_server::target::{self, Carries};
 use crate::scope::Scope;
 
 use super::exchange::{Exchange, Granted, Refused};
-use super::issue::Issue;
-use super::resource;
+use super::issue::{Issue, Issued};
+use super::resource::{self, Target};
 
 const NAME: &str = "client_credentials";
 
@@ -27,11 +27,33 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         return Err(OAuthError::UnauthorizedClient(refused).into());
     }
     let target = resource::requested(server, form).await?;
+    let (issued, scope) = of_its_own(exchange, &target).await?;
+    let event = AuditEvent::TokenIssue {
+        grant_type: GrantType::ClientCredentials,
+        token: issued.token,
+        grant_id: None,
+        resource: target.uri,
+        scopes: scope,
+        subject_token: None,
+    };
+    Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
+}
+
+/// The token of a client that has proved who it is, and acts for itself.
+///
+/// # Errors
+///
+/// [`OAuthError::InvalidScope`], [`OAuthError::Store`], and those of [`Issue::sign`]
+pub(super) async fn of_its_own(
+    exchange: &Exchange<'_>,
+    target: &Target,
+) -> Result<(Issued, Scope), OAuthError> {
+    let Exchange { server, client, .. } = exchange;
     let carries = target::carries(server, &target.uri).await?;
     let scope = scope(exchange, &carries)?;
     let issued = Issue {
         client_id: client.id(),
-        target: &target,
+        target,
         scope: &scope,
         grant: None,
         user: None,
@@ -42,15 +64,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         now: server.clock.now(),
     }
     .sign(server)?;
-    let event = AuditEvent::TokenIssue {
-        grant_type: GrantType::ClientCredentials,
-        token: issued.token,
-        grant_id: None,
-        resource: target.uri,
-        scopes: scope,
-        subject_token: None,
-    };
-    Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
+    Ok((issued, scope))
 }
 
 /// What is asked for, else the default scopes; never more than an operator allowed this client.

@@ -20,6 +20,7 @@ use crate::id::ClientId;
 use crate::store::CodeRedemption;
 
 use super::exchange::{Exchange, Granted, Refused};
+use super::jwt_bearer::{self, Once};
 use super::{authorization_code, client_credentials, device_code, refresh_token, token_exchange};
 
 /// `/token`; the caller adds state and CORS.
@@ -43,14 +44,14 @@ async fn token(
     posted: Posted,
 ) -> Result<impl IntoResponse, OAuthError> {
     let mut trail = Trail::begin(&server, &posted.headers);
-    let client = posted.client(&server).await;
+    let (client, workload) = asker(&server, &posted).await;
     if let Ok(client) = &client {
         trail.client(client.id());
         server.tokens.pace.admit_token(client, posted.address)?;
     }
     let proven = client.as_ref().is_ok_and(Client::is_confidential);
     let (grant_type, outcome) = match client {
-        Ok(client) => exchange(&server, &client, &posted).await,
+        Ok(client) => exchange(&server, (&client, workload.as_ref()), &posted).await,
         Err(error) => (None, Err(error.into())),
     };
     match outcome {
@@ -67,6 +68,20 @@ async fn token(
             let claimed = posted.claimed();
             Err(record_refusal(&server, &trail, (grant_type, claimed, by), refused).await?)
         }
+    }
+}
+
+/// The client, by its own credentials or by the assertion of its platform, which is to be used up then.
+async fn asker(
+    server: &AuthorizationServer,
+    posted: &Posted,
+) -> (Result<Client, OAuthError>, Option<Once>) {
+    match jwt_bearer::asks_as_workload(server, posted) {
+        None => (posted.client(server).await, None),
+        Some(assertion) => match jwt_bearer::find_workload(server, assertion).await {
+            Ok((client, once)) => (Ok(client), Some(once)),
+            Err(error) => (Err(error), None),
+        },
     }
 }
 
@@ -90,7 +105,7 @@ async fn give_back(server: &AuthorizationServer, used_up: Option<CodeRedemption>
 /// A row for each grant.
 async fn exchange(
     server: &AuthorizationServer,
-    client: &Client,
+    (client, workload): (&Client, Option<&Once>),
     posted: &Posted,
 ) -> (Option<GrantType>, Result<Granted, Refused>) {
     // Before a proof is remembered, which writes to the store.
@@ -102,13 +117,14 @@ async fn exchange(
         Ok(key) => key,
         Err(error) => return (None, Err(error.into())),
     };
-    let asked = Exchange { server, client, form: &posted.form, key: key.as_deref() };
+    let asked = Exchange { server, client, form: &posted.form, key: key.as_deref(), workload };
     let outcome = match grant_type {
         GrantType::AuthorizationCode => authorization_code::exchange(&asked).await,
         GrantType::RefreshToken => refresh_token::exchange(&asked).await,
         GrantType::ClientCredentials => client_credentials::exchange(&asked).await,
         GrantType::DeviceCode => device_code::exchange(&asked).await,
         GrantType::TokenExchange => token_exchange::exchange(&asked).await,
+        GrantType::JwtBearer => jwt_bearer::exchange(&asked).await,
     };
     (Some(grant_type), outcome)
 }
@@ -121,6 +137,7 @@ fn grant_type(server: &AuthorizationServer, posted: &Posted) -> Result<GrantType
         "client_credentials" => Ok(GrantType::ClientCredentials),
         device_code::NAME if server.settings.has_devices() => Ok(GrantType::DeviceCode),
         token_exchange::NAME if server.settings.exchanges_tokens() => Ok(GrantType::TokenExchange),
+        jwt_bearer::NAME if server.settings.takes_assertions() => Ok(GrantType::JwtBearer),
         _ => Err(OAuthError::UnsupportedGrantType),
     }
 }

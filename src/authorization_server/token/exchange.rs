@@ -11,6 +11,8 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::id::{GrantId, Subject};
 use crate::store::CodeRedemption;
 
+use super::jwt_bearer::Once;
+
 /// What a grant is given. The client is authenticated as it is registered, which says nothing about its person.
 #[derive(Debug)]
 pub(super) struct Exchange<'a> {
@@ -19,6 +21,8 @@ pub(super) struct Exchange<'a> {
     pub(super) form: &'a Form,
     /// The key that the client has just proven to hold (RFC 9449 §5).
     pub(super) key: Option<&'a str>,
+    /// What the client is known by, where its platform's assertion is all that it has.
+    pub(super) workload: Option<&'a Once>,
 }
 
 impl Exchange<'_> {

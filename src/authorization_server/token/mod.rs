@@ -9,6 +9,7 @@ mod endpoint;
 mod exchange;
 mod flight;
 mod issue;
+mod jwt_bearer;
 mod person;
 mod refresh_reply;
 mod refresh_token;
@@ -18,6 +19,7 @@ mod token_exchange;
 
 pub(super) use device_code::NAME as DEVICE_CODE;
 pub(super) use endpoint::routes;
+pub(super) use jwt_bearer::{AssertionIssuers, ID_JAG_PROFILE, NAME as JWT_BEARER};
 pub(super) use refresh_token::{Holder, holder as holder_of_refresh_token};
 pub(super) use state::TokenState;
 pub(super) use token_exchange::NAME as TOKEN_EXCHANGE;

@@ -1,5 +1,6 @@
 //! The token endpoint and its neighbours over `SQLite`, through their router.
 
+mod assertions;
 mod clients;
 mod clock;
 mod codes;

@@ -10,8 +10,9 @@ use crate::api_key::ApiKey;
 use crate::store::{ApiKeyRow, ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 
-use super::support::{Answer, MCP, NOW, Site, basic, redemption, refused};
+use super::support::{Answer, MCP, NOW, Site, basic, claims, part, redemption, refused};
 
+const MACHINE: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 const INACTIVE: &str = r#"{"active":false}"#;
 
 /// A resource server with a key.
@@ -292,4 +293,52 @@ async fn tokens_of_a_code_that_came_twice_are_inactive() {
     assert_eq!(introspect(&site, &key, &token).await.json()["active"], true);
     site.redeem(&code).await;
     assert_eq!(introspect(&site, &key, &token).await.text, INACTIVE);
+}
+
+// RFC 9701 §4, §5, §8.1 — N79
+#[tokio::test]
+async fn who_asks_for_a_signed_answer_gets_one_that_is_for_nobody_else_and_no_token() {
+    let site = Site::new().await;
+    let token = site.post_as("/token", Some(&basic("nightly:s3cret")), &MACHINE).await;
+    let token = token.member("access_token");
+    for (asked, active) in [(token.as_str(), true), ("unknown", false)] {
+        let plain =
+            site.post_as("/introspect", Some(&basic("nightly:s3cret")), &[("token", asked)]);
+        let plain = plain.await.json();
+        let request = Request::post("/introspect")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::AUTHORIZATION, basic("nightly:s3cret"))
+            .header(header::ACCEPT, "application/token-introspection+jwt")
+            .body(Body::from(format!("token={asked}")))
+            .unwrap();
+        let answer = site.send(request).await;
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/token-introspection+jwt");
+        assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+        let (head, claims) = (part(&answer.text, 0), claims(&answer.text));
+        assert_eq!(
+            (&head["typ"], &head["alg"]),
+            (&"token-introspection+jwt".into(), &"ES256".into())
+        );
+        assert_eq!(
+            (&claims["iss"], &claims["aud"]),
+            (&"https://broker.example".into(), &"nightly".into())
+        );
+        assert_eq!((&claims["token_introspection"], &plain["active"]), (&plain, &active.into()));
+        assert!(claims.get("sub").is_none() && claims.get("exp").is_none(), "{claims}");
+        let as_token =
+            site.post_as("/introspect", Some(&basic("nightly:s3cret")), &[("token", &answer.text)]);
+        assert_eq!(as_token.await.json()["active"], false, "it is no access token");
+    }
+}
+
+// RFC 9701 §5 — N77
+#[tokio::test]
+async fn nobody_who_did_not_prove_who_they_are_gets_a_signed_answer() {
+    let site = Site::new().await;
+    let request = Request::post("/introspect")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::ACCEPT, "application/token-introspection+jwt")
+        .body(Body::from("token=x&client_id=app"))
+        .unwrap();
+    assert_eq!(site.send(request).await.error(), refused(401, "invalid_client"));
 }

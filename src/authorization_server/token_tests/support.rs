@@ -22,7 +22,6 @@ use crate::authorization_server::{
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
-use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{
@@ -140,7 +139,7 @@ impl Site {
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),
-            outbound: Outbound::new(&OutboundSettings::default()).unwrap(),
+            outbound: loopback_client(),
             to_clients: loopback_client(),
             auditor: Auditor::open(audit, clock.clone(), random.clone()).unwrap(),
             grantable: policy.clone(),
@@ -352,6 +351,7 @@ fn settings() -> Settings {
             client("web", Some("s3cret"), "authorization_code refresh_token", ""),
             client("nightly", Some("s3cret"), "client_credentials", "graph:read broker:admin"),
         ],
+        identity_assertions: Vec::new(),
         registration: Registration::Limited,
         client_metadata_documents: MetadataDocuments::Allow,
         require_pushed_requests: false,
@@ -377,5 +377,6 @@ pub(super) fn client(
         require_pushed_requests: false,
         dpop_bound: false,
         exchange: ExchangeRules::default(),
+        workload: None,
     }
 }

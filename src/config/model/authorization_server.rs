@@ -12,7 +12,7 @@ use super::identity_provider::{IdentityProvider, RawIdentityProvider};
 use super::limits::RATE;
 use super::outbound::private_targets;
 use super::rate::Rate;
-use super::registered_client::{RawClient, RegisteredClient};
+use super::registered_client::{GrantType, RawClient, RegisteredClient};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
@@ -277,6 +277,18 @@ impl RawAuthorizationServer {
                     .allowed("off | limited")
                     .hint("limited is what MCP clients need"),
             );
+        }
+        let brings = |client: &RawClient| {
+            client.workload.is_none() && client.grants.contains(&GrantType::JwtBearer)
+        };
+        let trusted =
+            self.identity_provider.iter().any(|known| known.identity_assertions.is_some());
+        if !trusted && self.client.iter().any(brings) {
+            let key = at.name("identity_provider");
+            let problem =
+                "has no identity_assertions: a client with jwt_bearer could bring nobody's";
+            let finding = Finding::error(FindingCode::Missing, &key, problem);
+            to.add(finding.hint("identity_assertions = {} for the provider that makes ID-JAGs"));
         }
         let listed = self.client_metadata_documents == ClientMetadataDocuments::List;
         if listed && self.client_metadata_hosts.is_empty() {

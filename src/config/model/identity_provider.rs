@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::assertion::{AssertionIssuer, RawIdentityAssertions};
 use super::authorization_server::{CLIENT_ID, path_name};
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
@@ -31,6 +32,8 @@ pub struct IdentityProvider {
     pub endpoints: Option<ProviderEndpoints>,
     pub claims: ProviderClaims,
     pub require: BTreeMap<String, Vec<String>>,
+    /// Whose ID-JAGs are taken. `None`: nobody's.
+    pub identity_assertions: Option<AssertionIssuer>,
 }
 
 /// A provider that is plain OAuth: all three, or discovery.
@@ -72,6 +75,8 @@ pub(super) struct RawIdentityProvider {
     /// whoever can log in there may log in here; what they may do is for policy.
     #[serde(default)]
     pub(super) require: BTreeMap<String, Vec<String>>,
+    /// Trusts this provider's ID-JAGs (MCP Enterprise-Managed Authorization). `{}` is enough; unset: they are refused.
+    pub(super) identity_assertions: Option<RawIdentityAssertions>,
 }
 
 /// Which claim means what.
@@ -125,6 +130,7 @@ impl RawIdentityProvider {
         let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
         let endpoints = self.endpoints(at, to);
         self.check(at, to);
+        let identity_assertions = self.identity_assertions(at, to);
         let client_secret =
             self.client_secret.and_then(|raw| to.secret(&at.name("client_secret"), &raw));
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
@@ -139,7 +145,20 @@ impl RawIdentityProvider {
             endpoints: endpoints?,
             claims: self.claims,
             require: self.require,
+            identity_assertions,
         })
+    }
+
+    fn identity_assertions(&self, at: &Key, to: &mut Checker<'_>) -> Option<AssertionIssuer> {
+        let raw = self.identity_assertions.as_ref()?;
+        let key = at.name("identity_assertions");
+        if raw.jwks_uri.is_none() && self.userinfo_endpoint.is_some() {
+            let problem =
+                "is missing: a provider without discovery does not say where its keys are";
+            to.add(Finding::error(FindingCode::Missing, &key.name("jwks_uri"), problem));
+            return None;
+        }
+        raw.parse(&self.issuer, &key, to)
     }
 
     /// All three or none.

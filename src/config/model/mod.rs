@@ -1,6 +1,7 @@
 //! The settings: one file a section, what may be written beside what it is parsed into.
 
 mod approvals;
+mod assertion;
 mod audit;
 mod authorization_server;
 mod binding;
@@ -30,6 +31,7 @@ mod upstream_program;
 mod upstream_server;
 
 pub use approvals::{ApprovalWebhook, Approvals};
+pub use assertion::{AssertionIssuer, Workload};
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
 pub use authorization_server::{
     Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration, SigningAlg,

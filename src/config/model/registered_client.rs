@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::assertion::{RawWorkload, Workload};
 use super::authorization_server::CLIENT_ID;
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
@@ -29,6 +30,8 @@ pub enum GrantType {
     TokenExchange,
     /// RFC 8628: for terminals and other devices without a browser; their people log in on another one.
     DeviceCode,
+    /// RFC 7523: for an ID-JAG of an identity provider, or for a `workload`.
+    JwtBearer,
 }
 
 /// A client that is known from the settings.
@@ -49,6 +52,8 @@ pub struct RegisteredClient {
     /// RFC 9449 §5.2
     pub dpop_bound: bool,
     pub exchange: ClientExchange,
+    /// Instead of secret and keys.
+    pub workload: Option<Workload>,
 }
 
 /// Which tokens a client may exchange, and for what (RFC 8693).
@@ -99,6 +104,8 @@ pub(super) struct RawClient {
     pub(super) dpop_bound_access_tokens: bool,
     /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
     pub(super) token_exchange: Option<RawExchange>,
+    /// With the grant `jwt_bearer`, instead of a secret or keys: the workload that it is, by what its platform says.
+    pub(super) workload: Option<RawWorkload>,
 }
 
 /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
@@ -113,7 +120,7 @@ pub(super) struct RawExchange {
 }
 
 impl RawClient {
-    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
+    pub(super) fn parse(mut self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
         let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
         let (secret, keys) = self.proof(at, to);
         if self.grants.contains(&GrantType::ClientCredentials) && !self.is_confidential() {
@@ -126,6 +133,8 @@ impl RawClient {
             to.add(Finding::error(FindingCode::Missing, &at.name("redirect_uris"), problem));
         }
         let exchange = self.exchange(at, to);
+        self.check_assertions(at, to);
+        let workload = self.workload.take().map(|raw| raw.parse(&at.name("workload"), to));
         let redirects = at.name("redirect_uris");
         let redirect_uris = redirect_uris(&redirects, &self.redirect_uris, to);
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
@@ -140,7 +149,32 @@ impl RawClient {
             require_pushed_requests: self.require_pushed_authorization_requests,
             dpop_bound: self.dpop_bound_access_tokens,
             exchange,
+            // One that is wrong is a finding; without it the client would be a public one.
+            workload: workload.map_or(Some(None), |parsed| parsed.map(Some))?,
         })
+    }
+
+    /// A workload has nothing else; whoever brings an ID-JAG proves who it is itself.
+    fn check_assertions(&self, at: &Key, to: &mut Checker<'_>) {
+        let takes = self.grants.contains(&GrantType::JwtBearer);
+        let mut add = |name: &str, problem: &'static str| {
+            to.add(Finding::error(FindingCode::Missing, &at.name(name), problem));
+        };
+        if self.workload.is_none() {
+            if takes && !self.is_confidential() {
+                add(
+                    "secret",
+                    "is missing: jwt_bearer is for clients that prove themselves, or for a `workload`",
+                );
+            }
+            return;
+        }
+        if self.grants != [GrantType::JwtBearer] {
+            add("grants", "is not [\"jwt_bearer\"], all that a workload can use");
+        }
+        if self.scopes.is_empty() {
+            add("scopes", "is empty: a workload gets no more than this");
+        }
     }
 
     /// Whoever acts for others proves who it is, and has a limit that an operator set.
@@ -176,11 +210,12 @@ impl RawClient {
             ("secret", self.secret.is_some()),
             ("jwks_file", self.jwks_file.is_some()),
             ("jwks_uri", self.jwks_uri.is_some()),
+            ("workload", self.workload.is_some()),
         ];
         let given = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| (name, ()));
         let given: Vec<_> = given.collect();
         if given.len() > 1 {
-            to.one_of(at, given, "secret, jwks_file, jwks_uri");
+            to.one_of(at, given, "secret, jwks_file, jwks_uri, workload");
             return (None, None);
         }
         let secret = self.secret.as_ref().and_then(|raw| to.secret(&at.name("secret"), raw));

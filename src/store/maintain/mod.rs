@@ -7,5 +7,6 @@ mod status;
 
 pub use backup::backup;
 pub use error::MaintainError;
+pub(super) use restore::settle;
 pub use restore::{Restored, restore};
 pub use status::{StoreStatus, TableStatus, status};

@@ -67,7 +67,7 @@ async fn swap(store: &Path, new: &Path, now: Timestamp) -> Result<Restored, Main
 }
 
 /// Brings everything into the one file and takes its WAL away, which `SQLite` does only where nobody else has it open.
-async fn settle(store: &Path) -> Result<(), MaintainError> {
+pub(in crate::store) async fn settle(store: &Path) -> Result<(), MaintainError> {
     let mut connection = match SqliteConnection::open(store, Access::Write, PATIENCE) {
         Ok(connection) => Connection::Sqlite(connection),
         // A file that is none cannot be in use, and is kept all the same.

@@ -87,6 +87,15 @@ impl PersonStore for SqlDatabase {
         self.backend().write(which, |c, which| Box::pin(user::of_identity(c, which))).await
     }
 
+    async fn find_user_of_identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<UserRow>, StoreError> {
+        let which = (issuer.to_owned(), subject.to_owned());
+        self.backend().read(&which, |c, which| Box::pin(user::find_by_identity(c, which))).await
+    }
+
     async fn add_link(&self, link: &OneTimeLink) -> Result<(), StoreError> {
         self.backend().write(link.clone(), |c, link| Box::pin(link::add(c, link))).await
     }

@@ -119,22 +119,31 @@ pub(super) async fn logged_in(
     c.execute(SQL, values![id.to_string(), *at]).await.map(drop)
 }
 
+const OF_IDENTITY: &str = "SELECT users.* FROM identities JOIN users ON users.id = identities.user_id \
+    WHERE identities.issuer = $1 AND identities.subject = $2";
+
+pub(super) async fn find_by_identity(
+    c: &mut Connection,
+    (issuer, subject): &(String, String),
+) -> Result<Option<UserRow>, StoreError> {
+    let found = c.row(OF_IDENTITY, values![issuer.as_str(), subject.as_str()]).await?;
+    found.as_ref().map(row).transpose()
+}
+
 /// Identity, id for a new user, now.
 pub(super) async fn of_identity(
     c: &mut Connection,
     (identity, new_id, now): &(ExternalIdentity, UserId, Timestamp),
 ) -> Result<UserRow, StoreError> {
-    const FIND: &str = "SELECT users.* FROM identities JOIN users ON users.id = identities.user_id \
-        WHERE identities.issuer = $1 AND identities.subject = $2";
     const LINK: &str = "INSERT INTO identities (issuer, subject, user_id) VALUES ($1, $2, $3) \
         ON CONFLICT DO NOTHING";
     let (issuer, subject) = (identity.issuer.as_str(), identity.subject.as_str());
-    if let Some(known) = c.row(FIND, values![issuer, subject]).await? {
+    if let Some(known) = c.row(OF_IDENTITY, values![issuer, subject]).await? {
         return refresh(c, row(&known)?, identity).await;
     }
     // The identity is claimed first: of two who come at once, one waits here and then finds the other's user.
     if c.execute(LINK, values![issuer, subject, new_id.to_string()]).await? == 0 {
-        let known = c.row(FIND, values![issuer, subject]).await?;
+        let known = c.row(OF_IDENTITY, values![issuer, subject]).await?;
         return known.as_ref().map_or(Err(StoreError::Corrupt("identities.user_id")), row);
     }
     let mut user = UserRow {

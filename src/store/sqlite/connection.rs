@@ -40,6 +40,15 @@ impl SqliteConnection {
         Self::prepared(path, access, patience).map_err(fault)
     }
 
+    /// An empty database that is kept nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`]
+    pub(in crate::store) fn in_memory() -> Result<Self, StoreError> {
+        rusqlite::Connection::open_in_memory().map(Self).map_err(fault)
+    }
+
     fn prepared(path: &Path, access: Access, patience: Duration) -> rusqlite::Result<Self> {
         let flags = match access {
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -127,5 +136,10 @@ impl SqliteRow {
     pub(in crate::store) fn get<T: FromSql>(&self, column: &str) -> Option<T> {
         let place = self.columns.iter().position(|name| **name == *column)?;
         T::column_result(self.cells.get(place)?.into()).ok()
+    }
+
+    /// All of it, in the order of its columns.
+    pub(in crate::store) fn into_cells(self) -> Vec<Cell> {
+        self.cells
     }
 }

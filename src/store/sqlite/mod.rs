@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::backend::Backend;
 use super::connection::{Connection, values};
+use super::copy::refuse_unfinished;
 use super::error::StoreError;
 use super::migrate::migrate;
 use super::open_error::OpenError;
@@ -43,7 +44,11 @@ pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     connection.script("PRAGMA wal_autocheckpoint = 0").map_err(wrong)?;
     let mut connection = Connection::Sqlite(connection);
     connection.execute("BEGIN IMMEDIATE", values![]).await.map_err(wrong)?;
-    if let Err(error) = migrate(&mut connection).await {
+    let migrated = match refuse_unfinished(&mut connection).await {
+        Ok(()) => migrate(&mut connection).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = migrated {
         let _ = connection.execute("ROLLBACK", values![]).await;
         return Err(match error {
             OpenError::Database(error) => at_open(path, error),
@@ -78,7 +83,7 @@ pub(super) fn at_open(path: &Path, error: StoreError) -> OpenError {
 }
 
 /// Makes the folder (0700) and the file (0600) before `SQLite` would with the umask's mode. WAL files take the file's mode.
-fn prepare(path: &Path) -> Result<(), OpenError> {
+pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     let wrong =
         |error: std::io::Error| OpenError::File { path: path.to_owned(), kind: error.kind() };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

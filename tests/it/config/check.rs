@@ -198,3 +198,52 @@ fn a_public_url_may_have_a_plain_path_that_is_none_of_ours() {
         assert!(errors(&loaded)[0].starts_with("server.public_url: "), "{:?}", errors(&loaded));
     }
 }
+
+/// The keys about which something is wrong in a client with these lines.
+fn wrong_in_client(lines: &str) -> Vec<String> {
+    let text = format!("[[authorization_server.client]]\nclient_id = \"job\"\n{lines}\n");
+    let loaded = Place::new(&text).load();
+    let of_server = errors(&loaded).into_iter().map(|line| {
+        let key = line.split(": ").next().unwrap_or_default();
+        key.replace("authorization_server.", "").replace("client[0].", "")
+    });
+    of_server.collect()
+}
+
+// MCP workload identity federation — N86
+#[test]
+fn a_workload_is_known_by_its_platform_alone_and_by_whole_claims() {
+    let workload = |rest: &str| {
+        let issuer = "https://token.actions.githubusercontent.com";
+        let of = format!("workload = {{ issuer = \"{issuer}\", {rest} }}");
+        format!("grants = [\"jwt_bearer\"]\nscopes = [\"graph:read\"]\n{of}")
+    };
+    let sub = "claims = { sub = [\"repo:contoso/app:ref:refs/heads/main\"] }";
+    assert_eq!(wrong_in_client(&workload(sub)), [""; 0]);
+    for (rest, key) in [
+        ("claims = {}", "workload.claims"),
+        ("claims = { ref = [\"refs/heads/main\"] }", "workload.claims"),
+        ("claims = { sub = [] }", "workload.claims.sub"),
+        ("claims = { sub = [\"\"] }", "workload.claims.sub"),
+        ("claims = { sub = [\"a\"] }, algorithms = [\"HS256\"]", "workload.algorithms"),
+        ("claims = { sub = [\"a\"] }, jwks_uri = \"http://keys.example\"", "workload.jwks_uri"),
+        ("claims = { sub = [\"a\"] }, audience = \"\"", "workload.audience"),
+    ] {
+        assert_eq!(wrong_in_client(&workload(rest)), [key], "{rest}");
+    }
+    let other = workload(sub).replace("jwt_bearer", "client_credentials");
+    assert!(wrong_in_client(&other).contains(&"grants".to_owned()));
+    let unlimited = workload(sub).replace("scopes = [\"graph:read\"]\n", "");
+    assert_eq!(wrong_in_client(&unlimited), ["scopes"]);
+    let both = format!("secret = \"env:X\"\n{}", workload(sub));
+    assert_eq!(wrong_in_client(&both).len(), 1, "one way to prove itself");
+}
+
+// MCP Enterprise-Managed Authorization — N86
+#[test]
+fn who_brings_assertions_proves_itself_and_somebody_makes_them() {
+    let brings = "grants = [\"jwt_bearer\"]\n";
+    let mut wrong = wrong_in_client(brings);
+    wrong.sort();
+    assert_eq!(wrong, ["identity_provider", "secret"]);
+}

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 use crate::support::product::{EXECUTE, Product, WIRES, Wire, mcp, post};
 use crate::support::raw_http::exchange;
@@ -229,6 +231,17 @@ async fn a_body_that_never_comes_is_not_waited_for() {
     let token = product.token(&["public:read"]);
     let answer = product.send(post(Some(&token), "{").header("content-length", "100")).await;
     assert_eq!(answer.status, 408, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_a_connection_that_says_nothing() {
+    let mut product = Product::dev().await;
+    let mut silent = TcpStream::connect(&product.authority).await.unwrap();
+    // The listener took it before this answer.
+    product.send(mcp(Wire::Modern, None, "tools/list", json!({}))).await;
+    product.stop();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+    product.ended().await;
 }
 
 #[tokio::test]

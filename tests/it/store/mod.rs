@@ -4,6 +4,7 @@
 
 mod approvals;
 mod clients;
+mod copy;
 mod devices;
 mod faults;
 mod grants;

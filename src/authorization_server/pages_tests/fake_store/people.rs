@@ -76,6 +76,15 @@ impl PersonStore for FakeStore {
         let of_user = inner.identities.iter().filter(|(_, id)| **id == user_id);
         Ok(of_user.map(|(key, _)| key.clone()).collect())
     }
+    async fn find_user_of_identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<UserRow>, StoreError> {
+        let inner = self.lock();
+        let id = inner.identities.get(&(issuer.to_owned(), subject.to_owned())).copied();
+        Ok(inner.users.iter().find(|user| Some(user.id) == id).cloned())
+    }
     async fn user_of_identity(
         &self,
         identity: &ExternalIdentity,

@@ -1,6 +1,11 @@
-//! `broker login`: a token for a terminal, whose person logs in with a browser on any machine (RFC 8628).
+//! `broker login`: a token for a terminal, whose person logs in with a browser on any machine (RFC 8628), and need not the
+//! next time.
+
+mod kept;
+mod refresh;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +14,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use crate::config::Environment;
 use crate::id::ClientId;
 use crate::outbound::{Answer, Call, Limits, Outbound};
 use crate::resource_server::well_known_url;
@@ -16,6 +22,9 @@ use crate::scope::ScopeToken;
 
 use super::failure::Failure;
 use super::probe::{below, client};
+
+use kept::{Identity, Place, folder};
+use refresh::{Renewed, forget, keep, renew};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(30), max_bytes: 256 * 1024 };
@@ -41,9 +50,15 @@ pub(super) struct LoginArgs {
     /// The MCP server that it is for [default: the broker's own endpoint]
     #[arg(long)]
     resource: Option<Url>,
-    /// Print the whole answer as JSON, with the refresh token where the client gets one
+    /// Print the whole answer as JSON, with the refresh token where the client gets one; nothing is kept here then
     #[arg(long)]
     json: bool,
+    /// Neither use nor keep a refresh token
+    #[arg(long)]
+    no_keep: bool,
+    /// Instead, revoke the refresh token that is kept of a log-in with these options, and remove it
+    #[arg(long, conflicts_with_all = ["json", "no_keep"])]
+    forget: bool,
 }
 
 impl LoginArgs {
@@ -66,6 +81,7 @@ struct Metadata {
     issuer: String,
     token_endpoint: Url,
     device_authorization_endpoint: Option<Url>,
+    revocation_endpoint: Option<Url>,
 }
 
 /// RFC 8628 §3.2
@@ -89,9 +105,11 @@ struct Tokens {
     access_token: Zeroizing<String>,
 }
 
-/// Prints where to go and which code to type on `err`, then waits; the token in one line on `out`. `url` is the broker.
+/// Prints where to go and which code to type on `err`, then waits; the token in one line on `out`. `url` is the broker. Where
+/// the log-in before is kept, nobody is asked.
 pub(super) async fn run(
     (args, url): (&LoginArgs, &Url),
+    environment: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
@@ -102,13 +120,61 @@ pub(super) async fn run(
     }
     let outbound = client(url)?;
     let metadata = metadata(&outbound, url).await?;
+    let identity = Identity::new(url, &args.client, (args.resource.as_ref(), &args.scope));
+    let folder = folder(environment).filter(|_| !args.json && !args.no_keep);
+    if args.forget {
+        let folder = folder.ok_or_else(|| Failure::new("nothing is kept where HOME is not set"))?;
+        let forgot = forget(&outbound, &metadata, (&folder, &identity)).await?;
+        let said = if forgot { "revoked and removed" } else { "nothing is kept of such a log-in" };
+        writeln!(out, "{said}").map_err(Failure::output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     takes_bearer_tokens(&outbound, args, url).await?;
-    let device = begin(&outbound, (args, url), &metadata).await?;
+    let renewed = match &folder {
+        Some(folder) => renew(&outbound, &metadata, (folder, &identity), err).await?,
+        None => Renewed::LogIn,
+    };
+    let answer = match renewed {
+        Renewed::Tokens(answer) => answer,
+        Renewed::LogIn => {
+            let answer = ask(&outbound, (args, url), &metadata, err).await?;
+            if let Some(folder) = folder {
+                keep_new((folder, &identity), &answer, err);
+            }
+            answer
+        }
+    };
+    print(args, &answer, out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A person is asked.
+async fn ask(
+    outbound: &Outbound,
+    (args, url): (&LoginArgs, &Url),
+    metadata: &Metadata,
+    err: &mut dyn Write,
+) -> Result<Answer, Failure> {
+    let device = begin(outbound, (args, url), metadata).await?;
     let shown: String = device.user_code.chars().filter(char::is_ascii_graphic).take(32).collect();
     let uri = &device.verification_uri;
     writeln!(err, "Open {uri}\nand type   {shown}\nWaiting …").map_err(Failure::output)?;
-    let answer = wait(&outbound, args, (&metadata, &device)).await?;
-    let tokens: Tokens = read(&answer, "the answer is no token")?;
+    wait(outbound, args, (metadata, &device)).await
+}
+
+/// The token is there: that it cannot be kept is told, and takes nothing away.
+fn keep_new((folder, identity): (PathBuf, &Identity), answer: &Answer, err: &mut dyn Write) {
+    let place = Place::open(&folder, identity);
+    let kept = place.and_then(|place| Ok(keep(&place, answer)?.then(|| place.path().to_owned())));
+    let _ = match kept {
+        Ok(Some(path)) => writeln!(err, "Kept for the next time: {}", path.display()),
+        Ok(None) => Ok(()), // this client gets none
+        Err(failure) => writeln!(err, "{failure}"),
+    };
+}
+
+fn print(args: &LoginArgs, answer: &Answer, out: &mut dyn Write) -> Result<(), Failure> {
+    let tokens: Tokens = read(answer, "the answer is no token")?;
     let (before, text) = if args.json {
         ("", answer.body.as_ref())
     } else {
@@ -116,8 +182,7 @@ pub(super) async fn run(
     };
     let written =
         [before.as_bytes(), text, b"\n"].into_iter().try_for_each(|part| out.write_all(part));
-    written.map_err(Failure::output)?;
-    Ok(ExitCode::SUCCESS)
+    written.map_err(Failure::output)
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -148,7 +213,11 @@ async fn metadata(outbound: &Outbound, url: &Url) -> Result<Metadata, Failure> {
         return Err(Failure::new("the broker calls itself by another name")
             .hint("name it as its server.public_url does"));
     }
-    let endpoints = [Some(&found.token_endpoint), found.device_authorization_endpoint.as_ref()];
+    let endpoints = [
+        Some(&found.token_endpoint),
+        found.device_authorization_endpoint.as_ref(),
+        found.revocation_endpoint.as_ref(),
+    ];
     if endpoints.into_iter().flatten().any(|endpoint| endpoint.origin() != url.origin()) {
         return Err(Failure::new("the broker names an endpoint on another host"));
     }
@@ -231,7 +300,7 @@ async fn wait(
         if answer.status.is_success() {
             return Ok(answer);
         }
-        match error(&answer).as_deref() {
+        match code_of(&answer).as_deref() {
             Some("authorization_pending") => {}
             Some("slow_down") => interval = interval.saturating_add(SLOWER),
             _ if answer.status.is_server_error() || answer.status.as_u16() == 429 => {}
@@ -256,14 +325,14 @@ fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, otherwise: &str) -> Result<
 }
 
 /// A code of the protocol; what else a server wrote is not for a terminal.
-fn error(answer: &Answer) -> Option<String> {
+fn code_of(answer: &Answer) -> Option<String> {
     let refused: Refused = serde_json::from_slice(&answer.body).ok()?;
     let plain = refused.error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     plain.then_some(refused.error)
 }
 
 fn refused(answer: &Answer) -> Failure {
-    match error(answer).as_deref() {
+    match code_of(answer).as_deref() {
         Some("access_denied") => Failure::new("the person refused"),
         Some("expired_token") => Failure::new("nobody typed the code in time"),
         Some("unauthorized_client" | "invalid_client") => Failure::new(

@@ -1,0 +1,211 @@
+//! An ID-JAG: an identity provider vouches for a person to a client (MCP Enterprise-Managed Authorization;
+//! draft-ietf-oauth-identity-assertion-authz-grant). There is no page: who may do what through which client is decided there,
+//! and by policy here.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::audit::{AuditEvent, GrantType};
+use crate::authorization_server::authorize::OWN_SCOPES;
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::identity_provider::IdentityProviderSettings;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::target;
+use crate::id::{GrantId, UserId};
+use crate::resource_server::JwtHint;
+use crate::scope::{Scope, ScopeToken};
+use crate::store::{ExternalIdentity, GrantRow, UserRow};
+
+use super::id_jag_claims::{Expected, IdJag};
+use super::{DEAD_ASSERTION, ID_JAG_TYPE, NAME, Once};
+use crate::authorization_server::token::exchange::{Exchange, Granted, Refused};
+use crate::authorization_server::token::issue::Issue;
+use crate::authorization_server::token::person::still_granted_for;
+use crate::authorization_server::token::resource::{self, Target};
+
+/// Everything is looked at before the assertion counts as used. A refresh token never comes of it.
+///
+/// # Errors
+///
+/// As [`super::exchange`].
+pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
+    let Exchange { server, client, form, .. } = exchange;
+    // Whoever finds an assertion must not be able to use it.
+    if !client.allows_grant(NAME) || !client.is_confidential() {
+        let refused = "the client is not registered for jwt-bearer, or proves nothing about itself";
+        return Err(OAuthError::UnauthorizedClient(refused).into());
+    }
+    let (vouched, provider, claims) =
+        vouched(exchange, form.require("assertion", "assertion is missing")?).await?;
+    let target = named(exchange, &vouched).await?;
+    let wanted = wanted(exchange, &vouched, &target).await?;
+    let user = person(server, provider, &claims).await?;
+    let grant = grant(exchange, &user, &target, (&vouched, &wanted));
+    let still = still_granted_for(server, client, (&grant, &target.uri), &wanted).await;
+    let (user, scope) = still.map_err(|error| match error {
+        OAuthError::InvalidGrant(_) => NOTHING,
+        other => other,
+    })?;
+    let grant = GrantRow { scopes: scope.clone(), ..grant };
+    let issued = Issue {
+        client_id: client.id(),
+        target: &target,
+        scope: &scope,
+        grant: Some(&grant),
+        user: Some(&user),
+        derived: None,
+        refresh_token: None,
+        key: exchange.key,
+        login: None,
+        now: grant.created_at,
+    }
+    .sign(server)?;
+    let once = Once {
+        issuer: provider.issuer.clone(),
+        jti: Some(vouched.jti),
+        until: vouched.life.until(),
+    };
+    once.spend(server).await?;
+    server.store.add_grant(&grant).await?;
+    let event = AuditEvent::TokenIssue {
+        grant_type: GrantType::JwtBearer,
+        token: issued.token,
+        grant_id: Some(grant.id),
+        resource: target.uri,
+        scopes: scope,
+        subject_token: once.name(),
+    };
+    Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
+}
+
+const NOTHING: OAuthError = OAuthError::InvalidScope("nothing of this may be granted");
+
+/// What a provider of the settings has signed for this client, and nobody changed.
+async fn vouched<'a>(
+    exchange: &Exchange<'a>,
+    unverified: &str,
+) -> Result<(IdJag, &'a IdentityProviderSettings, Map<String, Value>), OAuthError> {
+    let Exchange { server, client, .. } = exchange;
+    let hint = JwtHint::read(unverified).filter(|hint| hint.typ == ID_JAG_TYPE);
+    let hint = hint.ok_or(DEAD_ASSERTION)?;
+    let (given, keys) = server.assertions.of_people(&hint.issuer).ok_or(DEAD_ASSERTION)?;
+    let (typ, claims) = keys.verify(unverified).await?;
+    let expected = Expected {
+        issuer: given.from.issuer.as_str(),
+        audience: server.settings.issuer.as_str(),
+        client_id: client.id().as_str(),
+        key: exchange.key,
+        now: server.clock.now(),
+    };
+    let checked = expected.check(&typ, &claims).map_err(|rule| {
+        tracing::info!(provider = given.provider.id, rule, "id_jag.refused");
+        DEAD_ASSERTION
+    })?;
+    Ok((checked, &given.provider, claims))
+}
+
+/// The server that the assertion names, and no other: it is for that server and for us together.
+async fn named(exchange: &Exchange<'_>, vouched: &IdJag) -> Result<Target, OAuthError> {
+    let Exchange { server, form, .. } = exchange;
+    let uri =
+        target::named(server, &vouched.resource).await.map_err(|error| match error.into() {
+            OAuthError::InvalidTarget(_) => DEAD_ASSERTION,
+            other => other,
+        })?;
+    if target::requested(server, form).await?.is_some_and(|asked| asked != uri) {
+        return Err(OAuthError::InvalidTarget("the assertion is for another resource"));
+    }
+    resource::registered(server, uri).await?.ok_or(DEAD_ASSERTION)
+}
+
+/// What is asked for, of what the provider allows; where that does not say, of what a request without a scope gets. Nothing
+/// about the person and nothing of the broker itself: that needs somebody who logs in here.
+async fn wanted(
+    exchange: &Exchange<'_>,
+    vouched: &IdJag,
+    target: &Target,
+) -> Result<Scope, OAuthError> {
+    let Exchange { server, form, .. } = exchange;
+    let allowed = match &vouched.scope {
+        Some(allowed) => allowed.clone(),
+        None => target::carries(server, &target.uri).await?.defaults(server).clone(),
+    };
+    let asked = match form.get("scope") {
+        None => allowed.clone(),
+        Some(text) => text.parse::<Scope>().map_err(|_| {
+            OAuthError::InvalidScope("scope is a list of names with one space between")
+        })?,
+    };
+    let passes = |token: &&ScopeToken| {
+        let name = token.as_str();
+        name != "*" && name.split(':').next() != Some("broker") && !OWN_SCOPES.contains(&name)
+    };
+    let wanted: Scope = asked.narrow(&allowed).iter().filter(passes).cloned().collect();
+    if wanted.is_empty() { Err(NOTHING) } else { Ok(wanted) }
+}
+
+/// Who the person is here: the same as if they logged in at that provider. Groups become what the assertion says, where it
+/// says anything of them; else they stay what the last log-in said, and of somebody new all are missing.
+async fn person(
+    server: &AuthorizationServer,
+    provider: &IdentityProviderSettings,
+    claims: &Map<String, Value>,
+) -> Result<UserRow, OAuthError> {
+    let said = provider.identity(claims).map_err(|error| {
+        tracing::info!(provider = provider.id, %error, "id_jag.refused");
+        DEAD_ASSERTION
+    })?;
+    let known = server.store.find_user_of_identity(&said.issuer, &said.subject).await?;
+    let speaks = provider.speaks_of_groups(claims);
+    let (now, random) = (server.clock.now(), &*server.random);
+    let user = match known {
+        Some(user) if !speaks || is_known(&user, &said) => user,
+        known => {
+            let named = known.as_ref().and_then(|user| user.display_name.clone());
+            let email = known.as_ref().and_then(|user| user.email.clone());
+            let said = ExternalIdentity {
+                display_name: said.display_name.or(named),
+                email: said.email.or(email),
+                groups_incomplete: said.groups_incomplete || !speaks,
+                ..said
+            };
+            let id = UserId::generate(&*server.clock, random);
+            server.store.user_of_identity(&said, id, now).await?
+        }
+    };
+    if user.disabled_at.is_some() { Err(DEAD_ASSERTION) } else { Ok(user) }
+}
+
+fn is_known(user: &UserRow, said: &ExternalIdentity) -> bool {
+    user.groups == said.groups && user.groups_incomplete == said.groups_incomplete
+}
+
+/// By which the person and administrators see it and can end it; it ends with its only token.
+fn grant(
+    exchange: &Exchange<'_>,
+    user: &UserRow,
+    target: &Target,
+    (vouched, scopes): (&IdJag, &Scope),
+) -> GrantRow {
+    let Exchange { server, client, .. } = exchange;
+    let now = server.clock.now();
+    let lives: Duration = target.lifetime.unwrap_or(server.settings.access_token_ttl);
+    GrantRow {
+        id: GrantId::generate(&*server.clock, &*server.random),
+        user_id: Some(user.id),
+        client_id: client.id().clone(),
+        scopes: scopes.clone(),
+        resource: target.uri.clone(),
+        redirect_origin: None,
+        client_digest: client.digest().copied(),
+        auth_time: vouched.auth_time,
+        acr: None,
+        extra: None,
+        created_at: now,
+        last_used_at: now,
+        expires_at: now.plus(lives),
+        revoked_at: None,
+        revoke_reason: None,
+    }
+}

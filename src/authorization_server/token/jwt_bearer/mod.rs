@@ -1,0 +1,76 @@
+//! `jwt-bearer` (RFC 7523 §2.1): what somebody whom an operator trusts has signed becomes an access token, once.
+//!
+//! Two kinds have one name, and are told apart by `typ` and by whom they are for: an ID-JAG, in which an identity provider
+//! vouches for a person to a client, and the JWT that a platform gives to a workload. Neither gives a refresh token: whoever
+//! needs a newer access token brings a newer assertion, so that the issuer decides each time.
+
+mod id_jag;
+mod id_jag_claims;
+mod issuers;
+mod seconds;
+mod workload;
+
+use std::sync::Arc;
+
+use crate::audit::TokenName;
+use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::server::AuthorizationServer;
+use crate::time::Timestamp;
+
+use super::exchange::{Exchange, Granted, Refused};
+
+pub(in crate::authorization_server) use issuers::AssertionIssuers;
+pub(super) use workload::{asks as asks_as_workload, find as find_workload};
+
+pub(in crate::authorization_server) const NAME: &str =
+    "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// What metadata says of ID-JAGs (draft-ietf-oauth-identity-assertion-authz-grant).
+pub(in crate::authorization_server) const ID_JAG_PROFILE: &str =
+    "urn:ietf:params:oauth:grant-profile:id-jag";
+/// `typ` of an ID-JAG, as it is compared.
+const ID_JAG_TYPE: &str = "oauth-id-jag+jwt";
+const MAX_JTI: usize = 256;
+
+/// One answer for an assertion of nobody we know, for somebody else, late, used, or of another kind: none tells more.
+const DEAD_ASSERTION: OAuthError =
+    OAuthError::InvalidGrant("the assertion is not valid here, not for this client, or used up");
+
+/// What an assertion is known by, so that it counts once.
+#[derive(Debug)]
+pub(in crate::authorization_server) struct Once {
+    /// `iss`
+    issuer: String,
+    /// `None` where it may come again.
+    jti: Option<String>,
+    /// After which it would be refused anyway.
+    until: Timestamp,
+}
+
+impl Once {
+    /// # Errors
+    ///
+    /// [`DEAD_ASSERTION`] for one that came before, at whichever replica; [`OAuthError::Store`]
+    async fn spend(&self, server: &AuthorizationServer) -> Result<(), OAuthError> {
+        let Some(jti) = &self.jti else { return Ok(()) };
+        let whose = format!("urn:assertion of {}", self.issuer);
+        let first = server.store.first_use(&whose, jti, self.until).await?;
+        if first { Ok(()) } else { Err(DEAD_ASSERTION) }
+    }
+
+    /// For the audit log, beside what the issuer has in its own.
+    fn name(&self) -> Option<TokenName> {
+        self.jti.as_deref().map(|jti| TokenName(Arc::from(jti)))
+    }
+}
+
+/// # Errors
+///
+/// - `400 invalid_grant`: [`DEAD_ASSERTION`] (N86)
+/// - `400 unauthorized_client`: a client that is not set up for it, or proves nothing about itself
+/// - `400 invalid_target`, `invalid_scope`; `503` while the issuer's keys or the store cannot be had
+pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
+    match exchange.workload {
+        Some(once) => workload::exchange(exchange, once).await,
+        None => id_jag::exchange(exchange).await,
+    }
+}
