@@ -47,7 +47,7 @@ pub async fn command_auditor(
 ///
 /// # Errors
 ///
-/// As for [`command_auditor`].
+/// [`AppError::CommandLog`], and as for [`command_auditor`].
 pub async fn kept_command_auditor(
     config: &Config,
     clock: &Arc<dyn Clock>,
@@ -56,8 +56,9 @@ pub async fn kept_command_auditor(
     if let Some(auditor) = command_auditor(config, clock, random).await? {
         return Ok(auditor);
     }
+    let path = map::data_dir(config).join("audit.commands.jsonl");
     let sink = SinkSettings::File(FileSettings {
-        path: map::data_dir(config).join("audit.commands.jsonl"),
+        path: path.clone(),
         rotate_bytes: ROTATE_BYTES,
         keep: None,
         max_total_bytes: None,
@@ -65,7 +66,8 @@ pub async fn kept_command_auditor(
         hash_chain: true,
     });
     let settings = AuditSettings { sinks: vec![sink], ..map::audit(config) };
-    open(settings, clock, random).await
+    let opened = open(settings, clock, random).await;
+    opened.map_err(|error| AppError::CommandLog { path, source: Box::new(error) })
 }
 
 async fn open(

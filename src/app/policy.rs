@@ -74,16 +74,17 @@ impl Source {
         Ok((self.load_live(live.as_ref())?, shadow))
     }
 
-    /// What takes the place of rules in force. Refuses a file without rules: it is one that is being written, and would deny
-    /// everything.
+    /// What takes the place of so many rules in force. Refuses a file without rules where it had some: it is one that is being
+    /// written, and would deny everything.
     pub(super) fn load_next(
         &self,
         contents: &Contents,
+        in_force: usize,
     ) -> Result<(Policy, Option<Policy>), AppError> {
         let loaded = self.load_contents(contents)?;
         let granted: usize = self.granted.iter().map(|granted| granted.rules.len()).sum();
         match &self.file {
-            Some(path) if loaded.0.rule_ids().count() <= granted => {
+            Some(path) if in_force > granted && loaded.0.rule_ids().count() <= granted => {
                 Err(AppError::NoRules { path: path.clone() })
             }
             _ => Ok(loaded),

@@ -133,7 +133,9 @@ impl Shared {
             return Ok(());
         }
         let (source, contents) = (self.source.clone(), found.clone());
-        let done = match tokio::task::spawn_blocking(move || source.load_next(&contents)).await {
+        let in_force = self.live.current().policy().rule_ids().count();
+        let load = move || source.load_next(&contents, in_force);
+        let done = match tokio::task::spawn_blocking(load).await {
             Ok(Ok((policy, shadow))) => self.replace(context, policy, shadow).await,
             Ok(Err(error)) => Err(self.keep(ReloadFault::Policy(error.into()))),
             Err(error) => Err(self.keep(ReloadFault::Policy(error.into()))),

@@ -278,6 +278,19 @@ mod tests {
         Policy::load("policy.toml", &text, Some(version), &[], facts).unwrap()
     }
 
+    #[test]
+    fn the_guard_decides_on_the_text_that_the_tool_gets() {
+        for text in [
+            "{}",
+            r#" { "b" : 1.10, "a" : "\u0041\/", "n" : 1e15, "f" : 0.12345678901234567 } "#,
+            r#"{"big":12345678901234567890123,"neg":-0,"nested":[ { "x" : null } ]}"#,
+        ] {
+            let raw = RawValue::from_string(text.trim().to_owned()).unwrap();
+            let members: JsonObject = serde_json::from_str(text).unwrap();
+            assert_eq!(spelled(&raw).get(), serde_json::to_string(&members).unwrap());
+        }
+    }
+
     /// The tool as such and the call with its arguments are two questions: a reload between them is of the next request.
     #[test]
     fn a_reload_in_the_middle_of_a_request_changes_nothing_of_it() {
