@@ -31,6 +31,7 @@ pub mod public_jwks;
 pub mod redirect_uri;
 pub mod secret;
 pub mod secret_ref;
+pub mod steps;
 pub mod store;
 pub mod telemetry;
 pub mod token;

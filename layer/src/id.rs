@@ -281,10 +281,23 @@ impl TraceId {
         self.sampled
     }
 
+    /// The part of it that is chance (Trace Context level 2, "random trace-id flag"): 56 bits.
+    #[must_use]
+    pub const fn chance(&self) -> u64 {
+        let [.., a, b, c, d, e, f, g] = self.id;
+        u64::from_be_bytes([0, a, b, c, d, e, f, g])
+    }
+
     /// The `traceparent` of a request that we make for the request with this id.
     #[must_use]
     pub fn traceparent(&self, request: RequestId) -> String {
-        format!("00-{self}-{:016x}-{:02x}", request.span(), u8::from(self.sampled))
+        self.traceparent_of(request.span(), self.sampled)
+    }
+
+    /// The `traceparent` of a request that another span of ours makes; `kept`: whether that span is.
+    #[must_use]
+    pub fn traceparent_of(&self, span: u64, kept: bool) -> String {
+        format!("00-{self}-{span:016x}-{:02x}", u8::from(kept))
     }
 
     /// The trace id of a `traceparent` header value (Trace Context §3.2), if it is one.
@@ -367,6 +380,7 @@ mod tests {
         let request: RequestId = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b".parse().unwrap();
         let ours = "00-0af7651916cd43dd8448eb211c80319c-8c5d6e7f80910a1b-01";
         assert_eq!(came.traceparent(request), ours);
+        assert_eq!(came.chance(), 0xeb_211c_8031_9c);
         let kept_by_nobody = TraceId::from_traceparent(&good.replace("-01", "-00")).unwrap();
         assert!(
             !kept_by_nobody.is_sampled() && kept_by_nobody.traceparent(request).ends_with("-00")

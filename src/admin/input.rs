@@ -99,7 +99,7 @@ pub(super) fn proxied_id(id: &str) -> Result<(), AdminError> {
 pub(super) fn endpoint_url(
     field: &'static str,
     text: &str,
-    ours: &Url,
+    ours: &[Url],
 ) -> Result<String, AdminError> {
     let allowed =
         "an http or https URL without user and fragment, of another origin than this broker";
@@ -115,17 +115,20 @@ pub(super) fn endpoint_url(
         return invalid(field, "is longer than 2048 characters", allowed);
     }
     // It would call itself.
-    if url.origin() == ours.origin() {
+    if is_ours(&url, ours) {
         return invalid(field, "is this broker itself", allowed);
     }
     Ok(String::from(url))
 }
 
 /// A resource identifier (RFC 8707 §2): absolute, without a fragment, and none of ours.
+///
+/// Scheme, host and port become what every URL library makes of them, as clients send them. Whether there is a final
+/// slash stays as it is written.
 pub(super) fn resource_uri(
     field: &'static str,
     text: &str,
-    ours: &Url,
+    ours: &[Url],
 ) -> Result<String, AdminError> {
     let allowed = "an https URL without user, query and fragment, or http on loopback, of another origin than this broker";
     let Some(url) = web_url(text) else { return invalid(field, "is no URL of a server", allowed) };
@@ -133,16 +136,25 @@ pub(super) fn resource_uri(
         return invalid(field, "has a query", allowed);
     }
     // Whoever held a key for our own resource could introspect its tokens.
-    if url.origin() == ours.origin() {
+    if is_ours(&url, ours) {
         return invalid(field, "is this broker itself", allowed);
     }
-    Ok(text.to_owned())
+    let mut uri = String::from(url);
+    if !text.ends_with('/') && uri.ends_with('/') {
+        uri.pop();
+    }
+    Ok(uri)
+}
+
+/// Under any of our names: on loopback there are two.
+fn is_ours(url: &Url, ours: &[Url]) -> bool {
+    ours.iter().any(|name| name.origin() == url.origin())
 }
 
 /// As the same URI would be taken from a client that registers itself.
-pub(super) fn redirect_uri(text: &str) -> Result<RedirectUri, AdminError> {
+pub(super) fn redirect_uri(field: &'static str, text: &str) -> Result<RedirectUri, AdminError> {
     RedirectUri::parse(text).map_err(|error| AdminError::Invalid {
-        field: "redirect_uris",
+        field,
         problem: error.problem(),
         allowed: error.hint(),
     })
@@ -162,12 +174,12 @@ pub(super) fn jwks(set: &Value) -> Result<PublicJwks, AdminError> {
     }
 }
 
-/// Where public keys are fetched from.
-pub(super) fn jwks_uri(text: &str) -> Result<String, AdminError> {
+/// Where public keys are fetched from, or a client is told something.
+pub(super) fn client_url(field: &'static str, text: &str) -> Result<String, AdminError> {
     let allowed = "an https URL without user and fragment, or http on loopback";
     match web_url(text) {
         Some(_) => Ok(text.to_owned()),
-        None => invalid("jwks_uri", "is no URL of a key set", allowed),
+        None => invalid(field, "is no URL of a client", allowed),
     }
 }
 
@@ -213,10 +225,13 @@ mod tests {
     // RFC 8707 §2 — N113
     #[test]
     fn our_own_resource_cannot_be_registered_as_another_servers() {
-        let ours = Url::parse("https://broker.example").unwrap();
+        let ours = ["https://broker.example", "http://localhost:8080", "http://127.0.0.1:8080"];
+        let ours = ours.map(|name| Url::parse(name).unwrap());
         for bad in [
             "https://broker.example/mcp",
             "https://broker.example:443/x",
+            "http://localhost:8080/mcp",
+            "http://127.0.0.1:8080/mcp",
             "http://weather.example/mcp",
             "https://u@weather.example/",
             "https://weather.example/#f",
@@ -227,6 +242,22 @@ mod tests {
         }
         assert!(resource_uri("uri", "https://weather.example/mcp", &ours).is_ok());
         assert!(resource_uri("uri", "http://127.0.0.1:3001/mcp", &ours).is_ok());
+        assert!(endpoint_url("url", "http://localhost:8080/mcp", &ours).is_err());
+    }
+
+    // RFC 8707 §2, RFC 3986 §6.2 — N61
+    #[test]
+    fn a_resource_is_registered_under_the_spelling_that_clients_send() {
+        for (typed, kept) in [
+            ("https://API.example/mcp", "https://api.example/mcp"),
+            ("HTTPS://b.example:443/Mcp", "https://b.example/Mcp"),
+            ("https://b.example/a/../mcp", "https://b.example/mcp"),
+            ("https://b.example", "https://b.example"),
+            ("https://b.example/", "https://b.example/"),
+            ("https://b.example/mcp/", "https://b.example/mcp/"),
+        ] {
+            assert_eq!(resource_uri("uri", typed, &[]).unwrap(), kept, "{typed}");
+        }
     }
 
     // RFC 6749 §3.1.2, RFC 9700 §4.1.3 — N113
@@ -243,12 +274,12 @@ mod tests {
             "https://*.example/cb",
             "com.app:cb",
         ] {
-            assert!(redirect_uri(bad).is_err(), "{bad}");
+            assert!(redirect_uri("redirect_uris", bad).is_err(), "{bad}");
         }
         for good in
             ["https://a.example", "http://127.0.0.1/cb", "com.example.app:/cb", "cursor://a/cb"]
         {
-            assert_eq!(redirect_uri(good).unwrap().as_str(), good);
+            assert_eq!(redirect_uri("redirect_uris", good).unwrap().as_str(), good);
         }
     }
 

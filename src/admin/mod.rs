@@ -12,9 +12,9 @@ mod operations;
 pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
-    Actor, Administrators, ApprovalView, ClientView, GrantView, IdentityProviderView, KeyControl,
-    KeyFault, KeyView, LogControl, LogLevel, LogLevelView, NamedCredential, NewClient, NewServer,
-    NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl, PolicyView, ProxySettings,
-    ReloadFault, ServerEra, ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView,
-    UserView,
+    Actor, Administrators, ApprovalView, ClientChange, ClientView, GrantView, IdentityProviderView,
+    KeyControl, KeyFault, KeyView, LogControl, LogLevel, LogLevelView, NamedCredential, NewClient,
+    NewServer, NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl, PolicyView,
+    ProxySettings, ReloadFault, ServerChange, ServerEra, ServerView, Serving, Settings,
+    ShadowDifference, Shown, SigningKeyView, UserChange, UserView,
 };

@@ -10,7 +10,7 @@ pub(super) fn of_people(config: &Config) -> Vec<IdentityAssertions> {
     let providers = config.authorization_server.identity_providers.iter();
     let trusted = providers.filter_map(|provider| {
         let from = issuer(provider.identity_assertions.as_ref()?);
-        Some(IdentityAssertions { from, provider: people::settings(provider) })
+        Some(IdentityAssertions { from, provider: people::settings(config, provider) })
     });
     trusted.collect()
 }

@@ -35,7 +35,7 @@ use super::trust::Trust;
 use super::upstream_credentials::Materials;
 use super::verifiers::Verifiers;
 use super::watched;
-use super::{beside, folded, map, platform, readiness, servers};
+use super::{beside, call_steps, folded, map, platform, readiness, servers};
 
 impl App {
     /// Builds a broker. Reaches loopback (the simulated Graph), our own files, and the backends of the
@@ -72,10 +72,10 @@ impl App {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
-        map::tls(&config)?; // before anything is made: a fault of the settings
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
         let mut graph = parts(&config.graph, variables, &clock, &random).await?;
         let (outbound, secrets) = reaching(&config, &graph, &clock)?;
+        let tls = super::tls::load(&config, &secrets, &clock).await?;
         let names = names(&config.server.public_url);
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
@@ -83,7 +83,7 @@ impl App {
         let limits = map::limits_of(&config, &toolbox, &store, &clock)?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
-        let source = super::policy::Source::new(&config, facts, &catalog);
+        let source = super::policy::Source::new(&config, facts);
         let around = (Arc::clone(&clock), Arc::clone(&random));
         let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
@@ -171,6 +171,7 @@ impl App {
         let front = mounting.front(&registered, &handler(service), seen, routes)?;
         Ok(Self {
             config,
+            tls,
             front,
             health,
             auditor,
@@ -198,7 +199,7 @@ fn reaching(
     graph: &GraphParts,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Outbound, Arc<Secrets>), AppError> {
-    let outbound = outbound(config, graph)?;
+    let outbound = call_steps::watched(outbound(config, graph)?, config, (clock, true));
     let settings = map::secrets(config);
     let secrets = Secrets::new(settings, &graph.variables, &outbound, Arc::clone(clock))?;
     Ok((outbound, Arc::new(secrets)))
@@ -261,7 +262,7 @@ fn broker(
             settings,
         ),
         graph: graph::Graph::new(
-            outbound,
+            outbound.unwatched(), // its attempts are in the audit log, and in traces from there
             &graph.cloud,
             graph_settings(config),
             Arc::clone(&catalog),

@@ -6,14 +6,14 @@ use crate::config::{Config, GraphMode};
 use crate::graph::simulated;
 use crate::mcp::{Documents, Toolbox};
 use crate::outbound::Outbound;
-use crate::policy::{Facts, Policy};
+use crate::policy::{Facts, Policy, PolicyError};
 use crate::secret::{Environment, Secrets};
 use crate::time::Clock;
 
 use super::check_key::CheckKey;
 use super::error::AppError;
 use super::looking::{self, Looked};
-use super::{check_live, check_servers, folded, graph, issuing, map, parts};
+use super::{check_cloud, check_live, check_servers, folded, graph, issuing, map, parts, places};
 
 /// One thing that would stop a start, or a call later on.
 #[derive(Debug)]
@@ -29,15 +29,24 @@ impl CheckFault {
     /// What is wrong with its causes, and the hint where the error has one.
     #[must_use]
     pub fn told(&self) -> (String, Option<String>) {
-        let text = self.error.to_string();
-        let (mut problem, hint) = match text.split_once("\n  hint: ") {
-            Some((problem, hint)) => (problem.to_owned(), Some(hint.to_owned())),
-            None => (text, None),
+        let of_policy: Option<&dyn std::error::Error> = match &self.error {
+            AppError::Policy(faults) => Some(faults),
+            _ => None,
         };
-        let mut next = std::error::Error::source(&self.error);
+        let (mut problem, mut hint) = (String::new(), None);
+        let mut next = of_policy.or(Some(&self.error as &dyn std::error::Error));
         while let Some(cause) = next {
-            problem.push_str(": ");
-            problem.push_str(&cause.to_string());
+            let text = cause.to_string();
+            let (words, its_hint) = match text.split_once("\n  hint: ") {
+                Some((words, hint)) => (words, Some(hint.to_owned())),
+                None => (text.as_str(), None),
+            };
+            // Some errors say in their own words what their source says.
+            if !problem.contains(words) {
+                problem.push_str(if problem.is_empty() { "" } else { ": " });
+                problem.push_str(words);
+            }
+            hint = hint.or(its_hint);
             next = cause.source();
         }
         (problem, hint)
@@ -46,9 +55,21 @@ impl CheckFault {
     pub(super) const fn new(key: CheckKey, error: AppError) -> Self {
         Self { key, error, warning: false }
     }
+
+    /// The faults of a policy one by one, anything else as it is.
+    fn each(key: CheckKey, error: AppError) -> Vec<Self> {
+        match error {
+            AppError::Policy(PolicyError(faults)) => {
+                let one = |fault| Self::new(key, AppError::Policy(PolicyError(vec![fault])));
+                faults.into_iter().map(one).collect()
+            }
+            other => vec![Self::new(key, other)],
+        }
+    }
 }
 
-/// Checks the policy, the store and our keys, of which nothing is made or changed, the documents, certificates and the catalogue; with `live`, also that other issuers
+/// Checks the policy, the store and our keys, of which nothing is made or changed, TLS, the audit log's place, the documents,
+/// certificates and the catalogue; with `live`, also that other issuers
 /// answer, that each Graph profile gets a token, that Graph is there, and what servers behind us say of their tools.
 pub async fn check(
     config: &Config,
@@ -59,7 +80,7 @@ pub async fn check(
     let mut faults = Vec::new();
     let mut note = |key, result: Result<(), AppError>| {
         if let Err(error) = result {
-            faults.push(CheckFault::new(key, error));
+            faults.extend(CheckFault::each(key, error));
         }
     };
     let policy = policy(config, &variables);
@@ -76,16 +97,18 @@ pub async fn check(
     );
     note(CheckKey::Client, issuing::check_client_keys(config));
     note(CheckKey::Server, folded::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
-    note(CheckKey::TlsKey, map::tls(config).map(drop));
-    let older = match store(config, &variables, &clock).await {
-        Ok(looked) => looked.warning(),
+    note(CheckKey::AuditSink, places::audit(config));
+    note(CheckKey::Tls, tls(config, &variables, &clock).await);
+    note(CheckKey::GraphCatalog, parts::catalog(config).map(drop));
+    let (older, known) = match store(config, &variables, &clock).await {
+        Ok(looked) => (looked.warning(), looked.into_store()),
         Err(error) => {
             let about_store = matches!(error, AppError::OpenStore(_) | AppError::StoreFault(_));
             note(
                 if about_store { CheckKey::Store } else { CheckKey::KeyEncryptionKey },
                 Err(error),
             );
-            None
+            (None, None)
         }
     };
     if let Some(directory) = &config.documents.dir {
@@ -98,10 +121,14 @@ pub async fn check(
         );
     }
     faults.extend(rules.iter().flat_map(|rules| check_servers::unnamed(config, rules)));
-    let older = older.map(|error| CheckFault { key: CheckKey::Store, error, warning: true });
-    faults.extend(older);
+    let warned = |key| move |error| CheckFault { key, error, warning: true };
+    faults.extend(check_cloud::not_allowed(config).into_iter().map(warned(CheckKey::GraphCloud)));
+    faults.extend(older.map(warned(CheckKey::Store)));
     if live {
-        faults.extend(check_live::faults(config, (&variables, rules.as_ref()), &clock).await);
+        faults.extend(
+            check_live::faults(config, (&variables, (rules.as_ref(), known.as_ref())), &clock)
+                .await,
+        );
     }
     faults
 }
@@ -117,6 +144,17 @@ async fn store(
     looking::look(config, &secrets, clock).await
 }
 
+/// Reads certificate and key, as the start would.
+async fn tls(
+    config: &Config,
+    variables: &Environment,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), AppError> {
+    let outbound = Outbound::new(&map::outbound(config))?;
+    let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(clock))?;
+    super::tls::load(config, &secrets, clock).await.map(drop)
+}
+
 /// Compiles the rules against the configured profiles, as the start would.
 fn policy(config: &Config, variables: &Environment) -> Result<Policy, AppError> {
     policy_source(config, variables)?.load().map(|(rules, _shadow)| rules)
@@ -126,12 +164,11 @@ fn policy(config: &Config, variables: &Environment) -> Result<Policy, AppError> 
 ///
 /// # Errors
 ///
-/// [`AppError`] where the catalogue or a Graph profile cannot be used.
+/// [`AppError`] where a Graph profile cannot be used.
 pub fn policy_source(
     config: &Config,
     variables: &Environment,
 ) -> Result<super::PolicySource, AppError> {
-    let catalog = parts::catalog(config)?;
     let (profiles, resource, allowed_resources) = match config.graph.mode {
         GraphMode::Simulated => {
             let resource = simulated::RESOURCE.to_owned();
@@ -163,5 +200,5 @@ pub fn policy_source(
         tools: toolbox.names(),
         reading_tools: toolbox.reading_names(),
     };
-    Ok(super::policy::Source::new(config, facts, &catalog))
+    Ok(super::policy::Source::new(config, facts))
 }

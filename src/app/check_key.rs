@@ -13,7 +13,8 @@ pub enum CheckKey {
     ServerCredential,
     ServerEnvironment,
     NamedCredential,
-    TlsKey,
+    Tls,
+    AuditSink,
     Store,
     KeyEncryptionKey,
     Documents,
@@ -22,6 +23,7 @@ pub enum CheckKey {
     WebhookSecret,
     GraphProfile,
     GraphCloud,
+    GraphCatalog,
 }
 
 impl CheckKey {
@@ -39,7 +41,8 @@ impl CheckKey {
             Self::ServerCredential => "upstream.server.credential",
             Self::ServerEnvironment => "upstream.server.env",
             Self::NamedCredential => "upstream.credential",
-            Self::TlsKey => "server.tls.key",
+            Self::Tls => "server.tls",
+            Self::AuditSink => "audit.sink",
             Self::Store => "store.url",
             Self::KeyEncryptionKey => "store.key_encryption_key",
             Self::Documents => "documents.dir",
@@ -48,6 +51,7 @@ impl CheckKey {
             Self::WebhookSecret => "approvals.webhook_secret",
             Self::GraphProfile => "graph.profile",
             Self::GraphCloud => "graph.cloud",
+            Self::GraphCatalog => "graph.catalog",
         }
     }
 }

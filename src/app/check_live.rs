@@ -18,6 +18,7 @@ use crate::random::SystemRandom;
 use crate::resource_server::{LocalKeys, TokenError, Verifier, discover};
 use crate::secret::{Environment, Secret, SecretError, Secrets};
 use crate::secret_ref::SecretRef;
+use crate::store::Database;
 use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Freshness, ProviderTokens};
 
@@ -34,7 +35,7 @@ const MAX_BYTES: usize = 256 * 1024;
 /// Everything that cannot be reached or does not answer as it should, each named.
 pub(super) async fn faults(
     config: &Config,
-    (variables, rules): (&Environment, Option<&Policy>),
+    (variables, known): (&Environment, (Option<&Policy>, Option<&Arc<dyn Database>>)),
     clock: &Arc<dyn Clock>,
 ) -> Vec<CheckFault> {
     let reach = match Reach::new(config, variables, clock) {
@@ -81,7 +82,7 @@ pub(super) async fn faults(
         },
     }
     let with = (&reach.secrets, &reach.outbound, clock);
-    faults.extend(check_servers::live(config, rules, with).await);
+    faults.extend(check_servers::live(config, known, with).await);
     faults
 }
 

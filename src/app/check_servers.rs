@@ -1,21 +1,30 @@
 //! What `broker check` says of the servers behind us: from the settings and the rules, and with `--live` from what they
 //! themselves say of their tools.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use url::Url;
 
+use crate::admin::ProxySettings;
 use crate::config::{Config, UpstreamServer, UpstreamTransport};
 use crate::outbound::Outbound;
 use crate::policy::Policy;
+use crate::resource_server::canonical;
 use crate::secret::Secrets;
+use crate::store::{Database, ResourceRow};
 use crate::time::Clock;
-use crate::upstream::{Probe, ProbeError, Remark};
+use crate::upstream::{Credential, Probe, ProbeError, Remark};
 
 use super::check::CheckFault;
 use super::check_key::CheckKey;
+use super::endpoints::names;
 use super::error::AppError;
 use super::upstream_credentials::own_credential;
+use super::{operations, registered};
 
 const KEY: CheckKey = CheckKey::Server;
 /// Servers that are looked at together.
@@ -42,66 +51,143 @@ pub(super) fn unnamed(config: &Config, policy: &Policy) -> Vec<CheckFault> {
 }
 
 /// Asks each server over HTTP for its tools, as far as the broker can do that for itself. Programs are not started.
+/// `store`: where those are that were registered.
 pub(super) async fn live(
     config: &Config,
-    policy: Option<&Policy>,
-    (secrets, outbound, clock): (&Arc<Secrets>, &Outbound, &Arc<dyn Clock>),
+    (policy, store): (Option<&Policy>, Option<&Arc<dyn Database>>),
+    with: With<'_>,
 ) -> Vec<CheckFault> {
-    let servers = config.upstream.servers.iter();
-    let looks = servers.map(|server| look(config, (server, policy), (secrets, outbound, clock)));
-    stream::iter(looks).buffered(AT_ONCE).concat().await
+    let rows = match store {
+        Some(store) => store.list_proxied_resources().await,
+        None => Ok(Vec::new()),
+    };
+    let (rows, unread) = match rows {
+        Ok(rows) => (rows, None),
+        Err(error) => (Vec::new(), Some(CheckFault::new(CheckKey::Store, error.into()))),
+    };
+    let settled = config.upstream.servers.iter().map(|server| server.id.as_str());
+    let ids: Vec<&str> = settled.chain(rows.iter().map(|row| row.id.as_str())).collect();
+    let settled = config.upstream.servers.iter().filter_map(|server| Asked::settled(server, with));
+    let registered = rows.iter().map(|row| Asked::registered(config, row, with));
+    let looks = settled.map(Ok).chain(registered).map(|asked| async {
+        match asked {
+            Ok(asked) => look(asked, (&ids, policy), with).await,
+            Err(fault) => vec![fault],
+        }
+    });
+    let mut faults = stream::iter(looks).buffered(AT_ONCE).concat().await;
+    faults.extend(unread);
+    faults
+}
+
+/// What a server is reached with.
+type With<'a> = (&'a Arc<Secrets>, &'a Outbound, &'a Arc<dyn Clock>);
+
+/// A server to look at.
+struct Asked<'a> {
+    id: &'a str,
+    url: Cow<'a, Url>,
+    /// `None`: what it is shown is each caller's.
+    credential: Option<Credential>,
+    limits: (Duration, usize),
+    pins: HashMap<String, String>,
+}
+
+impl<'a> Asked<'a> {
+    /// `None` for a program.
+    fn settled(server: &'a UpstreamServer, with: With<'_>) -> Option<Self> {
+        let UpstreamTransport::Http(url) = &server.transport else { return None };
+        let pins = server.pins.iter().map(|pin| (pin.tool.clone(), pin.digest.clone()));
+        Some(Self {
+            id: &server.id,
+            url: Cow::Borrowed(url),
+            credential: own_credential((&server.credential, Some(url)), with),
+            limits: (server.timeout, server.max_response_bytes),
+            pins: pins.collect(),
+        })
+    }
+
+    /// The same conditions as those under which a running broker serves it.
+    fn registered(
+        config: &Config,
+        row: &'a ResourceRow,
+        with: With<'_>,
+    ) -> Result<Self, CheckFault> {
+        let unserved = |why| {
+            CheckFault::new(KEY, AppError::RegisteredUnserved { server: row.id.clone(), why })
+        };
+        if config.upstream.servers.iter().any(|server| server.id == row.id) {
+            return Err(unserved("the settings have a server of that name"));
+        }
+        let names = names(&config.server.public_url);
+        let ours = names.first().map(|name| name.server(&row.id));
+        if ours.is_none_or(|ours| canonical(&ours) != row.uri) {
+            return Err(unserved("it was registered while server.public_url was another"));
+        }
+        let url = row.url.as_deref().unwrap_or_default().parse::<Url>();
+        let (Ok(url), Ok(proxy)) = (url, ProxySettings::of(row)) else {
+            return Err(unserved("what the store has of it cannot be read"));
+        };
+        let credential = match &proxy.credential {
+            None => Some(Credential::None),
+            Some(name) => {
+                let mut known = config.upstream.credentials.iter();
+                let known = known
+                    .find(|known| known.name == *name && operations::as_named(known).is_for(&url));
+                let Some(known) = known else {
+                    return Err(unserved("no upstream.credential of its name is for its URL"));
+                };
+                own_credential((&known.credential, Some(&url)), with)
+            }
+        };
+        let limits = registered::limits(&proxy);
+        let pins = proxy.pins.into_iter().collect();
+        Ok(Self { id: &row.id, url: Cow::Owned(url), credential, limits, pins })
+    }
 }
 
 async fn look(
-    config: &Config,
-    (server, policy): (&UpstreamServer, Option<&Policy>),
-    (secrets, outbound, clock): (&Arc<Secrets>, &Outbound, &Arc<dyn Clock>),
+    asked: Asked<'_>,
+    (ids, policy): (&[&str], Option<&Policy>),
+    (_, outbound, clock): With<'_>,
 ) -> Vec<CheckFault> {
-    let UpstreamTransport::Http(url) = &server.transport else { return Vec::new() };
-    let known = own_credential((&server.credential, Some(url)), (secrets, outbound, clock));
-    let Some(credential) = known else { return unseen(server, ProbeError::ForCallersAlone) };
-    let probe = Probe {
-        id: &server.id,
-        url,
-        credential: &credential,
-        outbound,
-        clock,
-        timeout: server.timeout,
-        max_response_bytes: server.max_response_bytes,
+    let Asked { id, url, credential, limits, pins } = asked;
+    let Some(credential) = credential else {
+        return unseen((id, &pins), ProbeError::ForCallersAlone);
     };
-    let others = config.upstream.servers.iter().map(|other| other.id.as_str());
-    let others: Vec<&str> = others.filter(|other| *other != server.id).collect();
-    let pins = server.pins.iter().map(|pin| (pin.tool.clone(), pin.digest.clone())).collect();
+    let (timeout, max_response_bytes) = limits;
+    let (url, credential) = (&*url, &credential);
+    let probe = Probe { id, url, credential, outbound, clock, timeout, max_response_bytes };
+    let others: Vec<&str> = ids.iter().copied().filter(|other| *other != id).collect();
     let inspected = match probe.inspect(&others, &pins).await {
         Ok(inspected) => inspected,
-        Err(error) => return unseen(server, error),
+        Err(error) => return unseen((id, &pins), error),
     };
     let mut faults: Vec<CheckFault> =
-        inspected.remarks.into_iter().map(|remark| fault(server, remark)).collect();
-    let id = &server.id;
+        inspected.remarks.into_iter().map(|remark| fault(id, remark)).collect();
     let opens =
         |tool: &String| policy.is_none_or(|policy| policy.may_open(&format!("{id}.{tool}")));
     if !inspected.tools.is_empty() && !inspected.tools.iter().any(opens) {
         let tools = inspected.tools.len();
-        faults.push(warning(AppError::HiddenTools { server: id.clone(), tools }));
+        faults.push(warning(AppError::HiddenTools { server: id.to_owned(), tools }));
     }
     faults
 }
 
 /// What was approved and is another now is an error; the rest somebody should know.
-fn fault(server: &UpstreamServer, remark: Remark) -> CheckFault {
+fn fault(server: &str, remark: Remark) -> CheckFault {
     let changed = matches!(remark, Remark::Changed { .. });
-    let error = AppError::ServerTools { server: server.id.clone(), remark };
+    let error = AppError::ServerTools { server: server.to_owned(), remark };
     if changed { CheckFault::new(KEY, error) } else { warning(error) }
 }
 
 /// Only where somebody counts on what would have been looked at.
-fn unseen(server: &UpstreamServer, error: ProbeError) -> Vec<CheckFault> {
+fn unseen((server, pins): (&str, &HashMap<String, String>), error: ProbeError) -> Vec<CheckFault> {
     let for_callers = matches!(error, ProbeError::ForCallersAlone);
-    if for_callers && server.pins.is_empty() {
+    if for_callers && pins.is_empty() {
         return Vec::new();
     }
-    let error = AppError::ServerUnseen { server: server.id.clone(), source: error };
+    let error = AppError::ServerUnseen { server: server.to_owned(), source: error };
     vec![if for_callers { warning(error) } else { CheckFault::new(KEY, error) }]
 }
 

@@ -15,6 +15,7 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 
+use super::call_steps;
 use super::endpoints::issuer;
 use super::error::AppError;
 use super::map;
@@ -42,7 +43,7 @@ pub(super) fn connections(
         let Some(at) = url_of(server) else { continue };
         let callback = format!("/account/connections/{}/callback", server.id);
         let Some(redirect_uri) = url(&callback) else { continue };
-        let reach = reach(config, at, settings, outbound)?;
+        let reach = reach(config, (at, settings), outbound, clock)?;
         servers.push(per_user((&server.id, at), settings, secrets, (redirect_uri, reach)));
     }
     let (Some(document), false) = (url(IDENTITY_PATH), servers.is_empty()) else { return Ok(None) };
@@ -89,6 +90,7 @@ fn per_user(
         url: at.clone(),
         endpoints,
         client,
+        issuer: settings.issuer.clone(),
         scope,
         redirect_uri,
         outbound,
@@ -99,9 +101,9 @@ fn per_user(
 /// the server's own host where that is listed: else it could lead us anywhere within our own network.
 fn reach(
     config: &Config,
-    at: &Url,
-    settings: &UpstreamPerUser,
+    (at, settings): (&Url, &UpstreamPerUser),
     outbound: &Outbound,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Outbound, AppError> {
     if settings.endpoints.is_some() {
         return Ok(outbound.clone());
@@ -109,5 +111,6 @@ fn reach(
     let own = at.host_str().filter(|_| outbound.may_be_private(at));
     let allow_private = own.map(|host| host.trim_matches(['[', ']']).parse());
     let allow_private = allow_private.into_iter().flatten().collect();
-    Ok(Outbound::new(&OutboundSettings { allow_private, ..map::outbound(config) })?)
+    let reach = Outbound::new(&OutboundSettings { allow_private, ..map::outbound(config) })?;
+    Ok(call_steps::watched(reach, config, (clock, false)))
 }

@@ -16,8 +16,6 @@ use crate::token::ProfileError;
 pub enum AppError {
     #[error(transparent)]
     Serve(#[from] ServeError),
-    #[error("server.tls.key must be a file\n  hint: server.tls.key = \"file:/path/to/tls.key\"")]
-    TlsKey,
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error(transparent)]
@@ -50,6 +48,8 @@ pub enum AppError {
         "upstream.server `{server}` has a pin for the tool `{tool}`, which no rule names: nobody may use it\n  hint: the server's own name of the tool, without `{server}.`"
     )]
     HiddenPin { server: String, tool: String },
+    #[error("the registered server `{server}` is not served: {why}")]
+    RegisteredUnserved { server: String, why: &'static str },
     #[error("upstream.server `{server}`: {remark}")]
     ServerTools { server: String, remark: crate::upstream::Remark },
     #[error("upstream.server `{server}` was not looked at")]
@@ -62,7 +62,7 @@ pub enum AppError {
     StoreFault(#[from] crate::store::StoreError),
     #[error(transparent)]
     Outbound(#[from] OutboundConfigError),
-    #[error("the audit log cannot be opened")]
+    #[error(transparent)]
     OpenAudit(#[from] OpenError),
     #[error(
         "the log of commands {} cannot be opened, and nothing is done that would be on no record\n  hint: let the command write there, or configure a file: [[audit.sink]] kind = \"file\"",
@@ -184,6 +184,10 @@ pub enum AppError {
     GraphStatus(http::StatusCode),
     #[error(transparent)]
     Webhook(#[from] crate::broker::WebhookError),
+    #[error(
+        "graph.custom_cloud.{setting} is at {host}, an address that is not public: no call reaches it\n  hint: outbound.allow_private = [\"{host}\"]"
+    )]
+    PrivateCloud { setting: &'static str, host: String },
     #[error("the simulated Graph cannot listen on loopback")]
     Simulation(#[source] std::io::Error),
 }

@@ -154,49 +154,55 @@ fn hold(
     (SecretRef::Env(name.clone()), variables.with(&name, text))
 }
 
-/// The predecessor's flat permissions as rules: one for each, over the catalogue's operations for it.
-pub(super) fn flat_rules(
-    graph: &config::Graph,
-    catalog: &Catalog,
-    profile: Option<&str>,
-) -> Granted {
-    let rules = graph.flat_permissions.iter().flat_map(|permission| {
-        let name = graph::application_permission(permission.as_str());
-        let operations: Vec<&Operation> = catalog
-            .list()
-            .iter()
-            .filter(|operation| operation.permissions.iter().any(|known| known.as_str() == name))
-            .collect();
-        let reads = operations.iter().all(|operation| operation.risk == graph::Risk::Read);
-        let methods = unique(operations.iter().map(|operation| operation.method.to_string()));
-        // A rule is about every pair of its methods and paths, so each method has a rule of its own.
-        let several = methods.len() > 1;
-        methods.into_iter().map(move |method| {
-            let of_method =
-                operations.iter().filter(|operation| operation.method == method.as_str());
-            let paths = unique(of_method.map(|operation| template(&operation.path_template)));
-            let suffix =
-                if several { format!(".{}", method.to_ascii_lowercase()) } else { String::new() };
-            RuleSpec {
-                id: format!("graph.{}{suffix}", rule_name(name)),
-                effect: Effect::Allow,
-                tools: vec![
-                    regex::escape(crate::mcp::GRAPH_EXECUTE),
-                    regex::escape(crate::mcp::GRAPH_LIST),
-                ],
-                scopes: vec![if reads { "graph:read" } else { "graph:write" }.to_owned()],
-                graph: Some(GraphSpec {
-                    profile: profile.map(str::to_owned),
-                    methods: vec![method],
-                    paths,
-                    permissions: vec![name.to_owned()],
-                    ..GraphSpec::default()
-                }),
-                ..RuleSpec::default()
-            }
-        })
-    });
-    Granted { source: "MCP_AUTH_BROKER_ALLOWED_SCOPES".to_owned(), rules: rules.collect() }
+/// The predecessor's flat permissions as rules: one for each, over the built-in catalogue's operations for it.
+///
+/// Never over an imported catalogue: that is data of others, which feeds hints and decides nothing.
+pub(super) fn flat_rules(graph: &config::Graph, profile: Option<&str>) -> Granted {
+    let catalog = Catalog::built_in();
+    let names = graph.flat_permissions.iter();
+    let names = unique(names.map(|name| graph::application_permission(name.as_str()).to_owned()));
+    let rules = names.iter().flat_map(|name| flat_rules_of(name, &catalog, profile)).collect();
+    Granted { source: "MCP_AUTH_BROKER_ALLOWED_SCOPES".to_owned(), rules }
+}
+
+fn flat_rules_of(name: &str, catalog: &Catalog, profile: Option<&str>) -> Vec<RuleSpec> {
+    let sufficient =
+        |operation: &&Operation| operation.permissions.iter().any(|known| known.as_str() == name);
+    let operations: Vec<&Operation> =
+        catalog.list().iter().filter(sufficient).filter(|one| opens(name, one)).collect();
+    let reads = operations.iter().all(|operation| operation.risk == graph::Risk::Read);
+    let methods = unique(operations.iter().map(|operation| operation.method.to_string()));
+    // A rule is about every pair of its methods and paths, so each method has a rule of its own.
+    let several = methods.len() > 1;
+    let rule = |method: String| {
+        let of_method = operations.iter().filter(|operation| operation.method == method.as_str());
+        let paths = unique(of_method.map(|operation| template(&operation.path_template)));
+        let suffix =
+            if several { format!(".{}", method.to_ascii_lowercase()) } else { String::new() };
+        RuleSpec {
+            id: format!("graph.{}{suffix}", rule_name(name)),
+            effect: Effect::Allow,
+            tools: vec![
+                regex::escape(crate::mcp::GRAPH_EXECUTE),
+                regex::escape(crate::mcp::GRAPH_LIST),
+            ],
+            scopes: vec![if reads { "graph:read" } else { "graph:write" }.to_owned()],
+            graph: Some(GraphSpec {
+                profile: profile.map(str::to_owned),
+                methods: vec![method],
+                paths,
+                permissions: vec![name.to_owned()],
+                ..GraphSpec::default()
+            }),
+            ..RuleSpec::default()
+        }
+    };
+    methods.into_iter().map(rule).collect()
+}
+
+/// `User.Read` opened users and nothing around them; the permission that it is read as would do for more.
+fn opens(permission: &str, operation: &Operation) -> bool {
+    permission != "User.Read.All" || matches!(&*operation.path_template, "/users" | "/users/{id}")
 }
 
 /// The template of a rule: in the catalogue's all placeholders are called `{id}`, in a rule's each has a name of its own.

@@ -35,6 +35,7 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 
+use super::call_steps;
 use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
@@ -156,6 +157,8 @@ fn client(
         refresh_grace: known.refresh_grace,
         require_pushed_requests: known.require_pushed_requests,
         dpop_bound: known.dpop_bound,
+        post_logout_redirect_uris: known.post_logout_redirect_uris.clone(),
+        backchannel_logout_uri: known.backchannel_logout_uri.clone(),
         exchange: ExchangeRules {
             from: known.exchange.from.iter().map(ToString::to_string).collect(),
             to: known.exchange.to.iter().map(ToString::to_string).collect(),
@@ -290,6 +293,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     });
     let secret = ServerSecret::parse(&from.encryption)?;
     let to_clients = Outbound::new(&super::map::outbound_to_clients(config))?;
+    let to_clients = call_steps::watched(to_clients, config, (&from.clock, false));
     let (ring, _) = from.keys;
     let server = AuthorizationServer::new(NewAuthorizationServer {
         settings,

@@ -7,7 +7,7 @@ use crate::authorization_server::{KeyEncryptionKey, KeyRing, SigningKeys};
 use crate::config::Config;
 use crate::outbound::Outbound;
 use crate::resource_server::{
-    LocalKeys, Principal, Refusal, TokenError, Verifier, VerifierBuilder,
+    LocalKeys, Principal, Refusal, TokenError, Verifier, VerifierBuilder, canonical,
 };
 use crate::secret::{Environment, Secrets};
 use crate::store::{Database, Found};
@@ -16,7 +16,7 @@ use crate::time::Clock;
 use super::endpoints::names;
 use super::error::AppError;
 use super::revoked::revocations;
-use super::{issuers, keys, map, server_resources};
+use super::{issuers, keys, map, places, server_resources};
 
 /// Our keys and what is revoked, as far as there is any.
 pub(super) struct Looked {
@@ -37,6 +37,8 @@ pub(super) async fn look(
     secrets: &Secrets,
     clock: &Arc<dyn Clock>,
 ) -> Result<Looked, AppError> {
+    // First: without its folder nothing that lies beside it can be read either.
+    places::store(config)?;
     let encryption = keys::known_key_encryption_key(config, secrets, clock).await?;
     if let Some(encryption) = &encryption {
         KeyEncryptionKey::parse(encryption)?;
@@ -65,6 +67,11 @@ pub(super) async fn look(
 }
 
 impl Looked {
+    /// `None` where a start would make one, or change it.
+    pub(super) fn into_store(self) -> Option<Arc<dyn Database>> {
+        self.store
+    }
+
     /// What a start would do that cannot be taken back.
     pub(super) fn warning(&self) -> Option<AppError> {
         self.older.map(|(found, known)| AppError::OlderStore { found, known })
@@ -76,6 +83,7 @@ impl Looked {
 pub struct Inspector {
     own: Verifier,
     behind: Option<Verifier>,
+    audiences: Vec<String>,
 }
 
 /// An [`Inspector`] with the keys and the revocations of this moment.
@@ -106,25 +114,34 @@ pub async fn inspector(
         builder.build().map_err(AppError::from)
     };
     let own = issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock)?;
-    let (audiences, others) =
-        (server_resources::audiences(config, &names), server_resources::other_audiences(config));
+    let audiences = server_resources::audiences(config, &names);
+    let others = server_resources::other_audiences(config);
     let behind = if audiences.is_empty() {
         None
     } else {
         let audiences = (audiences.as_slice(), others.as_slice());
         Some(issuers::verifier_for(config, &keys, audiences, &secrets, outbound, &clock)?)
     };
-    Ok(Inspector { own: built(own)?, behind: behind.map(built).transpose()? })
+    let own_names = names.iter().map(|name| canonical(&name.resource).to_owned());
+    let audiences = own_names.chain(audiences).chain(others);
+    let (own, behind) = (built(own)?, behind.map(built).transpose()?);
+    Ok(Inspector { own, behind, audiences: audiences.collect() })
 }
 
 impl Inspector {
+    /// What a token may be for. Not among them: what `audiences` of an issuer names in its place.
+    #[must_use]
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
     /// As the endpoint would that the token is for.
     ///
     /// # Errors
     ///
     /// [`Refusal`]: what stands in the way, at the endpoint that comes nearest to accepting it.
     pub async fn verify(&self, unverified_token: &str) -> Result<Principal, Refusal> {
-        let Self { own, behind } = self;
+        let Self { own, behind, audiences: _ } = self;
         let verdict = own.verify(unverified_token).await;
         let Some(behind) = behind else { return verdict };
         match verdict {

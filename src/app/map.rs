@@ -8,12 +8,11 @@ use std::time::Duration;
 use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{Algorithms, Rates, SigningAlgorithm};
 use crate::config::{self, AuditSink, Config, SecretSource, StoreUrl};
-use crate::http::{Limits, TlsFiles, TrustedProxies};
+use crate::http::{Limits, TrustedProxies};
 use crate::limits;
 use crate::mcp::Toolbox;
 use crate::outbound::OutboundSettings;
 use crate::secret;
-use crate::secret_ref::SecretRef;
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token;
@@ -104,21 +103,6 @@ pub(super) fn limits(config: &Config) -> Limits {
 
 pub(super) fn proxies(config: &Config) -> TrustedProxies {
     TrustedProxies(config.server.trusted_proxies.clone())
-}
-
-/// The key is read from a file, so that it never passes through the environment or our memory of the settings.
-///
-/// # Errors
-///
-/// [`AppError::TlsKey`] for a key that is kept elsewhere: serving without TLS is no way out.
-pub(super) fn tls(config: &Config) -> Result<Option<TlsFiles>, AppError> {
-    let Some(tls) = &config.server.tls else { return Ok(None) };
-    match &tls.key {
-        SecretSource::Ref(SecretRef::File(key)) => {
-            Ok(Some(TlsFiles { cert: tls.cert.clone(), key: key.clone() }))
-        }
-        SecretSource::Ref(_) | SecretSource::Literal(_) => Err(AppError::TlsKey),
-    }
 }
 
 pub(super) fn secrets(config: &Config) -> secret::Settings {

@@ -5,7 +5,9 @@ mod assertions;
 mod beside;
 mod build;
 mod call_limits;
+mod call_steps;
 mod check;
+mod check_cloud;
 mod check_key;
 mod check_live;
 mod check_servers;
@@ -33,6 +35,7 @@ mod observe;
 mod operations;
 mod parts;
 mod people;
+mod places;
 mod platform;
 mod policy;
 mod readiness;
@@ -43,6 +46,8 @@ mod scrape;
 mod server_grants;
 mod server_resources;
 mod servers;
+mod step_spans;
+mod tls;
 mod traces;
 mod trust;
 mod upstream_credentials;
@@ -104,6 +109,8 @@ pub struct App {
     /// `None` where others issue all tokens.
     authorization_server: Option<AuthorizationServer>,
     drain: CancellationToken,
+    /// `None`: somebody else ends it.
+    tls: Option<crate::http::Tls>,
     /// `None`: nothing is counted.
     watched: Option<watched::Watched>,
     /// `None`: nothing is sent to a collector.
@@ -175,7 +182,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`AppError`] when TLS cannot be set up, or the audit log could not be closed with everything in it.
+    /// [`AppError`] when the audit log could not be closed with everything in it, or metrics have no listener.
     pub async fn serve<D, N>(
         mut self,
         listener: TcpListener,
@@ -191,7 +198,10 @@ impl App {
         watched::spawn(&mut tasks, (listening, self.traces), &self.health, &self.drain);
         tasks.spawn(self.reloader.run(self.drain.clone()));
         match self.authorization_server {
-            Some(server) => tasks.spawn(clean_up(server, self.drain.clone())),
+            Some(server) => {
+                tasks.spawn(server.clone().tell_of_logouts(self.drain.clone()));
+                tasks.spawn(clean_up(server, self.drain.clone()))
+            }
             None => tasks.spawn(clean_store(self.store, self.drain.clone())),
         };
         if let Some(courier) = self.courier {
@@ -200,10 +210,9 @@ impl App {
         tasks.spawn(self.keys.run(self.drain.clone()));
         tasks.spawn(self.registered.run(self.drain.clone()));
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
-        let acceptor = map::tls(&self.config)?.as_ref().map(crate::http::tls).transpose()?;
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =
-            crate::http::serve(listener, acceptor, self.front, self.health, proxies, limits, stop)
+            crate::http::serve(listener, self.tls, self.front, self.health, proxies, limits, stop)
                 .await;
         if !all {
             tracing::warn!("http.drain_incomplete");

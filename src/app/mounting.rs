@@ -24,6 +24,7 @@ use super::endpoints::{Name, issuer};
 use super::error::AppError;
 use super::registered::{Known, Registered};
 use super::servers;
+use super::traces;
 
 /// What every endpoint shares.
 pub(super) struct Mounting<'a> {
@@ -95,6 +96,7 @@ impl Mounting<'_> {
             pages: private,
             allowed_hosts: self.config.server.allowed_hosts.clone(),
             meters,
+            traced: traces::sampler(self.config),
         }))
     }
 

@@ -80,10 +80,10 @@ impl Tools {
 pub(super) struct Ended<'a> {
     pub(super) method: &'static str,
     tool_name: Option<&'a ToolName>,
-    pub(super) status: &'a ResultStatus,
+    pub(super) status: ResultStatus,
     pub(super) error_code: Option<Code>,
     pub(super) took: Duration,
-    pub(super) decision: Option<&'a Effect>,
+    pub(super) decision: Option<Effect>,
     pub(super) reason: Option<String>,
 }
 
@@ -106,10 +106,10 @@ impl<'a> Ended<'a> {
         Some(Self {
             method,
             tool_name: tool_name.as_ref(),
-            status,
+            status: *status,
             error_code: *error_code,
             took: Duration::from_millis(*duration_ms),
-            decision: decision.as_ref(),
+            decision: *decision,
             reason: reason.as_ref().map(ToString::to_string),
         })
     }
@@ -121,7 +121,7 @@ impl<'a> Ended<'a> {
     /// What the tool is called where it is shown. Only a call that went well says that there is such a tool: one that was
     /// cancelled, and a server's own error, say nothing, and the name is the caller's.
     pub(super) fn label(&self, tools: &Tools) -> Label {
-        tools.label(self.tool_name, *self.status == ResultStatus::Ok)
+        tools.label(self.tool_name, self.status == ResultStatus::Ok)
     }
 }
 
@@ -166,16 +166,17 @@ impl Observer for Counting {
 impl Counting {
     /// How a tool call or another MCP request ended.
     fn ended(&self, ended: &Ended<'_>) {
-        self.meters.mcp_requests.add([ended.method.into(), word(ended.status)]);
-        if let (Some(effect), Some(reason)) = (ended.decision, &ended.reason) {
-            self.meters.decisions.add([word(effect), reason.clone().into()]);
+        let status = status(ended.status);
+        self.meters.mcp_requests.add([ended.method.into(), status.into()]);
+        if let (Some(decided), Some(reason)) = (ended.decision, &ended.reason) {
+            self.meters.decisions.add([effect(decided).into(), reason.clone().into()]);
         }
         if ended.method != "tools/call" {
             return;
         }
         let tool = ended.label(&self.tools);
         self.meters.tool_times.observe([tool.clone()], ended.took);
-        self.meters.tool_calls.add([tool, word(ended.status), code(ended.error_code)]);
+        self.meters.tool_calls.add([tool, status.into(), code(ended.error_code)]);
     }
 
     fn provider(&self, event: &AuditEvent) {
@@ -259,6 +260,24 @@ pub(super) fn word(value: &impl Serialize) -> Label {
     }
 }
 
+/// How a request ended, as [`word`] has it; of every request, and so without writing it.
+pub(super) const fn status(status: ResultStatus) -> &'static str {
+    match status {
+        ResultStatus::Ok => "ok",
+        ResultStatus::Error => "error",
+        ResultStatus::Cancelled => "cancelled",
+    }
+}
+
+/// What policy decided, in the same way.
+pub(super) const fn effect(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+        Effect::Ask => "ask",
+    }
+}
+
 const fn truth(is: bool) -> Label {
     Cow::Borrowed(if is { "true" } else { "false" })
 }
@@ -277,6 +296,17 @@ fn code(code: Option<Code>) -> Label {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_those_of_the_audit_log() {
+        use ResultStatus::{Cancelled, Error, Ok};
+        for one in [Ok, Error, Cancelled] {
+            assert_eq!(status(one), word(&one));
+        }
+        for one in [Effect::Allow, Effect::Deny, Effect::Ask] {
+            assert_eq!(effect(one), word(&one));
+        }
+    }
 
     fn label(tools: &Tools, name: &str, answered: bool) -> String {
         tools.label(Some(&name.parse().unwrap()), answered).into_owned()

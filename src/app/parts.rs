@@ -76,7 +76,12 @@ pub fn catalog(config: &Config) -> Result<Catalog, AppError> {
     let path = catalog_path(config);
     match std::fs::read(&path) {
         Ok(bytes) => Ok(Catalog::import(&bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Catalog::built_in()),
+        // What is in the way of the whole folder is told of the store.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(Catalog::built_in())
+        }
         Err(source) => Err(AppError::CatalogFile { path, source }),
     }
 }

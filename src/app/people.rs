@@ -16,7 +16,7 @@ pub fn people_settings(config: &Config, secrets: &Arc<Secrets>) -> PeopleSetting
     let providers = config.authorization_server.identity_providers.iter().map(|provider| {
         let secret = provider.client_secret.as_ref();
         let client_secret = secret.map(|source| issuers::own_secret(source, secrets));
-        IdentityProviderSettings { client_secret, ..settings(provider) }
+        IdentityProviderSettings { client_secret, ..settings(config, provider) }
     });
     let providers = providers.collect();
     let server = &config.server;
@@ -33,8 +33,16 @@ pub fn people_settings(config: &Config, secrets: &Arc<Secrets>) -> PeopleSetting
 }
 
 /// Everything but the secret.
-pub(super) fn settings(provider: &config::IdentityProvider) -> IdentityProviderSettings {
-    let config::ProviderClaims { subject, username, name, email, groups } = provider.claims.clone();
+pub(super) fn settings(
+    config: &Config,
+    provider: &config::IdentityProvider,
+) -> IdentityProviderSettings {
+    let config::ProviderClaims { subject, username, name, email, groups, groups_prefix } =
+        provider.claims.clone();
+    // Groups that are another's, whatever names this one gives its own.
+    let all = config.authorization_server.identity_providers.iter();
+    let prefixes = all.map(|provider| provider.claims.groups_prefix.clone());
+    let other_prefixes = prefixes.filter(|it| !it.is_empty() && *it != groups_prefix).collect();
     let endpoints = provider.endpoints.clone().map(|endpoints| {
         let config::ProviderEndpoints { authorization, token, userinfo } = endpoints;
         Endpoints::Explicit(Box::new(ExplicitEndpoints { authorization, token, userinfo }))
@@ -47,7 +55,7 @@ pub(super) fn settings(provider: &config::IdentityProvider) -> IdentityProviderS
         client_secret: None,
         scopes: provider.scopes.clone(),
         endpoints: endpoints.unwrap_or(Endpoints::Discovered),
-        claims: ClaimMap { subject, username, name, email, groups },
+        claims: ClaimMap { subject, username, name, email, groups, groups_prefix, other_prefixes },
         require: provider.require.clone(),
     }
 }

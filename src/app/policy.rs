@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Deployment, GraphMode};
-use crate::graph::Catalog;
 use crate::policy::{CallLimits, Facts, Granted, Policy};
 
 use super::error::AppError;
@@ -29,14 +28,14 @@ pub struct Source {
 }
 
 impl Source {
-    pub(super) fn new(config: &Config, facts: Facts, catalog: &Catalog) -> Self {
+    pub(super) fn new(config: &Config, facts: Facts) -> Self {
         let profile = facts.profiles.first().map(|(name, _)| name.as_str().to_owned());
         Self {
             file: config.policy.file.clone(),
             shadow_file: config.policy.shadow_file.clone(),
             label: config.policy.version.clone(),
             granted: vec![
-                flat_rules(&config.graph, catalog, profile.as_deref()),
+                flat_rules(&config.graph, profile.as_deref()),
                 super::server_grants::grants(config),
             ],
             facts,

@@ -250,7 +250,7 @@ impl Registered {
 }
 
 /// For an answer, and of one.
-fn limits(proxy: &ProxySettings) -> (Duration, usize) {
+pub(super) fn limits(proxy: &ProxySettings) -> (Duration, usize) {
     let timeout = proxy.timeout_ms.map_or(TIMEOUT, |given| Duration::from_millis(given.into()));
     let bytes = proxy.max_response_bytes.and_then(|given| usize::try_from(given).ok());
     (timeout, bytes.unwrap_or(MAX_RESPONSE_BYTES))

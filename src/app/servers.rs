@@ -201,7 +201,8 @@ impl Shared {
             changing: Changing::default(),
             policy: policy.clone(),
             approvals: approvals.clone(),
-            outbound: (*outbound).clone(),
+            // Their calls are steps of their own, with what is known of them.
+            outbound: outbound.unwatched(),
             sessions: Sessions::new(encryption),
             revocations,
             folded,

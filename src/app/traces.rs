@@ -1,5 +1,6 @@
 //! Traces, made of the events of the audit log: a span for each request, and one for each attempt at a provider below it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::metrics::Label;
 use crate::outbound::{Outbound, PrivateTarget};
 use crate::random::Random;
+use crate::steps::{self, Sampler, Steps};
 use crate::telemetry::otlp::{
     self, Attribute, Exporter, Inbox, Kind, Outbox, Resource, Span, send_logs_to,
 };
@@ -18,16 +20,24 @@ use crate::time::{Clock, Timestamp};
 
 use super::error::AppError;
 use super::map;
-use super::observe::{Ended, Tools, word};
+use super::observe::{Ended, Tools, effect, status};
+use super::step_spans;
 
 /// The longest that a request is believed to have taken whose event does not say it.
 const LONGEST: Duration = Duration::from_mins(10);
+
+/// Which traces are sent. `None`: nothing is.
+pub(super) fn sampler(config: &Config) -> Option<Sampler> {
+    let telemetry = &config.telemetry;
+    telemetry.otlp_endpoint.as_ref().map(|_| Sampler::one_in(telemetry.trace_one_in))
+}
 
 /// `telemetry.otlp_endpoint`
 #[derive(Debug)]
 pub(super) struct Traces {
     exporter: Exporter,
     outbox: Outbox,
+    sampler: Sampler,
 }
 
 impl Traces {
@@ -53,12 +63,14 @@ impl Traces {
         let outbound = Outbound::new(&settings)?;
         send_logs_to(outbox.clone());
         let exporter = Exporter::new(outbound, endpoint, resource, (&outbox, inbox));
-        Ok(Some(Self { exporter, outbox }))
+        let sampler = Sampler::one_in(config.telemetry.trace_one_in);
+        Ok(Some(Self { exporter, outbox, sampler }))
     }
 
     /// What sees the events of the audit log.
     pub(super) fn observer(&self, tools: Arc<Tools>, clock: &Arc<dyn Clock>) -> Arc<dyn Observer> {
-        Arc::new(Tracing { outbox: self.outbox.clone(), tools, clock: Arc::clone(clock) })
+        let (outbox, sampler, clock) = (self.outbox.clone(), self.sampler, Arc::clone(clock));
+        Arc::new(Tracing { outbox, sampler, tools, clock })
     }
 
     pub(super) const fn outbox(&self) -> &Outbox {
@@ -75,13 +87,14 @@ impl Traces {
 #[derive(Debug)]
 struct Tracing {
     outbox: Outbox,
+    sampler: Sampler,
     tools: Arc<Tools>,
     clock: Arc<dyn Clock>,
 }
 
 impl Observer for Tracing {
     fn see(&self, context: &Context, event: &AuditEvent) {
-        if !context.trace_id.is_sampled() {
+        if !self.sampler.keeps(&context.trace_id) {
             return;
         }
         match event {
@@ -97,64 +110,79 @@ impl Observer for Tracing {
                     ("mcp.method.name", "tools/list".into()),
                     ("broker.tools.listed", otlp::Value::Number(listed)),
                 ];
-                self.request(context, ("tools/list".into(), None), attributes, None);
+                self.request(context, Told::named("tools/list".into(), attributes));
             }
             AuditEvent::ScopeInsufficient { tool_name, reason, .. } => {
-                let name = called(Some(self.tools.label(Some(tool_name), false)));
+                let tool = Some(self.tools.label(Some(tool_name), false));
                 let mut attributes = vec![("mcp.method.name", "tools/call".into())];
-                attributes.extend(name.1);
+                let name = called(tool.as_ref(), &mut attributes);
                 attributes.push(("broker.reason", reason.to_string().into()));
-                self.request(context, (name.0, None), attributes, Some("insufficient_scope"));
+                let error = Some("insufficient_scope");
+                self.request(context, Told { tool, error, ..Told::named(name, attributes) });
             }
             other if other.is_terminal() => {
-                let name = kind(other);
-                self.request(context, (name, None), Vec::new(), None);
+                self.request(context, Told::named(kind(other).into(), Vec::new()));
             }
             _ => {}
         }
     }
 }
 
+/// A request that has ended.
+struct Told {
+    name: Cow<'static, str>,
+    took: Option<Duration>,
+    attributes: Vec<Attribute>,
+    error: Option<&'static str>,
+    tool: Option<Label>,
+}
+
+impl Told {
+    const fn named(name: Cow<'static, str>, attributes: Vec<Attribute>) -> Self {
+        Self { name, took: None, attributes, error: None, tool: None }
+    }
+}
+
 impl Tracing {
     fn result(&self, context: &Context, ended: &Ended<'_>) {
-        let mut attributes: Vec<Attribute> = vec![("mcp.method.name", ended.method.into())];
-        let name = if ended.method == "tools/call" {
+        let mut attributes: Vec<Attribute> = Vec::with_capacity(8);
+        attributes.push(("mcp.method.name", ended.method.into()));
+        let calls = ended.method == "tools/call";
+        let tool = (calls && ended.names_a_tool()).then(|| ended.label(&self.tools));
+        let name = if calls {
             attributes.push(("gen_ai.operation.name", "execute_tool".into()));
-            let tool = ended.names_a_tool().then(|| ended.label(&self.tools));
-            let (name, tool) = called(tool);
-            attributes.extend(tool);
-            name
+            called(tool.as_ref(), &mut attributes)
         } else {
-            ended.method.to_owned()
+            ended.method.into()
         };
-        attributes.push(("broker.status", word(ended.status).into()));
-        attributes.extend(ended.decision.map(|effect| ("broker.decision", word(effect).into())));
+        attributes.push(("broker.status", status(ended.status).into()));
+        let decided = ended.decision.map(|decided| ("broker.decision", effect(decided).into()));
+        attributes.extend(decided);
         attributes.extend(ended.reason.clone().map(|reason| ("broker.reason", reason.into())));
-        let error = ended.error_code.map(Code::as_str);
-        self.request(context, (name, Some(ended.took)), attributes, error);
+        let (took, error) = (Some(ended.took), ended.error_code.map(Code::as_str));
+        self.request(context, Told { name, took, attributes, error, tool });
     }
 
     /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it.
-    fn request(
-        &self,
-        context: &Context,
-        (name, took): (String, Option<Duration>),
-        mut attributes: Vec<Attribute>,
-        error: Option<&'static str>,
-    ) {
+    fn request(&self, context: &Context, told: Told) {
+        let Told { name, took, mut attributes, error, tool } = told;
         let now = self.clock.now();
-        attributes.push(("broker.request_id", context.request_id.to_string().into()));
+        attributes.push(("broker.request_id", otlp::Value::Request(context.request_id)));
         self.outbox.span(Span {
             trace: context.trace_id,
             id: context.request_id.span(),
             parent: context.trace_id.parent(),
-            name: name.into(),
+            name,
             kind: Kind::Server,
             ended: now,
             took: took.unwrap_or_else(|| since(context, now)),
             attributes,
-            error,
+            error: error.map(Cow::Borrowed),
         });
+        let steps = Steps::current().map(|steps| steps.take());
+        for step in steps.into_iter().flatten() {
+            self.outbox.span(step_spans::span(context, step, tool.as_ref()));
+        }
     }
 
     fn provider(&self, context: &Context, event: &AuditEvent) {
@@ -170,29 +198,26 @@ impl Tracing {
         else {
             return;
         };
-        let request = context.request_id.span();
         let attributes = attempted(provider, operation, *attempt, *http_status);
         self.outbox.span(Span {
             trace: context.trace_id,
-            // One for each attempt, and known to nobody else.
-            id: request.rotate_left(attempt % 63 + 1) ^ u64::from(*attempt),
-            parent: Some(request),
+            id: steps::attempt_span(context.request_id, *attempt),
+            parent: Some(context.request_id.span()),
             name: operation.clone().into(),
             kind: Kind::Client,
             ended: self.clock.now(),
             took: Duration::from_millis(*duration_ms),
             attributes,
-            error: error_code.map(Code::as_str),
+            error: error_code.map(Code::as_str).map(Cow::Borrowed),
         });
     }
 }
 
-/// The name of the span of a call, and the tool as an attribute. Never what a caller made up: a label alone.
-fn called(tool: Option<Label>) -> (String, Option<Attribute>) {
-    match tool {
-        None => ("tools/call".to_owned(), None),
-        Some(label) => (format!("tools/call {label}"), Some(("gen_ai.tool.name", label.into()))),
-    }
+/// The name of the span of a call; the tool goes to its attributes. Never what a caller made up: a label alone.
+fn called(tool: Option<&Label>, attributes: &mut Vec<Attribute>) -> Cow<'static, str> {
+    let Some(label) = tool else { return "tools/call".into() };
+    attributes.push(("gen_ai.tool.name", label.clone().into()));
+    format!("tools/call {label}").into()
 }
 
 /// An attempt by the conventions for HTTP clients.

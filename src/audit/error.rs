@@ -43,7 +43,10 @@ impl AuditError {
 /// Why the audit log cannot be used at all. Found at start; the message is for operators.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("cannot use the audit log {path}")]
+    #[error(
+        "cannot use the audit log {path}\n  hint: audit.sink.path names a file in a folder that exists or can be made, and belongs to the \
+         broker's user"
+    )]
     Io {
         path: PathBuf,
         #[source]

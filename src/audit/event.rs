@@ -19,8 +19,8 @@ use crate::time::Timestamp;
 
 use super::vocabulary::{
     AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, ApprovalRefusal,
-    GrantType, LoginFailure, LoginMethod, Outcome, ResultStatus, Reused, Revoked, TokenFailure,
-    TokenName, ToolFlaw,
+    FlawedThing, GrantType, LoginFailure, LoginMethod, LogoutFailure, Outcome, ResultStatus,
+    Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
 };
 
 /// What happened. Serialises as `event_type` beside its `payload`.
@@ -141,14 +141,20 @@ pub enum AuditEvent {
     /// A server behind us has come to define a tool in a way that is to be noticed.
     #[serde(rename = "upstream.tool.flawed")]
     ToolFlawed {
-        /// As rules know it.
+        /// As rules know it; of what is no tool its server.
         tool_name: ToolName,
+        /// What it is, if it is no tool.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thing: Option<FlawedThing>,
         flaw: ToolFlaw,
         /// Of the definition as it is now: what an operator pins to approve it. None where it cannot be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<String>,
         /// Whether callers see the tool all the same.
         hidden: bool,
+        /// Tools of the same list that have come to have a flaw, too, and have no event of their own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        others: Option<usize>,
     },
     /// A call waits for a person.
     #[serde(rename = "approval.requested")]
@@ -180,6 +186,18 @@ pub enum AuditEvent {
         /// The question that its request state is of, or that was answered; null where there is none.
         approval: Option<ApprovalId>,
     },
+    /// Terminal: a call waits for nothing but another log-in of its person (RFC 9470).
+    #[serde(rename = "auth.login.insufficient")]
+    LoginInsufficient {
+        tool_name: ToolName,
+        /// Values of `acr` that would do. Empty: any.
+        assurance: Vec<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_age_seconds: Option<u32>,
+        reason: Reason,
+        policy_version: Arc<str>,
+        question: Box<Recorded>,
+    },
     /// The webhook was told that a call waits, or could not be. Belongs to no request.
     #[serde(rename = "approval.notified")]
     ApprovalNotify { approval: ApprovalId, delivered: bool, attempts: u32 },
@@ -207,7 +225,25 @@ pub enum AuditEvent {
     LoginFail { method: LoginMethod, reason: LoginFailure },
     /// Terminal: a session ended, or all of a person's.
     #[serde(rename = "person.logged_out")]
-    LogOut { everywhere: bool },
+    LogOut {
+        everywhere: bool,
+        /// How many of the things that were allowed in it were revoked with it.
+        grants: u64,
+    },
+    /// Terminal: an identity provider says that a log-in there is over, and what comes from it here has ended.
+    #[serde(rename = "person.logged_out_elsewhere")]
+    LogOutElsewhere {
+        /// The provider's id.
+        provider: Arc<str>,
+        sessions: u64,
+        grants: u64,
+    },
+    /// Terminal: somebody said so who did not prove to be an identity provider of ours.
+    #[serde(rename = "person.logout.refused")]
+    LogoutRefuse { reason: LogoutFailure },
+    /// A client was told that a log-in is over, or could not be. Belongs to no request.
+    #[serde(rename = "oauth.client.logout_notified")]
+    LogoutNotify { delivered: bool, attempts: u32 },
     /// Terminal: a person chose a password by a one-time link, which logs them in.
     #[serde(rename = "person.password.set")]
     PasswordSet,
@@ -412,11 +448,14 @@ impl AuditEvent {
             Self::ResultEmit { .. }
             | Self::TokenReject { .. }
             | Self::ScopeInsufficient { .. }
+            | Self::LoginInsufficient { .. }
             | Self::ToolsList { .. }
             | Self::AdminTokenMint { .. }
             | Self::LoginSucceed { .. }
             | Self::LoginFail { .. }
             | Self::LogOut { .. }
+            | Self::LogOutElsewhere { .. }
+            | Self::LogoutRefuse { .. }
             | Self::PasswordSet
             | Self::ConsentWithdraw { .. }
             | Self::AccountConnect { .. }
@@ -448,6 +487,7 @@ impl AuditEvent {
             | Self::ApprovalUse { .. }
             | Self::ApprovalRefuse { .. }
             | Self::ApprovalNotify { .. }
+            | Self::LogoutNotify { .. }
             | Self::ConfigReload { .. }
             | Self::KeyRotate { .. }
             | Self::AdminChangeBegin { .. }

@@ -29,6 +29,6 @@ pub use sink::{FileSettings, SinkSettings};
 pub use verify::{Anchor, BadLine, Repair, Report, segments, verify};
 pub use vocabulary::{
     AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, ApprovalRefusal,
-    GrantType, LoginFailure, LoginMethod, Outcome, Redaction, ResultStatus, Reused, Revoked,
-    TokenFailure, TokenName, ToolFlaw,
+    FlawedThing, GrantType, LoginFailure, LoginMethod, LogoutFailure, Outcome, Redaction,
+    ResultStatus, Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
 };

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::id::{RequestId, TraceId};
-use crate::limits::{NetworkShare, network};
+use crate::limits::{NetworkShare, site};
 use crate::time::Clock;
 
 use super::auditor::Auditor;
@@ -57,7 +57,7 @@ impl Auditor {
         let strangers = self.strangers();
         let admitted = strangers.lines.take(address).is_ok();
         if !admitted {
-            let name = address.map_or_else(|| "unknown".to_owned(), network);
+            let name = address.map_or_else(|| "unknown".to_owned(), site);
             strangers.hold_back(name.into(), 1);
         }
         admitted

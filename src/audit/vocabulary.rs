@@ -46,6 +46,17 @@ pub enum ToolFlaw {
     Unreadable,
 }
 
+/// What else of a server is looked at for text that people do not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlawedThing {
+    Prompt,
+    Resource,
+    ResourceTemplate,
+    /// What it says of itself: `instructions`, its name and title.
+    Server,
+}
+
 /// How somebody logs in: with a password, or at the identity provider of this id (from our own settings).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +76,17 @@ pub enum LoginFailure {
     IdentityProvider,
     /// The account is disabled.
     Disabled,
+}
+
+/// Why a logout token was not taken: the class, never the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogoutFailure {
+    UnknownProvider,
+    /// What it says, or its signature.
+    NotAcceptable,
+    /// It was used before.
+    Replayed,
 }
 
 /// How one attempt at a provider ended.

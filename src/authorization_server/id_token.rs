@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use crate::id::{ClientId, Issuer, Subject};
 use crate::secret_text::SecretText;
+use crate::store::LoginOrigin;
 use crate::time::Timestamp;
 
-use super::access_token::MintError;
+use super::access_token::{MintError, words};
 use super::keys::{SigningKeys, TokenType};
 
 /// One to be signed. Who the person is beyond `sub` is answered by `/userinfo` (OIDC Core §5.4).
@@ -17,6 +18,8 @@ pub(super) struct NewIdToken<'a> {
     pub(super) client_id: &'a ClientId,
     pub(super) nonce: Option<&'a str>,
     pub(super) auth_time: Option<Timestamp>,
+    /// The log-in: its `sid`, and how it was done.
+    pub(super) origin: Option<&'a LoginOrigin>,
     pub(super) issued_at: Timestamp,
     pub(super) expires_at: Timestamp,
 }
@@ -31,6 +34,13 @@ struct Claims<'a> {
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "words")]
+    amr: Option<&'a str>,
+    /// OIDC Back-Channel Logout §2.1
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
 }
@@ -50,6 +60,9 @@ impl NewIdToken<'_> {
             iat: self.issued_at.unix_seconds(),
             exp: self.expires_at.unix_seconds(),
             auth_time: self.auth_time.map(Timestamp::unix_seconds),
+            acr: self.origin.and_then(|origin| origin.acr.as_deref()),
+            amr: self.origin.and_then(|origin| origin.amr.as_deref()),
+            sid: self.origin.and_then(|origin| origin.sid.as_deref()),
             nonce: self.nonce,
         };
         key.jwt(TokenType::IdToken, &claims)

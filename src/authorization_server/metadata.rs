@@ -14,12 +14,14 @@ use crate::scope::{Scope, ScopeToken};
 use super::authorize::PUSHED_PATH;
 use super::device;
 use super::keys::SigningAlgorithm;
+use super::logout::END_SESSION_PATH;
 use super::published::Published;
 use super::settings::{MetadataDocuments, Registration, Settings};
 use super::token::{DEVICE_CODE, ID_JAG_PROFILE, JWT_BEARER, TOKEN_EXCHANGE};
 
 /// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of RFC 8414 and its neighbours")]
 struct Document<'a> {
     issuer: &'a str,
     authorization_endpoint: String,
@@ -30,6 +32,9 @@ struct Document<'a> {
     revocation_endpoint: String,
     introspection_endpoint: String,
     userinfo_endpoint: String,
+    end_session_endpoint: String,
+    backchannel_logout_supported: bool,
+    backchannel_logout_session_supported: bool,
     pushed_authorization_request_endpoint: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     require_pushed_authorization_requests: bool,
@@ -44,15 +49,20 @@ struct Document<'a> {
     authorization_grant_profiles_supported: Vec<&'a str>,
     subject_types_supported: [&'a str; 1],
     id_token_signing_alg_values_supported: [&'a str; 1],
+    acr_values_supported: [&'a str; 1],
     token_endpoint_auth_methods_supported: [&'a str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     revocation_endpoint_auth_methods_supported: [&'a str; 4],
     /// RFC 9701 §7
     introspection_signing_alg_values_supported: Vec<&'a str>,
+    /// RFC 8414 §2 wants it beside `private_key_jwt`.
+    revocation_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     code_challenge_methods_supported: [&'a str; 1],
     authorization_response_iss_parameter_supported: bool,
     client_id_metadata_document_supported: bool,
     prompt_values_supported: [&'a str; 4],
+    /// To leave this one out would mean `true` (OIDC Discovery §3). References of our own (`/par`) are another matter.
+    request_uri_parameter_supported: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dpop_signing_alg_values_supported: Vec<&'a str>,
 }
@@ -67,24 +77,25 @@ impl Document<'_> {
 const AUTH_METHODS: [&str; 4] =
     ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 
+const ASSERTION_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
+
 /// The document at every path it is looked for, the same bytes at each (N75), and where older MCP clients look.
 ///
 /// A path of our issuer is gone when a request comes here, whether it stood after the well-known part (RFC 8414 §3.1) or
-/// before it (OIDC Discovery §4).
+/// before it (OIDC Discovery §4). So it is with the URL of a resource, which people paste where an issuer is meant: the
+/// document is the same whichever server is named, and does not tell whether there is one.
 pub fn routes(settings: &Settings) -> Router {
     let published = Published::new(document(settings), "application/json");
-    let paths = ["", "/mcp"];
-    let router = Router::new();
-    let router = paths.iter().fold(router, |router, path| {
-        NAMES.iter().fold(router, |router, name| {
-            let router = router.route(&format!("/.well-known/{name}{path}"), get(metadata));
-            if path.is_empty() {
-                router
-            } else {
-                router.route(&format!("{path}/.well-known/{name}"), get(metadata))
-            }
-        })
-    });
+    let mut router = Router::new();
+    for name in NAMES {
+        router = router.route(&format!("/.well-known/{name}"), get(metadata));
+        for path in ["/mcp", "/servers/{id}/mcp"] {
+            router = router
+                .route(&format!("/.well-known/{name}{path}"), get(metadata))
+                .route(&format!("/.well-known/{name}{path}/"), get(metadata))
+                .route(&format!("{path}/.well-known/{name}"), get(metadata));
+        }
+    }
     router.with_state(published)
 }
 
@@ -108,6 +119,9 @@ fn document(settings: &Settings) -> Bytes {
         revocation_endpoint: url("/revoke"),
         introspection_endpoint: url("/introspect"),
         userinfo_endpoint: url("/userinfo"),
+        end_session_endpoint: url(END_SESSION_PATH),
+        backchannel_logout_supported: true,
+        backchannel_logout_session_supported: true,
         pushed_authorization_request_endpoint: url(PUSHED_PATH),
         require_pushed_authorization_requests: settings.require_pushed_requests,
         device_authorization_endpoint: settings.has_devices().then(|| url(device::PATH)),
@@ -121,16 +135,19 @@ fn document(settings: &Settings) -> Bytes {
             .into_iter()
             .collect(),
         subject_types_supported: ["public"],
+        acr_values_supported: ["pwd"],
         id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
         token_endpoint_auth_methods_supported: AUTH_METHODS,
-        token_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "RS256"],
+        token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
         introspection_signing_alg_values_supported: signing_algorithms(settings),
+        revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         code_challenge_methods_supported: ["S256"],
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: settings.client_metadata_documents
             != MetadataDocuments::Off,
         prompt_values_supported: ["none", "login", "consent", "select_account"],
+        request_uri_parameter_supported: false,
         dpop_signing_alg_values_supported: if settings.dpop {
             PROOF_ALGORITHMS.iter().map(|algorithm| algorithm.as_str()).collect()
         } else {
@@ -223,6 +240,19 @@ mod tests {
             assert_eq!(document["issuer"], "https://b.example/base");
         }
         assert!(published(Registration::Off).get("registration_endpoint").is_none());
+    }
+
+    // RFC 8414 §2, OIDC Discovery §3 — N20
+    #[test]
+    fn what_the_document_leaves_out_means_what_the_endpoints_do() {
+        let document = published(Registration::Limited);
+        for endpoint in ["token", "revocation"] {
+            let methods = &document[format!("{endpoint}_endpoint_auth_methods_supported")];
+            assert!(methods.as_array().unwrap().contains(&"private_key_jwt".into()));
+            let name = format!("{endpoint}_endpoint_auth_signing_alg_values_supported");
+            assert!(!document[&name].as_array().unwrap().is_empty(), "{name}");
+        }
+        assert_eq!(document["request_uri_parameter_supported"], false);
     }
 
     #[test]

@@ -136,6 +136,22 @@ impl OwnTokens {
         alive.then_some(token)
     }
 
+    /// The client that an ID token of ours was made for (OIDC RP-Initiated Logout §2): also of one that has expired, as
+    /// those are that clients keep for this. Proves nothing about who sends it.
+    pub(super) fn id_token_client(
+        &self,
+        server: &AuthorizationServer,
+        unverified: &str,
+    ) -> Option<ClientId> {
+        if unverified.len() > MAX_BYTES {
+            return None;
+        }
+        let jwt = self.keys(server)?.verify_signature(unverified).ok()?;
+        let text = |name: &str| jwt.claims.get(name).and_then(Value::as_str);
+        let ours = jwt.typ == "jwt" && text("iss") == Some(server.settings.issuer.as_str());
+        text("aud").filter(|_| ours)?.parse().ok()
+    }
+
     /// What was checked with keys that are no longer in force is forgotten with them.
     fn keys(&self, server: &AuthorizationServer) -> Option<Arc<LocalKeys>> {
         let current = server.keys.current();

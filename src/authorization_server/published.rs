@@ -32,9 +32,19 @@ impl Published {
             (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300")),
             (header::CONTENT_TYPE, self.content_type.clone()),
         ];
-        if request.get(header::IF_NONE_MATCH) == Some(&self.etag) {
+        if self.is_known(request) {
             return (StatusCode::NOT_MODIFIED, common).into_response();
         }
         (common, self.body.clone()).into_response()
+    }
+
+    /// By weak comparison, as RFC 9110 §13.1.2 wants it: a proxy that compresses makes our tag a weak one.
+    fn is_known(&self, request: &HeaderMap) -> bool {
+        let lines = request.get_all(header::IF_NONE_MATCH).iter();
+        let mut tags = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+        tags.any(|tag| {
+            let tag = tag.trim();
+            tag == "*" || self.etag == tag.strip_prefix("W/").unwrap_or(tag)
+        })
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::audit::Auditor;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub(super) shares: Shares,
     pub(super) tokens: TokenState,
     pub(super) assertions: AssertionIssuers,
+    /// Somebody logged out: clients may be to be told.
+    pub(super) logged_out: Notify,
 }
 
 /// What `app` puts in.
@@ -117,6 +120,7 @@ impl AuthorizationServer {
             shares,
             tokens,
             assertions,
+            logged_out: Notify::new(),
         }))
     }
 

@@ -138,6 +138,10 @@ pub struct ConfiguredClient {
     pub require_pushed_requests: bool,
     /// Whether its tokens must be bound to a key (RFC 9449 §5.2).
     pub dpop_bound: bool,
+    /// Where people may be led after they logged out (OIDC RP-Initiated Logout §3.1).
+    pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// Where it is told that a log-in is over (OIDC Back-Channel Logout §2.2).
+    pub backchannel_logout_uri: Option<Url>,
     /// Worth something with the grant of RFC 8693 alone.
     pub exchange: ExchangeRules,
     /// Instead of secret and keys: it is then no public client.

@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 
 use crate::audit::{AuditError, AuditEvent, Outcome};
 use crate::graph::{Attempt, AttemptObserver, AttemptOutcome};
@@ -52,6 +53,12 @@ impl<'a> Attempts<'a> {
 }
 
 impl AttemptObserver for Attempts<'_> {
+    fn traceparent(&self) -> Option<HeaderValue> {
+        let flow = self.flow;
+        let text = flow.caller().traceparent(flow.context(), self.count.saturating_add(1));
+        HeaderValue::try_from(text).ok()
+    }
+
     fn attempted(&mut self, attempt: Attempt) -> BoxFuture<'_, ()> {
         self.count += 1;
         self.note_outage(&attempt);

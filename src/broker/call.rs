@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::code::Code;
 use crate::graph::{GraphRequest, UnverifiedRequest};
-use crate::id::{IdError, Permission, RequestId, Subject, TenantId, TraceId};
+use crate::id::{IdError, Permission, RequestId, Subject, TenantId};
 use crate::policy::GraphAsk;
 
 /// The one version of the contract that is spoken.
@@ -118,13 +118,6 @@ impl GraphCall {
         let call = Self::from_raw(raw, request_id, max_timeout)
             .map_err(|fault| identified(request_id, fault))?;
         Ok(Self { arguments: String::from_utf8_lossy(arguments).into(), ..call })
-    }
-
-    /// The trace that its request belongs to goes along to Graph.
-    #[must_use]
-    pub fn traced(self, trace: TraceId) -> Self {
-        let request = self.request.traced(trace, self.request_id);
-        Self { request, ..self }
     }
 
     fn from_raw(raw: RawCall, request_id: RequestId, max_timeout: Duration) -> Result<Self, Fault> {

@@ -7,6 +7,7 @@ use crate::audit::{AuditError, AuditEvent, Auditor, Context, TerminalGuard};
 use crate::id::{EventId, RequestId, ToolName, TraceId};
 use crate::policy::Who;
 use crate::resource_server::Principal;
+use crate::steps::{self, Steps};
 
 /// One request by one verified caller. Cheap to clone; all clones are the same request.
 ///
@@ -23,6 +24,8 @@ struct Inner {
     started: Duration,
     auditor: Auditor,
     owed: Mutex<Option<TerminalGuard>>,
+    /// `None` where no traces are sent.
+    steps: Option<Steps>,
 }
 
 impl Caller {
@@ -42,7 +45,8 @@ impl Caller {
             asserted_requester_id: None,
             redactions: Vec::new(),
         };
-        Self(Arc::new(Inner { principal, context, started, auditor, owed: Mutex::default() }))
+        let (owed, steps) = (Mutex::default(), Steps::current());
+        Self(Arc::new(Inner { principal, context, started, auditor, owed, steps }))
     }
 
     #[must_use]
@@ -86,10 +90,33 @@ impl Caller {
     /// The same caller in a request of ours that is a part of this one: it owes no terminal event of its own.
     #[must_use]
     pub fn part(&self) -> Self {
-        let Inner { principal, context, started, auditor, .. } = &*self.0;
+        let Inner { principal, context, started, auditor, steps, .. } = &*self.0;
         let (principal, context) = (principal.clone(), context.clone());
-        let (started, auditor) = (*started, auditor.clone());
-        Self(Arc::new(Inner { principal, context, started, auditor, owed: Mutex::default() }))
+        let (started, auditor, steps) = (*started, auditor.clone(), steps.clone());
+        let owed = Mutex::default();
+        Self(Arc::new(Inner { principal, context, started, auditor, owed, steps }))
+    }
+
+    /// What the request waits for. `None` where no traces are sent.
+    #[must_use]
+    pub fn steps(&self) -> Option<Steps> {
+        self.0.steps.clone()
+    }
+
+    /// What an attempt at a provider is sent, so that what happens there hangs under the attempt (W3C Trace Context).
+    #[must_use]
+    pub fn traceparent(&self, context: &Context, attempt: u32) -> String {
+        let Context { trace_id, request_id, .. } = context;
+        let kept =
+            self.0.steps.as_ref().map_or(trace_id.is_sampled(), |steps| steps.keeps(trace_id));
+        trace_id.traceparent_of(steps::attempt_span(*request_id, attempt), kept)
+    }
+
+    /// From now on it is known which request this is, and to which trace it belongs.
+    pub fn is_read(&self) {
+        if let Some(steps) = &self.0.steps {
+            steps.belong(self.0.context.trace_id, self.0.context.request_id);
+        }
     }
 
     /// From now on the request owes a terminal event. `method` is the MCP method.
@@ -155,7 +182,7 @@ impl Caller {
     pub async fn end(&self, event: AuditEvent) -> Result<(), AuditError> {
         let owed = self.owed().take();
         match owed {
-            Some(guard) => guard.finish(event).await,
+            Some(guard) => Steps::within(self.steps(), guard.finish(event)).await,
             None => Ok(()),
         }
     }
@@ -170,7 +197,7 @@ impl Caller {
         match owed {
             Some(mut guard) => {
                 guard.context = context;
-                guard.finish(event).await
+                Steps::within(self.steps(), guard.finish(event)).await
             }
             None => Ok(()),
         }

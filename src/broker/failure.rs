@@ -38,6 +38,7 @@ pub(super) fn of_token(error: &TokenError) -> Failure {
         .with("detail", detail.filter(|detail| !detail.is_null()))
         .with("retry_after_ms", error.retry_after().map(millis))
         .with("identity_provider", error.diagnostics())
+        .withholding(matches!(error, TokenError::Refused { .. } | TokenError::BadResponse { .. }))
 }
 
 pub(super) fn of_graph(error: &GraphError) -> Failure {
@@ -53,6 +54,7 @@ pub(super) fn of_graph(error: &GraphError) -> Failure {
         .with("least_permissions", (!least.is_empty()).then_some(least))
         .with("response_bytes", error.too_large().and_then(|(size, _)| size))
         .with("max_response_bytes", error.too_large().map(|(_, limit)| limit))
+        .withholding(error.http_status().is_some())
 }
 
 /// The chain of causes is for the operator's log, once; the caller gets code and sentence.

@@ -106,7 +106,12 @@ impl<'a> Flow<'a> {
 
     pub(super) fn failure(&self, failure: Failure) -> Reply {
         let failure = failure.with("decision_id", self.decision_id.get());
-        Reply::failure(self.request_id, failure, self.redactions.clone(), self.broker.simulated)
+        let mut redactions = self.redactions.clone();
+        if failure.withholds_the_answer {
+            let field = "error.metadata.provider_body".to_owned();
+            redactions.push(Redaction { field, reason: "sensitive" });
+        }
+        Reply::failure(self.request_id, failure, redactions, self.broker.simulated)
     }
 
     fn elapsed(&self) -> Duration {

@@ -68,13 +68,23 @@ pub struct Failure {
     pub message: String,
     pub retryable: bool,
     pub metadata: Map<String, Value>,
+    /// The provider answered, and what it said is not repeated.
+    #[serde(skip)]
+    pub withholds_the_answer: bool,
 }
 
 impl Failure {
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let (category, retryable) = (code.category(), code.retryable());
-        Self { code, category, message: message.into(), retryable, metadata: Map::new() }
+        let (metadata, withholds_the_answer) = (Map::new(), false);
+        Self { code, category, message: message.into(), retryable, metadata, withholds_the_answer }
+    }
+
+    /// The same about a provider's answer that is withheld, which the redactions say.
+    #[must_use]
+    pub(super) fn withholding(self, withholds_the_answer: bool) -> Self {
+        Self { withholds_the_answer, ..self }
     }
 
     /// Adds what a program can use; `None` adds nothing.
@@ -123,6 +133,12 @@ impl Reply {
             outcome,
             simulated: spent.simulated,
         }
+    }
+
+    /// The answer of a tool that calls no provider, of which nothing was left out.
+    #[must_use]
+    pub fn refusal(call: RequestId, error: Failure) -> Self {
+        Self::failure(call, error, Vec::new(), false)
     }
 
     pub(super) fn failure(

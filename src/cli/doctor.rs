@@ -146,6 +146,7 @@ const fn words(area: Area) -> &'static str {
         Area::Policy => "policy",
         Area::Secrets => "secrets",
         Area::IdentityProviders => "identity providers",
+        Area::Servers => "servers",
         Area::Graph => "Graph",
         Area::Disk => "disk",
         Area::Limits => "limits",

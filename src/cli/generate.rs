@@ -1,6 +1,6 @@
 //! `broker completions` and `broker man`: made from the commands themselves.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
@@ -25,18 +25,23 @@ pub(super) fn completions(
     Ok(ExitCode::SUCCESS)
 }
 
-/// One page, with a section for each command.
+/// One page, with a section for each command and those below it.
 pub(super) fn manual(out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(out).map_err(Failure::output)?;
-    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
-        let name = format!("broker {}", subcommand.get_name());
-        let page = clap_mangen::Man::new(subcommand.clone().name(name));
-        page.render_name_section(out)
-            .and_then(|()| page.render_synopsis_section(out))
-            .and_then(|()| page.render_options_section(out))
-            .map_err(Failure::output)?;
-    }
+    sections(&command, "broker", out).map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn sections(command: &clap::Command, above: &str, out: &mut dyn Write) -> io::Result<()> {
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        let name = format!("{above} {}", subcommand.get_name());
+        let page = clap_mangen::Man::new(subcommand.clone().name(name.clone()));
+        page.render_name_section(out)?;
+        page.render_synopsis_section(out)?;
+        page.render_options_section(out)?;
+        sections(subcommand, &name, out)?;
+    }
+    Ok(())
 }

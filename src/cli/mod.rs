@@ -21,6 +21,7 @@ mod store_copy;
 mod support_bundle;
 mod token;
 mod tools;
+mod unverified_token;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};

@@ -20,6 +20,7 @@ use crate::time::{Clock, SystemClock};
 
 use super::failure::Failure;
 use super::settings::{Ready, SettingsArgs};
+use super::unverified_token;
 
 /// The longest that the last lines of the audit log may take.
 const CLOSE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -216,20 +217,37 @@ async fn run_inspect(
             "token": principal.token_name(),
         })
     });
+    let unverified = unverified_token::read(token.expose());
+    let expected = json!({
+        "iss": expected_issuers(&ready.config),
+        "aud": verifier.audiences(),
+    });
     let text = if args.json {
-        json!({ "valid": valid, "reason": reason, "claims": claims }).to_string()
+        json!({ "valid": valid, "reason": reason, "claims": claims, "unverified": unverified, "expected": expected })
+            .to_string()
     } else {
-        let members = claims.as_ref().and_then(|claims| claims.as_object()).into_iter().flatten();
-        let lines =
-            members.map(|(name, value)| format!("\n  {name:<12}{}", value.as_str().unwrap_or("-")));
+        let said = unverified.iter().flatten().map(line).collect::<String>();
+        let said = if said.is_empty() { "\n  no JWT".to_owned() } else { said };
+        let wanted = expected.as_object().into_iter().flatten().map(line).collect::<String>();
+        let verdict = if valid { "valid" } else { "not valid" };
         format!(
-            "{}: {reason}{}",
-            if valid { "valid" } else { "not valid" },
-            lines.collect::<String>()
+            "{verdict}: {reason}\nit says, and this is not checked:{said}\nthis broker takes one of:{wanted}"
         )
     };
     writeln!(out, "{text}").map_err(Failure::output)?;
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As JSON has it: control characters are escapes there, and steer no terminal.
+fn line((name, value): (&String, &serde_json::Value)) -> String {
+    format!("\n  {name:<10}{value}")
+}
+
+/// Ours, and those of `[[resource_server.issuer]]`.
+fn expected_issuers(config: &Config) -> Vec<String> {
+    let ours = config.authorization_server.enabled.then(|| app::issuer(config));
+    let others = config.resource_server.issuers.iter().map(|issuer| issuer.issuer.to_string());
+    ours.into_iter().chain(others).collect()
 }
 
 pub(super) fn read_token(argument: &str) -> Result<SecretText, Failure> {

@@ -128,6 +128,25 @@ impl Finding {
     }
 }
 
+/// What to do about it where nothing nearer is known.
+fn usual_hint(finding: &Finding) -> Option<String> {
+    let key = &finding.key;
+    match finding.code {
+        FindingCode::Missing => Some(format!("set {key}; `broker config reference` describes it")),
+        FindingCode::WrongType | FindingCode::NotAllowed => Some(format!(
+            "`broker config reference` describes {key}, and what holds where it is left out"
+        )),
+        FindingCode::Syntax => Some("texts are in quotes, lists in brackets (TOML 1.0)".to_owned()),
+        FindingCode::Unreadable => Some("the broker's user has to be able to read it".to_owned()),
+        FindingCode::Conflict => Some("keep one of the two".to_owned()),
+        FindingCode::UnknownKey
+        | FindingCode::Weak
+        | FindingCode::NotInForce
+        | FindingCode::NotRead
+        | FindingCode::Unusable => None,
+    }
+}
+
 /// Everything found so far. At most one error for a setting: what follows from the first is not news.
 #[derive(Debug, Default)]
 pub(super) struct Findings(Vec<Finding>);
@@ -146,6 +165,9 @@ impl Findings {
     /// Errors first, in the order of the settings file, then what is not in it in the order in which it was found.
     pub(super) fn into_sorted(self) -> Vec<Finding> {
         let mut findings = self.0;
+        for finding in &mut findings {
+            finding.hint = finding.hint.take().or_else(|| usual_hint(finding));
+        }
         findings.sort_by_key(|finding| (finding.severity, finding.line));
         findings
     }

@@ -66,14 +66,28 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     FLAT.iter().map(|flat| flat.name)
 }
 
+/// The flat name that sets this key of a Graph profile, or what is in it.
+pub(super) fn profile_setting(key: &Key) -> Option<&'static str> {
+    let key = key.to_string();
+    let name = key.strip_prefix("graph.profile[")?.split_once("].")?.1;
+    let sets = |flat: &&Flat| match flat.meaning {
+        Meaning::Profile(means) => means.split('.').next() == name.split('.').next(),
+        Meaning::Same(_)
+        | Meaning::Seconds(_)
+        | Meaning::Permissions
+        | Meaning::ContractVersion => false,
+    };
+    FLAT.iter().find(sets).map(|flat| flat.name)
+}
+
 /// What a flat name means, for the reference.
 pub(super) fn meaning(name: &str) -> String {
     match by_name(name).map(|flat| flat.meaning) {
         Some(Meaning::Same(key)) => format!("`{key}`"),
         Some(Meaning::Seconds(key)) => format!("`{key}`, in seconds"),
         Some(Meaning::Profile(key)) => format!("`graph.profile.{key}` of the profile `default`"),
-        Some(Meaning::Permissions) => "`graph.allowed_permissions`, and a policy rule for each; `User.Read` is read as \
-             `User.Read.All`, the default where `MCP_AUTH_BROKER_GRAPH_CLIENT_ID` and no `policy.file` is set"
+        Some(Meaning::Permissions) => "`graph.allowed_permissions`, and a policy rule for each over the built-in catalogue; `User.Read` is read as \
+             `User.Read.All` (`/users` and `/users/{id}` alone), the default where `MCP_AUTH_BROKER_GRAPH_CLIENT_ID` and no `policy.file` is set"
             .to_owned(),
         Some(Meaning::ContractVersion) => format!("checked: `{CONTRACT_VERSION}` is the only one"),
         None => String::new(),

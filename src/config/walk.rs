@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::finding::{Finding, FindingCode, Findings};
+use super::flat;
 use super::key::Key;
 use super::schema;
 use super::tree::{Node, Shape};
@@ -64,26 +65,30 @@ impl Walk<'_> {
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        let mut whole = true;
-        for name in &required {
-            if !table.contains_key(*name) {
-                let missing = Finding::error(FindingCode::Missing, &at.name(name), "is missing");
-                let wanted = schema::child(schema, name).map_or_else(String::new, allowed);
-                self.findings.add(missing.allowed(wanted).origin(origin));
-                whole = false;
-            }
-        }
         table.retain(|name, node| {
             let key = at.name(name);
             let Some(member) = schema::child(schema, name) else {
                 self.unknown(name, node, schema, at);
                 return false;
             };
-            let fits = self.check(node, member, &key);
-            whole &= fits || !required.contains(&name.as_str());
-            fits
+            self.check(node, member, &key)
         });
-        whole
+        // What is missing or was cut out stands there as something of its type, so that the rest of the table is looked
+        // at, too. What is said of the stand-in is no news, and with a finding no settings come into force.
+        for name in required.iter().filter(|name| !table.contains_key(**name)).collect::<Vec<_>>() {
+            let (key, member) = (at.name(name), schema::child(schema, name));
+            let missing = Finding::error(FindingCode::Missing, &key, "is missing");
+            let wanted = member.map_or_else(String::new, allowed);
+            let hint = flat::profile_setting(&key).map(|variable| {
+                format!("set {name} in [[graph.profile]], or the variable {variable}")
+            });
+            let missing = Finding { hint, ..missing.allowed(wanted).origin(origin) };
+            self.findings.add(missing);
+            if let Some(member) = member {
+                (*table).insert((*name).to_owned(), stand_in(member, origin));
+            }
+        }
+        true
     }
 
     fn array(&mut self, array: &mut Vec<Node>, schema: &Value, at: &Key) {
@@ -162,6 +167,28 @@ impl Walk<'_> {
         }
         fits
     }
+}
+
+/// A value of the type that `schema` wants.
+fn stand_in(schema: &Value, origin: &super::origin::Origin) -> Node {
+    let value = match schema::kind(schema) {
+        "string" => {
+            let first = schema.get("enum").and_then(|values| values.get(0)).and_then(Value::as_str);
+            Shape::text(first.unwrap_or_default())
+        }
+        "integer" => Shape::Integer(range(schema).0.unwrap_or_default()),
+        "boolean" => Shape::Bool(false),
+        "array" => Shape::Array(Vec::new()),
+        _ => {
+            let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+            let members = required.filter_map(Value::as_str).filter_map(|name| {
+                let member = schema::child(schema, name)?;
+                Some((name.to_owned(), stand_in(member, origin)))
+            });
+            Shape::Table(members.collect())
+        }
+    };
+    Node::new(value, origin.clone())
 }
 
 /// A setting of that name in another section, if there is exactly one.

@@ -176,6 +176,10 @@ impl Connections {
         metadata: &crate::oauth_client::ServerMetadata,
     ) -> Result<Registered, ConnectionError> {
         if let Some((id, secret)) = &server.client {
+            // Settings never come to this: whose the secret is stands in them.
+            if secret.is_some() && server.endpoints.is_none() && server.issuer.is_none() {
+                return Err(Unusable::OtherIssuer.into());
+            }
             return Ok(Registered::configured(metadata, id, secret.clone()));
         }
         let parts = &self.0.parts;

@@ -27,6 +27,8 @@ pub struct ServerSettings {
     pub endpoints: Option<Explicit>,
     /// `None`: our metadata document, or a registration.
     pub client: Option<(String, Option<Held>)>,
+    /// The one authorization server that may be found out. `None`: whichever the server names.
+    pub issuer: Option<String>,
     /// Joined by spaces. `None`: what the server names.
     pub scope: Option<String>,
     /// Its own: an answer that comes back there is of its authorization server (RFC 9700 §4.4.2.2).
@@ -112,6 +114,10 @@ impl Connections {
         let answer = answer.map_err(|_| Unusable::Away)?;
         let challenge = BearerChallenge::of(&answer.headers);
         let discovered = Arc::new(discover(&server.url, &challenge, outbound).await?);
+        // A server that was taken over names another, to be shown the secret that an operator has from this one.
+        if server.issuer.as_ref().is_some_and(|issuer| *issuer != discovered.server.issuer) {
+            return Err(Unusable::OtherIssuer.into());
+        }
         let until = now.saturating_add(KNOWN);
         let known =
             Known { discovered: Arc::clone(&discovered), challenge: challenge.clone(), until };

@@ -154,7 +154,7 @@ impl Server {
             return Ok(refusal);
         }
         guard::record_policy(caller, &name, &decision, other).await?;
-        if decision.can_step_up() {
+        if decision.is_challenge() {
             return self.door.step_up(caller, message, name, (&decision, question)).await;
         }
         let allowed = decision.effect == Effect::Allow;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use crate::code::Code;
@@ -61,6 +62,11 @@ pub struct Attempt {
 
 /// Told about each attempt before the next begins or the answer is handed on.
 pub trait AttemptObserver: Send {
+    /// What the attempt that comes now says about the trace it belongs to (`traceparent`, W3C Trace Context §3.2).
+    fn traceparent(&self) -> Option<HeaderValue> {
+        None
+    }
+
     fn attempted(&mut self, attempt: Attempt) -> BoxFuture<'_, ()>;
 }
 
@@ -115,6 +121,9 @@ impl Graph {
     ) -> Result<GraphReply, GraphError> {
         let started = self.clock.monotonic();
         let call = self.call(permit.operation(), token, request).map_err(unsent)?;
+        if budget.is_spent() {
+            return Err(unsent(Problem::NoTimeLeft));
+        }
         let mut number = 1;
         loop {
             let error = match self.attempt(&call, request, budget, (number, observer)).await {
@@ -130,6 +139,9 @@ impl Graph {
             match self.pause(&error, number).filter(|wait| again && *wait < budget.remaining()) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(error),
+            }
+            if budget.is_spent() {
+                return Err(error);
             }
             number += 1;
         }
@@ -163,6 +175,10 @@ impl Graph {
     ) -> Result<Answer, GraphError> {
         let timeout = budget.cap(self.settings.attempt_timeout);
         let started = self.clock.monotonic();
+        let mut call = call.clone();
+        if let Some(traceparent) = observer.traceparent() {
+            call.headers.insert(HeaderName::from_static("traceparent"), traceparent);
+        }
         let (answer, problem) = self.send(call, request, timeout).await;
         let http_status = answer.as_ref().map(|answer| answer.status.as_u16());
         let attempt = Attempt {
@@ -191,7 +207,7 @@ impl Graph {
 
     async fn send(
         &self,
-        call: &Call,
+        call: Call,
         request: &GraphRequest,
         timeout: Duration,
     ) -> (Option<Answer>, Option<Problem>) {
@@ -199,7 +215,7 @@ impl Graph {
             return (None, Some(Problem::Timeout));
         }
         let limits = Limits { timeout, max_bytes: self.settings.max_response_bytes };
-        match self.outbound.send(call.clone(), limits).await {
+        match self.outbound.send(call, limits).await {
             Ok(answer) => {
                 let problem = reply::judge(&answer, self.clock.now()).err();
                 (Some(answer), problem.map(|problem| self.with_hint(problem, request)))
@@ -276,6 +292,6 @@ fn unsent(problem: Problem) -> GraphError {
 
 /// Graph's `request-id` is a UUID; anything else is not repeated, because errors are not scrubbed.
 fn request_id(answer: &Answer) -> Option<String> {
-    let text = answer.header(&http::HeaderName::from_static("request-id"))?;
+    let text = answer.header(&HeaderName::from_static("request-id"))?;
     uuid::Uuid::try_parse(text).ok().map(|id| id.to_string())
 }

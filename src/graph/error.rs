@@ -41,6 +41,8 @@ pub enum Problem {
     RateLimited { retry_after: Option<Duration> },
     #[error("Microsoft Graph did not answer in time")]
     Timeout,
+    #[error("the time of the call was over before Microsoft Graph was asked")]
+    NoTimeLeft,
     #[error("Microsoft Graph cannot serve the call now")]
     Unavailable { retry_after: Option<Duration> },
     #[error("Microsoft Graph cannot be reached")]
@@ -76,7 +78,7 @@ impl Problem {
                 Code::ProviderAuthFailed
             }
             Self::RateLimited { .. } => Code::ProviderRateLimited,
-            Self::Timeout => Code::ProviderTimeout,
+            Self::Timeout | Self::NoTimeLeft => Code::ProviderTimeout,
             Self::Unavailable { .. } | Self::Unreachable(_) => Code::ProviderUnavailable,
             Self::TooLarge { .. } | Self::Compressed | Self::InvalidJson => {
                 Code::ProviderBadResponse
@@ -99,6 +101,7 @@ impl Problem {
             Self::AddressChanged => Some(Detail::AddressChanged),
             Self::RateLimited { .. }
             | Self::Timeout
+            | Self::NoTimeLeft
             | Self::Unavailable { .. }
             | Self::Unreachable(_) => None,
         }
@@ -110,6 +113,7 @@ impl Problem {
             Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::Timeout
+            | Self::NoTimeLeft
             | Self::Unreachable(_)
             | Self::TooLarge { .. }
             | Self::Compressed
@@ -132,6 +136,7 @@ impl Problem {
             | Self::Compressed
             | Self::InvalidJson
             | Self::TokenMismatch
+            | Self::NoTimeLeft
             | Self::AddressChanged => false,
         }
     }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
 use crate::code::Code;
-use crate::id::{RequestId, TraceId};
+use crate::id::RequestId;
 
 use super::path::{GraphPath, PathError};
 use super::reply::Redaction;
@@ -124,15 +124,6 @@ impl GraphRequest {
             headers.insert(HeaderName::from_static("client-request-id"), id);
         }
         Ok(Self { method, path, headers, body, redactions })
-    }
-
-    /// The trace that the call belongs to goes along (W3C Trace Context).
-    #[must_use]
-    pub fn traced(mut self, trace: TraceId, request_id: RequestId) -> Self {
-        if let Ok(value) = HeaderValue::try_from(trace.traceparent(request_id)) {
-            self.headers.insert(HeaderName::from_static("traceparent"), value);
-        }
-        self
     }
 
     #[must_use]

@@ -61,6 +61,7 @@ fn permit(reveal_links: bool) -> Permit<GraphGrant> {
         tenant_id: None,
         scopes_evaluated: Vec::new(),
         missing_scopes: Scope::default(),
+        login: None,
         evaluated: Vec::new(),
         obligations: crate::policy::Obligations::default(),
     };

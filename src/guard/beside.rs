@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response};
@@ -31,6 +32,22 @@ pub trait Beside: fmt::Debug + Send + Sync {
 
     /// Answers a call of one of these tools by a caller who owes its terminal event. Decides about it.
     fn call(self: Arc<Self>, call: BesideCall) -> BoxFuture<'static, Answered>;
+}
+
+/// Beside a request: whether who answers it has a time limit of their own, so that no other ends it.
+#[derive(Clone, Debug, Default)]
+pub struct OwnLimit(Arc<AtomicBool>);
+
+impl OwnLimit {
+    /// From now on.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What a call comes to.

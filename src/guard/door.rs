@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use tower::Service;
 use url::Url;
@@ -14,7 +14,7 @@ use crate::broker::Caller;
 use crate::code::Code;
 use crate::id::{RequestId, ToolName, TraceId};
 use crate::limits::{Limits, Permits};
-use crate::policy::{Decision, Difference, Obligations, Recorded};
+use crate::policy::{Decision, Difference, LoginNeeded, Obligations, Recorded};
 use crate::random::Random;
 use crate::resource_server::{Challenge, ChallengeError, Principal};
 use crate::scope::Scope;
@@ -83,6 +83,7 @@ impl Door {
     ///
     /// [`Unrecorded`]
     pub async fn accepted(&self, caller: &Caller) -> Result<(), Unrecorded> {
+        caller.is_read();
         let principal = caller.principal();
         if !principal.is_fresh() {
             return Ok(());
@@ -123,9 +124,10 @@ impl Door {
         response: Response<Body>,
     ) -> Result<Response<Body>, Unrecorded> {
         if caller.is_open() {
-            let failed = response.status().is_client_error() || response.status().is_server_error();
+            let (response, failed) = failed(response).await;
             let status = if failed { ResultStatus::Error } else { ResultStatus::Ok };
             caller.end(self.ended(caller, method, status)).await?;
+            return Ok(response);
         }
         Ok(response)
     }
@@ -169,7 +171,7 @@ impl Door {
         }
     }
 
-    /// The 403 challenge, where scopes alone stand in the way (RS-21, RS-22).
+    /// The challenge: 403 where scopes alone stand in the way (RS-21, RS-22), 401 where the log-in does (RFC 9470 §3).
     ///
     /// # Errors
     ///
@@ -181,6 +183,18 @@ impl Door {
         tool_name: ToolName,
         (decision, question): (&Decision, Box<Recorded>),
     ) -> Result<Response<Body>, Unrecorded> {
+        if let Some(login) = decision.login.as_ref().filter(|_| !decision.can_step_up()) {
+            let event = AuditEvent::LoginInsufficient {
+                tool_name,
+                assurance: login.assurance.clone(),
+                max_age_seconds: login.max_age_seconds,
+                reason: decision.reason.clone(),
+                policy_version: Arc::clone(&decision.policy_version),
+                question,
+            };
+            caller.end(event).await?;
+            return Ok(self.ask_for_login(message, login));
+        }
         let event = AuditEvent::ScopeInsufficient {
             tool_name,
             missing_scopes: decision.missing_scopes.clone(),
@@ -196,6 +210,26 @@ impl Door {
     #[must_use]
     pub fn spent(&self, caller: &Caller) -> Duration {
         self.clock.monotonic().saturating_sub(caller.started())
+    }
+
+    fn ask_for_login(&self, message: &Message<'_>, login: &LoginNeeded) -> Response<Body> {
+        let text = "this call needs another log-in of its person";
+        let data = serde_json::json!({
+            "acr_values": login.assurance, "max_age": login.max_age_seconds,
+        });
+        let mut response = jsonrpc::error(
+            StatusCode::UNAUTHORIZED,
+            message.id,
+            jsonrpc::INVALID_REQUEST,
+            &format!("insufficient_user_authentication: {text}"),
+            Some(data),
+        );
+        let challenge = Challenge::new(&self.metadata_url)
+            .error(ChallengeError::InsufficientUserAuthentication)
+            .login(&login.assurance, login.max_age_seconds)
+            .description(text);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.to_header_value());
+        response
     }
 
     fn challenge(
@@ -295,6 +329,34 @@ where
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// Whether it tells of an error, by its status or in its one message: on the older wires errors come with 200.
+///
+/// Does *not* look into streams, whose events are told of where they are made.
+async fn failed(response: Response<Body>) -> (Response<Body>, bool) {
+    const MOST: u64 = 64 * 1024;
+    #[derive(serde::Deserialize)]
+    struct Told {
+        error: Option<serde::de::IgnoredAny>,
+    }
+    if response.status().is_client_error() || response.status().is_server_error() {
+        return (response, true);
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let is_small = response.body().size_hint().exact().is_some_and(|size| size <= MOST);
+    if !is_json || !is_small {
+        return (response, false);
+    }
+    let (parts, body) = response.into_parts();
+    // It is in memory already: a body of known size is not a stream.
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return (plain(StatusCode::INTERNAL_SERVER_ERROR), true);
+    };
+    let told = serde_json::from_slice::<Told>(&body);
+    let failed = told.is_ok_and(|told| told.error.is_some());
+    (Response::from_parts(parts, Body::from(body)), failed)
 }
 
 /// As the audit log counts.

@@ -16,6 +16,7 @@ use super::unique::Unmistakable;
 /// JSON-RPC and MCP error codes (MCP 2026-07-28 basic, Error Codes).
 pub const PARSE_ERROR: i32 = -32700;
 pub const INVALID_REQUEST: i32 = -32600;
+pub const INVALID_PARAMS: i32 = -32602;
 pub const INTERNAL_ERROR: i32 = -32603;
 pub const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
 
@@ -25,8 +26,9 @@ pub const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
 #[serde(deny_unknown_fields)]
 pub struct Message<'a> {
     #[serde(default, rename = "jsonrpc")]
-    _version: Present,
-    #[serde(borrow)]
+    _version: Version,
+    /// A text or a whole number, never null (TR-8).
+    #[serde(borrow, default, deserialize_with = "present")]
     pub id: Option<&'a RawValue>,
     #[serde(borrow)]
     pub method: Option<Cow<'a, str>>,
@@ -36,6 +38,32 @@ pub struct Message<'a> {
     result: Present,
     #[serde(default)]
     error: Present,
+}
+
+/// `"2.0"`. Not checked: that it is there, which whoever executes the message does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Version;
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
+        (text == "2.0").then_some(Self).ok_or_else(|| serde::de::Error::custom("not JSON-RPC 2.0"))
+    }
+}
+
+/// What is there, null included: an id of null is no notification.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Whether the id is one of a request (JSON-RPC 2.0 §4 as MCP narrows it, TR-8): text, or a whole number.
+fn is_request_id(id: &RawValue) -> bool {
+    let text = id.get();
+    let whole = text.strip_prefix('-').unwrap_or(text);
+    text.starts_with('"')
+        || (!whole.is_empty()
+            && whole.len() <= 20
+            && whole.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a member is there, whatever it says.
@@ -87,10 +115,16 @@ impl<'a> Message<'a> {
         })?;
         let answers = message.result.0 || message.error.0;
         let asks = message.method.is_some() || message.params.is_some();
-        if answers && asks { Err(Unreadable::Message) } else { Ok(message) }
+        let id = message.id.is_none_or(is_request_id);
+        if answers && asks || !id { Err(Unreadable::Message) } else { Ok(message) }
     }
 
-    /// The tool that a `tools/call` names; `None` for other methods and for parameters rmcp will refuse.
+    #[must_use]
+    pub const fn has_params(&self) -> bool {
+        self.params.is_some()
+    }
+
+    /// The tool that a `tools/call` names; `None` for other methods and for parameters that name none.
     pub fn tool_call(&self) -> Option<ToolCall<'a>> {
         if self.method.as_deref() != Some("tools/call") {
             return None;
@@ -108,6 +142,12 @@ impl<'a> Message<'a> {
     /// which is of the HTTP request.
     #[must_use]
     pub fn trace(&self) -> Option<TraceId> {
+        TraceId::from_traceparent(self.traceparent()?)
+    }
+
+    /// The text that says so, as it stands in the message: what holds an escape is none that could be read.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&'a str> {
         #[derive(Deserialize)]
         struct Params<'a> {
             #[serde(rename = "_meta", borrow)]
@@ -116,14 +156,14 @@ impl<'a> Message<'a> {
         #[derive(Deserialize)]
         struct Meta<'a> {
             #[serde(borrow)]
-            traceparent: Option<Cow<'a, str>>,
+            traceparent: Option<&'a RawValue>,
         }
         let params = self.params?.get();
         if !params.contains("traceparent") {
             return None; // nearly always: nothing is read twice for it
         }
         let params: Params<'_> = serde_json::from_str(params).ok()?;
-        TraceId::from_traceparent(&params.meta?.traceparent?)
+        params.meta?.traceparent?.get().strip_prefix('"')?.strip_suffix('"')
     }
 
     /// Whether the request itself says which revision it speaks (MCP 2026-07-28 basic, `_meta`).
@@ -164,7 +204,10 @@ impl ToolCall<'_> {
 impl Unreadable {
     pub fn answer(self) -> Response<Body> {
         let (code, message) = match self {
-            Self::Json => (PARSE_ERROR, "the body is not JSON"),
+            Self::Json => {
+                let text = "the body is not JSON, or is nested over 127 levels or has a number that no double holds";
+                (PARSE_ERROR, text)
+            }
             Self::Batch => {
                 (INVALID_REQUEST, "batches are not part of this protocol: send one message")
             }
@@ -214,6 +257,10 @@ mod tests {
             ("1", Unreadable::Message),
             (r#"{"method":"a","method":"b"}"#, Unreadable::Message),
             (r#"{"params":1,"params":2}"#, Unreadable::Message),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, Unreadable::Message),
+            (r#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#, Unreadable::Message),
+            (r#"{"id":null,"method":"ping"}"#, Unreadable::Message),
+            (r#"{"id":1.5,"method":"ping"}"#, Unreadable::Message),
             (r#"{"params":{"arguments":[{"path":1,"p\u0061th":2}]}}"#, Unreadable::Message),
         ] {
             assert_eq!(Message::parse(body.as_bytes()).unwrap_err(), expected, "{body}");
@@ -260,6 +307,13 @@ mod tests {
         ] {
             assert!(Message::parse(body.as_bytes()).is_ok(), "{body}");
         }
+    }
+
+    #[test]
+    fn an_id_is_text_or_a_whole_number() {
+        let is = |text: &str| is_request_id(&RawValue::from_string(text.to_owned()).unwrap());
+        assert!(is("1") && is("-1") && is("\"a\""));
+        assert!(!is("null") && !is("1.5") && !is("1e3") && !is("true") && !is("{}"));
     }
 
     #[test]

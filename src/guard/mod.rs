@@ -16,12 +16,12 @@ mod unique;
 
 pub use answer::{method_name, plain, unavailable};
 pub use asking::{DECLINED, INVITATION, QUESTION};
-pub use beside::{Answered, Beside, BesideCall, Shown};
+pub use beside::{Answered, Beside, BesideCall, OwnLimit, Shown};
 pub use door::{Door, Unrecorded, call, millis, record_difference, record_policy};
 pub use endpoint::{Answer, Endpoint};
 pub use jsonrpc::{
-    INTERNAL_ERROR, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall, UNSUPPORTED_PROTOCOL_VERSION,
-    Unreadable, error,
+    INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall,
+    UNSUPPORTED_PROTOCOL_VERSION, Unreadable, error,
 };
 pub use presented::Presented;
 pub use refusal::{Recorder, record_refusals, try_record_refusals};

@@ -10,7 +10,10 @@ use crate::secret_text::SecretText;
 
 /// A token as it was presented. It goes to the token endpoint of its issuer, and never to a server behind us.
 #[derive(Clone)]
-pub struct Presented(Arc<SecretText>);
+pub struct Presented {
+    token: Arc<SecretText>,
+    bound: bool,
+}
 
 impl Presented {
     /// Notes it before the token's check takes the header away. A request that has it in no form that the check takes
@@ -19,15 +22,23 @@ impl Presented {
         let value = request.headers().get(header::AUTHORIZATION);
         let token = value.and_then(|value| value.to_str().ok()?.split_once(' '));
         let Some((scheme, token)) = token else { return };
-        if scheme.eq_ignore_ascii_case("bearer") {
-            let token = SecretText::new(token.trim().to_owned());
-            request.extensions_mut().insert(Self(Arc::new(token)));
+        let bound = scheme.eq_ignore_ascii_case("dpop");
+        if bound || scheme.eq_ignore_ascii_case("bearer") {
+            let token = Arc::new(SecretText::new(token.trim().to_owned()));
+            request.extensions_mut().insert(Self { token, bound });
         }
     }
 
     #[must_use]
     pub fn text(&self) -> &SecretText {
-        &self.0
+        &self.token
+    }
+
+    /// Whether it is good only with a proof of the caller's key (RFC 9449), which we cannot make: nobody else has a use
+    /// for it.
+    #[must_use]
+    pub const fn is_bound(&self) -> bool {
+        self.bound
     }
 }
 

@@ -10,8 +10,10 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Response, header};
 use tower::{Service, ServiceExt};
 
+use crate::guard::OwnLimit;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::metrics::Meters;
+use crate::steps::{Sampler, Steps};
 
 use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
@@ -36,6 +38,7 @@ struct Inner {
     mcp: ByHost<McpEndpoint>,
     servers: ByHost<ServerEndpoints>,
     meters: Option<Meters>,
+    traced: Option<Sampler>,
 }
 
 impl std::fmt::Debug for Front {
@@ -52,13 +55,23 @@ impl Front {
         let mcp = ByHost::new(routes.endpoints.iter().map(by_authority));
         let known = KnownHosts::of(&routes);
         let (base, tls, longest) = (routes.base.clone(), routes.tls, routes.longest);
-        let meters = routes.meters.clone();
+        let (meters, traced) = (routes.meters.clone(), routes.traced);
         let servers = routes.endpoints.iter();
         let servers =
             servers.map(|endpoint| (endpoint.authority.clone(), endpoint.servers.clone()));
         let servers = ByHost::new(servers);
         let others = router(routes, known.clone(), mcp.clone(), servers.clone());
-        Self(Arc::new(Inner { base, tls, longest, router: others, known, mcp, servers, meters }))
+        Self(Arc::new(Inner {
+            base,
+            tls,
+            longest,
+            router: others,
+            known,
+            mcp,
+            servers,
+            meters,
+            traced,
+        }))
     }
 
     /// Answers with these routes alone, for whatever host, and counts nothing.
@@ -72,11 +85,22 @@ impl Front {
             mcp: ByHost::new([]),
             servers: ByHost::new([]),
             meters: None,
+            traced: None,
         }))
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
+        match self.0.traced {
+            None => self.answer_untraced(request).await,
+            Some(sampler) => {
+                let answer = Box::pin(self.answer_untraced(request));
+                Steps::within(Some(Steps::new(sampler)), answer).await
+            }
+        }
+    }
+
+    async fn answer_untraced(&self, request: Request) -> Response<Body> {
         let request = self.0.base.strip(request);
         let counted =
             self.0.meters.as_ref().map(|meters| {
@@ -99,12 +123,15 @@ impl Front {
 /// The answer of an MCP endpoint, as the router would have given it.
 async fn straight(
     mut endpoint: McpEndpoint,
-    request: Request,
+    mut request: Request,
     longest: Duration,
 ) -> Response<Body> {
     let of_a_server = is_of_a_server(request.uri().path());
+    let own = OwnLimit::default();
+    request.extensions_mut().insert(own.clone());
     let answer = async { infallible(endpoint.call(request).await) };
-    let mut response = if of_a_server { answer.await } else { in_time(longest, answer).await };
+    let mut response =
+        if of_a_server { answer.await } else { in_time(longest, &own, answer).await };
     // What the layers of the router would have added.
     let added = response.headers_mut();
     added.append(header::VARY, VARY);
@@ -195,6 +222,7 @@ mod tests {
             pages: Router::new(),
             allowed_hosts: Vec::new(),
             meters: None,
+            traced: None,
         })
     }
 

@@ -21,5 +21,5 @@ pub use health::{Health, Readiness};
 pub use metrics::{metrics_front, metrics_routes};
 pub use origin::AllowedOrigins;
 pub use router::{Endpoint, LAST_RESORT, Routes};
-pub use serve::{Limits, ServeError, Stop, TlsFiles, bind, serve, tls};
+pub use serve::{Limits, ServeError, Stop, Tls, TlsFiles, TlsKey, bind, serve, tls};
 pub use servers::{RegisteredServers, ServerEndpoint, ServerEndpoints};

@@ -12,9 +12,11 @@ use axum::routing::get;
 use tower::{ServiceBuilder, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::guard::OwnLimit;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::metrics::Meters;
 use crate::resource_server::PublishedMetadata;
+use crate::steps::Sampler;
 
 use super::base_path::BasePath;
 use super::by_host::{ByHost, Handler, host, is_named};
@@ -44,6 +46,8 @@ pub struct Routes {
     pub allowed_hosts: Vec<String>,
     /// In which requests are counted; `None` counts nothing.
     pub meters: Option<Meters>,
+    /// What each request waits for is kept; `None` keeps nothing.
+    pub traced: Option<Sampler>,
 }
 
 /// The MCP endpoint under one of our names.
@@ -176,26 +180,32 @@ pub(super) fn is_of_a_server(path: &str) -> bool {
     path.starts_with("/servers/")
 }
 
-/// Until the head of the answer; a stream may then stay open.
+/// Until the head of the answer; a stream may then stay open. So may one whose `own` limit has begun by then.
 pub(super) async fn in_time(
     longest: Duration,
+    own: &OwnLimit,
     answer: impl Future<Output = Response<Body>>,
 ) -> Response<Body> {
-    match tokio::time::timeout(longest, answer).await {
+    let mut answer = std::pin::pin!(answer);
+    let answered = tokio::time::timeout(longest, answer.as_mut()).await;
+    match answered {
         Ok(response) => response,
+        Err(_elapsed) if own.has_begun() => answer.await,
         Err(_elapsed) => problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
     }
 }
 
 async fn catch_slow_handlers(
     State(longest): State<Duration>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response<Body> {
     if is_of_a_server(request.uri().path()) {
         return next.run(request).await;
     }
-    in_time(longest, next.run(request)).await
+    let own = OwnLimit::default();
+    request.extensions_mut().insert(own.clone());
+    in_time(longest, &own, next.run(request)).await
 }
 
 pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
@@ -205,4 +215,25 @@ pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
 fn security_headers() -> SetResponseHeaderLayer<HeaderValue> {
     let (name, value) = NOSNIFF;
     SetResponseHeaderLayer::if_not_present(name, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_resort_ends_nothing_that_has_a_limit_of_its_own() {
+        for (begins, status) in [(true, 200), (false, 503)] {
+            let own = OwnLimit::default();
+            let answer = async {
+                if !begins {
+                    return std::future::pending().await;
+                }
+                own.begin();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Response::new(Body::empty())
+            };
+            assert_eq!(in_time(Duration::ZERO, &own, answer).await.status().as_u16(), status);
+        }
+    }
 }

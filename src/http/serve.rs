@@ -1,6 +1,7 @@
 //! Accepting, serving and draining: limits on connections, headers and time; TLS where it is configured.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::secret_text::SecretText;
 
 use super::client_address::TrustedProxies;
 use super::front::Front;
@@ -64,14 +67,24 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
-    #[error("{key} {} cannot be read as PEM", path.display())]
+    #[error(
+        "{key} {} cannot be read as PEM\n  hint: a file that the broker's user may read, with -----BEGIN in it",
+        path.display()
+    )]
     Pem {
         key: &'static str,
         path: PathBuf,
         #[source]
         source: rustls_pki_types::pem::Error,
     },
-    #[error("server.tls.cert and server.tls.key do not belong together or are not usable")]
+    // Without a source, which could quote what was read.
+    #[error(
+        "server.tls.key holds no private key as PEM\n  hint: its text begins with -----BEGIN PRIVATE KEY-----; a file is named file:/path/to/tls.key"
+    )]
+    NotAKey,
+    #[error(
+        "server.tls.cert and server.tls.key do not belong together or are not usable\n  hint: the certificate of the server comes first in server.tls.cert, and server.tls.key is its private key"
+    )]
     Tls(#[source] rustls::Error),
 }
 
@@ -79,7 +92,25 @@ pub enum ServeError {
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     pub cert: PathBuf,
-    pub key: PathBuf,
+    pub key: TlsKey,
+}
+
+/// Where the private key of the server is.
+#[derive(Clone, Debug)]
+pub enum TlsKey {
+    File(PathBuf),
+    /// The key itself, as PEM.
+    Pem(SecretText),
+}
+
+/// A certificate and its key, read and found to belong together. Read once: a renewed one needs a restart.
+#[derive(Clone)]
+pub struct Tls(TlsAcceptor);
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
 }
 
 /// # Errors
@@ -94,15 +125,20 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// # Errors
 ///
 /// [`ServeError`] naming the file, never its content.
-pub fn tls(files: &TlsFiles) -> Result<TlsAcceptor, ServeError> {
+pub fn tls(files: &TlsFiles) -> Result<Tls, ServeError> {
     let cert =
         |source| ServeError::Pem { key: "server.tls.cert", path: files.cert.clone(), source };
-    let key = |source| ServeError::Pem { key: "server.tls.key", path: files.key.clone(), source };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.cert)
         .map_err(cert)?
         .collect::<Result<_, _>>()
         .map_err(cert)?;
-    let private = PrivateKeyDer::from_pem_file(&files.key).map_err(key)?;
+    let private = match &files.key {
+        TlsKey::File(path) => PrivateKeyDer::from_pem_file(path).map_err(|source| {
+            ServeError::Pem { key: "server.tls.key", path: path.clone(), source }
+        })?,
+        TlsKey::Pem(text) => PrivateKeyDer::from_pem_slice(text.expose().as_bytes())
+            .map_err(|_quotes_the_text| ServeError::NotAKey)?,
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -111,7 +147,7 @@ pub fn tls(files: &TlsFiles) -> Result<TlsAcceptor, ServeError> {
         .with_single_cert(chain, private)
         .map_err(ServeError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Tls(TlsAcceptor::from(Arc::new(config))))
 }
 
 /// When to stop.
@@ -129,7 +165,7 @@ pub struct Stop<D, N> {
 /// are told by GOAWAY. Gives whether all requests finished; the others are cut off, as all are once `stop.now` resolves.
 pub async fn serve<D, N>(
     listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     front: Front,
     health: Health,
     proxies: TrustedProxies,
@@ -140,6 +176,7 @@ where
     D: Future<Output = ()>,
     N: Future<Output = ()>,
 {
+    let acceptor = tls.map(|Tls(acceptor)| acceptor);
     let (http1, http2) = (http(&limits).http1_only(), http(&limits).http2_only());
     let server = Arc::new(Server { http1, http2, front, proxies, acceptor, limits });
     let door = Door::new(listener, server);

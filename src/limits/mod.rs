@@ -9,6 +9,7 @@ mod cells;
 mod concurrency;
 mod network;
 mod rate;
+mod room;
 mod settings;
 mod shared;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use shared::SharedMeter;
 
 pub use network::{NetworkShare, network, site};
 pub use rate::Meter;
+pub use room::{Room, RoomSize};
 pub use settings::{Limit, OnStoreFailure, Rate, Settings, ToolLimits};
 
 /// The limits in force. Cheap to clone; where nothing is limited, a check is one comparison.

@@ -1,4 +1,4 @@
-//! A share for each network of what strangers use together, so that none uses it up for all.
+//! A share for each site of what strangers use together, so that none uses it up for all.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -39,11 +39,11 @@ pub fn site(address: IpAddr) -> String {
     }
 }
 
-/// So much a minute for each network, in memory of a fixed size.
+/// So much a minute for each [`site`], in memory of a fixed size.
 #[derive(Debug)]
 pub struct NetworkShare {
     meter: Meter,
-    /// Keyed at random, so that nobody can choose networks that fall together.
+    /// Keyed at random, so that nobody can choose sites that fall together.
     hasher: RandomState,
 }
 
@@ -55,13 +55,14 @@ impl NetworkShare {
         Self { meter: Meter::new(rate, Arc::clone(clock)), hasher: RandomState::new() }
     }
 
-    /// Counts one request of this address, as trusted proxies tell it. Those without an address share one share.
+    /// Counts one request of this address with those of its site, as trusted proxies tell it: one
+    /// host may go through all networks of an IPv6 site. Those without an address share one share.
     ///
     /// # Errors
     ///
     /// How long from now until one would be let through; nothing was counted.
     pub fn take(&self, address: Option<IpAddr>) -> Result<(), Duration> {
-        self.meter.count(self.hasher.hash_one(address.map(network)))
+        self.meter.count(self.hasher.hash_one(address.map(site)))
     }
 }
 
@@ -89,6 +90,16 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:2:2::1"));
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.250"));
         assert_ne!(of("192.0.2.1"), of("192.0.3.1"));
+    }
+
+    // N101, N108
+    #[test]
+    fn a_host_that_goes_through_its_networks_has_one_share() {
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(0)));
+        let share = NetworkShare::new(NonZeroU32::new(60).unwrap(), &clock);
+        let take = |n: u32| share.take(Some(format!("2001:db8:1:{n:x}::1").parse().unwrap()));
+        assert_eq!((0..256).filter(|n| take(*n).is_ok()).count(), 60);
+        assert!(share.take(Some("2001:db8:2::1".parse().unwrap())).is_ok());
     }
 
     // N101

@@ -85,7 +85,7 @@ impl Deciding {
         visible: Decision,
         arguments: Option<&RawValue>,
     ) -> Decision {
-        if !visible.shows_the_tool() && !visible.can_step_up() {
+        if !visible.shows_the_tool() && !visible.is_challenge() {
             return visible;
         }
         let arguments = arguments.map_or("{}", RawValue::get);

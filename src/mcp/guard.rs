@@ -16,14 +16,14 @@ use tower::{Layer, Service};
 
 use crate::broker::Caller;
 use crate::guard::{
-    Beside, BesideCall, Door, Message, ToolCall, Unrecorded, call, method_name, record_policy,
-    unavailable,
+    Beside, BesideCall, Door, Message, OwnLimit, ToolCall, Unrecorded, call, method_name,
+    record_policy, unavailable,
 };
 use crate::limits::Permits;
 use crate::policy::Decision;
 use crate::resource_server::Principal;
 
-use super::answer::unknown_version;
+use super::answer::{accept_anything, in_json, is_json, malformed, unknown_version};
 use super::asker::Noted;
 use super::decide::{Decider, Deciding, spelled};
 use super::tools::Toolbox;
@@ -128,7 +128,7 @@ impl Settings {
         caller.owe_terminal_event("none", None).await?;
         self.door.accepted(caller).await?;
         request.extensions_mut().insert(caller.clone());
-        let response = call(&mut inner, request).await;
+        let response = in_json(call(&mut inner, request).await, None, false);
         self.door.end(caller, "none", response).await
     }
 
@@ -161,24 +161,33 @@ impl Settings {
             caller.join(trace);
         }
         self.door.accepted(&caller).await?;
-        if let Some(refusal) = unknown_version(&parts.headers, &message) {
+        let refusal = unknown_version(&parts.headers, &message)
+            .or_else(|| malformed(&parts.headers, &message));
+        if let Some(refusal) = refusal {
             return self.door.refuse(&caller, method, refusal).await;
         }
         if let (Some(beside), Some(tool)) = (&self.beside, &tool)
             && beside.holds(&tool.name)
         {
             let (headers, presented) = (parts.headers.clone(), parts.extensions.remove());
+            let limit = parts.extensions.get::<OwnLimit>().cloned();
             // Whoever may not see the tool learns nothing of it by a request that is not well formed: rmcp refuses that as
             // it refuses one for a tool that is nowhere.
             let noted = Noted::before_it_is_handed_over();
             pass(&mut parts, &caller, (self.decider.now(), &noted));
+            let sent_json = is_json(&parts.headers);
+            accept_anything(&mut parts.headers);
             let request = Request::from_parts(parts, Body::from(body.clone()));
             let refusal = call(&mut inner, request).await;
             if !noted.is_well_formed() {
+                let refusal = in_json(refusal, message.id, sent_json);
                 return match self.door.within_limits(&caller, &message, (&tool.name, None)).await? {
                     Ok(_permits) => self.door.end(&caller, method, refusal).await,
                     Err(too_much) => Ok(too_much),
                 };
+            }
+            if let Some(limit) = limit {
+                limit.begin();
             }
             let theirs = BesideCall { caller, presented, headers, body: body.clone() };
             return Arc::clone(beside).call(theirs).await;
@@ -188,6 +197,8 @@ impl Settings {
             Ok(permits) => permits,
             Err(refusal) => return Ok(refusal),
         };
+        let sent_json = is_json(&parts.headers);
+        accept_anything(&mut parts.headers);
         let noted = Noted::default();
         pass(&mut parts, &caller, (deciding, &noted));
         // With the work: the places are free when it ends, or when its caller goes away.
@@ -197,6 +208,7 @@ impl Settings {
         let response = call(&mut inner, Request::from_parts(parts, Body::from(body.clone()))).await;
         drop(permits);
         let response = if noted.asks() { as_asked(response).await } else { response };
+        let response = in_json(response, message.id, sent_json);
         self.door.end(&caller, method, response).await
     }
 
@@ -218,7 +230,7 @@ impl Settings {
             Ok(permits) => permits,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let (Some(decision), Some(entry)) = (decision.filter(Decision::can_step_up), entry) else {
+        let (Some(decision), Some(entry)) = (decision.filter(Decision::is_challenge), entry) else {
             return Ok(Ok(permits));
         };
         let Ok(tool_name) = call.name.parse() else { return Ok(Ok(permits)) };

@@ -1,22 +1,18 @@
 //! The results of our MCP methods, in rmcp's words.
 
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, Implementation, MetaObject};
+use rmcp::model::{CallToolResult, ErrorCode, Implementation, MetaObject};
 use serde_json::Value;
 
 use crate::broker::{Failure, Reply};
+use crate::id::RequestId;
 
 /// What a caller is told whom policy refuses.
 pub(super) const DENIED: &str = "policy does not allow this call";
 
 /// Why a tool that is listed is not run: for programs, and for clients that read text alone.
-pub(super) fn refused(failure: &Failure) -> CallToolResult {
-    let mut result = CallToolResult::structured_error(serde_json::json!({ "error": failure }));
-    let page = failure.metadata.get("approval_url").and_then(Value::as_str);
-    let page = page.map(|page| format!(": {page}")).unwrap_or_default();
-    let text = format!("{}: {}{page}", failure.code, failure.message);
-    result.content = vec![ContentBlock::text(text)];
-    result
+pub(super) fn refused(request: RequestId, failure: Failure) -> CallToolResult {
+    tool_result(&Reply::refusal(request, failure))
 }
 
 /// The contract's answer, as structured content and, for clients that read no such thing, as text.

@@ -7,7 +7,6 @@ use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResult, ContentBlock, JsonObject, ListToolsResult,
     Tool,
 };
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::audit::{ApprovalRefusal, AuditEvent, ResultStatus};
@@ -18,6 +17,7 @@ use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
 use crate::secret::Secrets;
+use crate::steps::Steps;
 use crate::time::Clock;
 use crate::token::Counts as TokenCounts;
 
@@ -80,6 +80,9 @@ impl McpService {
         if caller.noted.hands_over() {
             return Err(ErrorData::invalid_params("a tool of another server", None));
         }
+        if caller.who().subject.is_none() {
+            return self.nobody(caller, &request.name).await;
+        }
         let Some(entry) = self.0.toolbox.find(&request.name) else {
             let decision = caller.deciding.unknown(caller, &request.name);
             return self.unknown(caller, (&request.name, None), &decision).await;
@@ -99,22 +102,26 @@ impl McpService {
                 recorded.map_err(|_| unavailable())?;
             }
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
-            return Ok(refused(&refusal.with("request_id", Some(caller.request_id()))));
+            return Ok(refused(caller.request_id(), refusal));
         }
         let (arguments, state) = (request.arguments.unwrap_or_default(), request.request_state);
         if entry.kind == Kind::GraphExecute {
             // Boxed: rmcp moves the whole future about, and this one is large.
-            return Box::pin(self.graph_execute(caller, &arguments, state)).await;
+            let executed = Box::pin(self.graph_execute(caller, &arguments, state));
+            return Steps::within(caller.steps(), executed).await;
         }
         let decision = caller.deciding.parsed(caller, entry, decision, &arguments);
         self.policy_events(caller, entry, &arguments, &decision).await?;
         // Boxed: few calls wait for a person, and all would carry the room for it.
         if !decision.is_allow()
-            && let Err(refusal) =
-                Box::pin(self.allowed(caller, entry, (&arguments, state), &decision)).await?
+            && let Err(refusal) = Steps::within(
+                caller.steps(),
+                Box::pin(self.allowed(caller, entry, (&arguments, state), &decision)),
+            )
+            .await?
         {
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
-            return Ok(refused(&refusal.with("request_id", Some(caller.request_id()))));
+            return Ok(refused(caller.request_id(), refusal));
         }
         match entry.kind {
             Kind::Document(document) => {
@@ -174,25 +181,23 @@ impl McpService {
         arguments: &JsonObject,
     ) -> Result<CallToolResult, ErrorData> {
         let outcome = match arguments.keys().next() {
-            Some(_) => Err((Code::InvalidField, "this tool takes no arguments".to_owned())),
-            None => self.0.documents.read(document).await.map(|text| text.to_string()).map_err(|error| {
+            Some(name) => Err(invalid_field(name, "this tool takes no arguments")),
+            None => self.0.documents.read(document).await.map_err(|error| {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, request_id = %caller.request_id(), "document.unreadable");
-                (Code::BrokerUnavailable, error.to_string())
+                Failure::new(Code::BrokerUnavailable, error.to_string())
             }),
         };
         self.ended(
             caller,
             &entry.tool.name,
-            outcome.as_ref().err().map(|(code, _)| *code),
+            outcome.as_ref().err().map(|failure| failure.code),
             decision,
         )
         .await?;
         Ok(match outcome {
-            Ok(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
-            Err((code, message)) => {
-                CallToolResult::error(vec![ContentBlock::text(format!("{code}: {message}"))])
-            }
+            Ok(text) => CallToolResult::success(vec![ContentBlock::text(text.to_string())]),
+            Err(failure) => refused(caller.request_id(), failure),
         })
     }
 
@@ -203,32 +208,24 @@ impl McpService {
         decision: &Decision,
         arguments: JsonObject,
     ) -> Result<CallToolResult, ErrorData> {
-        let outcome = serde_json::from_value::<ListArguments>(Value::Object(arguments))
-            .map_err(|_| {
-                (
-                    Code::InvalidField,
-                    "takes search, risk (read, write, destructive) and cursor".to_owned(),
-                )
-            })
+        let outcome = ListArguments::read(arguments)
             .and_then(|wanted| {
                 let policy = caller.deciding.in_force().policy();
                 let now = caller.deciding.now();
                 let operations = policy.operations(caller.who(), super::GRAPH_EXECUTE, now);
                 list_operations(&operations, &wanted, self.0.broker.catalog())
-                    .map_err(|message| (Code::InvalidField, message.to_owned()))
-            });
+            })
+            .map_err(|(field, message)| invalid_field(&field, message));
         self.ended(
             caller,
             &entry.tool.name,
-            outcome.as_ref().err().map(|(code, _)| *code),
+            outcome.as_ref().err().map(|failure| failure.code),
             decision,
         )
         .await?;
         Ok(match outcome {
             Ok(list) => CallToolResult::structured(list),
-            Err((code, message)) => {
-                CallToolResult::error(vec![ContentBlock::text(format!("{code}: {message}"))])
-            }
+            Err(failure) => refused(caller.request_id(), failure),
         })
     }
 
@@ -241,7 +238,7 @@ impl McpService {
         let text = serde_json::to_vec(arguments).unwrap_or_default();
         let reply = match GraphCall::parse(&text, caller.request_id(), self.0.decider.max_timeout) {
             Ok(call) => {
-                let call = call.traced(caller.context().trace_id).with_request_state(state);
+                let call = call.with_request_state(state);
                 let rules = (caller.deciding.in_force(), caller.deciding.now());
                 self.0.broker.execute(caller, &call, rules).await
             }
@@ -252,6 +249,14 @@ impl McpService {
             tracing::error!(error, request_id = %caller.request_id(), "audit.record_failed");
             unavailable()
         })
+    }
+
+    /// What a caller gets whose token names nobody, whatever it calls: so that it says nothing of which tools there are.
+    async fn nobody(&self, caller: &Asker, name: &str) -> Result<CallToolResult, ErrorData> {
+        let refusal = Failure::new(Code::PolicyMissingIdentity, "the token names no subject");
+        let decision = caller.deciding.unknown(caller, name);
+        self.ended(caller, name, Some(refusal.code), &decision).await?;
+        Ok(refused(caller.request_id(), refusal))
     }
 
     /// What a caller gets for a tool that does not exist, or that policy hides: the same, byte for byte (RS-28).
@@ -302,7 +307,8 @@ impl McpService {
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
         let hidden = self.0.toolbox.iter().count() - tools.len();
         if let Some(beside) = &self.0.beside {
-            let theirs = beside.tools(caller, caller.presented.as_ref()).await.tools;
+            let asked = beside.tools(caller, caller.presented.as_ref());
+            let theirs = Steps::within(caller.steps(), asked).await.tools;
             let read = |text: Box<RawValue>| serde_json::from_str::<Tool>(text.get()).ok();
             tools.extend(theirs.into_iter().filter_map(read));
         }
@@ -333,4 +339,11 @@ impl McpService {
             format!("{about} More tools are shown to a token with these scopes: {missing}.")
         }
     }
+}
+
+/// A field of the arguments that is not as the tool takes it (contract, error codes).
+fn invalid_field(field: &str, problem: &str) -> Failure {
+    let field: String =
+        field.chars().filter(|character| !character.is_control()).take(64).collect();
+    Failure::new(Code::InvalidField, format!("{field}: {problem}")).with("field", Some(field))
 }

@@ -25,6 +25,8 @@ pub struct Policy {
     pub(super) rules: Vec<Rule>,
     pub(super) index: Index,
     pub(super) looks_at_time: bool,
+    /// Whether any rule asks for a strong or a recent log-in.
+    pub(super) looks_at_login: bool,
     /// Client and issuer.
     pub(super) may_assert_requester: Vec<(String, String)>,
     pub(super) names: Names,
@@ -116,6 +118,9 @@ impl Policy {
         let seen = self.look(ask, witness);
         let mut verdict = self.weigh(ask, &seen);
         verdict.decision.evaluated = seen.iter().map(Seen::step).collect();
+        if verdict.rule.is_none() && verdict.decision.missing_scopes.is_empty() {
+            verdict.decision.login = self.login_needed(ask);
+        }
         verdict
     }
 
@@ -168,7 +173,7 @@ impl Policy {
     }
 
     /// The rules about this caller, tool and operation, in their order.
-    fn look<'p, W: Witness>(&'p self, ask: &Ask<'_>, witness: &mut W) -> Vec<Seen<'p>> {
+    pub(super) fn look<'p, W: Witness>(&'p self, ask: &Ask<'_>, witness: &mut W) -> Vec<Seen<'p>> {
         let mut numbers = Vec::new();
         if W::SEES_ALL {
             numbers = self.index.of_name(&self.rules, ask.tool);
@@ -191,7 +196,7 @@ impl Policy {
         !self.facts.reading_tools.iter().any(|reading| reading == tool)
     }
 
-    fn weigh<'p>(&'p self, ask: &Ask<'_>, seen: &[Seen<'p>]) -> Verdict<'p> {
+    pub(super) fn weigh<'p>(&'p self, ask: &Ask<'_>, seen: &[Seen<'p>]) -> Verdict<'p> {
         match order(seen, |seen| seen.held) {
             Order::Deny(rule) => self.by_rule(ask, rule, Effect::Deny),
             Order::Ask(rule) => self.by_rule(ask, rule, Effect::Ask),
@@ -313,6 +318,7 @@ impl Policy {
             tenant_id: tenant.cloned(),
             scopes_evaluated: Vec::new(),
             missing_scopes: Scope::empty(),
+            login: None,
             evaluated: Vec::new(),
             obligations: Obligations::default(),
         }

@@ -75,10 +75,32 @@ pub struct Decision {
     pub scopes_evaluated: Vec<ScopeToken>,
     /// The token scopes that alone would turn this refusal into an allow. Empty otherwise.
     pub missing_scopes: Scope,
+    /// The log-in that alone would turn this refusal into something better. `None` otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginNeeded>,
     /// The rules about this caller and operation in the order in which they were looked at, and what became of each.
     pub evaluated: Vec<Step>,
     /// What an allow or an ask comes with.
     pub obligations: Obligations,
+}
+
+/// What a log-in has to be, for a rule that looks at it (RFC 9470 §3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoginNeeded {
+    /// How strong: one of these values of `acr`. Empty: any.
+    pub assurance: Vec<String>,
+    /// How long ago at most.
+    pub max_age_seconds: Option<u32>,
+}
+
+impl fmt::Display for LoginNeeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let strong = (!self.assurance.is_empty())
+            .then(|| format!("with acr {}", self.assurance.join(" or ")));
+        let recent = self.max_age_seconds.map(|most| format!("{most} s ago at most"));
+        let parts: Vec<String> = strong.into_iter().chain(recent).collect();
+        f.write_str(&parts.join(", "))
+    }
 }
 
 /// One rule that was looked at.
@@ -185,6 +207,7 @@ impl Decision {
         self.effect == other.effect
             && self.code == other.code
             && self.missing_scopes == other.missing_scopes
+            && self.login == other.login
             && self.obligations.approval == other.obligations.approval
             && self.obligations.conceal_links == other.obligations.conceal_links
     }
@@ -193,5 +216,17 @@ impl Decision {
     #[must_use]
     pub fn can_step_up(&self) -> bool {
         self.effect == Effect::Deny && !self.missing_scopes.is_empty()
+    }
+
+    /// Whether another log-in of the same person would change it (RFC 9470).
+    #[must_use]
+    pub fn needs_login(&self) -> bool {
+        self.effect == Effect::Deny && self.login.is_some()
+    }
+
+    /// Whether a client is to be told what to ask its authorization server for.
+    #[must_use]
+    pub fn is_challenge(&self) -> bool {
+        self.can_step_up() || self.needs_login()
     }
 }

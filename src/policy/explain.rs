@@ -150,6 +150,9 @@ fn changes(decision: &Decision, rules: &[RuleExplanation]) -> Vec<String> {
         _ if decision.can_step_up() => {
             vec![format!("a token that also has: {}", decision.missing_scopes)]
         }
+        _ if decision.needs_login() => {
+            decision.login.iter().map(|login| format!("a log-in of the same person {login}")).collect()
+        }
         (Reason::Rule(..), Effect::Deny) => overruled(rules),
         (Reason::IdentityUntrusted, _) if decision.requester_id.is_none() => {
             vec!["a token that names a subject (`sub`)".to_owned()]

@@ -78,6 +78,7 @@ impl Policy {
             version: format!("{label}+{digest}").into(),
             index: Index::new(&rules, &facts),
             looks_at_time: rules.iter().any(Rule::looks_at_time),
+            looks_at_login: rules.iter().any(|rule| rule.login().is_some()),
             names: Names::of(&rules),
             limited: Limited::default(),
             rules,

@@ -42,6 +42,7 @@ impl<Op> Permit<Op> {
             tenant_id: None,
             scopes_evaluated: Vec::new(),
             missing_scopes: crate::scope::Scope::empty(),
+            login: None,
             evaluated: Vec::new(),
             obligations: super::decision::Obligations::default(),
         };

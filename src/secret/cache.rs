@@ -16,9 +16,9 @@ use super::Secret;
 use super::error::{Detail, Fault, SecretError};
 use super::provider::Backend;
 
-/// How long a failure is remembered that may pass by itself.
+/// How long a failure is remembered that cannot have cost anything, because nothing was asked or nothing is counted.
 const AWAY: Duration = Duration::from_secs(5);
-/// How long a failure is remembered that will not, at first; doubled each time, up to [`LONGEST`].
+/// How long any other failure is remembered, at first; doubled each time, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_mins(15);
 
@@ -44,7 +44,7 @@ struct State {
 struct Entry {
     value: Option<(Secret, Duration)>,
     failure: Option<(SecretError, Duration)>,
-    /// Failures in a row that will not pass by themselves.
+    /// Failures in a row that the backend may have counted.
     failures: u32,
     /// Before this, a refused value is not looked up again.
     reread_after: Duration,
@@ -180,7 +180,7 @@ impl Entry {
     }
 
     fn remember(&mut self, error: &SecretError, rereading: bool, now: Duration) {
-        let wait = if passes(error) {
+        let wait = if costs_nothing(error) {
             AWAY
         } else {
             self.failures = self.failures.saturating_add(1);
@@ -193,21 +193,17 @@ impl Entry {
     }
 }
 
-/// Whether time alone may mend it. What does not pass is asked about ever less often, because
-/// backends count failures against small quotas.
-const fn passes(error: &SecretError) -> bool {
+/// Whether the backend cannot have counted the request: it was not reached, did not get as far as reading it, or was not
+/// asked. Everything else is asked about ever less often, because backends count failures against small quotas; a
+/// timeout says nothing of whether the request came through.
+const fn costs_nothing(error: &SecretError) -> bool {
     match error {
-        SecretError::NotFound { .. } | SecretError::AccessDenied { .. } => false,
-        SecretError::Timeout { .. } => true,
+        SecretError::NotFound { .. }
+        | SecretError::AccessDenied { .. }
+        | SecretError::Timeout { .. } => false,
         SecretError::Unavailable { detail, .. } => matches!(
             detail,
-            None | Some(
-                Detail::Unreachable
-                    | Detail::Faulty
-                    | Detail::Sealed
-                    | Detail::Tls
-                    | Detail::Credential
-            )
+            Some(Detail::Unreachable | Detail::Sealed | Detail::Tls | Detail::Credential)
         ),
     }
 }

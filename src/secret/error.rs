@@ -28,8 +28,10 @@ pub enum Detail {
     Malformed,
     /// Remembered from an earlier failure; the backend was not asked again.
     Cached,
-    /// The connection failed or broke. The only failure that is tried once more.
+    /// No connection came about: nothing was asked. Tried once more.
     Unreachable,
+    /// The connection broke, or a program says that it had none: the backend may have counted the request. Tried once more.
+    Broken,
     /// The backend answered that it failed.
     Faulty,
     /// The backend's answer is not one that we understand.
@@ -112,9 +114,8 @@ impl From<OutboundError> for Fault {
     fn from(error: OutboundError) -> Self {
         match error {
             OutboundError::Timeout { limit, .. } => Self::Timeout(limit),
-            OutboundError::Connect { .. } | OutboundError::Broken { .. } => {
-                Self::Unavailable(Detail::Unreachable, None)
-            }
+            OutboundError::Connect { .. } => Self::Unavailable(Detail::Unreachable, None),
+            OutboundError::Broken { .. } => Self::Unavailable(Detail::Broken, None),
             OutboundError::Tls { .. } => Self::Unavailable(Detail::Tls, None),
             // Configuration: asking again cannot help until `outbound.allow_private` is set.
             OutboundError::PrivateAddress { .. } => Self::Unavailable(Detail::NotConfigured, None),

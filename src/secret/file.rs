@@ -151,6 +151,10 @@ mod tests {
     fn places_of_orchestrators_are_known_by_whole_names() {
         assert!(is_mount(Path::new("/run/secrets/graph")));
         assert!(is_mount(Path::new("/etc/x/..data/graph")));
+        for systemd in ["/run/credentials/broker.service/graph", "/var/run/credentials/b/graph"] {
+            assert!(is_mount(Path::new(systemd)), "{systemd}");
+        }
+        assert!(!is_mount(Path::new("/run/credentials-of-mine/graph")));
         assert!(!is_mount(Path::new("/run/secrets-of-mine/graph")));
     }
 }

@@ -226,7 +226,10 @@ impl Shared {
         let backend = Backend::of(reference);
         let started = self.clock.monotonic();
         let mut found = self.attempt(backend, reference, limit).await;
-        if found.as_ref().is_err_and(|error| error.detail() == Some(Detail::Unreachable)) {
+        let broke = |error: &SecretError| {
+            matches!(error.detail(), Some(Detail::Unreachable | Detail::Broken))
+        };
+        if found.as_ref().is_err_and(broke) {
             found = self.attempt(backend, reference, limit).await;
         }
         self.status.note(backend, found.as_ref().err(), self.clock.now());

@@ -147,8 +147,9 @@ fn complaint(stderr: &[u8]) -> Fault {
         (LIMITED, Fault::Unavailable(Detail::RateLimited, None)),
         (ENVIRONMENT, Fault::Unavailable(Detail::CliEnvironment, None)),
         (DENIED, Fault::AccessDenied(None)),
-        (CERTIFICATE, Fault::Unavailable(Detail::Tls, None)),
-        (NETWORK, Fault::Unavailable(Detail::Unreachable, None)),
+        // The program makes several requests, of which others may have been counted.
+        (CERTIFICATE, Fault::Unavailable(Detail::Faulty, None)),
+        (NETWORK, Fault::Unavailable(Detail::Broken, None)),
         // Slow is not unreachable: the request may have been counted, so it is not tried again.
         (SLOW, Fault::Unavailable(Detail::Faulty, None)),
     ];
@@ -212,7 +213,7 @@ mod tests {
             ("failed to DecodeSACredentials", denied),
             ("account is not signed in", denied),
             ("error: (403) Forbidden", denied),
-            ("dial tcp: connection refused", Fault::Unavailable(Detail::Unreachable, None)),
+            ("dial tcp: connection refused", Fault::Unavailable(Detail::Broken, None)),
             ("context deadline exceeded", Fault::Unavailable(Detail::Faulty, None)),
             ("cannot create directory \"/x\"", Fault::Unavailable(Detail::CliEnvironment, None)),
             ("something new", Fault::UNEXPECTED),

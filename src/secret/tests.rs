@@ -204,6 +204,24 @@ async fn a_backend_that_is_away_is_left_alone_for_seconds_only() {
     assert_eq!(world.read().await.unwrap().text().expose(), "one");
 }
 
+/// A service account has a thousand reads a day: a program that hangs or fails is not started every few seconds.
+#[tokio::test]
+async fn what_may_have_been_counted_is_asked_for_ever_less_often() {
+    for (fault, first) in [
+        (Fault::Timeout(Duration::from_secs(5)), 1),
+        (Fault::Unavailable(Detail::Faulty, None), 1),
+        (Fault::Unavailable(Detail::Broken, None), 2),
+    ] {
+        let world = world(&[Err(Some(fault))]);
+        world.read().await.unwrap_err();
+        for (seconds, rounds) in [(59, 1), (1, 2), (60, 2), (60, 3)] {
+            world.clock.advance(Duration::from_secs(seconds));
+            world.read().await.unwrap_err();
+            assert_eq!(world.asked(), first * rounds, "{fault:?} after {seconds} more seconds");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_used_up_quota_closes_the_backend_for_every_reference() {
     let wait = Some(Duration::from_mins(10));

@@ -20,6 +20,14 @@ pub(super) enum Backend {
 }
 
 impl Backend {
+    /// Which database it is, by OpenTelemetry's names.
+    pub(super) const fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "sqlite",
+            Self::Postgres(_) => "postgresql",
+        }
+    }
+
     /// Runs `work` without a transaction. It must change nothing.
     pub(super) async fn read<A: Sync, T>(
         &self,

@@ -76,6 +76,13 @@ pub trait ClientStore: Send + Sync {
         metadata: &str,
         digest: Digest,
     ) -> Result<bool, StoreError>;
+    /// Replaces the metadata where it is still what has the first digest: of two changes at once one is refused.
+    async fn change_client(
+        &self,
+        id: &ClientId,
+        metadata: &str,
+        digests: (Digest, Digest),
+    ) -> Result<bool, StoreError>;
     async fn list_clients(&self, page: &PageRequest) -> Result<Page<ClientRow>, StoreError>;
     /// The secret in force becomes the previous one, taken until `previous_until`.
     async fn rotate_client_secret(

@@ -13,3 +13,15 @@ pub enum StoreError {
     #[error("the store holds something this version cannot read: {0}")]
     Corrupt(&'static str),
 }
+
+impl StoreError {
+    /// What kind of fault it is, in a word that never changes.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Full(_) => "full",
+            Self::Corrupt(_) => "corrupt",
+        }
+    }
+}

@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 use super::digest::Digest;
 use super::error::StoreError;
 use super::page::{Page, PageRequest};
+use super::person::LoginOrigin;
 
 /// An authorization request that waits for its person (or was pushed, RFC 9126).
 #[derive(Clone, Debug)]
@@ -39,7 +40,8 @@ pub struct GrantRow {
     pub client_digest: Option<Digest>,
     /// When the person logged in (OIDC Core §2, `auth_time`).
     pub auth_time: Option<Timestamp>,
-    pub acr: Option<String>,
+    /// The log-in in which they allowed it.
+    pub login: LoginOrigin,
     /// JSON for later sets: `dpop_jkt`, upstream tokens (sealed), ….
     pub extra: Option<String>,
     pub created_at: Timestamp,
@@ -65,6 +67,8 @@ pub enum RevokeReason {
     Disabled,
     /// The person's password was set anew.
     Password,
+    /// The log-in that it comes from is over.
+    LogOut,
 }
 
 /// An authorization code (RFC 6749 §4.1.2).
@@ -160,7 +164,7 @@ pub enum Rotated {
 pub struct ConsentKey {
     pub user_id: UserId,
     pub client_id: ClientId,
-    /// Where the answer goes: the origin, or `loopback`.
+    /// Where the answer goes: the origin, or `loopback`; behind a space the digest of the client's metadata document.
     pub redirect_class: String,
     pub resource: String,
 }

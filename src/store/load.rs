@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::metrics::{Tally, Times};
+use crate::steps::{self, Step, What};
 use crate::time::Clock;
 
 use super::backend::{Backend, Work};
@@ -22,6 +23,8 @@ pub(super) struct Measured<'a> {
     pub(super) backend: &'a Backend,
     pub(super) load: &'a StoreLoad,
     pub(super) clock: &'a dyn Clock,
+    /// An operation and a table, such as `find clients`.
+    pub(super) name: &'static str,
 }
 
 impl Measured<'_> {
@@ -33,10 +36,12 @@ impl Measured<'_> {
     ) -> Result<T, StoreError> {
         let started = self.clock.monotonic();
         let done = self.backend.read(arguments, work).await;
-        self.load.reads.observe(self.since(started));
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.load.reads.observe(took);
         if done.is_err() {
             self.load.failed_reads.add();
         }
+        self.note(took, done.as_ref().err());
         done
     }
 
@@ -48,14 +53,22 @@ impl Measured<'_> {
     {
         let started = self.clock.monotonic();
         let done = self.backend.write(arguments, work).await;
-        self.load.writes.observe(self.since(started));
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.load.writes.observe(took);
         if done.is_err() {
             self.load.failed_writes.add();
         }
+        self.note(took, done.as_ref().err());
         done
     }
 
-    fn since(&self, started: Duration) -> Duration {
-        self.clock.monotonic().saturating_sub(started)
+    /// A step of the request that waited for it.
+    fn note(&self, took: Duration, failed: Option<&StoreError>) {
+        if steps::wanted() {
+            let (operation, collection) = self.name.split_once(' ').unwrap_or((self.name, ""));
+            let what = What::Database { system: self.backend.system(), operation, collection };
+            let failed = failed.map(|error| error.kind().into());
+            steps::note(Step { what, ended: self.clock.now(), took, failed });
+        }
     }
 }

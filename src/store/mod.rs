@@ -16,6 +16,7 @@ mod error;
 mod grant;
 mod lease;
 mod load;
+mod logout;
 mod look;
 mod maintain;
 mod migrate;
@@ -47,13 +48,15 @@ pub use grant::{
 };
 pub use lease::{Lease, LeaseRate, LeaseStore};
 pub use load::StoreLoad;
+pub use logout::{LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, Revokes};
 pub use look::{Found, look};
 pub use maintain::{MaintainError, Restored, StoreStatus, TableStatus, backup, restore, status};
 pub use open::open;
 pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
 pub use person::{
-    ExternalIdentity, LinkPurpose, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
+    ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, OneTimeLink, PersonStore,
+    SessionRow, UserProfile, UserRow,
 };
 pub use resource::{ApiKeyRow, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;
@@ -67,6 +70,7 @@ pub trait Database:
     + DeviceStore
     + GrantStore
     + LeaseStore
+    + LogoutStore
     + PersonStore
     + ResourceStore
     + SigningKeyStore

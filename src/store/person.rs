@@ -46,6 +46,21 @@ pub struct ExternalIdentity {
     pub groups_incomplete: bool,
 }
 
+/// The log-in that a session, or what was allowed in it, comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoginOrigin {
+    /// Random: `sid` in our ID tokens and logout tokens. `None` before a log-in, and in rows that are older than this.
+    pub sid: Option<String>,
+    /// The identity provider at which it was, by its issuer. `None`: with us.
+    pub issuer: Option<String>,
+    /// What that provider calls it (`sid`, OIDC Back-Channel Logout §2.1), where it says.
+    pub issuer_sid: Option<String>,
+    /// How strong it was (`acr`, OIDC Core §2), where that is known.
+    pub acr: Option<String>,
+    /// How it was done (`amr`, RFC 8176), with spaces between.
+    pub amr: Option<String>,
+}
+
 /// A browser session. The cookie holds the value, the store its digest.
 #[derive(Clone, Debug)]
 pub struct SessionRow {
@@ -55,6 +70,7 @@ pub struct SessionRow {
     pub auth_time: Option<Timestamp>,
     /// How they logged in: `pwd`, or `idp:<id>`.
     pub method: Option<String>,
+    pub login: LoginOrigin,
     /// A login that is under way elsewhere (`nonce`, `code_verifier`), sealed with the `state` that comes back with it.
     pub pending: Option<String>,
     pub created_at: Timestamp,
@@ -94,6 +110,15 @@ pub struct LoginAttempts {
     pub last_failure_at: Option<Timestamp>,
 }
 
+/// What is to be another about a person; what is `None` stays, and an empty text is none.
+#[derive(Clone, Debug)]
+pub struct UserProfile {
+    pub id: UserId,
+    pub display_name: Option<String>,
+    pub email: Option<String>,
+    pub groups: Option<Vec<String>>,
+}
+
 #[async_trait]
 pub trait PersonStore: Send + Sync {
     /// `false` where the name is taken.
@@ -112,6 +137,8 @@ pub trait PersonStore: Send + Sync {
         link: Option<&Digest>,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// `false` where there is no such person.
+    async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError>;
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError>;
     /// Disabling also ends sessions and revokes grants. `None` enables again.
     async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError>;
@@ -145,6 +172,8 @@ pub trait PersonStore: Send + Sync {
     ) -> Result<Option<OneTimeLink>, StoreError>;
 
     async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError>;
+    /// As [`Self::add_session`], over whatever row has this digest.
+    async fn put_session(&self, row: &SessionRow) -> Result<(), StoreError>;
     /// `None` where it is past its end or idle since before `idle_since`.
     async fn find_session(
         &self,
@@ -162,7 +191,7 @@ pub trait PersonStore: Send + Sync {
     async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError>;
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError>;
     async fn end_session(&self, session: &Digest) -> Result<bool, StoreError>;
-    /// Log out everywhere. How many.
+    /// Log out everywhere: ends sessions, and codes that are not used yet. How many sessions.
     async fn end_sessions(&self, user_id: UserId) -> Result<u64, StoreError>;
 
     /// Counts one attempt under `key` (`account:<digest>`, `network:<prefix>`, `user_code:<user>`), such as a login that

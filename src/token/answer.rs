@@ -196,24 +196,19 @@ const fn detail_of(code: u32) -> Option<Detail> {
     })
 }
 
-/// What it means that there was no answer.
-pub(super) fn unanswered(error: &OutboundError) -> TokenError {
-    let detail = match error {
+/// What it means that there was no answer. Why there was none stays with it, for the operator's log.
+pub(super) fn unanswered(error: OutboundError) -> TokenError {
+    match error {
         OutboundError::Timeout { .. } => {
-            return TokenError::Timeout { diagnostics: Diagnostics::default() };
+            TokenError::Timeout { diagnostics: Diagnostics::default() }
         }
-        OutboundError::TooLarge { .. } => {
-            return TokenError::BadResponse { detail: Detail::TooLarge };
-        }
-        OutboundError::Compressed { .. } => {
-            return TokenError::BadResponse { detail: Detail::NotJson };
-        }
-        OutboundError::Tls { .. } => Some(Detail::Tls),
-        OutboundError::Connect { .. }
+        OutboundError::TooLarge { .. } => TokenError::BadResponse { detail: Detail::TooLarge },
+        OutboundError::Compressed { .. } => TokenError::BadResponse { detail: Detail::NotJson },
+        OutboundError::Tls { .. }
+        | OutboundError::Connect { .. }
         | OutboundError::Broken { .. }
-        | OutboundError::PrivateAddress { .. } => None,
-    };
-    TokenError::Unavailable { detail, retry_after: None, diagnostics: Diagnostics::default() }
+        | OutboundError::PrivateAddress { .. } => TokenError::Unreachable(Arc::new(error)),
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::code::Code;
+use crate::outbound::OutboundError;
 use crate::secret::SecretError;
 
 use super::assertion::AssertionError;
@@ -38,6 +39,8 @@ pub enum Detail {
     ManagedIdentityRefused,
     /// The TLS certificate of the endpoint was not accepted: waiting will not help.
     Tls,
+    /// The endpoint has a private address that `outbound.allow_private` does not name: waiting will not help.
+    AddressNotAllowed,
     Redirect,
     NotJson,
     /// The answer lacks what RFC 6749 §5.1 asks for.
@@ -73,6 +76,9 @@ pub enum TokenError {
     Timeout { diagnostics: Diagnostics },
     #[error("the token endpoint cannot be used now")]
     Unavailable { detail: Option<Detail>, retry_after: Option<Duration>, diagnostics: Diagnostics },
+    /// There was no answer at all.
+    #[error("the token endpoint cannot be reached")]
+    Unreachable(#[source] Arc<OutboundError>),
     #[error("the token endpoint asks to wait {} ms", retry_after.as_millis())]
     RateLimited { retry_after: Duration, diagnostics: Diagnostics },
     #[error("the token endpoint answered something that is not a token")]
@@ -91,7 +97,7 @@ impl TokenError {
         match self {
             Self::Secret(error) => error.code(),
             Self::Timeout { .. } => Code::ProviderTimeout,
-            Self::Unavailable { .. } => Code::ProviderUnavailable,
+            Self::Unavailable { .. } | Self::Unreachable(_) => Code::ProviderUnavailable,
             Self::RateLimited { .. } => Code::ProviderRateLimited,
             Self::BadResponse { .. } => Code::ProviderBadResponse,
             Self::Refused { .. } | Self::PermitMismatch => Code::ProviderAuthFailed,
@@ -101,12 +107,21 @@ impl TokenError {
 
     /// `None` for [`TokenError::Secret`], which has a detail of its own.
     #[must_use]
-    pub const fn detail(&self) -> Option<Detail> {
+    pub fn detail(&self) -> Option<Detail> {
         match self {
             Self::Secret(_) | Self::Timeout { .. } | Self::RateLimited { .. } => None,
             Self::Unavailable { detail, .. } | Self::Refused { detail, .. } => *detail,
             Self::BadResponse { detail } => Some(*detail),
             Self::Assertion(error) => Some(error.detail()),
+            Self::Unreachable(error) => match **error {
+                OutboundError::Tls { .. } => Some(Detail::Tls),
+                OutboundError::PrivateAddress { .. } => Some(Detail::AddressNotAllowed),
+                OutboundError::Timeout { .. }
+                | OutboundError::Connect { .. }
+                | OutboundError::Broken { .. }
+                | OutboundError::TooLarge { .. }
+                | OutboundError::Compressed { .. } => None,
+            },
             Self::PermitMismatch => Some(Detail::PermitMismatch),
         }
     }
@@ -122,6 +137,7 @@ impl TokenError {
             | Self::Timeout { .. }
             | Self::BadResponse { .. }
             | Self::Refused { .. }
+            | Self::Unreachable(_)
             | Self::Assertion(_)
             | Self::PermitMismatch => None,
         }
@@ -136,8 +152,28 @@ impl TokenError {
             | Self::Refused { diagnostics, .. } => Some(diagnostics),
             Self::Secret(_)
             | Self::BadResponse { .. }
+            | Self::Unreachable(_)
             | Self::Assertion(_)
             | Self::PermitMismatch => None,
+        }
+    }
+
+    /// Whether the same request, sent again at once, may fare better.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable { detail, retry_after, .. } => {
+                detail.is_none() && retry_after.is_none()
+            }
+            Self::Unreachable(error) => {
+                matches!(**error, OutboundError::Connect { .. } | OutboundError::Broken { .. })
+            }
+            Self::Secret(_)
+            | Self::Timeout { .. }
+            | Self::RateLimited { .. }
+            | Self::BadResponse { .. }
+            | Self::Refused { .. }
+            | Self::Assertion(_)
+            | Self::PermitMismatch => false,
         }
     }
 

@@ -77,9 +77,7 @@ impl Mint<'_> {
     async fn request(&self, proof: Option<Arc<SecretText>>) -> Result<Minted, TokenError> {
         let asked_at = self.clock.monotonic();
         let granted = match self.attempt(proof.as_deref()).await {
-            Err(TokenError::Unavailable { detail: None, retry_after: None, .. })
-                if self.budget.remaining() > RETRY_PAUSE =>
-            {
+            Err(error) if error.may_pass() && self.budget.remaining() > RETRY_PAUSE => {
                 tokio::time::sleep(RETRY_PAUSE).await;
                 self.attempt(proof.as_deref()).await?
             }
@@ -167,5 +165,5 @@ fn no_app() -> TokenError {
 }
 
 async fn send(outbound: &Outbound, call: Call, limits: Limits) -> Result<Answer, TokenError> {
-    outbound.send(call, limits).await.map_err(|error| answer::unanswered(&error))
+    outbound.send(call, limits).await.map_err(answer::unanswered)
 }

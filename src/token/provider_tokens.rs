@@ -25,6 +25,8 @@ use super::slot::{Held, Slot};
 
 /// A managed identity's token that lives this long or longer is refreshed at half its life.
 const LONG_LIVED: Duration = Duration::from_hours(2);
+/// The most that a call waits for an early refresh, which it does not need; and no more than a quarter of what it has left.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// `graph.token_*`
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +113,8 @@ impl ProviderTokens {
     /// A token for what `permit` allows.
     ///
     /// Past the time at which the provider would like it refreshed, one caller refreshes while the
-    /// others are served the old one; if that fails, the old one stays in use until it ends.
+    /// others are served the old one; if that fails, or takes more than a small part of that caller's
+    /// time, the old one stays in use until it ends.
     ///
     /// # Errors
     ///
@@ -288,12 +291,14 @@ impl Wanted<'_> {
         let Ok(_minting) = self.slot.minting.try_lock() else {
             return self.token(old, TokenSource::Cache);
         };
-        if let Ok(new) = self.mint().await {
-            self.token(new, TokenSource::Minted)
-        } else {
-            self.slot.postpone_refresh(self.tokens.clock.monotonic());
-            self.token(old, TokenSource::Cache)
+        let patience = (self.budget.remaining() / 4).min(EARLY);
+        match tokio::time::timeout(patience, self.mint()).await {
+            Ok(Ok(new)) => return self.token(new, TokenSource::Minted),
+            Ok(Err(_counted)) => {}
+            Err(_elapsed) => self.tokens.counts.failed.add(),
         }
+        self.slot.postpone_refresh(self.tokens.clock.monotonic());
+        self.token(old, TokenSource::Cache)
     }
 
     /// Mints, or waits for whoever is minting and takes that token.

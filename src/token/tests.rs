@@ -7,7 +7,7 @@ use crate::policy::{Decision, Effect, GraphGrant, Permit, Reason};
 use crate::random::SystemRandom;
 use crate::scope::Scope;
 use crate::secret::{Secret, SecretError};
-use crate::time::{Budget, Clock, FixedClock, Timestamp};
+use crate::time::{Budget, Clock, FixedClock, SystemClock, Timestamp};
 use futures_util::future::{BoxFuture, join_all};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -65,6 +65,7 @@ fn permit(profile: &str) -> Permit<GraphGrant> {
         tenant_id: None,
         scopes_evaluated: Vec::new(),
         missing_scopes: Scope::default(),
+        login: None,
         evaluated: Vec::new(),
         obligations: crate::policy::Obligations::default(),
     };

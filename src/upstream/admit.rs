@@ -59,8 +59,8 @@ impl Server {
                 let asked = (&*name, tool, (arguments, beside));
                 self.tool(caller, message, &deciding, (asked, modern)).await
             }
-            Wanted::Prompt(name) => {
-                let things = [Thing::Prompt(&name)];
+            Wanted::Prompt { name, arguments } => {
+                let things = [Thing::Prompt(&name, Some(&arguments))];
                 self.things(caller, message, &deciding, (&things, modern)).await
             }
             Wanted::Resources(uris) => {
@@ -108,7 +108,7 @@ impl Server {
         // Before every answer, whatever it is.
         let other = deciding.difference(caller, &tool, (arguments, &decision));
         guard::record_policy(caller, &tool, &decision, other).await?;
-        if decision.can_step_up() {
+        if decision.is_challenge() {
             let said = (&decision, deciding.question(caller, thing));
             return Ok(Err(self.door.step_up(caller, message, tool, said).await?));
         }
@@ -179,7 +179,7 @@ impl Server {
         let method = guard::method_name(message.method.as_deref());
         let decided: Vec<_> =
             things.iter().map(|thing| (*thing, deciding.about(caller, *thing))).collect();
-        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.can_step_up()));
+        let worst = decided.iter().max_by_key(|(_, said)| (!said.is_allow(), !said.is_challenge()));
         let Some((thing, decision)) = worst.cloned() else {
             return Ok(Ok(Admitted::to(Kind::Other, Permits::default())));
         };
@@ -190,7 +190,7 @@ impl Server {
         };
         self.record_policy(caller, deciding, &decided).await?;
         let question = deciding.question(caller, thing);
-        if let (true, Some(server)) = (decision.can_step_up(), self.decider.server_name()) {
+        if let (true, Some(server)) = (decision.is_challenge(), self.decider.server_name()) {
             let said = (&decision, question);
             return Ok(Err(self.door.step_up(caller, message, server, said).await?));
         }
@@ -201,7 +201,7 @@ impl Server {
         }
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
-        if let Thing::Prompt(name) = thing {
+        if let Thing::Prompt(name, _) = thing {
             let text = format!("Unknown prompt: {name}");
             return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
         }

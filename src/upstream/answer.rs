@@ -21,6 +21,7 @@ use super::headers::SESSION;
 use super::incoming::Incoming;
 use super::seen::{Form, Seen};
 use super::server::{Ended, Server};
+use super::shown::Shown;
 use super::wanted::List;
 use super::who::Who;
 
@@ -55,6 +56,8 @@ pub(super) struct Exchange {
     pub(super) presented: Option<Presented>,
     /// `None`: client and server are of one era.
     pub(super) translation: Option<Box<Translation>>,
+    /// What the server was shown of the broker's, to be found in nothing that is handed on.
+    pub(super) secret: Option<Shown>,
 }
 
 impl Exchange {
@@ -65,7 +68,7 @@ impl Exchange {
         kind: Kind,
     ) -> Self {
         let permits = Permits::default();
-        let (id, presented, translation) = (None, None, None);
+        let (id, presented, translation, secret) = (None, None, None, None);
         let (modern, resources) = (false, Vec::new());
         Self {
             server,
@@ -78,6 +81,7 @@ impl Exchange {
             resources,
             presented,
             translation,
+            secret,
         }
     }
 
@@ -124,6 +128,12 @@ impl Exchange {
         mut incoming: Incoming,
     ) -> Result<Response<Body>, Unrecorded> {
         let shown = incoming.shown.take();
+        self.secret = incoming.secret.take();
+        if let (Some(secret), Some(session)) = (&self.secret, incoming.headers.get(SESSION))
+            && secret.is_in(session.as_bytes())
+        {
+            return self.failed(&Fault::RepeatsCredential).await;
+        }
         let form = match self.form(&incoming) {
             Ok(form) => form,
             Err(fault) => {

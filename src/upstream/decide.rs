@@ -9,14 +9,18 @@ use serde_json::value::RawValue;
 use crate::broker::Caller;
 use crate::id::ToolName;
 use crate::policy::{
-    Arguments, Ask, Decision, Difference, InForce, Live, Moment, Operation, Recorded,
+    Arguments, Ask, Decision, Difference, Effect, InForce, Live, Moment, Operation, Reason,
+    Recorded,
 };
+
+use super::spelling;
 
 /// What is asked about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Thing<'a> {
     Tool(&'a str),
-    Prompt(&'a str),
+    /// With the arguments that it is asked for with, as a JSON object. `None`: not said yet.
+    Prompt(&'a str, Option<&'a str>),
     /// Or a template of resources, by its text.
     Resource(&'a str),
 }
@@ -59,31 +63,49 @@ impl Decider {
     pub(super) fn is_nameable(&self, thing: Thing<'_>) -> bool {
         match thing {
             Thing::Tool(name) => self.tool_name(name).is_some(),
-            Thing::Prompt(_) | Thing::Resource(_) => true,
+            Thing::Prompt(..) | Thing::Resource(_) => true,
         }
     }
 
     fn name(&self, thing: Thing<'_>) -> String {
         let (between, name) = match thing {
             Thing::Tool(name) => (".", name),
-            Thing::Prompt(name) => ("/prompts/", name),
+            Thing::Prompt(name, _) => ("/prompts/", name),
             Thing::Resource(name) => ("/resources/", name),
         };
         [&*self.server, between, name].concat()
     }
 }
 
+impl<'a> Thing<'a> {
+    const fn arguments(self) -> Arguments<'a> {
+        match self {
+            Thing::Tool(_) | Thing::Prompt(_, None) => Arguments::Unknown,
+            Thing::Prompt(_, Some(arguments)) => Arguments::Json(arguments),
+            // It has none, ever: a rule that looks at some cannot be evaluated, so it opens nothing, and forbids.
+            Thing::Resource(_) => Arguments::Json(""),
+        }
+    }
+}
+
 impl Deciding<'_> {
-    /// Whether `caller` sees it, whatever a call's arguments are.
+    /// Whether `caller` sees a tool or a prompt, whatever its arguments are; or may have a resource, or a prompt with these.
     pub(super) fn about(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
-        self.decide(caller, &self.decider.name(thing), Arguments::Unknown)
+        let said = self.decide(caller, &self.decider.name(thing), thing.arguments());
+        let Thing::Resource(uri) = thing else { return said };
+        // What a rule forbids by name is forbidden however the name is escaped.
+        let Some(read_as) = spelling::decoded(uri) else { return said };
+        let name = self.decider.name(Thing::Resource(&read_as));
+        let other = self.decide(caller, &name, thing.arguments());
+        let forbids = matches!(other.reason, Reason::Rule(Effect::Deny | Effect::Ask, _));
+        if forbids { other } else { said }
     }
 
     /// The same for a list, which is compared with that of the shadow policy.
     pub(super) fn listed(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
         let name = self.decider.name(thing);
-        let ask = self.ask(caller, &name, Arguments::Unknown);
-        let said = self.in_force.policy().decide(&ask);
+        let said = self.about(caller, thing);
+        let ask = self.ask(caller, &name, thing.arguments());
         self.decider.policy.note_listing(&self.in_force, &ask, &said);
         said
     }
@@ -97,7 +119,7 @@ impl Deciding<'_> {
     ) -> (Decision, Decision) {
         let visible = self.decide(caller, tool.as_str(), Arguments::Unknown);
         let looked_at = self.in_force.policy().looks_at_arguments(tool.as_str());
-        let goes_on = visible.shows_the_tool() || visible.can_step_up();
+        let goes_on = visible.shows_the_tool() || visible.is_challenge();
         if !looked_at || !goes_on {
             return (visible.clone(), visible);
         }
@@ -135,7 +157,7 @@ impl Deciding<'_> {
         said: &Decision,
     ) -> Option<Difference> {
         let name = self.decider.name(thing);
-        let ask = self.ask(caller, &name, Arguments::Unknown);
+        let ask = self.ask(caller, &name, thing.arguments());
         self.decider.policy.difference(&self.in_force, &ask, said)
     }
 

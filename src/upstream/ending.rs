@@ -17,17 +17,26 @@ use super::server::Ended;
 use super::wanted::List;
 use super::watch::News;
 
+/// Flawed tools of one list that are recorded one by one.
+const EVENTS: usize = 100;
+
 /// Beside an answer: what failed is this caller's affair, and another's request may succeed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TheirsAlone;
 
 impl Exchange {
-    /// Records what was noticed about tools.
+    /// Records what was noticed about tools: one list is not to write more than so many events, the first of which says
+    /// how many others there are.
     pub(super) async fn notice(&self, news: Vec<News>) -> Result<(), Unrecorded> {
-        for News { tool, flaw, digest, hidden } in news {
-            let Some(tool_name) = self.server.decider.tool_name(&tool) else { continue };
-            tracing::warn!(%tool_name, ?flaw, digest, hidden, "upstream.tool_flawed");
-            let event = AuditEvent::ToolFlawed { tool_name, flaw, digest, hidden };
+        let mut others = news.len().checked_sub(EVENTS).filter(|others| *others > 0);
+        for News { thing, tool, flaw, digest, hidden } in news.into_iter().take(EVENTS) {
+            let decider = &self.server.decider;
+            let named =
+                if thing.is_some() { decider.server_name() } else { decider.tool_name(&tool) };
+            let Some(tool_name) = named else { continue };
+            let others = others.take();
+            tracing::warn!(%tool_name, ?thing, ?flaw, digest, hidden, others, "upstream.tool_flawed");
+            let event = AuditEvent::ToolFlawed { tool_name, thing, flaw, digest, hidden, others };
             self.caller.record(self.caller.context(), event).await?;
         }
         Ok(())

@@ -55,6 +55,8 @@ pub(super) enum Fault {
     NoAnswer,
     #[error("the list of the server is none")]
     NotAList,
+    #[error("the answer of the server repeats the broker's credential")]
+    RepeatsCredential,
     /// Of a child process.
     #[error("{0}")]
     Child(ChildFault),

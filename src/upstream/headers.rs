@@ -53,7 +53,7 @@ pub(super) fn mirror_the_body(
     wanted: &Wanted<'_>,
 ) -> bool {
     let name = match wanted {
-        Wanted::Tool { name, .. } | Wanted::Prompt(name) => Some(&**name),
+        Wanted::Tool { name, .. } | Wanted::Prompt { name, .. } => Some(&**name),
         Wanted::Resources(uris) => uris.first().map(|uri| &**uri),
         _ => None,
     };

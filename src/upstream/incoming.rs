@@ -11,6 +11,7 @@ use crate::secret_text::SecretText;
 
 use super::events;
 use super::fault::Fault;
+use super::shown::Shown;
 use super::stdio::{Opened, Spoken};
 
 /// The head of an answer, and what is still to come. Dropping it ends the exchange.
@@ -19,6 +20,8 @@ pub(super) struct Incoming {
     pub(super) headers: HeaderMap,
     /// The token that the server was shown, where it is one that can be obtained anew.
     pub(super) shown: Option<SecretText>,
+    /// Whatever credential it was shown, to be found in no answer.
+    pub(super) secret: Option<Shown>,
     body: Body,
 }
 
@@ -46,6 +49,11 @@ impl Incoming {
         }
     }
 
+    /// The same answer with a body that was read already.
+    pub(super) fn with(self, whole: Bytes) -> Self {
+        Self { body: Body::Whole(whole), ..self }
+    }
+
     /// The whole body of an answer that is no stream.
     ///
     /// # Errors
@@ -63,7 +71,7 @@ impl Incoming {
 impl From<outbound::Incoming> for Incoming {
     fn from(mut incoming: outbound::Incoming) -> Self {
         let (status, headers) = (incoming.status, std::mem::take(&mut incoming.headers));
-        Self { status, headers, shown: None, body: Body::Http(incoming) }
+        Self { status, headers, shown: None, secret: None, body: Body::Http(incoming) }
     }
 }
 
@@ -77,7 +85,7 @@ impl From<Opened> for Incoming {
         };
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
-        Self { status, headers, shown: None, body }
+        Self { status, headers, shown: None, secret: None, body }
     }
 }
 

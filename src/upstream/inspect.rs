@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::id::ToolName;
 
-use super::watch::examine;
+use super::definition::examine;
 
 /// Remarks about one server: as many as a person reads.
 const MOST: usize = 50;

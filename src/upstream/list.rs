@@ -73,7 +73,7 @@ fn is_shown(list: List, text: &RawValue, shown: impl Fn(Thing<'_>, &RawValue) ->
     let Ok(entry) = serde_json::from_str::<Entry<'_>>(text.get()) else { return false };
     let thing = match list {
         List::Tools => Thing::Tool(&entry.name),
-        List::Prompts => Thing::Prompt(&entry.name),
+        List::Prompts => Thing::Prompt(&entry.name, None),
         List::Resources => Thing::Resource(&entry.uri),
         List::Templates => Thing::Resource(&entry.template),
     };
@@ -87,7 +87,7 @@ mod tests {
     fn filtered(list: List, result: &str, wanted: &str) -> String {
         let result = RawValue::from_string(result.to_owned()).unwrap();
         let shown = |thing: Thing<'_>, _: &RawValue| match thing {
-            Thing::Tool(name) | Thing::Prompt(name) | Thing::Resource(name) => name == wanted,
+            Thing::Tool(name) | Thing::Prompt(name, _) | Thing::Resource(name) => name == wanted,
         };
         filter(list, &result, shown).unwrap().result.get().to_owned()
     }

@@ -35,7 +35,8 @@ impl fmt::Debug for OnBehalfOf {
 
 impl OnBehalfOf {
     pub(super) async fn obtain(&self, caller: For<'_>) -> Result<Obtained, NoToken> {
-        let presented = caller.presented.ok_or(NoToken::NotTheirs)?;
+        let presented = caller.presented.filter(|presented| !presented.is_bound());
+        let presented = presented.ok_or(NoToken::NotTheirs)?;
         if !is_person_of(self.profile.tenant(), caller.principal) {
             return Err(NoToken::NotTheirs);
         }
@@ -67,7 +68,9 @@ fn no_token(error: &TokenError) -> NoToken {
     match error {
         TokenError::Secret(_) | TokenError::Assertion(_) => NoToken::NoSecret,
         TokenError::Timeout { .. } => NoToken::Slow,
-        TokenError::Unavailable { .. } | TokenError::RateLimited { .. } => NoToken::Away,
+        TokenError::Unavailable { .. }
+        | TokenError::Unreachable(_)
+        | TokenError::RateLimited { .. } => NoToken::Away,
         TokenError::BadResponse { .. } => NoToken::Unreadable,
         TokenError::PermitMismatch => NoToken::Refused,
         TokenError::Refused { detail, diagnostics } => {

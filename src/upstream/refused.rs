@@ -8,7 +8,7 @@ use crate::guard::{self, Message};
 
 use super::fault;
 use super::headers;
-use super::wanted::{Wanted, is_request_id};
+use super::wanted::Wanted;
 
 const HEADER_MISMATCH: i32 = -32020;
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -25,7 +25,7 @@ pub(super) fn out_of_form(
     let notification =
         message.method.as_deref().is_some_and(|method| method.starts_with("notifications/"));
     let id_fits = match message.id {
-        Some(id) => !notification && is_request_id(id),
+        Some(_) => !notification,
         None => notification,
     };
     let refuse = |text| Some(error(StatusCode::BAD_REQUEST, message, text));

@@ -67,6 +67,11 @@ impl<'a> Reply<'a> {
     }
 }
 
+/// Whether an answer says of no request that it is for it.
+pub(super) fn has_no_id(body: &[u8]) -> bool {
+    serde_json::from_slice::<Raw<'_>>(body).is_ok_and(|raw| raw.id.is_none())
+}
+
 /// Whether a tool says that it failed.
 pub(super) fn is_error(result: &RawValue) -> bool {
     #[derive(Deserialize)]

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::audit::FlawedThing;
 use crate::broker::Failure;
 use crate::code::Code;
 use crate::outbound::Answer;
@@ -20,6 +22,7 @@ use super::incoming::Incoming;
 use super::list::{self, Filtered};
 use super::reply::{self, Reply};
 use super::server::Server;
+use super::spelling;
 use super::wanted::List;
 use super::watch::News;
 
@@ -51,6 +54,11 @@ pub(super) struct Seen {
 impl Seen {
     fn last(bytes: Bytes, said: Said) -> Self {
         Self { bytes: Some(bytes), last: true, said, news: Vec::new(), http: None, answer: None }
+    }
+
+    /// Nothing for the client.
+    fn kept() -> Self {
+        Self { bytes: None, last: false, ..Self::last(Bytes::new(), Said::Nothing) }
     }
 }
 
@@ -91,12 +99,15 @@ impl Exchange {
 
     /// Looks at one message of the server.
     pub(super) fn look(&mut self, body: Bytes) -> Result<Seen, Fault> {
+        if self.secret.as_ref().is_some_and(|secret| secret.is_in(&body)) {
+            return Err(Fault::RepeatsCredential);
+        }
         let reply = Reply::of(&body, self.asked())?;
         let (result, said, news) = match reply {
             Reply::Other => return Ok(self.told(body)),
             Reply::Error(error) => {
                 let Some(translation) = &mut self.translation else {
-                    return Ok(Seen::last(body, Said::Failed));
+                    return Ok(self.failing(&body, error));
                 };
                 let written = translation.error(error);
                 return Ok(self.written(written, Said::Failed, Vec::new()));
@@ -115,6 +126,15 @@ impl Exchange {
         })
     }
 
+    /// An error as it came; but a client waits for its own id.
+    fn failing(&self, body: &Bytes, error: &RawValue) -> Seen {
+        if !reply::has_no_id(body) {
+            return Seen::last(body.clone(), Said::Failed);
+        }
+        let written = Written::Error(error.to_owned(), StatusCode::OK);
+        Seen { http: None, ..self.written(written, Said::Failed, Vec::new()) }
+    }
+
     /// Looks at a result: a list is filtered.
     fn look_at<'a>(&self, result: &'a RawValue) -> Result<Looked<'a>, Fault> {
         let mut news = Vec::new();
@@ -124,6 +144,16 @@ impl Exchange {
                 let said = Said::Listed(*list, filtered.listed, filtered.hidden);
                 (Cow::Owned(filtered.result), said)
             }
+            Kind::Other if matches!(self.method, "initialize" | "server/discover") => {
+                let now = self.server.door.clock.monotonic();
+                match self.server.watch.cut_out(result, now)? {
+                    None => (Cow::Borrowed(result), Said::Done),
+                    Some((result, found)) => {
+                        news.extend(found);
+                        (Cow::Owned(result), Said::Done)
+                    }
+                }
+            }
             Kind::Tool(_) if reply::is_error(result) => (Cow::Borrowed(result), Said::Failed),
             _ => (Cow::Borrowed(result), Said::Done),
         };
@@ -132,6 +162,9 @@ impl Exchange {
 
     /// What a server tells beside its answer.
     fn told(&self, body: Bytes) -> Seen {
+        if !self.may_be_told(&body) {
+            return Seen::kept();
+        }
         let told = match &self.translation {
             None => Told::On(body),
             Some(translation) => translation.told(body),
@@ -141,7 +174,33 @@ impl Exchange {
             Told::Kept => (None, None),
             Told::Answer(answer) => (None, Some(answer)),
         };
-        Seen { bytes, last: false, said: Said::Nothing, news: Vec::new(), http: None, answer }
+        Seen { bytes, answer, ..Seen::kept() }
+    }
+
+    /// Of what becomes of a resource only those are told who may have it now, whatever they may once have subscribed to.
+    fn may_be_told(&self, body: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        struct Told<'a> {
+            #[serde(borrow)]
+            method: Cow<'a, str>,
+            #[serde(borrow)]
+            params: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Updated<'a> {
+            #[serde(borrow)]
+            uri: Cow<'a, str>,
+        }
+        let Ok(told) = serde_json::from_slice::<Told<'_>>(body) else { return false };
+        if told.method != "notifications/resources/updated" {
+            return true;
+        }
+        let updated = told.params.and_then(|params| serde_json::from_str(params.get()).ok());
+        updated.is_some_and(|Updated { uri }| {
+            let deciding = self.server.decider.now();
+            spelling::is_plain(&uri)
+                && deciding.about(&self.caller, Thing::Resource(&uri)).is_allow()
+        })
     }
 
     /// The answer as the client gets it.
@@ -172,17 +231,29 @@ impl Exchange {
         let (decider, watch) = (&self.server.decider, &self.server.watch);
         let deciding = decider.now();
         let found = RefCell::new(news);
+        let now = self.server.door.clock.monotonic();
+        let of_resources = match list {
+            List::Templates => FlawedThing::ResourceTemplate,
+            List::Tools | List::Prompts | List::Resources => FlawedThing::Resource,
+        };
         list::filter(list, result, |thing, definition| {
             let named = decider.is_nameable(thing);
             let said = named.then(|| deciding.listed(&self.caller, thing));
-            // Nobody can be asked about a prompt or a resource: what is refused when it is asked for is not listed.
-            let Thing::Tool(tool) = thing else {
-                return said.is_some_and(|said| said.is_allow());
-            };
-            if !said.is_some_and(|said| said.shows_the_tool()) {
+            let shown = said.is_some_and(|said| match thing {
+                Thing::Tool(_) => said.shows_the_tool(),
+                // Nobody can be asked about these: what is refused when it is asked for is not listed.
+                Thing::Prompt(..) | Thing::Resource(_) => said.is_allow(),
+            });
+            if !shown {
                 return false;
             }
-            let verdict = watch.look(tool, definition);
+            let verdict = match thing {
+                Thing::Tool(tool) => watch.look(tool, definition, now),
+                Thing::Prompt(name, _) => {
+                    watch.look_at((FlawedThing::Prompt, name), definition, now)
+                }
+                Thing::Resource(uri) => watch.look_at((of_resources, uri), definition, now),
+            };
             found.borrow_mut().extend(verdict.news);
             verdict.shown
         })

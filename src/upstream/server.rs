@@ -31,7 +31,9 @@ use super::identity::Identity;
 use super::incoming::Incoming;
 use super::refused::{error, out_of_form};
 use super::session::Sessions;
+use super::shown::Shown;
 use super::stdio::Hosted;
+use super::traced::Traced;
 use super::wanted::Wanted;
 use super::watch::Watch;
 use super::who::Who;
@@ -339,6 +341,21 @@ impl Server {
         who: &Who,
         method: Method,
         mut headers: HeaderMap,
+        mut body: Bytes,
+    ) -> Result<Incoming, Fault> {
+        let traced = Traced::begin(self, &mut headers, &mut body);
+        let opened = self.open_untraced(who, method, headers, body).await;
+        if let Some(traced) = traced {
+            traced.ended(self, opened.as_ref());
+        }
+        opened
+    }
+
+    async fn open_untraced(
+        &self,
+        who: &Who,
+        method: Method,
+        mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Incoming, Fault> {
         let url = match &self.reach {
@@ -348,7 +365,9 @@ impl Server {
                 return Ok(opened.map_err(Fault::Child)?.into());
             }
         };
+        let before = headers.clone();
         let shown = self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
+        let secret = Shown::of(&before, &headers);
         if let Some(identity) = &self.identity {
             identity.add(&who.principal, &mut headers)?;
         }
@@ -361,6 +380,7 @@ impl Server {
         });
         let mut incoming = Incoming::from(opened?);
         incoming.shown = shown;
+        incoming.secret = secret;
         Ok(incoming)
     }
 }

@@ -11,6 +11,7 @@ use crate::broker::Exactly;
 use crate::guard::Message;
 
 use super::ask_person::{RESPONSES, SentBack};
+use super::spelling;
 
 /// Which of a server's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,12 @@ pub(super) enum Wanted<'a> {
         /// The other parameters.
         beside: Beside<'a>,
     },
-    Prompt(Cow<'a, str>),
-    /// Each of these URIs.
+    Prompt {
+        name: Cow<'a, str>,
+        /// A JSON object.
+        arguments: Cow<'a, str>,
+    },
+    /// Each of these URIs, which every reader reads alike.
     Resources(Vec<Cow<'a, str>>),
     List(List),
     /// What every caller with a token for the server may ask: the handshake, `ping`, and notifications of the protocol.
@@ -111,11 +116,13 @@ fn object(members: &BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// `prompts/get`, and the reference of a completion.
+/// `prompts/get`
 #[derive(Deserialize)]
 struct Named<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +135,25 @@ struct Located<'a> {
 struct Completion<'a> {
     #[serde(borrow, rename = "ref")]
     reference: Reference<'a>,
+    #[serde(borrow)]
+    argument: Argument<'a>,
+    #[serde(borrow)]
+    context: Option<Context<'a>>,
+}
+
+/// What is completed.
+#[derive(Deserialize)]
+struct Argument<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    value: Value,
+}
+
+/// What was chosen before.
+#[derive(Deserialize)]
+struct Context<'a> {
+    #[serde(borrow)]
+    arguments: Option<BTreeMap<Cow<'a, str>, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -173,12 +199,15 @@ impl<'a> Wanted<'a> {
                 None => Self::Malformed("params of tools/call need a name"),
             },
             "prompts/get" => match message.params::<Named<'a>>() {
-                Some(prompt) => Self::Prompt(prompt.name),
+                Some(Named { name, arguments }) => {
+                    let arguments = arguments.map_or("{}", RawValue::get).into();
+                    Self::Prompt { name, arguments }
+                }
                 None => Self::Malformed("params of prompts/get need a name"),
             },
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
                 match message.params::<Located<'a>>() {
-                    Some(resource) => Self::Resources(vec![resource.uri]),
+                    Some(resource) => Self::resources(vec![resource.uri]),
                     None => Self::Malformed("params need a uri"),
                 }
             }
@@ -199,41 +228,52 @@ impl<'a> Wanted<'a> {
             _ => Self::Unknown,
         }
     }
+
+    fn resources(uris: Vec<Cow<'a, str>>) -> Self {
+        if uris.iter().all(|uri| spelling::is_plain(uri)) {
+            return Self::Resources(uris);
+        }
+        Self::Malformed(
+            "a uri is written in a way that readers read differently: write it without dot segments, empty segments, backslashes and needless escapes",
+        )
+    }
 }
 
 fn listen<'a>(message: &Message<'a>) -> Wanted<'a> {
     let wanted = message.params::<Listen<'a>>();
     match wanted.map(|listen| listen.notifications.resources.unwrap_or_default()) {
-        Some(resources) if resources.len() <= MOST_RESOURCES => Wanted::Resources(resources),
+        Some(resources) if resources.len() <= MOST_RESOURCES => Wanted::resources(resources),
         Some(_) => Wanted::Malformed("params of subscriptions/listen name at most 100 resources"),
         None => Wanted::Malformed("params of subscriptions/listen need notifications"),
     }
 }
 
-/// A completion tells of what it completes, so it is decided like it.
+/// A completion tells of what it completes, so it is decided like it: with the arguments that were chosen before, and the
+/// one that is completed.
 fn completion<'a>(message: &Message<'a>) -> Wanted<'a> {
-    let reference = message.params::<Completion<'a>>().map(|completion| completion.reference);
+    const MISSING: &str =
+        "params of completion/complete need a ref to a prompt or a resource, and an argument";
+    let Some(Completion { reference, argument, context }) = message.params::<Completion<'a>>()
+    else {
+        return Wanted::Malformed(MISSING);
+    };
     match reference {
-        Some(Reference { kind, name: Some(name), .. }) if kind == "ref/prompt" => {
-            Wanted::Prompt(name)
+        Reference { kind, name: Some(name), .. } if kind == "ref/prompt" => {
+            let mut all = context.and_then(|context| context.arguments).unwrap_or_default();
+            // Which of two values the server believes nobody knows.
+            if all.insert(argument.name, argument.value).is_some() {
+                return Wanted::Malformed(
+                    "an argument cannot be completed and in the context, too",
+                );
+            }
+            let arguments = serde_json::json!(all).to_string().into();
+            Wanted::Prompt { name, arguments }
         }
-        Some(Reference { kind, uri: Some(uri), .. }) if kind == "ref/resource" => {
-            Wanted::Resources(vec![uri])
+        Reference { kind, uri: Some(uri), .. } if kind == "ref/resource" => {
+            Wanted::resources(vec![uri])
         }
-        _ => {
-            Wanted::Malformed("params of completion/complete need a ref to a prompt or a resource")
-        }
+        _ => Wanted::Malformed(MISSING),
     }
-}
-
-/// Whether the id is one of a request (JSON-RPC 2.0 §4 as MCP narrows it, TR-8): text, or a whole number.
-pub(super) fn is_request_id(id: &RawValue) -> bool {
-    let text = id.get();
-    let whole = text.strip_prefix('-').unwrap_or(text);
-    text.starts_with('"')
-        || (!whole.is_empty()
-            && whole.len() <= 20
-            && whole.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -278,11 +318,19 @@ mod tests {
     fn a_completion_is_decided_like_what_it_completes() {
         let of = |reference: &str| {
             wanted(&format!(
-                r#"{{"id":1,"method":"completion/complete","params":{{"ref":{reference}}}}}"#
+                r#"{{"id":1,"method":"completion/complete","params":{{"ref":{reference},"argument":{{"name":"a","value":"x"}},"context":{{"arguments":{{"b":"y"}}}}}}}}"#
             ))
         };
-        assert_eq!(of(r#"{"type":"ref/prompt","name":"p"}"#), r#"Prompt("p")"#);
+        let prompt = of(r#"{"type":"ref/prompt","name":"p"}"#);
+        assert_eq!(prompt, r#"Prompt { name: "p", arguments: "{\"a\":\"x\",\"b\":\"y\"}" }"#);
         assert_eq!(of(r#"{"type":"ref/resource","uri":"a:b"}"#), r#"Resources(["a:b"])"#);
+        assert!(of(r#"{"type":"ref/resource","uri":"a:../b"}"#).starts_with("Malformed"));
+    }
+
+    #[test]
+    fn a_completion_names_an_argument_once() {
+        let body = r#"{"id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":"x"},"context":{"arguments":{"a":"y"}}}}"#;
+        assert!(wanted(body).starts_with("Malformed"));
     }
 
     #[test]
@@ -310,12 +358,5 @@ mod tests {
         let all = parameters(all);
         assert_eq!(all, r#"{"_meta":{"a":1e40},"arguments":{},"requestState":"s"}"#);
         assert_eq!(parameters(r#"{"name":"t","_meta":[1]}"#), r#"{"_meta":[1],"arguments":{}}"#);
-    }
-
-    #[test]
-    fn an_id_is_text_or_a_whole_number() {
-        let is = |text: &str| is_request_id(&RawValue::from_string(text.to_owned()).unwrap());
-        assert!(is("1") && is("-1") && is("\"a\""));
-        assert!(!is("null") && !is("1.5") && !is("1e3") && !is("true") && !is("{}"));
     }
 }

@@ -5,18 +5,21 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::audit::ToolFlaw;
-use crate::guard::Unique;
+use crate::audit::{FlawedThing, ToolFlaw};
+
+use super::definition::{Examined, examine, sha256, without_hidden};
+use super::fault::Fault;
 
 /// Tools that are remembered: a server that makes up names takes no more memory than that, and no more of them are shown.
 const MOST: usize = 20_000;
+
+/// How long what is wrong with a tool is not told again: a server can write another text into each list.
+const TELL_AGAIN: Duration = Duration::from_hours(1);
 
 /// What becomes of a tool with a flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Watch {
     pub on_change: OnFlaw,
     pub on_hidden_text: OnFlaw,
     seen: RwLock<HashMap<String, Seen>>,
+    /// What is no tool and has a flaw, and when that was told last, in monotonic time.
+    told: Mutex<HashMap<(FlawedThing, String), Duration>>,
     told_that_it_is_full: AtomicBool,
     /// When a list was last asked for because of a pin, in monotonic time: one asks, the others wait for what it sees.
     pub(super) looked: tokio::sync::Mutex<Option<Duration>>,
@@ -48,6 +53,8 @@ struct Seen {
     /// `None`: it could not be read.
     digest: Option<String>,
     flaw: Option<ToolFlaw>,
+    /// When each flaw was told last, in monotonic time.
+    told: [Option<Duration>; 3],
 }
 
 /// What is found about one definition.
@@ -57,23 +64,38 @@ pub(super) struct Verdict {
     pub(super) news: Option<News>,
 }
 
-/// What a definition says.
-#[derive(Debug)]
-pub(super) struct Examined {
-    /// Of what it says without `_meta`, whatever the order of members and the white space.
-    pub(super) digest: String,
-    /// Whether some of it cannot be seen.
-    pub(super) hides_text: bool,
-}
-
 /// What is to be recorded about a tool: it has come to have a flaw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct News {
+    /// `None`: a tool.
+    pub(super) thing: Option<FlawedThing>,
     pub(super) tool: String,
     pub(super) flaw: ToolFlaw,
     /// `None`: it could not be read.
     pub(super) digest: Option<String>,
     pub(super) hidden: bool,
+}
+
+const fn number(flaw: ToolFlaw) -> usize {
+    match flaw {
+        ToolFlaw::Changed => 0,
+        ToolFlaw::HiddenText => 1,
+        ToolFlaw::Unreadable => 2,
+    }
+}
+
+impl Seen {
+    /// Whether its flaw is to be told now; if so, it is noted as told.
+    fn tells(&mut self, now: Duration) -> bool {
+        let Some(told) = self.flaw.and_then(|flaw| self.told.get_mut(number(flaw))) else {
+            return false;
+        };
+        let lately = told.is_some_and(|told| now.saturating_sub(told) < TELL_AGAIN);
+        if !lately {
+            *told = Some(now);
+        }
+        !lately
+    }
 }
 
 impl Watch {
@@ -82,13 +104,15 @@ impl Watch {
         pins: HashMap<String, String>,
         (on_change, on_hidden_text): (OnFlaw, OnFlaw),
     ) -> Self {
-        let (seen, looked) = (RwLock::default(), tokio::sync::Mutex::default());
+        let (seen, told) = (RwLock::default(), Mutex::default());
+        let looked = tokio::sync::Mutex::default();
         let told_that_it_is_full = AtomicBool::new(false);
-        Self { pins, on_change, on_hidden_text, seen, told_that_it_is_full, looked }
+        Self { pins, on_change, on_hidden_text, seen, told, told_that_it_is_full, looked }
     }
 
-    /// Looks at a definition in a list. The verdict is about this very text, whatever else is seen meanwhile.
-    pub(super) fn look(&self, tool: &str, definition: &RawValue) -> Verdict {
+    /// Looks at a definition in a list, at a monotonic time. The verdict is about this very text, whatever else is seen
+    /// meanwhile. What is wrong with a tool is told when it comes to be so, and of a tool that changes all the time once an hour.
+    pub(super) fn look(&self, tool: &str, definition: &RawValue, now: Duration) -> Verdict {
         let text = sha256(definition.get().as_bytes());
         if let Some(before) = self.read().get(tool).filter(|before| before.text == text) {
             return Verdict { shown: !self.hides_one_with(before.flaw), news: None };
@@ -104,12 +128,70 @@ impl Watch {
         }
         let flaw = self.flaw((tool, before), examined.as_ref());
         let digest = examined.map(|examined| examined.digest);
-        all.insert(tool.to_owned(), Seen { text, digest: digest.clone(), flaw });
+        let told = before.map(|before| before.told).unwrap_or_default();
+        let mut seen = Seen { text, digest: digest.clone(), flaw, told };
+        let tells = seen.tells(now);
+        all.insert(tool.to_owned(), seen);
         drop(all);
         let hidden = self.hides_one_with(flaw);
         let tool = tool.to_owned();
-        let news = flaw.map(|flaw| News { tool, flaw, digest, hidden });
+        let news =
+            flaw.filter(|_| tells).map(|flaw| News { thing: None, tool, flaw, digest, hidden });
         Verdict { shown: !hidden, news }
+    }
+
+    /// Looks at the entry of another list than that of tools: for hidden text alone, whatever it was before.
+    pub(super) fn look_at(
+        &self,
+        (thing, name): (FlawedThing, &str),
+        definition: &RawValue,
+        now: Duration,
+    ) -> Verdict {
+        let (flaw, digest) = match examine(definition) {
+            None => (ToolFlaw::Unreadable, None),
+            Some(Examined { digest, hides_text: true }) => (ToolFlaw::HiddenText, Some(digest)),
+            Some(_) => return Verdict { shown: true, news: None },
+        };
+        let hidden = self.hides_one_with(Some(flaw));
+        let tool = name.to_owned();
+        let tells = self.tells((thing, tool.clone()), now);
+        let news = tells.then_some(News { thing: Some(thing), tool, flaw, digest, hidden });
+        Verdict { shown: !hidden, news }
+    }
+
+    /// What a server says of itself, with what people do not see of it cut out. `None`: there is nothing to cut out.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::NotAMessage`] where two readers could read it differently
+    pub(super) fn cut_out(
+        &self,
+        said: &RawValue,
+        now: Duration,
+    ) -> Result<Option<(Box<RawValue>, Option<News>)>, Fault> {
+        let examined = examine(said).ok_or(Fault::NotAMessage)?;
+        if !examined.hides_text {
+            return Ok(None);
+        }
+        let (thing, hidden) = (FlawedThing::Server, self.on_hidden_text == OnFlaw::Hide);
+        let said = if hidden { without_hidden(said) } else { Some(said.to_owned()) };
+        let said = said.ok_or(Fault::NotAMessage)?;
+        let (flaw, digest) = (ToolFlaw::HiddenText, Some(examined.digest));
+        let tells = self.tells((thing, String::new()), now);
+        let thing = Some(thing);
+        let news = tells.then_some(News { thing, tool: String::new(), flaw, digest, hidden });
+        Ok(Some((said, news)))
+    }
+
+    /// Whether it is to be told now; if so, it is noted as told.
+    fn tells(&self, what: (FlawedThing, String), now: Duration) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = told.get(&what).is_some_and(|told| now.saturating_sub(*told) < TELL_AGAIN);
+        if lately || (told.len() >= MOST && !told.contains_key(&what)) {
+            return false;
+        }
+        told.insert(what, now);
+        true
     }
 
     /// Of two flaws the one that hides it.
@@ -176,53 +258,6 @@ impl Watch {
     }
 }
 
-/// Reads a definition. `None`: it cannot be read, or two readers could read it differently. So nothing is known of it.
-pub(super) fn examine(definition: &RawValue) -> Option<Examined> {
-    let unique = serde_json::from_str::<Unique>(definition.get());
-    let value = unique.and_then(|Unique| serde_json::from_str::<Value>(definition.get()));
-    let mut value = value.ok()?;
-    if let Some(members) = value.as_object_mut() {
-        members.remove("_meta");
-    }
-    value.sort_all_objects();
-    let hash = sha256(value.to_string().as_bytes());
-    let digest = hash.iter().fold("sha256:".to_owned(), |mut text, byte| {
-        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-        text.extend([digit(byte >> 4), digit(byte & 0xf)]);
-        text
-    });
-    Some(Examined { digest, hides_text: holds_hidden(&value) })
-}
-
-fn holds_hidden(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.chars().any(is_hidden),
-        Value::Array(items) => items.iter().any(holds_hidden),
-        Value::Object(members) => {
-            members.iter().any(|(name, member)| name.chars().any(is_hidden) || holds_hidden(member))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-/// What a person does not see and a model reads: control characters but line ends and tabs; characters of no width; those that turn the direction
-/// of writing (Unicode Technical Report 36 §2); tags and variation selectors, in which whole texts can be hidden. The joiners and the one
-/// selector that emoji and scripts need are let through.
-fn is_hidden(character: char) -> bool {
-    matches!(
-        u32::from(character),
-        0..=8 | 0xB | 0xC | 0xE..=0x1F | 0x7F..=0x9F | 0xAD | 0x115F | 0x1160 | 0x17B4 | 0x17B5 | 0x180E
-        | 0x200B | 0x200E | 0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0x3164 | 0xFEFF | 0xFFA0 | 0xFFF9..=0xFFFB
-        | 0xFE00..=0xFE0E | 0xE0000..=0xE0FFF
-    )
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,7 +272,12 @@ mod tests {
     }
 
     fn look(watch: &Watch, definition: &str) -> Option<ToolFlaw> {
-        watch.look("a", &raw(definition)).news.map(|news| news.flaw)
+        look_at(watch, definition, 0)
+    }
+
+    fn look_at(watch: &Watch, definition: &str, hours: u32) -> Option<ToolFlaw> {
+        let now = TELL_AGAIN * hours;
+        watch.look("a", &raw(definition), now).news.map(|news| news.flaw)
     }
 
     const TOOL: &str = r#"{"name":"a","description":"Reads."}"#;
@@ -252,7 +292,26 @@ mod tests {
         assert_eq!(look(&watch, OTHER), Some(ToolFlaw::Changed));
         assert_eq!(look(&watch, OTHER), None);
         assert!(!watch.shows("a"));
-        assert_eq!(look(&watch, TOOL), Some(ToolFlaw::Changed), "back again is a change, too");
+        assert_eq!(
+            look_at(&watch, TOOL, 1),
+            Some(ToolFlaw::Changed),
+            "back again is a change, too"
+        );
+    }
+
+    #[test]
+    fn a_definition_that_changes_all_the_time_is_told_once_an_hour() {
+        let watch = watch(&[]);
+        let text =
+            |number: u32, more: &str| format!(r#"{{"name":"a","description":"{number}{more}"}}"#);
+        assert_eq!(look(&watch, &text(0, "")), None);
+        assert_eq!(look(&watch, &text(1, "")), Some(ToolFlaw::Changed));
+        assert_eq!(look(&watch, &text(2, "")), None);
+        assert_eq!(look(&watch, &text(3, "\\u200b")), Some(ToolFlaw::HiddenText), "another flaw");
+        assert_eq!(look(&watch, &text(4, "")), None);
+        assert_eq!(look(&watch, &text(5, "\\u200b")), None);
+        assert!(!watch.shows("a"), "it stays out all the same");
+        assert_eq!(look_at(&watch, &text(6, ""), 1), Some(ToolFlaw::Changed));
     }
 
     #[test]
@@ -301,10 +360,13 @@ mod tests {
         ] {
             let pins = [("a".to_owned(), examine(&raw("null")).unwrap().digest)];
             let watch = Watch::new(pins.into(), (OnFlaw::Alert, OnFlaw::Alert));
-            let Verdict { shown, news } = watch.look("a", &raw(tool));
+            let Verdict { shown, news } = watch.look("a", &raw(tool), Duration::ZERO);
             let news = news.unwrap();
             assert_eq!((shown, news.flaw, news.digest), (false, ToolFlaw::Unreadable, None));
-            assert!(!watch.shows("a") && !watch.look("a", &raw(tool)).shown, "{tool}");
+            assert!(
+                !watch.shows("a") && !watch.look("a", &raw(tool), Duration::ZERO).shown,
+                "{tool}"
+            );
         }
     }
 
@@ -312,8 +374,8 @@ mod tests {
     fn text_that_is_let_through_hides_no_change() {
         let hidden = r#"{"name":"a","description":"Sends.\u200b"}"#;
         let watch = Watch::new(HashMap::new(), (OnFlaw::Hide, OnFlaw::Alert));
-        assert!(watch.look("a", &raw(TOOL)).shown);
-        assert!(!watch.look("a", &raw(hidden)).shown && !watch.shows("a"));
+        assert!(watch.look("a", &raw(TOOL), Duration::ZERO).shown);
+        assert!(!watch.look("a", &raw(hidden), Duration::ZERO).shown && !watch.shows("a"));
     }
 
     #[test]
@@ -321,12 +383,12 @@ mod tests {
         let pins = [("pinned".to_owned(), examine(&raw(TOOL)).unwrap().digest)];
         let watch = Watch::new(pins.into(), (OnFlaw::Hide, OnFlaw::Hide));
         for number in 0..MOST {
-            assert!(watch.look(&number.to_string(), &raw("{}")).shown);
+            assert!(watch.look(&number.to_string(), &raw("{}"), Duration::ZERO).shown);
         }
-        let one_more = watch.look("a", &raw(r#"{"description":"\u200b"}"#));
+        let one_more = watch.look("a", &raw(r#"{"description":"\u200b"}"#), Duration::ZERO);
         assert!(!one_more.shown && one_more.news.is_none());
-        assert!(!watch.look("a", &raw(TOOL)).shown && !watch.shows("a"));
-        assert!(watch.look("0", &raw("{}")).shown && watch.shows("0"));
-        assert!(watch.look("pinned", &raw(TOOL)).shown);
+        assert!(!watch.look("a", &raw(TOOL), Duration::ZERO).shown && !watch.shows("a"));
+        assert!(watch.look("0", &raw("{}"), Duration::ZERO).shown && watch.shows("0"));
+        assert!(watch.look("pinned", &raw(TOOL), Duration::ZERO).shown);
     }
 }

@@ -213,6 +213,39 @@ async fn a_server_that_is_disabled_gets_no_tokens_until_it_is_enabled() {
     }
 }
 
+// RFC 9700 §4.14.2 — N51, N113
+#[tokio::test]
+async fn a_client_that_is_removed_gets_nothing_more() {
+    let site = Site::start().await;
+    let machine = ["client", "add", "Report", "--grant", "client_credentials", "--json"];
+    let machine = command(site.directory.path(), &machine);
+    let machine: Value = serde_json::from_slice(&machine.stdout).unwrap();
+    let id = machine["client"]["client_id"].as_str().unwrap();
+    let mut body = url::form_urlencoded::Serializer::new(String::new());
+    body.append_pair("grant_type", "client_credentials")
+        .append_pair("client_id", id)
+        .append_pair("client_secret", machine["client_secret"].as_str().unwrap());
+    let form = "application/x-www-form-urlencoded";
+    let ask = Request::new("POST", "/token").header("content-type", form).body(body.finish());
+    assert_ne!(site.served.send(ask.clone()).await.status, 401);
+    let change = |method: &'static str, body: &str| {
+        Request::new(method, &format!("/api/v1/clients/{id}"))
+            .header("authorization", &format!("Bearer {}", site.token))
+            .header("content-type", "application/json")
+            .body(body.to_owned())
+    };
+    let changed = site.served.send(change("PATCH", r#"{"client_name":"Nightly"}"#)).await;
+    assert_eq!(
+        (changed.status, &changed.json()["metadata"]["client_name"]),
+        (200, &json!("Nightly"))
+    );
+    let unknown = site.served.send(change("PATCH", r#"{"client_secret":"x"}"#)).await;
+    assert_eq!(unknown.status, 422, "{unknown:?}");
+    assert_eq!(site.served.send(change("DELETE", "")).await.status, 204);
+    assert_eq!(site.served.send(ask).await.status, 401);
+    assert_eq!(site.served.send(change("DELETE", "")).await.status, 404);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_survives_a_kill() {
     let mut site = Site::start().await;

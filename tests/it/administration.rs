@@ -53,6 +53,67 @@ fn a_person_is_added_listed_disabled_and_gets_links() {
 }
 
 #[test]
+fn a_person_is_changed_and_what_is_left_out_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    printed(at, &["user", "add", "ada", "--email", "ada@b.example", "--group", "it-leads"]);
+    let change =
+        |arguments: &[&str]| printed(at, &[&["user", "change", "ada"], arguments].concat());
+    assert_eq!(change(&["--display-name", "Ada", "--email", ""]), "ada is changed\n");
+    let ada = &json_of(at, &["user", "list", "--json"])[0];
+    assert_eq!((&ada["display_name"], &ada["email"]), (&json!("Ada"), &json!(null)));
+    assert_eq!(ada["groups"], json!(["it-leads"]));
+    change(&["--group", "a", "--group", "b"]);
+    assert_eq!(json_of(at, &["user", "list", "--json"])[0]["groups"], json!(["a", "b"]));
+    change(&["--no-groups"]);
+    let ada = &json_of(at, &["user", "list", "--json"])[0];
+    assert_eq!((&ada["display_name"], &ada["groups"]), (&json!("Ada"), &json!([])));
+    let told = refused(at, &["user", "change", "ada", "--group", "=cmd()"]);
+    assert!(told.contains("groups begins like a formula"), "{told}");
+}
+
+#[test]
+fn a_client_is_changed_as_it_could_be_registered_and_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let add = ["client", "add", "Desk", "--redirect-uri", "https://a.example/cb", "--scope", "x y"];
+    let client = json_of(at, &[&add[..], &["--json"]].concat())["client"].clone();
+    let id = client["client_id"].as_str().unwrap();
+    let change = ["client", "change", id];
+    let new = ["--redirect-uri", "https://b.example/cb", "--scope", "x", "--refresh-grace", "5"];
+    printed(at, &[&change[..], &new].concat());
+    let metadata = json_of(at, &["client", "list", "--json"])[0]["metadata"].clone();
+    assert_eq!(metadata["redirect_uris"], json!(["https://b.example/cb"]));
+    assert_eq!((&metadata["scope"], &metadata["client_name"]), (&json!("x"), &json!("Desk")));
+    for (wrong, said) in [
+        (&["--redirect-uri", "http://a.example"][..], "redirect_uris has http and"),
+        (&["--jwks-uri", "https://a.example/keys"], "jwks is for clients that sign"),
+        (&["--refresh-grace", "121"], "refresh_grace_seconds is too long"),
+    ] {
+        assert!(refused(at, &[&change[..], wrong].concat()).contains(said), "{wrong:?}");
+    }
+    printed(at, &["client", "remove", id]);
+    assert_eq!(json_of(at, &["client", "list", "--json"]), json!([]));
+    assert!(refused(at, &["client", "remove", id]).contains("an operator registered"));
+}
+
+#[test]
+fn a_server_is_changed_and_what_is_left_out_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    printed(at, &["server", "add", "w", "https://W.example:443/mcp", "--scope", "w:read"]);
+    printed(at, &["server", "change", "w", "--name", "Weather", "--token-ttl", "60"]);
+    let server = &json_of(at, &["server", "list", "--json"])[0];
+    assert_eq!(server["uri"], "https://w.example/mcp", "as clients send it");
+    assert_eq!((&server["name"], &server["scope"]), (&json!("Weather"), &json!("w:read")));
+    assert_eq!(server["access_token_ttl_seconds"], 60);
+    printed(at, &["server", "change", "w", "--token-ttl", "0", "--scope", "w:write"]);
+    let server = &json_of(at, &["server", "list", "--json"])[0];
+    assert_eq!(server["access_token_ttl_seconds"], json!(null));
+    assert_eq!((&server["name"], &server["scope"]), (&json!("Weather"), &json!("w:write")));
+}
+
+#[test]
 fn what_is_wrong_is_said_with_what_is_allowed() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();

@@ -18,6 +18,7 @@ const LEAVES: &[&str] = &[
     "outbound",
     "process",
     "metrics",
+    "steps",
 ];
 const PARTS: &[&str] = &[
     "resource_server",
@@ -50,6 +51,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("outbound", &[&["time"]]),
     ("process", &[]),
     ("metrics", &[&["time"]]),
+    ("steps", &[&["id", "time"]]),
     ("fake_http", &[&["outbound"]]), // in unit tests only
     // parts: leaves, and of each other only the type handed to them
     ("resource_server", &[LEAVES]),

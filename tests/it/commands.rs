@@ -151,6 +151,15 @@ async fn a_token_is_inspected_as_the_broker_would_see_it() {
         assert_eq!((code, &refused["valid"]), (1, &json!(false)));
         assert!(refused["reason"].as_str().unwrap().contains(why), "{refused}");
     }
+    let (_, foreign) = inspected(at, &minted(at, &["--resource", "http://127.0.0.1:8080/other"]));
+    assert_eq!(foreign["unverified"]["aud"], json!("http://127.0.0.1:8080/other"), "{foreign}");
+    assert!(foreign["unverified"]["alg"] == "ES256" && foreign["unverified"]["kid"].is_string());
+    let taken = foreign["expected"]["aud"].as_array().unwrap();
+    assert!(
+        taken.contains(&json!("http://127.0.0.1:8080/mcp")) && taken.contains(&json!(resource))
+    );
+    let told = text(&command(at, &["token", "inspect", &own]));
+    assert!(told.contains("aud") && !told.contains(own.rsplit('.').next().unwrap()), "{told}");
     revoke(at, accepted["claims"]["token"].as_str().unwrap()).await;
     let (code, refused) = inspected(at, &own);
     assert_eq!(code, 1);
@@ -215,4 +224,66 @@ fn the_predecessors_names_alone_are_settings_enough() {
     };
     assert!(ask("GET /v1.0/users/ada").starts_with("allow: "));
     assert!(ask("DELETE /v1.0/users/ada").starts_with("deny: "), "the built-in rules are gone");
+}
+
+/// Two permissions of Microsoft's file, in its shape: a function in a path, which no rule can name, and a POST that reads.
+fn foreign_permissions() -> Vec<u8> {
+    let of = |paths: Value, methods: Value| {
+        json!({ "schemes": {"Application": {"privilegeLevel": 2}},
+            "pathSets": [{"schemeKeys": ["Application"], "methods": methods, "paths": paths}] })
+    };
+    let users = json!({"/users/{id}": "least=Application", "/users/{id}/findrooms(roomlist={value})": "least=Application",
+        "/users/{id}/calendars": "least=Application"});
+    let mail = json!({"/users/{id}/messages": "least=Application"});
+    json!({"permissions": {"User.Read.All": of(users, json!(["GET"])), "Mail.Read": of(mail, json!(["GET", "POST"]))}})
+        .to_string()
+        .into_bytes()
+}
+
+#[test]
+fn an_imported_catalogue_changes_nothing_of_what_flat_names_allow() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = "MCP_AUTH_BROKER_ALLOWED_SCOPES=User.Read,Mail.Read\nMCP_AUTH_BROKER_GRAPH_CLIENT_ID=app\nMCP_AUTH_BROKER_GRAPH_TENANT_ID=contoso.example\nMCP_AUTH_BROKER_GRAPH_SECRET_REF=op://v/i/f\nMCP_AUTH_BROKER_SECRET_PROVIDER=1password\nOP_SERVICE_ACCOUNT_TOKEN=ops_x\n";
+    std::fs::write(directory.path().join(".env"), names).unwrap();
+    let decided = || {
+        [
+            "/users",
+            "/users/ada",
+            "/users/ada/messages",
+            "/users/ada/calendars",
+            "/users/ada/manager",
+        ]
+        .map(|path| {
+            let call = format!("GET /v1.0{path}");
+            let by = ["--subject", "ada", "--scope", "graph:read"];
+            let told =
+                printed(directory.path(), &[&["policy", "explain", &call][..], &by].concat());
+            told.lines().next().unwrap_or_default().to_owned()
+        })
+    };
+    let before = decided();
+    assert!(import(directory.path(), &foreign_permissions()).status.success());
+    assert_eq!(decided(), before);
+    printed(directory.path(), &["check"]);
+    let allowed = before.map(|told| told.starts_with("allow: "));
+    assert_eq!(allowed, [true, true, true, false, false], "what each name opened, and no more");
+}
+
+#[test]
+fn every_fault_of_a_policy_is_a_finding_with_its_own_hint() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("broker.toml"), "[policy]\nfile = \"p.toml\"\n").unwrap();
+    let rules = "version = \"t\"\ndefault = \"allow\"\n[[rule]]\nid = \"a\"\neffect = \"perhaps\"\ntools = [\".*\"]\n";
+    std::fs::write(directory.path().join("p.toml"), rules).unwrap();
+    let checked = command(directory.path(), &["check", "--json"]);
+    let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let findings = checked["findings"].as_array().unwrap();
+    let places: Vec<_> = findings.iter().filter(|one| one["key"] == "policy.file").collect();
+    assert_eq!(places.len(), 2, "{checked:#}");
+    for (finding, place) in places.iter().zip(["p.toml:2:11: ", "p.toml:5:10: "]) {
+        let (problem, hint) =
+            (finding["problem"].as_str().unwrap(), finding["hint"].as_str().unwrap());
+        assert_eq!(problem.matches(place).count(), 1, "{problem}");
+        assert!(!problem.contains("hint:") && !hint.contains(['\n', ':']), "{finding:#}");
+    }
 }

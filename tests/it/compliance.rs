@@ -24,9 +24,12 @@ const HEAD: &str = "\
 # Compliance
 
 Which test holds which rule. Each is meant to fail when what it names is taken out; not each was seen to. Numbers such as N12, RS-21 or TR-6 are those of our own lists
-of attacks and of requirements. The official MCP conformance suites (server, and authorization server), oauth4webapi, the MCP TypeScript clients, node
-oidc-provider, msal, the Graph and Connect clients are asked beside these tests, by `scripts/conformance`, `scripts/authorization/run`, `scripts/clients` and
+of attacks and of requirements. The official MCP conformance suites (server, client and authorization server), oauth4webapi, the MCP TypeScript clients, node
+oidc-provider, msal, the Graph and Connect clients are asked beside these tests, by `scripts/conformance`, `scripts/conformance-client`, `scripts/authorization/run`, `scripts/clients` and
 `scripts/oracles/run`.
+
+N15 to N20, N27 and N59 ask for an error by redirect. A client that an administrator set up gets it, and an app on the person's own computer; one that registered
+itself, or is known by its document only, and has its answers sent to a remote host gets a page with a button instead (RFC 9700 §4.11.2), `prompt=none` included.
 ";
 
 #[test]

@@ -6,6 +6,7 @@ use mcp_auth_broker::config::{Deployment, Environment, Finding, Loaded, Severity
 
 mod check;
 mod layers;
+mod parts;
 mod production;
 
 /// A working directory with a settings file.

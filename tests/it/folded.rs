@@ -49,9 +49,14 @@ async fn a_call_goes_to_its_server_under_the_servers_own_name() {
     let product = start(upstream.url().as_str(), "").await;
     let answer = call(&product, &["weather:read"], "weather.get_day").await;
     assert_eq!(answer.json(), serde_json::from_str::<Value>(ANSWER).unwrap());
+    // As a client of the new era: a server of both eras would ask one of the old era for a session.
     let asked = upstream.asked();
     let sent: Value = serde_json::from_str(&asked.last().unwrap().body).unwrap();
-    assert_eq!(sent["params"], json!({ "name": "get_day", "arguments": { "n": 1 } }));
+    assert_eq!(
+        (&sent["params"]["name"], &sent["params"]["arguments"]),
+        (&json!("get_day"), &json!({ "n": 1 }))
+    );
+    assert_eq!(asked.last().unwrap().headers["mcp-protocol-version"], "2026-07-28");
     assert!(!asked.last().unwrap().headers.contains_key("authorization"));
     let event = product.audited(|event| event["event_type"] == "result.emitted").await;
     assert_eq!(event["payload"]["tool_name"], "weather.get_day");

@@ -54,7 +54,14 @@ fn what_generates_text_prints_it() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(printed(directory.path(), &["completions", shell]).contains("broker"));
     }
-    assert!(printed(directory.path(), &["man"]).starts_with(".ie"));
+    let manual = printed(directory.path(), &["man"]);
+    assert!(manual.starts_with(".ie"));
+    // One of each level: the options of what is two words long are found nowhere else.
+    for name in ["broker serve", "broker token mint", "broker catalog import", "broker policy diff"]
+    {
+        assert!(manual.contains(name), "{name}");
+    }
+    assert!(manual.contains("exp\\-hours"), "an option of broker token mint");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod http2;
 mod limits;
 mod limits_named;
 mod limits_shared;
+mod login_strength;
 mod names;
 mod policy_reload;
 mod readiness;

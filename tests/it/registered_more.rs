@@ -1,5 +1,9 @@
 //! What a registered server may be told, and what it may be shown: nothing but what the settings keep for its URL.
 
+use mcp_auth_broker::app;
+use mcp_auth_broker::config::Config;
+use mcp_auth_broker::secret::Environment as Variables;
+use mcp_auth_broker::time::SystemClock;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -230,4 +234,37 @@ fn a_command_says_how_a_server_is_reached_and_says_it_anew() {
     ] {
         assert_ne!(run(refused).0, Some(0), "{refused:?}");
     }
+}
+
+/// What `broker check --live` says of the registered server with these settings.
+async fn checked(product: &Product, change: impl FnOnce(&mut Config)) -> Vec<String> {
+    let mut config = product.config().clone();
+    change(&mut config);
+    let clock = std::sync::Arc::new(SystemClock);
+    let faults = app::check(&config, Variables::default(), true, clock).await;
+    let told = faults.iter().map(|fault| fault.told().0);
+    told.filter(|told| told.contains("`docs`")).collect()
+}
+
+#[tokio::test]
+async fn a_check_looks_at_registered_servers_as_at_those_of_the_settings() {
+    let list = json!({ "supportedVersions": ["2026-07-28"], "tools": [{ "name": "search" }] });
+    let answer = json!({ "jsonrpc": "2.0", "id": "broker", "result": list });
+    let upstream = FakeHttp::start(Reply::json(answer.to_string())).await;
+    let url = upstream.url();
+    let product = start_with(RULE, &credential(url.as_str())).await;
+    let proxy = json!({ "credential": "docs" });
+    assert_eq!(register(&product, url.as_str(), &proxy).await.status, 201);
+    assert_eq!(checked(&product, |_| ()).await, [""; 0]);
+    let asked = upstream.asked();
+    assert_eq!(asked.last().unwrap().headers["authorization"], format!("Bearer {SECRET}"));
+    let without = checked(&product, |config| config.upstream.credentials.clear()).await;
+    let why = "the registered server `docs` is not served: no upstream.credential of its name is for its URL";
+    assert_eq!(without, [why]);
+    let moved = checked(&product, |config| config.server.public_url.set_path("/moved")).await;
+    assert!(moved[0].contains("registered while server.public_url was another"), "{moved:?}");
+    upstream.answers(Reply::status(500));
+    let away = checked(&product, |_| ()).await;
+    assert!(away[0].starts_with("upstream.server `docs` was not looked at"), "{away:?}");
+    assert!(!away.concat().contains("CANARY"), "{away:?}");
 }

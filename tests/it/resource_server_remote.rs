@@ -93,7 +93,7 @@ async fn keys_are_fetched_once_when_they_are_first_needed() {
     assert_eq!((remote.issuer.count(), remote.health()), (1, KeyHealth::Good));
 }
 
-// N69, N86: a forged kid costs no network within the cool-down
+// N69: a forged kid costs no network within the cool-down
 #[tokio::test]
 async fn unknown_kids_cost_one_fetch_per_cool_down() {
     let key = SigningKey::ec();

@@ -1,5 +1,7 @@
 //! OTLP over sockets: what a collector gets, how traces go through us, and what a collector that does not answer does to callers.
 
+mod below;
+
 use serde_json::{Value, json};
 
 use crate::support::child::Served;
@@ -12,6 +14,26 @@ const PARENT: &str = "b7ad6b7169203331";
 
 fn settings(collector: &FakeHttp) -> String {
     format!("[telemetry]\notlp_endpoint = \"{}otlp\"\n", collector.url())
+}
+
+/// A Graph that is reached over sockets, and the directory of the policy that lets it be read.
+fn graph_settings(login: &FakeHttp, graph: &FakeHttp) -> (String, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = "version = \"1\"\ndefault = \"deny\"\n[[rule]]\nid = \"r\"\neffect = \"allow\"\n\
+        tools = [\"auth\\\\.graph\\\\..*\"]\nscopes = [\"graph:read\"]\n\
+        graph = { profile = \"reader\", methods = [\"GET\"], paths = [\"/v1.0/users\"], permissions = [\"User.Read.All\"] }\n";
+    let file = directory.path().join("policy.toml");
+    std::fs::write(&file, policy).unwrap();
+    let settings = format!(
+        "[outbound]\nallow_private = [\"127.0.0.1\"]\n[graph]\nmode = \"live\"\ncloud = \"custom\"\n\
+         custom_cloud = {{ login_url = \"{}\", graph_url = \"{}\" }}\n\
+         [[graph.profile]]\nname = \"reader\"\ntenant_id = \"contoso.example\"\nclient_id = \"app\"\n\
+         credential = {{ client_secret = \"client-secret-long-enough\" }}\n[policy]\nfile = \"{}\"\n",
+        login.url(),
+        graph.url(),
+        file.display(),
+    );
+    (settings, directory)
 }
 
 async fn started(collector: &FakeHttp) -> Product {
@@ -103,19 +125,8 @@ async fn graph_is_told_which_trace_a_call_is_of() {
     let (login, graph) =
         (FakeHttp::start(Reply::status(404)).await, FakeHttp::start(Reply::json("{}")).await);
     login.answers(Reply::json(r#"{"token_type":"Bearer","expires_in":3599,"access_token":"t"}"#));
-    let directory = tempfile::tempdir().unwrap();
-    let policy = "version = \"1\"\ndefault = \"deny\"\n[[rule]]\nid = \"r\"\neffect = \"allow\"\n\
-        tools = [\"auth\\\\.graph\\\\..*\"]\nscopes = [\"graph:read\"]\n\
-        graph = { profile = \"reader\", methods = [\"GET\"], paths = [\"/v1.0/users\"], permissions = [\"User.Read.All\"] }\n";
-    let file = directory.path().join("policy.toml");
-    std::fs::write(&file, policy).unwrap();
-    let product = Product::start(&format!(
-        "[outbound]\nallow_private = [\"127.0.0.1\"]\n[graph]\nmode = \"live\"\ncloud = \"custom\"\n\
-         custom_cloud = {{ login_url = \"{}\", graph_url = \"{}\" }}\n\
-         [[graph.profile]]\nname = \"reader\"\ntenant_id = \"contoso.example\"\nclient_id = \"app\"\n\
-         credential = {{ client_secret = \"client-secret-long-enough\" }}\n[policy]\nfile = \"{}\"\n",
-        login.url(), graph.url(), file.display(),
-    )).await;
+    let (settings, _policy) = graph_settings(&login, &graph);
+    let product = Product::start(&settings).await;
     let token = product.token(&["graph:read"]);
     product.send(call(&token).header("traceparent", &format!("00-{TRACE}-{PARENT}-01"))).await;
     let sent = graph.asked()[0].headers["traceparent"].to_str().unwrap().to_owned();
@@ -130,6 +141,10 @@ async fn a_collector_that_hangs_slows_nobody_and_holds_up_no_end() {
     let token = product.token(&["graph:read"]);
     for _ in 0..50 {
         assert_eq!(product.send(call(&token)).await.status, 200);
+        let asked = Request::new("POST", "/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("grant_type=authorization_code&client_id=c&code=c");
+        assert_eq!(product.send(asked).await.status, 401);
     }
     product.stop();
     product.ended().await;

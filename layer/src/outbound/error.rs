@@ -71,6 +71,20 @@ pub enum OutboundError {
 }
 
 impl OutboundError {
+    /// What kind of fault it is, in a word that never changes.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Timeout { .. } => "timeout",
+            Self::Connect { .. } => "connect",
+            Self::Tls { .. } => "tls",
+            Self::Broken { .. } => "broken",
+            Self::TooLarge { .. } => "too_large",
+            Self::Compressed { .. } => "compressed",
+            Self::PrivateAddress { .. } => "private_address",
+        }
+    }
+
     /// Whether the request cannot have reached the other side's application.
     #[must_use]
     pub const fn before_sending(&self) -> bool {

@@ -13,15 +13,18 @@ mod call;
 mod error;
 mod incoming;
 mod reach;
+mod watch;
 
 pub use call::{Answer, Call, Limits};
 pub use error::{OutboundConfigError, OutboundError};
 pub use incoming::Incoming;
 pub use reach::{PrivateTarget, is_public};
+pub use watch::{Made, Watch};
 
 use bypass::Bypass;
 use error::classify;
 use reach::{GuardedResolver, Reach};
+use watch::Watched;
 
 /// `[outbound]`: how we reach others.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +50,7 @@ pub struct Outbound {
     direct: reqwest::Client,
     proxied: Option<Proxied>,
     reach: Arc<Reach>,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 /// Reaches everything but the exceptions through a proxy.
@@ -76,7 +80,19 @@ impl Outbound {
             }
             None => None,
         };
-        Ok(Self { direct, proxied, reach })
+        Ok(Self { direct, proxied, reach, watch: None })
+    }
+
+    /// The same client, whose calls `watch` is told of.
+    #[must_use]
+    pub fn watched_by(self, watch: Arc<dyn Watch>) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// The same client, of whose calls nobody is told.
+    #[must_use]
+    pub fn unwatched(&self) -> Self {
+        Self { watch: None, ..self.clone() }
     }
 
     /// Whether an operator allowed this URL's host at a private address (`outbound.allow_private`). A name counts only
@@ -113,6 +129,15 @@ impl Outbound {
     ///
     /// [`OutboundError`]; an answer with an error status is an [`Answer`].
     pub async fn send(&self, call: Call, limits: Limits) -> Result<Answer, OutboundError> {
+        let watched = Watched::begin(self.watch.as_ref(), &call);
+        let sent = self.send_unseen(call, limits).await;
+        if let Some(watched) = watched {
+            watched.end(sent.as_ref().map(|answer| answer.status));
+        }
+        sent
+    }
+
+    async fn send_unseen(&self, call: Call, limits: Limits) -> Result<Answer, OutboundError> {
         let host = call.url.host_str().unwrap_or_default().to_owned();
         let request = self
             .client_for(&call.url)?
@@ -131,6 +156,15 @@ impl Outbound {
     ///
     /// As for [`Outbound::send`].
     pub async fn open(&self, call: Call, timeout: Duration) -> Result<Incoming, OutboundError> {
+        let watched = Watched::begin(self.watch.as_ref(), &call);
+        let opened = self.open_unseen(call, timeout).await;
+        if let Some(watched) = watched {
+            watched.end(opened.as_ref().map(|incoming| incoming.status));
+        }
+        opened
+    }
+
+    async fn open_unseen(&self, call: Call, timeout: Duration) -> Result<Incoming, OutboundError> {
         let host = call.url.host_str().unwrap_or_default().to_owned();
         let request = self
             .client_for(&call.url)?

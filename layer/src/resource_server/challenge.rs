@@ -19,6 +19,8 @@ pub struct Challenge {
     error: Option<ChallengeError>,
     description: Option<String>,
     scope: Option<String>,
+    acr_values: Option<String>,
+    max_age: Option<u32>,
     metadata: String,
 }
 
@@ -35,6 +37,8 @@ pub enum ChallengeError {
     InvalidDpopProof,
     /// 401 (RFC 9449 §9)
     UseDpopNonce,
+    /// 401 (RFC 9470 §3)
+    InsufficientUserAuthentication,
 }
 
 impl ChallengeError {
@@ -47,6 +51,7 @@ impl ChallengeError {
             Self::InsufficientScope => "insufficient_scope",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
         }
     }
 }
@@ -66,7 +71,14 @@ impl Challenge {
                 _ => None,
             })
             .collect();
-        Self { error: None, description: None, scope: None, metadata }
+        Self {
+            error: None,
+            description: None,
+            scope: None,
+            acr_values: None,
+            max_age: None,
+            metadata,
+        }
     }
 
     /// Sets `error`.
@@ -104,6 +116,27 @@ impl Challenge {
         self
     }
 
+    /// The log-in that is asked for (RFC 9470 §3): values of `acr` in the order of preference, and how many seconds ago it
+    /// may have been. A value with a space or a character that has no place in a header is left out.
+    #[must_use]
+    pub fn login(mut self, acr_values: &[String], max_age: Option<u32>) -> Self {
+        let legal = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+        let mut text = String::new();
+        for value in acr_values.iter().filter(|value| !value.is_empty() && value.chars().all(legal))
+        {
+            if text.len().saturating_add(value.len()) >= MAX_SCOPE {
+                break;
+            }
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(value);
+        }
+        self.acr_values = (!text.is_empty()).then_some(text);
+        self.max_age = max_age;
+        self
+    }
+
     /// The header's value, on one line, with at least one parameter.
     #[must_use]
     pub fn to_header_value(&self) -> HeaderValue {
@@ -117,11 +150,14 @@ impl Challenge {
     }
 
     fn written(&self, scheme: &str, algs: Option<&str>) -> HeaderValue {
+        let max_age = self.max_age.map(|seconds| seconds.to_string());
         let parameters = [
             ("algs", algs),
             ("error", self.error.map(ChallengeError::as_str)),
             ("error_description", self.description.as_deref()),
             ("scope", self.scope.as_deref()),
+            ("acr_values", self.acr_values.as_deref()),
+            ("max_age", max_age.as_deref()),
             ("resource_metadata", Some(self.metadata.as_str())),
         ];
         let mut text = String::from(scheme);
@@ -165,6 +201,18 @@ mod tests {
             .scope(&"mail:send mail:read".parse().unwrap());
         insta::assert_snapshot!(challenge.to_header_value().to_str().unwrap(), @r#"
         Bearer error="insufficient_scope", error_description="more is needed", scope="mail:read mail:send", resource_metadata="https://b.example/.well-known/oauth-protected-resource/mcp"
+        "#);
+    }
+
+    // RFC 9470 §3
+    #[test]
+    fn a_log_in_is_asked_for_by_its_strength_and_age() {
+        let values = ["phr", "two words", "q\"", "mfa"].map(str::to_owned);
+        let challenge = Challenge::new(&url(METADATA))
+            .error(ChallengeError::InsufficientUserAuthentication)
+            .login(&values, Some(300));
+        insta::assert_snapshot!(challenge.to_header_value().to_str().unwrap(), @r#"
+        Bearer error="insufficient_user_authentication", acr_values="phr mfa", max_age="300", resource_metadata="https://b.example/.well-known/oauth-protected-resource/mcp"
         "#);
     }
 

@@ -6,12 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
-use crate::admin::operations::{Actor, ClientView, NewClient, Operations};
+use crate::admin::operations::{Actor, ClientChange, ClientView, NewClient, Operations};
 use crate::id::ClientId;
 use crate::secret_text::SecretText;
 
@@ -45,11 +45,19 @@ pub(super) fn describe(api: Described) -> Described {
         Operation::made("rotate_secret", "Give a new secret", schema::<WithSecret<'static>>)
             .takes(schema::<Rotation>)
             .refuses(&[404]);
+    let change_one = Operation::get("change", "Change a client", schema::<ClientView>)
+        .by("patch")
+        .takes(schema::<ClientChange>)
+        .refuses(&[404, 409]);
+    let remove_one =
+        Operation::done("delete", "remove", "Take a client out, revoke its grants and tokens");
     let disable_one = Operation::done("post", "disable", "Refuse a client, revoke its grants");
     let enable_one = Operation::done("post", "enable", "Let a disabled client in again");
     api.on("/api/v1/clients", list_all, get(list))
         .on("/api/v1/clients", add_one, post(add))
         .on(one, find_one, get(find))
+        .on(one, change_one, patch(change))
+        .on(one, remove_one, delete(remove))
         .on(format!("{one}/disable"), disable_one, post(disable))
         .on(format!("{one}/enable"), enable_one, post(enable))
         .on(format!("{one}/rotate-secret"), rotate, post(rotate_secret))
@@ -79,6 +87,23 @@ pub(super) async fn find(
     At(id): At<ClientId>,
 ) -> Result<Response, AdminError> {
     Ok(Json(operations.find_client(&id).await?).into_response())
+}
+
+pub(super) async fn change(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<ClientId>,
+    Body(change): Body<ClientChange>,
+) -> Result<Response, AdminError> {
+    Ok(Json(operations.change_client(&actor, &id, change).await?).into_response())
+}
+
+pub(super) async fn remove(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<ClientId>,
+) -> Result<StatusCode, AdminError> {
+    operations.delete_client(&actor, &id).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn disable(

@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
-use crate::admin::operations::{Actor, KeyView, NewServer, Operations, ProxySettings, ServerView};
+use crate::admin::operations::{
+    Actor, KeyView, NewServer, Operations, ProxySettings, ServerChange, ServerView,
+};
 
 use super::describe::{Described, Operation, schema};
 use super::input::{Asked, At, Body, Items, PAGING, Paging, items};
@@ -43,6 +45,10 @@ pub(super) fn describe(api: Described, base: &str) -> Described {
         .refuses(&[409]);
     let find_one = Operation::get("find", "Show a server", schema::<ServerView>).refuses(&[404]);
     let remove_one = Operation::done("delete", "remove", "Take a server out, with its keys");
+    let change_one = Operation::get("change", "Change a server", schema::<ServerView>)
+        .by("patch")
+        .takes(schema::<ServerChange>)
+        .refuses(&[404]);
     let set_one =
         Operation::get("set_proxy", "Say anew how a server is reached", schema::<ServerView>)
             .by("put")
@@ -60,6 +66,7 @@ pub(super) fn describe(api: Described, base: &str) -> Described {
     api.on(base, list_all, get(list))
         .on(base, add_one, post(add))
         .on(format!("{base}/{{id}}"), find_one, get(find))
+        .on(format!("{base}/{{id}}"), change_one, patch(change))
         .on(format!("{base}/{{id}}"), remove_one, delete(remove))
         .on(format!("{base}/{{id}}/proxy"), set_one, put(set_proxy))
         .on(format!("{base}/{{id}}/disable"), disable_one, post(disable))
@@ -90,6 +97,15 @@ pub(super) async fn find(
     At(id): At<String>,
 ) -> Result<Response, AdminError> {
     Ok(Json(operations.find_server(&id).await?).into_response())
+}
+
+pub(super) async fn change(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<String>,
+    Body(change): Body<ServerChange>,
+) -> Result<Response, AdminError> {
+    Ok(Json(operations.change_server(&actor, &id, change).await?).into_response())
 }
 
 pub(super) async fn remove(

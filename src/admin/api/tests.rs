@@ -288,6 +288,9 @@ fn body(operation: &str) -> serde_json::Value {
             json!({ "client_name": "Report", "grant_types": ["client_credentials"] })
         }
         "v1_clients_rotate_secret" => json!({ "grace_seconds": 0 }),
+        "v1_users_change" => json!({ "display_name": "Zoe", "groups": ["staff"] }),
+        "v1_clients_change" => json!({ "client_name": "Nightly" }),
+        "servers_change" | "v1_resources_change" => json!({ "scope": "w:read" }),
         "servers_add" => json!({ "id": "other", "uri": "https://other.example" }),
         "v1_resources_add" => json!({ "id": "third", "uri": "https://third.example" }),
         "v1_approvals_answer" => json!({ "decision": "deny" }),
@@ -322,6 +325,31 @@ async fn filled(site: &Site) -> impl Fn(&str) -> String {
     }
 }
 
+// N109
+#[tokio::test]
+async fn who_logs_in_elsewhere_is_changed_there() {
+    let site = Site::new().await;
+    let identity = crate::store::ExternalIdentity {
+        issuer: "https://idp.example".to_owned(),
+        subject: "1".to_owned(),
+        username: "ada".to_owned(),
+        display_name: None,
+        email: None,
+        groups: Vec::new(),
+        groups_incomplete: false,
+    };
+    let (operations, now) = (&site.operations, SystemClock.now());
+    let id = UserId::generate(&*operations.clock, &*operations.random);
+    operations.store.user_of_identity(&identity, id, now).await.unwrap();
+    let change = crate::admin::operations::UserChange {
+        groups: Some(vec!["operators".to_owned()]),
+        ..Default::default()
+    };
+    let refused = operations.change_user(&site.actor(), id, change).await;
+    assert!(matches!(refused, Err(crate::admin::AdminError::Forbidden { .. })), "{refused:?}");
+    assert!(operations.find_user("ada").await.unwrap().groups.is_empty());
+}
+
 // OpenAPI 3.1 §4.8.10
 #[tokio::test]
 async fn every_operation_of_the_document_is_there_and_answers_with_a_status_that_it_names() {
@@ -350,7 +378,7 @@ async fn every_operation_of_the_document_is_there_and_answers_with_a_status_that
             }
         }
     }
-    assert_eq!(walked, 48);
+    assert_eq!(walked, 53);
 }
 
 async fn asked(site: &Site, (method, path): (&str, &str), operation: &serde_json::Value) -> String {

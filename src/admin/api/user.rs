@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admin::error::AdminError;
-use crate::admin::operations::{Actor, NewUser, Operations, UserView};
+use crate::admin::operations::{Actor, NewUser, Operations, UserChange, UserView};
 use crate::id::UserId;
 
 use super::describe::{Described, Operation, schema};
@@ -37,6 +37,10 @@ pub(super) fn describe(api: Described) -> Described {
         .takes(schema::<NewUser>)
         .refuses(&[409]);
     let find_one = Operation::get("find", "Show a person", schema::<UserView>).refuses(&[404]);
+    let change_one = Operation::get("change", "Change a person", schema::<UserView>)
+        .by("patch")
+        .takes(schema::<UserChange>)
+        .refuses(&[404]);
     let make_link =
         Operation::made("reset_link", "Make a link for a new password", schema::<Link<'static>>)
             .refuses(&[404]);
@@ -48,6 +52,7 @@ pub(super) fn describe(api: Described) -> Described {
     api.on("/api/v1/users", list_all, get(list))
         .on("/api/v1/users", add_one, post(add))
         .on(one, find_one, get(find))
+        .on(one, change_one, patch(change))
         .on(format!("{one}/disable"), disable_one, post(disable))
         .on(format!("{one}/enable"), enable_one, post(enable))
         .on(format!("{one}/give-role"), give_role, post(give_the_role))
@@ -78,6 +83,15 @@ pub(super) async fn find(
     At(id): At<UserId>,
 ) -> Result<Response, AdminError> {
     Ok(Json(operations.find_user(&id.to_string()).await?).into_response())
+}
+
+pub(super) async fn change(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<UserId>,
+    Body(change): Body<UserChange>,
+) -> Result<Response, AdminError> {
+    Ok(Json(operations.change_user(&actor, id, change).await?).into_response())
 }
 
 pub(super) async fn disable(

@@ -43,6 +43,16 @@ pub struct NewClient {
     /// Where it publishes them, instead: https, or http on loopback.
     #[serde(default)]
     pub jwks_uri: Option<String>,
+    /// How long a refresh token of it that was just used gets the same answer again: 0 to 120. Absent: as the settings say.
+    #[serde(default)]
+    pub refresh_grace_seconds: Option<u32>,
+    /// Where people may be sent after they logged out for it (OpenID Connect RP-Initiated Logout 1.0).
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a log-in is over in which it got something (OpenID Connect Back-Channel Logout 1.0): https,
+    /// or http on loopback.
+    #[serde(default)]
+    pub backchannel_logout_uri: Option<String>,
 }
 
 impl NewClient {
@@ -152,7 +162,7 @@ impl Operations {
 }
 
 /// Client metadata (RFC 7591 §2) with sorted members.
-fn metadata(new: &NewClient) -> Result<String, AdminError> {
+pub(super) fn metadata(new: &NewClient) -> Result<String, AdminError> {
     let invalid = |field, problem, allowed| Err(AdminError::Invalid { field, problem, allowed });
     let default = || vec!["authorization_code".to_owned(), "refresh_token".to_owned()];
     let grant_types = new.grant_types.clone().unwrap_or_else(default);
@@ -176,7 +186,10 @@ fn metadata(new: &NewClient) -> Result<String, AdminError> {
         let allowed = "at least one with authorization_code, none without";
         return invalid("redirect_uris", "does not go with grant_types", allowed);
     }
-    let uris = new.redirect_uris.iter().map(|uri| input::redirect_uri(uri));
+    if new.refresh_grace_seconds.is_some_and(|grace| grace > 120) {
+        return invalid("refresh_grace_seconds", "is too long", "0 to 120");
+    }
+    let uris = new.redirect_uris.iter().map(|uri| input::redirect_uri("redirect_uris", uri));
     let uris = uris.collect::<Result<Vec<_>, _>>()?;
     let mut metadata = json!({
         "client_name": input::label("client_name", &new.client_name)?,
@@ -190,9 +203,30 @@ fn metadata(new: &NewClient) -> Result<String, AdminError> {
         metadata.insert("jwks".to_owned(), input::jwks(jwks)?.to_value());
     }
     if let (Some(uri), Some(metadata)) = (&new.jwks_uri, metadata.as_object_mut()) {
-        metadata.insert("jwks_uri".to_owned(), input::jwks_uri(uri)?.into());
+        metadata.insert("jwks_uri".to_owned(), input::client_url("jwks_uri", uri)?.into());
     }
+    if let (Some(grace), Some(metadata)) = (new.refresh_grace_seconds, metadata.as_object_mut()) {
+        metadata.insert("refresh_grace_seconds".to_owned(), grace.into());
+    }
+    add_logout(&mut metadata, new)?;
     Ok(metadata.to_string())
+}
+
+/// OIDC RP-Initiated Logout §3.1, Back-Channel Logout §2.2
+fn add_logout(metadata: &mut Value, new: &NewClient) -> Result<(), AdminError> {
+    let Some(metadata) = metadata.as_object_mut() else { return Ok(()) };
+    let uris = new.post_logout_redirect_uris.iter();
+    let uris = uris.map(|uri| input::redirect_uri("post_logout_redirect_uris", uri));
+    let uris = uris.collect::<Result<Vec<_>, _>>()?;
+    if !uris.is_empty() {
+        let uris: Vec<_> = uris.iter().map(RedirectUri::as_str).collect();
+        metadata.insert("post_logout_redirect_uris".to_owned(), uris.into());
+    }
+    if let Some(uri) = &new.backchannel_logout_uri {
+        let uri = input::client_url("backchannel_logout_uri", uri)?;
+        metadata.insert("backchannel_logout_uri".to_owned(), uri.into());
+    }
+    Ok(())
 }
 
 const fn auth_method(new: &NewClient) -> &'static str {

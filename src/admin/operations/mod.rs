@@ -2,6 +2,7 @@
 
 mod administrator;
 mod approval;
+mod change;
 mod client;
 mod grant;
 mod identity_provider;
@@ -35,6 +36,7 @@ use super::error::AdminError;
 pub use administrator::Administrators;
 pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
+pub use change::{ClientChange, ServerChange, UserChange};
 pub use client::NewClient;
 pub use identity_provider::IdentityProviderView;
 pub(super) use log_level::NewLogLevel;

@@ -71,15 +71,9 @@ impl Operations {
     }
 
     fn server_row(&self, actor: &Actor, new: NewServer) -> Result<ResourceRow, AdminError> {
-        let ours = &self.settings.public_url;
+        let ours = &*self.settings.names;
         let id = input::server_id(&new.id)?;
-        if new.access_token_ttl_seconds.is_some_and(|ttl| !(30..=86_400).contains(&ttl)) {
-            return Err(AdminError::Invalid {
-                field: "access_token_ttl_seconds",
-                problem: "is too short or too long",
-                allowed: "30 to 86400",
-            });
-        }
+        check_ttl(new.access_token_ttl_seconds)?;
         if new.uri.is_some() && new.proxy.is_some() {
             return Err(AdminError::Invalid {
                 field: "proxy",
@@ -271,7 +265,18 @@ impl Operations {
     }
 }
 
+pub(super) fn check_ttl(ttl: Option<u32>) -> Result<(), AdminError> {
+    if ttl.is_some_and(|ttl| !(30..=86_400).contains(&ttl)) {
+        return Err(AdminError::Invalid {
+            field: "access_token_ttl_seconds",
+            problem: "is too short or too long",
+            allowed: "30 to 86400",
+        });
+    }
+    Ok(())
+}
+
 /// What cannot be the id of a server is the id of none; nor does it, as somebody's text, get into the audit log.
-fn known(id: &str) -> Result<String, AdminError> {
+pub(super) fn known(id: &str) -> Result<String, AdminError> {
     input::server_id(id).map_err(|_| AdminError::NotFound("server"))
 }

@@ -220,5 +220,6 @@ const fn reason(reason: RevokeReason) -> &'static str {
         RevokeReason::Administrator => "administrator",
         RevokeReason::Disabled => "disabled",
         RevokeReason::Password => "password",
+        RevokeReason::LogOut => "log_out",
     }
 }

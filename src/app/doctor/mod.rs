@@ -36,6 +36,8 @@ pub enum Area {
     Policy,
     Secrets,
     IdentityProviders,
+    /// Those behind the broker.
+    Servers,
     Graph,
     Disk,
     Limits,
@@ -157,6 +159,8 @@ async fn within(config: &Config, faults: &[CheckFault]) -> Vec<Step> {
         let well = format!("{others} answer as they should");
         looked(Area::IdentityProviders, asked, well, why)
     });
+    let well = "none that can be asked is away, and no tool is another than was approved";
+    tell(looked(Area::Servers, asked, well, why));
     steps
 }
 
@@ -183,7 +187,7 @@ const fn area(key: CheckKey) -> Area {
         CheckKey::Store => Area::Store,
         CheckKey::KeyEncryptionKey => Area::Keys,
         CheckKey::PolicyFile => Area::Policy,
-        CheckKey::TlsKey => Area::Tls,
+        CheckKey::Tls => Area::Tls,
         CheckKey::Issuer | CheckKey::IdentityProvider => Area::IdentityProviders,
         CheckKey::Secrets
         | CheckKey::ClientSecret
@@ -191,10 +195,11 @@ const fn area(key: CheckKey) -> Area {
         | CheckKey::ServerEnvironment
         | CheckKey::NamedCredential
         | CheckKey::WebhookSecret => Area::Secrets,
-        CheckKey::GraphProfile | CheckKey::GraphCloud => Area::Graph,
-        CheckKey::LimitsTool
+        CheckKey::GraphProfile | CheckKey::GraphCloud | CheckKey::GraphCatalog => Area::Graph,
+        CheckKey::Server => Area::Servers,
+        CheckKey::AuditSink
+        | CheckKey::LimitsTool
         | CheckKey::Client
-        | CheckKey::Server
         | CheckKey::Documents
         | CheckKey::Outbound => Area::Settings,
     }

@@ -14,7 +14,7 @@ use crate::authorization_server::session::{self, FormPurpose, Session};
 use crate::connections::{Connections, Pending};
 use crate::id::UserId;
 use crate::oauth_client::Callback;
-use crate::store::{Digest, SessionRow};
+use crate::store::{Digest, LoginOrigin, SessionRow};
 use crate::time::Timestamp;
 
 /// How long somebody may take at the other side.
@@ -87,6 +87,7 @@ pub(crate) async fn begin(
             user_id: None,
             auth_time: None,
             method: None,
+            login: LoginOrigin::default(),
             pending: serde_json::to_string(&under_way).ok(),
             created_at: now,
             last_seen_at: now,

@@ -90,6 +90,8 @@ async fn view(
 
 /// Where answers go, in words: grants keep an origin, consents a class.
 fn place(origin_or_class: &str) -> String {
+    // Behind it may stand which document of the client a consent was given to.
+    let origin_or_class = origin_or_class.split(' ').next().unwrap_or_default();
     if origin_or_class == "loopback" {
         return "this computer".to_owned();
     }

@@ -125,6 +125,21 @@ impl Answered {
         grant(server, &self.pending, person, self.granted).await
     }
 
+    /// What to tell the client of a login that is not as strong as it asked for, and where (RFC 9470 §5).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`]
+    pub(in crate::authorization_server) fn unmet(
+        &self,
+        server: &AuthorizationServer,
+    ) -> Result<(&'static str, Url), StoreError> {
+        let Pending { redirect_uri, state, .. } = &self.pending;
+        let refused = Refused::UnmetAuthentication;
+        let url = error_url(server, redirect_uri, state.as_deref(), refused)?;
+        Ok((refused.description(), url))
+    }
+
     /// The URL that tells the client `access_denied` (RFC 6749 §4.1.2.1).
     ///
     /// # Errors
@@ -148,6 +163,9 @@ pub async fn approve(
     approved: Scope,
 ) -> Result<Answered, DecideError> {
     let pending = find(server, handle, person).await?;
+    if !pending.is_met_by(person) {
+        return Err(DecideError::NothingToGrant);
+    }
     let offer = offer(server, &pending, person).await?;
     let granted = approved.narrow(&offer.scope);
     if policy_scopes(&granted).is_empty() && !policy_scopes(&pending.scope).is_empty() {
@@ -235,7 +253,7 @@ pub(in crate::authorization_server) fn new_grant(
         redirect_origin: Some(pending.redirect_origin()),
         client_digest: pending.client_digest(),
         auth_time: person.auth_time,
-        acr: None,
+        login: person.login.clone(),
         extra: None,
         created_at: now,
         last_used_at: now,
@@ -262,7 +280,7 @@ fn consent_key(pending: &Pending, person: &Person) -> ConsentKey {
     ConsentKey {
         user_id: person.user.id,
         client_id: pending.client_id.clone(),
-        redirect_class: pending.redirect_class(),
+        redirect_class: pending.consent_class(),
         resource: pending.resource.clone(),
     }
 }

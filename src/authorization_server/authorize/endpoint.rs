@@ -114,7 +114,7 @@ async fn lead(
     (address, headers): (Option<IpAddr>, &HeaderMap),
     form: &Form,
 ) -> Result<String, Rejected> {
-    server.shares.requests.take(address).map_err(|_| Fault::TooMany)?;
+    server.shares.request(address).map_err(|_| Fault::TooMany)?;
     let pending = match form.get("request_uri").and_then(reference::handle) {
         // Counted when it was pushed; once it is taken it is gone, so nothing is refused for load from here on.
         Some(handle) => reference::take(server, address, (form, handle)).await?,
@@ -143,16 +143,15 @@ async fn lead(
     Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
 }
 
-/// A request that comes in a browser, counted for its client.
+/// A request that comes in a browser, counted among those of all.
 async fn admitted(
     server: &AuthorizationServer,
     address: Option<IpAddr>,
     form: &Form,
 ) -> Result<Pending, Rejected> {
     let pending = validate(server, address, form).await?;
-    let now = server.clock.monotonic();
-    let admitted = server.authorization_requests.admit(&pending.client_id, now);
-    if admitted { Ok(pending) } else { Err(Fault::TooMany.into()) }
+    server.shares.waiting_request(address).map_err(|_| Fault::TooMany)?;
+    Ok(pending)
 }
 
 /// `prompt=none` (OIDC Core §3.1.2.1): an answer that is known already, or an error for the client (N27).

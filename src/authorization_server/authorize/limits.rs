@@ -11,8 +11,8 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::id::ClientId;
 
 const WINDOW: Duration = Duration::from_mins(1);
-const OF_ALL: u32 = 6000;
-/// A network has had its share before: see `shares`.
+/// Only for a client that has proved to be itself. The name of any other is free for all to use: a limit of its own would
+/// let anybody shut its people out.
 const OF_ONE_CLIENT: u32 = 600;
 
 /// Counts requests in windows of a minute.
@@ -22,33 +22,27 @@ pub(in crate::authorization_server) struct RequestLimits(Mutex<Counts>);
 #[derive(Debug, Default)]
 struct Counts {
     begun: Duration,
-    all: u32,
     by_client: HashMap<ClientId, u32>,
 }
 
 impl RequestLimits {
     /// Counts one request. `false`: too many. `now` is monotonic.
-    pub(in crate::authorization_server) fn admit(
-        &self,
-        client_id: &ClientId,
-        now: Duration,
-    ) -> bool {
+    fn admit(&self, client_id: &ClientId, now: Duration) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_sub(counts.begun) >= WINDOW {
             *counts = Counts { begun: now, ..Counts::default() };
         }
         let of_client = counts.by_client.get(client_id).copied().unwrap_or_default();
-        if counts.all >= OF_ALL || of_client >= OF_ONE_CLIENT {
+        if of_client >= OF_ONE_CLIENT {
             return false;
         }
-        counts.all = counts.all.saturating_add(1);
         counts.by_client.insert(client_id.clone(), of_client.saturating_add(1));
         true
     }
 }
 
 impl AuthorizationServer {
-    /// Counts one request that a client sends itself: each is a row in the store. A network has the share of its browsers,
+    /// Counts one request that a client sends itself: each is a row in the store. A site has the share of its browsers,
     /// but where a client has proved to be itself: that of a hosted client is all its people's.
     ///
     /// # Errors
@@ -59,14 +53,13 @@ impl AuthorizationServer {
         client: &Client,
         address: Option<IpAddr>,
     ) -> Result<(), OAuthError> {
+        let too_many = |retry_after| OAuthError::TooManyRequests { retry_after };
         if !client.is_confidential() {
-            let taken = self.shares.requests.take(address);
-            taken.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
+            self.shares.request(address).map_err(too_many)?;
+        } else if !self.authorization_requests.admit(client.id(), self.clock.monotonic()) {
+            return Err(too_many(WINDOW));
         }
-        if self.authorization_requests.admit(client.id(), self.clock.monotonic()) {
-            return Ok(());
-        }
-        Err(OAuthError::TooManyRequests { retry_after: WINDOW })
+        self.shares.waiting_request(address).map_err(too_many)
     }
 }
 

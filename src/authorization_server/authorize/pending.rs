@@ -42,6 +42,9 @@ pub struct Pending {
     pub trusted_client: bool,
     /// Whether the client is registered for refresh tokens; `offline_access` gives one to any other client.
     pub refresh: bool,
+    /// How strong the login has to be, the first rather than the others (`acr_values`, OIDC Core §3.1.2.1). Empty: any.
+    #[serde(default)]
+    pub acr_values: Vec<String>,
     /// The key that its code is bound to (RFC 9449 §10).
     #[serde(default)]
     pub dpop_jkt: Option<String>,
@@ -76,6 +79,8 @@ impl Pending {
 
     /// Whether it asks for a newer login than this person's (OIDC Core §3.1.2.1).
     ///
+    /// One that is not as strong as asked for is tried again once: after that it will not be.
+    ///
     /// `prompt=login` is satisfied by a proof since the request came, `max_age` by one that was young enough then,
     /// `select_account` by a session since then. Who logged in at a time that nobody vouches for satisfies neither of the
     /// first two.
@@ -85,6 +90,14 @@ impl Pending {
         (self.prompt.login && older_than(0))
             || (self.prompt.select_account && age(person.began) > 0)
             || self.max_age.is_some_and(|most| older_than(i64::from(most)))
+            || (!self.is_met_by(person) && age(person.began) > 0)
+    }
+
+    /// Whether this person logged in as strongly as is asked for (RFC 9470 §5).
+    pub(in crate::authorization_server) fn is_met_by(&self, person: &Person) -> bool {
+        let acr = person.login.acr.as_deref();
+        self.acr_values.is_empty()
+            || acr.is_some_and(|acr| self.acr_values.iter().any(|value| value == acr))
     }
 
     /// What the store is given.
@@ -116,10 +129,19 @@ impl Pending {
         })
     }
 
-    /// What a consent is remembered by beside person, client and resource: the origin, or `loopback`.
+    /// Where the answer goes: the origin, or `loopback`.
     #[must_use]
     pub fn redirect_class(&self) -> String {
         if self.is_loopback() { "loopback".to_owned() } else { self.redirect_origin() }
+    }
+
+    /// What a consent is remembered by beside person, client and resource: where the answer goes and, for a client with
+    /// a metadata document, the document that it was given to. One that has changed is another client (N99).
+    pub(in crate::authorization_server) fn consent_class(&self) -> String {
+        match &self.client_digest {
+            Some(digest) => format!("{} {digest}", self.redirect_class()),
+            None => self.redirect_class(),
+        }
     }
 
     pub(super) fn redirect_origin(&self) -> String {
@@ -159,6 +181,7 @@ mod tests {
             login_hint: None,
             prompt: Prompt::default(),
             max_age: None,
+            acr_values: Vec::new(),
             requested_at: 0,
             client_digest: None,
             trusted_client: false,

@@ -27,6 +27,8 @@ pub(super) enum Refused {
     LoginRequired,
     /// OIDC Core §3.1.2.6
     ConsentRequired,
+    /// The person cannot log in as strongly as was asked for (RFC 9470 §5).
+    UnmetAuthentication,
     /// The person said no.
     Denied,
 }
@@ -43,6 +45,7 @@ impl Refused {
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
+            Self::UnmetAuthentication => "unmet_authentication_requirements",
             Self::Denied => "access_denied",
         }
     }
@@ -64,6 +67,7 @@ impl Refused {
             }
             Self::LoginRequired => "nobody is logged in and no page may be shown",
             Self::ConsentRequired => "consent is needed and no page may be shown",
+            Self::UnmetAuthentication => "the login is of no kind that acr_values asks for",
             Self::Denied => "the person refused",
         }
     }
@@ -101,7 +105,11 @@ pub(super) fn answer_url(
         .map_err(|_| StoreError::Corrupt("authorization_request.redirect_uri"))
 }
 
-fn appended<'a>(redirect_uri: &str, all: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+/// The URI with these parameters after those that it has.
+pub(in crate::authorization_server) fn appended<'a>(
+    redirect_uri: &str,
+    all: impl Iterator<Item = (&'a str, &'a str)>,
+) -> String {
     let mut text = redirect_uri.to_owned();
     for (name, value) in all {
         text.push(if text.contains('?') { '&' } else { '?' });
@@ -142,6 +150,7 @@ mod tests {
             Refused::LoginRequired,
             Refused::ConsentRequired,
             Refused::Denied,
+            Refused::UnmetAuthentication,
             Refused::RequestNotSupported,
             Refused::RequestUriNotSupported,
             Refused::NotPushed,

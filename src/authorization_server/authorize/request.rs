@@ -36,6 +36,12 @@ impl From<Fault> for Rejected {
     }
 }
 
+/// Bytes. Requests wait in the store before anybody logs in, and nobody knows who sends them.
+const MAX_STATE: usize = 4096;
+const MAX_NONCE: usize = 512;
+/// A longer one is no name of anybody: it is left out.
+const MAX_HINT: usize = 512;
+
 /// Why the rest of a request is not taken, once it is known where to say so.
 enum Wrong {
     Refused(Refused),
@@ -81,8 +87,9 @@ pub(super) async fn validate_of(
     form: &Form,
 ) -> Result<Pending, Rejected> {
     let redirect_uri = redirect_uri(client, form)?;
-    // Twice a state is none: there is no saying which one the client expects.
-    let state = if form.is_repeated("state") { None } else { form.get("state") };
+    // Twice a state is none: there is no saying which one the client expects. One that is too long comes back to nobody.
+    let state = form.get("state").filter(|state| state.len() <= MAX_STATE);
+    let state = if form.is_repeated("state") { None } else { state };
     match rest(server, form, client, &redirect_uri).await {
         Ok(pending) => Ok(pending),
         Err(Wrong::Store(error)) => Err(Rejected::Page(Fault::Store(error))),
@@ -151,9 +158,10 @@ async fn rest(
         resource,
         code_challenge: code_challenge.as_str().to_owned(),
         nonce: form.get("nonce").map(str::to_owned),
-        login_hint: form.get("login_hint").map(str::to_owned),
+        login_hint: form.get("login_hint").filter(|hint| hint.len() <= MAX_HINT).map(str::to_owned),
         prompt: prompt(form)?,
         max_age: max_age(form)?,
+        acr_values: acr_values(form)?,
         requested_at: server.clock.now().unix_seconds(),
         client_digest: client.digest().map(digest_text),
         trusted_client: client.is_trusted(),
@@ -166,6 +174,13 @@ async fn rest(
 fn check_shape(form: &Form) -> Result<(), Refused> {
     if form.has_repetition() {
         return Err(Refused::InvalidRequest("a parameter is there more than once"));
+    }
+    let longer = |name: &str, most: usize| form.get(name).is_some_and(|value| value.len() > most);
+    if longer("state", MAX_STATE) {
+        return Err(Refused::InvalidRequest("state is longer than 4096 bytes"));
+    }
+    if longer("nonce", MAX_NONCE) {
+        return Err(Refused::InvalidRequest("nonce is longer than 512 bytes"));
     }
     if form.get("request").is_some() {
         return Err(Refused::RequestNotSupported);
@@ -249,6 +264,16 @@ fn prompt(form: &Form) -> Result<Prompt, Refused> {
         return Err(Refused::InvalidRequest("prompt=none stands alone"));
     }
     Ok(prompt)
+}
+
+/// OIDC Core §3.1.2.1. More than anybody means would only fill the store.
+fn acr_values(form: &Form) -> Result<Vec<String>, Refused> {
+    let values = form.get("acr_values").unwrap_or_default().split(' ');
+    let values: Vec<String> = values.filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    if values.len() > 16 || values.iter().any(|value| value.len() > 128) {
+        return Err(Refused::InvalidRequest("acr_values is a list of up to 16 short values"));
+    }
+    Ok(values)
 }
 
 fn max_age(form: &Form) -> Result<Option<u32>, Refused> {

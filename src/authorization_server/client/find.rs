@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use url::Url;
 
 use crate::authorization_server::client_auth::REFUSED;
@@ -16,7 +17,9 @@ use crate::id::ClientId;
 use crate::secret::SecretError;
 use crate::store::{ClientKind, ClientRow, Digest, StoreError};
 
-use super::{AuthMethod, Client, ClientMetadata, Kind, PublicKeys, Redirects, Secrets};
+use super::{
+    AuthMethod, Client, ClientMetadata, Kind, LogoutRules, PublicKeys, Redirects, Secrets,
+};
 
 /// How long a client that registered itself is recognised by its id.
 const REGISTRATION_LIFETIME: Duration = Duration::from_hours(365 * 24);
@@ -62,11 +65,24 @@ impl From<ClientError> for OAuthError {
             | ClientError::Expired
             | ClientError::Disabled
             | ClientError::Revoked => REFUSED,
+            ClientError::Document(error) if error.is_lasting() => REFUSED,
             ClientError::Document(_) => {
                 Self::Unavailable("the client metadata document cannot be read now")
             }
             ClientError::Secret(_) => Self::Unavailable("the client's secret cannot be read now"),
             ClientError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl ClientError {
+    /// Whether the client has to start over. Otherwise it could not be checked now, and to be told that it is unknown
+    /// would cost it its registration.
+    pub(in crate::authorization_server) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Expired | Self::Disabled | Self::Revoked => true,
+            Self::Document(error) => error.is_lasting(),
+            Self::Secret(_) | Self::Store(_) => false,
         }
     }
 }
@@ -142,8 +158,21 @@ pub(in crate::authorization_server) async fn from_settings(
         refresh_grace: client.refresh_grace,
         requires_pushed_requests: client.require_pushed_requests,
         requires_dpop: client.dpop_bound,
+        logout: LogoutRules {
+            redirect_uris: client.post_logout_redirect_uris.clone(),
+            notify: client.backchannel_logout_uri.clone(),
+        },
     })
 }
+
+/// What metadata says beside that of RFC 7591, where an operator wrote it. Nobody who registers themself is heard.
+#[derive(Default, Deserialize)]
+struct OperatorsWord {
+    refresh_grace_seconds: Option<u32>,
+}
+
+/// As `authorization_server.refresh_grace_seconds`.
+const MAX_GRACE_SECONDS: u32 = 120;
 
 fn metadata_of(row: &ClientRow) -> Result<ClientMetadata, ClientError> {
     serde_json::from_str(&row.metadata)
@@ -158,13 +187,25 @@ fn from_row(row: &ClientRow) -> Result<Client, ClientError> {
         // Documents are in a table of their own; such a row stands for nothing.
         ClientKind::MetadataDocument => return Err(ClientError::Unknown),
     };
-    let scope = match kind {
-        Kind::Static => metadata.parsed_scope().filter(|scope| !scope.is_empty()),
-        Kind::Configured | Kind::Dynamic | Kind::MetadataDocument => None,
+    let (scope, word) = match kind {
+        Kind::Static => (
+            metadata.parsed_scope().filter(|scope| !scope.is_empty()),
+            serde_json::from_str(&row.metadata).unwrap_or_default(),
+        ),
+        Kind::Configured | Kind::Dynamic | Kind::MetadataDocument => {
+            (None, OperatorsWord::default())
+        }
+    };
+    let grace = word.refresh_grace_seconds.map(|seconds| seconds.min(MAX_GRACE_SECONDS));
+    let logout = match kind {
+        Kind::Static => metadata.logout_rules(),
+        Kind::Configured | Kind::Dynamic | Kind::MetadataDocument => LogoutRules::default(),
     };
     Ok(Client {
+        refresh_grace: grace.map(u64::from).map(Duration::from_secs),
         secrets: Secrets::new(row.secret, row.previous_secret),
         scope,
+        logout,
         ..from_metadata(&row.id, kind, &metadata)
     })
 }
@@ -186,6 +227,7 @@ fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client
         refresh_grace: None,
         requires_pushed_requests: metadata.require_pushed_authorization_requests == Some(true),
         requires_dpop: metadata.dpop_bound_access_tokens == Some(true),
+        logout: LogoutRules::default(),
     }
 }
 
@@ -224,6 +266,7 @@ fn recognise(
         refresh_grace: None,
         requires_pushed_requests: false,
         requires_dpop: false,
+        logout: LogoutRules::default(),
     }
 }
 

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 use crate::authorization_server::token::JWT_BEARER;
 use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 
+use super::LogoutRules;
 use super::auth_method::AuthMethod;
 
 /// What clients say about themselves. Unknown members are ignored (RFC 7591 §2), a member that comes twice is an error.
@@ -47,6 +49,12 @@ pub struct ClientMetadata {
     /// RFC 9449 §5.2, in the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop_bound_access_tokens: Option<bool>,
+    /// OIDC RP-Initiated Logout §3.1. Of clients that an operator registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_logout_redirect_uris: Option<Vec<String>>,
+    /// OIDC Back-Channel Logout §2.2, in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
     /// Never stored or answered; read so that a public document with a secret in it is refused (N98).
     #[serde(default, skip_serializing)]
     pub client_secret: Option<serde::de::IgnoredAny>,
@@ -58,6 +66,14 @@ impl ClientMetadata {
     #[must_use]
     pub fn parsed_redirect_uris(&self) -> Vec<RedirectUri> {
         self.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok()).collect()
+    }
+
+    pub(super) fn logout_rules(&self) -> LogoutRules {
+        let uris = self.post_logout_redirect_uris.iter().flatten();
+        LogoutRules {
+            redirect_uris: uris.filter_map(|uri| RedirectUri::parse(uri).ok()).collect(),
+            notify: self.backchannel_logout_uri.as_deref().and_then(|uri| Url::parse(uri).ok()),
+        }
     }
 
     /// How it may authenticate. RFC 7591 §2: `client_secret_basic` where nothing is said.

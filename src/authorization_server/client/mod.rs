@@ -56,6 +56,17 @@ pub struct Client {
     pub(super) refresh_grace: Option<Duration>,
     pub(super) requires_pushed_requests: bool,
     pub(super) requires_dpop: bool,
+    pub(super) logout: LogoutRules,
+}
+
+/// What happens when somebody logs out (OIDC RP-Initiated Logout §3.1, Back-Channel Logout §2.2). Empty for clients that no
+/// operator registered: nobody else may have people led somewhere, or requests sent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogoutRules {
+    /// Where people may be led then, compared byte for byte.
+    pub(super) redirect_uris: Vec<RedirectUri>,
+    /// Where the client is told of it.
+    pub(super) notify: Option<Url>,
 }
 
 /// Where answers may be sent.
@@ -133,6 +144,10 @@ impl Client {
     /// Whether each of its tokens is bound to a key (RFC 9449 §5.2, `dpop_bound_access_tokens`).
     pub(in crate::authorization_server) const fn requires_dpop(&self) -> bool {
         self.requires_dpop
+    }
+
+    pub(in crate::authorization_server) const fn logout(&self) -> &LogoutRules {
+        &self.logout
     }
 
     /// Empty where only the id of a registration is left: ask [`Client::allows_redirect`].

@@ -130,7 +130,5 @@ fn may_fetch(
     keys: &AssertionKeys,
 ) -> bool {
     let Some(PublicKeys::Remote(url)) = client.jwks() else { return true };
-    client.is_trusted()
-        || server.shares.documents.take(address).is_ok()
-            && server.clients.fetches.spend(url, keys.is_known(), server.clock.monotonic())
+    client.is_trusted() || server.spend_fetch(address, url, keys.is_known())
 }

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 
 use crate::id::ClientId;
 
-use super::client::{AuthMethod, Client, ClientError, Secrets, find};
+use super::client::{AuthMethod, Client, Secrets, find};
 use super::error::OAuthError;
 use super::form::Form;
 use super::server::AuthorizationServer;
@@ -42,16 +42,8 @@ pub async fn authenticate(
     let id: ClientId = presented.client_id().parse().map_err(|_| REFUSED)?;
     let client = match find(server, address, &id).await {
         Ok(client) => client,
-        // It could not be checked: to be told that it is unknown would cost a client its registration.
-        Err(
-            error @ (ClientError::Store(_) | ClientError::Document(_) | ClientError::Secret(_)),
-        ) => return Err(error.into()),
-        Err(
-            ClientError::Unknown
-            | ClientError::Expired
-            | ClientError::Disabled
-            | ClientError::Revoked,
-        ) => {
+        Err(error) if !error.is_lasting() => return Err(error.into()),
+        Err(_) => {
             // As much work as for a client with a secret.
             let _never = Secrets::default().accepts(presented.secret(), server.clock.now());
             return Err(REFUSED);

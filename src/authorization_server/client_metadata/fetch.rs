@@ -16,7 +16,7 @@ use crate::store::MetadataDocument;
 use crate::time::Timestamp;
 
 use super::budget::Budget;
-use super::{Document, DocumentError, parse};
+use super::{Document, DocumentError, InvalidDocument, is_missing, parse};
 
 /// Resolve, connect, answer: all of it.
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_bytes: 10 * 1024 };
@@ -35,9 +35,19 @@ pub(in crate::authorization_server) struct Fetches {
     /// For documents that are stored already: whoever makes URLs up does not stop clients that people use.
     known: Mutex<Budget>,
     unknown: Mutex<Budget>,
+    /// Used where `unknown` is used up, by sites that have asked for next to nothing: whoever makes URLs of an origin up
+    /// does not stop others who come with a client of it for the first time.
+    reserve: Mutex<Budget>,
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// Until when (monotonic).
-    failed: Mutex<HashMap<String, Duration>>,
+    /// Until when (monotonic), and what its host said, where that is what nobody else can mend.
+    failed: Mutex<HashMap<String, (Duration, Option<Said>)>>,
+}
+
+/// What a host said of its own.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Invalid(InvalidDocument),
+    Missing(StatusCode),
 }
 
 impl Fetches {
@@ -50,32 +60,56 @@ impl Fetches {
         Arc::clone(flights.entry(url.to_owned()).or_default())
     }
 
-    fn failed_recently(&self, url: &str, now: Duration) -> bool {
+    /// The failure of a moment ago: a document that was wrong then still is, and is not stood in for (N99).
+    fn failed_recently(&self, url: &str, now: Duration) -> Option<DocumentError> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get(url).is_some_and(|until| now < *until)
+        let (_, said) = failed.get(url).filter(|(until, _)| now < *until)?;
+        Some(match said {
+            Some(Said::Invalid(what)) => DocumentError::Invalid(*what),
+            Some(Said::Missing(status)) => DocumentError::Status(*status),
+            None => DocumentError::Recent,
+        })
     }
 
-    fn note_failure(&self, url: &str, now: Duration) {
+    fn note_failure(&self, url: &str, failure: &DocumentError, now: Duration) {
+        let said = match failure {
+            DocumentError::Invalid(what) => Some(Said::Invalid(*what)),
+            DocumentError::Status(status) if is_missing(*status) => Some(Said::Missing(*status)),
+            _ => None,
+        };
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.len() >= MAX_REMEMBERED {
-            failed.retain(|_, until| now < *until);
+            failed.retain(|_, (until, _)| now < *until);
         }
         if failed.len() < MAX_REMEMBERED {
-            failed.insert(url.to_owned(), now.saturating_add(FAILED_FOR));
+            failed.insert(url.to_owned(), (now.saturating_add(FAILED_FOR), said));
         }
     }
+}
 
-    /// Spends one fetch from `url`, where there is one left; `known` where what is there was read before. `now` is
-    /// monotonic.
-    pub(in crate::authorization_server) fn spend(
+impl AuthorizationServer {
+    /// Spends one fetch from `url`, where there is one left for the site that `address` is of; `known` where what is
+    /// there was read before.
+    pub(in crate::authorization_server) fn spend_fetch(
         &self,
+        address: Option<IpAddr>,
         url: &Url,
         known: bool,
-        now: Duration,
     ) -> bool {
-        let budget = if known { &self.known } else { &self.unknown };
-        let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
-        budget.spend(&url.origin().ascii_serialization(), now)
+        // The site's share first: what it may not have is not taken from the others.
+        if self.shares.documents.take(address).is_err() {
+            return false;
+        }
+        let (fetches, now) = (&self.clients.fetches, self.clock.monotonic());
+        let spend = |budget: &Mutex<Budget>| {
+            let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.spend(&url.origin().ascii_serialization(), now)
+        };
+        if known {
+            return spend(&fetches.known);
+        }
+        spend(&fetches.unknown)
+            || self.shares.first_documents.take(address).is_ok() && spend(&fetches.reserve)
     }
 }
 
@@ -96,18 +130,17 @@ pub(super) async fn current(
     }
     let fetches = &server.clients.fetches;
     let now = server.clock.monotonic();
-    let failure = if fetches.failed_recently(url.as_str(), now) {
-        DocumentError::Recent
-    } else {
-        match fetch(server, address, url, row.as_ref()).await {
-            Ok(document) => return Ok(document),
-            Err(decided @ (DocumentError::Gone | DocumentError::Store(_))) => return Err(decided),
-            Err(failure) => failure,
-        }
+    if let Some(failure) = fetches.failed_recently(url.as_str(), now) {
+        return instead(server, url, row.as_ref(), failure);
+    }
+    let failure = match fetch(server, address, url, row.as_ref()).await {
+        Ok(document) => return Ok(document),
+        Err(decided @ (DocumentError::Gone | DocumentError::Store(_))) => return Err(decided),
+        Err(failure) => failure,
     };
-    if !matches!(failure, DocumentError::Recent | DocumentError::Budget) {
+    if !matches!(failure, DocumentError::Budget) {
         tracing::warn!(host = url.host_str(), reason = %failure, "a client metadata document cannot be read");
-        fetches.note_failure(url.as_str(), server.clock.monotonic());
+        fetches.note_failure(url.as_str(), &failure, server.clock.monotonic());
     }
     instead(server, url, row.as_ref(), failure)
 }
@@ -166,10 +199,7 @@ async fn fetch(
     url: &Url,
     row: Option<&MetadataDocument>,
 ) -> Result<Document, DocumentError> {
-    // The network's share first: what it may not have is not taken from the others.
-    if server.shares.documents.take(address).is_err()
-        || !server.clients.fetches.spend(url, row.is_some(), server.clock.monotonic())
-    {
+    if !server.spend_fetch(address, url, row.is_some()) {
         return Err(DocumentError::Budget);
     }
     let usable = row.filter(|row| row.gone_at.is_none());

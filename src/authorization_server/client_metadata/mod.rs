@@ -43,6 +43,26 @@ pub enum DocumentError {
     Recent,
 }
 
+impl DocumentError {
+    /// Whether its host said what it says, and not that it could not be asked: a document that is wrong stays so until
+    /// somebody mends it, and where there is none there is no client.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::NotAClientId | Self::Gone | Self::Invalid(_) => true,
+            Self::Status(status) => is_missing(*status),
+            Self::Store(_)
+            | Self::Budget
+            | Self::Outbound(_)
+            | Self::ContentType
+            | Self::Recent => false,
+        }
+    }
+}
+
+fn is_missing(status: http::StatusCode) -> bool {
+    matches!(status, http::StatusCode::NOT_FOUND | http::StatusCode::GONE)
+}
+
 /// What is wrong with a document (CIMD §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDocument {

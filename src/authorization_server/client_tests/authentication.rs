@@ -76,6 +76,21 @@ async fn a_rotated_secret_works_beside_the_new_one_until_its_end() {
     assert!(site.authenticate(Some("static-1:new"), &[]).await.is_ok());
 }
 
+#[tokio::test]
+async fn only_an_operators_word_changes_the_grace_of_a_client() {
+    let site = Site::new().await;
+    let metadata = r#"{"redirect_uris":["http://127.0.0.1/cb"],"refresh_grace_seconds":5}"#;
+    add(&site, "kept", metadata, None).await;
+    let grace = site.find("kept").await.unwrap().refresh_grace();
+    assert_eq!(grace, Some(std::time::Duration::from_secs(5)));
+    for method in ["none", "client_secret_basic"] {
+        let method = format!(r#"{{"token_endpoint_auth_method":"{method}","#);
+        let (_, _, answer) = site.register(metadata.replacen('{', &method, 1)).await;
+        let client = site.find(answer["client_id"].as_str().unwrap()).await.unwrap();
+        assert_eq!(client.refresh_grace(), None, "{method}");
+    }
+}
+
 async fn add(site: &Site, id: &str, metadata: &str, secret: Option<Digest>) {
     let now = site.clock.now();
     let row = ClientRow {
@@ -192,7 +207,7 @@ async fn a_client_with_a_key_must_use_it() {
     assert!(present(&site, &secret).await.is_err());
 }
 
-// RFC 7523 §3 — N86, N87
+// RFC 7523 §3 — N87
 #[tokio::test]
 async fn a_key_set_is_fetched_once_and_its_outage_is_not_the_clients_fault() {
     let (site, signer) = (Site::new().await, Signer::new());

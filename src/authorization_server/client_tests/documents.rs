@@ -7,7 +7,9 @@ use axum::http::{Request, StatusCode, header};
 use tower::ServiceExt as _;
 use url::form_urlencoded::Serializer;
 
-use crate::authorization_server::{ClientError, MetadataDocuments, authorize_routes, token_routes};
+use crate::authorization_server::{
+    ClientError, DocumentError, MetadataDocuments, authorize_routes, token_routes,
+};
 use crate::fake_http::{Act, FakeHttp};
 
 use super::support::Site;
@@ -168,7 +170,32 @@ async fn a_document_that_turned_bad_is_not_replaced_by_the_last_good_one() {
     let (site, (_host, url)) = (Site::new().await, host(vec![Act::json(200, "{}")]).await);
     assert!(site.find(&url).await.is_ok());
     site.clock.advance(HOUR);
-    assert!(matches!(site.find(&url).await, Err(ClientError::Document(_))));
+    for _ in 0..2 {
+        let found = site.find(&url).await;
+        assert!(
+            matches!(found, Err(ClientError::Document(DocumentError::Invalid(_)))),
+            "{found:?}"
+        );
+    }
+}
+
+/// Only this makes a client start over (RFC 6749 §5.2).
+#[tokio::test]
+async fn at_the_token_endpoint_a_client_whose_document_is_wrong_or_missing_is_refused_for_good() {
+    for (act, status, error) in [
+        (Act::json(200, "{}"), 401, "invalid_client"),
+        (Act::json(404, "{}"), 401, "invalid_client"),
+        (Act::json(410, "{}"), 401, "invalid_client"),
+        (Act::json(500, "{}"), 503, "temporarily_unavailable"),
+        (Act::Close, 503, "temporarily_unavailable"),
+    ] {
+        let (site, host) = (Site::new().await, FakeHttp::start(vec![act.clone()]).await);
+        let id = format!("{}client", host.origin);
+        for _ in 0..2 {
+            let refused = site.authenticate(None, &[("client_id", &id)]).await.unwrap_err();
+            assert_eq!((refused.status().as_u16(), refused.code()), (status, error), "{act:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -211,6 +238,19 @@ async fn who_makes_urls_up_stops_neither_other_networks_nor_clients_that_are_kno
     }
     assert!(site.find_from("198.51.100.1", &url).await.is_ok());
     assert_eq!(host.requests().len(), 2, "the known one was asked for again");
+}
+
+// CIMD §6 — N101
+#[tokio::test]
+async fn who_makes_urls_of_an_origin_up_does_not_stop_others_who_come_for_the_first_time() {
+    let (site, (host, url)) = (Site::new().await, host(vec![]).await);
+    for number in 0..40 {
+        let address = format!("2001:db8:{:x}:{number:x}::1", number % 3);
+        let made_up = url.replace("client", &format!("a{number}"));
+        assert!(site.find_from(&address, &made_up).await.is_err(), "{number}");
+    }
+    assert!(site.find_from("198.51.100.1", &url).await.is_ok());
+    assert_eq!(host.requests().len(), 27, "20 for all, two for each loud site, and this one");
 }
 
 // CIMD §6 — N101

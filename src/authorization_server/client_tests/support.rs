@@ -194,6 +194,8 @@ fn machine() -> ConfiguredClient {
         refresh_grace: None,
         require_pushed_requests: false,
         dpop_bound: false,
+        post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: None,
         exchange: ExchangeRules::default(),
         workload: None,
     }

@@ -11,7 +11,7 @@ use url::Url;
 use crate::audit::AuditEvent;
 use crate::authorization_server::authorize;
 use crate::authorization_server::pages::{
-    Fault, Forms, ScopeWords, in_words, page, query_value, see_other,
+    Fault, Forms, RefusedRequest, ScopeWords, in_words, page, query_value, see_other,
 };
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::{self, FormPurpose, Session};
@@ -78,6 +78,9 @@ async fn try_show(
     let question = Question::ask(people, &session.person, handle).await?;
     if question.needs_login(&session.person) {
         return Ok(people.lead_to(&format!("/login?request={}", query_value(handle))));
+    }
+    if !question.pending.is_met_by(&session.person) {
+        return Err(unmet(people, request_id, &session, handle, question).await?);
     }
     if question.is_answered() {
         let url = grant(people, request_id, &session, handle, &question).await?;
@@ -147,6 +150,21 @@ async fn try_decide(
         return Ok(see_other(url.as_str()));
     }
     Ok(go_back(people, &question.receiver, &url, granted))
+}
+
+/// Another login would not help: the request is over, and the person decides whether its client is told.
+async fn unmet(
+    people: &People,
+    request_id: RequestId,
+    session: &Session,
+    handle: &str,
+    question: Question,
+) -> Result<Fault, Fault> {
+    let answered = authorize::deny(&people.server, handle, &session.person).await?;
+    decided(people, request_id, session, &question, false).await?;
+    let (refused, back) = answered.unmet(&people.server)?;
+    let receiver = question.receiver;
+    Ok(Fault::Refused(Box::new(RefusedRequest { refused, receiver, back })))
 }
 
 async fn grant(

@@ -41,7 +41,7 @@ impl Question {
         let key = ConsentKey {
             user_id: person.user.id,
             client_id: pending.client_id.clone(),
-            redirect_class: pending.redirect_class(),
+            redirect_class: pending.consent_class(),
             resource: pending.resource.clone(),
         };
         let before = server.store.find_consent(&key, server.clock.now()).await?;
@@ -91,16 +91,20 @@ pub(crate) async fn wants_new_login(
     Ok(pending.wants_new_login(person))
 }
 
-/// What the request asks of the login that answers it.
-pub(crate) async fn freshness(people: &People, handle: Option<&str>) -> Result<Freshness, Fault> {
-    let Some(handle) = handle else { return Ok(Freshness::default()) };
+/// What the request asks of the login that answers it: how fresh, and how strong (`acr_values`).
+pub(crate) async fn freshness(
+    people: &People,
+    handle: Option<&str>,
+) -> Result<(Freshness, Vec<String>), Fault> {
+    let Some(handle) = handle else { return Ok((Freshness::default(), Vec::new())) };
     let pending = waiting(people, handle).await?.ok_or(Fault::NoRequest)?;
-    Ok(Freshness {
+    let fresh = Freshness {
         login: pending.prompt.login,
         select_account: pending.prompt.select_account,
         max_age: pending.max_age,
         requested_at: pending.requested_at,
-    })
+    };
+    Ok((fresh, pending.acr_values))
 }
 
 /// A look at a request before anybody is logged in. Binds and uses nothing.

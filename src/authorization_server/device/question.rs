@@ -55,6 +55,7 @@ impl Asked {
             login_hint: None,
             prompt: Prompt::default(),
             max_age: None,
+            acr_values: Vec::new(),
             requested_at: self.at,
             client_digest: None,
             trusted_client: true, // of the settings file: no other has the grant

@@ -3,13 +3,17 @@
 use serde_json::{Map, Value};
 
 use crate::authorization_server::pages::clean;
-use crate::store::ExternalIdentity;
+use crate::store::{ExternalIdentity, LoginOrigin};
 
 use super::UpstreamError;
 use super::settings::IdentityProviderSettings;
 
 /// More groups than this are none, and incomplete: Entra leaves them out as well when there are too many (overage).
 const MAX_GROUPS: usize = 200;
+
+/// What only the ID token can say, since it is about this very login.
+const OF_THE_LOGIN: [&str; 12] =
+    ["iss", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "auth_time", "acr", "amr", "sid"];
 
 impl IdentityProviderSettings {
     /// Who this is. Name, user name and e-mail are for people to read: nothing is decided by them.
@@ -32,7 +36,7 @@ impl IdentityProviderSettings {
         let email = text(&map.email).filter(|email| email.contains('@'));
         let username = text(&map.username).or_else(|| email.clone());
         let username = username.filter(|name| !name.is_empty());
-        let (groups, groups_incomplete) = groups(claims, &map.groups);
+        let (groups, groups_incomplete) = self.groups(claims);
         Ok(ExternalIdentity {
             issuer: self.issuer.clone(),
             username: username.unwrap_or_else(|| self.id.clone()).to_lowercase(),
@@ -49,8 +53,62 @@ impl IdentityProviderSettings {
         &self,
         claims: &Map<String, Value>,
     ) -> bool {
-        let (groups, incomplete) = groups(claims, &self.claims.groups);
-        incomplete || !groups.is_empty() || claims.contains_key(&self.claims.groups)
+        let (groups, incomplete) = self.groups(claims);
+        let name = &self.claims.groups;
+        incomplete || !groups.is_empty() || !name.is_empty() && claims.contains_key(name)
+    }
+
+    /// What is of use here and not among these claims: never who it is, which is the ID token's to say.
+    pub(super) fn lacks(&self, claims: &Map<String, Value>) -> Vec<&str> {
+        let map = &self.claims;
+        let mapped = [&map.username, &map.name, &map.email, &map.groups];
+        let wanted = mapped.into_iter().chain(self.require.keys()).map(String::as_str);
+        let elsewhere =
+            |name: &&str| !name.is_empty() && *name != map.subject && !OF_THE_LOGIN.contains(name);
+        let wanted = wanted.filter(elsewhere);
+        let mut lacks: Vec<_> = wanted.filter(|name| !claims.contains_key(*name)).collect();
+        // With groups that are elsewhere, or too many, come words that say so.
+        if lacks.contains(&map.groups.as_str()) {
+            lacks.extend(
+                ["_claim_names", "hasgroups"].iter().filter(|it| !claims.contains_key(**it)),
+            );
+        }
+        lacks
+    }
+
+    /// The groups under their names here, and whether some are missing. Those that would be another provider's are.
+    fn groups(&self, claims: &Map<String, Value>) -> (Vec<String>, bool) {
+        let map = &self.claims;
+        if map.groups.is_empty() {
+            return (Vec::new(), false);
+        }
+        let (named, incomplete) = groups(claims, &map.groups);
+        let count = named.len();
+        let ours = named.into_iter().map(|group| format!("{}{group}", map.groups_prefix));
+        let anothers = |group: &String| map.other_prefixes.iter().any(|it| group.starts_with(it));
+        let groups: Vec<_> = ours.filter(|group| !anothers(group)).collect();
+        let incomplete = incomplete || groups.len() < count;
+        (groups, incomplete)
+    }
+
+    /// Which log-in this is, and how it was done, as the claims of a verified ID token say. What is longer than anybody
+    /// needs is as good as not said.
+    pub(in crate::authorization_server) fn origin(
+        &self,
+        claims: &Map<String, Value>,
+    ) -> LoginOrigin {
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).and_then(word);
+        let methods = claims.get("amr").and_then(Value::as_array);
+        let methods: Option<Vec<String>> = methods
+            .and_then(|methods| methods.iter().map(|one| one.as_str().and_then(word)).collect());
+        let methods = methods.filter(|methods| (1..=16).contains(&methods.len()));
+        LoginOrigin {
+            sid: None,
+            issuer: Some(self.issuer.clone()),
+            issuer_sid: claims.get("sid").and_then(Value::as_str).and_then(session_id),
+            acr: text("acr"),
+            amr: methods.map(|methods| methods.join(" ")),
+        }
     }
 
     /// One of the listed values for each claim; a claim that is a list has to hold one of them.
@@ -74,6 +132,17 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Bool(value) => Some(value.to_string()),
         _ => None,
     }
+}
+
+/// A value without spaces, to be kept and told on.
+fn word(text: &str) -> Option<String> {
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    (visible && (1..=128).contains(&text.len())).then(|| text.to_owned())
+}
+
+/// What a provider calls a log-in. Compared, and never shown.
+pub(super) fn session_id(text: &str) -> Option<String> {
+    (1..=255).contains(&text.len()).then(|| text.to_owned())
 }
 
 /// The groups, and whether some are missing. One that is no text is missing, too.
@@ -161,6 +230,32 @@ mod tests {
                 "{claims}"
             );
         }
+    }
+
+    // N109
+    #[test]
+    fn nobody_has_a_group_of_another_provider_however_they_name_theirs() {
+        let groups = |prefix: &str, others: &[&str], named: Value| {
+            let mut settings = settings();
+            settings.claims.groups_prefix = prefix.to_owned();
+            settings.claims.other_prefixes = others.iter().map(|it| (*it).to_owned()).collect();
+            let ada = identity(&settings, &json!({"sub": "1", "groups": named})).unwrap();
+            (ada.groups, ada.groups_incomplete)
+        };
+        let names = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let both = json!(["admins", "corp:admins"]);
+        let partner = names(&["partner:admins", "partner:corp:admins"]);
+        assert_eq!(groups("partner:", &["corp:"], both.clone()), (partner, false));
+        assert_eq!(groups("", &["corp:"], both), (names(&["admins"]), true));
+    }
+
+    #[test]
+    fn where_no_claim_has_groups_there_are_none() {
+        let mut settings = settings();
+        settings.claims.groups = String::new();
+        let claims = json!({"sub": "1", "": ["a"], "groups": ["a"], "hasgroups": true});
+        let ada = identity(&settings, &claims).unwrap();
+        assert_eq!((ada.groups.len(), ada.groups_incomplete), (0, false));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! A provider's metadata: read once it is needed, believed only where it names the configured issuer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use url::Url;
 
 use crate::authorization_server::session::is_loopback;
@@ -16,7 +16,10 @@ use super::UpstreamError;
 use super::settings::{Endpoints, IdentityProviderSettings};
 
 pub(super) const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_bytes: 256 * 1024 };
+/// Older than this it is read anew, beside the logins that go on with what is known.
 const FRESH: Duration = Duration::from_hours(1);
+/// Older than this it serves only where it cannot be read anew.
+const OLD: Duration = Duration::from_hours(24);
 /// How long a failure is remembered, so that people who reload do not hammer a provider that is down.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -35,7 +38,8 @@ pub(super) struct Metadata {
 /// Where it says who somebody is.
 #[derive(Debug)]
 pub(super) enum Who {
-    IdToken(SignedJwts),
+    /// With where it says more, if it does (OIDC Core §5.3).
+    IdToken(SignedJwts, Option<Url>),
     Userinfo(Url),
 }
 
@@ -46,6 +50,7 @@ struct Document {
     authorization_endpoint: Url,
     token_endpoint: Url,
     jwks_uri: Url,
+    userinfo_endpoint: Option<Url>,
     #[serde(default)]
     id_token_signing_alg_values_supported: Vec<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
@@ -53,47 +58,103 @@ struct Document {
     authorization_response_iss_parameter_supported: bool,
 }
 
-/// The metadata of one provider, kept for an hour.
+/// The metadata of one provider.
 #[derive(Debug, Default)]
-pub(super) struct Discovery(Mutex<State>);
+pub(super) struct Discovery {
+    kept: Arc<Kept>,
+    /// The look at a document that is no longer fresh, which nobody waits for. Ends with this.
+    beside: Mutex<JoinSet<()>>,
+}
 
 #[derive(Debug, Default)]
+struct Kept {
+    state: Mutex<State>,
+    /// One fetch at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Debug, Default)]
 struct State {
     known: Option<(Duration, Arc<Metadata>)>,
     failed_at: Option<Duration>,
 }
 
 impl Discovery {
-    /// One fetch at a time; whoever comes meanwhile waits for it. What is known serves on while the provider is away.
+    /// What is known serves on while the provider is slow or away; only where nothing is known, or nothing newer than of
+    /// yesterday, somebody who logs in waits for it.
     pub(super) async fn get(
         &self,
         settings: &IdentityProviderSettings,
         outbound: &Outbound,
         clock: &Arc<dyn Clock>,
     ) -> Result<Arc<Metadata>, UpstreamError> {
-        let mut state = self.0.lock().await;
+        let known = self.kept.state().known;
         let now = clock.monotonic();
-        if let Some((at, known)) = &state.known
-            && now.saturating_sub(*at) < FRESH
+        match known {
+            Some((at, known)) if now.saturating_sub(at) < FRESH => Ok(known),
+            Some((at, known)) if now.saturating_sub(at) < OLD => {
+                self.refresh(settings, outbound, clock);
+                Ok(known)
+            }
+            known => {
+                let read = self.kept.read(settings, outbound, clock).await;
+                read.or_else(|error| known.map(|(_, known)| known).ok_or(error))
+            }
+        }
+    }
+
+    fn refresh(
+        &self,
+        settings: &IdentityProviderSettings,
+        outbound: &Outbound,
+        clock: &Arc<dyn Clock>,
+    ) {
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        while beside.try_join_next().is_some() {}
+        if !beside.is_empty() {
+            return;
+        }
+        let kept = Arc::clone(&self.kept);
+        let (settings, outbound, clock) = (settings.clone(), outbound.clone(), Arc::clone(clock));
+        beside.spawn(async move {
+            if let Err(error) = kept.read(&settings, &outbound, &clock).await {
+                tracing::warn!(idp.id = settings.id, reason = %error, "an identity provider's metadata cannot be read");
+            }
+        });
+    }
+}
+
+impl Kept {
+    fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads it, unless somebody else has done so or failed meanwhile.
+    async fn read(
+        &self,
+        settings: &IdentityProviderSettings,
+        outbound: &Outbound,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Arc<Metadata>, UpstreamError> {
+        let _turn = self.turn.lock().await;
+        let (state, now) = (self.state(), clock.monotonic());
+        if let Some((at, known)) = state.known
+            && now.saturating_sub(at) < FRESH
         {
-            return Ok(Arc::clone(known));
+            return Ok(known);
         }
         if state.failed_at.is_some_and(|at| now.saturating_sub(at) < RETRY) {
-            let known = state.known.as_ref().map(|(_, known)| Arc::clone(known));
-            return known.ok_or(UpstreamError::Discovery("it could not be read a moment ago"));
+            return Err(UpstreamError::Discovery("it could not be read a moment ago"));
         }
-        match read(settings, outbound, clock).await {
+        let read = read(settings, outbound, clock).await.map(Arc::new);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &read {
             Ok(metadata) => {
-                let metadata = Arc::new(metadata);
-                *state = State { known: Some((now, Arc::clone(&metadata))), failed_at: None };
-                Ok(metadata)
+                *state = State { known: Some((now, Arc::clone(metadata))), failed_at: None };
             }
-            Err(error) => {
-                state.failed_at = Some(now);
-                let known = state.known.as_ref().map(|(_, known)| Arc::clone(known));
-                known.ok_or(error)
-            }
+            Err(_) => state.failed_at = Some(now),
         }
+        read
     }
 }
 
@@ -147,8 +208,8 @@ fn believed(
     }
     let endpoints =
         [&document.authorization_endpoint, &document.token_endpoint, &document.jwks_uri];
-    let safe = |url: &&Url| url.scheme() == "https" || (plain && is_loopback(url));
-    if !endpoints.iter().all(safe) {
+    let safe = |url: &Url| url.scheme() == "https" || (plain && is_loopback(url));
+    if !endpoints.into_iter().chain(&document.userinfo_endpoint).all(safe) {
         return Err(UpstreamError::Discovery("an endpoint is not https"));
     }
     let named = document.id_token_signing_alg_values_supported.iter();
@@ -171,6 +232,67 @@ fn believed(
         token: document.token_endpoint,
         secret_in_body: takes("client_secret_post") && !takes("client_secret_basic"),
         states_issuer: document.authorization_response_iss_parameter_supported,
-        who: Who::IdToken(keys),
+        who: Who::IdToken(keys, document.userinfo_endpoint),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use crate::fake_http::{Act, FakeHttp, loopback_client};
+    use crate::time::{FixedClock, Timestamp};
+
+    use super::super::settings::ClaimMap;
+    use super::*;
+
+    const DOCUMENT: &str = r#"{"issuer":"%ORIGIN%","authorization_endpoint":"%ORIGIN%a","token_endpoint":"%ORIGIN%t","jwks_uri":"%ORIGIN%j"}"#;
+
+    fn settings(issuer: &Url) -> IdentityProviderSettings {
+        IdentityProviderSettings {
+            id: "idp".to_owned(),
+            name: "Contoso".to_owned(),
+            issuer: issuer.to_string(),
+            client_id: "broker".parse().unwrap(),
+            client_secret: None,
+            scopes: "openid".parse().unwrap(),
+            endpoints: Endpoints::Discovered,
+            claims: ClaimMap::default(),
+            require: std::collections::BTreeMap::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_who_logs_in_waits_for_a_document_that_is_known() {
+        let host = FakeHttp::start(vec![Act::json(200, DOCUMENT), Act::Hang]).await;
+        let (settings, outbound) = (settings(&host.origin), loopback_client());
+        let fixed = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(0)));
+        let clock: Arc<dyn Clock> = fixed.clone();
+        let discovery = Discovery::default();
+        assert!(discovery.get(&settings, &outbound, &clock).await.is_ok());
+        fixed.advance(FRESH);
+        for _ in 0..3 {
+            let at_once = discovery.get(&settings, &outbound, &clock).now_or_never();
+            assert!(at_once.is_some_and(|known| known.is_ok()));
+        }
+        assert_eq!(discovery.beside.lock().unwrap().len(), 1, "it is read anew beside, once");
+    }
+
+    #[tokio::test]
+    async fn what_was_read_beside_serves_from_then_on() {
+        let moved = DOCUMENT.replace("%ORIGIN%t", "%ORIGIN%moved");
+        let acts = vec![Act::json(200, DOCUMENT), Act::json(200, &moved)];
+        let host = FakeHttp::start(acts).await;
+        let (settings, outbound) = (settings(&host.origin), loopback_client());
+        let fixed = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(0)));
+        let clock: Arc<dyn Clock> = fixed.clone();
+        let discovery = Discovery::default();
+        discovery.get(&settings, &outbound, &clock).await.unwrap();
+        fixed.advance(FRESH);
+        discovery.get(&settings, &outbound, &clock).await.unwrap();
+        let mut beside = std::mem::take(&mut *discovery.beside.lock().unwrap());
+        beside.join_next().await.unwrap().unwrap();
+        let known = discovery.get(&settings, &outbound, &clock).await.unwrap();
+        assert_eq!(known.token.path(), "/moved");
+    }
 }

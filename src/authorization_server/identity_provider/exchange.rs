@@ -81,18 +81,59 @@ impl Exchange<'_> {
         let code = code.ok_or(UpstreamError::Answer { endpoint: "authorization" })?;
         let answer = self.redeem(code).await?;
         match &self.metadata.who {
-            Who::IdToken(keys) => {
+            Who::IdToken(keys, more) => {
                 let token = answer.id_token.ok_or(UpstreamError::Answer { endpoint: "token" })?;
                 let token = keys.verify(token.expose()).await.map_err(UpstreamError::Signature)?;
                 let client_id = self.settings.client_id.as_str();
                 let (issuer, nonce, now) = (&self.settings.issuer, self.nonce, self.now);
-                Expected { issuer, client_id, nonce, now }.check(token)
+                let claims = Expected { issuer, client_id, nonce, now }.check(token)?;
+                match (more, answer.access_token) {
+                    (Some(url), Some(token)) if !self.settings.lacks(&claims).is_empty() => {
+                        self.completed(claims, url, &token).await
+                    }
+                    _ => Ok(claims),
+                }
             }
             Who::Userinfo(url) => {
                 let token = answer.access_token;
                 self.userinfo(url, &token.ok_or(UpstreamError::Answer { endpoint: "token" })?).await
             }
         }
+    }
+
+    /// With what the ID token leaves to userinfo: many providers keep profile and groups out of it (OIDC Core §5.4).
+    ///
+    /// Where userinfo does not answer, the person is who they are: with groups that may be missing, so that what a rule
+    /// denies by group may be theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError::IdToken`] where userinfo is about somebody else (OIDC Core §5.3.2).
+    async fn completed(
+        &self,
+        mut claims: Map<String, Value>,
+        url: &Url,
+        token: &SecretText,
+    ) -> Result<Map<String, Value>, UpstreamError> {
+        let more = match self.userinfo(url, token).await {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::warn!(idp.id = self.settings.id, reason = %error, "userinfo cannot be read");
+                let groups = &self.settings.claims.groups;
+                if self.settings.lacks(&claims).contains(&groups.as_str()) {
+                    claims.insert("hasgroups".to_owned(), Value::Bool(true));
+                }
+                return Ok(claims);
+            }
+        };
+        let subject = claims.get("sub").filter(|subject| subject.is_string());
+        if subject.is_none() || subject != more.get("sub") {
+            return Err(UpstreamError::IdToken("sub"));
+        }
+        let lacks = self.settings.lacks(&claims).into_iter();
+        let found: Vec<_> = lacks.filter_map(|name| more.get_key_value(name)).collect();
+        claims.extend(found.into_iter().map(|(name, value)| (name.clone(), value.clone())));
+        Ok(claims)
     }
 
     /// Mix-up (RFC 9207 §2.4): whoever states an issuer must be the one that was asked, on errors too.

@@ -22,7 +22,8 @@ pub(super) struct Expected<'a> {
 impl Expected<'_> {
     /// Gives the claims.
     ///
-    /// Does *not* check `at_hash`: the access token is not used where there is an ID token (OIDC Core §3.1.3.8).
+    /// Does *not* check `at_hash` (OIDC Core §3.1.3.8, optional): the access token came beside it from the token endpoint,
+    /// and what userinfo says for it has to be about the same `sub`.
     ///
     /// # Errors
     ///

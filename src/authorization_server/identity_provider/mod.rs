@@ -7,6 +7,7 @@ mod discovery;
 mod exchange;
 mod freshness;
 mod id_token;
+mod logout_token;
 mod provider;
 mod settings;
 
@@ -38,7 +39,9 @@ pub(crate) enum UpstreamError {
     WrongIssuer,
     #[error("the ID token is not acceptable: {0}")]
     IdToken(&'static str),
-    #[error("the ID token's signature is not acceptable")]
+    #[error("the logout token is not acceptable: {0}")]
+    LogoutToken(&'static str),
+    #[error("the token's signature is not acceptable")]
     Signature(#[source] TokenError),
     #[error("the identity provider does not say who this is: claim `{0}`")]
     NoClaim(String),

@@ -6,18 +6,20 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use url::Url;
 
 use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::secret_text::SecretText;
-use crate::store::ExternalIdentity;
+use crate::store::{ExternalIdentity, LoginOrigin, LogoutToken};
 use crate::time::{Clock, Timestamp};
 
 use super::UpstreamError;
 use super::discovery::{Discovery, Metadata, Who};
 use super::exchange::{Callback, Exchange};
 use super::freshness::Freshness;
+use super::logout_token;
 use super::settings::IdentityProviderSettings;
 
 /// Every configured provider, in the order of the settings.
@@ -86,6 +88,8 @@ pub(crate) struct LoggedIn {
     pub(crate) identity: ExternalIdentity,
     /// When they proved who they are; `None` where the provider does not say.
     pub(crate) auth_time: Option<Timestamp>,
+    /// The provider, and what it says of the log-in there.
+    pub(crate) origin: LoginOrigin,
 }
 
 /// A login that can begin.
@@ -114,11 +118,11 @@ impl Provider {
         &self,
         browser: String,
         request: Option<String>,
-        fresh: Freshness,
+        (fresh, acr_values): (Freshness, Vec<String>),
         random: &dyn Random,
     ) -> Result<Start, UpstreamError> {
         let metadata = self.metadata().await?;
-        let openid = matches!(metadata.who, Who::IdToken(_));
+        let openid = matches!(metadata.who, Who::IdToken(..));
         if !openid && fresh.earliest().is_some() {
             return Err(UpstreamError::NotFresh);
         }
@@ -138,6 +142,9 @@ impl Provider {
                 .append_pair("code_challenge_method", "S256");
             if openid {
                 query.append_pair("nonce", &nonce).extend_pairs(fresh.parameters());
+                if !acr_values.is_empty() {
+                    query.append_pair("acr_values", &acr_values.join(" "));
+                }
             }
         }
         let under_way = LoginUnderWay {
@@ -173,11 +180,33 @@ impl Provider {
         };
         let claims = exchange.claims(callback).await?;
         let auth_time = match metadata.who {
-            Who::IdToken(_) => under_way.fresh.proven(&claims, exchange.now)?,
+            Who::IdToken(..) => under_way.fresh.proven(&claims, exchange.now)?,
             // Whatever userinfo says: nothing of it is about this login.
             Who::Userinfo(_) => None,
         };
-        Ok(LoggedIn { identity: self.settings.identity(&claims)?, auth_time })
+        let origin = match metadata.who {
+            Who::IdToken(..) => self.settings.origin(&claims),
+            Who::Userinfo(_) => self.settings.origin(&Map::new()),
+        };
+        Ok(LoggedIn { identity: self.settings.identity(&claims)?, auth_time, origin })
+    }
+
+    /// What a logout token of this provider ends (OIDC Back-Channel Logout §2.6). Does *not* check that it was not used
+    /// before: that is for who ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`]; a provider that is plain OAuth signs nothing, and can send none.
+    pub(crate) async fn logout_token(
+        &self,
+        unverified: &str,
+    ) -> Result<LogoutToken, UpstreamError> {
+        let metadata = self.metadata().await?;
+        let Who::IdToken(keys, _) = &metadata.who else {
+            return Err(UpstreamError::LogoutToken("the provider has no keys"));
+        };
+        let token = keys.verify(unverified).await.map_err(UpstreamError::Signature)?;
+        logout_token::check(&self.settings, token, self.clock.now())
     }
 
     async fn metadata(&self) -> Result<Arc<Metadata>, UpstreamError> {

@@ -51,7 +51,12 @@ pub struct ClaimMap {
     pub username: String,
     pub name: String,
     pub email: String,
+    /// Empty: none are taken.
     pub groups: String,
+    /// What the names of its groups begin with here.
+    pub groups_prefix: String,
+    /// What those of the other providers begin with: none of its groups does.
+    pub other_prefixes: Vec<String>,
 }
 
 impl Default for ClaimMap {
@@ -62,6 +67,8 @@ impl Default for ClaimMap {
             name: "name".to_owned(),
             email: "email".to_owned(),
             groups: "groups".to_owned(),
+            groups_prefix: String::new(),
+            other_prefixes: Vec::new(),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(in crate::authorization_server) struct SigningKey {
     pub(super) algorithm: SigningAlgorithm,
     signer: Arc<Signer>,
     /// The JOSE header of each type, encoded.
-    headers: [(TokenType, Arc<str>); 4],
+    headers: [(TokenType, Arc<str>); 5],
     pub(super) public: Jwk,
 }
 
@@ -39,6 +39,8 @@ pub(in crate::authorization_server) enum TokenType {
     Identity,
     /// `token-introspection+jwt` (RFC 9701 §5)
     Introspection,
+    /// `logout+jwt` (OIDC Back-Channel Logout §2.4)
+    LogoutToken,
 }
 
 impl TokenType {
@@ -48,6 +50,7 @@ impl TokenType {
             Self::IdToken => "JWT",
             Self::Identity => "broker-identity+jwt",
             Self::Introspection => "token-introspection+jwt",
+            Self::LogoutToken => "logout+jwt",
         }
     }
 
@@ -83,6 +86,7 @@ impl SigningKey {
             TokenType::IdToken,
             TokenType::Identity,
             TokenType::Introspection,
+            TokenType::LogoutToken,
         ];
         let headers = types.map(|typ| typ.header(algorithm, &kid));
         Some(Self { kid, algorithm, signer, headers, public })

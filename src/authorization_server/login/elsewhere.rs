@@ -17,9 +17,9 @@ use crate::authorization_server::identity_provider::{Callback, LoggedIn, LoginUn
 use crate::authorization_server::pages::{Fault, see_other};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::seal::KeyEncryptionKey;
-use crate::authorization_server::session::{self, CookieKind, CookieValue};
+use crate::authorization_server::session::{self, CookieKind, CookieValue, NewLogin};
 use crate::id::{ClientAddress, RequestId, UserId};
-use crate::store::{Digest, SessionRow, UserRow};
+use crate::store::{Digest, LoginOrigin, SessionRow, UserRow};
 use crate::time::Timestamp;
 
 use super::onward;
@@ -48,13 +48,13 @@ async fn start(
     (address, headers): (Option<IpAddr>, &HeaderMap),
 ) -> Result<Response, Fault> {
     let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
-    if !people.elsewhere.admit(&people.server, address) {
+    if !people.elsewhere.admit(address) {
         return Err(Fault::TooMany);
     }
     let browser = people.browser(headers);
     let random = people.server.random.as_ref();
-    let fresh = consent::freshness(people, request.as_deref()).await?;
-    let start = provider.start(name_of(&browser), request, fresh, random).await;
+    let asked = consent::freshness(people, request.as_deref()).await?;
+    let start = provider.start(name_of(&browser), request, asked, random).await;
     let start = start.map_err(Fault::Upstream)?;
     let now = people.server.clock.now();
     let row = SessionRow {
@@ -62,6 +62,7 @@ async fn start(
         user_id: None,
         auth_time: None,
         method: None,
+        login: LoginOrigin::default(),
         pending: seal(&start),
         created_at: now,
         last_seen_at: now,
@@ -97,7 +98,8 @@ async fn finish(
     let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
     let method = LoginMethod::IdentityProvider(provider.id().to_owned());
     let request = under_way.request.clone();
-    let LoggedIn { identity, auth_time } = match provider.finish(under_way, &callback).await {
+    let LoggedIn { identity, auth_time, origin } = match provider.finish(under_way, &callback).await
+    {
         Ok(logged_in) => logged_in,
         Err(error) => {
             let reason = LoginFailure::IdentityProvider;
@@ -112,7 +114,8 @@ async fn finish(
     refuse_disabled(people, request_id, &user, &method).await?;
     people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
     let how = format!("idp:{}", provider.id());
-    let cookie = session::begin(&people.server, headers, user.id, &how, auth_time).await?;
+    let new = NewLogin { user_id: user.id, method: &how, auth_time, origin };
+    let cookie = session::begin(&people.server, headers, new).await?;
     Ok(with_cookie(people.lead_to(&onward(request.as_deref())), cookie))
 }
 

@@ -4,30 +4,31 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::authorization_server::server::AuthorizationServer;
-use crate::limits::{Meter, Rate, network};
+use crate::limits::{NetworkShare, Room, RoomSize};
 
-const MINUTE: Duration = Duration::from_mins(1);
-/// By network, for nobody is known yet: a whole office at nine o'clock must fit in.
-const OF_ONE_NETWORK: Rate = Rate { count: NonZeroU32::new(120).unwrap(), period: MINUTE };
-const OF_ALL: Rate = Rate { count: NonZeroU32::new(3000).unwrap(), period: MINUTE };
+/// By site, for nobody is known yet: a whole office at nine o'clock must fit in.
+const OF_ONE_SITE: NonZeroU32 = NonZeroU32::new(120).unwrap();
+const OF_ALL: RoomSize = RoomSize {
+    all: NonZeroU32::new(3000).unwrap(),
+    reserve: NonZeroU32::new(1500).unwrap(),
+    each: NonZeroU32::new(3).unwrap(),
+};
 
-/// Counts them, in this process.
+/// Counts them, in this process, a minute.
 #[derive(Clone, Debug)]
-pub(crate) struct ElsewhereLimits(Arc<[Meter; 2]>);
+pub(crate) struct ElsewhereLimits(Arc<(NetworkShare, Room)>);
 
 impl ElsewhereLimits {
     pub(crate) fn new(server: &AuthorizationServer) -> Self {
-        let meter = |rate| Meter::new(rate, Arc::clone(&server.clock));
-        Self(Arc::new([meter(OF_ONE_NETWORK), meter(OF_ALL)]))
+        let share = NetworkShare::new(OF_ONE_SITE, &server.clock);
+        Self(Arc::new((share, Room::new(OF_ALL, &server.clock))))
     }
 
-    /// Counts one. `false`: too many. The network first, so that a loud one uses up nothing of the others' room.
-    pub(super) fn admit(&self, server: &AuthorizationServer, address: Option<IpAddr>) -> bool {
-        let [of_network, of_all] = &*self.0;
-        let key = |name: &Option<String>| server.tokens.guesses.key(name);
-        of_network.count(key(&address.map(network))).is_ok() && of_all.count(key(&None)).is_ok()
+    /// Counts one. `false`: too many. The site first, so that a loud one uses up nothing of the others' room.
+    pub(super) fn admit(&self, address: Option<IpAddr>) -> bool {
+        let (of_site, of_all) = &*self.0;
+        of_site.take(address).is_ok() && of_all.take(address).is_ok()
     }
 }

@@ -16,13 +16,14 @@ use crate::authorization_server::pages::{Fault, Forms, page};
 use crate::authorization_server::password::{NewPassword, WeakPassword};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::server::AuthorizationServer;
-use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose};
+use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
 use crate::id::{RequestId, UserId};
 use crate::random::Random;
 use crate::secret_text::SecretText;
 use crate::store::{Digest, LinkPurpose, OneTimeLink, StoreError, UserRow};
 
 use super::onward;
+use super::throttle::know_browser;
 
 /// The name of the administrator that the first start makes.
 const FIRST_ADMINISTRATOR: &str = "admin";
@@ -160,8 +161,10 @@ async fn try_use(
         return Err(Fault::NoLink);
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
-    let cookie = session::begin(&people.server, headers, user.id, "pwd", Some(now)).await?;
-    Ok(with_cookie(people.lead_to(&onward(None)), cookie))
+    know_browser(&people.server, &browser, &user).await?;
+    let cookie =
+        session::begin(&people.server, headers, NewLogin::with_password(user.id, now)).await?;
+    Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(None))), cookie))
 }
 
 async fn find(people: &People, token: &str) -> Result<(OneTimeLink, UserRow), Fault> {

@@ -18,7 +18,7 @@ pub(crate) use password::{log_in, show};
 #[cfg(test)]
 pub(crate) use throttle::Attempt;
 pub(in crate::authorization_server) use throttle::Bound;
-pub(crate) use throttle::DEVICE_METHOD;
+pub(crate) use throttle::{DEVICE_METHOD, KnownBrowser};
 
 /// What waits for a login. Never a path of somebody's choosing: from a log-in page nobody is led elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
 use crate::authorization_server::pages::{Fault, Forms, page, query_value};
 use crate::authorization_server::person::{People, with_cookie};
-use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose};
+use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
 use crate::id::{ClientAddress, RequestId};
 use crate::secret_text::SecretText;
 
@@ -173,7 +173,8 @@ async fn try_log_in(
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };
     people.audit(request_id, Some(user.id), None, event).await?;
     let now = people.server.clock.now();
-    let cookie = session::begin(&people.server, headers, user.id, "pwd", Some(now)).await?;
+    let cookie =
+        session::begin(&people.server, headers, NewLogin::with_password(user.id, now)).await?;
     Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(request))), cookie))
 }
 

@@ -3,11 +3,13 @@
 //! A browser that has logged in to the account before is counted by itself: whatever others do, it may still try.
 //! Every other browser is counted per account and site (a network as wide as one organisation has), per network, and per
 //! account over all networks. The last of these keeps everybody out, so no single site can fill it: within an hour one
-//! gets 40 tries at an account, and it takes 100.
+//! gets 40 tries at an account, and it takes 100. What people do once they notice, a new password or "log out everywhere",
+//! therefore leaves the browser in which they do it known.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -15,7 +17,7 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue};
 use crate::id::UserId;
 use crate::limits::{network, site};
-use crate::store::{Digest, SessionRow, StoreError};
+use crate::store::{Digest, LoginOrigin, SessionRow, StoreError, UserRow};
 use crate::time::Timestamp;
 
 /// How many attempts within how long: windows lie end to end, so that failures far apart never add up to a lock.
@@ -137,30 +139,15 @@ impl Attempt {
         server: &AuthorizationServer,
         user_id: UserId,
     ) -> Result<(), StoreError> {
-        let now = server.clock.now();
         let (name, bound) = self.own();
-        server.store.forget_login_failures(&key(&name, bound, now)).await?;
-        if self.known {
-            return Ok(());
-        }
-        let row = SessionRow {
-            session: self.device,
-            user_id: Some(user_id),
-            auth_time: None,
-            method: Some(DEVICE_METHOD.to_owned()),
-            pending: None,
-            created_at: now,
-            last_seen_at: now,
-            expires_at: now.plus(DEVICE_KNOWN),
-        };
-        server.store.add_session(&row).await
+        server.store.forget_login_failures(&key(&name, bound, server.clock.now())).await?;
+        know(server, self.device, user_id).await
     }
 
     /// What nobody else counts against: a known browser, else the account at this site.
     fn own(&self) -> (String, Bound) {
         if self.known {
-            let device = URL_SAFE_NO_PAD.encode(self.device.as_bytes());
-            return (format!("device:{device}"), DEVICE);
+            return (own_name(self.device), DEVICE);
         }
         (format!("pair:{}:{}", self.account, self.site), ACCOUNT_AND_SITE)
     }
@@ -175,6 +162,76 @@ impl Attempt {
             (format!("account:{}", self.account), ACCOUNT),
         ]
     }
+}
+
+/// Knows this browser from now on: it has shown by a one-time link that the account is its person's.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub(super) async fn know_browser(
+    server: &AuthorizationServer,
+    browser: &CookieValue,
+    user: &UserRow,
+) -> Result<(), StoreError> {
+    know(server, device(browser, &user.username), user.id).await
+}
+
+/// A browser that a person logged in with before: "log out everywhere" leaves the one known in which it is asked for.
+#[derive(Debug)]
+pub(crate) struct KnownBrowser {
+    device: Digest,
+    user_id: UserId,
+}
+
+impl KnownBrowser {
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub(crate) async fn find(
+        server: &AuthorizationServer,
+        headers: &HeaderMap,
+        user: &UserRow,
+    ) -> Result<Option<Self>, StoreError> {
+        let browser = server.cookies().read(CookieKind::Browser, headers);
+        let Some(browser) = browser else { return Ok(None) };
+        let device = device(&browser, &user.username);
+        let known = server.store.find_session(&device, Timestamp::default(), server.clock.now());
+        Ok(known.await?.map(|_| Self { device, user_id: user.id }))
+    }
+
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub(crate) async fn keep(self, server: &AuthorizationServer) -> Result<(), StoreError> {
+        know(server, self.device, self.user_id).await
+    }
+}
+
+/// With all its tries. Over the row that is there: one browser may log in twice at once.
+async fn know(
+    server: &AuthorizationServer,
+    device: Digest,
+    user_id: UserId,
+) -> Result<(), StoreError> {
+    let now = server.clock.now();
+    server.store.forget_login_failures(&key(&own_name(device), DEVICE, now)).await?;
+    let row = SessionRow {
+        session: device,
+        user_id: Some(user_id),
+        auth_time: None,
+        method: Some(DEVICE_METHOD.to_owned()),
+        login: LoginOrigin::default(),
+        pending: None,
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now.plus(DEVICE_KNOWN),
+    };
+    server.store.put_session(&row).await
+}
+
+fn own_name(device: Digest) -> String {
+    format!("device:{}", URL_SAFE_NO_PAD.encode(device.as_bytes()))
 }
 
 fn key(name: &str, bound: Bound, now: Timestamp) -> String {

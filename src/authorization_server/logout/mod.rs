@@ -1,4 +1,4 @@
-//! `/logout`: one session, or all of a person's.
+//! Logging out: one session or all of a person's, for a client, and where an identity provider says so.
 
 use askama::Template;
 use axum::body::Bytes;
@@ -7,10 +7,22 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::audit::AuditEvent;
+use crate::store::{LogOut, LoggedOut, Revokes, StoreError};
 
+use super::login::KnownBrowser;
 use super::pages::{Fault, Forms, page, query_value};
-use super::person::{People, with_cookie};
+use super::person::{People, Person, with_cookie};
 use super::session::{self, CookieKind, FormPurpose};
+
+mod elsewhere;
+mod notices;
+mod relying_party;
+mod token;
+
+pub(crate) use elsewhere::log_out_elsewhere;
+pub(super) use relying_party::PATH as END_SESSION_PATH;
+pub(crate) use relying_party::{ask, confirm, forward};
+pub(super) use token::EVENT;
 
 /// The form of this page and of the account page.
 pub(crate) const HERE: FormPurpose<'static> = FormPurpose { action: "logout", about: &[] };
@@ -77,13 +89,14 @@ pub(crate) async fn log_out(
         };
         let everywhere = form.fields.filled("everywhere").is_some();
         form.check(if everywhere { EVERYWHERE } else { HERE }, &session.cookie)?;
-        let store = &people.server.store;
-        if everywhere {
-            store.end_sessions(session.person.user.id).await?;
+        let person = &session.person;
+        let ended = if everywhere {
+            end_everywhere(&people, &headers, person).await?
         } else {
-            store.end_session(&session.person.session).await?;
-        }
-        let event = AuditEvent::LogOut { everywhere };
+            let (session, sid) = (person.session, person.login.sid.clone());
+            end(&people, &LogOut::Session { session, sid, revokes: Revokes::Nothing }).await?
+        };
+        let event = AuditEvent::LogOut { everywhere, grants: ended.grants };
         people.audit(request_id, Some(session.person.user.id), None, event).await?;
         let onward = match form.fields.filled("request") {
             Some(handle) => format!("/login?request={}", query_value(handle)),
@@ -93,6 +106,27 @@ pub(crate) async fn log_out(
         Ok::<_, Fault>(with_cookie(people.lead_to(&onward), cookie))
     };
     outcome.await.unwrap_or_else(|fault| fault.page(people.root(), request_id))
+}
+
+/// Ends log-ins, and has whom that concerns told.
+async fn end(people: &People, which: &LogOut) -> Result<LoggedOut, StoreError> {
+    let ended = people.server.store.log_out(which, people.server.clock.now()).await?;
+    people.server.logged_out.notify_one();
+    Ok(ended.unwrap_or_default())
+}
+
+/// This browser stays known, where it was: whoever guesses at the person's password must not keep them out (N108).
+async fn end_everywhere(
+    people: &People,
+    headers: &HeaderMap,
+    person: &Person,
+) -> Result<LoggedOut, StoreError> {
+    let browser = KnownBrowser::find(&people.server, headers, &person.user).await?;
+    let ended = end(people, &LogOut::Everywhere(person.user.id)).await?;
+    if let Some(browser) = browser {
+        browser.keep(&people.server).await?;
+    }
+    Ok(ended)
 }
 
 fn back(request: &str) -> String {

@@ -35,6 +35,26 @@ async fn consent_leads_with_the_host_and_a_yes_gives_a_code() {
     assert_eq!(site.store.lock().grants.len(), 1);
 }
 
+// CIMD §6 — N99
+#[tokio::test]
+async fn a_consent_is_asked_for_again_once_the_clients_document_has_changed() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let of = |document: &str| {
+        let digest = Some(document.repeat(43));
+        site.request(|pending| pending.client_digest = digest)
+    };
+    let page = ask(&mut browser, &of("A")).await;
+    answer(&mut browser, &page, "allow").await;
+    let same = ask(&mut browser, &of("A")).await;
+    assert!(same.location().starts_with("https://claude.ai/"), "{}", same.location());
+    let changed = ask(&mut browser, &of("Q")).await;
+    assert_eq!(changed.status, StatusCode::OK);
+    assert!(changed.body.contains("Read what the rules allow from Microsoft 365"));
+    let account = browser.get("/account").await;
+    assert!(account.body.contains("Answers go to claude.ai") && !account.body.contains("AAAA"));
+}
+
 #[tokio::test]
 async fn a_no_is_told_to_the_client_and_gives_nothing() {
     let site = Site::new();

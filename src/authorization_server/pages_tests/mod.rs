@@ -4,6 +4,7 @@ mod browser;
 mod consent;
 mod fake_store;
 mod login;
+mod step_up;
 mod support;
 mod throttle;
 mod upstream;

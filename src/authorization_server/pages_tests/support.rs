@@ -123,6 +123,7 @@ impl Site {
             login_hint: None,
             prompt: Prompt::default(),
             max_age: None,
+            acr_values: Vec::new(),
             requested_at: self.clock.now().unix_seconds(),
             client_digest: None,
             trusted_client: false,

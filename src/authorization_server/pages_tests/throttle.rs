@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
+
 use crate::authorization_server::login::Attempt;
 use crate::authorization_server::session::CookieValue;
 
-use super::support::Site;
+use super::support::{Browser, PASSWORD, Site};
 
 const ELSEWHERE: &str = "203.0.113.1";
 
@@ -81,6 +83,65 @@ async fn guessing_from_many_sites_is_stopped_for_the_rest_of_the_hour() {
     assert!(!guess(&site, ELSEWHERE).await);
     site.clock.advance(Duration::from_mins(1));
     assert!(guess(&site, ELSEWHERE).await);
+}
+
+/// Whoever shuts the others out for an hour.
+async fn lock(site: &Site) {
+    for host in 0..100 {
+        guess(site, &format!("198.51.{host}.1")).await;
+    }
+    assert!(!guess(site, ELSEWHERE).await);
+}
+
+// RFC 9700 §4.13 — N108
+#[tokio::test]
+async fn logging_out_everywhere_leaves_the_browser_that_asks_for_it_known() {
+    let site = Site::new();
+    let mut owner = site.administrator().await;
+    let mut other = Browser::new(&site);
+    assert_eq!(other.log_in(PASSWORD).await.location(), "/account");
+    lock(&site).await;
+    let page = owner.get("/account").await;
+    let token = form_token(&page.body, "everywhere");
+    let fields = [("form", token.as_str()), ("everywhere", "yes")];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    owner.post("/logout", &fields).await;
+    assert_eq!(owner.log_in(PASSWORD).await.location(), "/account");
+    assert_eq!(other.log_in(PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+// RFC 9700 §4.13 — N108
+#[tokio::test]
+async fn a_browser_in_which_a_password_was_chosen_by_a_link_is_known() {
+    let site = Site::new();
+    let mut owner = site.administrator().await;
+    let page = owner.get("/account").await;
+    owner.send("/logout", &page, &[]).await;
+    lock(&site).await;
+    assert_eq!(owner.log_in(PASSWORD).await.location(), "/account");
+}
+
+/// Two clicks on "Log in".
+#[tokio::test]
+async fn a_browser_that_logs_in_twice_at_once_is_let_in_twice() {
+    let site = Site::new();
+    let mut owner = Browser::new(&site);
+    let user = site.administrator().await;
+    drop(user);
+    let page = owner.get("/login").await;
+    let mut again = Browser::new(&site);
+    again.cookies.lock().unwrap().extend(owner.cookies.lock().unwrap().clone());
+    let fields = [("username", "admin"), ("password", PASSWORD)];
+    let (one, two) =
+        tokio::join!(owner.send("/login", &page, &fields), again.send("/login", &page, &fields));
+    assert_eq!([one.location(), two.location()], ["/account", "/account"]);
+}
+
+/// The hidden token of the form that has this field.
+fn form_token(body: &str, field: &str) -> String {
+    let at = body.find(&format!("name=\"{field}\"")).unwrap();
+    let form = body[..at].rfind("name=\"form\" value=\"").unwrap();
+    body[form..].split('"').nth(3).unwrap().to_owned()
 }
 
 /// People of one office who mistype once in a while never add up to a lock.

@@ -2,6 +2,8 @@
 
 mod away;
 mod freshness;
+mod logged_out;
+mod userinfo;
 
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +37,8 @@ struct Script {
     status: StatusCode,
     /// Where the metadata says that it is, instead of where it is.
     token_at: Option<String>,
+    /// What userinfo answers, if the metadata names it.
+    more: Option<Value>,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -58,12 +62,14 @@ impl Provider {
             asked: Vec::new(),
             status: StatusCode::OK,
             token_at: None,
+            more: None,
         }));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/jwks", get(jwks))
             .route("/token", post(token))
             .route("/user", get(user))
+            .route("/userinfo", get(userinfo))
             .with_state(Arc::clone(&script));
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -96,6 +102,7 @@ async fn discovery(State(script): State<Shared>) -> Json<Value> {
         "issuer": script.issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": script.token_at.clone().unwrap_or_else(|| at("/token")),
         "jwks_uri": at("/jwks"), "id_token_signing_alg_values_supported": ["ES256", "HS256", "none"],
         "authorization_response_iss_parameter_supported": script.states_issuer,
+        "userinfo_endpoint": script.more.as_ref().map(|_| at("/userinfo")),
     }))
 }
 
@@ -118,6 +125,12 @@ async fn token(
     let token = key.jwt(TokenType::IdToken, &claims).unwrap();
     let answer = json!({ "access_token": "upstream-token", "token_type": "Bearer", "id_token": token.expose() });
     (script.status, Json(answer))
+}
+
+async fn userinfo(State(script): State<Shared>, headers: HeaderMap) -> Json<Value> {
+    let mut script = script.lock().unwrap();
+    script.asked.push((headers, String::new()));
+    Json(script.more.clone().unwrap_or_default())
 }
 
 async fn user(State(script): State<Shared>, headers: HeaderMap) -> Json<Value> {

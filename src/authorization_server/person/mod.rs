@@ -2,7 +2,7 @@
 
 mod people;
 
-use crate::store::{Digest, UserRow};
+use crate::store::{Digest, LoginOrigin, UserRow};
 use crate::time::Timestamp;
 
 pub(crate) use people::{People, with_cookie};
@@ -20,6 +20,8 @@ pub struct Person {
     pub began: Timestamp,
     /// How: `pwd`, or `idp:<id>`.
     pub method: String,
+    /// Which log-in this session comes from.
+    pub login: LoginOrigin,
 }
 
 impl Person {

@@ -52,6 +52,8 @@ pub(super) fn accept(asked: ClientMetadata, mode: Registration) -> Result<Accept
         jwks_uri: None,
         require_pushed_authorization_requests: None,
         dpop_bound_access_tokens: None,
+        post_logout_redirect_uris: None,
+        backchannel_logout_uri: None,
         client_secret: None,
     };
     Ok(Accepted { metadata, redirect_uris, method })

@@ -104,9 +104,7 @@ async fn registered(
     let accepted = accept(asked, mode)?;
     if mode == Registration::Limited {
         let address = address.map(|ClientAddress(address)| address);
-        let waited = server.shares.registrations.take(address);
-        waited.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
-        let waited = server.clients.limits.admit(&kind(&accepted), server.clock.monotonic());
+        let waited = server.shares.registration(address);
         waited.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
     }
     let method = accepted.method;
@@ -128,12 +126,6 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<ClientMetadata, OAuthError> 
     serde_json::from_slice(body).map_err(|_| {
         OAuthError::InvalidClientMetadata("the body is not a JSON object of client metadata")
     })
-}
-
-/// What registrations of one kind have in common: their redirect URIs.
-fn kind(accepted: &Accepted) -> [u8; 32] {
-    *fingerprint(&accepted.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(), "")
-        .as_bytes()
 }
 
 /// Loopback URIs count without their port: each start of a command-line client has another.

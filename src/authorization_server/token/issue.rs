@@ -15,7 +15,7 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::id::{ClientId, Subject};
 use crate::scope::Scope;
 use crate::secret_text::SecretText;
-use crate::store::{GrantRow, UserRow};
+use crate::store::{GrantRow, LoginOrigin, UserRow};
 use crate::time::Timestamp;
 
 use super::exchange::Body;
@@ -143,13 +143,18 @@ impl Issue<'_> {
         Behind {
             grant_id: self.grant.map(|grant| grant.id),
             auth_time: self.grant.and_then(|grant| grant.auth_time),
-            acr: self.grant.and_then(|grant| grant.acr.as_deref()),
+            acr: self.login_origin().and_then(|origin| origin.acr.as_deref()),
+            amr: self.login_origin().and_then(|origin| origin.amr.as_deref()),
             groups: self.user.map_or(&[], |user| &user.groups),
             groups_incomplete: self.user.is_some_and(|user| user.groups_incomplete),
             cnf: self.key.map(|jkt| Confirmation { jkt }),
             act: self.derived.map(|derived| &derived.act),
             derived_from: self.derived.map_or(&[], |derived| &derived.origins),
         }
+    }
+
+    fn login_origin(&self) -> Option<&LoginOrigin> {
+        self.grant.map(|grant| &grant.login)
     }
 
     fn id_token<'a>(&'a self, beside: &'a NewAccessToken, login: Login<'a>) -> NewIdToken<'a> {
@@ -159,6 +164,7 @@ impl Issue<'_> {
             client_id: self.client_id,
             nonce: login.nonce,
             auth_time: self.grant.and_then(|grant| grant.auth_time),
+            origin: self.login_origin(),
             issued_at: beside.issued_at,
             expires_at: beside.expires_at,
         }

@@ -153,6 +153,19 @@ async fn a_code_of_somebody_who_was_disabled_since_is_dead() {
     assert_eq!(site.redeem(&code).await.error(), refused(400, "invalid_grant"));
 }
 
+// RFC 9700 §2.1 — N37
+#[tokio::test]
+async fn a_code_of_somebody_who_has_logged_out_everywhere_since_is_dead() {
+    let site = Site::new().await;
+    let code = site.code("app", "graph:read").await;
+    let used = site.code("app", "graph:read").await;
+    assert_eq!(site.redeem(&used).await.status, 200);
+    site.store.end_sessions(site.user).await.unwrap();
+    assert_eq!(site.redeem(&code).await.error(), refused(400, "invalid_grant"));
+    let code = site.code("app", "graph:read").await;
+    assert_eq!(site.redeem(&code).await.status, 200, "that of a later login");
+}
+
 // RFC 6749 §3.3 — N115
 #[tokio::test]
 async fn what_policy_no_longer_allows_is_dropped_and_said() {

@@ -5,6 +5,7 @@ mod clients;
 mod clock;
 mod codes;
 mod exchanges;
+mod logouts;
 mod machines;
 mod neighbours;
 mod refresh;

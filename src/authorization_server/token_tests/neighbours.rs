@@ -302,8 +302,8 @@ async fn who_asks_for_a_signed_answer_gets_one_that_is_for_nobody_else_and_no_to
     let token = site.post_as("/token", Some(&basic("nightly:s3cret")), &MACHINE).await;
     let token = token.member("access_token");
     for (asked, active) in [(token.as_str(), true), ("unknown", false)] {
-        let (who, body) = (basic("nightly:s3cret"), [("token", asked)]);
-        let plain = site.post_as("/introspect", Some(&who), &body).await.json();
+        let nightly = basic("nightly:s3cret");
+        let plain = site.post_as("/introspect", Some(&nightly), &[("token", asked)]).await.json();
         let request = Request::post("/introspect")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::AUTHORIZATION, basic("nightly:s3cret"))
@@ -324,9 +324,9 @@ async fn who_asks_for_a_signed_answer_gets_one_that_is_for_nobody_else_and_no_to
         );
         assert_eq!((&claims["token_introspection"], &plain["active"]), (&plain, &active.into()));
         assert!(claims.get("sub").is_none() && claims.get("exp").is_none(), "{claims}");
-        let body = [("token", answer.text.as_str())];
-        let as_token = site.post_as("/introspect", Some(&who), &body).await;
-        assert_eq!(as_token.json()["active"], false, "it is no access token");
+        let shown = [("token", answer.text.as_str())];
+        let as_token = site.post_as("/introspect", Some(&nightly), &shown).await.json();
+        assert_eq!(as_token["active"], false, "it is no access token");
     }
 }
 

@@ -208,7 +208,7 @@ impl Site {
             redirect_origin: None,
             client_digest: None,
             auth_time: Some(now),
-            acr: None,
+            login: crate::store::LoginOrigin::default(),
             extra: None,
             created_at: now,
             last_used_at: now,
@@ -376,6 +376,8 @@ pub(super) fn client(
         refresh_grace: None,
         require_pushed_requests: false,
         dpop_bound: false,
+        post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: None,
         exchange: ExchangeRules::default(),
         workload: None,
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::admin::NewClient;
+use crate::admin::{ClientChange, NewClient};
 use crate::cli::failure::Failure;
 use crate::config::Config;
 use crate::id::ClientId;
@@ -38,6 +38,15 @@ pub(in crate::cli) struct ClientArgs {
 enum ClientCommand {
     /// Register a client and print its secret, once; --public for one without
     Add(AddArgs),
+    /// Change a client; what is left out stays
+    Change(ChangeArgs),
+    /// Take a client out, and revoke every grant and token it has
+    Remove {
+        client_id: ClientId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print all clients
     List {
         /// Print JSON
@@ -92,6 +101,41 @@ struct AddArgs {
     /// Where it publishes them, instead
     #[arg(long, value_name = "URL", conflicts_with = "public")]
     jwks_uri: Option<String>,
+    /// Where people may be sent after they logged out for it; may be repeated
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a log-in is over in which it got something
+    #[arg(long, value_name = "URL")]
+    backchannel_logout_uri: Option<String>,
+    /// How long a refresh token of it that was just used gets the same answer again: 0 to 120 [default: as the settings say]
+    #[arg(long = "refresh-grace", value_name = "SECONDS")]
+    refresh_grace_seconds: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ChangeArgs {
+    client_id: ClientId,
+    /// Its name, as people see it when they consent
+    #[arg(long)]
+    name: Option<String>,
+    /// Every place where answers may be sent from now on; may be repeated
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<String>,
+    /// The most it may get from now on, separated by spaces; empty: what its people may have
+    #[arg(long)]
+    scope: Option<String>,
+    /// For a client that signs: its public keys from now on
+    #[arg(long, value_name = "PATH", conflicts_with = "jwks_uri")]
+    jwks_file: Option<PathBuf>,
+    /// For a client that signs: where it publishes them from now on
+    #[arg(long, value_name = "URL")]
+    jwks_uri: Option<String>,
+    /// How long a refresh token of it that was just used gets the same answer again: 0 to 120
+    #[arg(long = "refresh-grace", value_name = "SECONDS")]
+    refresh_grace_seconds: Option<u32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -105,6 +149,10 @@ pub(in crate::cli) async fn run(
     let administration = Administration::open(config).await?;
     let done = match &args.command {
         ClientCommand::Add(new) => add(&administration, new, out).await,
+        ClientCommand::Change(args) => change(&administration, args, out).await,
+        ClientCommand::Remove { client_id, json } => {
+            remove(&administration, (client_id, *json), out).await
+        }
         ClientCommand::List { json } => print_all(&administration, *json, out).await,
         ClientCommand::Disable { client_id, json } => {
             disable(&administration, (client_id, *json), true, out).await
@@ -129,6 +177,9 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
         public: args.public,
         jwks: args.jwks_file.as_deref().map(key_set).transpose()?,
         jwks_uri: args.jwks_uri.clone(),
+        refresh_grace_seconds: args.refresh_grace_seconds,
+        post_logout_redirect_uris: args.post_logout_redirect_uris.clone(),
+        backchannel_logout_uri: args.backchannel_logout_uri.clone(),
     };
     let added = by.operations.add_client(&by.actor, new).await;
     let (client, secret) = added.map_err(|error| failure(&error, LIST))?;
@@ -136,6 +187,35 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
     let shown = secret.map(|secret| format!("\nSecret: {secret}")).unwrap_or_default();
     let lines = format!("Client: {}{shown}", client.client_id);
     one(&json!({ "client": client, "client_secret": secret }), &lines, args.json, out)
+}
+
+async fn change(
+    by: &Administration,
+    args: &ChangeArgs,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let change = ClientChange {
+        client_name: args.name.clone(),
+        redirect_uris: (!args.redirect_uris.is_empty()).then(|| args.redirect_uris.clone()),
+        scope: args.scope.clone(),
+        jwks: args.jwks_file.as_deref().map(key_set).transpose()?,
+        jwks_uri: args.jwks_uri.clone(),
+        refresh_grace_seconds: args.refresh_grace_seconds,
+    };
+    let client = by.operations.change_client(&by.actor, &args.client_id, change).await;
+    let client = client.map_err(|error| failure(&error, LIST))?;
+    one(&json!(client), "the client is changed", args.json, out)
+}
+
+async fn remove(
+    by: &Administration,
+    (id, json): (&ClientId, bool),
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let done = by.operations.delete_client(&by.actor, id).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let value = json!({ "client_id": id, "removed": true });
+    one(&value, "the client is removed, and its grants and tokens are revoked", json, out)
 }
 
 /// Quotes nothing of a file that is none: it may be the private half.

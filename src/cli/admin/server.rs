@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::admin::{NewServer, OnToolFlaw, ProxySettings, ServerEra};
+use crate::admin::{NewServer, OnToolFlaw, ProxySettings, ServerChange, ServerEra};
 use crate::cli::failure::Failure;
 use crate::config::Config;
 
@@ -47,6 +47,8 @@ pub(in crate::cli) struct ServerArgs {
 enum ServerCommand {
     /// Register a server
     Add(AddArgs),
+    /// Change what a server is called and what its tokens are; what is left out stays
+    Change(ChangeArgs),
     /// Print all servers
     List {
         /// Print JSON
@@ -109,6 +111,26 @@ struct AddArgs {
     token_ttl: Option<u32>,
     #[command(flatten)]
     proxy: ProxyArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ChangeArgs {
+    server: String,
+    /// Its name, for people
+    #[arg(long)]
+    name: Option<String>,
+    /// Empty: none
+    #[arg(long)]
+    description: Option<String>,
+    /// Every scope it knows from now on, separated by spaces
+    #[arg(long)]
+    scope: Option<String>,
+    /// How long its tokens live: 30 to 86400; 0: as the settings say
+    #[arg(long, value_name = "SECONDS")]
+    token_ttl: Option<u32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -226,6 +248,7 @@ pub(in crate::cli) async fn run(
     let administration = Administration::open(config).await?;
     let done = match &args.command {
         ServerCommand::Add(new) => add(&administration, new, out).await,
+        ServerCommand::Change(args) => change(&administration, args, out).await,
         ServerCommand::Set(args) => set(&administration, args, out).await,
         ServerCommand::List { json } => print_all(&administration, *json, out).await,
         ServerCommand::Remove { server, json } => {
@@ -258,6 +281,22 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
     let server = server.map_err(|error| failure(&error, LIST))?;
     let lines = format!("Server: {}\nA key for it: broker server key add {0}", server.id);
     one(&json!(server), &lines, args.json, out)
+}
+
+async fn change(
+    by: &Administration,
+    args: &ChangeArgs,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let change = ServerChange {
+        name: args.name.clone(),
+        description: args.description.clone(),
+        scope: args.scope.clone(),
+        access_token_ttl_seconds: args.token_ttl,
+    };
+    let server = by.operations.change_server(&by.actor, &args.server, change).await;
+    let server = server.map_err(|error| failure(&error, LIST))?;
+    one(&json!(server), "the server is changed", args.json, out)
 }
 
 async fn set(by: &Administration, args: &SetArgs, out: &mut dyn Write) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::admin::{NewUser, UserView};
+use crate::admin::{NewUser, UserChange, UserView};
 use crate::cli::failure::Failure;
 use crate::config::Config;
 use crate::id::UserId;
@@ -36,6 +36,8 @@ pub(in crate::cli) struct UserArgs {
 enum UserCommand {
     /// Add a person and print the link by which they choose a password, once, within a day
     Add(AddArgs),
+    /// Change a person; what is left out stays
+    Change(ChangeArgs),
     /// Print everybody
     List {
         /// Print JSON
@@ -106,6 +108,27 @@ struct AddArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct ChangeArgs {
+    /// Username or id
+    user: String,
+    /// Their name, for people; empty: none
+    #[arg(long)]
+    display_name: Option<String>,
+    /// Their address; empty: none
+    #[arg(long)]
+    email: Option<String>,
+    /// Every group they are in from now on; may be repeated
+    #[arg(long = "group", conflicts_with = "no_groups")]
+    groups: Vec<String>,
+    /// They are in no group any more
+    #[arg(long)]
+    no_groups: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub(in crate::cli) async fn run(
     args: &UserArgs,
     config: &Config,
@@ -114,6 +137,7 @@ pub(in crate::cli) async fn run(
     let administration = Administration::open(config).await?;
     let done = match &args.command {
         UserCommand::Add(new) => add(&administration, new, out).await,
+        UserCommand::Change(args) => change(&administration, args, out).await,
         UserCommand::List { json } => print_all(&administration, *json, out).await,
         UserCommand::Disable { user, json } => {
             disable(&administration, (user, *json), true, out).await
@@ -148,6 +172,22 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
         user.username, user.id
     );
     one(&json!({ "user": user, "set_up_link": link }), &lines, args.json, out)
+}
+
+async fn change(
+    by: &Administration,
+    args: &ChangeArgs,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, &args.user).await?;
+    let change = UserChange {
+        display_name: args.display_name.clone(),
+        email: args.email.clone(),
+        groups: (args.no_groups || !args.groups.is_empty()).then(|| args.groups.clone()),
+    };
+    let changed = by.operations.change_user(&by.actor, user.id, change).await;
+    let changed = changed.map_err(|error| failure(&error, LIST))?;
+    one(&json!(changed), &format!("{} is changed", changed.username), args.json, out)
 }
 
 async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::app;
 use crate::id::{ClientId, EventId, Issuer, Subject};
 use crate::mcp::GRAPH_EXECUTE;
-use crate::policy::{Explanation, Moment, Obligations, Policy, RuleExplanation, Truth};
+use crate::policy::{Decision, Explanation, Moment, Obligations, Policy, RuleExplanation, Truth};
 use crate::scope::ScopeToken;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -267,7 +267,7 @@ fn for_people(told: &Told, all: bool) -> String {
         writeln!(text, "  {what}").ok();
     }
     if let Some(code) = decision.code {
-        writeln!(text, "  the caller gets: {}", answer(code.as_str(), decision.can_step_up())).ok();
+        writeln!(text, "  the caller gets: {}", answer(code.as_str(), decision)).ok();
     }
     obligations(&mut text, &decision.obligations);
     for change in &explanation.changes {
@@ -312,8 +312,10 @@ fn obligations(text: &mut String, with: &Obligations) {
     }
 }
 
-fn answer(code: &str, step_up: bool) -> String {
-    if step_up {
+fn answer(code: &str, decision: &Decision) -> String {
+    if decision.needs_login() {
+        "HTTP 401 insufficient_user_authentication, which says how to log in".to_owned()
+    } else if decision.can_step_up() {
         "HTTP 403 insufficient_scope, which names the scopes".to_owned()
     } else {
         code.to_owned()

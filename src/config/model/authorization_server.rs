@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::deployment::Deployment;
-use super::identity_provider::{IdentityProvider, RawIdentityProvider};
+use super::identity_provider::{IdentityProvider, RawIdentityProvider, check_groups};
 use super::limits::RATE;
 use super::outbound::private_targets;
 use super::rate::Rate;
@@ -207,6 +207,7 @@ impl RawAuthorizationServer {
             "id",
             self.identity_provider.iter().map(|provider| provider.id.as_str()),
         );
+        check_groups(&providers, &self.identity_provider, to);
         let clients = at.name("client");
         to.distinct(
             &clients,

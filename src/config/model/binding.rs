@@ -2,6 +2,8 @@
 
 use super::resource_server::Dpop;
 use super::root::Config;
+use super::upstream::UpstreamServer;
+use super::upstream_credential::UpstreamCredential;
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
@@ -12,6 +14,18 @@ pub(super) fn check_binding(config: &Config, to: &mut Checker<'_>) {
     let servers = config.upstream.servers.iter().filter(|server| server.dpop_required);
     let clients = config.authorization_server.clients.iter().filter(|client| client.dpop_bound);
     let mut problems = Vec::new();
+    let obo = |server: &&UpstreamServer| {
+        let bound = given == Dpop::Required || (given == Dpop::Allowed && server.dpop_required);
+        bound && matches!(server.credential, UpstreamCredential::EntraObo { .. })
+    };
+    for server in config.upstream.servers.iter().filter(obo) {
+        let key = Key::default().name("upstream").name("server");
+        let problem = format!(
+            "`{}` has credential.entra_obo and takes bound tokens alone, which Entra does not exchange",
+            server.id
+        );
+        to.add(Finding::error(FindingCode::Conflict, &key, problem));
+    }
     for server in servers {
         let key = Key::default().name("upstream").name("server");
         if given == Dpop::Off {

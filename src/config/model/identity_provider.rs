@@ -91,8 +91,12 @@ pub struct ProviderClaims {
     pub name: String,
     /// The e-mail address to show. Nobody is recognised by it.
     pub email: String,
-    /// The groups that policy may name.
+    /// The groups that policy may name. Empty: none are taken.
     pub groups: String,
+    /// What the names of its groups begin with here, such as `partner:`: rules, approvers and administrators then name
+    /// `partner:admins`. Unset: nothing, which is for one provider alone, since whoever may name groups at another one
+    /// has every group that they name alike.
+    pub groups_prefix: String,
 }
 
 impl Default for ProviderClaims {
@@ -103,6 +107,7 @@ impl Default for ProviderClaims {
             name: "name".to_owned(),
             email: "email".to_owned(),
             groups: "groups".to_owned(),
+            groups_prefix: String::new(),
         }
     }
 }
@@ -122,6 +127,30 @@ const OPEN_TO_ALL: [&str; 5] = [
 
 /// Entra's issuers that stand for more than one tenant.
 const EVERY_TENANT: [&str; 3] = ["/common/", "/organizations/", "/consumers/"];
+
+fn is_prefix(text: &str) -> bool {
+    let name = text.strip_suffix(':').unwrap_or_default();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// Groups are one namespace: a name that two providers give stands for both.
+pub(super) fn check_groups(list: &Key, providers: &[RawIdentityProvider], to: &mut Checker<'_>) {
+    let naming = |provider: &&RawIdentityProvider| !provider.claims.groups.is_empty();
+    let several = providers.iter().filter(naming).count() > 1;
+    for (place, provider) in providers.iter().enumerate() {
+        let prefix = provider.claims.groups_prefix.as_str();
+        let key = to.item(list, place).name("claims").name("groups_prefix");
+        let same = |other: &RawIdentityProvider| other.claims.groups_prefix == prefix;
+        if several && naming(&provider) && prefix.is_empty() {
+            let problem = "is missing: whoever can name a group at one of the providers has the group of that name at every other";
+            let finding = Finding::warning(FindingCode::Weak, &key, problem);
+            to.add(finding.hint("groups_prefix = \"<id>:\" for each but one, or groups = \"\" where none are needed"));
+        } else if !prefix.is_empty() && providers.iter().take(place).any(same) {
+            to.add(Finding::error(FindingCode::Conflict, &key, "is taken by an earlier one"));
+        }
+    }
+}
 
 impl RawIdentityProvider {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<IdentityProvider> {
@@ -205,6 +234,16 @@ impl RawIdentityProvider {
             let problem = "is missing: anybody who has an account there can log in here";
             let finding = Finding::warning(FindingCode::Weak, &at.name("require"), problem);
             to.add(finding.hint("Google: require = { hd = [\"your-domain.example\"] }"));
+        }
+        let prefix = &self.claims.groups_prefix;
+        if !prefix.is_empty() && !is_prefix(prefix) {
+            let key = at.name("claims").name("groups_prefix");
+            to.refuse(
+                &key,
+                prefix,
+                "is no prefix",
+                "letters, digits, . _ - and a colon at the end",
+            );
         }
         for (name, values) in &self.require {
             if values.is_empty() {

@@ -51,6 +51,10 @@ pub struct RegisteredClient {
     pub require_pushed_requests: bool,
     /// RFC 9449 §5.2
     pub dpop_bound: bool,
+    /// OIDC RP-Initiated Logout §3.1
+    pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// OIDC Back-Channel Logout §2.2
+    pub backchannel_logout_uri: Option<Url>,
     pub exchange: ClientExchange,
     /// Instead of secret and keys.
     pub workload: Option<Workload>,
@@ -102,6 +106,12 @@ pub(super) struct RawClient {
     /// Whether each of its tokens must be bound to a key of its own (`DPoP`, RFC 9449). Needs `resource_server.dpop`.
     #[serde(default)]
     pub(super) dpop_bound_access_tokens: bool,
+    /// Where people may be sent after they logged out for it (OpenID Connect RP-Initiated Logout 1.0): compared as text.
+    #[serde(default)]
+    pub(super) post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a log-in is over in which it got something (OpenID Connect Back-Channel Logout 1.0): https, or
+    /// http on loopback.
+    pub(super) backchannel_logout_uri: Option<String>,
     /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
     pub(super) token_exchange: Option<RawExchange>,
     /// With the grant `jwt_bearer`, instead of a secret or keys: the workload that it is, by what its platform says.
@@ -136,7 +146,13 @@ impl RawClient {
         self.check_assertions(at, to);
         let workload = self.workload.take().map(|raw| raw.parse(&at.name("workload"), to));
         let redirects = at.name("redirect_uris");
-        let redirect_uris = redirect_uris(&redirects, &self.redirect_uris, to);
+        let redirect_uris = redirect_uris_of(&redirects, &self.redirect_uris, to);
+        let after = at.name("post_logout_redirect_uris");
+        let post_logout_redirect_uris =
+            redirect_uris_of(&after, &self.post_logout_redirect_uris, to);
+        let notify = self.backchannel_logout_uri.as_ref();
+        let backchannel_logout_uri =
+            notify.and_then(|uri| to.endpoint(&at.name("backchannel_logout_uri"), uri));
         let scopes = to.scopes(&at.name("scopes"), &self.scopes);
         Some(RegisteredClient {
             client_id: client_id?,
@@ -148,6 +164,8 @@ impl RawClient {
             refresh_grace: self.refresh_grace_seconds.map(u64::from).map(Duration::from_secs),
             require_pushed_requests: self.require_pushed_authorization_requests,
             dpop_bound: self.dpop_bound_access_tokens,
+            post_logout_redirect_uris,
+            backchannel_logout_uri,
             exchange,
             // One that is wrong is a finding; without it the client would be a public one.
             workload: workload.map_or(Some(None), |parsed| parsed.map(Some))?,
@@ -246,7 +264,7 @@ fn jwks(key: &Key, text: &str, to: &mut Checker<'_>) -> Option<ClientKeys> {
     }
 }
 
-fn redirect_uris(list: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<RedirectUri> {
+fn redirect_uris_of(list: &Key, texts: &[String], to: &mut Checker<'_>) -> Vec<RedirectUri> {
     let mut parsed = Vec::new();
     for (place, text) in texts.iter().enumerate() {
         let at = to.item(list, place);

@@ -15,6 +15,8 @@ pub struct Telemetry {
     /// The `service` of audit events and traces.
     pub service_name: String,
     pub otlp_endpoint: Option<Url>,
+    /// Of the traces that begin here, so many are one that is sent. 0: none is.
+    pub trace_one_in: u32,
     pub metrics: bool,
 }
 
@@ -51,6 +53,8 @@ pub(super) struct RawTelemetry {
     pub(super) service_name: String,
     /// Where traces and the log are sent (OTLP over HTTP, JSON). Unset: nowhere.
     pub(super) otlp_endpoint: Option<String>,
+    /// Of so many traces that begin at the broker one is sent; 1: each, 0: none. A trace that its caller keeps always is.
+    pub(super) trace_one_in: u32,
     /// Counts what happens, and serves `/metrics`.
     pub(super) metrics: bool,
 }
@@ -62,6 +66,7 @@ impl Default for RawTelemetry {
             log_format: None,
             service_name: "mcp-auth-broker".to_owned(),
             otlp_endpoint: None,
+            trace_one_in: 1,
             metrics: false,
         }
     }
@@ -94,6 +99,7 @@ impl RawTelemetry {
             otlp_endpoint: self
                 .otlp_endpoint
                 .and_then(|text| to.url(&endpoint, &text, "a URL such as http://collector:4318")),
+            trace_one_in: self.trace_one_in,
             metrics: self.metrics,
         }
     }

@@ -85,6 +85,8 @@ pub struct UpstreamPerUser {
     pub endpoints: Option<UpstreamEndpoints>,
     /// `None`: our metadata document, or a registration.
     pub client: Option<(String, Option<SecretSource>)>,
+    /// Whose client it is, where the endpoints are found out: no other authorization server is spoken to. Always there with a secret.
+    pub issuer: Option<String>,
     /// Empty: what the server names.
     pub scopes: Scope,
 }
@@ -236,7 +238,8 @@ pub(super) struct RawPerUser {
     pub(super) token_url: Option<String>,
     /// Where tokens are given back (RFC 7009). Found out where the others are.
     pub(super) revocation_url: Option<String>,
-    /// Whose endpoints they are, as answers state it (RFC 9207).
+    /// Whose endpoints they are, as answers state it (RFC 9207). Without `authorize_url`: the one authorization server that
+    /// the server may name; needed with `client_secret`, which no other is shown.
     pub(super) issuer: Option<String>,
     /// Our client there. Unset: the broker's client metadata document, or a registration (RFC 7591).
     pub(super) client_id: Option<String>,
@@ -403,8 +406,25 @@ impl RawPerUser {
             let problem = "is missing: who writes down endpoints or a secret has a client there";
             to.add(Finding::error(FindingCode::Missing, &at.name("client_id"), problem));
         }
+        let issuer = self.issuer_of_the_client(at, to).ok()?;
         let client = self.client_id.map(|id| (id, secret));
-        Some(UpstreamCredential::PerUser(Box::new(UpstreamPerUser { endpoints, client, scopes })))
+        let accounts = UpstreamPerUser { endpoints, client, issuer, scopes };
+        Some(UpstreamCredential::PerUser(Box::new(accounts)))
+    }
+
+    /// The one authorization server that the server may name. An error: something is wrong with it, and was said.
+    fn issuer_of_the_client(&self, at: &Key, to: &mut Checker<'_>) -> Result<Option<String>, ()> {
+        let key = at.name("issuer");
+        match &self.issuer {
+            _ if self.authorize_url.is_some() => Ok(None),
+            Some(issuer) => to.endpoint(&key, issuer).map(|_| Some(issuer.clone())).ok_or(()),
+            None if self.client_secret.is_none() => Ok(None),
+            None => {
+                let problem = "is missing: the server names an authorization server itself, and no other than this one is shown client_secret";
+                to.add(Finding::error(FindingCode::Missing, &key, problem));
+                Err(())
+            }
+        }
     }
 
     /// Both endpoints or neither. An error: something is wrong with them, and was said.
@@ -413,7 +433,6 @@ impl RawPerUser {
             for (name, given) in [
                 ("token_url", self.token_url.is_some()),
                 ("revocation_url", self.revocation_url.is_some()),
-                ("issuer", self.issuer.is_some()),
             ] {
                 if given {
                     let problem = "goes with authorize_url, which is missing";

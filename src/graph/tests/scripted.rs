@@ -157,3 +157,14 @@ async fn a_token_for_another_tenant_is_never_sent() {
     assert_eq!(error.detail(), Some(Detail::TokenMismatch));
     assert!(graph.requests().is_empty());
 }
+
+#[tokio::test]
+async fn a_call_without_time_left_is_no_attempt() {
+    let (graph, bench) = scripted(vec![Act::json(200, "{}")]).await;
+    let request = request("GET", "/v1.0/users", &[], None);
+    let (result, attempts) = bench.run(&request, Duration::ZERO).await;
+    let error = result.unwrap_err();
+    assert_eq!((error.code(), error.attempts()), (Code::ProviderTimeout, 0));
+    assert!(!error.to_string().contains("did not answer"), "{error}: it was not asked");
+    assert_eq!((graph.requests().len(), attempts.len()), (0, 0));
+}

@@ -1,8 +1,7 @@
 //! `auth.graph.operations.list.v1`: what the caller may execute on Graph, or could after a step-up.
 
 use http::Method;
-use rmcp::model::{Tool, ToolAnnotations};
-use serde::Deserialize;
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
 use crate::graph::{Catalog, Risk};
@@ -14,14 +13,45 @@ use super::{Entry, GRAPH_LIST, Kind, object};
 const PAGE: usize = 100;
 
 /// The arguments of the tool.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(crate) struct ListArguments {
     /// Text that the path template, the description or a permission holds, without case.
     search: Option<String>,
     risk: Option<Risk>,
     /// `next_cursor` of an earlier answer.
     cursor: Option<String>,
+}
+
+/// A field and what is wrong with it.
+type Wrong = (String, &'static str);
+
+impl ListArguments {
+    /// Reads them; the error names the first field that is not as the schema has it.
+    pub(crate) fn read(mut given: JsonObject) -> Result<Self, Wrong> {
+        const RISK: &str = "must be read, write or destructive";
+        let search = text(&mut given, "search")?;
+        let risk = present(&mut given, "risk").map(serde_json::from_value).transpose();
+        let risk = risk.map_err(|_| ("risk".to_owned(), RISK))?;
+        let cursor = text(&mut given, "cursor")?;
+        match given.keys().next() {
+            None => Ok(Self { search, risk, cursor }),
+            Some(name) => {
+                Err((name.clone(), "is no field of this tool: it takes search, risk and cursor"))
+            }
+        }
+    }
+}
+
+fn present(given: &mut JsonObject, name: &str) -> Option<Value> {
+    given.remove(name).filter(|value| !value.is_null())
+}
+
+fn text(given: &mut JsonObject, name: &str) -> Result<Option<String>, Wrong> {
+    match present(given, name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err((name.to_owned(), "must be a text")),
+    }
 }
 
 pub(super) fn entry() -> Entry {
@@ -49,7 +79,7 @@ fn output() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
-        "required": ["operations"],
+        "anyOf": [{ "required": ["operations"] }, { "required": ["status", "error"] }],
         "properties": {
             "operations": {
                 "type": "array",
@@ -68,7 +98,12 @@ fn output() -> Value {
                     }
                 }
             },
-            "next_cursor": { "type": "string" }
+            "next_cursor": { "type": "string" },
+            "contract_version": { "const": "v0.1.0" },
+            "request_id": { "type": "string" },
+            "status": { "const": "error" },
+            "error": { "type": "object", "required": ["code", "category", "message", "retryable"] },
+            "redactions": { "type": "array" }
         }
     })
 }
@@ -78,12 +113,12 @@ pub(crate) fn list_operations(
     operations: &[OperationView],
     wanted: &ListArguments,
     catalog: &Catalog,
-) -> Result<Value, &'static str> {
+) -> Result<Value, Wrong> {
     let start = match &wanted.cursor {
         None => 0,
-        Some(cursor) => {
-            cursor.parse::<usize>().map_err(|_| "cursor: use next_cursor of an earlier answer")?
-        }
+        Some(cursor) => cursor
+            .parse::<usize>()
+            .map_err(|_| ("cursor".to_owned(), "use next_cursor of an earlier answer"))?,
     };
     let search = wanted.search.as_deref().unwrap_or_default().to_ascii_lowercase();
     let described = operations.iter().map(|operation| describe(operation, catalog));

@@ -24,11 +24,11 @@ impl ApprovalStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Asked, StoreError> {
         let question = (row.clone(), most_pending, now);
-        self.backend().write(question, |c, question| Box::pin(ask(c, question))).await
+        self.named("ask approvals").write(question, |c, question| Box::pin(ask(c, question))).await
     }
 
     async fn find_approval(&self, id: ApprovalId) -> Result<Option<ApprovalRow>, StoreError> {
-        self.backend().read(&id, |c, id| Box::pin(find(c, id))).await
+        self.named("find approvals").read(&id, |c, id| Box::pin(find(c, id))).await
     }
 
     async fn list_approvals(
@@ -36,7 +36,9 @@ impl ApprovalStore for SqlDatabase {
         page: &PageRequest,
         now: Timestamp,
     ) -> Result<Page<ApprovalRow>, StoreError> {
-        self.backend().read(&(page.clone(), now), |c, which| Box::pin(list(c, which))).await
+        self.named("list approvals")
+            .read(&(page.clone(), now), |c, which| Box::pin(list(c, which)))
+            .await
     }
 
     async fn answer_approval(
@@ -45,7 +47,9 @@ impl ApprovalStore for SqlDatabase {
         answer: &ApprovalAnswer,
     ) -> Result<bool, StoreError> {
         let answer = (id, answer.clone());
-        self.backend().write(answer, |c, answer| Box::pin(self::answer(c, answer))).await
+        self.named("answer approvals")
+            .write(answer, |c, answer| Box::pin(self::answer(c, answer)))
+            .await
     }
 
     async fn use_approval(
@@ -53,7 +57,7 @@ impl ApprovalStore for SqlDatabase {
         call: &Digest,
         now: Timestamp,
     ) -> Result<Option<UsedApproval>, StoreError> {
-        self.backend().write((*call, now), |c, call| Box::pin(spend(c, call))).await
+        self.named("spend approvals").write((*call, now), |c, call| Box::pin(spend(c, call))).await
     }
 }
 

@@ -75,6 +75,7 @@ const DELETES: &[(&str, i64)] = &[
     (delete!("assertions", "(issuer, jti)", "issuer, jti", "expires_at"), 300),
     (delete!("sessions", "session", "expires_at"), 0),
     (delete!("links", "link", "expires_at"), 0),
+    (delete!("logout_notices", "(sid, client_id)", "sid, client_id", "expires_at"), 0),
     (delete!("approvals", "id", "expires_at"), 30 * 86_400),
     (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),
     (delete!(unnamed_documents, "gone_at IS NULL"), 3600),

@@ -48,6 +48,16 @@ pub(super) async fn update(
     Ok(c.execute(SQL, values![id.as_str(), metadata.as_str(), *digest]).await? == 1)
 }
 
+pub(super) async fn change(
+    c: &mut Connection,
+    (id, metadata, (before, digest)): &(ClientId, String, (Digest, Digest)),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE clients SET metadata = $2, metadata_digest = $3 \
+        WHERE id = $1 AND metadata_digest = $4";
+    let values = values![id.as_str(), metadata.as_str(), *digest, *before];
+    Ok(c.execute(SQL, values).await? == 1)
+}
+
 pub(super) async fn list(
     c: &mut Connection,
     page: &PageRequest,

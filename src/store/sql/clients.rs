@@ -17,11 +17,11 @@ use super::tend;
 #[async_trait]
 impl ClientStore for SqlDatabase {
     async fn find_client(&self, id: &ClientId) -> Result<Option<ClientRow>, StoreError> {
-        self.backend().read(id, |c, id| Box::pin(client::find(c, id))).await
+        self.named("find clients").read(id, |c, id| Box::pin(client::find(c, id))).await
     }
 
     async fn add_client(&self, row: &ClientRow) -> Result<bool, StoreError> {
-        self.backend().write(row.clone(), |c, row| Box::pin(client::add(c, row))).await
+        self.named("add clients").write(row.clone(), |c, row| Box::pin(client::add(c, row))).await
     }
 
     async fn update_client(
@@ -31,11 +31,21 @@ impl ClientStore for SqlDatabase {
         digest: Digest,
     ) -> Result<bool, StoreError> {
         let new = (id.clone(), metadata.to_owned(), digest);
-        self.backend().write(new, |c, new| Box::pin(client::update(c, new))).await
+        self.named("update clients").write(new, |c, new| Box::pin(client::update(c, new))).await
+    }
+
+    async fn change_client(
+        &self,
+        id: &ClientId,
+        metadata: &str,
+        digests: (Digest, Digest),
+    ) -> Result<bool, StoreError> {
+        let new = (id.clone(), metadata.to_owned(), digests);
+        self.backend().write(new, |c, new| Box::pin(client::change(c, new))).await
     }
 
     async fn list_clients(&self, page: &PageRequest) -> Result<Page<ClientRow>, StoreError> {
-        self.backend().read(page, |c, page| Box::pin(client::list(c, page))).await
+        self.named("list clients").read(page, |c, page| Box::pin(client::list(c, page))).await
     }
 
     async fn rotate_client_secret(
@@ -45,7 +55,9 @@ impl ClientStore for SqlDatabase {
         previous_until: Timestamp,
     ) -> Result<bool, StoreError> {
         let new = (id.clone(), secret, previous_until);
-        self.backend().write(new, |c, new| Box::pin(client::rotate_secret(c, new))).await
+        self.named("rotate_secret clients")
+            .write(new, |c, new| Box::pin(client::rotate_secret(c, new)))
+            .await
     }
 
     async fn disable_client(
@@ -54,14 +66,18 @@ impl ClientStore for SqlDatabase {
         at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let new = (id.clone(), at);
-        let (found, revoked) =
-            self.backend().write(new, |c, new| Box::pin(client::disable(c, new))).await?;
+        let (found, revoked) = self
+            .named("disable clients")
+            .write(new, |c, new| Box::pin(client::disable(c, new)))
+            .await?;
         self.shared.revoked.add(&revoked);
         Ok(found)
     }
 
     async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
-        self.backend().write(id.clone(), |c, id| Box::pin(client::delete(c, id))).await
+        self.named("delete clients")
+            .write(id.clone(), |c, id| Box::pin(client::delete(c, id)))
+            .await
     }
 
     fn client_used(&self, id: &ClientId, at: Timestamp) {
@@ -72,7 +88,7 @@ impl ClientStore for SqlDatabase {
         // What waits in memory may say that a client is not idle at all.
         tend::write_last_used(&self.shared).await?;
         let which = (idle_since, self.shared.clock.now(), limit);
-        self.backend().write(which, |c, which| Box::pin(client::reap(c, which))).await
+        self.named("reap clients").write(which, |c, which| Box::pin(client::reap(c, which))).await
     }
 
     async fn find_metadata_document(
@@ -80,11 +96,15 @@ impl ClientStore for SqlDatabase {
         url: &str,
     ) -> Result<Option<MetadataDocument>, StoreError> {
         let url = url.to_owned();
-        self.backend().read(&url, |c, url| Box::pin(metadata_document::find(c, url))).await
+        self.named("find metadata_documents")
+            .read(&url, |c, url| Box::pin(metadata_document::find(c, url)))
+            .await
     }
 
     async fn put_metadata_document(&self, document: &MetadataDocument) -> Result<(), StoreError> {
         let row = document.clone();
-        self.backend().write(row, |c, row| Box::pin(metadata_document::put(c, row))).await
+        self.named("put metadata_documents")
+            .write(row, |c, row| Box::pin(metadata_document::put(c, row)))
+            .await
     }
 }

@@ -56,9 +56,15 @@ impl SqlDatabase {
         Ok(Self { shared, _tending: tending })
     }
 
+    /// Of what no request waits for.
     pub(super) fn backend(&self) -> Measured<'_> {
+        self.named("tend all")
+    }
+
+    /// What is timed, under the name that traces have for it: an operation, and the table that it is about.
+    pub(super) fn named(&self, name: &'static str) -> Measured<'_> {
         let Shared { backend, load, clock, .. } = &*self.shared;
-        Measured { backend, load, clock: &**clock }
+        Measured { backend, load, clock: &**clock, name }
     }
 }
 
@@ -74,10 +80,6 @@ impl Database for SqlDatabase {
 
 impl fmt::Debug for SqlDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.shared.backend {
-            Backend::Sqlite { .. } => "SQLite",
-            Backend::Postgres(_) => "PostgreSQL",
-        };
-        f.debug_tuple("SqlDatabase").field(&kind).finish()
+        f.debug_tuple("SqlDatabase").field(&self.shared.backend.system()).finish()
     }
 }

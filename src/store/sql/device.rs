@@ -20,7 +20,7 @@ const SLOWER: i64 = 5_000;
 #[async_trait]
 impl DeviceStore for SqlDatabase {
     async fn add_device_request(&self, row: &DeviceRequestRow) -> Result<bool, StoreError> {
-        self.backend().write(row.clone(), |c, row| Box::pin(add(c, row))).await
+        self.named("add device_requests").write(row.clone(), |c, row| Box::pin(add(c, row))).await
     }
 
     async fn claim_device_request(
@@ -30,7 +30,7 @@ impl DeviceStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Option<DeviceRequestRow>, StoreError> {
         let asked = (*user_code, *session, now);
-        self.backend().write(asked, |c, asked| Box::pin(claim(c, asked))).await
+        self.named("claim device_requests").write(asked, |c, asked| Box::pin(claim(c, asked))).await
     }
 
     async fn claimed_device_request(
@@ -40,7 +40,9 @@ impl DeviceStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Option<DeviceRequestRow>, StoreError> {
         let asked = (*user_code, *session, now);
-        self.backend().read(&asked, |c, asked| Box::pin(claimed(c, asked))).await
+        self.named("claimed device_requests")
+            .read(&asked, |c, asked| Box::pin(claimed(c, asked)))
+            .await
     }
 
     async fn answer_device_request(
@@ -51,7 +53,9 @@ impl DeviceStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let asked = ((*user_code, *session, now), answer.clone());
-        self.backend().write(asked, |c, asked| Box::pin(answered(c, asked))).await
+        self.named("answered device_requests")
+            .write(asked, |c, asked| Box::pin(answered(c, asked)))
+            .await
     }
 
     async fn poll_device_request(
@@ -61,7 +65,7 @@ impl DeviceStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Polled, StoreError> {
         let asked = (*device_code, client_id.clone(), now);
-        self.backend().write(asked, |c, asked| Box::pin(poll(c, asked))).await
+        self.named("poll device_requests").write(asked, |c, asked| Box::pin(poll(c, asked))).await
     }
 }
 

@@ -9,12 +9,13 @@ use crate::store::page::{Page, PageRequest};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
-use super::revocation;
+use super::{revocation, session};
 
 pub(super) async fn add(c: &mut Connection, row: &GrantRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO grants (id, user_id, client_id, scopes, resource, redirect_origin, \
-        client_digest, auth_time, acr, extra, created_at, last_used_at, expires_at, revoked_at, revoke_reason) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+        client_digest, auth_time, acr, extra, created_at, last_used_at, expires_at, revoked_at, revoke_reason, \
+        sid, issuer, issuer_sid, amr) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     let values = values![
         row.id.to_string(),
         row.user_id.map(|id| id.to_string()),
@@ -24,13 +25,17 @@ pub(super) async fn add(c: &mut Connection, row: &GrantRow) -> Result<(), StoreE
         &row.redirect_origin,
         row.client_digest,
         row.auth_time,
-        &row.acr,
+        &row.login.acr,
         &row.extra,
         row.created_at,
         row.last_used_at,
         row.expires_at,
         row.revoked_at,
         row.revoke_reason.map(|reason| word(reason).to_owned()),
+        &row.login.sid,
+        &row.login.issuer,
+        &row.login.issuer_sid,
+        &row.login.amr,
     ];
     c.execute(SQL, values).await.map(drop)
 }
@@ -142,6 +147,20 @@ pub(super) async fn revoke_for(
     write_down(c, &rows).await
 }
 
+/// Those of these that are live. The last statements of their transaction.
+pub(super) async fn revoke_each(
+    c: &mut Connection,
+    ids: &[GrantId],
+    (reason, now): (RevokeReason, Timestamp),
+) -> Result<Vec<Revocation>, StoreError> {
+    let mut rows = Vec::new();
+    for id in ids {
+        let values = values![now, word(reason), id.to_string()];
+        rows.extend(c.rows(revoke_sql!(" AND id = $3"), values).await?);
+    }
+    write_down(c, &rows).await
+}
+
 async fn write_down(c: &mut Connection, rows: &[Row]) -> Result<Vec<Revocation>, StoreError> {
     let revoked = |row: &Row| -> Result<_, StoreError> {
         Ok(revocation::of_grant(row.parsed("id")?, row.time("expires_at")?))
@@ -161,7 +180,7 @@ pub(super) fn row(row: &Row) -> Result<GrantRow, StoreError> {
         redirect_origin: row.maybe_text("redirect_origin")?,
         client_digest: row.maybe_digest("client_digest")?,
         auth_time: row.maybe_time("auth_time")?,
-        acr: row.maybe_text("acr")?,
+        login: session::origin(row)?,
         extra: row.maybe_text("extra")?,
         created_at: row.time("created_at")?,
         last_used_at: row.time("last_used_at")?,
@@ -180,6 +199,7 @@ const fn word(reason: RevokeReason) -> &'static str {
         RevokeReason::Administrator => "administrator",
         RevokeReason::Disabled => "disabled",
         RevokeReason::Password => "password",
+        RevokeReason::LogOut => "log_out",
     }
 }
 
@@ -192,6 +212,7 @@ fn reason(text: &str) -> Result<RevokeReason, StoreError> {
         "administrator" => RevokeReason::Administrator,
         "disabled" => RevokeReason::Disabled,
         "password" => RevokeReason::Password,
+        "log_out" => RevokeReason::LogOut,
         _ => return Err(StoreError::Corrupt("revoke_reason")),
     })
 }

@@ -37,7 +37,9 @@ impl GrantStore for SqlDatabase {
         row: &AuthorizationRequestRow,
     ) -> Result<(), StoreError> {
         let row = row.clone();
-        self.backend().write(row, |c, row| Box::pin(authorization_request::add(c, row))).await
+        self.named("add authorization_requests")
+            .write(row, |c, row| Box::pin(authorization_request::add(c, row)))
+            .await
     }
 
     async fn find_authorization_request(
@@ -46,7 +48,9 @@ impl GrantStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Option<AuthorizationRequestRow>, StoreError> {
         let key = (*handle, now);
-        self.backend().read(&key, |c, key| Box::pin(authorization_request::find(c, key))).await
+        self.named("find authorization_requests")
+            .read(&key, |c, key| Box::pin(authorization_request::find(c, key)))
+            .await
     }
 
     async fn bind_authorization_request(
@@ -56,7 +60,9 @@ impl GrantStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let key = (*handle, *session, now);
-        self.backend().write(key, |c, key| Box::pin(authorization_request::bind(c, key))).await
+        self.named("bind authorization_requests")
+            .write(key, |c, key| Box::pin(authorization_request::bind(c, key)))
+            .await
     }
 
     async fn take_authorization_request(
@@ -65,7 +71,9 @@ impl GrantStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Option<AuthorizationRequestRow>, StoreError> {
         let key = (*handle, now);
-        self.backend().write(key, |c, key| Box::pin(authorization_request::take(c, key))).await
+        self.named("take authorization_requests")
+            .write(key, |c, key| Box::pin(authorization_request::take(c, key)))
+            .await
     }
 
     async fn add_grant_with_code(
@@ -74,35 +82,43 @@ impl GrantStore for SqlDatabase {
         code: &CodeRow,
     ) -> Result<(), StoreError> {
         let rows = (grant.clone(), code.clone());
-        self.backend().write(rows, |c, rows| Box::pin(code::add_with_grant(c, rows))).await
+        self.named("add_with_grant codes")
+            .write(rows, |c, rows| Box::pin(code::add_with_grant(c, rows)))
+            .await
     }
 
     async fn add_grant(&self, grant: &GrantRow) -> Result<(), StoreError> {
-        self.backend().write(grant.clone(), |c, row| Box::pin(grant::add(c, row))).await
+        self.named("add grants").write(grant.clone(), |c, row| Box::pin(grant::add(c, row))).await
     }
 
     async fn find_code(&self, code: &Digest) -> Result<Option<CodeRow>, StoreError> {
-        self.backend().read(code, |c, code| Box::pin(code::find(c, code))).await
+        self.named("find codes").read(code, |c, code| Box::pin(code::find(c, code))).await
     }
 
     async fn redeem_code(&self, redemption: &CodeRedemption) -> Result<Redeemed, StoreError> {
         let asked = redemption.clone();
-        let (redeemed, revoked) =
-            self.backend().write(asked, |c, asked| Box::pin(code::redeem(c, asked))).await?;
+        let (redeemed, revoked) = self
+            .named("redeem codes")
+            .write(asked, |c, asked| Box::pin(code::redeem(c, asked)))
+            .await?;
         self.revoked(revoked.as_slice());
         Ok(redeemed)
     }
 
     async fn return_code(&self, redemption: &CodeRedemption) -> Result<bool, StoreError> {
         let asked = redemption.clone();
-        self.backend().write(asked, |c, asked| Box::pin(code::give_back(c, asked))).await
+        self.named("give_back codes")
+            .write(asked, |c, asked| Box::pin(code::give_back(c, asked)))
+            .await
     }
 
     async fn find_refresh_token(
         &self,
         token: &Digest,
     ) -> Result<Option<(GrantRow, NewRefreshToken)>, StoreError> {
-        self.backend().read(token, |c, token| Box::pin(refresh::find(c, token))).await
+        self.named("find refresh_tokens")
+            .read(token, |c, token| Box::pin(refresh::find(c, token)))
+            .await
     }
 
     async fn rotate_refresh_token(
@@ -110,14 +126,16 @@ impl GrantStore for SqlDatabase {
         rotation: &RefreshRotation,
     ) -> Result<Rotated, StoreError> {
         let asked = rotation.clone();
-        let (rotated, revoked) =
-            self.backend().write(asked, |c, asked| Box::pin(refresh::rotate(c, asked))).await?;
+        let (rotated, revoked) = self
+            .named("rotate refresh_tokens")
+            .write(asked, |c, asked| Box::pin(refresh::rotate(c, asked)))
+            .await?;
         self.revoked(revoked.as_slice());
         Ok(rotated)
     }
 
     async fn find_grant(&self, id: GrantId) -> Result<Option<GrantRow>, StoreError> {
-        self.backend().read(&id, |c, id| Box::pin(grant::find(c, id))).await
+        self.named("find grants").read(&id, |c, id| Box::pin(grant::find(c, id))).await
     }
 
     async fn list_grants(
@@ -126,7 +144,7 @@ impl GrantStore for SqlDatabase {
         page: &PageRequest,
     ) -> Result<Page<GrantRow>, StoreError> {
         let which = (filter.clone(), page.clone(), self.shared.clock.now());
-        self.backend().read(&which, |c, which| Box::pin(grant::list(c, which))).await
+        self.named("list grants").read(&which, |c, which| Box::pin(grant::list(c, which))).await
     }
 
     async fn revoke_grant(
@@ -136,8 +154,10 @@ impl GrantStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let which = (id, reason, now);
-        let revoked =
-            self.backend().write(which, |c, which| Box::pin(grant::revoke(c, which))).await?;
+        let revoked = self
+            .named("revoke grants")
+            .write(which, |c, which| Box::pin(grant::revoke(c, which)))
+            .await?;
         Ok(self.revoked(revoked.as_slice()) == 1)
     }
 
@@ -148,15 +168,19 @@ impl GrantStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let which = (filter.clone(), reason, now);
-        let revoked =
-            self.backend().write(which, |c, which| Box::pin(grant::revoke_all(c, which))).await?;
+        let revoked = self
+            .named("revoke_all grants")
+            .write(which, |c, which| Box::pin(grant::revoke_all(c, which)))
+            .await?;
         Ok(self.revoked(&revoked))
     }
 
     async fn revoke_access_token(&self, token: &RevokedToken) -> Result<(), StoreError> {
         let one = [revocation::of_token(&token.jti, token.expires_at)];
         let write = one.clone();
-        self.backend().write(write, |c, one| Box::pin(revocation::write(c, one))).await?;
+        self.named("write revocations")
+            .write(write, |c, one| Box::pin(revocation::write(c, one)))
+            .await?;
         self.revoked(&one);
         Ok(())
     }
@@ -175,15 +199,17 @@ impl GrantStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Option<Consent>, StoreError> {
         let key = (key.clone(), now);
-        self.backend().read(&key, |c, key| Box::pin(consent::find(c, key))).await
+        self.named("find consents").read(&key, |c, key| Box::pin(consent::find(c, key))).await
     }
 
     async fn put_consent(&self, consent: &Consent) -> Result<(), StoreError> {
-        self.backend().write(consent.clone(), |c, row| Box::pin(consent::put(c, row))).await
+        self.named("put consents")
+            .write(consent.clone(), |c, row| Box::pin(consent::put(c, row)))
+            .await
     }
 
     async fn list_consents(&self, user_id: UserId) -> Result<Vec<Consent>, StoreError> {
-        self.backend().read(&user_id, |c, user| Box::pin(consent::list(c, user))).await
+        self.named("list consents").read(&user_id, |c, user| Box::pin(consent::list(c, user))).await
     }
 
     async fn withdraw(
@@ -193,8 +219,10 @@ impl GrantStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let which = (user_id, client_id.clone(), now);
-        let revoked =
-            self.backend().write(which, |c, which| Box::pin(consent::withdraw(c, which))).await?;
+        let revoked = self
+            .named("withdraw consents")
+            .write(which, |c, which| Box::pin(consent::withdraw(c, which)))
+            .await?;
         Ok(self.revoked(&revoked))
     }
 
@@ -205,7 +233,9 @@ impl GrantStore for SqlDatabase {
         expires_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let which = (issuer.to_owned(), Digest::of(jti), expires_at);
-        self.backend().write(which, |c, which| Box::pin(clean_up::first_use(c, which))).await
+        self.named("first_use assertions")
+            .write(which, |c, which| Box::pin(clean_up::first_use(c, which)))
+            .await
     }
 
     async fn clean_up(&self, now: Timestamp) -> Result<u64, StoreError> {

@@ -23,11 +23,11 @@ impl LeaseStore for SqlDatabase {
         at: Option<Timestamp>,
     ) -> Result<Lease, StoreError> {
         let asked = (*key, rate, wanted, at);
-        self.backend().write(asked, |c, asked| Box::pin(take(c, asked))).await
+        self.named("take rates").write(asked, |c, asked| Box::pin(take(c, asked))).await
     }
 
     async fn forget_idle_rates(&self, at: Option<Timestamp>) -> Result<u64, StoreError> {
-        self.backend().write(at, |c, at| Box::pin(forget(c, *at))).await
+        self.named("forget rates").write(at, |c, at| Box::pin(forget(c, *at))).await
     }
 }
 

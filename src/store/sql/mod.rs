@@ -16,6 +16,7 @@ mod grants;
 mod lease;
 mod link;
 mod login;
+mod logout;
 mod metadata_document;
 mod people;
 mod refresh;

@@ -9,7 +9,7 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{
-    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserRow,
+    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserProfile, UserRow,
 };
 use crate::time::Timestamp;
 
@@ -22,24 +22,28 @@ use super::user;
 #[async_trait]
 impl PersonStore for SqlDatabase {
     async fn add_user(&self, row: &UserRow) -> Result<bool, StoreError> {
-        self.backend().write(row.clone(), |c, row| Box::pin(user::add(c, row))).await
+        self.named("add users").write(row.clone(), |c, row| Box::pin(user::add(c, row))).await
     }
 
     async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
-        self.backend().read(&id, |c, id| Box::pin(user::find(c, id))).await
+        self.named("find users").read(&id, |c, id| Box::pin(user::find(c, id))).await
     }
 
     async fn find_user_by_name(&self, username: &str) -> Result<Option<UserRow>, StoreError> {
         let name = username.to_owned();
-        self.backend().read(&name, |c, name| Box::pin(user::find_by_name(c, name))).await
+        self.named("find_by_name users")
+            .read(&name, |c, name| Box::pin(user::find_by_name(c, name)))
+            .await
     }
 
     async fn list_users(&self, page: &PageRequest) -> Result<Page<UserRow>, StoreError> {
-        self.backend().read(page, |c, page| Box::pin(user::list(c, page))).await
+        self.named("list users").read(page, |c, page| Box::pin(user::list(c, page))).await
     }
 
     async fn has_administrator(&self) -> Result<bool, StoreError> {
-        self.backend().read(&(), |c, none| Box::pin(user::has_administrator(c, none))).await
+        self.named("has_administrator users")
+            .read(&(), |c, none| Box::pin(user::has_administrator(c, none)))
+            .await
     }
 
     async fn set_password(
@@ -50,31 +54,45 @@ impl PersonStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let new = (user_id, password_hash.to_owned(), link.copied(), now);
-        let (set, revoked) =
-            self.backend().write(new, |c, new| Box::pin(user::set_password(c, new))).await?;
+        let (set, revoked) = self
+            .named("set_password users")
+            .write(new, |c, new| Box::pin(user::set_password(c, new)))
+            .await?;
         self.shared.revoked.add(&revoked);
         Ok(set)
     }
 
+    async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError> {
+        self.backend().write(profile.clone(), |c, new| Box::pin(user::change(c, new))).await
+    }
+
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError> {
         let new = (id, administrator);
-        self.backend().write(new, |c, new| Box::pin(user::set_administrator(c, new))).await
+        self.named("set_administrator users")
+            .write(new, |c, new| Box::pin(user::set_administrator(c, new)))
+            .await
     }
 
     async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError> {
         let new = (id, at);
-        let (found, revoked) =
-            self.backend().write(new, |c, new| Box::pin(user::disable(c, new))).await?;
+        let (found, revoked) = self
+            .named("disable users")
+            .write(new, |c, new| Box::pin(user::disable(c, new)))
+            .await?;
         self.shared.revoked.add(&revoked);
         Ok(found)
     }
 
     async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError> {
-        self.backend().write((id, at), |c, new| Box::pin(user::logged_in(c, new))).await
+        self.named("logged_in users")
+            .write((id, at), |c, new| Box::pin(user::logged_in(c, new)))
+            .await
     }
 
     async fn list_identities(&self, user_id: UserId) -> Result<Vec<(String, String)>, StoreError> {
-        self.backend().read(&user_id, |c, id| Box::pin(user::identities(c, id))).await
+        self.named("identities identities")
+            .read(&user_id, |c, id| Box::pin(user::identities(c, id)))
+            .await
     }
 
     async fn user_of_identity(
@@ -84,7 +102,9 @@ impl PersonStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<UserRow, StoreError> {
         let which = (identity.clone(), new_id, now);
-        self.backend().write(which, |c, which| Box::pin(user::of_identity(c, which))).await
+        self.named("of_identity identities")
+            .write(which, |c, which| Box::pin(user::of_identity(c, which)))
+            .await
     }
 
     async fn find_user_of_identity(
@@ -93,11 +113,13 @@ impl PersonStore for SqlDatabase {
         subject: &str,
     ) -> Result<Option<UserRow>, StoreError> {
         let which = (issuer.to_owned(), subject.to_owned());
-        self.backend().read(&which, |c, which| Box::pin(user::find_by_identity(c, which))).await
+        self.named("find_by_identity identities")
+            .read(&which, |c, which| Box::pin(user::find_by_identity(c, which)))
+            .await
     }
 
     async fn add_link(&self, link: &OneTimeLink) -> Result<(), StoreError> {
-        self.backend().write(link.clone(), |c, link| Box::pin(link::add(c, link))).await
+        self.named("add links").write(link.clone(), |c, link| Box::pin(link::add(c, link))).await
     }
 
     async fn find_link(
@@ -105,11 +127,15 @@ impl PersonStore for SqlDatabase {
         link: &Digest,
         now: Timestamp,
     ) -> Result<Option<OneTimeLink>, StoreError> {
-        self.backend().read(&(*link, now), |c, key| Box::pin(link::find(c, key))).await
+        self.named("find links").read(&(*link, now), |c, key| Box::pin(link::find(c, key))).await
     }
 
     async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError> {
-        self.backend().write(row.clone(), |c, row| Box::pin(session::add(c, row))).await
+        self.named("add sessions").write(row.clone(), |c, row| Box::pin(session::add(c, row))).await
+    }
+
+    async fn put_session(&self, row: &SessionRow) -> Result<(), StoreError> {
+        self.backend().write(row.clone(), |c, row| Box::pin(session::put(c, row))).await
     }
 
     async fn find_session(
@@ -119,7 +145,7 @@ impl PersonStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Option<SessionRow>, StoreError> {
         let key = (*session, idle_since, now);
-        self.backend().read(&key, |c, key| Box::pin(session::find(c, key))).await
+        self.named("find sessions").read(&key, |c, key| Box::pin(session::find(c, key))).await
     }
 
     async fn list_sessions(
@@ -127,24 +153,34 @@ impl PersonStore for SqlDatabase {
         user_id: UserId,
         now: Timestamp,
     ) -> Result<Vec<SessionRow>, StoreError> {
-        self.backend().read(&(user_id, now), |c, key| Box::pin(session::list(c, key))).await
+        self.named("list sessions")
+            .read(&(user_id, now), |c, key| Box::pin(session::list(c, key)))
+            .await
     }
 
     async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError> {
         let rows = (*old, new.clone());
-        self.backend().write(rows, |c, rows| Box::pin(session::rotate(c, rows))).await
+        self.named("rotate sessions")
+            .write(rows, |c, rows| Box::pin(session::rotate(c, rows)))
+            .await
     }
 
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError> {
-        self.backend().write((*session, at), |c, key| Box::pin(session::seen(c, key))).await
+        self.named("seen sessions")
+            .write((*session, at), |c, key| Box::pin(session::seen(c, key)))
+            .await
     }
 
     async fn end_session(&self, session: &Digest) -> Result<bool, StoreError> {
-        self.backend().write(*session, |c, session| Box::pin(session::end(c, session))).await
+        self.named("end sessions")
+            .write(*session, |c, session| Box::pin(session::end(c, session)))
+            .await
     }
 
     async fn end_sessions(&self, user_id: UserId) -> Result<u64, StoreError> {
-        self.backend().write(user_id, |c, user| Box::pin(session::end_all(c, user))).await
+        self.named("end_all sessions")
+            .write(user_id, |c, user| Box::pin(session::end_all(c, user)))
+            .await
     }
 
     async fn count_attempt(
@@ -154,7 +190,9 @@ impl PersonStore for SqlDatabase {
         window: Duration,
     ) -> Result<LoginAttempts, StoreError> {
         let attempt = attempt(key, now, window);
-        self.backend().write(attempt, |c, attempt| Box::pin(login::failed(c, attempt))).await
+        self.named("failed login_failures")
+            .write(attempt, |c, attempt| Box::pin(login::failed(c, attempt)))
+            .await
     }
 
     async fn login_attempts(
@@ -164,11 +202,15 @@ impl PersonStore for SqlDatabase {
         window: Duration,
     ) -> Result<LoginAttempts, StoreError> {
         let attempt = attempt(key, now, window);
-        self.backend().read(&attempt, |c, attempt| Box::pin(login::found(c, attempt))).await
+        self.named("found login_failures")
+            .read(&attempt, |c, attempt| Box::pin(login::found(c, attempt)))
+            .await
     }
 
     async fn forget_login_failures(&self, key: &str) -> Result<(), StoreError> {
-        self.backend().write(key.to_owned(), |c, key| Box::pin(login::forget(c, key))).await
+        self.named("forget login_failures")
+            .write(key.to_owned(), |c, key| Box::pin(login::forget(c, key)))
+            .await
     }
 }
 

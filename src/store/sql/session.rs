@@ -4,12 +4,29 @@ use crate::id::UserId;
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::person::SessionRow;
+use crate::store::person::{LoginOrigin, SessionRow};
 use crate::time::Timestamp;
 
 pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO sessions (session, user_id, auth_time, method, pending, created_at, \
-        last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        last_seen_at, expires_at, sid, issuer, issuer_sid, acr, amr) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    insert(c, SQL, row).await
+}
+
+pub(super) async fn put(c: &mut Connection, row: &SessionRow) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO sessions (session, user_id, auth_time, method, pending, created_at, \
+        last_seen_at, expires_at, sid, issuer, issuer_sid, acr, amr) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+        ON CONFLICT (session) DO UPDATE SET user_id = excluded.user_id, \
+        auth_time = excluded.auth_time, method = excluded.method, pending = excluded.pending, \
+        created_at = excluded.created_at, last_seen_at = excluded.last_seen_at, \
+        expires_at = excluded.expires_at, sid = excluded.sid, issuer = excluded.issuer, \
+        issuer_sid = excluded.issuer_sid, acr = excluded.acr, amr = excluded.amr";
+    insert(c, SQL, row).await
+}
+
+async fn insert(c: &mut Connection, sql: &'static str, row: &SessionRow) -> Result<(), StoreError> {
     let values = values![
         row.session,
         row.user_id.map(|id| id.to_string()),
@@ -19,8 +36,13 @@ pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), Stor
         row.created_at,
         row.last_seen_at,
         row.expires_at,
+        &row.login.sid,
+        &row.login.issuer,
+        &row.login.issuer_sid,
+        &row.login.acr,
+        &row.login.amr,
     ];
-    c.execute(SQL, values).await.map(drop)
+    c.execute(sql, values).await.map(drop)
 }
 
 /// Session, idle since, now.
@@ -66,16 +88,32 @@ pub(super) async fn end(c: &mut Connection, session: &Digest) -> Result<bool, St
     Ok(c.execute("DELETE FROM sessions WHERE session = $1", values![*session]).await? == 1)
 }
 
+/// With the codes that were given out in them and not used yet: none becomes tokens after its person has gone (N37).
 pub(super) async fn end_all(c: &mut Connection, user: &UserId) -> Result<u64, StoreError> {
+    const CODES: &str = "DELETE FROM codes WHERE used_at IS NULL AND grant_id IN \
+        (SELECT id FROM grants WHERE user_id = $1)";
+    c.execute(CODES, values![user.to_string()]).await?;
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.to_string()]).await
 }
 
-fn row(row: &Row) -> Result<SessionRow, StoreError> {
+/// Sessions and grants have the same columns for it.
+pub(super) fn origin(row: &Row) -> Result<LoginOrigin, StoreError> {
+    Ok(LoginOrigin {
+        sid: row.maybe_text("sid")?,
+        issuer: row.maybe_text("issuer")?,
+        issuer_sid: row.maybe_text("issuer_sid")?,
+        acr: row.maybe_text("acr")?,
+        amr: row.maybe_text("amr")?,
+    })
+}
+
+pub(super) fn row(row: &Row) -> Result<SessionRow, StoreError> {
     Ok(SessionRow {
         session: row.digest("session")?,
         user_id: row.maybe_parsed("user_id")?,
         auth_time: row.maybe_time("auth_time")?,
         method: row.maybe_text("method")?,
+        login: origin(row)?,
         pending: row.maybe_text("pending")?,
         created_at: row.time("created_at")?,
         last_seen_at: row.time("last_seen_at")?,

@@ -12,15 +12,21 @@ use super::signing_key;
 #[async_trait]
 impl SigningKeyStore for SqlDatabase {
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRow>, StoreError> {
-        self.backend().read(&(), |c, none| Box::pin(signing_key::list(c, none))).await
+        self.named("list signing_keys")
+            .read(&(), |c, none| Box::pin(signing_key::list(c, none)))
+            .await
     }
 
     async fn add_first_signing_key(&self, row: &SigningKeyRow) -> Result<bool, StoreError> {
-        self.backend().write(row.clone(), |c, row| Box::pin(signing_key::add_first(c, row))).await
+        self.named("add_first signing_keys")
+            .write(row.clone(), |c, row| Box::pin(signing_key::add_first(c, row)))
+            .await
     }
 
     async fn add_signing_key(&self, row: &SigningKeyRow) -> Result<bool, StoreError> {
-        self.backend().write(row.clone(), |c, row| Box::pin(signing_key::add(c, row))).await
+        self.named("add signing_keys")
+            .write(row.clone(), |c, row| Box::pin(signing_key::add(c, row)))
+            .await
     }
 
     async fn add_signing_key_after(
@@ -29,11 +35,15 @@ impl SigningKeyStore for SqlDatabase {
         newest: Timestamp,
     ) -> Result<bool, StoreError> {
         let what = (row.clone(), newest);
-        self.backend().write(what, |c, what| Box::pin(signing_key::add_after(c, what))).await
+        self.named("add_after signing_keys")
+            .write(what, |c, what| Box::pin(signing_key::add_after(c, what)))
+            .await
     }
 
     async fn replace_signing_keys(&self, rows: &[SigningKeyRow]) -> Result<u64, StoreError> {
-        self.backend().write(rows.to_vec(), |c, rows| Box::pin(signing_key::replace(c, rows))).await
+        self.named("replace signing_keys")
+            .write(rows.to_vec(), |c, rows| Box::pin(signing_key::replace(c, rows)))
+            .await
     }
 
     async fn retire_signing_key(
@@ -42,10 +52,14 @@ impl SigningKeyStore for SqlDatabase {
         retire_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let which = (kid.to_owned(), retire_at);
-        self.backend().write(which, |c, which| Box::pin(signing_key::retire(c, which))).await
+        self.named("retire signing_keys")
+            .write(which, |c, which| Box::pin(signing_key::retire(c, which)))
+            .await
     }
 
     async fn delete_signing_key(&self, kid: &str) -> Result<bool, StoreError> {
-        self.backend().write(kid.to_owned(), |c, kid| Box::pin(signing_key::delete(c, kid))).await
+        self.named("delete signing_keys")
+            .write(kid.to_owned(), |c, kid| Box::pin(signing_key::delete(c, kid)))
+            .await
     }
 }

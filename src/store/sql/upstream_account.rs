@@ -18,18 +18,18 @@ impl UpstreamAccountStore for SqlDatabase {
         server: &str,
     ) -> Result<Option<UpstreamAccountRow>, StoreError> {
         let key = (user_id, server.to_owned());
-        self.backend().read(&key, |c, key| Box::pin(find(c, key))).await
+        self.named("find upstream_accounts").read(&key, |c, key| Box::pin(find(c, key))).await
     }
 
     async fn list_upstream_accounts(
         &self,
         user_id: UserId,
     ) -> Result<Vec<UpstreamAccountRow>, StoreError> {
-        self.backend().read(&user_id, |c, user| Box::pin(list(c, user))).await
+        self.named("list upstream_accounts").read(&user_id, |c, user| Box::pin(list(c, user))).await
     }
 
     async fn put_upstream_account(&self, row: &UpstreamAccountRow) -> Result<(), StoreError> {
-        self.backend().write(row.clone(), |c, row| Box::pin(put(c, row))).await
+        self.named("put upstream_accounts").write(row.clone(), |c, row| Box::pin(put(c, row))).await
     }
 
     async fn claim_upstream_account(
@@ -39,7 +39,9 @@ impl UpstreamAccountStore for SqlDatabase {
         until: Timestamp,
     ) -> Result<bool, StoreError> {
         let which = (row.clone(), now, until);
-        self.backend().write(which, |c, which| Box::pin(claim(c, which))).await
+        self.named("claim upstream_accounts")
+            .write(which, |c, which| Box::pin(claim(c, which)))
+            .await
     }
 
     async fn renew_upstream_account(
@@ -48,7 +50,9 @@ impl UpstreamAccountStore for SqlDatabase {
         sealed: &str,
     ) -> Result<bool, StoreError> {
         let which = (row.clone(), sealed.to_owned());
-        self.backend().write(which, |c, which| Box::pin(renew(c, which))).await
+        self.named("renew upstream_accounts")
+            .write(which, |c, which| Box::pin(renew(c, which)))
+            .await
     }
 
     async fn end_upstream_account(
@@ -58,12 +62,14 @@ impl UpstreamAccountStore for SqlDatabase {
         version: Option<i64>,
     ) -> Result<Option<UpstreamAccountRow>, StoreError> {
         let which = (user_id, server.to_owned(), version);
-        self.backend().write(which, |c, which| Box::pin(end(c, which))).await
+        self.named("end upstream_accounts").write(which, |c, which| Box::pin(end(c, which))).await
     }
 
     async fn find_upstream_client(&self, server: &str) -> Result<Option<String>, StoreError> {
         let server = server.to_owned();
-        self.backend().read(&server, |c, server| Box::pin(find_client(c, server))).await
+        self.named("find_client upstream_clients")
+            .read(&server, |c, server| Box::pin(find_client(c, server)))
+            .await
     }
 
     async fn put_upstream_client(
@@ -73,7 +79,9 @@ impl UpstreamAccountStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let which = (server.to_owned(), sealed.to_owned(), now);
-        self.backend().write(which, |c, which| Box::pin(put_client(c, which))).await
+        self.named("put_client upstream_clients")
+            .write(which, |c, which| Box::pin(put_client(c, which)))
+            .await
     }
 }
 

@@ -6,7 +6,7 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::grant::{GrantFilter, RevokeReason};
 use crate::store::page::{Page, PageRequest};
-use crate::store::person::{ExternalIdentity, UserRow};
+use crate::store::person::{ExternalIdentity, UserProfile, UserRow};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
@@ -85,6 +85,23 @@ pub(super) async fn set_password(
     upstream_account::end_all(c, id).await?;
     let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };
     Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Password, *now)).await?))
+}
+
+/// In one statement: of two changes at once neither is lost.
+pub(super) async fn change(c: &mut Connection, new: &UserProfile) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE users SET \
+        display_name = NULLIF(COALESCE(CAST($2 AS TEXT), display_name), ''), \
+        email = NULLIF(COALESCE(CAST($3 AS TEXT), email), ''), \
+        groups_incomplete = CASE WHEN CAST($4 AS TEXT) IS NULL THEN groups_incomplete ELSE 0 END, \
+        member_of = COALESCE(CAST($4 AS TEXT), member_of) WHERE id = $1";
+    let groups = new.groups.as_ref().map(|groups| serde_json::Value::from(groups.as_slice()));
+    let values = values![
+        new.id.to_string(),
+        &new.display_name,
+        &new.email,
+        groups.map(|groups| groups.to_string()),
+    ];
+    Ok(c.execute(SQL, values).await? == 1)
 }
 
 pub(super) async fn set_administrator(

@@ -1,93 +1,329 @@
 //! OTLP's JSON encoding: ids in hex, 64-bit numbers as text, lowerCamelCase (opentelemetry-proto, "JSON Protobuf Encoding").
+//!
+//! Written straight into the message: spans come by the thousand in a second, and a tree of values for each would cost more
+//! than all the rest of them.
 
-use serde_json::{Value as Json, json};
+use std::fmt;
 
+use serde::{Serialize, Serializer};
+
+use crate::id::TraceId;
 use crate::time::Timestamp;
 
 use super::export::Resource;
-use super::record::{Kind, Log, Span, Value};
+use super::record::{Attribute, Kind, Log, Span, Value};
 
 /// `ExportTraceServiceRequest`
-pub(super) fn traces(resource: &Resource, spans: &[Span]) -> Json {
-    let spans: Vec<Json> = spans.iter().map(span).collect();
-    json!({ "resourceSpans": [{
-        "resource": described(resource),
-        "scopeSpans": [{ "scope": scope(), "spans": spans }],
-    }] })
+pub(super) fn traces<'a>(resource: &'a Resource, spans: &'a [Span]) -> impl Serialize + 'a {
+    Traces {
+        resource_spans: [ResourceSpans {
+            resource: Described::of(resource),
+            scope_spans: [ScopeSpans { scope: SCOPE, spans: Each(spans, WrittenSpan::of) }],
+        }],
+    }
 }
 
 /// `ExportLogsServiceRequest`
-pub(super) fn logs(resource: &Resource, logs: &[Log]) -> Json {
-    let logs: Vec<Json> = logs.iter().map(log).collect();
-    json!({ "resourceLogs": [{
-        "resource": described(resource),
-        "scopeLogs": [{ "scope": scope(), "logRecords": logs }],
-    }] })
-}
-
-fn described(resource: &Resource) -> Json {
-    let attributes = [
-        ("service.name", &*resource.service),
-        ("service.version", env!("CARGO_PKG_VERSION")),
-        ("service.instance.id", &*resource.instance),
-        ("deployment.environment.name", resource.environment),
-    ];
-    let attributes: Vec<Json> =
-        attributes.into_iter().map(|(key, value)| text(key, value)).collect();
-    json!({ "attributes": attributes })
-}
-
-fn scope() -> Json {
-    json!({ "name": "mcp-auth-broker", "version": env!("CARGO_PKG_VERSION") })
-}
-
-fn span(span: &Span) -> Json {
-    let ended = nanos(span.ended);
-    let took = i128::try_from(span.took.as_nanos()).unwrap_or_default();
-    let mut attributes: Vec<Json> =
-        span.attributes.iter().map(|(key, value)| attribute(key, value)).collect();
-    attributes.extend(span.error.map(|code| text("error.type", code)));
-    let mut written = json!({
-        "traceId": span.trace.to_string(),
-        "spanId": format!("{:016x}", span.id),
-        "name": span.name,
-        "kind": match span.kind { Kind::Server => 2, Kind::Client => 3 },
-        "startTimeUnixNano": (ended - took).to_string(),
-        "endTimeUnixNano": ended.to_string(),
-        "attributes": attributes,
-        "status": if span.error.is_some() { json!({ "code": 2 }) } else { json!({}) },
-    });
-    if let (Some(parent), Some(members)) = (span.parent, written.as_object_mut()) {
-        members.insert("parentSpanId".to_owned(), json!(format!("{parent:016x}")));
+pub(super) fn logs<'a>(resource: &'a Resource, logs: &'a [Log]) -> impl Serialize + 'a {
+    Logs {
+        resource_logs: [ResourceLogs {
+            resource: Described::of(resource),
+            scope_logs: [ScopeLogs { scope: SCOPE, log_records: Each(logs, WrittenLog::of) }],
+        }],
     }
-    written
 }
 
-fn log(log: &Log) -> Json {
-    let attributes = log.attributes.iter().map(|(key, value)| text(key, value));
-    let attributes: Vec<Json> = attributes.chain([text("log.target", &log.target)]).collect();
-    json!({
-        "timeUnixNano": nanos(log.at).to_string(),
-        "severityNumber": log.number,
-        "severityText": log.severity,
-        "body": { "stringValue": log.body },
-        "attributes": attributes,
-    })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Traces<'a> {
+    resource_spans: [ResourceSpans<'a>; 1],
 }
 
-fn attribute(key: &str, value: &Value) -> Json {
-    let value = match value {
-        Value::Text(text) => json!({ "stringValue": text }),
-        Value::Number(number) => json!({ "intValue": number.to_string() }),
-        Value::Truth(truth) => json!({ "boolValue": truth }),
-    };
-    json!({ "key": key, "value": value })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceSpans<'a> {
+    resource: Described<'a>,
+    scope_spans: [ScopeSpans<'a>; 1],
 }
 
-fn text(key: &str, value: &str) -> Json {
-    json!({ "key": key, "value": { "stringValue": value } })
+#[derive(Serialize)]
+struct ScopeSpans<'a> {
+    scope: Scope,
+    spans: Each<'a, Span, WrittenSpan<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Logs<'a> {
+    resource_logs: [ResourceLogs<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceLogs<'a> {
+    resource: Described<'a>,
+    scope_logs: [ScopeLogs<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScopeLogs<'a> {
+    scope: Scope,
+    log_records: Each<'a, Log, WrittenLog<'a>>,
+}
+
+#[derive(Serialize)]
+struct Scope {
+    name: &'static str,
+    version: &'static str,
+}
+
+const SCOPE: Scope = Scope { name: "mcp-auth-broker", version: env!("CARGO_PKG_VERSION") };
+
+/// Who sends.
+#[derive(Serialize)]
+struct Described<'a> {
+    attributes: [Written<'a>; 4],
+}
+
+impl<'a> Described<'a> {
+    fn of(resource: &'a Resource) -> Self {
+        let attributes = [
+            ("service.name", &*resource.service),
+            ("service.version", env!("CARGO_PKG_VERSION")),
+            ("service.instance.id", &*resource.instance),
+            ("deployment.environment.name", resource.environment),
+        ];
+        Self { attributes: attributes.map(|(key, value)| Written::text(key, value)) }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenSpan<'a> {
+    trace_id: TraceId,
+    span_id: Shown<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_span_id: Option<Shown<Hex>>,
+    name: &'a str,
+    kind: u8,
+    start_time_unix_nano: Shown<i128>,
+    end_time_unix_nano: Shown<i128>,
+    attributes: Attributes<'a>,
+    status: Status,
+}
+
+#[derive(Serialize)]
+struct Status {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u8>,
+}
+
+impl<'a> WrittenSpan<'a> {
+    fn of(span: &'a Span) -> Self {
+        let ended = nanos(span.ended);
+        let took = i128::try_from(span.took.as_nanos()).unwrap_or_default();
+        Self {
+            trace_id: span.trace,
+            span_id: Shown(Hex(span.id)),
+            parent_span_id: span.parent.map(Hex).map(Shown),
+            name: &span.name,
+            kind: match span.kind {
+                Kind::Server => 2,
+                Kind::Client => 3,
+            },
+            start_time_unix_nano: Shown(ended - took),
+            end_time_unix_nano: Shown(ended),
+            attributes: Attributes { all: &span.attributes, error: span.error.as_deref() },
+            status: Status { code: span.error.is_some().then_some(2) },
+        }
+    }
+}
+
+struct Attributes<'a> {
+    all: &'a [Attribute],
+    error: Option<&'a str>,
+}
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let error = self.error.map(|error| Written::text("error.type", error));
+        serializer.collect_seq(self.all.iter().map(Written::of).chain(error))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenLog<'a> {
+    time_unix_nano: Shown<i128>,
+    severity_number: u8,
+    severity_text: &'static str,
+    body: WrittenValue<'a>,
+    attributes: Fields<'a>,
+}
+
+impl<'a> WrittenLog<'a> {
+    fn of(log: &'a Log) -> Self {
+        Self {
+            time_unix_nano: Shown(nanos(log.at)),
+            severity_number: log.number,
+            severity_text: log.severity,
+            body: WrittenValue::StringValue(&log.body),
+            attributes: Fields(log),
+        }
+    }
+}
+
+struct Fields<'a>(&'a Log);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Log { attributes, target, .. } = self.0;
+        let fields = attributes.iter().map(|(key, value)| Written::text(key, value));
+        serializer.collect_seq(fields.chain([Written::text("log.target", target)]))
+    }
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    key: &'a str,
+    value: WrittenValue<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum WrittenValue<'a> {
+    StringValue(&'a str),
+    IntValue(Shown<i64>),
+    BoolValue(bool),
+    #[serde(rename = "stringValue")]
+    Id(crate::id::RequestId),
+}
+
+impl<'a> Written<'a> {
+    fn of((key, value): &'a Attribute) -> Self {
+        let value = match value {
+            Value::Text(text) => WrittenValue::StringValue(text),
+            Value::Number(number) => WrittenValue::IntValue(Shown(*number)),
+            Value::Truth(truth) => WrittenValue::BoolValue(*truth),
+            Value::Request(id) => WrittenValue::Id(*id),
+        };
+        Self { key, value }
+    }
+
+    const fn text(key: &'a str, value: &'a str) -> Self {
+        Self { key, value: WrittenValue::StringValue(value) }
+    }
+}
+
+/// A list, each of whose items is written by a function.
+struct Each<'a, T, W>(&'a [T], fn(&'a T) -> W);
+
+impl<T, W: Serialize> Serialize for Each<'_, T, W> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(self.1))
+    }
+}
+
+/// A text that is written as it is shown.
+struct Shown<T>(T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+struct Hex(u64);
+
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 fn nanos(at: Timestamp) -> i128 {
     i128::from(at.unix_millis()) * 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn resource() -> Resource {
+        Resource { service: "s".into(), instance: "i".to_owned(), environment: "dev" }
+    }
+
+    #[test]
+    fn a_span_is_written_as_the_protocol_has_it() {
+        let span = Span {
+            trace: "0af7651916cd43dd8448eb211c80319c".parse().unwrap(),
+            id: 1,
+            parent: Some(0xb7ad_6b71_6920_3331),
+            name: "tools/call \"x\"".into(),
+            kind: Kind::Client,
+            ended: Timestamp::from_unix_millis(1500),
+            took: Duration::from_millis(500),
+            attributes: vec![
+                ("a", "é".into()),
+                ("b", Value::Number(-7)),
+                ("c", Value::Truth(true)),
+                ("d", Value::Request("0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b".parse().unwrap())),
+            ],
+            error: Some("404".into()),
+        };
+        let (resource, spans) = (resource(), [span]);
+        let written = serde_json::to_value(traces(&resource, &spans)).unwrap();
+        let text =
+            |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+        assert_eq!(
+            written["resourceSpans"][0]["scopeSpans"][0]["spans"][0],
+            json!({
+                "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "0000000000000001",
+                "parentSpanId": "b7ad6b7169203331", "name": "tools/call \"x\"", "kind": 3,
+                "startTimeUnixNano": "1000000000", "endTimeUnixNano": "1500000000",
+                "attributes": [
+                    text("a", "é"),
+                    { "key": "b", "value": { "intValue": "-7" } },
+                    { "key": "c", "value": { "boolValue": true } },
+                    text("d", "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b"),
+                    text("error.type", "404"),
+                ],
+                "status": { "code": 2 },
+            })
+        );
+        assert_eq!(
+            written["resourceSpans"][0]["resource"]["attributes"][0],
+            text("service.name", "s")
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_written_as_the_protocol_has_it() {
+        let log = Log {
+            at: Timestamp::from_unix_millis(1),
+            severity: "WARN",
+            number: 13,
+            body: "b".to_owned(),
+            target: "t".to_owned(),
+            attributes: vec![("k".to_owned(), "v".to_owned())],
+        };
+        let (resource, all) = (resource(), [log]);
+        let written = serde_json::to_value(logs(&resource, &all)).unwrap();
+        assert_eq!(
+            written["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0],
+            json!({
+                "timeUnixNano": "1000000", "severityNumber": 13, "severityText": "WARN",
+                "body": { "stringValue": "b" },
+                "attributes": [
+                    { "key": "k", "value": { "stringValue": "v" } },
+                    { "key": "log.target", "value": { "stringValue": "t" } },
+                ],
+            })
+        );
+    }
 }

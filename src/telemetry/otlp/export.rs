@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
-use serde_json::Value as Json;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -13,10 +13,8 @@ use crate::metrics::Tally;
 use crate::outbound::{Call, Limits, Outbound};
 
 use super::record::{Log, Span};
-use super::{Inbox, Item, Outbox, encode};
+use super::{BATCH, Inbox, Item, Outbox, encode};
 
-/// At most so many go in one message.
-const BATCH: usize = 512;
 /// What came goes within this time.
 const EVERY: Duration = Duration::from_secs(2);
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_bytes: 64 * 1024 };
@@ -82,35 +80,35 @@ impl Exporter {
         while self.collect(&mut batch, stop).await {
             self.send(&mut batch).await;
         }
-        loop {
-            while batch.len() < BATCH {
-                let Ok(item) = self.inbox.0.try_recv() else { break };
-                batch.push(item);
-            }
-            if batch.is_empty() {
-                return;
-            }
+        while self.fill(&mut batch) {
             self.send(&mut batch).await;
         }
     }
 
+    /// Takes what waits, as far as it goes in one message. `false`: there is nothing.
+    fn fill(&mut self, batch: &mut Vec<Item>) -> bool {
+        while batch.len() < BATCH {
+            let Ok(item) = self.inbox.queue.try_recv() else { break };
+            batch.push(item);
+        }
+        !batch.is_empty()
+    }
+
     /// Waits for a whole batch, or for what came in a while. `false`: it is to end.
     async fn collect(&mut self, batch: &mut Vec<Item>, stop: &CancellationToken) -> bool {
-        let room = BATCH.saturating_sub(batch.len());
-        let first = tokio::select! {
-            count = self.inbox.0.recv_many(batch, room.max(1)) => count > 0,
+        tokio::select! {
+            first = self.inbox.queue.recv() => match first {
+                Some(first) => batch.push(first),
+                None => return false,
+            },
             () = stop.cancelled() => return false,
-        };
-        let until = tokio::time::Instant::now() + EVERY;
-        while batch.len() < BATCH {
-            let room = BATCH - batch.len();
-            tokio::select! {
-                count = self.inbox.0.recv_many(batch, room) => if count == 0 { break },
-                () = tokio::time::sleep_until(until) => break,
-                () = stop.cancelled() => return false,
-            }
         }
-        first
+        tokio::select! {
+            () = self.inbox.full.notified() => {}
+            () = tokio::time::sleep(EVERY) => {}
+            () = stop.cancelled() => return false,
+        }
+        self.fill(batch)
     }
 
     async fn send(&mut self, batch: &mut Vec<Item>) {
@@ -122,20 +120,20 @@ impl Exporter {
             }
         }
         if !spans.is_empty() {
-            let message = encode::traces(&self.resource, &spans);
-            self.post(self.traces.clone(), &message, spans.len()).await;
+            let message = written(&encode::traces(&self.resource, &spans));
+            self.post(self.traces.clone(), message, spans.len()).await;
         }
         if !logs.is_empty() {
-            let message = encode::logs(&self.resource, &logs);
-            self.post(self.logs.clone(), &message, logs.len()).await;
+            let message = written(&encode::logs(&self.resource, &logs));
+            self.post(self.logs.clone(), message, logs.len()).await;
         }
     }
 
     /// What is not taken is forgotten: later it would be in the way of what is new.
-    async fn post(&mut self, url: Url, message: &Json, count: usize) {
+    async fn post(&mut self, url: Url, message: Bytes, count: usize) {
         let mut call = Call::get(url);
         call.method = Method::POST;
-        call.body = Bytes::from(message.to_string());
+        call.body = message;
         let json = HeaderValue::from_static("application/json");
         let sent = self.outbound.send(call.header(header::CONTENT_TYPE, json), LIMITS).await;
         let taken = matches!(&sent, Ok(answer) if answer.status.is_success());
@@ -154,4 +152,9 @@ impl Exporter {
         }
         self.answers = taken;
     }
+}
+
+fn written(message: &impl Serialize) -> Bytes {
+    // What it is made of can always be written: its keys are texts.
+    serde_json::to_vec(message).unwrap_or_default().into()
 }

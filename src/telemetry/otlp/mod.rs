@@ -10,7 +10,7 @@ mod record;
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::metrics::Tally;
 
@@ -21,6 +21,8 @@ pub use record::{Attribute, Kind, Log, Span, Value};
 
 /// What waits to be sent: some seconds of a busy broker, in a few MiB.
 const QUEUE: usize = 4096;
+/// At most so many go in one message.
+const BATCH: usize = 512;
 
 /// A span or a line of the log.
 #[derive(Clone, Debug)]
@@ -33,18 +35,25 @@ pub(super) enum Item {
 #[derive(Clone, Debug)]
 pub struct Outbox {
     queue: mpsc::Sender<Item>,
+    full: Arc<Notify>,
     forgotten: Arc<Tally>,
 }
 
 /// Where the exporter takes it from.
 #[derive(Debug)]
-pub struct Inbox(mpsc::Receiver<Item>);
+pub struct Inbox {
+    queue: mpsc::Receiver<Item>,
+    /// A whole batch waits. So the exporter sleeps until then, and is not woken for each span.
+    full: Arc<Notify>,
+}
 
 /// Both ends of one queue.
 #[must_use]
 pub fn queue() -> (Outbox, Inbox) {
     let (queue, inbox) = mpsc::channel(QUEUE);
-    (Outbox { queue, forgotten: Arc::default() }, Inbox(inbox))
+    let full = Arc::new(Notify::new());
+    let outbox = Outbox { queue, full: Arc::clone(&full), forgotten: Arc::default() };
+    (outbox, Inbox { queue: inbox, full })
 }
 
 impl Outbox {
@@ -61,6 +70,8 @@ impl Outbox {
     fn put(&self, item: Item) {
         if self.queue.try_send(item).is_err() {
             self.forgotten.add();
+        } else if QUEUE - self.queue.capacity() >= BATCH {
+            self.full.notify_one();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::id::TraceId;
+use crate::id::{RequestId, TraceId};
 use crate::time::Timestamp;
 
 /// The name of an attribute, by OpenTelemetry's conventions where they have one, and its value.
@@ -15,6 +15,8 @@ pub enum Value {
     Text(Cow<'static, str>),
     Number(i64),
     Truth(bool),
+    /// Written where it is sent: a request does not wait for that.
+    Request(RequestId),
 }
 
 impl From<&'static str> for Value {
@@ -57,7 +59,7 @@ pub struct Span {
     pub took: Duration,
     pub attributes: Vec<Attribute>,
     /// The code of what went wrong.
-    pub error: Option<&'static str>,
+    pub error: Option<Cow<'static, str>>,
 }
 
 /// A line of the log.

@@ -86,3 +86,22 @@ async fn neither_secret_nor_token_is_ever_printed() {
     assert!(!shown.contains("CANARY"), "{shown}");
     assert_eq!(token.known_values().count(), 2);
 }
+
+/// An operator has to see why: a name that is not there, a port that nobody listens on, an address that is not allowed.
+#[tokio::test]
+async fn why_a_login_endpoint_cannot_be_reached_is_kept_for_the_log() {
+    let mut bench = bench(vec![granted("t1", "")]).await;
+    let public =
+        crate::outbound::Outbound::new(&crate::outbound::OutboundSettings::default()).unwrap();
+    let (clock, random) = (bench.clock.clone(), Arc::new(SystemRandom::new()));
+    bench.tokens =
+        ProviderTokens::new(public, loopback_client(), clock, random, Settings::default());
+    let error = bench.obtain().await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.detail()),
+        (Code::ProviderUnavailable, Some(Detail::AddressNotAllowed))
+    );
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("not public") && cause.contains("outbound.allow_private"), "{cause}");
+    assert_eq!(bench.calls(), 0);
+}

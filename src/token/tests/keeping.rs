@@ -73,6 +73,20 @@ async fn an_early_refresh_that_fails_leaves_the_old_token_in_use() {
 }
 
 #[tokio::test]
+async fn an_early_refresh_that_hangs_leaves_the_call_its_time() {
+    let bench = bench(vec![granted("t1", r#","refresh_in":100"#), Act::Hang]).await;
+    bench.obtain().await.unwrap();
+    bench.clock.advance(Duration::from_secs(101));
+    let (permit, profile) = (&bench.permit, &bench.profile);
+    let budget = Budget::start(Arc::new(SystemClock), Duration::from_secs(2));
+    let token = bench.tokens.obtain(permit, profile, &bench.secrets, &budget).await.unwrap();
+    assert_eq!((token.source(), text(&token).as_str()), (TokenSource::Cache, "Bearer t1"));
+    assert!(!budget.is_spent(), "the call itself has time left");
+    assert_eq!(text(&bench.obtain().await.unwrap()), "Bearer t1", "not asked again at once");
+    assert_eq!(bench.calls(), 2);
+}
+
+#[tokio::test]
 async fn a_token_that_graph_refused_is_dropped_once_in_five_minutes() {
     let bench = bench(vec![granted("t1", ""), granted("t2", "")]).await;
     let old = bench.obtain().await.unwrap();

@@ -87,6 +87,7 @@ pub(super) async fn read(
         loop {
             match events.next() {
                 Ok(Some(data)) if data.is_empty() => continue,
+                Ok(Some(data)) if repeats(incoming, &data) => return Err(Fault::RepeatsCredential),
                 Ok(Some(data)) => match Reply::of(&data, Some(id))? {
                     Reply::Other => continue,
                     said => return Ok(Answer::of(&said)),
@@ -106,12 +107,20 @@ pub(super) async fn read(
         return if success { Err(Fault::NotJson) } else { Ok(Answer::Status(status)) };
     }
     let body = incoming.rest(most, limit).await?;
+    if repeats(incoming, &body) {
+        return Err(Fault::RepeatsCredential);
+    }
     match Reply::of(&body, Some(id)) {
         Ok(Reply::Other) => Err(Fault::NoAnswer),
         Ok(said) => Ok(Answer::of(&said)),
         Err(_) if !success => Ok(Answer::Status(incoming.status)),
         Err(fault) => Err(fault),
     }
+}
+
+/// What is said in a handshake is kept, and told to clients.
+fn repeats(incoming: &Incoming, body: &[u8]) -> bool {
+    incoming.secret.as_ref().is_some_and(|secret| secret.is_in(body))
 }
 
 impl Answer {

@@ -133,7 +133,13 @@ pub(super) async fn open(server: &Server, who: &Who) -> Result<Opened, Fault> {
     let (answer, session) = ask(server, who, (old_headers(None, None), body, &*id)).await?;
     let said = match answer {
         Answer::Result(said) if said.get().len() > LONGEST => return Err(Fault::TooLarge),
-        Answer::Result(said) => Members::of(&said),
+        Answer::Result(said) => {
+            let found = server.watch.cut_out(&said, server.door.clock.monotonic())?;
+            if found.is_some() {
+                tracing::warn!(server = %server.id, "upstream.hidden_text_in_the_handshake");
+            }
+            Members::of(found.as_ref().map_or(&said, |(cut, _)| cut))
+        }
         Answer::Error => return Err(Fault::Handshake),
         Answer::Status(status) => return Err(Fault::Status(status)),
     };

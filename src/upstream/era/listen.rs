@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,7 +16,7 @@ use super::message::{META, Members, SUBSCRIPTION, request};
 use super::old_server::answer_to;
 use super::{Told, Translation, Way};
 use crate::upstream::fault::Fault;
-use crate::upstream::server::Server;
+use crate::upstream::server::{Reach, Server};
 use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -66,6 +67,10 @@ pub(super) async fn way(
         let text = "params of subscriptions/listen need notifications";
         return Ok(Way::Here(guard::error(StatusCode::OK, Some(id), INVALID_PARAMS, text, None)));
     };
+    // One process for all callers has no stream of its own for one of them.
+    if matches!(server.reach, Reach::Child(_)) {
+        return Ok(Way::Here(tells_of_nothing(id)));
+    }
     let who = who.clone();
     let opened = Arc::new(open(server, &who).await?);
     let session = Session { server: Arc::clone(server), who, opened };
@@ -73,13 +78,16 @@ pub(super) async fn way(
     headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
     let incoming = server.open(&session.who, Method::GET, headers, Bytes::new()).await?;
     if matches!(incoming.status.as_u16(), 400 | 404 | 405) {
-        let text = "Method not found: the server behind this endpoint tells of no changes";
-        let refusal = guard::error(StatusCode::NOT_FOUND, Some(id), METHOD_NOT_FOUND, text, None);
-        return Ok(Way::Here(refusal));
+        return Ok(Way::Here(tells_of_nothing(id)));
     }
     let honored = session.subscribe(wanted).await?;
     let listening = Listening { session, id: id.to_owned(), honored };
     Ok(Way::Sent(Box::new(incoming), Box::new(Translation::Listen(listening))))
+}
+
+fn tells_of_nothing(id: &RawValue) -> Response<Body> {
+    let text = "Method not found: the server behind this endpoint tells of no changes";
+    guard::error(StatusCode::NOT_FOUND, Some(id), METHOD_NOT_FOUND, text, None)
 }
 
 impl Session {

@@ -22,6 +22,9 @@
 //! | a result, a list | with `resultType`, `cacheScope: private` and `ttlMs: 0` |
 //! | a question of the server | answered here: `ping` with nothing, all others with an error, since the broker says in `initialize` that nobody can be asked |
 //!
+//! A client of the old era that calls a folded tool has no session with the server: the broker's own stands for it, or the
+//! new era does where the server knows both.
+//!
 //! Nothing of this is an opinion of a server about its caller: policy has decided about the message before, and what is sent is
 //! made of the one parsed message that it decided about.
 
@@ -132,6 +135,9 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
     match (asked.modern, server.era.of(server, who).await?) {
         (false, Speaks::New) => new_server::way(server, who, asked).await,
         (true, Speaks::Old) => old_server::way(server, who, asked).await,
+        // Who calls at the broker's own endpoint has no session with the server behind it.
+        (false, Speaks::Old) if server.folded => old_server::way(server, who, asked).await,
+        (false, Speaks::Both) if server.folded => new_server::way(server, who, asked).await,
         _ => Ok(Way::Pass),
     }
 }

@@ -1,4 +1,4 @@
-//! A client of the new era before an old server: the broker is the server's client, and keeps the session.
+//! A client of the new era, or one without a session, before an old server: the broker is the server's client, and keeps the session.
 
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub(in crate::upstream) struct ToOld {
     reused: bool,
     /// The id of the request in it.
     asked: Box<RawValue>,
+    /// Whether the client is of the new era.
+    modern: bool,
     /// Whether its result is one that can be cached, which it must not be.
     cacheable: bool,
     /// From which severity on log messages are wanted.
@@ -57,7 +59,9 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
         return Ok(Way::Here(guard::plain(StatusCode::ACCEPTED)));
     };
     let params = message.params::<&RawValue>().map(Members::of).unwrap_or_default();
-    if let Some(refusal) = envelope::wrong(asked, &params) {
+    if asked.modern
+        && let Some(refusal) = envelope::wrong(asked, &params)
+    {
         return Ok(Way::Here(refusal));
     }
     match method {
@@ -75,7 +79,7 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
         | "prompts/get"
         | "resources/read"
         | "completion/complete" => {
-            let mut sent = ToOld::begin(server, who, (method, &params)).await?;
+            let mut sent = ToOld::begin(server, who, (method, &params), asked.modern).await?;
             let body = sent.written(method, params);
             let incoming = sent.send(asked.sent, body).await?;
             Ok(Way::Sent(Box::new(incoming), Box::new(Translation::Old(sent))))
@@ -158,6 +162,7 @@ impl ToOld {
         server: &Arc<Server>,
         who: &Who,
         (method, params): (&str, &Members),
+        modern: bool,
     ) -> Result<Self, Fault> {
         let held = &server.era.held;
         let (opened, reused) = held.of(server, who).await?;
@@ -166,6 +171,7 @@ impl ToOld {
             who: who.clone(),
             opened,
             reused,
+            modern,
             asked: held.next_id(),
             cacheable: method.ends_with("/list") || method == "resources/read",
             level: level(params),
@@ -190,11 +196,14 @@ impl ToOld {
 
     /// Sends it in the session; in a new one where the server has forgotten it.
     async fn send(&mut self, traces: &HeaderMap, body: Bytes) -> Result<Incoming, Fault> {
-        let incoming = self.open(traces, body.clone()).await?;
-        // 404 says so (MCP 2025-11-25 transports); some servers say 400. Either way nothing was run.
+        let mut incoming = self.open(traces, body.clone()).await?;
         let has_session = self.reused && self.opened.id.is_some();
         if !has_session || !matches!(incoming.status.as_u16(), 400 | 404) {
             return Ok(incoming);
+        }
+        let said = incoming.rest(self.server.max_response_bytes, self.server.timeout).await?;
+        if !has_lost_it(incoming.status, &said) {
+            return Ok(incoming.with(said));
         }
         let held = &self.server.era.held;
         held.forget(&self.who, &self.opened).await;
@@ -217,6 +226,9 @@ impl ToOld {
 
     pub(super) fn result(&mut self, result: &RawValue) -> Written {
         self.answered = true;
+        if !self.modern {
+            return Written::Result(result.to_owned());
+        }
         let mut result = Members::of(result);
         finish(&mut result, &self.opened, self.cacheable);
         Written::Result(result.text())
@@ -224,6 +236,9 @@ impl ToOld {
 
     pub(super) fn error(&mut self, error: &RawValue) -> Written {
         self.answered = true;
+        if !self.modern {
+            return Written::Error(error.to_owned(), StatusCode::OK);
+        }
         let mut error = Members::of(error);
         match error.get::<i64>("code") {
             Some(-32601) => return Written::Error(error.text(), StatusCode::NOT_FOUND),
@@ -259,6 +274,28 @@ impl ToOld {
     pub(super) async fn answer(&self, answer: Bytes) {
         notify(&self.server, &self.who, &self.opened, answer).await;
     }
+}
+
+/// Whether it is the session that the server knows no more, so that nothing was run: 404 says so (MCP 2025-11-25
+/// transports), and some servers say 400 with an error that answers nobody. What answers a request has read it, and may have run it.
+fn has_lost_it(status: StatusCode, body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Error<'a> {
+        #[serde(rename = "jsonrpc")]
+        _jsonrpc: serde::de::IgnoredAny,
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+        #[serde(rename = "error")]
+        _error: serde::de::IgnoredAny,
+    }
+    match serde_json::from_slice::<Error<'_>>(body) {
+        Ok(error) => error.id.is_none(),
+        Err(_) => status == StatusCode::NOT_FOUND && !is_message(body),
+    }
+}
+
+fn is_message(body: &[u8]) -> bool {
+    serde_json::from_slice::<Members>(body).is_ok_and(|members| members.raw("jsonrpc").is_some())
 }
 
 fn needs_input() -> Failure {

@@ -20,7 +20,7 @@ const OPEN: [(&str, &str); 11] = [
     ("POST", "/userinfo"),
 ];
 /// For people's browsers to go to, for servers to ask, and for administrators.
-const CLOSED: [(&str, &str); 14] = [
+const CLOSED: [(&str, &str); 18] = [
     ("GET", "/authorize"),
     ("POST", "/authorize"),
     ("POST", "/introspect"),
@@ -33,6 +33,10 @@ const CLOSED: [(&str, &str); 14] = [
     ("POST", "/account/withdraw"),
     ("GET", "/logout"),
     ("POST", "/logout"),
+    ("GET", "/end-session"),
+    ("POST", "/end-session"),
+    ("POST", "/end-session/confirm"),
+    ("POST", "/login/logout/contoso"),
     ("GET", "/api/v1/users"),
     ("GET", "/api/openapi.json"),
 ];

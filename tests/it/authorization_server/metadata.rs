@@ -5,13 +5,20 @@ use serde_json::Value;
 use crate::support::product::Product;
 use crate::support::raw_http::Request;
 
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 13] = [
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server/mcp",
     "/.well-known/openid-configuration/mcp",
     "/mcp/.well-known/oauth-authorization-server",
     "/mcp/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server/mcp/",
+    "/.well-known/openid-configuration/mcp/",
+    "/.well-known/oauth-authorization-server/servers/weather/mcp",
+    "/.well-known/openid-configuration/servers/weather/mcp",
+    "/.well-known/oauth-authorization-server/servers/weather/mcp/",
+    "/servers/weather/mcp/.well-known/oauth-authorization-server",
+    "/servers/weather/mcp/.well-known/openid-configuration",
 ];
 
 // RFC 8414 §3, OIDC Discovery §4 — N75
@@ -27,6 +34,23 @@ async fn the_same_document_is_at_every_place_where_clients_look() {
         assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
         let known = Request::new("GET", path).header("if-none-match", &answer.header("etag"));
         assert_eq!(product.send(known).await.status, 304, "{path}");
+    }
+}
+
+// RFC 9110 §13.1.2
+#[tokio::test]
+async fn who_has_the_document_is_told_so_however_its_tag_was_rewritten_on_the_way() {
+    let product = Product::dev().await;
+    let tag = product.send(Request::new("GET", PATHS[0])).await.header("etag").clone();
+    let status = async |known: String| {
+        let request = Request::new("GET", PATHS[0]).header("if-none-match", &known);
+        product.send(request).await.status
+    };
+    for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", W/{tag}"), "*".to_owned()] {
+        assert_eq!(status(known.clone()).await, 304, "{known}");
+    }
+    for other in ["\"x\"".to_owned(), format!("x{tag}"), tag.replace('"', "")] {
+        assert_eq!(status(other.clone()).await, 200, "{other}");
     }
 }
 

@@ -16,6 +16,7 @@ mod exchange;
 mod faults;
 mod flow;
 mod login_command;
+mod logout;
 mod metadata;
 mod other_servers;
 mod pace;

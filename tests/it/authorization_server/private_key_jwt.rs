@@ -81,7 +81,7 @@ async fn add(product: &Product, keys: (&str, Value)) -> Answer {
 const ADMINISTERED: &str = "[authorization_server.administrators]\nsubjects = [\"ada\"]\n\
     [outbound]\nallow_private = [\"127.0.0.1\"]\n";
 
-// RFC 7523 §2.2 — N86
+// RFC 7523 §2.2
 #[tokio::test]
 async fn a_client_of_the_settings_signs_for_its_token() {
     let (directory, machine) = (tempfile::tempdir().unwrap(), Machine::new());
@@ -92,7 +92,7 @@ async fn a_client_of_the_settings_signs_for_its_token() {
     signs(&product, &machine, "nightly").await;
 }
 
-// RFC 7523 §2.2 — N86
+// RFC 7523 §2.2
 #[tokio::test]
 async fn a_client_that_was_added_over_the_api_signs_for_its_token() {
     let (product, machine) = (Product::start(ADMINISTERED).await, Machine::new());
@@ -124,7 +124,7 @@ async fn the_private_half_of_a_key_is_refused_and_never_shown() {
     assert_eq!(refused.status, 422, "{refused:?}");
 }
 
-// RFC 7523 §2.2 — N86
+// RFC 7523 §2.2
 #[tokio::test]
 async fn a_client_that_was_added_by_command_signs_for_its_token() {
     let (directory, machine) = (tempfile::tempdir().unwrap(), Machine::new());

@@ -199,6 +199,28 @@ fn a_public_url_may_have_a_plain_path_that_is_none_of_ours() {
     }
 }
 
+/// What is missing in a table hides nothing else of it.
+#[test]
+fn an_element_that_lacks_a_key_is_looked_at_all_the_same() {
+    let profile = "[[graph.profile]]\nname = \"no good name\"\ncredential = { client_secret = \"op://one\" }\n";
+    let loaded = Place::new(&format!("[graph]\nmode = \"live\"\n{profile}")).load();
+    for key in ["name", "tenant_id", "client_id", "credential.client_secret"] {
+        let found = finding(&loaded, &format!("graph.profile[0].{key}"));
+        assert!(found.hint.is_some(), "{found:?}");
+    }
+    assert_eq!(errors(&loaded).len(), 4, "{:#?}", errors(&loaded));
+    assert!(loaded.config.is_none());
+}
+
+#[test]
+fn what_a_flat_name_would_set_is_asked_for_by_that_name() {
+    let loaded = Place::new("").env("MCP_AUTH_BROKER_GRAPH_CLIENT_ID", "app").load();
+    for (key, name) in [("tenant_id", "GRAPH_TENANT_ID"), ("credential", "GRAPH_SECRET_REF")] {
+        let hint = finding(&loaded, &format!("graph.profile[0].{key}")).hint.clone().unwrap();
+        assert!(hint.contains(&format!("MCP_AUTH_BROKER_{name}")), "{hint}");
+    }
+}
+
 /// The keys about which something is wrong in a client with these lines.
 fn wrong_in_client(lines: &str) -> Vec<String> {
     let text = format!("[[authorization_server.client]]\nclient_id = \"job\"\n{lines}\n");

@@ -18,7 +18,7 @@ const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/hosted/serve
 const READ: [&str; 1] = ["weather:read"];
 
 /// The server's table of the settings: with these variables, and these lines.
-fn table(variables: &[(&str, &str)], lines: &str) -> String {
+pub(crate) fn table(variables: &[(&str, &str)], lines: &str) -> String {
     let variables = variables.iter().map(|(name, value)| format!("{name} = {value:?}"));
     let variables = variables.collect::<Vec<_>>().join(", ");
     format!(

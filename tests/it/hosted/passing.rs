@@ -99,6 +99,17 @@ async fn log_levels_and_subscriptions_of_a_shared_process_are_no_methods() {
     assert_eq!(ask(&product, "ping", json!({})).await.json()["result"], json!({}));
 }
 
+// MCP 2026-07-28 patterns/subscriptions
+#[tokio::test]
+async fn a_new_client_learns_that_a_shared_process_tells_of_no_changes() {
+    let product = start(&[], "").await;
+    let own = token(&product, &["weather:read"]);
+    let listen = json!({ "notifications": { "toolsListChanged": true } });
+    let ask = mcp(Wire::Modern, Some(&own), "subscriptions/listen", listen).path(PATH);
+    let answer = product.send(ask).await;
+    assert_eq!((answer.status, answer.rpc_error()), (404, json!(-32601)), "{answer:?}");
+}
+
 fn holds(log: &Path, what: &str) -> bool {
     std::fs::read_to_string(log).is_ok_and(|log| log.contains(what))
 }

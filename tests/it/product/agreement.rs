@@ -161,8 +161,7 @@ impl Bench {
             assert_eq!(answer["error"]["code"], -32602, "{answer}");
             return Met::Unknown;
         }
-        let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
-        match text.split(':').next() {
+        match answer["result"]["structuredContent"]["error"]["code"].as_str() {
             Some(code) if answer["result"]["isError"] == true && code.starts_with("policy.") => {
                 Met::Refused(code.to_owned())
             }

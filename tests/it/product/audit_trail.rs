@@ -164,6 +164,26 @@ async fn whatever_comes_every_request_ends_once() {
     assert_every_request_ended(&product.audit_lines(), sent);
 }
 
+/// On the older wires errors come with HTTP 200.
+#[tokio::test]
+async fn a_request_that_ends_in_an_error_is_not_recorded_as_ok() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    for (method, params) in [
+        ("no/such", json!({})),
+        ("prompts/get", json!({ "name": "x" })),
+        ("tools/call", json!({ "name": "get_public_info", "arguments": "x" })),
+    ] {
+        let answer = product.send(mcp(Wire::Legacy, Some(&token), method, params)).await;
+        assert!(answer.json()["error"].is_object(), "{answer:?}");
+        let end = product.audit().pop().unwrap();
+        assert_eq!(end["payload"]["status"], "error", "{method}: {end}");
+        assert_eq!(end["payload"]["error_code"], "bad_request.invalid_field", "{method}: {end}");
+    }
+    product.rpc(Wire::Legacy, &token, "ping", json!({})).await;
+    assert_eq!(product.audit().pop().unwrap()["payload"]["status"], "ok");
+}
+
 #[tokio::test]
 async fn a_fresh_token_on_a_notification_ends_as_well() {
     let product = Product::dev().await;

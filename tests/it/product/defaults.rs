@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use mcp_auth_broker::app::{App, AppError};
 use mcp_auth_broker::config::{Environment, Sources, load};
+use mcp_auth_broker::http::ServeError;
 use mcp_auth_broker::random::SystemRandom;
+use mcp_auth_broker::secret_text::SecretText;
 use mcp_auth_broker::time::SystemClock;
 use serde_json::json;
 
@@ -37,7 +39,9 @@ async fn a_tls_key_that_cannot_be_used_stops_the_start() {
     std::fs::write(directory.path().join("cert.pem"), "").unwrap();
     let loaded = load(Sources {
         directory: directory.path().to_owned(),
-        environment: [("TLS_KEY".to_owned(), "x".to_owned())].into_iter().collect::<Environment>(),
+        environment: [("TLS_KEY".to_owned(), "CANARY".to_owned())]
+            .into_iter()
+            .collect::<Environment>(),
         overrides: vec![
             format!("server.tls.cert={}", directory.path().join("cert.pem").display()),
             "server.tls.key=env:TLS_KEY".to_owned(),
@@ -47,7 +51,9 @@ async fn a_tls_key_that_cannot_be_used_stops_the_start() {
     });
     let config = loaded.config.clone().unwrap_or_else(|| panic!("{:#?}", loaded.findings));
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
-    let variables = mcp_auth_broker::secret::Environment::default();
+    let held = [("TLS_KEY".to_owned(), SecretText::new("CANARY".to_owned()))];
+    let variables = held.into_iter().collect::<mcp_auth_broker::secret::Environment>();
     let built = Box::pin(App::build(config, variables, clock, random)).await;
-    assert!(matches!(built, Err(AppError::TlsKey)), "{built:?}");
+    assert!(matches!(built, Err(AppError::Serve(ServeError::NotAKey))), "{built:?}");
+    assert!(!format!("{built:?}").contains("CANARY"));
 }

@@ -43,7 +43,7 @@ impl Shelf {
         assert_eq!(result["isError"], true, "{result}");
         let all = format!("{result}{}", self.product.audit_lines().join(""));
         assert!(!all.contains(&place(self.place.path())), "{all}");
-        result["content"][0]["text"].as_str().unwrap().to_owned()
+        result["structuredContent"]["error"]["message"].as_str().unwrap().to_owned()
     }
 }
 

@@ -265,6 +265,24 @@ async fn a_permission_that_the_app_lacks_is_named() {
     assert_eq!(metadata["detail"], "insufficient_privileges", "{metadata}");
 }
 
+/// Contract 1: what a provider said of a failure is withheld, and the answer and the audit log say so.
+#[tokio::test]
+async fn a_withheld_answer_of_a_provider_is_listed() {
+    let withheld = json!([{ "field": "error.metadata.provider_body", "reason": "sensitive" }]);
+    let live = Live::start().await;
+    for status in [403, 503] {
+        live.graph.answers(graph_error(status));
+        let reply = live.get().await;
+        assert_eq!(reply["redactions"], withheld, "{reply}");
+        let ended = live.product.audited(|event| event["event_type"] == "result.emitted").await;
+        assert_eq!(ended["redactions"], withheld, "{ended}");
+    }
+    let live = Live::start().await;
+    live.login.answers(refused("7000215"));
+    let reply = live.get().await;
+    assert_eq!(reply["redactions"], withheld, "{reply}");
+}
+
 #[tokio::test]
 async fn a_token_that_graph_refuses_is_replaced_once() {
     let live = Live::start().await;

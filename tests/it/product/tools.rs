@@ -1,8 +1,10 @@
 //! Which tools a caller sees, and what it gets for those it does not.
 
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::product::{EXECUTE, LIST, Product, WIRES, Wire, mcp};
+use crate::support::tokens::{ISSUER, SigningKey};
 
 fn names(answer: &Value) -> Vec<&str> {
     let tools = answer["result"]["tools"].as_array().unwrap();
@@ -96,8 +98,8 @@ async fn a_document_needs_its_scope_and_takes_no_arguments() {
     }
     let refused = product.call(&token, "get_public_info", json!({ "x": 1 })).await;
     assert_eq!(refused["result"]["isError"], true);
-    let text = refused["result"]["content"][0]["text"].as_str().unwrap();
-    assert!(text.starts_with("bad_request.invalid_field"), "{text}");
+    let code = &refused["result"]["structuredContent"]["error"]["code"];
+    assert_eq!(code, "bad_request.invalid_field", "{refused}");
 }
 
 // MCP 2026-07-28 basic/versioning — TR-13, G12
@@ -166,4 +168,62 @@ async fn names_are_of_the_allowed_characters_and_no_argument_goes_into_a_header(
     }
     assert_eq!(names(&list).len(), 4);
     assert!(!list.to_string().contains("x-mcp-header"));
+}
+
+/// RFC 7519 §4.1.2: a subject is optional in general, so such a token is verified; and then nobody has called.
+#[tokio::test]
+async fn a_token_that_names_nobody_is_told_so_whatever_it_calls() {
+    let secret = "a secret that the broker and the identity provider share";
+    let settings = format!(
+        "[[resource_server.issuer]]\nissuer = \"{ISSUER}\"\nalgorithms = [\"HS256\"]\nsecret = \"{secret}\"\n"
+    );
+    let product = Product::start(&settings).await;
+    let now = SystemClock.now().unix_seconds();
+    let claims = json!({ "iss": ISSUER, "aud": product.url("/mcp"), "sub": null, "iat": now, "exp": now + 600,
+        "scope": "graph:read public:read" });
+    let token = SigningKey::Secret(secret.into()).token("k1", claims);
+    for tool in [EXECUTE, LIST, "get_public_info", "no_such"] {
+        let call = json!({ "name": tool, "arguments": {} });
+        let answer = product.rpc(Wire::Legacy, &token, "tools/call", call).await.json();
+        let error = &answer["result"]["structuredContent"]["error"];
+        assert_eq!(error["code"], "policy.missing_identity", "{tool}: {answer}");
+        let ended = product.audit().pop().unwrap();
+        assert_eq!(ended["payload"]["error_code"], "policy.missing_identity", "{ended}");
+    }
+}
+
+// Contract 1: tool errors have one shape, and name the field.
+#[tokio::test]
+async fn a_wrong_argument_is_told_in_the_shape_of_the_contract() {
+    let product = Product::dev().await;
+    let token = product.token(&["graph:read", "public:read"]);
+    for (tool, arguments, field) in [
+        (LIST, json!({ "bogus": 1 }), "bogus"),
+        (LIST, json!({ "search": 1 }), "search"),
+        (LIST, json!({ "risk": "none" }), "risk"),
+        (LIST, json!({ "cursor": "made up" }), "cursor"),
+        ("get_public_info", json!({ "path": "x" }), "path"),
+    ] {
+        let call = json!({ "name": tool, "arguments": arguments });
+        let result =
+            product.rpc(Wire::Modern, &token, "tools/call", call).await.json()["result"].clone();
+        let told = &result["structuredContent"];
+        assert_eq!(
+            (&result["isError"], &told["status"]),
+            (&json!(true), &json!("error")),
+            "{result}"
+        );
+        assert!(told["request_id"].is_string() && told["contract_version"] == "v0.1.0", "{told}");
+        let error = &told["error"];
+        assert_eq!(
+            (&error["code"], &error["retryable"]),
+            (&json!("bad_request.invalid_field"), &json!(false))
+        );
+        assert_eq!(error["metadata"]["field"], field, "{told}");
+        assert!(error["message"].as_str().unwrap().starts_with(field), "{told}");
+        assert_eq!(
+            result["content"][0]["text"].as_str().map(|text| serde_json::from_str(text).unwrap()),
+            Some(told.clone())
+        );
+    }
 }

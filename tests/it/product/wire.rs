@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::support::product::{EXECUTE, Product, WIRES, Wire, mcp, post};
-use crate::support::raw_http::exchange;
+use crate::support::raw_http::{Request, exchange};
 
 // MCP 2026-07-28 streamable-http §Security — TR-2, G1
 #[tokio::test]
@@ -61,6 +61,66 @@ async fn what_is_not_one_message_is_refused() {
         assert_eq!(answer.rpc_error(), code, "{body}");
         assert!(answer.json()["id"].is_null());
     }
+}
+
+// MCP 2026-07-28 streamable-http, JSON-RPC 2.0 §4 — TR-8, G5
+#[tokio::test]
+async fn json_that_is_no_message_is_refused_as_json_on_both_wires() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    for (body, id) in [
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, Value::Null),
+        (r#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#, Value::Null),
+        (r#"{"id":7,"method":"ping"}"#, json!(7)),
+        (r#"{"jsonrpc":"2.0","id":"a","method":"ping","params":[]}"#, json!("a")),
+        (r#"{"jsonrpc":"2.0","id":7}"#, json!(7)),
+    ] {
+        let modern = post(Some(&token), body).header("mcp-protocol-version", "2026-07-28");
+        for request in [post(Some(&token), body), modern.header("mcp-method", "ping")] {
+            let answer = product.send(request).await;
+            assert_eq!(
+                (answer.status, answer.rpc_error()),
+                (400, json!(-32600)),
+                "{body}: {answer:?}"
+            );
+            assert_eq!(answer.json()["id"], id, "{body}");
+        }
+    }
+}
+
+// MCP 2026-07-28 server/tools §Error Handling, JSON-RPC 2.0 §5.1 — RS-28
+#[tokio::test]
+async fn parameters_of_the_wrong_shape_are_not_a_method_that_is_not_there() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    for wire in WIRES {
+        for (method, params) in [
+            ("tools/call", json!({ "name": "get_public_info", "arguments": "x" })),
+            ("tools/call", json!({ "name": "get_public_info", "arguments": [] })),
+            ("tools/call", json!({ "arguments": {} })),
+            ("tools/list", json!({ "cursor": 5 })),
+        ] {
+            let answer = product.send(mcp(wire, Some(&token), method, params)).await;
+            assert_eq!((answer.status, answer.rpc_error()), (200, json!(-32602)), "{answer:?}");
+        }
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "initialize", "params": {} });
+    let answer = product.send(post(Some(&token), body.to_string())).await;
+    assert_eq!((answer.status, answer.rpc_error()), (200, json!(-32602)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_transport_is_json_and_any_answer_is_acceptable() {
+    let product = Product::dev().await;
+    let token = product.token(&["public:read"]);
+    let list = || mcp(Wire::Legacy, Some(&token), "tools/list", json!({})).without("accept");
+    let get = Request::new("GET", "/mcp").header("authorization", &format!("Bearer {token}"));
+    for (request, status) in [(list().header("accept", "text/html"), 406), (get, 405)] {
+        let answer = product.send(request).await;
+        assert_eq!((answer.status, answer.rpc_error()), (status, json!(-32600)), "{answer:?}");
+    }
+    assert_eq!(product.send(list().header("accept", "*/*")).await.status, 200);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod devices;
 mod faults;
 mod grants;
 mod leases;
+mod logouts;
 mod maintain;
 mod people;
 pub(crate) mod postgres;

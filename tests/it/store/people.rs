@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcp_auth_broker::store::{
-    Digest, ExternalIdentity, LinkPurpose, OneTimeLink, PageRequest, SessionRow,
+    Digest, ExternalIdentity, LinkPurpose, LoginOrigin, OneTimeLink, PageRequest, SessionRow,
 };
 
 use super::rows::{grant, user, user_id};
@@ -19,6 +19,7 @@ on_both! {
     a_new_password_revokes_every_grant;
     an_administrator_counts_when_it_can_log_in;
     a_session_ends_by_idleness_by_age_and_by_rotation;
+    a_session_is_put_over_the_one_with_its_digest;
     failures_are_counted_within_their_window;
 }
 
@@ -28,6 +29,7 @@ fn session(value: &str, user: mcp_auth_broker::id::UserId) -> SessionRow {
         user_id: Some(user),
         auth_time: Some(NOW),
         method: Some("pwd".to_owned()),
+        login: LoginOrigin::default(),
         pending: None,
         created_at: NOW,
         last_seen_at: NOW,
@@ -168,6 +170,17 @@ async fn a_session_ends_by_idleness_by_age_and_by_rotation(store: Store) {
     assert_eq!(store.list_sessions(user, after(6)).await.unwrap().len(), 1);
     assert_eq!(store.end_sessions(user).await.unwrap(), 1);
     assert!(!store.end_session(&new.session).await.unwrap());
+}
+
+async fn a_session_is_put_over_the_one_with_its_digest(store: Store) {
+    let row = session("device", user_id());
+    store.add_session(&row).await.unwrap();
+    assert!(store.add_session(&row).await.is_err());
+    let later = SessionRow { expires_at: after(7_200), ..row.clone() };
+    let (one, two) = tokio::join!(store.put_session(&later), store.put_session(&later));
+    assert!(one.is_ok() && two.is_ok());
+    let found = store.find_session(&row.session, NOW, after(3_600)).await.unwrap().unwrap();
+    assert_eq!(found.expires_at, after(7_200));
 }
 
 async fn failures_are_counted_within_their_window(store: Store) {

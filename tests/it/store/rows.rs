@@ -3,7 +3,7 @@
 use mcp_auth_broker::id::{ClientId, GrantId, UserId};
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::store::{
-    ClientKind, ClientRow, CodeRedemption, CodeRow, Digest, GrantRow, NewRefreshToken,
+    ClientKind, ClientRow, CodeRedemption, CodeRow, Digest, GrantRow, LoginOrigin, NewRefreshToken,
     RefreshRotation, UserRow,
 };
 use mcp_auth_broker::time::FixedClock;
@@ -35,7 +35,7 @@ pub(crate) fn grant() -> GrantRow {
         redirect_origin: Some("https://client.example".to_owned()),
         client_digest: Some(Digest::of("document")),
         auth_time: Some(after(-60)),
-        acr: None,
+        login: LoginOrigin::default(),
         extra: None,
         created_at: NOW,
         last_used_at: NOW,

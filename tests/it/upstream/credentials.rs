@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::behind::{GET, PATH, broker, call, token};
 use crate::support::fake_http::{Asked, FakeHttp, Reply};
-use crate::support::product::{Product, Wire, mcp};
+use crate::support::product::{Product, WIRES, Wire, mcp};
 use crate::support::raw_http::Answer;
-use crate::support::tokens::SigningKey;
+use crate::support::tokens::{SigningKey, encode};
 
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
@@ -319,6 +319,41 @@ async fn the_issuer_of_the_callers_token_gets_it_back_and_nobody_else() {
     );
 }
 
+/// A bound token is of no use to who cannot prove that it has the key (RFC 9449 §7.1): the broker's word stands for it.
+// RFC 9449 §7.1, RFC 8693 §2.1
+#[tokio::test]
+async fn a_bound_token_is_exchanged_for_by_our_word_and_goes_nowhere() {
+    let (fake, key, own) = (fake().await, SigningKey::ec(), SigningKey::ec());
+    fake.answers_at("/keys", Reply::json(key.jwks("k1")));
+    let url = fake.url();
+    let credential = format!(
+        "token_exchange = {{ token_url = \"{url}token\", issuer = \"{url}{TENANT}/v2.0\", client_id = \"us\", client_secret = \"ours\" }}"
+    );
+    let table = format!("{}[resource_server]\ndpop = \"allowed\"\n", entra(&fake, &credential));
+    let product = broker(fake.url().as_str(), &table, "").await;
+    let digest =
+        |text: &str| encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()));
+    let jwk = own.jwk("k");
+    let thumbprint =
+        digest(&format!(r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#, jwk["x"], jwk["y"]));
+    let token = of_entra(&fake, &key, &json!({ "cnf": { "jkt": thumbprint } }));
+    let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
+    for jti in ["1", "2"] {
+        let claims = json!({ "htm": "POST", "htu": product.url(PATH), "iat": SystemClock.now().unix_seconds(), "jti": jti, "ath": digest(&token) });
+        let params = json!({ "name": "get_weather", "arguments": {} });
+        let request = mcp(Wire::Modern, None, "tools/call", params).path(PATH);
+        let request = request.header("authorization", &format!("DPoP {token}"));
+        let answer = product.send(request.header("dpop", &own.sign(&header, &claims))).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let entra = Entra { fake, key, product };
+    let asked = entra.at("/token");
+    assert_eq!(asked.len(), 1, "what was obtained is found again");
+    assert_eq!(form(&asked[0], "subject_token_type"), JWT);
+    assert!(!format!("{:?}", entra.fake.asked()).contains(&token));
+    assert_eq!(entra.at("/").last().unwrap().headers["authorization"], "Bearer for-ada");
+}
+
 /// Which audiences a server takes is said for it: a token for `api://broker` opens no other.
 // RFC 8707 §2 — N64
 #[tokio::test]
@@ -348,4 +383,61 @@ async fn who_gets_no_credential_keeps_nobody_from_having_a_pinned_tool_looked_at
     fake.answers_at("/token", granted("for-ada"));
     calls(&product).await;
     assert_eq!(looks(), 1, "another caller's look reaches the server at once");
+}
+
+/// At `/mcp`, too, the token goes to the tenant that issued it, and what was obtained to the server alone.
+#[tokio::test]
+async fn a_folded_tool_is_called_on_behalf_of_its_caller() {
+    let (fake, key) = (fake().await, SigningKey::ec());
+    fake.answers_at("/keys", Reply::json(key.jwks("k1")));
+    fake.answers_at(OBO_ENDPOINT, granted("on-behalf-of-ada"));
+    let table = format!("fold = true\n{}", entra(&fake, OBO));
+    let product = broker(fake.url().as_str(), &table, "").await;
+    let entra = Entra { fake, key, product };
+    let token = of_entra(&entra.fake, &entra.key, &json!({}));
+    for wire in WIRES {
+        let params = json!({ "name": "weather.get_weather", "arguments": {} });
+        let answer = entra.product.send(mcp(wire, Some(&token), "tools/call", params)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let seen = entra.at("/");
+        assert_eq!(seen.last().unwrap().headers["authorization"], "Bearer on-behalf-of-ada");
+        assert!(!format!("{seen:?}").contains(&token));
+    }
+    assert_eq!(form(&entra.at(OBO_ENDPOINT)[0], "assertion"), token);
+}
+
+/// A server that repeats the headers of its request shows its credential to nobody.
+// CWE-522
+#[tokio::test]
+async fn an_answer_that_repeats_the_brokers_credential_is_not_handed_on() {
+    const SECRET: &str = "s3cret/of-the-broker";
+    let text = |text: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":7,"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#
+        )
+    };
+    let (plain, escaped) = (text(SECRET), text(&SECRET.replace('/', "\\/")));
+    let stream = vec![("content-type", "text/event-stream".to_owned())];
+    for (reply, shown) in [
+        (Reply::json(plain.clone()), false),
+        (Reply::json(escaped), false),
+        (Reply::Answer(200, stream, format!("data: {plain}\n\n").into()), false),
+        (Reply::json(RESULT).header("mcp-session-id", SECRET), false),
+        (Reply::json(text("s3cret")), true),
+    ] {
+        let fake = FakeHttp::start(reply).await;
+        let table = format!(
+            "credential = {{ header = {{ name = \"x-key\", value = \"{SECRET}\" }} }}\n{GET}"
+        );
+        let product = broker(fake.url().as_str(), &table, "").await;
+        let answer = calls(&product).await;
+        assert!(!answer.body.contains("of-the-broker"), "{answer:?}");
+        assert_eq!(answer.body.contains("provider.bad_response"), !shown, "{answer:?}");
+        assert_eq!(fake.asked()[0].headers["x-key"], SECRET);
+        let ended = product.audited(|event| event["event_type"] == "result.emitted").await;
+        assert_eq!(
+            ended["payload"]["error_code"],
+            if shown { Value::Null } else { json!("provider.bad_response") }
+        );
+    }
 }

@@ -1,9 +1,17 @@
 //! Clients of one era of the protocol before servers that speak the other alone.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::behind::{GET, PATH, broker, call, token};
-use super::one_era::{Speaks, Translated, last};
+use super::one_era::{GRANTS, Speaks, Translated, last};
 use super::streams::opened;
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Wire, mcp};
@@ -183,6 +191,48 @@ async fn a_session_that_the_server_has_lost_is_opened_anew() {
     assert_eq!(behind.seen(), expected);
 }
 
+/// An old server that runs a call, and then says by the status that it failed. How often it ran one.
+async fn fails_late() -> (String, Arc<AtomicUsize>, JoinSet<()>) {
+    let (ran, mut running) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    let counted = Arc::clone(&ran);
+    let answer = move |Json(asked): Json<Value>| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let session = [("mcp-session-id", "s-1")];
+            match asked["method"].as_str() {
+                Some("initialize") => {
+                    let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": { "name": "s", "version": "1" } });
+                    let body = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result });
+                    (StatusCode::OK, session, Json(body)).into_response()
+                }
+                Some("tools/call") => {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let error = json!({ "code": -32000, "message": "no" });
+                    let body = json!({ "jsonrpc": "2.0", "id": asked["id"], "error": error });
+                    (StatusCode::BAD_REQUEST, session, Json(body)).into_response()
+                }
+                _ => StatusCode::ACCEPTED.into_response(),
+            }
+        }
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/mcp", axum::routing::post(answer));
+    running.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url, ran, running)
+}
+
+#[tokio::test]
+async fn a_call_that_a_server_has_answered_is_not_made_again_whatever_the_status() {
+    let (url, ran, _running) = fails_late().await;
+    let product = broker(&url, &format!("era = \"2025-11-25\"\n{GET}"), "").await;
+    for calls in [1, 2] {
+        let answer = product.send(call(&product, &["weather:read"], "get_weather")).await;
+        assert_eq!(answer.rpc_error(), -32000, "{answer:?}");
+        assert_eq!(ran.load(Ordering::SeqCst), calls);
+    }
+}
+
 // MCP 2026-07-28 Streamable HTTP — TR-6
 #[tokio::test]
 async fn a_new_client_that_closes_its_stream_cancels_the_call_at_an_old_server() {
@@ -314,4 +364,33 @@ async fn a_server_of_both_eras_is_left_alone_however_it_lists_them() {
     assert_eq!(fake.count(), 2, "both questions, and nothing for the ping");
     product.send(legacy()).await;
     assert_eq!(fake.count(), 2);
+}
+
+/// At the broker's own endpoint nobody has a session with the server.
+#[tokio::test]
+async fn an_old_client_calls_a_folded_tool_of_a_server_with_sessions() {
+    let behind = Translated::start_with(Speaks::Old, &format!("fold = true\n{GRANTS}")).await;
+    let token = behind.product.token(&["weather:read"]);
+    for city in ["paris", "rome"] {
+        let params = json!({ "name": "weather.get_weather", "arguments": { "city": city } });
+        let answer =
+            behind.product.send(mcp(Wire::Legacy, Some(&token), "tools/call", params)).await;
+        let answer = last(&answer);
+        let text = format!("get_weather {{\"city\":\"{city}\"}}");
+        assert_eq!(
+            (&answer["id"], &answer["result"]["content"][0]["text"]),
+            (&json!(7), &json!(text))
+        );
+        assert_eq!(answer["result"]["resultType"], Value::Null, "{answer}");
+    }
+    assert_eq!(behind.seen(), ["initialized {}", "get_weather", "get_weather"]);
+}
+
+#[tokio::test]
+async fn an_old_client_calls_a_folded_tool_of_a_server_of_the_new_era() {
+    let behind = Translated::start_with(Speaks::New, &format!("fold = true\n{GRANTS}")).await;
+    let token = behind.product.token(&["weather:read"]);
+    let params = json!({ "name": "weather.get_weather", "arguments": {} });
+    let answer = behind.product.send(mcp(Wire::Legacy, Some(&token), "tools/call", params)).await;
+    assert_eq!(last(&answer)["result"]["content"][0]["text"], "get_weather {}");
 }

@@ -175,3 +175,17 @@ async fn a_call_that_gets_a_bare_404_is_on_record_as_one_that_failed() {
         (&json!("error"), &json!("provider.bad_response"))
     );
 }
+
+// JSON-RPC 2.0 §5
+#[tokio::test]
+async fn an_error_that_names_no_request_answers_the_one_that_was_asked() {
+    for id in ["\"id\":null,", ""] {
+        let body = format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":-32000,"message":"no"}}}}"#);
+        let json = vec![("content-type", "application/json".to_owned())];
+        let fake = FakeHttp::start(Reply::Answer(400, json, body.into())).await;
+        let product = broker(fake.url().as_str(), GET, "").await;
+        let answer = product.send(call(&product, &["weather:read"], "get_weather")).await;
+        assert_eq!((answer.status, answer.rpc_error()), (400, json!(-32000)), "{answer:?}");
+        assert_eq!(answer.json()["id"], 7);
+    }
+}

@@ -77,3 +77,26 @@ async fn a_session_that_the_server_has_forgotten_is_gone() {
     let own = token(&product, &["weather:read"]);
     assert_eq!(product.send(ping(&own, &session)).await.status, 404);
 }
+
+// MCP 2025-11-25 resources, Subscriptions — RS-8
+#[tokio::test]
+async fn the_stream_of_a_session_tells_of_no_resource_that_policy_does_not_allow() {
+    let fake = FakeHttp::start(Reply::json(OPENED).header("mcp-session-id", "s-1")).await;
+    let table = "[[upstream.server.resource]]\nuri = \"city:.*\"\nscopes = [\"weather:read\"]\n";
+    let product = broker(fake.url().as_str(), table, "").await;
+    let own = token(&product, &["weather:read"]);
+    let hello = mcp(Wire::Legacy, Some(&own), "initialize", json!({})).path(PATH);
+    let session = product.send(hello).await.header("mcp-session-id");
+    let updated = |uri: &str| {
+        format!(
+            "data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{{\"uri\":\"{uri}\"}}}}\n\n"
+        )
+    };
+    let told = ["secret:key", "city:../secret", "city:paris"].map(updated).concat();
+    let media = vec![("content-type", "text/event-stream".to_owned())];
+    fake.answers(Reply::Answer(200, media, told.into()));
+    let get = Request::new("GET", PATH).header("authorization", &format!("Bearer {own}"));
+    let stream = product.send(get.header("mcp-session-id", &session)).await;
+    assert!(stream.body.contains("city:paris"), "{stream:?}");
+    assert!(!stream.body.contains("secret"), "{stream:?}");
+}

@@ -116,6 +116,30 @@ async fn a_stream_that_stays_open_ends_with_its_token() {
     server.is_left().await;
 }
 
+// RFC 7009 §2, MCP 2026-07-28 §Access Token Usage — RS-8
+#[tokio::test]
+async fn a_stream_that_stays_open_ends_when_its_token_is_revoked() {
+    let mut server =
+        RawServer::start([STREAM.as_bytes(), &event(PROGRESS)].concat(), Then::Listen).await;
+    let clock = clock();
+    let client = "[[authorization_server.client]]\nclient_id = \"agent\"\nsecret = \"agent-secret\"\ngrants = [\"client_credentials\"]\nscopes = [\"weather:read\"]\n";
+    let product = broker_at(&server.url, &[GET, client].concat(), Arc::clone(&clock)).await;
+    let listen = json!({ "notifications": { "toolsListChanged": true } });
+    let token = token(&product, &["weather:read"]);
+    let request = mcp(Wire::Modern, Some(&token), "subscriptions/listen", listen).path(PATH);
+    let mut stream = opened(&product, request).await;
+    progress(&mut stream).await;
+    let revoke = Request::new("POST", "/revoke")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", "Basic YWdlbnQ6YWdlbnQtc2VjcmV0")
+        .body(format!("token={token}"));
+    assert_eq!(product.send(revoke).await.status, 200);
+    clock.advance(Duration::from_secs(5));
+    server.sends(event(PROGRESS));
+    assert_eq!(stream.text().await.unwrap(), "", "nothing more is told");
+    server.is_left().await;
+}
+
 #[tokio::test]
 async fn a_subscription_to_a_resource_outlives_the_time_for_a_call() {
     let server =

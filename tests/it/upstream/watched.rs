@@ -79,3 +79,74 @@ async fn a_tool_that_changes_is_recorded_and_hidden_where_that_is_wished() {
         assert!(flaws(&approved).is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_list_of_many_changed_tools_writes_a_few_events_that_say_how_many_there_are() {
+    let tools = |text: &str| {
+        let tool = |number: u32| json!({ "name": format!("get_{number}"), "description": text });
+        let tools: Vec<_> = (0..150).map(tool).collect();
+        let list = json!({ "jsonrpc": "2.0", "id": 7, "result": { "tools": tools } });
+        Reply::json(list.to_string())
+    };
+    let fake = FakeHttp::start(tools("first")).await;
+    let product = broker(fake.url().as_str(), GET, "").await;
+    shown(&product).await;
+    for text in ["second", "third", "fourth"] {
+        fake.answers(tools(text));
+        assert_eq!(shown(&product).await.as_array().unwrap().len(), 150);
+    }
+    let said = flaws(&product);
+    assert_eq!((said.len(), &said[0]["others"]), (100, &json!(50)));
+    assert!(said[1..].iter().all(|event| event["others"].is_null()));
+}
+
+#[tokio::test]
+async fn prompts_and_resources_that_hide_text_are_not_shown() {
+    let table = "[[upstream.server.prompt]]\nname = \".*\"\nscopes = []\n[[upstream.server.resource]]\nuri = \".*\"\nscopes = []\n";
+    for (method, member, entry, thing) in [
+        (
+            "prompts/list",
+            "prompts",
+            json!({ "name": "p", "arguments": [{ "name": "a", "description": "\u{200b}" }] }),
+            "prompt",
+        ),
+        ("resources/list", "resources", json!({ "uri": "x:a", "name": "\u{e0041}" }), "resource"),
+        (
+            "resources/templates/list",
+            "resourceTemplates",
+            json!({ "uriTemplate": "x:{a}", "name": "r", "title": "\u{200b}" }),
+            "resource_template",
+        ),
+    ] {
+        let list = json!({ "jsonrpc": "2.0", "id": 7, "result": { member: [entry] } });
+        let fake = FakeHttp::start(Reply::json(list.to_string())).await;
+        for (more, left) in [("", 0), ("on_hidden_text = \"alert\"\n", 1)] {
+            let product = broker(fake.url().as_str(), &[more, table].concat(), "").await;
+            for _ in 0..2 {
+                let ask =
+                    mcp(Wire::Legacy, Some(&token(&product, &[])), method, json!({})).path(PATH);
+                let shown = product.send(ask).await.json()["result"][member].clone();
+                assert_eq!(shown.as_array().unwrap().len(), left, "{method}");
+            }
+            let said = flaws(&product);
+            assert_eq!((said.len(), &said[0]["thing"]), (1, &json!(thing)), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_itself_hides_nothing() {
+    let said = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "instructions": "Ask.\u{200b}\u{e0041}",
+        "serverInfo": { "name": "s", "title": "S\u{202e}", "version": "1" } });
+    let hello = json!({ "jsonrpc": "2.0", "id": 7, "result": said });
+    let fake = FakeHttp::start(Reply::json(hello.to_string())).await;
+    for (more, instructions) in
+        [("", "Ask."), ("on_hidden_text = \"alert\"\n", "Ask.\u{200b}\u{e0041}")]
+    {
+        let product = broker(fake.url().as_str(), &[more, GET].concat(), "").await;
+        let ask =
+            mcp(Wire::Legacy, Some(&token(&product, &[])), "initialize", json!({})).path(PATH);
+        assert_eq!(product.send(ask).await.json()["result"]["instructions"], instructions);
+        assert_eq!(flaws(&product)[0]["thing"], "server");
+    }
+}

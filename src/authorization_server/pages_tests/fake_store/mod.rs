@@ -7,6 +7,7 @@ use crate::id::UserId;
 use crate::store::*;
 
 mod grants;
+mod logout;
 mod others;
 mod people;
 
@@ -23,6 +24,9 @@ pub(super) struct Inner {
     pub(super) requests: Vec<AuthorizationRequestRow>,
     pub(super) grants: Vec<GrantRow>,
     pub(super) consents: Vec<Consent>,
+    /// `jti` of logout tokens.
+    pub(super) logout_tokens: Vec<String>,
+    pub(super) notices: Vec<LogoutNotice>,
 }
 
 impl FakeStore {

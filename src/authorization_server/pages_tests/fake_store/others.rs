@@ -101,6 +101,14 @@ impl ClientStore for FakeStore {
     ) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn change_client(
+        &self,
+        _id: &ClientId,
+        _metadata: &str,
+        _digests: (Digest, Digest),
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn list_clients(&self, _page: &PageRequest) -> Result<Page<ClientRow>, StoreError> {
         unimplemented!()
     }

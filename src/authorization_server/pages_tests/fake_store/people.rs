@@ -54,6 +54,9 @@ impl PersonStore for FakeStore {
         }
         Ok(true)
     }
+    async fn change_user(&self, _profile: &UserProfile) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn set_administrator(
         &self,
         _id: UserId,
@@ -131,7 +134,15 @@ impl PersonStore for FakeStore {
         Ok(inner.links.iter().find(|known| known.link == *link && known.expires_at > now).cloned())
     }
     async fn add_session(&self, row: &SessionRow) -> Result<(), StoreError> {
-        self.lock().sessions.push(row.clone());
+        let mut inner = self.lock();
+        assert!(inner.sessions.iter().all(|known| known.session != row.session), "a key twice");
+        inner.sessions.push(row.clone());
+        Ok(())
+    }
+    async fn put_session(&self, row: &SessionRow) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.sessions.retain(|known| known.session != row.session);
+        inner.sessions.push(row.clone());
         Ok(())
     }
     async fn find_session(

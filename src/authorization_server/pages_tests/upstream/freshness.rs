@@ -61,6 +61,27 @@ async fn prompt_login_is_passed_on_and_select_account_needs_no_proof() {
     assert!(!sent.contains("prompt") && !sent.contains("max_age"), "{sent}");
 }
 
+// RFC 9470 §5
+#[tokio::test]
+async fn how_strong_a_login_has_to_be_is_passed_on_and_what_the_provider_says_counts() {
+    let (provider, site, mut browser) = start().await;
+    for (said, status) in
+        [(json!("mfa"), 200), (json!("1"), 400), (json!("m f a"), 400), (json!(7), 400)]
+    {
+        let handle = site.request(|pending| pending.acr_values = vec!["mfa".to_owned()]);
+        provider.says(|script| {
+            script.claims = json!({ "sub": "1", "acr": said, "amr": ["pwd", "otp"] });
+        });
+        let path = format!("/login/with/idp?request={handle}");
+        let (sent, state) = leave_for(&mut browser, &provider, &path).await;
+        assert!(sent.query().unwrap().contains("acr_values=mfa"), "{sent}");
+        let done = super::come_back(&mut browser, &format!("code=c&state={state}")).await;
+        assert_eq!(browser.get(done.location()).await.status.as_u16(), status, "{said}");
+        let amr = site.store.lock().sessions.last().unwrap().login.amr.clone();
+        assert_eq!(amr.as_deref(), Some("pwd otp"));
+    }
+}
+
 // OIDC Core §2
 #[tokio::test]
 async fn a_session_elsewhere_is_as_old_here_as_it_is_there() {

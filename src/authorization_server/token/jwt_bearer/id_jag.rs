@@ -15,7 +15,7 @@ use crate::authorization_server::target;
 use crate::id::{GrantId, UserId};
 use crate::resource_server::JwtHint;
 use crate::scope::{Scope, ScopeToken};
-use crate::store::{ExternalIdentity, GrantRow, UserRow};
+use crate::store::{ExternalIdentity, GrantRow, LoginOrigin, UserRow};
 
 use super::id_jag_claims::{Expected, IdJag};
 use super::{DEAD_ASSERTION, ID_JAG_TYPE, NAME, Once};
@@ -41,7 +41,10 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
     let target = named(exchange, &vouched).await?;
     let wanted = wanted(exchange, &vouched, &target).await?;
     let user = person(server, provider, &claims).await?;
-    let grant = grant(exchange, &user, &target, (&vouched, &wanted));
+    let grant = GrantRow {
+        login: provider.origin(&claims),
+        ..grant(exchange, &user, &target, (&vouched, &wanted))
+    };
     let still = still_granted_for(server, client, (&grant, &target.uri), &wanted).await;
     let (user, scope) = still.map_err(|error| match error {
         OAuthError::InvalidGrant(_) => NOTHING,
@@ -200,7 +203,7 @@ fn grant(
         redirect_origin: None,
         client_digest: client.digest().copied(),
         auth_time: vouched.auth_time,
-        acr: None,
+        login: LoginOrigin::default(),
         extra: None,
         created_at: now,
         last_used_at: now,

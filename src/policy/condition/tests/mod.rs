@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::id::{Issuer, Subject};
 use crate::policy::{
-    Arguments, Ask, Decision, Effect, Facts, GraphAsk, Moment, Operation, Outcome, Policy, Who,
+    Arguments, Ask, Decision, Effect, Facts, GraphAsk, LoginNeeded, Moment, Operation, Outcome,
+    Policy, Who,
 };
 use crate::scope::Scope;
 use crate::time::Timestamp;
@@ -309,6 +310,52 @@ fn assurance_is_one_of_those_named() {
     let mut strong = question();
     strong.claims.insert("acr".into(), json!("mfa"));
     assert!(strong.plain(&policy).is_allow());
+}
+
+// RFC 9470 §3
+#[test]
+fn a_refusal_says_which_login_would_open_it() {
+    let principals = "principals = { assurance = [\"phr\", \"mfa\"], max_auth_age_seconds = 300 }";
+    let policy = plain_rule("allow", principals).unwrap();
+    let assurance = ["phr", "mfa"].map(str::to_owned).to_vec();
+    let wanted = LoginNeeded { assurance, max_age_seconds: Some(300) };
+    let mut asked = question();
+    for (acr, ago) in [(None, 400), (Some("mfa"), 400), (Some("pwd"), 10), (None, 10)] {
+        asked.claims.insert("auth_time".into(), json!(noon().unix_seconds() - ago));
+        asked.claims.insert("acr".into(), json!(acr));
+        let refused = asked.plain(&policy);
+        assert_eq!(refused.login.as_ref(), Some(&wanted), "{acr:?} {ago}");
+        assert!(refused.is_challenge() && !refused.can_step_up());
+    }
+    asked.claims.insert("acr".into(), json!("mfa"));
+    let opened = asked.plain(&policy);
+    assert_eq!((opened.is_allow(), opened.login), (true, None));
+}
+
+// RFC 9470 §3
+#[test]
+fn no_login_is_asked_for_that_would_open_nothing() {
+    let strong = "principals = { assurance = [\"mfa\"]";
+    let of = |more: &str| plain_rule("allow", &format!("{strong}{more}")).unwrap();
+    assert!(question().plain(&of(" }")).needs_login());
+    assert!(question().plain(&of(" }\nscopes = [\"a\"]")).needs_login(), "and then scopes");
+    for more in [
+        ", groups = [\"others\"] }",
+        " }\nwhen = \"claims.level > 3\"",
+        ", clients = [\"other\"] }",
+    ] {
+        assert_eq!(question().plain(&of(more)).login, None, "{more}");
+    }
+    let rule = |id: &str, effect: &str, more: &str| {
+        format!("[[rule]]\nid = \"{id}\"\neffect = \"{effect}\"\ntools = [\"delete\"]\n{more}\n")
+    };
+    let strong = format!("{strong} }}");
+    let denied = load(&(rule("a", "allow", &strong) + &rule("d", "deny", ""))).unwrap();
+    assert_eq!(question().plain(&denied).login, None);
+    let scoped =
+        load(&(rule("a", "allow", &strong) + &rule("s", "allow", "scopes = [\"a\"]"))).unwrap();
+    let decision = question().plain(&scoped);
+    assert!(decision.can_step_up() && decision.login.is_none(), "scopes are asked for first");
 }
 
 #[test]
