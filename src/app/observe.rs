@@ -225,6 +225,8 @@ impl Counting {
             E::AuthorizationDeny { .. } => meters.oauth_authorizations.add(["denied".into()]),
             E::AuthorizeRefuse { error, .. } => meters.oauth_authorizations.add([(*error).into()]),
             E::ClientRegister { .. } => meters.oauth_registrations.add(["registered".into()]),
+            E::ClientReplace { .. } => meters.oauth_registrations.add(["replaced".into()]),
+            E::ClientEnd { .. } => meters.oauth_registrations.add(["ended".into()]),
             E::ClientRefuse { error, .. } => meters.oauth_registrations.add([(*error).into()]),
             other => self.approvals_and_changes(other),
         }

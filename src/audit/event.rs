@@ -356,6 +356,20 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         client_address: Option<ClientAddress>,
     },
+    /// Terminal: it registered itself anew (RFC 7592 §2.2).
+    #[serde(rename = "oauth.client.replaced")]
+    ClientReplace {
+        registered_client_id: ClientId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
+    /// Terminal: it ended its registration (RFC 7592 §2.3).
+    #[serde(rename = "oauth.client.ended")]
+    ClientEnd {
+        registered_client_id: ClientId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_address: Option<ClientAddress>,
+    },
     /// Terminal: it did not.
     #[serde(rename = "oauth.client.refused")]
     ClientRefuse {
@@ -471,6 +485,8 @@ impl AuditEvent {
             | Self::AdminRequestEnd { .. }
             | Self::UserinfoAsk { .. }
             | Self::ClientRegister { .. }
+            | Self::ClientReplace { .. }
+            | Self::ClientEnd { .. }
             | Self::ClientRefuse { .. }
             | Self::AuthorizationStart { .. }
             | Self::AuthorizationGrant { .. }

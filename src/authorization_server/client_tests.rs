@@ -2,5 +2,6 @@
 
 mod authentication;
 mod documents;
+mod management;
 mod registration;
 mod support;

@@ -133,12 +133,11 @@ fn usual_hint(finding: &Finding) -> Option<String> {
     let key = &finding.key;
     match finding.code {
         FindingCode::Missing => Some(format!("set {key}; `broker config reference` describes it")),
-        FindingCode::WrongType | FindingCode::NotAllowed => Some(format!(
+        FindingCode::WrongType | FindingCode::NotAllowed | FindingCode::Conflict => Some(format!(
             "`broker config reference` describes {key}, and what holds where it is left out"
         )),
         FindingCode::Syntax => Some("texts are in quotes, lists in brackets (TOML 1.0)".to_owned()),
         FindingCode::Unreadable => Some("the broker's user has to be able to read it".to_owned()),
-        FindingCode::Conflict => Some("keep one of the two".to_owned()),
         FindingCode::UnknownKey
         | FindingCode::Weak
         | FindingCode::NotInForce

@@ -44,10 +44,24 @@ pub struct ClientRow {
     pub secret: Option<Digest>,
     /// The secret before the last rotation, and until when it is still taken.
     pub previous_secret: Option<(Digest, Timestamp)>,
+    /// With which it looks after its own registration (RFC 7592).
+    pub registration_token: Option<Digest>,
     pub created_at: Timestamp,
     pub last_used_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub disabled_at: Option<Timestamp>,
+}
+
+/// What a client makes of its registration (RFC 7592 §2.2).
+#[derive(Clone, Debug)]
+pub struct NewRegistration {
+    pub id: ClientId,
+    /// The token that it came with.
+    pub presented: Digest,
+    pub metadata: String,
+    pub metadata_digest: Digest,
+    /// The one that is in force from now on.
+    pub token: Digest,
 }
 
 /// A client ID metadata document as it was fetched.
@@ -69,7 +83,10 @@ pub trait ClientStore: Send + Sync {
     async fn find_client(&self, id: &ClientId) -> Result<Option<ClientRow>, StoreError>;
     /// `false` where the id is taken; nothing is changed then.
     async fn add_client(&self, row: &ClientRow) -> Result<bool, StoreError>;
-    /// Replaces the metadata (RFC 7592 §2.2). `false` where there is none.
+    /// Replaces metadata and token together. `false` where the token that was presented is in force no more, or the client
+    /// is disabled or gone: of two who come with one token, one gets `true`.
+    async fn replace_registration(&self, new: &NewRegistration) -> Result<bool, StoreError>;
+    /// Replaces the metadata. `false` where there is none.
     async fn update_client(
         &self,
         id: &ClientId,

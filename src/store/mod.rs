@@ -37,7 +37,7 @@ mod used;
 pub use approval::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, UsedApproval,
 };
-pub use client::{ClientKind, ClientRow, ClientStore, MetadataDocument};
+pub use client::{ClientKind, ClientRow, ClientStore, MetadataDocument, NewRegistration};
 pub use copy::{Copied, CopiedTable, CopyError, CopyProgress, CopyStep, copy};
 pub use device::{DeviceAnswer, DeviceRequestRow, DeviceStore, Polled};
 pub use digest::Digest;

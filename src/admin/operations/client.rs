@@ -84,6 +84,7 @@ impl Operations {
             metadata,
             secret: secret.as_ref().map(|secret| Digest::of(secret.expose())),
             previous_secret: None,
+            registration_token: None,
             created_at: now,
             last_used_at: now,
             expires_at: None,

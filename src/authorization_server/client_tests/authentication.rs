@@ -100,6 +100,7 @@ async fn add(site: &Site, id: &str, metadata: &str, secret: Option<Digest>) {
         metadata_digest: Digest::of(metadata),
         secret,
         previous_secret: None,
+        registration_token: None,
         created_at: now,
         last_used_at: now,
         expires_at: None,

@@ -120,6 +120,27 @@ impl Site {
         (head.status, head.headers, serde_json::from_slice(&body).unwrap())
     }
 
+    /// A request about a registration with this token; gives status and the JSON of the answer, or null.
+    pub(super) async fn manage(
+        &self,
+        method: &str,
+        (id, token): (&str, &str),
+        body: &Value,
+    ) -> (u16, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/register/{id}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        assert_eq!(head.headers[header::CACHE_CONTROL], "no-store");
+        let body = body.collect().await.unwrap().to_bytes();
+        (head.status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
+    }
+
     /// The id of a client that registered with these redirect URIs.
     pub(super) async fn registered(&self, uris: &str) -> String {
         let body = format!(

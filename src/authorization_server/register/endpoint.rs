@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::audit::AuditEvent;
@@ -24,6 +25,7 @@ use crate::store::{ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 
 use super::accept::{Accepted, accept};
+use super::manage;
 use super::stateless_id::Flags;
 
 /// Cursor's registration has under 1 KiB.
@@ -31,13 +33,16 @@ const MAX_BODY: usize = 16 * 1024;
 
 /// `/register`; the caller adds state and CORS.
 pub fn routes() -> Router<AuthorizationServer> {
-    Router::new().route("/register", post(register)).layer(DefaultBodyLimit::max(MAX_BODY))
+    Router::new()
+        .route("/register", post(register))
+        .merge(manage::routes())
+        .layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
-/// What a client is told (RFC 7591 §3.2.1): exactly what was registered, without a null.
+/// What a client is told (RFC 7591 §3.2.1, RFC 7592 §3): exactly what was registered, without a null.
 #[derive(Serialize)]
-struct Registered {
-    client_id: ClientId,
+pub(super) struct Registered {
+    pub(super) client_id: ClientId,
     client_id_issued_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<Zeroizing<String>>,
@@ -45,7 +50,16 @@ struct Registered {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret_expires_at: Option<i64>,
     #[serde(flatten)]
+    managed: Option<Managed>,
+    #[serde(flatten)]
     metadata: ClientMetadata,
+}
+
+/// How a confidential client looks after its registration.
+#[derive(Serialize)]
+pub(super) struct Managed {
+    registration_client_uri: String,
+    registration_access_token: Zeroizing<String>,
 }
 
 /// Registers a client (RFC 7591 §3).
@@ -83,12 +97,13 @@ async fn register(
     };
     let address = address.map(|ClientAddress(address)| address);
     trail.record_refusal(&server, address, event).await?;
-    let headers = [
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::PRAGMA, HeaderValue::from_static("no-cache")),
-    ];
-    Ok((StatusCode::CREATED, headers, axum::Json(registered?)).into_response())
+    Ok((StatusCode::CREATED, UNCACHED, axum::Json(registered?)).into_response())
 }
+
+pub(super) const UNCACHED: [(header::HeaderName, HeaderValue); 2] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::PRAGMA, HeaderValue::from_static("no-cache")),
+];
 
 async fn registered(
     server: &AuthorizationServer,
@@ -117,7 +132,7 @@ async fn registered(
     Ok((registered, method))
 }
 
-fn read(headers: &HeaderMap, body: &[u8]) -> Result<ClientMetadata, OAuthError> {
+pub(super) fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, OAuthError> {
     let stated = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = stated.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
@@ -141,7 +156,7 @@ fn fingerprint(uris: &[&str], rest: &str) -> Digest {
     Digest::from_bytes(bytes)
 }
 
-fn canonical(metadata: &ClientMetadata) -> String {
+pub(super) fn canonical(metadata: &ClientMetadata) -> String {
     #[expect(clippy::expect_used, reason = "texts and JSON values always serialise")]
     serde_json::to_string(metadata).expect("metadata serialises")
 }
@@ -171,7 +186,7 @@ async fn public(
             tracing::warn!(error = %error, "a registered client stays without a name");
         }
     }
-    Ok(answer(id, now, None, accepted.metadata))
+    Ok(answer((id, now), None, None, accepted.metadata))
 }
 
 async fn confidential(
@@ -183,10 +198,30 @@ async fn confidential(
     let id = format!("dcrs.{}", random_text(&*server.random).as_str());
     let id: ClientId = id.parse().map_err(|_| unusable)?;
     let secret = accepted.method.is_secret().then(|| random_text(&*server.random));
-    let digest = Digest::of(&format!("{id}\n{}", canonical(&accepted.metadata)));
+    let digest = digest_of_row(&id, &accepted.metadata);
     let hashed = secret.as_ref().map(|secret| Digest::of(secret));
-    server.store.add_client(&row(&id, &accepted.metadata, digest, hashed, now)).await?;
-    Ok(answer(id, now, secret, accepted.metadata))
+    let token = random_text(&*server.random);
+    let row = row(&id, &accepted.metadata, digest, hashed, now);
+    let row = ClientRow { registration_token: Some(manage::digest(&token)), ..row };
+    server.store.add_client(&row).await?;
+    let managed = managed(server, &id, token);
+    Ok(answer((id, now), secret, Some(managed), accepted.metadata))
+}
+
+/// Of a client that has its row to itself.
+pub(super) fn digest_of_row(id: &ClientId, metadata: &ClientMetadata) -> Digest {
+    Digest::of(&format!("{id}\n{}", canonical(metadata)))
+}
+
+pub(super) fn managed(
+    server: &AuthorizationServer,
+    id: &ClientId,
+    token: Zeroizing<String>,
+) -> Managed {
+    Managed {
+        registration_client_uri: server.url(&format!("/register/{id}")),
+        registration_access_token: token,
+    }
 }
 
 fn row(
@@ -203,6 +238,7 @@ fn row(
         metadata_digest,
         secret,
         previous_secret: None,
+        registration_token: None,
         created_at: now,
         last_used_at: now,
         expires_at: None,
@@ -210,17 +246,18 @@ fn row(
     }
 }
 
-fn answer(
-    client_id: ClientId,
-    now: Timestamp,
+pub(super) fn answer(
+    (client_id, issued_at): (ClientId, Timestamp),
     client_secret: Option<Zeroizing<String>>,
+    managed: Option<Managed>,
     metadata: ClientMetadata,
 ) -> Registered {
     Registered {
         client_id,
-        client_id_issued_at: now.unix_seconds(),
+        client_id_issued_at: issued_at.unix_seconds(),
         client_secret_expires_at: client_secret.as_ref().map(|_| 0),
         client_secret,
+        managed,
         metadata,
     }
 }

@@ -1,8 +1,9 @@
-//! Dynamic client registration (RFC 7591).
+//! Dynamic client registration (RFC 7591), and what becomes of it (RFC 7592).
 
 mod accept;
 mod endpoint;
 mod limits;
+mod manage;
 mod reap;
 mod stateless_id;
 

@@ -106,6 +106,7 @@ async fn a_client_that_may_leave_its_proof_out_gets_nothing_for_itself() {
         metadata_digest: Digest::of(metadata),
         secret: None,
         previous_secret: None,
+        registration_token: None,
         created_at: now,
         last_used_at: now,
         expires_at: None,

@@ -75,6 +75,7 @@ async fn a_token_that_a_client_got_for_itself_ends_when_the_client_is_disabled()
         metadata_digest: Digest::of(metadata),
         secret: Some(Digest::of("k3y")),
         previous_secret: None,
+        registration_token: None,
         created_at: now,
         last_used_at: now,
         expires_at: None,

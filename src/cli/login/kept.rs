@@ -197,8 +197,9 @@ mod tests {
 
     #[test]
     fn what_others_may_read_is_not_used() {
-        let folder = tempfile::tempdir().unwrap();
-        let kept = place(folder.path(), "terminal").unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("logins");
+        let kept = place(&folder, "terminal").unwrap();
         kept.write("token-CANARY").unwrap();
         let chmod = |path: &Path, mode| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -207,8 +208,8 @@ mod tests {
         let refused = kept.read().err().unwrap().to_string();
         assert!(refused.contains("by others") && !refused.contains("CANARY"), "{refused}");
         drop(kept);
-        chmod(folder.path(), 0o755);
-        assert!(place(folder.path(), "terminal").is_err());
+        chmod(&folder, 0o755);
+        assert!(place(&folder, "terminal").is_err());
     }
 
     #[test]

@@ -134,8 +134,8 @@ struct Keys<'a> {
 impl Keys<'_> {
     fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<(Option<Url>, Vec<TokenAlg>)> {
         let key = at.name("algorithms");
-        let algorithms =
-            self.algorithms.map_or_else(|| vec![TokenAlg::RS256, TokenAlg::ES256], Clone::clone);
+        let default = || vec![TokenAlg::RS256, TokenAlg::ES256];
+        let algorithms = self.algorithms.cloned().unwrap_or_else(default);
         if algorithms.is_empty() || algorithms.contains(&TokenAlg::HS256) {
             let problem =
                 "is empty, or has HS256: an assertion is signed by a key that we do not have";

@@ -1,7 +1,7 @@
 //! Clients.
 
 use crate::id::ClientId;
-use crate::store::client::{ClientKind, ClientRow};
+use crate::store::client::{ClientKind, ClientRow, NewRegistration};
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
@@ -22,8 +22,8 @@ pub(super) async fn find(
 
 pub(super) async fn add(c: &mut Connection, row: &ClientRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO clients (id, kind, metadata, metadata_digest, secret, previous_secret, \
-        previous_until, created_at, last_used_at, expires_at, disabled_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING";
+        previous_until, created_at, last_used_at, expires_at, disabled_at, registration_token) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING";
     let values = values![
         row.id.as_str(),
         word(row.kind),
@@ -36,6 +36,7 @@ pub(super) async fn add(c: &mut Connection, row: &ClientRow) -> Result<bool, Sto
         row.last_used_at,
         row.expires_at,
         row.disabled_at,
+        row.registration_token,
     ];
     Ok(c.execute(SQL, values).await? == 1)
 }
@@ -55,6 +56,19 @@ pub(super) async fn change(
     const SQL: &str = "UPDATE clients SET metadata = $2, metadata_digest = $3 \
         WHERE id = $1 AND metadata_digest = $4";
     let values = values![id.as_str(), metadata.as_str(), *digest, *before];
+    Ok(c.execute(SQL, values).await? == 1)
+}
+
+pub(super) async fn replace(c: &mut Connection, new: &NewRegistration) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE clients SET metadata = $3, metadata_digest = $4, registration_token = $5 \
+        WHERE id = $1 AND registration_token = $2 AND disabled_at IS NULL";
+    let values = values![
+        new.id.as_str(),
+        new.presented,
+        new.metadata.as_str(),
+        new.metadata_digest,
+        new.token,
+    ];
     Ok(c.execute(SQL, values).await? == 1)
 }
 
@@ -137,6 +151,7 @@ fn row(row: &Row) -> Result<ClientRow, StoreError> {
         metadata_digest: row.digest("metadata_digest")?,
         secret: row.maybe_digest("secret")?,
         previous_secret: previous.zip(row.maybe_time("previous_until")?),
+        registration_token: row.maybe_digest("registration_token")?,
         created_at: row.time("created_at")?,
         last_used_at: row.time("last_used_at")?,
         expires_at: row.maybe_time("expires_at")?,

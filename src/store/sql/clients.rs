@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::id::ClientId;
-use crate::store::client::{ClientRow, ClientStore, MetadataDocument};
+use crate::store::client::{ClientRow, ClientStore, MetadataDocument, NewRegistration};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
@@ -22,6 +22,10 @@ impl ClientStore for SqlDatabase {
 
     async fn add_client(&self, row: &ClientRow) -> Result<bool, StoreError> {
         self.named("add clients").write(row.clone(), |c, row| Box::pin(client::add(c, row))).await
+    }
+
+    async fn replace_registration(&self, new: &NewRegistration) -> Result<bool, StoreError> {
+        self.backend().write(new.clone(), |c, new| Box::pin(client::replace(c, new))).await
     }
 
     async fn update_client(

@@ -1,8 +1,8 @@
 //! Clients, their metadata documents, signing keys.
 
 use mcp_auth_broker::store::{
-    ClientKind, Digest, GrantRow, MetadataDocument, PageRequest, RevokeReason, SigningKeyRow,
-    SigningKeyState,
+    ClientKind, ClientRow, Digest, GrantRow, MetadataDocument, NewRegistration, PageRequest,
+    RevokeReason, SigningKeyRow, SigningKeyState,
 };
 
 use super::rows::{client, client_id, grant};
@@ -10,6 +10,7 @@ use super::{NOW, Store, after, on_both};
 
 on_both! {
     a_client_is_added_once_changed_and_deleted;
+    of_two_who_replace_a_registration_with_one_token_one_does;
     a_client_that_is_disabled_loses_its_grants_in_the_same_step;
     a_client_without_a_row_can_be_disabled;
     a_disabled_client_has_no_token_of_its_own_any_more;
@@ -142,4 +143,28 @@ async fn the_first_signing_key_is_added_once(store: Store) {
     assert_eq!(seen, [("a", SigningKeyState::Retiring), ("b", SigningKeyState::Usable)]);
     assert_eq!(keys[0].private, [0, 1, 255]);
     assert!(store.delete_signing_key("a").await.unwrap());
+}
+
+// RFC 7592 §2.2
+async fn of_two_who_replace_a_registration_with_one_token_one_does(store: Store) {
+    let row = client("client-1", ClientKind::Dynamic);
+    let row = ClientRow { registration_token: Some(Digest::of("t1")), ..row };
+    store.add_client(&row).await.unwrap();
+    let replacing = |presented: &str, token: &str| NewRegistration {
+        id: row.id.clone(),
+        presented: Digest::of(presented),
+        metadata: format!("{{\"client_name\":\"{token}\"}}"),
+        metadata_digest: Digest::of(token),
+        token: Digest::of(token),
+    };
+    let (one, other) = (replacing("t1", "t2"), replacing("t1", "t3"));
+    let (one, other) =
+        tokio::join!(store.replace_registration(&one), store.replace_registration(&other));
+    assert_eq!([one.unwrap(), other.unwrap()].into_iter().filter(|done| *done).count(), 1);
+    let found = store.find_client(&row.id).await.unwrap().unwrap();
+    assert_ne!(found.registration_token, Some(Digest::of("t1")));
+    assert!(!store.replace_registration(&replacing("t1", "t4")).await.unwrap());
+    let in_force = if found.metadata.contains("t2") { "t2" } else { "t3" };
+    store.disable_client(&row.id, Some(after(1))).await.unwrap();
+    assert!(!store.replace_registration(&replacing(in_force, "t5")).await.unwrap(), "disabled");
 }

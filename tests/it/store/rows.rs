@@ -108,6 +108,7 @@ pub(crate) fn client(id: &str, kind: ClientKind) -> ClientRow {
         metadata_digest: Digest::of(id),
         secret: None,
         previous_secret: None,
+        registration_token: None,
         created_at: NOW,
         last_used_at: NOW,
         expires_at: None,

@@ -93,6 +93,9 @@ impl ClientStore for FakeStore {
     async fn add_client(&self, _row: &ClientRow) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn replace_registration(&self, _new: &NewRegistration) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn update_client(
         &self,
         _id: &ClientId,

@@ -16,7 +16,7 @@ pub(super) struct Life {
     pub(super) expires_at: Timestamp,
 }
 
-/// A NumericDate in whole seconds. The outer `None`: it is there and is none.
+/// A date in whole seconds. The outer `None`: it is there and is none.
 #[expect(clippy::option_option, reason = "absent and wrong are two things")]
 pub(super) fn date(claims: &Map<String, Value>, name: &str) -> Option<Option<Timestamp>> {
     match claims.get(name) {

@@ -62,7 +62,12 @@ pub(in crate::authorization_server::token) async fn find(
     for (client_id, rules, keys) in server.assertions.of_workloads(&issuer) {
         // Rules of one issuer share its keys, as a rule: then one signature is checked once.
         if !verified.as_ref().is_some_and(|(with, _)| with.is(keys)) {
-            let (typ, claims) = keys.verify(unverified).await?;
+            let (typ, claims) = match keys.verify(unverified).await {
+                Ok(signed) => signed,
+                // Another client may name other keys of that issuer, or other algorithms.
+                Err(OAuthError::InvalidGrant(_)) => continue,
+                Err(away) => return Err(away),
+            };
             // An access token or ID-JAG of the same issuer is none (RFC 8725 §3.11).
             if !matches!(typ.as_str(), "" | "jwt") {
                 return Err(DEAD_ASSERTION);
