@@ -105,10 +105,6 @@ def check(broker, issuer, metadata, keys):
 
     endpoint, resource, now = metadata["token_endpoint"], f"{broker}/mcp", int(time.time())
     expect("the metadata lists the grant", GRANT in metadata["grant_types_supported"])
-    session = OAuth2Session("agent", keys["agent"].as_pem(private=True).decode(), token_endpoint_auth_method="private_key_jwt")
-    headers = {"alg": "ES256", "kid": "agent"}
-    session.register_client_auth_method(PrivateKeyJWT(endpoint, headers=headers, alg="ES256"))
-
     def id_jag(signer="idp", typ="oauth-id-jag+jwt", **changes):
         claims = {"iss": issuer, "aud": broker, "sub": "ada", "client_id": "agent", "resource": resource, "jti": str(uuid.uuid4()),
                   "iat": now, "exp": now + 300, "scope": "public:read", **changes}
@@ -117,6 +113,10 @@ def check(broker, issuer, metadata, keys):
         return jwt.encode(header, {name: value for name, value in claims.items() if value is not None}, keys[signer])
 
     def brings(assertion):
+        """As a new session each time: Authlib keeps the jti of a client's claims. Unasked it lets them live an hour, too long here."""
+        session = OAuth2Session("agent", keys["agent"], token_endpoint_auth_method="private_key_jwt")
+        headers = {"alg": "ES256", "kid": "agent"}
+        session.register_client_auth_method(PrivateKeyJWT(endpoint, claims={"exp": now + 200}, headers=headers, alg="ES256"))
         try:
             return session.fetch_token(endpoint, grant_type=GRANT, assertion=assertion)
         except Exception as error:  # Authlib's OAuthError, which has the code
@@ -143,7 +143,7 @@ def check(broker, issuer, metadata, keys):
         """Authlib makes and sends the whole request (RFC 7521), as the workload would; it sends no client."""
         claims = {"jti": str(uuid.uuid4()), **claims}
         with AssertionSession(token_endpoint=endpoint, issuer=issuer, subject=subject, audience=audience, claims=claims,
-                              key=keys["idp"].as_pem(private=True).decode(), header={"alg": "RS256", "kid": "idp"}) as asked:
+                              key=keys["idp"], header={"alg": "RS256", "kid": "idp"}) as asked:
             try:
                 return asked.refresh_token()
             except Exception as error:

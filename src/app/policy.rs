@@ -107,8 +107,11 @@ impl Source {
         let text = found.as_deref().map_err(|kind| *kind).and_then(|bytes| {
             std::str::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData)
         });
-        let text = text
-            .map_err(|kind| AppError::PolicyFile { path: path.to_owned(), source: kind.into() })?;
+        let text = text.map_err(|kind| {
+            // In the system's own words, as far as it says them once more.
+            let source = std::fs::File::open(path).err().unwrap_or_else(|| kind.into());
+            AppError::PolicyFile { path: path.to_owned(), source }
+        })?;
         self.compile(&path.display().to_string(), text, label, &self.granted)
     }
 

@@ -25,6 +25,8 @@ mod demo;
 mod docs;
 #[cfg(test)]
 mod doctor;
+mod doctor_broken;
+mod doctor_certificates;
 #[cfg(test)]
 mod folded;
 #[cfg(test)]

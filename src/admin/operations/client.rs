@@ -46,10 +46,10 @@ pub struct NewClient {
     /// How long a refresh token of it that was just used gets the same answer again: 0 to 120. Absent: as the settings say.
     #[serde(default)]
     pub refresh_grace_seconds: Option<u32>,
-    /// Where people may be sent after they logged out for it (OpenID Connect RP-Initiated Logout 1.0).
+    /// Where people may be sent after they logged out for it (`OpenID` Connect RP-Initiated Logout 1.0).
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
-    /// Where it is told that a log-in is over in which it got something (OpenID Connect Back-Channel Logout 1.0): https,
+    /// Where it is told that a log-in is over in which it got something (`OpenID` Connect Back-Channel Logout 1.0): https,
     /// or http on loopback.
     #[serde(default)]
     pub backchannel_logout_uri: Option<String>,

@@ -13,6 +13,7 @@ use crate::app::endpoints::names;
 use crate::config::Config;
 use crate::outbound::{Answer, Call, Outbound, is_public};
 
+use super::challenge::challenged;
 use super::outside::{LIMITS, below, client as outbound_for, text, unreached};
 use super::{Area, Step};
 
@@ -178,19 +179,15 @@ impl Walk<'_> {
         let mut call = Call::get(below(self.config, "/mcp"));
         call.method = Method::POST;
         let answer = self.send(call).await?;
-        let challenge = answer.header(&header::WWW_AUTHENTICATE).unwrap_or_default();
-        let named =
-            challenge.split("resource_metadata=\"").nth(1).and_then(|rest| rest.split('"').next());
-        match (answer.status, named.and_then(|url| Url::parse(url).ok())) {
-            (StatusCode::UNAUTHORIZED, Some(url)) => Ok(url),
-            (StatusCode::UNAUTHORIZED, None) => {
-                Err(bad("the 401 does not say where the metadata is")
-                    .allowed("WWW-Authenticate with resource_metadata (RFC 9728 §5.1)")
-                    .hint("a proxy takes WWW-Authenticate away"))
-            }
-            (status, _) => Err(bad(format!("a request without a token is answered {status}"))
-                .allowed("401 Unauthorized")),
+        let url = challenged(&answer)?;
+        let public = &self.config.server.public_url;
+        if url.origin() == public.origin() {
+            return Ok(url);
         }
+        let there = url.origin().ascii_serialization();
+        Err(Step::bad(Area::Client, "server.public_url", format!("the 401 names metadata at {there}"))
+            .allowed(public.origin().ascii_serialization())
+            .hint("the broker that runs there has another server.public_url: scheme, host and port have to be those that clients use"))
     }
 
     async fn preflight(&self, origin: &'static str) -> Result<(), Step> {
@@ -231,15 +228,19 @@ impl Walk<'_> {
                 ));
         }
         let first = document.get("authorization_servers").and_then(|servers| servers.get(0));
-        first
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or_else(|| bad("the metadata names no authorization server"))
+        first.and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
+            bad("the metadata names no authorization server")
+                .hint("authorization_server.enabled = true, or an issuer in resource_server.issuer")
+        })
     }
 
     /// RFC 8414 §3.1, and `OpenID` Connect's two places for the same.
     async fn server(&self, issuer: &str) -> Result<Value, Step> {
-        let base = Url::parse(issuer).map_err(|_| bad("the issuer is no URL"))?;
+        let base = Url::parse(issuer).map_err(|_| {
+            bad("the issuer is no URL")
+                .allowed("an https URL")
+                .hint("look at resource_server.issuer")
+        })?;
         let path = base.path().trim_end_matches('/').to_owned();
         let places = [
             format!("/.well-known/oauth-authorization-server{path}"),
@@ -394,7 +395,10 @@ fn complete(document: Value, issuer: &str) -> Result<Value, Step> {
 
 fn endpoint(document: &Value, name: &str) -> Result<Url, Step> {
     let url = document[name].as_str().and_then(|url| Url::parse(url).ok());
-    url.ok_or_else(|| bad(format!("the issuer's metadata has no {name}")))
+    url.ok_or_else(|| {
+        bad(format!("the issuer's metadata has no {name}"))
+            .hint("another server answers there, or something changes the metadata on its way")
+    })
 }
 
 fn error_of(document: &Value) -> String {

@@ -2,6 +2,8 @@
 //!
 //! Changes nothing, and makes nothing; a running broker sees the requests of somebody without a token.
 
+mod certificate;
+mod challenge;
 mod client;
 mod coverage;
 mod machine;
@@ -120,6 +122,7 @@ impl Step {
 /// Every step, by area. `config` has no errors of its own: those are told before.
 pub async fn doctor(config: &Config, variables: Environment, clock: Arc<dyn Clock>) -> Vec<Step> {
     let mut steps = outside::look(config, &clock).await;
+    steps.extend(certificate::look(config, &clock).await);
     let faults = check::check(config, variables.clone(), true, Arc::clone(&clock)).await;
     let graph_is_good = asked(&faults) && faults.iter().all(|fault| area(fault.key) != Area::Graph);
     steps.extend(within(config, &faults).await);

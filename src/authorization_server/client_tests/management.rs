@@ -106,8 +106,11 @@ async fn a_client_becomes_by_it_neither_public_nor_another_nor_more_than_it_coul
 // RFC 7592 §2 — N57
 #[tokio::test]
 async fn without_its_own_token_nobody_hears_of_a_registration() {
-    let (client, other) = (Registered::new().await, Registered::new().await);
-    let token = other.text("registration_access_token");
+    let client = Registered::new().await;
+    let asked = json!({ "client_name": "Other", "redirect_uris": ["https://b.example/cb"] });
+    let (_, _, other) = client.site.register(asked.to_string()).await;
+    let token = other["registration_access_token"].as_str().unwrap();
+    assert_ne!(token, client.text("registration_access_token"));
     let public = client.site.registered(r#"["http://127.0.0.1/cb"]"#).await;
     for id in [client.id(), "nobody", &public, "https://a.example/client.json"] {
         for method in ["GET", "PUT", "DELETE"] {

@@ -243,8 +243,8 @@ mod tests {
     use crate::fake_http::{Act, FakeHttp, loopback_client};
     use crate::time::{FixedClock, Timestamp};
 
-    use super::super::settings::ClaimMap;
     use super::*;
+    use crate::authorization_server::identity_provider::settings::ClaimMap;
 
     const DOCUMENT: &str = r#"{"issuer":"%ORIGIN%","authorization_endpoint":"%ORIGIN%a","token_endpoint":"%ORIGIN%t","jwks_uri":"%ORIGIN%j"}"#;
 

@@ -1,4 +1,4 @@
-//! `/end-session` (OpenID Connect RP-Initiated Logout 1.0): a client sends somebody here to log out.
+//! `/end-session` (`OpenID` Connect RP-Initiated Logout 1.0): a client sends somebody here to log out.
 
 use askama::Template;
 use axum::body::Bytes;

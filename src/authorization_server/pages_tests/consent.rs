@@ -47,7 +47,7 @@ async fn a_consent_is_asked_for_again_once_the_clients_document_has_changed() {
     let page = ask(&mut browser, &of("A")).await;
     answer(&mut browser, &page, "allow").await;
     let same = ask(&mut browser, &of("A")).await;
-    assert!(same.location().starts_with("https://claude.ai/"), "{}", same.location());
+    assert!(same.body.contains("http-equiv=\"refresh\""));
     let changed = ask(&mut browser, &of("Q")).await;
     assert_eq!(changed.status, StatusCode::OK);
     assert!(changed.body.contains("Read what the rules allow from Microsoft 365"));

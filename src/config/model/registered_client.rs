@@ -106,10 +106,10 @@ pub(super) struct RawClient {
     /// Whether each of its tokens must be bound to a key of its own (`DPoP`, RFC 9449). Needs `resource_server.dpop`.
     #[serde(default)]
     pub(super) dpop_bound_access_tokens: bool,
-    /// Where people may be sent after they logged out for it (OpenID Connect RP-Initiated Logout 1.0): compared as text.
+    /// Where people may be sent after they logged out for it (`OpenID` Connect RP-Initiated Logout 1.0): compared as text.
     #[serde(default)]
     pub(super) post_logout_redirect_uris: Vec<String>,
-    /// Where it is told that a log-in is over in which it got something (OpenID Connect Back-Channel Logout 1.0): https, or
+    /// Where it is told that a log-in is over in which it got something (`OpenID` Connect Back-Channel Logout 1.0): https, or
     /// http on loopback.
     pub(super) backchannel_logout_uri: Option<String>,
     /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.

@@ -22,7 +22,7 @@ async fn claims_that_a_thin_id_token_lacks_come_from_userinfo() {
         log_in(json!({ "sub": "1", "email": "signed@contoso.example" }), more).await;
     assert_eq!(done.location(), "/account");
     let user = site.store.lock().users[0].clone();
-    assert_eq!((user.username.as_str(), user.groups), ("ada", vec!["staff".to_owned()]));
+    assert_eq!((user.username.as_str(), user.groups), ("ada-0", vec!["staff".to_owned()]));
     assert_eq!(user.email.as_deref(), Some("signed@contoso.example"), "what is signed stands");
     let (headers, _) = provider.script.lock().unwrap().asked[1].clone();
     assert_eq!(headers["authorization"], "Bearer upstream-token");
