@@ -105,27 +105,32 @@ impl Clock for SystemClock {
 /// A clock whose wall time never falls behind the pace at which time has passed since it was made: where the clock below
 /// is set back, time goes on. For deadlines that nobody may win back by a step of the clock.
 ///
-/// One that was made while the wall clock was ahead stays ahead, until it is made again.
+/// Where the wall clock was ahead once it stays ahead, until it is made again.
 #[derive(Clone, Debug)]
 pub struct NeverBack {
     clock: Arc<dyn Clock>,
-    since: (Timestamp, Duration),
+    /// The furthest reading of the wall clock, and when it was made in monotonic time.
+    furthest: Arc<Mutex<(Timestamp, Duration)>>,
 }
 
 impl NeverBack {
     /// Takes the time from `clock`, which is right now.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let since = (clock.now(), clock.monotonic());
-        Self { clock, since }
+        let furthest = Arc::new(Mutex::new((clock.now(), clock.monotonic())));
+        Self { clock, furthest }
     }
 }
 
 impl Clock for NeverBack {
     fn now(&self) -> Timestamp {
-        let (wall, monotonic) = self.since;
-        let steady = wall.plus(self.clock.monotonic().saturating_sub(monotonic));
-        self.clock.now().max(steady)
+        let mut furthest = self.furthest.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let steady = furthest.0.plus(monotonic.saturating_sub(furthest.1));
+        if now > steady {
+            *furthest = (now, monotonic);
+        }
+        now.max(steady)
     }
 
     fn monotonic(&self) -> Duration {
@@ -219,6 +224,9 @@ mod tests {
         clock.step_wall(Timestamp::from_unix_seconds(10));
         assert_eq!(steady.now().unix_seconds(), 1_060);
         clock.step_wall(Timestamp::from_unix_seconds(9_000));
+        assert_eq!(steady.now().unix_seconds(), 9_000);
+        // Put right once, and then set back: it stays right.
+        clock.step_wall(Timestamp::from_unix_seconds(10));
         assert_eq!(steady.now().unix_seconds(), 9_000);
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audit::{AuditSettings, Auditor};
+use crate::audit::Auditor;
 use crate::authorization_server::KeyEncryptionKey;
 use crate::broker::{Approvals, Courier, Webhook};
 use crate::config::Config;
@@ -14,7 +14,7 @@ use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::{Budget, Clock, NeverBack, SystemClock};
 
-use super::command_audit::command_auditor;
+use super::command_audit::kept_command_auditor;
 use super::error::AppError;
 use super::{issuers, keys, map};
 
@@ -91,13 +91,7 @@ pub async fn command_approvals(
     let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
     let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
     let store = keys::store(config, &clock).await?;
-    let auditor = if let Some(auditor) = command_auditor(config, &clock, &random).await? {
-        auditor
-    } else {
-        // Events go to the broker's standard output, and a command's is for what it prints.
-        let settings = AuditSettings { sinks: Vec::new(), ..map::audit(config) };
-        Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
-    };
+    let auditor = kept_command_auditor(config, &clock, &random).await?;
     Ok(CommandApprovals {
         issuer: super::parts::issuer(config).parse()?,
         approvals: approvals(config, &store, &encryption, &auditor, &(clock, random))?,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::{Auditor, OpenError, SinkSettings};
+use crate::audit::{AuditSettings, Auditor, FileSettings, OpenError, SinkSettings};
 use crate::config::Config;
 use crate::random::Random;
 use crate::time::Clock;
@@ -14,6 +14,8 @@ use super::map;
 
 /// Another command holds the file for some milliseconds.
 const ATTEMPTS: usize = 100;
+/// Of a log that no setting describes.
+const ROTATE_BYTES: u64 = 256 << 20;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The log of commands: beside each file sink `audit.jsonl` a file `audit.commands.jsonl`, with the same settings.
@@ -37,13 +39,49 @@ pub async fn command_auditor(
             file.path = commands_path(&file.path);
         }
     }
+    open(settings, clock, random).await.map(Some)
+}
+
+/// The same of commands that change what the broker keeps: without a file sink they have `audit.commands.jsonl` in the data
+/// directory, for nothing that they do may be on no record.
+///
+/// # Errors
+///
+/// [`AppError::CommandLog`], and as for [`command_auditor`].
+pub async fn kept_command_auditor(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<Auditor, AppError> {
+    if let Some(auditor) = command_auditor(config, clock, random).await? {
+        return Ok(auditor);
+    }
+    let path = map::data_dir(config).join("audit.commands.jsonl");
+    let sink = SinkSettings::File(FileSettings {
+        path: path.clone(),
+        rotate_bytes: ROTATE_BYTES,
+        keep: None,
+        max_total_bytes: None,
+        durable: true,
+        hash_chain: true,
+    });
+    let settings = AuditSettings { sinks: vec![sink], ..map::audit(config) };
+    let opened = open(settings, clock, random).await;
+    opened.map_err(|error| AppError::CommandLog { path, source: Box::new(error) })
+}
+
+async fn open(
+    settings: AuditSettings,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<Auditor, AppError> {
     for _ in 1..ATTEMPTS {
         match Auditor::open(settings.clone(), Arc::clone(clock), Arc::clone(random)) {
             Err(OpenError::Locked { .. }) => tokio::time::sleep(PAUSE).await,
-            opened => return Ok(Some(opened?)),
+            opened => return Ok(opened?),
         }
     }
-    Ok(Some(Auditor::open(settings, Arc::clone(clock), Arc::clone(random))?))
+    Ok(Auditor::open(settings, Arc::clone(clock), Arc::clone(random))?)
 }
 
 /// `audit.jsonl` gives `audit.commands.jsonl`.

@@ -64,6 +64,15 @@ pub enum AppError {
     Outbound(#[from] OutboundConfigError),
     #[error(transparent)]
     OpenAudit(#[from] OpenError),
+    #[error(
+        "the log of commands {} cannot be opened, and nothing is done that would be on no record\n  hint: let the command write there, or configure a file: [[audit.sink]] kind = \"file\"",
+        path.display()
+    )]
+    CommandLog {
+        path: PathBuf,
+        #[source]
+        source: Box<AppError>,
+    },
     #[error("the audit log was not closed with everything in it")]
     Audit(#[source] AuditError),
     #[error("policy.file {} cannot be read", path.display())]

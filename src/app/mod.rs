@@ -77,7 +77,7 @@ use cleaning::{clean_store, clean_up};
 
 pub use approvals::{CommandApprovals, command_approvals};
 pub use check::{CheckFault, check, policy_source};
-pub use command_audit::command_auditor;
+pub use command_audit::{command_auditor, kept_command_auditor};
 pub use doctor::{Area, Client, Step, Verdict, as_client, doctor};
 pub use error::AppError;
 pub use key_control::Keys;

@@ -239,6 +239,7 @@ impl Counting {
             E::ApprovalRequest { .. } => meters.approvals.add(["requested".into()]),
             E::ApprovalAnswer { outcome, .. } => meters.approvals.add([word(outcome)]),
             E::ApprovalUse { .. } => meters.approvals.add(["used".into()]),
+            E::ApprovalRefuse { class, .. } => meters.approval_refusals.add([word(class)]),
             E::ApprovalNotify { delivered, .. } => {
                 meters.approval_notifications.add([truth(*delivered)]);
             }

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use crate::admin::{Administrators, IdentityProviderView, NamedCredential, Operations, Settings};
-use crate::audit::Auditor;
 use crate::config::{self, Config, UpstreamNamedCredential};
 use crate::random::{Random, SystemRandom};
 use crate::time::{Clock, SystemClock};
 
-use super::command_audit::command_auditor;
+use super::command_audit::kept_command_auditor;
 use super::endpoints::{issuer, names};
 use super::error::AppError;
-use super::{keys, map};
+use super::keys;
 
 /// What administration must know of the settings.
 pub(super) fn settings(config: &Config) -> Settings {
@@ -61,13 +60,7 @@ pub(super) fn as_named(credential: &UpstreamNamedCredential) -> NamedCredential 
 pub async fn command_operations(config: &Config) -> Result<Operations, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
-    let auditor = if let Some(auditor) = command_auditor(config, &clock, &random).await? {
-        auditor
-    } else {
-        // Events go to the broker's standard output, and a command's is for what it prints.
-        let settings = crate::audit::AuditSettings { sinks: Vec::new(), ..map::audit(config) };
-        Auditor::open(settings, Arc::clone(&clock), Arc::clone(&random))?
-    };
+    let auditor = kept_command_auditor(config, &clock, &random).await?;
     Ok(Operations {
         settings: settings(config),
         store: keys::store(config, &clock).await?,

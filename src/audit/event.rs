@@ -18,9 +18,9 @@ use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
 use super::vocabulary::{
-    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, FlawedThing, GrantType,
-    LoginFailure, LoginMethod, LogoutFailure, Outcome, ResultStatus, Reused, Revoked, TokenFailure,
-    TokenName, ToolFlaw,
+    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, ApprovalRefusal,
+    FlawedThing, GrantType, LoginFailure, LoginMethod, LogoutFailure, Outcome, ResultStatus,
+    Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
 };
 
 /// What happened. Serialises as `event_type` beside its `payload`.
@@ -167,10 +167,25 @@ pub enum AuditEvent {
     },
     /// Terminal: a person answered, or tried to.
     #[serde(rename = "approval.answered")]
-    ApprovalAnswer { approval: ApprovalId, approver: Subject, outcome: ApprovalOutcome },
+    ApprovalAnswer {
+        approval: ApprovalId,
+        approver: Subject,
+        outcome: ApprovalOutcome,
+        /// Of a command, whose process it was: nobody has logged in as the approver.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
+    },
     /// An approved call is let through, the one time.
     #[serde(rename = "approval.used")]
     ApprovalUse { approval: ApprovalId, approver: Subject },
+    /// A call that needs an approval is refused, and why: no answer opens it.
+    #[serde(rename = "approval.refused")]
+    ApprovalRefuse {
+        tool_name: ToolName,
+        class: ApprovalRefusal,
+        /// The question that its request state is of, or that was answered; null where there is none.
+        approval: Option<ApprovalId>,
+    },
     /// Terminal: a call waits for nothing but another log-in of its person (RFC 9470).
     #[serde(rename = "auth.login.insufficient")]
     LoginInsufficient {
@@ -486,6 +501,7 @@ impl AuditEvent {
             | Self::ToolFlawed { .. }
             | Self::ApprovalRequest { .. }
             | Self::ApprovalUse { .. }
+            | Self::ApprovalRefuse { .. }
             | Self::ApprovalNotify { .. }
             | Self::LogoutNotify { .. }
             | Self::ConfigReload { .. }

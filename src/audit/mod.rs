@@ -28,7 +28,7 @@ pub use guard::TerminalGuard;
 pub use sink::{FileSettings, SinkSettings};
 pub use verify::{Anchor, BadLine, Repair, Report, segments, verify};
 pub use vocabulary::{
-    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, FlawedThing, GrantType,
-    LoginFailure, LoginMethod, LogoutFailure, Outcome, Redaction, ResultStatus, Reused, Revoked,
-    TokenFailure, TokenName, ToolFlaw,
+    AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, ApprovalRefusal,
+    FlawedThing, GrantType, LoginFailure, LoginMethod, LogoutFailure, Outcome, Redaction,
+    ResultStatus, Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
 };

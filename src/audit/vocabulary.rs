@@ -124,6 +124,28 @@ pub enum ApprovalOutcome {
     TooLate,
 }
 
+/// Why a call that needs an approval is refused instead of asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalRefusal {
+    /// The caller's user did not go on to our page.
+    Declined,
+    /// An approver said no.
+    Denied,
+    /// The request state is none of ours, or was altered.
+    UnknownState,
+    /// The request state is of a question of another caller.
+    AnotherCaller,
+    /// It is of a question under other rules.
+    AnotherPolicy,
+    /// It is of a question about another call.
+    AnotherCall,
+    /// Its approval was used before.
+    Used,
+    /// Its deadline is over.
+    TooLate,
+}
+
 /// What an administrator changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

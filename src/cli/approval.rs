@@ -241,7 +241,7 @@ fn identities(
         known_as: user.email.into_iter().chain([user.username]).collect(),
         groups: user.groups,
         administrator: user.administrator,
-        through: Through::Themselves,
+        through: Through::Command { uid: rustix::process::getuid().as_raw() },
     })
 }
 

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::io;
 
+use serde::Serialize;
+
 /// Why a command could not do what it was asked to.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Failure {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    #[serde(skip)]
     broken_pipe: bool,
 }
 

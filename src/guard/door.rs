@@ -203,7 +203,7 @@ impl Door {
             question,
         };
         caller.end(event).await?;
-        Ok(self.challenge(message, &decision.missing_scopes))
+        Ok(self.challenge(message, &decision.missing_scopes, caller.request_id()))
     }
 
     /// Since the request arrived.
@@ -232,9 +232,14 @@ impl Door {
         response
     }
 
-    fn challenge(&self, message: &Message<'_>, missing: &Scope) -> Response<Body> {
+    fn challenge(
+        &self,
+        message: &Message<'_>,
+        missing: &Scope,
+        request_id: RequestId,
+    ) -> Response<Body> {
         let text = format!("this call needs the scope {missing}");
-        let data = serde_json::json!({ "missing_scopes": missing });
+        let data = serde_json::json!({ "missing_scopes": missing, "request_id": request_id });
         // In the body too: some clients show it and drop the header.
         let mut response = jsonrpc::error(
             StatusCode::FORBIDDEN,

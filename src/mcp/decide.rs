@@ -52,6 +52,14 @@ impl Deciding {
         self.decide(caller, &entry.tool.name, as_such(entry), Arguments::Unknown)
     }
 
+    /// The same for a list, which is compared with that of the shadow policy.
+    pub(super) fn listed(&self, caller: &Caller, entry: &Entry) -> bool {
+        let ask = self.ask(caller, &entry.tool.name, as_such(entry), Arguments::Unknown);
+        let said = self.in_force.policy().decide(&ask);
+        self.decider.policy.note_listing(&self.in_force, &ask, &said);
+        said.shows_the_tool()
+    }
+
     /// The same for a name that no tool has, so that it costs and tells what a hidden tool does.
     pub(super) fn unknown(&self, caller: &Caller, name: &str) -> Decision {
         self.decide(caller, name, Operation::Plain, Arguments::Unknown)

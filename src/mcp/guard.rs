@@ -8,8 +8,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::Body;
-use axum::http::{Method, Request, Response};
+use axum::body::{Body, to_bytes};
+use axum::http::request::Parts;
+use axum::http::{Method, Request, Response, header};
 use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
@@ -23,8 +24,12 @@ use crate::policy::Decision;
 use crate::resource_server::Principal;
 
 use super::answer::{accept_anything, in_json, is_json, malformed, unknown_version};
+use super::asker::Noted;
 use super::decide::{Decider, Deciding, spelled};
 use super::tools::Toolbox;
+
+/// Bytes of a question to the caller's user.
+const MAX_QUESTION: usize = 1 << 20;
 
 /// Guards an MCP service. Needs a [`Principal`] in the request's extensions.
 #[derive(Clone, Debug)]
@@ -164,9 +169,24 @@ impl Settings {
         if let (Some(beside), Some(tool)) = (&self.beside, &tool)
             && beside.holds(&tool.name)
         {
-            let headers = std::mem::take(&mut parts.headers);
-            let presented = parts.extensions.remove();
-            if let Some(limit) = parts.extensions.get::<OwnLimit>() {
+            let (headers, presented) = (parts.headers.clone(), parts.extensions.remove());
+            let limit = parts.extensions.get::<OwnLimit>().cloned();
+            // Whoever may not see the tool learns nothing of it by a request that is not well formed: rmcp refuses that as
+            // it refuses one for a tool that is nowhere.
+            let noted = Noted::before_it_is_handed_over();
+            pass(&mut parts, &caller, (self.decider.now(), &noted));
+            let sent_json = is_json(&parts.headers);
+            accept_anything(&mut parts.headers);
+            let request = Request::from_parts(parts, Body::from(body.clone()));
+            let refusal = call(&mut inner, request).await;
+            if !noted.is_well_formed() {
+                let refusal = in_json(refusal, message.id, sent_json);
+                return match self.door.within_limits(&caller, &message, (&tool.name, None)).await? {
+                    Ok(_permits) => self.door.end(&caller, method, refusal).await,
+                    Err(too_much) => Ok(too_much),
+                };
+            }
+            if let Some(limit) = limit {
                 limit.begin();
             }
             let theirs = BesideCall { caller, presented, headers, body: body.clone() };
@@ -179,14 +199,15 @@ impl Settings {
         };
         let sent_json = is_json(&parts.headers);
         accept_anything(&mut parts.headers);
-        parts.extensions.insert(caller.clone());
-        parts.extensions.insert(deciding);
+        let noted = Noted::default();
+        pass(&mut parts, &caller, (deciding, &noted));
         // With the work: the places are free when it ends, or when its caller goes away.
         if !permits.is_empty() {
             parts.extensions.insert(permits.clone());
         }
         let response = call(&mut inner, Request::from_parts(parts, Body::from(body.clone()))).await;
         drop(permits);
+        let response = if noted.asks() { as_asked(response).await } else { response };
         let response = in_json(response, message.id, sent_json);
         self.door.end(&caller, method, response).await
     }
@@ -219,4 +240,22 @@ impl Settings {
         let said = (&decision, question);
         Ok(Err(self.door.step_up(caller, message, tool_name, said).await?))
     }
+}
+
+/// Puts beside the request what the methods need.
+fn pass(parts: &mut Parts, caller: &Caller, (deciding, noted): (Deciding, &Noted)) {
+    parts.extensions.insert(caller.clone());
+    parts.extensions.insert(deciding);
+    parts.extensions.insert(noted.clone());
+}
+
+/// A question to the caller's user as 2026-07-28 has it: `elicitationId` is of 2025-11-25, and rmcp's type always writes it
+/// (EL-8). Ours holds nothing else that could be spelled so: an invitation, an address, a sealed state.
+async fn as_asked(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    let Ok(body) = to_bytes(body, MAX_QUESTION).await else { return unavailable() };
+    let text = String::from_utf8_lossy(&body);
+    let text = text.replace(r#""elicitationId":"","#, "").replace(r#","elicitationId":"""#, "");
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, Body::from(text))
 }

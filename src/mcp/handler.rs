@@ -70,6 +70,7 @@ impl ServerHandler for McpService {
         if !asked_before
             && let Some(required) = ask_person::input_required(&result, &context, self.approvals())
         {
+            caller.noted.note_asks();
             return Ok(required.with_meta(server_info_meta()).into());
         }
         result.meta = Some(server_info_meta());

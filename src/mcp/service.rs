@@ -9,7 +9,7 @@ use rmcp::model::{
 };
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::audit::{AuditEvent, ResultStatus};
+use crate::audit::{ApprovalRefusal, AuditEvent, ResultStatus};
 use crate::broker::{Approvals, Broker, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
 use crate::guard::{Beside, DECLINED, millis, record_policy};
@@ -76,6 +76,10 @@ impl McpService {
         caller: &Asker,
         request: CallToolRequestParams,
     ) -> Result<CallToolResult, ErrorData> {
+        // Nobody gets this answer.
+        if caller.noted.hands_over() {
+            return Err(ErrorData::invalid_params("a tool of another server", None));
+        }
         if caller.who().subject.is_none() {
             return self.nobody(caller, &request.name).await;
         }
@@ -92,6 +96,11 @@ impl McpService {
         // EL-7: before anything is spent or done.
         if ask_person::is_declined(request.input_responses.as_ref()) {
             let refusal = Failure::new(Code::PolicyDenied, DECLINED);
+            if let Ok(tool) = entry.tool.name.parse() {
+                let declined = (ApprovalRefusal::Declined, None);
+                let recorded = self.approvals().refused(caller.context(), &tool, declined).await;
+                recorded.map_err(|_| unavailable())?;
+            }
             self.ended(caller, &entry.tool.name, Some(refusal.code), &decision).await?;
             return Ok(refused(caller.request_id(), refusal));
         }
@@ -293,7 +302,7 @@ impl McpService {
     }
 
     pub(super) async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
-        let shown = |entry: &&Entry| caller.deciding.tool(caller, entry).shows_the_tool();
+        let shown = |entry: &&Entry| caller.deciding.listed(caller, entry);
         let mut tools: Vec<Tool> =
             self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
         let hidden = self.0.toolbox.iter().count() - tools.len();

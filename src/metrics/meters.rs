@@ -62,6 +62,8 @@ pub struct Families {
     pub logins: Counters<2>,
     /// `outcome`
     pub approvals: Counters<1>,
+    /// `class`
+    pub approval_refusals: Counters<1>,
     /// `delivered`
     pub approval_notifications: Counters<1>,
     /// `provider`, `outcome`, `status`, `code`
@@ -99,6 +101,7 @@ impl Families {
             oauth_introspections: Counters::new(["active"]),
             logins: Counters::new(["method", "outcome"]),
             approvals: Counters::new(["outcome"]),
+            approval_refusals: Counters::new(["class"]),
             approval_notifications: Counters::new(["delivered"]),
             provider_calls: Counters::new(["provider", "outcome", "status", "code"]),
             provider_times: Timings::new(["provider"]),
@@ -157,6 +160,8 @@ impl Families {
         self.logins.register(to, "logins", "People who logged in, or failed to");
         self.approvals.register(to, "approvals", "Calls that waited for a person, by step");
         let told = "Webhook messages about calls that wait";
+        let refused = "Calls that need an approval and were refused.";
+        self.approval_refusals.register(to, "approval_refusals", refused);
         self.approval_notifications.register(to, "approval_notifications", told);
         self.provider_calls.register(to, "provider_calls", "Attempts at a provider, by outcome");
         let attempts = "One attempt at a provider";

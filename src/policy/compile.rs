@@ -18,7 +18,7 @@ use super::fault::{Fault, PolicyError, Source, locate, one_line};
 use super::file::{GraphSpec, RuleSpec};
 use super::rule::{GraphRule, Query, Rule, query_option};
 use super::template::Template;
-use super::tools::{PatternReader, ToolPatterns};
+use super::tools::{PatternReader, ToolPatterns, why_none};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// How long an approval lasts where the rule does not say.
@@ -210,7 +210,7 @@ impl RuleCompiler<'_, '_> {
                 Some(pattern) => patterns.push(pattern),
                 None => self.fault(
                     &format!("tools[{index}]"),
-                    format!("tools: `{text}` is not a regular expression, or one too large"),
+                    format!("tools: `{text}` {}", why_none(text)),
                     "in TOML a backslash is written twice: \"auth\\\\.graph\\\\..*\"",
                 ),
             }

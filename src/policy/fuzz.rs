@@ -160,7 +160,7 @@ const MALFORMED: [(&str, &str); 16] = [
     ("is not a regular expression", "id = \"ID\"\neffect = \"deny\"\ntools = [\"(\"]"),
     ("is not a regular expression", "id = \"ID\"\neffect = \"deny\"\ntools = [\"a)|(?:.*\"]"),
     (
-        "is not a regular expression",
+        "is a regular expression that is too large",
         "id = \"ID\"\neffect = \"deny\"\ntools = [\"((a{99}){99}){99}\"]",
     ),
     ("did you mean `scopes`?", "id = \"ID\"\neffect = \"deny\"\ntools = [\"t\"]\nscope = [\"a\"]"),

@@ -81,9 +81,25 @@ impl Live {
         said: &Decision,
     ) -> Option<Difference> {
         let would_say = in_force.shadow.as_ref()?.decide(ask);
-        if would_say.does_as(said) {
-            return None;
+        (!would_say.does_as(said)).then(|| self.note(in_force, (ask, said), would_say))
+    }
+
+    /// Compares what a list shows: whether the tool is in it. Counts a difference; how the shadow would decide about calls is
+    /// told by calls.
+    pub fn note_listing(&self, in_force: &InForce, ask: &Ask<'_>, said: &Decision) {
+        let Some(shadow) = &in_force.shadow else { return };
+        let would_say = shadow.decide(ask);
+        if would_say.shows_the_tool() != said.shows_the_tool() {
+            self.note(in_force, (ask, said), would_say);
         }
+    }
+
+    fn note(
+        &self,
+        in_force: &InForce,
+        (ask, said): (&Ask<'_>, &Decision),
+        would_say: Decision,
+    ) -> Difference {
         let difference = Difference {
             effect: would_say.effect,
             reason: would_say.reason,
@@ -93,7 +109,7 @@ impl Live {
             policy_version: would_say.policy_version,
         };
         in_force.differences.note((ask.tool, said), &difference, self.0.clock.now());
-        Some(difference)
+        difference
     }
 }
 

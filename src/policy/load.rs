@@ -71,7 +71,8 @@ impl Policy {
             Trusted::Of(Foreign { client, issuer }) => (client, issuer),
         });
         let may_assert_requester: Vec<_> = trusted.collect();
-        let digest = digest(text, granted, (&facts, &may_assert_requester));
+        let specs = raw.rules.iter().map(|(spec, _)| spec);
+        let digest = digest(specs, granted, (&facts, &may_assert_requester));
         let label = label.or(raw.version.as_deref()).unwrap_or("unnamed");
         Ok(Self {
             version: format!("{label}+{digest}").into(),
@@ -116,16 +117,18 @@ fn line(place: &str) -> usize {
     place.rsplit(':').nth(1).and_then(|line| line.parse().ok()).unwrap_or(usize::MAX)
 }
 
-/// Twelve hex digits over everything that can change a decision.
-fn digest(
-    text: &str,
+/// Twelve hex digits over everything that can change a decision. How the file is laid out, and what its comments say, cannot.
+fn digest<'a>(
+    rules: impl Iterator<Item = &'a RuleSpec>,
     granted: &[Granted],
     (facts, trusted): (&Facts, &[(String, String)]),
 ) -> String {
     // Who we are matters to those alone who are trusted at our own issuer.
     let facts = Facts { issuer: String::new(), ..facts.clone() };
     let mut context = Context::new(&SHA256);
-    context.update(text.as_bytes());
+    for rule in rules {
+        context.update(format!("{rule:?}").as_bytes());
+    }
     context.update(format!("{granted:?}{facts:?}{trusted:?}").as_bytes());
     let hash = context.finish();
     let start = hash.as_ref().iter().take(6);

@@ -190,7 +190,11 @@ impl<'a, 't> Fields<'a, 't, '_> {
             Ok(read) => Some(read),
             Err(error) => {
                 let at = error.span().map_or(value.span().start, |span| span.start);
-                let message = format!("{}{key}: {}", self.prefix, error.message());
+                // As people count: the reader names its own kind of number.
+                let said = error
+                    .message()
+                    .replace("expected u32", "expected a whole number from 0 to 4294967295");
+                let message = format!("{}{key}: {said}", self.prefix);
                 self.add(at, &message, format!("{key} is {}", shape(key)));
                 None
             }

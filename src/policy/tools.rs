@@ -101,6 +101,22 @@ impl PatternReader {
     }
 }
 
+/// Why a text is no pattern, in words that follow it.
+pub(super) fn why_none(text: &str) -> String {
+    match RegexBuilder::new(text).size_limit(1 << 20).build() {
+        Err(regex::Error::CompiledTooBig(_)) => {
+            "is a regular expression that is too large".to_owned()
+        }
+        Err(error) => {
+            // The last line of the reader's says what is wrong, the others where.
+            let told = error.to_string();
+            let reason = told.lines().last().unwrap_or_default();
+            format!("is not a regular expression: {}", reason.trim_start_matches("error: "))
+        }
+        Ok(_) => "is not a regular expression with `^(?:` and `)$` around it".to_owned(),
+    }
+}
+
 /// The one name a pattern stands for: letters, digits, `_` and `-`, and a dot with its backslash.
 fn name(pattern: &str) -> Option<String> {
     let mut name = String::with_capacity(pattern.len());

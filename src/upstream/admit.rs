@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::Response;
 use serde_json::value::RawValue;
 
+use crate::audit::ApprovalRefusal;
 use crate::broker::{Caller, Failure, Wanted as Asked};
 use crate::code::Code;
 use crate::guard::{self, Message, Unrecorded};
@@ -120,6 +121,7 @@ impl Server {
         let call = (&tool, (arguments, beside), sent_back.as_ref());
         if let Err(failure) = self.may_go_on(caller, call, &decision).await? {
             self.end(caller, "tools/call", (&decision, Some(failure.code)), ended).await?;
+            let failure = failure.with("request_id", Some(caller.request_id()));
             let asks = (modern && sent_back.is_none())
                 .then(|| ask_person::input_required(message, &failure, &self.approvals))
                 .flatten();
@@ -143,6 +145,8 @@ impl Server {
     ) -> Result<Result<(), Failure>, Unrecorded> {
         // EL-7: before anything is spent or done.
         if sent_back.is_some_and(|sent_back| !sent_back.accepted) {
+            let declined = (ApprovalRefusal::Declined, None);
+            self.approvals.refused(caller.context(), tool, declined).await?;
             return Ok(Err(Failure::new(Code::PolicyDenied, guard::DECLINED)));
         }
         if decision.is_allow() {

@@ -101,6 +101,15 @@ impl Deciding<'_> {
         if forbids { other } else { said }
     }
 
+    /// The same for a list, which is compared with that of the shadow policy.
+    pub(super) fn listed(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
+        let name = self.decider.name(thing);
+        let said = self.about(caller, thing);
+        let ask = self.ask(caller, &name, thing.arguments());
+        self.decider.policy.note_listing(&self.in_force, &ask, &said);
+        said
+    }
+
     /// Whether `caller` sees a tool, and may call it so.
     pub(super) fn call(
         &self,

@@ -238,7 +238,13 @@ impl Exchange {
         };
         list::filter(list, result, |thing, definition| {
             let named = decider.is_nameable(thing);
-            if !named || !deciding.about(&self.caller, thing).shows_the_tool() {
+            let said = named.then(|| deciding.listed(&self.caller, thing));
+            let shown = said.is_some_and(|said| match thing {
+                Thing::Tool(_) => said.shows_the_tool(),
+                // Nobody can be asked about these: what is refused when it is asked for is not listed.
+                Thing::Prompt(..) | Thing::Resource(_) => said.is_allow(),
+            });
+            if !shown {
                 return false;
             }
             let verdict = match thing {

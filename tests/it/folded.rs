@@ -78,6 +78,43 @@ async fn headers_that_mirror_the_name_are_checked_and_mirror_the_servers_own() {
     assert_eq!(upstream.count(), before);
 }
 
+// RS-28: a request that is not well formed tells a hidden tool from none as little as one that is.
+#[tokio::test]
+async fn nothing_about_a_request_tells_a_folded_server_from_none() {
+    let upstream = FakeHttp::start(Reply::json(ANSWER)).await;
+    let product = start(upstream.url().as_str(), "").await;
+    let token = product.token(&["public:read"]);
+    let ask = |tool: &str, broken: usize| {
+        let params = json!({ "name": tool, "arguments": {} });
+        let modern = mcp(Wire::Modern, Some(&token), "tools/call", params);
+        let old = |id: &str, arguments: &str| {
+            let id = if id.is_empty() { String::new() } else { format!(r#""id":{id},"#) };
+            let body = format!(
+                r#"{{"jsonrpc":"2.0",{id}"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+            );
+            crate::support::product::post(Some(&token), body)
+        };
+        match broken {
+            0 => modern.without("mcp-name"),
+            1 => modern.without("mcp-method"),
+            2 => modern.without("mcp-name").header("mcp-name", "other"),
+            3 => old("", "{}"),
+            4 => old("7", "[1]"),
+            5 => old("1.5", "{}"),
+            6 => old("7", "{}").without("accept"),
+            7 => old("7", "{}").without("content-type"),
+            _ => old("7", "{}"),
+        }
+    };
+    for broken in 0..9 {
+        let hidden = product.send(ask("weather.get_day", broken)).await;
+        let unknown = product.send(ask("whether.get_day", broken)).await;
+        assert_eq!(hidden.status, unknown.status, "{broken}");
+        assert_eq!(hidden.body, unknown.body.replace("whether", "weather"), "{broken}");
+    }
+    assert_eq!(upstream.count(), 0);
+}
+
 // RS-21, RS-22, RS-28
 #[tokio::test]
 async fn what_may_not_be_called_is_answered_as_at_home() {

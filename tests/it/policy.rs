@@ -1,5 +1,6 @@
 //! `broker policy`, through the binary: the worked examples, and what each command says.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -95,7 +96,7 @@ fn every_fault_of_a_file_of_cases_is_told_at_once() {
     let misspelt = case("ada", "t", "expect = \"deny\"\nlistd = true") + "[extra]\n";
     let broken = write(directory.path(), "b.toml", &misspelt).display().to_string();
     let (told, code) = said(directory.path(), &["test", &broken]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     for part in
         ["b.toml:6:1: unknown field `listd`", "b.toml:7:", "extra is not a key", "hint: a case has"]
     {
@@ -109,7 +110,7 @@ fn every_fault_of_a_file_of_cases_is_told_at_once() {
     );
     let file = write(directory.path(), "c.toml", &cases).display().to_string();
     let (said, code) = said(directory.path(), &["test", &file]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     for place in [
         "c.toml:3:1: who is `eve`",
         "c.toml:8:1: the call is malformed",
@@ -118,6 +119,34 @@ fn every_fault_of_a_file_of_cases_is_told_at_once() {
         assert!(said.contains(place), "{place}: {said}");
     }
     assert_eq!(said.matches("hint:").count(), 3, "{said}");
+}
+
+#[test]
+fn each_fault_of_a_case_is_told_and_one_of_its_caller_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let cases = "[who]\nada = { subject = \"ada\", grups = [] }\n\
+        [[case]]\nname = \"x\"\nwho = \"ada\"\ncall = \"t\"\nexpect = \"deny\"\n\
+        [[case]]\nname = \"y\"\nwho = \"eve\"\ncall = \"GET users\"\nexpect = \"alow\"\nat = \"noon\"\n";
+    let file = write(directory.path(), "c.toml", cases).display().to_string();
+    let (said, code) = said(directory.path(), &["test", &file]);
+    assert_eq!(code, Some(2));
+    for part in [
+        "c.toml:2:",
+        "unknown field `grups`",
+        "c.toml:8:1: who is `eve`, but [who] has ada",
+        "the call is malformed",
+        "expect is `alow`",
+        "c.toml:8:1: at ",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("who is `ada`"), "{said}");
+    // For programs as well, and not mistaken for a case that differs.
+    let none = directory.path().join("none.toml").display().to_string();
+    for arguments in [["test", &none], ["lint", &none]] {
+        let told = as_json(directory.path(), &arguments);
+        assert!(told["error"]["message"].as_str().unwrap().contains("none.toml"), "{told}");
+    }
 }
 
 #[test]
@@ -305,9 +334,16 @@ async fn a_recorded_decision_is_explained_by_its_id() {
     let told = as_json(directory.path(), &["explain", "--event", id]);
     assert_eq!(told["recorded"]["reason"], event["payload"]["reason"], "{told:#}");
     assert_eq!(told["decision"]["reason"], event["payload"]["reason"], "{told:#}");
+    // Of a refusal that names its request alone.
+    let id = event["request_id"].as_str().unwrap();
+    let by_request = as_json(directory.path(), &["explain", "--event", id]);
+    assert_eq!(by_request["recorded"], told["recorded"]);
     let nobodys = "01930000-0000-7000-8000-000000000000";
     let (missing, code) = said(directory.path(), &["explain", "--event", nobodys]);
-    assert!(code == Some(1) && missing.contains("no decision with the event id"), "{missing}");
+    assert!(
+        code == Some(1) && missing.contains("no decision of the event or request"),
+        "{missing}"
+    );
 }
 
 #[tokio::test]
@@ -381,6 +417,31 @@ fn the_shadow_rules_are_promoted_whole_and_the_old_ones_kept() {
     let (done, code) = said(directory.path(), &["promote"]);
     assert_eq!(code, Some(0), "{done}");
     assert_eq!((read("live.toml"), read("live.previous.toml")), (next, HELPDESK.to_owned()));
+    let log = read("broker-data/audit.commands.jsonl");
+    assert!(log.contains("admin.change.ended") && log.contains("\"requester_id\":\"uid:"), "{log}");
+    // Once more there is nothing to promote, and the way back stays.
+    let (again, code) = said(directory.path(), &["promote"]);
+    assert_eq!(code, Some(1), "{again}");
+    assert_eq!(read("live.previous.toml"), HELPDESK);
+}
+
+#[test]
+fn rules_that_a_link_leads_to_are_promoted_where_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[policy]\nfile = \"live.toml\"\nshadow_file = \"next.toml\"\n";
+    write(directory.path(), "broker.toml", settings);
+    write(directory.path(), "target.toml", HELPDESK);
+    let (link, target) = (directory.path().join("live.toml"), directory.path().join("target.toml"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o640);
+    std::fs::set_permissions(&target, mode.clone()).unwrap();
+    let next = HELPDESK.replace("helpdesk\"", "next\"");
+    write(directory.path(), "next.toml", &next);
+    let (done, code) = said(directory.path(), &["promote"]);
+    assert_eq!(code, Some(0), "{done}");
+    assert_eq!(std::fs::read_link(&link).unwrap(), target);
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), next);
+    assert_eq!(std::fs::metadata(&target).unwrap().permissions().mode() & 0o777, mode.mode());
 }
 
 #[test]

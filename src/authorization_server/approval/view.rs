@@ -1,10 +1,12 @@
 //! A call that waits, as its page shows it.
 
+use crate::authorization_server::consent::{Introduction, Standing, introduce};
 use crate::authorization_server::pages::{Fault, clean, when};
 use crate::authorization_server::person::People;
 use crate::authorization_server::session::Session;
 use crate::broker::{Approvals, Approver, Through, in_words};
-use crate::store::{ApprovalRow, ApprovalState, StoreError};
+use crate::id::Issuer;
+use crate::store::{ApprovalRow, ApprovalState, Requester, StoreError};
 
 #[derive(Debug)]
 pub(super) struct CallView {
@@ -30,31 +32,48 @@ pub(super) async fn call(
     let asked = &row.requester;
     let ours = people.server.url("").parse().map_err(|_| StoreError::Corrupt("issuer"))?;
     let who = in_words(&*people.server.store, &ours, asked).await?;
+    let is_over = row.expires_at <= approvals.clock.now();
     Ok(CallView {
         id: row.id.to_string(),
         tool: row.tool.to_string(),
         who: clean(&who),
-        client: asked
-            .client_id
-            .as_ref()
-            .map_or_else(|| "an unnamed app".to_owned(), ToString::to_string),
+        client: client(people, &ours, asked).await?,
         rule: format!("{} ({})", row.rule, row.policy_version),
         approvers: match row.approvers.as_slice() {
             [] => "administrators".to_owned(),
             groups => groups.join(", "),
         },
         state: match row.state {
+            ApprovalState::Pending | ApprovalState::Approved if is_over => {
+                "over: its time has passed"
+            }
             ApprovalState::Pending => "waits for an answer",
             ApprovalState::Approved => "approved, not used yet",
             ApprovalState::Denied => "denied",
             ApprovalState::Used => "approved and used",
         },
-        waits: row.state == ApprovalState::Pending,
+        waits: row.state == ApprovalState::Pending && !is_over,
         until: when(row.expires_at),
         arguments: approvals.shown(row).unwrap_or_else(|| {
             "They cannot be shown: they were sealed with another key.".to_owned()
         }),
         comment: row.answer.as_ref().and_then(|answer| answer.comment.clone()),
+    })
+}
+
+/// The app as consent names it (N93). An app of another issuer is known by its id alone.
+async fn client(people: &People, ours: &Issuer, asked: &Requester) -> Result<String, Fault> {
+    let Some(id) = &asked.client_id else { return Ok("an unnamed app".to_owned()) };
+    if asked.issuer != *ours {
+        return Ok(clean(id.as_str()));
+    }
+    let Introduction { name, standing } = introduce(&people.server, id).await?;
+    Ok(match standing {
+        Standing::Registered => name,
+        Standing::Published(host) => format!("{name} (published by {host})"),
+        Standing::Unverified => {
+            format!("{name} (unverified: it chose this name itself; id {})", clean(id.as_str()))
+        }
     })
 }
 

@@ -18,7 +18,7 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::{ApprovalOutcome, AuditError, AuditEvent, Auditor, Context};
+use crate::audit::{ApprovalOutcome, ApprovalRefusal, AuditError, AuditEvent, Auditor, Context};
 use crate::id::{ApprovalId, ClientId, Issuer, RuleId, Subject, ToolName};
 use crate::random::Random;
 use crate::store::{
@@ -68,6 +68,9 @@ pub struct Terms {
     pub valid_for: Duration,
 }
 
+/// Why a request state is refused, and of which question it is.
+type Misuse = (ApprovalRefusal, Option<ApprovalId>);
+
 /// Seals a text.
 pub type Seal = Arc<dyn Fn(&str) -> String + Send + Sync>;
 /// Opens a sealed text.
@@ -110,8 +113,11 @@ pub enum Standing {
 /// How somebody answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Through {
-    /// On the page, or from a terminal.
+    /// On the page, logged in.
     Themselves,
+    /// By a command of whoever may read the settings and open the store, in somebody's name: nobody has logged in. The
+    /// operating system's number of who ran it.
+    Command { uid: u32 },
     /// By a token that an app sends.
     App(Option<ClientId>),
 }
@@ -160,17 +166,40 @@ impl Approvals {
         (!state.is_empty()).then_some(state)
     }
 
-    /// Whether the state is of a question about this call that is not over.
-    async fn is_about(&self, state: &str, row: &ApprovalRow) -> Result<bool, StoreError> {
+    /// Why the state is not of a question about this call that is not over; `None` where it is.
+    async fn misuse(&self, state: &str, row: &ApprovalRow) -> Result<Option<Misuse>, StoreError> {
         let opened = (self.open)(state);
         let id = opened.as_deref().and_then(|state| state.strip_prefix(STATE)?.parse().ok());
-        let Some(id) = id else { return Ok(false) };
-        let asked = self.store.find_approval(id).await?;
-        Ok(asked.is_some_and(|asked| {
-            asked.call == row.call
-                && asked.state != ApprovalState::Used
-                && row.created_at < asked.expires_at
-        }))
+        let Some(id) = id else { return Ok(Some((ApprovalRefusal::UnknownState, None))) };
+        let Some(asked) = self.store.find_approval(id).await? else {
+            return Ok(Some((ApprovalRefusal::UnknownState, Some(id))));
+        };
+        let class = if asked.call != row.call {
+            of_another(&asked, row)
+        } else if asked.state == ApprovalState::Used {
+            ApprovalRefusal::Used
+        } else if row.created_at >= asked.expires_at {
+            ApprovalRefusal::TooLate
+        } else {
+            return Ok(None);
+        };
+        Ok(Some((class, Some(id))))
+    }
+
+    /// Records that a call is refused, and why.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`]: there is no answer then.
+    pub async fn refused(
+        &self,
+        context: &Context,
+        tool_name: &ToolName,
+        (class, approval): (ApprovalRefusal, Option<ApprovalId>),
+    ) -> Result<(), AuditError> {
+        let tool_name = tool_name.clone();
+        let event = AuditEvent::ApprovalRefuse { tool_name, class, approval };
+        self.auditor.record(context, event).await.map(drop)
     }
 
     /// The arguments of a call for who is to answer it, safe to print. `None`: they were sealed with another key.
@@ -195,8 +224,9 @@ impl Approvals {
         let row = self.row(question);
         let now = row.created_at;
         if let Some(state) = &question.request_state
-            && !self.is_about(state, &row).await?
+            && let Some(misuse) = self.misuse(state, &row).await?
         {
+            self.refused(context, &row.tool, misuse).await?;
             return Ok(Standing::Another);
         }
         if let Some(used) = self.store.use_approval(&row.call, now).await? {
@@ -213,6 +243,8 @@ impl Approvals {
                 Ok(Standing::Wait { id: row.id, expires_at: row.expires_at })
             }
             Asked::Known(known) if known.state == ApprovalState::Denied => {
+                let denied = (ApprovalRefusal::Denied, Some(known.id));
+                self.refused(context, &row.tool, denied).await?;
                 Ok(Standing::Deny { id: known.id, until: known.expires_at })
             }
             // Also one that was approved a moment ago: the next try spends it.
@@ -245,7 +277,11 @@ impl Approvals {
             None => self.store_answer(id, person, answer).await?,
         };
         let approver = person.name.clone();
-        let event = AuditEvent::ApprovalAnswer { approval: id, approver, outcome };
+        let uid = match person.through {
+            Through::Command { uid } => Some(uid),
+            Through::Themselves | Through::App(_) => None,
+        };
+        let event = AuditEvent::ApprovalAnswer { approval: id, approver, outcome, uid };
         self.auditor.record(context, event).await?;
         Ok(Some(outcome))
     }
@@ -258,7 +294,7 @@ impl Approvals {
     pub fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
         let asked = &row.requester;
         let (by_app, same_app) = match &person.through {
-            Through::Themselves => (false, false),
+            Through::Themselves | Through::Command { .. } => (false, false),
             Through::App(client) => (true, client.is_none() || *client == asked.client_id),
         };
         let own_call_counts = row.self_approval && !by_app;
@@ -347,6 +383,17 @@ fn digest(question: &Question, call: &str) -> Digest {
         bytes.extend(part.unwrap_or_default().as_bytes());
     }
     Digest::of_bytes(&bytes)
+}
+
+/// What differs, the caller first: both have another digest.
+fn of_another(asked: &ApprovalRow, row: &ApprovalRow) -> ApprovalRefusal {
+    if asked.requester != row.requester {
+        ApprovalRefusal::AnotherCaller
+    } else if (&asked.rule, &asked.policy_version) != (&row.rule, &row.policy_version) {
+        ApprovalRefusal::AnotherPolicy
+    } else {
+        ApprovalRefusal::AnotherCall
+    }
 }
 
 fn requested(row: &ApprovalRow, terms: &Terms) -> AuditEvent {

@@ -38,7 +38,7 @@ pub(super) struct TestArgs {
     full_coverage: bool,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What became of one case.

@@ -42,7 +42,7 @@ pub(super) struct DiffArgs {
     exit_code: bool,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Kinds of changes that are told apart; more are counted together.

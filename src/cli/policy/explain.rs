@@ -29,7 +29,8 @@ pub(super) struct ExplainArgs {
     /// What is called: a tool's name, or a Graph operation such as `"GET /v1.0/users/ada"`
     #[arg(required_unless_present = "event")]
     call: Option<String>,
-    /// A recorded decision instead, by the id of its event: the `decision_id` of an answer, or `event_id` in the audit log
+    /// A recorded decision instead, by the id of its event or request: `decision_id` or `request_id` of an answer, or the audit log's
+    /// `event_id`
     #[arg(long, value_name = "ID", conflicts_with_all = ["call", "arguments", "token", "subject", "client", "scope", "group", "role", "issuer", "claims", "at"])]
     event: Option<EventId>,
     /// The audit log with the event [default: the configured one]
@@ -158,7 +159,7 @@ fn find(event: EventId, log: Option<PathBuf>) -> Result<Entry, Failure> {
     })?;
     let mut found = None;
     let read = log::read(&path, None, |entry| {
-        if entry.event_id == event {
+        if entry.event_id == event || entry.request_id == event.to_string() {
             found = Some(entry);
         }
     });
@@ -167,7 +168,7 @@ fn find(event: EventId, log: Option<PathBuf>) -> Result<Entry, Failure> {
             .cause(error.to_string())
     })?;
     found.ok_or_else(|| {
-        Failure::new(format!("the audit log has no decision with the event id {event}"))
+        Failure::new(format!("the audit log has no decision of the event or request {event}"))
             .hint("policy.decided, result.emitted of a plain tool, or auth.scope.insufficient")
     })
 }

@@ -39,7 +39,7 @@ pub(super) struct LintArgs {
     allow: Vec<String>,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 fn kind(text: &str) -> Result<String, String> {

@@ -22,6 +22,7 @@ const WORTH_SHOWING: u64 = 16 * 1024 * 1024;
 /// One recorded decision.
 pub(super) struct Entry {
     pub(super) event_id: EventId,
+    pub(super) request_id: String,
     pub(super) policy_version: String,
     pub(super) reason: String,
     pub(super) replay: Replay,
@@ -42,6 +43,8 @@ struct Line<'a> {
     #[serde(borrow)]
     event_type: Cow<'a, str>,
     event_id: EventId,
+    #[serde(borrow)]
+    request_id: Cow<'a, str>,
     #[serde(borrow)]
     occurred_at: Cow<'a, str>,
     requester_id: Option<Subject>,
@@ -121,7 +124,8 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, Fault> {
         at,
         question,
     };
-    Ok(Some(Entry { event_id: line.event_id, policy_version, reason, replay }))
+    let (event_id, request_id) = (line.event_id, line.request_id.into_owned());
+    Ok(Some(Entry { event_id, request_id, policy_version, reason, replay }))
 }
 
 /// How far reading is.

@@ -56,11 +56,46 @@ pub(super) async fn run(
     environment: Environment,
     console: &mut Console<'_>,
 ) -> Result<ExitCode, Failure> {
+    let as_json = match &args.command {
+        PolicyCommand::Lint(args) => args.json,
+        PolicyCommand::Diff(args) => args.json,
+        PolicyCommand::Test(args) => args.json,
+        PolicyCommand::Explain(_) | PolicyCommand::Promote(_) => {
+            return Box::pin(answer(args, settings, environment, console)).await;
+        }
+    };
+    match Box::pin(answer(args, settings, environment, console)).await {
+        Err(failure) if !failure.is_broken_pipe() => undone(&failure, as_json, console),
+        done => done,
+    }
+}
+
+/// What says something by its exit code ends with 2 where it could say nothing.
+fn undone(
+    failure: &Failure,
+    as_json: bool,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, Failure> {
+    if as_json {
+        let told = serde_json::json!({ "error": failure });
+        print(console, &serde_json::to_string_pretty(&told).unwrap_or_default())?;
+    } else {
+        writeln!(console.err, "{failure}").map_err(Failure::output)?;
+    }
+    Ok(ExitCode::from(2))
+}
+
+async fn answer(
+    args: &PolicyArgs,
+    settings: &SettingsArgs,
+    environment: Environment,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, Failure> {
     let ready = settings.load(environment)?;
     match &args.command {
         PolicyCommand::Explain(args) => Box::pin(explain::run(args, ready, console)).await,
         PolicyCommand::Lint(args) => lint::run(args, &ready, console),
-        PolicyCommand::Promote(args) => promote::run(args, &ready, console),
+        PolicyCommand::Promote(args) => Box::pin(promote::run(args, &ready, console)).await,
         PolicyCommand::Diff(args) => diff::run(args, &ready, console),
         PolicyCommand::Test(args) => cases::run(args, &ready, console),
     }

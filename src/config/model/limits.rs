@@ -57,7 +57,8 @@ pub(super) struct RawLimits {
     /// Tool calls of one client, such as `600/min` (`s`, `min`, `h`, `day`): the whole count may come at once, then
     /// evenly. Unset: none in dev, `600/min` elsewhere.
     pub(super) per_client: Option<String>,
-    /// Tool calls of one user. Unset: no limit.
+    /// Tool calls of one user, through whatever client: anybody may register more of those. Unset: none in dev, `600/min`
+    /// elsewhere.
     pub(super) per_user: Option<String>,
     /// Graph calls that act in one tenant. Unset: no limit.
     pub(super) per_tenant: Option<String>,
@@ -103,7 +104,7 @@ pub(super) struct RawToolLimit {
 }
 
 pub(super) const RATE: &str = "a rate such as 600/min (s, min, h, day)";
-/// What staging and prod allow one client where nothing else is set.
+/// What staging and prod allow one client, and one user, where nothing else is set.
 const DEFAULT: &str = "600/min";
 
 impl RawLimits {
@@ -113,8 +114,12 @@ impl RawLimits {
         let names: Vec<String> = self.tool.iter().map(|tool| tool.name.clone()).collect();
         to.distinct(&at.name("tool"), "name", names.iter().map(String::as_str));
         Limits {
-            per_client: rate(&at.name("per_client"), self.per_client.or(default).as_deref(), to),
-            per_user: rate(&at.name("per_user"), self.per_user.as_deref(), to),
+            per_client: rate(
+                &at.name("per_client"),
+                self.per_client.or_else(|| default.clone()).as_deref(),
+                to,
+            ),
+            per_user: rate(&at.name("per_user"), self.per_user.or(default).as_deref(), to),
             per_tenant: rate(&at.name("per_tenant"), self.per_tenant.as_deref(), to),
             client_concurrency: self.client_concurrency.and_then(NonZeroU32::new),
             user_concurrency: self.user_concurrency.and_then(NonZeroU32::new),

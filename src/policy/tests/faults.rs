@@ -22,7 +22,7 @@ graph = { profile = "nobody", methods = ["get"], paths = ["/users"] }
     insta::assert_snapshot!(error.unwrap_err(), @r#"
     policy.toml:4:6: rule `a b`: id has a character outside letters, digits, `.`, `_` and `-`
       hint: use letters, digits, `.`, `_` and `-`
-    policy.toml:6:10: rule `a b`: tools: `(` is not a regular expression, or one too large
+    policy.toml:6:10: rule `a b`: tools: `(` is not a regular expression: unclosed group
       hint: in TOML a backslash is written twice: "auth\\.graph\\..*"
     policy.toml:11:9: rule `two`: when: `tru` is not a name that conditions know
       hint: the names are claims, caller, request, path, query, arguments and now

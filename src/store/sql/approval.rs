@@ -69,6 +69,7 @@ async fn ask(
         "DELETE FROM approvals WHERE call_digest = $1 AND state <> 'used' AND expires_at <= $2";
     const PENDING: &str = "SELECT COUNT(*) AS pending FROM approvals \
         WHERE issuer = $1 AND subject = $2 AND state = 'pending' AND expires_at > $3";
+    wait_for_turn(c, &row.requester).await?;
     c.execute(LATE, values![row.call, *now]).await?;
     if let Some(known) = of_call(c, &row.call).await? {
         return Ok(Asked::Known(Box::new(known)));
@@ -88,6 +89,15 @@ async fn ask(
     // Somebody asked the same at the same time.
     let known = of_call(c, &row.call).await?;
     known.map(|known| Asked::Known(Box::new(known))).ok_or(StoreError::Corrupt("call_digest"))
+}
+
+/// Questions of one requester take turns, so that none is asked between another one's counting and asking.
+async fn wait_for_turn(c: &mut Connection, who: &Requester) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 5570417005))";
+    if c.is_postgres() {
+        c.execute(SQL, values![format!("{}\n{}", who.issuer, who.subject)]).await?;
+    }
+    Ok(())
 }
 
 async fn add(c: &mut Connection, row: &ApprovalRow) -> Result<bool, StoreError> {

@@ -50,6 +50,7 @@ async fn a_modern_client_that_opens_links_is_sent_to_the_page_once() {
     let asked = &required["inputRequests"]["mcp-auth-broker/approval"];
     assert_eq!(asked["method"], "elicitation/create");
     assert_eq!(asked["params"]["mode"], "url");
+    assert_eq!(asked["params"]["elicitationId"], Value::Null, "of 2025-11-25: {asked}");
     let url = asked["params"]["url"].as_str().unwrap();
     let id = url.strip_prefix(&product.url("/approvals/")).unwrap();
     // Saying that the person accepted is not the person's answer.
@@ -82,6 +83,7 @@ async fn a_declined_question_spends_no_approval_and_runs_nothing() {
         );
     }
     assert!(!product.event_types().iter().any(|kind| kind == "approval.used"));
+    assert_eq!(refusals(&product), [(); 4].map(|()| (json!("declined"), Value::Null)));
     let done = call_with_links(&product, Some(&json!({ "action": "accept" }))).await;
     assert_ne!(done["isError"], true, "{done:#}");
     crate::support::audit::assert_one_terminal_per_request(&product.audit_lines());
@@ -91,6 +93,16 @@ async fn a_declined_question_spends_no_approval_and_runs_nothing() {
 fn accepted(state: &Value) -> Value {
     let accept = json!({ "mcp-auth-broker/approval": { "action": "accept" } });
     json!({ "inputResponses": accept, "requestState": state })
+}
+
+/// The class of each call that was refused, and the question that it was about.
+fn refusals(product: &Product) -> Vec<(Value, Value)> {
+    let all = product.audit().into_iter();
+    let refused = all.filter(|event| event["event_type"] == "approval.refused");
+    refused
+        .map(|event| event["payload"].clone())
+        .map(|all| (all["class"].clone(), all["approval"].clone()))
+        .collect()
 }
 
 fn code(result: &Value) -> &str {
@@ -134,6 +146,9 @@ async fn a_request_state_is_good_for_its_own_call_and_for_nothing_else() {
     assert_eq!(used, 1);
     let refused = |event: &Value| event["payload"]["error_code"] == "policy.denied";
     assert_eq!(product.audit().iter().filter(|event| refused(event)).count(), 6);
+    let unknown = ["unknown_state"; 3].map(|class| (json!(class), Value::Null));
+    let told = ["another_call", "another_caller", "used"].map(|class| (json!(class), json!(id)));
+    assert_eq!(refusals(&product), [unknown, told].concat());
 }
 
 // A state without an answer is looked at all the same.

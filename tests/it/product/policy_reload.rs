@@ -326,3 +326,14 @@ async fn a_reload_of_broken_rules_says_what_is_wrong_and_changes_nothing() {
     assert_eq!(ended["payload"]["outcome"], "refused");
     assert_eq!(reload(&product, &product.token(&["graph:*"])).await.status, 403);
 }
+
+// Who only lists, and never calls, sees the difference first.
+#[tokio::test]
+async fn a_shadow_that_lists_otherwise_is_counted() {
+    let product = with_shadow("deny").await;
+    let token = product.token(&[]);
+    product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
+    let kinds = product.get("/ready").await.json()["facts"]["shadow_differences"].clone();
+    assert!(kinds.as_u64().is_some_and(|count| count >= 1), "{kinds}");
+    assert_eq!(events(&product, "policy.shadow.differed").len(), 0);
+}

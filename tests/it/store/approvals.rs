@@ -19,6 +19,9 @@ on_both! {
     of_fifty_that_use_it_one_does;
     of_fifty_that_ask_the_same_one_is_new;
     a_requester_has_so_many_questions_and_no_more;
+    of_fifty_questions_at_once_so_many_wait_and_no_more;
+    of_fifty_answers_at_once_one_counts;
+    of_answers_about_the_deadline_none_after_it_counts;
     a_late_question_may_be_asked_again;
 }
 
@@ -126,6 +129,49 @@ async fn a_requester_has_so_many_questions_and_no_more(store: Store) {
     let mut other = row("three");
     other.requester.subject = "grace".parse().unwrap();
     assert!(matches!(store.ask_approval(&other, 2, NOW).await.unwrap(), Asked::New));
+}
+
+async fn of_fifty_questions_at_once_so_many_wait_and_no_more(store: Store) {
+    let mut tasks = JoinSet::new();
+    for number in 0..50 {
+        let store = Arc::clone(&store);
+        let row = row(&number.to_string());
+        tasks.spawn(async move { store.ask_approval(&row, 20, NOW).await.unwrap() });
+    }
+    let asked = tasks.join_all().await;
+    assert_eq!(asked.iter().filter(|one| matches!(one, Asked::New)).count(), 20);
+}
+
+async fn of_fifty_answers_at_once_one_counts(store: Store) {
+    let one = asked(&store, "one").await;
+    let mut tasks = JoinSet::new();
+    for number in 0..50 {
+        let store = Arc::clone(&store);
+        let answer = say(number % 2 == 0, 1);
+        let counts = async move { (store.answer_approval(one.id, &answer).await.unwrap(), answer) };
+        tasks.spawn(counts);
+    }
+    let all = tasks.join_all().await;
+    let counted: Vec<_> = all.into_iter().filter(|(counts, _)| *counts).collect();
+    assert_eq!(counted.len(), 1);
+    let found = store.find_approval(one.id).await.unwrap().unwrap();
+    assert_eq!(found.answer.as_ref(), Some(&counted[0].1));
+    assert_eq!(found.state == ApprovalState::Approved, counted[0].1.approved);
+}
+
+async fn of_answers_about_the_deadline_none_after_it_counts(store: Store) {
+    let one = asked(&store, "one").await;
+    let mut tasks = JoinSet::new();
+    for second in 595..605 {
+        let store = Arc::clone(&store);
+        let at = async move {
+            (store.answer_approval(one.id, &say(true, second)).await.unwrap(), second)
+        };
+        tasks.spawn(at);
+    }
+    let all = tasks.join_all().await;
+    let counted: Vec<_> = all.into_iter().filter(|(counts, _)| *counts).collect();
+    assert!(matches!(counted.as_slice(), [(true, ..600)]), "{counted:?}");
 }
 
 async fn a_late_question_may_be_asked_again(store: Store) {

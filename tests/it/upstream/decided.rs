@@ -285,6 +285,23 @@ async fn prompts_and_resources_are_granted_by_name_and_by_uri() {
     assert_eq!(refused.rpc_error(), -32602);
 }
 
+// Nobody can be asked about them: what would be refused is not listed.
+#[tokio::test]
+async fn a_prompt_or_resource_that_a_rule_asks_about_is_neither_shown_nor_given() {
+    let rules = "[[rule]]\nid = \"all\"\neffect = \"ask\"\ntools = [\"weather.*\"]\n";
+    let behind = Behind::start_with("", rules).await;
+    for (method, member, key) in
+        [("prompts/list", "prompts", "name"), ("resources/list", "resources", "uri")]
+    {
+        let list = behind.rpc(Wire::Legacy, &[], (method, json!({}))).await.json();
+        assert_eq!(names(&list, member, key), [""; 0], "{list}");
+    }
+    let list = behind.rpc(Wire::Legacy, &[], ("tools/list", json!({}))).await.json();
+    assert!(!names(&list, "tools", "name").is_empty(), "{list}");
+    let asked = behind.rpc(Wire::Legacy, &[], ("prompts/get", json!({ "name": "day" }))).await;
+    assert_eq!(asked.rpc_error(), -32602);
+}
+
 /// A rule, by its effect, what it is about and one more line.
 fn rule(id: &str, effect: &str, (about, line): (&str, &str)) -> String {
     format!("[[rule]]\nid = \"{id}\"\neffect = \"{effect}\"\ntools = ['{about}']\n{line}\n")

@@ -292,8 +292,28 @@ async fn a_denial_stands_until_the_deadline() {
     let (bench, call) = (bench(), delete());
     bench.answered(&question(&call), &person("lead"), false).await;
     assert!(matches!(bench.settle(&question(&call)).await, Standing::Deny { .. }));
+    assert!(bench.audit().contains("\"class\":\"denied\""));
     bench.clock.advance(Duration::from_mins(10));
     assert!(matches!(bench.settle(&question(&call)).await, Standing::Wait { .. }));
+}
+
+// Whoever watches the log can tell a replay from an altered state.
+#[tokio::test]
+async fn a_request_state_that_is_refused_says_why() {
+    let mut bench = bench();
+    bench.approvals.seal = Arc::new(str::to_owned);
+    bench.approvals.open = Arc::new(|text| Some(text.to_owned()));
+    let call = delete();
+    let Standing::Wait { id, .. } = bench.settle(&question(&call)).await else { panic!() };
+    let back = Question { request_state: bench.approvals.request_state(id), ..question(&call) };
+    let mut other_rules = back.clone();
+    other_rules.terms.policy_version = "8".into();
+    assert_eq!(bench.settle(&other_rules).await, Standing::Another);
+    bench.clock.advance(Duration::from_mins(10));
+    assert_eq!(bench.settle(&back).await, Standing::Another);
+    for class in ["another_policy", "too_late"] {
+        assert!(bench.audit().contains(&format!("\"class\":\"{class}\"")), "{class}");
+    }
 }
 
 #[tokio::test]

@@ -44,8 +44,7 @@ pub(super) struct Case {
 }
 
 /// What the caller meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expect {
     Allow,
     Deny,
@@ -55,6 +54,12 @@ pub(super) enum Expect {
 }
 
 impl Expect {
+    const ALL: [Self; 4] = [Self::Allow, Self::Deny, Self::Ask, Self::StepUp];
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
+    }
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",
@@ -84,6 +89,7 @@ struct RawFile {
     cases: Vec<(RawCase, usize)>,
 }
 
+const EXPECT: &str = "write expect = \"allow\", \"deny\", \"ask\" or \"step_up\"";
 const CALL: &str = "write a tool's name, or a method and a path: \"GET /v1.0/users/ada\"";
 /// What the tables of the file hold, for hints.
 const KEYS: &str = "the file has policy, [who] and [[case]]";
@@ -116,7 +122,8 @@ struct RawCase {
     call: String,
     arguments: Option<Value>,
     at: Option<String>,
-    expect: Option<Expect>,
+    /// Parsed with the rest of the case, so that it hides no other fault.
+    expect: Option<String>,
     rule: Option<String>,
     missing: Option<Scope>,
     listed: Option<bool>,
@@ -136,6 +143,8 @@ struct Reader {
     name: String,
     text: String,
     raw: RawFile,
+    /// Callers that cannot be read.
+    broken: Vec<String>,
     faults: Vec<String>,
 }
 
@@ -145,8 +154,8 @@ impl Reader {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::new(format!("{name} cannot be read")).cause(error.to_string())
         })?;
-        let mut reader =
-            Self { name, text: text.clone(), raw: RawFile::default(), faults: Vec::new() };
+        let (raw, broken, faults) = (RawFile::default(), Vec::new(), Vec::new());
+        let mut reader = Self { name, text: text.clone(), raw, broken, faults };
         let (table, errors) = DeTable::parse_recoverable(&text);
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
@@ -159,8 +168,10 @@ impl Reader {
                 }
                 ("who", DeValue::Table(people)) => {
                     for (name, who) in people {
-                        if let Some(who) = reader.part(who, WHO_KEYS) {
-                            reader.raw.who.insert(name.get_ref().to_string(), who);
+                        let name = name.get_ref().to_string();
+                        match reader.part(who, WHO_KEYS) {
+                            Some(who) => drop(reader.raw.who.insert(name, who)),
+                            None => reader.broken.push(name),
                         }
                     }
                 }
@@ -220,9 +231,13 @@ impl Cases {
         let mut cases = Vec::new();
         for (case, at) in std::mem::take(&mut reader.raw.cases) {
             let (line, _) = place(&reader.text, at);
-            match read(case, line, &reader.raw.who, issuer) {
-                Ok(case) => cases.push(case),
-                Err((fault, hint)) => reader.fault(at, &fault, hint),
+            match read(case, line, (&reader.raw.who, &reader.broken), issuer) {
+                Ok(case) => cases.extend(case),
+                Err(faults) => {
+                    for (fault, hint) in faults {
+                        reader.fault(at, &fault, hint);
+                    }
+                }
             }
         }
         let raw = reader.whole()?;
@@ -237,38 +252,50 @@ impl Cases {
     }
 }
 
+/// The case, or every fault of it. `None`: all that is wrong with it is its caller, of whom that is told already.
 fn read(
     raw: RawCase,
     line: usize,
-    people: &BTreeMap<String, RawWho>,
+    (people, broken): (&BTreeMap<String, RawWho>, &[String]),
     issuer: &Issuer,
-) -> Result<Case, (String, &'static str)> {
-    let Some(who) = people.get(&raw.who) else {
-        let known: Vec<&str> = people.keys().map(String::as_str).collect();
-        let fault = format!("who is `{}`, but [who] has {}", raw.who, known.join(", "));
-        return Err((fault, "add the caller to [who], or name one that is there"));
-    };
+) -> Result<Option<Case>, Vec<(String, &'static str)>> {
+    let mut faults = Vec::new();
+    let who = people.get(&raw.who);
+    if who.is_none() && !broken.contains(&raw.who) {
+        let known: Vec<&str> = people.keys().chain(broken).map(String::as_str).collect();
+        let known = if known.is_empty() { "nobody".to_owned() } else { known.join(", ") };
+        let fault = format!("who is `{}`, but [who] has {known}", raw.who);
+        faults.push((fault, "add the caller to [who], or name one that is there"));
+    }
     let expects =
         [raw.expect.is_some(), raw.rule.is_some(), raw.missing.is_some(), raw.listed.is_some()];
     if !expects.contains(&true) {
-        let hint = "write expect = \"allow\", \"deny\", \"ask\" or \"step_up\"";
-        return Err(("expects nothing".to_owned(), hint));
+        faults.push(("expects nothing".to_owned(), EXPECT));
     }
+    let expect = raw.expect.as_deref().and_then(Expect::parse);
+    if let (Some(text), None) = (&raw.expect, expect) {
+        faults.push((format!("expect is `{}`", text.escape_debug()), EXPECT));
+    }
+    let wanted = Wanted::parse(&raw.call, raw.arguments.as_ref())
+        .map_err(|fault| faults.push((fault.message().to_owned(), CALL)));
+    let at = time(raw.at.as_deref().unwrap_or(NOON)).map_err(|fault| {
+        faults.push((format!("at {fault}"), "write at = \"2026-11-20T23:30:00+01:00\""));
+    });
+    let (Ok(wanted), Ok(at), true) = (wanted, at, faults.is_empty()) else { return Err(faults) };
+    let Some(who) = who else { return Ok(None) };
     let mut asker = asker(who, issuer);
     asker.scopes = raw.scopes.unwrap_or(asker.scopes);
-    Ok(Case {
+    Ok(Some(Case {
         name: raw.name,
         line,
         asker,
-        wanted: Wanted::parse(&raw.call, raw.arguments.as_ref())
-            .map_err(|fault| (fault.message().to_owned(), CALL))?,
-        at: time(raw.at.as_deref().unwrap_or(NOON))
-            .map_err(|fault| (format!("at {fault}"), "write at = \"2026-11-20T23:30:00+01:00\""))?,
-        expect: raw.expect,
+        wanted,
+        at,
+        expect,
         rule: raw.rule,
         missing: raw.missing.map(|scopes| scopes.to_string()),
         listed: raw.listed,
-    })
+    }))
 }
 
 fn asker(who: &RawWho, issuer: &Issuer) -> Asker {

@@ -74,5 +74,12 @@ pub(super) fn syntax(text: &str, errors: &cel::ParseErrors) -> Vec<ConditionFaul
 /// The parser's message on one line.
 fn plain(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
+    // Where a value may begin the parser names every sign that one may begin with.
+    let line = match line.split_once(" expecting {") {
+        Some((found, all)) if all.contains("IDENTIFIER") => {
+            &format!("{found}, where a value or a name is expected")
+        }
+        _ => line,
+    };
     format!("cannot be read: {}", line.trim_start_matches("Syntax error: "))
 }
