@@ -238,8 +238,10 @@ mod tests {
         let work = async {
             note(step());
             let along = Steps::current();
-            tokio::spawn(async { note(step()) }).await.unwrap();
-            tokio::spawn(Steps::within(along, async { note(step()) })).await.unwrap();
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(async { note(step()) });
+            tasks.spawn(Steps::within(along, async { note(step()) }));
+            tasks.join_all().await;
         };
         Steps::within(Some(steps.clone()), work).await;
         let numbers: Vec<u32> = steps.take().into_iter().map(|(number, _)| number).collect();

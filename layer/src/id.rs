@@ -284,8 +284,8 @@ impl TraceId {
     /// The part of it that is chance (Trace Context level 2, "random trace-id flag"): 56 bits.
     #[must_use]
     pub const fn chance(&self) -> u64 {
-        let [.., a, b, c, d, e, f, g] = self.id;
-        u64::from_be_bytes([0, a, b, c, d, e, f, g])
+        const LAST_56_BITS: u128 = (1 << 56) - 1;
+        (u128::from_be_bytes(self.id) & LAST_56_BITS) as u64
     }
 
     /// The `traceparent` of a request that we make for the request with this id.
@@ -380,7 +380,7 @@ mod tests {
         let request: RequestId = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b".parse().unwrap();
         let ours = "00-0af7651916cd43dd8448eb211c80319c-8c5d6e7f80910a1b-01";
         assert_eq!(came.traceparent(request), ours);
-        assert_eq!(came.chance(), 0xeb_211c_8031_9c);
+        assert_eq!(came.chance(), 0x00eb_211c_8031_9c00 >> 8);
         let kept_by_nobody = TraceId::from_traceparent(&good.replace("-01", "-00")).unwrap();
         assert!(
             !kept_by_nobody.is_sampled() && kept_by_nobody.traceparent(request).ends_with("-00")

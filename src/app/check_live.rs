@@ -32,10 +32,13 @@ use super::{check_servers, issuers, map, platform};
 const LIMIT: Duration = Duration::from_secs(10);
 const MAX_BYTES: usize = 256 * 1024;
 
+/// The rules and the store, as far as they can be had.
+type Known<'a> = (Option<&'a Policy>, Option<&'a Arc<dyn Database>>);
+
 /// Everything that cannot be reached or does not answer as it should, each named.
 pub(super) async fn faults(
     config: &Config,
-    (variables, known): (&Environment, (Option<&Policy>, Option<&Arc<dyn Database>>)),
+    (variables, known): (&Environment, Known<'_>),
     clock: &Arc<dyn Clock>,
 ) -> Vec<CheckFault> {
     let reach = match Reach::new(config, variables, clock) {

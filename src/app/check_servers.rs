@@ -72,7 +72,7 @@ pub(super) async fn live(
     let looks = settled.map(Ok).chain(registered).map(|asked| async {
         match asked {
             Ok(asked) => look(asked, (&ids, policy), with).await,
-            Err(fault) => vec![fault],
+            Err(fault) => vec![*fault],
         }
     });
     let mut faults = stream::iter(looks).buffered(AT_ONCE).concat().await;
@@ -112,9 +112,10 @@ impl<'a> Asked<'a> {
         config: &Config,
         row: &'a ResourceRow,
         with: With<'_>,
-    ) -> Result<Self, CheckFault> {
+    ) -> Result<Self, Box<CheckFault>> {
         let unserved = |why| {
-            CheckFault::new(KEY, AppError::RegisteredUnserved { server: row.id.clone(), why })
+            let why = AppError::RegisteredUnserved { server: row.id.clone(), why };
+            Box::new(CheckFault::new(KEY, why))
         };
         if config.upstream.servers.iter().any(|server| server.id == row.id) {
             return Err(unserved("the settings have a server of that name"));

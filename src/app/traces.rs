@@ -118,7 +118,7 @@ impl Observer for Tracing {
                 let name = called(tool.as_ref(), &mut attributes);
                 attributes.push(("broker.reason", reason.to_string().into()));
                 let error = Some("insufficient_scope");
-                self.request(context, Told { tool, error, ..Told::named(name, attributes) });
+                self.request(context, Told { error, tool, ..Told::named(name, attributes) });
             }
             other if other.is_terminal() => {
                 self.request(context, Told::named(kind(other).into(), Vec::new()));
@@ -159,8 +159,8 @@ impl Tracing {
         let decided = ended.decision.map(|decided| ("broker.decision", effect(decided).into()));
         attributes.extend(decided);
         attributes.extend(ended.reason.clone().map(|reason| ("broker.reason", reason.into())));
-        let (took, error) = (Some(ended.took), ended.error_code.map(Code::as_str));
-        self.request(context, Told { name, took, attributes, error, tool });
+        let error = ended.error_code.map(Code::as_str);
+        self.request(context, Told { name, took: Some(ended.took), attributes, error, tool });
     }
 
     /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it.

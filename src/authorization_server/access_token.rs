@@ -59,9 +59,9 @@ pub(super) struct Behind<'a> {
     pub(super) auth_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) acr: Option<&'a str>,
-    /// With spaces between; a list in the token (RFC 8176).
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "words")]
-    pub(super) amr: Option<&'a str>,
+    /// RFC 8176
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) amr: Option<Words<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(super) groups: &'a [String],
     /// Groups were left out: Entra's name for it, which every reader of ours knows.
@@ -89,9 +89,14 @@ fn seconds<S: serde::Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::O
     time.map(Timestamp::unix_seconds).serialize(to)
 }
 
-#[expect(clippy::ref_option, reason = "serde gives it like this")]
-pub(super) fn words<S: serde::Serializer>(text: &Option<&str>, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(text.iter().flat_map(|text| text.split(' ')))
+/// Words with spaces between, which are a list in a token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words<'a>(pub(super) &'a str);
+
+impl Serialize for Words<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.split(' '))
+    }
 }
 
 impl NewAccessToken {

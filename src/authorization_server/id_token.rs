@@ -7,7 +7,7 @@ use crate::secret_text::SecretText;
 use crate::store::LoginOrigin;
 use crate::time::Timestamp;
 
-use super::access_token::{MintError, words};
+use super::access_token::{MintError, Words};
 use super::keys::{SigningKeys, TokenType};
 
 /// One to be signed. Who the person is beyond `sub` is answered by `/userinfo` (OIDC Core §5.4).
@@ -36,8 +36,8 @@ struct Claims<'a> {
     auth_time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acr: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "words")]
-    amr: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amr: Option<Words<'a>>,
     /// OIDC Back-Channel Logout §2.1
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<&'a str>,
@@ -61,7 +61,7 @@ impl NewIdToken<'_> {
             exp: self.expires_at.unix_seconds(),
             auth_time: self.auth_time.map(Timestamp::unix_seconds),
             acr: self.origin.and_then(|origin| origin.acr.as_deref()),
-            amr: self.origin.and_then(|origin| origin.amr.as_deref()),
+            amr: self.origin.and_then(|origin| origin.amr.as_deref()).map(Words),
             sid: self.origin.and_then(|origin| origin.sid.as_deref()),
             nonce: self.nonce,
         };

@@ -95,6 +95,7 @@ mod tests {
         Shares::new(&clock)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the shares take it")]
     fn address(text: &str) -> Option<IpAddr> {
         Some(text.parse().unwrap())
     }

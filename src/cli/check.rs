@@ -37,7 +37,8 @@ pub async fn run(
     let mut loaded = load(sources);
     if let Some(config) = loaded.config.clone() {
         let variables = secret_variables(&loaded.environment);
-        let found = app::check(&config, variables, args.live, Arc::new(SystemClock)).await;
+        let checked = app::check(&config, variables, args.live, Arc::new(SystemClock));
+        let found = Box::pin(checked).await;
         loaded.add(found.into_iter().map(|found| finding(&found)));
     }
     let written = if args.json {

@@ -147,7 +147,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Doctor(doctor) => {
             let colour = out.is_terminal();
-            doctor::run(&doctor, args.sources(environment), &mut out, colour).await
+            Box::pin(doctor::run(&doctor, args.sources(environment), &mut out, colour)).await
         }
         Command::Config(config) => Ok(config::run(&config, args.sources(environment), &mut out)),
         Command::Token(token) => token::run(&token, &args, environment, &mut out).await,

@@ -26,6 +26,16 @@ impl Digest {
         Self(bytes)
     }
 
+    /// All of it, in lower case.
+    #[must_use]
+    pub(crate) fn to_hex(self) -> String {
+        use std::fmt::Write as _;
+        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

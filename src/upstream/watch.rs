@@ -98,6 +98,9 @@ impl Seen {
     }
 }
 
+/// What is left, and what is to be told of it.
+type CutOut = (Box<RawValue>, Option<News>);
+
 impl Watch {
     #[must_use]
     pub fn new(
@@ -164,11 +167,7 @@ impl Watch {
     /// # Errors
     ///
     /// [`Fault::NotAMessage`] where two readers could read it differently
-    pub(super) fn cut_out(
-        &self,
-        said: &RawValue,
-        now: Duration,
-    ) -> Result<Option<(Box<RawValue>, Option<News>)>, Fault> {
+    pub(super) fn cut_out(&self, said: &RawValue, now: Duration) -> Result<Option<CutOut>, Fault> {
         let examined = examine(said).ok_or(Fault::NotAMessage)?;
         if !examined.hides_text {
             return Ok(None);

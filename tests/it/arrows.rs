@@ -73,7 +73,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
             LEAVES,
             &[
                 "limits::NetworkShare",
-                "limits::network",
+                "limits::site",
                 "policy::Decision",
                 "policy::Difference",
                 "policy::Effect",

@@ -322,7 +322,7 @@ async fn what_is_wrong_with_the_metadata_is_named() {
         ),
         (
             |_, issuer| {
-                issuer["issuer"] = format!("{}/", issuer["issuer"].as_str().unwrap()).into()
+                issuer["issuer"] = format!("{}/", issuer["issuer"].as_str().unwrap()).into();
             },
             "claude-code",
             "the issuer's metadata names another issuer",
@@ -344,7 +344,7 @@ async fn what_is_wrong_with_the_metadata_is_named() {
         ),
         (
             |_, issuer| {
-                issuer["token_endpoint_auth_methods_supported"] = json!(["client_secret_basic"])
+                issuer["token_endpoint_auth_methods_supported"] = json!(["client_secret_basic"]);
             },
             "claude-code",
             "clients that name themselves by a document are not taken",

@@ -25,7 +25,9 @@ mod demo;
 mod docs;
 #[cfg(test)]
 mod doctor;
+#[cfg(test)]
 mod doctor_broken;
+#[cfg(test)]
 mod doctor_certificates;
 #[cfg(test)]
 mod folded;

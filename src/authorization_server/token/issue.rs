@@ -7,7 +7,9 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::audit::TokenName;
-use crate::authorization_server::access_token::{Behind, Confirmation, MintError, NewAccessToken};
+use crate::authorization_server::access_token::{
+    Behind, Confirmation, MintError, NewAccessToken, Words,
+};
 use crate::authorization_server::derived::{Actor, Origin};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::id_token::NewIdToken;
@@ -144,7 +146,7 @@ impl Issue<'_> {
             grant_id: self.grant.map(|grant| grant.id),
             auth_time: self.grant.and_then(|grant| grant.auth_time),
             acr: self.login_origin().and_then(|origin| origin.acr.as_deref()),
-            amr: self.login_origin().and_then(|origin| origin.amr.as_deref()),
+            amr: self.login_origin().and_then(|origin| origin.amr.as_deref()).map(Words),
             groups: self.user.map_or(&[], |user| &user.groups),
             groups_incomplete: self.user.is_some_and(|user| user.groups_incomplete),
             cnf: self.key.map(|jkt| Confirmation { jkt }),

@@ -404,7 +404,7 @@ async fn a_key_set_on_a_private_address_is_not_asked_for() {
 #[tokio::test]
 async fn one_that_may_come_again_is_taken_until_its_end() {
     let reused = |settings: &mut Settings| {
-        settings.clients.retain(|known| known.client_id.as_str() != "job")
+        settings.clients.retain(|known| known.client_id.as_str() != "job");
     };
     let trusting = Trusting::with(reused).await;
     let token = trusting.job(|claims| {

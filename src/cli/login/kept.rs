@@ -85,7 +85,7 @@ impl Place {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(wrong)?;
         private(&std::fs::metadata(folder).map_err(wrong)?, folder)?;
         let digest = Digest::of(&serde_json::to_string(identity).unwrap_or_default());
-        let name: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = digest.to_hex();
         let path = folder.join(format!("{name}.json"));
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false).mode(0o600);
@@ -154,7 +154,7 @@ impl Place {
 /// Ours, and nobody else may look into it.
 fn private(found: &std::fs::Metadata, path: &Path) -> Result<(), Failure> {
     let owner = rustix::process::geteuid().as_raw();
-    if found.permissions().mode() & 0o077 == 0 && found.uid() == owner {
+    if found.permissions().mode().trailing_zeros() >= 6 && found.uid() == owner {
         return Ok(());
     }
     Err(Failure::new(format!("{} can be read by others, or is somebody else's", path.display()))

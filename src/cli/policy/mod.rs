@@ -70,7 +70,7 @@ pub(super) async fn run(
     }
 }
 
-/// What says something by its exit code ends with 2 where it could say nothing.
+/// For programs, what stood in the way is JSON as well, so that nobody takes it for an answer.
 fn undone(
     failure: &Failure,
     as_json: bool,
@@ -82,7 +82,7 @@ fn undone(
     } else {
         writeln!(console.err, "{failure}").map_err(Failure::output)?;
     }
-    Ok(ExitCode::from(2))
+    Ok(ExitCode::FAILURE)
 }
 
 async fn answer(

@@ -175,7 +175,7 @@ impl Ends<'_> {
         if (from, ours) != (to, theirs) {
             return Err(CopyError::Differs { table: table.name.clone(), from, to });
         }
-        let sha256 = ours.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = ours.to_hex();
         Ok(CopiedTable { name: table.name.clone(), rows: from, sha256 })
     }
 

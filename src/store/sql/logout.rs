@@ -109,8 +109,8 @@ async fn elsewhere(
     token: &LogoutToken,
     now: Timestamp,
 ) -> Result<Option<(u64, Vec<Revocation>)>, StoreError> {
-    let used = (format!("logout|{}", token.issuer), Digest::of(&token.jti), token.remember_until);
-    if !clean_up::first_use(c, &used).await? {
+    let once = (format!("logout|{}", token.issuer), Digest::of(&token.jti), token.remember_until);
+    if !clean_up::first_use(c, &once).await? {
         return Ok(None);
     }
     let user = match &token.subject {

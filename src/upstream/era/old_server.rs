@@ -35,6 +35,10 @@ const LEVELS: [&str; 8] =
 
 /// A request that the server was asked in a session. Dropped without an answer, it is cancelled there.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four things that have nothing to do with each other"
+)]
 pub(in crate::upstream) struct ToOld {
     server: Arc<Server>,
     who: Who,
@@ -286,7 +290,7 @@ fn has_lost_it(status: StatusCode, body: &[u8]) -> bool {
         #[serde(borrow)]
         id: Option<&'a RawValue>,
         #[serde(rename = "error")]
-        _error: serde::de::IgnoredAny,
+        _why: serde::de::IgnoredAny,
     }
     match serde_json::from_slice::<Error<'_>>(body) {
         Ok(error) => error.id.is_none(),

@@ -1,5 +1,6 @@
 //! What `broker check` finds wrong with what the settings name, and that a start stops at the same.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use mcp_auth_broker::cli::check;
@@ -38,11 +39,17 @@ async fn a_cloud_that_may_not_be_called_is_found() {
     assert_eq!(checked(directory.path(), &allowed).await, Vec::<String>::new());
 }
 
+/// A file that nobody else may read.
+fn private(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// A certificate, its key, and the key of another one.
 fn write_keys(directory: &Path) {
     let key = |name: &str| {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        std::fs::write(directory.join(name), key.serialize_pem()).unwrap();
+        private(&directory.join(name), &key.serialize_pem());
         key
     };
     let own = key("tls.key");
@@ -61,7 +68,7 @@ async fn what_a_start_would_fail_at_is_found() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     write_keys(root);
-    std::fs::write(root.join("file"), "no key").unwrap();
+    private(&root.join("file"), "no key");
     let sink = |path: String| format!("[[audit.sink]]\nkind = \"file\"\npath = \"{path}\"\n");
     let store = |path: String| format!("[store]\nurl = \"sqlite:{path}\"\n");
     let below = format!("{}/file", root.display());

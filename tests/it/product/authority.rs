@@ -91,8 +91,12 @@ async fn what_a_client_says_of_itself_decides_nothing() {
     let plain = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await.json();
     assert_eq!(introduced(&product, &token, "tools/list", json!({})).await, plain);
     let secret = json!({ "name": "get_confidential_info", "arguments": {} });
-    let plain = product.rpc(Wire::Modern, &token, "tools/call", secret.clone()).await.json();
-    assert_eq!(introduced(&product, &token, "tools/call", secret).await, plain);
+    let mut plain = product.rpc(Wire::Modern, &token, "tools/call", secret.clone()).await.json();
+    let mut said = introduced(&product, &token, "tools/call", secret).await;
+    for answer in [&mut plain, &mut said] {
+        assert!(answer["error"]["data"]["request_id"].take().is_string(), "each has its own");
+    }
+    assert_eq!(said, plain);
     for event in product.audit() {
         assert_eq!(event["client_id"], "agent");
         assert!(!event.to_string().contains("broker-admin"), "{event}");

@@ -70,7 +70,7 @@ async fn three_log_ins(store: &Store) -> [GrantRow; 3] {
     grants
 }
 
-async fn revoked(store: &Store, grants: &[GrantRow; 3]) -> [bool; 3] {
+fn revoked(store: &Store, grants: &[GrantRow; 3]) -> [bool; 3] {
     grants.each_ref().map(|grant| store.is_revoked(Some(grant.id), None))
 }
 
@@ -97,7 +97,7 @@ async fn a_session_elsewhere_ends_what_comes_from_it(store: Store) {
     let grants = three_log_ins(&store).await;
     let ended = store.log_out(&token("j", None, Some("one")), after(1)).await.unwrap();
     assert_eq!(ended, Some(LoggedOut { sessions: 1, grants: 1 }));
-    assert_eq!((revoked(&store, &grants).await, sessions(&store).await), ([true, false, false], 2));
+    assert_eq!((revoked(&store, &grants), sessions(&store).await), ([true, false, false], 2));
 }
 
 async fn a_person_elsewhere_ends_all_that_comes_from_there(store: Store) {
@@ -106,14 +106,14 @@ async fn a_person_elsewhere_ends_all_that_comes_from_there(store: Store) {
     assert_eq!(nobody, Some(LoggedOut::default()));
     let ended = store.log_out(&token("j", Some("1"), None), after(1)).await.unwrap();
     assert_eq!(ended, Some(LoggedOut { sessions: 2, grants: 2 }));
-    assert_eq!((revoked(&store, &grants).await, sessions(&store).await), ([true, true, false], 1));
+    assert_eq!((revoked(&store, &grants), sessions(&store).await), ([true, true, false], 1));
 }
 
 async fn a_session_of_another_person_is_not_meant(store: Store) {
     let grants = three_log_ins(&store).await;
     store.log_out(&token("j", Some("2"), Some("one")), after(1)).await.unwrap();
     store.log_out(&token("k", Some("1"), Some("three")), after(1)).await.unwrap();
-    assert_eq!(revoked(&store, &grants).await, [false; 3]);
+    assert_eq!(revoked(&store, &grants), [false; 3]);
 }
 
 async fn what_says_nothing_of_its_session_elsewhere_ends_with_any(store: Store) {
@@ -134,7 +134,7 @@ async fn a_logout_token_is_used_once(store: Store) {
     assert_eq!(store.log_out(&none, after(1)).await.unwrap(), Some(LoggedOut::default()));
     let again = store.log_out(&token("j", None, Some("one")), after(2)).await.unwrap();
     assert_eq!(again, None);
-    assert_eq!(revoked(&store, &grants).await, [false; 3]);
+    assert_eq!(revoked(&store, &grants), [false; 3]);
 }
 
 async fn a_session_here_ends_what_is_to_end_with_it(store: Store) {
@@ -153,7 +153,7 @@ async fn a_session_here_ends_what_is_to_end_with_it(store: Store) {
         let ended = store.log_out(&out(name, revokes), after(1)).await.unwrap().unwrap();
         assert_eq!(ended.grants, count, "{name}");
     }
-    assert_eq!((revoked(&store, &grants).await, sessions(&store).await), ([false, true, true], 0));
+    assert_eq!((revoked(&store, &grants), sessions(&store).await), ([false, true, true], 0));
 }
 
 async fn each_client_of_an_ended_log_in_is_told_once_by_one(store: Store) {
