@@ -417,7 +417,7 @@ fn the_shadow_rules_are_promoted_whole_and_the_old_ones_kept() {
     let (done, code) = said(directory.path(), &["promote"]);
     assert_eq!(code, Some(0), "{done}");
     assert_eq!((read("live.toml"), read("live.previous.toml")), (next, HELPDESK.to_owned()));
-    let log = read("broker-data/audit.commands.jsonl");
+    let log = read("audit.commands.jsonl");
     assert!(log.contains("admin.change.ended") && log.contains("\"requester_id\":\"uid:"), "{log}");
     // Once more there is nothing to promote, and the way back stays.
     let (again, code) = said(directory.path(), &["promote"]);
