@@ -380,7 +380,7 @@ mod tests {
         let request: RequestId = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b".parse().unwrap();
         let ours = "00-0af7651916cd43dd8448eb211c80319c-8c5d6e7f80910a1b-01";
         assert_eq!(came.traceparent(request), ours);
-        assert_eq!(came.chance(), 0x00eb_211c_8031_9c00 >> 8);
+        assert_eq!(came.chance(), 0x0048_eb21_1c80_319c);
         let kept_by_nobody = TraceId::from_traceparent(&good.replace("-01", "-00")).unwrap();
         assert!(
             !kept_by_nobody.is_sampled() && kept_by_nobody.traceparent(request).ends_with("-00")
