@@ -5,6 +5,7 @@
 mod certificate;
 mod challenge;
 mod client;
+mod clients;
 mod coverage;
 mod machine;
 mod outside;
@@ -21,7 +22,8 @@ use super::check::{self, CheckFault};
 use super::check_key::CheckKey;
 use super::keys;
 
-pub use client::{Client, as_client};
+pub use client::as_client;
+pub use clients::Client;
 
 /// What a step is about. In the order in which they are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -1,256 +1,160 @@
-//! `credential` of an `[[upstream.server]]`: what the broker shows it, and how that is obtained.
+//! `credential` as it is written in the settings, read into what the broker uses.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::Url;
 
-use super::graph::{Graph, GraphMode};
-use super::graph_profile::GraphCredential;
-use super::secret_source::{RawSecret, SecretSource};
+use super::{
+    UpstreamCredential, UpstreamEndpoints, UpstreamExchange, UpstreamIdJag, UpstreamIdJagServer,
+    UpstreamPerUser, UpstreamTokenPlace,
+};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
-use crate::id::{Issuer, ProfileName};
+use crate::config::model::secret_source::{RawSecret, SecretSource};
 use crate::scope::Scope;
-
-/// What the broker shows the server.
-#[derive(Clone, Debug)]
-pub enum UpstreamCredential {
-    None,
-    Bearer(SecretSource),
-    Header {
-        name: String,
-        value: SecretSource,
-    },
-    ClientCredentials {
-        at: UpstreamTokenPlace,
-        client_id: String,
-        client_secret: SecretSource,
-        scopes: Scope,
-    },
-    TokenExchange(Box<UpstreamExchange>),
-    IdJag(Box<UpstreamIdJag>),
-    EntraObo {
-        profile: ProfileName,
-        scopes: Scope,
-    },
-    PerUser(Box<UpstreamPerUser>),
-}
-
-/// Where a token endpoint is.
-#[derive(Clone, Debug)]
-pub enum UpstreamTokenPlace {
-    Url(Url),
-    /// In the metadata of this issuer (RFC 8414).
-    Issuer(String),
-}
-
-/// Cross-app access: our clients at an identity provider and at the server's authorization server.
-#[derive(Clone, Debug)]
-pub struct UpstreamIdJag {
-    /// Of the identity provider.
-    pub token_url: Url,
-    /// Who the identity provider is.
-    pub issuer: Option<Issuer>,
-    pub client_id: String,
-    pub client_secret: SecretSource,
-    pub server: UpstreamIdJagServer,
-    pub scopes: Scope,
-}
-
-/// The authorization server of a server, and our client there.
-#[derive(Clone, Debug)]
-pub struct UpstreamIdJagServer {
-    pub issuer: String,
-    /// `None`: in its metadata.
-    pub token_url: Option<Url>,
-    pub client_id: String,
-    pub client_secret: SecretSource,
-}
-
-impl UpstreamIdJagServer {
-    #[must_use]
-    pub fn at(&self) -> UpstreamTokenPlace {
-        match &self.token_url {
-            Some(url) => UpstreamTokenPlace::Url(url.clone()),
-            None => UpstreamTokenPlace::Issuer(self.issuer.clone()),
-        }
-    }
-}
-
-/// How people connect their accounts.
-#[derive(Clone, Debug)]
-pub struct UpstreamPerUser {
-    /// `None`: found out from the server.
-    pub endpoints: Option<UpstreamEndpoints>,
-    /// `None`: our metadata document, or a registration.
-    pub client: Option<(String, Option<SecretSource>)>,
-    /// Whose client it is, where the endpoints are found out: no other authorization server is spoken to. Always there with a secret.
-    pub issuer: Option<String>,
-    /// Empty: what the server names.
-    pub scopes: Scope,
-}
-
-/// Endpoints of an authorization server that publishes no metadata.
-#[derive(Clone, Debug)]
-pub struct UpstreamEndpoints {
-    pub authorize_url: Url,
-    pub token_url: Url,
-    pub revocation_url: Option<Url>,
-    pub issuer: Option<String>,
-}
-
-/// How a caller's token is exchanged for one of the server's.
-#[derive(Clone, Debug)]
-pub struct UpstreamExchange {
-    pub token_url: Url,
-    pub client_id: String,
-    pub client_secret: SecretSource,
-    pub scopes: Scope,
-    /// Whose token endpoint it is.
-    pub issuer: Option<Issuer>,
-    pub audience: Option<String>,
-    pub actor: bool,
-}
 
 /// One of: `bearer`, `header`, `client_credentials`, `token_exchange`, `id_jag`, `entra_obo`, `per_user`; none of them: no credential.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawUpstreamCredential {
+pub(in crate::config::model) struct RawUpstreamCredential {
     /// A fixed bearer token.
-    pub(super) bearer: Option<RawSecret>,
+    bearer: Option<RawSecret>,
     /// A fixed header.
-    pub(super) header: Option<RawHeader>,
+    header: Option<RawHeader>,
     /// A token for the broker itself (RFC 6749 §4.4).
-    pub(super) client_credentials: Option<RawTokenEndpoint>,
+    client_credentials: Option<RawTokenEndpoint>,
     /// The caller's token exchanged for one of the server's (RFC 8693).
-    pub(super) token_exchange: Option<RawTokenExchange>,
+    token_exchange: Option<RawTokenExchange>,
     /// An identity provider vouches for the caller to the server's authorization server (cross-app access).
-    pub(super) id_jag: Option<RawIdJag>,
+    id_jag: Option<RawIdJag>,
     /// The caller's Entra token exchanged on its behalf.
-    pub(super) entra_obo: Option<RawEntraObo>,
+    entra_obo: Option<RawEntraObo>,
     /// Each person connects their own account.
-    pub(super) per_user: Option<RawPerUser>,
+    per_user: Option<RawPerUser>,
 }
 
 /// A fixed header.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawHeader {
+struct RawHeader {
     /// The header's name.
-    pub(super) name: String,
+    name: String,
     /// Its value.
-    pub(super) value: RawSecret,
+    value: RawSecret,
 }
 
 /// A token endpoint and our client there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawTokenEndpoint {
+struct RawTokenEndpoint {
     /// The token endpoint. Either this, or `issuer`.
-    pub(super) token_url: Option<String>,
+    token_url: Option<String>,
     /// The authorization server, in whose metadata the token endpoint is (RFC 8414).
-    pub(super) issuer: Option<String>,
+    issuer: Option<String>,
     /// Our client there.
-    pub(super) client_id: String,
+    client_id: String,
     /// Our secret there.
-    pub(super) client_secret: RawSecret,
+    client_secret: RawSecret,
     /// Scopes to ask for.
     #[serde(default)]
-    pub(super) scopes: Vec<String>,
+    scopes: Vec<String>,
 }
 
 /// A token endpoint that exchanges what says who calls, and our client there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawTokenExchange {
+struct RawTokenExchange {
     /// The token endpoint.
-    pub(super) token_url: String,
+    token_url: String,
     /// Whose endpoint it is. Tokens that this issuer made are sent to it as they are; about all other callers the broker
     /// sends a JWT of its own. Unset: always a JWT of its own.
-    pub(super) issuer: Option<String>,
+    issuer: Option<String>,
     /// Our client there.
-    pub(super) client_id: String,
+    client_id: String,
     /// Our secret there.
-    pub(super) client_secret: RawSecret,
+    client_secret: RawSecret,
     /// The server's name there, sent as `audience`. Its URL is always sent, as `resource`.
-    pub(super) audience: Option<String>,
+    audience: Option<String>,
     /// Scopes to ask for.
     #[serde(default)]
-    pub(super) scopes: Vec<String>,
+    scopes: Vec<String>,
     /// Sends a token of our client's as `actor_token`.
     #[serde(default)]
-    pub(super) actor: bool,
+    actor: bool,
 }
 
 /// Cross-app access.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawIdJag {
+struct RawIdJag {
     /// The token endpoint of the identity provider.
-    pub(super) token_url: String,
+    token_url: String,
     /// Who that is. Tokens that this issuer made are sent to it as they are; about all other callers the broker sends a JWT
     /// of its own. Unset: always a JWT of its own.
-    pub(super) issuer: Option<String>,
+    issuer: Option<String>,
     /// Our client there.
-    pub(super) client_id: String,
+    client_id: String,
     /// Our secret there.
-    pub(super) client_secret: RawSecret,
+    client_secret: RawSecret,
     /// The server's own authorization server.
-    pub(super) server: RawIdJagServer,
+    server: RawIdJagServer,
     /// Scopes to ask for.
     #[serde(default)]
-    pub(super) scopes: Vec<String>,
+    scopes: Vec<String>,
 }
 
 /// The authorization server of a server, and our client there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawIdJagServer {
+struct RawIdJagServer {
     /// Its issuer, as its metadata spells it: the audience of what the identity provider says.
-    pub(super) issuer: String,
+    issuer: String,
     /// Its token endpoint. Unset: in its metadata (RFC 8414).
-    pub(super) token_url: Option<String>,
+    token_url: Option<String>,
     /// Our client there.
-    pub(super) client_id: String,
+    client_id: String,
     /// Our secret there.
-    pub(super) client_secret: RawSecret,
+    client_secret: RawSecret,
 }
 
 /// Entra's on-behalf-of flow.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawEntraObo {
+struct RawEntraObo {
     /// The `[[graph.profile]]` whose app exchanges.
-    pub(super) profile: String,
+    profile: String,
     /// Scopes to ask for.
-    pub(super) scopes: Vec<String>,
+    scopes: Vec<String>,
 }
 
 /// An authorization server at which each person connects their account. Without any key in it: found out from the
 /// server's own metadata, where the broker registers itself.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawPerUser {
+struct RawPerUser {
     /// The authorization endpoint; with `token_url`. Unset: found out from the server (RFC 9728, RFC 8414).
-    pub(super) authorize_url: Option<String>,
+    authorize_url: Option<String>,
     /// The token endpoint.
-    pub(super) token_url: Option<String>,
+    token_url: Option<String>,
     /// Where tokens are given back (RFC 7009). Found out where the others are.
-    pub(super) revocation_url: Option<String>,
+    revocation_url: Option<String>,
     /// Whose endpoints they are, as answers state it (RFC 9207). Without `authorize_url`: the one authorization server that
     /// the server may name; needed with `client_secret`, which no other is shown.
-    pub(super) issuer: Option<String>,
+    issuer: Option<String>,
     /// Our client there. Unset: the broker's client metadata document, or a registration (RFC 7591).
-    pub(super) client_id: Option<String>,
+    client_id: Option<String>,
     /// Our secret there. Unset: a public client.
-    pub(super) client_secret: Option<RawSecret>,
+    client_secret: Option<RawSecret>,
     /// Scopes to ask for. Unset: those that the server names.
-    pub(super) scopes: Vec<String>,
+    scopes: Vec<String>,
 }
 
 impl RawUpstreamCredential {
-    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamCredential> {
+    pub(in crate::config::model) fn parse(
+        self,
+        at: &Key,
+        to: &mut Checker<'_>,
+    ) -> Option<UpstreamCredential> {
         let mut given = Vec::new();
         if let Some(raw) = &self.bearer {
             given.push((
@@ -454,30 +358,5 @@ impl RawPerUser {
         };
         let issuer = self.issuer.clone();
         Ok(Some(UpstreamEndpoints { authorize_url, token_url, revocation_url, issuer }))
-    }
-}
-
-impl UpstreamCredential {
-    /// What the credential says of other sections: the app of `entra_obo` is one that can exchange tokens.
-    pub(super) fn check(&self, at: &Key, graph: &Graph, to: &mut Checker<'_>) {
-        let Self::EntraObo { profile, scopes } = self else { return };
-        let key = at.name("entra_obo").name("profile");
-        let allowed = "a [[graph.profile]] with a secret, a certificate or a federated token, and the GUID of its tenant";
-        let found = graph.profiles.iter().find(|known| known.name == *profile);
-        let problem = match found {
-            _ if graph.mode != GraphMode::Live => {
-                "needs graph.mode = live: the simulation knows no callers"
-            }
-            None => "names no [[graph.profile]]",
-            Some(known) if matches!(known.credential, GraphCredential::ManagedIdentity) => {
-                "is a managed identity, which cannot exchange tokens"
-            }
-            Some(known) if uuid::Uuid::try_parse(known.tenant_id.as_str()).is_err() => {
-                "has a tenant by its domain name: whose tokens it may exchange is compared by GUID"
-            }
-            Some(_) if scopes.is_empty() => "asks for no scopes: Entra wants at least one",
-            Some(_) => return,
-        };
-        to.refuse(&key, profile.as_str(), problem, allowed);
     }
 }
