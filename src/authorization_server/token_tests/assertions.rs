@@ -46,8 +46,8 @@ impl Signer {
 }
 
 /// A site that trusts a provider, whose key set is at a host that does as it is told.
-struct Trusting {
-    site: Site,
+pub(super) struct Trusting {
+    pub(super) site: Site,
     signer: Signer,
     host: FakeHttp,
 }
@@ -80,11 +80,11 @@ fn rules(host: &FakeHttp, single_use: bool) -> WorkloadRules {
 }
 
 impl Trusting {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let signer = Signer::new();
         let acts = vec![Act::json(200, &signer.jwks())];
         Self::at(signer, FakeHttp::start(acts).await, change).await
@@ -116,7 +116,7 @@ impl Trusting {
         self.signer.sign("oauth-id-jag+jwt", &claims)
     }
 
-    fn job(&self, change: impl FnOnce(&mut Value)) -> String {
+    pub(super) fn job(&self, change: impl FnOnce(&mut Value)) -> String {
         let mut claims = json!({
             "iss": ISSUER, "aud": "https://broker.example/token", "sub": JOB, "jti": "j1", "iat": NOW,
             "exp": NOW + 300,
@@ -129,7 +129,12 @@ impl Trusting {
         self.brings_as(Some("agent:s3cret"), assertion, more).await
     }
 
-    async fn brings_as(&self, who: Option<&str>, assertion: &str, more: &[(&str, &str)]) -> Answer {
+    pub(super) async fn brings_as(
+        &self,
+        who: Option<&str>,
+        assertion: &str,
+        more: &[(&str, &str)],
+    ) -> Answer {
         let form = [("grant_type", GRANT), ("assertion", assertion)];
         let form: Vec<_> = form.into_iter().chain(more.iter().copied()).collect();
         self.site.post_as("/token", who.map(basic).as_deref(), &form).await
@@ -302,23 +307,6 @@ async fn its_token_can_be_taken_back_and_ends_by_itself() {
     assert_eq!(grant.expires_at, trusting.site.clock.now().plus(Duration::from_hours(1)));
 }
 
-// MCP workload identity federation, RFC 7523 §2.1 — N86
-#[tokio::test]
-async fn a_workload_gets_its_own_token_by_what_its_platform_says() {
-    let trusting = Trusting::new().await;
-    let answer = trusting.brings_as(None, &trusting.job(|_| {}), &[("resource", MCP)]).await;
-    let claims = answer.claims();
-    assert_eq!((&claims["sub"], &claims["client_id"]), (&json!("job"), &json!("job")));
-    assert_eq!((&claims["aud"], &claims["scope"]), (&json!(MCP), &json!("graph:read")));
-    let again = trusting.brings_as(None, &trusting.job(|_| {}), &[]).await;
-    assert_eq!(again.error(), refused(400, "invalid_grant"));
-    let stranger = |claims: &mut Value| claims["sub"] = json!("repo:evil/app:ref:refs/heads/main");
-    let stranger = trusting.brings_as(None, &trusting.job(stranger), &[]).await;
-    assert_eq!(stranger.error(), refused(400, "invalid_grant"));
-    let (types, log) = trusting.site.events().await;
-    assert!(types.contains(&"oauth.token.refused".to_owned()) && log.contains("\"job\""), "{log}");
-}
-
 // MCP workload identity federation, RFC 8725 §3.11 — N66, N86
 #[tokio::test]
 async fn the_two_kinds_are_never_taken_for_one_another() {
@@ -398,24 +386,6 @@ async fn a_key_set_on_a_private_address_is_not_asked_for() {
     let trusting = Trusting::with(private).await;
     let answer = trusting.brings(&trusting.id_jag(|_| {}), &[]).await;
     assert_eq!(answer.error(), refused(503, "temporarily_unavailable"));
-}
-
-// MCP workload identity federation
-#[tokio::test]
-async fn one_that_may_come_again_is_taken_until_its_end() {
-    let reused = |settings: &mut Settings| {
-        settings.clients.retain(|known| known.client_id.as_str() != "job");
-    };
-    let trusting = Trusting::with(reused).await;
-    let token = trusting.job(|claims| {
-        claims.as_object_mut().unwrap().remove("jti");
-    });
-    for _ in 0..2 {
-        assert_eq!(trusting.brings_as(None, &token, &[]).await.claims()["sub"], "pod");
-    }
-    trusting.site.clock.advance(Duration::from_mins(6));
-    let late = trusting.brings_as(None, &token, &[]).await;
-    assert_eq!(late.error(), refused(400, "invalid_grant"));
 }
 
 // RFC 6749 §5.2, RFC 8414 §2 — N53

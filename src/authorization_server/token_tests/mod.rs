@@ -10,3 +10,4 @@ mod machines;
 mod neighbours;
 mod refresh;
 mod support;
+mod workloads;

@@ -13,12 +13,12 @@ use super::client::{Asking, REDIRECT, VERIFIER, register, send, told};
 const PATH: &str = "/servers/weather/mcp";
 
 /// A server, and its authorization server, which gives tokens to whoever asks: told apart by their paths.
-struct World {
-    fake: FakeHttp,
-    product: Product,
+pub(super) struct World {
+    pub(super) fake: FakeHttp,
+    pub(super) product: Product,
 }
 
-fn tokens(access: &str, lasts: u32) -> Reply {
+pub(super) fn tokens(access: &str, lasts: u32) -> Reply {
     let tokens = json!({
         "access_token": access, "token_type": "Bearer", "expires_in": lasts, "refresh_token": format!("refresh-{access}"),
     });
@@ -34,12 +34,12 @@ fn settings(base: &str, keys: &str) -> String {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with("", |metadata| metadata).await
     }
 
     /// With these keys in `per_user`, `BASE` in them being where the server is, and this change to the authorization server's metadata.
-    async fn with(keys: &str, change: impl FnOnce(Value) -> Value) -> Self {
+    pub(super) async fn with(keys: &str, change: impl FnOnce(Value) -> Value) -> Self {
         let fake =
             FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#))
                 .await;
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// What came to this path.
-    fn at(&self, path: &str) -> Vec<Asked> {
+    pub(super) fn at(&self, path: &str) -> Vec<Asked> {
         self.fake.asked().into_iter().filter(|asked| asked.path == path).collect()
     }
 
@@ -105,7 +105,7 @@ impl World {
 }
 
 /// Where the account page's link to connect leads.
-async fn link(browser: &mut Browser<'_>) -> String {
+pub(super) async fn link(browser: &mut Browser<'_>) -> String {
     let page = browser.get("/account").await;
     let rest = page
         .body
@@ -119,20 +119,20 @@ async fn link(browser: &mut Browser<'_>) -> String {
 }
 
 /// The request that the browser is sent to the authorization server with.
-async fn begins(browser: &mut Browser<'_>) -> Url {
+pub(super) async fn begins(browser: &mut Browser<'_>) -> Url {
     let path = link(browser).await;
     let begun = browser.get(&path).await;
     assert_eq!(begun.status, 303, "{begun:?}");
     begun.header("location").parse().unwrap()
 }
 
-fn parameter(url: &Url, name: &str) -> String {
+pub(super) fn parameter(url: &Url, name: &str) -> String {
     let found = url.query_pairs().find(|(known, _)| known == name);
     found.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 /// Where the browser comes back to, with these parameters.
-fn back(begun: &Url, more: &[(&str, &str)]) -> String {
+pub(super) fn back(begun: &Url, more: &[(&str, &str)]) -> String {
     let redirect: Url = parameter(begun, "redirect_uri").parse().unwrap();
     let state = parameter(begun, "state");
     let fields = [("state", state.as_str())].into_iter().chain(more.iter().copied());
@@ -140,7 +140,7 @@ fn back(begun: &Url, more: &[(&str, &str)]) -> String {
     format!("{}?{query}", redirect.path())
 }
 
-async fn connects(world: &World, browser: &mut Browser<'_>) {
+pub(super) async fn connects(world: &World, browser: &mut Browser<'_>) {
     let begun = begins(browser).await;
     let issuer = world.fake.url().to_string();
     let issuer = issuer.trim_end_matches('/');
@@ -307,70 +307,6 @@ async fn who_disconnects_has_the_tokens_given_back_and_deleted() {
     assert!(!log.contains("refresh-first") && !log.contains("c0de"));
 }
 
-// RFC 8414 §3.3, RFC 7636 §4.3 — N33
-#[tokio::test]
-async fn metadata_that_cannot_be_believed_leads_nowhere() {
-    let without = |name: &'static str| {
-        move |mut metadata: Value| {
-            metadata.as_object_mut().unwrap().remove(name);
-            metadata
-        }
-    };
-    let other_issuer = |mut metadata: Value| {
-        metadata["issuer"] = json!("https://evil.example");
-        metadata
-    };
-    let elsewhere = |mut metadata: Value| {
-        metadata["token_endpoint"] = json!("http://tokens.example/token");
-        metadata
-    };
-    let worlds = [
-        World::with("", without("code_challenge_methods_supported")).await,
-        World::with("", without("registration_endpoint")).await,
-        World::with("", other_issuer).await,
-        World::with("", elsewhere).await,
-    ];
-    for world in worlds {
-        let mut browser = Browser::of_the_administrator(&world.product).await;
-        let path = link(&mut browser).await;
-        let begun = browser.get(&path).await;
-        assert_eq!(begun.status, 502, "{begun:?}");
-        assert!(!begun.body.contains("evil.example"));
-    }
-}
-
-// MCP security best practices, server-side request forgery — N94
-#[tokio::test]
-async fn a_server_cannot_lead_the_broker_through_its_own_network() {
-    let inside = FakeHttp::start(Reply::json("{}")).await;
-    let world = World::new().await;
-    let document = json!({
-        "resource": format!("{}mcp", world.fake.url()),
-        "authorization_servers": [inside.url().as_str().replace("127.0.0.1", "localhost")],
-    });
-    let path = "/.well-known/oauth-protected-resource/mcp";
-    world.fake.answers_at(path, Reply::json(document.to_string()));
-    let mut browser = Browser::of_the_administrator(&world.product).await;
-    let begun = link(&mut browser).await;
-    assert_eq!(browser.get(&begun).await.status, 502);
-    assert_eq!(inside.count(), 0, "though the operator's own settings may reach it");
-}
-
-// CIMD §3, §4.1 — N98
-#[tokio::test]
-async fn who_the_broker_is_as_a_client_can_be_read() {
-    let world = World::new().await;
-    let document = world.product.get("/oauth-client.json").await.json();
-    assert_eq!(document["client_id"], world.product.url("/oauth-client.json"));
-    assert_eq!(
-        document["redirect_uris"],
-        json!([world.product.url("/account/connections/weather/callback")])
-    );
-    assert_eq!(document["token_endpoint_auth_method"], "none");
-    assert!(document.get("client_secret").is_none());
-    assert_eq!(Product::dev().await.get("/oauth-client.json").await.status, 404);
-}
-
 /// An account is a person's: who else could be meant is refused, and nobody is asked.
 #[tokio::test]
 async fn a_client_that_acts_for_itself_has_no_account() {
@@ -382,59 +318,6 @@ async fn a_client_that_acts_for_itself_has_no_account() {
     assert!(refused.body.contains("provider.auth_failed"), "{refused:?}");
     assert!(!refused.body.contains("connect_url"));
     assert_eq!(world.fake.count(), 0);
-}
-
-#[tokio::test]
-async fn an_operators_own_client_and_endpoints_need_no_discovery() {
-    let fake = FakeHttp::start(Reply::status(500)).await;
-    let url = fake.url();
-    let keys = format!(
-        "authorize_url = \"{url}oauth\", token_url = \"{url}exchange\", client_id = \"ours\", client_secret = \"s3cret\", scopes = [\"repo\"]"
-    );
-    let world = World::with(&keys, |metadata| metadata).await;
-    let mut browser = Browser::of_the_administrator(&world.product).await;
-    fake.answers_at("/exchange", tokens("first", 3600));
-    let begun = begins(&mut browser).await;
-    assert_eq!((begun.path(), parameter(&begun, "scope").as_str()), ("/oauth", "repo"));
-    assert_eq!(browser.get(&back(&begun, &[("code", "c0de")])).await.status, 303);
-    let basic = "Basic b3VyczpzM2NyZXQ=";
-    assert_eq!(fake.asked()[0].headers["authorization"], basic);
-    assert_eq!(world.fake.count(), 0, "nothing was looked up");
-}
-
-// MCP 2026-07-28 authorization, Authorization Server Binding; RFC 9700 §4.4
-#[tokio::test]
-async fn an_operators_secret_is_shown_to_no_authorization_server_that_the_server_names() {
-    let evil = FakeHttp::start(tokens("evil", 3600)).await;
-    let keys = "client_id = \"ours\", client_secret = \"s3cret\", issuer = \"BASE\"";
-    let world = World::with(keys, |metadata| metadata).await;
-    let mut browser = Browser::of_the_administrator(&world.product).await;
-    let base = evil.url().to_string();
-    let base = base.trim_end_matches('/');
-    let server = json!({
-        "issuer": base, "authorization_endpoint": format!("{base}/authorize"), "token_endpoint": format!("{base}/token"),
-        "code_challenge_methods_supported": ["S256"],
-    });
-    evil.answers_at("/.well-known/oauth-authorization-server", Reply::json(server.to_string()));
-    let named =
-        json!({ "resource": format!("{}mcp", world.fake.url()), "authorization_servers": [base] });
-    let path = "/.well-known/oauth-protected-resource/mcp";
-    world.fake.answers_at(path, Reply::json(named.to_string()));
-    let begun = link(&mut browser).await;
-    let begun = browser.get(&begun).await;
-    assert_eq!(begun.status, 502, "{begun:?}");
-    assert!(evil.asked().iter().all(|asked| asked.path != "/token"));
-}
-
-#[tokio::test]
-async fn an_operators_secret_is_shown_to_its_own_authorization_server() {
-    let keys = "client_id = \"ours\", client_secret = \"s3cret\", issuer = \"BASE\"";
-    let world = World::with(keys, |metadata| metadata).await;
-    let mut browser = Browser::of_the_administrator(&world.product).await;
-    connects(&world, &mut browser).await;
-    let exchanged = &world.at("/token")[0].body;
-    assert!(exchanged.contains("client_id=ours") && exchanged.contains("client_secret=s3cret"));
-    assert_eq!(world.at("/register").len(), 0);
 }
 
 /// The tools of the server in the list of `/mcp`.
