@@ -3,6 +3,7 @@
 mod base_path;
 mod by_host;
 mod client_address;
+mod connection;
 mod endpoint;
 mod front;
 mod health;
