@@ -9,10 +9,11 @@ use url::{Host, Url};
 use super::environment::Environment;
 use super::finding::{Finding, FindingCode, Findings, Severity};
 use super::key::Key;
+use super::mask::quoted;
 use super::model::Deployment;
 use super::origin::Origin;
 use super::tree::{Node, Shape};
-use super::walk::{Kept, quoted};
+use super::walk::Kept;
 use crate::scope::{Scope, ScopeToken};
 
 /// What parsing a section needs to know, and where it reports to.

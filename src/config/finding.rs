@@ -136,6 +136,9 @@ fn usual_hint(finding: &Finding) -> Option<String> {
         FindingCode::WrongType | FindingCode::NotAllowed | FindingCode::Conflict => Some(format!(
             "`broker config reference` describes {key}, and what holds where it is left out"
         )),
+        FindingCode::Syntax if key.starts_with(".env") => {
+            Some("each line is NAME=value, or begins with #".to_owned())
+        }
         FindingCode::Syntax => Some("texts are in quotes, lists in brackets (TOML 1.0)".to_owned()),
         FindingCode::Unreadable => Some("the broker's user has to be able to read it".to_owned()),
         FindingCode::UnknownKey

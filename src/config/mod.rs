@@ -14,6 +14,7 @@ mod finding;
 mod flat;
 mod key;
 mod load;
+mod mask;
 mod model;
 mod origin;
 mod reference;

@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::key::Key;
 use super::load::Loaded;
+use super::mask::mask_password;
 use super::model::Config;
 use super::origin::Origin;
 use super::schema;
 use super::tree::{Node, Shape};
-use super::walk::mask_password;
 
 /// One setting in force.
 struct Line {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::finding::{Finding, FindingCode, Findings};
 use super::flat;
 use super::key::Key;
+use super::mask::quoted;
 use super::schema;
 use super::tree::{Node, Shape};
 
@@ -256,24 +257,4 @@ pub(super) fn plain(value: &Shape) -> Option<String> {
         Shape::Bool(value) => Some(value.to_string()),
         Shape::Array(_) | Shape::Table(_) => None,
     }
-}
-
-/// A text as it may be shown: one line, not too long, the password of a URL hidden.
-pub(super) fn quoted(text: &str) -> String {
-    let masked = mask_password(text);
-    let mut short: String = masked.chars().take(80).collect();
-    if short.len() < masked.len() {
-        short.push('…');
-    }
-    format!("{short:?}")
-}
-
-/// `scheme://user:password@host` without the password; hides too much rather than too little.
-pub(super) fn mask_password(text: &str) -> String {
-    let masked = text.split_once("://").and_then(|(scheme, rest)| {
-        let (user, host) = rest.rsplit_once('@')?;
-        let (name, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{name}:[redacted]@{host}"))
-    });
-    masked.unwrap_or_else(|| text.to_owned())
 }

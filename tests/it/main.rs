@@ -74,3 +74,5 @@ mod support_bundle;
 mod traces;
 #[cfg(test)]
 mod upstream;
+#[cfg(test)]
+mod written_secrets;

@@ -9,7 +9,7 @@ use url::Url;
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
-use crate::config::walk::quoted;
+use crate::config::mask::quoted;
 use crate::outbound::PrivateTarget;
 
 /// `[outbound]`, parsed.

@@ -13,7 +13,7 @@ use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
-use crate::config::walk::quoted;
+use crate::config::mask::quoted;
 use crate::id::ClientId;
 use crate::public_jwks::{self, PublicJwks};
 use crate::redirect_uri::{self, RedirectUri};

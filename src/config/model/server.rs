@@ -253,7 +253,7 @@ fn listen(key: &Key, text: &str, to: &mut Checker<'_>) -> SocketAddr {
         },
     };
     let finding = Finding::error(FindingCode::NotAllowed, key, "is no address with a port");
-    let finding = finding.found(crate::config::walk::quoted(text)).allowed(LISTEN);
+    let finding = finding.found(crate::config::mask::quoted(text)).allowed(LISTEN);
     to.add(match hint {
         Some(hint) => finding.hint(hint),
         None => finding,

@@ -110,9 +110,7 @@ fn url(key: &Key, text: &str, to: &mut Checker<'_>) -> StoreUrl {
         Some(("postgres" | "postgresql", _))
             if url::Url::parse(text).is_ok_and(|url| url.has_host()) =>
         {
-            if url::Url::parse(text).is_ok_and(|url| url.password().is_some())
-                && to.origin(key).is_exposed()
-            {
+            if holds_a_password(text) && to.origin(key).is_exposed() {
                 let problem = "holds a password in the clear";
                 let hint =
                     "set MCP_AUTH_BROKER_STORE__URL or MCP_AUTH_BROKER_STORE__URL_FILE instead";
@@ -123,4 +121,12 @@ fn url(key: &Key, text: &str, to: &mut Checker<'_>) -> StoreUrl {
         _ => to.refuse(key, text, "names no database this broker knows", URL),
     }
     StoreUrl::Sqlite(to.directory.join("broker-data/broker.db"))
+}
+
+/// In the one place of a URL or in the other that sqlx reads.
+fn holds_a_password(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        let mut keys = url.query_pairs().map(|(key, _)| key.into_owned());
+        url.password().is_some() || keys.any(|key| key.ends_with("password"))
+    })
 }
