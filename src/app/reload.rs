@@ -46,13 +46,13 @@ struct Shared {
 struct Looks {
     /// When they were looked at last.
     last: Contents,
-    /// When they were loaded last, or could not be.
-    loaded: Contents,
+    /// When they were loaded last, or had a fault. Nothing where what they held could not be put on record: it is tried again.
+    loaded: Option<Contents>,
 }
 
 impl Looks {
     const fn new(found: Contents, loaded: Contents) -> Self {
-        Self { last: found, loaded }
+        Self { last: found, loaded: Some(loaded) }
     }
 
     /// Whether this look found what the one before did.
@@ -129,7 +129,7 @@ impl Shared {
     async fn look(&self, asked: bool, context: &Context) -> Result<(), ReloadFault> {
         let mut looks = self.looks.lock().await;
         let found = if asked { self.asked_look(&mut looks).await? } else { self.found().await? };
-        if !asked && (!looks.is_settled(&found) || found == looks.loaded) {
+        if !asked && (!looks.is_settled(&found) || looks.loaded.as_ref() == Some(&found)) {
             return Ok(());
         }
         let (source, contents) = (self.source.clone(), found.clone());
@@ -141,7 +141,7 @@ impl Shared {
             Err(error) => Err(self.keep(ReloadFault::Policy(error.into()))),
         };
         // At the end: whoever asked may go away in between, and then it is still to be done.
-        looks.loaded = found;
+        looks.loaded = (!matches!(done, Err(ReloadFault::Audit(_)))).then_some(found);
         done
     }
 
@@ -192,8 +192,12 @@ impl Shared {
     fn keep(&self, fault: ReloadFault) -> ReloadFault {
         let in_force = self.live.current();
         let error: &dyn std::error::Error = &fault;
-        tracing::error!(error, policy_version = %in_force.policy().version(), "policy.reload_failed");
-        self.status.set(Some(fault.to_string()));
+        let said = Some(fault.to_string());
+        // An audit log that is away is tried each second: said once.
+        if self.status.fault() != said {
+            tracing::error!(error, policy_version = %in_force.policy().version(), "policy.reload_failed");
+        }
+        self.status.set(said);
         fault
     }
 

@@ -241,6 +241,38 @@ async fn sighup_reloads_a_policy_that_did_not_change_and_ends_nothing() {
     assert_eq!(served.send(Request::new("GET", "/ready")).await.status, 200);
 }
 
+/// An audit log that is full keeps new rules out as long as it is full, and not for ever.
+#[tokio::test]
+async fn rules_that_could_not_be_put_on_record_are_in_force_once_they_can() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "policy.toml", &rules("one", "allow"));
+    let settings = "policy.file = \"policy.toml\"";
+    let served = Served::start_on_a_small_disk(directory.path(), settings).await;
+    let token = served.mint("public:read");
+    served.limit_files("0");
+    let list = || mcp(Wire::Modern, Some(&token), "tools/list", json!({}));
+    assert_eq!(served.send(list()).await.status, 503);
+    write(directory.path(), "policy.toml", &rules("two", "deny"));
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let ready = served.send(Request::new("GET", "/ready")).await;
+        if ready.body.contains("the changed file is not in force") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{ready:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    served.limit_files("unlimited");
+    loop {
+        let answer = served.send(list()).await;
+        if answer.status == 200 && answer.json()["result"]["tools"] == json!([]) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A token with which an administrator calls the admin API.
 async fn administrator(product: &Product) -> String {
     let path = product.directory.path().join("data/broker.db");
