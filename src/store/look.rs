@@ -8,6 +8,7 @@ use super::Database;
 use super::backend::Backend;
 use super::cause::fault;
 use super::connection::{Connection, values};
+use super::copy::refuse_unfinished;
 use super::migrate::{KNOWN, version};
 use super::open_error::OpenError;
 use super::postgres;
@@ -70,6 +71,7 @@ async fn schema(backend: &Backend) -> Result<Option<i64>, OpenError> {
     };
     let row = connection.row(sql, values![]).await.map_err(OpenError::Database)?;
     let tables = row.map(|row| row.int("n")).transpose().map_err(OpenError::Database)?;
+    refuse_unfinished(&mut connection).await?;
     if tables.unwrap_or(0) == 0 {
         return Ok(None);
     }

@@ -13,6 +13,20 @@ pub enum CopyError {
     From(#[source] OpenError),
     #[error("the store to copy to cannot be opened")]
     To(#[source] OpenError),
+    #[error(
+        "the database to copy from holds no store of this broker; nothing was changed\n  \
+         hint: is --from the store that is, and --to the one that is to be?"
+    )]
+    NotAStore,
+    #[error(
+        "--from and --to name the same store; nothing was changed\n  hint: name an empty database, or a file that is not there yet"
+    )]
+    Same,
+    #[error(
+        "the store to copy from, {}, cannot be written; nothing was changed\n  \
+         hint: run this as the broker's user: before it is copied, its write-ahead log is brought into the one file", path.display()
+    )]
+    ReadOnly { path: PathBuf },
     #[error("there is no store to copy from at {}\n  hint: --from sqlite:PATH, or postgres://user@host/database", path.display())]
     NoSource { path: PathBuf },
     #[error(

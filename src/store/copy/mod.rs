@@ -69,6 +69,9 @@ pub async fn copy(
     to: &StoreSettings,
     watch: &mut (dyn FnMut(CopyProgress<'_>) + Send),
 ) -> Result<Copied, CopyError> {
+    if places::are_one(from, to) {
+        return Err(CopyError::Same);
+    }
     let tables = layout().await.map_err(CopyError::To)?;
     let mut source = places::source(from, &tables).await?;
     let identity = identity(&mut source, &tables).await?;

@@ -1,5 +1,7 @@
 //! The two ends of a copy, each held so that nobody else changes it meanwhile.
 
+use std::path::Path;
+
 use sqlx::{AssertSqlSafe, Pool, Postgres};
 
 use crate::store::cause::fault;
@@ -15,7 +17,7 @@ use crate::store::sqlite::{Access, SqliteConnection, at_open, prepare};
 
 use super::error::CopyError;
 use super::layout::Table;
-use super::unfinished::{check, mark, refuse_unfinished};
+use super::unfinished::{check, is_a_store, mark, refuse_unfinished};
 
 /// Opens the store to copy from for reading, in one transaction, which nobody else writes in as long as it lasts.
 ///
@@ -30,6 +32,9 @@ pub(super) async fn source(
         StoreSettings::Sqlite(path) => {
             if !path.exists() {
                 return Err(CopyError::NoSource { path: path.clone() });
+            }
+            if std::fs::OpenOptions::new().write(true).open(path).is_err() {
+                return Err(CopyError::ReadOnly { path: path.clone() });
             }
             // Not a write-ahead log any more: as long as one reads such a file, nobody writes.
             settle(path).await?;
@@ -46,12 +51,29 @@ pub(super) async fn source(
         }
     };
     refuse_unfinished(&mut connection).await.map_err(|error| from_settings(settings, error))?;
+    if !is_a_store(&mut connection).await.map_err(|error| from_settings(settings, error))? {
+        return Err(CopyError::NotAStore);
+    }
     let found = version(&mut connection).await.map_err(|error| from_settings(settings, error))?;
     if found != KNOWN {
         return Err(CopyError::Old { found, known: KNOWN });
     }
     hold(&mut connection, tables).await?;
     Ok(connection)
+}
+
+/// Whether both are the same place. Two URLs of one database that differ are not known for one: then the source is in use.
+pub(super) fn are_one(from: &StoreSettings, to: &StoreSettings) -> bool {
+    match (from, to) {
+        (StoreSettings::Sqlite(from), StoreSettings::Sqlite(to)) => {
+            let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            real(from) == real(to)
+        }
+        (StoreSettings::Postgres(from), StoreSettings::Postgres(to)) => {
+            from.expose() == to.expose()
+        }
+        _ => false,
+    }
 }
 
 fn from_settings(settings: &StoreSettings, error: OpenError) -> CopyError {

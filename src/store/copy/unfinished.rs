@@ -22,6 +22,12 @@ pub(in crate::store) async fn refuse_unfinished(
     if tables.iter().any(|table| table == MARK) { Err(OpenError::Unfinished) } else { Ok(()) }
 }
 
+/// Whether this product's tables are there.
+pub(super) async fn is_a_store(connection: &mut Connection) -> Result<bool, OpenError> {
+    let tables = tables(connection).await.map_err(OpenError::Database)?;
+    Ok(tables.iter().any(|table| table == "schema_versions"))
+}
+
 /// Whether the database to copy to may be: nothing is there yet, or a store of ours, or a copy of this source that was cut off.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::store::connection::{Connection, values};
+use crate::store::copy::refuse_unfinished;
 use crate::store::error::StoreError;
 use crate::store::migrate::version;
 use crate::store::open_error::OpenError;
@@ -25,6 +26,7 @@ use super::status::sqlite_reader;
 pub async fn backup(settings: &StoreSettings, to: &Path) -> Result<u64, MaintainError> {
     let StoreSettings::Sqlite(from) = settings else { return Err(MaintainError::PostgresTools) };
     let mut store = sqlite_reader(from)?;
+    refuse_unfinished(&mut store).await?;
     version(&mut store).await?;
     reserve(to)?;
     let written = copy(&mut store, to).await;
@@ -77,6 +79,7 @@ pub(super) async fn verify(path: &Path) -> Result<(), MaintainError> {
         Err(error @ StoreError::Unavailable(_)) => return Err(error.into()),
         _ => return Err(damaged()),
     }
+    refuse_unfinished(&mut connection).await?;
     match version(&mut connection).await {
         Ok(found) if found > 0 => Ok(()),
         Err(error @ OpenError::Newer { .. }) => Err(error.into()),

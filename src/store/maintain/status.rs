@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::store::cause::fault;
 use crate::store::connection::{Connection, values};
+use crate::store::copy::refuse_unfinished;
 use crate::store::error::StoreError;
 use crate::store::migrate::{KNOWN, version};
 use crate::store::open_error::OpenError;
@@ -82,6 +83,7 @@ pub async fn status(settings: &StoreSettings) -> Result<StoreStatus, MaintainErr
             Connection::Postgres(pool.acquire().await.map_err(|error| lost(fault(error)))?)
         }
     };
+    refuse_unfinished(&mut connection).await.map_err(|error| at(settings, error))?;
     let schema = version(&mut connection).await.map_err(|error| at(settings, error))?;
     read(&mut connection, schema).await.map_err(MaintainError::Store)
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mcp_auth_broker::store::{
-    ClientKind, Copied, CopyError, CopyProgress, CopyStep, OpenError, StoreSettings, copy, open,
+    ClientKind, Copied, CopyError, CopyProgress, CopyStep, MaintainError, OpenError, StoreSettings,
+    backup, copy, look, open, restore, status,
 };
 use mcp_auth_broker::time::FixedClock;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -155,6 +156,46 @@ async fn what_was_cut_off_goes_on_where_it_was_and_serves_nobody_before() {
     assert!(first.unwrap() >= 5000, "{first:?}");
     assert_eq!(rows(&copied, "login_failures"), 12000);
     assert!(has_client(&gres, "B").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_cut_off_is_called_a_store_by_nobody() {
+    let (_lite, gres) = cut_off().await;
+    let lite = Place::sqlite();
+    drop(lite.open().await);
+    tamper(&lite, "CREATE TABLE copy_in_progress (source BLOB NOT NULL)").await;
+    for place in [&lite, &gres] {
+        let looked = look(&place.settings, Arc::new(FixedClock::at(NOW))).await.unwrap_err();
+        assert!(matches!(looked, OpenError::Unfinished), "{looked}");
+        let told = status(&place.settings).await.unwrap_err();
+        assert!(matches!(told, MaintainError::Open(OpenError::Unfinished)), "{told}");
+    }
+    let to = path(&lite).with_file_name("backup.db");
+    let error = backup(&lite.settings, &to).await.unwrap_err();
+    assert!(matches!(error, MaintainError::Open(OpenError::Unfinished)) && !to.exists(), "{error}");
+    let other = Place::sqlite();
+    drop(other.open().await);
+    let error = restore(&other.settings, &path(&lite), NOW).await.unwrap_err();
+    assert!(matches!(error, MaintainError::Open(OpenError::Unfinished)), "{error}");
+}
+
+#[tokio::test]
+async fn what_holds_no_store_or_is_the_same_or_cannot_be_written_is_told_for_what_it_is() {
+    let (empty, to) = (Place::postgres(), Place::sqlite());
+    let error = run(&empty, &to).await.unwrap_err();
+    assert!(matches!(error, CopyError::NotAStore) && !path(&to).exists(), "{error}");
+    let foreign = Place::sqlite();
+    std::fs::create_dir(path(&foreign).parent().unwrap()).unwrap();
+    rusqlite::Connection::open(path(&foreign))
+        .unwrap()
+        .execute_batch("CREATE TABLE t (i)")
+        .unwrap();
+    let error = run(&foreign, &to).await.unwrap_err();
+    assert!(matches!(error, CopyError::NotAStore), "{error}");
+    for place in [&foreign, &empty] {
+        let error = run(place, place).await.unwrap_err();
+        assert!(matches!(error, CopyError::Same), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
