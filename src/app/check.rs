@@ -87,7 +87,14 @@ pub async fn check(
     let rules = match policy {
         Ok(rules) => Some(rules),
         Err(error) => {
-            note(CheckKey::PolicyFile, Err(error));
+            let about_graph = matches!(
+                error,
+                AppError::Certificate { .. }
+                    | AppError::CertificateContent(_)
+                    | AppError::Profile(_)
+            );
+            let key = if about_graph { CheckKey::GraphProfile } else { CheckKey::PolicyFile };
+            note(key, Err(error));
             None
         }
     };

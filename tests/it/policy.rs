@@ -339,6 +339,22 @@ async fn a_recorded_decision_is_explained_by_its_id() {
     let id = event["request_id"].as_str().unwrap();
     let by_request = as_json(directory.path(), &["explain", "--event", id]);
     assert_eq!(by_request["recorded"], told["recorded"]);
+    // A caller names a later request as the event was called, or as an earlier request.
+    let (event_id, request_id) = (event["event_id"].as_str().unwrap(), id);
+    let log = directory.path().join("audit.jsonl");
+    let lines = std::fs::read_to_string(&log).unwrap();
+    let line = lines.lines().find(|line| line.contains(event_id)).unwrap();
+    let later = line.replace(event_id, "01930000-0000-7000-8000-0000000000aa");
+    let harmless =
+        |line: String| line.replace("policy.rule.deny.default", "policy.rule.allow.other");
+    let named_as_event = harmless(later.replace(request_id, event_id));
+    std::fs::write(&log, format!("{lines}{named_as_event}\n")).unwrap();
+    let again = as_json(directory.path(), &["explain", "--event", event_id]);
+    assert_eq!(again["recorded"], told["recorded"], "{again:#}");
+    std::fs::write(&log, format!("{lines}{}\n", harmless(later))).unwrap();
+    let (two, code) = said(directory.path(), &["explain", "--event", request_id]);
+    assert_eq!(code, Some(1), "{two}");
+    assert!(two.contains("2 decisions have the request id") && two.contains(event_id), "{two}");
     let nobodys = "01930000-0000-7000-8000-000000000000";
     let (missing, code) = said(directory.path(), &["explain", "--event", nobodys]);
     assert!(

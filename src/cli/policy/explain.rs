@@ -157,17 +157,27 @@ fn find(event: EventId, log: Option<PathBuf>) -> Result<Entry, Failure> {
     let path = log.ok_or_else(|| {
         Failure::new("no audit log file is configured").hint("name one with --log")
     })?;
-    let mut found = None;
+    let (mut found, mut of_request) = (None, Vec::new());
     let read = log::read(&path, None, |entry| {
-        if entry.event_id == event || entry.request_id == event.to_string() {
+        if entry.event_id == event {
             found = Some(entry);
+        } else if entry.request_id == event.to_string() {
+            of_request.push(entry);
         }
     });
     read.map_err(|error| {
         Failure::new(format!("the audit log {} cannot be read", path.display()))
             .cause(error.to_string())
     })?;
-    found.ok_or_else(|| {
+    // Callers choose the ids of their requests, and may choose one of an event or of another request.
+    if found.is_none() && of_request.len() > 1 {
+        let ids: Vec<_> = of_request.iter().map(|entry| entry.event_id.to_string()).collect();
+        let problem = format!("{} decisions have the request id {event}", ids.len());
+        return Err(
+            Failure::new(problem).hint(format!("name one by its event id: {}", ids.join(", ")))
+        );
+    }
+    found.or_else(|| of_request.pop()).ok_or_else(|| {
         Failure::new(format!("the audit log has no decision of the event or request {event}"))
             .hint("policy.decided, result.emitted of a plain tool, or auth.scope.insufficient")
     })
