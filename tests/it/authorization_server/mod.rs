@@ -19,6 +19,8 @@ mod login_command;
 mod logout;
 mod metadata;
 mod other_servers;
+mod outage;
+mod outage_world;
 mod pace;
 mod private_key_jwt;
 mod pushed;
