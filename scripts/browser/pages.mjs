@@ -1,14 +1,11 @@
 // Walks through every page in Chromium as a person would. Fails on the first thing that is not as it should be.
-import { readFileSync, mkdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
+import { look as inEveryLook } from './looks.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const at = JSON.parse(process.argv[2]);
 const folder = process.env.SCREENSHOTS;
 const password = 'correct horse battery staple';
-mkdirSync(folder, { recursive: true });
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox'] });
 const context = await browser.newContext();
@@ -17,9 +14,6 @@ const complaints = [];
 page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
 // What leaves for the client's host stays here.
 await context.route('https://claude.ai/**', (route) => route.fulfill({ body: 'the client has it' }));
-
-const looks = ['light', 'dark'].flatMap((colorScheme) =>
-  [['phone', 390, 760], ['desktop', 1200, 800]].map((size) => ({ colorScheme, size })));
 
 // What docs/connect shows of us.
 const images = process.env.IMAGES;
@@ -31,20 +25,9 @@ async function portray(name) {
   await page.screenshot({ path: `${images}/${name}.png`, fullPage: true });
 }
 
-/** Screenshots in every look, and axe in each: nobody may be left out. */
 async function look(name) {
   if (images && shown.includes(name)) await portray(name);
-  for (const { colorScheme, size: [size, width, height] } of looks) {
-    await page.emulateMedia({ colorScheme });
-    await page.setViewportSize({ width, height });
-    await page.screenshot({ path: `${folder}/${name}-${size}-${colorScheme}.png`, fullPage: true });
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
-    assert.ok(!wide, `${name} is wider than a ${size}`);
-    // Runs in the debugger's world, so that the page's policy need not allow it.
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run());
-    assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), [], name);
-  }
+  await inEveryLook(page, name);
 }
 
 const open = (path) => page.goto(at.url + path);

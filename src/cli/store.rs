@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::app;
 use crate::config::Config;
-use crate::store::{self, StoreStatus};
+use crate::store::{self, Existing, StoreStatus};
 use crate::time::{Clock as _, SystemClock};
 
 use super::failure::Failure;
@@ -38,7 +38,7 @@ enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Write a copy of the store to a file that is not there yet; works while the broker runs (`SQLite`)
+    /// Write a copy of the store to a file that is not there yet; works while the broker runs
     Backup {
         file: PathBuf,
         /// Print JSON
@@ -49,9 +49,12 @@ enum StoreCommand {
     ///
     /// Run it again after it was cut off: it goes on where it was. Both stores are compared at the end.
     Copy(CopyArgs),
-    /// Put a backup in the place of the store, which is kept beside it; stop the broker first (`SQLite`)
+    /// Put a backup in the place of the store, which is kept beside it; stop every broker first
     Restore {
         file: PathBuf,
+        /// Also where the PostgreSQL database holds a store: its tables move into a schema of their own, where they stay
+        #[arg(long)]
+        replace: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -98,7 +101,10 @@ pub(super) async fn run(
             }
         }
         StoreCommand::Copy(copy) => store_copy::run(copy, ready, key_note(config).as_str()).await?,
-        StoreCommand::Restore { file, json } => restore(&settings, (file, *json), config).await?,
+        StoreCommand::Restore { file, replace, json } => {
+            let existing = if *replace { Existing::PutAside } else { Existing::Refuse };
+            restore(&settings, (file, existing, *json), config).await?
+        }
     };
     writeln!(out, "{text}").map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
@@ -106,21 +112,23 @@ pub(super) async fn run(
 
 async fn restore(
     settings: &store::StoreSettings,
-    (file, json): (&std::path::Path, bool),
+    (file, existing, json): (&std::path::Path, Existing, bool),
     config: &Config,
 ) -> Result<String, Failure> {
-    let restored = store::restore(settings, file, SystemClock.now()).await;
+    let restored = store::restore(settings, file, (existing, SystemClock.now())).await;
     let restored = restored.map_err(|error| Failure::of(&error))?;
     if json {
         let value = json!({
-            "file": file, "previous": restored.previous, "key": key_place(config),
+            "file": file, "previous": restored.previous,
+            "previous_schema": restored.previous_schema, "key": key_place(config),
             "undone": "what was revoked, disabled or deleted since the backup was made",
         });
         return Ok(value.to_string());
     }
-    let kept = restored.previous.map_or_else(String::new, |path| {
-        format!("The store that was there is kept as {}\n", path.display())
-    });
+    let kept = restored.previous.map(|path| path.display().to_string());
+    let kept = kept.or(restored.previous_schema.map(|schema| format!("schema {schema}")));
+    let kept = kept
+        .map_or_else(String::new, |kept| format!("The store that was there is kept as {kept}\n"));
     Ok(format!(
         "the store is as it was when {} was made\n{kept}\
          What was revoked, disabled or deleted since then, leaked signing keys among it, is as it was before: do it \

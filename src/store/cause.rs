@@ -44,10 +44,17 @@ pub(super) fn coded(code: String) -> StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether the database answered with exactly this code.
+    pub(super) fn is_of_code(&self, wanted: &str) -> bool {
+        let Self::Unavailable(cause) = self else { return false };
+        matches!(cause.downcast_ref(), Some(Cause::Code(code)) if code == wanted)
+    }
+}
+
 /// Whether the same transaction may succeed when it is run again (PostgreSQL serialisation and deadlock).
 pub(super) fn is_conflict(error: &StoreError) -> bool {
-    let StoreError::Unavailable(cause) = error else { return false };
-    matches!(cause.downcast_ref(), Some(Cause::Code(code)) if code == "40001" || code == "40P01")
+    error.is_of_code("40001") || error.is_of_code("40P01")
 }
 
 /// An `Unavailable` that we found ourselves.

@@ -29,11 +29,16 @@ const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGI
 
 /// Brings the schema up to date within the caller's transaction. How many steps it took.
 pub(super) async fn migrate(connection: &mut Connection) -> Result<i64, OpenError> {
+    migrate_to(connection, KNOWN).await
+}
+
+/// The same up to an older schema, for what was written with that.
+pub(super) async fn migrate_to(connection: &mut Connection, last: i64) -> Result<i64, OpenError> {
     run(connection, VERSIONS).await.map_err(OpenError::Database)?;
     let found = version(connection).await?;
     for (index, step) in STEPS.iter().enumerate() {
         let number = i64::try_from(index).unwrap_or(i64::MAX).saturating_add(1);
-        if number <= found {
+        if number <= found || number > last {
             continue;
         }
         run(connection, step).await.map_err(OpenError::Database)?;
@@ -46,7 +51,7 @@ pub(super) async fn migrate(connection: &mut Connection) -> Result<i64, OpenErro
             .await
             .map_err(OpenError::Database)?;
     }
-    Ok(KNOWN.saturating_sub(found))
+    Ok(last.saturating_sub(found))
 }
 
 /// The schema that is there, checked step by step against ours.

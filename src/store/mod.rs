@@ -50,7 +50,9 @@ pub use lease::{Lease, LeaseRate, LeaseStore};
 pub use load::StoreLoad;
 pub use logout::{LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, Revokes};
 pub use look::{Found, look};
-pub use maintain::{MaintainError, Restored, StoreStatus, TableStatus, backup, restore, status};
+pub use maintain::{
+    Existing, MaintainError, Restored, StoreStatus, TableStatus, backup, restore, status,
+};
 pub use open::open;
 pub use open_error::OpenError;
 pub use page::{Page, PageRequest};

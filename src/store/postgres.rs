@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Pool, Postgres};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Pool, Postgres};
 
 use crate::secret_text::SecretText;
 
@@ -17,6 +17,10 @@ use super::settings::PATIENCE;
 
 /// Of each replica. PostgreSQL allows 100 in all unless told otherwise.
 const CONNECTIONS: u32 = 16;
+
+/// Of a transaction whose broker went silent, as where the network between both is cut: until then it keeps its locks from
+/// every other replica.
+const ABANDONED: &str = "15s";
 
 /// What a broker calls itself to PostgreSQL.
 pub(super) const SERVING: &str = "mcp-auth-broker";
@@ -36,8 +40,8 @@ pub(super) fn reading_pool(url: &SecretText) -> Result<Pool<Postgres>, OpenError
 
 /// For moving a whole store: a statement may take as long as it takes, and is not taken for one of a broker that serves.
 pub(super) fn copying_pool(url: &SecretText) -> Result<Pool<Postgres>, OpenError> {
-    let options = options(url)?.application_name(COPYING).options([("statement_timeout", "0")]);
-    Ok(pool_with(options))
+    let unhurried = [("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
+    Ok(pool_with(options(url)?.application_name(COPYING).options(unhurried)))
 }
 
 fn options(url: &SecretText) -> Result<PgConnectOptions, OpenError> {
@@ -48,6 +52,7 @@ fn options(url: &SecretText) -> Result<PgConnectOptions, OpenError> {
         .statement_cache_capacity(256)
         // A row lock that nobody gives back must not hold a request longer than we wait for it.
         .options([("lock_timeout", "4s"), ("statement_timeout", "30s")])
+        .options([("idle_in_transaction_session_timeout", ABANDONED)])
         .disable_statement_logging())
 }
 
@@ -55,7 +60,15 @@ fn pool_with(options: PgConnectOptions) -> Pool<Postgres> {
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(PATIENCE)
+        .after_release(|connection, _| Box::pin(answers(connection)))
         .connect_lazy_with(options)
+}
+
+/// Whether a connection that comes back may be lent again. The pool asks it, too, but waits for ever: connections to a
+/// server that went silent would keep their places from those to the one that came back.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let answered = tokio::time::timeout(PATIENCE, connection.ping()).await;
+    answered.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
 }
 
 pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {

@@ -21,6 +21,8 @@ pub(super) struct CallView {
     pub(super) until: String,
     /// As JSON, or why they cannot be shown.
     pub(super) arguments: String,
+    /// Their beginning, by which calls of one tool are told apart in a list.
+    pub(super) gist: String,
     pub(super) comment: Option<String>,
 }
 
@@ -33,6 +35,9 @@ pub(super) async fn call(
     let ours = people.server.url("").parse().map_err(|_| StoreError::Corrupt("issuer"))?;
     let who = in_words(&*people.server.store, &ours, asked).await?;
     let is_over = row.expires_at <= approvals.clock.now();
+    let arguments = approvals
+        .shown(row)
+        .unwrap_or_else(|| "They cannot be shown: they were sealed with another key.".to_owned());
     Ok(CallView {
         id: row.id.to_string(),
         tool: row.tool.to_string(),
@@ -54,11 +59,20 @@ pub(super) async fn call(
         },
         waits: row.state == ApprovalState::Pending && !is_over,
         until: when(row.expires_at),
-        arguments: approvals.shown(row).unwrap_or_else(|| {
-            "They cannot be shown: they were sealed with another key.".to_owned()
-        }),
+        gist: gist(&arguments),
+        arguments,
         comment: row.answer.as_ref().and_then(|answer| answer.comment.clone()),
     })
+}
+
+/// In one line, and not more than a few.
+fn gist(arguments: &str) -> String {
+    const MOST: usize = 160;
+    let line = arguments.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST).and_then(|(end, _)| line.get(..end)) {
+        Some(start) => format!("{start}…"),
+        None => line,
+    }
 }
 
 /// The app as consent names it (N93). An app of another issuer is known by its id alone.

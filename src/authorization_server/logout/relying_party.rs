@@ -204,7 +204,7 @@ async fn checked(
 ) -> Result<Asked, Fault> {
     let known = redirect_uris(people, id).await?;
     if redirect_uri.as_ref().is_some_and(|uri| !known.iter().any(|known| known.as_str() == *uri)) {
-        return Err(Fault::WrongRedirect);
+        return Err(Fault::WrongReturn);
     }
     if state.as_ref().is_some_and(|state| state.len() > MAX_STATE) {
         return Err(Fault::MalformedRequest("state is longer than 2048 characters"));

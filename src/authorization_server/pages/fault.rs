@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     /// What follows must not be sent to where the request says (N2).
     #[error("the redirect URI is not the client's")]
     WrongRedirect,
+    #[error("the address to go on to after the log-out is not the client's")]
+    WrongReturn,
     #[error("the authorization request cannot be read: {0}")]
     MalformedRequest(&'static str),
     /// A request of a client that registered itself; the person decides whether it is told (RFC 9700 §4.11.2).
@@ -109,6 +111,7 @@ impl Fault {
             | Self::NoLogin
             | Self::UnknownClient(_)
             | Self::WrongRedirect
+            | Self::WrongReturn
             | Self::MalformedRequest(_)
             | Self::Refused(_) => StatusCode::BAD_REQUEST,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -166,6 +169,11 @@ impl Fault {
             )
             .start_again()
             .step("If you did not start this yourself, close this page."),
+            Self::WrongReturn => ErrorPage::new(
+                "An app asked you to log out, and to go on to an unknown place",
+                "The app has not registered that place, so for your safety nobody is led there. You are still logged in, and nothing was changed.",
+            )
+            .link("/logout", "Log out here"),
             Self::MalformedRequest(what) => ErrorPage::new(
                 "This request cannot be read",
                 format!("Something is wrong with what your app sent: {what}. Nothing was changed."),

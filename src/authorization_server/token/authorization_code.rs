@@ -11,6 +11,7 @@ use crate::scope::Scope;
 use crate::store::{CodeRedemption, CodeRow, Digest, GrantRow, NewRefreshToken, Redeemed};
 use crate::time::Timestamp;
 
+use super::doubt;
 use super::exchange::{DEAD, Exchange, Granted, Refused};
 use super::issue::{Issue, Login};
 use super::person::still_granted;
@@ -33,6 +34,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
     }
     let digest = Digest::of(form.require("code", "code is missing")?);
     let challenge = challenge(exchange)?;
+    doubt::settle(server, &digest).await?;
     let now = server.clock.now();
     let code = server.store.find_code(&digest).await?.ok_or(DEAD)?;
     check(exchange, &code, &challenge)?;
@@ -142,7 +144,10 @@ pub(super) async fn redeem(
     asked: &CodeRedemption,
     reused: Reused,
 ) -> Result<(), Refused> {
-    match server.store.redeem_code(asked).await? {
+    let doubt = server.tokens.doubts.about(asked);
+    let redeemed = server.store.redeem_code(asked).await?;
+    doubt.end();
+    match redeemed {
         Redeemed::Granted { .. } => Ok(()),
         Redeemed::Replayed { grant_id } => Err(Refused::reused(reused, grant_id)),
         Redeemed::Refused | Redeemed::GrantEnded => Err(DEAD.into()),

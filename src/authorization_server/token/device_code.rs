@@ -6,6 +6,7 @@ use crate::authorization_server::error::OAuthError;
 use crate::store::{CodeRedemption, Digest, Polled};
 
 use super::authorization_code::{Redeeming, redeem};
+use super::doubt;
 use super::exchange::{DEAD, Exchange, Granted, Refused};
 use super::resource;
 
@@ -32,6 +33,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
     if let Some(refused) = refusal(polled) {
         return Err(refused.into());
     }
+    doubt::settle(server, &digest).await?;
     let code = server.store.find_code(&digest).await?.ok_or(DEAD)?;
     let grant = server.store.find_grant(code.grant_id).await?.ok_or(DEAD)?;
     let target = resource::granted(server, form, &grant.resource).await?;

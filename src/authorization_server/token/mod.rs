@@ -5,6 +5,7 @@
 mod authorization_code;
 mod client_credentials;
 mod device_code;
+mod doubt;
 mod endpoint;
 mod exchange;
 mod flight;

@@ -14,6 +14,7 @@ use crate::id::{GrantId, UserId};
 use crate::limits::{Meter, Rate};
 use crate::time::Clock;
 
+use super::doubt::Doubts;
 use super::flight::Flights;
 
 /// A grant may refresh this often at once, and then once a second: one that is in a loop must not keep the store from
@@ -30,6 +31,7 @@ const EXCHANGES: Rate =
 #[derive(Debug)]
 pub(in crate::authorization_server) struct TokenState {
     pub(super) flights: Flights,
+    pub(super) doubts: Doubts,
     pub(in crate::authorization_server) guesses: Guesses,
     pub(in crate::authorization_server) pace: Pace,
     pub(in crate::authorization_server) own: OwnTokens,
@@ -42,6 +44,7 @@ impl TokenState {
     pub(in crate::authorization_server) fn new(rates: Rates, clock: &Arc<dyn Clock>) -> Self {
         Self {
             flights: Flights::default(),
+            doubts: Doubts::default(),
             guesses: Guesses::new(clock),
             pace: Pace::new(rates, clock),
             own: OwnTokens::default(),

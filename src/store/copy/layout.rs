@@ -2,7 +2,7 @@
 
 use crate::store::connection::{Connection, values};
 use crate::store::error::StoreError;
-use crate::store::migrate::migrate;
+use crate::store::migrate::migrate_to;
 use crate::store::open_error::OpenError;
 use crate::store::sqlite::SqliteConnection;
 
@@ -56,13 +56,13 @@ impl Table {
     }
 }
 
-/// Every table of a store but the one that says which schema it has.
-pub(super) async fn layout() -> Result<Vec<Table>, OpenError> {
+/// Every table of a store of that schema but the one that says which it has.
+pub(super) async fn layout(schema: i64) -> Result<Vec<Table>, OpenError> {
     const TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' \
         AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> 'schema_versions' ORDER BY name";
     let model = SqliteConnection::in_memory().map_err(OpenError::Database)?;
     let mut model = Connection::Sqlite(model);
-    migrate(&mut model).await?;
+    migrate_to(&mut model, schema).await?;
     let mut tables = Vec::new();
     for row in model.rows(TABLES, values![]).await.map_err(OpenError::Database)? {
         let name = row.text("name").map_err(OpenError::Database)?;
@@ -98,11 +98,13 @@ async fn table(model: &mut Connection, name: String) -> Result<Table, StoreError
 
 #[cfg(test)]
 mod tests {
+    use crate::store::migrate::KNOWN;
+
     use super::*;
 
     #[tokio::test]
     async fn every_table_has_a_key_and_the_numbered_one_is_known() {
-        let tables = layout().await.unwrap();
+        let tables = layout(KNOWN).await.unwrap();
         let find = |name: &str| tables.iter().find(|table| table.name == name).unwrap();
         let key: Vec<_> = find("consents").key().map(|column| column.name.as_str()).collect();
         assert_eq!(key, ["user_id", "client_id", "redirect_class", "resource"]);

@@ -6,16 +6,22 @@ mod digest;
 mod error;
 mod layout;
 mod places;
+mod pour;
+mod put_back;
 mod rows;
+mod snapshot;
 mod unfinished;
 
 use serde::Serialize;
 
 use super::connection::Connection;
 use super::digest::Digest;
+use super::migrate::KNOWN;
 use super::settings::StoreSettings;
 
 pub use error::CopyError;
+pub(super) use put_back::put_back;
+pub(super) use snapshot::snapshot;
 pub(super) use unfinished::refuse_unfinished;
 
 use layout::{Table, layout};
@@ -72,7 +78,7 @@ pub async fn copy(
     if places::are_one(from, to) {
         return Err(CopyError::Same);
     }
-    let tables = layout().await.map_err(CopyError::To)?;
+    let tables = layout(KNOWN).await.map_err(CopyError::To)?;
     let mut source = places::source(from, &tables).await?;
     let identity = identity(&mut source, &tables).await?;
     let mut of: u64 = 0;

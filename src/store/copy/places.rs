@@ -113,7 +113,7 @@ async fn hold(connection: &mut Connection, tables: &[Table]) -> Result<(), CopyE
     }
 }
 
-async fn begin(pool: &Pool<Postgres>) -> Result<Connection, StoreError> {
+pub(super) async fn begin(pool: &Pool<Postgres>) -> Result<Connection, StoreError> {
     Ok(Connection::Transaction(pool.begin().await.map_err(fault)?))
 }
 

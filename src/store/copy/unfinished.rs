@@ -10,7 +10,7 @@ use super::layout::Table;
 use super::rows::count;
 
 /// No part of the schema: it is there only while a copy is under way.
-const MARK: &str = "copy_in_progress";
+pub(super) const MARK: &str = "copy_in_progress";
 
 /// # Errors
 ///
@@ -18,7 +18,7 @@ const MARK: &str = "copy_in_progress";
 pub(in crate::store) async fn refuse_unfinished(
     connection: &mut Connection,
 ) -> Result<(), OpenError> {
-    let tables = tables(connection).await.map_err(OpenError::Database)?;
+    let tables = names(connection).await.map_err(OpenError::Database)?;
     if tables.iter().any(|table| table == MARK) { Err(OpenError::Unfinished) } else { Ok(()) }
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn is_a_store(connection: &mut Connection) -> Result<bool, Open
 ///
 /// [`CopyError::NotEmpty`], [`CopyError::OtherSource`]
 pub(super) async fn check(connection: &mut Connection, source: Digest) -> Result<(), CopyError> {
-    let tables = tables(connection).await.map_err(CopyError::to_store)?;
+    let tables = names(connection).await.map_err(CopyError::to_store)?;
     if tables.iter().any(|table| table == MARK) {
         let found = connection.row("SELECT source FROM copy_in_progress", values![]).await;
         let found = found.and_then(|row| row.map(|row| row.digest("source")).transpose());
@@ -79,7 +79,8 @@ pub(super) async fn unmark(connection: &mut Connection) -> Result<(), CopyError>
     done.map(drop).map_err(CopyError::to_store)
 }
 
-async fn tables(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
+/// Of all tables that are there, whoever made them.
+pub(super) async fn names(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
     const LITE: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' \
         AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
     const GRES: &str = "SELECT CAST(tablename AS TEXT) AS name FROM pg_tables \

@@ -1,4 +1,4 @@
-//! A copy of a `SQLite` store as it was at one moment, while a broker goes on writing.
+//! A copy of a store as it was at one moment, while brokers go on writing: a `SQLite` file, whatever the database.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -6,13 +6,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::store::connection::{Connection, values};
-use crate::store::copy::refuse_unfinished;
+use crate::store::copy::{refuse_unfinished, snapshot};
 use crate::store::error::StoreError;
 use crate::store::migrate::version;
 use crate::store::open_error::OpenError;
 use crate::store::settings::StoreSettings;
 
 use super::error::MaintainError;
+use super::restore::attached;
 use super::status::sqlite_reader;
 
 /// Writes a backup to `to`, for its owner alone, and reads it back before it is called one. How many bytes it has.
@@ -24,16 +25,29 @@ use super::status::sqlite_reader;
 ///
 /// [`MaintainError`]; a file that is there already is left alone, one that was begun is removed.
 pub async fn backup(settings: &StoreSettings, to: &Path) -> Result<u64, MaintainError> {
-    let StoreSettings::Sqlite(from) = settings else { return Err(MaintainError::PostgresTools) };
-    let mut store = sqlite_reader(from)?;
-    refuse_unfinished(&mut store).await?;
-    version(&mut store).await?;
-    reserve(to)?;
-    let written = copy(&mut store, to).await;
-    if written.is_err() {
-        std::fs::remove_file(to).ok();
+    let written = match settings {
+        StoreSettings::Sqlite(from) => {
+            let mut store = sqlite_reader(from)?;
+            refuse_unfinished(&mut store).await?;
+            version(&mut store).await?;
+            reserve(to)?;
+            copy(&mut store, to).await
+        }
+        StoreSettings::Postgres(url) => {
+            reserve(to)?;
+            snapshot(url, to).await
+        }
+    };
+    let whole = match written {
+        Ok(()) => finish(to).await,
+        Err(error) => Err(error),
+    };
+    if whole.is_err() {
+        for file in [to.to_owned(), attached(to, "wal"), attached(to, "shm")] {
+            std::fs::remove_file(file).ok();
+        }
     }
-    written
+    whole
 }
 
 /// Makes the file with its mode before `SQLite` would with the umask's. It takes an empty file.
@@ -48,10 +62,16 @@ fn reserve(to: &Path) -> Result<(), MaintainError> {
     }
 }
 
-async fn copy(store: &mut Connection, to: &Path) -> Result<u64, MaintainError> {
+async fn copy(store: &mut Connection, to: &Path) -> Result<(), MaintainError> {
     let failed = |source| MaintainError::File { path: to.to_owned(), source };
     let name = to.to_str().ok_or_else(|| failed(ErrorKind::InvalidFilename.into()))?;
     store.execute("VACUUM INTO $1", values![name]).await?;
+    Ok(())
+}
+
+/// On the disk, and read back.
+async fn finish(to: &Path) -> Result<u64, MaintainError> {
+    let failed = |source| MaintainError::File { path: to.to_owned(), source };
     let file = File::open(to).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty()) {

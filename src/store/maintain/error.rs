@@ -23,12 +23,34 @@ pub enum MaintainError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the backup {} cannot be read or written", path.display())]
+    Backup {
+        path: PathBuf,
+        #[source]
+        source: StoreError,
+    },
     #[error(
-        "PostgreSQL is backed up and restored by its own tools\n  \
-         hint: pg_dump --format=custom --no-owner --file=broker.dump --dbname=… with the address of store.url, \
-         and pg_restore --clean --if-exists --no-owner --single-transaction --dbname=… broker.dump while no broker runs"
+        "table {table} is not the same in the store and in the backup; try again, and look at the disks of both"
     )]
-    PostgresTools,
+    Differs { table: String },
+    #[error(
+        "the database holds something else (table {table}); nothing was changed\n  hint: name an empty database in store.url"
+    )]
+    NotEmpty { table: String },
+    #[error(
+        "the database holds a store already (table {table} has rows); nothing was changed\n  \
+         hint: --replace puts it aside, into a schema of its own in the same database, and restores the backup in its place"
+    )]
+    Occupied { table: String },
+    #[error(
+        "the store that is there cannot be put aside: schema {schema} could not be made; nothing was changed\n  \
+         hint: the user of store.url needs it: GRANT CREATE ON DATABASE … TO …"
+    )]
+    NoSchema {
+        schema: String,
+        #[source]
+        source: StoreError,
+    },
     #[error(
         "{} is no backup of a broker's store, or is damaged; nothing was changed\n  hint: try another one", path.display()
     )]

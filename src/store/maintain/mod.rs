@@ -8,5 +8,6 @@ mod status;
 pub use backup::backup;
 pub use error::MaintainError;
 pub(super) use restore::settle;
-pub use restore::{Restored, restore};
+pub use restore::{Existing, Restored, restore};
+pub(super) use status::sqlite_reader;
 pub use status::{StoreStatus, TableStatus, status};

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::store::connection::{Connection, values};
+use crate::store::copy::put_back;
 use crate::store::error::StoreError;
 use crate::store::settings::{PATIENCE, StoreSettings};
 use crate::store::sqlite::{Access, SqliteConnection};
@@ -19,6 +20,17 @@ use super::error::MaintainError;
 pub struct Restored {
     /// Where the store that was there is now.
     pub previous: Option<PathBuf>,
+    /// The same of a store in PostgreSQL: a schema of the same database.
+    pub previous_schema: Option<String>,
+}
+
+/// What becomes of a store in PostgreSQL that is there and holds something. A file is always kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing is restored.
+    Refuse,
+    /// It moves into a schema of its own.
+    PutAside,
 }
 
 /// Puts the backup in the place of the store; the store that was there is kept beside it. No broker may run.
@@ -31,12 +43,18 @@ pub struct Restored {
 pub async fn restore(
     settings: &StoreSettings,
     backup: &Path,
-    now: Timestamp,
+    (existing, now): (Existing, Timestamp),
 ) -> Result<Restored, MaintainError> {
-    let StoreSettings::Sqlite(store) = settings else { return Err(MaintainError::PostgresTools) };
     let failed = |path: &Path, source| MaintainError::File { path: path.to_owned(), source };
     File::open(backup).map_err(|source| failed(backup, source))?;
     verify(backup).await?;
+    let store = match settings {
+        StoreSettings::Sqlite(store) => store,
+        StoreSettings::Postgres(url) => {
+            let previous_schema = put_back(backup, url, (existing, now)).await?;
+            return Ok(Restored { previous: None, previous_schema });
+        }
+    };
     let new = beside(store, "restoring");
     copy(backup, &new).map_err(|source| failed(&new, source))?;
     let done = swap(store, &new, now).await;
@@ -63,7 +81,7 @@ async fn swap(store: &Path, new: &Path, now: Timestamp) -> Result<Restored, Main
     if let Some(folder) = store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     }
-    Ok(Restored { previous })
+    Ok(Restored { previous, previous_schema: None })
 }
 
 /// Brings everything into the one file and takes its WAL away, which `SQLite` does only where nobody else has it open.
@@ -80,7 +98,7 @@ pub(in crate::store) async fn settle(store: &Path) -> Result<(), MaintainError> 
 }
 
 /// `SQLite`'s own files.
-fn attached(store: &Path, what: &str) -> PathBuf {
+pub(super) fn attached(store: &Path, what: &str) -> PathBuf {
     let name = store.file_name().unwrap_or_default().to_string_lossy();
     store.with_file_name(format!("{name}-{what}"))
 }

@@ -103,7 +103,7 @@ fn at(settings: &StoreSettings, error: OpenError) -> MaintainError {
 }
 
 /// A connection that cannot write.
-pub(super) fn sqlite_reader(path: &Path) -> Result<Connection, MaintainError> {
+pub(in crate::store) fn sqlite_reader(path: &Path) -> Result<Connection, MaintainError> {
     if !path.exists() {
         return Err(MaintainError::NoStore);
     }

@@ -61,21 +61,28 @@ pub(super) async fn redeem(
     Ok((Redeemed::Granted { grant: Box::new(grant), code: Box::new(code) }, None))
 }
 
+/// The refresh token proves that it was this redemption which used the code, and not another one of the same moment.
 pub(super) async fn give_back(
     c: &mut Connection,
     asked: &CodeRedemption,
 ) -> Result<bool, StoreError> {
+    const LOCK: &str = "SELECT code FROM codes WHERE code = $1 FOR UPDATE";
     const SQL: &str =
         "UPDATE codes SET used_at = NULL WHERE code = $1 AND client_id = $2 AND used_at = $3";
+    const PROVEN: &str = "UPDATE codes SET used_at = NULL WHERE code = $1 AND client_id = $2 AND used_at = $3 \
+        AND EXISTS (SELECT 1 FROM refresh_tokens WHERE token = $4 AND used_at IS NULL)";
     const TOKEN: &str = "DELETE FROM refresh_tokens WHERE token = $1 AND used_at IS NULL";
-    let values = values![asked.code, asked.client_id.as_str(), asked.now];
-    if c.execute(SQL, values).await? == 0 {
+    if c.is_postgres() {
+        // The redemption itself may be about to be committed: then it is seen below.
+        c.row(LOCK, values![asked.code]).await?;
+    }
+    let mut values = values![asked.code, asked.client_id.as_str(), asked.now];
+    let Some(refresh) = &asked.refresh else { return Ok(c.execute(SQL, values).await? > 0) };
+    values.extend(values![refresh.token]);
+    if c.execute(PROVEN, values).await? == 0 {
         return Ok(false);
     }
-    if let Some(token) = &asked.refresh {
-        c.execute(TOKEN, values![token.token]).await?;
-    }
-    Ok(true)
+    c.execute(TOKEN, values![refresh.token]).await.map(|_| true)
 }
 
 /// Only whoever proves that the code was theirs can end its grant: a guess or a stolen code without its

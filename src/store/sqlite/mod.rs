@@ -6,6 +6,7 @@
 mod checkpoint;
 mod connection;
 mod fault;
+mod place;
 mod readers;
 mod writer;
 
@@ -24,6 +25,8 @@ use super::error::StoreError;
 use super::migrate::migrate;
 use super::open_error::OpenError;
 use super::settings::PATIENCE;
+
+use place::FilePlace;
 
 pub(super) use connection::{Access, SqliteConnection, SqliteRow};
 pub(super) use readers::Readers;
@@ -57,9 +60,10 @@ pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
     }
     connection.execute("COMMIT", values![]).await.map_err(wrong)?;
     let checkpoints = SqliteConnection::open(path, Access::Write, BRIEF).map_err(wrong)?;
+    let place = FilePlace::of(path);
     Ok(Backend::Sqlite {
-        readers: Readers::of(path.to_owned()),
-        writer: Writer::start(connection).map_err(wrong)?,
+        readers: Readers::of(place.clone()),
+        writer: Writer::start(connection, place).map_err(wrong)?,
         _checkpoints: checkpoint::start(checkpoints),
     })
 }
@@ -68,9 +72,10 @@ pub(super) async fn open(path: &Path) -> Result<Backend, OpenError> {
 pub(super) fn reading(path: &Path) -> Result<Backend, OpenError> {
     let wrong = |error| at_open(path, error);
     let reader = SqliteConnection::open(path, Access::Read, PATIENCE).map_err(wrong)?;
+    let place = FilePlace::of(path);
     Ok(Backend::Sqlite {
-        readers: Readers::of(path.to_owned()),
-        writer: Writer::start(Connection::Sqlite(reader)).map_err(wrong)?,
+        readers: Readers::of(place.clone()),
+        writer: Writer::start(Connection::Sqlite(reader), place).map_err(wrong)?,
         _checkpoints: JoinSet::new(),
     })
 }

@@ -10,6 +10,8 @@ use crate::store::cause::unavailable;
 use crate::store::connection::{Connection, values};
 use crate::store::error::StoreError;
 
+use super::place::FilePlace;
+
 /// How many commands may wait; more wait before the queue.
 const QUEUE: usize = 1024;
 /// How many share one transaction at most.
@@ -24,10 +26,13 @@ impl Writer {
     /// # Errors
     ///
     /// [`StoreError::Unavailable`]: the system gives no thread.
-    pub(in crate::store) fn start(connection: Connection) -> Result<Self, StoreError> {
+    pub(in crate::store) fn start(
+        connection: Connection,
+        place: FilePlace,
+    ) -> Result<Self, StoreError> {
         let (queue, commands) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("store".to_owned());
-        let started = thread.spawn(move || serve(connection, commands));
+        let started = thread.spawn(move || serve((connection, place), commands));
         started.map_err(|_| unavailable("the system gives no thread for the writer"))?;
         Ok(Self(queue))
     }
@@ -90,25 +95,25 @@ impl<A: Send + Sync, T: Send> Command for Job<A, T> {
     }
 }
 
-fn serve(mut connection: Connection, mut commands: mpsc::Receiver<Box<dyn Command>>) {
+fn serve(mut file: (Connection, FilePlace), mut commands: mpsc::Receiver<Box<dyn Command>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
         batch.retain(|command| !command.is_abandoned());
-        if !together(&mut connection, &mut batch) {
+        if !together(&mut file, &mut batch) {
             // One of them failed and nothing happened: each alone, so that none fails for another.
             for command in batch.drain(..) {
-                together(&mut connection, &mut vec![command]);
+                together(&mut file, &mut vec![command]);
             }
         }
     }
 }
 
 /// Runs all in one transaction and answers them. `false`: one of several failed, nothing happened, none was answered.
-fn together(connection: &mut Connection, batch: &mut Vec<Box<dyn Command>>) -> bool {
+fn together(file: &mut (Connection, FilePlace), batch: &mut Vec<Box<dyn Command>>) -> bool {
     if batch.is_empty() {
         return true;
     }
-    let failed = match attempt(connection, batch) {
+    let failed = match attempt(file, batch) {
         Ok(false) if batch.len() > 1 => return false,
         Ok(_) => None, // where it is one command, it knows its error
         Err(error) => Some(error),
@@ -122,7 +127,7 @@ fn together(connection: &mut Connection, batch: &mut Vec<Box<dyn Command>>) -> b
 
 /// Leaves those of `batch` that somebody waits for. `false` where a command failed; then everything is rolled back.
 fn attempt(
-    connection: &mut Connection,
+    (connection, place): &mut (Connection, FilePlace),
     batch: &mut Vec<Box<dyn Command>>,
 ) -> Result<bool, StoreError> {
     control(connection, "BEGIN IMMEDIATE")?;
@@ -138,7 +143,8 @@ fn attempt(
             return Ok(false);
         }
     }
-    control(connection, "COMMIT").inspect_err(|_| rollback(connection))
+    let committed = place.check().and_then(|()| control(connection, "COMMIT"));
+    committed.inspect_err(|_| rollback(connection))
 }
 
 /// A full disk may have rolled back already; then this fails, and that is fine.
@@ -183,12 +189,16 @@ mod tests {
         SqliteConnection::open(&path, Access::Write, Duration::from_mins(1)).unwrap()
     }
 
+    fn place(directory: &tempfile::TempDir) -> FilePlace {
+        FilePlace::of(&directory.path().join("x.db"))
+    }
+
     /// A writer of a table `t` with the column `x`.
     fn writer(directory: &tempfile::TempDir) -> Writer {
         std::fs::File::create(directory.path().join("x.db")).unwrap();
         let mut connection = open(directory);
         connection.script("CREATE TABLE t (x INTEGER NOT NULL)").unwrap();
-        Writer::start(Connection::Sqlite(connection)).unwrap()
+        Writer::start(Connection::Sqlite(connection), place(directory)).unwrap()
     }
 
     fn insert<'c>(
@@ -231,7 +241,7 @@ mod tests {
     async fn a_batch_does_without_those_that_were_given_up_while_it_waited() {
         let directory = tempfile::tempdir().unwrap();
         drop(writer(&directory));
-        let mut connection = Connection::Sqlite(open(&directory));
+        let mut file = (Connection::Sqlite(open(&directory)), place(&directory));
         let job = || {
             let (reply, answer) = oneshot::channel();
             let job =
@@ -240,11 +250,11 @@ mod tests {
         };
         let ((given_up, answer), (waited_for, other)) = (job(), job());
         drop(answer);
-        assert!(together(&mut connection, &mut vec![given_up, waited_for]));
+        assert!(together(&mut file, &mut vec![given_up, waited_for]));
         assert_eq!(other.await.unwrap().unwrap(), 1);
         let (given_up, _) = job();
-        assert!(together(&mut connection, &mut vec![given_up]));
-        let rows = connection.rows("SELECT x FROM t", values![]).await.unwrap();
+        assert!(together(&mut file, &mut vec![given_up]));
+        let rows = file.0.rows("SELECT x FROM t", values![]).await.unwrap();
         assert_eq!(rows.len(), 1);
     }
 }

@@ -84,6 +84,10 @@ impl Asking {
         self
     }
 
+    pub(super) fn fields(&self) -> Vec<(&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
     pub(super) fn query(&self) -> String {
         Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }

@@ -31,6 +31,21 @@ impl Held {
         Self { client_id, code: told(&location)["code"].clone() }
     }
 
+    /// Another code for the same client.
+    pub(super) async fn again(&self, browser: &mut Browser<'_>) -> Self {
+        let asking = Asking::new(&self.client_id).with("scope", "public:read");
+        let location = browser.answers(&asking.path(), "allow").await;
+        Self { client_id: self.client_id.clone(), code: told(&location)["code"].clone() }
+    }
+
+    pub(super) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    pub(super) fn code(&self) -> &str {
+        &self.code
+    }
+
     pub(super) fn exchange_fields(&self) -> [(&str, &str); 5] {
         [
             ("grant_type", "authorization_code"),

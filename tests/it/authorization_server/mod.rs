@@ -21,6 +21,8 @@ mod logout;
 mod metadata;
 mod other_servers;
 mod own_client;
+mod outage;
+mod outage_world;
 mod pace;
 mod private_key_jwt;
 mod pushed;

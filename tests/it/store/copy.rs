@@ -19,7 +19,7 @@ fn path(place: &Place) -> PathBuf {
 }
 
 /// Statements that nobody asked the broker for.
-async fn tamper(place: &Place, sql: &str) {
+pub(super) async fn tamper(place: &Place, sql: &str) {
     match &place.settings {
         StoreSettings::Sqlite(path) => {
             let file = rusqlite::Connection::open(path).unwrap();
@@ -49,7 +49,7 @@ async fn when_closed(from: &Place, to: &Place) -> Result<Copied, CopyError> {
 }
 
 /// Rows with every type of value, text that two databases might order differently, and more than a batch of one table.
-async fn filled(place: &Place) {
+pub(super) async fn filled(place: &Place) {
     let store = place.open().await;
     for id in ["b", "B", "a-1", "a.1", "ä"] {
         assert!(store.add_client(&client(id, ClientKind::Static)).await.unwrap());

@@ -8,5 +8,6 @@ pub(crate) mod free_port;
 pub(crate) mod product;
 pub(crate) mod proxy;
 pub(crate) mod raw_http;
+pub(crate) mod relay;
 pub(crate) mod tokens;
 pub(crate) mod until;
