@@ -105,30 +105,48 @@ impl Clock for SystemClock {
 /// A clock whose wall time never falls behind the pace at which time has passed since it was made: where the clock below
 /// is set back, time goes on. For deadlines that nobody may win back by a step of the clock.
 ///
-/// Where the wall clock was ahead once it stays ahead, until it is made again.
+/// Where the wall clock steps ahead it is believed at once, but counts as right only when it is read again a minute later and
+/// still is ahead. Then it stays so; taken back before, the step is forgotten: one wrong reading is not to last for as long
+/// as the process does.
 #[derive(Clone, Debug)]
 pub struct NeverBack {
     clock: Arc<dyn Clock>,
-    /// The furthest reading of the wall clock, and when it was made in monotonic time.
-    furthest: Arc<Mutex<(Timestamp, Duration)>>,
+    read: Arc<Mutex<Reading>>,
 }
+
+/// How far the wall clock was, in wall and monotonic time.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    furthest: (Timestamp, Duration),
+    /// Since when it is ahead of that by a step.
+    ahead_since: Option<Duration>,
+}
+
+/// What is more than this is a step, and no clock that is being adjusted.
+const STEP: Duration = Duration::from_secs(1);
+/// How long a step ahead has to last.
+const BELIEVED_AFTER: Duration = Duration::from_mins(1);
 
 impl NeverBack {
     /// Takes the time from `clock`, which is right now.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let furthest = Arc::new(Mutex::new((clock.now(), clock.monotonic())));
-        Self { clock, furthest }
+        let furthest = (clock.now(), clock.monotonic());
+        Self { clock, read: Arc::new(Mutex::new(Reading { furthest, ahead_since: None })) }
     }
 }
 
 impl Clock for NeverBack {
     fn now(&self) -> Timestamp {
-        let mut furthest = self.furthest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let steady = furthest.0.plus(monotonic.saturating_sub(furthest.1));
-        if now > steady {
-            *furthest = (now, monotonic);
+        let (wall, at) = read.furthest;
+        let steady = wall.plus(monotonic.saturating_sub(at));
+        let since = (now > steady.plus(STEP)).then(|| read.ahead_since.unwrap_or(monotonic));
+        let lasts = since.is_none_or(|since| monotonic.saturating_sub(since) >= BELIEVED_AFTER);
+        read.ahead_since = since.filter(|_| !lasts);
+        if lasts && now > steady {
+            read.furthest = (now, monotonic);
         }
         now.max(steady)
     }
@@ -225,9 +243,38 @@ mod tests {
         assert_eq!(steady.now().unix_seconds(), 1_060);
         clock.step_wall(Timestamp::from_unix_seconds(9_000));
         assert_eq!(steady.now().unix_seconds(), 9_000);
-        // Put right once, and then set back: it stays right.
+        clock.advance(Duration::from_mins(1));
+        assert_eq!(steady.now().unix_seconds(), 9_060);
+        // Put right, and then set back: it stays right.
         clock.step_wall(Timestamp::from_unix_seconds(10));
-        assert_eq!(steady.now().unix_seconds(), 9_000);
+        assert_eq!(steady.now().unix_seconds(), 9_060);
+    }
+
+    #[test]
+    fn a_clock_that_never_goes_back_forgets_a_step_that_is_taken_back_at_once() {
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_000)));
+        let steady = NeverBack::new(Arc::clone(&clock) as _);
+        clock.step_wall(Timestamp::from_unix_seconds(90_000));
+        assert_eq!(steady.now().unix_seconds(), 90_000);
+        clock.step_wall(Timestamp::from_unix_seconds(1_000));
+        assert_eq!(steady.now().unix_seconds(), 1_000);
+        // Another step is another minute.
+        clock.advance(Duration::from_mins(2));
+        clock.step_wall(Timestamp::from_unix_seconds(90_000));
+        assert_eq!(steady.now().unix_seconds(), 90_000);
+        clock.step_wall(Timestamp::from_unix_seconds(10));
+        assert_eq!(steady.now().unix_seconds(), 1_120);
+    }
+
+    /// Adjusted bit by bit it is followed.
+    #[test]
+    fn a_clock_that_never_goes_back_keeps_what_it_was_ahead_by_less_than_a_step() {
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_000)));
+        let steady = NeverBack::new(Arc::clone(&clock) as _);
+        clock.step_wall(Timestamp::from_unix_seconds(1_001));
+        assert_eq!(steady.now().unix_seconds(), 1_001);
+        clock.step_wall(Timestamp::from_unix_seconds(990));
+        assert_eq!(steady.now().unix_seconds(), 1_001);
     }
 
     #[test]

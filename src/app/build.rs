@@ -182,6 +182,7 @@ impl App {
             reloader,
             courier,
             children,
+            connected,
             store: (store, around.0),
             watched,
             traces,

@@ -44,14 +44,15 @@ impl Doors {
         }
     }
 
-    /// Before the endpoint with this metadata.
-    pub(super) fn to(&self, metadata_url: Url) -> Door {
+    /// Before the endpoint with this metadata, which may require by itself tokens that are bound to keys.
+    pub(super) fn to(&self, metadata_url: Url, bound: bool) -> Door {
         Door {
             limits: self.limits.clone(),
             auditor: self.auditor.clone(),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             metadata_url,
+            dpop: self.binding.shown(bound),
             max_body_bytes: self.max_body_bytes,
             body_timeout: self.body_timeout,
         }

@@ -78,7 +78,7 @@ fn folded(
     let mut servers = Vec::new();
     for settings in config.upstream.servers.iter().filter(|server| server.fold) {
         let Some(each) = behind.each.get(&settings.id) else { continue };
-        let door = doors.to(well_known_url(&name.resource));
+        let door = doors.to(well_known_url(&name.resource), false);
         servers.push(Server {
             folded: true,
             identity: identity(config, behind, doors, settings)?,

@@ -104,6 +104,8 @@ pub struct App {
     courier: Option<Courier>,
     /// They end when everything was answered.
     children: readiness::Children,
+    /// Their renewals end before the broker does. `None` where nobody connects accounts.
+    connected: Option<crate::connections::Connections>,
     /// With the clock that its rows are compared with.
     store: (Arc<dyn Database>, Arc<dyn Clock>),
     /// `None` where others issue all tokens.
@@ -222,6 +224,9 @@ impl App {
         for (_, child) in self.children.iter() {
             let child = Arc::clone(child);
             tasks.spawn(async move { child.stop().await });
+        }
+        if let Some(connected) = self.connected {
+            tasks.spawn(async move { connected.settle().await });
         }
         while tasks.join_next().await.is_some() {}
         self.auditor.close(Duration::from_secs(10)).await.map_err(AppError::Audit)

@@ -119,7 +119,7 @@ impl Mounting<'_> {
             decider: self.decider.clone(),
             toolbox: self.toolbox.clone(),
             beside: Some(Arc::clone(folded) as _),
-            door: self.doors.to(metadata_url),
+            door: self.doors.to(metadata_url, false),
         });
         let recorder = self.doors.recorder();
         let hosts =

@@ -229,7 +229,7 @@ impl Registered {
 
     /// The server as one whose tools stand beside ours.
     fn folded(&self, name: &Name, row: &ResourceRow, kept: &Kept) -> Result<Server, AppError> {
-        let door = self.doors.to(well_known_url(&name.resource));
+        let door = self.doors.to(well_known_url(&name.resource), false);
         let (timeout, max_response_bytes) = limits(&kept.proxy);
         Ok(Server {
             folded: true,

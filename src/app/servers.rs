@@ -125,7 +125,7 @@ pub(super) fn endpoint(
         identity: described.identity,
         timeout: described.timeout,
         max_response_bytes: described.max_response_bytes,
-        ..server(described.id, each, (behind, doors.to(metadata_url)))
+        ..server(described.id, each, (behind, doors.to(metadata_url, *bound)))
     };
     let mut metadata = ResourceMetadata::new(described.resource, issuers);
     metadata.scopes_supported = described.scopes;

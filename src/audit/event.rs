@@ -13,7 +13,9 @@ use crate::id::{
     ApprovalId, ClientAddress, ClientId, GrantId, Issuer, ProfileName, RuleId, Subject, TenantId,
     ToolName,
 };
-use crate::policy::{Decision, Difference, Effect, Obligations, Reason, Recorded, Step};
+use crate::policy::{
+    Decision, Difference, Effect, LoginNeeded, Obligations, Reason, Recorded, Step,
+};
 use crate::scope::{Scope, ScopeToken};
 use crate::time::Timestamp;
 
@@ -62,6 +64,10 @@ pub enum AuditEvent {
         shadow_decision: Effect,
         shadow_reason: Reason,
         shadow_missing_scopes: Scope,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        login: Option<LoginNeeded>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shadow_login: Option<LoginNeeded>,
         #[serde(skip_serializing_if = "Obligations::is_none")]
         obligations: Obligations,
         #[serde(skip_serializing_if = "Obligations::is_none")]
@@ -449,6 +455,8 @@ impl AuditEvent {
             shadow_decision: difference.effect,
             shadow_reason: difference.reason,
             shadow_missing_scopes: difference.missing_scopes,
+            login: decision.login.clone(),
+            shadow_login: difference.login,
             obligations: decision.obligations.clone(),
             shadow_obligations: difference.obligations,
             shadow_policy_version: difference.policy_version,

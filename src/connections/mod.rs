@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::id::UserId;
 use crate::oauth_client::{ClientIdentity, Forced, Registered, Unusable};
@@ -68,6 +69,8 @@ struct Inner {
     known: Mutex<HashMap<String, servers::Known>>,
     /// Who renews which tokens in this process: the others wait.
     renewing: tokens::Renewing,
+    /// They end whether or not somebody still waits for them.
+    under_way: TaskTracker,
     /// Whose tokens servers refused lately.
     forced: Forced<(UserId, String)>,
     /// What servers said was missing in whose tokens, for when they connect the next time.
@@ -101,7 +104,8 @@ impl Connections {
         let (known, renewing) = (Mutex::default(), tokens::Renewing::new());
         let missing = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(MISSING);
         let (forced, missing) = (Forced::new(), missing.build());
-        Self(Arc::new(Inner { parts, known, renewing, forced, missing }))
+        let under_way = TaskTracker::new();
+        Self(Arc::new(Inner { parts, known, renewing, under_way, forced, missing }))
     }
 
     /// Who we are, for those who read our metadata document.

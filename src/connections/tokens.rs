@@ -6,15 +6,18 @@ use std::time::Duration;
 use moka::future::Cache;
 
 use crate::id::UserId;
-use crate::oauth_client::{NoToken, Unusable};
+use crate::oauth_client::{Authorization, NoToken, Unusable};
 use crate::secret_text::SecretText;
+use crate::steps::Steps;
 use crate::store::UpstreamAccountRow;
 
 use super::kept::Kept;
 use super::{ConnectionError, Connections};
 
-/// How long one who renews has, before another may: longer than an exchange can take.
+/// How long one who renews has, before another may: longer than one exchange can take, and nothing else is done meanwhile.
 const CLAIM: Duration = Duration::from_secs(20);
+/// For the exchanges under way when the broker ends: as long as one can take.
+const LAST: Duration = Duration::from_secs(10);
 /// How often who waits for another replica looks whether it is done.
 const LOOK: Duration = Duration::from_millis(100);
 /// Answers are gone with the last of those who wait; this is for those that were all given up.
@@ -91,13 +94,27 @@ impl Connections {
         NoToken::NotConnected(Arc::clone(&self.0.parts.page))
     }
 
-    /// Renews, or waits for who does in this process.
+    /// Renews, or waits for who does in this process: in a task of its own, whoever goes away meanwhile. A refresh token that
+    /// was sent counts once, and its answer is the only one that there will be (OAuth 2.1 §4.3.1).
     async fn renewed(&self, row: UpstreamAccountRow, kept: Kept) -> Result<SecretText, NoToken> {
-        let key = (row.user_id, row.server.clone(), row.version);
-        let renewing = &self.0.renewing.0;
-        let outcome = renewing.get_with(key.clone(), self.renew(row, kept)).await;
-        renewing.invalidate(&key).await;
-        outcome
+        let connections = self.clone();
+        let renewing = async move {
+            let key = (row.user_id, row.server.clone(), row.version);
+            let renewing = &connections.0.renewing.0;
+            let outcome = renewing.get_with(key.clone(), connections.renew(row, kept)).await;
+            renewing.invalidate(&key).await;
+            outcome
+        };
+        let renewing = self.0.under_way.spawn(Steps::within(Steps::current(), renewing));
+        renewing.await.unwrap_or(Err(NoToken::Away))
+    }
+
+    /// Waits for the renewals under way, whose callers may be gone.
+    pub async fn settle(&self) {
+        self.0.under_way.close();
+        if tokio::time::timeout(LAST, self.0.under_way.wait()).await.is_err() {
+            tracing::warn!("connections.renewals_given_up");
+        }
     }
 
     /// Renews, or waits for the replica that does.
@@ -106,11 +123,16 @@ impl Connections {
             return Err(self.not_connected());
         };
         let parts = &self.0.parts;
+        // All that has to be found out and read comes before the claim, which is over before long.
+        let authorization = self.authorization(&row.server, &kept.issuer).await;
+        let authorization = authorization.map_err(|error| failed(&error))?;
+        let authorization = authorization.with_its_secret().await;
+        let authorization = authorization.map_err(|error| failed(&error.into()))?;
         let (started, mut now) = (parts.clock.monotonic(), parts.clock.now());
         loop {
             let claimed = parts.store.claim_upstream_account(&row, now, now.plus(CLAIM)).await;
             if claimed.map_err(|error| failed(&error.into()))? {
-                return self.ask(&row, &kept, &refresh_token).await;
+                return self.ask(&row, &kept, (&authorization, &refresh_token)).await;
             }
             let found = parts.store.find_upstream_account(row.user_id, &row.server).await;
             let found = found.map_err(|error| failed(&error.into()))?;
@@ -130,11 +152,9 @@ impl Connections {
         &self,
         row: &UpstreamAccountRow,
         kept: &Kept,
-        refresh_token: &SecretText,
+        (authorization, refresh_token): (&Authorization, &SecretText),
     ) -> Result<SecretText, NoToken> {
         let parts = &self.0.parts;
-        let authorization = self.authorization(&row.server, &kept.issuer).await;
-        let authorization = authorization.map_err(|error| failed(&error))?;
         let asked_at = parts.clock.now();
         match authorization.refresh(refresh_token).await {
             Ok(granted) => {

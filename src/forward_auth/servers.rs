@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::guard::Door;
 use crate::resource_server::{
-    IssuerSettings, KeySource, RequireTokenLayer, SettingsError, Verifier,
+    DpopUse, IssuerSettings, KeySource, RequireTokenLayer, SettingsError, Verifier,
 };
 use crate::store::{ResourceRow, StoreError};
 
@@ -72,6 +72,8 @@ impl ForwardAuth {
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
             metadata_url: url,
+            // The gate takes plain tokens alone.
+            dpop: DpopUse::Off,
             max_body_bytes: parts.max_body_bytes,
             body_timeout: parts.body_timeout,
         };

@@ -16,7 +16,7 @@ use crate::id::{RequestId, ToolName, TraceId};
 use crate::limits::{Limits, Permits};
 use crate::policy::{Decision, Difference, LoginNeeded, Obligations, Recorded};
 use crate::random::Random;
-use crate::resource_server::{Challenge, ChallengeError, Principal};
+use crate::resource_server::{Challenge, ChallengeError, DpopUse, Principal};
 use crate::scope::Scope;
 use crate::time::Clock;
 
@@ -33,6 +33,8 @@ pub struct Door {
     pub random: Arc<dyn Random>,
     /// Where the protected resource metadata of this endpoint is (RFC 9728 §5.1).
     pub metadata_url: Url,
+    /// What the endpoint wants of tokens that are bound to keys.
+    pub dpop: DpopUse,
     pub max_body_bytes: usize,
     /// For the body to arrive.
     pub body_timeout: Duration,
@@ -228,7 +230,7 @@ impl Door {
             .error(ChallengeError::InsufficientUserAuthentication)
             .login(&login.assurance, login.max_age_seconds)
             .description(text);
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.to_header_value());
+        self.with(&challenge, &mut response);
         response
     }
 
@@ -252,8 +254,17 @@ impl Door {
             .error(ChallengeError::InsufficientScope)
             .scope(missing)
             .description(&text);
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.to_header_value());
+        self.with(&challenge, &mut response);
         response
+    }
+
+    /// In each scheme that the endpoint takes (RFC 9110 §11.6.1, RFC 9449 §7.1), as a refusal of the token itself.
+    fn with(&self, challenge: &Challenge, response: &mut Response<Body>) {
+        let bearer = (self.dpop != DpopUse::Required).then(|| challenge.to_header_value());
+        let bound = (self.dpop != DpopUse::Off).then(|| challenge.to_dpop_header_value());
+        for value in bearer.into_iter().chain(bound) {
+            response.headers_mut().append(header::WWW_AUTHENTICATE, value);
+        }
     }
 
     fn unreadable_body(&self, error: &axum::Error) -> Response<Body> {

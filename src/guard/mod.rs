@@ -15,7 +15,7 @@ mod refusal;
 mod unique;
 
 pub use answer::{method_name, plain, unavailable};
-pub use asking::{DECLINED, INVITATION, QUESTION};
+pub use asking::{DECLINED, INVITATION, NOBODY, QUESTION};
 pub use beside::{Answered, Beside, BesideCall, OwnLimit, Shown};
 pub use door::{Door, Unrecorded, call, millis, record_difference, record_policy};
 pub use endpoint::{Answer, Endpoint};

@@ -168,6 +168,8 @@ impl Settings {
         }
         if let (Some(beside), Some(tool)) = (&self.beside, &tool)
             && beside.holds(&tool.name)
+            // Whoever is nobody is told so, whichever names are servers'.
+            && caller.who().subject.is_some()
         {
             let (headers, presented) = (parts.headers.clone(), parts.extensions.remove());
             let limit = parts.extensions.get::<OwnLimit>().cloned();

@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::audit::{ApprovalRefusal, AuditEvent, ResultStatus};
 use crate::broker::{Approvals, Broker, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
-use crate::guard::{Beside, DECLINED, millis, record_policy};
+use crate::guard::{Beside, DECLINED, NOBODY, millis, record_policy};
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
@@ -253,7 +253,7 @@ impl McpService {
 
     /// What a caller gets whose token names nobody, whatever it calls: so that it says nothing of which tools there are.
     async fn nobody(&self, caller: &Asker, name: &str) -> Result<CallToolResult, ErrorData> {
-        let refusal = Failure::new(Code::PolicyMissingIdentity, "the token names no subject");
+        let refusal = Failure::new(Code::PolicyMissingIdentity, NOBODY);
         let decision = caller.deciding.unknown(caller, name);
         self.ended(caller, name, Some(refusal.code), &decision).await?;
         Ok(refused(caller.request_id(), refusal))

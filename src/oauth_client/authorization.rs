@@ -147,6 +147,16 @@ impl Authorization {
         Ok(self.endpoint().ask(&fields).await?)
     }
 
+    /// The same with its secret read: what comes then takes no longer than the exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable::NoToken`]
+    pub async fn with_its_secret(mut self) -> Result<Self, Unusable> {
+        self.client.authentication = self.client.authentication.read(&self.clock).await?;
+        Ok(self)
+    }
+
     /// New tokens for a refresh token (RFC 6749 §6).
     ///
     /// # Errors

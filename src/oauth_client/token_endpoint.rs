@@ -45,6 +45,24 @@ pub enum Authentication {
     Post(Held),
 }
 
+impl Authentication {
+    /// The same with the secret itself in place of where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`NoToken::NoSecret`]
+    pub(super) async fn read(&self, clock: &Arc<dyn Clock>) -> Result<Self, NoToken> {
+        let read = async |held: &Held| {
+            held.read(clock).await.map(Held::Text).map_err(|_| NoToken::NoSecret)
+        };
+        Ok(match self {
+            Self::None => Self::None,
+            Self::Basic(held) => Self::Basic(read(held).await?),
+            Self::Post(held) => Self::Post(read(held).await?),
+        })
+    }
+}
+
 /// What a token endpoint gave. `Debug` shows no token.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Granted {

@@ -170,6 +170,7 @@ impl RuleCompiler<'_, '_> {
         let paths = graph.as_ref().and_then(|graph| graph.as_ref().map(|graph| &*graph.paths));
         let when = spec.when.as_ref().and_then(|text| self.when(text, paths));
         self.arguments();
+        self.assurance();
         let obligations = self.obligations();
         let place = match self.origin {
             Origin::File { place, .. } => Arc::from(place),
@@ -187,6 +188,22 @@ impl RuleCompiler<'_, '_> {
             obligations,
             place,
         })
+    }
+
+    /// A client is told which log-in would open the rule, and asks for it in a list with spaces between (OpenID Connect Core
+    /// §3.1.2.1): what has no place there nobody could ever ask for.
+    fn assurance(&mut self) {
+        let spec = self.spec;
+        let legal = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+        let wanted = spec.principals.assurance.iter().flatten().enumerate();
+        for (index, value) in wanted.filter(|_| spec.effect != Effect::Deny) {
+            if value.is_empty() || !value.chars().all(legal) {
+                let key = format!("principals.assurance[{index}]");
+                let message = format!("principals.assurance: `{value}` is no value to ask for");
+                let hint = "a value of acr is one word without spaces, quotes and backslashes, such as phr";
+                self.fault(&key, message, hint);
+            }
+        }
     }
 
     fn id(&mut self) -> Option<RuleId> {

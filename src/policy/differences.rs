@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::scope::Scope;
 use crate::time::Timestamp;
 
-use super::decision::{Decision, Effect};
+use super::decision::{Decision, Effect, LoginNeeded, Obligations};
 use super::live::Difference;
 
 /// Kinds that are told apart; more are in the count alone. Each has a few hundred bytes.
@@ -23,6 +23,7 @@ pub struct Differences {
 /// Differences of one kind. Rules and codes only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DifferenceKind {
+    /// Of a server's prompts and resources the server and `prompts` or `resources`: such as `weather/resources`.
     pub tool: String,
     pub decision: Effect,
     pub reason: String,
@@ -52,12 +53,15 @@ impl Differences {
     pub(super) fn note(&self, (tool, said): (&str, &Decision), other: &Difference, at: Timestamp) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let missing = other.missing_scopes.to_string();
-        let mut with = (said.obligations.of_the_rule(), other.obligations.of_the_rule());
+        let mut with = (
+            words(&said.obligations, said.login.as_ref()),
+            words(&other.obligations, other.login.as_ref()),
+        );
         if with.0 == with.1 {
             with = (String::new(), String::new());
         }
         let reasons = (said.reason.to_string(), other.reason.to_string());
-        let key = (tool.to_owned(), reasons.0, reasons.1, missing, with);
+        let key = (without_name(tool).to_owned(), reasons.0, reasons.1, missing, with);
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.len() >= MOST_KINDS && !kinds.contains_key(&key) {
             return;
@@ -103,6 +107,19 @@ impl Differences {
     }
 }
 
+/// What comes with a decision, and the log-in that would change it.
+fn words(obligations: &Obligations, login: Option<&LoginNeeded>) -> String {
+    let (rule, login) = (obligations.of_the_rule(), login.map(|login| format!("log-in {login}")));
+    let parts = [Some(rule).filter(|rule| !rule.is_empty()), login];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// A server makes up names of prompts and resources: one list of it is not to use up all kinds.
+fn without_name(tool: &str) -> &str {
+    let end = tool.match_indices('/').nth(1).map(|(at, _)| at);
+    end.and_then(|end| tool.get(..end)).unwrap_or(tool)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -119,6 +136,15 @@ mod tests {
 
     /// Asks about each tool.
     fn ask(live: &Live, tools: &[String]) {
+        assert!(ask_with(live, tools, None).iter().all(Option::is_some));
+    }
+
+    /// The same of a caller with these claims; gives what differs.
+    fn ask_with(
+        live: &Live,
+        tools: &[String],
+        claims: Option<&serde_json::Map<String, serde_json::Value>>,
+    ) -> Vec<Option<Difference>> {
         let (issuer, subject) = ("https://i.example".parse().unwrap(), "ada".parse().unwrap());
         let scopes = Scope::empty();
         let who = Who {
@@ -129,17 +155,18 @@ mod tests {
             groups: &[],
             groups_incomplete: false,
             roles: &[],
-            claims: None,
+            claims,
             told: None,
         };
         let in_force = live.current();
-        for tool in tools {
+        let asked = tools.iter().map(|tool| {
             let (operation, arguments, now) =
                 (Operation::Plain, Arguments::Unknown, Moment::default());
             let ask = Ask { who, tool, operation, arguments, now };
             let said = in_force.policy().decide(&ask);
-            assert!(live.difference(&in_force, &ask, &said).is_some());
-        }
+            live.difference(&in_force, &ask, &said)
+        });
+        asked.collect()
     }
 
     fn live() -> Live {
@@ -182,6 +209,34 @@ mod tests {
         let in_force = live.current();
         assert_eq!(in_force.differences().kinds().len(), MOST_KINDS);
         assert_eq!(in_force.differences().count(), 500);
+    }
+
+    #[test]
+    fn a_list_of_resources_is_of_one_kind() {
+        let live = live();
+        let uris = (0..500).map(|number| format!("w/resources/file:///{number}"));
+        let all: Vec<String> = uris.chain(["w/prompts/day".into(), "w.get".into()]).collect();
+        ask(&live, &all);
+        let kinds = live.current().differences().kinds();
+        let shown: Vec<_> = kinds.iter().map(|kind| (kind.tool.as_str(), kind.count)).collect();
+        assert_eq!(shown, [("w/resources", 500), ("w.get", 1), ("w/prompts", 1)]);
+    }
+
+    #[test]
+    fn another_log_in_is_a_difference_that_is_told() {
+        let strong = |acr: &str| {
+            let rule = "[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [\"t\"]\n";
+            policy(&format!("{rule}principals = {{ assurance = [\"{acr}\"] }}\n"), &[])
+        };
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(9)));
+        let live = Live::new(strong("mfa"), Some(strong("phr")), clock);
+        let claims = serde_json::json!({ "acr": "pwd" }).as_object().cloned();
+        let found = ask_with(&live, &["t".into()], claims.as_ref());
+        let [Some(found)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(found.login.as_ref().unwrap().assurance, ["phr"]);
+        let kind = live.current().differences().kinds().remove(0);
+        let both = (kind.obligations.as_str(), kind.shadow_obligations.as_str());
+        assert_eq!(both, ("log-in with acr mfa", "log-in with acr phr"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::time::{Clock, Timestamp};
 
 use super::ask::{Ask, Moment};
 use super::decide::Policy;
-use super::decision::{Decision, Effect, Obligations, Reason};
+use super::decision::{Decision, Effect, LoginNeeded, Obligations, Reason};
 use super::differences::Differences;
 use super::names::Names;
 use super::recorded::Recorded;
@@ -44,6 +44,8 @@ pub struct Difference {
     pub reason: Reason,
     pub matched_rule_id: Option<RuleId>,
     pub missing_scopes: Scope,
+    /// The log-in that would open it.
+    pub login: Option<LoginNeeded>,
     pub obligations: Obligations,
     pub policy_version: Arc<str>,
 }
@@ -105,6 +107,7 @@ impl Live {
             reason: would_say.reason,
             matched_rule_id: would_say.matched_rule_id,
             missing_scopes: would_say.missing_scopes,
+            login: would_say.login,
             obligations: would_say.obligations,
             policy_version: would_say.policy_version,
         };

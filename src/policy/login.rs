@@ -28,6 +28,9 @@ impl Policy {
             return None;
         }
         let claims = ask.who.claims?;
+        if ask.who.issuer.as_str() != self.facts.issuer && tells_of_no_login(claims) {
+            return None;
+        }
         let about = |rule: &&Rule| rule.effect != Effect::Deny && rule.tools.is_match(ask.tool);
         let mut wanted = self.rules.iter().filter(about).filter_map(Rule::login);
         wanted.find(|login| self.opens_after(ask, claims, login))
@@ -38,15 +41,113 @@ impl Policy {
         if let Some(acr) = login.assurance.first() {
             claims.insert("acr".to_owned(), acr.as_str().into());
         }
-        claims.insert("auth_time".to_owned(), ask.now.wall.unix_seconds().into());
+        // Another rule may look at the time, but nobody would be asked for it.
+        if login.max_age_seconds.is_some() {
+            claims.insert("auth_time".to_owned(), ask.now.wall.unix_seconds().into());
+        }
         let ask = Ask { who: Who { claims: Some(&claims), ..ask.who }, ..*ask };
         let decision = self.weigh(&ask, &self.look(&ask, &mut Nobody)).decision;
         decision.effect != Effect::Deny || decision.can_step_up()
     }
 }
 
-/// Such a token names its client as its subject (RFC 9068 §2.2).
+/// Such a token names its client as its subject (RFC 9068 §2.2); Keycloak's the client's service account.
 fn is_machine(who: &Who<'_>) -> bool {
-    let client = who.client_id.map(crate::id::ClientId::as_str);
-    client.is_some() && client == who.subject.map(crate::id::Subject::as_str)
+    let Some(client) = who.client_id.map(crate::id::ClientId::as_str) else { return false };
+    let account = who.claims.and_then(|claims| claims.get("preferred_username")?.as_str());
+    who.subject.is_some_and(|subject| subject.as_str() == client)
+        || account.and_then(|account| account.strip_prefix("service-account-")) == Some(client)
+}
+
+/// An application's token of another issuer, whose subject may be anything; or a person's of one that never says how they
+/// logged in, so that another log-in would change nothing.
+fn tells_of_no_login(claims: &Map<String, Value>) -> bool {
+    ["acr", "amr", "auth_time"].iter().all(|name| claims.get(*name).is_none_or(Value::is_null))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use crate::policy::{Arguments, Decision, Facts, Moment, Operation};
+    use crate::scope::Scope;
+
+    use super::*;
+
+    const OURS: &str = "https://broker.example";
+    const FOREIGN: &str = "https://login.example";
+
+    fn load(rules: &str) -> Policy {
+        let facts = Facts { issuer: OURS.to_owned(), ..Facts::default() };
+        Policy::load("policy.toml", rules, None, &[], facts).unwrap()
+    }
+
+    fn rule(id: &str, principals: &str) -> String {
+        format!(
+            "[[rule]]\nid = \"{id}\"\neffect = \"allow\"\ntools = [\"t\"]\nprincipals = {{ {principals} }}\n"
+        )
+    }
+
+    /// What a caller of `staff` with this token gets, whose client is `agent`.
+    fn decide(policy: &Policy, (issuer, subject): (&str, &str), claims: &Value) -> Decision {
+        let (issuer, subject) = (issuer.parse().unwrap(), subject.parse().unwrap());
+        let (client, scopes) = ("agent".parse().unwrap(), Scope::empty());
+        let groups: [Arc<str>; 1] = ["staff".into()];
+        let who = Who {
+            issuer: &issuer,
+            subject: Some(&subject),
+            client_id: Some(&client),
+            scopes: &scopes,
+            groups: &groups,
+            groups_incomplete: false,
+            roles: &[],
+            claims: claims.as_object(),
+            told: None,
+        };
+        let now = Moment::at(crate::time::Timestamp::from_unix_seconds(1_000_000));
+        let (operation, arguments) = (Operation::Plain, Arguments::Unknown);
+        policy.decide(&Ask { who, tool: "t", operation, arguments, now })
+    }
+
+    // RFC 9470 §3
+    #[test]
+    fn the_login_that_is_asked_for_is_that_of_the_rule_that_it_opens() {
+        let strong = rule("a", "groups = [\"admins\"], assurance = [\"phr\"]");
+        let recent = rule("b", "groups = [\"staff\"], max_auth_age_seconds = 300");
+        let policy = load(&[strong.clone(), recent].concat());
+        let hour_ago = json!({ "acr": "pwd", "auth_time": 1_000_000 - 3_600 });
+        let wanted = LoginNeeded { assurance: Vec::new(), max_age_seconds: Some(300) };
+        assert_eq!(decide(&policy, (OURS, "ada"), &hour_ago).login, Some(wanted));
+        assert_eq!(decide(&load(&strong), (OURS, "ada"), &hour_ago).login, None);
+    }
+
+    // RFC 9470 §3
+    #[test]
+    fn an_application_of_any_issuer_is_asked_for_no_login() {
+        let policy = load(&rule("a", "assurance = [\"mfa\"]"));
+        let login = |who, claims| decide(&policy, who, &claims).login;
+        for (who, claims) in [
+            ((OURS, "agent"), json!({})),
+            // Entra
+            ((FOREIGN, "5b1c-oid"), json!({ "appid": "agent", "idtyp": "app", "roles": ["r"] })),
+            // Auth0
+            ((FOREIGN, "agent@clients"), json!({ "gty": "client-credentials" })),
+            // Keycloak
+            (
+                (FOREIGN, "0b7e-uuid"),
+                json!({ "acr": "1", "preferred_username": "service-account-agent" }),
+            ),
+        ] {
+            assert_eq!(login(who, claims.clone()), None, "{claims}");
+        }
+        for (who, claims) in [
+            ((OURS, "ada"), json!({})),
+            ((FOREIGN, "ada"), json!({ "acr": "1", "preferred_username": "ada" })),
+            ((FOREIGN, "ada"), json!({ "auth_time": 7 })),
+        ] {
+            assert!(login(who, claims.clone()).is_some(), "{claims}");
+        }
+    }
 }

@@ -100,12 +100,19 @@ impl Replay {
         }
     }
 
-    /// Whether a part of the path or of the query was left out of the record.
+    /// Whether the end of a resource's URI was left out of the record: what is asked about is not known.
+    #[must_use]
+    pub fn names_no_whole_thing(&self) -> bool {
+        self.question.tool.ends_with('…')
+    }
+
+    /// Whether a part of the name, of the path or of the query was left out of the record.
     fn is_cut(&self) -> bool {
-        self.question.operation.as_ref().is_some_and(|operation| {
+        let of_the_operation = self.question.operation.as_ref().is_some_and(|operation| {
             operation.segments.iter().any(|segment| segment.ends_with('…'))
                 || operation.query.iter().any(|name| **name == *"…")
-        })
+        });
+        of_the_operation || self.names_no_whole_thing()
     }
 }
 
@@ -171,6 +178,18 @@ mod tests {
         let named = ALLOW.to_owned() + &rule("deny", "groups = [\"ops\"]");
         let other = ALLOW.to_owned() + &rule("deny", "groups = [\"ops\", \"ops\"]");
         assert_eq!(told(&named, &other), Some(Effect::Deny));
+    }
+
+    #[test]
+    fn of_a_uri_whose_query_was_left_out_nothing_is_told() {
+        let rules = policy("[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\".*\"]\n", &[]);
+        let told = |tool: &str| {
+            let mut replay = recorded(&rules);
+            replay.question.tool = tool.into();
+            replay.decide(&rules, rules.names(), false).map(|decision| decision.effect)
+        };
+        assert_eq!(told("w/resources/x:a"), Some(Effect::Allow));
+        assert_eq!(told("w/resources/x:a?…"), None);
     }
 
     #[test]

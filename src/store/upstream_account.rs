@@ -15,7 +15,8 @@ pub struct UpstreamAccountRow {
     pub server: String,
     /// Its tokens, sealed; their shape belongs to who seals them.
     pub sealed: String,
-    /// Counted up each time something else is put there.
+    /// Counted up each time something else is put there. An account that is connected anew after it was ended has none that
+    /// was there before.
     pub version: i64,
     pub connected_at: Timestamp,
 }

@@ -114,7 +114,13 @@ impl Server {
         }
         let ended = Ended { tool: Some(tool.clone()), question: deciding.question(caller, thing) };
         if !visible.shows_the_tool() || !self.watch.shows(name) {
-            self.end(caller, "tools/call", (&decision, Some(Code::PolicyDenied)), ended).await?;
+            let code = hidden_by(&decision);
+            self.end(caller, "tools/call", (&decision, Some(code)), ended).await?;
+            if code == Code::PolicyMissingIdentity {
+                let failure = Failure::new(code, guard::NOBODY);
+                let failure = failure.with("request_id", Some(caller.request_id()));
+                return Ok(Err(tool_refused(message, &failure, modern)));
+            }
             return Ok(Err(unknown()));
         }
         let sent_back = beside.sent_back.take();
@@ -200,7 +206,7 @@ impl Server {
             return Ok(Ok(Admitted::to(kind, permits)));
         }
         // What a person would have to be asked about is not offered here: there is no call to show them.
-        self.end(caller, method, (&decision, Some(Code::PolicyDenied)), ended).await?;
+        self.end(caller, method, (&decision, Some(hidden_by(&decision))), ended).await?;
         if let Thing::Prompt(name, _) = thing {
             let text = format!("Unknown prompt: {name}");
             return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
@@ -238,5 +244,13 @@ impl Server {
         asked: (&str, Option<&Decision>),
     ) -> Result<Result<Permits, Refused>, Unrecorded> {
         self.door.within_limits(caller, message, asked).await
+    }
+}
+
+/// Of a caller who is nobody (contract, `policy.missing_identity`), and of everybody else from whom something is hidden.
+fn hidden_by(decision: &Decision) -> Code {
+    match decision.code {
+        Some(code @ Code::PolicyMissingIdentity) => code,
+        _ => Code::PolicyDenied,
     }
 }

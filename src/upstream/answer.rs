@@ -114,6 +114,7 @@ impl Exchange {
         } else {
             (ResultStatus::Ok, None)
         };
+        self.notice(Vec::new()).await?;
         self.end(status, code).await?;
         Ok(response)
     }

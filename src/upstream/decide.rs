@@ -9,11 +9,12 @@ use serde_json::value::RawValue;
 use crate::broker::Caller;
 use crate::id::ToolName;
 use crate::policy::{
-    Arguments, Ask, Decision, Difference, Effect, InForce, Live, Moment, Operation, Reason,
+    Arguments, Ask, Decision, Difference, Effect, InForce, Live, Moment, Operation, Policy, Reason,
     Recorded,
 };
 
 use super::spelling;
+use super::wanted::{LONGEST_PROMPT, LONGEST_URI};
 
 /// What is asked about.
 #[derive(Clone, Copy, Debug)]
@@ -59,11 +60,12 @@ impl Decider {
         Deciding { decider: self, in_force, now }
     }
 
-    /// Whether its name is one that MCP allows: others are never shown.
+    /// Whether its name is one that MCP allows and that can be asked for: others are never shown.
     pub(super) fn is_nameable(&self, thing: Thing<'_>) -> bool {
         match thing {
             Thing::Tool(name) => self.tool_name(name).is_some(),
-            Thing::Prompt(..) | Thing::Resource(_) => true,
+            Thing::Prompt(name, _) => name.len() <= LONGEST_PROMPT,
+            Thing::Resource(uri) => uri.len() <= LONGEST_URI,
         }
     }
 
@@ -91,22 +93,31 @@ impl<'a> Thing<'a> {
 impl Deciding<'_> {
     /// Whether `caller` sees a tool or a prompt, whatever its arguments are; or may have a resource, or a prompt with these.
     pub(super) fn about(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
-        let said = self.decide(caller, &self.decider.name(thing), thing.arguments());
-        let Thing::Resource(uri) = thing else { return said };
+        self.by(self.in_force.policy(), caller, thing).1
+    }
+
+    /// What these rules say, and the name by which they say it.
+    fn by(&self, rules: &Policy, caller: &Caller, thing: Thing<'_>) -> (String, Decision) {
+        let decide = |name: &str| rules.decide(&self.ask(caller, name, thing.arguments()));
+        let name = self.decider.name(thing);
+        let said = decide(&name);
+        let Thing::Resource(uri) = thing else { return (name, said) };
         // What a rule forbids by name is forbidden however the name is escaped.
-        let Some(read_as) = spelling::decoded(uri) else { return said };
-        let name = self.decider.name(Thing::Resource(&read_as));
-        let other = self.decide(caller, &name, thing.arguments());
+        let Some(read_as) = spelling::decoded(uri) else { return (name, said) };
+        let read_as = self.decider.name(Thing::Resource(&read_as));
+        let other = decide(&read_as);
         let forbids = matches!(other.reason, Reason::Rule(Effect::Deny | Effect::Ask, _));
-        if forbids { other } else { said }
+        if forbids { (read_as, other) } else { (name, said) }
     }
 
     /// The same for a list, which is compared with that of the shadow policy.
     pub(super) fn listed(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
-        let name = self.decider.name(thing);
         let said = self.about(caller, thing);
-        let ask = self.ask(caller, &name, thing.arguments());
-        self.decider.policy.note_listing(&self.in_force, &ask, &said);
+        if let Some(shadow) = self.in_force.shadow() {
+            let (name, _) = self.by(shadow, caller, thing);
+            let ask = self.ask(caller, &name, thing.arguments());
+            self.decider.policy.note_listing(&self.in_force, &ask, &said);
+        }
         said
     }
 
@@ -149,21 +160,24 @@ impl Deciding<'_> {
         self.decider.policy.difference(&self.in_force, &ask, said)
     }
 
-    /// The same about a prompt or a resource.
+    /// The same about a prompt or a resource, by the name by which the shadow policy decides.
     pub(super) fn difference_about(
         &self,
         caller: &Caller,
         thing: Thing<'_>,
         said: &Decision,
     ) -> Option<Difference> {
-        let name = self.decider.name(thing);
+        let (name, _) = self.by(self.in_force.shadow()?, caller, thing);
         let ask = self.ask(caller, &name, thing.arguments());
         self.decider.policy.difference(&self.in_force, &ask, said)
     }
 
-    /// The question as the audit log keeps it.
+    /// The question as the audit log keeps it: by the name that decided, without the query of a URI.
     pub(super) fn question(&self, caller: &Caller, thing: Thing<'_>) -> Box<Recorded> {
-        let name = self.decider.name(thing);
+        let name = match thing {
+            Thing::Tool(_) | Thing::Prompt(..) => self.decider.name(thing),
+            Thing::Resource(_) => without_query(self.by(self.in_force.policy(), caller, thing).0),
+        };
         self.in_force.record(&self.ask(caller, &name, Arguments::Unknown))
     }
 
@@ -174,4 +188,15 @@ impl Deciding<'_> {
     fn ask<'a>(&self, caller: &'a Caller, tool: &'a str, arguments: Arguments<'a>) -> Ask<'a> {
         Ask { who: caller.who(), tool, operation: Operation::Plain, arguments, now: self.now }
     }
+}
+
+/// What a query says is the caller's, as the arguments of a call are: `…` stands for it.
+fn without_query(mut name: String) -> String {
+    if let Some(at) = name.find(['?', '#'])
+        && at + 1 < name.len()
+    {
+        name.truncate(at + 1);
+        name.push('…');
+    }
+    name
 }

@@ -25,9 +25,11 @@ const EVENTS: usize = 100;
 pub(super) struct TheirsAlone;
 
 impl Exchange {
-    /// Records what was noticed about tools: one list is not to write more than so many events, the first of which says
-    /// how many others there are.
-    pub(super) async fn notice(&self, news: Vec<News>) -> Result<(), Unrecorded> {
+    /// Records what was noticed about tools, and in a handshake of the broker's own: one list is not to write more than so
+    /// many events, the first of which says how many others there are.
+    pub(super) async fn notice(&self, mut news: Vec<News>) -> Result<(), Unrecorded> {
+        // First, so that no list of many keeps it from having an event of its own.
+        news.splice(0..0, self.server.watch.told.kept());
         let mut others = news.len().checked_sub(EVENTS).filter(|others| *others > 0);
         for News { thing, tool, flaw, digest, hidden } in news.into_iter().take(EVENTS) {
             let decider = &self.server.decider;

@@ -38,6 +38,7 @@ mod spelling;
 mod stdio;
 mod streaming;
 mod token_exchange;
+mod told;
 mod traced;
 mod wanted;
 mod watch;

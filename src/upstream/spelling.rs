@@ -20,6 +20,7 @@ pub(super) fn is_plain(uri: &str) -> bool {
         && !has_dots(&decoded)
         && has_plain_escapes(path)
         && has_plain_beginning(uri)
+        && !has_a_drive_with_a_bar(&decoded)
         && !has_empty_segments(path)
 }
 
@@ -78,8 +79,18 @@ fn has_plain_beginning(uri: &str) -> bool {
     }
     let Ok(url) = uri.parse::<Url>() else { return false };
     let is_nobodys = url.username().is_empty() && url.password().is_none();
-    let path = uri.strip_prefix(&url[..Position::BeforePath]);
-    is_nobodys && path.is_some_and(|path| path.is_empty() || path.starts_with(['/', '?', '#']))
+    let rest = uri.strip_prefix(&url[..Position::BeforePath]);
+    let path = rest.and_then(|rest| rest.split(['?', '#']).next());
+    // Escapes aside, which it adds.
+    let is_as_written = |path: &str| percent_decode_str(path).eq(percent_decode_str(url.path()));
+    is_nobodys && path.is_some_and(|path| path.is_empty() || is_as_written(path))
+}
+
+/// A Windows drive as the URL standard reads it (WHATWG URL, "Windows drive letter"): `C|` is `C:`.
+fn has_a_drive_with_a_bar(uri: &str) -> bool {
+    let Some(path) = uri.strip_prefix("file://") else { return false };
+    let first = path.split('/').nth(1).unwrap_or_default();
+    matches!(first.as_bytes(), [letter, b'|', ..] if letter.is_ascii_alphabetic())
 }
 
 /// A path that begins with a slash has something between every two of them.
@@ -128,6 +139,9 @@ mod tests {
             "file:///docs/a ",
             "file:///se\tcret/k",
             "city:../paris",
+            "file:///C|/secret/k",
+            "file:///c%7C/secret/k",
+            "file:///c%7c",
         ] {
             assert!(!is_plain(uri), "{uri:?}");
         }
@@ -150,6 +164,9 @@ mod tests {
             "db://Main/Table",
             "fetch:https://example.com/x",
             "urn:ietf:rfc:3986",
+            "file:///C:/docs/k",
+            "file:///docs/C|/a|b",
+            "https://example.com/{a}/<b>^`\"?q={c}",
             "paris",
             "",
         ] {

@@ -49,6 +49,10 @@ pub(super) enum Wanted<'a> {
     Malformed(&'static str),
 }
 
+/// The longest name of a prompt, and the longest URI, in bytes: each stands in the audit log, which no caller is to fill.
+pub(super) const LONGEST_PROMPT: usize = 256;
+pub(super) const LONGEST_URI: usize = 2_048;
+
 /// Resources of one `subscriptions/listen`: each is decided.
 pub(super) const MOST_RESOURCES: usize = 100;
 
@@ -200,8 +204,7 @@ impl<'a> Wanted<'a> {
             },
             "prompts/get" => match message.params::<Named<'a>>() {
                 Some(Named { name, arguments }) => {
-                    let arguments = arguments.map_or("{}", RawValue::get).into();
-                    Self::Prompt { name, arguments }
+                    Self::prompt(name, arguments.map_or("{}", RawValue::get).into())
                 }
                 None => Self::Malformed("params of prompts/get need a name"),
             },
@@ -229,7 +232,17 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    fn prompt(name: Cow<'a, str>, arguments: Cow<'a, str>) -> Self {
+        if name.len() > LONGEST_PROMPT {
+            return Self::Malformed("the name of a prompt has 256 bytes at most");
+        }
+        Self::Prompt { name, arguments }
+    }
+
     fn resources(uris: Vec<Cow<'a, str>>) -> Self {
+        if uris.iter().any(|uri| uri.len() > LONGEST_URI) {
+            return Self::Malformed("a uri has 2048 bytes at most");
+        }
         if uris.iter().all(|uri| spelling::is_plain(uri)) {
             return Self::Resources(uris);
         }
@@ -266,8 +279,7 @@ fn completion<'a>(message: &Message<'a>) -> Wanted<'a> {
                     "an argument cannot be completed and in the context, too",
                 );
             }
-            let arguments = serde_json::json!(all).to_string().into();
-            Wanted::Prompt { name, arguments }
+            Wanted::prompt(name, serde_json::json!(all).to_string().into())
         }
         Reference { kind, uri: Some(uri), .. } if kind == "ref/resource" => {
             Wanted::resources(vec![uri])
@@ -325,6 +337,35 @@ mod tests {
         assert_eq!(prompt, r#"Prompt { name: "p", arguments: "{\"a\":\"x\",\"b\":\"y\"}" }"#);
         assert_eq!(of(r#"{"type":"ref/resource","uri":"a:b"}"#), r#"Resources(["a:b"])"#);
         assert!(of(r#"{"type":"ref/resource","uri":"a:../b"}"#).starts_with("Malformed"));
+    }
+
+    #[test]
+    fn what_is_named_at_length_goes_no_further() {
+        let long = |most: usize| ("x".repeat(most), "x".repeat(most + 1));
+        let (prompts, uris) = (long(LONGEST_PROMPT), long(LONGEST_URI));
+        let reference =
+            |of: &str| format!(r#""ref":{{{of}}},"argument":{{"name":"a","value":"x"}}"#);
+        type Params<'a> = &'a dyn Fn(&str) -> String;
+        let forms: [(&str, &(String, String), Params<'_>); 5] = [
+            ("prompts/get", &prompts, &|name| format!(r#""name":"{name}""#)),
+            ("completion/complete", &prompts, &|name| {
+                reference(&format!(r#""type":"ref/prompt","name":"{name}""#))
+            }),
+            ("completion/complete", &uris, &|uri| {
+                reference(&format!(r#""type":"ref/resource","uri":"{uri}""#))
+            }),
+            ("resources/read", &uris, &|uri| format!(r#""uri":"{uri}""#)),
+            ("subscriptions/listen", &uris, &|uri| {
+                format!(r#""notifications":{{"resourceSubscriptions":["a:b","{uri}"]}}"#)
+            }),
+        ];
+        for (method, (most, more), params) in forms {
+            let of = |name: &str| {
+                wanted(&format!(r#"{{"id":1,"method":"{method}","params":{{{}}}}}"#, params(name)))
+            };
+            assert!(!of(most).starts_with("Malformed"), "{method}");
+            assert!(of(more).starts_with("Malformed"), "{method}");
+        }
     }
 
     #[test]

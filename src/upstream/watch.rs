@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -14,12 +14,10 @@ use crate::audit::{FlawedThing, ToolFlaw};
 
 use super::definition::{Examined, examine, sha256, without_hidden};
 use super::fault::Fault;
+use super::told::{TELL_AGAIN, Told};
 
 /// Tools that are remembered: a server that makes up names takes no more memory than that, and no more of them are shown.
 const MOST: usize = 20_000;
-
-/// How long what is wrong with a tool is not told again: a server can write another text into each list.
-const TELL_AGAIN: Duration = Duration::from_hours(1);
 
 /// What becomes of a tool with a flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +36,8 @@ pub struct Watch {
     pub on_change: OnFlaw,
     pub on_hidden_text: OnFlaw,
     seen: RwLock<HashMap<String, Seen>>,
-    /// What is no tool and has a flaw, and when that was told last, in monotonic time.
-    told: Mutex<HashMap<(FlawedThing, String), Duration>>,
+    /// What is no tool and has a flaw.
+    pub(super) told: Told,
     told_that_it_is_full: AtomicBool,
     /// When a list was last asked for because of a pin, in monotonic time: one asks, the others wait for what it sees.
     pub(super) looked: tokio::sync::Mutex<Option<Duration>>,
@@ -107,7 +105,7 @@ impl Watch {
         pins: HashMap<String, String>,
         (on_change, on_hidden_text): (OnFlaw, OnFlaw),
     ) -> Self {
-        let (seen, told) = (RwLock::default(), Mutex::default());
+        let (seen, told) = (RwLock::default(), Told::default());
         let looked = tokio::sync::Mutex::default();
         let told_that_it_is_full = AtomicBool::new(false);
         Self { pins, on_change, on_hidden_text, seen, told, told_that_it_is_full, looked }
@@ -157,7 +155,7 @@ impl Watch {
         };
         let hidden = self.hides_one_with(Some(flaw));
         let tool = name.to_owned();
-        let tells = self.tells((thing, tool.clone()), now);
+        let tells = self.told.tells((thing, name), now);
         let news = tells.then_some(News { thing: Some(thing), tool, flaw, digest, hidden });
         Verdict { shown: !hidden, news }
     }
@@ -176,21 +174,10 @@ impl Watch {
         let said = if hidden { without_hidden(said) } else { Some(said.to_owned()) };
         let said = said.ok_or(Fault::NotAMessage)?;
         let (flaw, digest) = (ToolFlaw::HiddenText, Some(examined.digest));
-        let tells = self.tells((thing, String::new()), now);
+        let tells = self.told.tells((thing, ""), now);
         let thing = Some(thing);
         let news = tells.then_some(News { thing, tool: String::new(), flaw, digest, hidden });
         Ok(Some((said, news)))
-    }
-
-    /// Whether it is to be told now; if so, it is noted as told.
-    fn tells(&self, what: (FlawedThing, String), now: Duration) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = told.get(&what).is_some_and(|told| now.saturating_sub(*told) < TELL_AGAIN);
-        if lately || (told.len() >= MOST && !told.contains_key(&what)) {
-            return false;
-        }
-        told.insert(what, now);
-        true
     }
 
     /// Of two flaws the one that hides it.

@@ -77,6 +77,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
                 "policy::Decision",
                 "policy::Difference",
                 "policy::Effect",
+                "policy::LoginNeeded",
                 "policy::Obligations",
                 "policy::Reason",
                 "policy::Recorded",

@@ -14,6 +14,7 @@ mod named;
 mod one_era;
 mod passing;
 mod raw_server;
+mod recorded;
 mod rmcp_client;
 mod schemas;
 mod sessions;

@@ -194,6 +194,7 @@ fn of_entry(policy: &Policy, entry: &Entry) -> Told {
         policy_version: policy.version().to_string(),
         listed: policy
             .lists_surely(&visible(ask.who, &tool, ask.now))
+            .filter(|_| !replay.names_no_whole_thing())
             .map(|decision| decision.shows_the_tool()),
         certain: Some(certain),
         tool: tool.clone(),

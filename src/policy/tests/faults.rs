@@ -47,6 +47,27 @@ fn an_unknown_key_is_refused_with_its_place() {
     );
 }
 
+// OpenID Connect Core §3.1.2.1, RFC 9470 §3
+#[test]
+fn a_strength_that_nobody_could_ask_for_is_refused_with_its_place() {
+    let rules = |effect: &str, value: &str| {
+        load(&format!(
+            "version = \"t\"\n[[rule]]\nid = \"a\"\neffect = \"{effect}\"\ntools = [\".*\"]\nprincipals = {{ assurance = [\"phr\", \"{value}\"] }}\n"
+        ))
+    };
+    insta::assert_snapshot!(rules("allow", "level 3").unwrap_err(), @r#"
+    policy.toml:6:36: rule `a`: principals.assurance: `level 3` is no value to ask for
+      hint: a value of acr is one word without spaces, quotes and backslashes, such as phr
+    "#);
+    for value in ["", "\\\"", "größer"] {
+        assert!(rules("ask", value).is_err(), "{value}");
+    }
+    for value in ["urn:mace:incommon:iap:silver", "https://refeds.org/profile/mfa"] {
+        assert!(rules("allow", value).is_ok(), "{value}");
+    }
+    assert!(rules("deny", "level 3").is_ok(), "what denies asks for nothing");
+}
+
 #[test]
 fn the_version_changes_with_the_rules() {
     assert_ne!(policy(READ).version(), policy(&READ.replace("graph:read", "graph:more")).version());

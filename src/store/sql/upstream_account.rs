@@ -100,9 +100,10 @@ async fn list(c: &mut Connection, user: &UserId) -> Result<Vec<UpstreamAccountRo
     c.rows(SQL, values![user.to_string()]).await?.iter().map(row).collect()
 }
 
+/// The first version is when it was connected, in milliseconds: no account that was ended before has had it.
 async fn put(c: &mut Connection, row: &UpstreamAccountRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO upstream_accounts \
-        (user_id, server, sealed, version, claimed_until, connected_at) VALUES ($1, $2, $3, 1, 0, $4) \
+        (user_id, server, sealed, version, claimed_until, connected_at) VALUES ($1, $2, $3, $4, 0, $4) \
         ON CONFLICT (user_id, server) DO UPDATE SET sealed = excluded.sealed, \
         version = upstream_accounts.version + 1, claimed_until = 0, connected_at = excluded.connected_at";
     let values = values![

@@ -135,10 +135,11 @@ pub(super) async fn open(server: &Server, who: &Who) -> Result<Opened, Fault> {
         Answer::Result(said) if said.get().len() > LONGEST => return Err(Fault::TooLarge),
         Answer::Result(said) => {
             let found = server.watch.cut_out(&said, server.door.clock.monotonic())?;
-            if found.is_some() {
-                tracing::warn!(server = %server.id, "upstream.hidden_text_in_the_handshake");
+            let (said, news) = found.unwrap_or((said, None));
+            if let Some(news) = news {
+                server.watch.told.keep(news);
             }
-            Members::of(found.as_ref().map_or(&said, |(cut, _)| cut))
+            Members::of(&said)
         }
         Answer::Error => return Err(Fault::Handshake),
         Answer::Status(status) => return Err(Fault::Status(status)),

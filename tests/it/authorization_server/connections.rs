@@ -25,7 +25,7 @@ pub(super) fn tokens(access: &str, lasts: u32) -> Reply {
     Reply::json(tokens.to_string())
 }
 
-fn settings(base: &str, keys: &str) -> String {
+pub(super) fn settings(base: &str, keys: &str) -> String {
     format!(
         "[outbound]\nallow_private = [\"127.0.0.1\", \"localhost\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{base}/mcp\"\nfold = true\n\
          credential = {{ per_user = {{ {keys} }} }}\n[[upstream.server.tool]]\nname = \"get_.*\"\nscopes = [\"weather:read\"]\n\
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// A token of the person in this browser for the server.
-    async fn token(&self, browser: &mut Browser<'_>) -> String {
+    pub(super) async fn token(&self, browser: &mut Browser<'_>) -> String {
         self.token_for(browser, PATH).await
     }
 
@@ -98,7 +98,7 @@ impl World {
         answer.json()["access_token"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
     }
 
-    async fn calls(&self, token: &str) -> Answer {
+    pub(super) async fn calls(&self, token: &str) -> Answer {
         let params = json!({ "name": "get_weather", "arguments": {} });
         self.product.send(mcp(Wire::Modern, Some(token), "tools/call", params).path(PATH)).await
     }

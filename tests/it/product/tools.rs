@@ -175,16 +175,21 @@ async fn names_are_of_the_allowed_characters_and_no_argument_goes_into_a_header(
 async fn a_token_that_names_nobody_is_told_so_whatever_it_calls() {
     let secret = "a secret that the broker and the identity provider share";
     let settings = format!(
-        "[[resource_server.issuer]]\nissuer = \"{ISSUER}\"\nalgorithms = [\"HS256\"]\nsecret = \"{secret}\"\n"
+        "[[resource_server.issuer]]\nissuer = \"{ISSUER}\"\nalgorithms = [\"HS256\"]\nsecret = \"{secret}\"\n\
+         [[upstream.server]]\nid = \"weather\"\nurl = \"https://weather.example/mcp\"\nfold = true\n"
     );
     let product = Product::start(&settings).await;
     let now = SystemClock.now().unix_seconds();
-    let claims = json!({ "iss": ISSUER, "aud": product.url("/mcp"), "sub": null, "iat": now, "exp": now + 600,
+    let servers = product.url("/servers/weather/mcp");
+    let claims = json!({ "iss": ISSUER, "aud": [product.url("/mcp"), servers], "sub": null, "iat": now, "exp": now + 600,
         "scope": "graph:read public:read" });
     let token = SigningKey::Secret(secret.into()).token("k1", claims);
-    for tool in [EXECUTE, LIST, "get_public_info", "no_such"] {
+    let ours = [EXECUTE, LIST, "get_public_info", "no_such", "weather.any", "none.any"];
+    let all = ours.map(|tool| (tool, "/mcp")).into_iter().chain([("any", "/servers/weather/mcp")]);
+    for (tool, path) in all {
         let call = json!({ "name": tool, "arguments": {} });
-        let answer = product.rpc(Wire::Legacy, &token, "tools/call", call).await.json();
+        let ask = mcp(Wire::Legacy, Some(&token), "tools/call", call).path(path);
+        let answer = product.send(ask).await.json();
         let error = &answer["result"]["structuredContent"]["error"];
         assert_eq!(error["code"], "policy.missing_identity", "{tool}: {answer}");
         let ended = product.audit().pop().unwrap();

@@ -13,10 +13,14 @@ on_both! {
     a_new_consent_takes_the_place_of_the_one_before;
     of_many_who_renew_one_does;
     what_was_ended_meanwhile_stays_ended;
+    what_was_connected_anew_after_its_end_is_another_account;
     an_account_is_taken_out_once;
     accounts_end_with_their_person;
     a_registration_is_kept_for_each_server;
 }
+
+/// The version of an account that was connected at [`NOW`].
+const FIRST: i64 = NOW.unix_millis();
 
 fn somebody() -> UserId {
     UserId::generate(&FixedClock::at(NOW), &SystemRandom::new())
@@ -39,8 +43,8 @@ async fn a_new_consent_takes_the_place_of_the_one_before(store: Store) {
     {
         store.put_upstream_account(&account(user, server, sealed)).await.unwrap();
     }
-    assert_eq!(found(&store, ada, "a").await, Some(("4".to_owned(), 2)));
-    assert_eq!(found(&store, bob, "a").await, Some(("3".to_owned(), 1)));
+    assert_eq!(found(&store, ada, "a").await, Some(("4".to_owned(), FIRST + 1)));
+    assert_eq!(found(&store, bob, "a").await, Some(("3".to_owned(), FIRST)));
     let listed = store.list_upstream_accounts(ada).await.unwrap();
     let servers: Vec<&str> = listed.iter().map(|row| row.server.as_str()).collect();
     assert_eq!(servers, ["a", "b"]);
@@ -61,7 +65,7 @@ async fn of_many_who_renew_one_does(store: Store) {
     assert!(store.renew_upstream_account(&row, "new").await.unwrap());
     assert!(!store.renew_upstream_account(&row, "late").await.unwrap());
     assert!(!store.claim_upstream_account(&row, after(99), after(100)).await.unwrap());
-    assert_eq!(found(&store, ada, "a").await, Some(("new".to_owned(), 2)));
+    assert_eq!(found(&store, ada, "a").await, Some(("new".to_owned(), FIRST + 1)));
 }
 
 async fn what_was_ended_meanwhile_stays_ended(store: Store) {
@@ -74,15 +78,34 @@ async fn what_was_ended_meanwhile_stays_ended(store: Store) {
     assert_eq!(found(&store, ada, "a").await, None);
 }
 
+async fn what_was_connected_anew_after_its_end_is_another_account(store: Store) {
+    let ada = somebody();
+    store.put_upstream_account(&account(ada, "a", "old")).await.unwrap();
+    let old = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
+    assert!(store.renew_upstream_account(&old, "renewed").await.unwrap());
+    let renewed = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
+    store.end_upstream_account(ada, "a", None).await.unwrap().unwrap();
+    let new = UpstreamAccountRow { connected_at: after(1), ..account(ada, "a", "new") };
+    store.put_upstream_account(&new).await.unwrap();
+    for row in [old, renewed] {
+        assert!(!store.claim_upstream_account(&row, after(2), after(30)).await.unwrap());
+        assert!(!store.renew_upstream_account(&row, "of the old").await.unwrap());
+        let ended = store.end_upstream_account(ada, "a", Some(row.version)).await.unwrap();
+        assert!(ended.is_none());
+    }
+    assert_eq!(found(&store, ada, "a").await.unwrap().0, "new");
+}
+
 async fn an_account_is_taken_out_once(store: Store) {
     let ada = somebody();
     store.put_upstream_account(&account(ada, "a", "1")).await.unwrap();
     store.put_upstream_account(&account(ada, "a", "2")).await.unwrap();
     assert!(
-        store.end_upstream_account(ada, "a", Some(1)).await.unwrap().is_none(),
+        store.end_upstream_account(ada, "a", Some(FIRST)).await.unwrap().is_none(),
         "it was replaced"
     );
-    let ends = join_all((0..10).map(|_| store.end_upstream_account(ada, "a", Some(2)))).await;
+    let ends =
+        join_all((0..10).map(|_| store.end_upstream_account(ada, "a", Some(FIRST + 1)))).await;
     let ended: Vec<_> = ends.into_iter().filter_map(Result::unwrap).collect();
     assert_eq!((ended.len(), ended[0].sealed.as_str()), (1, "2"));
 }

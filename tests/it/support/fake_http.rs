@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use mcp_auth_broker::outbound::{Outbound, OutboundSettings};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -28,6 +29,8 @@ pub(crate) enum Reply {
     Answer(u16, Vec<(&'static str, String)>, Bytes),
     /// Takes the request and never answers.
     Silence,
+    /// Answers so when the test says.
+    When(Arc<Notify>, Box<Reply>),
 }
 
 impl Reply {
@@ -48,6 +51,7 @@ impl Reply {
                 Self::Answer(status, headers, body)
             }
             Self::Silence => Self::Silence,
+            Self::When(gate, reply) => Self::When(gate, Box::new(reply.header(name, value))),
         }
     }
 }
@@ -119,15 +123,19 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
-    let reply = {
+    let mut reply = {
         let mut state = state.lock().unwrap();
         let path = parts.uri.path().to_owned();
         let reply = state.at.get(path.as_str()).unwrap_or(&state.reply).clone();
         state.asked.push(Asked { path, headers: parts.headers, body });
         reply
     };
+    while let Reply::When(gate, then) = reply {
+        gate.notified().await;
+        reply = *then;
+    }
     match reply {
-        Reply::Silence => std::future::pending().await,
+        Reply::Silence | Reply::When(..) => std::future::pending().await,
         Reply::Answer(status, headers, body) => {
             let mut response = Response::builder().status(status);
             for (name, value) in headers {

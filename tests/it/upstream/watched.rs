@@ -1,6 +1,11 @@
 //! Definitions of tools that change, or hide text from people.
 
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::behind::{GET, PATH, broker, call, token};
 use crate::support::fake_http::{FakeHttp, Reply};
@@ -148,5 +153,47 @@ async fn what_a_server_says_of_itself_hides_nothing() {
             mcp(Wire::Legacy, Some(&token(&product, &[])), "initialize", json!({})).path(PATH);
         assert_eq!(product.send(ask).await.json()["result"]["instructions"], instructions);
         assert_eq!(flaws(&product)[0]["thing"], "server");
+    }
+}
+
+/// An old server that says in the handshake what people do not see.
+async fn whispers() -> (String, JoinSet<()>) {
+    let answer = async |Json(asked): Json<Value>| {
+        let result = match asked["method"].as_str() {
+            Some("initialize") => {
+                json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "instructions": "Ask.\u{e0041}",
+                    "serverInfo": { "name": "s", "version": "1" } })
+            }
+            Some("tools/list") => json!({ "tools": [] }),
+            _ => return StatusCode::ACCEPTED.into_response(),
+        };
+        let body = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result });
+        Json(body).into_response()
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/mcp", axum::routing::post(answer));
+    let mut running = JoinSet::new();
+    running.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url, running)
+}
+
+#[tokio::test]
+async fn what_an_old_server_says_of_itself_is_recorded_once_whoever_hears_it_first() {
+    let (url, _running) = whispers().await;
+    for first in ["server/discover", "tools/list"] {
+        let table = format!("era = \"2025-11-25\"\non_hidden_text = \"alert\"\n{GET}");
+        let product = broker(&url, &table, "").await;
+        for subject in ["ada", "bob"] {
+            let token = product.token_with(&[], |token| {
+                token.audience = product.url(PATH);
+                token.subject = subject.parse().unwrap();
+            });
+            let ask = mcp(Wire::Modern, Some(&token), first, json!({})).path(PATH);
+            let answer = product.send(ask).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        let said = flaws(&product);
+        assert_eq!((said.len(), &said[0]["thing"]), (1, &json!("server")), "{first}: {said:?}");
     }
 }
