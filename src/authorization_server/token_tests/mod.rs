@@ -10,4 +10,5 @@ mod machines;
 mod neighbours;
 mod refresh;
 mod support;
+mod vouched;
 mod workloads;
