@@ -7,6 +7,7 @@ use crate::public_jwks::PublicJwks;
 use crate::redirect_uri::RedirectUri;
 use crate::resource_server::AssertionKeys;
 use crate::scope::Scope;
+use crate::store::groups_fit;
 
 use super::error::AdminError;
 
@@ -37,6 +38,15 @@ pub(super) fn label(field: &'static str, text: &str) -> Result<String, AdminErro
         return invalid(field, "begins like a formula", allowed);
     }
     Ok(text.to_owned())
+}
+
+/// What a person is in: each a name, and together no more than a token has room for.
+pub(super) fn groups(names: &[String]) -> Result<Vec<String>, AdminError> {
+    let named = names.iter().map(|name| label("groups", name)).collect::<Result<Vec<_>, _>>()?;
+    if groups_fit(&named) {
+        return Ok(named);
+    }
+    invalid("groups", "are too long together", "8 KiB of names, as a token has room for")
 }
 
 /// Lower case, so that two people cannot differ in case alone.
@@ -220,6 +230,13 @@ mod tests {
             assert!(label("name", bad).is_err(), "{bad:?}");
         }
         assert_eq!(label("name", " Wetter für Köln ").unwrap(), "Wetter für Köln");
+    }
+
+    #[test]
+    fn groups_that_no_token_has_room_for_are_refused() {
+        let named = |count: usize| (0..count).map(|n| format!("{n:036}")).collect::<Vec<_>>();
+        assert_eq!(groups(&named(200)).unwrap().len(), 200);
+        assert!(groups(&named(300)).is_err());
     }
 
     // RFC 8707 §2 — N113

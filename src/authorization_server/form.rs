@@ -127,7 +127,12 @@ fn text_of(encoded: &[u8]) -> Result<String, OAuthError> {
         encoded.into()
     };
     let decoded = percent_decode(&spaced).decode_utf8();
-    decoded.map(Cow::into_owned).map_err(|_| OAuthError::InvalidRequest("a parameter is not UTF-8"))
+    let text = decoded.map_err(|_| OAuthError::InvalidRequest("a parameter is not UTF-8"))?;
+    // No parameter has one (RFC 6749 appendix A), and PostgreSQL keeps no such text.
+    if text.contains('\0') {
+        return Err(OAuthError::InvalidRequest("a parameter has a zero byte"));
+    }
+    Ok(text.into_owned())
 }
 
 #[cfg(test)]
@@ -162,6 +167,9 @@ mod tests {
         assert_eq!((form.get("s"), form.get("e")), (Some("a b c%2F"), None));
         assert!(posted(FORM, "s=%ff").is_err());
         assert!(posted(FORM, "s=%c0%af").is_err());
+        for zero in ["nonce=a%00b", "a%00b=c", "s=a\0b"] {
+            assert!(posted(FORM, zero).is_err(), "{zero:?}");
+        }
     }
 
     // RFC 6749 §3.2 — N38

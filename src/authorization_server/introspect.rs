@@ -66,6 +66,11 @@ struct Active<'a> {
     exp: i64,
     iat: i64,
     jti: &'a str,
+    /// RFC 9470 §6.2: whether a step-up has happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
     /// Who acts (RFC 8693 §4.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<&'a Actor>,
@@ -200,6 +205,8 @@ async fn active(server: &AuthorizationServer, token: &OwnToken) -> Result<Bytes,
         exp: token.exp,
         iat: token.iat,
         jti: &token.jti,
+        auth_time: token.auth_time,
+        acr: token.acr.as_deref(),
         act: token.act.as_ref(),
         cnf: token.cnf.as_ref(),
         token_type: if token.cnf.is_some() { "DPoP" } else { "Bearer" },

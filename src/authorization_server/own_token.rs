@@ -36,6 +36,9 @@ pub(super) struct OwnToken {
     pub(super) jti: String,
     /// `None` for a client that acts for itself.
     pub(super) grant_id: Option<GrantId>,
+    /// When its person logged in, and how strong that was (RFC 9068 §2.2.1).
+    pub(super) auth_time: Option<i64>,
+    pub(super) acr: Option<String>,
     /// The key that it is bound to (RFC 9449 §6.1).
     pub(super) cnf: Option<Confirmation>,
     /// Who acts, where it was exchanged (RFC 8693 §4.1).

@@ -31,11 +31,15 @@ pub(super) fn fault(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// PostgreSQL keeps no such text; `SQLite` would, and could never be copied there.
+pub(super) const ZERO_BYTE: StoreError = StoreError::Corrupt("a text with a zero byte");
+
 /// `SQLite` numbers its results (the low byte is the kind), PostgreSQL has five characters.
 pub(super) fn coded(code: String) -> StoreError {
     let kind = if code.len() < 5 { code.parse::<u32>().ok().map(|code| code & 0xff) } else { None };
     match (kind, code.as_str()) {
         (Some(11 | 26), _) => StoreError::Corrupt("the file is no database, or damaged"),
+        (_, "22021") => ZERO_BYTE,
         // SQLite's IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE: the disk did not take it.
         (Some(8 | 13), _) | (_, "53100" | "25006" | "778" | "1034" | "1546") => {
             StoreError::Full(Box::new(Cause::Code(code)))

@@ -7,7 +7,7 @@ use sqlx::{Postgres, Row as _, Transaction};
 
 use crate::time::Timestamp;
 
-use super::cause::fault;
+use super::cause::{ZERO_BYTE, fault};
 use super::digest::Digest;
 use super::error::StoreError;
 use super::sqlite::{SqliteConnection, SqliteRow};
@@ -57,6 +57,7 @@ impl Connection {
     ) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Sqlite(connection) => {
+                refuse_zero_bytes(&values)?;
                 let rows = connection.rows(sql, values)?;
                 return Ok(rows.into_iter().map(Row::Sqlite).collect());
             }
@@ -88,7 +89,10 @@ impl Connection {
         values: Vec<Value>,
     ) -> Result<u64, StoreError> {
         match self {
-            Self::Sqlite(connection) => return connection.execute(sql, values),
+            Self::Sqlite(connection) => {
+                refuse_zero_bytes(&values)?;
+                return connection.execute(sql, values);
+            }
             Self::Postgres(connection) => bound!(sql, values)
                 .execute(&mut **connection)
                 .await
@@ -104,6 +108,12 @@ impl Connection {
     pub(super) const fn is_postgres(&self) -> bool {
         !matches!(self, Self::Sqlite(_))
     }
+}
+
+/// As PostgreSQL does by itself.
+fn refuse_zero_bytes(values: &[Value]) -> Result<(), StoreError> {
+    let has_one = |value: &Value| matches!(value, Value::Text(Some(text)) if text.contains('\0'));
+    if values.iter().any(has_one) { Err(ZERO_BYTE) } else { Ok(()) }
 }
 
 /// One row of an answer.

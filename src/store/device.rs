@@ -67,7 +67,7 @@ pub trait DeviceStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<DeviceRequestRow>, StoreError>;
     /// Answers it, once, with all that follows from it. `false` where it does not wait, is late, or is not this
-    /// session's.
+    /// session's, and where the session has ended meanwhile.
     async fn answer_device_request(
         &self,
         user_code: &Digest,

@@ -218,9 +218,14 @@ pub trait GrantStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<AuthorizationRequestRow>, StoreError>;
 
-    /// A grant and its first code, both or none.
-    async fn add_grant_with_code(&self, grant: &GrantRow, code: &CodeRow)
-    -> Result<(), StoreError>;
+    /// A grant and its first code, both or none, for who sits in this browser session. `false` where that has ended
+    /// meanwhile: what ends it finds what was allowed in it, or nothing is allowed in it any more.
+    async fn add_grant_with_code(
+        &self,
+        session: &Digest,
+        grant: &GrantRow,
+        code: &CodeRow,
+    ) -> Result<bool, StoreError>;
     /// A grant alone (client credentials never need one; device flow and token exchange will).
     async fn add_grant(&self, grant: &GrantRow) -> Result<(), StoreError>;
     /// Read only: to check the request before anything is used up.

@@ -62,6 +62,20 @@ pub struct LogoutNotice {
     pub attempts: u32,
 }
 
+/// Which notices to take.
+#[derive(Clone, Debug)]
+pub struct NoticeClaim {
+    pub now: Timestamp,
+    /// Whoever takes them has until then before others may.
+    pub until: Timestamp,
+    /// At most.
+    pub limit: u32,
+    /// Of one client at most, so that one which hangs leaves room for the others.
+    pub each: u32,
+    /// None of these.
+    pub but: Vec<ClientId>,
+}
+
 #[async_trait]
 pub trait LogoutStore: Send + Sync {
     /// Ends log-ins: their sessions, what is to be revoked, and a notice for each client that got something in them, all
@@ -71,12 +85,10 @@ pub trait LogoutStore: Send + Sync {
         which: &LogOut,
         now: Timestamp,
     ) -> Result<Option<LoggedOut>, StoreError>;
-    /// Takes notices that are due for one caller, who has until `until` before others may. `limit` at most.
+    /// Takes notices that are due for one caller.
     async fn claim_logout_notices(
         &self,
-        now: Timestamp,
-        until: Timestamp,
-        limit: u32,
+        claim: &NoticeClaim,
     ) -> Result<Vec<LogoutNotice>, StoreError>;
     /// It could not be delivered: to be tried again at `next_at`.
     async fn put_off_logout_notice(

@@ -48,7 +48,7 @@ pub use grant::{
 };
 pub use lease::{Lease, LeaseRate, LeaseStore};
 pub use load::StoreLoad;
-pub use logout::{LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, Revokes};
+pub use logout::{LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, NoticeClaim, Revokes};
 pub use look::{Found, look};
 pub use maintain::{
     Existing, MaintainError, Restored, StoreStatus, TableStatus, backup, restore, status,
@@ -57,10 +57,10 @@ pub use open::open;
 pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
 pub use person::{
-    ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, OneTimeLink, PersonStore,
-    SessionRow, UserProfile, UserRow,
+    ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink,
+    PersonStore, SessionRow, UserProfile, UserRow, groups_fit,
 };
-pub use resource::{ApiKeyRow, ResourceRow, ResourceStore};
+pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
 pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};

@@ -32,6 +32,15 @@ pub struct UserRow {
     pub disabled_at: Option<Timestamp>,
 }
 
+/// As much as fits into a token that its readers take (16 KiB), beside everything else in it.
+const MAX_GROUPS_BYTES: usize = 8 * 1024;
+
+/// Whether a token has room for these groups.
+#[must_use]
+pub fn groups_fit(groups: &[String]) -> bool {
+    serde_json::to_vec(groups).is_ok_and(|written| written.len() <= MAX_GROUPS_BYTES)
+}
+
 /// Who somebody is at another identity provider: linked by issuer and subject, never by e-mail.
 #[derive(Clone, Debug)]
 pub struct ExternalIdentity {
@@ -77,6 +86,17 @@ pub struct SessionRow {
     pub last_seen_at: Timestamp,
     /// Absolute.
     pub expires_at: Timestamp,
+}
+
+/// The session of somebody who has just logged in.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    pub row: SessionRow,
+    /// The one that their browser had. It ends: one of the same person gives its `sid` to the new one, of which their
+    /// clients then hear as of the first; the clients of another person are told that theirs is over.
+    pub before: Option<Digest>,
+    /// For a log-in with a password: the hash that it was compared with.
+    pub password_hash: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,8 +207,9 @@ pub trait PersonStore: Send + Sync {
         user_id: UserId,
         now: Timestamp,
     ) -> Result<Vec<SessionRow>, StoreError>;
-    /// Replaces `old` by `new` (login rotates the session): `false` where `old` is gone.
-    async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError>;
+    /// Begins the session of a log-in. `false`: its person is gone or disabled, or has another password by now than the one
+    /// that was right; nothing is changed.
+    async fn begin_session(&self, new: &NewSession) -> Result<bool, StoreError>;
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError>;
     async fn end_session(&self, session: &Digest) -> Result<bool, StoreError>;
     /// Log out everywhere: ends sessions, and codes that are not used yet. How many sessions.

@@ -46,13 +46,26 @@ pub struct ApiKeyRow {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// What is to be another about a resource; what is `None` stays.
+#[derive(Clone, Debug)]
+pub struct ResourceChange {
+    pub id: String,
+    pub name: Option<String>,
+    /// Empty: none.
+    pub description: Option<String>,
+    pub scopes: Option<Scope>,
+    /// 0: none.
+    pub access_token_ttl_seconds: Option<u32>,
+}
+
 #[async_trait]
 pub trait ResourceStore: Send + Sync {
     /// `false` where the id, the URI or an alias is taken.
     async fn add_resource(&self, row: &ResourceRow) -> Result<bool, StoreError>;
-    /// All of it but `proxy`, which [`set_resource_proxy`](Self::set_resource_proxy) writes: who changes one does not undo
-    /// what another changes in the other.
-    async fn update_resource(&self, row: &ResourceRow) -> Result<bool, StoreError>;
+    /// `false` where there is none. What the change does not name stays, whoever changes that at the same time.
+    async fn change_resource(&self, change: &ResourceChange) -> Result<bool, StoreError>;
+    /// `None` enables again. `false` where there is none.
+    async fn disable_resource(&self, id: &str, at: Option<Timestamp>) -> Result<bool, StoreError>;
     /// `false` where there is none, or none at this `url`.
     async fn set_resource_proxy(
         &self,

@@ -70,6 +70,9 @@ fn unstored(mut response: Response) -> Response {
     response
 }
 
+/// Those that a route of ours takes.
+pub(super) const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
 /// What is asked, in words of our own.
 struct Asked {
     method: Option<&'static str>,
@@ -78,11 +81,10 @@ struct Asked {
 
 impl Asked {
     fn of(request: &Request) -> Self {
-        const KNOWN: [&str; 5] = ["GET", "HEAD", "POST", "PUT", "DELETE"];
         let method = request.method().as_str();
         let route = request.extensions().get::<MatchedPath>();
         Self {
-            method: KNOWN.into_iter().find(|known| *known == method),
+            method: METHODS.into_iter().find(|known| *known == method),
             route: route.map(|route| route.as_str().into()),
         }
     }

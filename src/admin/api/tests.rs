@@ -24,6 +24,8 @@ use crate::time::{Clock as _, SystemClock, Timestamp};
 
 use super::routes;
 
+mod changes;
+
 const RESOURCE: &str = "https://broker.example/api";
 const ISSUER: &str = "https://idp.example";
 

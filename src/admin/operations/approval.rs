@@ -167,7 +167,7 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// [`AdminError::Forbidden`] for who asked, who is no approver, and clients that act for themselves;
+    /// [`AdminError::Invalid`]; [`AdminError::Forbidden`] for who asked, who is no approver, and clients that act for themselves;
     /// [`AdminError::TooLate`]; [`AdminError::NotFound`]; [`AdminError::Store`] and [`AdminError::Audit`], after
     /// which the answer may stand.
     pub async fn answer_approval(
@@ -177,6 +177,13 @@ impl Operations {
         id: ApprovalId,
         said: ApprovalAnswer,
     ) -> Result<ApprovalDetail, AdminError> {
+        if said.comment.as_ref().is_some_and(|comment| comment.contains('\0')) {
+            return Err(AdminError::Invalid {
+                field: "comment",
+                problem: "has a zero byte",
+                allowed: "text without one",
+            });
+        }
         let person = self.approver(actor).await?;
         let approved = said.decision == ApprovalDecision::Approve;
         let answer = Answer { approved, comment: said.comment };

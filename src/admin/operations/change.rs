@@ -8,7 +8,8 @@ use crate::admin::error::AdminError;
 use crate::admin::input;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::{ClientId, UserId};
-use crate::store::{ClientKind, ClientRow, Digest, UserProfile};
+use crate::scope::Scope;
+use crate::store::{ClientKind, ClientRow, Digest, ResourceChange, UserProfile};
 
 use super::client::{NewClient, metadata};
 use super::server::{check_ttl, known};
@@ -38,7 +39,7 @@ pub struct ClientChange {
     /// All of them.
     #[serde(default)]
     pub redirect_uris: Option<Vec<String>>,
-    /// All of them, separated by spaces: the most it may get from now on.
+    /// All of them, separated by spaces: the most it may get from now on. Not empty: disable the client instead.
     #[serde(default)]
     pub scope: Option<String>,
     /// For a client that signs: its keys from now on, instead of `jwks_uri` if it had one.
@@ -61,7 +62,7 @@ pub struct ServerChange {
     /// Empty: none.
     #[serde(default)]
     pub description: Option<String>,
-    /// All of them, separated by spaces.
+    /// All of them, separated by spaces. Not empty: disable the server instead.
     #[serde(default)]
     pub scope: Option<String>,
     /// 30 to 86,400 seconds; 0: as the settings say.
@@ -89,9 +90,7 @@ impl Operations {
             if text.is_empty() { Ok(text) } else { input::label(field, &text) }
         };
         let email = |text: String| if text.is_empty() { Ok(text) } else { input::email(&text) };
-        let groups = change.groups.map(|names| {
-            names.iter().map(|name| input::label("groups", name)).collect::<Result<Vec<_>, _>>()
-        });
+        let groups = change.groups.map(|names| input::groups(&names));
         let profile = UserProfile {
             id,
             display_name: change
@@ -125,6 +124,7 @@ impl Operations {
         id: &ClientId,
         change: ClientChange,
     ) -> Result<ClientView, AdminError> {
+        change.scope.as_deref().map(some_scope).transpose()?;
         self.change(actor, (AdminObject::Client, AdminAction::Change, id.as_str()), async {
             let row = self.registered_client(id).await?;
             let metadata = metadata(&changed(&row, change)?)?;
@@ -174,27 +174,37 @@ impl Operations {
         check_ttl(ttl.filter(|ttl| *ttl != 0))?;
         let name = change.name.map(|name| input::label("name", &name)).transpose()?;
         let description = match change.description.as_deref() {
-            None | Some("") => None,
+            None => None,
+            Some("") => Some(String::new()),
             Some(text) => Some(input::label("description", text)?),
         };
-        let describes = change.description.is_some();
-        let scope = change.scope.map(|scope| input::scope(&scope)).transpose()?;
+        let scope = change.scope.as_deref().map(some_scope).transpose()?;
         self.change(actor, (AdminObject::Server, AdminAction::Change, &id), async {
-            let row = self.store.find_resource(&id).await?;
-            let mut row = row.ok_or(AdminError::NotFound("server"))?;
-            row.name = name.unwrap_or(row.name);
-            row.scopes = scope.unwrap_or(row.scopes);
-            if describes {
-                row.description = description;
-            }
-            if let Some(ttl) = ttl {
-                row.access_token_ttl_seconds = (ttl != 0).then_some(ttl);
-            }
-            found(self.store.update_resource(&row).await?, "server")?;
-            Ok(row.into())
+            let change = ResourceChange {
+                id: id.clone(),
+                name,
+                description,
+                scopes: scope,
+                access_token_ttl_seconds: ttl,
+            };
+            found(self.store.change_resource(&change).await?, "server")?;
+            self.find_server(&id).await
         })
         .await
     }
+}
+
+/// Of who is registered without any, an empty list means no limit of their own: taking everything away must not give more.
+fn some_scope(text: &str) -> Result<Scope, AdminError> {
+    let scope = input::scope(text)?;
+    if scope.is_empty() {
+        return Err(AdminError::Invalid {
+            field: "scope",
+            problem: "is empty, which would be no limit",
+            allowed: "the scopes that stay; to take all of them away, disable it",
+        });
+    }
+    Ok(scope)
 }
 
 /// The client as if it were registered anew, so that nothing gets in that could not be registered.

@@ -103,7 +103,12 @@ pub struct PageQuery {
 
 impl PageQuery {
     fn request(&self) -> PageRequest {
-        PageRequest { after: self.after.clone(), limit: self.limit.unwrap_or(50).clamp(1, 200) }
+        // The databases keep no text with a zero byte: what is before it sorts in the same place.
+        let after = self.after.as_deref().and_then(|after| after.split('\0').next());
+        PageRequest {
+            after: after.map(str::to_owned),
+            limit: self.limit.unwrap_or(50).clamp(1, 200),
+        }
     }
 }
 

@@ -156,7 +156,7 @@ impl Operations {
     ///
     /// [`AdminError::NotFound`]
     pub async fn find_server(&self, id: &str) -> Result<ServerView, AdminError> {
-        let row = self.store.find_resource(id).await?;
+        let row = self.store.find_resource(&known(id)?).await?;
         row.map(ServerView::from).ok_or(AdminError::NotFound("server"))
     }
 
@@ -178,10 +178,8 @@ impl Operations {
         let id = known(id)?;
         let action = if disabled { AdminAction::Disable } else { AdminAction::Enable };
         self.change(actor, (AdminObject::Server, action, &id), async {
-            let row = self.store.find_resource(&id).await?;
-            let mut row = row.ok_or(AdminError::NotFound("server"))?;
-            row.disabled_at = disabled.then(|| self.clock.now());
-            found(self.store.update_resource(&row).await?, "server")
+            let at = disabled.then(|| self.clock.now());
+            found(self.store.disable_resource(&id, at).await?, "server")
         })
         .await
     }

@@ -55,11 +55,7 @@ impl Operations {
             email: new.email.map(|email| input::email(&email)).transpose()?,
             password_hash: None,
             administrator: new.administrator,
-            groups: new
-                .groups
-                .iter()
-                .map(|name| input::label("groups", name))
-                .collect::<Result<_, _>>()?,
+            groups: input::groups(&new.groups)?,
             groups_incomplete: false,
             created_at: self.clock.now(),
             last_login_at: None,
@@ -90,6 +86,8 @@ impl Operations {
     ///
     /// [`AdminError::NotFound`]
     pub async fn find_user(&self, name: &str) -> Result<UserView, AdminError> {
+        // Nobody is called so, and no database can be asked.
+        found(!name.contains('\0'), "user")?;
         let row = match name.parse::<UserId>() {
             Ok(id) => self.store.find_user(id).await?,
             Err(_) => self.store.find_user_by_name(&name.to_ascii_lowercase()).await?,

@@ -115,12 +115,13 @@ impl Answered {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: the person has to start again from their app.
+    /// [`DecideError::Gone`] where the person has been logged out meanwhile; [`DecideError::Store`]: the person has to start
+    /// again from their app.
     pub async fn grant(
         self,
         server: &AuthorizationServer,
         person: &Person,
-    ) -> Result<Url, StoreError> {
+    ) -> Result<Url, DecideError> {
         remember(server, &self.pending, person, &self.granted).await?;
         grant(server, &self.pending, person, self.granted).await
     }
@@ -203,12 +204,16 @@ async fn take(
 }
 
 /// Makes the grant and its code, and the URL that carries the code to the client.
+///
+/// # Errors
+///
+/// [`DecideError::Gone`] where the person has been logged out meanwhile; [`DecideError::Store`]
 pub(super) async fn grant(
     server: &AuthorizationServer,
     pending: &Pending,
     person: &Person,
     scopes: Scope,
-) -> Result<Url, StoreError> {
+) -> Result<Url, DecideError> {
     let now = server.clock.now();
     let settings = &server.settings;
     let grant = new_grant(server, pending, person, (&scopes, settings.code_ttl));
@@ -225,8 +230,11 @@ pub(super) async fn grant(
         expires_at: now.plus(settings.code_ttl),
         used_at: None,
     };
-    server.store.add_grant_with_code(&grant, &row).await?;
-    answer_url(server, &pending.redirect_uri, pending.state.as_deref(), &[("code", &code)])
+    if !server.store.add_grant_with_code(&person.session, &grant, &row).await? {
+        return Err(DecideError::Gone);
+    }
+    let (to, state) = (&pending.redirect_uri, pending.state.as_deref());
+    Ok(answer_url(server, to, state, &[("code", &code)])?)
 }
 
 /// What `person` allows: `scopes`, whose code lives for `code_ttl`. Not stored yet.

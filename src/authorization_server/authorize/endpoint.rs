@@ -21,7 +21,7 @@ use crate::authorization_server::session;
 use crate::id::{ClientAddress, RequestId, TraceId};
 use crate::store::{AuthorizationRequestRow, Digest};
 
-use super::decide::{grant, offer};
+use super::decide::{DecideError, grant, offer};
 use super::pending::Pending;
 use super::redirect::{Refused, error_url};
 use super::reference;
@@ -168,7 +168,9 @@ async fn without_a_page(
         refused,
     };
     let person = session::current(server, headers).await.map_err(Fault::Store)?;
-    let person = person.filter(|person| !pending.wants_new_login(person));
+    // Where nobody can be asked, a log-in of this very second is no stronger for it.
+    let fits = |person: &Person| !pending.wants_new_login(person) && pending.is_met_by(person);
+    let person = person.filter(fits);
     let person = person.ok_or_else(|| refuse(Refused::LoginRequired))?;
     let offered = offer(server, pending, &person).await.map_err(Fault::Store)?;
     // An answer to an app on somebody's computer is never given without asking (N102).
@@ -183,8 +185,11 @@ async fn without_a_page(
     };
     let context = context(server, request_id, Some((pending, &person)));
     server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
-    let url = grant(server, pending, &person, offered.scope).await.map_err(Fault::Store)?;
-    Ok(url.into())
+    match grant(server, pending, &person, offered.scope).await {
+        Ok(url) => Ok(url.into()),
+        Err(DecideError::Gone) => Err(refuse(Refused::LoginRequired)),
+        Err(error) => Err(Fault::from(error).into()),
+    }
 }
 
 fn context(

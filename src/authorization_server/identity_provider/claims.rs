@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::authorization_server::pages::clean;
-use crate::store::{ExternalIdentity, LoginOrigin};
+use crate::store::{ExternalIdentity, LoginOrigin, groups_fit};
 
 use super::UpstreamError;
 use super::settings::IdentityProviderSettings;
@@ -27,7 +27,7 @@ impl IdentityProviderSettings {
     ) -> Result<ExternalIdentity, UpstreamError> {
         let map = &self.claims;
         let subject = claims.get(&map.subject).and_then(scalar);
-        let subject = subject.filter(|subject| (1..=255).contains(&subject.len()));
+        let subject = subject.filter(|subject| is_name(subject));
         let subject = subject.ok_or_else(|| UpstreamError::NoClaim(map.subject.clone()))?;
         if !self.requirements_met(claims) {
             return Err(UpstreamError::NotRequired);
@@ -87,6 +87,9 @@ impl IdentityProviderSettings {
         let ours = named.into_iter().map(|group| format!("{}{group}", map.groups_prefix));
         let anothers = |group: &String| map.other_prefixes.iter().any(|it| group.starts_with(it));
         let groups: Vec<_> = ours.filter(|group| !anothers(group)).collect();
+        if !groups_fit(&groups) {
+            return (Vec::new(), true);
+        }
         let incomplete = incomplete || groups.len() < count;
         (groups, incomplete)
     }
@@ -142,7 +145,12 @@ fn word(text: &str) -> Option<String> {
 
 /// What a provider calls a log-in. Compared, and never shown.
 pub(super) fn session_id(text: &str) -> Option<String> {
-    (1..=255).contains(&text.len()).then(|| text.to_owned())
+    is_name(text).then(|| text.to_owned())
+}
+
+/// Of a length that can be kept, without the zero byte that PostgreSQL keeps in no text.
+fn is_name(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && !text.contains('\0')
 }
 
 /// The groups, and whether some are missing. One that is no text is missing, too.
@@ -192,9 +200,12 @@ mod tests {
     // N109
     #[test]
     fn who_it_is_comes_from_the_subject_and_nothing_else() {
-        for claims in
-            [json!({"email": "ada@contoso.example"}), json!({"sub": ""}), json!({"sub": ["a"]})]
-        {
+        for claims in [
+            json!({"email": "ada@contoso.example"}),
+            json!({"sub": ""}),
+            json!({"sub": ["a"]}),
+            json!({"sub": "a\0b"}),
+        ] {
             assert!(identity(&settings(), &claims).is_err(), "{claims}");
         }
         let ada =
@@ -256,6 +267,20 @@ mod tests {
         let claims = json!({"sub": "1", "": ["a"], "groups": ["a"], "hasgroups": true});
         let ada = identity(&settings, &claims).unwrap();
         assert_eq!((ada.groups.len(), ada.groups_incomplete), (0, false));
+    }
+
+    #[test]
+    fn groups_that_no_token_has_room_for_are_none_and_incomplete() {
+        let of = |prefix: &str| {
+            let mut settings = settings();
+            settings.claims.groups = "groups".to_owned();
+            settings.claims.groups_prefix = prefix.to_owned();
+            let groups: Vec<_> = (0..200).map(|number| format!("{number:036}")).collect();
+            let said = identity(&settings, &json!({ "sub": "a", "groups": groups })).unwrap();
+            (said.groups.len(), said.groups_incomplete)
+        };
+        assert_eq!(of(""), (200, false), "as many as Entra names, by their ids");
+        assert_eq!(of("the-partner-company:"), (0, true));
     }
 
     #[test]

@@ -152,7 +152,8 @@ impl Kept {
             Ok(metadata) => {
                 *state = State { known: Some((now, Arc::clone(metadata))), failed_at: None };
             }
-            Err(_) => state.failed_at = Some(now),
+            // Once it is known: one that hangs takes longer to fail than a failure is remembered.
+            Err(_) => state.failed_at = Some(clock.monotonic()),
         }
         read
     }
@@ -276,6 +277,28 @@ mod tests {
             assert!(at_once.is_some_and(|known| known.is_ok()));
         }
         assert_eq!(discovery.beside.lock().unwrap().len(), 1, "it is read anew beside, once");
+    }
+
+    #[tokio::test]
+    async fn one_that_took_long_to_fail_has_failed_just_now() {
+        let host = FakeHttp::start(vec![Act::json(500, "")]).await;
+        let (settings, outbound) = (settings(&host.origin), loopback_client());
+        let fixed = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(0)));
+        let clock: Arc<dyn Clock> = fixed.clone();
+        let discovery = Discovery::default();
+        // The first to come waits for its turn, and by the time it is answered five seconds have gone by.
+        let first = discovery.get(&settings, &outbound, &clock);
+        let slow = async {
+            while host.requests().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            fixed.advance(Duration::from_secs(5));
+        };
+        let (first, ()) = tokio::join!(first, slow);
+        assert!(first.is_err());
+        let second = discovery.get(&settings, &outbound, &clock).await;
+        assert!(matches!(second, Err(UpstreamError::Discovery(_))), "{second:?}");
+        assert_eq!(host.requests().len(), 1);
     }
 
     #[tokio::test]

@@ -114,7 +114,7 @@ async fn finish(
     refuse_disabled(people, request_id, &user, &method).await?;
     people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
     let how = format!("idp:{}", provider.id());
-    let new = NewLogin { user_id: user.id, method: &how, auth_time, origin };
+    let new = NewLogin { user_id: user.id, method: &how, auth_time, origin, password_hash: None };
     let cookie = session::begin(&people.server, headers, new).await?;
     Ok(with_cookie(people.lead_to(&onward(request.as_deref())), cookie))
 }

@@ -162,8 +162,8 @@ async fn try_use(
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
     know_browser(&people.server, &browser, &user).await?;
-    let cookie =
-        session::begin(&people.server, headers, NewLogin::with_password(user.id, now)).await?;
+    let login = NewLogin::with_password(user.id, now).compared_with(Some(&hash));
+    let cookie = session::begin(&people.server, headers, login).await?;
     Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(None))), cookie))
 }
 

@@ -12,7 +12,9 @@ use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
 use crate::authorization_server::pages::{Fault, Forms, page, query_value};
 use crate::authorization_server::person::{People, with_cookie};
-use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
+use crate::authorization_server::session::{
+    self, BeginError, CookieKind, CookieValue, FormPurpose, NewLogin,
+};
 use crate::id::{ClientAddress, RequestId};
 use crate::secret_text::SecretText;
 
@@ -163,18 +165,26 @@ async fn try_log_in(
     let stored = user.as_ref().and_then(|user| user.password_hash.clone());
     let typed = SecretText::new(form.fields.text("password").to_owned());
     let right = people.passwords.verify(typed, stored).await?;
+    let wrong = "The user name or the password is not right.";
     let Some(user) = user.filter(|user| right && user.disabled_at.is_none()) else {
         attempt.failed(&people.server).await?;
         failed(people, request_id, None, LoginFailure::Credentials).await?;
-        let again = again("The user name or the password is not right.");
-        return render(people, &browser, request, StatusCode::FORBIDDEN, again).await;
+        return render(people, &browser, request, StatusCode::FORBIDDEN, again(wrong)).await;
     };
     attempt.succeeded(&people.server, user.id).await?;
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };
     people.audit(request_id, Some(user.id), None, event).await?;
     let now = people.server.clock.now();
-    let cookie =
-        session::begin(&people.server, headers, NewLogin::with_password(user.id, now)).await?;
+    let login = NewLogin::with_password(user.id, now).compared_with(user.password_hash.as_deref());
+    let cookie = match session::begin(&people.server, headers, login).await {
+        Ok(cookie) => cookie,
+        Err(BeginError::Store(error)) => return Err(error.into()),
+        // It was the password when it was looked at.
+        Err(BeginError::Stale) => {
+            failed(people, request_id, Some(user.id), LoginFailure::Credentials).await?;
+            return render(people, &browser, request, StatusCode::FORBIDDEN, again(wrong)).await;
+        }
+    };
     Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(request))), cookie))
 }
 

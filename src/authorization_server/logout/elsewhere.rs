@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use crate::audit::{AuditEvent, LogoutFailure};
 use crate::authorization_server::form::Form;
 use crate::authorization_server::identity_provider::UpstreamError;
-use crate::authorization_server::pages::Fault;
 use crate::authorization_server::person::People;
 use crate::id::{ClientAddress, RequestId};
 use crate::resource_server::TokenError;
@@ -22,7 +21,10 @@ use crate::store::{LogOut, StoreError};
 /// # Errors
 ///
 /// - `400 invalid_request`: no such provider, or a token that is not acceptable, used before among them (§2.6)
-/// - `503` with `Retry-After` where that cannot be known, or done, now: nothing is remembered of the token
+/// - `503` with `Retry-After` where that cannot be known, or done, now: nothing is remembered of the token, unless the store
+///   took it after the time that it has; then it is done, and the same token is refused as used
+///
+/// Once the store has it the answer is 200, also where the audit log cannot be written: then the log says what ended.
 pub(crate) async fn log_out_elsewhere(
     State(people): State<People>,
     Path(provider): Path<String>,
@@ -36,10 +38,16 @@ pub(crate) async fn log_out_elsewhere(
         Ok(()) => return answer(StatusCode::OK, ""),
         Err(refused) => refused,
     };
-    let Some(reason) = noted(request_id, &refused) else { return away() };
-    drop(refused);
     let address = address.map(|Extension(ClientAddress(address))| address);
-    if people.server.auditor.admit_refusal(address) {
+    // Anybody may post here: neither log is theirs to fill.
+    let admitted = people.server.auditor.admit_refusal(address);
+    if admitted {
+        let error: &dyn std::error::Error = &refused;
+        tracing::warn!(request.id = %request_id, error, "logout.refused");
+    }
+    let Some(reason) = refused.reason() else { return away() };
+    drop(refused);
+    if admitted {
         let event = AuditEvent::LogoutRefuse { reason };
         if people.audit(request_id, None, None, event).await.is_err() {
             return away();
@@ -61,8 +69,6 @@ enum Refused {
     Replayed,
     #[error("the store did not answer")]
     Store(#[from] StoreError),
-    #[error("the audit log cannot be written")]
-    Audit(#[source] Fault),
 }
 
 impl Refused {
@@ -77,18 +83,10 @@ impl Refused {
                 | UpstreamError::Status { .. }
                 | UpstreamError::Signature(TokenError::IssuerUnavailable),
             )
-            | Self::Store(_)
-            | Self::Audit(_) => None,
+            | Self::Store(_) => None,
             Self::Form | Self::Token(_) => Some(LogoutFailure::NotAcceptable),
         }
     }
-}
-
-/// The log gets the chain.
-fn noted(request_id: RequestId, refused: &Refused) -> Option<LogoutFailure> {
-    let error: &dyn std::error::Error = refused;
-    tracing::warn!(request.id = %request_id, error, "logout.refused");
-    refused.reason()
 }
 
 async fn log_out(
@@ -110,7 +108,13 @@ async fn log_out(
         sessions: done.sessions,
         grants: done.grants,
     };
-    people.audit(request_id, None, None, event).await.map_err(Refused::Audit)
+    if let Err(error) = people.audit(request_id, None, None, event).await {
+        // It is done, and the token used up: sent again it would be refused, and nobody would look further.
+        let error: &dyn std::error::Error = &error;
+        let (provider, sessions, grants) = (provider.id(), done.sessions, done.grants);
+        tracing::error!(request.id = %request_id, error, idp.id = provider, sessions, grants, "logout.unrecorded");
+    }
+    Ok(())
 }
 
 fn away() -> Response {

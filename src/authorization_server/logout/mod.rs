@@ -20,6 +20,8 @@ mod relying_party;
 mod token;
 
 pub(crate) use elsewhere::log_out_elsewhere;
+#[cfg(test)]
+pub(super) use notices::Telling;
 pub(super) use relying_party::PATH as END_SESSION_PATH;
 pub(crate) use relying_party::{ask, confirm, forward};
 pub(super) use token::EVENT;

@@ -1,5 +1,6 @@
 //! Telling clients that a log-in is over (OIDC Back-Channel Logout §2.5), beside the requests and after them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -10,9 +11,9 @@ use url::Url;
 use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::client::{self, ClientError};
 use crate::authorization_server::server::AuthorizationServer;
-use crate::id::{RequestId, Subject, TraceId};
+use crate::id::{ClientId, RequestId, Subject, TraceId};
 use crate::outbound::{Call, Limits};
-use crate::store::{ClientKind, LogoutNotice, StoreError};
+use crate::store::{ClientKind, LogoutNotice, NoticeClaim, StoreError};
 
 use super::token::NewLogoutToken;
 
@@ -20,71 +21,120 @@ use super::token::NewLogoutToken;
 const LOOK: Duration = Duration::from_secs(15);
 /// For how long a notice is one replica's: longer than an attempt takes.
 const CLAIMED: Duration = Duration::from_secs(30);
-/// Notices that are told at a time.
-const AT_ONCE: u32 = 16;
+/// Notices that are told at a time, and of one client: it may hang.
+const AT_ONCE: usize = 16;
+const AT_ONCE_TO_ONE: u32 = 4;
 const MOST_ATTEMPTS: u32 = 8;
 /// After the first attempt; three times as long after each: all of it takes about three hours.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 /// Nobody reads the answer.
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_bytes: 16 * 1024 };
 
+/// Notices that are being told, and to whom.
+#[derive(Debug, Default)]
+pub(in crate::authorization_server) struct Telling {
+    under_way: JoinSet<(ClientId, Result<(), StoreError>)>,
+    /// By client, how many.
+    to: HashMap<ClientId, u32>,
+}
+
+impl Telling {
+    /// Waits until one has ended. `false` where there is none.
+    pub(in crate::authorization_server) async fn ended(&mut self) -> bool {
+        let Some(ended) = self.under_way.join_next().await else { return false };
+        match ended {
+            Ok((client, told)) => {
+                if let Err(error) = told {
+                    not_told(&error);
+                }
+                if let Some(count) = self.to.get_mut(&client) {
+                    *count -= 1;
+                }
+                self.to.retain(|_, count| *count > 0);
+            }
+            // Whose it was is not known any more.
+            Err(_) if self.under_way.is_empty() => self.to.clear(),
+            Err(_) => {}
+        }
+        true
+    }
+
+    fn begin(&mut self, server: &AuthorizationServer, notice: LogoutNotice) {
+        *self.to.entry(notice.client_id.clone()).or_default() += 1;
+        let server = server.clone();
+        self.under_way.spawn(async move {
+            let client = notice.client_id.clone();
+            (client, server.tell(notice).await)
+        });
+    }
+}
+
 impl AuthorizationServer {
     /// Tells clients of ended log-ins until `stop`. What is under way then is told by whoever looks next.
     pub async fn tell_of_logouts(self, stop: CancellationToken) {
+        let mut telling = Telling::default();
         loop {
-            let round = stop.run_until_cancelled(self.tell_those_due()).await;
-            let more = match round {
+            let begun = stop.run_until_cancelled(self.begin_telling(&mut telling)).await;
+            match begun {
                 None => return,
-                Some(Ok(told)) => told == AT_ONCE,
-                Some(Err(error)) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "logout.not_told");
-                    false
-                }
-            };
-            if more {
-                continue;
+                Some(Ok(_)) => {}
+                Some(Err(error)) => not_told(&error),
             }
             tokio::select! {
                 () = stop.cancelled() => return,
+                true = telling.ended() => {}
                 () = self.logged_out.notified() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
 
-    /// One round. How many were due.
+    /// Begins to tell those that are due, as many as there is room for. How many.
     ///
     /// # Errors
     ///
     /// [`StoreError`]
-    pub(in crate::authorization_server) async fn tell_those_due(&self) -> Result<u32, StoreError> {
-        let now = self.clock.now();
-        let due = self.store.claim_logout_notices(now, now.plus(CLAIMED), AT_ONCE).await?;
-        let count = u32::try_from(due.len()).unwrap_or(AT_ONCE);
-        let mut telling = JoinSet::new();
-        for notice in due {
-            let server = self.clone();
-            telling.spawn(async move { server.tell(notice).await });
-        }
-        while let Some(told) = telling.join_next().await {
-            if let Ok(Err(error)) = told {
-                tracing::warn!(error = &error as &dyn std::error::Error, "logout.not_told");
+    pub(in crate::authorization_server) async fn begin_telling(
+        &self,
+        telling: &mut Telling,
+    ) -> Result<usize, StoreError> {
+        let mut begun = 0;
+        while let Some(room) = AT_ONCE.checked_sub(telling.under_way.len()).filter(|room| *room > 0)
+        {
+            let now = self.clock.now();
+            let claim = NoticeClaim {
+                now,
+                until: now.plus(CLAIMED),
+                limit: u32::try_from(room).unwrap_or(u32::MAX),
+                each: AT_ONCE_TO_ONE,
+                but: telling.to.keys().cloned().collect(),
+            };
+            let due = self.store.claim_logout_notices(&claim).await?;
+            if due.is_empty() {
+                break;
+            }
+            begun += due.len();
+            for notice in due {
+                telling.begin(self, notice);
             }
         }
-        Ok(count)
+        Ok(begun)
     }
 
     async fn tell(&self, notice: LogoutNotice) -> Result<(), StoreError> {
-        // Of others no operator said where to tell them, and looking would ask their hosts.
         let id = &notice.client_id;
-        if self.clients.configured(id).is_none() && ClientKind::of_id(id).is_some() {
-            return self.store.end_logout_notice(&notice).await;
-        }
-        let to = match client::find(self, None, &notice.client_id).await {
-            Ok(client) => client.logout().notify.clone(),
-            Err(ClientError::Store(error)) => return Err(error),
-            Err(ClientError::Secret(_)) => return self.put_off(&notice).await,
-            Err(_) => None,
+        let configured =
+            self.clients.configured(id).and_then(|index| self.settings.clients.get(index));
+        let to = match configured {
+            // Its secret has no part in this, and may be away.
+            Some(client) => client.backchannel_logout_uri.clone(),
+            // Of these no operator said where to tell them, and looking would ask their hosts.
+            None if ClientKind::of_id(id).is_some() => None,
+            None => match client::find(self, None, id).await {
+                Ok(client) => client.logout().notify.clone(),
+                Err(ClientError::Store(error)) => return Err(error),
+                Err(_) => None,
+            },
         };
         let Some(to) = to else { return self.store.end_logout_notice(&notice).await };
         let delivered = self.deliver(&notice, to).await;
@@ -140,4 +190,8 @@ impl AuthorizationServer {
             redactions: Vec::new(),
         }
     }
+}
+
+fn not_told(error: &StoreError) {
+    tracing::warn!(error = error as &dyn std::error::Error, "logout.not_told");
 }

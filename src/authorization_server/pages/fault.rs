@@ -9,6 +9,7 @@ use crate::authorization_server::client::ClientError;
 use crate::authorization_server::consent::Receiver;
 use crate::authorization_server::identity_provider::{Refusal, UpstreamError};
 use crate::authorization_server::password::PoolBusy;
+use crate::authorization_server::session::BeginError;
 use crate::connections::ConnectionError;
 use crate::id::RequestId;
 use crate::oauth_client::Unusable;
@@ -64,6 +65,15 @@ pub(crate) enum Fault {
     Disabled,
     #[error("the identity provider did not say who it is")]
     Upstream(#[source] UpstreamError),
+}
+
+impl From<BeginError> for Fault {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Stale => Self::NoLogin,
+            BeginError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// What a client asked for in vain, and the answer for it.

@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, header};
 pub(crate) struct PageForm(BTreeMap<String, String>);
 
 impl PageForm {
-    /// `None` for another content type (a cross-site form may send `text/plain`), or a field that comes twice.
+    /// `None` for another content type (a cross-site form may send `text/plain`), a field that comes twice, and a zero byte,
+    /// which nobody types and PostgreSQL keeps in no text.
     pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         let mut types = headers.get_all(header::CONTENT_TYPE).iter();
         let stated = types.next()?.to_str().ok()?;
@@ -20,6 +21,9 @@ impl PageForm {
         }
         let mut fields = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(body) {
+            if name.contains('\0') || value.contains('\0') {
+                return None;
+            }
             if fields.insert(name.into_owned(), value.into_owned()).is_some() {
                 return None;
             }
@@ -64,7 +68,9 @@ mod tests {
             assert!(parse(content_type, "a=1").is_none(), "{content_type}");
         }
         assert!(parse("application/x-www-form-urlencoded", "a=1&a=1").is_none());
-        assert!(parse("application/x-www-form-urlencoded", "a=1&%61=1").is_none());
+        for body in ["a=1&%61=1", "username=a%00b", "a%00b=1"] {
+            assert!(parse("application/x-www-form-urlencoded", body).is_none(), "{body}");
+        }
     }
 
     #[test]

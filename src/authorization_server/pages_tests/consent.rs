@@ -35,6 +35,19 @@ async fn consent_leads_with_the_host_and_a_yes_gives_a_code() {
     assert_eq!(site.store.lock().grants.len(), 1);
 }
 
+// OIDC Back-Channel Logout §2.7 — N37
+#[tokio::test]
+async fn a_yes_of_who_is_logged_out_meanwhile_gives_nothing() {
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let handle = site.request(|_| {});
+    let page = ask(&mut browser, &handle).await;
+    site.store.lock().ends_meanwhile = true;
+    let refused = answer(&mut browser, &page, "allow").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(site.store.lock().grants.is_empty());
+}
+
 // CIMD §6 — N99
 #[tokio::test]
 async fn a_consent_is_asked_for_again_once_the_clients_document_has_changed() {

@@ -42,6 +42,21 @@ async fn a_link_is_over_after_its_time() {
     assert_eq!(Browser::new(&site).get(&link).await.status, StatusCode::NOT_FOUND);
 }
 
+// RFC 9700 §4.14.2
+#[tokio::test]
+async fn a_password_that_is_set_anew_while_it_is_compared_logs_nobody_in() {
+    let site = Site::new();
+    site.administrator().await;
+    let mut browser = Browser::new(&site);
+    let page = browser.get("/login").await;
+    site.store.lock().set_meanwhile = Some("another hash".to_owned());
+    let fields = [("username", "admin"), ("password", PASSWORD)];
+    let refused = browser.send("/login", &page, &fields).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.get("/account").await.location(), "/login");
+    assert_eq!(site.event_types().await.last().unwrap(), "person.login.failed");
+}
+
 // OWASP ASVS 7.2.4 — session fixation
 #[tokio::test]
 async fn login_gives_a_new_session_and_ends_the_one_before() {

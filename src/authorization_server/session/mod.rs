@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::id::UserId;
 use crate::random::Random;
-use crate::store::{LoginOrigin, SessionRow, StoreError};
+use crate::store::{LoginOrigin, NewSession, SessionRow, StoreError};
 use crate::time::Timestamp;
 
 use super::login::DEVICE_METHOD;
@@ -91,26 +91,48 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) auth_time: Option<Timestamp>,
     /// Where and how. Its `sid` is made here.
     pub(crate) origin: LoginOrigin,
+    /// The hash that the password was compared with: that takes a while, in which it may have been set anew.
+    pub(crate) password_hash: Option<&'a str>,
 }
 
-impl NewLogin<'_> {
+impl<'a> NewLogin<'a> {
     /// With a password of ours, now.
     pub(crate) fn with_password(user_id: UserId, now: Timestamp) -> Self {
         let word = || Some("pwd".to_owned());
         let origin = LoginOrigin { acr: word(), amr: word(), ..LoginOrigin::default() };
-        Self { user_id, method: "pwd", auth_time: Some(now), origin }
+        Self { user_id, method: "pwd", auth_time: Some(now), origin, password_hash: None }
     }
+
+    /// Holds only while this is still the person's password.
+    pub(crate) fn compared_with(self, password_hash: Option<&'a str>) -> Self {
+        Self { password_hash, ..self }
+    }
+}
+
+/// Why no session began.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BeginError {
+    /// The person was disabled, or their password set anew, since the log-in was looked at.
+    #[error("the login does not hold any more")]
+    Stale,
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Begins a session for somebody who logged in; gives the `Set-Cookie` line.
 ///
-/// The value is new each time and the session before it ends, so that nobody can plant one (session fixation).
+/// The value is new each time and the session before it ends, so that nobody can plant one (session fixation). Somebody who
+/// logs in once more keeps the `sid` that their clients know them by, so that a log-out finds all that was allowed since.
+///
+/// # Errors
+///
+/// [`BeginError`]
 pub(crate) async fn begin(
     server: &AuthorizationServer,
     headers: &HeaderMap,
     new: NewLogin<'_>,
-) -> Result<HeaderValue, StoreError> {
-    let NewLogin { user_id, method, auth_time, origin } = new;
+) -> Result<HeaderValue, BeginError> {
+    let NewLogin { user_id, method, auth_time, origin, password_hash } = new;
     let (now, cookies) = (server.clock.now(), server.cookies());
     let cookie = CookieValue::generate(server.random.as_ref());
     let row = SessionRow {
@@ -125,12 +147,14 @@ pub(crate) async fn begin(
         expires_at: now.plus(ABSOLUTE),
     };
     let before = cookies.read(CookieKind::Session, headers);
-    let rotated = match before.map(|before| before.digest(CookieKind::Session)) {
-        Some(before) => server.store.rotate_session(&before, &row).await?,
-        None => false,
-    };
-    if !rotated {
-        server.store.add_session(&row).await?;
+    let before = before.map(|before| before.digest(CookieKind::Session));
+    let password_hash = password_hash.map(str::to_owned);
+    if !server.store.begin_session(&NewSession { row, before, password_hash }).await? {
+        return Err(BeginError::Stale);
+    }
+    if before.is_some() {
+        // It may have been another person's, of whose clients some are to be told.
+        server.logged_out.notify_one();
     }
     server.store.logged_in(user_id, now).await?;
     Ok(cookies.set(CookieKind::Session, &cookie, None))

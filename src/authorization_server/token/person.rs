@@ -40,6 +40,21 @@ pub(super) async fn still_granted_for(
     let id = grant.user_id.ok_or(DEAD)?;
     let user = server.store.find_user(id).await?;
     let user = user.filter(|user| user.disabled_at.is_none()).ok_or(DEAD)?;
+    let left = granted_to(server, client, (&user, resource), wanted).await?;
+    Ok((user, left))
+}
+
+/// What of `wanted` this person may let this client have at one resource.
+///
+/// # Errors
+///
+/// [`DEAD`] where nothing is left; [`OAuthError::Store`]
+pub(super) async fn granted_to(
+    server: &AuthorizationServer,
+    client: &Client,
+    (user, resource): (&UserRow, &str),
+    wanted: &Scope,
+) -> Result<Scope, OAuthError> {
     let facts = PersonFacts {
         subject: user.id.into(),
         administrator: user.administrator,
@@ -50,7 +65,7 @@ pub(super) async fn still_granted_for(
     };
     let carries = target::carries(server, resource).await?;
     let left = grantable(server, &facts, &carries, &limited(client, wanted));
-    if left.is_empty() && !wanted.is_empty() { Err(DEAD) } else { Ok((user, left)) }
+    if left.is_empty() && !wanted.is_empty() { Err(DEAD) } else { Ok(left) }
 }
 
 /// An operator may have set a narrower limit for the client since.

@@ -20,7 +20,7 @@ use crate::time::Clock as _;
 use super::support::{Answer, MCP, NOW, Site, basic, client, refused};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const ISSUER: &str = "https://idp.example";
+pub(super) const ISSUER: &str = "https://idp.example";
 const JOB: &str = "repo:contoso/app:ref:refs/heads/main";
 
 /// Somebody who signs, with a key of theirs.
@@ -106,7 +106,7 @@ impl Trusting {
         Self { site: Site::with(trusted).await, signer, host }
     }
 
-    fn id_jag(&self, change: impl FnOnce(&mut Value)) -> String {
+    pub(super) fn id_jag(&self, change: impl FnOnce(&mut Value)) -> String {
         let mut claims = json!({
             "iss": ISSUER, "aud": "https://broker.example", "sub": "ada-at-idp", "client_id": "agent",
             "jti": "j1", "iat": NOW, "exp": NOW + 300, "resource": MCP, "scope": "graph:read mail:read",
@@ -125,7 +125,7 @@ impl Trusting {
         self.signer.sign("JWT", &claims)
     }
 
-    async fn brings(&self, assertion: &str, more: &[(&str, &str)]) -> Answer {
+    pub(super) async fn brings(&self, assertion: &str, more: &[(&str, &str)]) -> Answer {
         self.brings_as(Some("agent:s3cret"), assertion, more).await
     }
 

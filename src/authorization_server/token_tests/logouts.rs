@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::authorization_server::logout::Telling;
 use crate::fake_http::{Act, FakeHttp};
 use crate::store::{Digest, LogOut, LoginOrigin, Revokes};
 
@@ -16,7 +17,13 @@ async fn logged_out(at: &FakeHttp, client_id: &str) -> Site {
         settings.clients = vec![app];
     })
     .await;
-    let sid = || Some("a".to_owned());
+    log_in_ends(&site, client_id, "a").await;
+    site
+}
+
+/// The end of a log-in in which this client got something.
+async fn log_in_ends(site: &Site, client_id: &str, sid: &str) {
+    let sid = || Some(sid.to_owned());
     site.code_with(client_id, "openid", |grant, _| {
         grant.login = LoginOrigin { sid: sid(), ..LoginOrigin::default() };
     })
@@ -24,11 +31,14 @@ async fn logged_out(at: &FakeHttp, client_id: &str) -> Site {
     let session = Digest::of("session");
     let out = LogOut::Session { session, sid: sid(), revokes: Revokes::Nothing };
     site.store.log_out(&out, crate::time::Clock::now(&*site.clock)).await.unwrap();
-    site
 }
 
-async fn round(site: &Site) -> u32 {
-    site.server.tell_those_due().await.unwrap()
+/// Tells those that are due. How many.
+async fn round(site: &Site) -> usize {
+    let mut telling = Telling::default();
+    let count = site.server.begin_telling(&mut telling).await.unwrap();
+    while telling.ended().await {}
+    count
 }
 
 async fn events(site: &Site) -> Vec<(bool, u64)> {
@@ -78,6 +88,35 @@ async fn a_client_that_nobody_said_where_to_tell_is_not_told() {
     let site = logged_out(&app, "https://claude.ai/oauth/client.json").await;
     assert_eq!((round(&site).await, round(&site).await), (1, 0));
     assert_eq!((app.requests().len(), events(&site).await), (0, Vec::new()));
+}
+
+// OIDC Back-Channel Logout §2.5
+#[tokio::test]
+async fn a_client_that_hangs_keeps_nobody_else_waiting() {
+    let (stuck, app) =
+        (FakeHttp::start(vec![Act::Hang]).await, FakeHttp::start(vec![Act::json(200, "")]).await);
+    let to = |host: &FakeHttp| Some(host.origin.join("/told").unwrap());
+    let (stuck_uri, app_uri) = (to(&stuck), to(&app));
+    let site = Site::with(|settings| {
+        let mut clients =
+            ["stuck", "app"].map(|id| client(id, Some("secret"), "authorization_code", "openid"));
+        clients[0].backchannel_logout_uri = stuck_uri;
+        clients[1].backchannel_logout_uri = app_uri;
+        settings.clients = clients.into();
+    })
+    .await;
+    for number in 0..40 {
+        let id = if number < 20 { "stuck" } else { "app" };
+        log_in_ends(&site, id, &format!("sid {number:02}")).await;
+    }
+    let mut telling = Telling::default();
+    assert_eq!(site.server.begin_telling(&mut telling).await.unwrap(), 8, "four of each");
+    let mut told = 0;
+    while app.requests().len() < 20 {
+        assert!(telling.ended().await);
+        told += site.server.begin_telling(&mut telling).await.unwrap();
+    }
+    assert_eq!((told, stuck.requests().len()), (16, 4), "and the one that hangs gets no more");
 }
 
 // OIDC Back-Channel Logout §2.4 — N66

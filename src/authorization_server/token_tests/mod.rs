@@ -9,5 +9,7 @@ mod logouts;
 mod machines;
 mod neighbours;
 mod refresh;
+mod silent;
 mod support;
+mod vouched;
 mod workloads;

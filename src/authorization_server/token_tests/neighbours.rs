@@ -54,6 +54,7 @@ async fn a_resource_server_learns_whose_token_it_was_sent() {
         "active": true, "sub": site.user.to_string(), "username": "ada", "client_id": "app",
         "scope": "graph:read", "aud": MCP, "iss": "https://broker.example", "exp": NOW + 3600,
         "iat": NOW, "jti": super::support::claims(&token)["jti"], "token_type": "Bearer",
+        "auth_time": NOW,
     });
     assert_eq!(answer, expected);
     let pair = basic(&format!("mcp:{key}"));
@@ -218,6 +219,22 @@ async fn nobody_gives_back_what_is_anothers() {
     assert_eq!(refused_ones, 2, "a token in the wrong hands is worth a line: {types:?}");
     let unproven = site.post("/revoke", &[("token", &refresh), ("client_id", "web")]).await;
     assert_eq!(unproven.error(), refused(401, "invalid_client"));
+}
+
+// RFC 9470 §6.2
+#[tokio::test]
+async fn a_resource_server_learns_that_a_step_up_has_happened() {
+    let site = Site::new().await;
+    let key = resource(&site, "mcp", MCP).await;
+    let (code, _) = site
+        .code_with("app", "graph:read", |grant, _| {
+            grant.login.acr = Some("phr".to_owned());
+            grant.auth_time = Some(Timestamp::from_unix_seconds(NOW - 60));
+        })
+        .await;
+    let token = site.redeem(&code).await.member("access_token");
+    let answer = introspect(&site, &key, &token).await.json();
+    assert_eq!((&answer["acr"], &answer["auth_time"]), (&json!("phr"), &json!(NOW - 60)));
 }
 
 // RFC 7662 §4, RFC 7009 §2.1

@@ -137,13 +137,13 @@ async fn policy_and_people_are_asked_anew_at_every_refresh() {
 async fn a_grant_ends_with_the_consent_and_with_its_resource() {
     let site = Site::new().await;
     let uri = "https://weather.example/mcp";
-    let mut resource = site.register("weather", uri).await;
+    site.register("weather", uri).await;
     let (code, _) =
         site.code_with("app", "graph:read", |grant, _| grant.resource = uri.to_owned()).await;
     let answer = site.redeem(&code).await;
     assert_eq!((&answer.claims()["aud"], &answer.json()["expires_in"]), (&uri.into(), &300.into()));
-    resource.disabled_at = Some(site.server.clock.now());
-    site.store.update_resource(&resource).await.unwrap();
+    let now = site.server.clock.now();
+    assert!(site.store.disable_resource("weather", Some(now)).await.unwrap());
     let refreshed = site.refresh(&answer.member("refresh_token")).await;
     assert_eq!(refreshed.error(), refused(400, "invalid_grant"));
     let token = first(&site).await;

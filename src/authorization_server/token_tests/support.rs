@@ -25,7 +25,7 @@ use crate::id::{GrantId, UserId};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{
-    self, CodeRow, Database, Digest, GrantRow, ResourceRow, StoreSettings, UserRow,
+    self, CodeRow, Database, Digest, GrantRow, ResourceRow, SessionRow, StoreSettings, UserRow,
 };
 use crate::time::{Clock as _, FixedClock, Timestamp};
 
@@ -229,7 +229,21 @@ impl Site {
             used_at: None,
         };
         change(&mut grant, &mut code);
-        self.store.add_grant_with_code(&grant, &code).await.unwrap();
+        let session = SessionRow {
+            session: Digest::of(&format!("session of {id}")),
+            user_id: grant.user_id,
+            auth_time: Some(now),
+            method: Some("pwd".to_owned()),
+            login: grant.login.clone(),
+            pending: None,
+            created_at: now,
+            last_seen_at: now,
+            expires_at: now.plus(Duration::from_hours(12)),
+        };
+        self.store.add_session(&session).await.unwrap();
+        let session = session.session;
+        assert!(self.store.add_grant_with_code(&session, &grant, &code).await.unwrap());
+        self.store.end_session(&session).await.unwrap();
         (text, id)
     }
 

@@ -8,6 +8,19 @@ use crate::store::revoked::Revocation;
 
 use super::grant;
 use super::refresh;
+use super::session;
+
+/// `false` where the session is over: see [`session::hold`].
+pub(super) async fn add_in_session(
+    c: &mut Connection,
+    (session, rows): &(Digest, (GrantRow, CodeRow)),
+) -> Result<bool, StoreError> {
+    if !session::hold(c, session).await? {
+        return Ok(false);
+    }
+    add_with_grant(c, rows).await?;
+    Ok(true)
+}
 
 pub(super) async fn add_with_grant(
     c: &mut Connection,

@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 
 use super::code;
 use super::database::SqlDatabase;
+use super::session;
 
 /// What a poll that comes too early costs, in milliseconds (RFC 8628 §3.5, `slow_down`).
 const SLOWER: i64 = 5_000;
@@ -116,6 +117,9 @@ async fn answered(
         DeviceAnswer::Approve(_) => "approved",
         DeviceAnswer::Deny => "denied",
     };
+    if !session::hold(c, session).await? {
+        return Ok(false);
+    }
     if c.execute(SQL, values![*user_code, *session, *now, state]).await? != 1 {
         return Ok(false);
     }

@@ -78,12 +78,13 @@ impl GrantStore for SqlDatabase {
 
     async fn add_grant_with_code(
         &self,
+        session: &Digest,
         grant: &GrantRow,
         code: &CodeRow,
-    ) -> Result<(), StoreError> {
-        let rows = (grant.clone(), code.clone());
+    ) -> Result<bool, StoreError> {
+        let rows = (*session, (grant.clone(), code.clone()));
         self.named("add_with_grant codes")
-            .write(rows, |c, rows| Box::pin(code::add_with_grant(c, rows)))
+            .write(rows, |c, rows| Box::pin(code::add_in_session(c, rows)))
             .await
     }
 

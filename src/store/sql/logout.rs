@@ -7,7 +7,9 @@ use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::grant::{GrantRow, RevokeReason};
-use crate::store::logout::{LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, Revokes};
+use crate::store::logout::{
+    LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, NoticeClaim, Revokes,
+};
 use crate::store::person::{LoginOrigin, SessionRow};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
@@ -35,16 +37,13 @@ impl LogoutStore for SqlDatabase {
 
     async fn claim_logout_notices(
         &self,
-        now: Timestamp,
-        until: Timestamp,
-        limit: u32,
+        asked: &NoticeClaim,
     ) -> Result<Vec<LogoutNotice>, StoreError> {
         // Most of the time there are none, and looking takes no turn from those who write.
-        if !self.backend().read(&now, |c, now| Box::pin(is_due(c, *now))).await? {
+        if !self.backend().read(&asked.now, |c, now| Box::pin(is_due(c, *now))).await? {
             return Ok(Vec::new());
         }
-        let which = (now, until, limit);
-        self.backend().write(which, |c, which| Box::pin(claim(c, which))).await
+        self.backend().write(asked.clone(), |c, asked| Box::pin(claim(c, asked))).await
     }
 
     async fn put_off_logout_notice(
@@ -120,7 +119,7 @@ async fn elsewhere(
         },
         None => None,
     };
-    let (sessions, grants) = candidates(c, token, user).await?;
+    let sessions = sessions_meant(c, token, user).await?;
     let mut sids = Vec::new();
     let mut ended = 0;
     for row in sessions {
@@ -130,17 +129,22 @@ async fn elsewhere(
             sids.push(row.login.sid);
         }
     }
+    // After the sessions: who was just allowing something in one of them has done so, or will not.
+    let grants = grants_meant(c, token, user).await?;
     let grants: Vec<_> = grants.into_iter().filter(|row| is_meant(&row.login, token)).collect();
     sids.extend(grants.iter().map(|row| row.login.sid.clone()));
     notify(c, &sids, now).await?;
-    let ids: Vec<GrantId> = grants.iter().map(|row| row.id).collect();
+    // Those that have ended are there for their `sid` alone.
+    let live = grants.iter().filter(|row| row.revoked_at.is_none() && row.expires_at > now);
+    let ids: Vec<GrantId> = live.map(|row| row.id).collect();
     let revoked = grant::revoke_each(c, &ids, (RevokeReason::LogOut, now)).await?;
     Ok(Some((ended, revoked)))
 }
 
-/// What says nothing of where it comes from may come from there: it is of this person, and ends.
+/// What says nothing of where it comes from may come from there: it is of this person, and ends. What an assertion gave has
+/// no `sid` of ours, and says where it comes from.
 fn is_meant(login: &LoginOrigin, token: &LogoutToken) -> bool {
-    if login.sid.is_none() {
+    if login.sid.is_none() && login.issuer.is_none() {
         return true;
     }
     let same = login.issuer.as_deref() == Some(token.issuer.as_str());
@@ -152,24 +156,34 @@ fn is_meant(login: &LoginOrigin, token: &LogoutToken) -> bool {
 }
 
 /// Everything of the person; where the token names none, what has its `sid`.
-async fn candidates(
+async fn sessions_meant(
     c: &mut Connection,
     token: &LogoutToken,
     user: Option<UserId>,
-) -> Result<(Vec<SessionRow>, Vec<GrantRow>), StoreError> {
-    const SESSIONS: &str = "SELECT * FROM sessions WHERE issuer_sid = $1 AND issuer = $2";
-    const GRANTS: &str = "SELECT * FROM grants WHERE issuer_sid = $1 AND issuer = $2";
+) -> Result<Vec<SessionRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM sessions WHERE issuer_sid = $1 AND issuer = $2";
+    match user {
+        Some(user) => sessions_of(c, user).await,
+        None => {
+            let values = values![&token.sid, token.issuer.as_str()];
+            read(&c.rows(SQL, values).await?, session::row)
+        }
+    }
+}
+
+/// The same of grants.
+async fn grants_meant(
+    c: &mut Connection,
+    token: &LogoutToken,
+    user: Option<UserId>,
+) -> Result<Vec<GrantRow>, StoreError> {
+    const SQL: &str = "SELECT * FROM grants WHERE issuer_sid = $1 AND issuer = $2";
     const OF_USER: &str = "SELECT * FROM grants WHERE user_id = $1";
-    let sid = || values![&token.sid, token.issuer.as_str()];
-    let sessions = match user {
-        Some(user) => sessions_of(c, user).await?,
-        None => read(&c.rows(SESSIONS, sid()).await?, session::row)?,
-    };
-    let grants = match user {
+    let rows = match user {
         Some(user) => c.rows(OF_USER, values![user.to_string()]).await?,
-        None => c.rows(GRANTS, sid()).await?,
+        None => c.rows(SQL, values![&token.sid, token.issuer.as_str()]).await?,
     };
-    Ok((sessions, read(&grants, grant::row)?))
+    read(&rows, grant::row)
 }
 
 async fn sessions_of(c: &mut Connection, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
@@ -193,7 +207,7 @@ async fn user_of(
 
 /// One notice for each client that got something in these log-ins, whether or not that still lives: it may have a session
 /// of its own.
-async fn notify(
+pub(super) async fn notify(
     c: &mut Connection,
     sids: &[Option<String>],
     now: Timestamp,
@@ -216,15 +230,23 @@ async fn is_due(c: &mut Connection, now: Timestamp) -> Result<bool, StoreError> 
     Ok(c.row(SQL, values![now]).await?.is_some())
 }
 
-/// Now, until, limit.
+/// `$5`: the clients that are left out, each between line feeds, which no id has. Of the rest the first few hundred are
+/// looked at: there may be as many as an identity provider has people.
 async fn claim(
     c: &mut Connection,
-    (now, until, limit): &(Timestamp, Timestamp, u32),
+    NoticeClaim { now, until, limit, each, but }: &NoticeClaim,
 ) -> Result<Vec<LogoutNotice>, StoreError> {
-    const SQL: &str = "UPDATE logout_notices SET next_at = $2, attempts = attempts + 1 \
-        WHERE next_at <= $1 AND (sid, client_id) IN (SELECT sid, client_id FROM logout_notices \
-        WHERE next_at <= $1 ORDER BY next_at LIMIT $3) RETURNING *";
-    let rows = c.rows(SQL, values![*now, *until, i64::from(*limit)]).await?;
+    const SQL: &str = "WITH due AS (SELECT sid, client_id, next_at FROM logout_notices WHERE next_at <= $1 \
+        AND REPLACE(CAST($5 AS TEXT), '\n' || client_id || '\n', '') = CAST($5 AS TEXT) \
+        ORDER BY next_at LIMIT 256), \
+        placed AS (SELECT sid, client_id, next_at, \
+        ROW_NUMBER() OVER (PARTITION BY client_id ORDER BY next_at, sid) AS place FROM due) \
+        UPDATE logout_notices SET next_at = $2, attempts = attempts + 1 \
+        WHERE next_at <= $1 AND (sid, client_id) IN (SELECT sid, client_id FROM placed \
+        WHERE place <= $4 ORDER BY next_at LIMIT $3) RETURNING *";
+    let but: String = but.iter().map(|id| format!("\n{id}\n")).collect();
+    let (limit, each) = (i64::from(*limit), i64::from(*each));
+    let rows = c.rows(SQL, values![*now, *until, limit, each, but.as_str()]).await?;
     let notice = |row: &Row| -> Result<_, StoreError> {
         Ok(LogoutNotice {
             sid: row.text("sid")?,

@@ -9,7 +9,8 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{
-    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserProfile, UserRow,
+    ExternalIdentity, LoginAttempts, NewSession, OneTimeLink, PersonStore, SessionRow, UserProfile,
+    UserRow,
 };
 use crate::time::Timestamp;
 
@@ -158,10 +159,9 @@ impl PersonStore for SqlDatabase {
             .await
     }
 
-    async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError> {
-        let rows = (*old, new.clone());
-        self.named("rotate sessions")
-            .write(rows, |c, rows| Box::pin(session::rotate(c, rows)))
+    async fn begin_session(&self, new: &NewSession) -> Result<bool, StoreError> {
+        self.named("begin sessions")
+            .write(new.clone(), |c, new| Box::pin(session::begin(c, new)))
             .await
     }
 

@@ -1,10 +1,10 @@
 //! Protected resources.
 
-use crate::store::connection::{Connection, Row, values};
+use crate::store::connection::{Connection, Row, Value, values};
 use crate::store::error::StoreError;
 use crate::store::grant::RevokeReason;
 use crate::store::page::{Page, PageRequest};
-use crate::store::resource::ResourceRow;
+use crate::store::resource::{ResourceChange, ResourceRow};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
@@ -40,31 +40,29 @@ pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, S
     Ok(true)
 }
 
-/// `false` where there is none, or the URI or an alias belongs to another.
-pub(super) async fn update(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
-    const SQL: &str = "UPDATE resources SET uri = $2, aliases = $3, name = $4, description = $5, owner = $6, \
-        scopes = $7, access_token_ttl_seconds = $8, disabled_at = $9, url = $10 WHERE id = $1";
-    if !are_free(c, row).await? {
-        return Ok(false);
-    }
+/// In one statement: of two changes at once neither is lost, and none undoes that the resource is disabled.
+pub(super) async fn change(c: &mut Connection, new: &ResourceChange) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE resources SET name = COALESCE(CAST($2 AS TEXT), name), \
+        description = NULLIF(COALESCE(CAST($3 AS TEXT), description), ''), \
+        scopes = COALESCE(CAST($4 AS TEXT), scopes), \
+        access_token_ttl_seconds = NULLIF(COALESCE(CAST($5 AS BIGINT), access_token_ttl_seconds), 0) \
+        WHERE id = $1";
     let values = values![
-        row.id.as_str(),
-        row.uri.as_str(),
-        row.aliases.as_slice(),
-        row.name.as_str(),
-        &row.description,
-        &row.owner,
-        row.scopes.to_string(),
-        ttl(row),
-        row.disabled_at,
-        &row.url,
+        new.id.as_str(),
+        &new.name,
+        &new.description,
+        new.scopes.as_ref().map(ToString::to_string),
+        Value::Int(new.access_token_ttl_seconds.map(i64::from)),
     ];
-    if c.execute(SQL, values).await? == 0 {
-        return Ok(false);
-    }
-    c.execute("DELETE FROM resource_uris WHERE resource_id = $1", values![row.id.as_str()]).await?;
-    add_uris(c, row).await?;
-    Ok(true)
+    Ok(c.execute(SQL, values).await? == 1)
+}
+
+pub(super) async fn disable(
+    c: &mut Connection,
+    (id, at): &(String, Option<Timestamp>),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE resources SET disabled_at = $2 WHERE id = $1";
+    Ok(c.execute(SQL, values![id.as_str(), *at]).await? == 1)
 }
 
 pub(super) async fn set_proxy(
@@ -75,8 +73,8 @@ pub(super) async fn set_proxy(
     Ok(c.execute(SQL, values![id.as_str(), url.as_str(), proxy]).await? == 1)
 }
 
-fn ttl(row: &ResourceRow) -> crate::store::connection::Value {
-    crate::store::connection::Value::Int(row.access_token_ttl_seconds.map(i64::from))
+fn ttl(row: &ResourceRow) -> Value {
+    Value::Int(row.access_token_ttl_seconds.map(i64::from))
 }
 
 fn uris(row: &ResourceRow) -> std::collections::BTreeSet<&str> {

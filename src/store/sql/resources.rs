@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
-use crate::store::resource::{ApiKeyRow, ResourceRow, ResourceStore};
+use crate::store::resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
 use crate::time::Timestamp;
 
 use super::api_key;
@@ -19,9 +19,15 @@ impl ResourceStore for SqlDatabase {
             .await
     }
 
-    async fn update_resource(&self, row: &ResourceRow) -> Result<bool, StoreError> {
-        self.named("update resources")
-            .write(row.clone(), |c, row| Box::pin(resource::update(c, row)))
+    async fn change_resource(&self, change: &ResourceChange) -> Result<bool, StoreError> {
+        self.named("change resources")
+            .write(change.clone(), |c, change| Box::pin(resource::change(c, change)))
+            .await
+    }
+
+    async fn disable_resource(&self, id: &str, at: Option<Timestamp>) -> Result<bool, StoreError> {
+        self.named("disable resources")
+            .write((id.to_owned(), at), |c, which| Box::pin(resource::disable(c, which)))
             .await
     }
 

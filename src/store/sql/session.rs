@@ -4,8 +4,10 @@ use crate::id::UserId;
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::person::{LoginOrigin, SessionRow};
+use crate::store::person::{LoginOrigin, NewSession, SessionRow};
 use crate::time::Timestamp;
+
+use super::{logout, user};
 
 pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO sessions (session, user_id, auth_time, method, pending, created_at, \
@@ -64,15 +66,45 @@ pub(super) async fn list(
     c.rows(SQL, values![user.to_string(), *now]).await?.iter().map(row).collect()
 }
 
-pub(super) async fn rotate(
-    c: &mut Connection,
-    (old, new): &(Digest, SessionRow),
-) -> Result<bool, StoreError> {
-    if !end(c, old).await? {
+pub(super) async fn begin(c: &mut Connection, new: &NewSession) -> Result<bool, StoreError> {
+    let NewSession { row, before, password_hash } = new;
+    let Some(id) = row.user_id else { return Ok(false) };
+    if !user::holds(c, id, password_hash.as_deref()).await? {
         return Ok(false);
     }
-    add(c, new).await?;
+    let kept = match before {
+        Some(before) => take_over(c, before, row).await?,
+        None => None,
+    };
+    let sid = kept.or_else(|| row.login.sid.clone());
+    let login = LoginOrigin { sid, ..row.login.clone() };
+    add(c, &SessionRow { login, ..row.clone() }).await?;
     Ok(true)
+}
+
+/// Ends the session before this one in the same browser. Its `sid`, where it is the same person's.
+async fn take_over(
+    c: &mut Connection,
+    before: &Digest,
+    new: &SessionRow,
+) -> Result<Option<String>, StoreError> {
+    const SQL: &str = "DELETE FROM sessions WHERE session = $1 RETURNING user_id, sid";
+    let Some(row) = c.row(SQL, values![*before]).await? else { return Ok(None) };
+    let sid = row.maybe_text("sid")?;
+    if row.maybe_parsed("user_id")? == new.user_id {
+        return Ok(sid);
+    }
+    logout::notify(c, &[sid], new.created_at).await?;
+    Ok(None)
+}
+
+/// Whether it is there. It is until this transaction is over: whoever ends it waits, and finds what is written here.
+pub(super) async fn hold(c: &mut Connection, session: &Digest) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM sessions WHERE session = $1";
+    const SHARED: &str = "SELECT 1 FROM sessions WHERE session = $1 FOR SHARE";
+    // On `SQLite` one writes at a time.
+    let sql = if c.is_postgres() { SHARED } else { SQL };
+    Ok(c.row(sql, values![*session]).await?.is_some())
 }
 
 pub(super) async fn seen(
@@ -90,10 +122,13 @@ pub(super) async fn end(c: &mut Connection, session: &Digest) -> Result<bool, St
 
 /// With the codes that were given out in them and not used yet: none becomes tokens after its person has gone (N37).
 pub(super) async fn end_all(c: &mut Connection, user: &UserId) -> Result<u64, StoreError> {
+    const SESSIONS: &str = "DELETE FROM sessions WHERE user_id = $1";
     const CODES: &str = "DELETE FROM codes WHERE used_at IS NULL AND grant_id IN \
         (SELECT id FROM grants WHERE user_id = $1)";
+    // First: this waits for who is just getting a code in one of them.
+    let ended = c.execute(SESSIONS, values![user.to_string()]).await?;
     c.execute(CODES, values![user.to_string()]).await?;
-    c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.to_string()]).await
+    Ok(ended)
 }
 
 /// Sessions and grants have the same columns for it.

@@ -37,6 +37,23 @@ pub(super) async fn find(c: &mut Connection, id: &UserId) -> Result<Option<UserR
     c.row(SQL, values![id.to_string()]).await?.as_ref().map(row).transpose()
 }
 
+/// Whether they may log in, where it is with a password with this one. Until this transaction is over they may: whoever
+/// disables them or sets another password waits, and ends the session that begins here.
+pub(super) async fn holds(
+    c: &mut Connection,
+    id: UserId,
+    password_hash: Option<&str>,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT password_hash FROM users WHERE id = $1 AND disabled_at IS NULL";
+    const SHARED: &str =
+        "SELECT password_hash FROM users WHERE id = $1 AND disabled_at IS NULL FOR SHARE";
+    // On `SQLite` one writes at a time.
+    let sql = if c.is_postgres() { SHARED } else { SQL };
+    let Some(row) = c.row(sql, values![id.to_string()]).await? else { return Ok(false) };
+    let now = row.maybe_text("password_hash")?;
+    Ok(password_hash.is_none_or(|hash| now.as_deref() == Some(hash)))
+}
+
 pub(super) async fn find_by_name(
     c: &mut Connection,
     name: &String,

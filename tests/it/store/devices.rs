@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use mcp_auth_broker::store::{CodeRow, DeviceAnswer, DeviceRequestRow, Digest, Polled};
 
-use super::rows::{client_id, code, grant, redemption};
+use super::rows::{client_id, code, grant, redemption, user_id};
 use super::{Store, after, on_both};
 
 on_both! {
     a_device_waits_until_its_person_has_answered;
     a_poll_that_comes_too_early_makes_the_next_wait_longer;
     a_request_belongs_to_the_session_that_claimed_it;
+    who_is_logged_out_meanwhile_answers_no_request;
     who_looks_for_a_request_claims_none;
     a_user_code_is_one_requests;
     a_late_request_is_answered_by_nobody;
@@ -37,7 +38,9 @@ async fn polled(store: &Store, name: &str, at: i64) -> Polled {
     store.poll_device_request(&Digest::of(name), &client_id(), after(at)).await.unwrap()
 }
 
+/// Begins the session, too, where it has not begun.
 async fn claims(store: &Store, name: &str, session: &str, at: i64) -> bool {
+    store.put_session(&super::rows::session(session, user_id())).await.unwrap();
     let (code, session) = (Digest::of(&format!("user {name}")), Digest::of(session));
     store.claim_device_request(&code, &session, after(at)).await.unwrap().is_some()
 }
@@ -89,6 +92,16 @@ async fn a_request_belongs_to_the_session_that_claimed_it(store: Store) {
     assert!(answers(&store, "d", "s", &yes("d")).await);
     assert!(!answers(&store, "d", "s", &DeviceAnswer::Deny).await, "once");
     assert!(!claims(&store, "d", "s", 11).await);
+}
+
+// N37, N83
+async fn who_is_logged_out_meanwhile_answers_no_request(store: Store) {
+    store.add_device_request(&row("d")).await.unwrap();
+    assert!(claims(&store, "d", "s", 1).await);
+    assert!(store.end_session(&Digest::of("s")).await.unwrap());
+    assert!(!answers(&store, "d", "s", &yes("d")).await);
+    assert_eq!(polled(&store, "d", 20).await, Polled::Pending);
+    assert!(store.find_code(&Digest::of("d")).await.unwrap().is_none(), "nothing of it stays");
 }
 
 // RFC 8628 §5.1 — N82

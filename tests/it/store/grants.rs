@@ -7,7 +7,7 @@ use mcp_auth_broker::store::{
     PageRequest, Redeemed, RevokeReason, RevokedToken,
 };
 
-use super::rows::{CHALLENGE, client_id, code, grant, redemption, user_id};
+use super::rows::{CHALLENGE, allow, client_id, code, grant, redemption, user_id};
 use super::{Store, after, on_both};
 
 on_both! {
@@ -28,7 +28,7 @@ on_both! {
 // RFC 6749 §4.1.2, RFC 9700 §4.5 — N29
 async fn a_code_is_redeemed_once_and_its_replay_revokes_the_grant(store: Store) {
     let grant = grant();
-    store.add_grant_with_code(&grant, &code(&grant, "c")).await.unwrap();
+    allow(&store, &grant, &code(&grant, "c")).await;
     let first = store.redeem_code(&redemption("c", Some("r"))).await.unwrap();
     let Redeemed::Granted { grant: given, code } = first else { panic!("{first:?}") };
     assert_eq!((given.id, given.last_used_at), (grant.id, after(1)));
@@ -46,7 +46,7 @@ async fn a_code_is_redeemed_once_and_its_replay_revokes_the_grant(store: Store) 
 // RFC 7636 §4.6, RFC 6749 §4.1.3
 async fn a_wrong_redemption_does_not_use_up_the_code(store: Store) {
     let grant = grant();
-    store.add_grant_with_code(&grant, &code(&grant, "c")).await.unwrap();
+    allow(&store, &grant, &code(&grant, "c")).await;
     let right = redemption("c", None);
     let mut wrong = [right.clone(), right.clone(), right.clone(), right.clone()];
     wrong[0].client_id = "client-2".parse().unwrap();
@@ -72,7 +72,7 @@ async fn a_wrong_redemption_does_not_use_up_the_code(store: Store) {
 
 async fn a_late_code_is_refused(store: Store) {
     let grant = grant();
-    store.add_grant_with_code(&grant, &code(&grant, "c")).await.unwrap();
+    allow(&store, &grant, &code(&grant, "c")).await;
     let mut late = redemption("c", None);
     late.now = after(60);
     assert!(matches!(store.redeem_code(&late).await.unwrap(), Redeemed::Refused));
@@ -80,7 +80,7 @@ async fn a_late_code_is_refused(store: Store) {
 
 async fn a_code_of_a_revoked_grant_gives_nothing(store: Store) {
     let grant = grant();
-    store.add_grant_with_code(&grant, &code(&grant, "c")).await.unwrap();
+    allow(&store, &grant, &code(&grant, "c")).await;
     assert!(store.revoke_grant(grant.id, RevokeReason::Person, after(0)).await.unwrap());
     assert!(!store.revoke_grant(grant.id, RevokeReason::Person, after(0)).await.unwrap());
     let redeemed = store.redeem_code(&redemption("c", Some("r"))).await.unwrap();
@@ -183,7 +183,7 @@ async fn grants_come_in_pages(store: Store) {
 
 async fn clean_up_deletes_what_has_ended_and_nothing_else(store: Store) {
     let grant = grant();
-    store.add_grant_with_code(&grant, &code(&grant, "c")).await.unwrap();
+    allow(&store, &grant, &code(&grant, "c")).await;
     store.redeem_code(&redemption("c", Some("r"))).await.unwrap();
     store.first_use("a", "j", after(60)).await.unwrap();
     assert_eq!(store.clean_up(after(0)).await.unwrap(), 0);
@@ -224,7 +224,7 @@ async fn documents_that_nothing_names_are_forgotten(store: Store) {
         };
         store.put_metadata_document(&document).await.unwrap();
     }
-    store.add_grant_with_code(&grant, &code(&grant, "c")).await.unwrap();
+    allow(&store, &grant, &code(&grant, "c")).await;
     assert_eq!(store.clean_up(after(600)).await.unwrap(), 0);
     assert_eq!(store.clean_up(after(day)).await.unwrap(), 2, "the code and one document");
     assert!(store.find_metadata_document("https://a.example/x").await.unwrap().is_none());

@@ -1,12 +1,12 @@
 //! Log-ins that are over, and whom that is told to.
 
 use mcp_auth_broker::store::{
-    Digest, ExternalIdentity, GrantRow, LogOut, LoggedOut, LoginOrigin, LogoutToken, Revokes,
-    SessionRow,
+    Digest, ExternalIdentity, GrantRow, LogOut, LoggedOut, LoginOrigin, LogoutToken, NoticeClaim,
+    Revokes, SessionRow,
 };
 
 use super::rows::{grant, user, user_id};
-use super::{NOW, Store, after, on_both};
+use super::{NOW, Store, after, on_both, rows};
 
 fn origin(sid: &str, issuer_sid: Option<&str>) -> LoginOrigin {
     LoginOrigin {
@@ -128,6 +128,29 @@ async fn what_says_nothing_of_its_session_elsewhere_ends_with_any(store: Store) 
     assert_eq!(ended, Some(LoggedOut { sessions: 1, grants: 3 }));
 }
 
+async fn what_an_assertion_gave_ends_with_the_session_that_it_names(store: Store) {
+    three_log_ins(&store).await;
+    let ada = store.find_user_by_name("ada").await.unwrap().unwrap();
+    let of = |issuer: &str, sid: Option<&str>| LoginOrigin {
+        sid: None,
+        issuer: Some(issuer.to_owned()),
+        ..origin("", sid)
+    };
+    let [one, two, unsaid, elsewhere] = [
+        of("https://idp.example", Some("one")),
+        of("https://idp.example", Some("two")),
+        of("https://idp.example", None),
+        of("https://other.example", Some("one")),
+    ]
+    .map(|login| GrantRow { user_id: Some(ada.id), ..self::of("agent", login) });
+    for grant in [&one, &two, &unsaid, &elsewhere] {
+        store.add_grant(grant).await.unwrap();
+    }
+    store.log_out(&token("j", Some("1"), Some("one")), after(1)).await.unwrap();
+    let revoked = [one, two, unsaid, elsewhere].map(|row| store.is_revoked(Some(row.id), None));
+    assert_eq!(revoked, [true, false, true, false]);
+}
+
 async fn a_logout_token_is_used_once(store: Store) {
     let grants = three_log_ins(&store).await;
     let none = token("j", None, Some("three"));
@@ -161,7 +184,7 @@ async fn each_client_of_an_ended_log_in_is_told_once_by_one(store: Store) {
     let user = first.user_id.unwrap();
     let ended = store.log_out(&LogOut::Everywhere(user), after(1)).await.unwrap();
     assert_eq!(ended, Some(LoggedOut { sessions: 3, grants: 0 }));
-    let claim = async |at| store.claim_logout_notices(after(at), after(at + 30), 10).await.unwrap();
+    let claim = async |at| store.claim_logout_notices(&rows::claim(at)).await.unwrap();
     let (one, other) = tokio::join!(claim(1), claim(1));
     let mut told: Vec<_> = one.iter().chain(&other).collect();
     told.sort_by(|a, b| a.sid.cmp(&b.sid));
@@ -174,13 +197,38 @@ async fn each_client_of_an_ended_log_in_is_told_once_by_one(store: Store) {
     assert_eq!(claim(100).await.len(), 2);
 }
 
+async fn notices_of_one_client_leave_room_for_those_of_others(store: Store) {
+    let [first, ..] = three_log_ins(&store).await;
+    let more = ["app", "app", "other", "App"];
+    for (number, client) in more.into_iter().enumerate() {
+        let mut login = first.login.clone();
+        login.sid = Some(["a", "b"][number % 2].to_owned());
+        store.add_grant(&GrantRow { user_id: first.user_id, ..of(client, login) }).await.unwrap();
+    }
+    store.log_out(&LogOut::Everywhere(first.user_id.unwrap()), after(1)).await.unwrap();
+    let taken = async |limit, each, but: &[&str]| {
+        let but = but.iter().map(|id| id.parse().unwrap()).collect();
+        let claim = NoticeClaim { limit, each, but, ..rows::claim(1) };
+        let taken = store.claim_logout_notices(&claim).await.unwrap();
+        let mut taken: Vec<_> = taken.iter().map(|it| it.client_id.to_string()).collect();
+        taken.sort();
+        taken
+    };
+    assert_eq!(taken(1, 1, &["app", "App"]).await, ["other"]);
+    assert_eq!(taken(10, 1, &["other"]).await, ["App", "app"]);
+    assert_eq!(taken(1, 10, &[]).await, ["app"]);
+    assert_eq!(taken(10, 10, &["ap"]).await, ["app"]);
+}
+
 on_both! {
     where_it_comes_from_is_kept;
     a_session_elsewhere_ends_what_comes_from_it;
     a_person_elsewhere_ends_all_that_comes_from_there;
     a_session_of_another_person_is_not_meant;
     what_says_nothing_of_its_session_elsewhere_ends_with_any;
+    what_an_assertion_gave_ends_with_the_session_that_it_names;
     a_logout_token_is_used_once;
     a_session_here_ends_what_is_to_end_with_it;
     each_client_of_an_ended_log_in_is_told_once_by_one;
+    notices_of_one_client_leave_room_for_those_of_others;
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mcp_auth_broker::store::{
-    Digest, ExternalIdentity, LinkPurpose, LoginOrigin, OneTimeLink, PageRequest, SessionRow,
+    Digest, ExternalIdentity, GrantRow, LinkPurpose, LoginOrigin, NewSession, OneTimeLink,
+    PageRequest, SessionRow, StoreError,
 };
 
-use super::rows::{grant, user, user_id};
+use super::rows::{claim, grant, session, user, user_id};
 use super::{NOW, Store, after, on_both};
 
 on_both! {
@@ -18,23 +19,13 @@ on_both! {
     a_person_has_the_groups_that_the_provider_says_now;
     a_new_password_revokes_every_grant;
     an_administrator_counts_when_it_can_log_in;
-    a_session_ends_by_idleness_by_age_and_by_rotation;
+    a_session_ends_by_idleness_and_by_age;
+    who_logs_in_once_more_is_the_same_log_in_to_clients;
+    who_logs_in_in_anothers_browser_ends_their_log_in;
+    no_session_begins_with_what_holds_no_more;
     a_session_is_put_over_the_one_with_its_digest;
     failures_are_counted_within_their_window;
-}
-
-fn session(value: &str, user: mcp_auth_broker::id::UserId) -> SessionRow {
-    SessionRow {
-        session: Digest::of(value),
-        user_id: Some(user),
-        auth_time: Some(NOW),
-        method: Some("pwd".to_owned()),
-        login: LoginOrigin::default(),
-        pending: None,
-        created_at: NOW,
-        last_seen_at: NOW,
-        expires_at: after(3_600),
-    }
+    a_text_with_a_zero_byte_is_not_kept;
 }
 
 async fn a_name_is_taken_once(store: Store) {
@@ -156,20 +147,80 @@ async fn an_administrator_counts_when_it_can_log_in(store: Store) {
     assert!(!store.has_administrator().await.unwrap());
 }
 
-async fn a_session_ends_by_idleness_by_age_and_by_rotation(store: Store) {
+async fn a_session_ends_by_idleness_and_by_age(store: Store) {
     let user = user_id();
-    let [old, new] = ["old", "new"].map(|value| session(value, user));
-    store.add_session(&old).await.unwrap();
-    assert!(store.find_session(&old.session, after(1), after(2)).await.unwrap().is_none());
-    store.session_seen(&old.session, after(5)).await.unwrap();
-    assert!(store.find_session(&old.session, after(1), after(6)).await.unwrap().is_some());
-    assert!(store.find_session(&old.session, after(1), after(3_600)).await.unwrap().is_none());
-    assert!(store.rotate_session(&old.session, &new).await.unwrap());
-    assert!(!store.rotate_session(&old.session, &session("third", user)).await.unwrap());
-    assert!(store.find_session(&old.session, NOW, after(6)).await.unwrap().is_none());
+    let row = session("a", user);
+    store.add_session(&row).await.unwrap();
+    assert!(store.find_session(&row.session, after(1), after(2)).await.unwrap().is_none());
+    store.session_seen(&row.session, after(5)).await.unwrap();
+    assert!(store.find_session(&row.session, after(1), after(6)).await.unwrap().is_some());
+    assert!(store.find_session(&row.session, after(1), after(3_600)).await.unwrap().is_none());
     assert_eq!(store.list_sessions(user, after(6)).await.unwrap().len(), 1);
     assert_eq!(store.end_sessions(user).await.unwrap(), 1);
-    assert!(!store.end_session(&new.session).await.unwrap());
+    assert!(!store.end_session(&row.session).await.unwrap());
+}
+
+/// A log-in of `user`, known to clients as `sid`.
+fn login(sid: &str, user: mcp_auth_broker::id::UserId, before: Option<&str>) -> NewSession {
+    let origin = LoginOrigin { sid: Some(sid.to_owned()), ..LoginOrigin::default() };
+    NewSession {
+        row: SessionRow { login: origin, ..session(sid, user) },
+        before: before.map(Digest::of),
+        password_hash: None,
+    }
+}
+
+// OIDC Back-Channel Logout §2.1
+async fn who_logs_in_once_more_is_the_same_log_in_to_clients(store: Store) {
+    let ada = user("ada");
+    store.add_user(&ada).await.unwrap();
+    for new in [login("a", ada.id, None), login("b", ada.id, Some("a"))] {
+        assert!(store.begin_session(&new).await.unwrap());
+    }
+    assert!(store.find_session(&Digest::of("a"), NOW, after(6)).await.unwrap().is_none());
+    let now = store.find_session(&Digest::of("b"), NOW, after(6)).await.unwrap().unwrap();
+    assert_eq!(now.login.sid.as_deref(), Some("a"));
+    assert!(store.begin_session(&login("c", ada.id, Some("gone"))).await.unwrap());
+    let other = store.find_session(&Digest::of("c"), NOW, after(6)).await.unwrap().unwrap();
+    assert_eq!(other.login.sid.as_deref(), Some("c"));
+}
+
+// OIDC Back-Channel Logout §2.3
+async fn who_logs_in_in_anothers_browser_ends_their_log_in(store: Store) {
+    let (ada, eve) = (user("ada"), user("eve"));
+    for user in [&ada, &eve] {
+        store.add_user(user).await.unwrap();
+    }
+    let first = login("a", ada.id, None);
+    assert!(store.begin_session(&first).await.unwrap());
+    let grant = GrantRow { user_id: Some(ada.id), login: first.row.login.clone(), ..grant() };
+    store.add_grant(&grant).await.unwrap();
+    assert!(store.begin_session(&login("b", eve.id, Some("a"))).await.unwrap());
+    let now = store.find_session(&Digest::of("b"), NOW, after(6)).await.unwrap().unwrap();
+    assert_eq!(now.login.sid.as_deref(), Some("b"));
+    let told = store.claim_logout_notices(&claim(0)).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].sid.as_str(), told[0].user_id), ("a", ada.id));
+}
+
+// RFC 9700 §4.14.2 — N37
+async fn no_session_begins_with_what_holds_no_more(store: Store) {
+    let ada = user("ada");
+    store.add_user(&ada).await.unwrap();
+    assert!(store.set_password(ada.id, "old", None, NOW).await.unwrap());
+    let with = |sid: &str, hash: &str| NewSession {
+        password_hash: Some(hash.to_owned()),
+        ..login(sid, ada.id, None)
+    };
+    assert!(store.begin_session(&with("a", "old")).await.unwrap());
+    assert!(store.set_password(ada.id, "new", None, NOW).await.unwrap());
+    assert!(!store.begin_session(&with("b", "old")).await.unwrap(), "it was right a moment ago");
+    assert!(store.begin_session(&with("c", "new")).await.unwrap());
+    store.disable_user(ada.id, Some(NOW)).await.unwrap();
+    assert!(!store.begin_session(&with("d", "new")).await.unwrap());
+    assert!(!store.begin_session(&login("e", ada.id, None)).await.unwrap());
+    assert!(!store.begin_session(&login("f", user_id(), None)).await.unwrap(), "nobody");
+    assert!(store.list_sessions(ada.id, NOW).await.unwrap().is_empty());
 }
 
 async fn a_session_is_put_over_the_one_with_its_digest(store: Store) {
@@ -194,4 +245,11 @@ async fn failures_are_counted_within_their_window(store: Store) {
     assert_eq!(store.login_attempts("account:a", after(261), window).await.unwrap().failures, 0);
     store.forget_login_failures("account:a").await.unwrap();
     assert_eq!(store.login_attempts("account:a", after(201), window).await.unwrap().failures, 0);
+}
+
+async fn a_text_with_a_zero_byte_is_not_kept(store: Store) {
+    let added = store.add_user(&user("a\0b")).await;
+    assert!(matches!(added, Err(StoreError::Corrupt("a text with a zero byte"))), "{added:?}");
+    assert!(store.find_user_by_name("a\0b").await.is_err());
+    assert!(store.find_user_by_name("ab").await.unwrap().is_none());
 }

@@ -3,11 +3,16 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use mcp_auth_broker::store::{Digest, Redeemed, Rotated};
+use mcp_auth_broker::store::{
+    Digest, ExternalIdentity, GrantRow, LogOut, LoginOrigin, LogoutToken, NewSession, Redeemed,
+    Revokes, Rotated, SessionRow,
+};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::rows::{code, grant, redemption, rotation, user, user_id, with_refresh_token};
+use super::rows::{
+    allow, code, grant, redemption, rotation, session, user, user_id, with_refresh_token,
+};
 use super::{NOW, Place, Store, after, on_both};
 
 on_both! {
@@ -17,6 +22,8 @@ on_both! {
     one_identity_becomes_one_user;
     a_name_goes_to_one_user;
     a_request_is_taken_by_one;
+    what_is_allowed_while_somebody_is_logged_out_ends_with_it;
+    no_log_in_with_the_old_password_outlives_the_new_one;
 }
 
 /// Runs `count` of them, started together.
@@ -40,7 +47,7 @@ where
 // RFC 6749 §4.1.2 — N30
 async fn of_fifty_redemptions_one_is_granted(store: Store) {
     let grant = grant();
-    store.add_grant_with_code(&grant, &code(&grant, "c")).await.unwrap();
+    allow(&store, &grant, &code(&grant, "c")).await;
     let redeemed = race(50, |number| {
         let store = Arc::clone(&store);
         async move {
@@ -148,6 +155,72 @@ async fn a_request_is_taken_by_one(store: Store) {
     })
     .await;
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
+}
+
+// OIDC Back-Channel Logout §2.7 — N37
+async fn what_is_allowed_while_somebody_is_logged_out_ends_with_it(store: Store) {
+    let ada = user("ada");
+    let identity = ExternalIdentity {
+        issuer: "https://idp.example".to_owned(),
+        subject: "1".to_owned(),
+        username: ada.username.clone(),
+        display_name: None,
+        email: None,
+        groups: Vec::new(),
+        groups_incomplete: false,
+    };
+    let ada = store.user_of_identity(&identity, ada.id, NOW).await.unwrap();
+    for round in 0..60 {
+        let login = LoginOrigin {
+            sid: Some(format!("sid {round}")),
+            issuer: Some(identity.issuer.clone()),
+            issuer_sid: Some(format!("theirs {round}")),
+            ..LoginOrigin::default()
+        };
+        let method = Some("idp:contoso".to_owned());
+        let row = SessionRow { login, method, ..session(&format!("s{round}"), ada.id) };
+        store.add_session(&row).await.unwrap();
+        let grant = GrantRow { user_id: Some(ada.id), login: row.login.clone(), ..grant() };
+        let code = code(&grant, &format!("c{round}"));
+        let which = match round % 3 {
+            0 => LogOut::Session {
+                session: row.session,
+                sid: row.login.sid.clone(),
+                revokes: Revokes::Everything,
+            },
+            1 => LogOut::Everywhere(ada.id),
+            _ => LogOut::Elsewhere(LogoutToken {
+                issuer: identity.issuer.clone(),
+                subject: (round % 2 == 0).then(|| "1".to_owned()),
+                sid: row.login.issuer_sid.clone(),
+                jti: format!("j{round}"),
+                remember_until: after(600),
+            }),
+        };
+        let (allowed, _) = tokio::join!(
+            store.add_grant_with_code(&row.session, &grant, &code),
+            store.log_out(&which, after(1))
+        );
+        let ended = store.is_revoked(Some(grant.id), None)
+            || store.find_code(&code.code).await.unwrap().is_none();
+        assert!(!allowed.unwrap() || ended, "{round}");
+    }
+}
+
+// RFC 9700 §4.14.2
+async fn no_log_in_with_the_old_password_outlives_the_new_one(store: Store) {
+    let ada = user("ada");
+    store.add_user(&ada).await.unwrap();
+    for round in 0..40 {
+        let (old, new) = (format!("hash {round}"), format!("hash {}", round + 1));
+        assert!(store.set_password(ada.id, &old, None, NOW).await.unwrap());
+        let row = session(&format!("s{round}"), ada.id);
+        let login = NewSession { row, before: None, password_hash: Some(old) };
+        let (begun, set) =
+            tokio::join!(store.begin_session(&login), store.set_password(ada.id, &new, None, NOW));
+        assert!(begun.is_ok() && set.unwrap());
+        assert!(store.list_sessions(ada.id, NOW).await.unwrap().is_empty(), "{round}");
+    }
 }
 
 /// Another replica, or a command beside the server.

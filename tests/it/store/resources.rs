@@ -1,6 +1,8 @@
 //! Resources and their keys.
 
-use mcp_auth_broker::store::{ApiKeyRow, Digest, GrantRow, PageRequest, ResourceRow};
+use mcp_auth_broker::store::{
+    ApiKeyRow, Digest, GrantRow, PageRequest, ResourceChange, ResourceRow,
+};
 
 use super::rows::grant;
 use super::{NOW, Store, after, on_both};
@@ -11,6 +13,7 @@ on_both! {
     a_key_is_revoked_by_its_own_resource_only;
     a_resource_that_goes_takes_the_grants_for_it_along;
     what_is_reached_through_us_is_listed_by_itself;
+    a_change_leaves_what_it_does_not_name;
 }
 
 fn resource(id: &str, uris: &[&str]) -> ResourceRow {
@@ -53,11 +56,10 @@ async fn a_uri_or_alias_belongs_to_one_resource(store: Store) {
         assert!(!store.add_resource(&taken).await.unwrap());
     }
     assert!(store.add_resource(&resource("b", &["https://b"])).await.unwrap());
-    assert!(!store.update_resource(&resource("b", &["https://a"])).await.unwrap());
-    assert!(store.update_resource(&resource("a", &["https://c", "https://a"])).await.unwrap());
     let found = store.find_resource_by_uri("https://a").await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.access_token_ttl_seconds), ("a", Some(600)));
-    assert!(store.find_resource_by_uri("https://a/").await.unwrap().is_none());
+    assert!(store.find_resource_by_uri("https://a/").await.unwrap().is_some());
+    assert!(store.find_resource_by_uri("https://x").await.unwrap().is_none());
     let page = store.list_resources(&PageRequest { after: None, limit: 1 }).await.unwrap();
     assert_eq!(page.next.as_deref(), Some("a"));
 }
@@ -98,20 +100,60 @@ async fn what_is_reached_through_us_is_listed_by_itself(store: Store) {
         assert!(store.add_resource(row).await.unwrap());
     }
     assert_eq!(listed().await, [b.clone(), c.clone()]);
-    let moved = ResourceRow { url: Some("http://d".to_owned()), ..c.clone() };
-    assert!(store.update_resource(&moved).await.unwrap());
-    assert_eq!(listed().await, [b.clone(), moved.clone()]);
     let said = Some("{\"fold\":true}");
-    assert!(!store.set_resource_proxy("c", "http://c", said).await.unwrap(), "it is elsewhere");
-    assert!(store.set_resource_proxy("c", "http://d", said).await.unwrap());
-    let told = ResourceRow { proxy: said.map(str::to_owned), ..moved.clone() };
-    assert!(store.update_resource(&moved).await.unwrap(), "by who read it before");
-    assert_eq!(listed().await, [b.clone(), told.clone()]);
+    assert!(!store.set_resource_proxy("c", "http://d", said).await.unwrap(), "it is elsewhere");
+    assert!(store.set_resource_proxy("c", "http://c", said).await.unwrap());
+    let told = ResourceRow { proxy: said.map(str::to_owned), ..c };
+    assert_eq!(listed().await, [b, told.clone()]);
     assert_eq!(store.find_resource("c").await.unwrap(), Some(told));
-    let off = ResourceRow { disabled_at: Some(NOW), ..moved };
-    assert!(store.update_resource(&off).await.unwrap());
+    assert!(store.disable_resource("c", Some(NOW)).await.unwrap());
     assert!(store.delete_resource("b", NOW).await.unwrap());
     assert_eq!(listed().await, []);
+}
+
+async fn a_change_leaves_what_it_does_not_name(store: Store) {
+    let before = resource("a", &["https://a", "https://a/"]);
+    store.add_resource(&before).await.unwrap();
+    let none = ResourceChange {
+        id: "a".to_owned(),
+        name: None,
+        description: None,
+        scopes: None,
+        access_token_ttl_seconds: None,
+    };
+    let found = async || store.find_resource("a").await.unwrap().unwrap();
+    assert!(store.disable_resource("a", Some(after(1))).await.unwrap());
+    assert!(store.change_resource(&none).await.unwrap());
+    let off = ResourceRow { disabled_at: Some(after(1)), ..before };
+    assert_eq!(found().await, off, "a change enables nothing");
+    let (name, description) = (Some("A".to_owned()), Some("about".to_owned()));
+    let scopes = Some("a".parse().unwrap());
+    let all = ResourceChange {
+        name,
+        description,
+        scopes,
+        access_token_ttl_seconds: Some(60),
+        ..none.clone()
+    };
+    assert!(store.change_resource(&all).await.unwrap());
+    assert!(store.disable_resource("a", None).await.unwrap());
+    let changed = ResourceRow {
+        name: "A".to_owned(),
+        description: Some("about".to_owned()),
+        scopes: "a".parse().unwrap(),
+        access_token_ttl_seconds: Some(60),
+        disabled_at: None,
+        ..off
+    };
+    assert_eq!(found().await, changed, "enabling undoes no change");
+    let (description, access_token_ttl_seconds) = (Some(String::new()), Some(0));
+    let less = ResourceChange { description, access_token_ttl_seconds, ..none.clone() };
+    assert!(store.change_resource(&less).await.unwrap());
+    let less = ResourceRow { description: None, access_token_ttl_seconds: None, ..changed };
+    assert_eq!(found().await, less);
+    let nobody = ResourceChange { id: "b".to_owned(), ..none };
+    assert!(!store.change_resource(&nobody).await.unwrap());
+    assert!(!store.disable_resource("b", None).await.unwrap());
 }
 
 async fn a_key_is_revoked_by_its_own_resource_only(store: Store) {

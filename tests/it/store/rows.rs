@@ -4,7 +4,7 @@ use mcp_auth_broker::id::{ClientId, GrantId, UserId};
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::store::{
     ClientKind, ClientRow, CodeRedemption, CodeRow, Digest, GrantRow, LoginOrigin, NewRefreshToken,
-    RefreshRotation, UserRow,
+    NoticeClaim, RefreshRotation, SessionRow, UserRow,
 };
 use mcp_auth_broker::time::FixedClock;
 
@@ -80,11 +80,38 @@ pub(crate) fn refresh_token(token: &str) -> NewRefreshToken {
     }
 }
 
+pub(crate) fn session(value: &str, user: UserId) -> SessionRow {
+    SessionRow {
+        session: Digest::of(value),
+        user_id: Some(user),
+        auth_time: Some(NOW),
+        method: Some("pwd".to_owned()),
+        login: LoginOrigin::default(),
+        pending: None,
+        created_at: NOW,
+        last_seen_at: NOW,
+        expires_at: after(3_600),
+    }
+}
+
+/// For half a minute.
+pub(crate) fn claim(at: i64) -> NoticeClaim {
+    NoticeClaim { now: after(at), until: after(at + 30), limit: 10, each: 10, but: Vec::new() }
+}
+
+/// Somebody allows it, in a session that has ended since.
+pub(crate) async fn allow(store: &Store, grant: &GrantRow, code: &CodeRow) {
+    let session = session(&grant.id.to_string(), user_id());
+    store.add_session(&session).await.unwrap();
+    assert!(store.add_grant_with_code(&session.session, grant, code).await.unwrap());
+    assert!(store.end_session(&session.session).await.unwrap());
+}
+
 /// A grant whose refresh token is `token`.
 pub(crate) async fn with_refresh_token(store: &Store, token: &str) -> GrantRow {
     let grant = grant();
     let first = format!("code of {token}");
-    store.add_grant_with_code(&grant, &code(&grant, &first)).await.unwrap();
+    allow(store, &grant, &code(&grant, &first)).await;
     store.redeem_code(&redemption(&first, Some(token))).await.unwrap();
     grant
 }

@@ -49,12 +49,17 @@ impl GrantStore for FakeStore {
     }
     async fn add_grant_with_code(
         &self,
+        session: &Digest,
         grant: &GrantRow,
         code: &CodeRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let _ = code;
-        self.lock().grants.push(grant.clone());
-        Ok(())
+        let mut inner = self.lock();
+        let lives = inner.sessions.iter().any(|row| row.session == *session);
+        if lives {
+            inner.grants.push(grant.clone());
+        }
+        Ok(lives)
     }
     async fn add_grant(&self, _grant: &GrantRow) -> Result<(), StoreError> {
         unimplemented!()
@@ -133,6 +138,9 @@ impl GrantStore for FakeStore {
         let mut inner = self.lock();
         inner.consents.retain(|known| known.key != consent.key);
         inner.consents.push(consent.clone());
+        if inner.ends_meanwhile {
+            inner.sessions.clear();
+        }
         Ok(())
     }
     async fn list_consents(&self, user_id: UserId) -> Result<Vec<Consent>, StoreError> {

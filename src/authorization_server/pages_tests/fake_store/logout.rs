@@ -47,9 +47,7 @@ impl LogoutStore for FakeStore {
     }
     async fn claim_logout_notices(
         &self,
-        _now: Timestamp,
-        _until: Timestamp,
-        _limit: u32,
+        _claim: &NoticeClaim,
     ) -> Result<Vec<LogoutNotice>, StoreError> {
         Ok(std::mem::take(&mut self.lock().notices))
     }

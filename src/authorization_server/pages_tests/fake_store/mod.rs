@@ -27,6 +27,10 @@ pub(super) struct Inner {
     /// `jti` of logout tokens.
     pub(super) logout_tokens: Vec<String>,
     pub(super) notices: Vec<LogoutNotice>,
+    /// A password that is set once somebody has looked who has a name.
+    pub(super) set_meanwhile: Option<String>,
+    /// Whether everybody is logged out once a consent is remembered.
+    pub(super) ends_meanwhile: bool,
 }
 
 impl FakeStore {

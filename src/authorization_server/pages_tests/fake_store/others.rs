@@ -154,7 +154,14 @@ impl ResourceStore for FakeStore {
     async fn add_resource(&self, _row: &ResourceRow) -> Result<bool, StoreError> {
         unimplemented!()
     }
-    async fn update_resource(&self, _row: &ResourceRow) -> Result<bool, StoreError> {
+    async fn change_resource(&self, _change: &ResourceChange) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn disable_resource(
+        &self,
+        _id: &str,
+        _at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         unimplemented!()
     }
     async fn set_resource_proxy(

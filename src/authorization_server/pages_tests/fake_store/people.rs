@@ -24,7 +24,13 @@ impl PersonStore for FakeStore {
         Ok(self.lock().users.iter().find(|user| user.id == id).cloned())
     }
     async fn find_user_by_name(&self, username: &str) -> Result<Option<UserRow>, StoreError> {
-        Ok(self.lock().users.iter().find(|user| user.username == username).cloned())
+        let mut inner = self.lock();
+        let found = inner.users.iter().find(|user| user.username == username).cloned();
+        if let Some(hash) = inner.set_meanwhile.take() {
+            inner.sessions.clear();
+            inner.users.iter_mut().for_each(|user| user.password_hash = Some(hash.clone()));
+        }
+        Ok(found)
     }
     async fn list_users(&self, _page: &PageRequest) -> Result<Page<UserRow>, StoreError> {
         unimplemented!()
@@ -167,15 +173,25 @@ impl PersonStore for FakeStore {
             .filter(|row| row.user_id == Some(user_id) && row.expires_at > now);
         Ok(theirs.cloned().collect())
     }
-    async fn rotate_session(&self, old: &Digest, new: &SessionRow) -> Result<bool, StoreError> {
+    async fn begin_session(&self, new: &NewSession) -> Result<bool, StoreError> {
         let mut inner = self.lock();
-        let before = inner.sessions.len();
-        inner.sessions.retain(|row| row.session != *old);
-        let found = inner.sessions.len() < before;
-        if found {
-            inner.sessions.push(new.clone());
+        let NewSession { row, before, password_hash } = new;
+        let fits = |user: &UserRow| {
+            row.user_id == Some(user.id)
+                && user.disabled_at.is_none()
+                && (password_hash.is_none() || user.password_hash == *password_hash)
+        };
+        if !inner.users.iter().any(fits) {
+            return Ok(false);
         }
-        Ok(found)
+        let old = inner.sessions.iter().position(|known| Some(known.session) == *before);
+        let old = old.map(|place| inner.sessions.remove(place));
+        let mut row = row.clone();
+        if let Some(old) = old.filter(|old| old.user_id == row.user_id) {
+            row.login.sid = old.login.sid.or(row.login.sid);
+        }
+        inner.sessions.push(row);
+        Ok(true)
     }
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError> {
         let mut inner = self.lock();

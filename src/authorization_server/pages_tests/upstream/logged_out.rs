@@ -1,12 +1,18 @@
 //! A provider that says that a log-in is over (OIDC Back-Channel Logout 1.0).
 
+use std::sync::{Arc, Mutex};
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::audit::OnFailure;
 use crate::authorization_server::keys::TokenType;
 use crate::authorization_server::pages_tests::support::{Browser, NOW, Page, Site};
 
 use super::{Provider, come_back, leave_for, plain_oauth, start};
+
+/// More than get a line.
+const TRIES: usize = 400;
 
 /// A logout token of the provider, changed.
 fn token(provider: &Provider, change: impl FnOnce(&mut Value)) -> String {
@@ -108,6 +114,53 @@ async fn a_provider_whose_keys_cannot_be_had_is_asked_to_come_again() {
     let away = posts(&site, "/login/logout/idp", &token).await;
     assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(away.headers.contains_key("retry-after"));
+}
+
+// N114
+#[tokio::test]
+async fn a_log_out_that_is_done_is_answered_so_though_it_cannot_be_recorded() {
+    let provider = Provider::start().await;
+    let (url, providers) = ("https://broker.example", vec![provider.settings()]);
+    let site = Site::auditing(OnFailure::Deny, url, providers);
+    let token = token(&provider, |_| ());
+    std::fs::remove_dir_all(site.log.parent().unwrap()).unwrap();
+    assert_eq!(sends(&site, &token).await, StatusCode::OK);
+    assert_eq!(site.store.lock().logout_tokens.len(), 1, "and it is used up");
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+// N111
+#[tokio::test]
+async fn strangers_fill_neither_log() {
+    let (_provider, site, _) = start().await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let logging = tracing::subscriber::set_default(subscriber);
+    for _ in 0..TRIES {
+        assert_eq!(sends(&site, "x").await, StatusCode::BAD_REQUEST);
+    }
+    drop(logging);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let logged = text.lines().filter(|line| line.contains("logout.refused")).count();
+    let events = site.event_types().await;
+    let recorded = events.iter().filter(|name| *name == "person.logout.refused").count();
+    assert_eq!(logged, recorded);
+    assert!((1..TRIES).contains(&logged), "{logged}");
 }
 
 #[tokio::test]

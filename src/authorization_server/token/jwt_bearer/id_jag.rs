@@ -21,10 +21,11 @@ use super::id_jag_claims::{Expected, IdJag};
 use super::{DEAD_ASSERTION, ID_JAG_TYPE, NAME, Once};
 use crate::authorization_server::token::exchange::{Exchange, Granted, Refused};
 use crate::authorization_server::token::issue::Issue;
-use crate::authorization_server::token::person::still_granted_for;
+use crate::authorization_server::token::person::granted_to;
 use crate::authorization_server::token::resource::{self, Target};
 
-/// Everything is looked at before the assertion counts as used. A refresh token never comes of it.
+/// Everything is looked at before the assertion counts as used, and nothing is changed before: one that comes again says
+/// nothing of its person any more. A refresh token never comes of it.
 ///
 /// # Errors
 ///
@@ -40,17 +41,23 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         vouched(exchange, form.require("assertion", "assertion is missing")?).await?;
     let target = named(exchange, &vouched).await?;
     let wanted = wanted(exchange, &vouched, &target).await?;
-    let user = person(server, provider, &claims).await?;
-    let grant = GrantRow {
-        login: provider.origin(&claims),
-        ..grant(exchange, &user, &target, (&vouched, &wanted))
-    };
-    let still = still_granted_for(server, client, (&grant, &target.uri), &wanted).await;
-    let (user, scope) = still.map_err(|error| match error {
+    let person = Vouched::read(server, provider, &claims).await?;
+    let granted = granted_to(server, client, (&person.user, &target.uri), &wanted).await;
+    let scope = granted.map_err(|error| match error {
         OAuthError::InvalidGrant(_) => NOTHING,
         other => other,
     })?;
-    let grant = GrantRow { scopes: scope.clone(), ..grant };
+    let once = Once {
+        issuer: provider.issuer.clone(),
+        jti: Some(vouched.jti.clone()),
+        until: vouched.life.until(),
+    };
+    once.spend(server).await?;
+    let user = person.written(server).await?;
+    let grant = GrantRow {
+        login: provider.origin(&claims),
+        ..grant(exchange, &user, &target, (&vouched, &scope))
+    };
     let issued = Issue {
         client_id: client.id(),
         target: &target,
@@ -64,12 +71,6 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         now: grant.created_at,
     }
     .sign(server)?;
-    let once = Once {
-        issuer: provider.issuer.clone(),
-        jti: Some(vouched.jti),
-        until: vouched.life.until(),
-    };
-    once.spend(server).await?;
     server.store.add_grant(&grant).await?;
     let event = AuditEvent::TokenIssue {
         grant_type: GrantType::JwtBearer,
@@ -150,34 +151,73 @@ async fn wanted(
 
 /// Who the person is here: the same as if they logged in at that provider. Groups become what the assertion says, where it
 /// says anything of them; else they stay what the last log-in said, and of somebody new all are missing.
-async fn person(
-    server: &AuthorizationServer,
-    provider: &IdentityProviderSettings,
-    claims: &Map<String, Value>,
-) -> Result<UserRow, OAuthError> {
-    let said = provider.identity(claims).map_err(|error| {
-        tracing::info!(provider = provider.id, %error, "id_jag.refused");
-        DEAD_ASSERTION
-    })?;
-    let known = server.store.find_user_of_identity(&said.issuer, &said.subject).await?;
-    let speaks = provider.speaks_of_groups(claims);
-    let (now, random) = (server.clock.now(), &*server.random);
-    let user = match known {
-        Some(user) if !speaks || is_known(&user, &said) => user,
-        known => {
-            let named = known.as_ref().and_then(|user| user.display_name.clone());
-            let email = known.as_ref().and_then(|user| user.email.clone());
-            let said = ExternalIdentity {
-                display_name: said.display_name.or(named),
-                email: said.email.or(email),
-                groups_incomplete: said.groups_incomplete || !speaks,
-                ..said
-            };
-            let id = UserId::generate(&*server.clock, random);
-            server.store.user_of_identity(&said, id, now).await?
+struct Vouched {
+    /// As they are once the assertion counts. Nothing of it is stored yet.
+    user: UserRow,
+    /// What is to be stored then.
+    said: Option<ExternalIdentity>,
+}
+
+impl Vouched {
+    async fn read(
+        server: &AuthorizationServer,
+        provider: &IdentityProviderSettings,
+        claims: &Map<String, Value>,
+    ) -> Result<Self, OAuthError> {
+        let said = provider.identity(claims).map_err(|error| {
+            tracing::info!(provider = provider.id, %error, "id_jag.refused");
+            DEAD_ASSERTION
+        })?;
+        let known = server.store.find_user_of_identity(&said.issuer, &said.subject).await?;
+        if known.as_ref().is_some_and(|user| user.disabled_at.is_some()) {
+            return Err(DEAD_ASSERTION);
         }
-    };
-    if user.disabled_at.is_some() { Err(DEAD_ASSERTION) } else { Ok(user) }
+        let speaks = provider.speaks_of_groups(claims);
+        match known {
+            Some(user) if !speaks || is_known(&user, &said) => Ok(Self { user, said: None }),
+            known => {
+                let named = known.as_ref().and_then(|user| user.display_name.clone());
+                let email = known.as_ref().and_then(|user| user.email.clone());
+                let said = ExternalIdentity {
+                    display_name: said.display_name.or(named),
+                    email: said.email.or(email),
+                    groups_incomplete: said.groups_incomplete || !speaks,
+                    ..said
+                };
+                let user = known.unwrap_or_else(|| newcomer(server, &said));
+                let user = UserRow {
+                    groups: said.groups.clone(),
+                    groups_incomplete: said.groups_incomplete,
+                    ..user
+                };
+                Ok(Self { user, said: Some(said) })
+            }
+        }
+    }
+
+    async fn written(self, server: &AuthorizationServer) -> Result<UserRow, OAuthError> {
+        let Some(said) = self.said else { return Ok(self.user) };
+        let now = server.clock.now();
+        let user = server.store.user_of_identity(&said, self.user.id, now).await?;
+        if user.disabled_at.is_some() { Err(DEAD_ASSERTION) } else { Ok(user) }
+    }
+}
+
+/// Somebody who was never here.
+fn newcomer(server: &AuthorizationServer, said: &ExternalIdentity) -> UserRow {
+    UserRow {
+        id: UserId::generate(&*server.clock, &*server.random),
+        username: said.username.clone(),
+        display_name: said.display_name.clone(),
+        email: said.email.clone(),
+        password_hash: None,
+        administrator: false,
+        groups: Vec::new(),
+        groups_incomplete: false,
+        created_at: server.clock.now(),
+        last_login_at: None,
+        disabled_at: None,
+    }
 }
 
 fn is_known(user: &UserRow, said: &ExternalIdentity) -> bool {
