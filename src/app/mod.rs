@@ -69,6 +69,7 @@ use crate::broker::Courier;
 use crate::config::{Config, Deployment};
 use crate::graph::simulated::Simulation;
 use crate::http::{Front, Health, Stop};
+use crate::limits::Limits;
 use crate::mcp::Toolbox;
 use crate::policy::Live;
 use crate::store::Database;
@@ -108,6 +109,8 @@ pub struct App {
     children: readiness::Children,
     /// With the clock that its rows are compared with.
     store: (Arc<dyn Database>, Arc<dyn Clock>),
+    /// Whose places are given back when their calls end.
+    limits: Limits,
     /// `None` where others issue all tokens.
     authorization_server: Option<AuthorizationServer>,
     drain: CancellationToken,
@@ -199,6 +202,7 @@ impl App {
         let listening = self.admin.zip(self.watched);
         watched::spawn(&mut tasks, (listening, self.traces), &self.health, &self.drain);
         tasks.spawn(self.reloader.run(self.drain.clone()));
+        tasks.spawn(self.limits.keep(self.drain.clone().cancelled_owned()));
         match self.authorization_server {
             Some(server) => {
                 tasks.spawn(server.clone().tell_of_logouts(self.drain.clone()));

@@ -21,6 +21,7 @@ mod graph_tool;
 mod http2;
 mod limits;
 mod limits_named;
+mod limits_places;
 mod limits_shared;
 mod login_strength;
 mod names;

@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::load::Measured;
 use crate::time::Timestamp;
 
-use super::lease;
+use super::{lease, place};
 
 const BATCH: u64 = 1000;
 /// How long one round may take; the rest waits for the next. Not a number of rows: what comes in faster than that would
@@ -103,7 +103,16 @@ pub(super) async fn clean_up(backend: &Measured<'_>, now: Timestamp) -> Result<u
         left = full;
     }
     // By the clock that counts them, not by ours.
-    Ok(deleted + backend.write((), |c, ()| Box::pin(lease::forget(c, None))).await?)
+    deleted += backend.write((), |c, ()| Box::pin(lease::forget(c, None))).await?;
+    while backend.clock.monotonic().saturating_sub(began) < ROUND {
+        let count = backend.write((), |c, ()| Box::pin(place::forget(c, None))).await?;
+        deleted += count;
+        if count < BATCH {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(deleted)
 }
 
 async fn one(c: &mut Connection, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
