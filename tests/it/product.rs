@@ -12,6 +12,7 @@ mod authority;
 mod canary;
 mod canary_backends;
 mod challenge;
+mod clock_steps;
 mod conditions;
 mod defaults;
 mod documents;
