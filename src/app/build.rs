@@ -80,7 +80,7 @@ impl App {
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
-        let limits = map::limits_of(&config, &toolbox, &store, &clock)?;
+        let limits = map::limits_of(&config, &toolbox, &store, (&clock, &*random))?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts);
@@ -128,7 +128,7 @@ impl App {
         let verifiers: Vec<_> = others.chain([Arc::clone(&verifier)]).collect();
         let believed = Verifiers { fixed: verifiers.clone(), changing: behind.changing.clone() };
         let keys = Follower::new((ring, Arc::clone(&local)), verifiers, &auditor, &around);
-        let doors = Doors::new(&config, (limits, binding), &auditor, &around);
+        let doors = Doors::new(&config, (limits.clone(), binding), &auditor, &around);
         let (behind, simulation) = (Arc::new(behind), graph.simulation.take());
         let made = (policy.clone(), catalog, approvals, Arc::clone(&outages));
         let reaching = (Arc::clone(&secrets), outbound.clone());
@@ -184,6 +184,7 @@ impl App {
             children,
             connected,
             store: (store, around.0),
+            limits,
             watched,
             traces,
             admin: None,

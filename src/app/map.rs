@@ -12,6 +12,7 @@ use crate::http::{Limits, TrustedProxies};
 use crate::limits;
 use crate::mcp::Toolbox;
 use crate::outbound::OutboundSettings;
+use crate::random::Random;
 use crate::secret;
 use crate::store::Database;
 use crate::time::Clock;
@@ -220,11 +221,13 @@ pub(super) fn limits_of(
     config: &Config,
     toolbox: &Toolbox,
     store: &Arc<dyn Database>,
-    clock: &Arc<dyn Clock>,
+    (clock, random): (&Arc<dyn Clock>, &dyn Random),
 ) -> Result<limits::Limits, AppError> {
     let settings = call_limits(config, toolbox)?;
     Ok(match &config.store.url {
         StoreUrl::Sqlite(_) => limits::Limits::new(&settings, clock),
-        StoreUrl::Postgres(_) => limits::Limits::shared(&settings, clock, Arc::clone(store) as _),
+        StoreUrl::Postgres(_) => {
+            limits::Limits::shared(&settings, (clock, random), Arc::clone(store) as _)
+        }
     })
 }

@@ -25,6 +25,7 @@ mod graph;
 mod held_back;
 mod issuers;
 mod issuing;
+mod kept_names;
 mod key_control;
 mod keys;
 mod logs;
@@ -68,6 +69,7 @@ use crate::broker::Courier;
 use crate::config::{Config, Deployment};
 use crate::graph::simulated::Simulation;
 use crate::http::{Front, Health, Stop};
+use crate::limits::Limits;
 use crate::mcp::Toolbox;
 use crate::policy::Live;
 use crate::store::Database;
@@ -80,6 +82,7 @@ pub use check::{CheckFault, check, policy_source};
 pub use command_audit::{command_auditor, kept_command_auditor};
 pub use doctor::{Area, Client, Step, Verdict, as_client, doctor};
 pub use error::AppError;
+pub use kept_names::{KeptNames, kept_names};
 pub use key_control::Keys;
 pub use keys::{key_encryption_key_file, store_settings};
 pub use looking::{Inspector, inspector};
@@ -108,6 +111,8 @@ pub struct App {
     connected: Option<crate::connections::Connections>,
     /// With the clock that its rows are compared with.
     store: (Arc<dyn Database>, Arc<dyn Clock>),
+    /// Whose places are given back when their calls end.
+    limits: Limits,
     /// `None` where others issue all tokens.
     authorization_server: Option<AuthorizationServer>,
     drain: CancellationToken,
@@ -199,6 +204,7 @@ impl App {
         let listening = self.admin.zip(self.watched);
         watched::spawn(&mut tasks, (listening, self.traces), &self.health, &self.drain);
         tasks.spawn(self.reloader.run(self.drain.clone()));
+        tasks.spawn(self.limits.keep(self.drain.clone().cancelled_owned()));
         match self.authorization_server {
             Some(server) => {
                 tasks.spawn(server.clone().tell_of_logouts(self.drain.clone()));

@@ -8,6 +8,7 @@ mod chain;
 mod envelope;
 mod error;
 mod event;
+mod event_of;
 mod file;
 mod guard;
 mod line;

@@ -9,6 +9,7 @@ mod cells;
 mod concurrency;
 mod network;
 mod rate;
+mod replicas;
 mod room;
 mod settings;
 mod shared;
@@ -23,11 +24,12 @@ use std::time::Duration;
 
 use crate::code::Code;
 use crate::id::{ClientId, Issuer, Subject, TenantId};
+use crate::random::Random;
 use crate::store::{Digest, LeaseStore};
 use crate::time::Clock;
 
 use concurrency::{Place, Places};
-
+use replicas::{Book, NoPlace, SharedPlace, SharedPlaces};
 use shared::SharedMeter;
 
 pub use network::{NetworkShare, network, site};
@@ -43,6 +45,8 @@ pub struct Limits(Option<Arc<Inner>>);
 struct Inner {
     general: Group,
     tools: HashMap<String, Group>,
+    /// Where places are counted over all replicas.
+    book: Option<Arc<Book>>,
     /// Keyed at random, so that nobody can choose names that fall together.
     hasher: RandomState,
 }
@@ -60,7 +64,7 @@ struct Group {
 struct Counter {
     which: Which,
     rate: Option<Counting>,
-    places: Option<Places>,
+    places: Option<Holding>,
 }
 
 /// Where a rate is counted.
@@ -68,6 +72,21 @@ struct Counter {
 enum Counting {
     Here(Meter),
     Shared(SharedMeter),
+}
+
+/// Where calls at a time are counted.
+#[derive(Debug)]
+enum Holding {
+    Here(Places),
+    Shared(SharedPlaces),
+}
+
+/// A place of either kind.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they are held until they are dropped")]
+enum Held {
+    Here(Place),
+    Shared(SharedPlace),
 }
 
 /// Who makes which call.
@@ -124,7 +143,7 @@ pub struct RateLimited {
 /// The places that a call holds while it is under way. Clones are the same places; they are free when
 /// the last one is dropped.
 #[derive(Clone, Debug, Default)]
-pub struct Permits(Option<Arc<Vec<Place>>>);
+pub struct Permits(Option<Arc<Vec<Held>>>);
 
 impl Refused {
     /// What a caller gets.
@@ -164,17 +183,31 @@ impl Permits {
 impl Limits {
     #[must_use]
     pub fn new(settings: &Settings, clock: &Arc<dyn Clock>) -> Self {
-        Self::build(settings, &Counters { clock: Arc::clone(clock), store: None })
+        Self::build(settings, &Counters { clock: Arc::clone(clock), shared: None })
     }
 
-    /// The same, with rates counted over all replicas that share `store`.
+    /// The same, counted over all replicas that share `store`. One who makes them [keeps](Self::keep) them.
     ///
     /// Replicas take calls out of the store in small batches, and what a replica does not use within a
     /// second is lost: together they never let through more than the limit, and may let through a little less.
-    /// Places for calls at a time stay with each process.
+    /// Places for calls at a time are leased one by one.
     #[must_use]
-    pub fn shared(settings: &Settings, clock: &Arc<dyn Clock>, store: Arc<dyn LeaseStore>) -> Self {
-        Self::build(settings, &Counters { clock: Arc::clone(clock), store: Some(store) })
+    pub fn shared(
+        settings: &Settings,
+        (clock, random): (&Arc<dyn Clock>, &dyn Random),
+        store: Arc<dyn LeaseStore>,
+    ) -> Self {
+        let book = Arc::new(Book::new(Arc::clone(&store), (clock, random)));
+        Self::build(settings, &Counters { clock: Arc::clone(clock), shared: Some((store, book)) })
+    }
+
+    /// Gives shared places back as calls end, and renews those of calls that go on, until `stop`. Without it they end by
+    /// themselves, calls or not. Returns at once where no place is shared.
+    pub async fn keep(self, stop: impl Future<Output = ()>) {
+        let Some(book) = self.0.as_ref().and_then(|inner| inner.book.clone()) else { return };
+        // Not the limits: they may be dropped meanwhile.
+        drop(self);
+        book.keep(stop).await;
     }
 
     fn build(settings: &Settings, counters: &Counters) -> Self {
@@ -191,7 +224,11 @@ impl Limits {
         let tools: HashMap<_, _> =
             settings.tools.iter().map(tool).filter(|(_, group)| !group.is_empty()).collect();
         let nothing = general.is_empty() && tools.is_empty();
-        Self((!nothing).then(|| Arc::new(Inner { general, tools, hasher: RandomState::new() })))
+        let has_places = |group: &Group| group.counters().any(|counter| counter.places.is_some());
+        let any = has_places(&general) || tools.values().any(has_places);
+        let book = counters.shared.as_ref().filter(|_| any).map(|(_, book)| Arc::clone(book));
+        let hasher = RandomState::new();
+        Self((!nothing).then(|| Arc::new(Inner { general, tools, book, hasher })))
     }
 
     /// Counts one call, in every limit that concerns it.
@@ -227,11 +264,11 @@ impl Inner {
             let (Some(all), Some(who)) = (&counter.places, counter.which.who(facts)) else {
                 continue;
             };
-            places.push(all.take(self.key(&who)).ok_or(Refused::RateLimited(RateLimited {
-                retry_after: Duration::from_secs(1),
-                which: counter.which,
-                measure: Measure::Concurrency,
-            }))?);
+            let taken = match all {
+                Holding::Here(all) => all.take(self.key(&who)).map(Held::Here).ok_or(NoPlace::Full),
+                Holding::Shared(all) => all.take(&who).await.map(Held::Shared),
+            };
+            places.push(taken.map_err(|none| counter.no_place(none))?);
         }
         Ok(Permits((!places.is_empty()).then(|| Arc::new(places))))
     }
@@ -287,7 +324,8 @@ impl Which {
 /// What counters are made with.
 struct Counters {
     clock: Arc<dyn Clock>,
-    store: Option<Arc<dyn LeaseStore>>,
+    /// `None`: in this process alone.
+    shared: Option<(Arc<dyn LeaseStore>, Arc<Book>)>,
 }
 
 impl Group {
@@ -299,6 +337,10 @@ impl Group {
         Self { own: counters(&own), shared: counters(&[shared]) }
     }
 
+    fn counters(&self) -> impl Iterator<Item = &Counter> {
+        self.own.iter().chain(&self.shared)
+    }
+
     fn is_empty(&self) -> bool {
         self.own.is_empty() && self.shared.is_empty()
     }
@@ -306,19 +348,38 @@ impl Group {
 
 impl Counter {
     fn new(which: Which, limit: Limit, tool: &str, with: &Counters) -> Self {
+        let name = || format!("{which:?} {tool}");
         let counting = |rate| {
             let here = Meter::new(rate, Arc::clone(&with.clock));
-            match &with.store {
+            match &with.shared {
                 None => Counting::Here(here),
-                Some(store) => Counting::Shared(SharedMeter::new(
-                    format!("{which:?} {tool}"),
+                Some((store, _)) => Counting::Shared(SharedMeter::new(
+                    name(),
                     (rate, limit.on_store_failure),
                     Arc::clone(store),
                     (here, Arc::clone(&with.clock)),
                 )),
             }
         };
-        Self { which, rate: limit.rate.map(counting), places: limit.concurrency.map(Places::new) }
+        let holding = |most| match &with.shared {
+            None => Holding::Here(Places::new(most)),
+            Some((_, book)) => {
+                let limit = (most, limit.on_store_failure);
+                Holding::Shared(SharedPlaces::new(name(), limit, Arc::clone(book)))
+            }
+        };
+        Self { which, rate: limit.rate.map(counting), places: limit.concurrency.map(holding) }
+    }
+
+    const fn no_place(&self, none: NoPlace) -> Refused {
+        match none {
+            NoPlace::StoreAway => Refused::StoreAway(self.which),
+            NoPlace::Full => Refused::RateLimited(RateLimited {
+                retry_after: Duration::from_secs(1),
+                which: self.which,
+                measure: Measure::Concurrency,
+            }),
+        }
     }
 
     /// `wait` is `None` where the store does not answer.

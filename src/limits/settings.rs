@@ -27,9 +27,9 @@ pub struct ToolLimits {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limit {
     pub rate: Option<Rate>,
-    /// Calls at a time, in each process.
+    /// Calls at a time.
     pub concurrency: Option<NonZeroU32>,
-    /// Where rates are counted in a store that replicas share.
+    /// Where they are counted in a store that replicas share.
     pub on_store_failure: OnStoreFailure,
 }
 

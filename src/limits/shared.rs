@@ -20,7 +20,7 @@ const KEPT: Duration = Duration::from_secs(1);
 const PART: u32 = 50;
 const MOST: u32 = 100;
 /// The store answers within this, or counts as away.
-const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct SharedMeter {

@@ -2,6 +2,7 @@
 
 mod cover;
 mod names;
+mod who;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use crate::scope::Scope;
 use super::decide::Policy;
 use super::decision::Effect;
 use super::rule::{Principals, Rule};
+
+pub use who::People;
 
 /// What rules are held against.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,10 @@ pub struct World<'a> {
     pub servers: BTreeSet<String>,
     /// The groups there are; `None`: only likely misspellings are told.
     pub groups: Option<BTreeSet<String>>,
+    /// Who there is; `None`: nobody looked.
+    pub people: Option<People>,
+    /// Nobody can log in here to approve a call.
+    pub approvals_off: bool,
 }
 
 /// What an operation needs, as far as is known.
@@ -67,6 +74,9 @@ pub enum LintKind {
     UnknownTool,
     UnknownScope,
     UnknownGroup,
+    UnknownClient,
+    UnknownSubject,
+    NobodyApproves,
     MissingPermission,
     ForbiddenPermission,
     UnreachableTool,
@@ -76,13 +86,16 @@ pub enum LintKind {
 }
 
 impl LintKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::NeverMatches,
         Self::Shadowed,
         Self::MatchesNoTool,
         Self::UnknownTool,
         Self::UnknownScope,
         Self::UnknownGroup,
+        Self::UnknownClient,
+        Self::UnknownSubject,
+        Self::NobodyApproves,
         Self::MissingPermission,
         Self::ForbiddenPermission,
         Self::UnreachableTool,
@@ -116,7 +129,9 @@ impl Policy {
             self.names_of(rule, world, &mut lints);
             self.permissions_of(rule, &needs, &mut lints);
             changeable(rule, &mut lints);
-            any_issuer(rule, world, &mut lints);
+            who::any_issuer(rule, world, &mut lints);
+            who::unknown(rule, world, &mut lints);
+            who::nobody_approves(rule, world, &mut lints);
             self.shadow_of(number, rule, &mut lints);
             if rule.effect == Effect::Allow
                 && rule.scopes.is_empty()
@@ -304,23 +319,6 @@ fn changeable(rule: &Rule, lints: &mut Lints) {
     }
 }
 
-/// Names mean something within their issuer only (RFC 9068 §5: another issuer may give the same to somebody else).
-fn any_issuer(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
-    if world.issuers < 2 || rule.effect == Effect::Deny || rule.principals.issuers.is_some() {
-        return;
-    }
-    let named: Vec<&str> = rule.principals.named().collect();
-    if named.is_empty() {
-        return;
-    }
-    let message = format!(
-        "names {} of any issuer, and tokens of {} issuers are accepted",
-        named.join(" and "),
-        world.issuers
-    );
-    lints.add(rule, LintKind::AnyIssuer, message, "add issuers = [\"…\"] to its principals");
-}
-
 /// Whether a permission is one of these, or does more: what may write, may read.
 fn suffices(own: &Permission, sufficient: &[Permission]) -> bool {
     let own = own.as_str();
@@ -343,17 +341,6 @@ impl Principals {
             && self.issuers.is_none()
             && self.assurance.is_none()
             && self.max_auth_age_seconds.is_none()
-    }
-
-    /// The lists whose entries an issuer gave out.
-    fn named(&self) -> impl Iterator<Item = &'static str> {
-        let lists = [
-            ("clients", &self.clients),
-            ("subjects", &self.subjects),
-            ("groups", &self.groups),
-            ("roles", &self.roles),
-        ];
-        lists.into_iter().filter(|(_, list)| list.is_some()).map(|(name, _)| name)
     }
 
     /// A list is empty.

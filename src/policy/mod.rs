@@ -52,7 +52,7 @@ pub use fault::{Fault, PolicyError};
 pub use file::{GraphSpec, RuleSpec};
 pub use grantable::Reach;
 pub use limited::{CallLimit, CallLimits, CountedIn};
-pub use lint::{Lint, LintKind, Needs, World};
+pub use lint::{Lint, LintKind, Needs, People, World};
 pub use live::{Difference, InForce, Live};
 pub use load::Granted;
 pub use names::Names;

@@ -46,7 +46,7 @@ pub use grant::{
     AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, GrantFilter, GrantRow,
     GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
 };
-pub use lease::{Lease, LeaseRate, LeaseStore};
+pub use lease::{Lease, LeaseRate, LeaseStore, PLACES_LAST, PlaceLease};
 pub use load::StoreLoad;
 pub use logout::{LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, NoticeClaim, Revokes};
 pub use look::{Found, look};

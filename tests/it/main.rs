@@ -44,6 +44,8 @@ mod operating;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod policy_lint;
+#[cfg(test)]
 mod product;
 #[cfg(test)]
 mod registered;

@@ -8,7 +8,7 @@ use clap::Args;
 use http::Method;
 use serde_json::json;
 
-use crate::app;
+use crate::app::{self, KeptNames as Kept};
 use crate::config::Config;
 use crate::graph::Catalog;
 use crate::mcp::GRAPH_EXECUTE;
@@ -34,6 +34,9 @@ pub(super) struct LintArgs {
     /// The id of a server that was registered with the broker; those of the settings are known
     #[arg(long, value_delimiter = ',')]
     server: Vec<String>,
+    /// Look at the rules and the settings alone, and not into the store
+    #[arg(long)]
+    without_store: bool,
     /// A kind of finding that is fine; may be given several times
     #[arg(long, value_name = "KIND", value_parser = kind)]
     allow: Vec<String>,
@@ -49,21 +52,34 @@ fn kind(text: &str) -> Result<String, String> {
 }
 
 /// Exit 0: nothing odd; 1: at least one finding.
-pub(super) fn run(
+pub(super) async fn run(
     args: &LintArgs,
     ready: &Ready,
     console: &mut Console<'_>,
 ) -> Result<ExitCode, Failure> {
     let policy = rules(&source(ready)?, args.file.as_deref())?;
     let catalog = app::catalog(&ready.config).map_err(|error| Failure::of(&error))?;
-    let groups: BTreeSet<String> = args.group.iter().cloned().collect();
+    let kept = if args.without_store { None } else { kept(&ready.config, console).await? };
+    let kept = kept.unwrap_or_default();
+    let mut groups: BTreeSet<String> = args.group.iter().cloned().collect();
+    if !groups.is_empty() {
+        groups.extend(kept.people.iter().flat_map(|people| people.groups.iter().cloned()));
+    }
+    let mut scopes: Scope = args.scope.iter().cloned().collect();
+    if !scopes.is_empty() || kept.scopes_are_all {
+        scopes = scopes.union(&usual_scopes(&ready.config)).union(&kept.scopes);
+    }
+    let mut servers = servers(&ready.config, &args.server);
+    servers.extend(kept.servers);
     let world = World {
         operation_tool: GRAPH_EXECUTE,
-        scopes: (!args.scope.is_empty()).then(|| args.scope.iter().cloned().collect()),
-        usual_scopes: usual_scopes(&ready.config),
+        scopes: (!scopes.is_empty()).then_some(scopes),
+        usual_scopes: usual_scopes(&ready.config).union(&kept.scopes),
         issuers: issuers(&ready.config),
-        servers: servers(&ready.config, &args.server),
+        servers,
         groups: (!groups.is_empty()).then_some(groups),
+        people: kept.people,
+        approvals_off: !ready.config.authorization_server.enabled,
     };
     let mut found = policy.lint(&world, |method, path| needs(&catalog, method, path));
     found.retain(|lint| !args.allow.contains(&name(&lint.kind)));
@@ -75,6 +91,19 @@ pub(super) fn run(
     };
     print(console, &text)?;
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the store has. One that does not answer is told on stderr: rules can be looked at without it.
+async fn kept(config: &Config, console: &mut Console<'_>) -> Result<Option<Kept>, Failure> {
+    match app::kept_names(config).await {
+        Ok(kept) => Ok(kept),
+        Err(error) => {
+            let failure = Failure::of(&error);
+            let note = "the store was not looked at: --without-store leaves it out";
+            writeln!(console.err, "{failure}\n{note}").map_err(Failure::output)?;
+            Ok(None)
+        }
+    }
 }
 
 /// Those of the settings, and others that are named.

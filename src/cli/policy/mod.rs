@@ -94,7 +94,7 @@ async fn answer(
     let ready = settings.load(environment)?;
     match &args.command {
         PolicyCommand::Explain(args) => Box::pin(explain::run(args, ready, console)).await,
-        PolicyCommand::Lint(args) => lint::run(args, &ready, console),
+        PolicyCommand::Lint(args) => Box::pin(lint::run(args, &ready, console)).await,
         PolicyCommand::Promote(args) => Box::pin(promote::run(args, &ready, console)).await,
         PolicyCommand::Diff(args) => diff::run(args, &ready, console),
         PolicyCommand::Test(args) => cases::run(args, &ready, console),

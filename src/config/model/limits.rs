@@ -72,13 +72,13 @@ pub(super) struct RawLimits {
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) tenant_concurrency: Option<u32>,
     /// What happens while the store in which replicas count together does not answer. `open`: each counts for itself;
-    /// `closed`: what is limited by a rate is refused.
+    /// `closed`: what is limited is refused.
     pub(super) on_store_failure: OnStoreFailure,
-    /// The same for `per_client`. Unset: `on_store_failure`.
+    /// The same for `per_client` and `client_concurrency`. Unset: `on_store_failure`.
     pub(super) client_on_store_failure: Option<OnStoreFailure>,
-    /// The same for `per_user`. Unset: `on_store_failure`.
+    /// The same for `per_user` and `user_concurrency`. Unset: `on_store_failure`.
     pub(super) user_on_store_failure: Option<OnStoreFailure>,
-    /// The same for `per_tenant`. Unset: `on_store_failure`.
+    /// The same for `per_tenant` and `tenant_concurrency`. Unset: `on_store_failure`.
     pub(super) tenant_on_store_failure: Option<OnStoreFailure>,
     /// Limits of single tools, beside the general ones.
     pub(super) tool: Vec<RawToolLimit>,

@@ -1,5 +1,6 @@
 use super::*;
 
+mod places;
 mod shared;
 
 use futures_util::FutureExt as _;

@@ -7,17 +7,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
-use crate::store::{Lease, LeaseRate, StoreError};
+use crate::random::SystemRandom;
+use crate::store::{Lease, LeaseRate, PLACES_LAST, PlaceLease, StoreError};
 
 /// The store's contract in a few lines of memory.
 #[derive(Debug)]
-struct Memory {
+pub(super) struct Memory {
     /// Its own, as a database has one.
     clock: Arc<FixedClock>,
     times: Mutex<HashMap<Digest, i64>>,
-    asked: AtomicUsize,
-    away: AtomicBool,
-    hangs: AtomicBool,
+    /// By key and owner: how many, and until when in milliseconds.
+    pub(super) places: Mutex<HashMap<(Digest, Digest), (u32, i64)>>,
+    pub(super) asked: AtomicUsize,
+    pub(super) away: AtomicBool,
+    pub(super) hangs: AtomicBool,
 }
 
 #[async_trait]
@@ -29,14 +32,7 @@ impl LeaseStore for Memory {
         wanted: std::num::NonZeroU32,
         at: Option<Timestamp>,
     ) -> Result<Lease, StoreError> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        tokio::task::yield_now().await;
-        if self.hangs.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-        if self.away.load(Ordering::Relaxed) {
-            return Err(StoreError::Unavailable("away".into()));
-        }
+        self.asked().await?;
         let mut times = self.times.lock().unwrap();
         let now = at.unwrap_or_else(|| self.clock.now());
         let (now, period) =
@@ -54,6 +50,48 @@ impl LeaseStore for Memory {
     async fn forget_idle_rates(&self, _at: Option<Timestamp>) -> Result<u64, StoreError> {
         Ok(0)
     }
+
+    async fn take_place(
+        &self,
+        lease: PlaceLease,
+        most: std::num::NonZeroU32,
+        _at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.asked().await?;
+        let (now, until) = self.now_and_end();
+        let mut places = self.places.lock().unwrap();
+        let others = places.iter().filter(|((key, owner), (_, ends_at))| {
+            *key == lease.key && *owner != lease.owner && *ends_at > now
+        });
+        let others: u32 = others.map(|(_, (held, _))| held).sum();
+        let fits = others + lease.held <= most.get();
+        if fits {
+            places.insert((lease.key, lease.owner), (lease.held, until));
+        }
+        Ok(fits)
+    }
+
+    async fn hold_places(
+        &self,
+        owner: Digest,
+        held: Vec<(Digest, u32)>,
+        _at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.asked().await?;
+        let (_, until) = self.now_and_end();
+        let mut places = self.places.lock().unwrap();
+        for (key, held) in held {
+            match held {
+                0 => places.remove(&(key, owner)),
+                _ => places.insert((key, owner), (held, until)),
+            };
+        }
+        Ok(())
+    }
+
+    async fn forget_ended_places(&self, _at: Option<Timestamp>) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 }
 
 impl Memory {
@@ -61,25 +99,44 @@ impl Memory {
         Self {
             clock: Arc::clone(clock),
             times: Mutex::default(),
+            places: Mutex::default(),
             asked: AtomicUsize::default(),
             away: AtomicBool::default(),
             hangs: AtomicBool::default(),
         }
     }
+
+    async fn asked(&self) -> Result<(), StoreError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        if self.away.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("away".into()));
+        }
+        Ok(())
+    }
+
+    fn now_and_end(&self) -> (i64, i64) {
+        let now = self.clock.now();
+        (now.unix_millis(), now.plus(PLACES_LAST).unix_millis())
+    }
 }
 
-struct Replicas {
-    clock: Arc<FixedClock>,
-    store: Arc<Memory>,
-    limits: Vec<Limits>,
+pub(super) struct Replicas {
+    pub(super) clock: Arc<FixedClock>,
+    pub(super) store: Arc<Memory>,
+    pub(super) limits: Vec<Limits>,
 }
 
-fn replicas(client: Limit) -> Replicas {
+pub(super) fn replicas(client: Limit) -> Replicas {
     let clock = clock();
     let store = Arc::new(Memory::with(&clock));
     let settings = Settings { client, ..Settings::default() };
     let ours: Arc<dyn Clock> = Arc::clone(&clock) as _;
-    let replica = |_| Limits::shared(&settings, &ours, Arc::clone(&store) as _);
+    let around = (&ours, &SystemRandom::new() as _);
+    let replica = |_| Limits::shared(&settings, around, Arc::clone(&store) as _);
     Replicas { limits: (0..3).map(replica).collect(), clock, store }
 }
 
@@ -111,7 +168,8 @@ async fn replicas_whose_clocks_differ_let_through_what_the_limit_says() {
     let settings = Settings { client: rate(600, 60), ..Settings::default() };
     let replica = |seconds| {
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(seconds)));
-        Limits::shared(&settings, &(clock as Arc<dyn Clock>), Arc::clone(&store) as _)
+        let clock: Arc<dyn Clock> = clock;
+        Limits::shared(&settings, (&clock, &SystemRandom::new()), Arc::clone(&store) as _)
     };
     let limits: Vec<_> = [0, 30, 10_000, 2_000_000_000].map(replica).into();
     let replicas = Replicas { clock: clock(), store, limits };

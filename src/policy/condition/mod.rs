@@ -116,6 +116,14 @@ impl Condition {
         parts.into_iter().flat_map(|part| part.claims.iter().map(String::as_str))
     }
 
+    /// The names in it with what follows them, such as `caller.subject` and `claims.oid`.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        let mut parts = Vec::new();
+        self.node.parts(&mut parts);
+        let chains = parts.into_iter().flat_map(|part| check::chains(&part.expression));
+        chains.map(|(name, ..)| name)
+    }
+
     /// The parts that name nothing, and so are the same for every call.
     pub(super) fn constants(&self) -> impl Iterator<Item = &str> {
         let mut parts = Vec::new();

@@ -63,14 +63,25 @@ impl Policy {
             }
         }
         let all: Vec<String> = self.names.groups.iter().cloned().collect();
+        let seen = world.people.as_ref().map(|people| &people.groups);
         for group in rule.principals.groups.iter().flatten() {
             match &world.groups {
+                None if seen.is_some_and(|seen| seen.contains(group)) => {}
                 Some(known) if !known.contains(group) => {
                     let known: Vec<String> = known.iter().cloned().collect();
                     let message = format!("there is no group `{group}`");
                     lints.add(rule, LintKind::UnknownGroup, message, &near(group, &known));
                 }
                 Some(_) => {}
+                None if seen.is_some_and(|seen| !seen.is_empty()) => {
+                    let message = format!("nobody of the store is in a group `{group}`");
+                    let known: Vec<&String> = seen.into_iter().flatten().collect();
+                    let hint = match near(group, &known) {
+                        none if none.is_empty() => "--group NAME if there is the group".to_owned(),
+                        near => near,
+                    };
+                    lints.add(rule, LintKind::UnknownGroup, message, &hint);
+                }
                 // Not known what there is: one letter apart from another rule's is a likely misspelling.
                 None => {
                     if let Some(other) = misspelt(group, &all) {
@@ -103,7 +114,7 @@ fn implied(known: &Scope, scope: &ScopeToken) -> bool {
     wanted.is_subset(known)
 }
 
-fn near<T: AsRef<str>>(name: &str, known: &[T]) -> String {
+pub(super) fn near<T: AsRef<str>>(name: &str, known: &[T]) -> String {
     let likeness =
         known.iter().map(|other| (strsim::jaro_winkler(name, other.as_ref()), other.as_ref()));
     match likeness.max_by(|one, other| one.0.total_cmp(&other.0)) {

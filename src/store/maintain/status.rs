@@ -68,6 +68,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
     6 "upstream_clients",
     8 "device_requests",
     9 "logout_notices",
+    11 "places",
 ];
 
 /// Changes nothing, not even an old schema.

@@ -65,10 +65,10 @@ async fn ask(
     c: &mut Connection,
     (row, most_pending, now): &(ApprovalRow, u32, Timestamp),
 ) -> Result<Asked, StoreError> {
-    const LATE: &str =
-        "DELETE FROM approvals WHERE call_digest = $1 AND state <> 'used' AND expires_at <= $2";
+    const LATE: &str = "DELETE FROM approvals \
+        WHERE call_digest = $1 AND state <> 'used' AND (expires_at <= $2 OR late = 1)";
     const PENDING: &str = "SELECT COUNT(*) AS pending FROM approvals \
-        WHERE issuer = $1 AND subject = $2 AND state = 'pending' AND expires_at > $3";
+        WHERE issuer = $1 AND subject = $2 AND state = 'pending' AND expires_at > $3 AND late = 0";
     wait_for_turn(c, &row.requester).await?;
     c.execute(LATE, values![row.call, *now]).await?;
     if let Some(known) = of_call(c, &row.call).await? {
@@ -139,8 +139,8 @@ async fn list(
     c: &mut Connection,
     (wanted, now): &(PageRequest, Timestamp),
 ) -> Result<Page<ApprovalRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM approvals WHERE state = 'pending' AND expires_at > $1 AND id > $2 \
-        ORDER BY id LIMIT $3";
+    const SQL: &str = "SELECT * FROM approvals WHERE state = 'pending' AND expires_at > $1 AND late = 0 \
+        AND id > $2 ORDER BY id LIMIT $3";
     let after = wanted.after.clone().unwrap_or_default();
     let rows = c.rows(SQL, values![*now, after, limit(wanted)]).await?;
     let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
@@ -152,7 +152,7 @@ async fn answer(
     (id, answer): &(ApprovalId, ApprovalAnswer),
 ) -> Result<bool, StoreError> {
     const SQL: &str = "UPDATE approvals SET state = $2, approver = $3, comment = $4, answered_at = $5 \
-        WHERE id = $1 AND state = 'pending' AND expires_at > $5";
+        WHERE id = $1 AND state = 'pending' AND expires_at > $5 AND late = 0";
     let state = if answer.approved { "approved" } else { "denied" };
     let (approver, comment) = (answer.approver.as_str(), &answer.comment);
     let values = values![id.to_string(), state, approver, comment, answer.at];
@@ -164,9 +164,16 @@ async fn spend(
     (call, now): &(Digest, Timestamp),
 ) -> Result<Option<UsedApproval>, StoreError> {
     const SQL: &str = "UPDATE approvals SET state = 'used' WHERE call_digest = $1 AND state = 'approved' \
-        AND answered_at <= $2 AND expires_at > $2 RETURNING id, approver";
+        AND answered_at <= $2 AND expires_at > $2 AND late = 0 RETURNING id, approver";
     let Some(row) = c.row(SQL, values![*call, *now]).await? else { return Ok(None) };
     Ok(Some(UsedApproval { id: row.parsed("id")?, approver: row.parsed("approver")? }))
+}
+
+/// What is late now stays so: a clock that is set back before the next start brings none of it back.
+pub(super) async fn note_late(c: &mut Connection, now: Timestamp) -> Result<u64, StoreError> {
+    const SQL: &str = "UPDATE approvals SET late = 1 \
+        WHERE late = 0 AND state <> 'used' AND expires_at <= $1";
+    c.execute(SQL, values![now]).await
 }
 
 fn row(row: &Row) -> Result<ApprovalRow, StoreError> {

@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::load::Measured;
 use crate::time::Timestamp;
 
-use super::lease;
+use super::{approval, lease, place};
 
 const BATCH: u64 = 1000;
 /// How long one round may take; the rest waits for the next. Not a number of rows: what comes in faster than that would
@@ -86,6 +86,7 @@ const DELETES: &[(&str, i64)] = &[
 pub(super) async fn clean_up(backend: &Measured<'_>, now: Timestamp) -> Result<u64, StoreError> {
     let delete: Work<(&'static str, Timestamp), u64> =
         |c, (sql, before)| Box::pin(one(c, sql, *before));
+    backend.write(now, |c, now| Box::pin(approval::note_late(c, *now))).await?;
     let began = backend.clock.monotonic();
     let mut deleted = 0;
     // A batch of each in turn, so that no table waits until another one has no more.
@@ -103,7 +104,16 @@ pub(super) async fn clean_up(backend: &Measured<'_>, now: Timestamp) -> Result<u
         left = full;
     }
     // By the clock that counts them, not by ours.
-    Ok(deleted + backend.write((), |c, ()| Box::pin(lease::forget(c, None))).await?)
+    deleted += backend.write((), |c, ()| Box::pin(lease::forget(c, None))).await?;
+    while backend.clock.monotonic().saturating_sub(began) < ROUND {
+        let count = backend.write((), |c, ()| Box::pin(place::forget(c, None))).await?;
+        deleted += count;
+        if count < BATCH {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(deleted)
 }
 
 async fn one(c: &mut Connection, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use crate::store::connection::{Connection, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::lease::{Lease, LeaseRate, LeaseStore};
+use crate::store::lease::{Lease, LeaseRate, LeaseStore, PlaceLease};
 use crate::time::Timestamp;
 
 use super::database::SqlDatabase;
+use super::place;
 
 #[async_trait]
 impl LeaseStore for SqlDatabase {
@@ -28,6 +29,30 @@ impl LeaseStore for SqlDatabase {
 
     async fn forget_idle_rates(&self, at: Option<Timestamp>) -> Result<u64, StoreError> {
         self.named("forget rates").write(at, |c, at| Box::pin(forget(c, *at))).await
+    }
+
+    async fn take_place(
+        &self,
+        lease: PlaceLease,
+        most: NonZeroU32,
+        at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let asked = (lease, most, at);
+        self.named("take places").write(asked, |c, asked| Box::pin(place::take(c, asked))).await
+    }
+
+    async fn hold_places(
+        &self,
+        owner: Digest,
+        held: Vec<(Digest, u32)>,
+        at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let asked = (owner, held, at);
+        self.named("hold places").write(asked, |c, asked| Box::pin(place::hold(c, asked))).await
+    }
+
+    async fn forget_ended_places(&self, at: Option<Timestamp>) -> Result<u64, StoreError> {
+        self.named("forget places").write(at, |c, at| Box::pin(place::forget(c, *at))).await
     }
 }
 
@@ -104,7 +129,7 @@ pub(super) async fn forget(c: &mut Connection, at: Option<Timestamp>) -> Result<
     }
 }
 
-const fn micros(at: Timestamp) -> i64 {
+pub(super) const fn micros(at: Timestamp) -> i64 {
     at.unix_millis().saturating_mul(1000)
 }
 

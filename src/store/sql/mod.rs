@@ -19,6 +19,7 @@ mod login;
 mod logout;
 mod metadata_document;
 mod people;
+mod place;
 mod refresh;
 mod resource;
 mod resources;

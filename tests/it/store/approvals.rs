@@ -23,6 +23,7 @@ on_both! {
     of_fifty_answers_at_once_one_counts;
     of_answers_about_the_deadline_none_after_it_counts;
     a_late_question_may_be_asked_again;
+    what_was_late_once_stays_late_whatever_the_clock_says;
 }
 
 fn row(call: &str) -> ApprovalRow {
@@ -180,4 +181,25 @@ async fn a_late_question_may_be_asked_again(store: Store) {
     again.expires_at = after(1200);
     assert!(matches!(store.ask_approval(&again, 20, after(600)).await.unwrap(), Asked::New));
     assert!(store.find_approval(one.id).await.unwrap().is_none());
+}
+
+async fn what_was_late_once_stays_late_whatever_the_clock_says(store: Store) {
+    let (approved, pending) = (asked(&store, "a").await, asked(&store, "b").await);
+    assert!(store.answer_approval(approved.id, &say(true, 60)).await.unwrap());
+    store.clean_up(after(600)).await.unwrap();
+    // The clock is set back, and nothing remembers but the store.
+    assert!(store.use_approval(&approved.call, after(120)).await.unwrap().is_none());
+    assert!(!store.answer_approval(pending.id, &say(true, 120)).await.unwrap());
+    assert!(
+        store
+            .list_approvals(&PageRequest { after: None, limit: 10 }, after(120))
+            .await
+            .unwrap()
+            .rows
+            .is_empty()
+    );
+    for call in ["a", "b"] {
+        let again = store.ask_approval(&row(call), 20, after(120)).await.unwrap();
+        assert!(matches!(again, Asked::New), "{call}: {again:?}");
+    }
 }

@@ -1,10 +1,10 @@
-//! Rates that replicas share.
+//! Rates and places that replicas share.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_auth_broker::store::{Digest, LeaseRate};
+use mcp_auth_broker::store::{Digest, LeaseRate, PlaceLease};
 use mcp_auth_broker::time::Timestamp;
 
 use super::{NOW, Store, after, on_both};
@@ -15,6 +15,11 @@ on_both! {
     keys_are_counted_apart_and_idle_ones_forgotten;
     a_clock_that_was_wrong_locks_nobody_out;
     replicas_are_counted_by_the_clock_of_the_database;
+    replicas_together_have_no_more_places_than_there_are;
+    of_many_replicas_at_once_no_more_get_a_place_than_there_are;
+    places_end_unless_they_are_held_anew;
+    places_that_ended_are_deleted_a_thousand_at_a_time;
+    places_of_a_clock_that_was_wrong_end_too;
 }
 
 /// 60 in a minute: one each second.
@@ -82,4 +87,65 @@ async fn replicas_are_counted_by_the_clock_of_the_database(store: Store) {
     let long_ago = Some(Timestamp::from_unix_seconds(1_000));
     store.take_calls(&Digest::of("b"), RATE, wanted(1), long_ago).await.unwrap();
     assert_eq!(store.forget_idle_rates(None).await.unwrap(), 1, "long ago by its clock");
+}
+
+const MOST: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+fn lease(owner: &str, held: u32) -> PlaceLease {
+    PlaceLease { key: Digest::of("k"), owner: Digest::of(owner), held }
+}
+
+async fn replicas_together_have_no_more_places_than_there_are(store: Store) {
+    let take = async |owner, held| store.take_place(lease(owner, held), MOST, Some(NOW)).await;
+    assert!(take("a", 3).await.unwrap());
+    assert!(!take("b", 3).await.unwrap());
+    assert!(take("b", 2).await.unwrap());
+    assert!(!take("a", 4).await.unwrap());
+    let free = vec![(Digest::of("k"), 1)];
+    store.hold_places(Digest::of("b"), free, Some(NOW)).await.unwrap();
+    assert!(take("a", 4).await.unwrap());
+    let elsewhere = PlaceLease { key: Digest::of("other"), ..lease("a", 5) };
+    assert!(store.take_place(elsewhere, MOST, Some(NOW)).await.unwrap(), "another key");
+}
+
+async fn of_many_replicas_at_once_no_more_get_a_place_than_there_are(store: Store) {
+    for round in 0..10 {
+        let taking = (0..40).map(|owner| {
+            let store = Arc::clone(&store);
+            let key = Digest::of(&format!("k{round}"));
+            let lease = PlaceLease { key, ..lease(&format!("{owner}"), 1) };
+            async move { store.take_place(lease, MOST, None).await.unwrap() }
+        });
+        let taken = futures_util::future::join_all(taking).await;
+        assert_eq!(taken.iter().filter(|taken| **taken).count(), 5, "round {round}");
+    }
+}
+
+async fn places_end_unless_they_are_held_anew(store: Store) {
+    let take = async |owner, at| store.take_place(lease(owner, 5), MOST, Some(after(at))).await;
+    assert!(take("a", 0).await.unwrap());
+    let held = vec![(Digest::of("k"), 5)];
+    store.hold_places(Digest::of("a"), held, Some(after(20))).await.unwrap();
+    assert!(!take("b", 49).await.unwrap());
+    assert!(take("b", 50).await.unwrap());
+    assert_eq!(store.forget_ended_places(Some(after(51))).await.unwrap(), 1);
+    assert!(!take("a", 51).await.unwrap(), "its own end makes no room beside others");
+}
+
+async fn places_that_ended_are_deleted_a_thousand_at_a_time(store: Store) {
+    let held = |from: u32| (from..from + 600).map(|key| (Digest::of(&key.to_string()), 1));
+    for from in [0, 600] {
+        let held = held(from).collect();
+        store.hold_places(Digest::of("a"), held, Some(NOW)).await.unwrap();
+    }
+    assert_eq!(store.forget_ended_places(Some(after(29))).await.unwrap(), 0);
+    assert_eq!(store.forget_ended_places(Some(after(30))).await.unwrap(), 1_000);
+    assert_eq!(store.forget_ended_places(Some(after(30))).await.unwrap(), 200);
+}
+
+async fn places_of_a_clock_that_was_wrong_end_too(store: Store) {
+    assert!(store.take_place(lease("a", 5), MOST, Some(after(86_400))).await.unwrap());
+    assert_eq!(store.forget_ended_places(Some(NOW)).await.unwrap(), 0);
+    assert!(!store.take_place(lease("b", 1), MOST, Some(after(29))).await.unwrap());
+    assert!(store.take_place(lease("b", 1), MOST, Some(after(31))).await.unwrap());
 }

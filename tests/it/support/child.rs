@@ -32,6 +32,15 @@ impl Served {
         .await
     }
 
+    /// The same on another store.
+    pub(crate) async fn start_on(directory: &Path, settings: &str, store: &str) -> Self {
+        Self::start_by(directory, settings, |mut command| {
+            command.args(["--set", &format!("store.url={store}")]);
+            command
+        })
+        .await
+    }
+
     async fn start_by(
         directory: &Path,
         settings: &str,
@@ -40,9 +49,8 @@ impl Served {
         std::fs::write(directory.join("broker.toml"), settings).unwrap();
         let authority = free_port().to_string();
         let log = std::fs::File::create(directory.join("stderr")).unwrap();
-        let mut command = broker(directory, &authority, &[]);
-        command.arg("serve");
-        let process = change(command).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = change(broker(directory, &authority, &[]));
+        let process = command.arg("serve").stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut served = Self { process, directory: directory.to_owned(), authority };
         until("it listens", async || {
             let ended = served.process.try_wait().unwrap();

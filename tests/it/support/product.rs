@@ -96,7 +96,16 @@ impl Product {
 
     /// A broker to which time passes as `clock` says.
     pub(crate) async fn start_at(settings: &str, clock: Arc<dyn Clock>) -> Self {
-        let (directory, variables) = (tempfile::tempdir().unwrap(), Variables::default());
+        Self::start_in_at(tempfile::tempdir().unwrap(), settings, clock).await
+    }
+
+    /// The same with what there is in `directory`.
+    pub(crate) async fn start_in_at(
+        directory: TempDir,
+        settings: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let variables = Variables::default();
         Box::pin(Self::start_all(directory, (settings, &[]), variables, clock, |service| service))
             .await
     }

@@ -308,4 +308,23 @@ impl LeaseStore for FakeStore {
     async fn forget_idle_rates(&self, _at: Option<Timestamp>) -> Result<u64, StoreError> {
         unimplemented!()
     }
+    async fn take_place(
+        &self,
+        _lease: PlaceLease,
+        _most: std::num::NonZeroU32,
+        _at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn hold_places(
+        &self,
+        _owner: Digest,
+        _held: Vec<(Digest, u32)>,
+        _at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        unimplemented!()
+    }
+    async fn forget_ended_places(&self, _at: Option<Timestamp>) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
 }
