@@ -28,6 +28,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--certificate" => options.trusted_keys.push(TrustedKey::Certificate {
                 thumbprint: next()?,
                 public_key_pem: read_to_string(next()?)?,
+                ends: None,
             }),
             "--federated" => options.trusted_keys.push(TrustedKey::Federated {
                 issuer: next()?,

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Proves the simulated token endpoint with Microsoft's own client (msal 1.39), and our assertion with msal's.
 
+The broker itself signs an assertion, too (`broker check --live`), and PyJWT, which msal signs with, judges it.
+
 Needs: pip install msal==1.39.0, openssl, cargo. Talks to loopback only.
 msal insists on https, so a TLS terminator of a few lines stands in front of the simulation.
 """
 
-import base64, contextlib, hashlib, json, os, socket, ssl, subprocess, sys, tempfile, threading, time
+import base64, contextlib, hashlib, http.server, json, os, socket, ssl, subprocess, sys, tempfile, threading, time, urllib.parse, urllib.request
 
 import msal, jwt  # PyJWT comes with msal
 
@@ -55,6 +57,60 @@ def terminate_tls(listener, context, port):
             threading.Thread(target=pump, args=pair, daemon=True).start()
 
 
+def broker_asserts(folder, simulation, client_id, key, cert):
+    """What the started broker sends to a login endpoint that only passes it on, and whether a token came of it."""
+    forms = []
+
+    class Login(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            forms.append(dict(urllib.parse.parse_qsl(body.decode())))
+            request = urllib.request.Request(simulation + self.path, body, {"content-type": self.headers["content-type"]})
+            try:
+                answer = urllib.request.urlopen(request)
+            except urllib.error.HTTPError as error:
+                answer = error
+            self.reply(answer.status, answer.read())
+
+        def do_GET(self):  # Graph, asked whether it is there
+            self.reply(401, b"{}")
+
+        def reply(self, status, body):
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Login)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    login = f"http://127.0.0.1:{server.server_address[1]}"
+    home = tempfile.mkdtemp(dir=folder)
+    os.chmod(key, 0o600)
+    with open(os.path.join(home, "broker.toml"), "w") as file:
+        file.write(f"""
+            [outbound]
+            allow_private = ["127.0.0.1"]
+            [graph]
+            mode = "live"
+            cloud = "custom"
+            custom_cloud = {{ login_url = "{login}", graph_url = "{login}", resource = "{RESOURCE}" }}
+            [[graph.profile]]
+            name = "reader"
+            tenant_id = "{TENANT}"
+            client_id = "{client_id}"
+            credential = {{ certificate = "{cert}", private_key = "file:{key}" }}
+        """)
+    broker = os.environ.get("BROKER") or os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "debug", "broker")
+    said = subprocess.run([broker, "check", "--live", "--json"], cwd=home, capture_output=True, text=True)
+    server.shutdown()
+    findings = [one for one in json.loads(said.stdout)["findings"] if one["severity"] == "error"]
+    return f"{login}/{TENANT}/oauth2/v2.0/token", forms, findings
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         tls_key, tls_cert, _ = key_and_certificate(folder, "tls")
@@ -73,13 +129,14 @@ def main():
             context.load_cert_chain(tls_cert, tls_key)
             port = int(settings["origin"].rsplit(":", 1)[1])
             threading.Thread(target=terminate_tls, args=(listener, context, port), daemon=True).start()
-            return check(public, settings, tls_cert, app_key, app_cert, fed_key)
+            return check(folder, public, settings, tls_cert, (app_key, app_cert, app_public), fed_key)
         finally:
             example.stdin.close()
             example.wait(10)
 
 
-def check(public, settings, tls_cert, app_key, app_cert, fed_key):
+def check(folder, public, settings, tls_cert, app, fed_key):
+    app_key, app_cert, app_public = app
     failures = []
 
     def expect(name, good, shown=""):
@@ -123,6 +180,25 @@ def check(public, settings, tls_cert, app_key, app_cert, fed_key):
     expect("msal's assertion claims are ours",
            {"aud", "iss", "sub", "jti", "exp", "iat"} <= set(claims) and claims["iss"] == claims["sub"] == settings["client_id"]
            and claims["aud"] == f"{public}/{TENANT}/oauth2/v2.0/token", f"({sorted(claims)})")
+
+    endpoint, forms, findings = broker_asserts(folder, settings["origin"], settings["client_id"], app_key, app_cert)
+    form = forms[0] if forms else {}
+    assertion = form.get("client_assertion", "")
+    expect("the broker sends the form that msal sends",
+           form.get("grant_type") == "client_credentials" and form.get("scope") == f"{RESOURCE}/.default" and "client_secret" not in form
+           and form.get("client_assertion_type") == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", f"({sorted(form)})")
+    try:
+        said = jwt.decode(assertion, open(app_public).read(), algorithms=["PS256"], audience=endpoint)
+        ours = jwt.get_unverified_header(assertion)
+        expect("PyJWT verifies the broker's assertion by the certificate's key, PS256 alone", True)
+        expect("its header is msal's", all(ours[name].rstrip("=") == header[name].rstrip("=") for name in names), f"({sorted(ours)})")
+        expect("its claims are msal's", set(claims) <= set(said) and said["iss"] == said["sub"] == settings["client_id"]
+               and 0 < said["exp"] - said["iat"] <= 600, f"({sorted(said)})")
+    except (jwt.InvalidTokenError, KeyError) as error:
+        expect("PyJWT verifies the broker's assertion by the certificate's key, PS256 alone", False, repr(error))
+    # The simulation knows its own endpoint as audience, and the broker was told another: it must say so, and no more.
+    expect("an assertion for another endpoint gets no token",
+           [one["key"] for one in findings] == ["graph.profile"] and "AADSTS700027" in findings[0]["problem"], f"({findings})")
 
     now = int(time.time())
     federated = {"iss": "https://issuer.example", "sub": "system:serviceaccount:broker",

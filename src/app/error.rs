@@ -129,9 +129,9 @@ pub enum AppError {
     #[error("the certificate of a graph.profile cannot be used")]
     CertificateContent(#[from] crate::token::AssertionError),
     #[error(
-        "the variable IDENTITY_ENDPOINT {0}\n  hint: a managed identity is asked at App Service (with IDENTITY_HEADER), or without the variable at 169.254.169.254"
+        "the variable {variable} {problem}\n  hint: a managed identity is asked at App Service (with IDENTITY_HEADER), or without the variable at 169.254.169.254"
     )]
-    IdentityEndpoint(&'static str),
+    IdentityEndpoint { variable: &'static str, problem: &'static str },
     #[error("a credential of the broker's own cannot be read")]
     OwnSecret(#[from] crate::secret::SecretError),
     #[error(

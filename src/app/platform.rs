@@ -10,9 +10,13 @@ use super::error::AppError;
 
 /// The virtual machine's metadata service.
 const IMDS: &str = "http://169.254.169.254";
+/// The variable by which Microsoft's own clients are told that the metadata service is elsewhere.
+const IMDS_ELSEWHERE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+const ENDPOINT: &str = "IDENTITY_ENDPOINT";
 
 /// Where a managed identity is asked for tokens: at App Service's endpoint where the environment names one
-/// (`IDENTITY_ENDPOINT` with `IDENTITY_HEADER`), else at the metadata service.
+/// (`IDENTITY_ENDPOINT` with `IDENTITY_HEADER`), else at the metadata service, which
+/// `AZURE_POD_IDENTITY_AUTHORITY_HOST` may put elsewhere.
 ///
 /// # Errors
 ///
@@ -27,34 +31,48 @@ pub(super) fn managed_identity(
             let header = header.clone();
             Ok(ManagedIdentity::AppService { endpoint, header, client_id })
         }
-        (Some(_), None) => Err(AppError::IdentityEndpoint("is set, and IDENTITY_HEADER is not")),
+        (Some(_), None) => Err(wrong(ENDPOINT, "is set, and IDENTITY_HEADER is not")),
         (None, _) => {
-            let endpoint =
-                Url::parse(IMDS).map_err(|_| AppError::IdentityEndpoint("has no default"))?;
-            Ok(ManagedIdentity::Imds { endpoint, client_id })
+            Ok(ManagedIdentity::Imds { endpoint: metadata_service(variables)?, client_id })
         }
     }
 }
 
 fn endpoint(variables: &Environment) -> Result<Option<Url>, AppError> {
-    let Some(text) = variables.value("IDENTITY_ENDPOINT") else { return Ok(None) };
+    let Some(text) = variables.value(ENDPOINT) else { return Ok(None) };
     if variables.value("IDENTITY_SERVER_THUMBPRINT").is_some() {
-        let problem = "is Service Fabric's, whose certificate cannot be pinned here";
-        return Err(AppError::IdentityEndpoint(problem));
+        return Err(wrong(
+            ENDPOINT,
+            "is Service Fabric's, whose certificate cannot be pinned here",
+        ));
     }
     let url = Url::parse(text.expose()).ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https") && url.username().is_empty())
         .map(Some)
-        .ok_or(AppError::IdentityEndpoint("is no http URL"))
+        .ok_or(wrong(ENDPOINT, "is no http URL"))
+}
+
+/// Its origin; the path is ours.
+fn metadata_service(variables: &Environment) -> Result<Url, AppError> {
+    let text = variables.value(IMDS_ELSEWHERE).map_or(IMDS, |text| text.expose());
+    let url = Url::parse(text).ok().filter(|url| {
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        matches!(url.scheme(), "http" | "https") && bare && url.username().is_empty()
+    });
+    url.ok_or(wrong(IMDS_ELSEWHERE, "is no http origin such as http://169.254.169.254"))
+}
+
+const fn wrong(variable: &'static str, problem: &'static str) -> AppError {
+    AppError::IdentityEndpoint { variable, problem }
 }
 
 /// The client for managed identities. It may reach their private addresses, which no other client of ours
 /// may, and never goes through a proxy.
 pub(super) fn client(variables: &Environment) -> Result<Outbound, AppError> {
-    let mut allow_private: Vec<PrivateTarget> = "169.254.169.254".parse().into_iter().collect();
     // A wrong endpoint is no fault where no profile asks it.
-    let named = endpoint(variables).ok().flatten();
-    allow_private.extend(named.as_ref().and_then(Url::host_str).map(private));
+    let named = [endpoint(variables).ok().flatten(), metadata_service(variables).ok()];
+    let hosts = named.iter().flatten().filter_map(Url::host_str);
+    let allow_private = hosts.map(private).collect();
     Ok(Outbound::new(&OutboundSettings { allow_private, ..OutboundSettings::default() })?)
 }
 
@@ -83,6 +101,7 @@ mod tests {
     fn the_environment_says_which_platform_is_asked() {
         let endpoint = ("IDENTITY_ENDPOINT", "http://169.254.129.3:8081/msi/token");
         let header = ("IDENTITY_HEADER", "CANARY");
+        let elsewhere = |url| ("AZURE_POD_IDENTITY_AUTHORITY_HOST", url);
         let told = [
             identity(&[]),
             identity(&[header]),
@@ -90,6 +109,9 @@ mod tests {
             identity(&[endpoint]),
             identity(&[("IDENTITY_ENDPOINT", "file:///x"), header]),
             identity(&[endpoint, header, ("IDENTITY_SERVER_THUMBPRINT", "AB")]),
+            identity(&[elsewhere("http://127.0.0.1:40342")]),
+            identity(&[elsewhere("http://127.0.0.1:40342"), endpoint, header]),
+            identity(&[elsewhere("http://127.0.0.1/metadata")]),
         ];
         insta::assert_snapshot!(told.join("\n"), @r"
         IMDS at http://169.254.169.254/
@@ -100,6 +122,10 @@ mod tests {
         the variable IDENTITY_ENDPOINT is no http URL
           hint: a managed identity is asked at App Service (with IDENTITY_HEADER), or without the variable at 169.254.169.254
         the variable IDENTITY_ENDPOINT is Service Fabric's, whose certificate cannot be pinned here
+          hint: a managed identity is asked at App Service (with IDENTITY_HEADER), or without the variable at 169.254.169.254
+        IMDS at http://127.0.0.1:40342/
+        App Service at http://169.254.129.3:8081/msi/token with [redacted]
+        the variable AZURE_POD_IDENTITY_AUTHORITY_HOST is no http origin such as http://169.254.169.254
           hint: a managed identity is asked at App Service (with IDENTITY_HEADER), or without the variable at 169.254.169.254
         ");
     }

@@ -18,6 +18,7 @@ mod defaults;
 mod documents;
 mod faults;
 mod gateways;
+mod graph_credentials;
 mod graph_tool;
 mod http2;
 mod limits;

@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::secret_text::SecretText;
+use crate::time::Timestamp;
 
 use super::answer::{Reply, problem};
 use super::on_behalf_of;
-use super::{CLIENT_ID, RESOURCE, Server, TENANT};
+use super::{CLIENT_ID, Server, TENANT};
 
 const LIFETIME: Duration = Duration::from_secs(3599);
 const FEDERATION_AUDIENCE: &str = "api://AzureADTokenExchange";
@@ -21,8 +22,8 @@ const FEDERATION_AUDIENCE: &str = "api://AzureADTokenExchange";
 /// A key whose assertions the app may present.
 #[derive(Clone, Debug)]
 pub enum TrustedKey {
-    /// Of a certificate registered on the app: assertions are our own, PS256 or RS256.
-    Certificate { thumbprint: String, public_key_pem: String },
+    /// Of a certificate registered on the app, until it ends: assertions are our own, PS256 or RS256.
+    Certificate { thumbprint: String, public_key_pem: String, ends: Option<Timestamp> },
     /// Of another issuer that the app federates with, RS256.
     Federated { issuer: String, subject: String, public_key_pem: String },
 }
@@ -30,6 +31,8 @@ pub enum TrustedKey {
 #[derive(Debug)]
 pub(super) struct Login {
     origin: String,
+    /// What tokens are asked for here.
+    resource: String,
     client_secret: SecretText,
     trusted: Vec<TrustedKey>,
     /// Tokens given out, and the monotonic time at which they end.
@@ -46,8 +49,13 @@ struct Claims {
 pub(super) type Refusal = (u16, &'static str, u32, &'static str);
 
 impl Login {
-    pub(super) fn new(origin: String, client_secret: SecretText, trusted: Vec<TrustedKey>) -> Self {
-        Self { origin, client_secret, trusted, tokens: Mutex::default() }
+    pub(super) fn new(
+        origin: String,
+        resource: String,
+        client_secret: SecretText,
+        trusted: Vec<TrustedKey>,
+    ) -> Self {
+        Self { origin, resource, client_secret, trusted, tokens: Mutex::default() }
     }
 
     /// The answer, if the path is one of a login endpoint.
@@ -131,7 +139,8 @@ impl Login {
         }
         if field("grant_type") == Some(on_behalf_of::GRANT) {
             on_behalf_of::check(form, server)?;
-        } else if field("scope").and_then(|scope| scope.strip_suffix("/.default")) != Some(RESOURCE)
+        } else if field("scope").and_then(|scope| scope.strip_suffix("/.default"))
+            != Some(self.resource.as_str())
         {
             return Err((
                 400,
@@ -168,11 +177,14 @@ impl Login {
         let own = format!("{}/{TENANT}/oauth2/v2.0/token", self.origin);
         for key in &self.trusted {
             let (pem, audience, issuer, subject) = match key {
-                TrustedKey::Certificate { thumbprint, public_key_pem } => {
+                TrustedKey::Certificate { thumbprint, public_key_pem, ends } => {
                     // Some clients pad the value, although base64url has no padding (RFC 7515 §2).
                     let named = header.x5t_s256.as_deref().map(|name| name.trim_end_matches('='));
                     if named != Some(thumbprint.as_str()) {
                         continue;
+                    }
+                    if ends.is_some_and(|ends| ends <= server.clock.now()) {
+                        return Err((401, "invalid_client", 700_027, "The key used is expired."));
                     }
                     (public_key_pem, own.as_str(), CLIENT_ID, CLIENT_ID)
                 }

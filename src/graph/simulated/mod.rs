@@ -68,6 +68,8 @@ pub struct Options {
     pub port: u16,
     /// The origin at which others see it, where something (a TLS terminator) stands in front.
     pub public_origin: Option<Url>,
+    /// What its tokens are for, where that is not [`RESOURCE`]: Graph in another cloud.
+    pub resource: Option<String>,
     /// Keys whose client assertions are accepted.
     pub trusted_keys: Vec<TrustedKey>,
 }
@@ -107,7 +109,9 @@ impl Simulation {
             Some(url) => url.origin().ascii_serialization(),
             None => format!("http://{address}"),
         };
-        let login = Login::new(origin.clone(), client_secret.clone(), options.trusted_keys);
+        let resource = options.resource.unwrap_or_else(|| RESOURCE.to_owned());
+        let login =
+            Login::new(origin.clone(), resource, client_secret.clone(), options.trusted_keys);
         let data = Mutex::new(Data::seed());
         let catalog = Catalog::built_in();
         let server = Arc::new(Server { clock, random, origin, login, data, catalog });

@@ -5,6 +5,8 @@ pub(crate) mod backends;
 pub(crate) mod child;
 pub(crate) mod fake_http;
 pub(crate) mod free_port;
+pub(crate) mod metadata_service;
+pub(crate) mod national;
 pub(crate) mod product;
 pub(crate) mod proxy;
 pub(crate) mod raw_http;

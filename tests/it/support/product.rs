@@ -110,6 +110,17 @@ impl Product {
             .await
     }
 
+    /// The same with files in its directory, and with variables of the environment.
+    pub(crate) async fn start_then(
+        directory: TempDir,
+        settings: &str,
+        variables: Variables,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Box::pin(Self::start_all(directory, (settings, &[]), variables, clock, |service| service))
+            .await
+    }
+
     async fn start_all<H>(
         directory: TempDir,
         (settings, overrides): (&str, &[String]),
