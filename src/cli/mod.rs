@@ -78,7 +78,7 @@ enum Command {
     Approval(approval::ApprovalArgs),
     /// Follow, verify or export the audit log
     Audit(audit::AuditArgs),
-    /// People: add, list, disable, make links
+    /// People: add, list, disable, remove, make links
     User(admin::UserArgs),
     /// OAuth clients: add, list, disable, rotate secrets
     Client(admin::ClientArgs),

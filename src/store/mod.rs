@@ -56,7 +56,7 @@ pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, OneTimeLink, PersonStore,
-    SessionRow, UserProfile, UserRow,
+    SessionRow, UserProfile, UserRemoval, UserRemoved, UserRow,
 };
 pub use resource::{ApiKeyRow, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;

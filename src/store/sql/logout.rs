@@ -172,7 +172,10 @@ async fn candidates(
     Ok((sessions, read(&grants, grant::row)?))
 }
 
-async fn sessions_of(c: &mut Connection, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
+pub(super) async fn sessions_of(
+    c: &mut Connection,
+    user: UserId,
+) -> Result<Vec<SessionRow>, StoreError> {
     const SQL: &str = "SELECT * FROM sessions WHERE user_id = $1";
     read(&c.rows(SQL, values![user.to_string()]).await?, session::row)
 }
@@ -193,7 +196,7 @@ async fn user_of(
 
 /// One notice for each client that got something in these log-ins, whether or not that still lives: it may have a session
 /// of its own.
-async fn notify(
+pub(super) async fn notify(
     c: &mut Connection,
     sids: &[Option<String>],
     now: Timestamp,

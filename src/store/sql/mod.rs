@@ -30,6 +30,7 @@ mod tend;
 mod upstream_account;
 mod user;
 
+mod user_removal;
 pub(super) use database::SqlDatabase;
 
 use super::page::{Page, PageRequest};

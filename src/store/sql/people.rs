@@ -9,7 +9,8 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{
-    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserProfile, UserRow,
+    ExternalIdentity, LoginAttempts, OneTimeLink, PersonStore, SessionRow, UserProfile,
+    UserRemoval, UserRemoved, UserRow,
 };
 use crate::time::Timestamp;
 
@@ -18,6 +19,7 @@ use super::link;
 use super::login;
 use super::session;
 use super::user;
+use super::user_removal;
 
 #[async_trait]
 impl PersonStore for SqlDatabase {
@@ -81,6 +83,15 @@ impl PersonStore for SqlDatabase {
             .await?;
         self.shared.revoked.add(&revoked);
         Ok(found)
+    }
+
+    async fn remove_user(&self, removal: &UserRemoval) -> Result<UserRemoved, StoreError> {
+        let (removed, revoked) = self
+            .named("remove users")
+            .write(removal.clone(), |c, asked| Box::pin(user_removal::remove(c, asked)))
+            .await?;
+        self.shared.revoked.add(&revoked);
+        Ok(removed)
     }
 
     async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError> {

@@ -24,6 +24,7 @@ mod private_key_jwt;
 mod pushed;
 mod races;
 mod replay;
+mod removal;
 mod replicas;
 mod rmcp_client;
 mod rotation;
