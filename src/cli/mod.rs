@@ -84,6 +84,8 @@ enum Command {
     Client(admin::ClientArgs),
     /// MCP servers that run elsewhere, and their API keys
     Server(admin::ServerArgs),
+    /// Tokens with which clients register themselves: add, list, remove
+    RegistrationToken(admin::RegistrationTokenArgs),
     /// What people allowed clients: list, revoke
     Grant(admin::GrantArgs),
     /// Where people log in: list
@@ -186,6 +188,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Server(server) => {
             admin::run_server(&server, &args.load(environment)?.config, &mut out).await
+        }
+        Command::RegistrationToken(token) => {
+            admin::run_registration_token(&token, &args.load(environment)?.config, &mut out).await
         }
         Command::Grant(grant) => {
             admin::run_grant(&grant, &args.load(environment)?.config, &mut out).await

@@ -25,6 +25,7 @@ mod open_error;
 mod page;
 mod person;
 mod postgres;
+mod registration_token;
 mod resource;
 mod revoked;
 mod settings;
@@ -58,6 +59,7 @@ pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, OneTimeLink, PersonStore,
     SessionRow, UserProfile, UserRemoval, UserRemoved, UserRow,
 };
+pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
@@ -72,6 +74,7 @@ pub trait Database:
     + LeaseStore
     + LogoutStore
     + PersonStore
+    + RegistrationTokenStore
     + ResourceStore
     + SigningKeyStore
     + UpstreamAccountStore

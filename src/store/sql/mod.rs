@@ -20,6 +20,7 @@ mod logout;
 mod metadata_document;
 mod people;
 mod refresh;
+mod registration_token;
 mod resource;
 mod resources;
 mod revocation;
@@ -29,8 +30,8 @@ mod signing_keys;
 mod tend;
 mod upstream_account;
 mod user;
-
 mod user_removal;
+
 pub(super) use database::SqlDatabase;
 
 use super::page::{Page, PageRequest};
