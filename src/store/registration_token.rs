@@ -6,6 +6,7 @@ use crate::time::Timestamp;
 
 use super::digest::Digest;
 use super::error::StoreError;
+use super::page::{Page, PageRequest};
 
 /// One token, `mrt_<prefix>_<secret>_<crc>`; found by its prefix.
 #[derive(Clone, Debug)]
@@ -31,8 +32,11 @@ pub trait RegistrationTokenStore: Send + Sync {
         &self,
         prefix: &str,
     ) -> Result<Option<RegistrationTokenRow>, StoreError>;
-    /// The newest first; 1,000 at most.
-    async fn list_registration_tokens(&self) -> Result<Vec<RegistrationTokenRow>, StoreError>;
+    /// By prefix. One that is late is deleted 30 days later.
+    async fn list_registration_tokens(
+        &self,
+        page: &PageRequest,
+    ) -> Result<Page<RegistrationTokenRow>, StoreError>;
     /// Counts one use. `false`: there is no such token, it is late, or it is used up. Of concurrent callers no more than are
     /// left get `true`.
     async fn use_registration_token(

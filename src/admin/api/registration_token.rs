@@ -12,7 +12,7 @@ use crate::admin::error::AdminError;
 use crate::admin::operations::{Actor, NewRegistrationToken, Operations, RegistrationTokenView};
 
 use super::describe::{Described, Operation, schema};
-use super::input::{At, Body, Items};
+use super::input::{Asked, At, Body, Items, PAGING, Paging, items};
 
 /// A token that was made.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -25,7 +25,7 @@ struct Made<'a> {
 pub(super) fn describe(api: Described) -> Described {
     let base = "/api/v1/registration-tokens";
     let all = schema::<Items<RegistrationTokenView>>;
-    let list_all = Operation::get("list", "List initial access tokens", all);
+    let list_all = Operation::get("list", "List initial access tokens", all).asks(PAGING);
     let add_one =
         Operation::made("add", "Let clients register themselves", schema::<Made<'static>>)
             .takes(schema::<NewRegistrationToken>)
@@ -38,9 +38,11 @@ pub(super) fn describe(api: Described) -> Described {
     )
 }
 
-pub(super) async fn list(State(operations): State<Operations>) -> Result<Response, AdminError> {
-    let items = operations.list_registration_tokens().await?;
-    Ok(Json(Items { items, next: None }).into_response())
+pub(super) async fn list(
+    State(operations): State<Operations>,
+    Asked(page): Asked<Paging>,
+) -> Result<Response, AdminError> {
+    Ok(items(operations.list_registration_tokens(&page.into()).await?).into_response())
 }
 
 /// `201` with the token, once.

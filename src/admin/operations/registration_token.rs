@@ -9,10 +9,10 @@ use crate::admin::error::AdminError;
 use crate::admin::input;
 use crate::api_key::InitialAccessToken;
 use crate::audit::{AdminAction, AdminObject};
-use crate::store::{Digest, RegistrationTokenRow};
+use crate::store::{Digest, Page, RegistrationTokenRow};
 use crate::time::Timestamp;
 
-use super::{Actor, Operations, Shown, found};
+use super::{Actor, Operations, PageQuery, Shown, found, shown};
 
 /// A week.
 const LIVES: u32 = 7 * 86_400;
@@ -106,14 +106,16 @@ impl Operations {
         Ok(Shown { object: row.into(), secret: token.text().clone() })
     }
 
-    /// The newest first, also those that are late or used up; 1,000 at most.
+    /// Also those that are used up, and for 30 days those that are late.
     ///
     /// # Errors
     ///
     /// [`AdminError::Store`]
-    pub async fn list_registration_tokens(&self) -> Result<Vec<RegistrationTokenView>, AdminError> {
-        let rows = self.store.list_registration_tokens().await?;
-        Ok(rows.into_iter().map(RegistrationTokenView::from).collect())
+    pub async fn list_registration_tokens(
+        &self,
+        page: &PageQuery,
+    ) -> Result<Page<RegistrationTokenView>, AdminError> {
+        Ok(shown(self.store.list_registration_tokens(&page.request()).await?))
     }
 
     /// Takes a token out at once. Clients that registered with it stay.

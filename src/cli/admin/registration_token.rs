@@ -11,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::config::{Config, DynamicRegistration};
 
 use super::show::{Columns, list, one};
-use super::{Administration, failure};
+use super::{Administration, all, failure};
 
 const LIST: &str = "broker registration-token list";
 const COLUMNS: Columns = &[
@@ -34,7 +34,7 @@ pub(in crate::cli) struct RegistrationTokenArgs {
 enum TokenCommand {
     /// Make a token and print it, once
     Add(AddArgs),
-    /// Print the tokens: by their prefixes, also those that are late or used up
+    /// Print the tokens by their prefixes, also those that are used up, and for 30 days those that are late
     List {
         /// Print JSON
         #[arg(long)]
@@ -76,7 +76,8 @@ pub(in crate::cli) async fn run(
     let done = match &args.command {
         TokenCommand::Add(new) => add(by, (new, config), out).await,
         TokenCommand::List { json } => {
-            let tokens = by.operations.list_registration_tokens().await;
+            let tokens =
+                all(async |page| by.operations.list_registration_tokens(&page).await).await;
             let tokens = tokens.map_err(|error| failure(&error, LIST));
             tokens.and_then(|tokens| list(&tokens, COLUMNS, *json, out))
         }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
+use crate::store::page::{Page, PageRequest};
 use crate::store::registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 use crate::time::Timestamp;
 
@@ -28,8 +29,11 @@ impl RegistrationTokenStore for SqlDatabase {
             .await
     }
 
-    async fn list_registration_tokens(&self) -> Result<Vec<RegistrationTokenRow>, StoreError> {
-        self.named("list registration_tokens").read(&(), |c, none| Box::pin(list(c, none))).await
+    async fn list_registration_tokens(
+        &self,
+        page: &PageRequest,
+    ) -> Result<Page<RegistrationTokenRow>, StoreError> {
+        self.named("list registration_tokens").read(page, |c, page| Box::pin(list(c, page))).await
     }
 
     async fn use_registration_token(
@@ -75,10 +79,16 @@ async fn find(
     c.row(SQL, values![prefix.as_str()]).await?.as_ref().map(row).transpose()
 }
 
-async fn list(c: &mut Connection, (): &()) -> Result<Vec<RegistrationTokenRow>, StoreError> {
+async fn list(
+    c: &mut Connection,
+    page: &PageRequest,
+) -> Result<Page<RegistrationTokenRow>, StoreError> {
     const SQL: &str =
-        "SELECT * FROM registration_tokens ORDER BY created_at DESC, prefix LIMIT 1000";
-    c.rows(SQL, values![]).await?.iter().map(row).collect()
+        "SELECT * FROM registration_tokens WHERE prefix > $1 ORDER BY prefix LIMIT $2";
+    let after = page.after.clone().unwrap_or_default();
+    let rows = c.rows(SQL, values![after, super::limit(page)]).await?;
+    let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    Ok(super::page(rows, page, |row| row.prefix.clone()))
 }
 
 /// Token and count in one statement: whoever waits for the row sees what the one before has left.

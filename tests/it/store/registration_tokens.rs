@@ -1,12 +1,13 @@
 //! Initial access tokens: so often and until then.
 
 use futures_util::future::join_all;
-use mcp_auth_broker::store::{Digest, RegistrationTokenRow};
+use mcp_auth_broker::store::{Digest, PageRequest, RegistrationTokenRow};
 
 use super::{NOW, Store, after, on_both};
 
 on_both! {
     a_token_is_found_listed_and_removed;
+    a_late_token_is_forgotten_after_a_month;
     a_token_is_used_so_often_and_until_it_expires;
     of_fifty_at_once_no_more_than_are_left_use_it;
 }
@@ -26,18 +27,30 @@ fn row(prefix: &str, most_uses: u32) -> RegistrationTokenRow {
 
 async fn a_token_is_found_listed_and_removed(store: Store) {
     let [one, two] = ["one", "two"].map(|prefix| row(prefix, 1));
-    assert!(store.add_registration_token(&one).await.unwrap());
+    for row in [&two, &one] {
+        assert!(store.add_registration_token(row).await.unwrap());
+    }
     assert!(!store.add_registration_token(&row("one", 9)).await.unwrap());
-    let later = RegistrationTokenRow { created_at: after(1), ..two };
-    assert!(store.add_registration_token(&later).await.unwrap());
     let found = store.find_registration_token("one").await.unwrap().unwrap();
     assert_eq!((found.most_uses, found.name.as_deref()), (1, Some("fleet")));
     assert_eq!((found.token, found.expires_at), (one.token, after(60)));
-    let listed = store.list_registration_tokens().await.unwrap();
-    assert_eq!(listed.iter().map(|row| row.prefix.as_str()).collect::<Vec<_>>(), ["two", "one"]);
+    let mut request = PageRequest { after: None, limit: 1 };
+    let first = store.list_registration_tokens(&request).await.unwrap();
+    assert_eq!((first.rows[0].prefix.as_str(), first.next.as_deref()), ("one", Some("one")));
+    request.after = first.next;
+    let second = store.list_registration_tokens(&request).await.unwrap();
+    assert_eq!((second.rows[0].prefix.as_str(), second.next), ("two", None));
     assert!(store.delete_registration_token("one").await.unwrap());
     assert!(!store.delete_registration_token("one").await.unwrap());
     assert!(!store.use_registration_token("one", &one.token, after(1)).await.unwrap());
+}
+
+async fn a_late_token_is_forgotten_after_a_month(store: Store) {
+    store.add_registration_token(&row("a", 1)).await.unwrap();
+    store.clean_up(after(60 + 30 * 86_400)).await.unwrap();
+    assert!(store.find_registration_token("a").await.unwrap().is_some());
+    store.clean_up(after(61 + 30 * 86_400)).await.unwrap();
+    assert!(store.find_registration_token("a").await.unwrap().is_none());
 }
 
 // RFC 7591 §3 — N90

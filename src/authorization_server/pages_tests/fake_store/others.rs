@@ -163,7 +163,10 @@ impl RegistrationTokenStore for FakeStore {
     ) -> Result<Option<RegistrationTokenRow>, StoreError> {
         unimplemented!()
     }
-    async fn list_registration_tokens(&self) -> Result<Vec<RegistrationTokenRow>, StoreError> {
+    async fn list_registration_tokens(
+        &self,
+        _page: &PageRequest,
+    ) -> Result<Page<RegistrationTokenRow>, StoreError> {
         unimplemented!()
     }
     async fn use_registration_token(
