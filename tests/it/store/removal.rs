@@ -82,7 +82,7 @@ async fn person(store: &Store, name: &str) -> (UserId, mcp_auth_broker::id::Gran
 
 /// What of a person is there: the row, a session, a link, a live grant, a consent, a connected account.
 async fn left(store: &Store, (id, grant): (UserId, mcp_auth_broker::id::GrantId)) -> [bool; 6] {
-    let name = store.list_sessions(id, NOW).await.unwrap();
+    let sessions = store.list_sessions(id, NOW).await.unwrap();
     let link = |name: &str| Digest::of(&format!("link {name}"));
     let mut links = false;
     for name in ["ada", "bob"] {
@@ -92,7 +92,7 @@ async fn left(store: &Store, (id, grant): (UserId, mcp_auth_broker::id::GrantId)
     let row = store.find_grant(grant).await.unwrap().unwrap();
     [
         store.find_user(id).await.unwrap().is_some(),
-        !name.is_empty(),
+        !sessions.is_empty(),
         links,
         row.revoked_at.is_none() && !store.is_revoked(Some(grant), None),
         !store.list_consents(id).await.unwrap().is_empty(),
