@@ -1,5 +1,5 @@
-//! Keys of resource servers, `mak_<prefix>_<secret>_<crc>`: a secret scanner can find a leaked one, and garbage is
-//! refused without a database.
+//! Secrets with a name: keys of resource servers, `mak_<prefix>_<secret>_<crc>`, and initial access tokens of clients that are
+//! to register, `mrt_…` alike. A secret scanner can find a leaked one, and garbage is refused without a database.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 use crate::random::Random;
 use crate::secret_text::SecretText;
 
-const SCHEME: &str = "mak";
+const API_KEY: &str = "mak";
+const INITIAL_ACCESS_TOKEN: &str = "mrt";
 const PREFIX_DIGITS: usize = 16;
 const SECRET_DIGITS: usize = 64;
 
@@ -24,14 +25,8 @@ impl ApiKey {
     /// A new key: 64 random bits to find it by, 256 to prove it with.
     #[must_use]
     pub fn generate(random: &dyn Random) -> Self {
-        let prefix = hex(random, PREFIX_DIGITS / 2);
-        let secret = hex(random, SECRET_DIGITS / 2);
-        let mut text = format!("{SCHEME}_{}_{}", *prefix, *secret);
-        let checksum = checksum(&text);
-        text.reserve_exact(checksum.len() + 1);
-        text.push('_');
-        text.push_str(&checksum);
-        Self { prefix: prefix.to_string(), text: text.into() }
+        let (prefix, text) = generate(API_KEY, random);
+        Self { prefix, text }
     }
 
     /// Whether `text` is meant as one of our keys, right or wrong: it is no token of another kind.
@@ -43,16 +38,8 @@ impl ApiKey {
     /// `None` for everything that we did not make. Says nothing about whether the key is known, in date or revoked.
     #[must_use]
     pub fn parse(unverified: &str) -> Option<Self> {
-        let (body, stated) = unverified.rsplit_once('_')?;
-        let mut parts = body.split('_');
-        let (scheme, prefix, secret) = (parts.next()?, parts.next()?, parts.next()?);
-        let shaped = scheme == SCHEME
-            && parts.next().is_none()
-            && is_hex(prefix, PREFIX_DIGITS)
-            && is_hex(secret, SECRET_DIGITS);
-        // The checksum is no secret: an ordinary comparison.
-        (shaped && checksum(body) == stated)
-            .then(|| Self { prefix: prefix.to_owned(), text: unverified.to_owned().into() })
+        let (prefix, text) = parse(API_KEY, unverified)?;
+        Some(Self { prefix, text })
     }
 
     /// What it is found by. Not secret.
@@ -66,6 +53,70 @@ impl ApiKey {
     pub const fn text(&self) -> &SecretText {
         &self.text
     }
+}
+
+/// With which a client may register itself (RFC 7591 §1.2, §3); of the shape of an [`ApiKey`], and never one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitialAccessToken {
+    prefix: String,
+    text: SecretText,
+}
+
+impl InitialAccessToken {
+    /// A new one: 64 random bits to find it by, 256 to prove it with.
+    #[must_use]
+    pub fn generate(random: &dyn Random) -> Self {
+        let (prefix, text) = generate(INITIAL_ACCESS_TOKEN, random);
+        Self { prefix, text }
+    }
+
+    /// `None` for everything that we did not make. Says nothing about whether it is known, in date or used up.
+    #[must_use]
+    pub fn parse(unverified: &str) -> Option<Self> {
+        let (prefix, text) = parse(INITIAL_ACCESS_TOKEN, unverified)?;
+        Some(Self { prefix, text })
+    }
+
+    /// Whether a text can be the prefix of one, or of a key.
+    #[must_use]
+    pub fn is_prefix(text: &str) -> bool {
+        is_hex(text, PREFIX_DIGITS)
+    }
+
+    /// What it is found by. Not secret.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The whole token, to show once.
+    #[must_use]
+    pub const fn text(&self) -> &SecretText {
+        &self.text
+    }
+}
+
+fn generate(scheme: &str, random: &dyn Random) -> (String, SecretText) {
+    let prefix = hex(random, PREFIX_DIGITS / 2);
+    let secret = hex(random, SECRET_DIGITS / 2);
+    let mut text = format!("{scheme}_{}_{}", *prefix, *secret);
+    let checksum = checksum(&text);
+    text.reserve_exact(checksum.len() + 1);
+    text.push('_');
+    text.push_str(&checksum);
+    (prefix.to_string(), text.into())
+}
+
+fn parse(wanted: &str, unverified: &str) -> Option<(String, SecretText)> {
+    let (body, stated) = unverified.rsplit_once('_')?;
+    let mut parts = body.split('_');
+    let (scheme, prefix, secret) = (parts.next()?, parts.next()?, parts.next()?);
+    let shaped = scheme == wanted
+        && parts.next().is_none()
+        && is_hex(prefix, PREFIX_DIGITS)
+        && is_hex(secret, SECRET_DIGITS);
+    // The checksum is no secret: an ordinary comparison.
+    (shaped && checksum(body) == stated).then(|| (prefix.to_owned(), unverified.to_owned().into()))
 }
 
 fn hex(random: &dyn Random, length: usize) -> Zeroizing<String> {
@@ -102,6 +153,16 @@ mod tests {
         assert_eq!(ApiKey::parse(key.text().expose()), Some(key.clone()));
         assert!(!format!("{key:?}").contains(key.text().expose()));
         assert!(key.text().expose().starts_with(&format!("mak_{}_", key.prefix())));
+    }
+
+    #[test]
+    fn a_key_is_no_token_and_a_token_no_key() {
+        let random = SystemRandom::new();
+        let (key, token) = (ApiKey::generate(&random), InitialAccessToken::generate(&random));
+        assert_eq!(InitialAccessToken::parse(token.text().expose()), Some(token.clone()));
+        assert!(token.text().expose().starts_with(&format!("mrt_{}_", token.prefix())));
+        assert_eq!(InitialAccessToken::parse(key.text().expose()), None);
+        assert_eq!(ApiKey::parse(token.text().expose()), None);
     }
 
     proptest! {

@@ -84,6 +84,7 @@ pub(super) fn settings(
         registration: match given.dynamic_registration {
             DynamicRegistration::Off => Registration::Off,
             DynamicRegistration::Limited => Registration::Limited,
+            DynamicRegistration::Token => Registration::Token,
             DynamicRegistration::Open => Registration::Open,
         },
         client_metadata_documents: match given.client_metadata_documents {

@@ -357,6 +357,9 @@ pub enum AuditEvent {
     ClientRegister {
         registered_client_id: ClientId,
         token_endpoint_auth_method: &'static str,
+        /// The prefix of what it registered with, where that needs a token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initial_access_token: Option<TokenName>,
         #[serde(skip_serializing_if = "Option::is_none")]
         client_address: Option<ClientAddress>,
     },

@@ -159,6 +159,8 @@ pub enum AdminObject {
     Policy,
     /// What this replica logs.
     LogLevel,
+    /// With which clients may register themselves.
+    RegistrationToken,
 }
 
 /// What an administrator does to it.

@@ -234,12 +234,13 @@ mod tests {
     // RFC 8414 §3.2 — N75
     #[test]
     fn nothing_is_null_and_the_issuer_has_no_trailing_slash() {
-        for registration in [Registration::Off, Registration::Limited] {
+        for registration in [Registration::Off, Registration::Limited, Registration::Token] {
             let document = published(registration);
             assert!(document.as_object().unwrap().values().all(|member| !member.is_null()));
             assert_eq!(document["issuer"], "https://b.example/base");
         }
         assert!(published(Registration::Off).get("registration_endpoint").is_none());
+        assert!(published(Registration::Token).get("registration_endpoint").is_some());
     }
 
     // RFC 8414 §2, OIDC Discovery §3 — N20

@@ -195,7 +195,19 @@ pub enum Registration {
     /// Public clients, with limits, without administrative scopes.
     #[default]
     Limited,
+    /// Of any kind, with an initial access token (RFC 7591 §3).
+    Token,
     Open,
+}
+
+impl Registration {
+    /// Whether clients may register themselves with a secret or keys.
+    pub(super) const fn takes_confidential(self) -> bool {
+        match self {
+            Self::Off | Self::Limited => false,
+            Self::Token | Self::Open => true,
+        }
+    }
 }
 
 /// Whether a client may be named by the URL of its metadata document.

@@ -78,12 +78,14 @@ enum Command {
     Approval(approval::ApprovalArgs),
     /// Follow, verify or export the audit log
     Audit(audit::AuditArgs),
-    /// People: add, list, disable, make links
+    /// People: add, list, disable, remove, make links
     User(admin::UserArgs),
     /// OAuth clients: add, list, disable, rotate secrets
     Client(admin::ClientArgs),
     /// MCP servers that run elsewhere, and their API keys
     Server(admin::ServerArgs),
+    /// Tokens with which clients register themselves: add, list, remove
+    RegistrationToken(admin::RegistrationTokenArgs),
     /// What people allowed clients: list, revoke
     Grant(admin::GrantArgs),
     /// Where people log in: list
@@ -186,6 +188,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Server(server) => {
             admin::run_server(&server, &args.load(environment)?.config, &mut out).await
+        }
+        Command::RegistrationToken(token) => {
+            admin::run_registration_token(&token, &args.load(environment)?.config, &mut out).await
         }
         Command::Grant(grant) => {
             admin::run_grant(&grant, &args.load(environment)?.config, &mut out).await

@@ -25,6 +25,7 @@ mod open_error;
 mod page;
 mod person;
 mod postgres;
+mod registration_token;
 mod resource;
 mod revoked;
 mod settings;
@@ -58,8 +59,9 @@ pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink,
-    PersonStore, SessionRow, UserProfile, UserRow, groups_fit,
+    PersonStore, SessionRow, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
 };
+pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
@@ -74,6 +76,7 @@ pub trait Database:
     + LeaseStore
     + LogoutStore
     + PersonStore
+    + RegistrationTokenStore
     + ResourceStore
     + SigningKeyStore
     + UpstreamAccountStore

@@ -139,6 +139,26 @@ pub struct UserProfile {
     pub groups: Option<Vec<String>>,
 }
 
+/// Somebody who is to go for good.
+#[derive(Clone, Debug)]
+pub struct UserRemoval {
+    pub id: UserId,
+    /// Of our own tokens: calls that the person made with them wait for nobody any more.
+    pub issuer: String,
+    /// Whether nothing is to happen where nobody else who can log in has the role of administrators.
+    pub keep_last_administrator: bool,
+    pub at: Timestamp,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserRemoved {
+    Done,
+    /// Nothing was changed: see [`UserRemoval::keep_last_administrator`].
+    LastAdministrator,
+    Unknown,
+}
+
 #[async_trait]
 pub trait PersonStore: Send + Sync {
     /// `false` where the name is taken.
@@ -162,6 +182,10 @@ pub trait PersonStore: Send + Sync {
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError>;
     /// Disabling also ends sessions and revokes grants. `None` enables again.
     async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError>;
+    /// Takes a person out: the row with name, address and password, identities elsewhere, sessions, links, codes, consents,
+    /// connected accounts, calls that wait or that they have approved and nobody made. Grants are revoked and keep the id of
+    /// the person until they are cleaned up. All or nothing; of two administrators who remove each other, one stays.
+    async fn remove_user(&self, removal: &UserRemoval) -> Result<UserRemoved, StoreError>;
     async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError>;
 
     /// The user of an identity; made when it is new. A taken username gets a suffix; accounts are never merged.

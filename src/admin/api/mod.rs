@@ -11,6 +11,7 @@ mod log_level;
 mod openapi;
 mod policy;
 mod problem;
+mod registration_token;
 mod server;
 mod signing_key;
 #[cfg(test)]
@@ -49,5 +50,6 @@ fn described() -> Described {
     let api = server::describe(api, "/api/v1/resources");
     let api = grant::describe(client::describe(user::describe(api)));
     let api = signing_key::describe(identity_provider::describe(api));
+    let api = registration_token::describe(api);
     log_level::describe(policy::describe(approval::describe(api)))
 }

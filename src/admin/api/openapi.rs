@@ -133,7 +133,7 @@ fn parameters(path: &str, operation: &Operation) -> Value {
     let in_query = operation.query.iter().map(|(name, what)| {
         let schema = match *name {
             "limit" => json!({ "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u32 }),
-            "ended" => json!({ "type": "boolean" }),
+            "ended" | "last_administrator" => json!({ "type": "boolean" }),
             _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "description": what, "schema": schema })

@@ -296,6 +296,7 @@ fn body(operation: &str) -> serde_json::Value {
         "servers_add" => json!({ "id": "other", "uri": "https://other.example" }),
         "v1_resources_add" => json!({ "id": "third", "uri": "https://third.example" }),
         "v1_approvals_answer" => json!({ "decision": "deny" }),
+        "v1_registration-tokens_add" => json!({ "name": "fleet", "uses": 3 }),
         "servers_keys_add_key" | "v1_resources_add_key" => json!({ "name": "prod" }),
         "servers_proxy_set_proxy" | "v1_resources_set_proxy" => json!({ "timeout_ms": 5000 }),
         "v1_signing-keys_rotate" | "v1_signing-keys_retire" => json!({ "at_once": false }),
@@ -380,7 +381,7 @@ async fn every_operation_of_the_document_is_there_and_answers_with_a_status_that
             }
         }
     }
-    assert_eq!(walked, 53);
+    assert_eq!(walked, 57);
 }
 
 async fn asked(site: &Site, (method, path): (&str, &str), operation: &serde_json::Value) -> String {

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
 use crate::admin::operations::{Actor, NewUser, Operations, UserChange, UserView};
@@ -30,6 +30,17 @@ struct Link<'a> {
     link: &'a str,
 }
 
+/// `?last_administrator=true`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Removal {
+    #[serde(default)]
+    last_administrator: bool,
+}
+
+const REMOVAL: &[(&str, &str)] =
+    &[("last_administrator", "`true`: also where nobody else who can log in has the role")];
+
 pub(super) fn describe(api: Described) -> Described {
     let one = "/api/v1/users/{id}";
     let list_all = Operation::get("list", "List people", schema::<Items<UserView>>).asks(PAGING);
@@ -44,6 +55,9 @@ pub(super) fn describe(api: Described) -> Described {
     let make_link =
         Operation::made("reset_link", "Make a link for a new password", schema::<Link<'static>>)
             .refuses(&[404]);
+    let remove_one =
+        Operation::done("delete", "remove", "Take a person out, end all that they allowed")
+            .asks(REMOVAL);
     let disable_one =
         Operation::done("post", "disable", "Refuse a person, end sessions, revoke grants");
     let enable_one = Operation::done("post", "enable", "Let a disabled person in again");
@@ -53,6 +67,7 @@ pub(super) fn describe(api: Described) -> Described {
         .on("/api/v1/users", add_one, post(add))
         .on(one, find_one, get(find))
         .on(one, change_one, patch(change))
+        .on(one, remove_one, delete(remove))
         .on(format!("{one}/disable"), disable_one, post(disable))
         .on(format!("{one}/enable"), enable_one, post(enable))
         .on(format!("{one}/give-role"), give_role, post(give_the_role))
@@ -92,6 +107,16 @@ pub(super) async fn change(
     Body(change): Body<UserChange>,
 ) -> Result<Response, AdminError> {
     Ok(Json(operations.change_user(&actor, id, change).await?).into_response())
+}
+
+pub(super) async fn remove(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<UserId>,
+    Asked(removal): Asked<Removal>,
+) -> Result<StatusCode, AdminError> {
+    let removed = operations.remove_user(&actor, id, removal.last_administrator).await;
+    removed.map(|()| StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn disable(

@@ -1,4 +1,4 @@
-//! People: add, list, disable, and the one-time links by which they choose a password.
+//! People: add, list, disable, remove, and the one-time links by which they choose a password.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::admin::input;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::UserId;
 use crate::secret_text::SecretText;
-use crate::store::{LinkPurpose, OneTimeLink, Page, UserRow};
+use crate::store::{LinkPurpose, OneTimeLink, Page, UserRemoval, UserRemoved, UserRow};
 
 use super::{Actor, Operations, PageQuery, Shown, UserView, found, shown};
 
@@ -18,6 +18,10 @@ const SET_UP_LINK_LIVES: Duration = Duration::from_hours(24);
 const RESET_LINK_LIVES: Duration = Duration::from_hours(1);
 const NAME_TAKEN: AdminError =
     AdminError::Taken { field: "username", hint: "choose another, or make a link for that user" };
+const LAST_ADMINISTRATOR: AdminError = AdminError::Forbidden {
+    problem: "nobody else who can log in has the role of administrators",
+    hint: "give it to somebody first, or say last_administrator (--last-administrator)",
+};
 
 /// A person to add. There is no password here: they choose it by the link.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -110,6 +114,40 @@ impl Operations {
         let at = disabled.then(|| self.clock.now());
         self.change(actor, (AdminObject::User, action, &id.to_string()), async {
             found(self.store.disable_user(id, at).await?, "user")
+        })
+        .await
+    }
+
+    /// Takes a person out for good, with everything that is about them alone; what they allowed ends at once. The audit log
+    /// goes on to name them by their id. Who logs in at an identity provider comes back as a new person, without any of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]; [`AdminError::Forbidden`] for an administrator, where nobody else who can log in has the role
+    /// and `last_administrator` does not say that this is meant
+    pub async fn remove_user(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        last_administrator: bool,
+    ) -> Result<(), AdminError> {
+        self.change(actor, (AdminObject::User, AdminAction::Delete, &id.to_string()), async {
+            let user = self.store.find_user(id).await?.ok_or(AdminError::NotFound("user"))?;
+            let named = &self.settings.administrators;
+            let administers = user.administrator
+                || named.subjects.contains(&id.to_string())
+                || user.groups.iter().any(|group| named.groups.contains(group));
+            let removal = UserRemoval {
+                id,
+                issuer: self.settings.public_url.as_str().trim_end_matches('/').to_owned(),
+                keep_last_administrator: administers && !last_administrator,
+                at: self.clock.now(),
+            };
+            match self.store.remove_user(&removal).await? {
+                UserRemoved::Done => Ok(()),
+                UserRemoved::LastAdministrator => Err(LAST_ADMINISTRATOR),
+                UserRemoved::Unknown => Err(AdminError::NotFound("user")),
+            }
         })
         .await
     }

@@ -83,14 +83,15 @@ fn method(asked: &ClientMetadata, mode: Registration) -> Result<AuthMethod, OAut
         None => AuthMethod::ClientSecretBasic, // the default of RFC 7591 §2
         Some(text) => AuthMethod::parse(text).ok_or(unknown)?,
     };
-    match (method, mode) {
+    let confidential = mode.takes_confidential();
+    match (method, confidential) {
         (AuthMethod::None, _) => Ok(AuthMethod::None),
-        (AuthMethod::PrivateKeyJwt, Registration::Open) if asked.jwks.is_some() => Ok(method),
+        (AuthMethod::PrivateKeyJwt, true) if asked.jwks.is_some() => Ok(method),
         (AuthMethod::PrivateKeyJwt, _) => Err(OAuthError::InvalidClientMetadata(
             "a client with keys is named by its metadata document or registered by an administrator",
         )),
-        (_, Registration::Open) => Ok(method),
-        (_, Registration::Off | Registration::Limited) => Ok(AuthMethod::None),
+        (_, true) => Ok(method),
+        (_, false) => Ok(AuthMethod::None),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::store::{ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 
 use super::accept::{Accepted, accept};
+use super::initial_access_token::Presented;
 use super::manage;
 use super::stateless_id::Flags;
 
@@ -69,6 +70,7 @@ pub(super) struct Managed {
 /// # Errors
 ///
 /// - `403 access_denied`: registration is off
+/// - `401 invalid_token`: it needs an initial access token, and none came that is good (§3)
 /// - `413`, `429` with `Retry-After`
 /// - `400 invalid_redirect_uri`, `400 invalid_client_metadata` (RFC 7591 §3.2.2)
 async fn register(
@@ -80,10 +82,11 @@ async fn register(
     let address = address.map(|Extension(address)| address);
     let trail = Trail::begin(&server, &headers);
     let (registered, event) = match registered(&server, address, &headers, body).await {
-        Ok((registered, method)) => {
+        Ok((registered, method, token)) => {
             let event = AuditEvent::ClientRegister {
                 registered_client_id: registered.client_id.clone(),
                 token_endpoint_auth_method: method.as_str(),
+                initial_access_token: token.map(|token| token.name()),
                 client_address: address,
             };
             (Ok(registered), event)
@@ -110,17 +113,26 @@ async fn registered(
     address: Option<ClientAddress>,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(Registered, AuthMethod), OAuthError> {
+) -> Result<(Registered, AuthMethod, Option<Presented>), OAuthError> {
     let mode = server.settings.registration;
     if mode == Registration::Off {
         return Err(OAuthError::AccessDenied("clients cannot register themselves here"));
     }
+    // Before anything else is read: a stranger learns nothing about what could be registered.
+    let token = match mode {
+        Registration::Token => Some(Presented::find(server, headers).await?),
+        Registration::Off | Registration::Limited | Registration::Open => None,
+    };
     let asked = read(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
     let accepted = accept(asked, mode)?;
     if mode == Registration::Limited {
         let address = address.map(|ClientAddress(address)| address);
         let waited = server.shares.registration(address);
         waited.map_err(|retry_after| OAuthError::TooManyRequests { retry_after })?;
+    }
+    // Last: what is refused uses nothing up.
+    if let Some(token) = &token {
+        token.spend(server).await?;
     }
     let method = accepted.method;
     let registered = match method {
@@ -129,7 +141,7 @@ async fn registered(
         | AuthMethod::ClientSecretPost
         | AuthMethod::PrivateKeyJwt => confidential(server, accepted).await?,
     };
-    Ok((registered, method))
+    Ok((registered, method, token))
 }
 
 pub(super) fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, OAuthError> {
@@ -179,8 +191,8 @@ async fn public(
     let id = ids.issue(now, flags, digest, &accepted.redirect_uris).ok_or(
         OAuthError::InvalidRedirectUri("there are more redirect_uris than can be registered"),
     )?;
-    let open = server.settings.registration == Registration::Open;
-    if open || server.clients.limits.may_store(server.clock.monotonic()) {
+    let bounded = server.settings.registration == Registration::Limited;
+    if !bounded || server.clients.limits.may_store(server.clock.monotonic()) {
         let row = row(&id, &accepted.metadata, digest, None, now);
         if let Err(error) = server.store.add_client(&row).await {
             tracing::warn!(error = %error, "a registered client stays without a name");

@@ -182,7 +182,7 @@ async fn known(
 }
 
 /// RFC 6750 §2.1, once.
-fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
@@ -201,7 +201,7 @@ fn changed(
     const fn wrong<T>(text: &'static str) -> Result<T, OAuthError> {
         Err(OAuthError::InvalidClientMetadata(text))
     }
-    if server.settings.registration != Registration::Open {
+    if !server.settings.registration.takes_confidential() {
         return Err(OAuthError::AccessDenied("clients cannot register themselves like this here"));
     }
     let named: Named = read(headers, body)?;

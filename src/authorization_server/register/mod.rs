@@ -2,6 +2,7 @@
 
 mod accept;
 mod endpoint;
+mod initial_access_token;
 mod limits;
 mod manage;
 mod reap;

@@ -4,6 +4,7 @@ mod client;
 mod grant;
 mod identity_provider;
 mod key;
+mod registration_token;
 mod server;
 mod show;
 mod user;
@@ -23,6 +24,7 @@ pub(super) use client::{ClientArgs, run as run_client};
 pub(super) use grant::{GrantArgs, run as run_grant};
 pub(super) use identity_provider::{IdentityProviderArgs, run as run_identity_provider};
 pub(super) use key::{KeyArgs, run as run_key};
+pub(super) use registration_token::{RegistrationTokenArgs, run as run_registration_token};
 pub(super) use server::{ServerArgs, run as run_server};
 pub(super) use user::{UserArgs, run as run_user};
 

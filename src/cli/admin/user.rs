@@ -60,6 +60,18 @@ enum UserCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Take a person out for good: ends their sessions and every token that acts for them. Who logs in at an identity
+    /// provider comes back as a new person: to keep somebody out, disable
+    Remove {
+        /// Username or id
+        user: String,
+        /// Also where nobody else who can log in administers this broker
+        #[arg(long)]
+        last_administrator: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Let a person administer this broker
     GiveRole {
         /// Username or id
@@ -145,6 +157,9 @@ pub(in crate::cli) async fn run(
         UserCommand::Enable { user, json } => {
             disable(&administration, (user, *json), false, out).await
         }
+        UserCommand::Remove { user, last_administrator, json } => {
+            remove(&administration, (user, *json), *last_administrator, out).await
+        }
         UserCommand::GiveRole { user, json } => {
             role(&administration, (user, *json), true, out).await
         }
@@ -207,6 +222,19 @@ async fn disable(
     let what = if disabled { "disabled" } else { "enabled" };
     let value = json!({ "id": user.id, "username": user.username, "disabled": disabled });
     one(&value, &format!("{} is {what}", user.username), json, out)
+}
+
+async fn remove(
+    by: &Administration,
+    (name, json): (&str, bool),
+    last_administrator: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, name).await?;
+    let done = by.operations.remove_user(&by.actor, user.id, last_administrator).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let value = json!({ "id": user.id, "username": user.username, "removed": true });
+    one(&value, &format!("{} is removed", user.username), json, out)
 }
 
 async fn role(

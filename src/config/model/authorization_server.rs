@@ -69,6 +69,7 @@ pub enum DynamicRegistration {
     Off,
     #[default]
     Limited,
+    Token,
     Open,
 }
 
@@ -126,7 +127,8 @@ pub(super) struct RawAuthorizationServer {
     /// `60000/min` elsewhere.
     pub(super) introspection_rate: Option<String>,
     /// Whether clients may register themselves (RFC 7591). `limited`: public clients, rate and size limits,
-    /// no admin scopes. prod refuses `open`.
+    /// no admin scopes. `token`: clients of any kind that bring an initial access token (`broker registration-token add`), no
+    /// admin scopes. prod refuses `open`.
     pub(super) dynamic_registration: DynamicRegistration,
     /// Whether a client may be named by the URL of its metadata document. `list`: those on
     /// `client_metadata_hosts` alone.
@@ -275,7 +277,7 @@ impl RawAuthorizationServer {
             to.weak(
                 finding
                     .found("\"open\"")
-                    .allowed("off | limited")
+                    .allowed("off | limited | token")
                     .hint("limited is what MCP clients need"),
             );
         }

@@ -24,7 +24,7 @@ pub(in crate::store) async fn refuse_unfinished(
 
 /// Whether this product's tables are there.
 pub(super) async fn is_a_store(connection: &mut Connection) -> Result<bool, OpenError> {
-    let tables = tables(connection).await.map_err(OpenError::Database)?;
+    let tables = names(connection).await.map_err(OpenError::Database)?;
     Ok(tables.iter().any(|table| table == "schema_versions"))
 }
 

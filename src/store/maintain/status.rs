@@ -69,6 +69,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
     8 "device_requests",
     9 "logout_notices",
     11 "places",
+    12 "registration_tokens",
 ];
 
 /// Changes nothing, not even an old schema.

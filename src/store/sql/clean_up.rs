@@ -77,6 +77,7 @@ const DELETES: &[(&str, i64)] = &[
     (delete!("links", "link", "expires_at"), 0),
     (delete!("logout_notices", "(sid, client_id)", "sid, client_id", "expires_at"), 0),
     (delete!("approvals", "id", "expires_at"), 30 * 86_400),
+    (delete!("registration_tokens", "prefix", "expires_at"), 30 * 86_400),
     (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),
     (delete!(unnamed_documents, "gone_at IS NULL"), 3600),
     // That a host took its document back is remembered for longer: its name could come back with another's document.

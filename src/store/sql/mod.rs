@@ -21,6 +21,7 @@ mod metadata_document;
 mod people;
 mod place;
 mod refresh;
+mod registration_token;
 mod resource;
 mod resources;
 mod revocation;
@@ -30,6 +31,7 @@ mod signing_keys;
 mod tend;
 mod upstream_account;
 mod user;
+mod user_removal;
 
 pub(super) use database::SqlDatabase;
 

@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{
     ExternalIdentity, LoginAttempts, NewSession, OneTimeLink, PersonStore, SessionRow, UserProfile,
-    UserRow,
+    UserRemoval, UserRemoved, UserRow,
 };
 use crate::time::Timestamp;
 
@@ -19,6 +19,7 @@ use super::link;
 use super::login;
 use super::session;
 use super::user;
+use super::user_removal;
 
 #[async_trait]
 impl PersonStore for SqlDatabase {
@@ -82,6 +83,15 @@ impl PersonStore for SqlDatabase {
             .await?;
         self.shared.revoked.add(&revoked);
         Ok(found)
+    }
+
+    async fn remove_user(&self, removal: &UserRemoval) -> Result<UserRemoved, StoreError> {
+        let (removed, revoked) = self
+            .named("remove users")
+            .write(removal.clone(), |c, asked| Box::pin(user_removal::remove(c, asked)))
+            .await?;
+        self.shared.revoked.add(&revoked);
+        Ok(removed)
     }
 
     async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError> {

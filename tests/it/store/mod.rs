@@ -18,6 +18,8 @@ mod people;
 pub(crate) mod postgres;
 mod races;
 mod refresh;
+mod registration_tokens;
+mod removal;
 mod resources;
 mod rows;
 mod sqlite;

@@ -150,6 +150,39 @@ impl ClientStore for FakeStore {
 }
 
 #[async_trait]
+impl RegistrationTokenStore for FakeStore {
+    async fn add_registration_token(
+        &self,
+        _row: &RegistrationTokenRow,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn find_registration_token(
+        &self,
+        _prefix: &str,
+    ) -> Result<Option<RegistrationTokenRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn list_registration_tokens(
+        &self,
+        _page: &PageRequest,
+    ) -> Result<Page<RegistrationTokenRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn use_registration_token(
+        &self,
+        _prefix: &str,
+        _token: &Digest,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn delete_registration_token(&self, _prefix: &str) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
 impl ResourceStore for FakeStore {
     async fn add_resource(&self, _row: &ResourceRow) -> Result<bool, StoreError> {
         unimplemented!()

@@ -1,0 +1,70 @@
+//! A person goes for good, with everything that is about them alone.
+
+use crate::store::connection::{Connection, values};
+use crate::store::error::StoreError;
+use crate::store::grant::{GrantFilter, RevokeReason};
+use crate::store::person::{UserRemoval, UserRemoved};
+use crate::store::revoked::Revocation;
+
+use super::{grant, logout, session, upstream_account, user};
+
+/// What is about a user and keyed by the id.
+const OF_USER: [&str; 3] = [
+    "DELETE FROM identities WHERE user_id = $1",
+    "DELETE FROM links WHERE user_id = $1",
+    "DELETE FROM consents WHERE user_id = $1",
+];
+
+/// What became of it, and what is revoked now.
+pub(super) async fn remove(
+    c: &mut Connection,
+    asked: &UserRemoval,
+) -> Result<(UserRemoved, Vec<Revocation>), StoreError> {
+    const SQL: &str = "DELETE FROM users WHERE id = $1";
+    if user::find(c, &asked.id).await?.is_none() {
+        return Ok((UserRemoved::Unknown, Vec::new()));
+    }
+    if asked.keep_last_administrator && !leaves_administrator(c, asked).await? {
+        return Ok((UserRemoved::LastAdministrator, Vec::new()));
+    }
+    let id = asked.id.to_string();
+    if c.execute(SQL, values![id.as_str()]).await? != 1 {
+        return Ok((UserRemoved::Unknown, Vec::new()));
+    }
+    // While the sessions still say which log-ins they were: their clients are told that these are over.
+    let sessions = logout::sessions_of(c, asked.id).await?;
+    let sids: Vec<_> = sessions.into_iter().map(|row| row.login.sid).collect();
+    logout::notify(c, &sids, asked.at).await?;
+    session::end_all(c, &asked.id).await?;
+    for sql in OF_USER {
+        c.execute(sql, values![id.as_str()]).await?;
+    }
+    upstream_account::end_all(c, &asked.id).await?;
+    let wrong_codes = format!("user_code:{id}");
+    c.execute("DELETE FROM login_failures WHERE attempt_key = $1", values![wrong_codes]).await?;
+    end_approvals(c, (&asked.issuer, &id)).await?;
+    let filter = GrantFilter { user_id: Some(asked.id), client_id: None, ended: false };
+    let revoked = grant::revoke_all(c, &(filter, RevokeReason::Disabled, asked.at)).await?;
+    Ok((UserRemoved::Done, revoked))
+}
+
+/// Whether somebody else who can log in has the role. Removals take turns to ask, so that the last two do not see each other.
+async fn leaves_administrator(c: &mut Connection, asked: &UserRemoval) -> Result<bool, StoreError> {
+    const OTHER: &str = "SELECT 1 FROM users WHERE administrator = 1 AND disabled_at IS NULL AND id <> $1 AND \
+        (password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id)) LIMIT 1";
+    if c.is_postgres() {
+        c.execute("SELECT pg_advisory_xact_lock(5570417006)", values![]).await?;
+    }
+    Ok(c.row(OTHER, values![asked.id.to_string()]).await?.is_some())
+}
+
+/// Calls of theirs, and what they said yes to and nobody has made: it would be done in the name of somebody who is gone.
+async fn end_approvals(
+    c: &mut Connection,
+    (issuer, subject): (&str, &str),
+) -> Result<(), StoreError> {
+    const OWN: &str = "DELETE FROM approvals WHERE issuer = $1 AND subject = $2";
+    const GIVEN: &str = "DELETE FROM approvals WHERE approver = $1 AND state = 'approved'";
+    c.execute(OWN, values![issuer, subject]).await?;
+    c.execute(GIVEN, values![subject]).await.map(drop)
+}
