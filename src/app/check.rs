@@ -131,6 +131,11 @@ pub async fn check(
     let warned = |key| move |error| CheckFault { key, error, warning: true };
     faults.extend(check_cloud::not_allowed(config).into_iter().map(warned(CheckKey::GraphCloud)));
     faults.extend(older.map(warned(CheckKey::Store)));
+    // With `live` it is looked at there, and more.
+    if !live && config.graph.mode == GraphMode::Live {
+        let profiles = graph::live(&config.graph, variables.clone()).map(drop);
+        faults.extend(profiles.err().map(|error| CheckFault::new(CheckKey::GraphProfile, error)));
+    }
     if live {
         faults.extend(
             check_live::faults(config, (&variables, (rules.as_ref(), known.as_ref())), &clock)

@@ -20,7 +20,10 @@ pub enum AppError {
     Keys(#[from] KeyError),
     #[error(transparent)]
     KeyEncryptionKey(#[from] crate::authorization_server::NotAKey),
-    #[error("the key-encryption key {} cannot be read or made", path.display())]
+    #[error(
+        "the key-encryption key {} cannot be read or made\n  hint: its folder must be there and belong to the broker's user, or set store.key_encryption_key",
+        path.display()
+    )]
     KeyFile {
         path: PathBuf,
         #[source]
@@ -48,17 +51,25 @@ pub enum AppError {
         "upstream.server `{server}` has a pin for the tool `{tool}`, which no rule names: nobody may use it\n  hint: the server's own name of the tool, without `{server}.`"
     )]
     HiddenPin { server: String, tool: String },
-    #[error("the registered server `{server}` is not served: {why}")]
+    #[error(
+        "the registered server `{server}` is not served: {why}\n  hint: broker server list shows it; change it there, or in the settings what stands against it"
+    )]
     RegisteredUnserved { server: String, why: &'static str },
-    #[error("upstream.server `{server}`: {remark}")]
+    #[error(
+        "upstream.server `{server}`: {remark}\n  hint: ask whoever runs the server; what is approved is pinned with pin (docs/guard.md)"
+    )]
     ServerTools { server: String, remark: crate::upstream::Remark },
-    #[error("upstream.server `{server}` was not looked at")]
+    #[error(
+        "upstream.server `{server}` was not looked at\n  hint: look at its url or command, at its credential and whether it runs"
+    )]
     ServerUnseen {
         server: String,
         #[source]
         source: crate::upstream::ProbeError,
     },
-    #[error("the store did not answer")]
+    #[error(
+        "the store did not answer\n  hint: look whether the database runs, at store.url, and at the disk and owner of its file"
+    )]
     StoreFault(#[from] crate::store::StoreError),
     #[error(transparent)]
     Outbound(#[from] OutboundConfigError),
@@ -73,9 +84,14 @@ pub enum AppError {
         #[source]
         source: Box<AppError>,
     },
-    #[error("the audit log was not closed with everything in it")]
+    #[error(
+        "the audit log was not closed with everything in it\n  hint: make room on its disk; broker audit verify says where it ends"
+    )]
     Audit(#[source] AuditError),
-    #[error("policy.file {} cannot be read", path.display())]
+    #[error(
+        "policy.file {} cannot be read\n  hint: a file that the broker's user may read, beside broker.toml or by its absolute path",
+        path.display()
+    )]
     PolicyFile {
         path: PathBuf,
         #[source]
@@ -94,75 +110,97 @@ pub enum AppError {
     Policy(#[source] PolicyError),
     #[error("an issuer cannot be used")]
     Issuer(#[from] SettingsError),
-    #[error("our own key set cannot be used")]
+    #[error("our own key set cannot be used\n  hint: broker key list, and broker key rotate --now")]
     OwnKeys(#[from] crate::resource_server::KeySetError),
     #[error(
         "jwks_file of authorization_server.client `{client_id}` {source}\n  hint: RSA keys of 2048 to 8192 bits, P-256, P-384 and Ed25519 can be used, each with a kid of its own or none"
     )]
     ClientKeys { client_id: crate::id::ClientId, source: crate::resource_server::KeySetError },
-    #[error("server.public_url cannot be a protected resource")]
+    #[error(
+        "server.public_url cannot be a protected resource\n  hint: an http or https URL with a host, such as https://broker.contoso.example"
+    )]
     Metadata(#[from] MetadataError),
-    #[error("server.public_url is no identifier for an issuer")]
+    #[error(
+        "server.public_url is no identifier for an issuer\n  hint: an http or https URL with a host, such as https://broker.contoso.example"
+    )]
     IssuerName(#[from] crate::id::IdError),
-    #[error("documents.dir does not hold both documents")]
+    #[error(
+        "documents.dir does not hold both documents\n  hint: public.md and confidential.md, as UTF-8, at most 1 MiB, that the broker's user may read"
+    )]
     Documents(#[from] DocumentError),
     #[error("secrets cannot be set up")]
     Secrets(#[from] crate::secret::SettingsError),
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    #[error("graph.catalog {} cannot be read", path.display())]
+    #[error(
+        "graph.catalog {} cannot be read\n  hint: the broker's user must be able to read it; without it the built-in catalogue is used",
+        path.display()
+    )]
     CatalogFile {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("graph.catalog is not a permissions.json")]
+    #[error(
+        "graph.catalog is not a permissions.json\n  hint: permissions.json of microsoftgraph/microsoft-graph-devx-content, plain or gzipped: broker catalog import FILE"
+    )]
     Catalog(#[from] crate::graph::ImportError),
     #[error(transparent)]
     Cloud(#[from] crate::graph::CloudError),
-    #[error("the certificate {} of a graph.profile cannot be read", path.display())]
+    #[error(
+        "the certificate {} of a graph.profile cannot be read\n  hint: credential.certificate names a PEM file that the broker's user may read",
+        path.display()
+    )]
     Certificate {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("the certificate of a graph.profile cannot be used")]
-    CertificateContent(#[from] crate::token::AssertionError),
+    #[error("the certificate {} of a graph.profile cannot be used\n  hint: {}", path.display(), source.hint())]
+    CertificateContent {
+        path: PathBuf,
+        #[source]
+        source: crate::token::AssertionError,
+    },
     #[error(
         "the variable {variable} {problem}\n  hint: a managed identity is asked at App Service (with IDENTITY_HEADER), or without the variable at 169.254.169.254"
     )]
     IdentityEndpoint { variable: &'static str, problem: &'static str },
-    #[error("a credential of the broker's own cannot be read")]
+    #[error("a credential of the broker's own cannot be read\n  hint: {}", .0.hint())]
     OwnSecret(#[from] crate::secret::SecretError),
     #[error(
         "the shared secret of issuer `{issuer}` {problem}\n  hint: openssl rand -base64 48, at the issuer and here"
     )]
     WeakSecret { issuer: crate::id::Issuer, problem: &'static str },
-    #[error("the key set of issuer `{issuer}` cannot be fetched")]
+    #[error("the key set of issuer `{issuer}` cannot be fetched\n  hint: {}", source.hint())]
     KeySet {
         issuer: crate::id::Issuer,
         #[source]
         source: crate::outbound::OutboundError,
     },
-    #[error("the key set of issuer `{issuer}` answers {status}")]
+    #[error(
+        "the key set of issuer `{issuer}` answers {status}\n  hint: compare jwks_uri with what the issuer's metadata says, or leave it out"
+    )]
     KeySetStatus { issuer: crate::id::Issuer, status: http::StatusCode },
     #[error(
         "limits.tool.name is `{name}`, which no tool of this broker is called; there are: {known}\n  hint: a limit of no tool would limit nothing"
     )]
     LimitOfNoTool { name: String, known: String },
-    #[error("the key set of issuer `{issuer}` cannot be used")]
+    #[error(
+        "the key set of issuer `{issuer}` cannot be used\n  hint: jwks_uri answers a JSON Web Key Set of public keys: RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519"
+    )]
     KeySetContent {
         issuer: crate::id::Issuer,
         #[source]
         source: crate::resource_server::KeySetError,
     },
-    #[error("the key set of issuer `{issuer}` is not found through its metadata")]
+    #[error("the key set of issuer `{issuer}` is not found through its metadata\n  hint: {}", source.hint())]
     Discovery {
         issuer: crate::id::Issuer,
         #[source]
         source: crate::resource_server::DiscoveryError,
     },
-    #[error("the identity provider `{id}` does not answer")]
+    #[error("the identity provider `{id}` does not answer\n  hint: {}", source.hint())]
     ProviderUnreachable {
         id: String,
         #[source]
@@ -172,15 +210,17 @@ pub enum AppError {
         "the introspection endpoint of issuer `{0}` does not answer as RFC 7662 says\n  hint: it may be down, or refuse introspection.client_id with its client_secret"
     )]
     Introspection(crate::id::Issuer),
-    #[error("graph.profile `{profile}` gets no token: {}", refusal(source))]
+    #[error("graph.profile `{profile}` gets no token: {}\n  hint: {}", refusal(source), source.hint())]
     ProfileToken {
         profile: crate::id::ProfileName,
         #[source]
         source: Box<crate::token::TokenError>,
     },
-    #[error("Graph cannot be reached")]
+    #[error("Graph cannot be reached\n  hint: {}", .0.hint())]
     GraphUnreachable(#[source] crate::outbound::OutboundError),
-    #[error("Graph answers {0}")]
+    #[error(
+        "Graph answers {0}\n  hint: 5xx passes; another status is a proxy's, or graph.custom_cloud.graph_url is not Graph's"
+    )]
     GraphStatus(http::StatusCode),
     #[error(transparent)]
     Webhook(#[from] crate::broker::WebhookError),
@@ -188,7 +228,9 @@ pub enum AppError {
         "graph.custom_cloud.{setting} is at {host}, an address that is not public: no call reaches it\n  hint: outbound.allow_private = [\"{host}\"]"
     )]
     PrivateCloud { setting: &'static str, host: String },
-    #[error("the simulated Graph cannot listen on loopback")]
+    #[error(
+        "the simulated Graph cannot listen on loopback\n  hint: it needs 127.0.0.1 and a free port, or set [graph] mode = \"live\""
+    )]
     Simulation(#[source] std::io::Error),
 }
 

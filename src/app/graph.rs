@@ -1,5 +1,6 @@
 //! Microsoft Graph as it is configured: live, or the built-in simulation behind the same client.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use url::Url;
@@ -108,12 +109,8 @@ fn profile(
     let (credential, source) = match configured.credential.clone() {
         GraphCredential::ClientSecret(secret) => (Credential::ClientSecret, Some(secret)),
         GraphCredential::Certificate { certificate, private_key, send_chain } => {
-            let read = std::fs::read(&certificate);
-            let pem = read.map_err(|source| AppError::Certificate { path: certificate, source })?;
-            (
-                Credential::Certificate { chain: CertificateChain::from_pem(&pem)?, send_chain },
-                Some(private_key),
-            )
+            let chain = chain(&certificate)?;
+            (Credential::Certificate { chain, send_chain }, Some(private_key))
         }
         GraphCredential::FederatedTokenFile(path) => (Credential::FederatedTokenFile(path), None),
         GraphCredential::ManagedIdentity => {
@@ -137,6 +134,15 @@ fn profile(
         }
     };
     Ok((broker::Profile { settings, secret }, variables))
+}
+
+fn chain(file: &Path) -> Result<CertificateChain, AppError> {
+    let path = file.to_owned();
+    match std::fs::read(file) {
+        Ok(pem) => CertificateChain::from_pem(&pem)
+            .map_err(|source| AppError::CertificateContent { path, source }),
+        Err(source) => Err(AppError::Certificate { path, source }),
+    }
 }
 
 fn authority(cloud: &Cloud) -> Authority {

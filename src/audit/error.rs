@@ -68,9 +68,13 @@ pub enum OpenError {
          files as evidence, and move them away together to start a new chain"
     )]
     ChainBroken { path: PathBuf },
-    #[error("audit.sink.path {path} does not name a file")]
+    #[error(
+        "audit.sink.path {path} does not name a file\n  hint: a file in a folder of its own, such as /var/lib/broker/audit/audit.jsonl"
+    )]
     NotAFile { path: PathBuf },
-    #[error("no thread for the audit log")]
+    #[error(
+        "no thread for the audit log\n  hint: raise the limit of processes (ulimit -u, pids.max)"
+    )]
     Thread(#[source] io::Error),
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::queue::{Ack, Batch, Queue};
 use super::sink::Sink;
 
+/// What an operator can do about a sink that takes no events.
+const HINT: &str = "make room on its disk, and look at owner and mount of audit.sink.path; calls wait or are refused meanwhile";
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -30,7 +32,7 @@ pub(super) fn run(queue: Arc<Queue>, mut sinks: Vec<Sink>) {
     }
     for sink in &mut sinks {
         if let Err(error) = sink.sync() {
-            tracing::error!(sink = sink.name(), %error, "audit log not synced at its end");
+            tracing::error!(sink = sink.name(), %error, hint = HINT, "audit log not synced at its end");
         }
     }
 }
@@ -67,7 +69,7 @@ fn attempt(sinks: &mut [Sink], batch: &Batch, offsets: &mut [usize]) -> bool {
         let written = sink.write(&batch.lines, offset);
         let result = written.and_then(|()| if asked { sink.sync() } else { Ok(()) });
         if let Err(error) = result {
-            tracing::error!(sink = sink.name(), %error, "audit sink refuses; trying again");
+            tracing::error!(sink = sink.name(), %error, hint = HINT, "audit sink refuses; trying again");
             whole = false;
         }
     }

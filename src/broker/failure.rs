@@ -29,7 +29,7 @@ pub(super) fn of_policy(decision: &Decision) -> Failure {
 }
 
 pub(super) fn of_token(error: &TokenError) -> Failure {
-    log(error);
+    log(error, error.hint());
     let detail = match error {
         TokenError::Secret(secret) => serde_json::to_value(secret.detail()).ok(),
         _ => serde_json::to_value(error.detail()).ok(),
@@ -42,7 +42,7 @@ pub(super) fn of_token(error: &TokenError) -> Failure {
 }
 
 pub(super) fn of_graph(error: &GraphError) -> Failure {
-    log(error);
+    log(error, error.hint());
     let least: Vec<&str> =
         error.least_permissions().iter().map(crate::id::Permission::as_str).collect();
     Failure::new(error.code(), error.to_string())
@@ -57,7 +57,7 @@ pub(super) fn of_graph(error: &GraphError) -> Failure {
         .withholding(error.http_status().is_some())
 }
 
-/// The chain of causes is for the operator's log, once; the caller gets code and sentence.
-fn log(error: &(dyn std::error::Error + 'static)) {
-    tracing::warn!(error, "provider.call_failed");
+/// The chain of causes and what to do are for the operator's log, once; the caller gets code and sentence.
+fn log(error: &(dyn std::error::Error + 'static), hint: &str) {
+    tracing::warn!(error, hint, "provider.call_failed");
 }

@@ -31,13 +31,13 @@ impl Failure {
         }
         let text = error.to_string();
         causes.retain(|cause: &String| !text.contains(cause.as_str()));
-        let (message, hint) = match text.split_once("\n  hint: ") {
-            Some((message, hint)) if !hint.contains('\n') => {
-                (message.to_owned(), Some(hint.to_owned()))
-            }
-            Some(_) | None => (text, None),
-        };
-        Self { message, causes, hint, broken_pipe: false }
+        let (message, mut hint) = parted(text);
+        let parts = causes.into_iter().map(parted);
+        let causes = parts.map(|(cause, its_hint)| {
+            hint = hint.take().or(its_hint);
+            cause
+        });
+        Self { causes: causes.collect(), message, hint, broken_pipe: false }
     }
 
     pub(super) fn message(&self) -> &str {
@@ -71,6 +71,14 @@ impl Failure {
     }
 }
 
+/// What is said, and the hint where there is one alone.
+fn parted(text: String) -> (String, Option<String>) {
+    match text.split_once("\n  hint: ") {
+        Some((said, hint)) if !hint.contains('\n') => (said.to_owned(), Some(hint.to_owned())),
+        Some(_) | None => (text, None),
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
@@ -95,6 +103,16 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
     struct Part(&'static str);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("it did not start")]
+    struct Around(#[source] Part);
+
+    #[test]
+    fn the_hint_of_a_cause_is_the_last_line_where_there_is_no_other() {
+        let said = Failure::of(&Around(Part("no room\n  hint: make some"))).to_string();
+        assert_eq!(said, "error: it did not start\n  cause: no room\nhint: make some");
+    }
 
     #[test]
     fn each_fault_is_said_once_with_its_own_hint() {

@@ -30,9 +30,13 @@ pub struct CustomCloud {
 /// Why `[graph.custom_cloud]` cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloudError {
-    #[error("{0} must be an origin such as https://login.example, without path, query or user")]
+    #[error(
+        "{0} must be an origin such as https://login.example, without path, query or user\n  hint: the tenant and the path are added"
+    )]
     NotOrigin(&'static str),
-    #[error("{0} must use https; http is accepted on a loopback address only")]
+    #[error(
+        "{0} must use https; http is accepted on a loopback address only\n  hint: https://, with outbound.ca_file where an authority of your own signs"
+    )]
     NotHttps(&'static str),
 }
 

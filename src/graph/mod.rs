@@ -4,6 +4,7 @@ mod catalog;
 mod client;
 mod cloud;
 mod error;
+mod hint;
 mod path;
 mod redact;
 mod reply;

@@ -239,6 +239,7 @@ impl Shared {
                 secret.reference = %reference,
                 error.code = %error.code(),
                 error.detail = ?error.detail(),
+                hint = error.hint(),
                 duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
                 "secret.read_failed"
             );

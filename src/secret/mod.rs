@@ -10,6 +10,7 @@ mod error;
 mod exec;
 mod file;
 mod front;
+mod hint;
 mod onepassword_cli;
 mod onepassword_connect;
 mod own;

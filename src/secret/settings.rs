@@ -116,17 +116,25 @@ pub enum SettingsError {
         "{key} is a reference to a backend that needs a credential itself\n  hint: use env:NAME or file:/path"
     )]
     OwnCredential { key: &'static str },
-    #[error("secrets.onepassword.op_path is not an absolute path")]
+    #[error(
+        "secrets.onepassword.op_path is not an absolute path\n  hint: command -v op says where it is"
+    )]
     OpPath,
-    #[error("secrets.exec.{name}.command does not begin with an absolute path")]
+    #[error(
+        "secrets.exec.{name}.command does not begin with an absolute path\n  hint: command = [\"/usr/local/bin/helper\"]"
+    )]
     ExecPath { name: String },
-    #[error("{key} is not an http or https URL without user, password, query and fragment")]
+    #[error(
+        "{key} is not an http or https URL without user, password, query and fragment\n  hint: https://vault.internal:8200"
+    )]
     Address { key: &'static str },
-    #[error("secrets.vault.auth: {key} is not a plain path")]
+    #[error(
+        "secrets.vault.auth: {key} is not a plain path\n  hint: letters, digits, `-`, `_`, `.` and `/`, as in auth/kubernetes"
+    )]
     VaultMount { key: &'static str },
-    #[error("secrets.vault.namespace is not plain text")]
+    #[error("secrets.vault.namespace is not plain text\n  hint: a path such as team-a/prod")]
     VaultNamespace,
-    #[error("the timeout of a secret is zero")]
+    #[error("the timeout of a secret is zero\n  hint: secrets.timeout_ms is 1 or more")]
     Timeout,
 }
 

@@ -6,12 +6,39 @@ use super::error::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Cause {
     /// `SQLite` result code or PostgreSQL SQLSTATE.
-    #[error("the database answered with error code {0}")]
+    #[error("the database answered with error code {}\n  hint: {}", .0, of_code(.0))]
     Code(String),
-    #[error("input or output failed: {0}")]
+    #[error(
+        "input or output failed: {0}\n  hint: look whether the database runs, and at the way there; for a file, at its disk and its owner"
+    )]
     Io(std::io::ErrorKind),
-    #[error("{0}")]
+    #[error("{}\n  hint: {}", .0, of_other(.0))]
     Other(&'static str),
+}
+
+/// What to do about a code. Classes are the first two characters of a SQLSTATE (PostgreSQL, appendix A).
+fn of_code(code: &str) -> &'static str {
+    match code.get(..2) {
+        Some("28") => "look at user and password in store.url, and at pg_hba.conf",
+        Some("3D") => "make the database that store.url names: CREATE DATABASE",
+        Some("42") => {
+            "the user of store.url needs the tables of the broker: let it own its database"
+        }
+        Some("53") => "the server has no room: its disk, its memory, or max_connections",
+        Some("57") => "the server is starting or stopping",
+        Some("40") => "others write at the same time; it was tried again",
+        _ => "look the code up in the database's manual, and at its log",
+    }
+}
+
+fn of_other(what: &str) -> &'static str {
+    if what.contains("TLS") {
+        "sslmode and sslrootcert in store.url; the certificate must be for the host that it names"
+    } else if what.contains("free in time") {
+        "the database is slow, or fewer connections are allowed than the broker has"
+    } else {
+        "look at the database's log; for a file, at its disk and its owner"
+    }
 }
 
 /// The store's error for that of PostgreSQL's driver.

@@ -7,10 +7,14 @@
 pub enum StoreError {
     #[error("the store is not reachable or too busy")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the disk of the store is full or cannot be written")]
+    #[error(
+        "the disk of the store is full or cannot be written\n  hint: make room, and look whether it is mounted read-only"
+    )]
     Full(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A row that this program did not write, or a newer schema.
-    #[error("the store holds something this version cannot read: {0}")]
+    #[error(
+        "the store holds something this version cannot read: {0}\n  hint: start the newer broker that wrote it, or restore a backup"
+    )]
     Corrupt(&'static str),
 }
 

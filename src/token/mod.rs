@@ -8,6 +8,7 @@ mod answer;
 mod assertion;
 mod credential;
 mod error;
+mod hint;
 mod managed_identity;
 mod mint;
 mod profile;

@@ -30,10 +30,12 @@ pub struct ProfileSettings {
 /// Why a profile cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    #[error("graph.profile.tenant_id must be one tenant: its GUID or a domain name")]
+    #[error(
+        "graph.profile.tenant_id must be one tenant: its GUID or a domain name\n  hint: Directory (tenant) ID on the app's page; common and organizations are not tenants"
+    )]
     Tenant,
     #[error(
-        "graph.profile.client_id must be the GUID or name of the app: letters, digits, `.`, `_`, `-`"
+        "graph.profile.client_id must be the GUID or name of the app: letters, digits, `.`, `_`, `-`\n  hint: Application (client) ID on the app's page"
     )]
     ClientId,
 }

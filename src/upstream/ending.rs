@@ -131,7 +131,8 @@ impl Exchange {
     pub(super) fn note(&self, fault: &Fault) {
         self.server.era.doubt(self.server.door.clock.monotonic());
         let (server, request_id) = (&self.server.id, self.caller.request_id());
+        let hint = fault.hint();
         let fault: &(dyn std::error::Error + 'static) = fault;
-        tracing::warn!(%server, method = self.method, error = fault, %request_id, "upstream.failed");
+        tracing::warn!(%server, method = self.method, error = fault, hint, %request_id, "upstream.failed");
     }
 }

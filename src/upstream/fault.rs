@@ -99,6 +99,37 @@ impl Fault {
         }
     }
 
+    /// What an operator can do about it; a caller is told nothing of this.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Away(error) | Self::Slow(error) => error.hint(),
+            Self::NoReply | Self::NoAnswer => "look at the server's log, or raise its timeout_ms",
+            Self::Handshake => "does its url speak MCP over Streamable HTTP? broker doctor asks it",
+            Self::TooLarge => "raise its max_response_bytes, or ask for less",
+            Self::Credential => {
+                "look at its credential in [[upstream.server]], and whether it is still good"
+            }
+            Self::NoCredential(_) => "secret.read_failed says more",
+            Self::NoToken(_) => {
+                "look at its credential: what it asks its authorization server for, and as whom"
+            }
+            Self::NoIdentity => "identity_header wants signing keys: broker key list",
+            Self::Busy(_) => "fewer calls: [limits]",
+            Self::Status(_) | Self::Redirect | Self::NotJson => {
+                "is url the MCP endpoint itself, its path and slash at the end included?"
+            }
+            Self::NotAMessage | Self::OtherId | Self::NotAList => {
+                "the server does not keep to MCP: ask whoever runs it"
+            }
+            Self::RepeatsCredential => {
+                "the server gives away what it is called with: do not use it"
+            }
+            Self::Child(_) => {
+                "run its command by hand as the broker's user; upstream.child_ended says more"
+            }
+        }
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::Child(fault) => match fault.code() {

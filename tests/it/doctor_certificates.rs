@@ -84,3 +84,29 @@ async fn a_certificate_that_ends_soon_or_has_ended_is_told_for_both_ends() {
         }
     }
 }
+
+/// Entra takes an expired certificate for none, and nobody connects to it who would have noticed.
+#[test]
+fn the_certificate_of_a_graph_profile_is_looked_at_too() {
+    let (certificate, key) = made(jiff::civil::date(2024, 1, 31));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("reader.pem"), certificate.pem()).unwrap();
+    std::fs::write(path.join("reader.key"), key.serialize_pem()).unwrap();
+    std::fs::set_permissions(
+        path.join("reader.key"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+    let settings = format!(
+        "[outbound]\nallow_private = [\"127.0.0.1\"]\n[graph]\nmode = \"live\"\ncloud = \"custom\"\n\
+         custom_cloud = {{ login_url = \"http://127.0.0.1:9\", graph_url = \"http://127.0.0.1:9\" }}\n\
+         [[graph.profile]]\nname = \"reader\"\ntenant_id = \"contoso.example\"\nclient_id = \"app\"\n\
+         credential = {{ certificate = \"reader.pem\", private_key = \"file:{}\" }}\n",
+        path.join("reader.key").display(),
+    );
+    std::fs::write(path.join("broker.toml"), settings).unwrap();
+    let told = tls(path);
+    let what = "the certificate of graph.profile `reader` has ended";
+    assert!(told.iter().any(|(was, found)| was == "bad" && found.starts_with(what)), "{told:?}");
+}

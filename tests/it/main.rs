@@ -35,6 +35,7 @@ mod folded;
 mod forward_auth;
 #[cfg(test)]
 mod graph_simulation;
+mod hints;
 #[cfg(test)]
 mod hosted;
 #[cfg(test)]

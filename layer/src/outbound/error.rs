@@ -85,6 +85,28 @@ impl OutboundError {
         }
     }
 
+    /// What an operator can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Timeout { .. } => {
+                "ask it from this machine (curl -v): it is slow, or something between drops what is sent"
+            }
+            Self::Connect { .. } => {
+                "check name and port, and whether it can be reached from this machine without a proxy (outbound.proxy)"
+            }
+            Self::Tls { .. } => {
+                "where an authority of your own signs: outbound.ca_file; else look at its end and at the name it is for"
+            }
+            Self::Broken { .. } => {
+                "it may have been started anew; if this stays, look at its log and at what stands between"
+            }
+            Self::TooLarge { .. } => "check the URL: this is not the answer that is given there",
+            Self::Compressed { .. } => "something between compresses what was to come as it is",
+            Self::PrivateAddress { .. } => "if that is intended, add it to outbound.allow_private",
+        }
+    }
+
     /// Whether the request cannot have reached the other side's application.
     #[must_use]
     pub const fn before_sending(&self) -> bool {
@@ -96,7 +118,10 @@ impl OutboundError {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundConfigError {
     /// The file of certificates cannot be read.
-    #[error("outbound.ca_file {} cannot be read", path.display())]
+    #[error(
+        "outbound.ca_file {} cannot be read\n  hint: a file that the process's user may read, with -----BEGIN CERTIFICATE----- in it",
+        path.display()
+    )]
     CaFile {
         /// The file.
         path: PathBuf,
@@ -105,16 +130,23 @@ pub enum OutboundConfigError {
         source: std::io::Error,
     },
     /// The file of certificates holds none.
-    #[error("outbound.ca_file {} holds no PEM certificate", path.display())]
+    #[error(
+        "outbound.ca_file {} holds no PEM certificate\n  hint: a certificate begins with -----BEGIN CERTIFICATE-----; openssl x509 -inform DER makes one of DER",
+        path.display()
+    )]
     CaContent {
         /// The file.
         path: PathBuf,
     },
     /// The proxy is not a proxy URL.
-    #[error("outbound.proxy is not a proxy URL such as http://proxy.internal:3128")]
+    #[error(
+        "outbound.proxy is not a proxy URL\n  hint: http://proxy.internal:3128, with user and password where it asks for them"
+    )]
     Proxy(#[source] reqwest::Error),
     /// The HTTP client cannot be made.
-    #[error("the HTTP client cannot be made")]
+    #[error(
+        "the HTTP client cannot be made\n  hint: look at outbound.ca_file, and whether this machine has certificates of its own (ca-certificates)"
+    )]
     Client(#[source] reqwest::Error),
 }
 

@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn issuers_that_cannot_be_told_apart_are_refused() {
         let twice = Verifier::builder().issuer(settings("a")).issuer(settings("a"));
-        assert_eq!(refused(twice), "issuer `a` is configured twice");
+        let hint = "name it once; several audiences are a list";
+        assert_eq!(refused(twice), format!("issuer `a` is configured twice\n  hint: {hint}"));
         assert_eq!(refused(Verifier::builder()), SettingsError::NoIssuer.to_string());
     }
 

@@ -50,6 +50,26 @@ pub enum DiscoveryError {
 }
 
 impl DiscoveryError {
+    /// What an operator can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Outbound(error) => error.hint(),
+            Self::NotAnUrl => "give the key set itself: jwks_uri",
+            Self::Timeout(_) => {
+                "the issuer is slow or away; its key set may be given itself: jwks_uri"
+            }
+            Self::Status { .. } | Self::NotMetadata(_) | Self::NoKeySet(_) => {
+                "compare issuer with the provider's page about itself, or give the key set: jwks_uri"
+            }
+            Self::OtherIssuer(_) => {
+                "the configured issuer must equal it byte for byte (RFC 8414 §3.3)"
+            }
+        }
+    }
+}
+
+impl DiscoveryError {
     /// Whether another well-known form may still hold the metadata. Not where nobody answers: that is an outage.
     fn try_next(&self) -> bool {
         match self {

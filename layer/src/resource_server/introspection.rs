@@ -158,7 +158,8 @@ impl Introspection {
 
     async fn send(&self, unverified: &str) -> Result<Arc<Map<String, Value>>, TokenError> {
         let Some(secret) = self.client_secret.get().await else {
-            tracing::warn!("the secret for introspection cannot be read");
+            let hint = "look at introspection.client_secret; secret.read_failed says more";
+            tracing::warn!(hint, "the secret for introspection cannot be read");
             return Err(TokenError::IssuerUnavailable);
         };
         let fields = [("token", unverified), ("token_type_hint", "access_token")];
@@ -167,11 +168,13 @@ impl Introspection {
             .header(ACCEPT, HeaderValue::from_static("application/json"));
         let limits = Limits { timeout: self.timing.timeout, max_bytes: 64 * 1024 };
         let answer = self.outbound.send(call, limits).await.map_err(|error| {
-            tracing::warn!(error = %error, "introspection got no answer");
+            tracing::warn!(error = %error, hint = error.hint(), "introspection got no answer");
             TokenError::IssuerUnavailable
         })?;
         if answer.status != StatusCode::OK || !is_json(&answer) {
-            tracing::warn!(http.status = answer.status.as_u16(), "introspection was not answered");
+            let hint = "check introspection.url, and whether it takes client_id and client_secret by HTTP Basic";
+            let status = answer.status.as_u16();
+            tracing::warn!(http.status = status, hint, "introspection was not answered");
             return Err(TokenError::IssuerUnavailable);
         }
         let claims = json::object(&answer.body).ok_or(TokenError::IssuerUnavailable)?;

@@ -66,10 +66,12 @@ pub struct IssuerSettings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// No issuer is configured: every token would be refused.
-    #[error("no issuer is configured: every token would be refused")]
+    #[error(
+        "no issuer is configured: every token would be refused\n  hint: name one whose tokens are accepted"
+    )]
     NoIssuer,
     /// An issuer is configured twice.
-    #[error("issuer `{0}` is configured twice")]
+    #[error("issuer `{0}` is configured twice\n  hint: name it once; several audiences are a list")]
     RepeatedIssuer(Issuer),
     /// No audience: a token must name this resource (RFC 8707 §2).
     #[error("issuer `{0}` has no audience: RFC 8707 §2 asks that a token names this resource")]
@@ -80,10 +82,14 @@ pub enum SettingsError {
     )]
     GraphAudience(Issuer),
     /// No algorithm is named.
-    #[error("issuer `{0}` names no algorithm")]
+    #[error(
+        "issuer `{0}` names no algorithm\n  hint: algorithms = [\"RS256\"], as its key set says"
+    )]
     NoAlgorithm(Issuer),
     /// An algorithm does not go with the kind of key.
-    #[error("issuer `{issuer}` cannot use {algorithm} with its kind of key")]
+    #[error(
+        "issuer `{issuer}` cannot use {algorithm} with its kind of key\n  hint: HS256 goes with secret; the others with jwks_uri or discovery"
+    )]
     Algorithm {
         /// The issuer.
         issuer: Issuer,
@@ -94,19 +100,25 @@ pub enum SettingsError {
     #[error("issuer `{0}` names no token type\n  hint: at+jwt, or JWT for Entra and Okta")]
     NoTokenType(Issuer),
     /// More than 120 s of skew.
-    #[error("issuer `{0}` allows more than 120 s of skew")]
+    #[error("issuer `{0}` allows more than 120 s of skew\n  hint: mend the clocks instead (NTP)")]
     Skew(Issuer),
     /// The shared secret is empty.
-    #[error("issuer `{0}` has an empty shared secret")]
+    #[error(
+        "issuer `{0}` has an empty shared secret\n  hint: openssl rand -base64 48, at the issuer and here"
+    )]
     EmptySecret(Issuer),
     /// The issuer holds `{tenantid}`, which needs [`IssuerSettings::entra`] and a list of tenants.
     #[error("issuer `{0}` holds {{tenantid}}: it needs `entra` and a list of tenants (GUIDs)")]
     Tenants(Issuer),
     /// Opaque tokens without introspection.
-    #[error("issuer `{0}` takes opaque tokens, which needs introspection")]
+    #[error(
+        "issuer `{0}` takes opaque tokens, which needs introspection\n  hint: introspection = {{ url, client_id, client_secret }}"
+    )]
     OpaqueWithoutIntrospection(Issuer),
     /// Two issuers take opaque tokens: nobody could say whose one is.
-    #[error("issuers `{0}` and `{1}` both take opaque tokens")]
+    #[error(
+        "issuers `{0}` and `{1}` both take opaque tokens\n  hint: one issuer has introspection; nothing in an opaque token says whose it is"
+    )]
     TwoOpaque(Issuer, Issuer),
     /// The issuer is no https URL, so its metadata cannot be found.
     #[error(

@@ -74,6 +74,18 @@ enum FetchError {
     KeySet(#[from] KeySetError),
 }
 
+impl FetchError {
+    const fn hint(&self) -> &'static str {
+        match self {
+            Self::Outbound(error) => error.hint(),
+            Self::Discovery(error) => error.hint(),
+            Self::Status(_) | Self::ContentType | Self::KeySet(_) => {
+                "open jwks_uri from this machine: it must answer a JSON Web Key Set of public keys"
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct RemoteKeys {
     shared: Arc<Shared>,
@@ -295,7 +307,8 @@ impl Shared {
             Ok(snapshot) => state.current = Some(snapshot),
             Err(error) => {
                 let host = self.place.host().to_owned();
-                tracing::warn!(jwks.host = host, error = %error, "the key set was not fetched");
+                let hint = error.hint();
+                tracing::warn!(jwks.host = host, error = %error, hint, "the key set was not fetched");
             }
         }
     }
@@ -315,7 +328,8 @@ impl Shared {
                 Ok(url)
             }
             (Err(error), Some(last)) if at.saturating_sub(last.at) < self.timing.max_stale => {
-                tracing::warn!(error = %error, "the metadata was not fetched; its last word is in use");
+                let hint = error.hint();
+                tracing::warn!(error = %error, hint, "the metadata was not fetched; its last word is in use");
                 Ok(last.url.clone())
             }
             (Err(error), _) => Err(error),

@@ -15,12 +15,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use crate::config::Config;
+use crate::config::{Config, GraphCredential, GraphMode, GraphProfile};
 use crate::time::{Clock, Timestamp};
 
 use super::{Area, Step};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const PROFILE: &str = "graph.profile";
 const DAY: i64 = 24 * 60 * 60;
 /// Whoever renews by themselves (ACME) does so a month ahead: below this it has failed.
 const SOON: i64 = 21;
@@ -47,7 +48,27 @@ pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Step> {
             steps.push(judge((key, "the certificate of server.tls"), &found, clock.now()));
         }
     }
+    steps.extend(profiles(config, clock));
     steps
+}
+
+/// The certificates by which the broker proves itself to Entra. Nobody connects to them, but past their end no token is given.
+fn profiles(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Step> {
+    if config.graph.mode != GraphMode::Live {
+        return Vec::new();
+    }
+    let of = |profile: &GraphProfile| match &profile.credential {
+        // One that cannot be read is told by the check of the profiles.
+        GraphCredential::Certificate { certificate, .. } => {
+            let found = CertificateDer::from_pem_file(certificate).ok()?;
+            let what = format!("the certificate of graph.profile `{}`", profile.name);
+            Some(judge((PROFILE, what.as_str()), &found, clock.now()))
+        }
+        GraphCredential::ClientSecret(_)
+        | GraphCredential::FederatedTokenFile(_)
+        | GraphCredential::ManagedIdentity => None,
+    };
+    config.graph.profiles.iter().filter_map(of).collect()
 }
 
 fn judge((key, what): (&'static str, &str), found: &CertificateDer<'_>, now: Timestamp) -> Step {
@@ -56,8 +77,13 @@ fn judge((key, what): (&'static str, &str), found: &CertificateDer<'_>, now: Tim
     };
     let left = ends.unix_seconds().saturating_sub(now.unix_seconds());
     if left <= 0 {
-        return Step::bad(Area::Tls, key, format!("{what} has ended: {ends}"))
-            .hint("renew it; no client connects until then");
+        return Step::bad(Area::Tls, key, format!("{what} has ended: {ends}")).hint(
+            if key == PROFILE {
+                "make another, and upload it at the app: Entra gives no token until then"
+            } else {
+                "renew it; no client connects until then"
+            },
+        );
     }
     if begins > now {
         return Step::bad(Area::Tls, key, format!("{what} is not valid before {begins}"))

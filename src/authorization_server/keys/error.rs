@@ -8,7 +8,10 @@ use crate::store::StoreError;
 /// Nothing is ever replaced or deleted because it could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("the key file {} cannot be read or removed", path.display())]
+    #[error(
+        "the key file {} cannot be read or removed\n  hint: it must belong to the broker's user, in a folder that it may write",
+        path.display()
+    )]
     Io {
         path: PathBuf,
         #[source]
@@ -37,7 +40,9 @@ pub enum KeyError {
          hint: restore a backup, or start anew with: broker key rotate --now"
     )]
     Corrupt { kid: String },
-    #[error("a signing key could not be made")]
+    #[error(
+        "a signing key could not be made\n  hint: this is a fault of the machine or of the broker: please report it"
+    )]
     Generate,
     #[error("the signing keys in the store cannot be read or written")]
     Store(#[from] StoreError),

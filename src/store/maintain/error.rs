@@ -17,7 +17,10 @@ pub enum MaintainError {
     NoStore,
     #[error("{} exists already\n  hint: name a file that is not there yet", path.display())]
     Exists { path: PathBuf },
-    #[error("{} cannot be read or written", path.display())]
+    #[error(
+        "{} cannot be read or written\n  hint: its folder must be there and belong to whoever runs this, with room for a copy",
+        path.display()
+    )]
     File {
         path: PathBuf,
         #[source]
