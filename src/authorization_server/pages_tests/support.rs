@@ -57,14 +57,6 @@ impl Site {
     }
 
     pub(super) fn with(public_url: &str, providers: Vec<IdentityProviderSettings>) -> Self {
-        Self::auditing(OnFailure::Block, public_url, providers)
-    }
-
-    pub(super) fn auditing(
-        on_failure: OnFailure,
-        public_url: &str,
-        providers: Vec<IdentityProviderSettings>,
-    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
         let random = Arc::new(SeededRandom::new(7));
@@ -73,7 +65,7 @@ impl Site {
         let sinks = vec![SinkSettings::File(FileSettings::at(log.clone()))];
         let audit = AuditSettings {
             queue_length: 100,
-            on_failure,
+            on_failure: OnFailure::Block,
             limit: Duration::from_secs(10),
             sinks,
             service: "test".into(),

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::audit::OnFailure;
 use crate::authorization_server::keys::TokenType;
 use crate::authorization_server::pages_tests::support::{Browser, NOW, Page, Site};
 
@@ -114,18 +113,6 @@ async fn a_provider_whose_keys_cannot_be_had_is_asked_to_come_again() {
     let away = posts(&site, "/login/logout/idp", &token).await;
     assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(away.headers.contains_key("retry-after"));
-}
-
-// N114
-#[tokio::test]
-async fn a_log_out_that_is_done_is_answered_so_though_it_cannot_be_recorded() {
-    let provider = Provider::start().await;
-    let (url, providers) = ("https://broker.example", vec![provider.settings()]);
-    let site = Site::auditing(OnFailure::Deny, url, providers);
-    let token = token(&provider, |_| ());
-    std::fs::remove_dir_all(site.log.parent().unwrap()).unwrap();
-    assert_eq!(sends(&site, &token).await, StatusCode::OK);
-    assert_eq!(site.store.lock().logout_tokens.len(), 1, "and it is used up");
 }
 
 /// What is logged on this thread.
