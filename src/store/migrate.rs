@@ -19,10 +19,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0008.sql"),
     include_str!("schema/0009.sql"),
     include_str!("schema/0010.sql"),
+    include_str!("schema/0011.sql"),
 ];
 
 /// The newest schema that this version knows.
-pub(super) const KNOWN: i64 = 10;
+pub(super) const KNOWN: i64 = 11;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, \
                         organisation TEXT NOT NULL DEFAULT 'default', digest BLOB NOT NULL)";

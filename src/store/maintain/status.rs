@@ -67,6 +67,8 @@ const TABLES: &[(i64, &str, &str)] = tables![
     6 "upstream_clients",
     8 "device_requests",
     9 "logout_notices",
+    11 "authenticators",
+    11 "recovery_codes",
 ];
 
 /// Changes nothing, not even an old schema.
