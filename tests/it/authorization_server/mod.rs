@@ -27,4 +27,5 @@ mod replay;
 mod replicas;
 mod rmcp_client;
 mod rotation;
+mod second_factor;
 mod signing;
