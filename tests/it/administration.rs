@@ -62,7 +62,7 @@ async fn an_authenticator_that_is_lost_is_taken_away() {
     printed(at, &["user", "add", "ada"]);
     let told = refused(at, &["user", "remove-second-factor", "ada"]);
     assert!(told.contains("there is no such user with a second factor"), "{told}");
-    let settings = StoreSettings::Sqlite(at.join("broker-data/broker.db"));
+    let settings = StoreSettings::Sqlite(at.join("data/broker.db"));
     let store = open(&settings, Arc::new(SystemClock)).await.unwrap();
     let user_id = store.find_user_by_name("ada").await.unwrap().unwrap().id;
     let (sealed, confirmed_at) = ("sealed".to_owned(), SystemClock.now());
