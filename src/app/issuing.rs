@@ -14,7 +14,7 @@ use crate::audit::Auditor;
 use crate::authorization_server::{
     self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration,
-    ServerSecret, Settings, UsedAt,
+    SecondFactor, ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
 use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, Dpop, DynamicRegistration};
@@ -95,6 +95,11 @@ pub(super) fn settings(
             }
         },
         require_pushed_requests: given.require_pushed_requests,
+        second_factor: match given.second_factor {
+            config::SecondFactor::Optional => SecondFactor::Optional,
+            config::SecondFactor::Administrators => SecondFactor::Administrators,
+            config::SecondFactor::Everyone => SecondFactor::Everyone,
+        },
         dpop: config.resource_server.dpop != Dpop::Off,
         dpop_required: config.resource_server.dpop == Dpop::Required,
     })

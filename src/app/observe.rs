@@ -287,6 +287,8 @@ const fn truth(is: bool) -> Label {
 fn login(method: &LoginMethod) -> Label {
     match method {
         LoginMethod::Password => "password".into(),
+        LoginMethod::PasswordAndCode => "password_and_code".into(),
+        LoginMethod::PasswordAndRecoveryCode => "password_and_recovery_code".into(),
         LoginMethod::IdentityProvider(_) => "identity_provider".into(),
     }
 }

@@ -227,6 +227,19 @@ pub enum AuditEvent {
     /// Terminal: somebody did not.
     #[serde(rename = "person.login.failed")]
     LoginFail { method: LoginMethod, reason: LoginFailure },
+    /// Terminal: a password was right, and the person is asked for a second factor. What became of that has events of its
+    /// own.
+    #[serde(rename = "person.login.continued")]
+    LoginContinue,
+    /// Terminal: a person set up an authenticator app, and got recovery codes.
+    #[serde(rename = "person.second_factor.set")]
+    SecondFactorSet,
+    /// Terminal: a person gave it up.
+    #[serde(rename = "person.second_factor.removed")]
+    SecondFactorRemove,
+    /// Terminal: a person got other recovery codes; the ones before count no more.
+    #[serde(rename = "person.recovery_codes.replaced")]
+    RecoveryCodesReplace,
     /// Terminal: a session ended, or all of a person's.
     #[serde(rename = "person.logged_out")]
     LogOut {

@@ -67,6 +67,10 @@ impl AuditEvent {
             | Self::AdminTokenMint { .. }
             | Self::LoginSucceed { .. }
             | Self::LoginFail { .. }
+            | Self::LoginContinue
+            | Self::SecondFactorSet
+            | Self::SecondFactorRemove
+            | Self::RecoveryCodesReplace
             | Self::LogOut { .. }
             | Self::LogOutElsewhere { .. }
             | Self::LogoutRefuse { .. }

@@ -57,11 +57,15 @@ pub enum FlawedThing {
     Server,
 }
 
-/// How somebody logs in: with a password, or at the identity provider of this id (from our own settings).
+/// How somebody logs in: with a password, with a code after it, or at the identity provider of this id (from our own settings).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoginMethod {
     Password,
+    /// With a code of the person's authenticator app after it.
+    PasswordAndCode,
+    /// With a recovery code after it.
+    PasswordAndRecoveryCode,
     IdentityProvider(String),
 }
 
@@ -76,6 +80,8 @@ pub enum LoginFailure {
     IdentityProvider,
     /// The account is disabled.
     Disabled,
+    /// The password was right, and the code after it was not: whoever typed it has the password.
+    SecondFactor,
 }
 
 /// Why a logout token was not taken: the class, never the token.
@@ -184,6 +190,8 @@ pub enum AdminAction {
     GiveRole,
     /// A person may not any more.
     TakeRole,
+    /// A person's authenticator app and recovery codes count no more.
+    RemoveSecondFactor,
 }
 
 /// Why a caller with an accepted token may not administer.

@@ -16,6 +16,7 @@ use super::device;
 use super::keys::SigningAlgorithm;
 use super::logout::END_SESSION_PATH;
 use super::published::Published;
+use super::session::TWO_FACTORS;
 use super::settings::{MetadataDocuments, Registration, Settings};
 use super::token::{DEVICE_CODE, ID_JAG_PROFILE, JWT_BEARER, TOKEN_EXCHANGE};
 
@@ -49,7 +50,7 @@ struct Document<'a> {
     authorization_grant_profiles_supported: Vec<&'a str>,
     subject_types_supported: [&'a str; 1],
     id_token_signing_alg_values_supported: [&'a str; 1],
-    acr_values_supported: [&'a str; 1],
+    acr_values_supported: [&'a str; 2],
     token_endpoint_auth_methods_supported: [&'a str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     revocation_endpoint_auth_methods_supported: [&'a str; 4],
@@ -135,7 +136,7 @@ fn document(settings: &Settings) -> Bytes {
             .into_iter()
             .collect(),
         subject_types_supported: ["public"],
-        acr_values_supported: ["pwd"],
+        acr_values_supported: ["pwd", TWO_FACTORS],
         id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
         token_endpoint_auth_methods_supported: AUTH_METHODS,
         token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
@@ -222,6 +223,7 @@ mod tests {
             registration,
             client_metadata_documents: MetadataDocuments::Allow,
             require_pushed_requests: false,
+            second_factor: crate::authorization_server::SecondFactor::Optional,
             dpop: false,
             dpop_required: false,
         }

@@ -40,6 +40,7 @@ mod published;
 mod register;
 mod revoke;
 mod seal;
+mod second_factor;
 mod secret_values;
 mod server;
 mod session;
@@ -81,6 +82,7 @@ pub use person::{PeopleSettings, Person, people_routes};
 pub use pkce::{CodeChallenge, Misshapen};
 pub use register::routes as registration_routes;
 pub use seal::{KeyEncryptionKey, NotAKey, ServerSecret};
+pub use second_factor::SecondFactor;
 pub use server::{
     AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts, UsedAt,
 };

@@ -104,6 +104,19 @@ impl ServerSecret {
         if bytes.len() == 32 { Ok(Self(bytes)) } else { Err(NotAKey) }
     }
 
+    /// The operator's key itself: for what is sealed in the store.
+    ///
+    /// # Panics
+    ///
+    /// Never: an AES-256 key is 32 bytes, as these are.
+    #[must_use]
+    pub(super) fn key_encryption_key(&self) -> KeyEncryptionKey {
+        #[expect(clippy::expect_used, reason = "an AES-256 key is 32 bytes, as these are")]
+        KeyEncryptionKey(
+            RandomizedNonceKey::new(&AES_256_GCM, &self.0).expect("32 bytes are an AES-256 key"),
+        )
+    }
+
     /// A key of its own for each `purpose`, such as `client ids v1`. The same for the life of the secret.
     ///
     /// # Panics

@@ -21,7 +21,7 @@ use super::client::Clients;
 use super::device::UserCodes;
 use super::keys::KeyRing;
 use super::register::reap as reap_clients;
-use super::seal::ServerSecret;
+use super::seal::{KeyEncryptionKey, ServerSecret};
 use super::settings::Settings;
 use super::shares::Shares;
 use super::token::{AssertionIssuers, TokenState};
@@ -44,6 +44,8 @@ pub struct Parts {
     pub(super) to_clients: Outbound,
     pub(super) auditor: Auditor,
     pub(super) grantable: Arc<dyn Grantable>,
+    /// Seals what lies in the store and must be read again.
+    pub(super) encryption: KeyEncryptionKey,
     pub(super) clients: Clients,
     pub(super) user_codes: UserCodes,
     /// Checks that clients hold the keys that they bind tokens to. `None`: no token is bound to any.
@@ -101,6 +103,7 @@ impl AuthorizationServer {
         let clients = Clients::new(&secret, &settings.clients);
         let tokens = TokenState::new(settings.rates, &clock);
         let user_codes = UserCodes::new(&secret);
+        let encryption = secret.key_encryption_key();
         let shares = Shares::new(&clock);
         let assertions = AssertionIssuers::new(&settings, &outbound, &clock);
         Self(Arc::new(Parts {
@@ -113,6 +116,7 @@ impl AuthorizationServer {
             to_clients,
             auditor,
             grantable,
+            encryption,
             clients,
             user_codes,
             dpop,

@@ -15,6 +15,7 @@ use super::client::PublicKeys;
 use super::identity_provider::IdentityProviderSettings;
 use super::keys::SigningAlgorithm;
 use super::pace::Rates;
+use super::second_factor::SecondFactor;
 use super::target::is_same;
 use super::token::{DEVICE_CODE, JWT_BEARER, TOKEN_EXCHANGE};
 
@@ -48,6 +49,8 @@ pub struct Settings {
     pub client_metadata_documents: MetadataDocuments,
     /// Whether every client must push its authorization requests (RFC 9126 §5).
     pub require_pushed_requests: bool,
+    /// Of people who log in here with a password.
+    pub second_factor: SecondFactor,
     /// Whether tokens can be bound to keys (RFC 9449), to be published; what checks them comes beside these settings.
     pub dpop: bool,
     /// Whether the endpoints of this process take no other tokens: those of servers that were registered, too.

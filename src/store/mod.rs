@@ -5,6 +5,7 @@
 //! what must be readable again comes sealed. Times are passed in.
 
 mod approval;
+mod authenticator;
 mod backend;
 mod cause;
 mod client;
@@ -38,6 +39,7 @@ mod used;
 pub use approval::{
     ApprovalAnswer, ApprovalRow, ApprovalState, ApprovalStore, Asked, Requester, UsedApproval,
 };
+pub use authenticator::{AuthenticatorRow, AuthenticatorStore};
 pub use client::{ClientKind, ClientRow, ClientStore, MetadataDocument, NewRegistration};
 pub use copy::{Copied, CopiedTable, CopyError, CopyProgress, CopyStep, copy};
 pub use device::{DeviceAnswer, DeviceRequestRow, DeviceStore, Polled};
@@ -70,6 +72,7 @@ pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
 /// A database with everything in it.
 pub trait Database:
     ApprovalStore
+    + AuthenticatorStore
     + ClientStore
     + DeviceStore
     + GrantStore

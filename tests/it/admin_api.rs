@@ -187,6 +187,15 @@ async fn a_role_that_is_taken_counts_at_once_and_nobody_takes_their_own() {
     assert_eq!(site.get("/api/v1/users").await.status, 200);
 }
 
+#[tokio::test]
+async fn what_nobody_has_cannot_be_taken_away() {
+    let site = Site::start().await;
+    let ada = site.add_user("ada").await.json()["user"]["id"].as_str().unwrap().to_owned();
+    let refused = site.post(&format!("/api/v1/users/{ada}/remove-second-factor")).await;
+    assert_eq!(refused.status, 404, "{refused:?}");
+    assert!(refused.body.contains("user with a second factor"), "{refused:?}");
+}
+
 // RFC 8707 §2 — N51
 #[tokio::test]
 async fn a_server_that_is_disabled_gets_no_tokens_until_it_is_enabled() {

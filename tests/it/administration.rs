@@ -1,7 +1,10 @@
 //! Administration from a terminal, beside a running broker and without one.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use mcp_auth_broker::store::{AuthenticatorRow, Digest, StoreSettings, open};
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::audit;
@@ -50,6 +53,28 @@ fn a_person_is_added_listed_disabled_and_gets_links() {
     assert_eq!(printed(at, &["user", "give-role", "ada"]), "ada administers this broker\n");
     let told = refused(at, &["user", "reset-link", "ada"]);
     assert!(told.contains("there is no such user that is not disabled"), "{told}");
+}
+
+#[tokio::test]
+async fn an_authenticator_that_is_lost_is_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    printed(at, &["user", "add", "ada"]);
+    let told = refused(at, &["user", "remove-second-factor", "ada"]);
+    assert!(told.contains("there is no such user with a second factor"), "{told}");
+    let settings = StoreSettings::Sqlite(at.join("data/broker.db"));
+    let store = open(&settings, Arc::new(SystemClock)).await.unwrap();
+    let user_id = store.find_user_by_name("ada").await.unwrap().unwrap().id;
+    let (sealed, confirmed_at) = ("sealed".to_owned(), SystemClock.now());
+    let row = AuthenticatorRow { user_id, sealed, last_step: 1, confirmed_at };
+    assert!(store.add_authenticator(&row, &[Digest::of("a code")]).await.unwrap());
+    let told = printed(at, &["user", "remove-second-factor", "ada"]);
+    assert_eq!(told, "ada has no second factor any more\n");
+    assert!(store.find_authenticator(user_id).await.unwrap().is_none());
+    assert_eq!(store.count_recovery_codes(user_id).await.unwrap(), 0);
+    let last = recorded(at).pop().unwrap();
+    assert_eq!(last["payload"]["action"], "remove_second_factor");
+    assert_eq!(last["payload"]["outcome"], "done");
 }
 
 #[test]

@@ -63,6 +63,11 @@ pub(super) fn describe(api: Described) -> Described {
     let enable_one = Operation::done("post", "enable", "Let a disabled person in again");
     let give_role = Operation::done("post", "give_role", "Let a person administer this broker");
     let take_role = Operation::done("post", "take_role", "Let a person administer it no more");
+    let remove_second_factor = Operation::done(
+        "post",
+        "remove_second_factor",
+        "Take a person's authenticator app and recovery codes away",
+    );
     api.on("/api/v1/users", list_all, get(list))
         .on("/api/v1/users", add_one, post(add))
         .on(one, find_one, get(find))
@@ -73,6 +78,11 @@ pub(super) fn describe(api: Described) -> Described {
         .on(format!("{one}/give-role"), give_role, post(give_the_role))
         .on(format!("{one}/take-role"), take_role, post(take_the_role))
         .on(format!("{one}/reset-link"), make_link, post(reset_link))
+        .on(
+            format!("{one}/remove-second-factor"),
+            remove_second_factor,
+            post(without_second_factor),
+        )
 }
 
 pub(super) async fn list(
@@ -149,6 +159,14 @@ pub(super) async fn take_the_role(
     At(id): At<UserId>,
 ) -> Result<StatusCode, AdminError> {
     operations.set_administrator(&actor, id, false).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn without_second_factor(
+    State(operations): State<Operations>,
+    actor: Actor,
+    At(id): At<UserId>,
+) -> Result<StatusCode, AdminError> {
+    operations.remove_second_factor(&actor, id).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// `201` with the link, once.

@@ -179,6 +179,20 @@ impl Operations {
         .await
     }
 
+    /// Takes a person's authenticator app and recovery codes away: they lost both. Until they set up another one their
+    /// password alone opens, or where one is required it lets them set one up.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]: no such person, or they have none.
+    pub async fn remove_second_factor(&self, actor: &Actor, id: UserId) -> Result<(), AdminError> {
+        let action = AdminAction::RemoveSecondFactor;
+        self.change(actor, (AdminObject::User, action, &id.to_string()), async {
+            found(self.store.remove_authenticator(id).await?, "user with a second factor")
+        })
+        .await
+    }
+
     /// A new link by which a person chooses a password: within an hour, within a day who has none yet.
     ///
     /// # Errors

@@ -9,17 +9,19 @@ use axum::response::Response;
 use crate::audit::AuditEvent;
 use crate::id::ClientId;
 
-use super::login::DEVICE_METHOD;
 use super::logout::{EVERYWHERE, HERE};
 use super::pages::{Fault, Forms, page};
 use super::person::People;
-use super::session::{self, FormPurpose, Session};
+use super::session::{self, FormPurpose, Session, is_no_session};
 
+mod authenticator;
 mod connections;
 mod view;
 
+pub(crate) use authenticator::{other_codes, remove, set_up, show as authenticator};
 pub(crate) use connections::{begin, come_back, end};
 
+use authenticator::AuthenticatorView;
 use connections::AccountView;
 use view::{ClientView, SessionView};
 
@@ -32,6 +34,8 @@ struct AccountPage<'a> {
     notice: Option<&'static str>,
     clients: Vec<ClientView>,
     accounts: Vec<AccountView>,
+    /// `None` for who logs in elsewhere.
+    authenticator: Option<AuthenticatorView>,
     sessions: Vec<SessionView>,
     logout_token: String,
     everywhere_token: String,
@@ -57,7 +61,7 @@ async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
         .is_empty()
         .then_some("You are logged in. Go back to your app now and let it connect again.");
     let rows = people.server.store.list_sessions(user.id, people.server.clock.now()).await?;
-    let sessions = rows.iter().filter(|row| row.method.as_deref() != Some(DEVICE_METHOD));
+    let sessions = rows.iter().filter(|row| !row.method.as_deref().is_some_and(is_no_session));
     let template = AccountPage {
         name: session.person.name(),
         username: &user.username,
@@ -65,6 +69,7 @@ async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
         notice,
         clients,
         accounts: connections::views(people, session).await?,
+        authenticator: authenticator::view(people, session).await?,
         sessions: sessions.map(|row| view::session(people, session, row)).collect(),
         logout_token: HERE.token(&session.cookie),
         everywhere_token: EVERYWHERE.token(&session.cookie),

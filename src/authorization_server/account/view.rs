@@ -6,7 +6,7 @@ use crate::authorization_server::consent::{Place, Receiver, introduce};
 use crate::authorization_server::device::DEVICE_CLASS;
 use crate::authorization_server::pages::{Fault, in_words, when};
 use crate::authorization_server::person::People;
-use crate::authorization_server::session::Session;
+use crate::authorization_server::session::{Session, TWO_FACTORS};
 use crate::id::ClientId;
 use crate::scope::Scope;
 use crate::store::{GrantFilter, PageRequest, SessionRow};
@@ -111,6 +111,9 @@ pub(super) fn session(people: &People, current: &Session, row: &SessionRow) -> S
         Some(id) => {
             let name = people.providers.find(id).map_or(id, |provider| provider.name());
             format!("Logged in with {name}")
+        }
+        None if row.login.acr.as_deref() == Some(TWO_FACTORS) => {
+            "Logged in with a password and a code".to_owned()
         }
         None => "Logged in with a password".to_owned(),
     };

@@ -261,7 +261,7 @@ pub(in crate::authorization_server) fn new_grant(
         redirect_origin: Some(pending.redirect_origin()),
         client_digest: pending.client_digest(),
         auth_time: person.auth_time,
-        login: person.login.clone(),
+        login: pending.login_of(person),
         extra: None,
         created_at: now,
         last_used_at: now,

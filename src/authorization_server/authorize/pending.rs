@@ -7,9 +7,10 @@ use url::Url;
 
 use super::OWN_SCOPES;
 use crate::authorization_server::person::Person;
+use crate::authorization_server::session::TWO_FACTORS;
 use crate::id::ClientId;
 use crate::scope::Scope;
-use crate::store::{Digest, StoreError};
+use crate::store::{Digest, LoginOrigin, StoreError};
 use crate::time::Timestamp;
 
 /// A request of a known client with a redirect URI of that client, an S256 challenge and one resource of ours.
@@ -95,9 +96,24 @@ impl Pending {
 
     /// Whether this person logged in as strongly as is asked for (RFC 9470 §5).
     pub(in crate::authorization_server) fn is_met_by(&self, person: &Person) -> bool {
-        let acr = person.login.acr.as_deref();
-        self.acr_values.is_empty()
-            || acr.is_some_and(|acr| self.acr_values.iter().any(|value| value == acr))
+        self.acr_values.is_empty() || self.met_by(person).is_some()
+    }
+
+    /// The first value asked for that this person's login has. Two factors of ours are a password of ours as well; what
+    /// the names of others imply is theirs to say.
+    fn met_by(&self, person: &Person) -> Option<&str> {
+        let login = &person.login;
+        let acr = login.acr.as_deref()?;
+        let ours = login.issuer.is_none() && acr == TWO_FACTORS;
+        let met = |value: &&String| value.as_str() == acr || (ours && value.as_str() == "pwd");
+        self.acr_values.iter().find(met).map(String::as_str)
+    }
+
+    /// This person's login as the grant has it: with the strength that was asked for, where it is more than that (OIDC
+    /// Core §5.5.1.1).
+    pub(super) fn login_of(&self, person: &Person) -> LoginOrigin {
+        let met = self.met_by(person).map(str::to_owned);
+        LoginOrigin { acr: met.or_else(|| person.login.acr.clone()), ..person.login.clone() }
     }
 
     /// What the store is given.

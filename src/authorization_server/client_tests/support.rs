@@ -17,8 +17,8 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
     Form, Grantable, KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource,
-    PersonFacts, Rates, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
-    UsedAt, authenticate, find_client, registration_routes,
+    PersonFacts, Rates, Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm,
+    SigningKeys, UsedAt, authenticate, find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -198,6 +198,7 @@ fn settings() -> Settings {
         registration: Registration::Limited,
         client_metadata_documents: MetadataDocuments::Allow,
         require_pushed_requests: false,
+        second_factor: SecondFactor::Optional,
         dpop: false,
         dpop_required: false,
     }

@@ -22,6 +22,7 @@ use crate::random::Random;
 use crate::secret_text::SecretText;
 use crate::store::{Digest, LinkPurpose, OneTimeLink, StoreError, UserRow};
 
+use super::first_step::FirstStep;
 use super::onward;
 use super::throttle::know_browser;
 
@@ -162,6 +163,10 @@ async fn try_use(
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
     know_browser(&people.server, &browser, &user).await?;
+    // The link stands for the password alone: whoever got hold of it has not got the app.
+    if let Some(onward) = FirstStep::take(people, &browser, &user, None).await? {
+        return Ok(onward);
+    }
     let login = NewLogin::with_password(user.id, now).compared_with(Some(&hash));
     let cookie = session::begin(&people.server, headers, login).await?;
     Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(None))), cookie))

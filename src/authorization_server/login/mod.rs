@@ -2,8 +2,11 @@
 
 mod elsewhere;
 mod elsewhere_limits;
+mod enrolment;
+mod first_step;
 mod link;
 mod password;
+mod second_step;
 mod throttle;
 
 use crate::id::ApprovalId;
@@ -12,13 +15,18 @@ use super::pages::query_value;
 
 pub(crate) use elsewhere::{come_back, start_elsewhere};
 pub(crate) use elsewhere_limits::ElsewhereLimits;
+pub(crate) use enrolment::{Offer, Unconfirmed, enrol, offer_first, show_codes};
+pub(crate) use first_step::FIRST_STEP;
 pub use link::{first_administrator_link, new_link, one_time_link};
 pub(crate) use link::{show_link, use_link};
-pub(crate) use password::{log_in, show};
+pub(crate) use password::{Again, log_in, password_again, show};
+pub(crate) use second_step::{SecondStep, ask_code, second_step, take_code};
 #[cfg(test)]
 pub(crate) use throttle::Attempt;
 pub(in crate::authorization_server) use throttle::Bound;
-pub(crate) use throttle::{DEVICE_METHOD, KnownBrowser};
+#[cfg(test)]
+pub(in crate::authorization_server) use throttle::{CODE, RECOVERY_CODE};
+pub(crate) use throttle::{DEVICE_METHOD, KnownBrowser, know_browser_at_codes};
 
 /// What waits for a login. Never a path of somebody's choosing: from a log-in page nobody is led elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +72,14 @@ fn onward(request: Option<&str>) -> String {
         Waits::Approval(id) => format!("/approvals/{id}"),
         Waits::Device => "/device".to_owned(),
         Waits::Nothing => "/account".to_owned(),
+    }
+}
+
+/// The page at `path`, with what waits for the login.
+fn with_request(path: &str, request: Option<&str>) -> String {
+    match request {
+        Some(request) => format!("{path}?request={}", query_value(request)),
+        None => path.to_owned(),
     }
 }
 

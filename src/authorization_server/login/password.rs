@@ -1,5 +1,7 @@
 //! Logging in with a password.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::Extension;
 use axum::body::Bytes;
@@ -17,7 +19,9 @@ use crate::authorization_server::session::{
 };
 use crate::id::{ClientAddress, RequestId};
 use crate::secret_text::SecretText;
+use crate::store::UserRow;
 
+use super::first_step::FirstStep;
 use super::throttle::Attempt;
 use super::{Waits, onward};
 
@@ -53,7 +57,7 @@ struct Choice<'a> {
 
 /// Why the page is shown again.
 #[derive(Default)]
-struct Again<'a> {
+struct Shown<'a> {
     username: &'a str,
     problem: Option<&'static str>,
 }
@@ -83,7 +87,7 @@ async fn try_show(
         return Ok(people.lead_to(&onward(request)));
     }
     let browser = people.browser(headers);
-    let response = render(people, &browser, request, StatusCode::OK, Again::default()).await?;
+    let response = render(people, &browser, request, StatusCode::OK, Shown::default()).await?;
     Ok(people.remember(&browser, response))
 }
 
@@ -92,7 +96,7 @@ async fn render(
     browser: &CookieValue,
     request: Option<&str>,
     status: StatusCode,
-    again: Again<'_>,
+    again: Shown<'_>,
 ) -> Result<Response, Fault> {
     let client = match Waits::read(request).request() {
         Some(handle) => Some(consent::receiver(people, handle).await?),
@@ -148,7 +152,7 @@ async fn try_log_in(
     form.check(PURPOSE, &browser)?;
     let request = form.fields.filled("request");
     let username = form.fields.text("username").trim().to_lowercase();
-    let again = |problem| Again { username: &username, problem: Some(problem) };
+    let again = |problem| Shown { username: &username, problem: Some(problem) };
     let attempt = Attempt::new(&people.server, &username, &browser, address).await?;
     if let Some(wait) = attempt.take(&people.server).await? {
         if people.server.auditor.admit_refusal(address) {
@@ -172,6 +176,10 @@ async fn try_log_in(
         return render(people, &browser, request, StatusCode::FORBIDDEN, again(wrong)).await;
     };
     attempt.succeeded(&people.server, user.id).await?;
+    if let Some(onward) = FirstStep::take(people, &browser, &user, request).await? {
+        people.audit(request_id, Some(user.id), None, AuditEvent::LoginContinue).await?;
+        return Ok(onward);
+    }
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };
     people.audit(request_id, Some(user.id), None, event).await?;
     let now = people.server.clock.now();
@@ -186,6 +194,40 @@ async fn try_log_in(
         }
     };
     Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(request))), cookie))
+}
+
+/// What became of a password that somebody who is logged in typed once more.
+#[derive(Debug)]
+pub(crate) enum Again {
+    Right,
+    Wrong,
+    /// Not looked at: there were too many. How long to wait.
+    Wait(Duration),
+}
+
+/// Asks for the password again before something is changed on which log-ins hang, with the bounds of a log-in.
+///
+/// # Errors
+///
+/// [`Fault`]: the store, the pool or the audit log does not answer.
+pub(crate) async fn password_again(
+    people: &People,
+    request_id: RequestId,
+    user: &UserRow,
+    typed: SecretText,
+    (browser, address): (&CookieValue, Option<std::net::IpAddr>),
+) -> Result<Again, Fault> {
+    let attempt = Attempt::new(&people.server, &user.username, browser, address).await?;
+    if let Some(wait) = attempt.take(&people.server).await? {
+        return Ok(Again::Wait(wait));
+    }
+    if people.passwords.verify(typed, user.password_hash.clone()).await? {
+        attempt.succeeded(&people.server, user.id).await?;
+        return Ok(Again::Right);
+    }
+    attempt.failed(&people.server).await?;
+    failed(people, request_id, Some(user.id), LoginFailure::Credentials).await?;
+    Ok(Again::Wrong)
 }
 
 async fn failed(

@@ -5,6 +5,9 @@
 //! account over all networks. The last of these keeps everybody out, so no single site can fill it: within an hour one
 //! gets 40 tries at an account, and it takes 100. What people do once they notice, a new password or "log out everywhere",
 //! therefore leaves the browser in which they do it known.
+//!
+//! Six digits are guessed sooner than a password, so the second step has bounds of its own, far lower, and counted apart:
+//! whoever gets to it has the password. A recovery code, which nobody guesses, opens whatever others have filled.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -27,17 +30,49 @@ pub(in crate::authorization_server) struct Bound {
     pub(in crate::authorization_server) window: Duration,
 }
 
-const DEVICE: Bound = Bound { most: 20, window: Duration::from_mins(15) };
-const ACCOUNT_AND_SITE: Bound = Bound { most: 10, window: Duration::from_mins(15) };
+/// What is guessed at, with the bounds that it has.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::authorization_server) struct Guessed {
+    /// Part of every name that is counted: nothing that somebody types at one step counts at another.
+    name: &'static str,
+    device: Bound,
+    account_and_site: Bound,
+    /// Over all networks. `None`: nobody guesses it, so nobody is kept out.
+    account: Option<Bound>,
+}
+
 const NETWORK: Bound = Bound { most: 200, window: Duration::from_mins(15) };
-const ACCOUNT: Bound = Bound { most: 100, window: Duration::from_hours(1) };
+const PASSWORD: Guessed = Guessed {
+    name: "",
+    device: Bound { most: 20, window: Duration::from_mins(15) },
+    account_and_site: Bound { most: 10, window: Duration::from_mins(15) },
+    account: Some(Bound { most: 100, window: Duration::from_hours(1) }),
+};
+/// Of a million codes three count at a time: twenty tries a day find one in a year with a chance of one in fifty.
+pub(in crate::authorization_server) const CODE: Guessed = Guessed {
+    name: "code:",
+    device: Bound { most: 10, window: Duration::from_hours(1) },
+    account_and_site: Bound { most: 5, window: Duration::from_hours(24) },
+    account: Some(Bound { most: 20, window: Duration::from_hours(24) }),
+};
+/// For the store's sake alone.
+pub(in crate::authorization_server) const RECOVERY_CODE: Guessed = Guessed {
+    name: "recovery:",
+    device: Bound { most: 20, window: Duration::from_mins(15) },
+    account_and_site: Bound { most: 20, window: Duration::from_mins(15) },
+    account: None,
+};
 
 // What the module promises: not even a site that fills each of its windows locks an account alone.
-const _: () = assert!(
-    ACCOUNT_AND_SITE.most as u64
-        * ACCOUNT.window.as_secs().div_ceil(ACCOUNT_AND_SITE.window.as_secs())
-        < ACCOUNT.most as u64
-);
+const _: () = assert!(PASSWORD.no_site_fills_the_account() && CODE.no_site_fills_the_account());
+
+impl Guessed {
+    const fn no_site_fills_the_account(&self) -> bool {
+        let Some(account) = self.account else { return true };
+        let windows = account.window.as_secs().div_ceil(self.account_and_site.window.as_secs());
+        (self.account_and_site.most as u64) * windows < account.most as u64
+    }
+}
 
 impl Bound {
     /// Counts one attempt under `name`, in the store: for all replicas together. `Some` where it is one too many: how long
@@ -81,6 +116,7 @@ pub(crate) const DEVICE_METHOD: &str = "device";
 /// One try to log in to one account from one browser.
 #[derive(Debug)]
 pub(crate) struct Attempt {
+    guessed: Guessed,
     device: Digest,
     known: bool,
     account: String,
@@ -89,19 +125,38 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Costs the same whether or not there is such an account.
+    /// At a password. Costs the same whether or not there is such an account.
     pub(crate) async fn new(
         server: &AuthorizationServer,
         username: &str,
         browser: &CookieValue,
         address: Option<IpAddr>,
     ) -> Result<Self, StoreError> {
-        let device = device(browser, username);
+        Self::at(server, PASSWORD, username, (browser, address)).await
+    }
+
+    /// At what comes after the password.
+    pub(crate) async fn at_second_step(
+        server: &AuthorizationServer,
+        guessed: Guessed,
+        user: &UserRow,
+        from: (&CookieValue, Option<IpAddr>),
+    ) -> Result<Self, StoreError> {
+        Self::at(server, guessed, &user.username, from).await
+    }
+
+    async fn at(
+        server: &AuthorizationServer,
+        guessed: Guessed,
+        username: &str,
+        (browser, address): (&CookieValue, Option<IpAddr>),
+    ) -> Result<Self, StoreError> {
+        let device = device(guessed, browser, username);
         let row = server.store.find_session(&device, Timestamp::default(), server.clock.now());
         let known = row.await?.is_some();
         let account = URL_SAFE_NO_PAD.encode(Digest::of(username).as_bytes());
         let named = |name: fn(IpAddr) -> String| address.map_or_else(|| "unknown".to_owned(), name);
-        Ok(Self { device, known, account, site: named(site), network: named(network) })
+        Ok(Self { guessed, device, known, account, site: named(site), network: named(network) })
     }
 
     /// Takes one of the tries of this browser, or of this account at this site. `Some` while there is none: how long to
@@ -141,15 +196,16 @@ impl Attempt {
     ) -> Result<(), StoreError> {
         let (name, bound) = self.own();
         server.store.forget_login_failures(&key(&name, bound, server.clock.now())).await?;
-        know(server, self.device, user_id).await
+        know(server, self.guessed, self.device, user_id).await
     }
 
     /// What nobody else counts against: a known browser, else the account at this site.
     fn own(&self) -> (String, Bound) {
+        let Guessed { name, device, account_and_site, .. } = self.guessed;
         if self.known {
-            return (own_name(self.device), DEVICE);
+            return (own_name(self.device), device);
         }
-        (format!("pair:{}:{}", self.account, self.site), ACCOUNT_AND_SITE)
+        (format!("{name}pair:{}:{}", self.account, self.site), account_and_site)
     }
 
     /// What others count against, too.
@@ -157,10 +213,11 @@ impl Attempt {
         if self.known {
             return Vec::new();
         }
-        vec![
-            (format!("network:{}", self.network), NETWORK),
-            (format!("account:{}", self.account), ACCOUNT),
-        ]
+        let mut shared = vec![(format!("network:{}", self.network), NETWORK)];
+        if let Guessed { name, account: Some(bound), .. } = self.guessed {
+            shared.push((format!("{name}account:{}", self.account), bound));
+        }
+        shared
     }
 }
 
@@ -174,13 +231,27 @@ pub(super) async fn know_browser(
     browser: &CookieValue,
     user: &UserRow,
 ) -> Result<(), StoreError> {
-    know(server, device(browser, &user.username), user.id).await
+    know(server, PASSWORD, device(PASSWORD, browser, &user.username), user.id).await
+}
+
+/// The same at the second step: it has shown a code of the app that was set up in it.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub(crate) async fn know_browser_at_codes(
+    server: &AuthorizationServer,
+    browser: &CookieValue,
+    user: &UserRow,
+) -> Result<(), StoreError> {
+    know(server, CODE, device(CODE, browser, &user.username), user.id).await
 }
 
 /// A browser that a person logged in with before: "log out everywhere" leaves the one known in which it is asked for.
 #[derive(Debug)]
 pub(crate) struct KnownBrowser {
-    device: Digest,
+    /// At the password, and at the second step.
+    devices: Vec<(Guessed, Digest)>,
     user_id: UserId,
 }
 
@@ -195,27 +266,37 @@ impl KnownBrowser {
     ) -> Result<Option<Self>, StoreError> {
         let browser = server.cookies().read(CookieKind::Browser, headers);
         let Some(browser) = browser else { return Ok(None) };
-        let device = device(&browser, &user.username);
-        let known = server.store.find_session(&device, Timestamp::default(), server.clock.now());
-        Ok(known.await?.map(|_| Self { device, user_id: user.id }))
+        let mut devices = Vec::new();
+        for guessed in [PASSWORD, CODE] {
+            let device = device(guessed, &browser, &user.username);
+            let now = server.clock.now();
+            if server.store.find_session(&device, Timestamp::default(), now).await?.is_some() {
+                devices.push((guessed, device));
+            }
+        }
+        Ok((!devices.is_empty()).then_some(Self { devices, user_id: user.id }))
     }
 
     /// # Errors
     ///
     /// [`StoreError`]
     pub(crate) async fn keep(self, server: &AuthorizationServer) -> Result<(), StoreError> {
-        know(server, self.device, self.user_id).await
+        for (guessed, device) in self.devices {
+            know(server, guessed, device, self.user_id).await?;
+        }
+        Ok(())
     }
 }
 
 /// With all its tries. Over the row that is there: one browser may log in twice at once.
 async fn know(
     server: &AuthorizationServer,
+    guessed: Guessed,
     device: Digest,
     user_id: UserId,
 ) -> Result<(), StoreError> {
     let now = server.clock.now();
-    server.store.forget_login_failures(&key(&own_name(device), DEVICE, now)).await?;
+    server.store.forget_login_failures(&key(&own_name(device), guessed.device, now)).await?;
     let row = SessionRow {
         session: device,
         user_id: Some(user_id),
@@ -239,7 +320,7 @@ fn key(name: &str, bound: Bound, now: Timestamp) -> String {
 }
 
 /// Names one browser's acquaintance with one account.
-fn device(browser: &CookieValue, username: &str) -> Digest {
+fn device(guessed: Guessed, browser: &CookieValue, username: &str) -> Digest {
     let browser = URL_SAFE_NO_PAD.encode(browser.digest(CookieKind::Browser).as_bytes());
-    Digest::of(&format!("device|{browser}|{username}"))
+    Digest::of(&format!("{}device|{browser}|{username}", guessed.name))
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -12,7 +13,7 @@ use crate::authorization_server::{
     ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings,
 };
 
-use super::support::Site;
+use super::support::{NOW, Site};
 
 /// Prints one line of JSON: where the pages are, the first administrator's link, and handles of open requests.
 #[tokio::test]
@@ -32,7 +33,7 @@ async fn serve_the_pages() {
     };
     let host = "https://claude.ai/api/mcp/auth_callback";
     let ready = json!({
-        "url": url, "link": link, "client": client,
+        "url": url, "link": link, "client": client, "now": NOW,
         "loopback": asked(&client, "graph:read graph:write weather:read broker:admin"),
         "host": asked(host, "graph:read offline_access"),
         "host_again": asked(host, "graph:read"),
@@ -41,7 +42,14 @@ async fn serve_the_pages() {
         "denied": asked(&client, "graph:read"),
     });
     writeln!(std::io::stderr(), "\nPAGES {ready}").unwrap();
-    let router: Router = site.router.clone().route("/client", get(async || "the client has it"));
+    let later = Arc::clone(&site);
+    let later = async move || later.clock.advance(Duration::from_mins(1));
+    let router: Router = site
+        .router
+        .clone()
+        .route("/client", get(async || "the client has it"))
+        // A code of an authenticator app counts once: for the next one time has to pass.
+        .route("/a-minute-later", get(later));
     axum::serve(listener, router).await.unwrap();
 }
 

@@ -4,6 +4,8 @@ mod browser;
 mod consent;
 mod fake_store;
 mod login;
+mod second_factor;
+mod second_factor_required;
 mod step_up;
 mod support;
 mod throttle;

@@ -14,11 +14,12 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
+use crate::authorization_server::second_factor::Authenticator;
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, KeyRing,
     MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings, PersonFacts,
-    Prompt, Rates, Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
-    first_administrator_link, people_routes,
+    Prompt, Rates, Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm,
+    SigningKeys, UsedAt, first_administrator_link, people_routes,
 };
 use crate::id::ClientAddress;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -57,6 +58,15 @@ impl Site {
     }
 
     pub(super) fn with(public_url: &str, providers: Vec<IdentityProviderSettings>) -> Self {
+        Self::built(settings(public_url), providers)
+    }
+
+    /// One that asks these people for a second factor.
+    pub(super) fn requiring(second_factor: SecondFactor) -> Self {
+        Self::built(Settings { second_factor, ..settings("https://broker.example") }, Vec::new())
+    }
+
+    fn built(settings: Settings, providers: Vec<IdentityProviderSettings>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(NOW)));
         let random = Arc::new(SeededRandom::new(7));
@@ -76,7 +86,7 @@ impl Site {
         let outbound = OutboundSettings { allow_private, ..OutboundSettings::default() };
         let store = Arc::new(FakeStore::default());
         let server = AuthorizationServer::new(NewAuthorizationServer {
-            settings: settings(public_url),
+            settings,
             store: store.clone(),
             keys: Arc::new(KeyRing::new(keys.unwrap())),
             secret: ServerSecret::parse(&secret.into()).unwrap(),
@@ -177,6 +187,7 @@ fn settings(public_url: &str) -> Settings {
         registration: Registration::Off,
         client_metadata_documents: MetadataDocuments::Off,
         require_pushed_requests: false,
+        second_factor: SecondFactor::Optional,
         dpop: false,
         dpop_required: false,
     }
@@ -239,7 +250,7 @@ impl Browser {
         page: &Page,
         fields: &[(&str, &str)],
     ) -> Page {
-        let hidden = ["form", "request", "client", "everywhere"]
+        let hidden = ["form", "request", "client", "everywhere", "secret"]
             .into_iter()
             .filter_map(|name| Some((name, page.hidden(action, name)?)));
         let mut all: Vec<(String, String)> =
@@ -298,9 +309,30 @@ impl Browser {
         }
     }
 
+    /// Sets up an authenticator app on the page that offers it; gives the app and the recovery codes.
+    pub(super) async fn sets_up(
+        &mut self,
+        site: &Site,
+        page: &Page,
+    ) -> (Authenticator, Vec<String>) {
+        let app = Authenticator::typed_in(&between(&page.body, "<code class=\"secret\">"));
+        let action = between(&page.body, "method=\"post\" action=\"").replace('"', "");
+        let code = app.code_at(site.clock.now());
+        let shown = self.send(&action, page, &[("password", PASSWORD), ("code", &code)]).await;
+        assert_eq!(shown.status, StatusCode::OK, "{}", shown.body);
+        let codes = shown.body.split("<li><code>").skip(1);
+        (app, codes.map(|rest| rest.split('<').next().unwrap().to_owned()).collect())
+    }
+
     /// Logs in as the first administrator with this password.
     pub(super) async fn log_in(&mut self, password: &str) -> Page {
         let page = self.get("/login").await;
         self.send("/login", &page, &[("username", "admin"), ("password", password)]).await
     }
+}
+
+/// What stands after `start`, up to the next `<` or `"`.
+pub(super) fn between(html: &str, start: &str) -> String {
+    let rest = html.split_once(start).unwrap_or_else(|| panic!("no {start} in {html}")).1;
+    rest.split(['<', '"']).next().unwrap().to_owned()
 }

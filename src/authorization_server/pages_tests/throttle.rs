@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::authorization_server::login::Attempt;
+use crate::authorization_server::login::{Attempt, CODE, RECOVERY_CODE};
 use crate::authorization_server::session::CookieValue;
 
 use super::support::{Browser, PASSWORD, Site};
@@ -151,5 +151,21 @@ async fn failures_that_are_far_apart_are_not_counted_together() {
     for _ in 0..300 {
         assert!(guess(&site, "192.0.2.1").await);
         site.clock.advance(Duration::from_mins(5));
+    }
+}
+
+// RFC 9700 §4.13 — N108
+#[tokio::test]
+async fn who_fills_the_bounds_of_passwords_keeps_nobody_from_typing_a_code() {
+    let site = Site::new();
+    drop(site.link().await);
+    lock(&site).await;
+    assert!(!guess(&site, ELSEWHERE).await);
+    let user = site.store.lock().users[0].clone();
+    let browser = CookieValue::generate(site.server.random.as_ref());
+    for guessed in [CODE, RECOVERY_CODE] {
+        let from = (&browser, Some(ELSEWHERE.parse().unwrap()));
+        let attempt = Attempt::at_second_step(&site.server, guessed, &user, from).await.unwrap();
+        assert_eq!(attempt.take(&site.server).await.unwrap(), None, "{guessed:?}");
     }
 }

@@ -5,7 +5,7 @@ mod people;
 use crate::store::{Digest, LoginOrigin, UserRow};
 use crate::time::Timestamp;
 
-pub(crate) use people::{People, with_cookie};
+pub(crate) use people::{People, SentForm, with_cookie};
 pub use people::{PeopleSettings, people_routes};
 
 /// A person with a live session. Comes from the session cookie alone, never from what a request says (N105).

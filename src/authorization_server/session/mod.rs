@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::store::{LoginOrigin, NewSession, SessionRow, StoreError};
 use crate::time::Timestamp;
 
-use super::login::DEVICE_METHOD;
+use super::login::{DEVICE_METHOD, FIRST_STEP};
 use super::person::Person;
 use super::server::AuthorizationServer;
 
@@ -25,6 +25,10 @@ pub(crate) use csrf::{FormPurpose, is_same_origin};
 const IDLE: Duration = Duration::from_hours(2);
 /// However busy it is, a session ends after this long.
 const ABSOLUTE: Duration = Duration::from_hours(12);
+/// The method of who logged in here, whatever came after the password.
+const PASSWORD: &str = "pwd";
+/// `acr` of who showed two factors here.
+pub(crate) const TWO_FACTORS: &str = "mfa";
 /// `last_seen_at` is written this often at most.
 const SEEN_EVERY: Duration = Duration::from_mins(1);
 
@@ -67,11 +71,16 @@ pub(crate) async fn open(
         return Ok(None);
     };
     let (Some(user_id), Some(method)) = (row.user_id, row.method) else { return Ok(None) };
-    if method == DEVICE_METHOD {
+    if is_no_session(&method) {
         return Ok(None);
     }
     let Some(user) = server.store.find_user(user_id).await? else { return Ok(None) };
     if user.disabled_at.is_some() {
+        return Ok(None);
+    }
+    // The setting is new, or the role: what was enough for this session is so no more.
+    let alone = method == PASSWORD && row.login.acr.as_deref() != Some(TWO_FACTORS);
+    if alone && server.settings.requires_second_factor(&user) {
         return Ok(None);
     }
     if now.since(row.last_seen_at) >= SEEN_EVERY {
@@ -80,6 +89,11 @@ pub(crate) async fn open(
     let (auth_time, began) = (row.auth_time, row.created_at);
     let person = Person { user, session, auth_time, began, method, login: row.login };
     Ok(Some(Session { person, cookie }))
+}
+
+/// Whether a row among the sessions is none: it says that a browser is known, or that the second step is to come.
+pub(crate) fn is_no_session(method: &str) -> bool {
+    matches!(method, DEVICE_METHOD | FIRST_STEP)
 }
 
 /// Somebody who logged in.
@@ -98,9 +112,23 @@ pub(crate) struct NewLogin<'a> {
 impl<'a> NewLogin<'a> {
     /// With a password of ours, now.
     pub(crate) fn with_password(user_id: UserId, now: Timestamp) -> Self {
-        let word = || Some("pwd".to_owned());
-        let origin = LoginOrigin { acr: word(), amr: word(), ..LoginOrigin::default() };
-        Self { user_id, method: "pwd", auth_time: Some(now), origin, password_hash: None }
+        Self::here(user_id, now, ("pwd", "pwd"))
+    }
+
+    /// With a password of ours and a code of an authenticator app, now.
+    pub(crate) fn with_code(user_id: UserId, now: Timestamp) -> Self {
+        Self::here(user_id, now, (TWO_FACTORS, "pwd otp mfa"))
+    }
+
+    /// With a password of ours and a recovery code, now. It has no name in RFC 8176, but makes two factors.
+    pub(crate) fn with_recovery_code(user_id: UserId, now: Timestamp) -> Self {
+        Self::here(user_id, now, (TWO_FACTORS, "pwd mfa"))
+    }
+
+    fn here(user_id: UserId, now: Timestamp, (acr, amr): (&str, &str)) -> Self {
+        let (acr, amr) = (Some(acr.to_owned()), Some(amr.to_owned()));
+        let origin = LoginOrigin { acr, amr, ..LoginOrigin::default() };
+        Self { user_id, method: PASSWORD, auth_time: Some(now), origin, password_hash: None }
     }
 
     /// Holds only while this is still the person's password.

@@ -17,7 +17,7 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
     KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Rates,
-    Registration, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
+    Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
     introspection_routes, token_routes,
 };
 use crate::fake_http::loopback_client;
@@ -369,6 +369,7 @@ fn settings() -> Settings {
         registration: Registration::Limited,
         client_metadata_documents: MetadataDocuments::Allow,
         require_pushed_requests: false,
+        second_factor: SecondFactor::Optional,
         dpop: false,
         dpop_required: false,
     }

@@ -88,6 +88,15 @@ enum UserCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Take a person's authenticator app and recovery codes away, who lost both: their password alone opens again, or lets
+    /// them set up another app where one is required
+    RemoveSecondFactor {
+        /// Username or id
+        user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a new link for choosing a password: within an hour, for who has none yet within a day
     #[command(alias = "reset")]
     ResetLink {
@@ -165,6 +174,9 @@ pub(in crate::cli) async fn run(
         }
         UserCommand::TakeRole { user, json } => {
             role(&administration, (user, *json), false, out).await
+        }
+        UserCommand::RemoveSecondFactor { user, json } => {
+            remove_second_factor(&administration, user, *json, out).await
         }
         UserCommand::ResetLink { user, json } => reset(&administration, user, *json, out).await,
     };
@@ -249,6 +261,19 @@ async fn role(
     let what = if administrator { "administers this broker" } else { "is no administrator" };
     let value = json!({ "id": user.id, "username": user.username, "administrator": administrator });
     one(&value, &format!("{} {what}", user.username), json, out)
+}
+
+async fn remove_second_factor(
+    by: &Administration,
+    name: &str,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, name).await?;
+    let done = by.operations.remove_second_factor(&by.actor, user.id).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let value = json!({ "id": user.id, "username": user.username, "second_factor": false });
+    one(&value, &format!("{} has no second factor any more", user.username), json, out)
 }
 
 async fn reset(

@@ -51,6 +51,17 @@ pub struct AuthorizationServer {
     pub administrators: Administrators,
     /// RFC 9126 §5
     pub require_pushed_requests: bool,
+    pub second_factor: SecondFactor,
+}
+
+/// Of whom a password of our own is not enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecondFactor {
+    #[default]
+    Optional,
+    Administrators,
+    Everyone,
 }
 
 /// How our own tokens are signed.
@@ -151,6 +162,10 @@ pub(super) struct RawAuthorizationServer {
     /// Whether every client must push its authorization requests (RFC 9126). Most MCP clients cannot; set it for one client
     /// in its own table.
     pub(super) require_pushed_authorization_requests: bool,
+    /// Who must have an authenticator app beside a password: nobody (`optional`: everybody as they like),
+    /// `administrators`, or `everyone`. Who has none sets one up at the next log-in, before anything else. Not for people
+    /// who log in at an identity provider: what that asks for is its own affair.
+    pub(super) second_factor: SecondFactor,
     /// Who may have `broker:admin`.
     pub(super) administrators: RawAdministrators,
 }
@@ -177,6 +192,7 @@ impl Default for RawAuthorizationServer {
             default_scopes: None,
             scope_words: BTreeMap::new(),
             require_pushed_authorization_requests: false,
+            second_factor: SecondFactor::default(),
             administrators: RawAdministrators::default(),
         }
     }
@@ -263,6 +279,7 @@ impl RawAuthorizationServer {
                 groups: self.administrators.groups,
             },
             require_pushed_requests: self.require_pushed_authorization_requests,
+            second_factor: self.second_factor,
         }
     }
 

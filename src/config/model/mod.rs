@@ -34,7 +34,8 @@ pub use approvals::{ApprovalWebhook, Approvals};
 pub use assertion::{AssertionIssuer, Workload};
 pub use audit::{Audit, AuditSink, FileSink, OnFailure};
 pub use authorization_server::{
-    Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration, SigningAlg,
+    Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration,
+    SecondFactor, SigningAlg,
 };
 pub use deployment::Deployment;
 pub use graph::{Cloud, CustomCloud, Graph, GraphMode};

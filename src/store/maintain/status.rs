@@ -70,6 +70,8 @@ const TABLES: &[(i64, &str, &str)] = tables![
     9 "logout_notices",
     11 "places",
     12 "registration_tokens",
+    13 "authenticators",
+    13 "recovery_codes",
 ];
 
 /// Changes nothing, not even an old schema.

@@ -3,6 +3,7 @@
 
 mod api_key;
 mod approval;
+mod authenticator;
 mod authorization_request;
 mod clean_up;
 mod client;

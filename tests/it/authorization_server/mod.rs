@@ -35,4 +35,5 @@ mod replay;
 mod replicas;
 mod rmcp_client;
 mod rotation;
+mod second_factor;
 mod signing;

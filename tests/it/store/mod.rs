@@ -3,6 +3,7 @@
 //! `scripts/tools/postgres` installs PostgreSQL; the tests start and stop a cluster of their own.
 
 mod approvals;
+mod authenticators;
 mod clients;
 mod copy;
 mod devices;

@@ -27,7 +27,7 @@ on_both! {
 }
 
 /// Runs `count` of them, started together.
-async fn race<T, F>(count: usize, each: impl Fn(usize) -> F) -> Vec<T>
+pub(super) async fn race<T, F>(count: usize, each: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::id::UserId;
 use crate::store::*;
 
+mod authenticators;
 mod grants;
 mod logout;
 mod others;
@@ -24,6 +25,8 @@ pub(super) struct Inner {
     pub(super) requests: Vec<AuthorizationRequestRow>,
     pub(super) grants: Vec<GrantRow>,
     pub(super) consents: Vec<Consent>,
+    pub(super) authenticators: Vec<AuthenticatorRow>,
+    pub(super) recovery_codes: Vec<(UserId, Digest)>,
     /// `jti` of logout tokens.
     pub(super) logout_tokens: Vec<String>,
     pub(super) notices: Vec<LogoutNotice>,

@@ -1,0 +1,253 @@
+//! Setting up an authenticator app: an offer, and a code of the app that confirms it. From the account page, or right
+//! after the password where a second factor is required.
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use crate::audit::AuditEvent;
+use crate::authorization_server::pages::{Fault, Forms, page};
+use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::second_factor::{Authenticator, QrPicture, RecoveryCode};
+use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
+use crate::id::RequestId;
+use crate::store::{AuthenticatorRow, Digest, StoreError, UserRow};
+
+use super::first_step::{ENROL_PATH, FirstStep};
+use super::password::Waiting;
+use super::throttle::know_browser_at_codes;
+use super::{onward, with_request};
+
+/// An app that somebody may set up; nothing is stored until it is confirmed.
+#[derive(Debug)]
+pub(crate) struct Offer<'a> {
+    pub(crate) user: &'a UserRow,
+    /// What the form is bound to: the session, or the first step of a log-in.
+    pub(crate) whom: Digest,
+    pub(crate) cookie: &'a CookieValue,
+    /// Where the form goes.
+    pub(crate) action: &'static str,
+    /// Whether the password is asked for again.
+    pub(crate) password: bool,
+    pub(crate) request: Option<&'a str>,
+}
+
+/// Why the page is shown again, with the same secret.
+#[derive(Debug)]
+pub(crate) struct Unconfirmed {
+    pub(crate) authenticator: Authenticator,
+    pub(crate) problem: &'static str,
+    pub(crate) status: StatusCode,
+}
+
+#[derive(Template)]
+#[template(path = "authenticator.html")]
+struct OfferPage<'a> {
+    username: &'a str,
+    required: bool,
+    password: bool,
+    problem: Option<&'static str>,
+    picture: Option<QrPicture>,
+    link: String,
+    secret: String,
+    action: &'a str,
+    form_token: String,
+    sealed: String,
+    request: &'a str,
+    host: String,
+    root: String,
+}
+
+#[derive(Template)]
+#[template(path = "recovery_codes.html")]
+struct CodesPage {
+    codes: Vec<String>,
+    username: String,
+    onward: String,
+    host: String,
+    root: String,
+}
+
+impl Offer<'_> {
+    fn token(&self, sealed: &str) -> String {
+        FormPurpose { action: "authenticator", about: &[sealed] }.token(self.cookie)
+    }
+
+    /// The page, with a new secret or with the one that was not confirmed.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Store`], never.
+    pub(crate) fn page(
+        &self,
+        people: &People,
+        again: Option<Unconfirmed>,
+    ) -> Result<Response, Fault> {
+        let (status, problem) = again
+            .as_ref()
+            .map_or((StatusCode::OK, None), |again| (again.status, Some(again.problem)));
+        let authenticator = again.map_or_else(
+            || Authenticator::generate(people.server.random.as_ref()),
+            |again| again.authenticator,
+        );
+        let sealed = authenticator.seal_for(&people.server.encryption, self.user.id, &self.whom);
+        let sealed = sealed.ok_or(StoreError::Corrupt("authenticators.sealed"))?;
+        let link = authenticator.link(&people.host(), &self.user.username);
+        let template = OfferPage {
+            username: &self.user.username,
+            required: people.server.settings.requires_second_factor(self.user),
+            password: self.password,
+            problem,
+            picture: QrPicture::of(&link),
+            link,
+            secret: authenticator.in_groups(),
+            action: self.action,
+            form_token: self.token(&sealed),
+            sealed,
+            request: self.request.unwrap_or_default(),
+            host: people.host(),
+            root: people.root().to_owned(),
+        };
+        Ok(page(status, Forms::Ours, &template))
+    }
+
+    /// The secret that this form offered, which our own page sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Forged`]
+    pub(crate) fn read(
+        &self,
+        people: &People,
+        (sealed, token): (&str, &str),
+    ) -> Result<Authenticator, Fault> {
+        let purpose = FormPurpose { action: "authenticator", about: &[sealed] };
+        if !purpose.fits(self.cookie, token) {
+            return Err(Fault::Forged);
+        }
+        let encryption = &people.server.encryption;
+        Authenticator::open_for(encryption, self.user.id, &self.whom, sealed).ok_or(Fault::Forged)
+    }
+
+    /// Stores it if `code` is the app's at this moment; gives the recovery codes, shown this once.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Forged`] where the person has an app already: in another tab.
+    pub(crate) async fn confirm(
+        &self,
+        people: &People,
+        authenticator: Authenticator,
+        code: &str,
+    ) -> Result<Result<Vec<RecoveryCode>, Unconfirmed>, Fault> {
+        let (server, user_id) = (&people.server, self.user.id);
+        let now = server.clock.now();
+        let Some(step) = authenticator.step_of(code, now) else {
+            let problem = "The code is not the app's. Compare the time of your device, and type the code that the app shows now.";
+            let status = StatusCode::BAD_REQUEST;
+            return Ok(Err(Unconfirmed { authenticator, problem, status }));
+        };
+        let sealed = authenticator.seal(&server.encryption, user_id);
+        let sealed = sealed.ok_or(StoreError::Corrupt("authenticators.sealed"))?;
+        let codes = RecoveryCode::generate_all(server.random.as_ref());
+        let digests: Vec<_> = codes.iter().map(|code| code.digest(user_id)).collect();
+        // The code that confirmed it is used up.
+        let row = AuthenticatorRow { user_id, sealed, last_step: step, confirmed_at: now };
+        let added = server.store.add_authenticator(&row, &digests).await?;
+        if added { Ok(Ok(codes)) } else { Err(Fault::Forged) }
+    }
+}
+
+/// The page that shows recovery codes, this once.
+pub(crate) fn show_codes(
+    people: &People,
+    user: &UserRow,
+    codes: &[RecoveryCode],
+    onward: String,
+) -> Response {
+    let template = CodesPage {
+        codes: codes.iter().map(RecoveryCode::shown).collect(),
+        username: user.username.clone(),
+        onward,
+        host: people.host(),
+        root: people.root().to_owned(),
+    };
+    page(StatusCode::OK, Forms::Ours, &template)
+}
+
+/// `GET /login/authenticator`: after the password of somebody who must have an app and has none.
+pub(crate) async fn offer_first(
+    State(people): State<People>,
+    Query(waiting): Query<Waiting>,
+    headers: HeaderMap,
+) -> Response {
+    let request = waiting.request.as_deref();
+    let shown = async {
+        let browser = people.server.cookies().read(CookieKind::Browser, &headers);
+        match first(&people, browser.as_ref()).await? {
+            Some((first, browser)) => offer(&first, browser, request).page(&people, None),
+            None => Ok::<_, Fault>(people.lead_to(&with_request("/login", request))),
+        }
+    };
+    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+}
+
+/// `POST /login/authenticator`
+pub(crate) async fn enrol(
+    State(people): State<People>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request_id = people.request_id();
+    let outcome = try_enrol(&people, request_id, &headers, &body).await;
+    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
+}
+
+async fn try_enrol(
+    people: &People,
+    request_id: RequestId,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Fault> {
+    let form = people.form(headers, body)?;
+    let browser = people.server.cookies().read(CookieKind::Browser, headers);
+    let request = form.fields.filled("request");
+    let Some((first, browser)) = first(people, browser.as_ref()).await? else {
+        return Ok(people.lead_to(&with_request("/login", request)));
+    };
+    let offer = offer(&first, browser, request);
+    let sent = (form.fields.text("secret"), form.fields.text("form"));
+    let authenticator = offer.read(people, sent)?;
+    let codes = match offer.confirm(people, authenticator, form.fields.text("code")).await? {
+        Ok(codes) => codes,
+        Err(again) => return offer.page(people, Some(again)),
+    };
+    let user = first.finish(people).await?;
+    people.audit(request_id, Some(user.id), None, AuditEvent::SecondFactorSet).await?;
+    know_browser_at_codes(&people.server, browser, &user).await?;
+    let login = NewLogin::with_code(user.id, people.server.clock.now());
+    let cookie = session::begin(&people.server, headers, login).await?;
+    Ok(with_cookie(show_codes(people, &user, &codes, onward(request)), cookie))
+}
+
+/// The first step of somebody who has no app yet.
+async fn first<'a>(
+    people: &People,
+    browser: Option<&'a CookieValue>,
+) -> Result<Option<(FirstStep, &'a CookieValue)>, Fault> {
+    let first = FirstStep::find(people, browser).await?;
+    let (Some(first), Some(browser)) = (first, browser) else { return Ok(None) };
+    let has_one = people.server.store.find_authenticator(first.user.id).await?.is_some();
+    Ok((!has_one).then_some((first, browser)))
+}
+
+const fn offer<'a>(
+    first: &'a FirstStep,
+    cookie: &'a CookieValue,
+    request: Option<&'a str>,
+) -> Offer<'a> {
+    let (user, whom) = (&first.user, first.key);
+    Offer { user, whom, cookie, action: ENROL_PATH, password: false, request }
+}

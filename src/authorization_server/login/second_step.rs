@@ -1,0 +1,204 @@
+//! `/login/code`: a code of the authenticator app after the password, or a recovery code instead.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use askama::Template;
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
+use crate::authorization_server::pages::{Fault, Forms, page};
+use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::second_factor::{Authenticator, RecoveryCode};
+use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
+use crate::id::{ClientAddress, RequestId};
+use crate::store::{StoreError, UserRow};
+
+use super::first_step::FirstStep;
+use super::password::Waiting;
+use super::throttle::{Attempt, CODE, RECOVERY_CODE};
+use super::{onward, with_request};
+
+/// What became of a code that somebody typed.
+#[derive(Debug)]
+pub(crate) enum SecondStep {
+    /// Right, and used up.
+    Code,
+    /// The same of a recovery code.
+    RecoveryCode,
+    /// None of this person's, late, or used before: not told apart.
+    Wrong,
+    /// Not looked at: there were too many. How long to wait.
+    Wait(Duration),
+}
+
+#[derive(Template)]
+#[template(path = "second_step.html")]
+struct SecondStepPage<'a> {
+    username: &'a str,
+    problem: Option<&'static str>,
+    form_token: String,
+    request: &'a str,
+    host: String,
+    root: String,
+}
+
+const PURPOSE: FormPurpose<'static> = FormPurpose { action: "second step", about: &[] };
+
+/// Looks at a code of the authenticator app or a recovery code, whichever it is by its shape, and uses it up. For who has
+/// typed their password right.
+///
+/// # Errors
+///
+/// [`Fault::Store`], also where what is stored opens with another key-encryption key.
+pub(crate) async fn take_code(
+    people: &People,
+    user: &UserRow,
+    unverified: &str,
+    from: (&CookieValue, Option<IpAddr>),
+) -> Result<SecondStep, Fault> {
+    let server = &people.server;
+    let recovery = RecoveryCode::parse(unverified);
+    let guessed = if recovery.is_some() { RECOVERY_CODE } else { CODE };
+    let attempt = Attempt::at_second_step(server, guessed, user, from).await?;
+    if let Some(wait) = attempt.take(server).await? {
+        return Ok(SecondStep::Wait(wait));
+    }
+    let (right, done) = match recovery {
+        Some(code) => {
+            let digest = code.digest(user.id);
+            let right = server.store.use_recovery_code(user.id, &digest).await?;
+            (right, SecondStep::RecoveryCode)
+        }
+        None => (is_right(people, user, unverified).await?, SecondStep::Code),
+    };
+    if right {
+        attempt.succeeded(server, user.id).await?;
+        return Ok(done);
+    }
+    attempt.failed(server).await?;
+    Ok(SecondStep::Wrong)
+}
+
+async fn is_right(people: &People, user: &UserRow, unverified: &str) -> Result<bool, Fault> {
+    let server = &people.server;
+    let Some(row) = server.store.find_authenticator(user.id).await? else { return Ok(false) };
+    let authenticator = Authenticator::open(&server.encryption, user.id, &row.sealed);
+    let authenticator = authenticator.ok_or(StoreError::Corrupt("authenticators.sealed"))?;
+    match authenticator.step_of(unverified, server.clock.now()) {
+        // The store has the last word: a code counts once, whichever replica it is sent to (RFC 6238 §5.2).
+        Some(step) => Ok(server.store.use_step(user.id, step).await?),
+        None => Ok(false),
+    }
+}
+
+/// `GET /login/code`
+pub(crate) async fn ask_code(
+    State(people): State<People>,
+    Query(waiting): Query<Waiting>,
+    headers: HeaderMap,
+) -> Response {
+    let request = waiting.request.as_deref();
+    let shown = async {
+        let browser = people.server.cookies().read(CookieKind::Browser, &headers);
+        match (FirstStep::find(&people, browser.as_ref()).await?, browser) {
+            (Some(first), Some(browser)) => {
+                Ok(render(&people, &browser, &first.user, request, (StatusCode::OK, None)))
+            }
+            _ => Ok::<_, Fault>(people.lead_to(&with_request("/login", request))),
+        }
+    };
+    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+}
+
+/// `POST /login/code`
+pub(crate) async fn second_step(
+    State(people): State<People>,
+    address: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request_id = people.request_id();
+    let address = address.map(|Extension(ClientAddress(address))| address);
+    let outcome = try_second_step(&people, request_id, address, &headers, &body).await;
+    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
+}
+
+async fn try_second_step(
+    people: &People,
+    request_id: RequestId,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Fault> {
+    let form = people.form(headers, body)?;
+    let browser = people.server.cookies().read(CookieKind::Browser, headers);
+    let browser = browser.ok_or(Fault::Forged)?;
+    form.check(PURPOSE, &browser)?;
+    let request = form.fields.filled("request");
+    let Some(first) = FirstStep::find(people, Some(&browser)).await? else {
+        return Ok(people.lead_to(&with_request("/login", request)));
+    };
+    let again = |status, problem| render(people, &browser, &first.user, request, (status, problem));
+    let taken =
+        take_code(people, &first.user, form.fields.text("code"), (&browser, address)).await?;
+    let now = people.server.clock.now();
+    let (login, method) = match taken {
+        SecondStep::Code => (NewLogin::with_code(first.user.id, now), LoginMethod::PasswordAndCode),
+        SecondStep::RecoveryCode => {
+            let login = NewLogin::with_recovery_code(first.user.id, now);
+            (login, LoginMethod::PasswordAndRecoveryCode)
+        }
+        SecondStep::Wrong => {
+            failed(people, request_id, &first.user, LoginFailure::SecondFactor).await?;
+            let problem = "The code is not right, is over, or was used before.";
+            return Ok(again(StatusCode::FORBIDDEN, Some(problem)));
+        }
+        SecondStep::Wait(wait) => {
+            if people.server.auditor.admit_refusal(address) {
+                failed(people, request_id, &first.user, LoginFailure::Throttled).await?;
+            }
+            let problem = "Too many codes. Wait, or use a recovery code.";
+            let mut response = again(StatusCode::TOO_MANY_REQUESTS, Some(problem));
+            let wait = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+            return Ok(response);
+        }
+    };
+    let user = first.finish(people).await?;
+    people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
+    let cookie = session::begin(&people.server, headers, login).await?;
+    Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(request))), cookie))
+}
+
+fn render(
+    people: &People,
+    browser: &CookieValue,
+    user: &UserRow,
+    request: Option<&str>,
+    (status, problem): (StatusCode, Option<&'static str>),
+) -> Response {
+    let template = SecondStepPage {
+        username: &user.username,
+        problem,
+        form_token: PURPOSE.token(browser),
+        request: request.unwrap_or_default(),
+        host: people.host(),
+        root: people.root().to_owned(),
+    };
+    page(status, Forms::Ours, &template)
+}
+
+async fn failed(
+    people: &People,
+    request_id: RequestId,
+    user: &UserRow,
+    reason: LoginFailure,
+) -> Result<(), Fault> {
+    let event = AuditEvent::LoginFail { method: LoginMethod::PasswordAndCode, reason };
+    people.audit(request_id, Some(user.id), None, event).await
+}
