@@ -90,7 +90,7 @@ pub async fn check(
             let about_graph = matches!(
                 error,
                 AppError::Certificate { .. }
-                    | AppError::CertificateContent(_)
+                    | AppError::CertificateContent { .. }
                     | AppError::Profile(_)
             );
             let key = if about_graph { CheckKey::GraphProfile } else { CheckKey::PolicyFile };

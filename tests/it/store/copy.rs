@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mcp_auth_broker::store::{
     ClientKind, Copied, CopyError, CopyProgress, CopyStep, MaintainError, OpenError, StoreSettings,
-    backup, copy, look, open, restore, status,
+    Existing, backup, copy, look, open, restore, status,
 };
 use mcp_auth_broker::time::FixedClock;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -175,7 +175,7 @@ async fn what_was_cut_off_is_called_a_store_by_nobody() {
     assert!(matches!(error, MaintainError::Open(OpenError::Unfinished)) && !to.exists(), "{error}");
     let other = Place::sqlite();
     drop(other.open().await);
-    let error = restore(&other.settings, &path(&lite), NOW).await.unwrap_err();
+    let error = restore(&other.settings, &path(&lite), (Existing::Refuse, NOW)).await.unwrap_err();
     assert!(matches!(error, MaintainError::Open(OpenError::Unfinished)), "{error}");
 }
 
