@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mcp_auth_broker::store::{
-    ClientKind, Copied, CopyError, CopyProgress, CopyStep, MaintainError, OpenError, StoreSettings,
-    Existing, backup, copy, look, open, restore, status,
+    ClientKind, Copied, CopyError, CopyProgress, CopyStep, Existing, MaintainError, OpenError,
+    StoreSettings, backup, copy, look, open, restore, status,
 };
 use mcp_auth_broker::time::FixedClock;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};

@@ -59,7 +59,7 @@ impl Pair {
         row.expires_at = after(ends);
         let mut code = rows::code(&row, &name);
         code.expires_at = after(self.model.now + CODE);
-        self.store().add_grant_with_code(&row, &code).await.unwrap();
+        rows::allow(self.store(), &row, &code).await;
         let (grant, now) = (self.model.grants.len(), self.model.now);
         self.model.grants.push(Grant { row, ends, revoked: false });
         self.model.codes.push(Code { name, grant, ends: now + CODE, used: false });

@@ -9,7 +9,7 @@ use mcp_auth_broker::store::{
 };
 use mcp_auth_broker::time::FixedClock;
 
-use super::rows::{code, grant, redemption, user, user_id};
+use super::rows::{allow, claim, code, grant, redemption, user, user_id};
 use super::{NOW, Store, after, on_both};
 
 on_both! {
@@ -118,7 +118,7 @@ async fn a_code_that_is_under_way_becomes_nothing(store: Store) {
     store.add_user(&ada).await.unwrap();
     let mut grant = grant();
     grant.user_id = Some(ada.id);
-    store.add_grant_with_code(&grant, &code(&grant, "code")).await.unwrap();
+    allow(&store, &grant, &code(&grant, "code")).await;
     assert_eq!(removed(&store, ada.id).await, UserRemoved::Done);
     assert!(store.find_code(&Digest::of("code")).await.unwrap().is_none());
     let redeemed = store.redeem_code(&redemption("code", Some("refresh"))).await.unwrap();
@@ -150,7 +150,7 @@ async fn an_identity_comes_back_as_a_new_person(store: Store) {
 async fn clients_are_told_that_the_log_ins_are_over(store: Store) {
     let (id, _) = person(&store, "ada").await;
     assert_eq!(removed(&store, id).await, UserRemoved::Done);
-    let notices = store.claim_logout_notices(after(2), after(60), 10).await.unwrap();
+    let notices = store.claim_logout_notices(&claim(2)).await.unwrap();
     assert_eq!(notices.len(), 1);
     assert_eq!((notices[0].sid.as_str(), notices[0].user_id), ("ada", id));
     let everywhere = store.log_out(&LogOut::Everywhere(id), after(3)).await.unwrap().unwrap();
