@@ -42,9 +42,10 @@ pub(super) fn label(field: &'static str, text: &str) -> Result<String, AdminErro
 
 /// What a person is in: each a name, and together no more than a token has room for.
 pub(super) fn groups(names: &[String]) -> Result<Vec<String>, AdminError> {
-    let named = names.iter().map(|name| label("groups", name)).collect::<Result<Vec<_>, _>>()?;
-    if groups_fit(&named) {
-        return Ok(named);
+    let checked: Result<Vec<_>, _> = names.iter().map(|name| label("groups", name)).collect();
+    let checked = checked?;
+    if groups_fit(&checked) {
+        return Ok(checked);
     }
     invalid("groups", "are too long together", "8 KiB of names, as a token has room for")
 }

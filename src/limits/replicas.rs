@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,10 @@ use super::shared::STORE_TIMEOUT;
 const RENEW: Duration = Duration::from_secs(10);
 /// Where all places were taken, nobody asks about them again for so long.
 const FULL: Duration = Duration::from_millis(100);
+/// How long what is free again waits to be given back: who calls again within that takes it without the store.
+const GATHER: Duration = Duration::from_millis(250);
+/// Where somebody has the lock of a key and went silent, nobody waits for it again for so long.
+const STUCK: Duration = Duration::from_secs(1);
 /// So many keys are written at once; calls that need another place of one of them wait as long.
 const BATCH: usize = 50;
 
@@ -47,6 +52,8 @@ pub(super) struct Book {
     /// Those of which the store has other than we need.
     told: Mutex<Vec<Arc<Key>>>,
     tell: Notify,
+    /// Whether the last write failed: said once.
+    failing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -69,6 +76,8 @@ struct Count {
     told: bool,
     /// Monotonic.
     full_until: Duration,
+    /// Monotonic.
+    stuck_until: Duration,
 }
 
 /// One call under way. Dropping it gives the place back, however the call ends.
@@ -117,7 +126,8 @@ impl SharedPlaces {
         if count.under_way >= self.most || now < count.full_until {
             return Some(Err(NoPlace::Full));
         }
-        self.book.away.is_known(now).then(|| self.without_the_store(key, &mut count))
+        let unknown = now < count.stuck_until || self.book.away.is_known(now);
+        unknown.then(|| self.without_the_store(key, &mut count))
     }
 
     async fn ask(&self, key: &Arc<Key>) -> Result<SharedPlace, NoPlace> {
@@ -142,7 +152,13 @@ impl SharedPlaces {
         let now = clock.monotonic();
         let mut count = key.count();
         let Ok(Ok(taken)) = answer else {
-            away.failed(now);
+            // Of this key alone: the others are as they were.
+            if matches!(&answer, Ok(Err(error)) if error.is_of_a_lock()) {
+                away.answered();
+                count.stuck_until = now.saturating_add(STUCK);
+            } else {
+                away.failed(now);
+            }
             let settled = self.without_the_store(key, &mut count);
             drop(count);
             return settled;
@@ -225,6 +241,7 @@ impl Book {
             keys: Mutex::default(),
             told: Mutex::default(),
             tell: Notify::new(),
+            failing: AtomicBool::new(false),
         }
     }
 
@@ -261,11 +278,16 @@ impl Book {
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                () = self.tell.notified() => self.write(self.told()).await,
+                () = self.told_a_while_ago() => self.write(self.told()).await,
                 _ = renew.tick() => self.renew().await,
             }
         }
         self.renew().await;
+    }
+
+    async fn told_a_while_ago(&self) {
+        self.tell.notified().await;
+        tokio::time::sleep(GATHER).await;
     }
 
     /// Writes all that is held, and gives back all that is not.
@@ -290,11 +312,17 @@ impl Book {
 
     /// A store that does not answer has the rest at the next renewal. What is not renewed ends by itself.
     async fn write(&self, keys: Vec<Arc<Key>>) {
+        let mut failed = false;
         for keys in keys.chunks(BATCH) {
-            if !self.write_batch(keys).await {
-                tracing::debug!("limits.places_not_written");
+            failed = !self.write_batch(keys).await;
+            if failed {
                 break;
             }
+        }
+        if failed && !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::warn!("limits.places_not_written");
+        } else if !failed {
+            self.failing.store(false, Ordering::Relaxed);
         }
         let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
         drop(keys);

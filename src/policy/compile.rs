@@ -190,7 +190,7 @@ impl RuleCompiler<'_, '_> {
         })
     }
 
-    /// A client is told which log-in would open the rule, and asks for it in a list with spaces between (OpenID Connect Core
+    /// A client is told which log-in would open the rule, and asks for it in a list with spaces between (`OpenID` Connect Core
     /// §3.1.2.1): what has no place there nobody could ever ask for.
     fn assurance(&mut self) {
         let spec = self.spec;

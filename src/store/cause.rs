@@ -77,6 +77,12 @@ pub(super) fn coded(code: String) -> StoreError {
 
 impl StoreError {
     /// Whether the database answered with exactly this code.
+    /// Whether somebody else had a lock for longer than was waited for it.
+    #[must_use]
+    pub fn is_of_a_lock(&self) -> bool {
+        self.is_of_code("55P03")
+    }
+
     pub(super) fn is_of_code(&self, wanted: &str) -> bool {
         let Self::Unavailable(cause) = self else { return false };
         matches!(cause.downcast_ref(), Some(Cause::Code(code)) if code == wanted)

@@ -18,8 +18,8 @@ impl TokenError {
                 "wait; many replicas, or another program with the same client_id, ask too often"
             }
             Self::PermitMismatch => "this is a fault of the broker: please report it",
-            Self::BadResponse { detail } => of(*detail),
-            Self::Unavailable { detail: Some(detail), .. }
+            Self::BadResponse { detail }
+            | Self::Unavailable { detail: Some(detail), .. }
             | Self::Refused { detail: Some(detail), .. } => of(*detail),
             Self::Unavailable { detail: None, .. } => {
                 "the identity provider says that it cannot now: look at its status page"

@@ -341,11 +341,11 @@ mod tests {
 
     #[test]
     fn what_is_named_at_length_goes_no_further() {
+        type Params<'a> = &'a dyn Fn(&str) -> String;
         let long = |most: usize| ("x".repeat(most), "x".repeat(most + 1));
         let (prompts, uris) = (long(LONGEST_PROMPT), long(LONGEST_URI));
         let reference =
             |of: &str| format!(r#""ref":{{{of}}},"argument":{{"name":"a","value":"x"}}"#);
-        type Params<'a> = &'a dyn Fn(&str) -> String;
         let forms: [(&str, &(String, String), Params<'_>); 5] = [
             ("prompts/get", &prompts, &|name| format!(r#""name":"{name}""#)),
             ("completion/complete", &prompts, &|name| {

@@ -35,6 +35,7 @@ mod folded;
 mod forward_auth;
 #[cfg(test)]
 mod graph_simulation;
+#[cfg(test)]
 mod hints;
 #[cfg(test)]
 mod hosted;
@@ -50,6 +51,7 @@ mod policy_lint;
 mod product;
 #[cfg(test)]
 mod registered;
+#[cfg(test)]
 mod registered_more;
 #[cfg(test)]
 mod resource_server;

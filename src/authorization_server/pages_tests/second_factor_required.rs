@@ -70,7 +70,7 @@ async fn a_client_that_asks_for_two_factors_gets_them() {
     let mut browser = site.administrator().await;
     let page = browser.get("/account/authenticator").await;
     let (app, _) = browser.sets_up(&site, &page).await;
-    site.clock.advance(Duration::from_secs(60));
+    site.clock.advance(Duration::from_mins(1));
     let mut other = Browser::new(&site);
     let handle = site.request(|pending| pending.acr_values = vec!["mfa".to_owned()]);
     let page = other.get(&format!("/login?request={handle}")).await;

@@ -30,7 +30,7 @@ impl Presented {
     /// # Errors
     ///
     /// - [`OAuthError::InvalidToken`]: `401`; none, or an unknown, late, removed, damaged or used one: not told apart
-    /// - [`OAuthError::Store`]: `503`
+    /// - [`OAuthError::Store`][]: `503`
     pub(super) async fn find(
         server: &AuthorizationServer,
         headers: &HeaderMap,

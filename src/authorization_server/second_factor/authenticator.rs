@@ -153,14 +153,14 @@ mod tests {
     #[test]
     fn codes_are_those_of_the_rfc() {
         for (seconds, code) in [
-            (59, "287082"),
+            (59_i64, "287082"),
             (1_111_111_109, "081804"),
             (1_111_111_111, "050471"),
             (1_234_567_890, "005924"),
             (2_000_000_000, "279037"),
             (20_000_000_000, "353130"),
         ] {
-            let step = seconds as u64 / 30;
+            let step = seconds.cast_unsigned() / 30;
             assert_eq!(of_the_rfc().step_of(code, at(seconds)), Some(step), "{seconds}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::policy::condition::Condition;
 use crate::policy::decision::Effect;
 use crate::policy::rule::{Principals, Rule};
 
@@ -31,7 +32,7 @@ pub(super) fn any_issuer(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
         return;
     }
     let mut named: Vec<String> = rule.principals.named().map(str::to_owned).collect();
-    let looked_at = rule.when.iter().flat_map(|when| when.names()).collect::<BTreeSet<_>>();
+    let looked_at = rule.when.iter().flat_map(Condition::names).collect::<BTreeSet<_>>();
     if !looked_at.iter().any(|name| ISSUERS.contains(&name.as_str())) {
         named.extend(looked_at.into_iter().filter(|name| OF_AN_ISSUER.contains(&name.as_str())));
     }

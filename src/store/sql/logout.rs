@@ -162,13 +162,11 @@ async fn sessions_meant(
     user: Option<UserId>,
 ) -> Result<Vec<SessionRow>, StoreError> {
     const SQL: &str = "SELECT * FROM sessions WHERE issuer_sid = $1 AND issuer = $2";
-    match user {
-        Some(user) => sessions_of(c, user).await,
-        None => {
-            let values = values![&token.sid, token.issuer.as_str()];
-            read(&c.rows(SQL, values).await?, session::row)
-        }
+    if let Some(user) = user {
+        return sessions_of(c, user).await;
     }
+    let values = values![&token.sid, token.issuer.as_str()];
+    read(&c.rows(SQL, values).await?, session::row)
 }
 
 /// The same of grants.
@@ -247,7 +245,7 @@ async fn claim(
         UPDATE logout_notices SET next_at = $2, attempts = attempts + 1 \
         WHERE next_at <= $1 AND (sid, client_id) IN (SELECT sid, client_id FROM placed \
         WHERE place <= $4 ORDER BY next_at LIMIT $3) RETURNING *";
-    let but: String = but.iter().map(|id| format!("\n{id}\n")).collect();
+    let but: String = but.iter().flat_map(|id| ["\n", id.as_str(), "\n"]).collect();
     let (limit, each) = (i64::from(*limit), i64::from(*each));
     let rows = c.rows(SQL, values![*now, *until, limit, each, but.as_str()]).await?;
     let notice = |row: &Row| -> Result<_, StoreError> {

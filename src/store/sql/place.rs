@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use serde_json::json;
+
 use crate::store::connection::{Connection, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
@@ -17,6 +19,7 @@ const LAST: i64 = PLACES_LAST.as_micros() as i64;
 const TOLERANCE: i64 = 5_000_000;
 
 /// The count must see what everybody before has committed, so it is a statement of its own, after the wait for the lock.
+/// Of a crash of the database the lease need not be left: it would end by itself. So no commit waits for the disk.
 pub(super) async fn take(
     c: &mut Connection,
     (lease, most, at): &(PlaceLease, NonZeroU32, Option<Timestamp>),
@@ -26,7 +29,8 @@ pub(super) async fn take(
             WHERE place_key = $1 AND owner <> $2 AND ends_at > $5) <= $6 \
         ON CONFLICT (place_key, owner) DO UPDATE SET held = excluded.held, ends_at = excluded.ends_at";
     // Until the commit. SQLite has one writer at a time anyway.
-    const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
+    const LOCK: &str = "SELECT set_config('synchronous_commit', 'off', true), \
+        set_config('lock_timeout', '300ms', true), pg_advisory_xact_lock($1)";
     let PlaceLease { key, owner, held } = *lease;
     if c.is_postgres() {
         c.execute(LOCK, values![lock_of(&key)]).await?;
@@ -45,6 +49,9 @@ pub(super) async fn hold(
         ON CONFLICT (place_key, owner) DO UPDATE SET held = excluded.held, ends_at = excluded.ends_at";
     const FREE: &str = "DELETE FROM places WHERE place_key = $1 AND owner = $2";
     let ends_at = now(c, *at).await?.saturating_add(LAST);
+    if c.is_postgres() {
+        return hold_at_once(c, (*owner, held), ends_at).await;
+    }
     for (key, held) in held {
         match held {
             0 => c.execute(FREE, values![*key, *owner]).await?,
@@ -52,6 +59,32 @@ pub(super) async fn hold(
         };
     }
     Ok(())
+}
+
+/// In a few statements, however many keys: each waits for the network.
+async fn hold_at_once(
+    c: &mut Connection,
+    (owner, held): (Digest, &[(Digest, u32)]),
+    ends_at: i64,
+) -> Result<(), StoreError> {
+    const AT_EASE: &str = "SELECT set_config('synchronous_commit', 'off', true)";
+    const HOLD: &str = "INSERT INTO places (place_key, owner, held, ends_at) \
+        SELECT decode(told.key, 'hex'), $2, told.held, $3 \
+        FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS told (key text, held bigint) WHERE told.held > 0 \
+        ON CONFLICT (place_key, owner) DO UPDATE SET held = excluded.held, ends_at = excluded.ends_at";
+    const FREE: &str = "DELETE FROM places WHERE owner = $2 AND place_key IN (SELECT decode(told.key, 'hex') \
+        FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS told (key text, held bigint) WHERE told.held = 0)";
+    let told: Vec<_> =
+        held.iter().map(|(key, held)| json!({ "key": hex(key), "held": held })).collect();
+    let told = serde_json::Value::Array(told).to_string();
+    c.execute(AT_EASE, values![]).await?;
+    c.execute(HOLD, values![told.as_str(), owner, ends_at]).await?;
+    c.execute(FREE, values![told.as_str(), owner]).await?;
+    Ok(())
+}
+
+fn hex(digest: &Digest) -> String {
+    digest.as_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 pub(super) async fn forget(c: &mut Connection, at: Option<Timestamp>) -> Result<u64, StoreError> {

@@ -66,10 +66,10 @@ async fn who_brings_no_token_or_another_one_is_told_401() {
 async fn a_token_lets_clients_of_any_kind_in_so_often_and_a_refusal_uses_nothing_up() {
     let (directory, served) = served().await;
     let made = made(&directory, &["--uses", "2"]);
-    let token = Some(text(&made, "initial_access_token"));
-    let wrong = registers(&served, token, "tls_client_auth").await;
+    let token = text(&made, "initial_access_token");
+    let wrong = registers(&served, Some(token), "tls_client_auth").await;
     assert_eq!((wrong.status, &wrong.json()["error"]), (400, &json!("invalid_client_metadata")));
-    let confidential = registers(&served, token, "client_secret_basic").await;
+    let confidential = registers(&served, Some(token), "client_secret_basic").await;
     assert_eq!(confidential.status, 201, "{confidential:?}");
     assert!(confidential.json()["client_secret"].is_string());
     let looked = Request::new(
@@ -83,13 +83,13 @@ async fn a_token_lets_clients_of_any_kind_in_so_often_and_a_refusal_uses_nothing
         &format!("Bearer {}", text(&confidential.json(), "registration_access_token")),
     );
     assert_eq!(send(&served, looked).await.status, 200);
-    let public = registers(&served, token, "none").await;
+    let public = registers(&served, Some(token), "none").await;
     assert_eq!((public.status, public.json().get("client_secret")), (201, None));
-    assert_eq!(registers(&served, token, "none").await.status, 401, "both uses are gone");
+    assert_eq!(registers(&served, Some(token), "none").await.status, 401, "both uses are gone");
     let listed = command(directory.path(), &["registration-token", "list", "--json"]);
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!((&listed[0]["uses"], &listed[0]["most_uses"]), (&json!(2), &json!(2)));
-    assert!(!listed.to_string().contains(token.unwrap()));
+    assert!(!listed.to_string().contains(token));
 }
 
 // OWASP ASVS 5 §16.2 — N113

@@ -1,6 +1,6 @@
 //! The database goes away while everything goes on: who needs it is told to come back, and finds everything as it was.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use mcp_auth_broker::store::Digest;
@@ -26,7 +26,7 @@ async fn all(
     asked: Vec<(&'static str, Request)>,
 ) -> Vec<(&'static str, Answer, Duration)> {
     let each = asked.into_iter().map(async |(name, request)| {
-        let begun = Instant::now();
+        let begun = tokio::time::Instant::now();
         let answer = product.send(request).await;
         (name, answer, begun.elapsed())
     });

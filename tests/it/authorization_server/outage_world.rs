@@ -203,7 +203,7 @@ fn form(path: &str, fields: &[(&str, &str)]) -> Request {
 }
 
 impl Prepared {
-    fn page(&self, product: &Product, path: &str, body: &str) -> Request {
+    fn page(product: &Product, path: &str, body: &str) -> Request {
         Request::new("POST", path)
             .header("content-type", FORM)
             .header("origin", &product.url(""))
@@ -252,11 +252,11 @@ impl Prepared {
         let (action, consent) = &self.consent;
         vec![
             ("authorize", Request::new("GET", &self.authorize)),
-            ("login", self.page(product, "/login", &self.login).header("cookie", &self.nobody)),
+            ("login", Self::page(product, "/login", &self.login).header("cookie", &self.nobody)),
             ("account", own(Request::new("GET", "/account"))),
             ("approvals", own(Request::new("GET", "/approvals"))),
             ("device page", own(Request::new("GET", "/device"))),
-            ("consent", own(self.page(product, action, consent))),
+            ("consent", own(Self::page(product, action, consent))),
             ("link", Request::new("GET", "/login/link/abc")),
         ]
     }

@@ -215,7 +215,8 @@ async fn a_store_of_an_older_schema_is_backed_up_and_restored_as_it_is() {
         let versions = "CREATE TABLE schema_versions (version BIGINT PRIMARY KEY, organisation TEXT NOT NULL \
             DEFAULT 'default', digest BYTEA NOT NULL);";
         let hash = mcp_auth_broker::store::Digest::of(step);
-        let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex =
+            hash.as_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let step = step.replace(" BLOB", " BYTEA");
         let step = step.replace(" SEQUENCE,", " BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,");
         let record =

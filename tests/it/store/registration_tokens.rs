@@ -75,8 +75,8 @@ async fn a_token_is_used_so_often_and_until_it_expires(store: Store) {
 async fn of_fifty_at_once_no_more_than_are_left_use_it(store: Store) {
     let token = row("a", 3);
     store.add_registration_token(&token).await.unwrap();
-    let uses = (0..50).map(|_| store.use_registration_token("a", &token.token, after(1)));
-    let used = join_all(uses).await.into_iter().filter(|used| *used.as_ref().unwrap()).count();
+    let at_once = (0..50).map(|_| store.use_registration_token("a", &token.token, after(1)));
+    let used = join_all(at_once).await.into_iter().filter(|used| *used.as_ref().unwrap()).count();
     assert_eq!(used, 3);
     assert_eq!(store.find_registration_token("a").await.unwrap().unwrap().uses, 3);
 }

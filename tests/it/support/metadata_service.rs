@@ -96,7 +96,7 @@ impl State {
             };
             return response.body(Full::default()).unwrap();
         }
-        let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+        let header = |name: &str| request.headers().get(name).map(http::HeaderValue::as_bytes);
         if request.method() != "GET" || request.uri().path() != "/metadata/identity/oauth2/token" {
             return json(404, &json!({ "error": "not_found" }));
         }

@@ -61,15 +61,15 @@ async fn connect(
     behind: String,
     heard: Arc<Mutex<Vec<String>>>,
 ) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
         match client.read_u8().await {
-            Ok(byte) => head.push(byte),
+            Ok(byte) => request.push(byte),
             Err(_) => return,
         }
     }
-    let head = String::from_utf8(head).unwrap();
-    let target = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
+    let request = String::from_utf8(request).unwrap();
+    let target = request.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
     heard.lock().unwrap().push(target.unwrap_or("no CONNECT").to_owned());
     client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok();
     let Ok(mut inside) = acceptor.accept(client).await else { return };
