@@ -60,7 +60,8 @@ impl Connections {
         Ok(Begun { url: request.url, state: request.state, pending })
     }
 
-    /// The person came back. The caller has checked that it is the browser and the person that began.
+    /// The person came back. The caller has checked that it is the browser and the person that began. `false`: they were
+    /// removed or disabled meanwhile; nothing is kept, and the tokens are given back.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl Connections {
         (user_id, server): (UserId, &str),
         pending: &Pending,
         callback: &Callback,
-    ) -> Result<(), ConnectionError> {
+    ) -> Result<bool, ConnectionError> {
         let place = self.server(server)?.url.as_str();
         if pending.server != server || pending.server_url != place {
             return Err(Unusable::WrongIssuer.into());
@@ -88,7 +89,11 @@ impl Connections {
             version: 0,
             connected_at: asked_at,
         };
-        Ok(self.0.parts.store.put_upstream_account(&row).await?)
+        let connected = self.0.parts.store.put_upstream_account(&row).await?;
+        if !connected {
+            self.try_give_back(&row).await;
+        }
+        Ok(connected)
     }
 }
 

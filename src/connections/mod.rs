@@ -151,11 +151,15 @@ impl Connections {
     pub async fn end(&self, user_id: UserId, server: &str) -> Result<bool, ConnectionError> {
         let ended = self.0.parts.store.end_upstream_account(user_id, server, None).await?;
         let Some(row) = ended else { return Ok(false) };
-        if let Err(error) = self.give_back(&row).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(server, error, "connections.not_given_back");
-        }
+        self.try_give_back(&row).await;
         Ok(true)
+    }
+
+    async fn try_give_back(&self, row: &UpstreamAccountRow) {
+        if let Err(error) = self.give_back(row).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(server = row.server, error, "connections.not_given_back");
+        }
     }
 
     async fn give_back(&self, row: &UpstreamAccountRow) -> Result<(), ConnectionError> {

@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 use super::digest::Digest;
 use super::error::StoreError;
+use super::person::OneTimeLink;
 
 /// A person's authenticator app.
 #[derive(Clone, Debug)]
@@ -25,11 +26,13 @@ pub trait AuthenticatorStore: Send + Sync {
         &self,
         user_id: UserId,
     ) -> Result<Option<AuthenticatorRow>, StoreError>;
-    /// Adds it with its recovery codes, all or nothing. `false` where the person has one, or is gone.
+    /// Adds it with its recovery codes, all or nothing. `false` where the person has one, is gone or disabled, or has
+    /// another password by now than the one that was right (`password_hash`, where it was asked for).
     async fn add_authenticator(
         &self,
         row: &AuthenticatorRow,
         recovery_codes: &[Digest],
+        password_hash: Option<&str>,
     ) -> Result<bool, StoreError>;
     /// Uses up every time step until this one. `false` where a code of this step or of a later one was used: of two who
     /// come at once with one code, at one replica or two, one is refused.
@@ -46,4 +49,8 @@ pub trait AuthenticatorStore: Send + Sync {
     async fn count_recovery_codes(&self, user_id: UserId) -> Result<u64, StoreError>;
     /// With the recovery codes. `false` where there is none.
     async fn remove_authenticator(&self, user_id: UserId) -> Result<bool, StoreError>;
+    /// The same together with the password, every session and every other link: whoever has the old password could set up
+    /// an app of theirs. What is left is `link`, by which another is chosen. `false`, and nothing is changed, where the
+    /// person is disabled or has no authenticator.
+    async fn start_over(&self, link: &OneTimeLink) -> Result<bool, StoreError>;
 }

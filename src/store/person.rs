@@ -247,6 +247,8 @@ pub trait PersonStore: Send + Sync {
         now: Timestamp,
         window: Duration,
     ) -> Result<LoginAttempts, StoreError>;
+    /// Takes back one that was counted under `key`; nothing where none is.
+    async fn take_back_attempt(&self, key: &str) -> Result<(), StoreError>;
     async fn login_attempts(
         &self,
         key: &str,

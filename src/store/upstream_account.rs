@@ -33,8 +33,9 @@ pub trait UpstreamAccountStore: Send + Sync {
         &self,
         user_id: UserId,
     ) -> Result<Vec<UpstreamAccountRow>, StoreError>;
-    /// A new consent: whatever was there gives way. [`UpstreamAccountRow::version`] is not looked at.
-    async fn put_upstream_account(&self, row: &UpstreamAccountRow) -> Result<(), StoreError>;
+    /// A new consent: whatever was there gives way. [`UpstreamAccountRow::version`] is not looked at. `false`: the person is
+    /// gone or disabled.
+    async fn put_upstream_account(&self, row: &UpstreamAccountRow) -> Result<bool, StoreError>;
     /// Lets one caller renew the tokens of this version until `until`. `true` for exactly one: `false` where they were
     /// replaced, are gone, or somebody else renews them.
     async fn claim_upstream_account(

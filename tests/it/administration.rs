@@ -67,9 +67,12 @@ async fn an_authenticator_that_is_lost_is_taken_away() {
     let user_id = store.find_user_by_name("ada").await.unwrap().unwrap().id;
     let (sealed, confirmed_at) = ("sealed".to_owned(), SystemClock.now());
     let row = AuthenticatorRow { user_id, sealed, last_step: 1, confirmed_at };
-    assert!(store.add_authenticator(&row, &[Digest::of("a code")]).await.unwrap());
+    assert!(store.add_authenticator(&row, &[Digest::of("a code")], None).await.unwrap());
     let told = printed(at, &["user", "remove-second-factor", "ada"]);
-    assert_eq!(told, "ada has no second factor any more\n");
+    let (link, told) = told.split_once('\n').unwrap();
+    assert!(link.starts_with("Link: ") && link.contains("/login/link/"), "{link}");
+    let wanted = "ada has no second factor and no password any more, and chooses another there, once, within a day.\n";
+    assert_eq!(told, wanted);
     assert!(store.find_authenticator(user_id).await.unwrap().is_none());
     assert_eq!(store.count_recovery_codes(user_id).await.unwrap(), 0);
     let last = recorded(at).pop().unwrap();

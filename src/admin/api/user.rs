@@ -63,11 +63,12 @@ pub(super) fn describe(api: Described) -> Described {
     let enable_one = Operation::done("post", "enable", "Let a disabled person in again");
     let give_role = Operation::done("post", "give_role", "Let a person administer this broker");
     let take_role = Operation::done("post", "take_role", "Let a person administer it no more");
-    let remove_second_factor = Operation::done(
-        "post",
+    let remove_second_factor = Operation::made(
         "remove_second_factor",
-        "Take a person's authenticator app and recovery codes away",
-    );
+        "Take a person's authenticator app, recovery codes and password away",
+        schema::<Link<'static>>,
+    )
+    .refuses(&[404]);
     api.on("/api/v1/users", list_all, get(list))
         .on("/api/v1/users", add_one, post(add))
         .on(one, find_one, get(find))
@@ -165,8 +166,9 @@ pub(super) async fn without_second_factor(
     State(operations): State<Operations>,
     actor: Actor,
     At(id): At<UserId>,
-) -> Result<StatusCode, AdminError> {
-    operations.remove_second_factor(&actor, id).await.map(|()| StatusCode::NO_CONTENT)
+) -> Result<Response, AdminError> {
+    let link = operations.remove_second_factor(&actor, id).await?;
+    Ok((StatusCode::CREATED, Json(Link { link: link.expose() })).into_response())
 }
 
 /// `201` with the link, once.

@@ -179,16 +179,23 @@ impl Operations {
         .await
     }
 
-    /// Takes a person's authenticator app and recovery codes away: they lost both. Until they set up another one their
-    /// password alone opens, or where one is required it lets them set one up.
+    /// Takes a person's authenticator app and recovery codes away: they lost both. Their password goes with them, and every
+    /// session, so that nobody who has the password sets up an app in their place: they choose another by the link that
+    /// this gives, once, within a day.
     ///
     /// # Errors
     ///
-    /// [`AdminError::NotFound`]: no such person, or they have none.
-    pub async fn remove_second_factor(&self, actor: &Actor, id: UserId) -> Result<(), AdminError> {
+    /// [`AdminError::NotFound`]: no such person, or they have none, or are disabled.
+    pub async fn remove_second_factor(
+        &self,
+        actor: &Actor,
+        id: UserId,
+    ) -> Result<SecretText, AdminError> {
         let action = AdminAction::RemoveSecondFactor;
         self.change(actor, (AdminObject::User, action, &id.to_string()), async {
-            found(self.store.remove_authenticator(id).await?, "user with a second factor")
+            let (link, shown) = self.new_link(id, LinkPurpose::SetUp, SET_UP_LINK_LIVES);
+            let done = self.store.start_over(&link).await?;
+            found(done, "user with a second factor that is not disabled").map(|()| shown)
         })
         .await
     }
@@ -210,18 +217,29 @@ impl Operations {
         .await
     }
 
-    /// The store keeps the digest of the link's token alone.
     async fn link(
         &self,
         user_id: UserId,
         purpose: LinkPurpose,
         lives: Duration,
     ) -> Result<SecretText, AdminError> {
+        let (link, shown) = self.new_link(user_id, purpose, lives);
+        self.store.add_link(&link).await?;
+        Ok(shown)
+    }
+
+    /// What the store keeps of a link, the digest of its token alone; and the link.
+    fn new_link(
+        &self,
+        user_id: UserId,
+        purpose: LinkPurpose,
+        lives: Duration,
+    ) -> (OneTimeLink, SecretText) {
         let token = self.secret();
         let link = OneTimeLink::digest(token.expose());
         let expires_at = self.clock.now().plus(lives);
-        self.store.add_link(&OneTimeLink { link, user_id, purpose, expires_at }).await?;
         let base = self.settings.public_url.as_str().trim_end_matches('/');
-        Ok(format!("{base}/login/link/{}", token.expose()).into())
+        let shown = format!("{base}/login/link/{}", token.expose()).into();
+        (OneTimeLink { link, user_id, purpose, expires_at }, shown)
     }
 }

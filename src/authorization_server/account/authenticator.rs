@@ -236,15 +236,17 @@ impl Sent<'_> {
             let again = Unconfirmed { authenticator, problem, status };
             return Ok(wrong.on(offer.page(people, Some(again))?));
         }
-        let codes = match offer.confirm(people, authenticator, fields.text("code")).await? {
-            Ok(codes) => codes,
+        let confirmed = match offer.confirm(people, authenticator, fields.text("code"))? {
+            Ok(confirmed) => confirmed,
             Err(again) => return offer.page(people, Some(again)),
         };
+        let codes = confirmed.keep(people).await?;
         self.audit(AuditEvent::SecondFactorSet).await?;
         let browser = people.browser(self.headers);
         know_browser_at_codes(&people.server, &browser, self.user()).await?;
         // They have just shown both: this session says so from now on, and is a new one.
         let login = NewLogin::with_code(self.user().id, people.server.clock.now());
+        let login = login.compared_with(self.user().password_hash.as_deref());
         let cookie = session::begin(&people.server, self.headers, login).await?;
         let shown = show_codes(people, self.user(), &codes, PATH.to_owned());
         Ok(with_cookie(shown, cookie))

@@ -112,11 +112,14 @@ pub(crate) async fn come_back(
         let callback = Callback::parse(&query.unwrap_or_default()).ok_or(Fault::NoLogin)?;
         let (user_id, pending) = take(&people, &callback, &headers).await?;
         let finished = connections.finish((user_id, &server), &pending, &callback).await;
-        let connected = finished.is_ok();
+        let connected = matches!(finished, Ok(true));
         let event = AuditEvent::AccountConnect { server: server.as_str().into(), connected };
         people.audit(request_id, Some(user_id), None, event).await?;
-        finished.map_err(Fault::Connection)?;
-        Ok::<_, Fault>(people.lead_to("/account"))
+        if finished.map_err(Fault::Connection)? {
+            Ok::<_, Fault>(people.lead_to("/account"))
+        } else {
+            Err(Fault::NoLogin)
+        }
     };
     finished.await.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }

@@ -7,7 +7,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, LoginMethod};
 use crate::authorization_server::pages::{Fault, Forms, page};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::second_factor::{Authenticator, QrPicture, RecoveryCode};
@@ -17,7 +17,7 @@ use crate::store::{AuthenticatorRow, Digest, StoreError, UserRow};
 
 use super::first_step::{ENROL_PATH, FirstStep};
 use super::password::Waiting;
-use super::throttle::know_browser_at_codes;
+use super::throttle::{know_browser, know_browser_at_codes};
 use super::{onward, with_request};
 
 /// An app that somebody may set up; nothing is stored until it is confirmed.
@@ -32,6 +32,14 @@ pub(crate) struct Offer<'a> {
     /// Whether the password is asked for again.
     pub(crate) password: bool,
     pub(crate) request: Option<&'a str>,
+}
+
+/// An app that showed its code, not stored yet.
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    row: AuthenticatorRow,
+    /// The person's when their password was asked for.
+    password_hash: Option<String>,
 }
 
 /// Why the page is shown again, with the same secret.
@@ -131,17 +139,17 @@ impl Offer<'_> {
         Authenticator::open_for(encryption, self.user.id, &self.whom, sealed).ok_or(Fault::Forged)
     }
 
-    /// Stores it if `code` is the app's at this moment; gives the recovery codes, shown this once.
+    /// Whether `code` is the app's at this moment; stores nothing yet.
     ///
     /// # Errors
     ///
-    /// [`Fault::Forged`] where the person has an app already: in another tab.
-    pub(crate) async fn confirm(
+    /// [`Fault::Store`], never.
+    pub(crate) fn confirm(
         &self,
         people: &People,
         authenticator: Authenticator,
         code: &str,
-    ) -> Result<Result<Vec<RecoveryCode>, Unconfirmed>, Fault> {
+    ) -> Result<Result<Confirmed, Unconfirmed>, Fault> {
         let (server, user_id) = (&people.server, self.user.id);
         let now = server.clock.now();
         let Some(step) = authenticator.step_of(code, now) else {
@@ -151,12 +159,25 @@ impl Offer<'_> {
         };
         let sealed = authenticator.seal(&server.encryption, user_id);
         let sealed = sealed.ok_or(StoreError::Corrupt("authenticators.sealed"))?;
-        let codes = RecoveryCode::generate_all(server.random.as_ref());
-        let digests: Vec<_> = codes.iter().map(|code| code.digest(user_id)).collect();
         // The code that confirmed it is used up.
         let row = AuthenticatorRow { user_id, sealed, last_step: step, confirmed_at: now };
-        let added = server.store.add_authenticator(&row, &digests).await?;
-        if added { Ok(Ok(codes)) } else { Err(Fault::Forged) }
+        Ok(Ok(Confirmed { row, password_hash: self.user.password_hash.clone() }))
+    }
+}
+
+impl Confirmed {
+    /// Stores it; gives the recovery codes, shown this once.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Forged`] where the person has an app already, of another tab, or another password by now.
+    pub(crate) async fn keep(self, people: &People) -> Result<Vec<RecoveryCode>, Fault> {
+        let Self { row, password_hash } = self;
+        let codes = RecoveryCode::generate_all(people.server.random.as_ref());
+        let digests: Vec<_> = codes.iter().map(|code| code.digest(row.user_id)).collect();
+        let store = &people.server.store;
+        let added = store.add_authenticator(&row, &digests, password_hash.as_deref()).await?;
+        added.then_some(codes).ok_or(Fault::Forged)
     }
 }
 
@@ -185,9 +206,8 @@ pub(crate) async fn offer_first(
 ) -> Response {
     let request = waiting.request.as_deref();
     let shown = async {
-        let browser = people.server.cookies().read(CookieKind::Browser, &headers);
-        match first(&people, browser.as_ref()).await? {
-            Some((first, browser)) => offer(&first, browser, request).page(&people, None),
+        match first(&people, &headers).await? {
+            Some(first) => offer(&first, request).page(&people, None),
             None => Ok::<_, Fault>(people.lead_to(&with_request("/login", request))),
         }
     };
@@ -212,42 +232,42 @@ async fn try_enrol(
     body: &[u8],
 ) -> Result<Response, Fault> {
     let form = people.form(headers, body)?;
-    let browser = people.server.cookies().read(CookieKind::Browser, headers);
     let request = form.fields.filled("request");
-    let Some((first, browser)) = first(people, browser.as_ref()).await? else {
+    let Some(first) = first(people, headers).await? else {
         return Ok(people.lead_to(&with_request("/login", request)));
     };
-    let offer = offer(&first, browser, request);
+    let offer = offer(&first, request);
     let sent = (form.fields.text("secret"), form.fields.text("form"));
     let authenticator = offer.read(people, sent)?;
-    let codes = match offer.confirm(people, authenticator, form.fields.text("code")).await? {
-        Ok(codes) => codes,
+    let confirmed = match offer.confirm(people, authenticator, form.fields.text("code"))? {
+        Ok(confirmed) => confirmed,
         Err(again) => return offer.page(people, Some(again)),
     };
+    // Before anything is stored: a first step that is over leaves no app behind.
     let user = first.finish(people).await?;
+    let codes = confirmed.keep(people).await?;
     people.audit(request_id, Some(user.id), None, AuditEvent::SecondFactorSet).await?;
-    know_browser_at_codes(&people.server, browser, &user).await?;
+    let event = AuditEvent::LoginSucceed { method: LoginMethod::PasswordAndCode };
+    people.audit(request_id, Some(user.id), None, event).await?;
     let login = NewLogin::with_code(user.id, people.server.clock.now());
+    let login = login.compared_with(user.password_hash.as_deref());
     let cookie = session::begin(&people.server, headers, login).await?;
-    Ok(with_cookie(show_codes(people, &user, &codes, onward(request)), cookie))
+    let browser = people.browser(headers);
+    know_browser(&people.server, &browser, &user).await?;
+    know_browser_at_codes(&people.server, &browser, &user).await?;
+    let shown = show_codes(people, &user, &codes, onward(request));
+    let over = people.server.cookies().remove(CookieKind::FirstStep);
+    Ok(with_cookie(with_cookie(people.remember(&browser, shown), cookie), over))
 }
 
 /// The first step of somebody who has no app yet.
-async fn first<'a>(
-    people: &People,
-    browser: Option<&'a CookieValue>,
-) -> Result<Option<(FirstStep, &'a CookieValue)>, Fault> {
-    let first = FirstStep::find(people, browser).await?;
-    let (Some(first), Some(browser)) = (first, browser) else { return Ok(None) };
+async fn first(people: &People, headers: &HeaderMap) -> Result<Option<FirstStep>, Fault> {
+    let Some(first) = FirstStep::find(people, headers).await? else { return Ok(None) };
     let has_one = people.server.store.find_authenticator(first.user.id).await?.is_some();
-    Ok((!has_one).then_some((first, browser)))
+    Ok((!has_one).then_some(first))
 }
 
-const fn offer<'a>(
-    first: &'a FirstStep,
-    cookie: &'a CookieValue,
-    request: Option<&'a str>,
-) -> Offer<'a> {
-    let (user, whom) = (&first.user, first.key);
-    Offer { user, whom, cookie, action: ENROL_PATH, password: false, request }
+const fn offer<'a>(first: &'a FirstStep, request: Option<&'a str>) -> Offer<'a> {
+    let FirstStep { key, cookie, user } = first;
+    Offer { user, whom: *key, cookie, action: ENROL_PATH, password: false, request }
 }

@@ -1,18 +1,17 @@
 //! Between a right password and what has to follow it: no session yet.
 //!
-//! Kept in the store for this very browser, so that the second step is taken where the first was, and by the same person.
+//! Kept in the store, and known by a cookie of its own that is as old as it: the second step is taken where the first was.
 //! A new password, "log out everywhere" and a disabled account end it as they end sessions.
 
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::authorization_server::pages::Fault;
-use crate::authorization_server::person::People;
-use crate::authorization_server::session::{CookieKind, CookieValue};
-use crate::store::{Digest, LoginOrigin, SessionRow, StoreError, UserRow};
+use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::session::{BeginError, CookieKind, CookieValue};
+use crate::store::{Digest, LoginOrigin, NewSession, SessionRow, StoreError, UserRow};
 use crate::time::Timestamp;
 
 use super::with_request;
@@ -30,22 +29,24 @@ pub(super) const ENROL_PATH: &str = "/login/authenticator";
 pub(super) struct FirstStep {
     /// Names it in the store.
     pub(super) key: Digest,
+    /// Its own: what follows is bound to it.
+    pub(super) cookie: CookieValue,
     pub(super) user: UserRow,
 }
 
 impl FirstStep {
-    /// Where this person has to go on after their password; `None` where nothing has to follow it. The browser is to be
-    /// sent its cookie.
+    /// Where this person has to go on after their password, which was compared with what `user` says; `None` where nothing
+    /// has to follow it.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]
+    /// [`BeginError`]
     pub(super) async fn take(
         people: &People,
-        browser: &CookieValue,
+        (headers, browser): (&HeaderMap, &CookieValue),
         user: &UserRow,
         request: Option<&str>,
-    ) -> Result<Option<Response>, StoreError> {
+    ) -> Result<Option<Response>, BeginError> {
         let server = &people.server;
         let path = if server.store.find_authenticator(user.id).await?.is_some() {
             CODE_PATH
@@ -54,9 +55,10 @@ impl FirstStep {
         } else {
             return Ok(None);
         };
-        let now = server.clock.now();
+        let (now, cookies) = (server.clock.now(), server.cookies());
+        let cookie = CookieValue::generate(server.random.as_ref());
         let row = SessionRow {
-            session: key(browser),
+            session: cookie.digest(CookieKind::FirstStep),
             user_id: Some(user.id),
             auth_time: Some(now),
             method: Some(FIRST_STEP.to_owned()),
@@ -66,9 +68,15 @@ impl FirstStep {
             last_seen_at: now,
             expires_at: now.plus(LIVES),
         };
-        server.store.put_session(&row).await?;
-        let response = people.lead_to(&with_request(path, request));
-        Ok(Some(people.remember(browser, response)))
+        let before = cookies.read(CookieKind::FirstStep, headers);
+        let before = before.map(|before| before.digest(CookieKind::FirstStep));
+        let password_hash = user.password_hash.clone();
+        if !server.store.begin_session(&NewSession { row, before, password_hash }).await? {
+            return Err(BeginError::Stale);
+        }
+        let response = people.remember(browser, people.lead_to(&with_request(path, request)));
+        let line = cookies.set(CookieKind::FirstStep, &cookie, Some(LIVES));
+        Ok(Some(with_cookie(response, line)))
     }
 
     /// What was begun in this browser; `None` where nothing was, or it is over.
@@ -78,18 +86,19 @@ impl FirstStep {
     /// [`StoreError`]
     pub(super) async fn find(
         people: &People,
-        browser: Option<&CookieValue>,
+        headers: &HeaderMap,
     ) -> Result<Option<Self>, StoreError> {
-        let Some(browser) = browser else { return Ok(None) };
-        let (store, key) = (&people.server.store, key(browser));
+        let cookie = people.server.cookies().read(CookieKind::FirstStep, headers);
+        let Some(cookie) = cookie else { return Ok(None) };
+        let (store, key) = (&people.server.store, cookie.digest(CookieKind::FirstStep));
         let row = store.find_session(&key, Timestamp::default(), people.server.clock.now()).await?;
         let row = row.filter(|row| row.method.as_deref() == Some(FIRST_STEP));
         let Some(user_id) = row.and_then(|row| row.user_id) else { return Ok(None) };
         let user = store.find_user(user_id).await?.filter(|user| user.disabled_at.is_none());
-        Ok(user.map(|user| Self { key, user }))
+        Ok(user.map(|user| Self { key, cookie, user }))
     }
 
-    /// Uses it up, once.
+    /// Uses it up, once. A session begins only while the person still has the password that they have here.
     ///
     /// # Errors
     ///
@@ -98,10 +107,4 @@ impl FirstStep {
         let ended = people.server.store.end_session(&self.key).await?;
         ended.then_some(self.user).ok_or(Fault::NoLogin)
     }
-}
-
-/// How the store knows it: not how it knows sessions, nor known browsers.
-fn key(browser: &CookieValue) -> Digest {
-    let browser = URL_SAFE_NO_PAD.encode(browser.digest(CookieKind::Browser).as_bytes());
-    Digest::of(&format!("first step|{browser}"))
 }

@@ -24,7 +24,7 @@ use crate::store::{Digest, LinkPurpose, OneTimeLink, StoreError, UserRow};
 
 use super::first_step::FirstStep;
 use super::onward;
-use super::throttle::know_browser;
+use super::throttle::{KnownBrowser, know_browser};
 
 /// The name of the administrator that the first start makes.
 const FIRST_ADMINISTRATOR: &str = "admin";
@@ -157,17 +157,24 @@ async fn try_use(
         Err(weak) => return Ok(render(people, token, &link, &user, (&browser, Some(weak)))),
     };
     let hash = people.passwords.hash(password, people.server.random.as_ref()).await?;
+    let known = KnownBrowser::find(&people.server, headers, &user).await?;
     let now = people.server.clock.now();
     if !people.server.store.set_password(user.id, &hash, Some(&link.link), now).await? {
         return Err(Fault::NoLink);
     }
     people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
+    // What it was known for before it stays known for, codes included; the link alone stands for none.
+    if let Some(known) = known {
+        known.keep(&people.server).await?;
+    }
     know_browser(&people.server, &browser, &user).await?;
     // The link stands for the password alone: whoever got hold of it has not got the app.
-    if let Some(onward) = FirstStep::take(people, &browser, &user, None).await? {
+    let user = UserRow { password_hash: Some(hash), ..user };
+    if let Some(onward) = FirstStep::take(people, (headers, &browser), &user, None).await? {
+        people.audit(request_id, Some(user.id), None, AuditEvent::LoginContinue).await?;
         return Ok(onward);
     }
-    let login = NewLogin::with_password(user.id, now).compared_with(Some(&hash));
+    let login = NewLogin::with_password(user.id, now).compared_with(user.password_hash.as_deref());
     let cookie = session::begin(&people.server, headers, login).await?;
     Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(None))), cookie))
 }

@@ -25,7 +25,7 @@ pub(crate) use second_step::{SecondStep, ask_code, second_step, take_code};
 pub(crate) use throttle::Attempt;
 pub(in crate::authorization_server) use throttle::Bound;
 #[cfg(test)]
-pub(in crate::authorization_server) use throttle::{CODE, RECOVERY_CODE};
+pub(in crate::authorization_server) use throttle::{CODE, Guessed, RECOVERY_CODE};
 pub(crate) use throttle::{DEVICE_METHOD, KnownBrowser, know_browser_at_codes};
 
 /// What waits for a login. Never a path of somebody's choosing: from a log-in page nobody is led elsewhere.

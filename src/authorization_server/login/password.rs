@@ -14,9 +14,7 @@ use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
 use crate::authorization_server::pages::{Fault, Forms, page, query_value};
 use crate::authorization_server::person::{People, with_cookie};
-use crate::authorization_server::session::{
-    self, BeginError, CookieKind, CookieValue, FormPurpose, NewLogin,
-};
+use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
 use crate::id::{ClientAddress, RequestId};
 use crate::secret_text::SecretText;
 use crate::store::UserRow;
@@ -175,8 +173,40 @@ async fn try_log_in(
         failed(people, request_id, None, LoginFailure::Credentials).await?;
         return render(people, &browser, request, StatusCode::FORBIDDEN, again(wrong)).await;
     };
-    attempt.succeeded(&people.server, user.id).await?;
-    if let Some(onward) = FirstStep::take(people, &browser, &user, request).await? {
+    let right = Right { browser: &browser, headers, user: &user, request };
+    match go_on(people, request_id, &attempt, &right).await {
+        Ok(response) => Ok(response),
+        Err(Fault::NoLogin) => {
+            attempt.failed(&people.server).await?;
+            failed(people, request_id, Some(user.id), LoginFailure::Credentials).await?;
+            render(people, &browser, request, StatusCode::FORBIDDEN, again(wrong)).await
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A password that was the person's when it was looked at.
+struct Right<'a> {
+    browser: &'a CookieValue,
+    headers: &'a HeaderMap,
+    user: &'a UserRow,
+    request: Option<&'a str>,
+}
+
+/// On to the second step, or in. Only what is through counts as a success: who has the password alone knows no more than
+/// before, and is bounded as before.
+///
+/// # Errors
+///
+/// [`Fault::NoLogin`] where it is the password no more.
+async fn go_on(
+    people: &People,
+    request_id: RequestId,
+    attempt: &Attempt,
+    &Right { browser, headers, user, request }: &Right<'_>,
+) -> Result<Response, Fault> {
+    let from = (headers, browser);
+    if let Some(onward) = FirstStep::take(people, from, user, request).await? {
         people.audit(request_id, Some(user.id), None, AuditEvent::LoginContinue).await?;
         return Ok(onward);
     }
@@ -184,16 +214,9 @@ async fn try_log_in(
     people.audit(request_id, Some(user.id), None, event).await?;
     let now = people.server.clock.now();
     let login = NewLogin::with_password(user.id, now).compared_with(user.password_hash.as_deref());
-    let cookie = match session::begin(&people.server, headers, login).await {
-        Ok(cookie) => cookie,
-        Err(BeginError::Store(error)) => return Err(error.into()),
-        // It was the password when it was looked at.
-        Err(BeginError::Stale) => {
-            failed(people, request_id, Some(user.id), LoginFailure::Credentials).await?;
-            return render(people, &browser, request, StatusCode::FORBIDDEN, again(wrong)).await;
-        }
-    };
-    Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(request))), cookie))
+    let cookie = session::begin(&people.server, headers, login).await?;
+    attempt.succeeded(&people.server, user.id).await?;
+    Ok(with_cookie(people.remember(browser, people.lead_to(&onward(request))), cookie))
 }
 
 /// What became of a password that somebody who is logged in typed once more.

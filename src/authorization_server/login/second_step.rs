@@ -104,12 +104,9 @@ pub(crate) async fn ask_code(
 ) -> Response {
     let request = waiting.request.as_deref();
     let shown = async {
-        let browser = people.server.cookies().read(CookieKind::Browser, &headers);
-        match (FirstStep::find(&people, browser.as_ref()).await?, browser) {
-            (Some(first), Some(browser)) => {
-                Ok(render(&people, &browser, &first.user, request, (StatusCode::OK, None)))
-            }
-            _ => Ok::<_, Fault>(people.lead_to(&with_request("/login", request))),
+        match FirstStep::find(&people, &headers).await? {
+            Some(first) => Ok(render(&people, &first, request, (StatusCode::OK, None))),
+            None => Ok::<_, Fault>(people.lead_to(&with_request("/login", request))),
         }
     };
     shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
@@ -136,14 +133,13 @@ async fn try_second_step(
     body: &[u8],
 ) -> Result<Response, Fault> {
     let form = people.form(headers, body)?;
-    let browser = people.server.cookies().read(CookieKind::Browser, headers);
-    let browser = browser.ok_or(Fault::Forged)?;
-    form.check(PURPOSE, &browser)?;
     let request = form.fields.filled("request");
-    let Some(first) = FirstStep::find(people, Some(&browser)).await? else {
+    let Some(first) = FirstStep::find(people, headers).await? else {
         return Ok(people.lead_to(&with_request("/login", request)));
     };
-    let again = |status, problem| render(people, &browser, &first.user, request, (status, problem));
+    form.check(PURPOSE, &first.cookie)?;
+    let browser = people.browser(headers);
+    let again = |status, problem| render(people, &first, request, (status, problem));
     let taken =
         take_code(people, &first.user, form.fields.text("code"), (&browser, address)).await?;
     let now = people.server.clock.now();
@@ -171,21 +167,26 @@ async fn try_second_step(
     };
     let user = first.finish(people).await?;
     people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
+    let login = login.compared_with(user.password_hash.as_deref());
     let cookie = session::begin(&people.server, headers, login).await?;
-    Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(request))), cookie))
+    // Now the password has led somewhere.
+    let password = Attempt::new(&people.server, &user.username, &browser, address).await?;
+    password.succeeded(&people.server, user.id).await?;
+    let response = people.remember(&browser, people.lead_to(&onward(request)));
+    let over = people.server.cookies().remove(CookieKind::FirstStep);
+    Ok(with_cookie(with_cookie(response, cookie), over))
 }
 
 fn render(
     people: &People,
-    browser: &CookieValue,
-    user: &UserRow,
+    first: &FirstStep,
     request: Option<&str>,
     (status, problem): (StatusCode, Option<&'static str>),
 ) -> Response {
     let template = SecondStepPage {
-        username: &user.username,
+        username: &first.user.username,
         problem,
-        form_token: PURPOSE.token(browser),
+        form_token: PURPOSE.token(&first.cookie),
         request: request.unwrap_or_default(),
         host: people.host(),
         root: people.root().to_owned(),

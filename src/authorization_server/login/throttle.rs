@@ -3,7 +3,8 @@
 //! A browser that has logged in to the account before is counted by itself: whatever others do, it may still try.
 //! Every other browser is counted per account and site (a network as wide as one organisation has), per network, and per
 //! account over all networks. The last of these keeps everybody out, so no single site can fill it: within an hour one
-//! gets 40 tries at an account, and it takes 100. What people do once they notice, a new password or "log out everywhere",
+//! gets 40 tries at an account, and it takes 100. It is counted before anything is looked at, and a try that succeeds is
+//! given back: of many at once, from however many sites, no more are looked at than one after the other. What people do once they notice, a new password or "log out everywhere",
 //! therefore leaves the browser in which they do it known.
 //!
 //! Six digits are guessed sooner than a password, so the second step has bounds of its own, far lower, and counted apart:
@@ -159,8 +160,8 @@ impl Attempt {
         Ok(Self { guessed, device, known, account, site: named(site), network: named(network) })
     }
 
-    /// Takes one of the tries of this browser, or of this account at this site. `Some` while there is none: how long to
-    /// wait; nothing else was counted.
+    /// Takes one of the tries of this browser, or of this account at this site and over all of them. `Some` while there is
+    /// none: how long to wait.
     ///
     /// Counted before the password is looked at: of many tries at once no more get past than one after the other.
     pub(crate) async fn take(
@@ -169,31 +170,47 @@ impl Attempt {
     ) -> Result<Option<Duration>, StoreError> {
         let now = server.clock.now();
         let own = self.own();
-        for (name, bound) in self.shared().iter().chain([&own]) {
+        let (network, account) = (self.network(), self.account());
+        for (name, bound) in network.iter().chain(&account).chain([&own]) {
             let key = key(name, *bound, now);
             let seen = server.store.login_attempts(&key, now, bound.window).await?;
             if seen.failures >= bound.most {
                 return Ok(Some(bound.rest(now)));
             }
         }
-        let (name, bound) = own;
-        bound.count(server, &name).await
+        for (name, bound) in [Some(own), account].into_iter().flatten() {
+            if let Some(wait) = bound.count(server, &name).await? {
+                return Ok(Some(wait));
+            }
+        }
+        Ok(None)
     }
 
-    /// The try led nowhere: it counts for all who share a bound with this browser, too.
+    /// The try led nowhere: it counts for the network of this browser, too.
     pub(crate) async fn failed(&self, server: &AuthorizationServer) -> Result<(), StoreError> {
-        for (name, bound) in self.shared() {
+        if let Some((name, bound)) = self.network() {
             bound.count(server, &name).await?;
         }
         Ok(())
     }
 
-    /// Forgets the failures of this browser, or of this site for the account, and knows the browser from now on.
+    /// The try was right: it does not count for the account over all networks.
+    pub(crate) async fn give_back(&self, server: &AuthorizationServer) -> Result<(), StoreError> {
+        if let Some((name, bound)) = self.account() {
+            let key = key(&name, bound, server.clock.now());
+            server.store.take_back_attempt(&key).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives it back, forgets the failures of this browser, or of this site for the account, and knows the browser from now
+    /// on.
     pub(crate) async fn succeeded(
         &self,
         server: &AuthorizationServer,
         user_id: UserId,
     ) -> Result<(), StoreError> {
+        self.give_back(server).await?;
         let (name, bound) = self.own();
         server.store.forget_login_failures(&key(&name, bound, server.clock.now())).await?;
         know(server, self.guessed, self.device, user_id).await
@@ -208,16 +225,16 @@ impl Attempt {
         (format!("{name}pair:{}:{}", self.account, self.site), account_and_site)
     }
 
-    /// What others count against, too.
-    fn shared(&self) -> Vec<(String, Bound)> {
-        if self.known {
-            return Vec::new();
-        }
-        let mut shared = vec![(format!("network:{}", self.network), NETWORK)];
-        if let Guessed { name, account: Some(bound), .. } = self.guessed {
-            shared.push((format!("{name}account:{}", self.account), bound));
-        }
-        shared
+    /// What others at this network count against, too, whatever the account.
+    fn network(&self) -> Option<(String, Bound)> {
+        (!self.known).then(|| (format!("network:{}", self.network), NETWORK))
+    }
+
+    /// What everybody counts against whom the account does not know.
+    fn account(&self) -> Option<(String, Bound)> {
+        let Guessed { name, account, .. } = self.guessed;
+        let bound = account.filter(|_| !self.known)?;
+        Some((format!("{name}account:{}", self.account), bound))
     }
 }
 

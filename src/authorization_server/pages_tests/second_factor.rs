@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use crate::authorization_server::login::{Attempt, CODE as GUESSED, one_time_link};
 use crate::authorization_server::second_factor::Authenticator;
-use crate::store::PersonStore as _;
+use crate::authorization_server::session::CookieValue;
+use crate::store::{LinkPurpose, PersonStore as _, SessionRow};
 use crate::time::Clock as _;
 
 use super::support::{Browser, PASSWORD, Page, Site};
@@ -147,7 +149,10 @@ async fn the_second_step_belongs_to_the_browser_and_the_login_of_the_first() {
     assert_eq!(thief.get(CODE).await.location(), "/login");
     let code = app.code_at(site.clock.now());
     let stolen = thief.send(CODE, &page, &[("code", &code)]).await;
-    assert_eq!(stolen.status, StatusCode::FORBIDDEN, "another browser's form");
+    assert_eq!(stolen.location(), "/login", "another browser's form");
+    half_way(&mut thief).await;
+    let stolen = thief.send(CODE, &page, &[("code", &code)]).await;
+    assert_eq!(stolen.status, StatusCode::FORBIDDEN, "another log-in's form");
     site.clock.advance(Duration::from_mins(10));
     let code = app.code_at(site.clock.now());
     assert_eq!(
@@ -158,6 +163,57 @@ async fn the_second_step_belongs_to_the_browser_and_the_login_of_the_first() {
     let page = half_way(&mut browser).await;
     assert_eq!(browser.send(CODE, &page, &[("code", &code)]).await.location(), "/account");
     assert_eq!(browser.get(CODE).await.location(), "/login", "used up");
+}
+
+/// Of a browser that others use, too: they have seen every cookie that was in it before.
+#[tokio::test]
+async fn who_saw_the_cookies_of_a_browser_before_does_not_get_to_the_second_step() {
+    let site = Site::new();
+    let (_, app, _) = enrolled(&site).await;
+    let mut browser = Browser::new(&site);
+    half_way(&mut browser).await; // an older one that was left there
+    let mut thief = Browser::new(&site);
+    thief.cookies.lock().unwrap().extend(browser.cookies.lock().unwrap().clone());
+    let page = half_way(&mut browser).await;
+    assert_eq!(thief.get(CODE).await.location(), "/login");
+    let code = app.code_at(site.clock.now());
+    assert_eq!(thief.send(CODE, &page, &[("code", &code)]).await.location(), "/login");
+    assert_eq!(browser.send(CODE, &page, &[("code", &code)]).await.location(), "/account");
+}
+
+#[tokio::test]
+async fn a_password_that_is_set_anew_while_it_is_looked_at_is_no_first_step() {
+    let site = Site::new();
+    let _ = enrolled(&site).await;
+    let mut browser = Browser::new(&site);
+    let page = browser.get("/login").await;
+    site.store.lock().set_meanwhile = Some("$2".to_owned());
+    let fields = [("username", "admin"), ("password", PASSWORD)];
+    assert_eq!(browser.send("/login", &page, &fields).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.get(CODE).await.location(), "/login");
+}
+
+// RFC 9700 §4.13 — N108
+#[tokio::test]
+async fn a_password_that_leads_no_further_counts_and_makes_no_browser_known() {
+    let site = Site::new();
+    let (_, app, _) = enrolled(&site).await;
+    site.store.lock().sessions.clear();
+    let mut through = 0;
+    for _ in 0..12 {
+        let answer = Browser::new(&site).log_in(PASSWORD).await;
+        through += usize::from(answer.location() == CODE);
+    }
+    assert_eq!(through, 10);
+    let is_device = |row: &SessionRow| row.method.as_deref() == Some("device");
+    assert!(!site.store.lock().sessions.iter().any(is_device));
+    let mut owner = Browser::new(&site);
+    owner.address = "203.0.113.1".parse().unwrap();
+    let page = half_way(&mut owner).await;
+    let code = app.code_at(site.clock.now());
+    assert_eq!(owner.send(CODE, &page, &[("code", &code)]).await.location(), "/account");
+    let known = site.store.lock().sessions.iter().filter(|row| is_device(row)).count();
+    assert_eq!(known, 2, "at passwords, and at codes");
 }
 
 #[tokio::test]
@@ -205,6 +261,33 @@ async fn guessing_codes_is_stopped_sooner_than_passwords_and_locks_nobody_out() 
     owner.cookies.lock().unwrap().retain(|name, _| !name.contains("session"));
     let page = half_way(&mut owner).await;
     assert_eq!(owner.send(CODE, &page, &[("code", &code)]).await.location(), "/account");
+}
+
+// RFC 9700 §4.13 — N108
+#[tokio::test]
+async fn a_new_password_by_link_leaves_a_browser_known_for_codes_that_was_and_makes_no_other_so() {
+    let site = Site::new();
+    let (mut owner, app, _) = enrolled(&site).await;
+    let user = site.store.lock().users[0].clone();
+    for host in 0..20 {
+        let browser = CookieValue::generate(site.server.random.as_ref());
+        let from = (&browser, format!("198.51.{host}.1").parse().ok());
+        let thief = Attempt::at_second_step(&site.server, GUESSED, &user, from).await.unwrap();
+        assert_eq!(thief.take(&site.server).await.unwrap(), None);
+        thief.failed(&site.server).await.unwrap();
+    }
+    for (browser, known) in [(&mut owner, true), (&mut Browser::new(&site), false)] {
+        let (lives, purpose) = (Duration::from_hours(1), LinkPurpose::Reset);
+        let link = one_time_link(&site.server, user.id, purpose, lives).await.unwrap();
+        let page = browser.get(link.path()).await;
+        let fields = [("password", PASSWORD), ("again", PASSWORD)];
+        assert_eq!(browser.send(link.path(), &page, &fields).await.location(), CODE);
+        let page = browser.get(CODE).await;
+        let code = app.code_at(site.clock.now());
+        let answer = browser.send(CODE, &page, &[("code", &code)]).await;
+        let wanted = if known { StatusCode::SEE_OTHER } else { StatusCode::TOO_MANY_REQUESTS };
+        assert_eq!(answer.status, wanted);
+    }
 }
 
 #[tokio::test]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use crate::authorization_server::SecondFactor;
+use crate::authorization_server::second_factor::Authenticator;
 use crate::time::Clock as _;
 
-use super::support::{Browser, PASSWORD, Site};
+use super::support::{Browser, PASSWORD, Site, between};
 
 const ENROL: &str = "/login/authenticator";
 
@@ -34,6 +35,31 @@ async fn who_must_have_an_app_sets_one_up_before_anything_else() {
         assert_eq!(browser.get("/account").await.status, StatusCode::OK);
         assert_eq!(browser.get(ENROL).await.location(), "/login", "only once");
     }
+}
+
+#[tokio::test]
+async fn a_first_step_that_is_over_leaves_no_app_behind() {
+    let site = Site::requiring(SecondFactor::Everyone);
+    let mut thief = sent_on(&site, ENROL).await;
+    let page = thief.get(ENROL).await;
+    let app = Authenticator::typed_in(&between(&page.body, "<code class=\"secret\">"));
+    let code = app.code_at(site.clock.now());
+    // The owner's new password comes after the thief's first step was found.
+    site.store.lock().set_at_authenticator = Some("$2".to_owned());
+    let refused = thief.send(ENROL, &page, &[("code", &code)]).await;
+    assert_ne!(refused.status, StatusCode::OK, "{}", refused.body);
+    assert!(site.store.lock().authenticators.is_empty());
+    assert_eq!(thief.get("/account").await.location(), "/login");
+}
+
+#[tokio::test]
+async fn a_login_that_sets_an_app_up_is_recorded_as_one() {
+    let site = Site::requiring(SecondFactor::Everyone);
+    let mut browser = sent_on(&site, ENROL).await;
+    let page = browser.get(ENROL).await;
+    browser.sets_up(&site, &page).await;
+    let wanted = ["password.set", "login.continued", "second_factor.set", "login.succeeded"];
+    assert_eq!(site.event_types().await, wanted.map(|kind| format!("person.{kind}")));
 }
 
 #[tokio::test]

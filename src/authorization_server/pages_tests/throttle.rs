@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::authorization_server::login::{Attempt, CODE, RECOVERY_CODE};
+use crate::authorization_server::login::{Attempt, CODE, Guessed, RECOVERY_CODE};
 use crate::authorization_server::session::CookieValue;
+use crate::store::UserRow;
 
 use super::support::{Browser, PASSWORD, Site};
 
@@ -68,6 +69,44 @@ async fn tries_at_once_get_no_further_than_one_after_the_other() {
         through += usize::from(attempt.take(&site.server).await.unwrap().is_none());
     }
     assert_eq!(through, 10);
+}
+
+// RFC 9700 §4.13 — N108
+#[tokio::test]
+async fn tries_at_once_from_many_sites_get_no_further_either() {
+    for (step, most) in [(None, 100), (Some(CODE), 20)] {
+        let site = Site::new();
+        drop(site.administrator().await);
+        let user = site.store.lock().users[0].clone();
+        let mut through = Vec::new();
+        for host in 0..150 {
+            // What was typed is not looked at yet.
+            let attempt = attempt_at(&site, step, (&user, &format!("198.51.{host}.1"))).await;
+            if attempt.take(&site.server).await.unwrap().is_none() {
+                through.push(attempt);
+            }
+        }
+        assert_eq!(through.len(), most);
+        let late = attempt_at(&site, step, (&user, ELSEWHERE)).await;
+        assert!(late.take(&site.server).await.unwrap().is_some());
+        through[0].succeeded(&site.server, user.id).await.unwrap();
+        assert!(late.take(&site.server).await.unwrap().is_none(), "who was right counts no more");
+    }
+}
+
+/// A try at a password, or at what comes after it, with a browser that nobody knows.
+async fn attempt_at(
+    site: &Site,
+    step: Option<Guessed>,
+    (user, address): (&UserRow, &str),
+) -> Attempt {
+    let browser = CookieValue::generate(site.server.random.as_ref());
+    let from = (&browser, address.parse().ok());
+    let attempt = match step {
+        None => Attempt::new(&site.server, &user.username, &browser, from.1).await,
+        Some(step) => Attempt::at_second_step(&site.server, step, user, from).await,
+    };
+    attempt.unwrap()
 }
 
 // RFC 9700 §4.13 — N108

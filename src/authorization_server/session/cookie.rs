@@ -1,4 +1,4 @@
-//! The two cookies of a browser: its session, and the browser itself from before anybody logged in.
+//! The cookies of a browser: its session, a log-in that is half done, and the browser itself from before anybody logged in.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub(crate) enum CookieKind {
     Session,
     /// The same browser as before: forms before login, logins that are under way elsewhere, devices that logged in before.
     Browser,
+    /// A password that was right, until what has to follow it. Never older than that: who saw a cookie before has none.
+    FirstStep,
 }
 
 impl CookieKind {
@@ -25,6 +27,7 @@ impl CookieKind {
         match self {
             Self::Session => "broker_session",
             Self::Browser => "broker_browser",
+            Self::FirstStep => "broker_first_step",
         }
     }
 }

@@ -88,8 +88,8 @@ enum UserCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Take a person's authenticator app and recovery codes away, who lost both: their password alone opens again, or lets
-    /// them set up another app where one is required
+    /// Take a person's authenticator app and recovery codes away, who lost both, with their password and every session;
+    /// print the link by which they choose another password, once, within a day
     RemoveSecondFactor {
         /// Username or id
         user: String,
@@ -271,9 +271,14 @@ async fn remove_second_factor(
 ) -> Result<(), Failure> {
     let user = find(by, name).await?;
     let done = by.operations.remove_second_factor(&by.actor, user.id).await;
-    done.map_err(|error| failure(&error, LIST))?;
-    let value = json!({ "id": user.id, "username": user.username, "second_factor": false });
-    one(&value, &format!("{} has no second factor any more", user.username), json, out)
+    let link = done.map_err(|error| failure(&error, LIST))?;
+    let lines = format!(
+        "Link: {}\n{} has no second factor and no password any more, and chooses another there, once, within a day.",
+        link.expose(),
+        user.username
+    );
+    let value = json!({ "id": user.id, "username": user.username, "second_factor": false, "link": link.expose() });
+    one(&value, &lines, json, out)
 }
 
 async fn reset(

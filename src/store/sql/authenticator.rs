@@ -7,8 +7,10 @@ use crate::store::authenticator::{AuthenticatorRow, AuthenticatorStore};
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
+use crate::store::person::OneTimeLink;
 
 use super::database::SqlDatabase;
+use super::{link, session, user};
 
 #[async_trait]
 impl AuthenticatorStore for SqlDatabase {
@@ -23,8 +25,9 @@ impl AuthenticatorStore for SqlDatabase {
         &self,
         row: &AuthenticatorRow,
         recovery_codes: &[Digest],
+        password_hash: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let new = (row.clone(), recovery_codes.to_vec());
+        let new = (row.clone(), recovery_codes.to_vec(), password_hash.map(str::to_owned));
         self.named("add authenticators").write(new, |c, new| Box::pin(add(c, new))).await
     }
 
@@ -54,6 +57,12 @@ impl AuthenticatorStore for SqlDatabase {
     async fn remove_authenticator(&self, user_id: UserId) -> Result<bool, StoreError> {
         self.named("remove authenticators").write(user_id, |c, id| Box::pin(remove(c, id))).await
     }
+
+    async fn start_over(&self, link: &OneTimeLink) -> Result<bool, StoreError> {
+        self.named("start_over authenticators")
+            .write(link.clone(), |c, link| Box::pin(start_over(c, link)))
+            .await
+    }
 }
 
 async fn find(c: &mut Connection, id: &UserId) -> Result<Option<AuthenticatorRow>, StoreError> {
@@ -63,11 +72,13 @@ async fn find(c: &mut Connection, id: &UserId) -> Result<Option<AuthenticatorRow
 
 async fn add(
     c: &mut Connection,
-    (row, codes): &(AuthenticatorRow, Vec<Digest>),
+    (row, codes, password_hash): &(AuthenticatorRow, Vec<Digest>, Option<String>),
 ) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO authenticators (user_id, sealed, last_step, confirmed_at) \
-        SELECT id, CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS BIGINT) FROM users WHERE id = $1 \
-        ON CONFLICT DO NOTHING";
+        VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    if !user::holds(c, row.user_id, password_hash.as_deref()).await? {
+        return Ok(false);
+    }
     let user = row.user_id.to_string();
     let values =
         values![user.as_str(), row.sealed.as_str(), number(row.last_step), row.confirmed_at];
@@ -126,6 +137,21 @@ async fn remove(c: &mut Connection, id: &UserId) -> Result<bool, StoreError> {
     let removed = c.execute(SQL, values![user.as_str()]).await? == 1;
     c.execute("DELETE FROM recovery_codes WHERE user_id = $1", values![user]).await?;
     Ok(removed)
+}
+
+async fn start_over(c: &mut Connection, new: &OneTimeLink) -> Result<bool, StoreError> {
+    // First, as for a new password: who is logging in with the old one has a session already, or gets none.
+    const SQL: &str = "UPDATE users SET password_hash = NULL WHERE id = $1 AND disabled_at IS NULL \
+        AND EXISTS (SELECT 1 FROM authenticators WHERE user_id = $1)";
+    let user = new.user_id.to_string();
+    if c.execute(SQL, values![user.as_str()]).await? != 1 {
+        return Ok(false);
+    }
+    remove(c, &new.user_id).await?;
+    c.execute("DELETE FROM links WHERE user_id = $1", values![user]).await?;
+    session::end_all(c, &new.user_id).await?;
+    link::add(c, new).await?;
+    Ok(true)
 }
 
 /// Time steps are numbers of today's size; one that is none is later than all.

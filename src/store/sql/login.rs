@@ -30,6 +30,12 @@ pub(super) async fn found(
     row.as_ref().map_or(Ok(LoginAttempts::default()), attempts)
 }
 
+pub(super) async fn take_back(c: &mut Connection, key: &String) -> Result<(), StoreError> {
+    const SQL: &str =
+        "UPDATE login_failures SET failures = failures - 1 WHERE attempt_key = $1 AND failures > 0";
+    c.execute(SQL, values![key.as_str()]).await.map(drop)
+}
+
 pub(super) async fn forget(c: &mut Connection, key: &String) -> Result<(), StoreError> {
     const SQL: &str = "DELETE FROM login_failures WHERE attempt_key = $1";
     c.execute(SQL, values![key.as_str()]).await.map(drop)

@@ -184,10 +184,7 @@ async fn grants_meant(
     read(&rows, grant::row)
 }
 
-pub(super) async fn sessions_of(
-    c: &mut Connection,
-    user: UserId,
-) -> Result<Vec<SessionRow>, StoreError> {
+async fn sessions_of(c: &mut Connection, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
     const SQL: &str = "SELECT * FROM sessions WHERE user_id = $1";
     read(&c.rows(SQL, values![user.to_string()]).await?, session::row)
 }

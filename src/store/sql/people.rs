@@ -205,6 +205,12 @@ impl PersonStore for SqlDatabase {
             .await
     }
 
+    async fn take_back_attempt(&self, key: &str) -> Result<(), StoreError> {
+        self.named("take_back login_failures")
+            .write(key.to_owned(), |c, key| Box::pin(login::take_back(c, key)))
+            .await
+    }
+
     async fn login_attempts(
         &self,
         key: &str,

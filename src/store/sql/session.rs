@@ -61,8 +61,9 @@ pub(super) async fn list(
     c: &mut Connection,
     (user, now): &(UserId, Timestamp),
 ) -> Result<Vec<SessionRow>, StoreError> {
+    // What says that a browser is known, or that a code is to follow, is none, and there may be more of it than sessions.
     const SQL: &str = "SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 \
-        ORDER BY created_at DESC, session LIMIT 200";
+        AND (method IS NULL OR method NOT IN ('device', 'first_step')) ORDER BY created_at DESC, session LIMIT 200";
     c.rows(SQL, values![user.to_string(), *now]).await?.iter().map(row).collect()
 }
 

@@ -9,6 +9,7 @@ use crate::store::upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
 use crate::time::Timestamp;
 
 use super::database::SqlDatabase;
+use super::user;
 
 #[async_trait]
 impl UpstreamAccountStore for SqlDatabase {
@@ -28,7 +29,7 @@ impl UpstreamAccountStore for SqlDatabase {
         self.named("list upstream_accounts").read(&user_id, |c, user| Box::pin(list(c, user))).await
     }
 
-    async fn put_upstream_account(&self, row: &UpstreamAccountRow) -> Result<(), StoreError> {
+    async fn put_upstream_account(&self, row: &UpstreamAccountRow) -> Result<bool, StoreError> {
         self.named("put upstream_accounts").write(row.clone(), |c, row| Box::pin(put(c, row))).await
     }
 
@@ -101,18 +102,22 @@ async fn list(c: &mut Connection, user: &UserId) -> Result<Vec<UpstreamAccountRo
 }
 
 /// The first version is when it was connected, in milliseconds: no account that was ended before has had it.
-async fn put(c: &mut Connection, row: &UpstreamAccountRow) -> Result<(), StoreError> {
+async fn put(c: &mut Connection, row: &UpstreamAccountRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO upstream_accounts \
         (user_id, server, sealed, version, claimed_until, connected_at) VALUES ($1, $2, $3, $4, 0, $4) \
         ON CONFLICT (user_id, server) DO UPDATE SET sealed = excluded.sealed, \
         version = upstream_accounts.version + 1, claimed_until = 0, connected_at = excluded.connected_at";
+    // Since they came back the upstream took its time, in which they may have gone.
+    if !user::holds(c, row.user_id, None).await? {
+        return Ok(false);
+    }
     let values = values![
         row.user_id.to_string(),
         row.server.as_str(),
         row.sealed.as_str(),
         row.connected_at
     ];
-    c.execute(SQL, values).await.map(drop)
+    Ok(c.execute(SQL, values).await? == 1)
 }
 
 async fn claim(

@@ -33,11 +33,10 @@ pub(super) async fn remove(
     if c.execute(SQL, values![id.as_str()]).await? != 1 {
         return Ok((UserRemoved::Unknown, Vec::new()));
     }
-    // While the sessions still say which log-ins they were: their clients are told that these are over.
-    let sessions = logout::sessions_of(c, asked.id).await?;
-    let sids: Vec<_> = sessions.into_iter().map(|row| row.login.sid).collect();
-    logout::notify(c, &sids, asked.at).await?;
     session::end_all(c, &asked.id).await?;
+    // After the sessions: who was just allowing something in one of them has done so, or will not.
+    let sids = logins(c, &id).await?;
+    logout::notify(c, &sids, asked.at).await?;
     for sql in OF_USER {
         c.execute(sql, values![id.as_str()]).await?;
     }
@@ -48,6 +47,12 @@ pub(super) async fn remove(
     let filter = GrantFilter { user_id: Some(asked.id), client_id: None, ended: false };
     let revoked = grant::revoke_all(c, &(filter, RevokeReason::Disabled, asked.at)).await?;
     Ok((UserRemoved::Done, revoked))
+}
+
+/// Every log-in in which a client got something, also those that are long over here: the client may have a session of its own.
+async fn logins(c: &mut Connection, user: &str) -> Result<Vec<Option<String>>, StoreError> {
+    const SQL: &str = "SELECT DISTINCT sid FROM grants WHERE user_id = $1 AND sid IS NOT NULL";
+    c.rows(SQL, values![user]).await?.iter().map(|row| row.maybe_text("sid")).collect()
 }
 
 /// Whether somebody else who can log in has the role. Removals take turns to ask, so that the last two do not see each other.

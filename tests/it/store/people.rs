@@ -24,6 +24,8 @@ on_both! {
     who_logs_in_in_anothers_browser_ends_their_log_in;
     no_session_begins_with_what_holds_no_more;
     a_session_is_put_over_the_one_with_its_digest;
+    what_is_no_session_hides_none;
+    an_attempt_that_is_taken_back_does_not_count;
     failures_are_counted_within_their_window;
     a_text_with_a_zero_byte_is_not_kept;
 }
@@ -158,6 +160,33 @@ async fn a_session_ends_by_idleness_and_by_age(store: Store) {
     assert_eq!(store.list_sessions(user, after(6)).await.unwrap().len(), 1);
     assert_eq!(store.end_sessions(user).await.unwrap(), 1);
     assert!(!store.end_session(&row.session).await.unwrap());
+}
+
+/// Somebody who has the password and no code can make as many rows as they like.
+async fn what_is_no_session_hides_none(store: Store) {
+    let user = user_id();
+    store.add_session(&session("hers", user)).await.unwrap();
+    for number in 0..250 {
+        let mut row = session(&format!("row {number}"), user);
+        let method = if number % 2 == 0 { "device" } else { "first_step" };
+        (row.method, row.created_at) = (Some(method.to_owned()), after(1));
+        store.add_session(&row).await.unwrap();
+    }
+    let listed = store.list_sessions(user, after(2)).await.unwrap();
+    assert_eq!(listed.iter().map(|row| row.session).collect::<Vec<_>>(), [Digest::of("hers")]);
+}
+
+async fn an_attempt_that_is_taken_back_does_not_count(store: Store) {
+    let window = Duration::from_mins(15);
+    store.take_back_attempt("account:x").await.unwrap();
+    for counted in [1, 2] {
+        let seen = store.count_attempt("account:x", NOW, window).await.unwrap();
+        assert_eq!(seen.failures, counted);
+    }
+    for left in [1, 0, 0] {
+        store.take_back_attempt("account:x").await.unwrap();
+        assert_eq!(store.login_attempts("account:x", NOW, window).await.unwrap().failures, left);
+    }
 }
 
 /// A log-in of `user`, known to clients as `sid`.

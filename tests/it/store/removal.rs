@@ -1,22 +1,25 @@
 //! People who go for good.
 
+use std::collections::BTreeMap;
+
 use mcp_auth_broker::id::{ApprovalId, UserId};
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::store::{
-    ApprovalAnswer, ApprovalRow, ApprovalState, Consent, ConsentKey, Digest, ExternalIdentity,
-    LinkPurpose, LogOut, LoginOrigin, OneTimeLink, Requester, SessionRow, UpstreamAccountRow,
-    UserRemoval, UserRemoved,
+    ApprovalAnswer, ApprovalRow, ApprovalState, AuthenticatorRow, Consent, ConsentKey, Digest,
+    ExternalIdentity, LinkPurpose, LogOut, LoginOrigin, OneTimeLink, Requester, SessionRow,
+    StoreSettings, UpstreamAccountRow, UserRemoval, UserRemoved,
 };
 use mcp_auth_broker::time::FixedClock;
 
 use super::rows::{allow, claim, code, grant, redemption, user, user_id};
-use super::{NOW, Store, after, on_both};
+use super::{NOW, Place, Store, after, on_both};
 
 on_both! {
     what_is_about_a_person_goes_with_them_and_nothing_of_others;
     a_code_that_is_under_way_becomes_nothing;
     an_identity_comes_back_as_a_new_person;
     clients_are_told_that_the_log_ins_are_over;
+    clients_are_told_also_of_a_log_in_whose_session_is_long_over;
     calls_that_wait_for_or_through_them_end;
     the_last_administrator_stays_unless_that_is_meant;
     of_two_administrators_who_remove_each_other_one_stays;
@@ -76,7 +79,11 @@ async fn person(store: &Store, name: &str) -> (UserId, mcp_auth_broker::id::Gran
     store.put_consent(&consent).await.unwrap();
     let (server, sealed) = ("weather".to_owned(), "sealed".to_owned());
     let account = UpstreamAccountRow { user_id: id, server, sealed, version: 0, connected_at: NOW };
-    store.put_upstream_account(&account).await.unwrap();
+    assert!(store.put_upstream_account(&account).await.unwrap());
+    let sealed = "sealed".to_owned();
+    let app = AuthenticatorRow { user_id: id, sealed, last_step: 1, confirmed_at: NOW };
+    let code = Digest::of(&format!("recovery {name}"));
+    assert!(store.add_authenticator(&app, &[code], None).await.unwrap());
     (id, grant.id)
 }
 
@@ -155,6 +162,16 @@ async fn clients_are_told_that_the_log_ins_are_over(store: Store) {
     assert_eq!((notices[0].sid.as_str(), notices[0].user_id), ("ada", id));
     let everywhere = store.log_out(&LogOut::Everywhere(id), after(3)).await.unwrap().unwrap();
     assert_eq!(everywhere.sessions, 0);
+}
+
+// OIDC Back-Channel Logout §2.5
+async fn clients_are_told_also_of_a_log_in_whose_session_is_long_over(store: Store) {
+    let (id, _) = person(&store, "ada").await;
+    assert!(store.end_session(&Digest::of("ada")).await.unwrap());
+    assert_eq!(removed(&store, id).await, UserRemoved::Done);
+    let notices = store.claim_logout_notices(&claim(2)).await.unwrap();
+    let told: Vec<_> = notices.iter().map(|notice| (&*notice.sid, notice.user_id)).collect();
+    assert_eq!(told, [("ada", id)]);
 }
 
 fn question(call: &str, issuer: &str, subject: &str) -> ApprovalRow {
@@ -237,4 +254,40 @@ async fn of_two_administrators_who_remove_each_other_one_stays(store: Store) {
         let left = if one == UserRemoved::Done { bob } else { ada };
         removed(&store, left).await;
     }
+}
+
+/// Rows about a person, in every table that says whose a row is.
+fn rows_of(place: &Place, id: UserId) -> BTreeMap<String, i64> {
+    const TABLES: &str = "SELECT t.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c \
+        WHERE t.type = 'table' AND c.name = 'user_id'";
+    let StoreSettings::Sqlite(path) = &place.settings else { unreachable!() };
+    let file = rusqlite::Connection::open(path).unwrap();
+    let mut tables = file.prepare(TABLES).unwrap();
+    let tables = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap);
+    let tables: Vec<String> = tables.collect();
+    let count = |table: &String| {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE user_id = ?1");
+        file.query_row(&sql, [id.to_string()], |row| row.get(0)).unwrap()
+    };
+    tables.iter().map(|table| (table.clone(), count(table))).collect()
+}
+
+/// A table that comes later is asked about here, before its rows outlive their people.
+#[tokio::test]
+async fn every_table_that_says_whose_a_row_is_forgets_who_is_removed() {
+    let place = Place::sqlite();
+    let store = place.open().await;
+    let (id, _) = person(&store, "ada").await;
+    let identity = "INSERT INTO identities (issuer, subject, user_id) VALUES ('i', 's', ?1)";
+    let StoreSettings::Sqlite(path) = &place.settings else { unreachable!() };
+    let file = rusqlite::Connection::open(path).unwrap();
+    file.execute(identity, [id.to_string()]).unwrap();
+    let mut before = rows_of(&place, id);
+    before.remove("logout_notices"); // made by the removal
+    assert!(before.values().all(|rows| *rows > 0), "give `person` one of each: {before:?}");
+    assert_eq!(removed(&store, id).await, UserRemoved::Done);
+    let mut left = rows_of(&place, id);
+    left.retain(|_, rows| *rows > 0);
+    // Both end with their time: what ended is refused by the one, clients are told by the other.
+    assert_eq!(left.keys().collect::<Vec<_>>(), ["grants", "logout_notices"]);
 }

@@ -2,9 +2,7 @@
 
 use futures_util::future::join_all;
 use mcp_auth_broker::id::UserId;
-use mcp_auth_broker::random::SystemRandom;
-use mcp_auth_broker::store::UpstreamAccountRow;
-use mcp_auth_broker::time::FixedClock;
+use mcp_auth_broker::store::{UpstreamAccountRow, UserRemoval, UserRemoved};
 
 use super::rows::user;
 use super::{NOW, Store, after, on_both};
@@ -16,14 +14,18 @@ on_both! {
     what_was_connected_anew_after_its_end_is_another_account;
     an_account_is_taken_out_once;
     accounts_end_with_their_person;
+    who_is_gone_or_disabled_connects_none;
     a_registration_is_kept_for_each_server;
 }
 
 /// The version of an account that was connected at [`NOW`].
 const FIRST: i64 = NOW.unix_millis();
 
-fn somebody() -> UserId {
-    UserId::generate(&FixedClock::at(NOW), &SystemRandom::new())
+async fn somebody(store: &Store) -> UserId {
+    let mut row = user("somebody");
+    row.username = row.id.to_string();
+    assert!(store.add_user(&row).await.unwrap());
+    row.id
 }
 
 fn account(user_id: UserId, server: &str, sealed: &str) -> UpstreamAccountRow {
@@ -37,7 +39,7 @@ async fn found(store: &Store, user: UserId, server: &str) -> Option<(String, i64
 }
 
 async fn a_new_consent_takes_the_place_of_the_one_before(store: Store) {
-    let (ada, bob) = (somebody(), somebody());
+    let (ada, bob) = (somebody(&store).await, somebody(&store).await);
     for (user, server, sealed) in
         [(ada, "a", "1"), (ada, "b", "2"), (bob, "a", "3"), (ada, "a", "4")]
     {
@@ -51,7 +53,7 @@ async fn a_new_consent_takes_the_place_of_the_one_before(store: Store) {
 }
 
 async fn of_many_who_renew_one_does(store: Store) {
-    let ada = somebody();
+    let ada = somebody(&store).await;
     store.put_upstream_account(&account(ada, "a", "old")).await.unwrap();
     let row = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
     let claims =
@@ -69,7 +71,7 @@ async fn of_many_who_renew_one_does(store: Store) {
 }
 
 async fn what_was_ended_meanwhile_stays_ended(store: Store) {
-    let ada = somebody();
+    let ada = somebody(&store).await;
     store.put_upstream_account(&account(ada, "a", "old")).await.unwrap();
     let row = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
     assert!(store.claim_upstream_account(&row, NOW, after(15)).await.unwrap());
@@ -79,7 +81,7 @@ async fn what_was_ended_meanwhile_stays_ended(store: Store) {
 }
 
 async fn what_was_connected_anew_after_its_end_is_another_account(store: Store) {
-    let ada = somebody();
+    let ada = somebody(&store).await;
     store.put_upstream_account(&account(ada, "a", "old")).await.unwrap();
     let old = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
     assert!(store.renew_upstream_account(&old, "renewed").await.unwrap());
@@ -97,7 +99,7 @@ async fn what_was_connected_anew_after_its_end_is_another_account(store: Store) 
 }
 
 async fn an_account_is_taken_out_once(store: Store) {
-    let ada = somebody();
+    let ada = somebody(&store).await;
     store.put_upstream_account(&account(ada, "a", "1")).await.unwrap();
     store.put_upstream_account(&account(ada, "a", "2")).await.unwrap();
     assert!(
@@ -116,6 +118,7 @@ async fn accounts_end_with_their_person(store: Store) {
     store.put_upstream_account(&account(row.id, "a", "1")).await.unwrap();
     assert!(store.disable_user(row.id, Some(NOW)).await.unwrap());
     assert_eq!(found(&store, row.id, "a").await, None);
+    store.disable_user(row.id, None).await.unwrap();
     store.put_upstream_account(&account(row.id, "a", "2")).await.unwrap();
     assert!(store.set_password(row.id, "hash", None, NOW).await.unwrap());
     assert_eq!(
@@ -123,6 +126,19 @@ async fn accounts_end_with_their_person(store: Store) {
         None,
         "whoever knew the old password may have connected it"
     );
+}
+
+// The upstream takes its time between the person's coming back and this.
+async fn who_is_gone_or_disabled_connects_none(store: Store) {
+    let (ada, bob) = (somebody(&store).await, somebody(&store).await);
+    store.disable_user(ada, Some(NOW)).await.unwrap();
+    let issuer = "https://broker.example".to_owned();
+    let removal = UserRemoval { id: bob, issuer, keep_last_administrator: false, at: NOW };
+    assert_eq!(store.remove_user(&removal).await.unwrap(), UserRemoved::Done);
+    for id in [ada, bob] {
+        assert!(!store.put_upstream_account(&account(id, "a", "1")).await.unwrap());
+        assert_eq!(found(&store, id, "a").await, None);
+    }
 }
 
 async fn a_registration_is_kept_for_each_server(store: Store) {

@@ -13,14 +13,27 @@ impl AuthenticatorStore for FakeStore {
         &self,
         user_id: UserId,
     ) -> Result<Option<AuthenticatorRow>, StoreError> {
-        Ok(self.lock().authenticators.iter().find(|row| row.user_id == user_id).cloned())
+        let mut inner = self.lock();
+        if let Some(hash) = inner.set_at_authenticator.take() {
+            inner.sessions.clear();
+            inner.users.iter_mut().for_each(|user| user.password_hash = Some(hash.clone()));
+        }
+        Ok(inner.authenticators.iter().find(|row| row.user_id == user_id).cloned())
     }
     async fn add_authenticator(
         &self,
         row: &AuthenticatorRow,
         recovery_codes: &[Digest],
+        password_hash: Option<&str>,
     ) -> Result<bool, StoreError> {
         let mut inner = self.lock();
+        let fits = |user: &UserRow| {
+            user.id == row.user_id
+                && (password_hash.is_none() || user.password_hash.as_deref() == password_hash)
+        };
+        if !inner.users.iter().any(fits) {
+            return Ok(false);
+        }
         if inner.authenticators.iter().any(|known| known.user_id == row.user_id) {
             return Ok(false);
         }
@@ -59,5 +72,8 @@ impl AuthenticatorStore for FakeStore {
         inner.authenticators.retain(|row| row.user_id != user_id);
         inner.recovery_codes.retain(|(known, _)| *known != user_id);
         Ok(inner.authenticators.len() < before)
+    }
+    async fn start_over(&self, _link: &OneTimeLink) -> Result<bool, StoreError> {
+        unimplemented!()
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub(super) notices: Vec<LogoutNotice>,
     /// A password that is set once somebody has looked who has a name.
     pub(super) set_meanwhile: Option<String>,
+    /// The same once somebody has looked whether there is an authenticator app.
+    pub(super) set_at_authenticator: Option<String>,
     /// Whether everybody is logged out once a consent is remembered.
     pub(super) ends_meanwhile: bool,
 }

@@ -288,7 +288,7 @@ impl UpstreamAccountStore for FakeStore {
     ) -> Result<Vec<UpstreamAccountRow>, StoreError> {
         unimplemented!()
     }
-    async fn put_upstream_account(&self, _row: &UpstreamAccountRow) -> Result<(), StoreError> {
+    async fn put_upstream_account(&self, _row: &UpstreamAccountRow) -> Result<bool, StoreError> {
         unimplemented!()
     }
     async fn claim_upstream_account(

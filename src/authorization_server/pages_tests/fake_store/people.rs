@@ -231,6 +231,12 @@ impl PersonStore for FakeStore {
         seen.last_failure_at = Some(now);
         Ok(*seen)
     }
+    async fn take_back_attempt(&self, key: &str) -> Result<(), StoreError> {
+        if let Some(seen) = self.lock().attempts.get_mut(key) {
+            seen.failures = seen.failures.saturating_sub(1);
+        }
+        Ok(())
+    }
     async fn login_attempts(
         &self,
         key: &str,
