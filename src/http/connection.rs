@@ -17,7 +17,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::io::InspectReader;
+use tokio_util::io::{InspectReader, InspectWriter};
 use tokio_util::sync::CancellationToken;
 
 use super::client_address::TrustedProxies;
@@ -29,6 +29,8 @@ use super::serve::Limits;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
 const PREFACE_BYTES: usize = 24;
+/// What asking whether the client is still there takes at most, within one look; everything beyond is answers.
+const PING_BYTES: usize = 256;
 
 /// What every connection of one listener is served with.
 pub(super) struct Server {
@@ -115,6 +117,8 @@ impl Server {
         });
         let reads = Arc::clone(&pulse);
         let stream = InspectReader::new(stream, move |bytes| reads.read(bytes.len()));
+        let writes = Arc::clone(&pulse);
+        let stream = InspectWriter::new(stream, move |bytes| writes.wrote(bytes.len()));
         let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
         let told = tokio::select! {
             ended = connection.as_mut() => return note(ended),
@@ -181,8 +185,10 @@ struct Pulse {
     read: AtomicUsize,
     /// Streams that were opened, ever.
     opened: AtomicUsize,
-    /// Streams whose answer is not sent yet.
+    /// Streams whose answer is not handed over yet to who writes it.
     open: AtomicUsize,
+    /// Bytes written.
+    written: AtomicUsize,
 }
 
 impl Pulse {
@@ -202,13 +208,19 @@ impl Pulse {
         Stream(Arc::clone(self))
     }
 
-    /// Resolves when nothing was opened for `limit`, and nothing is open: after twice that time at the latest.
+    fn wrote(&self, bytes: usize) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Resolves when nothing was opened or answered for `limit`, and nothing is open: after twice that time at the latest.
     async fn idle(&self, limit: Duration) {
+        let now = || (self.opened.load(Ordering::Relaxed), self.written.load(Ordering::Relaxed));
         loop {
-            let before = self.opened.load(Ordering::Relaxed);
+            let (opened, written) = now();
             tokio::time::sleep(limit).await;
-            let opened = self.opened.load(Ordering::Relaxed);
-            if opened == before && self.open.load(Ordering::Relaxed) == 0 {
+            let (opened_since, written_since) = now();
+            let answers = written_since.wrapping_sub(written) > PING_BYTES;
+            if opened_since == opened && !answers && self.open.load(Ordering::Relaxed) == 0 {
                 return;
             }
         }
@@ -349,6 +361,18 @@ mod tests {
         let waits = tokio::time::timeout(Duration::from_millis(50), pulse.idle(limit)).await;
         assert!(waits.is_err());
         drop(stream);
+        // hyper hands over an answer as a whole, and a slow client takes a while to read it.
+        let reads = async {
+            loop {
+                pulse.wrote(2 * PING_BYTES);
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+        };
+        let limit = Duration::from_millis(20);
+        let busy = tokio::time::timeout(Duration::from_millis(200), async {
+            tokio::select! { () = pulse.idle(limit) => {}, () = reads => {} }
+        });
+        assert!(busy.await.is_err());
         pulse.idle(limit).await;
     }
 }

@@ -261,13 +261,18 @@ mod tests {
         issuer `https://idp.example` has no audience: RFC 8707 §2 asks that a token names this resource
         issuer `https://idp.example` has an audience that is Microsoft Graph's own: such tokens are not for us
         issuer `https://idp.example` names no algorithm
+          hint: algorithms = ["RS256"], as its key set says
         issuer `https://idp.example` cannot use HS256 with its kind of key
+          hint: HS256 goes with secret; the others with jwks_uri or discovery
         issuer `https://idp.example` names no token type
           hint: at+jwt, or JWT for Entra and Okta
         issuer `https://idp.example` allows more than 120 s of skew
+          hint: mend the clocks instead (NTP)
         issuer `https://login.example/{tenantid}/v2.0` holds {tenantid}: it needs `entra` and a list of tenants (GUIDs)
         issuer `https://idp.example` takes opaque tokens, which needs introspection
+          hint: introspection = { url, client_id, client_secret }
         issuer `https://idp.example` has an empty shared secret
+          hint: openssl rand -base64 48, at the issuer and here
         "#);
     }
 

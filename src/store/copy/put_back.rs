@@ -26,7 +26,7 @@ use super::unfinished::{MARK, names};
 ///
 /// # Errors
 ///
-/// [`MaintainError`]: nothing was changed.
+/// [`MaintainError`]: nothing was changed, but where the database goes away in the very moment that it commits.
 pub(in crate::store) async fn put_back(
     backup: &Path,
     url: &SecretText,
