@@ -138,7 +138,7 @@ impl RedirectUriError {
         match self {
             Self::TooLong => "1000 characters at most",
             Self::Malformed => {
-                "write it as a browser shows it: the host in lower case, no default port, no `..`, no white space, other alphabets as xn--"
+                "write it as a browser shows it: the host in lower case, no default port and none of 0, no `..`, no white space, other alphabets as xn--"
             }
             Self::Fragment => "leave out the # and what follows it",
             Self::UserInformation => "leave out what stands before the @",
@@ -188,7 +188,9 @@ impl RedirectUri {
         // it would go elsewhere than what is compared and shown.
         let normal =
             url.as_str() == unverified || url.as_str().strip_suffix('/') == Some(unverified);
-        if normal { Ok(Self(unverified.to_owned())) } else { Err(RedirectUriError::Malformed) }
+        // Port 0 is nobody's, and what is compared and shown would not be taken for loopback.
+        let plain = normal && (url.scheme() != "http" || loopback(unverified).is_some());
+        if plain { Ok(Self(unverified.to_owned())) } else { Err(RedirectUriError::Malformed) }
     }
 
     #[must_use]

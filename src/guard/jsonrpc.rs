@@ -297,6 +297,27 @@ mod tests {
         }
     }
 
+    // Members by their position: a server behind us that takes batches would run the call that is in this one.
+    #[test]
+    fn a_message_and_its_parameters_are_objects() {
+        let call = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"a"}}"#;
+        for batch in
+            [format!(r#"["2.0",1,"ping",{call}]"#), format!(r#"["2.0","a",null,null,{call}]"#)]
+        {
+            assert_eq!(Message::parse(batch.as_bytes()).unwrap_err(), Unreadable::Batch, "{batch}");
+        }
+        for body in [
+            r#"{"id":1,"method":"tools/call","params":["a",{}]}"#,
+            r#"{"id":1,"method":"tools/list","params":[null]}"#,
+            r#"{"id":1,"method":"a","params":{"ref":["ref/prompt","a"]}}"#,
+            r#"{"id":1,"method":"a","params":{"notifications":[true]}}"#,
+            r#"{"id":1,"method":"a","params":{"argument":["a","b"]}}"#,
+            r#"{"id":1,"method":"a","params":{"_meta":["2026-07-28"]}}"#,
+        ] {
+            assert_eq!(Message::parse(body.as_bytes()).unwrap_err(), Unreadable::Message, "{body}");
+        }
+    }
+
     #[test]
     fn names_of_a_callers_own_are_in_any_case() {
         for body in [

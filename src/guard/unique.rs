@@ -45,6 +45,8 @@ enum Place {
     Reference,
     /// `notifications` of `subscriptions/listen`
     Filter,
+    /// Another object of which members are looked at: `_meta`, and what `completion/complete` completes.
+    Looked,
     Anywhere,
 }
 
@@ -80,7 +82,7 @@ impl Place {
                 "toolsListChanged",
             ],
             // The names of a message are looked at where it is read: it has no others.
-            Self::Message | Self::Anywhere => &[],
+            Self::Message | Self::Looked | Self::Anywhere => &[],
         }
     }
 
@@ -89,6 +91,7 @@ impl Place {
             (Self::Message, "params") => Self::Params,
             (Self::Params, "ref") => Self::Reference,
             (Self::Params, "notifications") => Self::Filter,
+            (Self::Params, "_meta" | "argument" | "context") => Self::Looked,
             _ => Self::Anywhere,
         }
     }
@@ -155,8 +158,16 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unique, A::Error> {
-        while items.next_element::<Unique>()?.is_some() {}
-        Ok(Unique)
+        let mut any = false;
+        while items.next_element::<Unique>()?.is_some() {
+            any = true;
+        }
+        // Our readers would take the items of an array for the members; others find no such members, or a batch.
+        if !any || matches!(self, Self::Anywhere) {
+            Ok(Unique)
+        } else {
+            Err(A::Error::custom("an array stands where an object has to"))
+        }
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Unique, E> {

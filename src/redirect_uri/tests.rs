@@ -57,6 +57,14 @@ fn what_only_looks_like_loopback_has_no_floating_port() {
     assert!(!registered("https://a.example/cb").matches("https://a.example:8443/cb"));
 }
 
+// Nobody listens on port 0. It would be registered as `http` and yet not be told apart as loopback (found by fuzzing).
+#[test]
+fn loopback_with_port_0_is_not_registered() {
+    for text in ["http://127.0.0.1:0/cb", "http://[::1]:0/", "http://localhost:0"] {
+        assert_eq!(RedirectUri::parse(text), Err(RedirectUriError::Malformed), "{text}");
+    }
+}
+
 // RFC 9700 §4.1.3, RFC 3986 §6.2.1 — N2, N3, N4
 #[test]
 fn everything_else_is_compared_byte_for_byte() {

@@ -36,13 +36,21 @@ pub(super) enum Reply<'a> {
     Error(&'a RawValue),
 }
 
+impl<'a> Raw<'a> {
+    fn of(body: &'a [u8]) -> Option<Self> {
+        // An array would be read, too, its items as the members: a client may take it for a batch and heed what is in it.
+        let object = body.trim_ascii_start().starts_with(b"{");
+        object.then(|| serde_json::from_slice(body).ok()).flatten()
+    }
+}
+
 impl<'a> Reply<'a> {
     /// # Errors
     ///
     /// [`Fault::NotAMessage`]; [`Fault::OtherId`] for an answer to another request than `asked`, or to any where nothing
     /// was asked.
     pub(super) fn of(body: &'a [u8], asked: Option<&RawValue>) -> Result<Self, Fault> {
-        let raw: Raw<'a> = serde_json::from_slice(body).map_err(|_| Fault::NotAMessage)?;
+        let raw = Raw::of(body).ok_or(Fault::NotAMessage)?;
         if raw.jsonrpc != "2.0" {
             return Err(Fault::NotAMessage);
         }
@@ -69,7 +77,7 @@ impl<'a> Reply<'a> {
 
 /// Whether an answer says of no request that it is for it.
 pub(super) fn has_no_id(body: &[u8]) -> bool {
-    serde_json::from_slice::<Raw<'_>>(body).is_ok_and(|raw| raw.id.is_none())
+    Raw::of(body).is_some_and(|raw| raw.id.is_none())
 }
 
 /// Whether a tool says that it failed.
@@ -124,6 +132,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"Result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"re\u017fult":{}}"#,
+            r#"["2.0",1,null,null,{},null]"#,
+            r#" ["2.0",null,"a",{"jsonrpc":"2.0","id":1,"result":{"tools":[]}},null,null]"#,
         ] {
             assert_eq!(of(body, Some("1")), "NotAMessage", "{body}");
         }

@@ -52,6 +52,7 @@ async fn what_is_not_one_message_is_refused() {
         ("\u{0}", -32700),
         ("[]", -32600),
         (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600),
+        (r#"["2.0",1,"ping",{"jsonrpc":"2.0","id":2,"method":"tools/list"}]"#, -32600),
         ("1", -32600),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, -32600),
