@@ -1,7 +1,6 @@
 //! Opens a PostgreSQL database (15 or newer).
 
 use std::str::FromStr as _;
-use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Pool, Postgres};
@@ -22,9 +21,6 @@ const CONNECTIONS: u32 = 16;
 /// Of a transaction whose broker went silent, as where the network between both is cut: until then it keeps its locks from
 /// every other replica.
 const ABANDONED: &str = "15s";
-
-/// A connection that came back less than this ago is lent again without a question.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// What a broker calls itself to PostgreSQL.
 pub(super) const SERVING: &str = "mcp-auth-broker";
@@ -65,13 +61,9 @@ fn pool_with(options: PgConnectOptions) -> Pool<Postgres> {
         .max_connections(CONNECTIONS)
         .acquire_timeout(PATIENCE)
         .after_release(|connection, _| Box::pin(answers(connection)))
-        // The pool's own question before it lends one waits for ever, too; what was used a moment ago needs none.
+        // The pool's own question before it lends one would wait for ever, too.
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for < FRESH { Ok(true) } else { answers(connection).await }
-            })
-        })
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
         .connect_lazy_with(options)
 }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-/// What every command says that looks at these settings, as one text. `start`: what a start says, too, which is refused.
-fn everything_said(directory: &Path, start: bool) -> String {
+/// What every command says that looks at these settings, as one text.
+fn everything_said(directory: &Path) -> String {
     let commands: [&[&str]; 7] = [
-        if start { &["serve"] } else { &["check"] },
+        &["serve"],
         &["check"],
         &["check", "--json"],
         &["config", "show"],
@@ -14,14 +14,18 @@ fn everything_said(directory: &Path, start: bool) -> String {
         &["doctor", "--json"],
         &["support-bundle", "--out", "-"],
     ];
-    let said = commands.map(|arguments| {
+    said_by(directory, &commands)
+}
+
+fn said_by(directory: &Path, commands: &[&[&str]]) -> String {
+    let said = commands.iter().map(|arguments| {
         // With nothing set but what the file says.
         let mut command = Command::new("timeout");
-        command.args(["60", env!("CARGO_BIN_EXE_broker")]).args(arguments);
+        command.args(["60", env!("CARGO_BIN_EXE_broker")]).args(*arguments);
         let output = command.current_dir(directory).env_clear().output().unwrap();
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     });
-    said.join("\n")
+    said.collect::<Vec<_>>().join("\n")
 }
 
 // CWE-209, CWE-532 — N115
@@ -38,8 +42,13 @@ fn the_password_of_a_database_is_not_shown_however_the_url_is_spelt() {
         let directory = tempfile::tempdir().unwrap();
         let settings = format!("[store]\nurl = \"{url}\"\n");
         std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
-        let is_taken = url.starts_with("postgres://");
-        let said = everything_said(directory.path(), !is_taken);
+        // What is a URL is taken, and each command but these would wait for the database that is not there.
+        let said = if url.starts_with("postgres://") {
+            let offline: &[&str] = &["support-bundle", "--offline", "--out", "-"];
+            said_by(directory.path(), &[&["config", "show"], &["check"], offline])
+        } else {
+            everything_said(directory.path())
+        };
         assert!(said.contains("store.url"), "{said}");
         assert!(!said.contains("CANARY"), "{url}: {said}");
     }
@@ -69,7 +78,7 @@ fn a_private_key_that_lost_its_line_breaks_is_not_shown() {
             path("key.pem").display()
         );
         std::fs::write(path("broker.toml"), settings).unwrap();
-        let said = everything_said(directory.path(), true);
+        let said = everything_said(directory.path());
         assert!(said.contains("PEM"), "{said}");
         assert!(!said.contains(secret) && !said.contains(&bytes), "{said}");
     }
