@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_auth_broker::store::{Digest, LeaseRate, PlaceLease};
+use mcp_auth_broker::store::{Digest, LeaseRate, PlaceLease, StoreSettings};
 use mcp_auth_broker::time::Timestamp;
+use sqlx::Connection as _;
 
-use super::{NOW, Store, after, on_both};
+use super::{NOW, Place, Store, after, on_both};
 
 on_both! {
     a_rate_gives_its_count_and_then_flows_back;
@@ -104,8 +105,15 @@ async fn replicas_together_have_no_more_places_than_there_are(store: Store) {
     let free = vec![(Digest::of("k"), 1)];
     store.hold_places(Digest::of("b"), free, Some(NOW)).await.unwrap();
     assert!(take("a", 4).await.unwrap());
-    let elsewhere = PlaceLease { key: Digest::of("other"), ..lease("a", 5) };
+    let other = Digest::of("other");
+    let elsewhere = PlaceLease { key: other, ..lease("a", 5) };
     assert!(store.take_place(elsewhere, MOST, Some(NOW)).await.unwrap(), "another key");
+    // Of several at once, some are given back.
+    let both = vec![(Digest::of("k"), 0), (other, 5)];
+    store.hold_places(Digest::of("a"), both, Some(NOW)).await.unwrap();
+    assert!(take("c", 4).await.unwrap());
+    let full = PlaceLease { key: other, ..lease("c", 1) };
+    assert!(!store.take_place(full, MOST, Some(NOW)).await.unwrap());
 }
 
 async fn of_many_replicas_at_once_no_more_get_a_place_than_there_are(store: Store) {
@@ -119,6 +127,25 @@ async fn of_many_replicas_at_once_no_more_get_a_place_than_there_are(store: Stor
         let taken = futures_util::future::join_all(taking).await;
         assert_eq!(taken.iter().filter(|taken| **taken).count(), 5, "round {round}");
     }
+}
+
+/// A replica that falls silent while it has the lock of a key keeps others from that key alone, and not for long.
+#[tokio::test]
+async fn a_lock_that_nobody_gives_back_is_told_from_a_database_that_is_away() {
+    let place = Place::postgres();
+    let store = place.open().await;
+    let StoreSettings::Postgres(url) = &place.settings else { unreachable!() };
+    let mut silent = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+    let mut silent = silent.begin().await.unwrap();
+    let start = *Digest::of("k").as_bytes().first_chunk().unwrap();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(i64::from_be_bytes(start));
+    lock.execute(&mut *silent).await.unwrap();
+    let refused = store.take_place(lease("a", 1), MOST, None).await.unwrap_err();
+    assert!(refused.is_of_a_lock(), "{refused:?}");
+    let elsewhere = PlaceLease { key: Digest::of("other"), ..lease("a", 1) };
+    assert!(store.take_place(elsewhere, MOST, None).await.unwrap());
+    silent.rollback().await.unwrap();
+    assert!(store.take_place(lease("a", 1), MOST, None).await.unwrap());
 }
 
 async fn places_end_unless_they_are_held_anew(store: Store) {
