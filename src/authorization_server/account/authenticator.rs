@@ -165,14 +165,7 @@ pub(crate) async fn set_up(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let request_id = people.request_id();
-    let outcome = async {
-        match read(&people, request_id, (address, &headers, &body)).await? {
-            Ok(sent) => sent.set_up().await,
-            Err(elsewhere) => Ok(elsewhere),
-        }
-    };
-    outcome.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), request_id))
+    answer(&people, Act::SetUp, (address, &headers, &body)).await
 }
 
 /// `POST /account/authenticator/codes`: ten others.
@@ -182,14 +175,7 @@ pub(crate) async fn other_codes(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let request_id = people.request_id();
-    let outcome = async {
-        match read(&people, request_id, (address, &headers, &body)).await? {
-            Ok(sent) => sent.other_codes().await,
-            Err(elsewhere) => Ok(elsewhere),
-        }
-    };
-    outcome.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), request_id))
+    answer(&people, Act::OtherCodes, (address, &headers, &body)).await
 }
 
 /// `POST /account/authenticator/remove`
@@ -199,11 +185,32 @@ pub(crate) async fn remove(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    answer(&people, Act::Remove, (address, &headers, &body)).await
+}
+
+/// What a form is for.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    SetUp,
+    OtherCodes,
+    Remove,
+}
+
+async fn answer(
+    people: &People,
+    act: Act,
+    request: (Option<Extension<ClientAddress>>, &HeaderMap, &[u8]),
+) -> Response {
     let request_id = people.request_id();
     let outcome = async {
-        match read(&people, request_id, (address, &headers, &body)).await? {
-            Ok(sent) => sent.remove().await,
-            Err(elsewhere) => Ok(elsewhere),
+        let sent = match read(people, request_id, request).await? {
+            Ok(sent) => sent,
+            Err(elsewhere) => return Ok(elsewhere),
+        };
+        match act {
+            Act::SetUp => sent.set_up().await,
+            Act::OtherCodes => sent.other_codes().await,
+            Act::Remove => sent.remove().await,
         }
     };
     outcome.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), request_id))
