@@ -154,6 +154,21 @@ def restarts(values):
     check(checksum() != checksum({"policy": 'version = "2"\ndefault = "deny"\n'}), "a new policy restarts the pods")
 
 
+def beside(values, database):
+    """Rules that are only reported, and files of one's own."""
+    shadow = {"shadowPolicy": values["policy"].replace("2026-11", "2026-12"), "extraFiles": {"ca.pem": "-----BEGIN CERTIFICATE-----\n"}, "trustedProxies": ["10.0.0.0/8", "fd00::/8", "192.0.2.7"]}
+    manifests = render(merged(values, IMAGE, shadow))
+    check({"policy.next.toml", "ca.pem"} <= set(of(manifests, "ConfigMap", "auth-broker")["data"]), "shadow rules and a file of one's own are there")
+    accepted("values-prod.yaml with shadow rules", manifests, database)
+
+
+def tables():
+    """Those that the chart lets pass are those that the product has."""
+    schema = json.loads(subprocess.run([os.environ["BROKER"], "config", "schema"], capture_output=True, check=True).stdout)
+    listed = (CHART / "templates" / "_check.tpl").read_text(encoding="utf-8").split('define "broker.tables"')[1].splitlines()[1].split()
+    check(listed == sorted(schema["properties"]), f"_check.tpl lists the tables of `broker config schema`: {sorted(schema['properties'])}")
+
+
 def kept(values):
     odd = "   # indented first\n[tools]\nsample = false\n"
     check(of(render(merged(values, IMAGE, {"settings": odd})), "ConfigMap")["data"]["broker.toml"].startswith("   # indented"), "settings come as they were written")
@@ -188,13 +203,28 @@ def wrong(prod):
         ({"metrics": {"from": []}}, "metrics.from is empty"),
         ({"metrics": {"enabled": False}}, "needs metrics.enabled"),
         ({"metrics": {"rules": {"runbookBase": "wiki"}}}, "runbookBase"),
-        ({"settings": "[telemetry]\nmetrics = true\n"}, "settings holds metrics, which would not count"),
+        ({"settings": "[telemetry]\nmetrics = true\n"}, "settings holds telemetry.metrics, which would not count"),
         ({"documents": {"public.md": "a", "confidential.md": "b"}}, "which prod refuses"),
         ({"resources": {"limits": {"memory": None}}}, "resources.limits.memory is not set"),
         ({"autoscaling": {"minReplicas": 9, "maxReplicas": 3}}, "is above autoscaling.maxReplicas"),
         ({"replicas": 0}, "replicas"),
         ({"replica": 3}, "replica"),
-        ({"settings": '[server]\npublic_url = "https://x"\n'}, "settings holds public_url, which would not count"),
+        ({"settings": '[server]\npublic_url = "https://x"\n'}, "settings holds server.public_url, which would not count"),
+        ({"settings": 'server = { public_url = "https://x" }'}, "settings holds server.public_url, which would not count"),
+        ({"settings": 'server.listen = "0.0.0.0:1"'}, "settings holds server.listen, which would not count"),
+        ({"settings": '[server]\ndrain_seconds = 0\n'}, "settings holds server.drain_seconds, which would not count"),
+        ({"settings": "[[[ not toml"}, "settings is not TOML"),
+        ({"settings": "[limitz]\n"}, "settings holds [limitz], which is no setting"),
+        ({"policy": "[[rule"}, "policy is not TOML"),
+        ({"shadowPolicy": "version = \n"}, "shadowPolicy is not TOML"),
+        ({"policy": "", "shadowPolicy": 'version = "2"\n'}, "shadowPolicy is set without policy"),
+        ({"extraFiles": {"broker.toml": ""}}, "extraFiles.broker.toml is a file of the chart's own"),
+        ({"extraFiles": {"../key": ""}}, "invalid propertyName '../key'"),
+        ({"resources": {"limits": {"cpu": "lots"}}}, "resources.limits.cpu is lots: not a quantity"),
+        ({"resources": {"requests": {"memory": "4Gi"}}}, "resources.requests.memory is above resources.limits.memory"),
+        ({"podDisruptionBudget": {"maxUnavailable": -1}}, "maxUnavailable"),
+        ({"trustedProxies": ["10.0.0.0/80"]}, "trustedProxies"),
+        ({"trustedProxies": ["foo bar"]}, "trustedProxies"),
     ]:
         try:
             render(merged(prod, IMAGE, change))
@@ -288,6 +318,8 @@ def main():
     prod = yaml.safe_load((CHART / "values-prod.yaml").read_text(encoding="utf-8"))
     restarts(prod)
     kept(prod)
+    tables()
+    beside(prod, sys.argv[1])
     wrong(prod)
     application = yaml.load((ROOT / "deploy" / "argocd" / "application.yaml").read_text(encoding="utf-8"), Loader=Strict)
     others.append(application)

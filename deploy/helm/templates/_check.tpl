@@ -35,7 +35,45 @@
 {{- if not (dig "limits" $limit "" $v.resources) }}{{ fail (printf "resources.limits.%s is not set." $limit) }}{{ end -}}
 {{- if not (dig "requests" $limit "" $v.resources) }}{{ fail (printf "resources.requests.%s is not set." $limit) }}{{ end -}}
 {{- end -}}
-{{- range $key, $value := dict "environment" "environment" "public_url" "publicUrl" "listen" "the Service" "trusted_proxies" "trustedProxies" "dev_on_network" "environment" "drain_seconds" "drain.seconds" "drain_pause_ms" "drain.pauseSeconds" "key_encryption_key" "secrets" "replicas" "replicas" "log_level" "logLevel" "admin_listen" "metrics.enabled" "metrics" "metrics.enabled" -}}
-{{- if regexMatch (printf "(?m)^\\s*%s\\s*=" $key) $v.settings }}{{ fail (printf "settings holds %s, which would not count: this chart sets it from %s." $key $value) }}{{ end -}}
+{{- range $limit := list "cpu" "memory" -}}
+{{- $least := include "broker.amount" (dig "requests" $limit "" $v.resources) -}}
+{{- $most := include "broker.amount" (dig "limits" $limit "" $v.resources) -}}
+{{- if not (regexMatch "^[0-9.]+$" $least) }}{{ fail (printf "resources.requests.%s is %v: not a quantity of Kubernetes, as 250m or 256Mi." $limit (dig "requests" $limit "" $v.resources)) }}{{ end -}}
+{{- if not (regexMatch "^[0-9.]+$" $most) }}{{ fail (printf "resources.limits.%s is %v: not a quantity of Kubernetes, as 250m or 256Mi." $limit (dig "limits" $limit "" $v.resources)) }}{{ end -}}
+{{- if gt (float64 $least) (float64 $most) }}{{ fail (printf "resources.requests.%s is above resources.limits.%s." $limit $limit) }}{{ end -}}
 {{- end -}}
+{{- range $name, $text := dict "settings" $v.settings "policy" $v.policy "shadowPolicy" $v.shadowPolicy -}}
+{{- $read := fromToml (default "" $text) -}}
+{{- if hasKey $read "Error" }}{{ fail (printf "%s is not TOML: %v" $name (get $read "Error")) }}{{ end -}}
+{{- end -}}
+{{- if and $v.shadowPolicy (not $v.policy) }}{{ fail "shadowPolicy is set without policy: it is compared with the rules in force." }}{{ end -}}
+{{- $settings := fromToml (default "" $v.settings) -}}
+{{- $tables := splitList " " (include "broker.tables" .) -}}
+{{- range $table := keys $settings | sortAlpha -}}
+{{- if not (has $table $tables) }}{{ fail (printf "settings holds [%s], which is no setting. There are: %s." $table (join ", " $tables)) }}{{ end -}}
+{{- end -}}
+{{- range $path, $value := dict "environment" "environment" "server.public_url" "publicUrl" "server.listen" "the Service" "server.trusted_proxies" "trustedProxies" "server.dev_on_network" "environment" "server.drain_seconds" "drain.seconds" "server.drain_pause_ms" "drain.pauseSeconds" "server.admin_listen" "metrics.enabled" "store.url" "store.kind" "store.url_file" "store.kind" "store.key_encryption_key" "secrets" "store.replicas" "replicas" "telemetry.log_level" "logLevel" "telemetry.metrics" "metrics.enabled" "policy.file" "policy" "policy.shadow_file" "shadowPolicy" -}}
+{{- $held := $settings -}}
+{{- range splitList "." $path }}{{ if kindIs "map" $held }}{{ $held = get $held . }}{{ end }}{{ end -}}
+{{- $given := or (ne $value "policy") $v.policy -}}
+{{- $given = and $given (or (ne $value "shadowPolicy") $v.shadowPolicy) -}}
+{{- if and $given (not (kindIs "map" $held)) (ne (toString $held) "") }}{{ fail (printf "settings holds %s, which would not count: this chart sets it from %s." $path $value) }}{{ end -}}
+{{- end -}}
+{{- range $name, $_ := $v.extraFiles -}}
+{{- if has $name (list "broker.toml" "policy.toml" "policy.next.toml" "public.md" "confidential.md") }}{{ fail (printf "extraFiles.%s is a file of the chart's own: use the value that it is made from." $name) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The tables and keys of a settings file, as `broker config schema` has them. */}}
+{{- define "broker.tables" -}}
+approvals audit authorization_server documents environment graph limits outbound policy resource_server secrets server store telemetry tools upstream
+{{- end -}}
+
+{{/* A quantity of Kubernetes as a plain number, to compare two of them; what is none comes back as it is. */}}
+{{- define "broker.amount" -}}
+{{- $text := toString . -}}
+{{- $number := regexFind "^[0-9]+(\\.[0-9]+)?" $text -}}
+{{- $unit := trimPrefix $number $text -}}
+{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- if and $number (hasKey $units $unit) }}{{ printf "%f" (mulf (float64 $number) (get $units $unit)) }}{{ else }}no: {{ $text }}{{ end -}}
 {{- end -}}

@@ -61,7 +61,11 @@ broker.toml: |2
 policy.toml: |2
 {{ .Values.policy | indent 2 }}
 {{- end }}
-{{- range $name, $text := .Values.documents }}
+{{- if .Values.shadowPolicy }}
+policy.next.toml: |2
+{{ .Values.shadowPolicy | indent 2 }}
+{{- end }}
+{{- range $name, $text := merge (dict) .Values.documents .Values.extraFiles }}
 {{ $name }}: |2
 {{ $text | indent 2 }}
 {{- end }}
@@ -121,6 +125,10 @@ seccompProfile:
 {{- if .Values.policy }}
 - name: MCP_AUTH_BROKER_POLICY__FILE
   value: /etc/broker/policy.toml
+{{- end }}
+{{- if .Values.shadowPolicy }}
+- name: MCP_AUTH_BROKER_POLICY__SHADOW_FILE
+  value: /etc/broker/policy.next.toml
 {{- end }}
 {{- if .Values.documents }}
 - name: MCP_AUTH_BROKER_DOCUMENTS__DIR
