@@ -4,6 +4,7 @@
 #   scripts/container-smoke-e2e.sh                 the runtime stage, around the program that BROKER names (default: the debug build)
 #   scripts/container-smoke-e2e.sh --release       that program is a release build: sizes are checked, too
 #   scripts/container-smoke-e2e.sh --whole         the whole Dockerfile, base images and all, which needs a registry
+#   scripts/container-smoke-e2e.sh --image NAME    an image that is built already
 #
 # With Docker where a daemon answers, else Podman, else buildah with chroot isolation, which needs neither a daemon nor
 # namespaces. chroot isolation has no read-only root and no network of its own: those two are shown by the others alone.
@@ -11,7 +12,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 mode=${1:-}
-case $mode in ''|--release|--whole) ;; *) die "usage: scripts/container-smoke-e2e.sh [--release|--whole]" ;; esac
+usage="usage: scripts/container-smoke-e2e.sh [--release|--whole|--image NAME]"
+case $mode in '' | --release | --whole) ;; --image) [ -n "${2:-}" ] || die "$usage" ;; *) die "$usage" ;; esac
 
 if docker info >/dev/null 2>&1; then engine=docker
 elif podman info >/dev/null 2>&1; then engine=podman
@@ -28,7 +30,7 @@ ok() { echo "ok         $*"; }
 
 # What the Dockerfile's first stage leaves, around a program that is there already.
 context=()
-if [ "$mode" != --whole ]; then
+if [ "$mode" != --whole ] && [ "$mode" != --image ]; then
   if [ -z "${BROKER:-}" ]; then
     cargo build --quiet --locked --bin broker
     BROKER=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug/broker
@@ -49,8 +51,13 @@ build() {
   buildah) b bud --quiet --isolation chroot --format docker "${context[@]}" --file Dockerfile --tag "$image" "$@" "$folder" >"$work/built" ;;
   esac
 }
-build
-ok "it builds"
+if [ "$mode" = --image ]; then
+  [ "$engine" != buildah ] || die "--image is for Docker and Podman"
+  "$engine" tag "$2" "$image"
+else
+  build
+  ok "it builds"
+fi
 
 # inspected FILTER: of the image's configuration.
 inspected() {
@@ -81,21 +88,32 @@ in_container() {
   fi
 }
 
+# What is in it, file by file, as whoever pulls it gets it.
+case $engine in
+docker | podman) "$engine" save --output "$work/image.tar" "$image" >/dev/null ;;
+buildah) b push --quiet "$image" "docker-archive:$work/image.tar" >/dev/null ;;
+esac
+mkdir "$work/saved" "$work/inside"
+tar -C "$work/saved" -xf "$work/image.tar"
+jq -r '.[0].Layers[]' "$work/saved/manifest.json" >"$work/layers"
+while read -r layer; do tar -C "$work/inside" --no-same-owner -pxf "$work/saved/$layer"; done <"$work/layers"
+(cd "$work/inside" && find . -type f -printf '%m %P\n' | sort -k 2) >"$work/files"
+grep -q ' usr/local/bin/broker$' "$work/files" || die "the program is not in it"
+if grep -vE ' (etc/(passwd|group|nsswitch\.conf|ssl/certs/ca-certificates\.crt)|lib(64)?/.*\.so[.0-9]*|usr/local/bin/broker)$' "$work/files"; then die "more is in it than there should be"; fi
+if grep -E '^[0-7]*[2367]?[4-7][0-7]{3} ' "$work/files"; then die "a program changes its user"; fi
+ok "nothing in it but the program, its libraries, certificates and names"
+if [ -n "$mode" ]; then # a release build
+  unpacked=$(du -sb "$work/inside" | cut -f 1) packed=$(tar -C "$work/inside" -c . | gzip -9 | wc -c)
+  [ "$packed" -lt 25000000 ] || die "$packed bytes packed"
+  ok "$packed bytes packed, $unpacked unpacked"
+fi
 if [ "$engine" = buildah ]; then
   b from --quiet --name looked-at "$image" >/dev/null
-  mounted=$(b mount looked-at)
-  (cd "$mounted" && find . -type f -printf '%m %P\n' | sort -k 2) >"$work/files"
-  if grep -vE ' (etc/(passwd|group|nsswitch\.conf|ssl/certs/ca-certificates\.crt)|lib(64)?/.*\.so[.0-9]*|usr/local/bin/broker)$' "$work/files"; then die "more is in it than there should be"; fi
-  if grep -E '^[0-7]*[2367]?[4-7][0-7]{3} ' "$work/files"; then die "a program changes its user"; fi
-  ok "nothing in it but the program, its libraries, certificates and names"
-  if [ "$mode" = --release ]; then
-    unpacked=$(du -sb "$mounted" | cut -f 1) packed=$(tar -C "$mounted" -c . | gzip -9 | wc -c)
-    [ "$packed" -lt 25000000 ] || die "$packed bytes packed"
-    ok "$packed bytes packed, $unpacked unpacked"
-  fi
   ! b run --isolation chroot looked-at -- /bin/sh -c true 2>/dev/null || die "it has a shell"
-  ok "no shell"
+else
+  ! "$engine" run --rm --entrypoint /bin/sh "$image" -c true 2>/dev/null || die "it has a shell"
 fi
+ok "no shell"
 
 # The certificates in the image are those that the broker trusts: a server whose certificate one of them signed is let in.
 if [ "$engine" = buildah ]; then
@@ -137,13 +155,14 @@ PYTHON
 fi
 
 # The variant with `op`, around a program that answers like it: a secret is read through it. Without it, it is not.
-profile='graph.profile=[{ name = "p", tenant_id = "contoso.example", client_id = "c", credential = { client_secret = "op://broker/graph/secret" } }]'
-reading=(check --live --set secrets.provider=1password --set "$profile")
-if in_container without-op-$$ "${reading[@]}" >"$work/without" 2>&1; then die "a secret is read without op"; fi
-grep -q "op://broker/graph/secret cannot be used now" "$work/without" || { cat "$work/without"; die "it does not say that op is missing"; }
-! build --target with-op 2>/dev/null || die "the variant is built without op"
-mkdir -p "$work/op/usr/local/bin"
-cc -static -O1 -x c -o "$work/op/usr/local/bin/op" - <<'C'
+variant() {
+  profile='graph.profile=[{ name = "p", tenant_id = "contoso.example", client_id = "c", credential = { client_secret = "op://broker/graph/secret" } }]'
+  reading=(check --live --set secrets.provider=1password --set "$profile")
+  if in_container without-op-$$ "${reading[@]}" >"$work/without" 2>&1; then die "a secret is read without op"; fi
+  grep -q "op://broker/graph/secret cannot be used now" "$work/without" || { cat "$work/without"; die "it does not say that op is missing"; }
+  ! build --target with-op 2>/dev/null || die "the variant is built without op"
+  mkdir -p "$work/op/usr/local/bin"
+  cc -static -O1 -x c -o "$work/op/usr/local/bin/op" - <<'C'
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,13 +172,15 @@ int main(int count, char **words) {
   return 0;
 }
 C
-plain=$image image=broker-smoke-with-op:$$
-build --target with-op --build-context "op=$work/op"
-[ "$(inspected .User)" = 10001:10001 ] || die "the variant runs as $(inspected .User)"
-in_container with-op-$$ "${reading[@]}" >"$work/with" 2>&1 || { cat "$work/with"; die "no secret is read through op"; }
-if [ "$engine" != buildah ]; then "$engine" image rm --force "$image" >/dev/null; fi
-image=$plain
-ok "the variant with op reads a secret through it"
+  plain=$image image=broker-smoke-with-op:$$
+  build --target with-op --build-context "op=$work/op"
+  [ "$(inspected .User)" = 10001:10001 ] || die "the variant runs as $(inspected .User)"
+  in_container with-op-$$ "${reading[@]}" >"$work/with" 2>&1 || { cat "$work/with"; die "no secret is read through op"; }
+  if [ "$engine" != buildah ]; then "$engine" image rm --force "$image" >/dev/null; fi
+  image=$plain
+  ok "the variant with op reads a secret through it"
+}
+if [ "$mode" != --image ]; then variant; fi
 
 in_container smoke-$$ smoke-e2e >"$work/smoke.json" || { cat "$work/smoke.json"; die "smoke-e2e failed inside"; }
 ok "smoke-e2e inside: $(grep -c '"passed":true' "$work/smoke.json") steps"
