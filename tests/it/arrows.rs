@@ -1,7 +1,10 @@
-//! Executes the arrow table of `docs/architecture.md`: which module may name which.
+//! Which module may name which. The table here is the one that `docs/architecture.md` shows.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+
+use mcp_auth_broker::config::Environment;
 
 /// Modules that know nothing else in the crate, but for what `ARROWS` lists.
 const LEAVES: &[&str] = &[
@@ -172,6 +175,47 @@ fn is_test(name: &str) -> bool {
         .split('/')
         .skip(1)
         .any(|part| part == "tests" || part.ends_with("_tests"))
+}
+
+/// Whoever reads the page reads what is executed.
+#[test]
+fn the_page_of_the_architecture_shows_this_table() {
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/architecture.md");
+    const BEGIN: &str = "<!-- arrows: generated from tests/it/arrows.rs; `UPDATE_DOCS=1 cargo test` rewrites it -->\n";
+    const END: &str = "<!-- arrows: end -->\n";
+    let page = fs::read_to_string(PAGE).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let written = format!("{before}{BEGIN}{}{END}{after}", table());
+    if Environment::capture().get("UPDATE_DOCS").is_some() {
+        fs::write(PAGE, &written).unwrap();
+    }
+    let page = fs::read_to_string(PAGE).unwrap();
+    assert!(page == written, "UPDATE_DOCS=1 cargo test rewrites docs/architecture.md");
+}
+
+fn table() -> String {
+    let named = |modules: &[&str]| {
+        modules.iter().map(|module| format!("`{module}`")).collect::<Vec<_>>().join(", ")
+    };
+    let mut table = "\n| module | may use |\n|---|---|\n".to_owned();
+    writeln!(table, "| *leaves* | {}: each what stands below, and nothing else |", named(LEAVES))
+        .unwrap();
+    writeln!(table, "| *parts* | {} |", named(PARTS)).unwrap();
+    writeln!(table, "| *edges* | {} |", named(EDGES)).unwrap();
+    for (module, groups) in ARROWS {
+        let groups = groups.iter().map(|group| match *group {
+            group if group == LEAVES => "*leaves*".to_owned(),
+            group if group == PARTS => "*parts*".to_owned(),
+            group if group == EDGES => "*edges*".to_owned(),
+            group => named(group),
+        });
+        let may = groups.collect::<Vec<_>>().join(", ");
+        let may = if may.is_empty() { "nothing" } else { &may };
+        writeln!(table, "| `{module}` | {may} |").unwrap();
+    }
+    table.push('\n');
+    table
 }
 
 /// The check itself: each of these lines is wrong where it stands.

@@ -244,3 +244,21 @@ fn snake_case(name: &str) -> String {
     }
     spelled
 }
+
+/// A walk through files that are not there leads nobody anywhere.
+#[test]
+fn the_files_of_the_walkthroughs_are_there() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let page = std::fs::read_to_string(format!("{root}/docs/architecture.md")).unwrap();
+    let walks = page.split("## Walkthroughs").nth(1).unwrap();
+    let named = walks.split('`').skip(1).step_by(2);
+    let files = named.filter(|name| name.ends_with(".rs") || name.ends_with('/'));
+    let files: Vec<_> = files.filter(|name| !name.starts_with(['/', '-'])).collect();
+    assert!(files.len() > 40, "the files were found");
+    for file in files {
+        let there = ["", "src/", "layer/src/"]
+            .iter()
+            .any(|below| std::path::Path::new(root).join(below).join(file).exists());
+        assert!(there, "docs/architecture.md names {file}");
+    }
+}
