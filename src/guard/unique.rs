@@ -99,17 +99,21 @@ impl Place {
     /// `None`: it could be taken for another.
     fn folded(self, name: Cow<'_, str>) -> Option<Cow<'_, str>> {
         let known = self.names();
-        if known.contains(&&*name) {
-            return Some(folded(name));
-        }
+        let as_written = known.contains(&&*name);
         let name = folded(name);
-        (!known.iter().any(|known| known.eq_ignore_ascii_case(&name))).then_some(name)
+        (as_written || !known.iter().any(|known| same(known, &name))).then_some(name)
     }
 }
 
-/// A name as readers see it that do not mind its case. Those fold over the whole of Unicode, so that `ſ` is `s`.
+/// Two folded names.
+const fn same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// A name as readers see it that do not mind its case. Those fold over the whole of Unicode, so that `ſ` is `s`. A name of ASCII alone, as nearly
+/// all are, is left as it is: [`same`] does not mind its case.
 fn folded(name: Cow<'_, str>) -> Cow<'_, str> {
-    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+    if name.is_ascii() {
         return name;
     }
     let fold = |character: char| {
@@ -144,8 +148,8 @@ impl<'de> Visitor<'de> for Place {
                 .folded(name)
                 .ok_or_else(|| A::Error::custom("a member is there in another case"))?;
             // Objects are small: looking through a few names costs less than hashing them.
-            let repeated =
-                seen.contains(&name) || (seen.len() == FEW && !more.insert(name.clone()));
+            let repeated = seen.iter().any(|seen| same(seen, &name))
+                || (seen.len() == FEW && !more.insert(name.to_ascii_lowercase()));
             if repeated {
                 return Err(A::Error::custom("a member is there twice"));
             }

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::guard::{INVALID_PARAMS, INVALID_REQUEST, Message, UNSUPPORTED_PROTOCOL_VERSION, error};
+use crate::guard::{
+    INVALID_PARAMS, INVALID_REQUEST, Message, ToolCall, UNSUPPORTED_PROTOCOL_VERSION, error,
+};
 
 const MODERN: &str = "2026-07-28";
 
@@ -40,12 +42,16 @@ pub(super) fn unknown_version(
 }
 
 /// Parameters of a method of ours that are not of its shape: rmcp would say that there is no such method, and a client
-/// would conclude that there are no tools (JSON-RPC 2.0 §5.1, RS-28). Does *not* look at what the arguments of a tool say.
-pub(super) fn malformed(headers: &HeaderMap, message: &Message<'_>) -> Option<Response<Body>> {
+/// would conclude that there are no tools (JSON-RPC 2.0 §5.1, RS-28). `call` is the message's, where it is one of a tool. Does *not* look at what the arguments of a tool say.
+pub(super) fn malformed(
+    headers: &HeaderMap,
+    message: &Message<'_>,
+    call: Option<&ToolCall<'_>>,
+) -> Option<Response<Body>> {
     let id = message.id?;
     let modern = headers.get("mcp-protocol-version").is_some_and(|version| version == MODERN);
     let text = match message.method.as_deref()? {
-        "tools/call" if !is_tool_call(message) => {
+        "tools/call" if !call.is_some_and(takes_an_object) => {
             "params of tools/call need a name, and arguments are an object"
         }
         "tools/list" if message.has_params() && message.params::<List<'_>>().is_none() => {
@@ -59,10 +65,8 @@ pub(super) fn malformed(headers: &HeaderMap, message: &Message<'_>) -> Option<Re
     Some(error(StatusCode::OK, Some(id), INVALID_PARAMS, text, None))
 }
 
-fn is_tool_call(message: &Message<'_>) -> bool {
-    message
-        .tool_call()
-        .is_some_and(|call| call.arguments.is_none_or(|arguments| arguments.get().starts_with('{')))
+fn takes_an_object(call: &ToolCall<'_>) -> bool {
+    call.arguments.is_none_or(|arguments| arguments.get().starts_with('{'))
 }
 
 #[derive(Deserialize)]

@@ -21,11 +21,12 @@ pub(super) fn input_required(
     context: &RequestContext<RoleServer>,
     approvals: &Approvals,
 ) -> Option<InputRequiredResult> {
-    if !opens_links(context.client_capabilities().as_ref()) {
-        return None;
-    }
     let error = result.structured_content.as_ref()?.get("error")?;
     if error.get("code")?.as_str()? != Code::PolicyApprovalRequired.as_str() {
+        return None;
+    }
+    // Last: rmcp reads them anew for whoever asks, and nearly no call gets here.
+    if !opens_links(context.client_capabilities().as_ref()) {
         return None;
     }
     let url = error.pointer("/metadata/approval_url").and_then(Value::as_str)?;

@@ -162,7 +162,7 @@ impl Settings {
         }
         self.door.accepted(&caller).await?;
         let refusal = unknown_version(&parts.headers, &message)
-            .or_else(|| malformed(&parts.headers, &message));
+            .or_else(|| malformed(&parts.headers, &message, tool.as_ref()));
         if let Some(refusal) = refusal {
             return self.door.refuse(&caller, method, refusal).await;
         }

@@ -47,7 +47,8 @@ impl ServerHandler for McpService {
         _page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        self.list(&caller(&context)?).await
+        // Boxed as calls are.
+        Box::pin(self.list(&caller(&context)?)).await
     }
 
     /// The whole catalogue: rmcp checks `Mcp-Param-*` headers against it before it knows who asks.
@@ -55,26 +56,13 @@ impl ServerHandler for McpService {
         self.definition(name).cloned()
     }
 
-    async fn call_tool(
+    /// Boxed: rmcp moves the future of a request from place to place, and this is the largest.
+    fn call_tool(
         &self,
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let caller = caller(&context)?;
-        let asked_before = request.input_responses.is_some() || request.request_state.is_some();
-        let mut result = tokio::select! {
-            result = self.call(&caller, request) => result?,
-            // The client went away: the work is dropped here, and the guard records it.
-            () = context.ct.cancelled() => return Err(ErrorData::method_not_found::<CallToolRequestMethod>()),
-        };
-        if !asked_before
-            && let Some(required) = ask_person::input_required(&result, &context, self.approvals())
-        {
-            caller.noted.note_asks();
-            return Ok(required.with_meta(server_info_meta()).into());
-        }
-        result.meta = Some(server_info_meta());
-        Ok(result.into())
+    ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send {
+        Box::pin(self.called(request, context))
     }
 
     async fn complete(
@@ -107,5 +95,29 @@ impl ServerHandler for McpService {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+    }
+}
+
+impl McpService {
+    async fn called(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let caller = caller(&context)?;
+        let asked_before = request.input_responses.is_some() || request.request_state.is_some();
+        let mut result = tokio::select! {
+            result = self.call(&caller, request) => result?,
+            // The client went away: the work is dropped here, and the guard records it.
+            () = context.ct.cancelled() => return Err(ErrorData::method_not_found::<CallToolRequestMethod>()),
+        };
+        if !asked_before
+            && let Some(required) = ask_person::input_required(&result, &context, self.approvals())
+        {
+            caller.noted.note_asks();
+            return Ok(required.with_meta(server_info_meta()).into());
+        }
+        result.meta = Some(server_info_meta());
+        Ok(result.into())
     }
 }
