@@ -234,6 +234,28 @@ pub enum AppError {
     Simulation(#[source] std::io::Error),
 }
 
+impl AppError {
+    /// Whether a start with the very same settings may succeed in a while: something that they name is not there, or does not answer.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        use crate::store::OpenError as Store;
+        matches!(
+            self,
+            Self::Serve(ServeError::Unreadable { .. })
+                | Self::Keys(KeyError::Io { .. } | KeyError::Store(_))
+                | Self::KeyFile { .. }
+                | Self::OpenStore(Store::File { .. } | Store::Database(_))
+                | Self::StoreFault(_)
+                | Self::OpenAudit(OpenError::Io { .. } | OpenError::Locked { .. })
+                | Self::PolicyFile { .. }
+                | Self::Documents(DocumentError::Missing(_) | DocumentError::Unreadable { .. })
+                | Self::CatalogFile { .. }
+                | Self::Certificate { .. }
+                | Self::OwnSecret(_)
+        )
+    }
+}
+
 /// Code, detail and the identity provider's own numbers: what one looks up in `docs/errors.md` and in Entra's list.
 fn refusal(error: &crate::token::TokenError) -> String {
     let mut text = error.code().as_str().to_owned();

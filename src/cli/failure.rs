@@ -40,6 +40,16 @@ impl Failure {
         Self { causes: causes.collect(), message, hint, broken_pipe: false }
     }
 
+    /// For a log and for `/ready`: the error, its causes and the hint.
+    pub(super) fn in_one_line(&self) -> String {
+        let hint = self.hint.iter().map(|hint| format!("hint: {hint}"));
+        let parts = std::iter::once(&self.message).chain(&self.causes).cloned().chain(hint);
+        let parts: Vec<_> = parts
+            .flat_map(|part| part.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
+            .collect();
+        parts.join("; ")
+    }
+
     pub(super) fn message(&self) -> &str {
         &self.message
     }

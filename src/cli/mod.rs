@@ -22,6 +22,7 @@ mod support_bundle;
 mod token;
 mod tools;
 mod unverified_token;
+mod waiting;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};

@@ -1,6 +1,7 @@
 //! `broker serve`: start, say what to do next, serve until told to stop, drain.
 
 use std::io::{IsTerminal, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,7 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use url::Url;
 
 use crate::app::App;
-use crate::config::{Config, Deployment, Environment, GraphMode, LogFormat, LogLevel};
+use crate::config::{
+    Config, Deployment, Environment, GraphMode, Loaded, LogFormat, LogLevel, Severity, load,
+};
 use crate::http::{Stop, bind};
 use crate::process;
 use crate::random::SystemRandom;
@@ -16,15 +19,61 @@ use crate::telemetry;
 use crate::time::SystemClock;
 
 use super::failure::Failure;
-use super::settings::{Ready, SettingsArgs};
+use super::settings::{Ready, SettingsArgs, faulty};
+use super::waiting::{NotBegun, Place, Waiting};
 
 pub(super) async fn run(
     args: &SettingsArgs,
     environment: Environment,
 ) -> Result<ExitCode, Failure> {
-    let ready = args.load(environment)?;
-    start_logging(&ready);
-    warn(&ready);
+    let Stop { drain, now } = stop_signals()?;
+    let mut drain = pin!(drain);
+    let mut waiting = Waiting::new()?;
+    let app = loop {
+        let begun = tokio::select! {
+            begun = Box::pin(begin(args, environment.clone(), &waiting)) => begun,
+            () = drain.as_mut() => return Ok(ExitCode::SUCCESS),
+        };
+        match begun {
+            Ok(app) => break app,
+            Err(NotBegun::Ever(failure)) => return Err(failure),
+            Err(NotBegun::Yet { place, failure }) => {
+                let again = waiting.wait(place, &failure);
+                let again = tokio::select! {
+                    again = again => again,
+                    () = drain.as_mut() => return Ok(ExitCode::SUCCESS),
+                };
+                again?;
+            }
+        }
+    };
+    waiting.end().await;
+    let listener = bind(app.config().server.listen).await.map_err(|error| Failure::of(&error))?;
+    let stop = Stop { drain, now };
+    if std::io::stderr().is_terminal() || app.config().deployment == Deployment::Dev {
+        let link = app.first_administrator_link().await.map_err(|error| Failure::of(&error))?;
+        write!(std::io::stderr(), "{}", banner(app.config(), link.as_ref())).ok();
+    }
+    tracing::info!(listen = %app.config().server.listen, policy_version = %app.policy().current().policy().version(), "http.listening");
+    Box::pin(app.serve(listener, stop)).await.map_err(|error| Failure::of(&error))?;
+    tracing::info!("http.stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One try: settings, then everything that is made of them.
+async fn begin(
+    args: &SettingsArgs,
+    environment: Environment,
+    waiting: &Waiting,
+) -> Result<App, NotBegun> {
+    let loaded = load(args.sources(environment));
+    let Some(config) = loaded.config.clone() else { return Err(unmet(&loaded, waiting)) };
+    let place = Place::of(&config);
+    let ready = Ready { config, environment: loaded.environment.clone(), loaded };
+    if waiting.is_first() {
+        start_logging(&ready.config, &ready.environment);
+        warn(&ready);
+    }
     // Before any secret is read, and before any program is started that could look.
     if let Err(error) = process::hide() {
         tracing::warn!(error = &error as &dyn std::error::Error, "process.not_hidden");
@@ -36,21 +85,30 @@ pub(super) async fn run(
         Arc::new(SystemClock),
         Arc::new(SystemRandom::new()),
     ));
-    let app = app.await.map_err(|error| Failure::of(&error))?;
-    let listener = bind(app.config().server.listen).await.map_err(|error| Failure::of(&error))?;
-    let stop = stop_signals()?;
-    if std::io::stderr().is_terminal() || app.config().deployment == Deployment::Dev {
-        let link = app.first_administrator_link().await.map_err(|error| Failure::of(&error))?;
-        write!(std::io::stderr(), "{}", banner(app.config(), link.as_ref())).ok();
-    }
-    tracing::info!(listen = %app.config().server.listen, policy_version = %app.policy().current().policy().version(), "http.listening");
-    Box::pin(app.serve(listener, stop)).await.map_err(|error| Failure::of(&error))?;
-    tracing::info!("http.stopped");
-    Ok(ExitCode::SUCCESS)
+    app.await.map_err(|error| NotBegun::of(error.may_pass(), place, Failure::of(&error)))
 }
 
-fn start_logging(ready: &Ready) {
-    let telemetry = &ready.config.telemetry;
+/// Settings that cannot be used, or not yet.
+fn unmet(loaded: &Loaded, waiting: &Waiting) -> NotBegun {
+    let Some(config) = &loaded.unmet else { return NotBegun::Ever(faulty(loaded)) };
+    let place = Place::of(config);
+    if place.is_dev() {
+        return NotBegun::Ever(faulty(loaded));
+    }
+    if waiting.is_first() {
+        start_logging(config, &loaded.environment);
+    }
+    let errors = loaded.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let faults: Vec<_> = errors.map(|error| format!("{} {}", error.key, error.problem)).collect();
+    let failure = Failure::new(faults.join("; "));
+    NotBegun::Yet {
+        place,
+        failure: failure.hint("a variable counts at the next start; broker check says more"),
+    }
+}
+
+fn start_logging(config: &Config, environment: &Environment) {
+    let telemetry = &config.telemetry;
     let level = match telemetry.log_level {
         LogLevel::Debug => telemetry::Level::Debug,
         LogLevel::Info => telemetry::Level::Info,
@@ -61,7 +119,7 @@ fn start_logging(ready: &Ready) {
         LogFormat::Text => telemetry::Format::Human,
         LogFormat::Json => telemetry::Format::Json,
     };
-    telemetry::start(level, format, !ready.environment.no_color());
+    telemetry::start(level, format, !environment.no_color());
 }
 
 /// What `broker check` would say, for those who did not ask.

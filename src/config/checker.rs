@@ -170,6 +170,7 @@ impl Checker<'_> {
         };
         if let Err(error) = std::fs::metadata(&path) {
             let finding = Finding::error(FindingCode::Unreadable, key, reason(&error));
+            let finding = Finding { may_come: true, ..finding };
             self.add(
                 finding.found(quoted(&path.to_string_lossy())).allowed("a file that can be read"),
             );

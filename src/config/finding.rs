@@ -59,6 +59,9 @@ pub struct Finding {
     /// Where it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// What the setting names is not there, and may come: the setting itself may be right.
+    #[serde(skip)]
+    pub(super) may_come: bool,
     #[serde(skip)]
     pub(super) at: Key,
     /// The line of the settings file; the largest number for what is not in it.
@@ -77,6 +80,7 @@ impl Finding {
             allowed: None,
             hint: None,
             origin: None,
+            may_come: false,
             at: at.clone(),
             line: usize::MAX,
         }

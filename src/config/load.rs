@@ -40,6 +40,8 @@ pub struct Sources {
 pub struct Loaded {
     /// `None` if there is an error among the findings.
     pub config: Option<Config>,
+    /// The settings where all errors are that files and variables which they name are not there.
+    pub unmet: Option<Config>,
     /// Errors first.
     pub findings: Vec<Finding>,
     /// The environment, with the variables of the `.env` file below it.
@@ -117,9 +119,13 @@ pub fn load(sources: Sources) -> Loaded {
     let Checker { mut findings, variables_read, .. } = checker;
     ancestors::check(&environment, &variables_read, &mut findings);
     let findings = findings.into_sorted();
-    let errors = findings.iter().any(|finding| finding.severity == Severity::Error);
-    let config = config.filter(|_| !errors);
-    Loaded { config, findings, environment, sources: read, tree: whole, deployment }
+    let mut errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let (config, unmet) = match errors.next() {
+        None => (config, None),
+        Some(first) if first.may_come && errors.all(|finding| finding.may_come) => (None, config),
+        Some(_) => (None, None),
+    };
+    Loaded { config, unmet, findings, environment, sources: read, tree: whole, deployment }
 }
 
 fn add_dotenv(

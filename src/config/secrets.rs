@@ -64,6 +64,27 @@ impl Checker<'_> {
         Some(SecretSource::Literal(text.clone()))
     }
 
+    /// A secret that each start reads. Every other is read when it is first needed, so that what starts again and again uses up no quota.
+    pub(super) fn secret_of_the_start(
+        &mut self,
+        key: &Key,
+        raw: &RawSecret,
+    ) -> Option<SecretSource> {
+        let source = self.secret(key, raw)?;
+        if let SecretSource::Ref(
+            reference @ (SecretRef::OnePassword(_) | SecretRef::Vault { .. }),
+        ) = &source
+        {
+            let problem = "is read at every start, which counts against the backend's quota";
+            let finding = Finding::error(FindingCode::Weak, key, problem)
+                .found(reference.to_string())
+                .allowed("file:/path or env:NAME")
+                .hint("keep it where starts cost nothing: a mounted file, a Kubernetes Secret, a systemd credential");
+            self.add(Finding { severity: Severity::Warning, ..finding });
+        }
+        Some(source)
+    }
+
     /// A credential for a backend itself, which therefore cannot be kept in a backend.
     pub(super) fn own_secret(&mut self, key: &Key, raw: &RawSecret) -> Option<SecretSource> {
         let source = self.secret(key, raw)?;
@@ -135,7 +156,7 @@ impl Checker<'_> {
                     reference,
                 );
                 Some(
-                    Finding { code: FindingCode::Weak, ..finding }
+                    Finding { code: FindingCode::Weak, may_come: false, ..finding }
                         .hint(format!("chmod 0600 {}", path.display())),
                 )
             }
@@ -147,6 +168,7 @@ impl Checker<'_> {
     fn absent(&self, key: &Key, problem: &str, reference: &SecretRef) -> Finding {
         let finding =
             Finding::error(FindingCode::Unreadable, key, problem).found(reference.to_string());
+        let finding = Finding { may_come: true, ..finding };
         match self.deployment {
             Deployment::Prod => finding,
             Deployment::Dev | Deployment::Staging => {

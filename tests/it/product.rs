@@ -33,6 +33,7 @@ mod rmcp_client;
 mod rotation;
 mod secret_codes;
 mod serving;
+mod starting;
 mod strangers;
 mod tools;
 mod wire;

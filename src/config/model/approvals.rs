@@ -38,7 +38,8 @@ impl RawApprovals {
         let url_key = at.name("webhook_url");
         let url = self.webhook_url.as_deref().map(|text| to.endpoint(&url_key, text));
         let secret_key = at.name("webhook_secret");
-        let secret = self.webhook_secret.as_ref().map(|raw| to.secret(&secret_key, raw));
+        let secret =
+            self.webhook_secret.as_ref().map(|raw| to.secret_of_the_start(&secret_key, raw));
         let webhook = match (url, secret) {
             (None, None) => None,
             (Some(url), Some(secret)) => {

@@ -181,7 +181,7 @@ impl RawServer {
 impl RawTls {
     fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<Tls> {
         let cert = to.input(&at.name("cert"), &self.cert);
-        let key = to.secret(&at.name("key"), &self.key)?;
+        let key = to.secret_of_the_start(&at.name("key"), &self.key)?;
         Some(Tls { cert, key })
     }
 }

@@ -59,7 +59,7 @@ impl RawStore {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Store {
         let key_encryption_key = self.key_encryption_key.and_then(|raw| {
             let key = at.name("key_encryption_key");
-            let source = to.secret(&key, &raw)?;
+            let source = to.secret_of_the_start(&key, &raw)?;
             to.encryption_key(&key, &source);
             Some(source)
         });

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use mcp_auth_broker::config::Severity;
+
 use super::{Place, errors, finding};
 
 const KEK: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -69,6 +71,23 @@ fn weak_settings_are_refused_each_by_its_key() {
     ] {
         assert_eq!(refused(good, bad), [key], "{bad}");
     }
+}
+
+/// A pod that starts again and again asks for it again and again.
+#[test]
+fn a_backend_with_a_quota_is_no_place_for_what_every_start_reads() {
+    let text = format!(
+        "{GOOD}[secrets]\nprovider = \"1password\"\n[approvals]\nwebhook_url = \"https://hooks.example/\"\nwebhook_secret = \"op://v/i/f\"\n"
+    );
+    let loaded = prod(&text.replace("env:KEK", "op://vault/item/kek")).load();
+    for key in ["store.key_encryption_key", "approvals.webhook_secret"] {
+        let finding = finding(&loaded, key);
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.problem.contains("every start"), "{}", finding.problem);
+    }
+    assert!(
+        prod(&text).load().findings.iter().all(|finding| finding.key != "store.key_encryption_key")
+    );
 }
 
 #[test]
