@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::audit::Auditor;
 use crate::authorization_server::KeyEncryptionKey;
-use crate::broker::{Approvals, Courier, Webhook};
+use crate::broker::{Approvals, Courier, Rules, Webhook};
 use crate::config::Config;
 use crate::id::Issuer;
 use crate::outbound::Outbound;
+use crate::policy::Live;
 use crate::random::{Random, SystemRandom};
 use crate::secret::{Environment, Secrets};
 use crate::secret_text::SecretText;
@@ -28,7 +29,7 @@ pub(super) fn approvals(
     config: &Config,
     store: &Arc<dyn Database>,
     encryption: &SecretText,
-    auditor: &Auditor,
+    (auditor, rules): (&Auditor, Rules),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Approvals, AppError> {
     let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
@@ -44,6 +45,7 @@ pub(super) fn approvals(
         open: Arc::new(move |sealed| opener.open_text(sealed, CONTEXT)),
         pages,
         notices: None,
+        rules,
     })
 }
 
@@ -78,6 +80,20 @@ pub struct CommandApprovals {
     pub issuer: Issuer,
 }
 
+/// Those that a broker goes by while it runs.
+pub(super) fn rules_in_force(policy: &Live) -> Rules {
+    let policy = policy.clone();
+    Arc::new(move || Some(Arc::clone(policy.current().policy().version())))
+}
+
+/// Those that the files hold. Where they cannot be read the broker has others in force, which are not known here.
+fn written_rules(config: &Config, variables: &Environment) -> Rules {
+    let source = super::check::policy_source(config, variables);
+    let loaded = source.and_then(|source| source.load());
+    let version = loaded.ok().map(|(rules, _shadow)| Arc::clone(rules.version()));
+    Arc::new(move || version.clone())
+}
+
 /// # Errors
 ///
 /// [`AppError`] when the store, its key or the log of commands cannot be opened.
@@ -92,9 +108,10 @@ pub async fn command_approvals(
     let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
     let store = keys::store(config, &clock).await?;
     let auditor = kept_command_auditor(config, &clock, &random).await?;
+    let rules = written_rules(config, variables);
     Ok(CommandApprovals {
         issuer: super::parts::issuer(config).parse()?,
-        approvals: approvals(config, &store, &encryption, &auditor, &(clock, random))?,
+        approvals: approvals(config, &store, &encryption, (&auditor, rules), &(clock, random))?,
         store,
     })
 }

@@ -20,7 +20,7 @@ use crate::time::Clock;
 use crate::token::ProviderTokens;
 
 use super::App;
-use super::approvals::{approvals, courier};
+use super::approvals::{approvals, courier, rules_in_force};
 use super::connections::connections;
 use super::doors::Doors;
 use super::endpoints::names;
@@ -89,7 +89,8 @@ impl App {
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
-        let mut approvals = approvals(&config, &store, &encryption, &auditor, &around)?;
+        let rules = rules_in_force(&policy);
+        let mut approvals = approvals(&config, &store, &encryption, (&auditor, rules), &around)?;
         let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
         let kept = (&store, &encryption);
         let connected = connections(&config, kept, (&secrets, &outbound), &around)?;

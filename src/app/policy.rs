@@ -1,5 +1,6 @@
 //! Where the rules come from.
 
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Deployment, GraphMode};
@@ -7,6 +8,11 @@ use crate::policy::{CallLimits, Facts, Granted, Policy};
 
 use super::error::AppError;
 use super::graph::flat_rules;
+
+/// A policy file that is larger is none.
+const LARGEST: u64 = 16 * 1024 * 1024;
+const NO_FILE: ErrorKind = ErrorKind::Unsupported;
+const TOO_LARGE: ErrorKind = ErrorKind::FileTooLarge;
 
 /// The rules of a broker that has none: what plain `broker` starts with.
 const DEVELOPMENT_RULES: &str = include_str!("../../docs/examples/policy.dev.toml");
@@ -65,12 +71,23 @@ impl Source {
         &self,
         contents: &Contents,
     ) -> Result<(Policy, Option<Policy>), AppError> {
-        let Contents { live, shadow } = contents;
-        let shadow = match (&self.shadow_file, shadow) {
-            (Some(path), Some(found)) => Some(self.compile_found((path, found), None)?),
-            _ => None,
-        };
-        Ok((self.load_live(live.as_ref())?, shadow))
+        let shadow = self.load_shadow(contents)?;
+        Ok((self.load_live(contents.live.as_ref())?, shadow))
+    }
+
+    /// The same for a start. Shadow rules answer nobody: where they cannot be used there are none, and the error says why.
+    pub(super) fn load_at_start(
+        &self,
+        contents: &Contents,
+    ) -> Result<(Policy, Result<Option<Policy>, AppError>), AppError> {
+        Ok((self.load_live(contents.live.as_ref())?, self.load_shadow(contents)))
+    }
+
+    fn load_shadow(&self, contents: &Contents) -> Result<Option<Policy>, AppError> {
+        match (&self.shadow_file, &contents.shadow) {
+            (Some(path), Some(found)) => Ok(Some(self.compile_found((path, found), None)?)),
+            _ => Ok(None),
+        }
     }
 
     /// What takes the place of so many rules in force. Refuses a file without rules where it had some: it is one that is being
@@ -104,12 +121,17 @@ impl Source {
         (path, found): (&Path, &Found),
         label: Option<&str>,
     ) -> Result<Policy, AppError> {
-        let text = found.as_deref().map_err(|kind| *kind).and_then(|bytes| {
-            std::str::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData)
-        });
+        let text = found
+            .as_deref()
+            .map_err(|kind| *kind)
+            .and_then(|bytes| std::str::from_utf8(bytes).map_err(|_| ErrorKind::InvalidData));
         let text = text.map_err(|kind| {
             // In the system's own words, as far as it says them once more.
-            let source = std::fs::File::open(path).err().unwrap_or_else(|| kind.into());
+            let source = match kind {
+                NO_FILE => std::io::Error::new(kind, "it is no regular file"),
+                TOO_LARGE => std::io::Error::new(kind, "it is larger than 16 MiB"),
+                _ => std::fs::File::open(path).err().unwrap_or_else(|| kind.into()),
+            };
             AppError::PolicyFile { path: path.to_owned(), source }
         })?;
         self.compile(&path.display().to_string(), text, label, &self.granted)
@@ -153,8 +175,8 @@ impl Source {
     /// What the files hold now.
     pub(super) fn contents(&self) -> Contents {
         Contents {
-            live: self.file.as_deref().map(found),
-            shadow: self.shadow_file.as_deref().map(found),
+            live: self.file.as_deref().map(watched),
+            shadow: self.shadow_file.as_deref().map(watched),
         }
     }
 }
@@ -167,7 +189,24 @@ pub(super) struct Contents {
 }
 
 /// The bytes of a file, or why they cannot be read.
-pub(super) type Found = Result<Vec<u8>, std::io::ErrorKind>;
+pub(super) type Found = Result<Vec<u8>, ErrorKind>;
+
+/// Of a file that is read again and again: a pipe would hold up the broker, and so would a file without an end.
+fn watched(path: &Path) -> Found {
+    let metadata = std::fs::metadata(path).map_err(|error| error.kind())?;
+    if !metadata.is_file() {
+        return Err(NO_FILE);
+    }
+    let file = std::fs::File::open(path).map_err(|error| error.kind())?;
+    let mut bytes = Vec::new();
+    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
+    read.map_err(|error| error.kind())?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LARGEST {
+        Err(TOO_LARGE)
+    } else {
+        Ok(bytes)
+    }
+}
 
 fn found(path: &Path) -> Found {
     std::fs::read(path).map_err(|error| error.kind())

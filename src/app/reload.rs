@@ -79,21 +79,26 @@ impl ReloadStatus {
     }
 }
 
-/// Loads the policy, and what replaces it when its files change.
+/// Loads the policy, and what replaces it when its files change. Shadow rules with a fault are none, which `/ready` says.
 ///
 /// # Errors
 ///
-/// As for [`Source::load`].
+/// As for [`Source::load`], but for shadow rules.
 pub(super) fn start(
     source: Source,
     auditor: Auditor,
     (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<(Live, Reloader), AppError> {
     let found = source.contents();
-    let (policy, shadow) = source.load_contents(&found)?;
+    let (policy, shadow) = source.load_at_start(&found)?;
+    let status = ReloadStatus::default();
+    let shadow = shadow.unwrap_or_else(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "policy.shadow_unusable");
+        status.set(Some(ReloadFault::Policy(error.into()).to_string()));
+        None
+    });
     let looks = tokio::sync::Mutex::new(Looks::new(found.clone(), found));
     let live = Live::new(policy, shadow, Arc::clone(&clock));
-    let status = ReloadStatus::default();
     let shared = Shared { source, live: live.clone(), auditor, clock, random, status, looks };
     Ok((live, Reloader(Arc::new(shared))))
 }

@@ -146,7 +146,7 @@ pub(super) fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> 
         folded: false,
         identity: None,
         door,
-        decider: Decider { policy: behind.policy.clone(), server: id.into() },
+        decider: Decider { policy: behind.policy.clone(), server: id.into(), beside: None },
         approvals: behind.approvals.clone(),
         closing: each.closing.clone(),
         revocations: Arc::clone(&behind.revocations),

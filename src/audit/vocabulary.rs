@@ -128,6 +128,8 @@ pub enum ApprovalOutcome {
     NotAnApprover,
     /// Answered before, used, or past its deadline.
     TooLate,
+    /// Asked under rules that are in force no more.
+    AnotherPolicy,
 }
 
 /// Why a call that needs an approval is refused instead of asked about.

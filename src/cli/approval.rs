@@ -60,6 +60,9 @@ struct AnswerArgs {
     /// Why, for the record
     #[arg(long)]
     comment: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(
@@ -90,14 +93,15 @@ async fn list(opened: &CommandApprovals, as_json: bool) -> Result<String, Failur
         let now = opened.approvals.clock.now();
         let found = opened.store.list_approvals(&page, now).await;
         let found = found.map_err(|error| Failure::of(&error))?;
-        rows.extend(found.rows);
+        let waits = |row: &ApprovalRow| !opened.approvals.is_of_other_rules(row);
+        rows.extend(found.rows.into_iter().filter(waits));
         match found.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
     if as_json {
-        let all: Vec<Value> = rows.iter().map(view).collect();
+        let all: Vec<Value> = rows.iter().map(|row| view(opened, row)).collect();
         return Ok(serde_json::to_string_pretty(&all).unwrap_or_default());
     }
     if rows.is_empty() {
@@ -117,7 +121,7 @@ async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Resul
     let arguments = opened.approvals.shown(&row);
     if as_json {
         let arguments = arguments.and_then(|text| RawValue::from_string(text).ok());
-        let shown = Shown { call: view(&row), arguments };
+        let shown = Shown { call: view(opened, &row), arguments };
         return Ok(serde_json::to_string_pretty(&shown).unwrap_or_default());
     }
     let Requested { who, client } = requested(opened, &row).await?;
@@ -132,7 +136,7 @@ async fn show(opened: &CommandApprovals, id: ApprovalId, as_json: bool) -> Resul
         ("call", row.tool.to_string()),
         ("asked by", who),
         ("through", client),
-        ("state", state(&row).to_owned()),
+        ("state", state(opened, &row).to_owned()),
         ("rule", format!("{} of policy {}", row.rule, row.policy_version)),
         ("approvers", approvers),
         ("until", row.expires_at.to_string()),
@@ -178,7 +182,14 @@ async fn answer(
     };
     let answer = Answer { approved, comment: args.comment.clone() };
     let outcome = approvals.answer(&context, row.id, &person, answer).await;
-    match outcome.map_err(|error| Failure::of(&error))? {
+    let outcome = outcome.map_err(|error| Failure::of(&error))?;
+    if let Some(ApprovalOutcome::Approved | ApprovalOutcome::Denied) = outcome
+        && args.json
+    {
+        let told = view(opened, &find(opened, args.id).await?);
+        return Ok(serde_json::to_string_pretty(&told).unwrap_or_default());
+    }
+    match outcome {
         Some(ApprovalOutcome::Approved) => {
             Ok(format!("approved: the call goes through once, until {}", row.expires_at))
         }
@@ -196,6 +207,11 @@ async fn answer(
             };
             Err(Failure::new(format!("{} may not answer this", args.username)).hint(wanted))
         }
+        Some(ApprovalOutcome::AnotherPolicy) => Err(Failure::new(format!(
+            "the rules have changed since it was asked under policy {}, so no answer opens it",
+            row.policy_version
+        ))
+        .hint("the call waits anew when it is made again")),
         Some(ApprovalOutcome::TooLate) => {
             Err(Failure::new("it is too late: the call was answered before, or its time is over"))
         }
@@ -266,8 +282,13 @@ async fn requested(opened: &CommandApprovals, row: &ApprovalRow) -> Result<Reque
     Ok(Requested { who, client: client.to_owned() })
 }
 
-const fn state(row: &ApprovalRow) -> &'static str {
+fn state(opened: &CommandApprovals, row: &ApprovalRow) -> &'static str {
     match row.state {
+        ApprovalState::Pending | ApprovalState::Approved
+            if opened.approvals.is_of_other_rules(row) =>
+        {
+            "outdated"
+        }
         ApprovalState::Pending => "waits",
         ApprovalState::Approved => "approved",
         ApprovalState::Denied => "denied",
@@ -275,7 +296,7 @@ const fn state(row: &ApprovalRow) -> &'static str {
     }
 }
 
-fn view(row: &ApprovalRow) -> Value {
+fn view(opened: &CommandApprovals, row: &ApprovalRow) -> Value {
     let asked = &row.requester;
     let answer = row.answer.as_ref().map(|answer| {
         let at: Timestamp = answer.at;
@@ -283,7 +304,7 @@ fn view(row: &ApprovalRow) -> Value {
     });
     json!({
         "id": row.id,
-        "state": state(row),
+        "state": state(opened, row),
         "tool": row.tool,
         "issuer": asked.issuer,
         "requester_id": asked.subject,

@@ -5,19 +5,30 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::policy::{Fault, PolicyError};
+
 /// Why a command could not do what it was asked to.
 #[derive(Debug, Serialize)]
 pub(super) struct Failure {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    /// Of a policy, one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<FaultView>,
     #[serde(skip)]
     broken_pipe: bool,
 }
 
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), causes: Vec::new(), hint: None, broken_pipe: false }
+        Self {
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            faults: Vec::new(),
+            broken_pipe: false,
+        }
     }
 
     /// An error with its chain of causes, but for those that its message says already. A message may bring its own `hint:`
@@ -37,7 +48,8 @@ impl Failure {
             hint = hint.take().or(its_hint);
             cause
         });
-        Self { causes: causes.collect(), message, hint, broken_pipe: false }
+        let (causes, faults) = (causes.collect(), faults(error));
+        Self { causes, message, hint, faults, broken_pipe: false }
     }
 
     /// For a log and for `/ready`: the error, its causes and the hint.
@@ -78,6 +90,49 @@ impl Failure {
     /// `broker tools | head` is no failure.
     pub(super) const fn is_broken_pipe(&self) -> bool {
         self.broken_pipe
+    }
+}
+
+/// One fault of a policy, for programs.
+#[derive(Debug, Serialize)]
+struct FaultView {
+    /// The file, or what else the rules come from.
+    file: String,
+    line: Option<u32>,
+    column: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    message: String,
+    hint: String,
+}
+
+/// Those of a policy that the error, or one behind it, is of.
+fn faults(error: &(dyn std::error::Error + 'static)) -> Vec<FaultView> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(PolicyError(faults)) = error.downcast_ref() {
+            return faults.iter().map(fault).collect();
+        }
+        next = error.source();
+    }
+    Vec::new()
+}
+
+fn fault(fault: &Fault) -> FaultView {
+    let mut parts = fault.place.rsplitn(3, ':');
+    let (column, line, file) = (parts.next(), parts.next(), parts.next());
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+    let (file, line, column) = match (file, number(line), number(column)) {
+        (Some(file), Some(line), Some(column)) => (file, Some(line), Some(column)),
+        _ => (fault.place.as_str(), None, None),
+    };
+    FaultView {
+        file: file.to_owned(),
+        line,
+        column,
+        rule: (fault.rule != "-").then(|| fault.rule.clone()),
+        message: fault.message.clone(),
+        hint: fault.hint.clone(),
     }
 }
 

@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::guard;
 use crate::resource_server::{Challenge, ChallengeError, Principal};
+use crate::scope::Scope;
 
 use super::servers::{NotServed, Server};
 
@@ -29,17 +30,24 @@ pub(super) fn not_served(why: &NotServed) -> Response<Body> {
     }
 }
 
-/// 403 that names every scope of the server (RFC 6750 §3.1, MCP Runtime Insufficient Scope Errors).
-pub(super) fn insufficient_scope(server: &Server) -> Response<Body> {
-    let text = format!("this server needs the scope {}", server.row.scopes);
+/// 403 that names the scopes that would let the caller through (RFC 6750 §3.1, MCP Runtime Insufficient Scope Errors).
+pub(super) fn insufficient_scope(server: &Server, missing: &Scope) -> Response<Body> {
+    let text = format!("this server needs the scope {missing}");
     let error = ChallengeError::InsufficientScope;
     let mut response = refusal(StatusCode::FORBIDDEN, error.as_str(), &text);
-    let challenge = Challenge::new(&server.door.metadata_url)
-        .error(error)
-        .scope(&server.row.scopes)
-        .description(&text);
+    let challenge =
+        Challenge::new(&server.door.metadata_url).error(error).scope(missing).description(&text);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.to_header_value());
     response
+}
+
+/// 403 of policy: another token of this caller would change nothing, so it is asked for none.
+pub(super) fn denied() -> Response<Body> {
+    refusal(
+        StatusCode::FORBIDDEN,
+        "access_denied",
+        "policy does not let this caller reach this server",
+    )
 }
 
 /// What is not a visible ASCII character, or could be taken for an escape.

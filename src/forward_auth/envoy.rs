@@ -5,19 +5,20 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request};
 use serde_json::value::RawValue;
 
-use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::Caller;
-use crate::code::Code;
-use crate::guard::{self, Message, Unrecorded, millis};
+use crate::guard::{self, Deciding, INVALID_PARAMS, Message, Named, Thing, Unrecorded};
 use crate::id::ToolName;
-use crate::policy::{Arguments, Ask, Decision, Difference, Effect, Live, Operation, Recorded};
+use crate::policy::{About, Effect};
 use crate::protect::Message as StrictMessage;
 
+use super::decided::Decided;
 use super::servers::Server;
 use super::{ForwardAuth, answer};
 
 const METHOD: &str = "forward-auth";
-const INVALID_PARAMS: i32 = -32602;
+const METHOD_NOT_FOUND: i32 = -32601;
+const RESOURCE_NOT_FOUND: i32 = -32002;
+const NEEDS_APPROVAL: &str = "this call needs an approval, which cannot be asked for here";
 /// Envoy says with it that a body was sent, and whether all of it (`with_request_body`).
 const PARTIAL: &str = "x-envoy-auth-partial-body";
 
@@ -26,12 +27,14 @@ const PARTIAL: &str = "x-envoy-auth-partial-body";
 /// `POST` only: an older client's `GET` and `DELETE` get the `405` of a server without sessions. So a proxy that sends its
 /// question without the body, as nginx, Traefik and Caddy do, is never told yes.
 ///
-/// `200` where policy allows this caller the tool `{server_id}.{tool}`, or where the message calls none. Does *not* filter
-/// lists, and cannot wait for an approval: a rule with `ask` refuses.
+/// `200` where policy allows this caller the tool `{server_id}.{tool}`, the prompt or the resources that it names, and the
+/// caller has the server's scopes as well; and for what names none of them (the handshake, a list) where no rule forbids all
+/// of the server. Does *not* filter lists, and cannot wait for an approval: a rule with `ask` refuses.
 ///
 /// # Errors
 ///
-/// - `401`, `403`, `404`, `503` as for `/forward-auth`; `403` also for a tool that policy does not allow
+/// - `401`, `404`, `503` as for `/forward-auth`; `403` with a challenge where scopes alone are missing
+/// - `403`: what policy does not allow, in the words of what does not exist; a method that is none of MCP's
 /// - `400`: the body was not sent, not sent whole, or is not one message that every reader reads alike (N118)
 /// - `405`: any other method
 /// - `429`: a limit
@@ -49,10 +52,8 @@ pub(super) async fn decide(
         }
         Err(why) => return answer::not_served(&why),
     };
-    let policy = gate.0.parts.policy.clone();
-    gate.behind_the_token(server, request, move |server, caller, request| {
-        let policy = policy.clone();
-        async move { server.decide(caller, request, &policy).await }
+    gate.behind_the_token(server, request, |server, caller, request| async move {
+        server.decide(caller, request).await
     })
     .await
 }
@@ -71,7 +72,6 @@ impl Server {
         &self,
         mut caller: Caller,
         request: Request,
-        policy: &Live,
     ) -> Result<Response<Body>, Unrecorded> {
         caller.owe_terminal_event(METHOD, None).await?;
         let (parts, body) = request.into_parts();
@@ -94,19 +94,40 @@ impl Server {
             let refusal = unreadable("Mcp-Method or Mcp-Name differs from the body");
             return self.door.unreadable(&caller, refusal).await;
         }
+        let named = Named::of(&message, false);
+        let tool_name = match &named {
+            Named::Tool { name, .. } => self.decider.tool_name(name),
+            _ => self.decider.server_name(),
+        };
         let method = guard::method_name(message.method.as_deref());
-        let tool = strict.tool().map(|tool| format!("{}.{tool}", self.row.id));
-        caller.describe(method, tool.as_deref().and_then(|tool| tool.parse().ok()), None);
+        caller.describe(method, tool_name.clone(), None);
         self.door.accepted(&caller).await?;
-        if !self.has_scopes(&caller) {
-            let refusal = answer::insufficient_scope(self);
-            return self.door.refuse(&caller, method, refusal).await;
+        let deciding = self.decider.now();
+        let asked = Asked { caller: &caller, message: &message, method, deciding: &deciding };
+        match named {
+            Named::Tool { name, arguments } => {
+                self.tool(&asked, &name, (tool_name, arguments)).await
+            }
+            Named::Prompt { name, arguments } => {
+                self.things(&asked, &[Thing::Prompt(&name, Some(&arguments))]).await
+            }
+            Named::Resources(uris) if !uris.is_empty() => {
+                let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
+                self.things(&asked, &things).await
+            }
+            Named::Resources(_) | Named::List(_) | Named::Protocol | Named::Reply => {
+                self.handshake(&asked).await
+            }
+            // Nothing in the rules could be about it.
+            Named::Unknown => {
+                let refusal = error(&message, METHOD_NOT_FOUND, "Method not found");
+                self.door.refuse(&caller, method, refusal).await
+            }
+            Named::Malformed(why) => {
+                let refusal = error(&message, INVALID_PARAMS, why);
+                self.door.refuse(&caller, method, refusal).await
+            }
         }
-        if let Some(tool) = tool {
-            return self.tool(&caller, &message, &tool, policy).await;
-        }
-        let admitted = answer::admitted(caller.principal());
-        self.door.end(&caller, method, admitted).await
     }
 
     /// The whole body.
@@ -137,77 +158,108 @@ impl Server {
 
     async fn tool(
         &self,
-        caller: &Caller,
-        message: &Message<'_>,
-        tool: &str,
-        policy: &Live,
+        asked: &Asked<'_>,
+        name: &str,
+        (tool, arguments): (Option<ToolName>, Option<&RawValue>),
     ) -> Result<Response<Body>, Unrecorded> {
-        let name: Option<ToolName> = tool.parse().ok();
-        let Some(name) = name else {
+        let Asked { caller, message, method, deciding } = *asked;
+        let unknown = error(message, INVALID_PARAMS, &format!("Unknown tool: {name}"));
+        let Some(tool) = tool else {
             // One that breaks the format of MCP: for policy there is no such tool.
-            return self.door.refuse(caller, "tools/call", unknown(message, tool)).await;
+            return self.door.refuse(caller, method, unknown).await;
         };
-        let arguments = message.tool_call().and_then(|call| call.arguments);
-        let (decision, question, other) = ask(policy, caller, tool, arguments);
-        let permits = self.door.within_limits(caller, message, (tool, Some(&decision))).await?;
+        let (visible, decision) = deciding.call(caller, &tool, arguments);
+        let asked = (tool.as_str(), Some(&decision));
+        let question = || Some(deciding.question(caller, Thing::Tool(name)));
+        let permits = self.door.within_limits(caller, message, asked, question).await?;
         if let Err(refusal) = permits {
             return Ok(refusal);
         }
-        guard::record_policy(caller, &name, &decision, other).await?;
+        let other = deciding.difference(caller, &tool, (arguments, &decision));
+        guard::record_policy(caller, &tool, &decision, other).await?;
+        let question = deciding.question(caller, Thing::Tool(name));
         if decision.is_challenge() {
-            return self.door.step_up(caller, message, name, (&decision, question)).await;
+            return self.door.step_up(caller, message, tool, (&decision, question)).await;
         }
-        let allowed = decision.effect == Effect::Allow;
-        let response = match decision.effect {
-            Effect::Allow => answer::admitted(caller.principal()),
-            Effect::Deny => unknown(message, tool),
-            Effect::Ask => {
-                refused(message, "this call needs an approval, which cannot be asked for here")
+        let refusal = match decision.effect {
+            Effect::Ask => error(message, guard::INVALID_REQUEST, NEEDS_APPROVAL),
+            Effect::Deny if visible.shows_the_tool() => {
+                error(message, guard::INVALID_REQUEST, "policy does not allow this call")
+            }
+            Effect::Allow | Effect::Deny => unknown,
+        };
+        let decided = Decided { method, tool_name: Some(tool), decision, question };
+        self.end_as_decided(caller, decided, refusal).await
+    }
+
+    /// A prompt, or every one of these resources.
+    async fn things(
+        &self,
+        asked: &Asked<'_>,
+        things: &[Thing<'_>],
+    ) -> Result<Response<Body>, Unrecorded> {
+        let Asked { caller, message, method, deciding } = *asked;
+        let decided = things.iter().map(|thing| (*thing, deciding.about(caller, *thing)));
+        let worst = decided.max_by_key(|(_, said)| (!said.is_allow(), !said.is_challenge()));
+        let Some((thing, decision)) = worst else { return self.handshake(asked).await };
+        let name = deciding.name(thing);
+        let counted = (&*name, Some(&decision));
+        let question = || Some(deciding.question(caller, thing));
+        let permits = self.door.within_limits(caller, message, counted, question).await?;
+        if let Err(refusal) = permits {
+            return Ok(refusal);
+        }
+        let question = deciding.question(caller, thing);
+        let tool_name = self.decider.server_name();
+        if let Some(server) = &tool_name {
+            let other = deciding.difference_about(caller, thing, &decision);
+            guard::record_policy(caller, server, &decision, other).await?;
+        }
+        if let (true, Some(server)) = (decision.is_challenge(), tool_name.clone()) {
+            return self.door.step_up(caller, message, server, (&decision, question)).await;
+        }
+        let refusal = match thing {
+            Thing::Prompt(name, _) => {
+                error(message, INVALID_PARAMS, &format!("Unknown prompt: {name}"))
+            }
+            Thing::Tool(_) | Thing::Resource(_) => {
+                error(message, RESOURCE_NOT_FOUND, "Resource not found")
             }
         };
-        caller
-            .end(AuditEvent::ResultEmit {
-                method: "tools/call",
-                tool_name: Some(name),
-                status: if allowed { ResultStatus::Ok } else { ResultStatus::Error },
-                error_code: (!allowed).then_some(decision.code.unwrap_or(Code::PolicyDenied)),
-                duration_ms: millis(self.door.spent(caller)),
-                decision: Some(decision.effect),
-                reason: Some(decision.reason),
-                policy_version: Some(decision.policy_version),
-                evaluated: decision.evaluated,
-                obligations: decision.obligations,
-                question: Some(question),
-            })
-            .await?;
-        Ok(response)
+        let decided = Decided { method, tool_name, decision, question };
+        self.end_as_decided(caller, decided, refusal).await
+    }
+
+    /// What names nothing of the server: what it then is asked for is decided by itself.
+    async fn handshake(&self, asked: &Asked<'_>) -> Result<Response<Body>, Unrecorded> {
+        let Asked { caller, message, method, deciding } = *asked;
+        let (decision, other, question) = deciding.server(caller, About::Handshake);
+        let tool_name = self.decider.server_name();
+        if let Some(server) = &tool_name {
+            guard::record_policy(caller, server, &decision, other).await?;
+        }
+        if let (true, Some(server)) = (decision.is_challenge(), tool_name.clone()) {
+            return self.door.step_up(caller, message, server, (&decision, question)).await;
+        }
+        let refusal =
+            error(message, guard::INVALID_REQUEST, "policy does not let you use this server");
+        let decided = Decided { method, tool_name, decision, question };
+        self.end_as_decided(caller, decided, refusal).await
     }
 }
 
-fn ask(
-    policy: &Live,
-    caller: &Caller,
-    tool: &str,
-    arguments: Option<&RawValue>,
-) -> (Decision, Box<Recorded>, Option<Difference>) {
-    let in_force = policy.current();
-    let arguments = Arguments::Json(arguments.map_or("{}", RawValue::get));
-    let now = in_force.moment();
-    let ask = Ask { who: caller.who(), tool, operation: Operation::Plain, arguments, now };
-    let decision = in_force.policy().decide(&ask);
-    let other = policy.difference(&in_force, &ask, &decision);
-    (decision, in_force.record(&ask), other)
+/// One message that is decided about.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    caller: &'a Caller,
+    message: &'a Message<'a>,
+    method: &'static str,
+    deciding: &'a Deciding<'a>,
 }
 
-/// In the words of a tool that does not exist, but as `403`: Envoy would take `200` for yes.
-fn unknown(message: &Message<'_>, tool: &str) -> Response<Body> {
-    let tool = tool.split_once('.').map_or(tool, |(_server, tool)| tool);
-    let text = format!("Unknown tool: {tool}");
-    guard::error(StatusCode::FORBIDDEN, message.id, INVALID_PARAMS, &text, None)
-}
-
-fn refused(message: &Message<'_>, text: &str) -> Response<Body> {
-    guard::error(StatusCode::FORBIDDEN, message.id, guard::INVALID_REQUEST, text, None)
+/// In the words of what does not exist, but as `403`: Envoy would take `200` for yes.
+fn error(message: &Message<'_>, code: i32, text: &str) -> Response<Body> {
+    guard::error(StatusCode::FORBIDDEN, message.id, code, text, None)
 }
 
 /// What 2026-07-28 mirrors in headers must be what the body says (TR-24), as far as Envoy forwards it.

@@ -9,6 +9,7 @@
 //! `200` lets a request through, so whatever goes wrong here closes the door.
 
 mod answer;
+mod decided;
 mod document;
 mod envoy;
 mod servers;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use url::Url;
 
-use crate::guard::Door;
+use crate::guard::{Decider, Door};
 use crate::resource_server::{
     DpopUse, IssuerSettings, KeySource, RequireTokenLayer, SettingsError, Verifier,
 };
@@ -34,6 +34,7 @@ pub(super) struct Server {
     pub(super) row: ResourceRow,
     pub(super) token: RequireTokenLayer,
     pub(super) door: Door,
+    pub(super) decider: Decider,
 }
 
 /// Why nothing is known of a server.
@@ -77,7 +78,12 @@ impl ForwardAuth {
             max_body_bytes: parts.max_body_bytes,
             body_timeout: parts.body_timeout,
         };
-        Ok(Server { row, token, door })
+        let decider = Decider {
+            policy: parts.policy.clone(),
+            server: row.id.as_str().into(),
+            beside: Some(row.scopes.clone()),
+        };
+        Ok(Server { row, token, door, decider })
     }
 
     pub(super) async fn row(&self, unverified_id: &str) -> Result<ResourceRow, NotServed> {

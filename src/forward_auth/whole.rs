@@ -7,10 +7,13 @@ use axum::extract::{Path, Request, State};
 use axum::http::{Response, StatusCode};
 use tower::{Layer as _, service_fn};
 
+use crate::audit::AuditEvent;
 use crate::broker::Caller;
-use crate::guard::{Recorder, Unrecorded, record_refusals, unavailable};
+use crate::guard::{self, Recorder, Unrecorded, record_refusals, unavailable};
+use crate::policy::About;
 use crate::resource_server::Principal;
 
+use super::decided::Decided;
 use super::servers::Server;
 use super::{ForwardAuth, answer};
 
@@ -18,14 +21,15 @@ const METHOD: &str = "forward-auth";
 
 /// Decides by the bearer token in the headers that the proxy forwards.
 ///
-/// `200` where the token is for this server and has all of the server's scopes; the headers `X-Auth-Subject`,
-/// `X-Auth-Client-Id` and `X-Auth-Scope` say whose it is. Does *not* look at what is asked of the server: neither at the path
-/// nor at the tool.
+/// `200` where the token is for this server and has all of the server's scopes, and no rule may forbid this caller anything
+/// there; the headers `X-Auth-Subject`, `X-Auth-Client-Id` and `X-Auth-Scope` say whose it is. Does *not* look at what is asked
+/// of the server: neither at the path nor at the tool.
 ///
 /// # Errors
 ///
 /// - `401` with a challenge: no token, or one that is not for this server (RFC 6750 §3)
-/// - `403` with a challenge: a scope of the server is missing
+/// - `403` with a challenge: a scope of the server is missing, and nothing else
+/// - `403`: a rule forbids something there, or asks a person about it
 /// - `400`: the proxy asks about a tool, which headers cannot say
 /// - `404`: no such server; `503`: the store or the audit log is away
 pub(super) async fn decide(
@@ -107,16 +111,34 @@ impl Server {
             );
             return self.door.refuse(caller, METHOD, refusal).await;
         }
-        let response = if self.has_scopes(caller) {
-            answer::admitted(caller.principal())
-        } else {
-            answer::insufficient_scope(self)
-        };
-        self.door.end(caller, METHOD, response).await
-    }
-
-    pub(super) fn has_scopes(&self, caller: &Caller) -> bool {
-        self.row.scopes.is_subset(caller.principal().scopes())
+        let (decision, other, question) = self.decider.now().server(caller, About::Whole);
+        let tool_name = self.decider.server_name();
+        if let Some(name) = &tool_name {
+            guard::record_policy(caller, name, &decision, other).await?;
+        }
+        if let (true, Some(tool_name)) = (decision.can_step_up(), tool_name.clone()) {
+            let response = answer::insufficient_scope(self, &decision.missing_scopes);
+            let (missing_scopes, reason) = (decision.missing_scopes, decision.reason);
+            let policy_version = decision.policy_version;
+            let event = AuditEvent::ScopeInsufficient {
+                tool_name,
+                missing_scopes,
+                reason,
+                policy_version,
+                question,
+            };
+            caller.end(event).await?;
+            return Ok(response);
+        }
+        if let Some(rule) = decision.matched_rule_id.as_ref().filter(|_| !decision.is_allow()) {
+            tracing::warn!(
+                server = self.row.id,
+                %rule,
+                "forward_auth.refused_by_a_rule: who passes here may do anything at the server, so nobody passes about whom a deny or ask rule may be"
+            );
+        }
+        let decided = Decided { method: METHOD, tool_name, decision, question };
+        self.end_as_decided(caller, decided, answer::denied()).await
     }
 }
 

@@ -151,7 +151,7 @@ impl Door {
     }
 
     /// Counts a call (RS-26). Before anything else is said about it, so that a client that ignores challenges is slowed
-    /// down too. `decision` is `None` for a tool that is not there.
+    /// down too. `decision` is `None` for a tool that is not there; `question` is what was decided, as the audit log keeps it.
     ///
     /// # Errors
     ///
@@ -161,14 +161,15 @@ impl Door {
         caller: &Caller,
         message: &Message<'_>,
         (tool, decision): (&str, Option<&Decision>),
+        question: impl FnOnce() -> Option<Box<Recorded>> + Send,
     ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
         match self.limits.check(&limit::facts(caller, tool, decision)).await {
             Ok(permits) => Ok(Ok(permits)),
             Err(refused) => {
-                let event =
-                    limit::event(message, tool, decision, (refused.code(), self.spent(caller)));
-                caller.end(event).await?;
-                Ok(Err(limit::answer(message, &refused)))
+                let decided = decision.map(|decision| (decision, question()));
+                let ended = (refused.code(), self.spent(caller));
+                caller.end(limit::event(message, tool, decided, ended)).await?;
+                Ok(Err(limit::answer(message, &refused, caller.request_id())))
             }
         }
     }
@@ -195,7 +196,7 @@ impl Door {
                 question,
             };
             caller.end(event).await?;
-            return Ok(self.ask_for_login(message, login));
+            return Ok(self.ask_for_login(message, login, caller.request_id()));
         }
         let event = AuditEvent::ScopeInsufficient {
             tool_name,
@@ -214,10 +215,15 @@ impl Door {
         self.clock.monotonic().saturating_sub(caller.started())
     }
 
-    fn ask_for_login(&self, message: &Message<'_>, login: &LoginNeeded) -> Response<Body> {
+    fn ask_for_login(
+        &self,
+        message: &Message<'_>,
+        login: &LoginNeeded,
+        request_id: RequestId,
+    ) -> Response<Body> {
         let text = "this call needs another log-in of its person";
         let data = serde_json::json!({
-            "acr_values": login.assurance, "max_age": login.max_age_seconds,
+            "acr_values": login.assurance, "max_age": login.max_age_seconds, "request_id": request_id,
         });
         let mut response = jsonrpc::error(
             StatusCode::UNAUTHORIZED,

@@ -9,9 +9,9 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::Caller;
 use crate::code::Code;
-use crate::id::ToolName;
+use crate::id::{RequestId, ToolName};
 use crate::limits::{LimitFacts, Refused};
-use crate::policy::{Decision, Effect};
+use crate::policy::{Decision, Effect, Recorded};
 
 use super::answer::method_name;
 use super::jsonrpc::{self, Message};
@@ -38,9 +38,10 @@ pub(super) fn facts<'a>(
 pub(super) fn event(
     message: &Message<'_>,
     tool: &str,
-    decision: Option<&Decision>,
+    decided: Option<(&Decision, Option<Box<Recorded>>)>,
     (code, spent): (Code, Duration),
 ) -> AuditEvent {
+    let (decision, question) = decided.unzip();
     AuditEvent::ResultEmit {
         method: method_name(message.method.as_deref()),
         tool_name: tool_name(tool),
@@ -52,7 +53,7 @@ pub(super) fn event(
         policy_version: decision.map(|decision| Arc::clone(&decision.policy_version)),
         evaluated: decision.map(|decision| decision.evaluated.clone()).unwrap_or_default(),
         obligations: decision.map(|decision| decision.obligations.clone()).unwrap_or_default(),
-        question: None,
+        question: question.flatten(),
     }
 }
 
@@ -63,13 +64,18 @@ fn tool_name(name: &str) -> Option<ToolName> {
 
 /// 429 (RFC 6585 §4), or 503 where a limit cannot be counted; with `Retry-After` (RFC 9110 §10.2.3), and the
 /// same for programs in the body.
-pub(super) fn answer(message: &Message<'_>, refused: &Refused) -> Response<Body> {
+pub(super) fn answer(
+    message: &Message<'_>,
+    refused: &Refused,
+    request_id: RequestId,
+) -> Response<Body> {
     let code = refused.code();
     let seconds = refused.retry_after_seconds();
     let data = serde_json::json!({
         "code": code,
         "category": code.category(),
         "retryable": code.retryable(),
+        "request_id": request_id,
         "retry_after_ms": super::door::millis(refused.retry_after()).saturating_add(1),
     });
     let (status, number) = match refused {

@@ -10,8 +10,11 @@ mod door;
 mod endpoint;
 mod jsonrpc;
 mod limit;
+mod named;
 mod presented;
 mod refusal;
+pub mod spelling;
+mod things;
 mod unique;
 
 pub use answer::{method_name, plain, unavailable};
@@ -23,6 +26,8 @@ pub use jsonrpc::{
     INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall,
     UNSUPPORTED_PROTOCOL_VERSION, Unreadable, error,
 };
+pub use named::{LONGEST_PROMPT, LONGEST_URI, List, MOST_RESOURCES, Named};
 pub use presented::Presented;
 pub use refusal::{Recorder, record_refusals, try_record_refusals};
+pub use things::{Decider, Deciding, Thing};
 pub use unique::Unique;

@@ -183,7 +183,8 @@ impl Settings {
             let refusal = call(&mut inner, request).await;
             if !noted.is_well_formed() {
                 let refusal = in_json(refusal, message.id, sent_json);
-                return match self.door.within_limits(&caller, &message, (&tool.name, None)).await? {
+                let asked = (&*tool.name, None);
+                return match self.door.within_limits(&caller, &message, asked, || None).await? {
                     Ok(_permits) => self.door.end(&caller, method, refusal).await,
                     Err(too_much) => Ok(too_much),
                 };
@@ -228,7 +229,8 @@ impl Settings {
         let arguments = arguments.as_deref();
         let decision = entry.map(|entry| deciding.call(caller, entry, arguments));
         let asked = (&*call.name, decision.as_ref());
-        let permits = match self.door.within_limits(caller, message, asked).await? {
+        let question = || entry.map(|entry| deciding.question(caller, entry, arguments));
+        let permits = match self.door.within_limits(caller, message, asked, question).await? {
             Ok(permits) => permits,
             Err(refusal) => return Ok(Err(refusal)),
         };

@@ -8,6 +8,7 @@ use crate::id::{ClientId, Issuer, Permission, Subject, TenantId};
 use crate::scope::Scope;
 use crate::time::Timestamp;
 
+use super::beside::BesideAsk;
 use super::names::Names;
 
 /// The caller as its verified token describes it. Nothing here comes from a request body.
@@ -82,6 +83,8 @@ pub enum Operation<'a> {
     AnyGraph,
     /// This Graph operation.
     Graph(GraphAsk<'a>),
+    /// Something at a server that is reached beside us: no Graph operation.
+    Beside(BesideAsk<'a>),
 }
 
 /// The Graph operation a call wants.

@@ -225,11 +225,11 @@ impl RuleCompiler<'_, '_> {
         for (index, text) in self.spec.tools.iter().enumerate() {
             match self.patterns.read(text) {
                 Some(pattern) => patterns.push(pattern),
-                None => self.fault(
-                    &format!("tools[{index}]"),
-                    format!("tools: `{text}` {}", why_none(text)),
-                    "in TOML a backslash is written twice: \"auth\\\\.graph\\\\..*\"",
-                ),
+                None => {
+                    let (why, hint) = why_none(text);
+                    let message = format!("tools: `{text}` {why}");
+                    self.fault(&format!("tools[{index}]"), message, hint);
+                }
             }
         }
         if self.spec.tools.is_empty() && self.says("tools") {

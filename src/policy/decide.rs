@@ -7,6 +7,7 @@ use crate::id::{Permission, RuleId, TenantId};
 use crate::scope::{Scope, ScopeToken};
 
 use super::ask::{Ask, GraphAsk, Operation, Who};
+use super::beside::{About, beside};
 use super::compile::Facts;
 use super::condition::{Known, Truth};
 use super::decision::{Decision, Effect, Obligations, Reason};
@@ -117,8 +118,10 @@ impl Policy {
         }
         let seen = self.look(ask, witness);
         let mut verdict = self.weigh(ask, &seen);
-        verdict.decision.evaluated = seen.iter().map(Seen::step).collect();
-        if verdict.rule.is_none() && verdict.decision.missing_scopes.is_empty() {
+        let registered = beside(&ask.operation).and_then(|beside| beside.step(ask.who.scopes));
+        verdict.decision.evaluated = seen.iter().map(Seen::step).chain(registered).collect();
+        let open = verdict.rule.is_none() && verdict.decision.missing_scopes.is_empty();
+        if open && !is_about_a_server(&ask.operation) {
             verdict.decision.login = self.login_needed(ask);
         }
         verdict
@@ -143,6 +146,10 @@ impl Policy {
         }
         let mut seen = self.look(ask, &mut Nobody);
         let mut unsure = Vec::new();
+        // What is not asked yet of a server as such weighs as it did; only what is not known of the caller is in doubt.
+        let as_such = is_about_a_server(&ask.operation);
+        let doubtful =
+            |rule: &Rule| if as_such { !is_told(rule, &ask.who) } else { doubtful(rule) };
         let open = |seen: &&mut Seen<'_>| seen.truth == Truth::Unknown && doubtful(seen.rule);
         for seen in seen.iter_mut().filter(open) {
             // The worst it may come to: a question whose condition fails denies.
@@ -168,15 +175,15 @@ impl Policy {
             Operation::Graph(graph) => {
                 self.out_of_bounds(ask, graph).map(|reason| (reason, Code::PolicyDenied))
             }
-            Operation::Plain | Operation::AnyGraph => None,
+            Operation::Plain | Operation::AnyGraph | Operation::Beside(_) => None,
         }
     }
 
     /// The rules about this caller, tool and operation, in their order.
     pub(super) fn look<'p, W: Witness>(&'p self, ask: &Ask<'_>, witness: &mut W) -> Vec<Seen<'p>> {
         let mut numbers = Vec::new();
-        if W::SEES_ALL {
-            numbers = self.index.of_name(&self.rules, ask.tool);
+        if W::SEES_ALL || is_about_a_server(&ask.operation) {
+            numbers = self.about(ask);
         } else {
             self.index.candidates(&self.rules, ask.tool, &ask.who, &ask.operation, &mut numbers);
         }
@@ -185,6 +192,14 @@ impl Policy {
             .into_iter()
             .filter_map(|number| self.judge(self.rule(number)?, ask, &known, witness));
         rules.collect()
+    }
+
+    /// The numbers of the rules that name what is asked about, whoever asks.
+    pub(super) fn about(&self, ask: &Ask<'_>) -> Vec<u32> {
+        match beside(&ask.operation) {
+            Some(beside) if beside.about != About::Thing => self.before(&beside),
+            _ => self.index.of_name(&self.rules, ask.tool),
+        }
     }
 
     pub(super) fn rule(&self, number: u32) -> Option<&Rule> {
@@ -197,12 +212,22 @@ impl Policy {
     }
 
     pub(super) fn weigh<'p>(&'p self, ask: &Ask<'_>, seen: &[Seen<'p>]) -> Verdict<'p> {
+        match beside(&ask.operation) {
+            Some(beside) if beside.about == About::Thing => {
+                self.with_server(ask, &beside, (seen, self.weigh_rules(ask, seen)))
+            }
+            Some(beside) => self.weigh_server(ask, &beside, seen),
+            None => self.weigh_rules(ask, seen),
+        }
+    }
+
+    fn weigh_rules<'p>(&'p self, ask: &Ask<'_>, seen: &[Seen<'p>]) -> Verdict<'p> {
         match order(seen, |seen| seen.held) {
             Order::Deny(rule) => self.by_rule(ask, rule, Effect::Deny),
             Order::Ask(rule) => self.by_rule(ask, rule, Effect::Ask),
             Order::Allow(rule) => self.by_rule(ask, rule, Effect::Allow),
             order @ (Order::AskOtherwise | Order::AllowOtherwise | Order::Nothing) => {
-                match (step_up(ask, seen), order) {
+                match (step_up(ask.who.scopes, seen), order) {
                     (Some(missing), _) => {
                         let (reason, code) = (Reason::ScopeNotPermitted, Code::PolicyDenied);
                         let mut verdict = self.refuse(ask, reason, code);
@@ -272,7 +297,12 @@ impl Policy {
     }
 
     /// `effect` is the rule's, or a deny where its condition failed.
-    fn by_rule<'p>(&'p self, ask: &Ask<'_>, rule: &'p Rule, effect: Effect) -> Verdict<'p> {
+    pub(super) fn by_rule<'p>(
+        &'p self,
+        ask: &Ask<'_>,
+        rule: &'p Rule,
+        effect: Effect,
+    ) -> Verdict<'p> {
         let mut decision = self.blank(ask, effect, Reason::Rule(effect, rule.id.clone()));
         decision.code = match effect {
             Effect::Allow => None,
@@ -294,7 +324,7 @@ impl Policy {
         Verdict { decision, rule: Some(rule) }
     }
 
-    fn refuse(&self, ask: &Ask<'_>, reason: Reason, code: Code) -> Verdict<'_> {
+    pub(super) fn refuse(&self, ask: &Ask<'_>, reason: Reason, code: Code) -> Verdict<'_> {
         let mut decision = self.blank(ask, Effect::Deny, reason);
         decision.code = Some(code);
         if let Operation::Graph(graph) = &ask.operation {
@@ -303,10 +333,10 @@ impl Policy {
         Verdict { decision, rule: None }
     }
 
-    fn blank(&self, ask: &Ask<'_>, effect: Effect, reason: Reason) -> Decision {
+    pub(super) fn blank(&self, ask: &Ask<'_>, effect: Effect, reason: Reason) -> Decision {
         let tenant = match ask.operation {
             Operation::Graph(graph) => graph.tenant.or_else(|| self.sole_tenant()),
-            Operation::Plain | Operation::AnyGraph => None,
+            Operation::Plain | Operation::AnyGraph | Operation::Beside(_) => None,
         };
         Decision {
             effect,
@@ -331,6 +361,10 @@ impl Policy {
         let first = tenants.next()?;
         tenants.all(|tenant| tenant == first).then_some(first)
     }
+}
+
+fn is_about_a_server(operation: &Operation<'_>) -> bool {
+    beside(operation).is_some_and(|beside| beside.about != About::Thing)
 }
 
 /// Whether all that a rule looks for in this caller is known of them.

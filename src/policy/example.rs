@@ -8,9 +8,9 @@ const LONGEST: usize = 128;
 /// Some text that the expression matches: the first of its alternatives, each repetition as seldom as it may be.
 ///
 /// `None` where that is too long. Assertions are *not* looked at, so ask the expression whether it is true.
-pub(super) fn example(expression: &str) -> Option<String> {
+pub(super) fn example(expression: &Hir) -> Option<String> {
     let mut text = String::new();
-    append(&regex_syntax::parse(expression).ok()?, &mut text).then_some(text)
+    append(expression, &mut text).then_some(text)
 }
 
 /// Whether there is room.
@@ -48,7 +48,9 @@ fn sign_of(class: &Class) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use super::example;
+    fn example(pattern: &str) -> Option<String> {
+        super::example(&regex_syntax::parse(pattern).unwrap())
+    }
 
     #[test]
     fn a_pattern_has_an_example() {
@@ -61,6 +63,5 @@ mod tests {
             assert_eq!(example(pattern).as_deref(), Some(name), "{pattern}");
         }
         assert_eq!(example("(a{100}){100}"), None);
-        assert_eq!(example("("), None);
     }
 }

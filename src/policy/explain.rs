@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::id::RuleId;
 
 use super::ask::Ask;
+use super::beside::beside;
 use super::condition::{Looked, Truth};
 use super::decide::Policy;
 use super::decision::{Decision, Effect, Outcome, Reason};
@@ -100,11 +101,14 @@ impl Policy {
     pub fn explain(&self, ask: &Ask<'_>) -> Explanation {
         let mut recorder = Recorder::default();
         let decision = self.evaluate_before(ask, &mut recorder).decision;
-        let about = self.index.of_name(&self.rules, ask.tool);
-        let about = about.into_iter().filter_map(|number| self.rule(number));
+        let about = self.about(ask).into_iter().filter_map(|number| self.rule(number));
+        let decided = decision.matched_rule_id.as_ref();
+        let registered =
+            beside(&ask.operation).and_then(|beside| beside.explained(ask.who.scopes, decided));
         let rules: Vec<RuleExplanation> = about
             .zip(recorder.0)
             .map(|(rule, raw)| self.in_words(rule, raw, ask, &decision))
+            .chain(registered)
             .collect();
         let changes = changes(&decision, &rules);
         Explanation { decision, changes, rules }

@@ -169,10 +169,10 @@ impl Rule {
                 tally.check(Aspect::Query, |_| rule.query.covers(ask.query).into());
             }
             // The tool as such: a rule for some operations makes it visible, and forbids none of the others.
-            (Some(_), Operation::Plain | Operation::AnyGraph) => {
+            (Some(_), Operation::Plain | Operation::Beside(_) | Operation::AnyGraph) => {
                 tally.check(Aspect::Operation, |_| (self.effect != Effect::Deny).into());
             }
-            (None, Operation::Plain) => {}
+            (None, Operation::Plain | Operation::Beside(_)) => {}
             // A rule without a Graph part opens no operation, but may forbid them all.
             (None, Operation::AnyGraph | Operation::Graph(_)) => {
                 tally.check(Aspect::Operation, |_| (self.effect == Effect::Deny).into());

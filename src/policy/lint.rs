@@ -2,6 +2,7 @@
 
 mod cover;
 mod names;
+mod request;
 mod who;
 
 use std::collections::BTreeSet;
@@ -83,10 +84,11 @@ pub enum LintKind {
     ChangeableClaim,
     AnyIssuer,
     OpenToEverybody,
+    CannotBeAsked,
 }
 
 impl LintKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NeverMatches,
         Self::Shadowed,
         Self::MatchesNoTool,
@@ -102,6 +104,7 @@ impl LintKind {
         Self::ChangeableClaim,
         Self::AnyIssuer,
         Self::OpenToEverybody,
+        Self::CannotBeAsked,
     ];
 }
 
@@ -129,6 +132,8 @@ impl Policy {
             self.names_of(rule, world, &mut lints);
             self.permissions_of(rule, &needs, &mut lints);
             changeable(rule, &mut lints);
+            request::of_no_request(rule, &mut lints);
+            request::cannot_be_asked(rule, &mut lints);
             who::any_issuer(rule, world, &mut lints);
             who::unknown(rule, world, &mut lints);
             who::nobody_approves(rule, world, &mut lints);

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod agreement;
 mod ask;
+mod below;
+mod beside;
 mod compile;
 mod condition;
 mod decide;
@@ -42,6 +44,7 @@ mod tests;
 mod tools;
 
 pub use ask::{Arguments, Ask, GraphAsk, Moment, Operation, Who};
+pub use beside::{About, BesideAsk};
 pub use compile::Facts;
 pub use condition::{Looked, Truth};
 pub use decide::Policy;
@@ -58,7 +61,7 @@ pub use load::Granted;
 pub use names::Names;
 pub use operations::OperationView;
 pub use permit::{Approved, GraphGrant, Permit};
-pub use recorded::{Recorded, RecordedOperation};
+pub use recorded::{Recorded, RecordedOperation, RecordedServer};
 pub use replay::Replay;
 pub use rule::Principals;
 pub use template::TemplateError;

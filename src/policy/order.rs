@@ -2,7 +2,6 @@
 
 use crate::scope::Scope;
 
-use super::ask::Ask;
 use super::decision::Effect;
 use super::judge::Seen;
 use super::rule::Rule;
@@ -43,18 +42,19 @@ pub(super) fn order<'p>(seen: &[Seen<'p>], held: impl Fn(&Seen<'p>) -> bool) -> 
     }
 }
 
-/// The fewest scopes that would turn the refusal into an allow or an ask, if scopes alone stand in the way.
+/// The fewest scopes beside those held that would turn the refusal into an allow or an ask, if scopes alone stand in the
+/// way.
 ///
 /// Conditions never depend on scopes, so what holds now holds after the step-up.
-pub(super) fn step_up(ask: &Ask<'_>, seen: &[Seen<'_>]) -> Option<Scope> {
+pub(super) fn step_up(held: &Scope, seen: &[Seen<'_>]) -> Option<Scope> {
     let opens = |scopes: &Scope| {
-        let all = ask.who.scopes.union(scopes);
+        let all = held.union(scopes);
         let order = order(seen, |seen| seen.rule.scopes.is_subset(&all));
         matches!(order, Order::Ask(_) | Order::Allow(_))
     };
     seen.iter()
         .filter(|seen| seen.fits && matches!(seen.acts_as(), Some(Effect::Allow | Effect::Ask)))
-        .map(|seen| ask.who.scopes.missing(&seen.rule.scopes))
+        .map(|seen| held.missing(&seen.rule.scopes))
         .filter(|missing| !missing.is_empty() && opens(missing))
         .min_by_key(Scope::len)
 }

@@ -12,6 +12,7 @@ use crate::id::{Issuer, Permission, TenantId};
 use crate::scope::Scope;
 
 use super::ask::{Ask, GraphAsk, Operation};
+use super::beside::{About, BesideAsk, beside};
 use super::names::Names;
 
 /// The longest text of a claim that is kept.
@@ -62,6 +63,24 @@ pub struct Recorded {
     /// `None`: a tool that is no Graph operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<RecordedOperation>,
+    /// Where a proxy beside a server asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<RecordedServer>,
+}
+
+/// The server that a proxy asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedServer {
+    pub id: Box<str>,
+    /// Those it was registered with then.
+    pub scopes: Scope,
+    pub about: About,
+}
+
+impl RecordedServer {
+    pub(super) fn ask(&self) -> BesideAsk<'_> {
+        BesideAsk { server: &self.id, scopes: &self.scopes, about: self.about }
+    }
 }
 
 /// The Graph operation that was asked for.
@@ -112,8 +131,13 @@ impl Recorded {
             withheld,
             operation: match &ask.operation {
                 Operation::Graph(graph) => Some(operation(graph)),
-                Operation::Plain | Operation::AnyGraph => None,
+                Operation::Plain | Operation::AnyGraph | Operation::Beside(_) => None,
             },
+            server: beside(&ask.operation).map(|beside| RecordedServer {
+                id: beside.server.into(),
+                scopes: beside.scopes.clone(),
+                about: beside.about,
+            }),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::id::{ClientId, Subject};
 use crate::time::Timestamp;
 
 use super::ask::{Arguments, Ask, GraphAsk, Moment, Operation, Who};
+use super::beside::About;
 use super::decide::Policy;
 use super::decision::Decision;
 use super::names::Names;
@@ -74,10 +75,11 @@ impl Replay {
             Some(operation) => operation.query.iter().map(|name| (&**name, "")).collect(),
             None => Vec::new(),
         };
-        let operation = match &question.operation {
-            Some(operation) => Operation::Graph(self.graph(operation, &options)),
-            None if tool_has_operations => Operation::AnyGraph,
-            None => Operation::Plain,
+        let operation = match (&question.operation, &question.server) {
+            (Some(operation), _) => Operation::Graph(self.graph(operation, &options)),
+            (None, Some(server)) => Operation::Beside(server.ask()),
+            (None, None) if tool_has_operations => Operation::AnyGraph,
+            (None, None) => Operation::Plain,
         };
         let (arguments, now) = (Arguments::Unknown, Moment::at(self.at));
         answer(&Ask { who, tool: &question.tool, operation, arguments, now })
@@ -104,6 +106,12 @@ impl Replay {
     #[must_use]
     pub fn names_no_whole_thing(&self) -> bool {
         self.question.tool.ends_with('…')
+    }
+
+    /// Whether it is about a server as such, which is in no list.
+    #[must_use]
+    pub fn is_about_a_server(&self) -> bool {
+        self.question.server.as_ref().is_some_and(|server| server.about != About::Thing)
     }
 
     /// Whether a part of the name, of the path or of the query was left out of the record.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::Hir;
 
+use super::below::may_begin;
 use super::example::example;
 
 /// The patterns of one rule; one that matches is enough.
@@ -16,8 +18,17 @@ pub(super) struct ToolPatterns(Vec<ToolPattern>);
 pub(super) enum ToolPattern {
     Name(Arc<str>),
     Any,
-    /// With a name that it matches, if one was found.
-    Matching(Arc<Regex>, Option<Arc<str>>),
+    Matching(Arc<Matching>),
+}
+
+/// A pattern that is an expression.
+#[derive(Debug)]
+pub(super) struct Matching {
+    regex: Regex,
+    /// What it says, as far as it can be read.
+    expression: Option<Hir>,
+    /// A name that it matches, if one was found.
+    example: Option<Box<str>>,
 }
 
 impl ToolPatterns {
@@ -29,7 +40,7 @@ impl ToolPatterns {
         self.0.iter().any(|pattern| match pattern {
             ToolPattern::Name(name) => **name == *tool,
             ToolPattern::Any => true,
-            ToolPattern::Matching(regex, _) => regex.is_match(tool),
+            ToolPattern::Matching(matching) => matching.regex.is_match(tool),
         })
     }
 
@@ -37,9 +48,20 @@ impl ToolPatterns {
     pub(super) fn may_begin(&self, prefix: &str) -> bool {
         self.0.iter().any(|pattern| match pattern {
             ToolPattern::Name(name) => name.starts_with(prefix),
-            ToolPattern::Any | ToolPattern::Matching(_, None) => true,
-            ToolPattern::Matching(regex, Some(example)) => {
-                example.starts_with(prefix) || regex.is_match(&format!("{prefix}x"))
+            ToolPattern::Any => true,
+            ToolPattern::Matching(matching) => matching.example.as_ref().is_none_or(|example| {
+                example.starts_with(prefix) || matching.regex.is_match(&format!("{prefix}x"))
+            }),
+        })
+    }
+
+    /// Whether a name that goes on after `prefix` may be among them. Never says no where one is.
+    pub(super) fn may_name_below(&self, prefix: &str) -> bool {
+        self.0.iter().any(|pattern| match pattern {
+            ToolPattern::Name(name) => name.starts_with(prefix),
+            ToolPattern::Any => true,
+            ToolPattern::Matching(matching) => {
+                matching.expression.as_ref().is_none_or(|expression| may_begin(expression, prefix))
             }
         })
     }
@@ -56,7 +78,7 @@ impl ToolPatterns {
     pub(super) fn examples(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|pattern| match pattern {
             ToolPattern::Name(name) => Some(&**name),
-            ToolPattern::Matching(_, example) => example.as_deref(),
+            ToolPattern::Matching(matching) => matching.example.as_deref(),
             ToolPattern::Any => None,
         })
     }
@@ -92,8 +114,10 @@ impl PatternReader {
             // expression by itself, too: `a)|(b` would leave the group, and with it the anchors.
             let built = |text: &str| RegexBuilder::new(text).size_limit(1 << 20).build().ok();
             built(text).and_then(|_| built(&format!("^(?:{text})$"))).map(|regex| {
-                let example = example(text).filter(|name| regex.is_match(name)).map(Arc::from);
-                ToolPattern::Matching(Arc::new(regex), example)
+                let expression = regex_syntax::parse(text).ok();
+                let example = expression.as_ref().and_then(example);
+                let example = example.filter(|name| regex.is_match(name)).map(Into::into);
+                ToolPattern::Matching(Arc::new(Matching { regex, expression, example }))
             })
         };
         self.0.insert(text.to_owned(), pattern.clone());
@@ -101,19 +125,22 @@ impl PatternReader {
     }
 }
 
-/// Why a text is no pattern, in words that follow it.
-pub(super) fn why_none(text: &str) -> String {
+/// Why a text is no pattern, in words that follow it, and what to do.
+pub(super) fn why_none(text: &str) -> (String, &'static str) {
+    const TOML: &str = "in TOML a backslash is written twice: \"auth\\\\.graph\\\\..*\"";
     match RegexBuilder::new(text).size_limit(1 << 20).build() {
         Err(regex::Error::CompiledTooBig(_)) => {
-            "is a regular expression that is too large".to_owned()
+            let hint = "write the names out, or use fewer and smaller repetitions";
+            ("is a regular expression that is too large".to_owned(), hint)
         }
         Err(error) => {
             // The last line of the reader's says what is wrong, the others where.
             let told = error.to_string();
             let reason = told.lines().last().unwrap_or_default();
-            format!("is not a regular expression: {}", reason.trim_start_matches("error: "))
+            let reason = reason.trim_start_matches("error: ");
+            (format!("is not a regular expression: {reason}"), TOML)
         }
-        Ok(_) => "is not a regular expression with `^(?:` and `)$` around it".to_owned(),
+        Ok(_) => ("is not a regular expression with `^(?:` and `)$` around it".to_owned(), TOML),
     }
 }
 

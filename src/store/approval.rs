@@ -82,7 +82,7 @@ pub struct UsedApproval {
 pub trait ApprovalStore: Send + Sync {
     /// Adds `row`, unless a row with the same `call` is pending, approved or denied and not late. Of concurrent
     /// questions about one call exactly one is [`Asked::New`]. `most_pending` counts the pending, not late rows
-    /// of the requester (issuer and subject).
+    /// of the requester (issuer and subject) under the same policy version: under others nothing waits any more.
     async fn ask_approval(
         &self,
         row: &ApprovalRow,

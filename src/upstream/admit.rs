@@ -9,14 +9,13 @@ use serde_json::value::RawValue;
 use crate::audit::ApprovalRefusal;
 use crate::broker::{Caller, Failure, Wanted as Asked};
 use crate::code::Code;
-use crate::guard::{self, Message, Unrecorded};
+use crate::guard::{self, Deciding, Message, Thing, Unrecorded};
 use crate::id::ToolName;
 use crate::limits::Permits;
 use crate::policy::{Decision, Effect};
 
 use super::answer::Kind;
 use super::ask_person::{self, SentBack};
-use super::decide::{Deciding, Thing};
 use super::refused::{INVALID_PARAMS, RESOURCE_NOT_FOUND, not_there, tool_refused, unknown_method};
 use super::server::{Ended, Server};
 use super::wanted::{Beside, Wanted};
@@ -97,14 +96,17 @@ impl Server {
         let in_full = self.in_full(name);
         let unknown = || not_there(message, INVALID_PARAMS, &format!("Unknown tool: {in_full}"));
         let Some(tool) = tool else {
-            return Ok(self.within(caller, message, (name, None)).await?.and(Err(unknown())));
+            let within = self.door.within_limits(caller, message, (name, None), || None);
+            return Ok(within.await?.and(Err(unknown())));
         };
         let (visible, decision) = deciding.call(caller, &tool, arguments);
-        let permits = match self.within(caller, message, (tool.as_str(), Some(&decision))).await? {
+        let thing = Thing::Tool(name);
+        let asked = (tool.as_str(), Some(&decision));
+        let question = || Some(deciding.question(caller, thing));
+        let permits = match self.door.within_limits(caller, message, asked, question).await? {
             Ok(permits) => permits,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let thing = Thing::Tool(name);
         // Before every answer, whatever it is.
         let other = deciding.difference(caller, &tool, (arguments, &decision));
         guard::record_policy(caller, &tool, &decision, other).await?;
@@ -190,7 +192,9 @@ impl Server {
             return Ok(Ok(Admitted::to(Kind::Other, Permits::default())));
         };
         let name = deciding.name(thing);
-        let permits = match self.within(caller, message, (&name, Some(&decision))).await? {
+        let asked = (&*name, Some(&decision));
+        let question = || Some(deciding.question(caller, thing));
+        let permits = match self.door.within_limits(caller, message, asked, question).await? {
             Ok(permits) => permits,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -235,15 +239,6 @@ impl Server {
             guard::record_difference(caller, &server, said, other).await?;
         }
         Ok(())
-    }
-
-    async fn within(
-        &self,
-        caller: &Caller,
-        message: &Message<'_>,
-        asked: (&str, Option<&Decision>),
-    ) -> Result<Result<Permits, Refused>, Unrecorded> {
-        self.door.within_limits(caller, message, asked).await
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::audit::ResultStatus;
 use crate::broker::Caller;
 use crate::code::Code;
-use crate::guard::{self, Presented, Unrecorded};
+use crate::guard::{self, List, Presented, Unrecorded};
 use crate::limits::Permits;
 use crate::policy::Decision;
 
@@ -22,7 +22,6 @@ use super::incoming::Incoming;
 use super::seen::{Form, Seen};
 use super::server::{Ended, Server};
 use super::shown::Shown;
-use super::wanted::List;
 use super::who::Who;
 
 /// What was asked, as far as the answer is treated differently.

@@ -7,14 +7,13 @@ use axum::http::{Response, StatusCode, header};
 
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::code::Code;
-use crate::guard::{Unrecorded, millis};
+use crate::guard::{List, Unrecorded, millis};
 use crate::policy::{Decision, Obligations};
 
 use super::answer::{Exchange, Kind, json};
 use super::fault::{Fault, tool_error};
 use super::seen::Said;
 use super::server::Ended;
-use super::wanted::List;
 use super::watch::News;
 
 /// Flawed tools of one list that are recorded one by one.

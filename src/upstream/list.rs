@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::decide::Thing;
+use crate::guard::{List, Thing};
+
 use super::fault::Fault;
-use super::wanted::List;
 
 /// What is handed on beside the list itself (MCP 2026-07-28 server/utilities/pagination, caching).
 const BESIDE: [&str; 5] = ["_meta", "cacheScope", "nextCursor", "resultType", "ttlMs"];

@@ -12,18 +12,16 @@ use serde_json::value::RawValue;
 use crate::audit::FlawedThing;
 use crate::broker::Failure;
 use crate::code::Code;
+use crate::guard::{List, Thing, spelling};
 use crate::outbound::Answer;
 
 use super::answer::{Exchange, Kind};
-use super::decide::Thing;
 use super::era::{Told, Written};
 use super::fault::{Fault, error_message, tool_error};
 use super::incoming::Incoming;
 use super::list::{self, Filtered};
 use super::reply::{self, Reply};
 use super::server::Server;
-use super::spelling;
-use super::wanted::List;
 use super::watch::News;
 
 /// What the head of an answer promises.

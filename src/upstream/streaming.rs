@@ -10,9 +10,9 @@ use futures_util::stream;
 use crate::audit::ResultStatus;
 use crate::broker::Failure;
 use crate::code::Code;
+use crate::guard::Thing;
 
 use super::answer::{Exchange, Kind};
-use super::decide::Thing;
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message};
 use super::incoming::Incoming;

@@ -3,24 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::broker::Exactly;
-use crate::guard::Message;
+use crate::guard::{List, Message, Named};
 
 use super::ask_person::{RESPONSES, SentBack};
-use super::spelling;
-
-/// Which of a server's lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum List {
-    Tools,
-    Prompts,
-    Resources,
-    Templates,
-}
 
 /// One message, by what has to be decided about it.
 #[derive(Debug)]
@@ -48,13 +37,6 @@ pub(super) enum Wanted<'a> {
     /// Parameters that say nothing that could be decided about.
     Malformed(&'static str),
 }
-
-/// The longest name of a prompt, and the longest URI, in bytes: each stands in the audit log, which no caller is to fill.
-pub(super) const LONGEST_PROMPT: usize = 256;
-pub(super) const LONGEST_URI: usize = 2_048;
-
-/// Resources of one `subscriptions/listen`: each is decided.
-pub(super) const MOST_RESOURCES: usize = 100;
 
 /// Members of `_meta` that are about the message and not about the call (MCP 2026-07-28 basic, `_meta`): an approval does not
 /// look at them. Everything else that a server could act on is shown and bound.
@@ -120,176 +102,28 @@ fn object(members: &BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// `prompts/get`
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Located<'a> {
-    #[serde(borrow)]
-    uri: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Completion<'a> {
-    #[serde(borrow, rename = "ref")]
-    reference: Reference<'a>,
-    #[serde(borrow)]
-    argument: Argument<'a>,
-    #[serde(borrow)]
-    context: Option<Context<'a>>,
-}
-
-/// What is completed.
-#[derive(Deserialize)]
-struct Argument<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    value: Value,
-}
-
-/// What was chosen before.
-#[derive(Deserialize)]
-struct Context<'a> {
-    #[serde(borrow)]
-    arguments: Option<BTreeMap<Cow<'a, str>, Value>>,
-}
-
-#[derive(Deserialize)]
-struct Reference<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    uri: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Listen<'a> {
-    #[serde(borrow)]
-    notifications: Filter<'a>,
-}
-
-#[derive(Deserialize)]
-struct Filter<'a> {
-    #[serde(borrow, rename = "resourceSubscriptions")]
-    resources: Option<Vec<Cow<'a, str>>>,
-}
-
 impl<'a> Wanted<'a> {
     /// `modern`: of a client of 2026-07-28, in which some methods are no more (TR-15).
     pub(super) fn of(message: &Message<'a>, modern: bool) -> Self {
-        let Some(method) = message.method.as_deref() else {
-            return if message.id.is_some() { Self::Reply } else { Self::Unknown };
-        };
-        match method {
-            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
-                if modern =>
-            {
-                Self::Unknown
+        match Named::of(message, modern) {
+            Named::Tool { name, arguments } => {
+                Self::Tool { name, arguments, beside: Beside::of(message) }
             }
-            "tools/call" => match message.tool_call() {
-                Some(call) => Self::Tool {
-                    name: call.name,
-                    arguments: call.arguments,
-                    beside: Beside::of(message),
-                },
-                None => Self::Malformed("params of tools/call need a name"),
-            },
-            "prompts/get" => match message.params::<Named<'a>>() {
-                Some(Named { name, arguments }) => {
-                    Self::prompt(name, arguments.map_or("{}", RawValue::get).into())
-                }
-                None => Self::Malformed("params of prompts/get need a name"),
-            },
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
-                match message.params::<Located<'a>>() {
-                    Some(resource) => Self::resources(vec![resource.uri]),
-                    None => Self::Malformed("params need a uri"),
-                }
-            }
-            "completion/complete" => completion(message),
-            "subscriptions/listen" => listen(message),
-            "tools/list" => Self::List(List::Tools),
-            "prompts/list" => Self::List(List::Prompts),
-            "resources/list" => Self::List(List::Resources),
-            "resources/templates/list" => Self::List(List::Templates),
-            "initialize"
-            | "ping"
-            | "server/discover"
-            | "logging/setLevel"
-            | "notifications/initialized"
-            | "notifications/cancelled"
-            | "notifications/progress"
-            | "notifications/roots/list_changed" => Self::Protocol,
-            _ => Self::Unknown,
+            Named::Prompt { name, arguments } => Self::Prompt { name, arguments },
+            Named::Resources(uris) => Self::Resources(uris),
+            Named::List(list) => Self::List(list),
+            Named::Protocol => Self::Protocol,
+            Named::Reply => Self::Reply,
+            Named::Unknown => Self::Unknown,
+            Named::Malformed(what) => Self::Malformed(what),
         }
-    }
-
-    fn prompt(name: Cow<'a, str>, arguments: Cow<'a, str>) -> Self {
-        if name.len() > LONGEST_PROMPT {
-            return Self::Malformed("the name of a prompt has 256 bytes at most");
-        }
-        Self::Prompt { name, arguments }
-    }
-
-    fn resources(uris: Vec<Cow<'a, str>>) -> Self {
-        if uris.iter().any(|uri| uri.len() > LONGEST_URI) {
-            return Self::Malformed("a uri has 2048 bytes at most");
-        }
-        if uris.iter().all(|uri| spelling::is_plain(uri)) {
-            return Self::Resources(uris);
-        }
-        Self::Malformed(
-            "a uri is written in a way that readers read differently: write it without dot segments, empty segments, backslashes and needless escapes",
-        )
-    }
-}
-
-fn listen<'a>(message: &Message<'a>) -> Wanted<'a> {
-    let wanted = message.params::<Listen<'a>>();
-    match wanted.map(|listen| listen.notifications.resources.unwrap_or_default()) {
-        Some(resources) if resources.len() <= MOST_RESOURCES => Wanted::resources(resources),
-        Some(_) => Wanted::Malformed("params of subscriptions/listen name at most 100 resources"),
-        None => Wanted::Malformed("params of subscriptions/listen need notifications"),
-    }
-}
-
-/// A completion tells of what it completes, so it is decided like it: with the arguments that were chosen before, and the
-/// one that is completed.
-fn completion<'a>(message: &Message<'a>) -> Wanted<'a> {
-    const MISSING: &str =
-        "params of completion/complete need a ref to a prompt or a resource, and an argument";
-    let Some(Completion { reference, argument, context }) = message.params::<Completion<'a>>()
-    else {
-        return Wanted::Malformed(MISSING);
-    };
-    match reference {
-        Reference { kind, name: Some(name), .. } if kind == "ref/prompt" => {
-            let mut all = context.and_then(|context| context.arguments).unwrap_or_default();
-            // Which of two values the server believes nobody knows.
-            if all.insert(argument.name, argument.value).is_some() {
-                return Wanted::Malformed(
-                    "an argument cannot be completed and in the context, too",
-                );
-            }
-            Wanted::prompt(name, serde_json::json!(all).to_string().into())
-        }
-        Reference { kind, uri: Some(uri), .. } if kind == "ref/resource" => {
-            Wanted::resources(vec![uri])
-        }
-        _ => Wanted::Malformed(MISSING),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::guard::{LONGEST_PROMPT, LONGEST_URI, MOST_RESOURCES};
+
     use super::*;
 
     fn wanted(body: &str) -> String {

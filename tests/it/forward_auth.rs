@@ -22,6 +22,8 @@ id = "delete"
 effect = "allow"
 tools = ["weather\\.delete"]
 scopes = ["weather:admin"]
+"#;
+const ASKING: &str = r#"
 [[rule]]
 id = "ask"
 effect = "ask"
@@ -30,14 +32,32 @@ scopes = ["weather:read"]
 approvers = ["leads"]
 valid_for_seconds = 60
 "#;
+const THINGS: &str = r#"
+[[rule]]
+id = "things"
+effect = "allow"
+tools = ["weather/prompts/day", "weather/resources/file:///open/.*"]
+scopes = ["weather:things"]
+"#;
+const FREEZE: &str = r#"
+[[rule]]
+id = "freeze.all"
+effect = "deny"
+tools = [".*"]
+"#;
 
 /// A broker that knows the server `weather`, which runs elsewhere and needs `weather:read`.
 struct Site(Product);
 
 impl Site {
     async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With more rules.
+    async fn with(rules: &str) -> Self {
         let directory: TempDir = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("policy.toml"), POLICY).unwrap();
+        std::fs::write(directory.path().join("policy.toml"), [POLICY, rules].concat()).unwrap();
         let settings = "[policy]\nfile = \"policy.toml\"\n";
         let site = Self(Product::start_in(directory, settings, &[]).await);
         for (id, url) in [
@@ -79,6 +99,19 @@ impl Site {
 
     async fn call(&self, scopes: &[&str], tool: &str) -> Answer {
         self.0.send(self.envoy(scopes, call(tool))).await
+    }
+
+    /// Another message, sent to Envoy.
+    async fn message(&self, scopes: &[&str], method: &str, params: Value) -> Answer {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.0.send(self.envoy(scopes, body.to_string())).await
+    }
+
+    /// The payload of the one event of this type.
+    fn event(&self, event_type: &str) -> Value {
+        let lines = self.0.audit_lines();
+        let mut events = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.find(|event| event["event_type"] == event_type).unwrap()["payload"].take()
     }
 }
 
@@ -168,7 +201,7 @@ async fn a_proxy_that_asks_about_a_tool_by_header_or_query_is_refused() {
 
 #[tokio::test]
 async fn envoy_with_the_body_is_told_by_policy_about_each_tool() {
-    let site = Site::start().await;
+    let site = Site::with(ASKING).await;
     assert_eq!(site.call(&["weather:read"], "get_forecast").await.status, 200);
     let stepped = site.call(&["weather:read"], "delete").await;
     assert_eq!(stepped.status, 403);
@@ -208,6 +241,113 @@ async fn a_body_that_the_server_could_read_in_another_way_is_refused() {
         let request = site.envoy(&scopes, call("get_forecast")).header(name, value);
         assert_eq!(site.0.send(request).await.status, 400, "{name}: {value}");
     }
+}
+
+#[tokio::test]
+async fn a_freeze_closes_every_gate_to_every_message() {
+    let site = Site::with(FREEZE).await;
+    for scopes in [&["weather:read", "weather:admin"][..], &["mail:read"]] {
+        let answer = site.ask("/forward-auth/weather", Some(&site.token(scopes))).await;
+        assert_eq!(
+            (answer.status, answer.header("www-authenticate").is_empty()),
+            (403, true),
+            "{scopes:?}"
+        );
+        for (method, params) in [
+            ("tools/call", json!({"name": "get_forecast"})),
+            ("prompts/get", json!({"name": "day"})),
+            ("resources/read", json!({"uri": "file:///open/a"})),
+            (
+                "completion/complete",
+                json!({"ref": {"type": "ref/prompt", "name": "day"}, "argument": {"name": "a", "value": ""}}),
+            ),
+            ("initialize", json!({})),
+            ("tools/list", json!({})),
+        ] {
+            let answer = site.message(scopes, method, params).await;
+            // Policy before scope: nobody is led to ask for more.
+            assert_eq!(
+                (answer.status, answer.header("www-authenticate").is_empty()),
+                (403, true),
+                "{method}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rule_about_one_tool_keeps_those_out_to_whom_it_applies_where_no_tool_is_seen() {
+    let about = |more: &str| {
+        format!(
+            "[[rule]]\nid = \"no\"\neffect = \"deny\"\ntools = ['(mail|weather)\\.delete']\n{more}\n"
+        )
+    };
+    for (more, status) in [("", 403), ("principals = { subjects = [\"bob\"] }", 200)] {
+        let site = Site::with(&about(more)).await;
+        let token = site.token(&["weather:read"]);
+        assert_eq!(site.ask("/forward-auth/weather", Some(&token)).await.status, status);
+        // Envoy says which tool it is.
+        assert_eq!(site.call(&["weather:read"], "get_forecast").await.status, 200);
+    }
+    let asking = Site::with(ASKING).await;
+    let token = asking.token(&["weather:read"]);
+    assert_eq!(asking.ask("/forward-auth/weather", Some(&token)).await.status, 403);
+}
+
+#[tokio::test]
+async fn envoy_is_told_by_policy_about_prompts_and_resources_too() {
+    let site = Site::with(THINGS).await;
+    let (prompt, resource) = (json!({"name": "day"}), json!({"uri": "file:///open/a"}));
+    let all = ["weather:read", "weather:things"];
+    assert_eq!(site.message(&all, "prompts/get", prompt.clone()).await.status, 200);
+    assert_eq!(site.message(&all, "resources/read", resource.clone()).await.status, 200);
+    for scopes in [&["weather:read"][..], &["weather:things"], &[]] {
+        let missing: Vec<&str> = all.into_iter().filter(|scope| !scopes.contains(scope)).collect();
+        for (method, params) in [("prompts/get", &prompt), ("resources/read", &resource)] {
+            let answer = site.message(scopes, method, params.clone()).await;
+            assert_eq!(answer.status, 403, "{}", answer.body);
+            let named = format!("scope=\"{}\"", missing.join(" "));
+            assert!(answer.header("www-authenticate").contains(&named), "{method} {scopes:?}");
+        }
+    }
+    for (method, params, text) in [
+        ("prompts/get", json!({"name": "night"}), "Unknown prompt: night"),
+        ("resources/read", json!({"uri": "file:///etc/passwd"}), "Resource not found"),
+        ("resources/read", json!({"uri": "file:///open/../etc/passwd"}), "dot segments"),
+        ("tasks/get", json!({"taskId": "7"}), "Method not found"),
+    ] {
+        let answer = site.message(&all, method, params).await;
+        assert_eq!(answer.status, 403, "{method}");
+        assert!(answer.body.contains(text), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_hidden_tool_is_no_challenge_and_a_challenge_is_what_is_missing() {
+    let site = Site::start().await;
+    let hidden = site.call(&["mail:read"], "format_disk").await;
+    assert_eq!((hidden.status, hidden.header("www-authenticate").is_empty()), (403, true));
+    let both = site.call(&["mail:read"], "delete").await;
+    let challenge = both.header("www-authenticate");
+    assert!(challenge.contains("scope=\"weather:admin weather:read\""), "{challenge}");
+}
+
+#[tokio::test]
+async fn both_gates_say_in_the_audit_log_what_was_decided_and_asked() {
+    let site = Site::start().await;
+    site.ask("/forward-auth/weather", Some(&site.token(&["mail:read"]))).await;
+    let refused = site.event("auth.scope.insufficient");
+    assert_eq!(refused["missing_scopes"], "weather:read");
+    assert_eq!(refused["question"]["server"]["about"], "whole");
+    site.ask("/forward-auth/weather", Some(&site.token(&["weather:read"]))).await;
+    let ended = site.event("result.emitted");
+    assert_eq!(ended["reason"], "policy.rule.allow.registered.weather");
+    assert_eq!(ended["question"]["tool"], "weather");
+    let other = Site::start().await;
+    other.message(&["weather:read"], "tools/list", json!({})).await;
+    let listed = other.event("result.emitted");
+    assert_eq!((&listed["decision"], &listed["method"]), (&json!("allow"), &json!("tools/list")));
+    assert_eq!(listed["question"]["server"]["about"], "handshake");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `broker policy`, through the binary: the worked examples, and what each command says.
 
 mod promote;
+mod told;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

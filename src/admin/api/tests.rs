@@ -95,6 +95,7 @@ fn serving(operations: &Operations) -> Serving {
             open: Arc::new(|text| Some(text.to_owned())),
             pages: "https://broker.example/approvals".to_owned(),
             notices: None,
+            rules: Arc::new(|| None),
         },
         issuer: ISSUER.parse().unwrap(),
         policy: Arc::new(Rules),

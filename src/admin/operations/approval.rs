@@ -65,7 +65,7 @@ impl From<ApprovalRow> for ApprovalView {
 pub struct ApprovalDetail {
     #[serde(flatten)]
     pub call: ApprovalView,
-    /// `pending`, `approved`, `denied` or `used`.
+    /// `pending`, `approved`, `denied`, `used`, or `outdated`: the rules have changed since it was asked.
     pub state: &'static str,
     /// Whether the person of the token may answer, were there time.
     pub may_answer: bool,
@@ -110,15 +110,15 @@ impl Operations {
         page: &PageQuery,
     ) -> Result<Page<ApprovalView>, AdminError> {
         let (now, mut wanted) = (self.clock.now(), page.request());
-        if administers {
-            return Ok(shown(self.store.list_approvals(&wanted, now).await?));
-        }
-        let person = self.approver(actor).await?;
+        let person = if administers { None } else { Some(self.approver(actor).await?) };
         loop {
             let mut found = self.store.list_approvals(&wanted, now).await?;
-            found.rows.retain(|row| Approvals::refusal(row, &person).is_none());
+            found.rows.retain(|row| {
+                let theirs = |person| Approvals::refusal(row, person).is_none();
+                !self.is_outdated(row) && person.as_ref().is_none_or(theirs)
+            });
             match found.next.take() {
-                // What follows is for others: look on.
+                // What follows is for others, or waits no more: look on.
                 Some(next) if found.rows.is_empty() => wanted.after = Some(next),
                 next => return Ok(shown(Page { next, ..found })),
             }
@@ -147,8 +147,10 @@ impl Operations {
         }
         let arguments = if may_answer { self.serving()?.approvals.shown(&row) } else { None };
         let answer = row.answer.clone();
+        let outdated = self.is_outdated(&row);
         Ok(ApprovalDetail {
             state: match row.state {
+                ApprovalState::Pending | ApprovalState::Approved if outdated => "outdated",
                 ApprovalState::Pending => "pending",
                 ApprovalState::Approved => "approved",
                 ApprovalState::Denied => "denied",
@@ -168,7 +170,7 @@ impl Operations {
     /// # Errors
     ///
     /// [`AdminError::Invalid`]; [`AdminError::Forbidden`] for who asked, who is no approver, and clients that act for themselves;
-    /// [`AdminError::TooLate`]; [`AdminError::NotFound`]; [`AdminError::Store`] and [`AdminError::Audit`], after
+    /// [`AdminError::TooLate`]; [`AdminError::OtherRules`]; [`AdminError::NotFound`]; [`AdminError::Store`] and [`AdminError::Audit`], after
     /// which the answer may stand.
     pub async fn answer_approval(
         &self,
@@ -196,6 +198,7 @@ impl Operations {
                 self.approval(actor, administers, id).await
             }
             ApprovalOutcome::TooLate => Err(AdminError::TooLate),
+            ApprovalOutcome::AnotherPolicy => Err(AdminError::OtherRules),
             ApprovalOutcome::OwnCall => Err(AdminError::Forbidden {
                 problem: "who asks, and the app that asks, cannot answer",
                 hint: "somebody else answers, or the same person on the page where the rule allows that",
@@ -210,6 +213,11 @@ impl Operations {
             }),
             ApprovalOutcome::NotAnApprover => Err(MISSING),
         }
+    }
+
+    /// Whether the rules have changed since it was asked, as far as is known here.
+    fn is_outdated(&self, row: &ApprovalRow) -> bool {
+        self.serving.as_ref().is_some_and(|serving| serving.approvals.is_of_other_rules(row))
     }
 
     /// The person that a token is of, as they are now.

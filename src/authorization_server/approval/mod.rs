@@ -26,6 +26,8 @@ use view::{CallView, approver, call};
 const MOST: u32 = 200;
 
 const OWN_CALL: &str = "You asked for this. Somebody else has to answer.";
+const OTHER_RULES: &str =
+    "The rules have changed since this was asked, so no answer opens it. The app may ask anew.";
 const MAY_BE_OWN_CALL: &str = "You log in elsewhere than who asked, so nothing shows that it was not you. \
                                Somebody who logs in there has to answer.";
 
@@ -58,7 +60,7 @@ pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Re
             return Ok(people.lead_to("/login"));
         };
         let person = approver(&people, &session).await?;
-        let mine = waiting_for(&people, &person).await?;
+        let mine = waiting_for(&people, approvals, &person).await?;
         let mut calls = Vec::with_capacity(mine.len());
         for row in &mine {
             calls.push(call(&people, approvals, row).await?);
@@ -75,13 +77,20 @@ pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Re
 }
 
 /// Looks on until a page is full: however many calls wait for others, none hides what waits for this person.
-async fn waiting_for(people: &People, person: &Approver) -> Result<Vec<ApprovalRow>, StoreError> {
+async fn waiting_for(
+    people: &People,
+    approvals: &Approvals,
+    person: &Approver,
+) -> Result<Vec<ApprovalRow>, StoreError> {
     let (store, now) = (&people.server.store, people.server.clock.now());
     let (mut mine, mut after) = (Vec::new(), None);
     loop {
         let page = store.list_approvals(&PageRequest { after, limit: MOST }, now).await?;
         let rows = page.rows.into_iter();
-        mine.extend(rows.filter(|row| Approvals::refusal(row, person).is_none()));
+        let waits = |row: &ApprovalRow| {
+            Approvals::refusal(row, person).is_none() && !approvals.is_of_other_rules(row)
+        };
+        mine.extend(rows.filter(waits));
         after = page.next;
         if after.is_none() || mine.len() >= MOST as usize {
             mine.truncate(MOST as usize);
@@ -187,6 +196,7 @@ async fn try_answer(
         Some(ApprovalOutcome::TooLate) => {
             "That came too late: it was answered before, or its time is over."
         }
+        Some(ApprovalOutcome::AnotherPolicy) => OTHER_RULES,
         Some(ApprovalOutcome::OwnCall) => OWN_CALL,
         Some(ApprovalOutcome::MayBeOwnCall) => MAY_BE_OWN_CALL,
         Some(ApprovalOutcome::NotAnApprover) | None => return Err(Fault::NoApproval),

@@ -34,7 +34,8 @@ pub(super) async fn call(
     let asked = &row.requester;
     let ours = people.server.url("").parse().map_err(|_| StoreError::Corrupt("issuer"))?;
     let who = in_words(&*people.server.store, &ours, asked).await?;
-    let is_over = row.expires_at <= approvals.clock.now();
+    let is_late = row.expires_at <= approvals.clock.now();
+    let is_outdated = approvals.is_of_other_rules(row);
     let arguments = approvals
         .shown(row)
         .unwrap_or_else(|| "They cannot be shown: they were sealed with another key.".to_owned());
@@ -49,15 +50,18 @@ pub(super) async fn call(
             groups => groups.join(", "),
         },
         state: match row.state {
-            ApprovalState::Pending | ApprovalState::Approved if is_over => {
+            ApprovalState::Pending | ApprovalState::Approved if is_late => {
                 "over: its time has passed"
+            }
+            ApprovalState::Pending | ApprovalState::Approved if is_outdated => {
+                "over: the rules have changed"
             }
             ApprovalState::Pending => "waits for an answer",
             ApprovalState::Approved => "approved, not used yet",
             ApprovalState::Denied => "denied",
             ApprovalState::Used => "approved and used",
         },
-        waits: row.state == ApprovalState::Pending && !is_over,
+        waits: row.state == ApprovalState::Pending && !is_late && !is_outdated,
         until: when(row.expires_at),
         gist: gist(&arguments),
         arguments,

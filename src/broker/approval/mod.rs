@@ -55,6 +55,8 @@ pub struct Approvals {
     pub pages: String,
     /// Who is told of each new question, beside the caller.
     pub notices: Option<Notices>,
+    /// The version of the rules in force: an answer under others opens nothing. `None`: not known here.
+    pub rules: Rules,
 }
 
 /// What the deciding rule says about who may answer, and how long.
@@ -73,6 +75,8 @@ type Misuse = (ApprovalRefusal, Option<ApprovalId>);
 
 /// Seals a text.
 pub type Seal = Arc<dyn Fn(&str) -> String + Send + Sync>;
+/// The version of the rules in force.
+pub type Rules = Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>;
 /// Opens a sealed text.
 pub type Open = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -274,6 +278,7 @@ impl Approvals {
         let Some(row) = self.store.find_approval(id).await? else { return Ok(None) };
         let outcome = match Self::refusal(&row, person) {
             Some(refusal) => refusal,
+            None if self.is_of_other_rules(&row) => ApprovalOutcome::AnotherPolicy,
             None => self.store_answer(id, person, answer).await?,
         };
         let approver = person.name.clone();
@@ -284,6 +289,12 @@ impl Approvals {
         let event = AuditEvent::ApprovalAnswer { approval: id, approver, outcome, uid };
         self.auditor.record(context, event).await?;
         Ok(Some(outcome))
+    }
+
+    /// Whether it was asked under rules that are in force no more: the same call is another question now.
+    #[must_use]
+    pub fn is_of_other_rules(&self, row: &ApprovalRow) -> bool {
+        (self.rules)().is_some_and(|version| *version != *row.policy_version)
     }
 
     /// Why this person may not answer; `None` where they may. A denial needs the same right: else anybody could stop a call.

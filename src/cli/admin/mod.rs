@@ -73,6 +73,7 @@ fn failure(error: &AdminError, list: &'static str) -> Failure {
         | AdminError::Taken { .. }
         | AdminError::Forbidden { .. }
         | AdminError::TooLate
+        | AdminError::OtherRules
         | AdminError::Policy(_) => Failure::of(error),
     }
 }

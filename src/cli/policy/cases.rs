@@ -119,7 +119,12 @@ fn verdict(policy: &Policy, case: &Case, decision: &Decision) -> Verdict {
             differences.push(format!("{what}: expected {expected}, found {found}"));
         }
     };
-    compare("decision", case.expect.map(Expect::as_str), said.as_str());
+    // A refusal that another log-in undoes is one that no scope undoes.
+    let expected = match (case.expect, said) {
+        (Some(Expect::Deny), Expect::Login) => Some(said),
+        (expected, _) => expected,
+    };
+    compare("decision", expected.map(Expect::as_str), said.as_str());
     let rule = decision.matched_rule_id.as_ref().map_or("none", |rule| rule.as_str());
     compare("rule", case.rule.as_deref(), rule);
     let missing = decision.missing_scopes.to_string();
@@ -139,9 +144,15 @@ fn verdict(policy: &Policy, case: &Case, decision: &Decision) -> Verdict {
     }
 }
 
-/// What the caller meets: a step-up is a refusal that it can undo.
+/// What the caller meets: a step-up, or another log-in, is a refusal that it can undo.
 fn said(decision: &Decision) -> Expect {
-    if decision.can_step_up() { Expect::StepUp } else { decision.effect.into() }
+    if decision.can_step_up() {
+        Expect::StepUp
+    } else if decision.needs_login() {
+        Expect::Login
+    } else {
+        decision.effect.into()
+    }
 }
 
 fn for_people(tested: &Tested) -> String {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::app;
+use crate::code::Code;
 use crate::id::{ClientId, EventId, Issuer, Subject};
 use crate::mcp::GRAPH_EXECUTE;
 use crate::policy::{Decision, Explanation, Moment, Obligations, Policy, RuleExplanation, Truth};
@@ -106,6 +107,9 @@ struct Told {
 struct Was {
     reason: String,
     policy_version: String,
+    /// The code of a limit that ended the call, whatever was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limited_by: Option<&'static str>,
 }
 
 pub(super) async fn run(
@@ -127,8 +131,11 @@ pub(super) async fn run(
             (Told::of(&policy, &asker(args, &ready).await?, &wanted, now), None)
         }
     };
-    told.recorded =
-        recorded.map(|entry| Was { reason: entry.reason, policy_version: entry.policy_version });
+    told.recorded = recorded.map(|entry| Was {
+        reason: entry.reason,
+        policy_version: entry.policy_version,
+        limited_by: entry.limited_by,
+    });
     let text = if args.json {
         serde_json::to_string_pretty(&told).unwrap_or_default()
     } else {
@@ -179,7 +186,7 @@ fn find(event: EventId, log: Option<PathBuf>) -> Result<Entry, Failure> {
     }
     found.or_else(|| of_request.pop()).ok_or_else(|| {
         Failure::new(format!("the audit log has no decision of the event or request {event}"))
-            .hint("policy.decided, result.emitted of a plain tool, or auth.scope.insufficient")
+            .hint("policy.decided, result.emitted of a plain tool, auth.scope.insufficient, or auth.login.insufficient")
     })
 }
 
@@ -194,7 +201,7 @@ fn of_entry(policy: &Policy, entry: &Entry) -> Told {
         policy_version: policy.version().to_string(),
         listed: policy
             .lists_surely(&visible(ask.who, &tool, ask.now))
-            .filter(|_| !replay.names_no_whole_thing())
+            .filter(|_| !replay.names_no_whole_thing() && !replay.is_about_a_server())
             .map(|decision| decision.shows_the_tool()),
         certain: Some(certain),
         tool: tool.clone(),
@@ -274,11 +281,14 @@ fn for_people(told: &Told, all: bool) -> String {
     writeln!(text, "  policy {}; {tool} {listed} the caller's list", told.policy_version).ok();
     if let Some(was) = &told.recorded {
         writeln!(text, "  at the time: {} by policy {}", was.reason, was.policy_version).ok();
+        if let Some(limit) = was.limited_by {
+            writeln!(text, "  then the call was refused all the same: {limit}").ok();
+        }
         let what = "what the record does not hold (arguments, groups and claims that no rule named) is not known";
         writeln!(text, "  {what}").ok();
     }
     if let Some(code) = decision.code {
-        writeln!(text, "  the caller gets: {}", answer(code.as_str(), decision)).ok();
+        writeln!(text, "  the caller gets: {}", answer(code.as_str(), decision, told)).ok();
     }
     obligations(&mut text, &decision.obligations);
     for change in &explanation.changes {
@@ -323,11 +333,23 @@ fn obligations(text: &mut String, with: &Obligations) {
     }
 }
 
-fn answer(code: &str, decision: &Decision) -> String {
+fn answer(code: &str, decision: &Decision, told: &Told) -> String {
+    // No tool has a slash in its name; what is asked of a person about others is not offered.
+    let (is_prompt, is_resource) =
+        (told.tool.contains("/prompts/"), told.tool.contains("/resources/"));
     if decision.needs_login() {
         "HTTP 401 insufficient_user_authentication, which says how to log in".to_owned()
     } else if decision.can_step_up() {
         "HTTP 403 insufficient_scope, which names the scopes".to_owned()
+    } else if code == Code::PolicyMissingIdentity.as_str() {
+        code.to_owned()
+    } else if is_prompt || is_resource {
+        let what = if is_prompt { "prompt" } else { "resource" };
+        format!(
+            "what a {what} that does not exist gives (JSON-RPC -32602; of a resource, older clients -32002)"
+        )
+    } else if told.listed == Some(false) {
+        "what a tool that does not exist gives (JSON-RPC -32602)".to_owned()
     } else {
         code.to_owned()
     }

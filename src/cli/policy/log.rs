@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::audit::segments;
+use crate::code::Code;
 use crate::id::{ClientId, EventId, Subject};
 use crate::policy::{Recorded, Replay};
 
@@ -19,12 +20,18 @@ const LONGEST_LINE: u64 = 4 * 1024 * 1024;
 /// Where reading takes long enough to show how far it is.
 const WORTH_SHOWING: u64 = 16 * 1024 * 1024;
 
+/// The events that carry what policy was asked, and what it said.
+const WITH_A_QUESTION: [&str; 4] =
+    ["policy.decided", "result.emitted", "auth.scope.insufficient", "auth.login.insufficient"];
+
 /// One recorded decision.
 pub(super) struct Entry {
     pub(super) event_id: EventId,
     pub(super) request_id: String,
     pub(super) policy_version: String,
     pub(super) reason: String,
+    /// Why the call went no further, whatever was decided.
+    pub(super) limited_by: Option<&'static str>,
     pub(super) replay: Replay,
 }
 
@@ -59,6 +66,7 @@ struct Payload {
     reason: Option<String>,
     policy_version: Option<String>,
     question: Option<Recorded>,
+    error_code: Option<String>,
 }
 
 /// Hands every recorded decision to `see`, oldest first. `progress` is told, in percent, how far it is.
@@ -106,8 +114,7 @@ enum Fault {
 /// `None`: an event that carries no decision.
 fn entry(line: &[u8]) -> Result<Option<Entry>, Fault> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|_| Fault::Unreadable)?;
-    if !matches!(&*line.event_type, "policy.decided" | "result.emitted" | "auth.scope.insufficient")
-    {
+    if !WITH_A_QUESTION.contains(&&*line.event_type) {
         return Ok(None);
     }
     let payload: Payload =
@@ -125,7 +132,9 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, Fault> {
         question,
     };
     let (event_id, request_id) = (line.event_id, line.request_id.into_owned());
-    Ok(Some(Entry { event_id, request_id, policy_version, reason, replay }))
+    let limits = [Code::PolicyRateLimited, Code::BrokerUnavailable].map(Code::as_str);
+    let limited_by = limits.into_iter().find(|limit| payload.error_code.as_deref() == Some(limit));
+    Ok(Some(Entry { event_id, request_id, policy_version, reason, limited_by, replay }))
 }
 
 /// How far reading is.
@@ -153,5 +162,51 @@ impl Bar<'_, '_> {
         if let Some(to) = &mut self.to {
             writeln!(to).ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(event_type: &str) -> String {
+        format!(
+            r#"{{"event_type":"{event_type}","event_id":"018f3c1e-7b0a-7cc2-9f00-000000000001","request_id":"r","occurred_at":"2026-11-22T09:00:00.000Z","payload":{{"reason":"policy.rule.deny.default","policy_version":"v","question":{{"tool":"t","issuer":"https://i.example","scopes":""}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn the_bar_shows_each_percent_once_and_ends_its_line() {
+        let mut shown = Vec::new();
+        let mut bar = Bar { to: Some(&mut shown), total: 400, read: 0, shown: 0 };
+        for _ in 0..200 {
+            bar.advance(2);
+        }
+        bar.end();
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!(shown.matches('\r').count(), 100, "{shown}");
+        let half = format!("\rreading the log [{}{}]  50 %\r", "#".repeat(12), " ".repeat(13));
+        assert!(shown.contains(&half), "{shown}");
+        assert!(shown.ends_with(&format!("[{}] 100 %\n", "#".repeat(25))), "{shown}");
+    }
+
+    /// Walks the set of events: a new one that carries a question is read, too.
+    #[test]
+    fn every_event_with_a_question_is_a_recorded_decision() {
+        let events = include_str!("../../audit/event.rs");
+        let mut walked = Vec::new();
+        for variant in events.split("#[serde(rename = \"").skip(1) {
+            let (event_type, fields) = variant.split_once('"').unwrap();
+            if fields.contains("question: Box<Recorded>")
+                || fields.contains("question: Option<Box<Recorded>>")
+            {
+                assert!(matches!(entry(line(event_type).as_bytes()), Ok(Some(_))), "{event_type}");
+                walked.push(event_type);
+            }
+        }
+        walked.sort_unstable();
+        let mut known = WITH_A_QUESTION.to_vec();
+        known.sort_unstable();
+        assert_eq!(walked, known);
     }
 }

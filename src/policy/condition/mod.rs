@@ -132,6 +132,11 @@ impl Condition {
         parts.into_iter().filter(constant).map(|part| &*part.text)
     }
 
+    /// Whether it can hold for one of these tools and methods, as far as they tell. `None` for a tool or a method: any.
+    pub(super) fn may_hold_for(&self, tool: Option<&str>, method: Option<&str>) -> bool {
+        self.node.may_hold(&|part: &Part| part.by_request(tool, method)) != Truth::False
+    }
+
     /// Its parts, as CEL reads them.
     pub(super) fn part_texts(&self) -> impl Iterator<Item = &Arc<str>> {
         let mut parts = Vec::new();
@@ -164,6 +169,15 @@ impl Node {
         }
     }
 
+    fn may_hold(&self, part: &impl Fn(&Part) -> Truth) -> Truth {
+        match self {
+            Self::Not(inner) => inner.may_hold(part).not(),
+            Self::And(nodes) => Truth::all(nodes.iter().map(|node| node.may_hold(part))),
+            Self::Or(nodes) => Truth::any(nodes.iter().map(|node| node.may_hold(part))),
+            Self::Part(own) => part(own),
+        }
+    }
+
     fn parts<'a>(&'a self, into: &mut Vec<&'a Part>) {
         match self {
             Self::Not(inner) => inner.parts(into),
@@ -189,6 +203,23 @@ fn each<W: Witness>(
 }
 
 impl Part {
+    /// What it comes to where it names nothing but the tool and the method.
+    fn by_request(&self, tool: Option<&str>, method: Option<&str>) -> Truth {
+        let known = |name: &str| match name {
+            "request.tool" => tool.is_some(),
+            "request.method" => method.is_some(),
+            _ => false,
+        };
+        let chains = check::chains(&self.expression);
+        let all = !chains.is_empty() && chains.iter().all(|(name, ..)| known(name));
+        // What is asked with `has` is in no chain.
+        let other = !Roots::REQUEST.with(Roots::OPERATION).has(self.roots);
+        if !all || other {
+            return Truth::Unknown;
+        }
+        values::of_request(&self.expression, (tool, method))
+    }
+
     fn looked(&self, came_to: Truth, values: &Values<'_>) -> Looked {
         Looked { part: Arc::clone(&self.text), came_to, saw: values.shown(&self.expression) }
     }

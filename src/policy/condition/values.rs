@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::id::{ClientId, Subject};
 use crate::policy::ask::{Arguments, Ask, Moment, Operation, Who};
+use crate::policy::beside::About;
 use crate::policy::rule::query_option;
 use crate::policy::template::Template;
 use crate::time::Timestamp;
@@ -138,7 +139,7 @@ impl<'a> Known<'a> {
                 graph.tenant.map(crate::id::TenantId::as_str),
                 graph.method != "GET",
             ),
-            Operation::Plain => ("", "", None, self.writes),
+            Operation::Plain | Operation::Beside(_) => ("", "", None, self.writes),
             Operation::AnyGraph => ("", "", None, true),
         };
         map([
@@ -168,10 +169,14 @@ impl<'k> Values<'k> {
         let no_operation = match ask.operation {
             Operation::Graph(_) => false,
             Operation::AnyGraph => true,
-            Operation::Plain => self.of_graph,
+            Operation::Plain | Operation::Beside(_) => self.of_graph,
         };
+        // At a server as such: whatever is asked of it later.
+        let any_thing =
+            matches!(ask.operation, Operation::Beside(beside) if beside.about != About::Thing);
         (roots.has(Roots::CLAIMS) && ask.who.claims.is_none())
             || (roots.has(Roots::ARGUMENTS) && matches!(ask.arguments, Arguments::Unknown))
+            || (any_thing && roots.has(Roots::REQUEST))
             || (no_operation
                 && [Roots::OPERATION, Roots::PATH, Roots::QUERY]
                     .iter()
@@ -264,6 +269,21 @@ fn time(at: Timestamp) -> Result<Value, Unusable> {
     let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
     context.add_variable_from_value("text", text(&at.to_string()));
     program.execute(&context).map_err(|_| Unusable)
+}
+
+/// What an expression comes to that names the tool and the method alone.
+pub(super) fn of_request(
+    expression: &Expression,
+    (tool, method): (Option<&str>, Option<&str>),
+) -> Truth {
+    let members = [("tool", tool), ("method", method)];
+    let known = members.into_iter().filter_map(|(name, value)| Some((name, text(value?))));
+    let mut context = empty();
+    context.add_variable_from_value("request", map(known));
+    match context.resolve(expression) {
+        Ok(Value::Bool(truth)) => truth.into(),
+        Ok(_) | Err(_) => Truth::Error,
+    }
 }
 
 fn text(text: &str) -> Value {

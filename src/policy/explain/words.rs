@@ -99,6 +99,7 @@ const fn kind(operation: &Operation<'_>) -> &'static str {
         Operation::Plain => "a tool without operations",
         Operation::AnyGraph => "the tool as such",
         Operation::Graph(_) => "one operation",
+        Operation::Beside(_) => "something at a server",
     }
 }
 

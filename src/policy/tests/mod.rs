@@ -1,5 +1,6 @@
 //! What policy promises, shown on small rule files.
 
+mod beside;
 mod faults;
 mod grantable;
 mod operations;

@@ -68,14 +68,17 @@ async fn ask(
     const LATE: &str = "DELETE FROM approvals \
         WHERE call_digest = $1 AND state <> 'used' AND (expires_at <= $2 OR late = 1)";
     const PENDING: &str = "SELECT COUNT(*) AS pending FROM approvals \
-        WHERE issuer = $1 AND subject = $2 AND state = 'pending' AND expires_at > $3 AND late = 0";
+        WHERE issuer = $1 AND subject = $2 AND state = 'pending' AND expires_at > $3 AND late = 0 \
+        AND policy_version = $4";
     wait_for_turn(c, &row.requester).await?;
     c.execute(LATE, values![row.call, *now]).await?;
     if let Some(known) = of_call(c, &row.call).await? {
         return Ok(Asked::Known(Box::new(known)));
     }
     let requester = &row.requester;
-    let asked = values![requester.issuer.as_str(), requester.subject.as_str(), *now];
+    // Under other rules nothing waits any more.
+    let version = row.policy_version.as_str();
+    let asked = values![requester.issuer.as_str(), requester.subject.as_str(), *now, version];
     let pending = match c.row(PENDING, asked).await? {
         Some(row) => row.int("pending")?,
         None => 0,

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{HELPDESK, said, write};
+use super::{HELPDESK, as_json, said, write};
 
 #[test]
 fn the_shadow_rules_are_promoted_whole_and_the_old_ones_kept() {
@@ -15,6 +15,9 @@ fn the_shadow_rules_are_promoted_whole_and_the_old_ones_kept() {
     let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
     let (refused, code) = said(directory.path(), &["promote", "--version", "other"]);
     assert_eq!((code, read("live.toml").as_str()), (Some(1), HELPDESK), "{refused}");
+    let would = as_json(directory.path(), &["promote", "--dry-run"]);
+    assert_eq!(would["promoted"], false, "{would}");
+    assert!(would["policy_version"].as_str().unwrap().starts_with("next+"), "{would}");
     let (done, code) = said(directory.path(), &["promote"]);
     assert_eq!(code, Some(0), "{done}");
     assert_eq!((read("live.toml"), read("live.previous.toml")), (next, HELPDESK.to_owned()));

@@ -221,6 +221,14 @@ async fn the_list_says_who_asks_by_name_and_issuer() {
     let listed = String::from_utf8(listed.await.unwrap().stdout).unwrap();
     assert!(listed.contains(&id), "{listed}");
     assert!(listed.contains(&format!("olga ({olga}) of {}", product.url(""))), "{listed}");
+    let (directory, authority) = (product.directory.path().to_owned(), product.authority.clone());
+    let deny = move || {
+        let arguments = ["approval", "deny", &id, "--as", "lena", "--json"];
+        command_beside(&directory, &authority, &arguments)
+    };
+    let denied = tokio::task::spawn_blocking(deny).await.unwrap();
+    let denied: Value = serde_json::from_slice(&denied.stdout).unwrap();
+    assert_eq!(denied["state"], "denied", "{denied}");
 }
 
 // Replayed, altered, by another caller: each is refused, and each has an ending and a question of its own on record.
@@ -261,6 +269,9 @@ async fn an_approval_under_other_rules_is_none() {
     let call = delete("grace@contoso.example");
     let id = asked(&product.graph(&token, call.clone()).await);
     assert!(answer(&product, "approve", &id, "lena").await.1);
+    let mut other = call.clone();
+    other["operation"]["headers"] = json!({ "if-match": "*" });
+    let waits = asked(&product.graph(&token, other.clone()).await);
     let file = product.directory.path().join("policy.toml");
     std::fs::write(file, RULES.replace("version = \"t\"", "version = \"u\"")).unwrap();
     product.audited(|event| event["event_type"] == "config.reloaded").await;
@@ -271,5 +282,16 @@ async fn an_approval_under_other_rules_is_none() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_ne!(asked(&product.graph(&token, call).await), id);
-    assert!(!product.event_types().iter().any(|kind| kind == "approval.used"));
+    // Whoever answers what waited is told so, and it is in no list.
+    let (told, done) = answer(&product, "approve", &waits, "lena").await;
+    assert!(!done && told.contains("the rules have changed since it was asked"), "{told}");
+    let (directory, authority) = (product.directory.path().to_owned(), product.authority.clone());
+    let list = move || command_beside(&directory, &authority, &["approval", "list"]);
+    let listed = tokio::task::spawn_blocking(list).await.unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(!listed.contains(&waits), "{listed}");
+    let anew = asked(&product.graph(&token, other.clone()).await);
+    assert!(answer(&product, "approve", &anew, "lena").await.1);
+    assert!(is_done(&product.graph(&token, other).await));
+    assert_eq!(product.event_types().iter().filter(|kind| *kind == "approval.used").count(), 1);
 }

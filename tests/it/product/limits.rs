@@ -39,6 +39,7 @@ async fn a_client_over_its_limit_gets_429_in_every_revision() {
         let error = &answer.json()["error"];
         assert_eq!(error["data"]["code"], "policy.rate_limited", "{error}");
         assert_eq!(error["data"]["retryable"], true);
+        assert!(error["data"]["request_id"].is_string(), "{error}");
         assert_eq!(error["data"]["retry_after_ms"].as_u64().unwrap().div_ceil(1000), seconds);
         assert!(
             answer.json()["id"].is_number() || answer.json()["id"].is_string(),
@@ -58,6 +59,7 @@ async fn a_call_over_the_limit_ends_once_in_the_audit_log() {
     assert_eq!(ended["event_type"], "result.emitted");
     assert_eq!(ended["payload"]["tool_name"], TOOL);
     assert_eq!(ended["payload"]["decision"], "allow");
+    assert_eq!(ended["payload"]["question"]["tool"], TOOL);
     crate::support::audit::assert_one_terminal_per_request(&product.audit_lines());
 }
 

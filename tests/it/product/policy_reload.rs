@@ -369,3 +369,22 @@ async fn a_shadow_that_lists_otherwise_is_counted() {
     assert!(kinds.as_u64().is_some_and(|count| count >= 1), "{kinds}");
     assert_eq!(events(&product, "policy.shadow.differed").len(), 0);
 }
+
+/// Rules that change no answer keep nobody from starting.
+#[tokio::test]
+async fn shadow_rules_with_a_fault_are_none_at_a_start_and_count_once_mended() {
+    for broken in [Some("[[rule]"), None] {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "policy.toml", &rules("live", "allow"));
+        if let Some(text) = broken {
+            write(directory.path(), "shadow.toml", text);
+        }
+        let settings = "[policy]\nfile = \"policy.toml\"\nshadow_file = \"shadow.toml\"";
+        let product = Product::start_in(directory, settings, &[]).await;
+        let degraded = ready(&product, is_degraded).await;
+        assert!(degraded["facts"]["shadow_policy_version"].is_null(), "{degraded}");
+        write(product.directory.path(), "shadow.toml", &rules("shadow", "deny"));
+        let mended = |told: &Value| is_of(&told["facts"]["shadow_policy_version"], "shadow");
+        assert!(!is_degraded(&ready(&product, mended).await));
+    }
+}

@@ -130,6 +130,10 @@ async fn a_requester_has_so_many_questions_and_no_more(store: Store) {
     let mut other = row("three");
     other.requester.subject = "grace".parse().unwrap();
     assert!(matches!(store.ask_approval(&other, 2, NOW).await.unwrap(), Asked::New));
+    // Under other rules nothing waits any more.
+    let mut anew = row("three");
+    anew.policy_version = "2+def".to_owned();
+    assert!(matches!(store.ask_approval(&anew, 2, NOW).await.unwrap(), Asked::New));
 }
 
 async fn of_fifty_questions_at_once_so_many_wait_and_no_more(store: Store) {

@@ -30,6 +30,7 @@ impl ApprovalStore for Memory {
         let mine = |known: &&ApprovalRow| {
             known.requester.subject == row.requester.subject
                 && known.state == ApprovalState::Pending
+                && known.policy_version == row.policy_version
                 && now < known.expires_at
         };
         if rows.iter().filter(mine).count() >= most_pending as usize {

@@ -51,6 +51,7 @@ fn bench() -> Bench {
         open: Arc::new(|_| None),
         pages: "https://broker.example/approvals".to_owned(),
         notices: None,
+        rules: Arc::new(|| Some("7".into())),
     };
     Bench { approvals, clock, store, log }
 }
@@ -256,7 +257,7 @@ async fn only_approvers_answer_also_with_no() {
     }
     let mut question = question(&call);
     question.terms.approvers.clear();
-    question.terms.policy_version = "8".into();
+    question.terms.rule = "graph.any".parse().unwrap();
     assert_eq!(bench.answered(&question, &outsider, true).await, ApprovalOutcome::NotAnApprover);
     assert_eq!(bench.answered(&question, &administrator, true).await, ApprovalOutcome::Approved);
 }
@@ -361,4 +362,32 @@ async fn an_approval_is_good_for_what_is_sent_and_for_nothing_that_reads_alike()
     assert!(!approved(&bench.settle(&arguments(r#"{"account":123456789012345678902}"#)).await));
     assert!(!approved(&bench.settle(&parameters(r#"{"account":123456789012345678901}"#)).await));
     assert!(approved(&bench.settle(&asked).await));
+}
+
+/// The rules were replaced while it waited: whoever answers is told so, instead of that the call goes through.
+#[tokio::test]
+async fn an_answer_to_a_question_under_other_rules_is_none() {
+    let bench = bench();
+    let mut old = question(&delete());
+    old.terms.policy_version = "6".into();
+    for approved in [true, false] {
+        let outcome = bench.answered(&old, &person("lead"), approved).await;
+        assert_eq!(outcome, ApprovalOutcome::AnotherPolicy);
+    }
+    assert!(bench.audit().contains(r#""outcome":"another_policy""#), "{}", bench.audit());
+    let row = bench.store.0.lock().unwrap()[0].clone();
+    assert!(bench.approvals.is_of_other_rules(&row));
+    assert_eq!(row.state, ApprovalState::Pending);
+}
+
+/// Each deploy of rules would take the places of who asked before it.
+#[tokio::test]
+async fn questions_under_other_rules_take_no_places() {
+    let bench = bench();
+    for number in 0..MOST_PENDING {
+        let mut old = question(&json!({ "n": number }));
+        old.terms.policy_version = "6".into();
+        assert!(matches!(bench.settle(&old).await, Standing::Wait { .. }));
+    }
+    assert!(matches!(bench.settle(&question(&delete())).await, Standing::Wait { .. }));
 }

@@ -51,10 +51,12 @@ pub(super) enum Expect {
     Ask,
     /// A refusal that names the scopes which undo it.
     StepUp,
+    /// A refusal that names the log-in which undoes it.
+    Login,
 }
 
 impl Expect {
-    const ALL: [Self; 4] = [Self::Allow, Self::Deny, Self::Ask, Self::StepUp];
+    const ALL: [Self; 5] = [Self::Allow, Self::Deny, Self::Ask, Self::StepUp, Self::Login];
 
     fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str() == text)
@@ -66,6 +68,7 @@ impl Expect {
             Self::Deny => "deny",
             Self::Ask => "ask",
             Self::StepUp => "step_up",
+            Self::Login => "login",
         }
     }
 }
@@ -89,7 +92,7 @@ struct RawFile {
     cases: Vec<(RawCase, usize)>,
 }
 
-const EXPECT: &str = "write expect = \"allow\", \"deny\", \"ask\" or \"step_up\"";
+const EXPECT: &str = "write expect = \"allow\", \"deny\", \"ask\", \"step_up\" or \"login\"";
 const CALL: &str = "write a tool's name, or a method and a path: \"GET /v1.0/users/ada\"";
 /// What the tables of the file hold, for hints.
 const KEYS: &str = "the file has policy, [who] and [[case]]";

@@ -1,9 +1,9 @@
 //! The functions and operators that a condition may use.
 
-use cel::IdedExpr as Expression;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
+use cel::{IdedExpr as Expression, Value};
 
-use super::{Check, Uses};
+use super::{Check, Uses, resolve};
 
 pub(super) const GLOBAL: [&str; 6] = ["size", "int", "double", "string", "timestamp", "duration"];
 const MEMBER: [&str; 13] = [
@@ -49,6 +49,7 @@ impl Check<'_> {
             (operators::IN, None, [needle, whole]) => self.is_in(at, needle, whole),
             _ => {
                 self.function(at, call);
+                self.divisor(call);
                 let target = call.target.as_deref();
                 let all = target.into_iter().chain(&call.args);
                 all.fold(Uses::default(), |all, argument| all.with(self.inner(argument)))
@@ -86,6 +87,17 @@ impl Check<'_> {
         } else {
             let hint = format!("functions: {}; methods: {}", GLOBAL.join(", "), MEMBER.join(", "));
             self.fault(at, format!("`{name}` is not a function that conditions know"), &hint);
+        }
+    }
+
+    /// What divides by zero fails whatever is divided. *Not* a fault: a fraction, which comes to no number.
+    fn divisor(&mut self, call: &CallExpr) {
+        let divides = [operators::DIVIDE, operators::MODULO].contains(&call.func_name.as_str());
+        let [_, by] = call.args.as_slice() else { return };
+        // What names something comes to nothing here.
+        if divides && matches!(resolve(by), Some(Value::Int(0) | Value::UInt(0))) {
+            let hint = "a condition that fails denies every call of the rule";
+            self.fault(by, "divides by zero", hint);
         }
     }
 

@@ -1,12 +1,14 @@
 //! What a condition may say: a closed list of names and functions, no loops, a bounded cost.
 
+use std::sync::Arc;
+
 use cel::common::ast::{Expr, LiteralValue, SourceInfo, operators};
-use cel::{Env, IdedExpr as Expression};
+use cel::{Context, Env, IdedExpr as Expression, Value};
 
 use crate::policy::template::Template;
 
 use super::print::print;
-use super::{Node, Part};
+use super::{ENVIRONMENT, Node, Part};
 
 mod chains;
 mod functions;
@@ -84,6 +86,11 @@ struct Check<'a> {
     cost: usize,
     /// Those that the part at hand names.
     claims: Vec<String>,
+}
+
+/// What an expression comes to that names nothing. `None`: it fails.
+fn resolve(constant: &Expression) -> Option<Value> {
+    Context::with_env(Arc::clone(&ENVIRONMENT)).resolve(constant).ok()
 }
 
 /// What an expression uses, and how many values of unbounded size are in it.
@@ -171,11 +178,42 @@ impl Check<'_> {
         }
     }
 
+    /// What names nothing is the same for every call, so it is executed now: what fails would fail every call, and a rule that
+    /// denies would deny them all.
+    fn must_evaluate(&mut self, constant: &Expression) {
+        if matches!(constant.expr, Expr::Literal(_)) || resolve(constant).is_some() {
+            return;
+        }
+        let function = match &constant.expr {
+            Expr::Call(call) => call.func_name.as_str(),
+            _ => "",
+        };
+        let hint = match function {
+            "timestamp" => "a time is written such as timestamp('2026-11-20T08:00:00Z')",
+            "duration" => "a duration is written such as duration('90m') or duration('36h')",
+            _ => {
+                "compare and join values of one kind; a condition that fails denies every call of the rule"
+            }
+        };
+        let text = print(&constant.expr);
+        self.fault(constant, format!("`{text}` can never be evaluated"), hint);
+    }
+
     fn uses(&mut self, expression: &Expression) -> Uses {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             return Uses::default(); // reported once, at the end
         }
+        let before = self.faults.len();
+        let uses = self.uses_of(expression);
+        if uses.roots == Roots::default() && self.faults.len() == before && self.nodes <= MAX_NODES
+        {
+            self.must_evaluate(expression);
+        }
+        uses
+    }
+
+    fn uses_of(&mut self, expression: &Expression) -> Uses {
         match &expression.expr {
             Expr::Literal(_) => Uses::default(),
             Expr::Ident(name) => self.ident(expression, name),

@@ -35,6 +35,32 @@ fn what_a_condition_may_not_say_is_refused_with_its_place() {
     }
 }
 
+/// It would fail every call, and a rule that denies would deny them all.
+#[test]
+fn a_constant_that_can_never_be_evaluated_is_refused_with_its_place() {
+    for (when, expected) in [
+        ("now > timestamp('2026-13-01T00:00:00Z')", "5:24: rule `r`: when: `timestamp("),
+        ("duration('1x') > duration('1s')", "can never be evaluated"),
+        ("claims.oid == 'a' * 3", "can never be evaluated"),
+        ("int(claims.n) / 0 == 1", "divides by zero"),
+        ("int(claims.n) % (2 - 2) == 1", "divides by zero"),
+        ("claims.n == 1 && [1, 2][7] == 1", "can never be evaluated"),
+        ("claims.n > int('many')", "can never be evaluated"),
+    ] {
+        let Err(error) = plain_rule("deny", &format!("when = {when:?}")) else { panic!("{when}") };
+        assert!(error.contains(expected), "{when}: {error}");
+        assert_eq!(error.matches("hint: ").count(), 1, "told once: {error}");
+    }
+    for when in [
+        "now > timestamp('2026-12-01T00:00:00Z') + duration('36h')",
+        "int(claims.n) / 2 == 1",
+        "claims.n in [1, 2 + 3, int('7')]",
+        "claims.d / 0.0 > 1.0",
+    ] {
+        assert!(plain_rule("deny", &format!("when = {when:?}")).is_ok(), "{when}");
+    }
+}
+
 #[test]
 fn what_would_cost_too_much_is_refused_when_it_is_loaded() {
     let long = format!("claims.oid == '{}'", "x".repeat(3_000));

@@ -10,7 +10,8 @@ use url::{Position, Url};
 
 /// Whether the URI is written in the one way that every reader reads alike. *Not* checked: whether it names something, whether
 /// its letters' case matters to the server, and what its query says.
-pub(super) fn is_plain(uri: &str) -> bool {
+#[must_use]
+pub fn is_plain(uri: &str) -> bool {
     let path = uri.split(['?', '#']).next().unwrap_or_default();
     let odd = |character: char| character.is_control() || character == '\\';
     let Ok(decoded) = percent_decode_str(uri).decode_utf8() else { return false };
@@ -25,6 +26,7 @@ pub(super) fn is_plain(uri: &str) -> bool {
 }
 
 /// As a server reads it that decodes the whole. `None`: there is nothing to decode.
+#[must_use]
 pub(super) fn decoded(uri: &str) -> Option<Cow<'_, str>> {
     let decoded = percent_decode_str(uri).decode_utf8().ok()?;
     (*decoded != *uri).then_some(decoded)

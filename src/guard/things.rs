@@ -1,4 +1,4 @@
-//! How policy is asked about what a server behind us offers.
+//! How policy is asked about what a server offers that is behind us, or beside us.
 //!
 //! Policy knows a tool `get` of the server `weather` as `weather.get`, its prompt `day` as `weather/prompts/day` and its
 //! resource `file:///a` as `weather/resources/file:///a`. A server's id has neither dot nor slash, so that no two things
@@ -9,16 +9,17 @@ use serde_json::value::RawValue;
 use crate::broker::Caller;
 use crate::id::ToolName;
 use crate::policy::{
-    Arguments, Ask, Decision, Difference, Effect, InForce, Live, Moment, Operation, Policy, Reason,
-    Recorded,
+    About, Arguments, Ask, BesideAsk, Decision, Difference, Effect, InForce, Live, Moment,
+    Operation, Policy, Reason, Recorded,
 };
+use crate::scope::Scope;
 
+use super::named::{LONGEST_PROMPT, LONGEST_URI};
 use super::spelling;
-use super::wanted::{LONGEST_PROMPT, LONGEST_URI};
 
 /// What is asked about.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Thing<'a> {
+pub enum Thing<'a> {
     Tool(&'a str),
     /// With the arguments that it is asked for with, as a JSON object. `None`: not said yet.
     Prompt(&'a str, Option<&'a str>),
@@ -30,13 +31,16 @@ pub(super) enum Thing<'a> {
 #[derive(Clone, Debug)]
 pub struct Decider {
     pub policy: Live,
-    /// `upstream.server.id`
+    /// `upstream.server.id`, or that of a registered server.
     pub server: Box<str>,
+    /// What whoever uses it needs whatever rule opens it: of a server that is reached beside us, the scopes it was registered
+    /// with.
+    pub beside: Option<Scope>,
 }
 
 /// The rules in force, held while one message is decided.
 #[derive(Debug)]
-pub(super) struct Deciding<'a> {
+pub struct Deciding<'a> {
     decider: &'a Decider,
     in_force: std::sync::Arc<InForce>,
     now: Moment,
@@ -45,23 +49,27 @@ pub(super) struct Deciding<'a> {
 impl Decider {
     /// A tool's name in rules, limits, approvals and the audit log. `None` for one that breaks the format of MCP
     /// (2026-07-28 server/tools, Tool Names), or is too long with its prefix: it is never shown.
-    pub(super) fn tool_name(&self, tool: &str) -> Option<ToolName> {
+    #[must_use]
+    pub fn tool_name(&self, tool: &str) -> Option<ToolName> {
         self.name(Thing::Tool(tool)).parse().ok()
     }
 
     /// What stands in the audit log for a server's prompts and resources; the question beside it names them.
-    pub(super) fn server_name(&self) -> Option<ToolName> {
+    #[must_use]
+    pub fn server_name(&self) -> Option<ToolName> {
         self.server.parse().ok()
     }
 
-    pub(super) fn now(&self) -> Deciding<'_> {
+    #[must_use]
+    pub fn now(&self) -> Deciding<'_> {
         let in_force = self.policy.current();
         let now = in_force.moment();
         Deciding { decider: self, in_force, now }
     }
 
     /// Whether its name is one that MCP allows and that can be asked for: others are never shown.
-    pub(super) fn is_nameable(&self, thing: Thing<'_>) -> bool {
+    #[must_use]
+    pub fn is_nameable(&self, thing: Thing<'_>) -> bool {
         match thing {
             Thing::Tool(name) => self.tool_name(name).is_some(),
             Thing::Prompt(name, _) => name.len() <= LONGEST_PROMPT,
@@ -92,7 +100,8 @@ impl<'a> Thing<'a> {
 
 impl Deciding<'_> {
     /// Whether `caller` sees a tool or a prompt, whatever its arguments are; or may have a resource, or a prompt with these.
-    pub(super) fn about(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
+    #[must_use]
+    pub fn about(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
         self.by(self.in_force.policy(), caller, thing).1
     }
 
@@ -111,7 +120,8 @@ impl Deciding<'_> {
     }
 
     /// The same for a list, which is compared with that of the shadow policy.
-    pub(super) fn listed(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
+    #[must_use]
+    pub fn listed(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
         let said = self.about(caller, thing);
         if let Some(shadow) = self.in_force.shadow() {
             let (name, _) = self.by(shadow, caller, thing);
@@ -122,7 +132,8 @@ impl Deciding<'_> {
     }
 
     /// Whether `caller` sees a tool, and may call it so.
-    pub(super) fn call(
+    #[must_use]
+    pub fn call(
         &self,
         caller: &Caller,
         tool: &ToolName,
@@ -139,16 +150,19 @@ impl Deciding<'_> {
     }
 
     /// As limits and rules know it.
-    pub(super) fn name(&self, thing: Thing<'_>) -> String {
+    #[must_use]
+    pub fn name(&self, thing: Thing<'_>) -> String {
         self.decider.name(thing)
     }
 
-    pub(super) fn version(&self) -> &std::sync::Arc<str> {
+    #[must_use]
+    pub fn version(&self) -> &std::sync::Arc<str> {
         self.in_force.policy().version()
     }
 
     /// What the shadow policy says instead.
-    pub(super) fn difference(
+    #[must_use]
+    pub fn difference(
         &self,
         caller: &Caller,
         tool: &ToolName,
@@ -161,7 +175,8 @@ impl Deciding<'_> {
     }
 
     /// The same about a prompt or a resource, by the name by which the shadow policy decides.
-    pub(super) fn difference_about(
+    #[must_use]
+    pub fn difference_about(
         &self,
         caller: &Caller,
         thing: Thing<'_>,
@@ -173,7 +188,8 @@ impl Deciding<'_> {
     }
 
     /// The question as the audit log keeps it: by the name that decided, without the query of a URI.
-    pub(super) fn question(&self, caller: &Caller, thing: Thing<'_>) -> Box<Recorded> {
+    #[must_use]
+    pub fn question(&self, caller: &Caller, thing: Thing<'_>) -> Box<Recorded> {
         let name = match thing {
             Thing::Tool(_) | Thing::Prompt(..) => self.decider.name(thing),
             Thing::Resource(_) => without_query(self.by(self.in_force.policy(), caller, thing).0),
@@ -181,12 +197,42 @@ impl Deciding<'_> {
         self.in_force.record(&self.ask(caller, &name, Arguments::Unknown))
     }
 
+    /// Whether `caller` may reach the server as such, which is beside us; with what the shadow policy says instead, and the
+    /// question as the audit log keeps it.
+    #[must_use]
+    pub fn server(
+        &self,
+        caller: &Caller,
+        about: About,
+    ) -> (Decision, Option<Difference>, Box<Recorded>) {
+        let ask = self.ask_server(caller, about);
+        let said = self.in_force.policy().decide(&ask);
+        let other = self.decider.policy.difference(&self.in_force, &ask, &said);
+        (said, other, self.in_force.record(&ask))
+    }
+
     fn decide(&self, caller: &Caller, name: &str, arguments: Arguments<'_>) -> Decision {
         self.in_force.policy().decide(&self.ask(caller, name, arguments))
     }
 
-    fn ask<'a>(&self, caller: &'a Caller, tool: &'a str, arguments: Arguments<'a>) -> Ask<'a> {
-        Ask { who: caller.who(), tool, operation: Operation::Plain, arguments, now: self.now }
+    /// What is asked about the server as such, whoever asks for what of it.
+    fn ask_server<'a>(&'a self, caller: &'a Caller, about: About) -> Ask<'a> {
+        let operation = self.operation(about);
+        let (tool, arguments) = (&*self.decider.server, Arguments::Unknown);
+        Ask { who: caller.who(), tool, operation, arguments, now: self.now }
+    }
+
+    fn ask<'a>(&'a self, caller: &'a Caller, tool: &'a str, arguments: Arguments<'a>) -> Ask<'a> {
+        let operation = self.operation(About::Thing);
+        Ask { who: caller.who(), tool, operation, arguments, now: self.now }
+    }
+
+    fn operation(&self, about: About) -> Operation<'_> {
+        let server = &self.decider.server;
+        match &self.decider.beside {
+            Some(scopes) => Operation::Beside(BesideAsk { server, scopes, about }),
+            None => Operation::Plain,
+        }
     }
 }
 
