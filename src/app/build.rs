@@ -177,6 +177,7 @@ impl App {
             auditor,
             keys,
             registered,
+            providers: mounted.providers,
             toolbox,
             policy,
             reloader,

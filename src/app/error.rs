@@ -55,6 +55,16 @@ pub enum AppError {
         "the registered server `{server}` is not served: {why}\n  hint: broker server list shows it; change it there, or in the settings what stands against it"
     )]
     RegisteredUnserved { server: String, why: &'static str },
+    #[error("nobody could log in at the identity provider `{id}` of the store")]
+    StoredProvider {
+        id: String,
+        #[source]
+        source: crate::admin::ProviderFault,
+    },
+    #[error(
+        "the identity provider `{id}` of the store is not served: the settings have its id, issuer or prefix, or not its secret\n  hint: broker identity-provider list shows them all; take one out"
+    )]
+    StoredProviderUnserved { id: String },
     #[error(
         "upstream.server `{server}`: {remark}\n  hint: ask whoever runs the server; what is approved is pinned with pin (docs/guard.md)"
     )]

@@ -73,7 +73,8 @@ fn failure(error: &AdminError, list: &'static str) -> Failure {
         | AdminError::Taken { .. }
         | AdminError::Forbidden { .. }
         | AdminError::TooLate
-        | AdminError::Policy(_) => Failure::of(error),
+        | AdminError::Policy(_)
+        | AdminError::Provider(_) => Failure::of(error),
     }
 }
 
