@@ -92,7 +92,9 @@ impl ProviderFollower {
         }
         self.maker.reserve(&rows);
         self.providers.replace(self.maker.all(&rows));
-        tracing::info!(stored = rows.len(), "identity_provider.stored");
+        if known.is_some() || !rows.is_empty() {
+            tracing::info!(stored = rows.len(), "identity_provider.stored");
+        }
         *known = Some(rows);
         Ok(())
     }
@@ -146,9 +148,8 @@ impl Maker {
         let client_secret = match &settings.client_secret {
             None => None,
             Some(wanted) => {
-                let known = self.config.authorization_server.identity_provider_secrets.iter();
+                let mut known = self.config.authorization_server.identity_provider_secrets.iter();
                 let known = known
-                    .into_iter()
                     .find(|known| known.name == *wanted && known.issuers.contains(&row.issuer))?;
                 Some(issuers::own_secret(&known.secret, &self.secrets))
             }

@@ -197,17 +197,16 @@ impl ProviderSettings {
         }
         let named = [&claims.username, &claims.name, &claims.email];
         let groups = Some(&claims.groups).filter(|name| !name.is_empty());
-        let names = named.into_iter().chain(groups).chain(self.require.keys());
-        if !names.into_iter().all(|name| is_claim(name)) {
+        let mut names = named.into_iter().chain(groups).chain(self.require.keys());
+        if !names.all(|name| is_claim(name)) {
             let allowed = "1 to 128 characters without spaces; groups may be empty";
             return invalid("claims", "have one that is no name", allowed);
         }
-        let lists = self.require.values();
         let fits = |list: &Vec<String>| {
             let values = list.iter().all(|value| (1..=255).contains(&value.len()));
             (1..=REQUIRED).contains(&list.len()) && values
         };
-        if self.require.len() > REQUIRED || !lists.into_iter().all(fits) {
+        if self.require.len() > REQUIRED || !self.require.values().all(fits) {
             let allowed = "up to 20 claims, each with 1 to 20 values";
             return invalid("require", "has no value, or too many", allowed);
         }

@@ -100,7 +100,7 @@ async fn finish(
         // It was there when they left.
         let event = AuditEvent::LoginFail { method, reason: LoginFailure::IdentityProvider };
         people.audit(request_id, None, None, event).await?;
-        return Err(Fault::NoProvider);
+        return Err(Fault::ProviderEnded);
     };
     let request = under_way.request.clone();
     let LoggedIn { identity, auth_time, origin } = match provider.finish(under_way, &callback).await

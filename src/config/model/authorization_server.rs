@@ -10,7 +10,7 @@ use url::Url;
 use super::deployment::Deployment;
 use super::identity_provider::{
     IdentityProvider, IdentityProviderSecret, RawIdentityProvider, RawIdentityProviderSecret,
-    check_groups,
+    check_groups, parse_secrets,
 };
 use super::limits::RATE;
 use super::outbound::private_targets;
@@ -234,12 +234,6 @@ impl RawAuthorizationServer {
             self.identity_provider.iter().map(|provider| provider.id.as_str()),
         );
         check_groups(&providers, &self.identity_provider, to);
-        let secrets = at.name("identity_provider_secret");
-        to.distinct(
-            &secrets,
-            "name",
-            self.identity_provider_secret.iter().map(|known| known.name.as_str()),
-        );
         let clients = at.name("client");
         to.distinct(
             &clients,
@@ -285,12 +279,7 @@ impl RawAuthorizationServer {
                 to,
                 RawIdentityProvider::parse,
             ),
-            identity_provider_secrets: parse_each(
-                self.identity_provider_secret,
-                &secrets,
-                to,
-                RawIdentityProviderSecret::parse,
-            ),
+            identity_provider_secrets: parse_secrets(self.identity_provider_secret, at, to),
             clients: parse_each(self.client, &clients, to, RawClient::parse),
             default_scopes: to.scopes(&at.name("default_scopes"), &default_scopes),
             scope_words: scope_words(&at.name("scope_words"), self.scope_words, to),

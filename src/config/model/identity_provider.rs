@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::assertion::{AssertionIssuer, RawIdentityAssertions};
-use super::authorization_server::{CLIENT_ID, path_name};
+use super::authorization_server::{CLIENT_ID, parse_each, path_name};
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
@@ -103,8 +103,18 @@ pub(super) struct RawIdentityProviderSecret {
     pub(super) secret: RawSecret,
 }
 
+pub(super) fn parse_secrets(
+    raw: Vec<RawIdentityProviderSecret>,
+    at: &Key,
+    to: &mut Checker<'_>,
+) -> Vec<IdentityProviderSecret> {
+    let list = at.name("identity_provider_secret");
+    to.distinct(&list, "name", raw.iter().map(|known| known.name.as_str()));
+    parse_each(raw, &list, to, RawIdentityProviderSecret::parse)
+}
+
 impl RawIdentityProviderSecret {
-    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<IdentityProviderSecret> {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<IdentityProviderSecret> {
         let name = path_name(&at.name("name"), &self.name, to);
         let key = at.name("issuers");
         if self.issuers.is_empty() {

@@ -215,8 +215,8 @@ async fn who_is_in_the_middle_of_a_log_in_is_told_and_their_code_goes_to_nobody_
     let disable = format!("{ONE}/disable");
     assert_eq!(administer(&product, "POST", &disable, &Value::Null).await.status, 200);
     let refused = browser.get(&back).await;
-    assert_eq!((refused.status, idp.codes()), (404, 0), "{refused:?}");
-    assert!(refused.body.contains("Request id"), "{refused:?}");
+    assert_eq!((refused.status, idp.codes()), (403, 0), "{refused:?}");
+    assert!(refused.body.contains("You cannot log in there any more"), "{refused:?}");
     let enable = format!("{ONE}/enable");
     assert_eq!(administer(&product, "POST", &enable, &Value::Null).await.status, 204);
     let back = idp.leaves(&mut browser).await;

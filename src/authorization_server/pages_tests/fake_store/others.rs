@@ -183,46 +183,6 @@ impl RegistrationTokenStore for FakeStore {
 }
 
 #[async_trait]
-impl IdentityProviderStore for FakeStore {
-    async fn add_identity_provider(&self, _row: &IdentityProviderRow) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-    async fn find_identity_provider(
-        &self,
-        _id: &str,
-    ) -> Result<Option<IdentityProviderRow>, StoreError> {
-        unimplemented!()
-    }
-    async fn list_identity_providers(&self) -> Result<Vec<IdentityProviderRow>, StoreError> {
-        unimplemented!()
-    }
-    async fn change_identity_provider(
-        &self,
-        _known: &IdentityProviderRow,
-        _settings: &str,
-    ) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-    async fn disable_identity_provider(
-        &self,
-        _id: &str,
-        _now: Timestamp,
-    ) -> Result<Option<LoggedOut>, StoreError> {
-        unimplemented!()
-    }
-    async fn enable_identity_provider(&self, _id: &str) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-    async fn delete_identity_provider(
-        &self,
-        _id: &str,
-        _now: Timestamp,
-    ) -> Result<Option<LoggedOut>, StoreError> {
-        unimplemented!()
-    }
-}
-
-#[async_trait]
 impl ResourceStore for FakeStore {
     async fn add_resource(&self, _row: &ResourceRow) -> Result<bool, StoreError> {
         unimplemented!()

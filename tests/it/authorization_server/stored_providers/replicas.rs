@@ -40,7 +40,7 @@ async fn what_one_is_told_the_other_follows() {
     assert_eq!(browser.get("/account").await.header("location"), "/login");
     // Whether or not the other one has looked meanwhile.
     let refused = browser.get(&back).await;
-    assert!([400, 404].contains(&refused.status), "{refused:?}");
+    assert!([400, 403].contains(&refused.status), "{refused:?}");
     assert_eq!(browser.get("/account").await.header("location"), "/login");
     until_status(&there, 404).await;
 }
