@@ -55,7 +55,9 @@ pub enum AppError {
         "the registered server `{server}` is not served: {why}\n  hint: broker server list shows it; change it there, or in the settings what stands against it"
     )]
     RegisteredUnserved { server: String, why: &'static str },
-    #[error("nobody could log in at the identity provider `{id}` of the store")]
+    #[error(
+        "nobody could log in at the identity provider `{id}` of the store\n  hint: look whether it runs, and what its discovery document says; broker identity-provider show {id}"
+    )]
     StoredProvider {
         id: String,
         #[source]
