@@ -22,6 +22,7 @@ pub mod graph;
 pub mod guard;
 pub mod http;
 pub mod limits;
+pub mod login_provider;
 pub mod mcp;
 pub mod metrics;
 pub mod oauth_client;

@@ -28,6 +28,11 @@ pub enum AdminError {
     /// `422`: the rules in force stay.
     #[error("the policy has faults")]
     Policy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// `422`: it was not added.
+    #[error(
+        "nobody could log in at the identity provider\n  hint: mend it and try again, or add it unseen (no_check, --no-check)"
+    )]
+    Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// `503`. The change may or may not have happened.
     #[error("the store did not answer")]
     Store(#[from] StoreError),
@@ -47,7 +52,8 @@ impl AdminError {
             | Self::Forbidden { .. }
             | Self::TooLate
             | Self::OtherRules
-            | Self::Policy(_) => true,
+            | Self::Policy(_)
+            | Self::Provider(_) => true,
             Self::Store(_) | Self::Audit(_) => false,
         }
     }

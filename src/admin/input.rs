@@ -3,6 +3,7 @@
 use serde_json::Value;
 use url::{Host, Url};
 
+use crate::login_provider::{is_every_tenant, is_groups_prefix};
 use crate::public_jwks::PublicJwks;
 use crate::redirect_uri::RedirectUri;
 use crate::resource_server::AssertionKeys;
@@ -204,6 +205,41 @@ fn web_url(text: &str) -> Option<Url> {
     };
     let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
     (plain && safe && text.len() <= 2048 && !text.contains(char::is_whitespace)).then_some(url)
+}
+
+/// Part of the callback's path.
+pub(super) fn provider_id(text: &str) -> Result<String, AdminError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    invalid("id", "cannot be part of a path", "1 to 64 letters, digits, - and _")
+}
+
+/// Whose accounts people have (OIDC Discovery §3), and never ourselves. Byte for byte: people are linked by it.
+pub(super) fn provider_issuer(text: &str, ours: &[Url]) -> Result<String, AdminError> {
+    let allowed = "an https URL without user, query and fragment, or http on loopback, as its discovery document has it";
+    let field = "issuer";
+    if web_url(text).is_none_or(|url| url.query().is_some()) {
+        return invalid(field, "is no URL of an identity provider", allowed);
+    }
+    let bare = |text: &str| text.trim_end_matches('/').to_owned();
+    if ours.iter().any(|name| bare(name.as_str()) == bare(text)) {
+        return invalid(field, "is this broker itself", allowed);
+    }
+    if is_every_tenant(text) {
+        let allowed = "https://login.microsoftonline.com/<tenant GUID>/v2.0";
+        return invalid(field, "stands for every tenant: anybody's tenant could log in", allowed);
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn groups_prefix(text: &str) -> Result<String, AdminError> {
+    if is_groups_prefix(text) {
+        return Ok(text.to_owned());
+    }
+    let allowed = "1 to 64 letters, digits, . _ - and a colon at the end, such as partner:";
+    invalid("groups_prefix", "is no prefix", allowed)
 }
 
 /// Scopes that a server or a client may have. `broker:*` comes with a person's role alone (N115).

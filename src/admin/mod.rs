@@ -12,9 +12,11 @@ mod operations;
 pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
-    Actor, Administrators, ApprovalView, ClientChange, ClientView, GrantView, IdentityProviderView,
-    KeyControl, KeyFault, KeyView, LogControl, LogLevel, LogLevelView, NamedCredential, NewClient,
-    NewRegistrationToken, NewServer, NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl,
-    PolicyView, ProxySettings, RegistrationTokenView, ReloadFault, ServerChange, ServerEra,
+    Actor, Administrators, ApprovalView, ClientChange, ClientView, GrantView,
+    IdentityProviderChange, IdentityProviderView, KeyControl, KeyFault, KeyView, LogControl,
+    LogLevel, LogLevelView, NamedCredential, NewClient, NewIdentityProvider, NewRegistrationToken,
+    NewServer, NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl, PolicyView,
+    ProviderClaimNames, ProviderControl, ProviderEnded, ProviderFault, ProviderSecret,
+    ProviderSettings, ProxySettings, RegistrationTokenView, ReloadFault, ServerChange, ServerEra,
     ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView, UserChange, UserView,
 };

@@ -1,16 +1,18 @@
 //! Whose assertions are taken (RFC 7523), from the settings file to the authorization server.
 
-use crate::authorization_server::{AssertionIssuer, IdentityAssertions, WorkloadRules};
+use crate::authorization_server::{
+    AssertionIssuer, GroupsPrefixes, IdentityAssertions, WorkloadRules,
+};
 use crate::config::{self, Config};
 
 use super::{issuers, people};
 
 /// Those of identity providers.
-pub(super) fn of_people(config: &Config) -> Vec<IdentityAssertions> {
+pub(super) fn of_people(config: &Config, prefixes: &GroupsPrefixes) -> Vec<IdentityAssertions> {
     let providers = config.authorization_server.identity_providers.iter();
     let trusted = providers.filter_map(|provider| {
         let from = issuer(provider.identity_assertions.as_ref()?);
-        Some(IdentityAssertions { from, provider: people::settings(config, provider) })
+        Some(IdentityAssertions { from, provider: people::settings(provider, prefixes) })
     });
     trusted.collect()
 }

@@ -178,6 +178,7 @@ impl App {
             auditor,
             keys,
             registered,
+            providers: mounted.providers,
             toolbox,
             policy,
             reloader,

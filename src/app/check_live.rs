@@ -26,7 +26,7 @@ use super::check::CheckFault;
 use super::check_key::CheckKey;
 use super::error::AppError;
 use super::graph::{self, GraphParts};
-use super::{check_servers, issuers, map, platform};
+use super::{check_servers, identity_providers, issuers, map, platform};
 
 /// For each step: whoever runs the check waits for it.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -56,6 +56,12 @@ pub(super) async fn faults(
     }
     for provider in &config.authorization_server.identity_providers {
         note(CheckKey::IdentityProvider, reach.provider(provider).await);
+    }
+    if let (_, Some(store)) = known {
+        let with = (&reach.secrets, &reach.outbound, clock);
+        for result in identity_providers::live(config, store, with).await {
+            note(CheckKey::IdentityProvider, result);
+        }
     }
     for (key, source) in own_secrets(config) {
         note(key, reach.own(source).await);
@@ -281,6 +287,9 @@ fn own_secrets(config: &Config) -> Vec<(CheckKey, &SecretSource)> {
     let clients = config.authorization_server.clients.iter();
     let clients = clients.filter_map(|client| client.secret.as_ref());
     let clients = clients.map(|source| (CheckKey::ClientSecret, source));
+    let providers = config.authorization_server.identity_provider_secrets.iter();
+    let providers = providers.map(|known| (CheckKey::IdentityProviderSecret, &known.secret));
+    let clients = clients.chain(providers);
     let servers = config.upstream.servers.iter();
     let servers = servers.flat_map(|server| secrets_of(&server.credential));
     let servers = servers.map(|source| (CheckKey::ServerCredential, source));

@@ -56,6 +56,18 @@ pub enum AppError {
     )]
     RegisteredUnserved { server: String, why: &'static str },
     #[error(
+        "nobody could log in at the identity provider `{id}` of the store\n  hint: look whether it runs, and what its discovery document says; broker identity-provider show {id}"
+    )]
+    StoredProvider {
+        id: String,
+        #[source]
+        source: crate::admin::ProviderFault,
+    },
+    #[error(
+        "the identity provider `{id}` of the store is not served: the settings have its id, issuer or prefix, or not its secret\n  hint: broker identity-provider list shows them all; take one out"
+    )]
+    StoredProviderUnserved { id: String },
+    #[error(
         "upstream.server `{server}`: {remark}\n  hint: ask whoever runs the server; what is approved is pinned with pin (docs/guard.md)"
     )]
     ServerTools { server: String, remark: crate::upstream::Remark },

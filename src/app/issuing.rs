@@ -9,12 +9,12 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use tower::service_fn;
 
-use crate::admin;
+use crate::admin::{self, ProviderControl as _};
 use crate::audit::Auditor;
 use crate::authorization_server::{
-    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
-    MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration,
-    SecondFactor, ServerSecret, Settings, UsedAt,
+    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable,
+    GroupsPrefixes, KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts,
+    PublicKeys, Registration, SecondFactor, ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
 use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, Dpop, DynamicRegistration};
@@ -40,6 +40,7 @@ use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
 use super::folded::FoldedIds;
+use super::identity_providers::ProviderFollower;
 use super::key_control::Keys;
 use super::logs::Logs;
 use super::reload::Reloader;
@@ -57,7 +58,7 @@ const APPROVE: &str = "broker:approve";
 pub(super) fn settings(
     config: &Config,
     names: &[Name],
-    secrets: &Arc<Secrets>,
+    (secrets, prefixes): (&Arc<Secrets>, &GroupsPrefixes),
 ) -> Result<Settings, AppError> {
     let given = &config.authorization_server;
     let clients = given.clients.iter().map(|known| {
@@ -80,7 +81,7 @@ pub(super) fn settings(
         scopes_supported: given.default_scopes.clone(),
         administrators: administrators(&given.administrators),
         clients,
-        identity_assertions: assertions::of_people(config),
+        identity_assertions: assertions::of_people(config, prefixes),
         registration: match given.dynamic_registration {
             DynamicRegistration::Off => Registration::Off,
             DynamicRegistration::Limited => Registration::Limited,
@@ -248,6 +249,8 @@ pub(super) struct Mounted {
     pub(super) server: Option<AuthorizationServer>,
     /// What the admin API verifies with.
     pub(super) verifier: Option<Arc<Verifier>>,
+    /// What follows where people log in.
+    pub(super) providers: Option<Arc<ProviderFollower>>,
 }
 
 /// What it is built from, beside the settings.
@@ -281,15 +284,18 @@ pub(super) struct Materials<'a> {
 /// [`AppError`] where a secret cannot be read, or our own keys cannot be used.
 pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let Materials { config, names, secrets, .. } = &from;
-    let settings = settings(config, names, secrets)?;
-    let mut people = super::people_settings(config, secrets);
-    people.approvals = Some(from.approvals.clone());
-    people.connections.clone_from(&from.connections);
+    let around = (&from.outbound, &from.clock);
+    let providers = Arc::new(ProviderFollower::new(config, (secrets, &from.store), around));
+    let settings = settings(config, names, (secrets, providers.prefixes()))?;
     let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
     if !config.authorization_server.enabled {
         return Ok(Mounted { public: jwks, ..Mounted::default() });
     }
-    let (admin, verifier) = admin_routes(&from)?;
+    providers.follow().await;
+    let mut people = super::people_settings(config, providers.providers());
+    people.approvals = Some(from.approvals.clone());
+    people.connections.clone_from(&from.connections);
+    let (admin, verifier) = admin_routes(&from, &providers)?;
     let metadata = authorization_server::metadata_routes(&settings);
     let grantable = Arc::new(ByPolicy {
         policy: from.policy.clone(),
@@ -328,6 +334,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         private: browsers.merge(pages).merge(admin).merge(admin::document_routes()),
         server: Some(server),
         verifier: Some(verifier),
+        providers: Some(providers),
     })
 }
 
@@ -341,7 +348,10 @@ fn identity_route(connections: Option<&Connections>) -> Router {
 }
 
 /// The admin API behind a token of our own issuer: no other may say who administers us.
-fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppError> {
+fn admin_routes(
+    from: &Materials<'_>,
+    providers: &Arc<ProviderFollower>,
+) -> Result<(Router, Arc<Verifier>), AppError> {
     let Materials { config, names, store, clock, random, auditor, .. } = from;
     let revocations = revocations(config, store)?;
     let verifier = issuers::own_verifier(config, &from.keys.1, names, clock)?;
@@ -359,6 +369,7 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
             policy: Arc::new(from.reloader.clone()),
             logs: Arc::new(Logs),
             keys: Arc::new(Keys(key_settings)),
+            providers: Arc::<ProviderFollower>::clone(providers),
         }),
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };

@@ -70,6 +70,9 @@ async fn read(config: &Config, store: &dyn Database) -> Result<KeptNames, StoreE
         }
         page.after = Some(after);
     }
+    if let Some(people) = &mut names.people {
+        people.elsewhere |= !store.list_identity_providers().await?.is_empty();
+    }
     clients(store, &mut names).await?;
     servers(store, &mut names).await?;
     Ok(names)

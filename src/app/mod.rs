@@ -23,6 +23,7 @@ mod folded;
 mod follow_keys;
 mod graph;
 mod held_back;
+mod identity_providers;
 mod issuers;
 mod issuing;
 mod kept_names;
@@ -82,11 +83,12 @@ pub use check::{CheckFault, check, policy_source};
 pub use command_audit::{command_auditor, kept_command_auditor};
 pub use doctor::{Area, Client, Step, Verdict, as_client, doctor};
 pub use error::AppError;
+pub use identity_providers::ProviderCheck;
 pub use kept_names::{KeptNames, kept_names};
 pub use key_control::Keys;
 pub use keys::{key_encryption_key_file, store_settings};
 pub use looking::{Inspector, inspector};
-pub use operations::{command_operations, identity_providers};
+pub use operations::command_operations;
 pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys};
 pub use people::people_settings;
 pub use policy::Source as PolicySource;
@@ -100,6 +102,8 @@ pub struct App {
     auditor: Auditor,
     keys: follow_keys::Follower,
     registered: registered::Registered,
+    /// `None` where others issue all tokens.
+    providers: Option<Arc<identity_providers::ProviderFollower>>,
     toolbox: Toolbox,
     policy: Live,
     reloader: reload::Reloader,
@@ -217,6 +221,9 @@ impl App {
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
         tasks.spawn(self.registered.run(self.drain.clone()));
+        if let Some(providers) = self.providers {
+            tasks.spawn(providers.run(self.drain.clone()));
+        }
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));
         let all =

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::admin::{Administrators, IdentityProviderView, NamedCredential, Operations, Settings};
+use crate::admin::{
+    Administrators, IdentityProviderView, NamedCredential, Operations, ProviderClaimNames,
+    ProviderSecret, Settings,
+};
 use crate::config::{self, Config, UpstreamNamedCredential};
 use crate::random::{Random, SystemRandom};
 use crate::time::{Clock, SystemClock};
@@ -25,25 +28,48 @@ pub(super) fn settings(config: &Config) -> Settings {
             groups: named.groups.clone(),
         },
         identity_providers: identity_providers(config),
+        provider_secrets: provider_secrets(config),
     }
 }
 
 /// Where people log in, as operators may see it.
-#[must_use]
-pub fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
+fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
     let issuer = issuer(&config.server.public_url);
     let view = |known: &config::IdentityProvider| IdentityProviderView {
         id: known.id.clone(),
         name: known.name.clone(),
         issuer: known.issuer.clone(),
+        source: "settings",
+        served: true,
         client_id: known.client_id.to_string(),
         confidential: known.client_secret.is_some(),
+        client_secret: None,
         scopes: known.scopes.to_string(),
         discovered: known.endpoints.is_none(),
         callback: format!("{issuer}/login/callback/{}", known.id),
+        claims: claims(&known.claims),
+        groups_prefix: known.claims.groups_prefix.clone(),
         required_claims: known.require.keys().cloned().collect(),
+        require: known.require.clone(),
+        created_at: None,
+        disabled_at: None,
     };
     config.authorization_server.identity_providers.iter().map(view).collect()
+}
+
+fn claims(known: &config::ProviderClaims) -> ProviderClaimNames {
+    let config::ProviderClaims { subject, username, name, email, groups, .. } = known.clone();
+    ProviderClaimNames { subject, username, name, email, groups }
+}
+
+/// What providers of the store may be shown, as far as administration knows it: no secret.
+fn provider_secrets(config: &Config) -> Vec<ProviderSecret> {
+    let known = config.authorization_server.identity_provider_secrets.iter();
+    let named = |known: &config::IdentityProviderSecret| ProviderSecret {
+        name: known.name.clone(),
+        issuers: known.issuers.clone(),
+    };
+    known.map(named).collect()
 }
 
 /// What registered servers may be given, as far as administration knows it: no secret.

@@ -169,6 +169,8 @@ pub enum AdminObject {
     LogLevel,
     /// With which clients may register themselves.
     RegistrationToken,
+    /// Where people log in.
+    IdentityProvider,
 }
 
 /// What an administrator does to it.

@@ -66,7 +66,10 @@ pub use client_auth::authenticate;
 pub use client_metadata::{DocumentError, InvalidDocument};
 pub use error::OAuthError;
 pub use form::Form;
-pub use identity_provider::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
+pub use identity_provider::{
+    ClaimMap, Endpoints, ExplicitEndpoints, GroupsPrefixes, IdentityProviderSettings,
+    IdentityProviders, UpstreamError,
+};
 pub use identity_token::NewIdentityToken;
 pub use introspect::routes as introspection_routes;
 pub use jwks::routes;

@@ -197,7 +197,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             admin::run_grant(&grant, &args.load(environment)?.config, &mut out).await
         }
         Command::IdentityProvider(provider) => {
-            admin::run_identity_provider(&provider, &args.load(environment)?.config, &mut out)
+            admin::run_identity_provider(&provider, &args.load(environment)?, &mut out).await
         }
         Command::Key(key) => admin::run_key(&key, &args.load(environment)?, &mut out).await,
         Command::Store(store) => {

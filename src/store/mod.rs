@@ -15,6 +15,7 @@ mod device;
 mod digest;
 mod error;
 mod grant;
+mod identity_provider;
 mod lease;
 mod load;
 mod logout;
@@ -49,6 +50,7 @@ pub use grant::{
     AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, GrantFilter, GrantRow,
     GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
 };
+pub use identity_provider::{IdentityProviderRow, IdentityProviderStore};
 pub use lease::{Lease, LeaseRate, LeaseStore, PLACES_LAST, PlaceLease};
 pub use load::StoreLoad;
 pub use logout::{LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, NoticeClaim, Revokes};
@@ -76,6 +78,7 @@ pub trait Database:
     + ClientStore
     + DeviceStore
     + GrantStore
+    + IdentityProviderStore
     + LeaseStore
     + LogoutStore
     + PersonStore

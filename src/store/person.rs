@@ -97,6 +97,8 @@ pub struct NewSession {
     pub before: Option<Digest>,
     /// For a log-in with a password: the hash that it was compared with.
     pub password_hash: Option<String>,
+    /// For a log-in at an identity provider of the store: its id.
+    pub provider: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,7 +234,7 @@ pub trait PersonStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<SessionRow>, StoreError>;
     /// Begins the session of a log-in. `false`: its person is gone or disabled, or has another password by now than the one
-    /// that was right; nothing is changed.
+    /// that was right, or the identity provider is gone, disabled or another; nothing is changed.
     async fn begin_session(&self, new: &NewSession) -> Result<bool, StoreError>;
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError>;
     async fn end_session(&self, session: &Digest) -> Result<bool, StoreError>;

@@ -22,6 +22,7 @@ const LEAVES: &[&str] = &[
     "process",
     "metrics",
     "steps",
+    "login_provider",
 ];
 const PARTS: &[&str] = &[
     "resource_server",
@@ -55,6 +56,7 @@ const ARROWS: &[(&str, &[&[&str]])] = &[
     ("process", &[]),
     ("metrics", &[&["time"]]),
     ("steps", &[&["id", "time"]]),
+    ("login_provider", &[]),
     ("fake_http", &[&["outbound"]]), // in unit tests only
     // parts: leaves, and of each other only the type handed to them
     ("resource_server", &[LEAVES]),

@@ -67,6 +67,13 @@ impl IntoResponse for AdminError {
                 let hint = "the rules that were in force still are; mend the file and ask again";
                 problem(StatusCode::UNPROCESSABLE_ENTITY, &faults.to_string(), Some(hint), None)
             }
+            // What we say of its answer; what is beneath goes to the log.
+            Self::Provider(why) => {
+                tracing::warn!(error = &**why as &dyn std::error::Error, "admin.provider_refused");
+                let detail = format!("nobody could log in at the identity provider: {why}");
+                let hint = "mend it and try again, or add it unseen: no_check";
+                problem(StatusCode::UNPROCESSABLE_ENTITY, &detail, Some(hint), None)
+            }
             Self::Store(_) | Self::Audit(_) => {
                 tracing::error!(error = &self as &dyn std::error::Error, "admin.unavailable");
                 let hint = "look whether it happened before you repeat it";

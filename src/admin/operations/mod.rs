@@ -8,6 +8,7 @@ mod grant;
 mod identity_provider;
 mod log_level;
 mod policy;
+mod provider_settings;
 mod proxy;
 mod registration_token;
 mod server;
@@ -39,10 +40,14 @@ pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use change::{ClientChange, ServerChange, UserChange};
 pub use client::NewClient;
-pub use identity_provider::IdentityProviderView;
+pub use identity_provider::{IdentityProviderView, ProviderControl, ProviderEnded, ProviderFault};
 pub(super) use log_level::NewLogLevel;
 pub use log_level::{LogControl, LogLevel, LogLevelView};
 pub use policy::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
+pub use provider_settings::{
+    IdentityProviderChange, NewIdentityProvider, ProviderClaimNames, ProviderSecret,
+    ProviderSettings,
+};
 pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use registration_token::{NewRegistrationToken, RegistrationTokenView};
 pub use server::NewServer;
@@ -62,8 +67,10 @@ pub struct Settings {
     /// What registered servers may be shown.
     pub named_credentials: Vec<NamedCredential>,
     pub administrators: Administrators,
-    /// Those of the settings file: there are no others.
+    /// Those of the settings file: they go before those of the store.
     pub identity_providers: Vec<IdentityProviderView>,
+    /// What those of the store may be shown.
+    pub provider_secrets: Vec<ProviderSecret>,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.
@@ -135,6 +142,7 @@ pub struct Serving {
     pub policy: Arc<dyn PolicyControl>,
     pub logs: Arc<dyn LogControl>,
     pub keys: Arc<dyn KeyControl>,
+    pub providers: Arc<dyn ProviderControl>,
 }
 
 impl Operations {
@@ -175,6 +183,13 @@ impl Operations {
     /// [`AdminError::NotFound`] where no broker serves.
     pub fn signing_key_control(&self) -> Result<Arc<dyn KeyControl>, AdminError> {
         Ok(Arc::clone(&self.serving()?.keys))
+    }
+
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`] where no broker serves.
+    pub fn provider_control(&self) -> Result<Arc<dyn ProviderControl>, AdminError> {
+        Ok(Arc::clone(&self.serving()?.providers))
     }
 
     /// 256 random bits as 43 characters of base64url.

@@ -196,6 +196,7 @@ const fn area(key: CheckKey) -> Area {
         CheckKey::Issuer | CheckKey::IdentityProvider => Area::IdentityProviders,
         CheckKey::Secrets
         | CheckKey::ClientSecret
+        | CheckKey::IdentityProviderSecret
         | CheckKey::ServerCredential
         | CheckKey::ServerEnvironment
         | CheckKey::NamedCredential

@@ -109,7 +109,8 @@ pub(super) fn session(people: &People, current: &Session, row: &SessionRow) -> S
     let provider = row.method.as_deref().and_then(|method| method.strip_prefix("idp:"));
     let how = match provider {
         Some(id) => {
-            let name = people.providers.find(id).map_or(id, |provider| provider.name());
+            let provider = people.providers.find(id);
+            let name = provider.as_ref().map_or(id, |provider| provider.name());
             format!("Logged in with {name}")
         }
         None if row.login.acr.as_deref() == Some(TWO_FACTORS) => {

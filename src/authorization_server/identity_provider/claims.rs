@@ -85,7 +85,7 @@ impl IdentityProviderSettings {
         let (named, incomplete) = groups(claims, &map.groups);
         let count = named.len();
         let ours = named.into_iter().map(|group| format!("{}{group}", map.groups_prefix));
-        let anothers = |group: &String| map.other_prefixes.iter().any(|it| group.starts_with(it));
+        let anothers = |group: &String| map.prefixes.is_of_another(&map.groups_prefix, group);
         let groups: Vec<_> = ours.filter(|group| !anothers(group)).collect();
         if !groups_fit(&groups) {
             return (Vec::new(), true);
@@ -187,6 +187,7 @@ mod tests {
             endpoints: Endpoints::Discovered,
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
+            stored: false,
         }
     }
 
@@ -249,7 +250,8 @@ mod tests {
         let groups = |prefix: &str, others: &[&str], named: Value| {
             let mut settings = settings();
             settings.claims.groups_prefix = prefix.to_owned();
-            settings.claims.other_prefixes = others.iter().map(|it| (*it).to_owned()).collect();
+            let all = others.iter().chain([&prefix]).map(|it| (*it).to_owned());
+            settings.claims.prefixes.replace(all);
             let ada = identity(&settings, &json!({"sub": "1", "groups": named})).unwrap();
             (ada.groups, ada.groups_incomplete)
         };

@@ -260,6 +260,7 @@ mod tests {
             endpoints: Endpoints::Discovered,
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
+            stored: false,
         }
     }
 

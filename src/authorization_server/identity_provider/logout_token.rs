@@ -123,6 +123,7 @@ mod tests {
             endpoints: Endpoints::Discovered,
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
+            stored: false,
         };
         let claims = claims.as_object().unwrap().clone();
         let token = SignedJwt { typ: typ.to_owned(), algorithm: Algorithm::ES256, claims };

@@ -13,8 +13,11 @@ mod settings;
 
 pub(crate) use exchange::Callback;
 pub(crate) use freshness::Freshness;
-pub(crate) use provider::{IdentityProviders, LoggedIn, LoginUnderWay, Start};
-pub use settings::{ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings};
+pub use provider::IdentityProviders;
+pub(crate) use provider::{LoggedIn, LoginUnderWay, Start};
+pub use settings::{
+    ClaimMap, Endpoints, ExplicitEndpoints, GroupsPrefixes, IdentityProviderSettings,
+};
 
 use crate::outbound::OutboundError;
 use crate::resource_server::TokenError;
@@ -22,7 +25,7 @@ use crate::secret::SecretError;
 
 /// Why somebody could not log in elsewhere. Nothing in it is text of the provider.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UpstreamError {
+pub enum UpstreamError {
     #[error("our secret for the identity provider cannot be read")]
     ClientSecret(#[source] SecretError),
     #[error("the identity provider does not answer")]
@@ -54,7 +57,7 @@ pub(crate) enum UpstreamError {
 
 /// What a provider said instead of sending a code (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     AccessDenied,
     Temporary,
     Other,

@@ -1,6 +1,6 @@
 //! One provider: starting a login there, and taking its answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -22,33 +22,68 @@ use super::freshness::Freshness;
 use super::logout_token;
 use super::settings::IdentityProviderSettings;
 
-/// Every configured provider, in the order of the settings.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct IdentityProviders(Arc<[Provider]>);
+/// Every provider at which people log in now, in the order in which they are shown. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct IdentityProviders {
+    public_url: Url,
+    outbound: Outbound,
+    clock: Arc<dyn Clock>,
+    now: Arc<RwLock<Vec<Arc<Provider>>>>,
+}
 
 impl IdentityProviders {
-    pub(crate) fn new(
-        settings: Vec<IdentityProviderSettings>,
-        public_url: &Url,
-        outbound: &Outbound,
-        clock: &Arc<dyn Clock>,
-    ) -> Self {
-        let provider = |settings: IdentityProviderSettings| Provider {
-            redirect_uri: callback_url(public_url, &settings.id),
-            settings,
-            discovery: Discovery::default(),
+    /// None yet.
+    #[must_use]
+    pub fn new(public_url: &Url, outbound: &Outbound, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            public_url: public_url.clone(),
             outbound: outbound.clone(),
             clock: Arc::clone(clock),
+            now: Arc::default(),
+        }
+    }
+
+    /// These from now on. What is known of one that was there before is kept; who is in the middle of a log-in at one that
+    /// is not any more is refused when they come back.
+    pub fn replace(&self, settings: Vec<IdentityProviderSettings>) {
+        let before = self.all();
+        let provider = |settings: IdentityProviderSettings| {
+            let same = |known: &&Arc<Provider>| {
+                known.settings.id == settings.id && known.settings.issuer == settings.issuer
+            };
+            let discovery = before.iter().find(same).map(|known| Arc::clone(&known.discovery));
+            Arc::new(Provider {
+                redirect_uri: callback_url(&self.public_url, &settings.id),
+                settings,
+                discovery: discovery.unwrap_or_default(),
+                outbound: self.outbound.clone(),
+                clock: Arc::clone(&self.clock),
+            })
         };
-        Self(settings.into_iter().map(provider).collect())
+        let after = settings.into_iter().map(provider).collect();
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = after;
     }
 
-    pub(crate) fn find(&self, id: &str) -> Option<&Provider> {
-        self.0.iter().find(|provider| provider.settings.id == id)
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Provider>> {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        now.iter().find(|provider| provider.settings.id == id).cloned()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Provider> {
-        self.0.iter()
+    pub(crate) fn all(&self) -> Vec<Arc<Provider>> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether people could log in there: our secret can be read, and its metadata is there and names it.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`]
+    pub async fn look_at(&self, settings: &IdentityProviderSettings) -> Result<(), UpstreamError> {
+        if let Some(secret) = &settings.client_secret {
+            secret.read().await.map_err(UpstreamError::ClientSecret)?;
+        }
+        let discovery = Discovery::default();
+        discovery.get(settings, &self.outbound, &self.clock).await.map(drop)
     }
 }
 
@@ -64,7 +99,7 @@ fn callback_url(public_url: &Url, id: &str) -> Url {
 pub(crate) struct Provider {
     settings: IdentityProviderSettings,
     redirect_uri: Url,
-    discovery: Discovery,
+    discovery: Arc<Discovery>,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
 }
@@ -73,6 +108,10 @@ pub(crate) struct Provider {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LoginUnderWay {
     pub(crate) provider: String,
+    /// Whose accounts it has: another provider may have its id by the time that the browser comes back. `None`: an older
+    /// version wrote this.
+    #[serde(default)]
+    issuer: Option<String>,
     /// Digest of the browser's cookie, base64url: no other browser may bring the answer.
     pub(crate) browser: String,
     /// The authorization request that waits for the login.
@@ -108,6 +147,11 @@ impl Provider {
 
     pub(crate) fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Its id, where it may be disabled or taken out while somebody logs in.
+    pub(crate) fn stored(&self) -> Option<&str> {
+        self.settings.stored.then_some(self.settings.id.as_str())
     }
 
     /// # Errors
@@ -149,6 +193,7 @@ impl Provider {
         }
         let under_way = LoginUnderWay {
             provider: self.settings.id.clone(),
+            issuer: Some(self.settings.issuer.clone()),
             browser,
             request,
             fresh,
@@ -168,6 +213,10 @@ impl Provider {
         under_way: LoginUnderWay,
         callback: &Callback,
     ) -> Result<LoggedIn, UpstreamError> {
+        // The code is for whom the browser was sent to, and shown to nobody else (mix-up, RFC 9700 §4.4).
+        if under_way.issuer.is_some_and(|issuer| issuer != self.settings.issuer) {
+            return Err(UpstreamError::WrongIssuer);
+        }
         let metadata = self.metadata().await?;
         let exchange = Exchange {
             settings: &self.settings,

@@ -1,6 +1,7 @@
 //! `[[authorization_server.identity_provider]]` as this module needs it.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use url::Url;
 
@@ -25,6 +26,8 @@ pub struct IdentityProviderSettings {
     pub claims: ClaimMap,
     /// Claims that an account must have, each with the values that do. Empty: whoever logs in there.
     pub require: BTreeMap<String, Vec<String>>,
+    /// Whether it is of the store, and may be disabled or taken out while somebody logs in there.
+    pub stored: bool,
 }
 
 /// Where the provider is.
@@ -45,7 +48,7 @@ pub struct ExplicitEndpoints {
 }
 
 /// Which claim means what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ClaimMap {
     pub subject: String,
     pub username: String,
@@ -55,8 +58,26 @@ pub struct ClaimMap {
     pub groups: String,
     /// What the names of its groups begin with here.
     pub groups_prefix: String,
-    /// What those of the other providers begin with: none of its groups does.
-    pub other_prefixes: Vec<String>,
+    /// What those of any provider begin with: none of its groups begins like another one's.
+    pub prefixes: GroupsPrefixes,
+}
+
+/// What the names of groups begin with at every provider there is now. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct GroupsPrefixes(Arc<RwLock<Vec<String>>>);
+
+impl GroupsPrefixes {
+    /// These from now on. An empty one is none.
+    pub fn replace(&self, prefixes: impl IntoIterator<Item = String>) {
+        let prefixes = prefixes.into_iter().filter(|prefix| !prefix.is_empty()).collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = prefixes;
+    }
+
+    /// Whether a group of this name is another provider's than the one with the prefix `own`.
+    pub(super) fn is_of_another(&self, own: &str, group: &str) -> bool {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|prefix| prefix != own && group.starts_with(prefix))
+    }
 }
 
 impl Default for ClaimMap {
@@ -68,7 +89,7 @@ impl Default for ClaimMap {
             email: "email".to_owned(),
             groups: "groups".to_owned(),
             groups_prefix: String::new(),
-            other_prefixes: Vec::new(),
+            prefixes: GroupsPrefixes::default(),
         }
     }
 }

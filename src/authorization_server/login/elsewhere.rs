@@ -95,8 +95,13 @@ async fn finish(
 ) -> Result<Response, Fault> {
     let callback = Callback::parse(unverified_query).ok_or(Fault::NoLogin)?;
     let under_way = take(people, provider, &callback, headers).await?;
-    let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
-    let method = LoginMethod::IdentityProvider(provider.id().to_owned());
+    let method = LoginMethod::IdentityProvider(under_way.provider.clone());
+    let Some(provider) = people.providers.find(provider) else {
+        // It was there when they left.
+        let event = AuditEvent::LoginFail { method, reason: LoginFailure::IdentityProvider };
+        people.audit(request_id, None, None, event).await?;
+        return Err(Fault::ProviderEnded);
+    };
     let request = under_way.request.clone();
     let LoggedIn { identity, auth_time, origin } = match provider.finish(under_way, &callback).await
     {
@@ -114,7 +119,10 @@ async fn finish(
     refuse_disabled(people, request_id, &user, &method).await?;
     people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
     let how = format!("idp:{}", provider.id());
-    let new = NewLogin { user_id: user.id, method: &how, auth_time, origin, password_hash: None };
+    let (user_id, stored) = (user.id, provider.stored());
+    let password_hash = None;
+    let new =
+        NewLogin { user_id, method: &how, auth_time, origin, password_hash, provider: stored };
     let cookie = session::begin(&people.server, headers, new).await?;
     Ok(with_cookie(people.lead_to(&onward(request.as_deref())), cookie))
 }

@@ -102,7 +102,8 @@ async fn render(
     };
     let query = request.map(|handle| format!("?request={}", query_value(handle)));
     let query = query.unwrap_or_default();
-    let providers = people.providers.iter().map(|provider| Choice {
+    let known = people.providers.all();
+    let providers = known.iter().map(|provider| Choice {
         href: format!("/login/with/{}{query}", provider.id()),
         name: provider.name(),
     });

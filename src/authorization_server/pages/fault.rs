@@ -53,6 +53,8 @@ pub(crate) enum Fault {
     NoLink,
     #[error("there is no such identity provider")]
     NoProvider,
+    #[error("the identity provider was disabled or taken out during the login")]
+    ProviderEnded,
     #[error("the login that was under way is unknown, late, used or of another browser")]
     NoLogin,
     #[error("there is no such call that waits for this person")]
@@ -116,7 +118,9 @@ impl Fault {
             | Self::Busy(_)
             | Self::Audit(_)
             | Self::UnknownClient(ClientError::Secret(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Forged | Self::Disabled | Self::NothingToGrant => StatusCode::FORBIDDEN,
+            Self::Forged | Self::Disabled | Self::ProviderEnded | Self::NothingToGrant => {
+                StatusCode::FORBIDDEN
+            }
             Self::NoRequest
             | Self::NoLogin
             | Self::UnknownClient(_)
@@ -205,6 +209,12 @@ impl Fault {
                 "Each link works once and for a limited time.",
             )
             .step("Ask an administrator for a new one. On your own machine: restart the broker, it prints a new link."),
+            Self::ProviderEnded => ErrorPage::new(
+                "You cannot log in there any more",
+                "This way to log in was closed while you were on it. Nothing was changed.",
+            )
+            .step("Log in another way, or ask an administrator which one is yours.")
+            .link("/login", "To the login page"),
             Self::NoProvider => {
                 ErrorPage::new("There is nothing here", "No identity provider has this name.")
                     .link("/login", "To the login page")

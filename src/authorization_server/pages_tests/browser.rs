@@ -70,5 +70,6 @@ fn provider(url: &str) -> IdentityProviderSettings {
         })),
         claims: ClaimMap::default(),
         require: std::collections::BTreeMap::new(),
+        stored: false,
     }
 }

@@ -16,10 +16,10 @@ use tower::ServiceExt as _;
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::second_factor::Authenticator;
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, KeyRing,
-    MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings, PersonFacts,
-    Prompt, Rates, Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm,
-    SigningKeys, UsedAt, first_administrator_link, people_routes,
+    Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, IdentityProviders,
+    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings,
+    PersonFacts, Prompt, Rates, Registration, SecondFactor, ServerSecret, Settings,
+    SigningAlgorithm, SigningKeys, UsedAt, first_administrator_link, people_routes,
 };
 use crate::id::ClientAddress;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -98,7 +98,9 @@ impl Site {
             grantable: Arc::new(Ordinary),
             dpop: None,
         });
-        let people = PeopleSettings { providers, ..PeopleSettings::default() };
+        let known = IdentityProviders::new(server.public_url(), &server.outbound, &server.clock);
+        known.replace(providers);
+        let people = PeopleSettings::of(known);
         let router = people_routes(&server, people);
         Self { server, store, clock, router, log, _directory: directory }
     }

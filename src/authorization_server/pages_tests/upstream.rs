@@ -87,6 +87,7 @@ impl Provider {
             endpoints: Endpoints::Discovered,
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
+            stored: false,
         }
     }
 

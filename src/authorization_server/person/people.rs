@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use url::Url;
 
 use crate::audit::{AuditEvent, Context};
-use crate::authorization_server::identity_provider::{IdentityProviderSettings, IdentityProviders};
+use crate::authorization_server::identity_provider::IdentityProviders;
 use crate::authorization_server::login::ElsewhereLimits;
 use crate::authorization_server::pages::{Fault, OwnWords, PageForm, see_other};
 use crate::authorization_server::password::PasswordPool;
@@ -22,9 +22,9 @@ use crate::connections::Connections;
 use crate::id::{ClientId, RequestId, TraceId, UserId};
 
 /// What the pages are given beside the authorization server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PeopleSettings {
-    pub providers: Vec<IdentityProviderSettings>,
+    pub providers: IdentityProviders,
     /// Origins that are us: `public_url` and, on loopback, its alias. The first is `public_url`'s.
     pub origins: Vec<Url>,
     pub passwords: PasswordPool,
@@ -61,7 +61,6 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
     let PeopleSettings { providers, origins, passwords, approvals, connections, scope_words } =
         settings;
     let public_url = server.public_url();
-    let providers = IdentityProviders::new(providers, public_url, &server.outbound, &server.clock);
     let origins = if origins.is_empty() { vec![public_url.clone()] } else { origins };
     let origins = origins.into();
     let elsewhere = ElsewhereLimits::new(server);
@@ -103,6 +102,21 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/account/connections/{server}/end", post(account::end))
         .layer(DefaultBodyLimit::max(16 * 1024))
         .with_state(people)
+}
+
+impl PeopleSettings {
+    /// With nothing beside the providers.
+    #[must_use]
+    pub fn of(providers: IdentityProviders) -> Self {
+        Self {
+            providers,
+            origins: Vec::new(),
+            passwords: PasswordPool::default(),
+            approvals: None,
+            connections: None,
+            scope_words: OwnWords::default(),
+        }
+    }
 }
 
 impl People {

@@ -107,6 +107,8 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) origin: LoginOrigin,
     /// The hash that the password was compared with: that takes a while, in which it may have been set anew.
     pub(crate) password_hash: Option<&'a str>,
+    /// The identity provider, where that may be taken out while somebody logs in there.
+    pub(crate) provider: Option<&'a str>,
 }
 
 impl<'a> NewLogin<'a> {
@@ -128,7 +130,8 @@ impl<'a> NewLogin<'a> {
     fn here(user_id: UserId, now: Timestamp, (acr, amr): (&str, &str)) -> Self {
         let (acr, amr) = (Some(acr.to_owned()), Some(amr.to_owned()));
         let origin = LoginOrigin { acr, amr, ..LoginOrigin::default() };
-        Self { user_id, method: PASSWORD, auth_time: Some(now), origin, password_hash: None }
+        let (password_hash, provider) = (None, None);
+        Self { user_id, method: PASSWORD, auth_time: Some(now), origin, password_hash, provider }
     }
 
     /// Holds only while this is still the person's password.
@@ -140,7 +143,7 @@ impl<'a> NewLogin<'a> {
 /// Why no session began.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BeginError {
-    /// The person was disabled, or their password set anew, since the log-in was looked at.
+    /// The person or the identity provider was disabled, or the password set anew, since the log-in was looked at.
     #[error("the login does not hold any more")]
     Stale,
     #[error(transparent)]
@@ -160,7 +163,7 @@ pub(crate) async fn begin(
     headers: &HeaderMap,
     new: NewLogin<'_>,
 ) -> Result<HeaderValue, BeginError> {
-    let NewLogin { user_id, method, auth_time, origin, password_hash } = new;
+    let NewLogin { user_id, method, auth_time, origin, password_hash, provider } = new;
     let (now, cookies) = (server.clock.now(), server.cookies());
     let cookie = CookieValue::generate(server.random.as_ref());
     let row = SessionRow {
@@ -176,8 +179,8 @@ pub(crate) async fn begin(
     };
     let before = cookies.read(CookieKind::Session, headers);
     let before = before.map(|before| before.digest(CookieKind::Session));
-    let password_hash = password_hash.map(str::to_owned);
-    if !server.store.begin_session(&NewSession { row, before, password_hash }).await? {
+    let (password_hash, provider) = (password_hash.map(str::to_owned), provider.map(str::to_owned));
+    if !server.store.begin_session(&NewSession { row, before, password_hash, provider }).await? {
         return Err(BeginError::Stale);
     }
     if before.is_some() {

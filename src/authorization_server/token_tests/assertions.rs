@@ -63,6 +63,7 @@ fn provider() -> IdentityProviderSettings {
         endpoints: Endpoints::Discovered,
         claims: ClaimMap::default(),
         require: std::collections::BTreeMap::new(),
+        stored: false,
     }
 }
 

@@ -74,7 +74,8 @@ fn failure(error: &AdminError, list: &'static str) -> Failure {
         | AdminError::Forbidden { .. }
         | AdminError::TooLate
         | AdminError::OtherRules
-        | AdminError::Policy(_) => Failure::of(error),
+        | AdminError::Policy(_)
+        | AdminError::Provider(_) => Failure::of(error),
     }
 }
 

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::deployment::Deployment;
-use super::identity_provider::{IdentityProvider, RawIdentityProvider, check_groups};
+use super::identity_provider::{
+    IdentityProvider, IdentityProviderSecret, RawIdentityProvider, RawIdentityProviderSecret,
+    check_groups, parse_secrets,
+};
 use super::limits::RATE;
 use super::outbound::private_targets;
 use super::rate::Rate;
@@ -44,6 +47,8 @@ pub struct AuthorizationServer {
     /// From where documents and key sets of clients are fetched although the address is not public.
     pub client_metadata_private: Vec<PrivateTarget>,
     pub identity_providers: Vec<IdentityProvider>,
+    /// What providers that are added while the broker runs may be shown, by name.
+    pub identity_provider_secrets: Vec<IdentityProviderSecret>,
     pub clients: Vec<RegisteredClient>,
     pub default_scopes: Scope,
     /// What scopes mean, in words for people.
@@ -151,6 +156,8 @@ pub(super) struct RawAuthorizationServer {
     pub(super) client_metadata_private: Vec<String>,
     /// Where people log in. None: users of our own.
     pub(super) identity_provider: Vec<RawIdentityProvider>,
+    /// Our secrets at identity providers that are added by `broker identity-provider add` or the admin API, by name.
+    pub(super) identity_provider_secret: Vec<RawIdentityProviderSecret>,
     /// Clients that are registered here, machines mostly.
     pub(super) client: Vec<RawClient>,
     /// Scopes that the 401 challenge and the resource metadata name, and that a request without `scope` gets.
@@ -188,6 +195,7 @@ impl Default for RawAuthorizationServer {
             client_metadata_hosts: Vec::new(),
             client_metadata_private: Vec::new(),
             identity_provider: Vec::new(),
+            identity_provider_secret: Vec::new(),
             client: Vec::new(),
             default_scopes: None,
             scope_words: BTreeMap::new(),
@@ -271,6 +279,7 @@ impl RawAuthorizationServer {
                 to,
                 RawIdentityProvider::parse,
             ),
+            identity_provider_secrets: parse_secrets(self.identity_provider_secret, at, to),
             clients: parse_each(self.client, &clients, to, RawClient::parse),
             default_scopes: to.scopes(&at.name("default_scopes"), &default_scopes),
             scope_words: scope_words(&at.name("scope_words"), self.scope_words, to),

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::assertion::{AssertionIssuer, RawIdentityAssertions};
-use super::authorization_server::{CLIENT_ID, path_name};
+use super::authorization_server::{CLIENT_ID, parse_each, path_name};
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
 use crate::id::ClientId;
+use crate::login_provider::{is_every_tenant, is_groups_prefix, is_open_to_all};
 use crate::scope::Scope;
 
 /// Where people log in.
@@ -79,6 +80,56 @@ pub(super) struct RawIdentityProvider {
     pub(super) identity_assertions: Option<RawIdentityAssertions>,
 }
 
+/// A secret of ours for identity providers that are added while the broker runs.
+///
+/// Whoever adds a provider says where it is, and could say a place of their own. So what is named there has a list of the
+/// issuers that it is for, and only this file writes it.
+#[derive(Clone, Debug)]
+pub struct IdentityProviderSecret {
+    pub name: String,
+    pub issuers: Vec<String>,
+    pub secret: SecretSource,
+}
+
+/// Our secret at identity providers that are added while the broker runs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIdentityProviderSecret {
+    /// Its name, which `broker identity-provider add --client-secret` and the admin API say: letters, digits, `-` and `_`.
+    pub(super) name: String,
+    /// The providers that it may be shown, each by its issuer as its discovery document has it.
+    pub(super) issuers: Vec<String>,
+    /// What they are shown.
+    pub(super) secret: RawSecret,
+}
+
+pub(super) fn parse_secrets(
+    raw: Vec<RawIdentityProviderSecret>,
+    at: &Key,
+    to: &mut Checker<'_>,
+) -> Vec<IdentityProviderSecret> {
+    let list = at.name("identity_provider_secret");
+    to.distinct(&list, "name", raw.iter().map(|known| known.name.as_str()));
+    parse_each(raw, &list, to, RawIdentityProviderSecret::parse)
+}
+
+impl RawIdentityProviderSecret {
+    fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<IdentityProviderSecret> {
+        let name = path_name(&at.name("name"), &self.name, to);
+        let key = at.name("issuers");
+        if self.issuers.is_empty() {
+            let problem = "is empty: a secret that may be shown to nobody is of no use";
+            let finding = Finding::error(FindingCode::Missing, &key, problem);
+            to.add(finding.allowed("issuers, such as https://login.partner.example"));
+        }
+        for (place, issuer) in self.issuers.iter().enumerate() {
+            to.endpoint(&to.item(&key, place), issuer);
+        }
+        let secret = to.secret(&at.name("secret"), &self.secret);
+        Some(IdentityProviderSecret { name: name?, issuers: self.issuers, secret: secret? })
+    }
+}
+
 /// Which claim means what.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -114,24 +165,6 @@ impl Default for ProviderClaims {
 
 fn login_scopes() -> Vec<String> {
     ["openid", "profile", "email"].map(str::to_owned).to_vec()
-}
-
-/// Where anybody gets an account.
-const OPEN_TO_ALL: [&str; 5] = [
-    "https://accounts.google.com",
-    "https://github.com",
-    "https://gitlab.com",
-    "https://appleid.apple.com",
-    "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
-];
-
-/// Entra's issuers that stand for more than one tenant.
-const EVERY_TENANT: [&str; 3] = ["/common/", "/organizations/", "/consumers/"];
-
-fn is_prefix(text: &str) -> bool {
-    let name = text.strip_suffix(':').unwrap_or_default();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=64).contains(&name.len()) && name.bytes().all(fits)
 }
 
 /// Groups are one namespace: a name that two providers give stands for both.
@@ -223,20 +256,18 @@ impl RawIdentityProvider {
 
     fn check(&self, at: &Key, to: &mut Checker<'_>) {
         let key = at.name("issuer");
-        let entra = self.issuer.starts_with("https://login.microsoftonline.");
-        if entra && EVERY_TENANT.iter().any(|part| self.issuer.contains(part)) {
+        if is_every_tenant(&self.issuer) {
             let problem = "stands for every tenant: anybody's tenant could log in";
             let finding = Finding::error(FindingCode::NotAllowed, &key, problem);
             to.add(finding.hint("https://login.microsoftonline.com/<tenant GUID>/v2.0"));
         }
-        let issuer = self.issuer.trim_end_matches('/');
-        if self.require.is_empty() && OPEN_TO_ALL.contains(&issuer) {
+        if self.require.is_empty() && is_open_to_all(&self.issuer) {
             let problem = "is missing: anybody who has an account there can log in here";
             let finding = Finding::warning(FindingCode::Weak, &at.name("require"), problem);
             to.add(finding.hint("Google: require = { hd = [\"your-domain.example\"] }"));
         }
         let prefix = &self.claims.groups_prefix;
-        if !prefix.is_empty() && !is_prefix(prefix) {
+        if !prefix.is_empty() && !is_groups_prefix(prefix) {
             let key = at.name("claims").name("groups_prefix");
             to.refuse(
                 &key,

@@ -40,7 +40,9 @@ pub use authorization_server::{
 pub use deployment::Deployment;
 pub use graph::{Cloud, CustomCloud, Graph, GraphMode};
 pub use graph_profile::{GraphCredential, GraphProfile};
-pub use identity_provider::{IdentityProvider, ProviderClaims, ProviderEndpoints};
+pub use identity_provider::{
+    IdentityProvider, IdentityProviderSecret, ProviderClaims, ProviderEndpoints,
+};
 pub use limits::{Limits, OnStoreFailure, ToolLimit};
 pub use outbound::Outbound;
 pub use policy::Policy;

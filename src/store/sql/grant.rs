@@ -9,6 +9,7 @@ use crate::store::page::{Page, PageRequest};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
+use super::identity_provider::Part;
 use super::{revocation, session};
 
 pub(super) async fn add(c: &mut Connection, row: &GrantRow) -> Result<(), StoreError> {
@@ -144,6 +145,21 @@ pub(super) async fn revoke_for(
         let values = values![now, word(reason), resource.as_str()];
         rows.extend(c.rows(revoke_sql!(" AND resource = $3"), values).await?);
     }
+    write_down(c, &rows).await
+}
+
+/// All live ones of some of an identity provider's people. The last statements of their transaction.
+pub(super) async fn revoke_of_part(
+    c: &mut Connection,
+    part: &Part,
+    (reason, now): (RevokeReason, Timestamp),
+) -> Result<Vec<Revocation>, StoreError> {
+    const SQL: &str = revoke_sql!(
+        " AND user_id IN (SELECT user_id FROM identities WHERE issuer = $3 AND subject > $4 AND subject <= $5)"
+    );
+    let Part { issuer, after, until } = part;
+    let values = values![now, word(reason), issuer.as_str(), after.as_str(), until.as_str()];
+    let rows = c.rows(SQL, values).await?;
     write_down(c, &rows).await
 }
 

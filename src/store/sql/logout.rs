@@ -15,6 +15,7 @@ use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
 use super::database::SqlDatabase;
+use super::identity_provider::Part;
 use super::{clean_up, grant, session};
 
 /// For how long a client is tried to be told.
@@ -221,6 +222,22 @@ pub(super) async fn notify(
         c.execute(SQL, values).await?;
     }
     Ok(())
+}
+
+/// The same for every log-in of some of an identity provider's people.
+pub(super) async fn notify_of_part(
+    c: &mut Connection,
+    part: &Part,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO logout_notices (sid, client_id, user_id, attempts, next_at, expires_at) \
+        SELECT DISTINCT sid, client_id, user_id, 0, CAST($4 AS BIGINT), CAST($5 AS BIGINT) FROM grants \
+        WHERE user_id IN (SELECT user_id FROM identities WHERE issuer = $1 AND subject > $2 AND subject <= $3) \
+        AND sid IS NOT NULL ON CONFLICT DO NOTHING";
+    let Part { issuer, after, until } = part;
+    let end = now.plus_seconds(NOTICE_LIVES);
+    let values = values![issuer.as_str(), after.as_str(), until.as_str(), now, end];
+    c.execute(SQL, values).await.map(drop)
 }
 
 async fn is_due(c: &mut Connection, now: Timestamp) -> Result<bool, StoreError> {

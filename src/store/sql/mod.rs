@@ -14,6 +14,7 @@ mod database;
 mod device;
 mod grant;
 mod grants;
+mod identity_provider;
 mod lease;
 mod link;
 mod login;

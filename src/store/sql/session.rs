@@ -7,7 +7,7 @@ use crate::store::error::StoreError;
 use crate::store::person::{LoginOrigin, NewSession, SessionRow};
 use crate::time::Timestamp;
 
-use super::{logout, user};
+use super::{identity_provider, logout, user};
 
 pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO sessions (session, user_id, auth_time, method, pending, created_at, \
@@ -68,8 +68,13 @@ pub(super) async fn list(
 }
 
 pub(super) async fn begin(c: &mut Connection, new: &NewSession) -> Result<bool, StoreError> {
-    let NewSession { row, before, password_hash } = new;
+    let NewSession { row, before, password_hash, provider } = new;
     let Some(id) = row.user_id else { return Ok(false) };
+    if let Some(provider) = provider
+        && !identity_provider::holds(c, provider, row.login.issuer.as_deref()).await?
+    {
+        return Ok(false);
+    }
     if !user::holds(c, id, password_hash.as_deref()).await? {
         return Ok(false);
     }

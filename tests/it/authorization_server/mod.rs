@@ -37,3 +37,4 @@ mod rmcp_client;
 mod rotation;
 mod second_factor;
 mod signing;
+mod stored_providers;

@@ -269,3 +269,25 @@ fn who_brings_assertions_proves_itself_and_somebody_makes_them() {
     wrong.sort();
     assert_eq!(wrong, ["identity_provider", "secret"]);
 }
+
+// OWASP ASVS 5 — N116
+#[test]
+fn a_secret_for_providers_that_are_added_says_to_whom_it_may_be_shown() {
+    let wrong = |issuers: &str, more: &str| {
+        let known = format!(
+            "[[authorization_server.identity_provider_secret]]\nname = \"partner\"\nissuers = {issuers}\nsecret = \"env:PARTNER\"\n{more}"
+        );
+        let loaded = Place::new(&known).load();
+        let of_secret = errors(&loaded).into_iter().filter_map(|line| {
+            let key = line.split(": ").next().unwrap_or_default();
+            key.strip_prefix("authorization_server.identity_provider_secret").map(str::to_owned)
+        });
+        of_secret.filter(|key| !key.ends_with(".secret")).collect::<Vec<_>>()
+    };
+    let good = "[\"https://login.partner.example\"]";
+    assert_eq!(wrong(good, ""), [""; 0]);
+    assert_eq!(wrong("[]", ""), ["[0].issuers"]);
+    assert_eq!(wrong("[\"http://login.partner.example\"]", ""), ["[0].issuers[0]"]);
+    let again = "[[authorization_server.identity_provider_secret]]\nname = \"partner\"\nissuers = [\"https://b.example\"]\nsecret = \"env:B\"\n";
+    assert_eq!(wrong(good, again), ["[1].name"]);
+}

@@ -9,6 +9,7 @@ mod copy;
 mod devices;
 mod faults;
 mod grants;
+mod identity_providers;
 mod leases;
 mod logouts;
 mod maintain;

@@ -196,6 +196,7 @@ fn login(sid: &str, user: mcp_auth_broker::id::UserId, before: Option<&str>) -> 
         row: SessionRow { login: origin, ..session(sid, user) },
         before: before.map(Digest::of),
         password_hash: None,
+        provider: None,
     }
 }
 

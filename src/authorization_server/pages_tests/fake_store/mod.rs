@@ -8,6 +8,7 @@ use crate::store::*;
 
 mod authenticators;
 mod grants;
+mod identity_providers;
 mod logout;
 mod others;
 mod people;

@@ -178,7 +178,7 @@ impl PersonStore for FakeStore {
     }
     async fn begin_session(&self, new: &NewSession) -> Result<bool, StoreError> {
         let mut inner = self.lock();
-        let NewSession { row, before, password_hash } = new;
+        let NewSession { row, before, password_hash, provider: _ } = new;
         let fits = |user: &UserRow| {
             row.user_id == Some(user.id)
                 && user.disabled_at.is_none()
