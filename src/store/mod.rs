@@ -24,6 +24,7 @@ mod migrate;
 mod open;
 mod open_error;
 mod page;
+mod passkey;
 mod person;
 mod postgres;
 mod registration_token;
@@ -59,6 +60,7 @@ pub use maintain::{
 pub use open::open;
 pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
+pub use passkey::{PasskeyAdded, PasskeyRow, PasskeyStore, PasskeyUse};
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink,
     PersonStore, SessionRow, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
@@ -78,6 +80,7 @@ pub trait Database:
     + GrantStore
     + LeaseStore
     + LogoutStore
+    + PasskeyStore
     + PersonStore
     + RegistrationTokenStore
     + ResourceStore

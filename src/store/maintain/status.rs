@@ -72,6 +72,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
     12 "registration_tokens",
     13 "authenticators",
     13 "recovery_codes",
+    14 "passkeys",
 ];
 
 /// Changes nothing, not even an old schema.
