@@ -93,8 +93,9 @@ async fn a_credential_is_one_persons_alone(store: Store) {
 async fn nobody_gets_one_by_a_password_that_is_another_by_now(store: Store) {
     let ada = person(&store, "ada").await;
     store.set_password(ada, "$new", None, NOW).await.unwrap();
+    let (one, codes) = (row(ada, "one"), codes(["a", "b"]));
     for (hash, wanted) in [("$old", PasskeyAdded::Refused), ("$new", PasskeyAdded::First)] {
-        let added = store.add_passkey(&row(ada, "one"), MOST, &codes(["a", "b"]), Some(hash));
+        let added = store.add_passkey(&one, MOST, &codes, Some(hash));
         assert_eq!(added.await.unwrap(), wanted);
     }
     store.disable_user(ada, Some(NOW)).await.unwrap();
