@@ -14,7 +14,8 @@ pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientChange, ClientView, GrantView, IdentityProviderView,
     KeyControl, KeyFault, KeyView, LogControl, LogLevel, LogLevelView, NamedCredential, NewClient,
-    NewRegistrationToken, NewServer, NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl,
-    PolicyView, ProxySettings, RegistrationTokenView, ReloadFault, ServerChange, ServerEra,
-    ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView, UserChange, UserView,
+    NewRegistrationToken, NewServer, NewUser, OnToolFlaw, Operations, PageQuery, PasskeyView,
+    PolicyControl, PolicyView, ProxySettings, RegistrationTokenView, ReloadFault, SecondFactorView,
+    ServerChange, ServerEra, ServerView, Serving, Settings, ShadowDifference, Shown,
+    SigningKeyView, UserChange, UserView,
 };

@@ -219,6 +219,7 @@ async fn try_log_in(
             }
         }
         Shows::Late => {
+            failed(people, request_id, None, LoginFailure::Credentials).await?;
             (StatusCode::FORBIDDEN, "The page had waited too long, or was sent twice. Try again.")
         }
         Shows::Wrong(reason, user_id) => {
