@@ -83,6 +83,7 @@ async fn adding_one_wants_the_password_and_a_second_factor_of_who_has_one() {
     assert!(refused.body.contains("The password is not right."));
     let nameless = [("name", " \u{202e} "), ("password", PASSWORD)];
     assert_eq!(browser.send(NEW, &page, &nameless).await.status, StatusCode::BAD_REQUEST);
+    let site = Site::new();
     let (mut browser, mut passkey, _) = enrolled(&site).await;
     let (status, body) = registers(&mut browser, &[], |_| {}).await;
     assert_eq!(status, StatusCode::FORBIDDEN, "the password is not enough any more: {body}");
