@@ -15,8 +15,9 @@ pub use operations::{
     Actor, Administrators, ApprovalView, ClientChange, ClientView, GrantView,
     IdentityProviderChange, IdentityProviderView, KeyControl, KeyFault, KeyView, LogControl,
     LogLevel, LogLevelView, NamedCredential, NewClient, NewIdentityProvider, NewRegistrationToken,
-    NewServer, NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl, PolicyView,
+    NewServer, NewUser, OnToolFlaw, Operations, PageQuery, PasskeyView, PolicyControl, PolicyView,
     ProviderClaimNames, ProviderControl, ProviderEnded, ProviderFault, ProviderSecret,
-    ProviderSettings, ProxySettings, RegistrationTokenView, ReloadFault, ServerChange, ServerEra,
-    ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView, UserChange, UserView,
+    ProviderSettings, ProxySettings, RegistrationTokenView, ReloadFault, SecondFactorView,
+    ServerChange, ServerEra, ServerView, Serving, Settings, ShadowDifference, Shown,
+    SigningKeyView, UserChange, UserView,
 };

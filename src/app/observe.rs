@@ -290,6 +290,8 @@ fn login(method: &LoginMethod) -> Label {
         LoginMethod::PasswordAndCode => "password_and_code".into(),
         LoginMethod::PasswordAndRecoveryCode => "password_and_recovery_code".into(),
         LoginMethod::IdentityProvider(_) => "identity_provider".into(),
+        LoginMethod::Passkey => "passkey".into(),
+        LoginMethod::PasswordAndPasskey => "password_and_passkey".into(),
     }
 }
 

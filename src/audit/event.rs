@@ -427,4 +427,13 @@ pub enum AuditEvent {
     /// The log's last line was cut off, by a crash or by somebody. First line of the segment after it.
     #[serde(rename = "audit.log.recovered")]
     LogRecover { segment: String, torn_bytes: u64 },
+    /// Terminal: a person registered a passkey.
+    #[serde(rename = "person.passkey.added")]
+    PasskeyAdd {
+        /// Whether it is their first second factor, so that they got recovery codes.
+        first: bool,
+    },
+    /// Terminal: a person removed one of theirs.
+    #[serde(rename = "person.passkey.removed")]
+    PasskeyRemove,
 }

@@ -71,6 +71,8 @@ impl AuditEvent {
             | Self::SecondFactorSet
             | Self::SecondFactorRemove
             | Self::RecoveryCodesReplace
+            | Self::PasskeyAdd { .. }
+            | Self::PasskeyRemove
             | Self::LogOut { .. }
             | Self::LogOutElsewhere { .. }
             | Self::LogoutRefuse { .. }

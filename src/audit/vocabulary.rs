@@ -67,21 +67,27 @@ pub enum LoginMethod {
     /// With a recovery code after it.
     PasswordAndRecoveryCode,
     IdentityProvider(String),
+    /// With a passkey alone, which has verified its person.
+    Passkey,
+    /// With a passkey after the password.
+    PasswordAndPasskey,
 }
 
 /// Why a login failed: the class, never what was typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoginFailure {
-    /// No such user, no password, or another one: not told apart.
+    /// No such user, no password, or another one: not told apart. Of a passkey: it is unknown, or what it signed is not right.
     Credentials,
     Throttled,
     /// The identity provider refused, or what it said is not acceptable.
     IdentityProvider,
     /// The account is disabled.
     Disabled,
-    /// The password was right, and the code after it was not: whoever typed it has the password.
+    /// The password was right, and what had to follow it was not: whoever typed it has the password.
     SecondFactor,
+    /// A passkey's signature is right and its sign count has not grown: there may be a second authenticator with its key.
+    SignCount,
 }
 
 /// Why a logout token was not taken: the class, never the token.

@@ -39,7 +39,7 @@ pub trait AuthenticatorStore: Send + Sync {
     async fn use_step(&self, user_id: UserId, step: u64) -> Result<bool, StoreError>;
     /// Uses up a recovery code. `false` where the person has no such code (any more).
     async fn use_recovery_code(&self, user_id: UserId, code: &Digest) -> Result<bool, StoreError>;
-    /// Other codes in place of all that are left. `false` where the person has no authenticator.
+    /// Other codes in place of all that are left. `false` where the person has neither an authenticator nor a passkey.
     async fn replace_recovery_codes(
         &self,
         user_id: UserId,
@@ -47,10 +47,10 @@ pub trait AuthenticatorStore: Send + Sync {
     ) -> Result<bool, StoreError>;
     /// How many are left.
     async fn count_recovery_codes(&self, user_id: UserId) -> Result<u64, StoreError>;
-    /// With the recovery codes. `false` where there is none.
+    /// With the recovery codes, but where the person has a passkey as well. `false` where there is none.
     async fn remove_authenticator(&self, user_id: UserId) -> Result<bool, StoreError>;
-    /// The same together with the password, every session and every other link: whoever has the old password could set up
-    /// an app of theirs. What is left is `link`, by which another is chosen. `false`, and nothing is changed, where the
-    /// person is disabled or has no authenticator.
+    /// The authenticator, every passkey and the recovery codes together with the password, every session and every other
+    /// link: whoever has the old password could set up an app of theirs. What is left is `link`, by which another is chosen.
+    /// `false`, and nothing is changed, where the person is disabled or has neither an authenticator nor a passkey.
     async fn start_over(&self, link: &OneTimeLink) -> Result<bool, StoreError>;
 }

@@ -25,6 +25,7 @@ mod migrate;
 mod open;
 mod open_error;
 mod page;
+mod passkey;
 mod person;
 mod postgres;
 mod registration_token;
@@ -61,6 +62,7 @@ pub use maintain::{
 pub use open::open;
 pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
+pub use passkey::{PasskeyAdded, PasskeyRow, PasskeyStore, PasskeyUse};
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink,
     PersonStore, SessionRow, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
@@ -81,6 +83,7 @@ pub trait Database:
     + IdentityProviderStore
     + LeaseStore
     + LogoutStore
+    + PasskeyStore
     + PersonStore
     + RegistrationTokenStore
     + ResourceStore

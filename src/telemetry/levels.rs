@@ -1,7 +1,7 @@
 //! What is logged: from which level on, by module, also while the process runs.
 //!
 //! Libraries log from `warn` on, whatever is set here: at `debug` some of them write headers and statements, and what is in
-//! those is not ours to show. rmcp does not log at all, since its messages quote requests.
+//! those is not ours to show. rmcp and webauthn-rs do not log at all, since their messages quote requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -89,6 +89,7 @@ impl Chosen {
         let base = Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("rmcp", LevelFilter::OFF)
+            .with_target("webauthn_rs", LevelFilter::OFF)
             .with_target("mcp_auth_broker", self.all.filter())
             .with_target("mcp_auth_layer", self.all.filter());
         self.apart.iter().fold(base, |filter, (module, level)| {

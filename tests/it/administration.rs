@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mcp_auth_broker::store::{AuthenticatorRow, Digest, StoreSettings, open};
+use mcp_auth_broker::store::{AuthenticatorRow, Digest, PasskeyRow, StoreSettings, open};
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
@@ -68,12 +68,29 @@ async fn an_authenticator_that_is_lost_is_taken_away() {
     let (sealed, confirmed_at) = ("sealed".to_owned(), SystemClock.now());
     let row = AuthenticatorRow { user_id, sealed, last_step: 1, confirmed_at };
     assert!(store.add_authenticator(&row, &[Digest::of("a code")], None).await.unwrap());
+    let passkey = PasskeyRow {
+        credential_id: "id".to_owned(),
+        user_id,
+        user_handle: "01930000-0000-4000-8000-000000000001".to_owned(),
+        credential: "{}".to_owned(),
+        sign_count: 0,
+        backed_up: true,
+        name: "Ada's phone".to_owned(),
+        created_at: confirmed_at,
+        last_used_at: None,
+    };
+    store.add_passkey(&passkey, 1, &[], None).await.unwrap();
+    let shown = printed(at, &["user", "second-factor", "ada"]);
+    assert!(shown.contains("recovery codes left: 1\npasskeys: 1\n"), "{shown}");
+    assert!(shown.contains("Ada's phone  true"), "{shown}");
+    assert!(!shown.contains("sealed") && !shown.contains("0193"), "{shown}");
     let told = printed(at, &["user", "remove-second-factor", "ada"]);
     let (link, told) = told.split_once('\n').unwrap();
     assert!(link.starts_with("Link: ") && link.contains("/login/link/"), "{link}");
     let wanted = "ada has no second factor and no password any more, and chooses another there, once, within a day.\n";
     assert_eq!(told, wanted);
     assert!(store.find_authenticator(user_id).await.unwrap().is_none());
+    assert!(store.list_passkeys(user_id).await.unwrap().is_empty());
     assert_eq!(store.count_recovery_codes(user_id).await.unwrap(), 0);
     let last = recorded(at).pop().unwrap();
     assert_eq!(last["payload"]["action"], "remove_second_factor");

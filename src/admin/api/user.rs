@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::error::AdminError;
-use crate::admin::operations::{Actor, NewUser, Operations, UserChange, UserView};
+use crate::admin::operations::{
+    Actor, NewUser, Operations, SecondFactorView, UserChange, UserView,
+};
 use crate::id::UserId;
 
 use super::describe::{Described, Operation, schema};
@@ -65,8 +67,14 @@ pub(super) fn describe(api: Described) -> Described {
     let take_role = Operation::done("post", "take_role", "Let a person administer it no more");
     let remove_second_factor = Operation::made(
         "remove_second_factor",
-        "Take a person's authenticator app, recovery codes and password away",
+        "Take a person's authenticator app, passkeys, recovery codes and password away",
         schema::<Link<'static>>,
+    )
+    .refuses(&[404]);
+    let show_second_factor = Operation::get(
+        "second_factor",
+        "Show what a person has beside their password",
+        schema::<SecondFactorView>,
     )
     .refuses(&[404]);
     api.on("/api/v1/users", list_all, get(list))
@@ -79,6 +87,7 @@ pub(super) fn describe(api: Described) -> Described {
         .on(format!("{one}/give-role"), give_role, post(give_the_role))
         .on(format!("{one}/take-role"), take_role, post(take_the_role))
         .on(format!("{one}/reset-link"), make_link, post(reset_link))
+        .on(format!("{one}/second-factor"), show_second_factor, get(second_factor))
         .on(
             format!("{one}/remove-second-factor"),
             remove_second_factor,
@@ -160,6 +169,13 @@ pub(super) async fn take_the_role(
     At(id): At<UserId>,
 ) -> Result<StatusCode, AdminError> {
     operations.set_administrator(&actor, id, false).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn second_factor(
+    State(operations): State<Operations>,
+    At(id): At<UserId>,
+) -> Result<Response, AdminError> {
+    Ok(Json(operations.second_factor(id).await?).into_response())
 }
 
 pub(super) async fn without_second_factor(

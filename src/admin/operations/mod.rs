@@ -53,7 +53,9 @@ pub use registration_token::{NewRegistrationToken, RegistrationTokenView};
 pub use server::NewServer;
 pub use signing_key::{KeyControl, KeyFault, SigningKeyView};
 pub use user::NewUser;
-pub use view::{ClientView, GrantView, KeyView, ServerView, UserView};
+pub use view::{
+    ClientView, GrantView, KeyView, PasskeyView, SecondFactorView, ServerView, UserView,
+};
 
 /// What the operations must know of the settings file.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::id::UserId;
 use crate::secret_text::SecretText;
 use crate::store::{LinkPurpose, OneTimeLink, Page, UserRemoval, UserRemoved, UserRow};
 
-use super::{Actor, Operations, PageQuery, Shown, UserView, found, shown};
+use super::{Actor, Operations, PageQuery, SecondFactorView, Shown, UserView, found, shown};
 
 const SET_UP_LINK_LIVES: Duration = Duration::from_hours(24);
 const RESET_LINK_LIVES: Duration = Duration::from_hours(1);
@@ -179,8 +179,24 @@ impl Operations {
         .await
     }
 
-    /// Takes a person's authenticator app and recovery codes away: they lost both. Their password goes with them, and every
-    /// session, so that nobody who has the password sets up an app in their place: they choose another by the link that
+    /// What a person has beside their password.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn second_factor(&self, id: UserId) -> Result<SecondFactorView, AdminError> {
+        found(self.store.find_user(id).await?.is_some(), "user")?;
+        let authenticator = self.store.find_authenticator(id).await?;
+        let passkeys = self.store.list_passkeys(id).await?;
+        Ok(SecondFactorView {
+            authenticator_since: authenticator.map(|row| row.confirmed_at),
+            passkeys: passkeys.into_iter().map(Into::into).collect(),
+            recovery_codes: self.store.count_recovery_codes(id).await?,
+        })
+    }
+
+    /// Takes a person's authenticator app, passkeys and recovery codes away: they lost them. Their password goes with them, and every
+    /// session, so that nobody who has the password sets up an app in its place: they choose another by the link that
     /// this gives, once, within a day.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::id::{ClientId, GrantId, UserId};
 use crate::scope::Scope;
 use crate::store::{
-    ApiKeyRow, ClientKind, ClientRow, GrantRow, ResourceRow, RevokeReason, UserRow,
+    ApiKeyRow, ClientKind, ClientRow, GrantRow, PasskeyRow, ResourceRow, RevokeReason, UserRow,
 };
 use crate::time::Timestamp;
 
@@ -47,6 +47,42 @@ impl From<UserRow> for UserView {
             created_at: row.created_at,
             last_login_at: row.last_login_at,
             disabled_at: row.disabled_at,
+        }
+    }
+}
+
+/// What a person has beside their password. Nothing of it can be used by who reads this.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct SecondFactorView {
+    /// Since when they have an authenticator app.
+    #[schemars(with = "Option<String>")]
+    pub authenticator_since: Option<Timestamp>,
+    /// The oldest first.
+    pub passkeys: Vec<PasskeyView>,
+    /// How many are left.
+    pub recovery_codes: u64,
+}
+
+/// A passkey.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct PasskeyView {
+    /// What the person calls it.
+    pub name: String,
+    /// Whether it was said to be backed up when it was last used.
+    pub backed_up: bool,
+    #[schemars(with = "String")]
+    pub created_at: Timestamp,
+    #[schemars(with = "Option<String>")]
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl From<PasskeyRow> for PasskeyView {
+    fn from(row: PasskeyRow) -> Self {
+        Self {
+            name: row.name,
+            backed_up: row.backed_up,
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
         }
     }
 }

@@ -1,67 +1,30 @@
 //! `/account/authenticator`: the authenticator app of somebody who logs in here with a password.
 //!
-//! Whatever changes it wants the password again, and a code: who finds a browser open changes no log-in.
-
-use std::net::IpAddr;
-use std::time::Duration;
+//! Whatever changes it wants the password again, and a second factor where there is one.
 
 use askama::Template;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
+use crate::audit::AuditEvent;
 use crate::authorization_server::login::{
-    Again, Offer, SecondStep, Unconfirmed, know_browser_at_codes, password_again, show_codes,
-    take_code,
+    APP, Offer, PasskeyForm, Unconfirmed, know_browser_at_codes, show_codes,
 };
-use crate::authorization_server::pages::{Fault, Forms, page, when};
-use crate::authorization_server::person::{People, SentForm, with_cookie};
-use crate::authorization_server::second_factor::RecoveryCode;
+use crate::authorization_server::pages::{Fault, Forms, page, page_with_script, when};
+use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::second_factor::{Factors, RecoveryCode};
 use crate::authorization_server::session::{self, FormPurpose, NewLogin, Session};
-use crate::id::{ClientAddress, RequestId};
-use crate::secret_text::SecretText;
-use crate::store::UserRow;
+use crate::id::ClientAddress;
+
+use super::passkeys::{PASSKEY, PATH as PASSKEYS_PATH};
+use super::sent::{Problem, Sent, confirmation, read};
 
 const PATH: &str = "/account/authenticator";
-const CODES: FormPurpose<'static> = FormPurpose { action: "recovery codes", about: &[] };
+pub(super) const CODES: FormPurpose<'static> = FormPurpose { action: "recovery codes", about: &[] };
 const REMOVAL: FormPurpose<'static> = FormPurpose { action: "remove authenticator", about: &[] };
-
-/// Why nothing was done.
-#[derive(Clone, Copy, Debug)]
-enum Problem {
-    Password,
-    Code,
-    /// How long to wait.
-    Wait(Duration),
-}
-
-impl Problem {
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::Password | Self::Code => StatusCode::FORBIDDEN,
-            Self::Wait(_) => StatusCode::TOO_MANY_REQUESTS,
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Password => "The password is not right.",
-            Self::Code => "The code is not right, is over, or was used before.",
-            Self::Wait(_) => "Too many attempts. Wait a while, then try again.",
-        }
-    }
-
-    fn on(self, mut response: Response) -> Response {
-        if let Self::Wait(wait) = self {
-            let wait = HeaderValue::from(wait.as_secs().max(1));
-            response.headers_mut().insert(header::RETRY_AFTER, wait);
-        }
-        response
-    }
-}
 
 /// What the account page says of it.
 #[derive(Debug)]
@@ -69,6 +32,8 @@ pub(super) struct AuthenticatorView {
     /// `None`: there is none.
     pub(super) since: Option<String>,
     pub(super) codes_left: u64,
+    /// Whether the password opens the account by itself.
+    pub(super) alone: bool,
 }
 
 #[derive(Template)]
@@ -77,21 +42,12 @@ struct ManagePage {
     since: String,
     codes_left: u64,
     required: bool,
+    passkey: Option<PasskeyForm>,
     problem: Option<&'static str>,
     codes_token: String,
     removal_token: String,
     host: String,
     root: String,
-}
-
-/// A form of one of these pages, as it came.
-struct Sent<'a> {
-    people: &'a People,
-    request_id: RequestId,
-    address: Option<IpAddr>,
-    headers: &'a HeaderMap,
-    form: SentForm,
-    session: Session,
 }
 
 /// # Errors
@@ -105,10 +61,12 @@ pub(super) async fn view(
     if user.password_hash.is_none() {
         return Ok(None);
     }
-    let row = people.server.store.find_authenticator(user.id).await?;
+    let store = &people.server.store;
+    let row = store.find_authenticator(user.id).await?;
     let since = row.map(|row| when(row.confirmed_at));
-    let codes_left = people.server.store.count_recovery_codes(user.id).await?;
-    Ok(Some(AuthenticatorView { since, codes_left }))
+    let codes_left = store.count_recovery_codes(user.id).await?;
+    let alone = since.is_none() && store.list_passkeys(user.id).await?.is_empty();
+    Ok(Some(AuthenticatorView { since, codes_left, alone }))
 }
 
 /// `GET /account/authenticator`
@@ -129,31 +87,41 @@ async fn render(
     again: Option<Problem>,
 ) -> Result<Response, Fault> {
     let Some(view) = view(people, session).await? else { return Ok(people.lead_to("/account")) };
-    let Some(since) = view.since else { return offer(session).page(people, None) };
+    let theirs = people.server.store.list_passkeys(session.person.user.id).await?;
+    let passkey = confirmation(people, session, &theirs)?;
+    let Some(since) = view.since else { return offer(session, passkey).page(people, None) };
     let template = ManagePage {
         since,
         codes_left: view.codes_left,
-        required: people.server.settings.requires_second_factor(&session.person.user),
+        // A passkey does as well.
+        required: theirs.is_empty()
+            && people.server.settings.requires_second_factor(&session.person.user),
+        passkey,
         problem: again.map(Problem::words),
         codes_token: CODES.token(&session.cookie),
         removal_token: REMOVAL.token(&session.cookie),
         host: people.host(),
         root: people.root().to_owned(),
     };
-    let response = page(again.map_or(StatusCode::OK, Problem::status), Forms::Ours, &template);
+    let status = again.map_or(StatusCode::OK, Problem::status);
+    let response = match &template.passkey {
+        Some(form) => page_with_script(status, &people.server.url(form.script), &template),
+        None => page(status, Forms::Ours, &template),
+    };
     Ok(match again {
         Some(problem) => problem.on(response),
         None => response,
     })
 }
 
-const fn offer(session: &Session) -> Offer<'_> {
+const fn offer(session: &Session, passkey: Option<PasskeyForm>) -> Offer<'_> {
     Offer {
         user: &session.person.user,
         whom: session.person.session,
         cookie: &session.cookie,
         action: PATH,
         password: true,
+        passkey,
         request: None,
     }
 }
@@ -216,29 +184,18 @@ async fn answer(
     outcome.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), request_id))
 }
 
-/// A form of somebody who is logged in and has a password; its token is still to be checked. Others are led elsewhere.
-async fn read<'a>(
-    people: &'a People,
-    request_id: RequestId,
-    (address, headers, body): (Option<Extension<ClientAddress>>, &'a HeaderMap, &[u8]),
-) -> Result<Result<Sent<'a>, Response>, Fault> {
-    let form = people.form(headers, body)?;
-    let Some(session) = session::open(&people.server, headers).await? else {
-        return Ok(Err(people.lead_to("/login")));
-    };
-    if session.person.user.password_hash.is_none() {
-        return Ok(Err(people.lead_to("/account")));
-    }
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    Ok(Ok(Sent { people, request_id, address, headers, form, session }))
-}
-
 impl Sent<'_> {
     async fn set_up(self) -> Result<Response, Fault> {
         let (people, fields) = (self.people, &self.form.fields);
-        let offer = offer(&self.session);
+        let theirs = people.server.store.list_passkeys(self.user().id).await?;
+        let offer = offer(&self.session, confirmation(people, &self.session, &theirs)?);
         let authenticator = offer.read(people, (fields.text("secret"), fields.text("form")))?;
-        if let Some(wrong) = self.wrong_password().await? {
+        // Who has passkeys shows one: the code is of the app that is being set up.
+        let wrong = match self.wrong_password().await? {
+            None if !theirs.is_empty() => self.wrong_passkey().await?,
+            wrong => wrong,
+        };
+        if let Some(wrong) = wrong {
             let (status, problem) = (wrong.status(), wrong.words());
             let again = Unconfirmed { authenticator, problem, status };
             return Ok(wrong.on(offer.page(people, Some(again))?));
@@ -255,7 +212,7 @@ impl Sent<'_> {
         let login = NewLogin::with_code(self.user().id, people.server.clock.now());
         let login = login.compared_with(self.user().password_hash.as_deref());
         let cookie = session::begin(&people.server, self.headers, login).await?;
-        let shown = show_codes(people, self.user(), &codes, PATH.to_owned());
+        let shown = show_codes(people, self.user(), (&codes, APP), PATH.to_owned());
         Ok(with_cookie(shown, cookie))
     }
 
@@ -271,7 +228,9 @@ impl Sent<'_> {
             return Ok(self.people.lead_to(PATH));
         }
         self.audit(AuditEvent::RecoveryCodesReplace).await?;
-        Ok(show_codes(self.people, user, &codes, PATH.to_owned()))
+        let factors = Factors::of(server, user.id).await?;
+        let (lost, onward) = if factors.app { (APP, PATH) } else { (PASSKEY, PASSKEYS_PATH) };
+        Ok(show_codes(self.people, user, (&codes, lost), onward.to_owned()))
     }
 
     /// On to another app: where one is required, the next log-in asks for it.
@@ -284,44 +243,5 @@ impl Sent<'_> {
             self.audit(AuditEvent::SecondFactorRemove).await?;
         }
         Ok(self.people.lead_to(PATH))
-    }
-
-    /// Why the password and the code together do not do.
-    async fn wrong(&self) -> Result<Option<Problem>, Fault> {
-        if let Some(wrong) = self.wrong_password().await? {
-            return Ok(Some(wrong));
-        }
-        let browser = self.people.browser(self.headers);
-        let code = self.form.fields.text("code");
-        match take_code(self.people, self.user(), code, (&browser, self.address)).await? {
-            SecondStep::Code | SecondStep::RecoveryCode => Ok(None),
-            SecondStep::Wait(wait) => Ok(Some(Problem::Wait(wait))),
-            SecondStep::Wrong => {
-                let method = LoginMethod::PasswordAndCode;
-                let reason = LoginFailure::SecondFactor;
-                self.audit(AuditEvent::LoginFail { method, reason }).await?;
-                Ok(Some(Problem::Code))
-            }
-        }
-    }
-
-    async fn wrong_password(&self) -> Result<Option<Problem>, Fault> {
-        let browser = self.people.browser(self.headers);
-        let typed = SecretText::new(self.form.fields.text("password").to_owned());
-        let from = (&browser, self.address);
-        let again = password_again(self.people, self.request_id, self.user(), typed, from).await?;
-        Ok(match again {
-            Again::Right => None,
-            Again::Wrong => Some(Problem::Password),
-            Again::Wait(wait) => Some(Problem::Wait(wait)),
-        })
-    }
-
-    fn user(&self) -> &UserRow {
-        &self.session.person.user
-    }
-
-    async fn audit(&self, event: AuditEvent) -> Result<(), Fault> {
-        self.people.audit(self.request_id, Some(self.user().id), None, event).await
     }
 }

@@ -16,10 +16,15 @@ use super::session::{self, FormPurpose, Session, is_no_session};
 
 mod authenticator;
 mod connections;
+mod passkeys;
+mod sent;
 mod view;
 
 pub(crate) use authenticator::{other_codes, remove, set_up, show as authenticator};
 pub(crate) use connections::{begin, come_back, end};
+pub(crate) use passkeys::{
+    add as add_passkey, new as new_passkey, remove as remove_passkey, show as passkeys, to_passkeys,
+};
 
 use authenticator::AuthenticatorView;
 use connections::AccountView;
@@ -36,6 +41,8 @@ struct AccountPage<'a> {
     accounts: Vec<AccountView>,
     /// `None` for who logs in elsewhere.
     authenticator: Option<AuthenticatorView>,
+    /// What is said of their passkeys; `None` where there are none to be had, and none.
+    passkeys: Option<String>,
     sessions: Vec<SessionView>,
     logout_token: String,
     everywhere_token: String,
@@ -70,6 +77,7 @@ async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
         clients,
         accounts: connections::views(people, session).await?,
         authenticator: authenticator::view(people, session).await?,
+        passkeys: passkeys::words(people, session).await?,
         sessions: sessions.map(|row| view::session(people, session, row)).collect(),
         logout_token: HERE.token(&session.cookie),
         everywhere_token: EVERYWHERE.token(&session.cookie),

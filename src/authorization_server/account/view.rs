@@ -6,7 +6,7 @@ use crate::authorization_server::consent::{Place, Receiver, introduce};
 use crate::authorization_server::device::DEVICE_CLASS;
 use crate::authorization_server::pages::{Fault, in_words, when};
 use crate::authorization_server::person::People;
-use crate::authorization_server::session::{Session, TWO_FACTORS};
+use crate::authorization_server::session::{PASSKEY, Session, TWO_FACTORS};
 use crate::id::ClientId;
 use crate::scope::Scope;
 use crate::store::{GrantFilter, PageRequest, SessionRow};
@@ -112,6 +112,10 @@ pub(super) fn session(people: &People, current: &Session, row: &SessionRow) -> S
             let provider = people.providers.find(id);
             let name = provider.as_ref().map_or(id, |provider| provider.name());
             format!("Logged in with {name}")
+        }
+        None if row.method.as_deref() == Some(PASSKEY) => "Logged in with a passkey".to_owned(),
+        None if row.login.amr.as_deref().is_some_and(|amr| amr.contains("pop")) => {
+            "Logged in with a password and a passkey".to_owned()
         }
         None if row.login.acr.as_deref() == Some(TWO_FACTORS) => {
             "Logged in with a password and a code".to_owned()

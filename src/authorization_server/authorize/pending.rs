@@ -7,7 +7,7 @@ use url::Url;
 
 use super::OWN_SCOPES;
 use crate::authorization_server::person::Person;
-use crate::authorization_server::session::TWO_FACTORS;
+use crate::authorization_server::session::{PASSWORD, TWO_FACTORS};
 use crate::id::ClientId;
 use crate::scope::Scope;
 use crate::store::{Digest, LoginOrigin, StoreError};
@@ -99,12 +99,12 @@ impl Pending {
         self.acr_values.is_empty() || self.met_by(person).is_some()
     }
 
-    /// The first value asked for that this person's login has. Two factors of ours are a password of ours as well; what
-    /// the names of others imply is theirs to say.
+    /// The first value asked for that this person's login has. Two factors of ours are a password of ours as well, where one of
+    /// them was a password; what the names of others imply is theirs to say.
     fn met_by(&self, person: &Person) -> Option<&str> {
         let login = &person.login;
         let acr = login.acr.as_deref()?;
-        let ours = login.issuer.is_none() && acr == TWO_FACTORS;
+        let ours = person.method == PASSWORD && acr == TWO_FACTORS;
         let met = |value: &&String| value.as_str() == acr || (ours && value.as_str() == "pwd");
         self.acr_values.iter().find(met).map(String::as_str)
     }

@@ -8,14 +8,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::audit::{AuditEvent, LoginMethod};
-use crate::authorization_server::pages::{Fault, Forms, page};
+use crate::authorization_server::pages::{Fault, Forms, page, page_with_script};
 use crate::authorization_server::person::{People, with_cookie};
-use crate::authorization_server::second_factor::{Authenticator, QrPicture, RecoveryCode};
+use crate::authorization_server::second_factor::{Authenticator, Factors, QrPicture, RecoveryCode};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
 use crate::id::RequestId;
 use crate::store::{AuthenticatorRow, Digest, StoreError, UserRow};
 
 use super::first_step::{ENROL_PATH, FirstStep};
+use super::passkey::PasskeyForm;
 use super::password::Waiting;
 use super::throttle::{know_browser, know_browser_at_codes};
 use super::{onward, with_request};
@@ -31,6 +32,8 @@ pub(crate) struct Offer<'a> {
     pub(crate) action: &'static str,
     /// Whether the password is asked for again.
     pub(crate) password: bool,
+    /// What asks for a passkey, where there is one: nobody gets past it by an app of theirs.
+    pub(crate) passkey: Option<PasskeyForm>,
     pub(crate) request: Option<&'a str>,
 }
 
@@ -50,12 +53,16 @@ pub(crate) struct Unconfirmed {
     pub(crate) status: StatusCode,
 }
 
+/// What recovery codes are for when they are shown.
+pub(crate) const APP: &str = "your authenticator app";
+
 #[derive(Template)]
 #[template(path = "authenticator.html")]
 struct OfferPage<'a> {
     username: &'a str,
     required: bool,
     password: bool,
+    passkey: Option<&'a PasskeyForm>,
     problem: Option<&'static str>,
     picture: Option<QrPicture>,
     link: String,
@@ -72,6 +79,8 @@ struct OfferPage<'a> {
 #[template(path = "recovery_codes.html")]
 struct CodesPage {
     codes: Vec<String>,
+    /// Of what they are the replacement, in words.
+    lost: &'static str,
     username: String,
     onward: String,
     host: String,
@@ -107,6 +116,7 @@ impl Offer<'_> {
             username: &self.user.username,
             required: people.server.settings.requires_second_factor(self.user),
             password: self.password,
+            passkey: self.passkey.as_ref(),
             problem,
             picture: QrPicture::of(&link),
             link,
@@ -118,7 +128,10 @@ impl Offer<'_> {
             host: people.host(),
             root: people.root().to_owned(),
         };
-        Ok(page(status, Forms::Ours, &template))
+        Ok(match &self.passkey {
+            Some(form) => page_with_script(status, &people.server.url(form.script), &template),
+            None => page(status, Forms::Ours, &template),
+        })
     }
 
     /// The secret that this form offered, which our own page sent.
@@ -185,11 +198,12 @@ impl Confirmed {
 pub(crate) fn show_codes(
     people: &People,
     user: &UserRow,
-    codes: &[RecoveryCode],
+    (codes, lost): (&[RecoveryCode], &'static str),
     onward: String,
 ) -> Response {
     let template = CodesPage {
         codes: codes.iter().map(RecoveryCode::shown).collect(),
+        lost,
         username: user.username.clone(),
         onward,
         host: people.host(),
@@ -255,19 +269,19 @@ async fn try_enrol(
     let browser = people.browser(headers);
     know_browser(&people.server, &browser, &user).await?;
     know_browser_at_codes(&people.server, &browser, &user).await?;
-    let shown = show_codes(people, &user, &codes, onward(request));
+    let shown = show_codes(people, &user, (&codes, APP), onward(request));
     let over = people.server.cookies().remove(CookieKind::FirstStep);
     Ok(with_cookie(with_cookie(people.remember(&browser, shown), cookie), over))
 }
 
-/// The first step of somebody who has no app yet.
+/// The first step of somebody who has no second factor yet: who has a passkey shows that.
 async fn first(people: &People, headers: &HeaderMap) -> Result<Option<FirstStep>, Fault> {
     let Some(first) = FirstStep::find(people, headers).await? else { return Ok(None) };
-    let has_one = people.server.store.find_authenticator(first.user.id).await?.is_some();
-    Ok((!has_one).then_some(first))
+    let none = Factors::of(&people.server, first.user.id).await?.is_empty();
+    Ok(none.then_some(first))
 }
 
 const fn offer<'a>(first: &'a FirstStep, request: Option<&'a str>) -> Offer<'a> {
     let FirstStep { key, cookie, user } = first;
-    Offer { user, whom: *key, cookie, action: ENROL_PATH, password: false, request }
+    Offer { user, whom: *key, cookie, action: ENROL_PATH, password: false, passkey: None, request }
 }

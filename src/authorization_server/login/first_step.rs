@@ -10,6 +10,7 @@ use axum::response::Response;
 
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::second_factor::Factors;
 use crate::authorization_server::session::{BeginError, CookieKind, CookieValue};
 use crate::store::{Digest, LoginOrigin, NewSession, SessionRow, StoreError, UserRow};
 use crate::time::Timestamp;
@@ -48,7 +49,7 @@ impl FirstStep {
         request: Option<&str>,
     ) -> Result<Option<Response>, BeginError> {
         let server = &people.server;
-        let path = if server.store.find_authenticator(user.id).await?.is_some() {
+        let path = if !Factors::of(server, user.id).await?.is_empty() {
             CODE_PATH
         } else if server.settings.requires_second_factor(user) {
             ENROL_PATH

@@ -1,10 +1,11 @@
-//! `/login` and what is under it: a password, a one-time link, or a provider elsewhere.
+//! `/login` and what is under it: a password, a passkey, a one-time link, or a provider elsewhere.
 
 mod elsewhere;
 mod elsewhere_limits;
 mod enrolment;
 mod first_step;
 mod link;
+mod passkey;
 mod password;
 mod second_step;
 mod throttle;
@@ -15,10 +16,11 @@ use super::pages::query_value;
 
 pub(crate) use elsewhere::{come_back, start_elsewhere};
 pub(crate) use elsewhere_limits::ElsewhereLimits;
-pub(crate) use enrolment::{Offer, Unconfirmed, enrol, offer_first, show_codes};
+pub(crate) use enrolment::{APP, Offer, Unconfirmed, enrol, offer_first, show_codes};
 pub(crate) use first_step::FIRST_STEP;
 pub use link::{first_administrator_link, new_link, one_time_link};
 pub(crate) use link::{show_link, use_link};
+pub(crate) use passkey::{PasskeyForm, Shows, again, log_in_with_passkey, take_passkey};
 pub(crate) use password::{Again, log_in, password_again, show};
 pub(crate) use second_step::{SecondStep, ask_code, second_step, take_code};
 #[cfg(test)]

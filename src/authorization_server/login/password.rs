@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
-use crate::authorization_server::pages::{Fault, Forms, page, query_value};
+use crate::authorization_server::pages::{Fault, Forms, page, page_with_script, query_value};
 use crate::authorization_server::person::{People, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
 use crate::id::{ClientAddress, RequestId};
@@ -20,8 +20,9 @@ use crate::secret_text::SecretText;
 use crate::store::UserRow;
 
 use super::first_step::FirstStep;
+use super::passkey::PasskeyForm;
 use super::throttle::Attempt;
-use super::{Waits, onward};
+use super::{Waits, onward, passkey};
 
 /// `?request=`: what waits for a login, an authorization request or a call.
 #[derive(Debug, Deserialize)]
@@ -40,6 +41,8 @@ struct LoginPage<'a> {
     problem: Option<&'static str>,
     first_start: bool,
     providers: Vec<Choice<'a>>,
+    /// With the token of its form.
+    passkey: Option<(PasskeyForm, String)>,
     form_token: String,
     request: &'a str,
     username: &'a str,
@@ -55,9 +58,15 @@ struct Choice<'a> {
 
 /// Why the page is shown again.
 #[derive(Default)]
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
     username: &'a str,
     problem: Option<&'static str>,
+}
+
+impl Shown<'_> {
+    pub(super) fn problem(problem: &'static str) -> Self {
+        Self { problem: Some(problem), ..Self::default() }
+    }
 }
 
 const PURPOSE: FormPurpose<'static> = FormPurpose { action: "login", about: &[] };
@@ -89,7 +98,10 @@ async fn try_show(
     Ok(people.remember(&browser, response))
 }
 
-async fn render(
+/// # Errors
+///
+/// [`Fault::NoRequest`] where what waits is over; [`Fault::Store`]
+pub(super) async fn render(
     people: &People,
     browser: &CookieValue,
     request: Option<&str>,
@@ -116,13 +128,17 @@ async fn render(
         problem: again.problem,
         first_start,
         providers,
+        passkey: passkey::offer(people, browser)?,
         form_token: PURPOSE.token(browser),
         request: request.unwrap_or_default(),
         username: again.username,
         host: people.host(),
         root: people.root().to_owned(),
     };
-    Ok(page(status, Forms::Ours, &template))
+    Ok(match &template.passkey {
+        Some((form, _)) => page_with_script(status, &people.server.url(form.script), &template),
+        None => page(status, Forms::Ours, &template),
+    })
 }
 
 /// `POST /login`. Every failure reads the same and takes as long (N108).

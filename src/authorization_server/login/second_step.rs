@@ -1,4 +1,4 @@
-//! `/login/code`: a code of the authenticator app after the password, or a recovery code instead.
+//! `/login/code`: what follows the password: a code of the authenticator app, a passkey, or a recovery code instead.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
-use crate::authorization_server::pages::{Fault, Forms, page};
+use crate::authorization_server::pages::{Fault, Forms, PageForm, page, page_with_script};
 use crate::authorization_server::person::{People, with_cookie};
-use crate::authorization_server::second_factor::{Authenticator, RecoveryCode};
+use crate::authorization_server::second_factor::{Authenticator, Ceremony, Factors, RecoveryCode};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
 use crate::id::{ClientAddress, RequestId};
 use crate::store::{StoreError, UserRow};
 
 use super::first_step::FirstStep;
+use super::passkey::{PasskeyForm, Shows, take_passkey};
 use super::password::Waiting;
 use super::throttle::{Attempt, CODE, RECOVERY_CODE};
 use super::{onward, with_request};
@@ -40,6 +41,9 @@ pub(crate) enum SecondStep {
 #[template(path = "second_step.html")]
 struct SecondStepPage<'a> {
     username: &'a str,
+    /// Whether there is an app to type a code of.
+    app: bool,
+    passkey: Option<PasskeyForm>,
     problem: Option<&'static str>,
     form_token: String,
     request: &'a str,
@@ -105,7 +109,7 @@ pub(crate) async fn ask_code(
     let request = waiting.request.as_deref();
     let shown = async {
         match FirstStep::find(&people, &headers).await? {
-            Some(first) => Ok(render(&people, &first, request, (StatusCode::OK, None))),
+            Some(first) => render(&people, &first, request, (StatusCode::OK, None)).await,
             None => Ok::<_, Fault>(people.lead_to(&with_request("/login", request))),
         }
     };
@@ -125,6 +129,19 @@ pub(crate) async fn second_step(
     outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
 }
 
+/// Why the page is shown again.
+struct Unproven {
+    status: StatusCode,
+    problem: &'static str,
+    wait: Option<Duration>,
+}
+
+impl Unproven {
+    const fn forbidden(problem: &'static str) -> Self {
+        Self { status: StatusCode::FORBIDDEN, problem, wait: None }
+    }
+}
+
 async fn try_second_step(
     people: &People,
     request_id: RequestId,
@@ -139,29 +156,20 @@ async fn try_second_step(
     };
     form.check(PURPOSE, &first.cookie)?;
     let browser = people.browser(headers);
-    let again = |status, problem| render(people, &first, request, (status, problem));
-    let taken =
-        take_code(people, &first.user, form.fields.text("code"), (&browser, address)).await?;
-    let now = people.server.clock.now();
-    let (login, method) = match taken {
-        SecondStep::Code => (NewLogin::with_code(first.user.id, now), LoginMethod::PasswordAndCode),
-        SecondStep::RecoveryCode => {
-            let login = NewLogin::with_recovery_code(first.user.id, now);
-            (login, LoginMethod::PasswordAndRecoveryCode)
-        }
-        SecondStep::Wrong => {
-            failed(people, request_id, &first.user, LoginFailure::SecondFactor).await?;
-            let problem = "The code is not right, is over, or was used before.";
-            return Ok(again(StatusCode::FORBIDDEN, Some(problem)));
-        }
-        SecondStep::Wait(wait) => {
-            if people.server.auditor.admit_refusal(address) {
-                failed(people, request_id, &first.user, LoginFailure::Throttled).await?;
+    let from = (&browser, address);
+    let looked = match form.fields.filled("assertion") {
+        Some(_) => with_passkey(people, request_id, &first, &form.fields, from).await?,
+        None => with_code(people, request_id, &first, form.fields.text("code"), from).await?,
+    };
+    let (login, method) = match looked {
+        Ok(proven) => proven,
+        Err(Unproven { status, problem, wait }) => {
+            let again = (status, Some(problem));
+            let mut response = render(people, &first, request, again).await?;
+            if let Some(wait) = wait {
+                let wait = HeaderValue::from(wait.as_secs().max(1));
+                response.headers_mut().insert(header::RETRY_AFTER, wait);
             }
-            let problem = "Too many codes. Wait, or use a recovery code.";
-            let mut response = again(StatusCode::TOO_MANY_REQUESTS, Some(problem));
-            let wait = HeaderValue::from(wait.as_secs().max(1));
-            response.headers_mut().insert(header::RETRY_AFTER, wait);
             return Ok(response);
         }
     };
@@ -177,29 +185,113 @@ async fn try_second_step(
     Ok(with_cookie(with_cookie(response, cookie), over))
 }
 
-fn render(
+/// What the log-in is then, and as what it is recorded.
+type Proven = (NewLogin<'static>, LoginMethod);
+
+async fn with_code(
+    people: &People,
+    request_id: RequestId,
+    first: &FirstStep,
+    code: &str,
+    from: (&CookieValue, Option<IpAddr>),
+) -> Result<Result<Proven, Unproven>, Fault> {
+    let (id, now) = (first.user.id, people.server.clock.now());
+    let failed = (people, request_id, &first.user, LoginMethod::PasswordAndCode);
+    Ok(match take_code(people, &first.user, code, from).await? {
+        SecondStep::Code => Ok((NewLogin::with_code(id, now), LoginMethod::PasswordAndCode)),
+        SecondStep::RecoveryCode => {
+            let login = NewLogin::with_recovery_code(id, now);
+            Ok((login, LoginMethod::PasswordAndRecoveryCode))
+        }
+        SecondStep::Wrong => {
+            fail(failed, LoginFailure::SecondFactor).await?;
+            Err(Unproven::forbidden("The code is not right, is over, or was used before."))
+        }
+        SecondStep::Wait(wait) => {
+            let problem = "Too many codes. Wait, or use a recovery code.";
+            Err(throttled(failed, from.1, (wait, problem)).await?)
+        }
+    })
+}
+
+async fn with_passkey(
+    people: &People,
+    request_id: RequestId,
+    first: &FirstStep,
+    fields: &PageForm,
+    from: (&CookieValue, Option<IpAddr>),
+) -> Result<Result<Proven, Unproven>, Fault> {
+    let (id, now) = (first.user.id, people.server.clock.now());
+    let failed = (people, request_id, &first.user, LoginMethod::PasswordAndPasskey);
+    Ok(match take_passkey(people, ceremony(first), fields, Some(&first.user), from).await? {
+        Shows::Right(_) => {
+            let login = NewLogin::with_password_and_passkey(id, now);
+            Ok((login, LoginMethod::PasswordAndPasskey))
+        }
+        Shows::Late => {
+            Err(Unproven::forbidden("The page had waited too long, or was sent twice. Try again."))
+        }
+        Shows::Wrong(reason, _) => {
+            let clone = reason == LoginFailure::SignCount;
+            let reason = if clone { reason } else { LoginFailure::SecondFactor };
+            fail(failed, reason).await?;
+            Err(Unproven::forbidden("This passkey is not one of yours here."))
+        }
+        Shows::Wait(wait) => {
+            let problem = "Too many attempts. Wait a while, then try again.";
+            Err(throttled(failed, from.1, (wait, problem)).await?)
+        }
+    })
+}
+
+type Failed<'a> = (&'a People, RequestId, &'a UserRow, LoginMethod);
+
+async fn throttled(
+    failed: Failed<'_>,
+    address: Option<IpAddr>,
+    (wait, problem): (Duration, &'static str),
+) -> Result<Unproven, Fault> {
+    if failed.0.server.auditor.admit_refusal(address) {
+        fail(failed, LoginFailure::Throttled).await?;
+    }
+    Ok(Unproven { status: StatusCode::TOO_MANY_REQUESTS, problem, wait: Some(wait) })
+}
+
+async fn fail(
+    (people, request_id, user, method): Failed<'_>,
+    reason: LoginFailure,
+) -> Result<(), Fault> {
+    let event = AuditEvent::LoginFail { method, reason };
+    people.audit(request_id, Some(user.id), None, event).await
+}
+
+const fn ceremony(first: &FirstStep) -> Ceremony<'_> {
+    Ceremony { what: "second step", whom: &first.key }
+}
+
+async fn render(
     people: &People,
     first: &FirstStep,
     request: Option<&str>,
     (status, problem): (StatusCode, Option<&'static str>),
-) -> Response {
+) -> Result<Response, Fault> {
+    let Factors { app, passkeys } = Factors::of(&people.server, first.user.id).await?;
+    let passkey = match &*passkeys {
+        [] => None,
+        theirs => people.ask_passkey(ceremony(first), theirs)?,
+    };
     let template = SecondStepPage {
         username: &first.user.username,
+        app,
+        passkey,
         problem,
         form_token: PURPOSE.token(&first.cookie),
         request: request.unwrap_or_default(),
         host: people.host(),
         root: people.root().to_owned(),
     };
-    page(status, Forms::Ours, &template)
-}
-
-async fn failed(
-    people: &People,
-    request_id: RequestId,
-    user: &UserRow,
-    reason: LoginFailure,
-) -> Result<(), Fault> {
-    let event = AuditEvent::LoginFail { method: LoginMethod::PasswordAndCode, reason };
-    people.audit(request_id, Some(user.id), None, event).await
+    Ok(match &template.passkey {
+        Some(form) => page_with_script(status, &people.server.url(form.script), &template),
+        None => page(status, Forms::Ours, &template),
+    })
 }

@@ -63,6 +63,13 @@ pub(in crate::authorization_server) const RECOVERY_CODE: Guessed = Guessed {
     account_and_site: Bound { most: 20, window: Duration::from_mins(15) },
     account: None,
 };
+/// Nobody guesses a signature: a browser that sends many is slowed down, and keeps nobody out.
+const PASSKEY: Guessed = Guessed {
+    name: "passkey:",
+    device: Bound { most: 20, window: Duration::from_mins(15) },
+    account_and_site: Bound { most: 20, window: Duration::from_mins(15) },
+    account: None,
+};
 
 // What the module promises: not even a site that fills each of its windows locks an account alone.
 const _: () = assert!(PASSWORD.no_site_fills_the_account() && CODE.no_site_fills_the_account());
@@ -144,6 +151,16 @@ impl Attempt {
         from: (&CookieValue, Option<IpAddr>),
     ) -> Result<Self, StoreError> {
         Self::at(server, guessed, &user.username, from).await
+    }
+
+    /// At a passkey: of who has typed their password, by the user name, else by the credential id that was sent. Costs the same
+    /// whether or not there is such a credential.
+    pub(crate) async fn at_passkey(
+        server: &AuthorizationServer,
+        name: &str,
+        from: (&CookieValue, Option<IpAddr>),
+    ) -> Result<Self, StoreError> {
+        Self::at(server, PASSKEY, name, from).await
     }
 
     async fn at(

@@ -25,8 +25,26 @@ pub(crate) enum Forms {
 
 /// Renders `template` with every header a page of ours carries.
 pub(crate) fn page(status: StatusCode, forms: Forms, template: &impl Template) -> Response {
+    rendered(status, headers(forms), template)
+}
+
+/// The same for a page that may run the script at this very address (CSP Level 3 §6.7.2.8), and whose forms lead to us.
+pub(crate) fn page_with_script(
+    status: StatusCode,
+    script: &str,
+    template: &impl Template,
+) -> Response {
+    let mut headers = headers(Forms::Ours);
+    let policy = policy(&format!("; form-action 'self'; script-src {script}"));
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    rendered(status, headers, template)
+}
+
+fn rendered(status: StatusCode, headers: HeaderMap, template: &impl Template) -> Response {
     match template.render() {
-        Ok(html) => (status, headers(forms), html).into_response(),
+        Ok(html) => (status, headers, html).into_response(),
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "page.not_rendered");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -73,12 +91,12 @@ fn headers(forms: Forms) -> HeaderMap {
     headers
 }
 
-/// Nothing but our own style sheet and the empty icon.
-fn policy(form_action: &str) -> String {
+/// Nothing but our own style sheet and the empty icon, and what is added.
+fn policy(added: &str) -> String {
     let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
     format!(
         "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; \
-         frame-ancestors 'none'{form_action}"
+         frame-ancestors 'none'{added}"
     )
 }
 

@@ -121,6 +121,14 @@ impl Site {
         browser
     }
 
+    /// The first administrator has a password, and nobody is logged in.
+    pub(super) async fn administrator_without_session(&self) {
+        let (mut browser, link) = (Browser::new(self), self.link().await);
+        let page = browser.get(&link).await;
+        let chosen = browser.send(&link, &page, &[("password", PASSWORD), ("again", PASSWORD)]);
+        assert_eq!(chosen.await.location(), "/login/authenticator");
+    }
+
     /// Puts an authorization request into the store, as `/authorize` does; gives its handle.
     pub(super) fn request(&self, change: impl FnOnce(&mut Pending)) -> String {
         let mut pending = Pending {
@@ -252,7 +260,7 @@ impl Browser {
         page: &Page,
         fields: &[(&str, &str)],
     ) -> Page {
-        let hidden = ["form", "request", "client", "everywhere", "secret"]
+        let hidden = ["form", "request", "client", "everywhere", "secret", "challenge"]
             .into_iter()
             .filter_map(|name| Some((name, page.hidden(action, name)?)));
         let mut all: Vec<(String, String)> =
@@ -337,4 +345,14 @@ impl Browser {
 pub(super) fn between(html: &str, start: &str) -> String {
     let rest = html.split_once(start).unwrap_or_else(|| panic!("no {start} in {html}")).1;
     rest.split(['<', '"']).next().unwrap().to_owned()
+}
+
+/// Without what is new on every page: tokens and questions.
+pub(super) fn stable(body: &str) -> String {
+    let without = |text: &str, start: &str| {
+        let mut pieces = text.split(start);
+        let first = pieces.next().unwrap().to_owned();
+        pieces.fold(first, |kept, piece| kept + piece.split_once('"').unwrap().1)
+    };
+    without(&without(body, "value=\""), "data-question=\"")
 }

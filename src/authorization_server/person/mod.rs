@@ -18,7 +18,7 @@ pub struct Person {
     pub auth_time: Option<Timestamp>,
     /// When this session began.
     pub began: Timestamp,
-    /// How: `pwd`, or `idp:<id>`.
+    /// How: `pwd`, `passkey`, or `idp:<id>`.
     pub method: String,
     /// Which log-in this session comes from.
     pub login: LoginOrigin,

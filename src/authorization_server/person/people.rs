@@ -12,8 +12,11 @@ use url::Url;
 use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::identity_provider::IdentityProviders;
 use crate::authorization_server::login::ElsewhereLimits;
-use crate::authorization_server::pages::{Fault, OwnWords, PageForm, see_other};
+use crate::authorization_server::pages::{
+    Fault, OwnWords, PageForm, SCRIPT_PATH, script, see_other,
+};
 use crate::authorization_server::password::PasswordPool;
+use crate::authorization_server::second_factor::Passkeys;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
 use crate::authorization_server::{account, approval, consent, device, login, logout};
@@ -44,6 +47,8 @@ pub(crate) struct People {
     pub(crate) passwords: PasswordPool,
     pub(crate) approvals: Option<Approvals>,
     pub(crate) connections: Option<Connections>,
+    /// `None` where no browser would give one: `public_url` is no place for them.
+    pub(crate) passkeys: Option<Passkeys>,
     /// How many logins elsewhere may be begun.
     pub(crate) elsewhere: ElsewhereLimits,
     pub(crate) scope_words: Arc<OwnWords>,
@@ -66,12 +71,14 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
     let elsewhere = ElsewhereLimits::new(server);
     let server = server.clone();
     let scope_words = Arc::new(scope_words);
+    let passkeys = Passkeys::of(server.public_url());
     let people = People {
         server,
         providers,
         passwords,
         approvals,
         connections,
+        passkeys,
         elsewhere,
         scope_words,
         origins,
@@ -80,6 +87,8 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/with/{provider}", get(login::start_elsewhere))
         .route("/login/callback/{provider}", get(login::come_back))
+        .route("/login/passkey", get(login::again).post(login::log_in_with_passkey))
+        .route(SCRIPT_PATH.as_str(), get(script))
         .route("/login/code", get(login::ask_code).post(login::second_step))
         .route("/login/authenticator", get(login::offer_first).post(login::enrol))
         .route("/login/link/{link}", get(login::show_link).post(login::use_link))
@@ -94,6 +103,9 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/account/authenticator", get(account::authenticator).post(account::set_up))
         .route("/account/authenticator/codes", post(account::other_codes))
         .route("/account/authenticator/remove", post(account::remove))
+        .route("/account/passkeys", get(account::passkeys).post(account::add_passkey))
+        .route("/account/passkeys/new", get(account::to_passkeys).post(account::new_passkey))
+        .route("/account/passkeys/remove", get(account::to_passkeys).post(account::remove_passkey))
         .route("/approvals", get(approval::list))
         .route("/approvals/{id}", get(approval::show).post(approval::answer))
         .route("/account/withdraw", post(account::withdraw))

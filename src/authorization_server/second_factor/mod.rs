@@ -1,18 +1,49 @@
-//! What people have beside a password: an authenticator app (RFC 6238), and codes for the day it is lost.
+//! What people have beside a password, or in its place: an authenticator app (RFC 6238), passkeys (WebAuthn), and codes for
+//! the day these are lost.
 //!
 //! For who logs in here with a password. Who logs in elsewhere has what the identity provider asks for.
 
 mod authenticator;
+mod passkey;
 mod qr;
 mod recovery_code;
 
-use crate::store::UserRow;
+use crate::id::UserId;
+use crate::store::{PasskeyRow, StoreError, UserRow};
 
+use super::server::AuthorizationServer;
 use super::settings::{Administrators, Settings};
 
 pub(crate) use authenticator::Authenticator;
+pub(crate) use passkey::{
+    Assertion, Ceremony, NewPasskey, PasskeyError, Passkeys, Question, answered,
+};
 pub(crate) use qr::QrPicture;
 pub(crate) use recovery_code::RecoveryCode;
+
+/// What a person has. With any of it, their password alone opens nothing.
+#[derive(Debug)]
+pub(crate) struct Factors {
+    pub(crate) app: bool,
+    pub(crate) passkeys: Vec<PasskeyRow>,
+}
+
+impl Factors {
+    /// # Errors
+    ///
+    /// [`StoreError`]
+    pub(crate) async fn of(
+        server: &AuthorizationServer,
+        user_id: UserId,
+    ) -> Result<Self, StoreError> {
+        let app = server.store.find_authenticator(user_id).await?.is_some();
+        Ok(Self { app, passkeys: server.store.list_passkeys(user_id).await? })
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        !self.app && self.passkeys.is_empty()
+    }
+}
 
 /// Who must have a second factor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

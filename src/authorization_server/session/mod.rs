@@ -25,8 +25,10 @@ pub(crate) use csrf::{FormPurpose, is_same_origin};
 const IDLE: Duration = Duration::from_hours(2);
 /// However busy it is, a session ends after this long.
 const ABSOLUTE: Duration = Duration::from_hours(12);
-/// The method of who logged in here, whatever came after the password.
-const PASSWORD: &str = "pwd";
+/// The method of who logged in here with a password, whatever came after it.
+pub(crate) const PASSWORD: &str = "pwd";
+/// The method of who logged in here with a passkey and nothing else.
+pub(crate) const PASSKEY: &str = "passkey";
 /// `acr` of who showed two factors here.
 pub(crate) const TWO_FACTORS: &str = "mfa";
 /// `last_seen_at` is written this often at most.
@@ -105,7 +107,8 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) auth_time: Option<Timestamp>,
     /// Where and how. Its `sid` is made here.
     pub(crate) origin: LoginOrigin,
-    /// The hash that the password was compared with: that takes a while, in which it may have been set anew.
+    /// The hash that the password was compared with: that takes a while, in which it may have been set anew. With a passkey,
+    /// the one that the person had: where an administrator takes second factors away, the password goes, too.
     pub(crate) password_hash: Option<&'a str>,
     /// The identity provider, where that may be taken out while somebody logs in there.
     pub(crate) provider: Option<&'a str>,
@@ -125,6 +128,18 @@ impl<'a> NewLogin<'a> {
     /// With a password of ours and a recovery code, now. It has no name in RFC 8176, but makes two factors.
     pub(crate) fn with_recovery_code(user_id: UserId, now: Timestamp) -> Self {
         Self::here(user_id, now, (TWO_FACTORS, "pwd mfa"))
+    }
+
+    /// With a password of ours and a passkey, now. What the passkey's key is kept in nobody vouches for: it is a key that was
+    /// proved to be had (`pop`), by somebody who was there (`user`).
+    pub(crate) fn with_password_and_passkey(user_id: UserId, now: Timestamp) -> Self {
+        Self::here(user_id, now, (TWO_FACTORS, "pwd pop user mfa"))
+    }
+
+    /// With a passkey alone, now: the authenticator has verified its person, so that these are two factors.
+    pub(crate) fn with_passkey(user_id: UserId, now: Timestamp) -> Self {
+        let login = Self::here(user_id, now, (TWO_FACTORS, "pop user mfa"));
+        Self { method: PASSKEY, ..login }
     }
 
     fn here(user_id: UserId, now: Timestamp, (acr, amr): (&str, &str)) -> Self {

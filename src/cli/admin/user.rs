@@ -25,6 +25,13 @@ const COLUMNS: Columns = &[
     ("id", "id"),
 ];
 
+const PASSKEYS: Columns = &[
+    ("name", "name"),
+    ("backed up", "backed_up"),
+    ("added", "created_at"),
+    ("last used", "last_used_at"),
+];
+
 /// People. Those of an identity provider appear here after their first login.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct UserArgs {
@@ -88,8 +95,16 @@ enum UserCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Take a person's authenticator app and recovery codes away, who lost both, with their password and every session;
-    /// print the link by which they choose another password, once, within a day
+    /// Print what a person has beside their password: an authenticator app, passkeys, recovery codes
+    SecondFactor {
+        /// Username or id
+        user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a person's authenticator app, passkeys and recovery codes away, who lost them, with their password and every
+    /// session; print the link by which they choose another password, once, within a day
     RemoveSecondFactor {
         /// Username or id
         user: String,
@@ -174,6 +189,9 @@ pub(in crate::cli) async fn run(
         }
         UserCommand::TakeRole { user, json } => {
             role(&administration, (user, *json), false, out).await
+        }
+        UserCommand::SecondFactor { user, json } => {
+            second_factor(&administration, user, *json, out).await
         }
         UserCommand::RemoveSecondFactor { user, json } => {
             remove_second_factor(&administration, user, *json, out).await
@@ -261,6 +279,28 @@ async fn role(
     let what = if administrator { "administers this broker" } else { "is no administrator" };
     let value = json!({ "id": user.id, "username": user.username, "administrator": administrator });
     one(&value, &format!("{} {what}", user.username), json, out)
+}
+
+async fn second_factor(
+    by: &Administration,
+    name: &str,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, name).await?;
+    let found = by.operations.second_factor(user.id).await;
+    let found = found.map_err(|error| failure(&error, LIST))?;
+    if json {
+        let value = serde_json::to_value(&found).unwrap_or_default();
+        return one(&value, "", true, out);
+    }
+    let app = found.authenticator_since.map_or_else(|| "none".to_owned(), |at| at.to_string());
+    let (passkeys, codes) = (found.passkeys.len(), found.recovery_codes);
+    let lines = format!(
+        "authenticator app since: {app}\nrecovery codes left: {codes}\npasskeys: {passkeys}"
+    );
+    one(&serde_json::Value::Null, &lines, false, out)?;
+    if passkeys == 0 { Ok(()) } else { list(&found.passkeys, PASSKEYS, false, out) }
 }
 
 async fn remove_second_factor(

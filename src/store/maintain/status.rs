@@ -73,6 +73,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
     13 "authenticators",
     13 "recovery_codes",
     14 "identity_providers",
+    15 "passkeys",
 ];
 
 /// Changes nothing, not even an old schema.

@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::person::OneTimeLink;
 
 use super::database::SqlDatabase;
-use super::{link, session, user};
+use super::{link, passkey, session, user};
 
 #[async_trait]
 impl AuthenticatorStore for SqlDatabase {
@@ -104,10 +104,11 @@ async fn replace(
     c: &mut Connection,
     (id, codes): &(UserId, Vec<Digest>),
 ) -> Result<bool, StoreError> {
-    // Changes nothing, but locks the row: of two who replace at once, one's codes are all that is left.
+    // Changes nothing, but locks the rows: of two who replace at once, one's codes are all that is left.
     const LOCK: &str = "UPDATE authenticators SET last_step = last_step WHERE user_id = $1";
     let user = id.to_string();
-    if c.execute(LOCK, values![user.as_str()]).await? != 1 {
+    let passkeys = passkey::lock(c, &user).await?;
+    if passkeys + c.execute(LOCK, values![user.as_str()]).await? == 0 {
         return Ok(false);
     }
     put_codes(c, &user, codes).await?;
@@ -115,7 +116,11 @@ async fn replace(
 }
 
 /// These, and no others.
-async fn put_codes(c: &mut Connection, user: &str, codes: &[Digest]) -> Result<(), StoreError> {
+pub(super) async fn put_codes(
+    c: &mut Connection,
+    user: &str,
+    codes: &[Digest],
+) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO recovery_codes (code, user_id) VALUES ($1, $2)";
     c.execute("DELETE FROM recovery_codes WHERE user_id = $1", values![user]).await?;
     for code in codes {
@@ -134,21 +139,41 @@ async fn count(c: &mut Connection, id: &UserId) -> Result<u64, StoreError> {
 async fn remove(c: &mut Connection, id: &UserId) -> Result<bool, StoreError> {
     const SQL: &str = "DELETE FROM authenticators WHERE user_id = $1";
     let user = id.to_string();
+    // The passkeys first: who adds or removes one at the same time waits for it.
+    let others = passkey::lock(c, &user).await?;
     let removed = c.execute(SQL, values![user.as_str()]).await? == 1;
-    c.execute("DELETE FROM recovery_codes WHERE user_id = $1", values![user]).await?;
+    if others == 0 {
+        remove_codes(c, &user).await?;
+    }
     Ok(removed)
+}
+
+pub(super) async fn remove_codes(c: &mut Connection, user: &str) -> Result<(), StoreError> {
+    c.execute("DELETE FROM recovery_codes WHERE user_id = $1", values![user]).await.map(drop)
+}
+
+pub(super) async fn exists(c: &mut Connection, user: &str) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM authenticators WHERE user_id = $1";
+    Ok(c.row(SQL, values![user]).await?.is_some())
 }
 
 async fn start_over(c: &mut Connection, new: &OneTimeLink) -> Result<bool, StoreError> {
     // First, as for a new password: who is logging in with the old one has a session already, or gets none.
     const SQL: &str = "UPDATE users SET password_hash = NULL WHERE id = $1 AND disabled_at IS NULL \
-        AND EXISTS (SELECT 1 FROM authenticators WHERE user_id = $1)";
+        AND (EXISTS (SELECT 1 FROM authenticators WHERE user_id = $1) \
+        OR EXISTS (SELECT 1 FROM passkeys WHERE user_id = $1))";
     let user = new.user_id.to_string();
     if c.execute(SQL, values![user.as_str()]).await? != 1 {
         return Ok(false);
     }
-    remove(c, &new.user_id).await?;
-    c.execute("DELETE FROM links WHERE user_id = $1", values![user]).await?;
+    for sql in [
+        "DELETE FROM passkeys WHERE user_id = $1",
+        "DELETE FROM authenticators WHERE user_id = $1",
+        "DELETE FROM recovery_codes WHERE user_id = $1",
+        "DELETE FROM links WHERE user_id = $1",
+    ] {
+        c.execute(sql, values![user.as_str()]).await?;
+    }
     session::end_all(c, &new.user_id).await?;
     link::add(c, new).await?;
     Ok(true)

@@ -20,6 +20,7 @@ mod link;
 mod login;
 mod logout;
 mod metadata_document;
+mod passkey;
 mod people;
 mod place;
 mod refresh;

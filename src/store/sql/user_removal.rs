@@ -9,12 +9,13 @@ use crate::store::revoked::Revocation;
 use super::{grant, logout, session, upstream_account, user};
 
 /// What is about a user and keyed by the id.
-const OF_USER: [&str; 5] = [
+const OF_USER: [&str; 6] = [
     "DELETE FROM identities WHERE user_id = $1",
     "DELETE FROM links WHERE user_id = $1",
     "DELETE FROM consents WHERE user_id = $1",
     "DELETE FROM authenticators WHERE user_id = $1",
     "DELETE FROM recovery_codes WHERE user_id = $1",
+    "DELETE FROM passkeys WHERE user_id = $1",
 ];
 
 /// What became of it, and what is revoked now.

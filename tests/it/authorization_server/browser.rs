@@ -12,15 +12,17 @@ pub(super) const PASSWORD: &str = "correct horse battery staple";
 pub(super) struct Browser<'a> {
     authority: &'a str,
     pub(super) cookies: BTreeMap<String, String>,
+    /// What it says with forms: where their page is.
+    pub(super) origin: String,
 }
 
 impl<'a> Browser<'a> {
-    pub(super) const fn new(product: &'a Product) -> Self {
+    pub(super) fn new(product: &'a Product) -> Self {
         Self::at(product.authority.as_str())
     }
 
-    pub(super) const fn at(authority: &'a str) -> Self {
-        Self { authority, cookies: BTreeMap::new() }
+    pub(super) fn at(authority: &'a str) -> Self {
+        Self { authority, cookies: BTreeMap::new(), origin: format!("http://{authority}") }
     }
 
     /// One in which the first administrator has just chosen a password.
@@ -58,7 +60,7 @@ impl<'a> Browser<'a> {
         let body = Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = Request::new("POST", path)
             .header("content-type", "application/x-www-form-urlencoded")
-            .header("origin", &format!("http://{}", self.authority))
+            .header("origin", &self.origin)
             .body(body);
         self.send(request).await
     }

@@ -27,6 +27,7 @@ mod outage;
 mod outage_world;
 mod own_client;
 mod pace;
+mod passkeys;
 mod private_key_jwt;
 mod pushed;
 mod races;

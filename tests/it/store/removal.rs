@@ -6,8 +6,8 @@ use mcp_auth_broker::id::{ApprovalId, UserId};
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::store::{
     ApprovalAnswer, ApprovalRow, ApprovalState, AuthenticatorRow, Consent, ConsentKey, Digest,
-    ExternalIdentity, LinkPurpose, LogOut, LoginOrigin, OneTimeLink, Requester, SessionRow,
-    StoreSettings, UpstreamAccountRow, UserRemoval, UserRemoved,
+    ExternalIdentity, LinkPurpose, LogOut, LoginOrigin, OneTimeLink, PasskeyAdded, PasskeyRow,
+    Requester, SessionRow, StoreSettings, UpstreamAccountRow, UserRemoval, UserRemoved,
 };
 use mcp_auth_broker::time::FixedClock;
 
@@ -84,11 +84,24 @@ async fn person(store: &Store, name: &str) -> (UserId, mcp_auth_broker::id::Gran
     let app = AuthenticatorRow { user_id: id, sealed, last_step: 1, confirmed_at: NOW };
     let code = Digest::of(&format!("recovery {name}"));
     assert!(store.add_authenticator(&app, &[code], None).await.unwrap());
+    let passkey = PasskeyRow {
+        credential_id: format!("passkey {name}"),
+        user_id: id,
+        user_handle: "01930000-0000-4000-8000-000000000001".to_owned(),
+        credential: "{}".to_owned(),
+        sign_count: 0,
+        backed_up: false,
+        name: "key".to_owned(),
+        created_at: NOW,
+        last_used_at: None,
+    };
+    let added = store.add_passkey(&passkey, 1, &[], None).await.unwrap();
+    assert_eq!(added, PasskeyAdded::Another);
     (id, grant.id)
 }
 
-/// What of a person is there: the row, a session, a link, a live grant, a consent, a connected account.
-async fn left(store: &Store, (id, grant): (UserId, mcp_auth_broker::id::GrantId)) -> [bool; 6] {
+/// What of a person is there: the row, a session, a link, a live grant, a consent, a connected account, a passkey.
+async fn left(store: &Store, (id, grant): (UserId, mcp_auth_broker::id::GrantId)) -> [bool; 7] {
     let sessions = store.list_sessions(id, NOW).await.unwrap();
     let link = |name: &str| Digest::of(&format!("link {name}"));
     let mut links = false;
@@ -104,15 +117,16 @@ async fn left(store: &Store, (id, grant): (UserId, mcp_auth_broker::id::GrantId)
         row.revoked_at.is_none() && !store.is_revoked(Some(grant), None),
         !store.list_consents(id).await.unwrap().is_empty(),
         !store.list_upstream_accounts(id).await.unwrap().is_empty(),
+        !store.list_passkeys(id).await.unwrap().is_empty(),
     ]
 }
 
 async fn what_is_about_a_person_goes_with_them_and_nothing_of_others(store: Store) {
     let (ada, bob) = (person(&store, "ada").await, person(&store, "bob").await);
-    assert_eq!(left(&store, ada).await, [true; 6]);
+    assert_eq!(left(&store, ada).await, [true; 7]);
     assert_eq!(removed(&store, ada.0).await, UserRemoved::Done);
-    assert_eq!(left(&store, ada).await, [false; 6]);
-    assert_eq!(left(&store, bob).await, [true; 6]);
+    assert_eq!(left(&store, ada).await, [false; 7]);
+    assert_eq!(left(&store, bob).await, [true; 7]);
     assert_eq!(removed(&store, ada.0).await, UserRemoved::Unknown);
     let again = user("ada");
     assert!(store.add_user(&again).await.unwrap(), "the name is free");

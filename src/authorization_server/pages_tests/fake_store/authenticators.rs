@@ -61,7 +61,8 @@ impl AuthenticatorStore for FakeStore {
         let mut inner = self.lock();
         inner.recovery_codes.retain(|(known, _)| *known != user_id);
         inner.recovery_codes.extend(codes.iter().map(|code| (user_id, *code)));
-        Ok(inner.authenticators.iter().any(|row| row.user_id == user_id))
+        Ok(inner.authenticators.iter().any(|row| row.user_id == user_id)
+            || inner.passkeys.iter().any(|row| row.user_id == user_id))
     }
     async fn count_recovery_codes(&self, user_id: UserId) -> Result<u64, StoreError> {
         Ok(self.lock().recovery_codes.iter().filter(|(known, _)| *known == user_id).count() as u64)

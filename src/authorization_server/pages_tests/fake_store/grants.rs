@@ -171,11 +171,14 @@ impl GrantStore for FakeStore {
     }
     async fn first_use(
         &self,
-        _issuer: &str,
-        _jti: &str,
+        issuer: &str,
+        jti: &str,
         _expires_at: Timestamp,
     ) -> Result<bool, StoreError> {
-        unimplemented!()
+        let (mut inner, one) = (self.lock(), (issuer.to_owned(), jti.to_owned()));
+        let first = !inner.used.contains(&one);
+        inner.used.push(one);
+        Ok(first)
     }
     async fn clean_up(&self, _now: Timestamp) -> Result<u64, StoreError> {
         unimplemented!()

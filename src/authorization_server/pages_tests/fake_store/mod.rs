@@ -11,6 +11,7 @@ mod grants;
 mod identity_providers;
 mod logout;
 mod others;
+mod passkeys;
 mod people;
 
 #[derive(Debug, Default)]
@@ -28,6 +29,9 @@ pub(super) struct Inner {
     pub(super) consents: Vec<Consent>,
     pub(super) authenticators: Vec<AuthenticatorRow>,
     pub(super) recovery_codes: Vec<(UserId, Digest)>,
+    pub(super) passkeys: Vec<PasskeyRow>,
+    /// What counts once: whose, and its name.
+    pub(super) used: Vec<(String, String)>,
     /// `jti` of logout tokens.
     pub(super) logout_tokens: Vec<String>,
     pub(super) notices: Vec<LogoutNotice>,

@@ -1,0 +1,74 @@
+//! Passkeys: people's public keys (WebAuthn Level 3 §4, "credential record").
+
+use async_trait::async_trait;
+
+use crate::id::UserId;
+use crate::time::Timestamp;
+
+use super::digest::Digest;
+use super::error::StoreError;
+
+/// A person's passkey.
+#[derive(Clone, Debug)]
+pub struct PasskeyRow {
+    /// In base64url. Unique among everybody's.
+    pub credential_id: String,
+    pub user_id: UserId,
+    /// What authenticators know the person by (WebAuthn §6.1 "user handle"): a random UUID.
+    pub user_handle: String,
+    /// The public key and what else was registered, as `authorization_server` wrote it.
+    pub credential: String,
+    /// The highest that was seen (§6.1.1). Stays 0 with authenticators that do not count.
+    pub sign_count: u32,
+    /// Whether it was said to be backed up when it was last used (§6.1.3).
+    pub backed_up: bool,
+    /// What the person calls it.
+    pub name: String,
+    pub created_at: Timestamp,
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A passkey whose signature was right.
+#[derive(Clone, Debug)]
+pub struct PasskeyUse {
+    pub credential_id: String,
+    pub sign_count: u32,
+    pub backed_up: bool,
+    pub at: Timestamp,
+}
+
+/// What became of a new passkey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasskeyAdded {
+    /// The person had no second factor before: the recovery codes count from now on.
+    First,
+    /// Beside what they have. The recovery codes are those that they had.
+    Another,
+    /// The person has as many as they may have, is gone or disabled, has another password by now than the one that was
+    /// right, or the credential is somebody's already.
+    Refused,
+}
+
+#[async_trait]
+pub trait PasskeyStore: Send + Sync {
+    /// The oldest first.
+    async fn list_passkeys(&self, user_id: UserId) -> Result<Vec<PasskeyRow>, StoreError>;
+    async fn find_passkey(&self, credential_id: &str) -> Result<Option<PasskeyRow>, StoreError>;
+    /// Adds it where the person has fewer than `most`, and `recovery_codes` where it is their first second factor.
+    async fn add_passkey(
+        &self,
+        row: &PasskeyRow,
+        most: usize,
+        recovery_codes: &[Digest],
+        password_hash: Option<&str>,
+    ) -> Result<PasskeyAdded, StoreError>;
+    /// Notes a use. `false` where it is gone, or the sign count is not above the stored one, both being 0 apart (§7.2): of
+    /// two who come at once with one count, at one replica or two, one is refused.
+    async fn use_passkey(&self, used: &PasskeyUse) -> Result<bool, StoreError>;
+    /// With the recovery codes, where the person has no other second factor. `false` where they have no such passkey.
+    async fn remove_passkey(
+        &self,
+        user_id: UserId,
+        credential_id: &str,
+    ) -> Result<bool, StoreError>;
+}
