@@ -22,6 +22,9 @@ pub enum AdminError {
     /// `409`
     #[error("it was answered before, or its time is over")]
     TooLate,
+    /// `409`: what was looked at is another by now.
+    #[error("{problem}\n  hint: {hint}")]
+    Outdated { problem: &'static str, hint: &'static str },
     /// `422`: the rules in force stay.
     #[error("the policy has faults")]
     Policy(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -43,6 +46,7 @@ impl AdminError {
             | Self::Taken { .. }
             | Self::Forbidden { .. }
             | Self::TooLate
+            | Self::Outdated { .. }
             | Self::Policy(_) => true,
             Self::Store(_) | Self::Audit(_) => false,
         }

@@ -14,7 +14,8 @@ pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientChange, ClientView, GrantView, IdentityProviderView,
     KeyControl, KeyFault, KeyView, LogControl, LogLevel, LogLevelView, NamedCredential, NewClient,
-    NewRegistrationToken, NewServer, NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl,
+    NewRegistrationToken, NewServer, NewToolApproval, NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl,
     PolicyView, ProxySettings, RegistrationTokenView, ReloadFault, ServerChange, ServerEra,
-    ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView, UserChange, UserView,
+    ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView, ToolDifference, ToolPinDetail,
+    ToolPinView, UserChange, UserView,
 };

@@ -123,7 +123,7 @@ impl App {
         let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
         let rules = (&policy, &approvals, (&outages, &closing));
         let known = (for_servers, revocations(&config, &store)?, beside_ours);
-        let behind = servers::Shared::new(&materials, known, rules, &encryption)?;
+        let behind = servers::Shared::new(&materials, (&store, known), rules, &encryption)?;
         let others = [mounted.verifier, behind.verifier.clone()].into_iter().flatten();
         let verifiers: Vec<_> = others.chain([Arc::clone(&verifier)]).collect();
         let believed = Verifiers { fixed: verifiers.clone(), changing: behind.changing.clone() };

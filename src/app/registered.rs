@@ -17,7 +17,7 @@ use crate::http::{RegisteredServers, ServerEndpoint};
 use crate::outbound::Outbound;
 use crate::resource_server::{LocalKeys, Verifier, canonical, well_known_url};
 use crate::secret::Secrets;
-use crate::store::{Database, ResourceRow};
+use crate::store::{Database, ResourceRow, StoreError};
 use crate::upstream::{Credential, Era, Folded, Identity, OnFlaw, Server, Watch, outage_name};
 
 use super::doors::Doors;
@@ -34,6 +34,8 @@ const EVERY: Duration = Duration::from_secs(3);
 /// How long a verified token is remembered, and so how long a retired key may still serve here: nobody tells this cache.
 const REMEMBER: Duration = Duration::from_secs(5);
 const TOKENS: u64 = 10_000;
+/// How often the store is told which servers are served: pins of others are cleaned up after days.
+const HOLD: Duration = Duration::from_hours(1);
 
 /// What it takes to serve them.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub(super) struct Registered {
 pub(super) struct Known {
     rows: Vec<ResourceRow>,
     each: HashMap<String, Kept>,
+    /// When the store was told last that these servers are served.
+    held: Option<Instant>,
 }
 
 /// One that is served.
@@ -86,6 +90,29 @@ impl Registered {
         if let Err(error) = looked {
             tracing::warn!(error = &error as &dyn std::error::Error, "upstream.registered_unread");
         }
+        if let Err(error) = self.follow().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "upstream.pins_unread");
+        }
+    }
+
+    /// Reads to what the tools of each server are held, where another replica or an administrator has changed that.
+    async fn follow(&mut self) -> Result<(), StoreError> {
+        let versions = self.store.tool_pin_versions().await?;
+        let versions: HashMap<String, i64> = versions.into_iter().collect();
+        let settled = self.behind.each.iter();
+        let registered = self.known.each.iter().map(|(id, kept)| (id, &kept.each));
+        let mut held = Vec::new();
+        for (id, each) in settled.chain(registered) {
+            let version = versions.get(id).copied();
+            each.follow(version).await?;
+            held.extend(version.map(|_| id.clone()));
+        }
+        let now = Instant::now();
+        if self.known.held.is_none_or(|held| now.duration_since(held) > HOLD) {
+            self.store.hold_tool_pins(&held, self.doors.clock.now()).await?;
+            self.known.held = Some(now);
+        }
+        Ok(())
     }
 
     async fn replace(&mut self) -> Result<(), AppError> {
@@ -134,7 +161,7 @@ impl Registered {
             self.behind.outages.forget(&outage_name(id));
         }
         tracing::info!(servers = served.len(), "upstream.registered");
-        self.known = Known { rows, each };
+        self.known = Known { rows, each, held: self.known.held };
         Ok(())
     }
 
@@ -164,7 +191,9 @@ impl Registered {
             tracing::warn!(server, "upstream.registered_without_its_credential");
             return Ok(None);
         };
-        let about = (watch(&proxy), era(proxy.era));
+        let kept = (row.id.as_str(), Arc::clone(&self.doors.clock));
+        let watch = watch(&proxy).kept_in(Arc::clone(&self.store) as _, kept);
+        let about = (watch, era(proxy.era));
         let each =
             Each::registered(url.clone(), about, credential, self.behind.closing.child_token());
         Ok(Some(Kept { each, proxy, url }))

@@ -167,6 +167,8 @@ pub enum AdminObject {
     LogLevel,
     /// With which clients may register themselves.
     RegistrationToken,
+    /// What a tool of a server behind us was approved as.
+    ToolPin,
 }
 
 /// What an administrator does to it.
@@ -192,6 +194,8 @@ pub enum AdminAction {
     TakeRole,
     /// A person's authenticator app and recovery codes count no more.
     RemoveSecondFactor,
+    /// Somebody has looked at it, and it may be so.
+    Approve,
 }
 
 /// Why a caller with an accepted token may not administer.

@@ -33,6 +33,7 @@ mod settings;
 mod signing_key;
 mod sql;
 mod sqlite;
+mod tool_pin;
 mod upstream_account;
 mod used;
 
@@ -67,6 +68,10 @@ pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
+pub use tool_pin::{
+    FoundTool, MetTool, MetTools, ToolApproval, ToolApproved, ToolPin, ToolPinList, ToolPinRow,
+    ToolPinStore, ToolPins,
+};
 pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
 
 /// A database with everything in it.
@@ -82,6 +87,7 @@ pub trait Database:
     + RegistrationTokenStore
     + ResourceStore
     + SigningKeyStore
+    + ToolPinStore
     + UpstreamAccountStore
     + std::fmt::Debug
 {

@@ -7,6 +7,7 @@ mod key;
 mod registration_token;
 mod server;
 mod show;
+mod tool_pin;
 mod user;
 
 use std::time::Duration;
@@ -73,6 +74,7 @@ fn failure(error: &AdminError, list: &'static str) -> Failure {
         | AdminError::Taken { .. }
         | AdminError::Forbidden { .. }
         | AdminError::TooLate
+        | AdminError::Outdated { .. }
         | AdminError::Policy(_) => Failure::of(error),
     }
 }

@@ -72,6 +72,8 @@ const TABLES: &[(i64, &str, &str)] = tables![
     12 "registration_tokens",
     13 "authenticators",
     13 "recovery_codes",
+    14 "tool_pins",
+    14 "tool_pin_servers",
 ];
 
 /// Changes nothing, not even an old schema.

@@ -32,7 +32,7 @@ mod pushed;
 mod races;
 mod removal;
 mod replay;
-mod replicas;
+pub(crate) mod replicas;
 mod rmcp_client;
 mod rotation;
 mod second_factor;

@@ -11,6 +11,7 @@ mod grants;
 mod logout;
 mod others;
 mod people;
+mod tool_pins;
 
 #[derive(Debug, Default)]
 pub(super) struct FakeStore(Mutex<Inner>, StoreLoad);
