@@ -305,5 +305,7 @@ fn child(
         start_timeout: command.start_timeout,
         max_message_bytes: settings.max_response_bytes,
         max_calls: command.max_calls,
+        limits: command.limits,
+        max_processes: command.max_processes,
     }
 }
