@@ -216,6 +216,9 @@ impl App {
             tasks.spawn(courier.run(self.drain.clone()));
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
+        if let Some(connected) = self.connected.clone() {
+            tasks.spawn(connected.end_with_grants(self.drain.clone()));
+        }
         tasks.spawn(self.registered.run(self.drain.clone()));
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));

@@ -72,7 +72,7 @@ pub use tool_pin::{
     FoundTool, MetTool, MetTools, ToolApproval, ToolApproved, ToolPin, ToolPinList, ToolPinRow,
     ToolPinStore, ToolPins,
 };
-pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
+pub use upstream_account::{EndedAccount, UpstreamAccountRow, UpstreamAccountStore};
 
 /// A database with everything in it.
 pub trait Database:

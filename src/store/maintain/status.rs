@@ -74,6 +74,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
     13 "recovery_codes",
     14 "tool_pins",
     14 "tool_pin_servers",
+    14 "ended_accounts",
 ];
 
 /// Changes nothing, not even an old schema.

@@ -9,3 +9,10 @@ CREATE TABLE tool_pins (
 CREATE TABLE tool_pin_servers (
   server TEXT PRIMARY KEY, organisation TEXT NOT NULL DEFAULT 'default', version BIGINT NOT NULL, pins BIGINT NOT NULL,
   kept BIGINT NOT NULL, served_at BIGINT NOT NULL);
+-- Accounts that ended by themselves, until their tokens were given back to who gave them (RFC 7009).
+CREATE TABLE ended_accounts (
+  user_id TEXT NOT NULL, server TEXT NOT NULL, version BIGINT NOT NULL, organisation TEXT NOT NULL DEFAULT 'default',
+  sealed TEXT NOT NULL, connected_at BIGINT NOT NULL, attempts BIGINT NOT NULL, next_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL, PRIMARY KEY (user_id, server, version));
+CREATE INDEX ended_accounts_next ON ended_accounts (next_at);
+CREATE INDEX ended_accounts_end ON ended_accounts (expires_at);

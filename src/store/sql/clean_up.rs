@@ -76,6 +76,15 @@ const DELETES: &[(&str, i64)] = &[
     (delete!("sessions", "session", "expires_at"), 0),
     (delete!("links", "link", "expires_at"), 0),
     (delete!("logout_notices", "(sid, client_id)", "sid, client_id", "expires_at"), 0),
+    (
+        delete!(
+            "ended_accounts",
+            "(user_id, server, version)",
+            "user_id, server, version",
+            "expires_at"
+        ),
+        0,
+    ),
     (delete!("approvals", "id", "expires_at"), 30 * 86_400),
     (delete!("registration_tokens", "prefix", "expires_at"), 30 * 86_400),
     (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),

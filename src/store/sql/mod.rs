@@ -12,6 +12,7 @@ mod code;
 mod consent;
 mod database;
 mod device;
+mod ended_account;
 mod grant;
 mod grants;
 mod lease;

@@ -8,6 +8,7 @@ mod browser;
 mod canary;
 mod client;
 mod connections;
+mod connections_ended;
 mod connections_renewed;
 mod cors;
 mod crash;
