@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::admin::{OnToolFlaw, ProxySettings, ServerEra};
-use crate::config::Config;
+use crate::broker::Profile;
+use crate::config::{Config, UpstreamCredential, UpstreamNamedCredential};
+use crate::connections::{Connections, ServerSettings};
 use crate::http::{RegisteredServers, ServerEndpoint};
 use crate::outbound::Outbound;
 use crate::resource_server::{LocalKeys, Verifier, canonical, well_known_url};
@@ -20,6 +22,7 @@ use crate::secret::Secrets;
 use crate::store::{Database, ResourceRow, StoreError};
 use crate::upstream::{Credential, Era, Folded, Identity, OnFlaw, Server, Watch, outage_name};
 
+use super::connections::server_of;
 use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
@@ -53,6 +56,16 @@ pub(super) struct Registered {
     /// One list for each of our names.
     pub(super) folded: Vec<Arc<Folded>>,
     pub(super) known: Known,
+    /// With what credentials are made that are each caller's.
+    pub(super) for_callers: ForCallers,
+}
+
+/// What credentials that are each caller's are made with.
+#[derive(Clone, Debug)]
+pub(super) struct ForCallers {
+    pub(super) profiles: Vec<Profile>,
+    /// `None` where people connect no accounts.
+    pub(super) connections: Option<Connections>,
 }
 
 /// As they were last read, with what is kept of each for as long as it stays the same.
@@ -134,7 +147,7 @@ impl Registered {
         }
         let served: Vec<&ResourceRow> =
             rows.iter().filter(|row| each.contains_key(&row.id)).collect();
-        let verifier = if served.is_empty() { None } else { Some(self.verifier(&served)?) };
+        let verifier = if served.is_empty() { None } else { Some(self.verifier(&served, &each)?) };
         let mut ids = Vec::new();
         for row in &served {
             let folded = each.get(&row.id).is_some_and(|kept| kept.proxy.fold);
@@ -154,6 +167,9 @@ impl Registered {
             table.replace(endpoints);
         }
         self.behind.folded.replace(ids);
+        if let Some(connections) = &self.for_callers.connections {
+            connections.replace(self.with_accounts(&each)?);
+        }
         self.behind.changing.replace(verifier);
         // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
         for (id, gone) in self.known.each.iter().filter(|(id, _)| !stay.contains(*id)) {
@@ -206,25 +222,55 @@ impl Registered {
         proxy: &ProxySettings,
         url: &Url,
     ) -> Result<Option<Credential>, AppError> {
-        let Some(name) = &proxy.credential else { return Ok(Some(Credential::None)) };
-        let mut known = self.config.upstream.credentials.iter();
-        let Some(known) = known.find(|known| known.name == *name) else { return Ok(None) };
-        if !operations::as_named(known).is_for(url) {
-            return Ok(None);
+        if proxy.credential.is_none() {
+            return Ok(Some(Credential::None));
         }
-        let from = (&self.config, &self.behind.ring, [].as_slice());
+        let Some(known) = self.named(proxy, url) else { return Ok(None) };
+        let from = (&self.config, &self.behind.ring, self.for_callers.profiles.as_slice());
         let around = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.random));
-        let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, None);
+        let connections = self.for_callers.connections.as_ref();
+        let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, connections);
         materials.shown(&known.credential, (&row.id, Some(url)))
     }
 
+    /// The credential that the settings have for a server there.
+    fn named(&self, proxy: &ProxySettings, url: &Url) -> Option<&UpstreamNamedCredential> {
+        let name = proxy.credential.as_ref()?;
+        let mut known = self.config.upstream.credentials.iter();
+        known.find(|known| known.name == *name && operations::as_named(known).is_for(url))
+    }
+
+    /// What else tokens for it may name: the settings say so, with its credential.
+    fn other_audiences(&self, kept: &Kept) -> &[String] {
+        self.named(&kept.proxy, &kept.url).map_or(&[], |known| known.audiences.as_slice())
+    }
+
+    /// Those at which people connect accounts.
+    fn with_accounts(&self, each: &HashMap<String, Kept>) -> Result<Vec<ServerSettings>, AppError> {
+        let mut servers = Vec::new();
+        for (id, kept) in each {
+            let Some(known) = self.named(&kept.proxy, &kept.url) else { continue };
+            let UpstreamCredential::PerUser(settings) = &known.credential else { continue };
+            let with = (&self.secrets, &self.outbound, &self.doors.clock);
+            servers.extend(server_of(&self.config, (id, &kept.url), settings, with)?);
+        }
+        servers.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(servers)
+    }
+
     /// Of tokens for any of them; each endpoint takes its own alone.
-    fn verifier(&self, rows: &[&ResourceRow]) -> Result<Arc<Verifier>, AppError> {
+    fn verifier(
+        &self,
+        rows: &[&ResourceRow],
+        each: &HashMap<String, Kept>,
+    ) -> Result<Arc<Verifier>, AppError> {
         let audiences: Vec<String> =
             rows.iter().flat_map(|row| audiences(&self.names, row)).collect();
+        let others: Vec<String> =
+            each.values().flat_map(|kept| self.other_audiences(kept)).cloned().collect();
         let clock = &self.doors.clock;
         let (outbound, secrets) = (self.outbound.clone(), &self.secrets);
-        let audiences = (audiences.as_slice(), [].as_slice());
+        let audiences = (audiences.as_slice(), others.as_slice());
         let builder =
             issuers::verifier_for(&self.config, &self.keys, audiences, secrets, outbound, clock);
         let revocations = revocations(&self.config, &self.store)?;
@@ -244,7 +290,7 @@ impl Registered {
             id: &row.id,
             title: &row.name,
             resource: name.server(&row.id),
-            audiences: audiences(&self.names, row),
+            audiences: self.audiences(row, kept),
             scopes: row.scopes.clone(),
             identity: self.identity(kept)?,
             timeout,
@@ -254,6 +300,13 @@ impl Registered {
         let issuers = token_issuers(&self.config);
         let known = (Arc::clone(verifier), issuers);
         endpoint(&self.doors, &self.behind, known, (described, &kept.each))
+    }
+
+    /// Its own, under each of our names, and what the settings allow beside them.
+    fn audiences(&self, row: &ResourceRow, kept: &Kept) -> Vec<String> {
+        let mut all = audiences(&self.names, row);
+        all.extend_from_slice(self.other_audiences(kept));
+        all
     }
 
     /// The server as one whose tools stand beside ours.

@@ -11,7 +11,7 @@ mod tokens;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -68,6 +68,8 @@ pub struct Connections(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
+    /// Servers that come and go while we run, beside those of `parts`.
+    registered: RwLock<Arc<[ServerSettings]>>,
     /// What was found out about each server, and until when it counts (monotonic).
     known: Mutex<HashMap<String, servers::Known>>,
     /// Who renews which tokens in this process: the others wait.
@@ -108,13 +110,27 @@ impl Connections {
         let missing = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(MISSING);
         let (forced, missing) = (Forced::new(), missing.build());
         let under_way = TaskTracker::new();
-        Self(Arc::new(Inner { parts, known, renewing, under_way, forced, missing }))
+        let registered = RwLock::new(Arc::new([]) as Arc<[ServerSettings]>);
+        Self(Arc::new(Inner { parts, registered, known, renewing, under_way, forced, missing }))
     }
 
     /// Who we are, for those who read our metadata document.
     #[must_use]
-    pub fn identity(&self) -> &ClientIdentity {
-        &self.0.parts.identity
+    pub fn identity(&self) -> ClientIdentity {
+        let mut identity = self.0.parts.identity.clone();
+        let registered = self.come_and_go();
+        identity.redirect_uris.extend(registered.iter().map(|server| server.redirect_uri.clone()));
+        identity
+    }
+
+    /// From now on people connect accounts at these, too, and at no others that were not there from the start. Accounts at one that is gone
+    /// stay, for when it comes back to where it was.
+    pub fn replace(&self, servers: Vec<ServerSettings>) {
+        *self.0.registered.write().unwrap_or_else(PoisonError::into_inner) = servers.into();
+    }
+
+    fn come_and_go(&self) -> Arc<[ServerSettings]> {
+        Arc::clone(&self.0.registered.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Where people connect accounts.
@@ -131,7 +147,8 @@ impl Connections {
     pub async fn list(&self, user_id: UserId) -> Result<Vec<Account>, ConnectionError> {
         let rows = self.0.parts.store.list_upstream_accounts(user_id).await?;
         let since = |id: &str| rows.iter().find(|row| row.server == id).map(|row| row.connected_at);
-        let servers = self.0.parts.servers.iter();
+        let registered = self.come_and_go();
+        let servers = self.0.parts.servers.iter().chain(&*registered);
         Ok(servers
             .map(|server| Account { server: server.id.clone(), since: since(&server.id) })
             .collect())
@@ -182,9 +199,10 @@ impl Connections {
         Ok(authorization.revoke(token).await?)
     }
 
-    fn server(&self, id: &str) -> Result<&ServerSettings, ConnectionError> {
-        let found = self.0.parts.servers.iter().find(|server| server.id == id);
-        found.ok_or(ConnectionError::NoServer)
+    fn server(&self, id: &str) -> Result<ServerSettings, ConnectionError> {
+        let registered = self.come_and_go();
+        let mut servers = self.0.parts.servers.iter().chain(&*registered);
+        servers.find(|server| server.id == id).cloned().ok_or(ConnectionError::NoServer)
     }
 
     /// Who we are at a server's authorization server: registered once, and kept.
