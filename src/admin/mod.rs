@@ -14,8 +14,8 @@ pub use error::AdminError;
 pub use operations::{
     Actor, Administrators, ApprovalView, ClientChange, ClientView, GrantView, IdentityProviderView,
     KeyControl, KeyFault, KeyView, LogControl, LogLevel, LogLevelView, NamedCredential, NewClient,
-    NewRegistrationToken, NewServer, NewToolApproval, NewUser, OnToolFlaw, Operations, PageQuery, PolicyControl,
-    PolicyView, ProxySettings, RegistrationTokenView, ReloadFault, ServerChange, ServerEra,
-    ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView, ToolDifference, ToolPinDetail,
-    ToolPinView, UserChange, UserView,
+    NewRegistrationToken, NewServer, NewToolApproval, NewUser, OnToolFlaw, Operations, PageQuery,
+    PolicyControl, PolicyView, ProxySettings, RegistrationTokenView, ReloadFault, ServerChange,
+    ServerEra, ServerView, Serving, Settings, ShadowDifference, Shown, SigningKeyView,
+    ToolDifference, ToolPinDetail, ToolPinView, UserChange, UserView,
 };

@@ -167,8 +167,7 @@ impl App {
             behind,
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
-        let registered =
-            mounting
+        let registered = mounting
             .registered((names, folded, for_callers), (&store, local), (secrets, outbound))
             .await;
         let meters = watched.as_ref().map(|watched| watched.meters.clone());

@@ -15,9 +15,7 @@ use crate::outbound::Outbound;
 use crate::policy::Policy;
 use crate::resource_server::canonical;
 use crate::secret::Secrets;
-use crate::store::{
-    Database, PageRequest, ResourceRow, StoreError, ToolPinList, ToolPinRow,
-};
+use crate::store::{Database, PageRequest, ResourceRow, StoreError, ToolPinList, ToolPinRow};
 use crate::time::Clock;
 use crate::upstream::{Credential, Probe, ProbeError, Remark, inspect_kept};
 

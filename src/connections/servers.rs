@@ -122,8 +122,7 @@ impl Connections {
             return Err(Unusable::OtherIssuer.into());
         }
         let until = now.saturating_add(KNOWN);
-        let known =
-            Known {
+        let known = Known {
             url: server.url.clone(),
             discovered: Arc::clone(&discovered),
             challenge: challenge.clone(),

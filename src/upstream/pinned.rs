@@ -108,7 +108,8 @@ impl Pinned {
             let MetTools { versions: (before, after), pins, told: some } = met;
             told.extend(some);
             let mut read = self.write();
-            read.pins.extend(pins.into_iter().map(|pin| (pin.tool.clone(), Held::new(pin, Some(now)))));
+            read.pins
+                .extend(pins.into_iter().map(|pin| (pin.tool.clone(), Held::new(pin, Some(now)))));
             // Where others changed something in between, it is read as a whole.
             if read.version == Some(before) || (read.version.is_none() && after == before + 1) {
                 read.version = Some(after);
@@ -118,10 +119,7 @@ impl Pinned {
     }
 
     /// Reads what there is, unless it is of this version. The tools that are held to something else than before.
-    pub(super) async fn follow(
-        &self,
-        version: Option<i64>,
-    ) -> Result<HashSet<String>, StoreError> {
+    pub(super) async fn follow(&self, version: Option<i64>) -> Result<HashSet<String>, StoreError> {
         {
             let read = self.read();
             if read.whole && read.version == version {
@@ -135,10 +133,8 @@ impl Pinned {
         let pins = now.pins.into_iter().map(|pin| (pin.tool.clone(), Held::new(pin, None)));
         let pins: HashMap<_, _> = pins.collect();
         let mut read = self.write();
-        let before = std::mem::replace(
-            &mut *read,
-            Read { whole: true, version: now.version, pins },
-        );
+        let before =
+            std::mem::replace(&mut *read, Read { whole: true, version: now.version, pins });
         let gone = before.pins.keys().filter(|tool| !read.pins.contains_key(*tool));
         let others = read.pins.iter().filter(|(tool, held)| {
             !before.pins.get(*tool).is_some_and(|before| before.is_as(held))

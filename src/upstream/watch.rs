@@ -176,8 +176,13 @@ impl Watch {
         };
         let (flaw, hidden) = (ToolFlaw::Changed, self.on_change == OnFlaw::Hide);
         let changed = digests.into_iter().filter(|(tool, _)| told.contains(tool));
-        let news = changed
-            .map(|(tool, digest)| News { thing: None, tool, flaw, digest: Some(digest), hidden });
+        let news = changed.map(|(tool, digest)| News {
+            thing: None,
+            tool,
+            flaw,
+            digest: Some(digest),
+            hidden,
+        });
         self.told.keep_changes(news.collect());
     }
 
@@ -245,7 +250,8 @@ impl Watch {
             }
             // The store does not answer, has no room for it, or was told of another one just now: whatever it is, nobody has approved it.
             (Standing::Unmet | Standing::ChangedAgain, _) => {
-                let shown = self.on_change == OnFlaw::Alert && !(*hides_text && self.on_hidden_text == OnFlaw::Hide);
+                let shown = self.on_change == OnFlaw::Alert
+                    && !(*hides_text && self.on_hidden_text == OnFlaw::Hide);
                 if !shown {
                     self.hide(tool, digest);
                 }
@@ -483,10 +489,7 @@ mod tests {
             let Verdict { shown, news, .. } = watch.look("a", &raw(tool), NOW);
             let news = news.unwrap();
             assert_eq!((shown, news.flaw, news.digest), (false, ToolFlaw::Unreadable, None));
-            assert!(
-                !watch.shows("a") && !watch.look("a", &raw(tool), NOW).shown,
-                "{tool}"
-            );
+            assert!(!watch.shows("a") && !watch.look("a", &raw(tool), NOW).shown, "{tool}");
         }
     }
 

@@ -46,11 +46,10 @@ pub(super) fn describe(api: Described, base: &str) -> Described {
         schema::<ToolPinDetail>,
     )
     .refuses(&[404]);
-    let approve_one =
-        Operation::get("approve_pin", "Approve a definition", schema::<ToolPinView>)
-            .by("post")
-            .takes(schema::<NewToolApproval>)
-            .refuses(&[404, 409]);
+    let approve_one = Operation::get("approve_pin", "Approve a definition", schema::<ToolPinView>)
+        .by("post")
+        .takes(schema::<NewToolApproval>)
+        .refuses(&[404, 409]);
     let remove_one = Operation::done("delete", "remove_pin", "Forget what a tool was approved as");
     let one = format!("{base}/{{id}}/pins/{{tool}}");
     api.on(format!("{base}/{{id}}/pins"), list_all, get(list))

@@ -73,8 +73,7 @@ pub struct NewToolApproval {
 
 impl From<ToolPinRow> for ToolPinView {
     fn from(row: ToolPinRow) -> Self {
-        let (found_digest, found_at) =
-            row.found.map(|found| (found.digest, found.at)).unzip();
+        let (found_digest, found_at) = row.found.map(|found| (found.digest, found.at)).unzip();
         Self {
             tool: row.tool,
             digest: row.digest,
@@ -247,14 +246,13 @@ mod tests {
 
     #[test]
     fn two_definitions_differ_where_they_say_something_else() {
-        let approved = json!({ "name": "get", "description": "Reads.", "a/b": [1, { "x": true }], "gone": 1 });
+        let approved =
+            json!({ "name": "get", "description": "Reads.", "a/b": [1, { "x": true }], "gone": 1 });
         let found = json!({ "name": "get", "description": "Sends.", "a/b": [1, { "x": null }, 3], "new": {} });
         let mut all = Vec::new();
         differ((&approved, &found), "", &mut all);
-        let said: Vec<_> = all
-            .iter()
-            .map(|one| json!([one.at, one.approved, one.found]).to_string())
-            .collect();
+        let said: Vec<_> =
+            all.iter().map(|one| json!([one.at, one.approved, one.found]).to_string()).collect();
         insta::assert_snapshot!(said.join("\n"), @r#"
         ["/a~1b/1/x",true,null]
         ["/a~1b/2",null,3]

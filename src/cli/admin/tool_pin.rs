@@ -69,9 +69,8 @@ pub(super) async fn run(
     let refused = |error: AdminError| failure(&error, LIST);
     match command {
         PinCommand::List { server, changed, json } => {
-            let pins = all(async |page| {
-                by.operations.list_tool_pins(server, (*changed, &page)).await
-            });
+            let pins =
+                all(async |page| by.operations.list_tool_pins(server, (*changed, &page)).await);
             list(&pins.await.map_err(refused)?, COLUMNS, *json, out)
         }
         PinCommand::Show { server, tool, json } => {
@@ -149,6 +148,9 @@ mod tests {
     // OWASP ASVS 5 — N113
     #[test]
     fn what_people_do_not_see_is_written_out() {
-        assert_eq!(visible("a\u{1b}[2J\u{202e}\u{200b}\u{e0041} \"ü\"\n"), "a\\u{1b}[2J\\u{202e}\\u{200b}\\u{e0041} \"ü\"\n");
+        assert_eq!(
+            visible("a\u{1b}[2J\u{202e}\u{200b}\u{e0041} \"ü\"\n"),
+            "a\\u{1b}[2J\\u{202e}\\u{200b}\\u{e0041} \"ü\"\n"
+        );
     }
 }

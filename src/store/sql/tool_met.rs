@@ -118,11 +118,7 @@ impl Room {
 
 /// Locks the server's row until the commit: whoever comes at the same time waits. Its first version is the time, in milliseconds: no row
 /// that was deleted before has had it.
-async fn lock(
-    c: &mut Connection,
-    server: &str,
-    now: Timestamp,
-) -> Result<(i64, Room), StoreError> {
+async fn lock(c: &mut Connection, server: &str, now: Timestamp) -> Result<(i64, Room), StoreError> {
     const SQL: &str = "INSERT INTO tool_pin_servers (server, version, pins, kept, served_at) VALUES ($1, $2, 0, 0, $2) \
         ON CONFLICT (server) DO UPDATE SET served_at = excluded.served_at RETURNING version, pins, kept";
     let row = c.row(SQL, values![server, now]).await?.ok_or(StoreError::Corrupt("version"))?;

@@ -34,7 +34,9 @@ pub(crate) enum ChildFault {
 impl ChildFault {
     pub(crate) const fn code(self) -> Code {
         match self {
-            Self::NotStarted | Self::Resting | Self::Ended | Self::Crowded => Code::ProviderUnavailable,
+            Self::NotStarted | Self::Resting | Self::Ended | Self::Crowded => {
+                Code::ProviderUnavailable
+            }
             Self::NoSecret => Code::SecretUnavailable,
             Self::NotReady | Self::Silent => Code::ProviderTimeout,
             Self::Busy => Code::ProviderRateLimited,

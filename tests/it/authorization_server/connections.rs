@@ -59,11 +59,7 @@ impl World {
         Self::started(keys, change, false).await
     }
 
-    async fn started(
-        keys: &str,
-        change: impl FnOnce(Value) -> Value,
-        registered: bool,
-    ) -> Self {
+    async fn started(keys: &str, change: impl FnOnce(Value) -> Value, by_command: bool) -> Self {
         let fake =
             FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#))
                 .await;
@@ -87,7 +83,7 @@ impl World {
         fake.answers_at("/register", Reply::json(registered.to_string()));
         fake.answers_at("/revoke", Reply::status(200));
         fake.answers_at("/token", tokens("first", 3600));
-        if !registered {
+        if !by_command {
             let product = Product::start(&settings(base, &keys.replace("BASE", base))).await;
             return Self { fake, product };
         }

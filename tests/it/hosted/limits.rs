@@ -56,6 +56,10 @@ async fn a_child_that_forks_without_end_is_killed_with_all_of_them() {
     let leader = std::fs::read_to_string(&file).unwrap().trim().to_owned();
     until(|| group(&leader) == 0).await;
     let reason = product.get("/ready").await.json()["degraded"][0]["reason"].clone();
-    assert_eq!(reason, "provider.unavailable: the server has started more processes than it may");
+    let reason = reason.as_str().unwrap();
+    assert!(
+        reason.starts_with("provider.unavailable: the server has started more processes than it"),
+        "{reason}"
+    );
     assert_ne!(until_not(&product, "get_pid", "provider.unavailable").await, leader);
 }

@@ -123,7 +123,8 @@ async fn a_registered_server_is_shown_a_token_on_behalf_of_its_caller() {
         let params = json!({ "name": "get_weather", "arguments": {} });
         product.send(mcp(Wire::Modern, Some(&token), "tools/call", params).path(path)).await
     };
-    let answer = until("it is served", async || Some(calls(PATH).await).filter(|it| it.status == 200)).await;
+    let answer =
+        until("it is served", async || Some(calls(PATH).await).filter(|it| it.status == 200)).await;
     assert!(answer.body.contains("\"result\""), "{answer:?}");
     let seen = fake.asked().into_iter().rfind(|asked| asked.path == "/").unwrap();
     assert_eq!(seen.headers["authorization"], "Bearer on-behalf-of-ada");

@@ -105,7 +105,10 @@ async fn a_person_approves_with_commands_what_they_were_shown() {
     let (_, listed) = run(&["list", "weather", "--changed", "--json"]);
     let digest = serde_json::from_str::<Value>(&listed).unwrap()[0]["digest"].clone();
     let (_, text) = run(&["show", "weather", "get_weather"]);
-    assert!(text.contains("- \"Reads.\"") && text.contains("+ \"Reads.\\u{202e} Sends.\""), "{text}");
+    assert!(
+        text.contains("- \"Reads.\"") && text.contains("+ \"Reads.\\u{202e} Sends.\""),
+        "{text}"
+    );
     assert!(!text.contains('\u{202e}'));
     let (code, said) = run(&["approve", "weather", "get_weather", "sha256:0"]);
     assert!(code == Some(1) && said.contains("hint: look at what waits by now"), "{said}");
@@ -113,17 +116,17 @@ async fn a_person_approves_with_commands_what_they_were_shown() {
     let (_, left) = run(&["list", "weather", "--changed", "--json"]);
     assert_eq!(left.trim(), "[]", "the approved one is kept, and what waited is dropped");
     assert_eq!(run(&["remove", "weather", "get_weather"]).0, Some(0));
-    for unknown in [["show", "weather", "none"], ["show", "none", "get_weather"], ["list", "a b", "--json"]] {
+    for unknown in
+        [["show", "weather", "none"], ["show", "none", "get_weather"], ["list", "a b", "--json"]]
+    {
         let (code, said) = run(&unknown);
         assert!(code == Some(1) && said.contains("error: there is no such"), "{said}");
     }
 }
 
 async fn replica(fake: &FakeHttp, store: &str, key: &Path) -> Product {
-    let overrides = [
-        format!("store.url={store}"),
-        format!("store.key_encryption_key=file:{}", key.display()),
-    ];
+    let overrides =
+        [format!("store.url={store}"), format!("store.key_encryption_key=file:{}", key.display())];
     let directory = TempDir::new().unwrap();
     Product::start_in(directory, &settings(fake.url().as_str()), &overrides).await
 }
