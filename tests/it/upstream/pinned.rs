@@ -102,6 +102,11 @@ async fn a_person_approves_with_commands_what_they_were_shown() {
         let done = command_beside(&directory, &authority, &arguments);
         (done.status.code(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
     };
+    let checked = command_beside(&directory, &authority, &["check", "--json"]);
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    for said in ["waits for somebody to look at it", "hides text from people that a model reads"] {
+        assert!(checked.contains(said), "{checked}");
+    }
     let (_, listed) = run(&["list", "weather", "--changed", "--json"]);
     let digest = serde_json::from_str::<Value>(&listed).unwrap()[0]["digest"].clone();
     let (_, text) = run(&["show", "weather", "get_weather"]);
