@@ -60,6 +60,91 @@ pub fn without_core_dumps(child: &Child) {
     let _ = child;
 }
 
+/// The signal that ends a program which has used [`Limits::cpu_seconds`].
+pub const CPU_USED_UP: i32 = Signal::XCPU.as_raw();
+
+/// What each process of a program may take. Not what all of them together do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// That it can write to: heap, stacks and private mappings (`RLIMIT_DATA`).
+    pub memory_bytes: u64,
+    pub open_files: u64,
+    /// Over its whole life. `None`: no limit.
+    pub cpu_seconds: Option<u64>,
+}
+
+/// Limits a program that has just been started, and all that it starts from now on; and keeps it from core dumps.
+///
+/// The kernel keeps them, so there is no way around, but for what the program has done within the moment since its start. A limit is
+/// never wider than our own.
+///
+/// # Errors
+///
+/// Those of `prlimit`: for a program that runs as another user (`setuid`). Not where it is over already. Outside Linux there
+/// are no limits.
+pub fn limit(child: &Child, limits: &Limits) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::Errno;
+        use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
+        without_core_dumps(child);
+        let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+        else {
+            return Ok(());
+        };
+        // A second signal kills a program that passes over the first.
+        let cpu = limits.cpu_seconds.map(|seconds| (Resource::Cpu, seconds, seconds + 5));
+        let each = [
+            (Resource::Data, limits.memory_bytes, limits.memory_bytes),
+            (Resource::Nofile, limits.open_files, limits.open_files),
+        ];
+        for (resource, current, maximum) in each.into_iter().chain(cpu) {
+            let ours = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+            let (current, maximum) = (Some(current.min(ours)), Some(maximum.min(ours)));
+            match prlimit(Some(id), resource, Rlimit { current, maximum }) {
+                Ok(_) | Err(Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (child, limits);
+    Ok(())
+}
+
+/// How many threads there are in all, as the system counts them. `None`: it does not say.
+#[must_use]
+pub fn threads_of_all() -> Option<u64> {
+    let said = std::fs::read_to_string("/proc/loadavg").ok()?;
+    said.split(' ').nth(3)?.split_once('/')?.1.parse().ok()
+}
+
+/// Counts the processes of a group.
+#[derive(Clone, Copy, Debug)]
+pub struct Census(Option<Pid>);
+
+impl Census {
+    /// Those that are in it at this moment; 0 where the system does not say. Reads a file for each process of the machine.
+    #[must_use]
+    pub fn count(self) -> usize {
+        let Some(group) = self.0.map(|group| group.as_raw_nonzero().to_string()) else { return 0 };
+        let Ok(all) = std::fs::read_dir("/proc") else { return 0 };
+        let is_in_it = |entry: &std::fs::DirEntry| {
+            let number = entry.file_name();
+            if !number.as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+                return false;
+            }
+            let said = std::fs::read(entry.path().join("stat")).unwrap_or_default();
+            let said = String::from_utf8_lossy(&said);
+            // After its name, which may hold anything: state, parent, group (proc_pid_stat(5)).
+            let fields = said.rsplit_once(") ").map(|(_, fields)| fields);
+            fields.and_then(|fields| fields.split(' ').nth(2)) == Some(group.as_str())
+        };
+        all.flatten().filter(is_in_it).count()
+    }
+}
+
 /// The process group that a program leads. Killed on drop, so that nothing it started outlives it, but what has left the
 /// group (`setsid`).
 ///
@@ -73,6 +158,12 @@ impl Group {
     #[must_use]
     pub fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    /// Who counts those in it.
+    #[must_use]
+    pub const fn census(&self) -> Census {
+        Census(self.0)
     }
 
     /// Asks everybody in it to end.

@@ -25,6 +25,9 @@ pub enum AdminError {
     /// `409`
     #[error("the rules have changed since it was asked, so no answer opens it")]
     OtherRules,
+    /// `409`: what was looked at is another by now.
+    #[error("{problem}\n  hint: {hint}")]
+    Outdated { problem: &'static str, hint: &'static str },
     /// `422`: the rules in force stay.
     #[error("the policy has faults")]
     Policy(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -52,6 +55,7 @@ impl AdminError {
             | Self::Forbidden { .. }
             | Self::TooLate
             | Self::OtherRules
+            | Self::Outdated { .. }
             | Self::Policy(_)
             | Self::Provider(_) => true,
             Self::Store(_) | Self::Audit(_) => false,

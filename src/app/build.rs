@@ -30,6 +30,7 @@ use super::follow_keys::{Follower, KeyStatus};
 use super::graph::{GraphParts, parts};
 use super::issuing::{Materials as ForIssuing, mount};
 use super::mounting::Mounting;
+use super::registered::ForCallers;
 use super::revoked::revocations;
 use super::trust::Trust;
 use super::upstream_credentials::Materials;
@@ -122,9 +123,11 @@ impl App {
         let closing = CancellationToken::new();
         let from = (&config, &ring, graph.profiles.as_slice());
         let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
+        let (profiles, connections) = (graph.profiles.clone(), connected.clone());
+        let for_callers = ForCallers { profiles, connections };
         let rules = (&policy, &approvals, (&outages, &closing));
         let known = (for_servers, revocations(&config, &store)?, beside_ours);
-        let behind = servers::Shared::new(&materials, known, rules, &encryption)?;
+        let behind = servers::Shared::new(&materials, (&store, known), rules, &encryption)?;
         let others = [mounted.verifier, behind.verifier.clone()].into_iter().flatten();
         let verifiers: Vec<_> = others.chain([Arc::clone(&verifier)]).collect();
         let believed = Verifiers { fixed: verifiers.clone(), changing: behind.changing.clone() };
@@ -165,8 +168,9 @@ impl App {
             behind,
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
-        let registered =
-            mounting.registered((names, folded), (&store, local), (secrets, outbound)).await;
+        let registered = mounting
+            .registered((names, folded, for_callers), (&store, local), (secrets, outbound))
+            .await;
         let meters = watched.as_ref().map(|watched| watched.meters.clone());
         let seen = (health.clone(), meters);
         let front = mounting.front(&registered, &handler(service), seen, routes)?;

@@ -128,6 +128,7 @@ pub async fn check(
         );
     }
     faults.extend(rules.iter().flat_map(|rules| check_servers::unnamed(config, rules)));
+    faults.extend(check_servers::kept(config, known.as_ref(), live).await);
     let warned = |key| move |error| CheckFault { key, error, warning: true };
     faults.extend(check_cloud::not_allowed(config).into_iter().map(warned(CheckKey::GraphCloud)));
     faults.extend(older.map(warned(CheckKey::Store)));

@@ -15,9 +15,9 @@ use crate::outbound::Outbound;
 use crate::policy::Policy;
 use crate::resource_server::canonical;
 use crate::secret::Secrets;
-use crate::store::{Database, ResourceRow};
+use crate::store::{Database, PageRequest, ResourceRow, StoreError, ToolPinList, ToolPinRow};
 use crate::time::Clock;
-use crate::upstream::{Credential, Probe, ProbeError, Remark};
+use crate::upstream::{Credential, Probe, ProbeError, Remark, inspect_kept};
 
 use super::check::CheckFault;
 use super::check_key::CheckKey;
@@ -48,6 +48,67 @@ pub(super) fn unnamed(config: &Config, policy: &Policy) -> Vec<CheckFault> {
         }
     }
     faults
+}
+
+/// Names that collide, lie or break the format, and definitions that wait to be approved: from the settings, and from what the store
+/// has of the servers' tools. With `live` the servers themselves say the rest.
+pub(super) async fn kept(
+    config: &Config,
+    store: Option<&Arc<dyn Database>>,
+    live: bool,
+) -> Vec<CheckFault> {
+    let rows = match store {
+        Some(store) => store.list_proxied_resources().await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let settled = config.upstream.servers.iter().map(|server| server.id.as_str());
+    let settled: Vec<&str> = settled.collect();
+    let mut ids = settled.clone();
+    ids.extend(rows.iter().map(|row| row.id.as_str()).filter(|id| !settled.contains(id)));
+    let mut faults = Vec::new();
+    for id in &ids {
+        let pins = match store {
+            Some(store) => pins_of(store, id).await,
+            None => Ok(Vec::new()),
+        };
+        let pins = match pins {
+            Ok(pins) => pins,
+            Err(error) => {
+                faults.push(CheckFault::new(CheckKey::Store, error.into()));
+                break;
+            }
+        };
+        let others: Vec<&str> = ids.iter().copied().filter(|other| other != id).collect();
+        let settings = config.upstream.servers.iter().find(|server| server.id == **id);
+        let named = settings.map(|server| server.pins.iter().map(|pin| pin.tool.as_str()));
+        let named: Vec<&str> = named.into_iter().flatten().collect();
+        let waiting = pins.iter().filter_map(|pin| {
+            // What the settings pin is held to that alone.
+            let found = pin.found.as_ref().filter(|_| !named.contains(&pin.tool.as_str()))?;
+            Some((pin.tool.as_str(), found.digest.as_str()))
+        });
+        let waiting: Vec<_> = waiting.collect();
+        let now = |pin: &ToolPinRow| match &pin.found {
+            Some(found) => found.definition.clone(),
+            None => pin.definition.clone(),
+        };
+        let definitions: Vec<_> = pins.iter().filter(|_| !live).filter_map(now).collect();
+        let remarks = inspect_kept((id, &others), (&definitions, &named), &waiting);
+        faults.extend(remarks.into_iter().map(|remark| self::fault(id, remark)));
+    }
+    faults
+}
+
+async fn pins_of(store: &Arc<dyn Database>, server: &str) -> Result<Vec<ToolPinRow>, StoreError> {
+    let (mut pins, mut page) = (Vec::new(), PageRequest { after: None, limit: 200 });
+    loop {
+        let some = store.list_tool_pins(server, ToolPinList::InFull, &page).await?;
+        pins.extend(some.rows);
+        match some.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(pins),
+        }
+    }
 }
 
 /// Asks each server over HTTP for its tools, as far as the broker can do that for itself. Programs are not started.

@@ -41,12 +41,13 @@ pub(super) fn connections(
     for server in &config.upstream.servers {
         let UpstreamCredential::PerUser(settings) = &server.credential else { continue };
         let Some(at) = url_of(server) else { continue };
-        let callback = format!("/account/connections/{}/callback", server.id);
-        let Some(redirect_uri) = url(&callback) else { continue };
-        let reach = reach(config, (at, settings), outbound, clock)?;
-        servers.push(per_user((&server.id, at), settings, secrets, (redirect_uri, reach)));
+        let with = (secrets, outbound, clock);
+        servers.extend(server_of(config, (&server.id, at), settings, with)?);
     }
-    let (Some(document), false) = (url(IDENTITY_PATH), servers.is_empty()) else { return Ok(None) };
+    let mut named = config.upstream.credentials.iter();
+    let registered = named.any(|named| matches!(named.credential, UpstreamCredential::PerUser(_)));
+    let none = servers.is_empty() && !registered;
+    let (Some(document), false) = (url(IDENTITY_PATH), none) else { return Ok(None) };
     if !config.authorization_server.enabled {
         return Ok(None);
     }
@@ -67,6 +68,24 @@ pub(super) fn connections(
         page: format!("{base}/account").into(),
         servers,
     })))
+}
+
+/// The server `id`, there, as one at which people connect accounts. `None` where its callback cannot have a path here.
+///
+/// # Errors
+///
+/// [`AppError::Outbound`]
+pub(super) fn server_of(
+    config: &Config,
+    (id, at): (&str, &Url),
+    settings: &UpstreamPerUser,
+    (secrets, outbound, clock): (&Arc<Secrets>, &Outbound, &Arc<dyn Clock>),
+) -> Result<Option<ServerSettings>, AppError> {
+    let base = issuer(&config.server.public_url);
+    let callback = format!("{base}/account/connections/{id}/callback").parse::<Url>();
+    let Ok(redirect_uri) = callback else { return Ok(None) };
+    let reach = reach(config, (at, settings), outbound, clock)?;
+    Ok(Some(per_user((id, at), settings, secrets, (redirect_uri, reach))))
 }
 
 fn per_user(

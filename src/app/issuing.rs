@@ -340,10 +340,12 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
 
 /// Who we are as a client of others (CIMD §3), where people connect accounts.
 fn identity_route(connections: Option<&Connections>) -> Router {
-    let Some(connections) = connections else { return Router::new() };
-    let document = bytes::Bytes::from(oauth_client::identity_document(connections.identity()));
+    let Some(connections) = connections.cloned() else { return Router::new() };
     let json = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "max-age=300")];
-    let answer = axum::routing::get(move || async move { (json, document) });
+    // Made for each: servers come and go, and each has a redirect URI of its own.
+    let answer = axum::routing::get(move || async move {
+        (json, bytes::Bytes::from(oauth_client::identity_document(&connections.identity())))
+    });
     Router::new().route(connections::IDENTITY_PATH, answer)
 }
 

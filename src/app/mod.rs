@@ -220,6 +220,9 @@ impl App {
             tasks.spawn(courier.run(self.drain.clone()));
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
+        if let Some(connected) = self.connected.clone() {
+            tasks.spawn(connected.end_with_grants(self.drain.clone()));
+        }
         tasks.spawn(self.registered.run(self.drain.clone()));
         if let Some(providers) = self.providers {
             tasks.spawn(providers.run(self.drain.clone()));

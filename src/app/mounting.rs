@@ -22,7 +22,7 @@ use crate::upstream::Folded;
 use super::doors::Doors;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
-use super::registered::{Known, Registered};
+use super::registered::{ForCallers, Known, Registered};
 use super::servers;
 use super::traces;
 
@@ -50,7 +50,7 @@ impl Mounting<'_> {
     /// What is registered now, and follows what is registered.
     pub(super) async fn registered(
         &self,
-        (names, folded): (Vec<Name>, Vec<Arc<Folded>>),
+        (names, folded, for_callers): (Vec<Name>, Vec<Arc<Folded>>, ForCallers),
         (store, keys): (&Arc<dyn Database>, Arc<LocalKeys>),
         (secrets, outbound): (Arc<Secrets>, Outbound),
     ) -> Registered {
@@ -66,6 +66,7 @@ impl Mounting<'_> {
             doors: self.doors.clone(),
             behind: Arc::clone(&self.behind),
             known: Known::default(),
+            for_callers,
         };
         registered.look().await;
         registered

@@ -12,14 +12,17 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::admin::{OnToolFlaw, ProxySettings, ServerEra};
-use crate::config::Config;
+use crate::broker::Profile;
+use crate::config::{Config, UpstreamCredential, UpstreamNamedCredential};
+use crate::connections::{Connections, ServerSettings};
 use crate::http::{RegisteredServers, ServerEndpoint};
 use crate::outbound::Outbound;
 use crate::resource_server::{LocalKeys, Verifier, canonical, well_known_url};
 use crate::secret::Secrets;
-use crate::store::{Database, ResourceRow};
+use crate::store::{Database, ResourceRow, StoreError};
 use crate::upstream::{Credential, Era, Folded, Identity, OnFlaw, Server, Watch, outage_name};
 
+use super::connections::server_of;
 use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
@@ -34,6 +37,8 @@ const EVERY: Duration = Duration::from_secs(3);
 /// How long a verified token is remembered, and so how long a retired key may still serve here: nobody tells this cache.
 const REMEMBER: Duration = Duration::from_secs(5);
 const TOKENS: u64 = 10_000;
+/// How often the store is told which servers are served: pins of others are cleaned up after days.
+const HOLD: Duration = Duration::from_hours(1);
 
 /// What it takes to serve them.
 #[derive(Debug)]
@@ -51,6 +56,16 @@ pub(super) struct Registered {
     /// One list for each of our names.
     pub(super) folded: Vec<Arc<Folded>>,
     pub(super) known: Known,
+    /// With what credentials are made that are each caller's.
+    pub(super) for_callers: ForCallers,
+}
+
+/// What credentials that are each caller's are made with.
+#[derive(Clone, Debug)]
+pub(super) struct ForCallers {
+    pub(super) profiles: Vec<Profile>,
+    /// `None` where people connect no accounts.
+    pub(super) connections: Option<Connections>,
 }
 
 /// As they were last read, with what is kept of each for as long as it stays the same.
@@ -58,6 +73,8 @@ pub(super) struct Registered {
 pub(super) struct Known {
     rows: Vec<ResourceRow>,
     each: HashMap<String, Kept>,
+    /// When the store was told last that these servers are served.
+    held: Option<Instant>,
 }
 
 /// One that is served.
@@ -86,6 +103,29 @@ impl Registered {
         if let Err(error) = looked {
             tracing::warn!(error = &error as &dyn std::error::Error, "upstream.registered_unread");
         }
+        if let Err(error) = self.follow().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "upstream.pins_unread");
+        }
+    }
+
+    /// Reads to what the tools of each server are held, where another replica or an administrator has changed that.
+    async fn follow(&mut self) -> Result<(), StoreError> {
+        let versions = self.store.tool_pin_versions().await?;
+        let versions: HashMap<String, i64> = versions.into_iter().collect();
+        let settled = self.behind.each.iter();
+        let registered = self.known.each.iter().map(|(id, kept)| (id, &kept.each));
+        let mut held = Vec::new();
+        for (id, each) in settled.chain(registered) {
+            let version = versions.get(id).copied();
+            each.follow(version).await?;
+            held.extend(version.map(|_| id.clone()));
+        }
+        let now = Instant::now();
+        if self.known.held.is_none_or(|held| now.duration_since(held) > HOLD) {
+            self.store.hold_tool_pins(&held, self.doors.clock.now()).await?;
+            self.known.held = Some(now);
+        }
+        Ok(())
     }
 
     async fn replace(&mut self) -> Result<(), AppError> {
@@ -107,7 +147,7 @@ impl Registered {
         }
         let served: Vec<&ResourceRow> =
             rows.iter().filter(|row| each.contains_key(&row.id)).collect();
-        let verifier = if served.is_empty() { None } else { Some(self.verifier(&served)?) };
+        let verifier = if served.is_empty() { None } else { Some(self.verifier(&served, &each)?) };
         let mut ids = Vec::new();
         for row in &served {
             let folded = each.get(&row.id).is_some_and(|kept| kept.proxy.fold);
@@ -127,6 +167,9 @@ impl Registered {
             table.replace(endpoints);
         }
         self.behind.folded.replace(ids);
+        if let Some(connections) = &self.for_callers.connections {
+            connections.replace(self.with_accounts(&each)?);
+        }
         self.behind.changing.replace(verifier);
         // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
         for (id, gone) in self.known.each.iter().filter(|(id, _)| !stay.contains(*id)) {
@@ -134,7 +177,7 @@ impl Registered {
             self.behind.outages.forget(&outage_name(id));
         }
         tracing::info!(servers = served.len(), "upstream.registered");
-        self.known = Known { rows, each };
+        self.known = Known { rows, each, held: self.known.held };
         Ok(())
     }
 
@@ -164,7 +207,9 @@ impl Registered {
             tracing::warn!(server, "upstream.registered_without_its_credential");
             return Ok(None);
         };
-        let about = (watch(&proxy), era(proxy.era));
+        let kept = (row.id.as_str(), Arc::clone(&self.doors.clock));
+        let watch = watch(&proxy).kept_in(Arc::clone(&self.store) as _, kept);
+        let about = (watch, era(proxy.era));
         let each =
             Each::registered(url.clone(), about, credential, self.behind.closing.child_token());
         Ok(Some(Kept { each, proxy, url }))
@@ -177,25 +222,55 @@ impl Registered {
         proxy: &ProxySettings,
         url: &Url,
     ) -> Result<Option<Credential>, AppError> {
-        let Some(name) = &proxy.credential else { return Ok(Some(Credential::None)) };
-        let mut known = self.config.upstream.credentials.iter();
-        let Some(known) = known.find(|known| known.name == *name) else { return Ok(None) };
-        if !operations::as_named(known).is_for(url) {
-            return Ok(None);
+        if proxy.credential.is_none() {
+            return Ok(Some(Credential::None));
         }
-        let from = (&self.config, &self.behind.ring, [].as_slice());
+        let Some(known) = self.named(proxy, url) else { return Ok(None) };
+        let from = (&self.config, &self.behind.ring, self.for_callers.profiles.as_slice());
         let around = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.random));
-        let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, None);
+        let connections = self.for_callers.connections.as_ref();
+        let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, connections);
         materials.shown(&known.credential, (&row.id, Some(url)))
     }
 
+    /// The credential that the settings have for a server there.
+    fn named(&self, proxy: &ProxySettings, url: &Url) -> Option<&UpstreamNamedCredential> {
+        let name = proxy.credential.as_ref()?;
+        let mut known = self.config.upstream.credentials.iter();
+        known.find(|known| known.name == *name && operations::as_named(known).is_for(url))
+    }
+
+    /// What else tokens for it may name: the settings say so, with its credential.
+    fn other_audiences(&self, kept: &Kept) -> &[String] {
+        self.named(&kept.proxy, &kept.url).map_or(&[], |known| known.audiences.as_slice())
+    }
+
+    /// Those at which people connect accounts.
+    fn with_accounts(&self, each: &HashMap<String, Kept>) -> Result<Vec<ServerSettings>, AppError> {
+        let mut servers = Vec::new();
+        for (id, kept) in each {
+            let Some(known) = self.named(&kept.proxy, &kept.url) else { continue };
+            let UpstreamCredential::PerUser(settings) = &known.credential else { continue };
+            let with = (&self.secrets, &self.outbound, &self.doors.clock);
+            servers.extend(server_of(&self.config, (id, &kept.url), settings, with)?);
+        }
+        servers.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(servers)
+    }
+
     /// Of tokens for any of them; each endpoint takes its own alone.
-    fn verifier(&self, rows: &[&ResourceRow]) -> Result<Arc<Verifier>, AppError> {
+    fn verifier(
+        &self,
+        rows: &[&ResourceRow],
+        each: &HashMap<String, Kept>,
+    ) -> Result<Arc<Verifier>, AppError> {
         let audiences: Vec<String> =
             rows.iter().flat_map(|row| audiences(&self.names, row)).collect();
+        let others: Vec<String> =
+            each.values().flat_map(|kept| self.other_audiences(kept)).cloned().collect();
         let clock = &self.doors.clock;
         let (outbound, secrets) = (self.outbound.clone(), &self.secrets);
-        let audiences = (audiences.as_slice(), [].as_slice());
+        let audiences = (audiences.as_slice(), others.as_slice());
         let builder =
             issuers::verifier_for(&self.config, &self.keys, audiences, secrets, outbound, clock);
         let revocations = revocations(&self.config, &self.store)?;
@@ -215,7 +290,7 @@ impl Registered {
             id: &row.id,
             title: &row.name,
             resource: name.server(&row.id),
-            audiences: audiences(&self.names, row),
+            audiences: self.audiences(row, kept),
             scopes: row.scopes.clone(),
             identity: self.identity(kept)?,
             timeout,
@@ -225,6 +300,13 @@ impl Registered {
         let issuers = token_issuers(&self.config);
         let known = (Arc::clone(verifier), issuers);
         endpoint(&self.doors, &self.behind, known, (described, &kept.each))
+    }
+
+    /// Its own, under each of our names, and what the settings allow beside them.
+    fn audiences(&self, row: &ResourceRow, kept: &Kept) -> Vec<String> {
+        let mut all = audiences(&self.names, row);
+        all.extend_from_slice(self.other_audiences(kept));
+        all
     }
 
     /// The server as one whose tools stand beside ours.

@@ -21,6 +21,7 @@ use crate::resource_server::{
 };
 use crate::scope::Scope;
 use crate::secret_text::SecretText;
+use crate::store::{Database, StoreError};
 use crate::upstream::{
     self, ChildSettings, Credential, Decider, Era, Eras, Hosted, Identity, OnFlaw, Reach, Server,
     Sessions, Watch,
@@ -61,6 +62,9 @@ pub(super) struct Shared {
     pub(super) closing: CancellationToken,
 }
 
+/// What tokens for them are held against.
+type Believed = (Option<Arc<Verifier>>, Arc<dyn Revocations>, FoldedIds);
+
 /// What is one for all our names of a server.
 #[derive(Clone, Debug)]
 pub(super) struct Each {
@@ -82,6 +86,11 @@ impl Each {
     ) -> Self {
         let (watch, era) = (Arc::new(watch), Arc::new(Eras::new(era)));
         Self { watch, era, credential, reach: Reach::Http(url), closing }
+    }
+
+    /// Reads to what its tools are held, unless that is of this version.
+    pub(super) async fn follow(&self, version: Option<i64>) -> Result<(), StoreError> {
+        self.watch.follow(version).await
     }
 
     /// It is a server of ours no more.
@@ -170,7 +179,7 @@ impl Shared {
 
     pub(super) fn new(
         materials: &Materials<'_>,
-        (verifier, revocations, folded): (Option<Arc<Verifier>>, Arc<dyn Revocations>, FoldedIds),
+        (store, (verifier, revocations, folded)): (&Arc<dyn Database>, Believed),
         (policy, approvals, (outages, closing)): (
             &Live,
             &Approvals,
@@ -190,7 +199,9 @@ impl Shared {
                     Reach::Child(Arc::new(Hosted::new(settings, Arc::clone(materials.clock))))
                 }
             };
-            let watch = Arc::new(watch(server));
+            let kept = (server.id.as_str(), Arc::clone(materials.clock));
+            let watch = watch(server).kept_in(Arc::clone(store) as _, kept);
+            let watch = Arc::new(watch);
             let era = Arc::new(Eras::new(era(server.era)));
             let closing = closing.clone();
             each.insert(server.id.clone(), Each { watch, era, credential, reach, closing });
@@ -294,5 +305,7 @@ fn child(
         start_timeout: command.start_timeout,
         max_message_bytes: settings.max_response_bytes,
         max_calls: command.max_calls,
+        limits: command.limits,
+        max_processes: command.max_processes,
     }
 }

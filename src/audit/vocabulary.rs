@@ -177,6 +177,8 @@ pub enum AdminObject {
     RegistrationToken,
     /// Where people log in.
     IdentityProvider,
+    /// What a tool of a server behind us was approved as.
+    ToolPin,
 }
 
 /// What an administrator does to it.
@@ -202,6 +204,8 @@ pub enum AdminAction {
     TakeRole,
     /// A person's authenticator app and recovery codes count no more.
     RemoveSecondFactor,
+    /// Somebody has looked at it, and it may be so.
+    Approve,
 }
 
 /// Why a caller with an accepted token may not administer.

@@ -47,7 +47,7 @@ impl Connections {
     /// [`ConnectionError`]
     pub async fn begin(&self, user_id: UserId, server: &str) -> Result<Begun, ConnectionError> {
         let server = self.server(server)?;
-        let (authorization, scope) = self.client(server).await?;
+        let (authorization, scope) = self.client(&server).await?;
         let missing = self.0.missing.get(&(user_id, server.id.clone()));
         let scope = both(scope, missing.as_deref());
         let request = authorization.request(scope.as_deref(), &*self.0.parts.random);
@@ -72,7 +72,7 @@ impl Connections {
         pending: &Pending,
         callback: &Callback,
     ) -> Result<bool, ConnectionError> {
-        let place = self.server(server)?.url.as_str();
+        let place = self.server(server)?.url.to_string();
         if pending.server != server || pending.server_url != place {
             return Err(Unusable::WrongIssuer.into());
         }
@@ -80,7 +80,7 @@ impl Connections {
         let verifier = SecretText::new(pending.code_verifier.clone());
         let asked_at = self.0.parts.clock.now();
         let granted = authorization.finish(callback, &verifier).await?;
-        let kept = Kept::new((&pending.issuer, place), granted, None, asked_at);
+        let kept = Kept::new((&pending.issuer, &place), granted, None, asked_at);
         let sealed = self.seal((user_id, server), &kept)?;
         let row = UpstreamAccountRow {
             user_id,

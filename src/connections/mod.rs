@@ -4,13 +4,14 @@
 //! and its authorization server alone.
 
 mod connecting;
+mod ended;
 mod kept;
 mod servers;
 mod tokens;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -27,6 +28,8 @@ pub use servers::{Explicit, ServerSettings};
 
 /// How long it is known that a server wants more of somebody.
 const MISSING: Duration = Duration::from_hours(24);
+/// When tokens that could not be given back are tried again.
+const TRY_AGAIN: Duration = Duration::from_mins(1);
 
 /// Seals a text, or opens one. `None`: it cannot be.
 pub type Seal = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
@@ -65,6 +68,8 @@ pub struct Connections(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
+    /// Servers that come and go while we run, beside those of `parts`.
+    registered: RwLock<Arc<[ServerSettings]>>,
     /// What was found out about each server, and until when it counts (monotonic).
     known: Mutex<HashMap<String, servers::Known>>,
     /// Who renews which tokens in this process: the others wait.
@@ -105,13 +110,27 @@ impl Connections {
         let missing = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(MISSING);
         let (forced, missing) = (Forced::new(), missing.build());
         let under_way = TaskTracker::new();
-        Self(Arc::new(Inner { parts, known, renewing, under_way, forced, missing }))
+        let registered = RwLock::new(Arc::new([]) as Arc<[ServerSettings]>);
+        Self(Arc::new(Inner { parts, registered, known, renewing, under_way, forced, missing }))
     }
 
     /// Who we are, for those who read our metadata document.
     #[must_use]
-    pub fn identity(&self) -> &ClientIdentity {
-        &self.0.parts.identity
+    pub fn identity(&self) -> ClientIdentity {
+        let mut identity = self.0.parts.identity.clone();
+        let registered = self.come_and_go();
+        identity.redirect_uris.extend(registered.iter().map(|server| server.redirect_uri.clone()));
+        identity
+    }
+
+    /// From now on people connect accounts at these, too, and at no others that were not there from the start. Accounts at one that is gone
+    /// stay, for when it comes back to where it was.
+    pub fn replace(&self, servers: Vec<ServerSettings>) {
+        *self.0.registered.write().unwrap_or_else(PoisonError::into_inner) = servers.into();
+    }
+
+    fn come_and_go(&self) -> Arc<[ServerSettings]> {
+        Arc::clone(&self.0.registered.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Where people connect accounts.
@@ -128,7 +147,8 @@ impl Connections {
     pub async fn list(&self, user_id: UserId) -> Result<Vec<Account>, ConnectionError> {
         let rows = self.0.parts.store.list_upstream_accounts(user_id).await?;
         let since = |id: &str| rows.iter().find(|row| row.server == id).map(|row| row.connected_at);
-        let servers = self.0.parts.servers.iter();
+        let registered = self.come_and_go();
+        let servers = self.0.parts.servers.iter().chain(&*registered);
         Ok(servers
             .map(|server| Account { server: server.id.clone(), since: since(&server.id) })
             .collect())
@@ -143,7 +163,7 @@ impl Connections {
     }
 
     /// Ends an account: its tokens are deleted here, and given back to the authorization server as far as that takes them
-    /// (RFC 7009). `false` where there was none.
+    /// (RFC 7009), later where it is away. `false` where there was none.
     ///
     /// # Errors
     ///
@@ -151,15 +171,22 @@ impl Connections {
     pub async fn end(&self, user_id: UserId, server: &str) -> Result<bool, ConnectionError> {
         let ended = self.0.parts.store.end_upstream_account(user_id, server, None).await?;
         let Some(row) = ended else { return Ok(false) };
-        self.try_give_back(&row).await;
+        if !self.try_give_back(&row).await {
+            let now = self.0.parts.clock.now();
+            let later = (now, now.plus(TRY_AGAIN));
+            self.0.parts.store.put_off_ended_account(&row, later).await?;
+        }
         Ok(true)
     }
 
-    async fn try_give_back(&self, row: &UpstreamAccountRow) {
-        if let Err(error) = self.give_back(row).await {
-            let error: &dyn std::error::Error = &error;
+    /// Whether there is nothing more to be tried.
+    async fn try_give_back(&self, row: &UpstreamAccountRow) -> bool {
+        let done = self.give_back(row).await;
+        if let Err(error) = &done {
+            let error: &dyn std::error::Error = error;
             tracing::warn!(server = row.server, error, "connections.not_given_back");
         }
+        done.is_ok()
     }
 
     async fn give_back(&self, row: &UpstreamAccountRow) -> Result<(), ConnectionError> {
@@ -172,9 +199,10 @@ impl Connections {
         Ok(authorization.revoke(token).await?)
     }
 
-    fn server(&self, id: &str) -> Result<&ServerSettings, ConnectionError> {
-        let found = self.0.parts.servers.iter().find(|server| server.id == id);
-        found.ok_or(ConnectionError::NoServer)
+    fn server(&self, id: &str) -> Result<ServerSettings, ConnectionError> {
+        let registered = self.come_and_go();
+        let mut servers = self.0.parts.servers.iter().chain(&*registered);
+        servers.find(|server| server.id == id).cloned().ok_or(ConnectionError::NoServer)
     }
 
     /// Who we are at a server's authorization server: registered once, and kept.

@@ -50,6 +50,8 @@ pub struct Explicit {
 
 /// What was found out, and until when it counts (monotonic).
 pub(super) struct Known {
+    /// Where the server was then.
+    url: Url,
     discovered: Arc<Discovered>,
     challenge: BearerChallenge,
     until: Duration,
@@ -84,7 +86,7 @@ impl Connections {
         server: &str,
         issuer: &str,
     ) -> Result<Authorization, ConnectionError> {
-        let (authorization, _) = self.client(self.server(server)?).await?;
+        let (authorization, _) = self.client(&self.server(server)?).await?;
         if authorization.server.issuer == issuer {
             Ok(authorization)
         } else {
@@ -106,6 +108,7 @@ impl Connections {
         let now = self.0.parts.clock.monotonic();
         if let Some(known) = self.0.known.lock().await.get(&server.id)
             && now < known.until
+            && known.url == server.url
         {
             return Ok((Arc::clone(&known.discovered), known.challenge.clone()));
         }
@@ -119,8 +122,12 @@ impl Connections {
             return Err(Unusable::OtherIssuer.into());
         }
         let until = now.saturating_add(KNOWN);
-        let known =
-            Known { discovered: Arc::clone(&discovered), challenge: challenge.clone(), until };
+        let known = Known {
+            url: server.url.clone(),
+            discovered: Arc::clone(&discovered),
+            challenge: challenge.clone(),
+            until,
+        };
         self.0.known.lock().await.insert(server.id.clone(), known);
         Ok((discovered, challenge))
     }

@@ -35,6 +35,7 @@ mod settings;
 mod signing_key;
 mod sql;
 mod sqlite;
+mod tool_pin;
 mod upstream_account;
 mod used;
 
@@ -71,7 +72,11 @@ pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
-pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
+pub use tool_pin::{
+    FoundTool, MetTool, MetTools, ToolApproval, ToolApproved, ToolPin, ToolPinList, ToolPinRow,
+    ToolPinStore, ToolPins,
+};
+pub use upstream_account::{EndedAccount, UpstreamAccountRow, UpstreamAccountStore};
 
 /// A database with everything in it.
 pub trait Database:
@@ -88,6 +93,7 @@ pub trait Database:
     + RegistrationTokenStore
     + ResourceStore
     + SigningKeyStore
+    + ToolPinStore
     + UpstreamAccountStore
     + std::fmt::Debug
 {

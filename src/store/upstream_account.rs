@@ -21,6 +21,14 @@ pub struct UpstreamAccountRow {
     pub connected_at: Timestamp,
 }
 
+/// An account that has ended, and whose tokens are still to be given back.
+#[derive(Clone, Debug)]
+pub struct EndedAccount {
+    pub account: UpstreamAccountRow,
+    /// With the one that is under way.
+    pub attempts: u32,
+}
+
 #[async_trait]
 pub trait UpstreamAccountStore: Send + Sync {
     async fn find_upstream_account(
@@ -58,6 +66,23 @@ pub trait UpstreamAccountStore: Send + Sync {
         server: &str,
         version: Option<i64>,
     ) -> Result<Option<UpstreamAccountRow>, StoreError>;
+
+    /// Ends the accounts of people who had a grant since they connected them, and have none any more. How many.
+    async fn end_accounts_without_grant(&self, now: Timestamp) -> Result<u64, StoreError>;
+    /// Takes one that ended by itself, or whose tokens could not be given back, for one caller until `until`. `None`: none is due.
+    async fn claim_ended_account(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<EndedAccount>, StoreError>;
+    /// Its tokens could not be given back: to be tried (again) at `next_at`, for a day.
+    async fn put_off_ended_account(
+        &self,
+        account: &UpstreamAccountRow,
+        (now, next_at): (Timestamp, Timestamp),
+    ) -> Result<(), StoreError>;
+    /// They were given back, or are given up.
+    async fn forget_ended_account(&self, account: &UpstreamAccountRow) -> Result<(), StoreError>;
 
     /// Who we are at a server's authorization server, sealed.
     async fn find_upstream_client(&self, server: &str) -> Result<Option<String>, StoreError>;

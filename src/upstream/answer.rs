@@ -168,8 +168,11 @@ impl Exchange {
             }
             Form::Json(status) => {
                 let server = Arc::clone(&self.server);
-                let whole = incoming.rest(server.max_response_bytes, server.timeout).await;
-                match whole.and_then(|body| self.look(body)) {
+                let looked = match incoming.rest(server.max_response_bytes, server.timeout).await {
+                    Ok(body) => self.look(body).await,
+                    Err(fault) => Err(fault),
+                };
+                match looked {
                     Ok(Seen { bytes: Some(bytes), last: true, said, news, http, .. }) => {
                         self.notice(news).await?;
                         self.end_seen(&said).await?;

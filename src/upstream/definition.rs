@@ -11,6 +11,8 @@ use crate::guard::Unique;
 pub(super) struct Examined {
     /// Of what it says without `_meta`, whatever the order of members and the white space.
     pub(super) digest: String,
+    /// What that is of.
+    pub(super) text: String,
     /// Whether some of it cannot be seen.
     pub(super) hides_text: bool,
 }
@@ -24,13 +26,14 @@ pub(super) fn examine(definition: &RawValue) -> Option<Examined> {
         members.remove("_meta");
     }
     value.sort_all_objects();
-    let hash = sha256(value.to_string().as_bytes());
+    let text = value.to_string();
+    let hash = sha256(text.as_bytes());
     let digest = hash.iter().fold("sha256:".to_owned(), |mut text, byte| {
         let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
         text.extend([digit(byte >> 4), digit(byte & 0xf)]);
         text
     });
-    Some(Examined { digest, hides_text: holds_hidden(&value) })
+    Some(Examined { digest, text, hides_text: holds_hidden(&value) })
 }
 
 /// The same without the characters that people do not see.

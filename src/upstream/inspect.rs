@@ -41,6 +41,14 @@ pub enum Remark {
     PinOfNothing(String),
     #[error("`{tool}` is not as it was pinned; its definition is now {digest}")]
     Changed { tool: String, digest: String },
+    #[error(
+        "`{tool}` is another than the one that was approved, and {digest} waits for somebody to look at it"
+    )]
+    Waits { tool: String, digest: String },
+    #[error(
+        "its id and that of the server `{0}` differ in case alone: an agent may take a tool of one for the other's"
+    )]
+    AlikeServer(String),
     #[error("there are more remarks than these")]
     More,
 }
@@ -103,6 +111,33 @@ pub(super) fn inspect(
     }
     let nameable = digests.into_keys().filter(|name| is_name(server, name)).collect();
     (remarks, nameable)
+}
+
+/// The same of definitions that were kept, with those that wait to be approved; and of tools that settings name.
+#[must_use]
+pub fn inspect_kept(
+    (server, others): (&str, &[&str]),
+    (definitions, named): (&[String], &[&str]),
+    waiting: &[(&str, &str)],
+) -> Vec<Remark> {
+    let raw = definitions.iter().filter_map(|text| RawValue::from_string(text.clone()).ok());
+    let raw: Vec<_> = raw.collect();
+    let alike = others
+        .iter()
+        .filter(|other| **other != server && other.eq_ignore_ascii_case(server))
+        .map(|other| Remark::AlikeServer((*other).to_owned()));
+    let waiting = waiting
+        .iter()
+        .map(|(tool, digest)| Remark::Waits { tool: shown(tool), digest: (*digest).to_owned() });
+    let unfit = named.iter().filter(|tool| !is_name(server, tool));
+    let unfit = unfit.map(|tool| Remark::Format(shown(tool)));
+    let mut remarks: Vec<_> = alike.chain(unfit).chain(waiting).collect();
+    remarks.extend(inspect((server, others), &raw, &HashMap::new()).0);
+    if remarks.len() > MOST {
+        remarks.truncate(MOST);
+        remarks.push(Remark::More);
+    }
+    remarks
 }
 
 fn about(definition: &Definition, (server, others): (&str, &[&str])) -> Vec<Remark> {
@@ -184,6 +219,23 @@ mod tests {
         let digest = said[0].rsplit(' ').next().unwrap();
         assert!(said[1].starts_with("the pin of `gone` is of a tool"), "{said:?}");
         assert_eq!(remarks(&tools, &[("get", digest)]), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_kept_is_looked_at_as_what_a_server_says() {
+        let kept = [r#"{"name":"weather.get"}"#, r#"{"name":"Set"}"#, r#"{"name":"set"}"#, "no"];
+        let kept = kept.map(str::to_owned);
+        let others = ["weather", "A", "b"];
+        let remarks =
+            inspect_kept(("a", &others), (&kept, &["two words", "set"]), &[("set", "sha256:1")]);
+        let remarks: Vec<_> = remarks.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(remarks.join("\n"), @r"
+        its id and that of the server `A` differ in case alone: an agent may take a tool of one for the other's
+        `two words` breaks the format of names, or is too long with the server's id: it is never shown
+        `set` is another than the one that was approved, and sha256:1 waits for somebody to look at it
+        `weather.get` is called like a tool of the server `weather`: whoever approves a call may take one for the other
+        `Set` and `set` differ in case alone: an agent may take one for the other
+        ");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
@@ -14,6 +15,7 @@ use crate::broker::Failure;
 use crate::code::Code;
 use crate::guard::{List, Thing, spelling};
 use crate::outbound::Answer;
+use crate::store::MetTool;
 
 use super::answer::{Exchange, Kind};
 use super::era::{Told, Written};
@@ -22,7 +24,7 @@ use super::incoming::Incoming;
 use super::list::{self, Filtered};
 use super::reply::{self, Reply};
 use super::server::Server;
-use super::watch::News;
+use super::watch::{Look, News};
 
 /// What the head of an answer promises.
 pub(super) enum Form {
@@ -33,7 +35,14 @@ pub(super) enum Form {
 }
 
 /// A result as it is handed on, what it says about the request, and what was noticed.
-type Looked<'a> = (Cow<'a, RawValue>, Said, Vec<News>);
+type Looked<'a> = (Cow<'a, RawValue>, Said, Noticed);
+
+/// What is to be recorded, and what the store has to be told of first.
+#[derive(Default)]
+struct Noticed {
+    news: Vec<News>,
+    unmet: Vec<MetTool>,
+}
 
 /// One message of the server, as it is handed on.
 pub(super) struct Seen {
@@ -96,7 +105,7 @@ impl Exchange {
     }
 
     /// Looks at one message of the server.
-    pub(super) fn look(&mut self, body: Bytes) -> Result<Seen, Fault> {
+    pub(super) async fn look(&mut self, body: Bytes) -> Result<Seen, Fault> {
         if self.secret.as_ref().is_some_and(|secret| secret.is_in(&body)) {
             return Err(Fault::RepeatsCredential);
         }
@@ -110,7 +119,10 @@ impl Exchange {
                 let written = translation.error(error);
                 return Ok(self.written(written, Said::Failed, Vec::new()));
             }
-            Reply::Result(result) => self.look_at(result)?,
+            Reply::Result(result) => {
+                let looked = self.look_at(result, Look::First)?;
+                self.meet(result, looked).await?
+            }
         };
         let written = match (&mut self.translation, result) {
             // Nothing was changed: it goes on as it came.
@@ -133,12 +145,30 @@ impl Exchange {
         Seen { http: None, ..self.written(written, Said::Failed, Vec::new()) }
     }
 
+    /// Tells the store of tools that it has not heard of, and then looks at the list again.
+    async fn meet<'a>(
+        &mut self,
+        result: &'a RawValue,
+        (seen, said, noticed): Looked<'a>,
+    ) -> Result<(Cow<'a, RawValue>, Said, Vec<News>), Fault> {
+        let Noticed { mut news, unmet } = noticed;
+        if unmet.is_empty() {
+            return Ok((seen, said, news));
+        }
+        drop(seen);
+        let watch = Arc::clone(&self.server.watch);
+        watch.meet(unmet).await;
+        let (seen, said, noticed) = self.look_at(result, Look::Again)?;
+        news.extend(noticed.news);
+        Ok((seen, said, news))
+    }
+
     /// Looks at a result: a list is filtered.
-    fn look_at<'a>(&self, result: &'a RawValue) -> Result<Looked<'a>, Fault> {
-        let mut news = Vec::new();
+    fn look_at<'a>(&self, result: &'a RawValue, look: Look) -> Result<Looked<'a>, Fault> {
+        let mut noticed = Noticed::default();
         let (result, said) = match &self.kind {
             Kind::List(list) => {
-                let filtered = self.filter(*list, result, &mut news)?;
+                let filtered = self.filter((*list, look), result, &mut noticed)?;
                 let said = Said::Listed(*list, filtered.listed, filtered.hidden);
                 (Cow::Owned(filtered.result), said)
             }
@@ -147,7 +177,7 @@ impl Exchange {
                 match self.server.watch.cut_out(result, now)? {
                     None => (Cow::Borrowed(result), Said::Done),
                     Some((result, found)) => {
-                        news.extend(found);
+                        noticed.news.extend(found);
                         (Cow::Owned(result), Said::Done)
                     }
                 }
@@ -155,7 +185,7 @@ impl Exchange {
             Kind::Tool(_) if reply::is_error(result) => (Cow::Borrowed(result), Said::Failed),
             _ => (Cow::Borrowed(result), Said::Done),
         };
-        Ok((result, said, news))
+        Ok((result, said, noticed))
     }
 
     /// What a server tells beside its answer.
@@ -222,13 +252,13 @@ impl Exchange {
 
     fn filter(
         &self,
-        list: List,
+        (list, look): (List, Look),
         result: &RawValue,
-        news: &mut Vec<News>,
+        noticed: &mut Noticed,
     ) -> Result<Filtered, Fault> {
         let (decider, watch) = (&self.server.decider, &self.server.watch);
         let deciding = decider.now();
-        let found = RefCell::new(news);
+        let found = RefCell::new(noticed);
         let now = self.server.door.clock.monotonic();
         let of_resources = match list {
             List::Templates => FlawedThing::ResourceTemplate,
@@ -246,13 +276,15 @@ impl Exchange {
                 return false;
             }
             let verdict = match thing {
-                Thing::Tool(tool) => watch.look(tool, definition, now),
+                Thing::Tool(tool) => watch.look(tool, definition, (look, now)),
                 Thing::Prompt(name, _) => {
                     watch.look_at((FlawedThing::Prompt, name), definition, now)
                 }
                 Thing::Resource(uri) => watch.look_at((of_resources, uri), definition, now),
             };
-            found.borrow_mut().extend(verdict.news);
+            let mut found = found.borrow_mut();
+            found.news.extend(verdict.news);
+            found.unmet.extend(verdict.unmet);
             verdict.shown
         })
     }

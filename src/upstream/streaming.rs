@@ -109,7 +109,7 @@ impl Streaming {
     }
 
     async fn message(&mut self, data: Bytes) -> Option<Bytes> {
-        let seen = match self.exchange.look(data) {
+        let seen = match self.exchange.look(data).await {
             Ok(seen) => seen,
             // On a stream of its own the server answers nobody: what looks like an answer was not looked at before.
             Err(Fault::OtherId) if self.exchange.asked().is_none() => return None,

@@ -29,6 +29,8 @@ struct All {
     full_until: Option<Duration>,
     /// Found where nobody's answer is looked at.
     waiting: Option<News>,
+    /// Changes that this replica is to tell of.
+    changes: Vec<News>,
 }
 
 impl Told {
@@ -59,9 +61,16 @@ impl Told {
         self.all().waiting = Some(news);
     }
 
+    /// The same of changes that nobody else tells of.
+    pub(super) fn keep_changes(&self, news: Vec<News>) {
+        self.all().changes.extend(news);
+    }
+
     /// What was kept, once.
-    pub(super) fn kept(&self) -> Option<News> {
-        self.all().waiting.take()
+    pub(super) fn kept(&self) -> Vec<News> {
+        let mut all = self.all();
+        let changes = std::mem::take(&mut all.changes);
+        all.waiting.take().into_iter().chain(changes).collect()
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
@@ -133,6 +142,6 @@ mod tests {
         let (tool, flaw) = (String::new(), crate::audit::ToolFlaw::HiddenText);
         let thing = Some(FlawedThing::Server);
         told.keep(News { thing, tool, flaw, digest: None, hidden: true });
-        assert!(told.kept().is_some() && told.kept().is_none());
+        assert!(told.kept().len() == 1 && told.kept().is_empty());
     }
 }

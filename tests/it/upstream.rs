@@ -13,6 +13,7 @@ mod faults;
 mod named;
 mod one_era;
 mod passing;
+mod pinned;
 mod raw_server;
 mod recorded;
 mod rmcp_client;

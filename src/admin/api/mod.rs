@@ -16,6 +16,7 @@ mod server;
 mod signing_key;
 #[cfg(test)]
 mod tests;
+mod tool_pin;
 mod user;
 
 use axum::Router;
@@ -48,6 +49,8 @@ pub fn routes(operations: Operations, beside: Router<Operations>) -> Router {
 fn described() -> Described {
     let api = server::describe(Described::default(), "/api/servers");
     let api = server::describe(api, "/api/v1/resources");
+    let api = tool_pin::describe(api, "/api/servers");
+    let api = tool_pin::describe(api, "/api/v1/resources");
     let api = grant::describe(client::describe(user::describe(api)));
     let api = signing_key::describe(identity_provider::describe(api));
     let api = registration_token::describe(api);

@@ -115,7 +115,7 @@ fn refusal(status: u16) -> Value {
             "Not an administrator, or without the scope broker:admin; for an approval: who asks, or is no approver, cannot answer"
         }
         404 => "There is no such object",
-        409 => "Its name is taken, or it was answered before",
+        409 => "Its name is taken, it was answered before, or it is another by now",
         413 => "The body is too long",
         415 => "The body is not application/json",
         422 => "Something that was sent is not allowed; `field` says what",
@@ -133,7 +133,7 @@ fn parameters(path: &str, operation: &Operation) -> Value {
     let in_query = operation.query.iter().map(|(name, what)| {
         let schema = match *name {
             "limit" => json!({ "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u32 }),
-            "ended" | "last_administrator" => json!({ "type": "boolean" }),
+            "ended" | "last_administrator" | "changed" => json!({ "type": "boolean" }),
             _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "description": what, "schema": schema })

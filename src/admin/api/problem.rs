@@ -62,6 +62,9 @@ impl IntoResponse for AdminError {
                 let hint = "the call waits anew when it is made again";
                 problem(StatusCode::CONFLICT, &self.to_string(), Some(hint), None)
             }
+            Self::Outdated { problem: detail, hint } => {
+                problem(StatusCode::CONFLICT, detail, Some(hint), None)
+            }
             // Of our own files, not of the request: lines, columns and what is allowed there.
             Self::Policy(faults) => {
                 let hint = "the rules that were in force still are; mend the file and ask again";

@@ -316,6 +316,7 @@ fn body(operation: &str) -> serde_json::Value {
         "v1_registration-tokens_add" => json!({ "name": "fleet", "uses": 3 }),
         "servers_keys_add_key" | "v1_resources_add_key" => json!({ "name": "prod" }),
         "servers_proxy_set_proxy" | "v1_resources_set_proxy" => json!({ "timeout_ms": 5000 }),
+        "servers_pins_approve_pin" | "v1_resources_pins_approve_pin" => json!({ "digest": "1" }),
         "v1_signing-keys_rotate" | "v1_signing-keys_retire" => json!({ "at_once": false }),
         "v1_identity-providers_add" => {
             json!({ "id": "partner", "issuer": "https://idp.partner.example", "groups_prefix": "partner:", "client_id": "broker" })
@@ -342,13 +343,18 @@ async fn filled(site: &Site) -> impl Fn(&str) -> String {
     });
     let new = serde_json::from_value(new).unwrap();
     operations.add_identity_provider(&actor, &Providers, new).await.unwrap();
+    let met = crate::store::MetTool { tool: "get".into(), digest: "1".into(), definition: None };
+    operations.store.meet_tools("weather-of-settings", vec![met], SystemClock.now()).await.unwrap();
     move |path: &str| {
+        let path = path.replace("{tool}", "get");
         let id = if path.contains("/users") {
             &user
         } else if path.contains("/clients") {
             &client
         } else if path.contains("/identity-providers") {
             "contoso"
+        } else if path.contains("/pins") {
+            "weather-of-settings"
         } else {
             "weather"
         };

@@ -13,6 +13,7 @@ mod proxy;
 mod registration_token;
 mod server;
 mod signing_key;
+mod tool_pin;
 mod user;
 mod view;
 
@@ -52,6 +53,7 @@ pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use registration_token::{NewRegistrationToken, RegistrationTokenView};
 pub use server::NewServer;
 pub use signing_key::{KeyControl, KeyFault, SigningKeyView};
+pub use tool_pin::{NewToolApproval, ToolDifference, ToolPinDetail, ToolPinView};
 pub use user::NewUser;
 pub use view::{
     ClientView, GrantView, KeyView, PasskeyView, SecondFactorView, ServerView, UserView,

@@ -7,6 +7,7 @@ mod key;
 mod registration_token;
 mod server;
 mod show;
+mod tool_pin;
 mod user;
 
 use std::time::Duration;
@@ -74,6 +75,7 @@ fn failure(error: &AdminError, list: &'static str) -> Failure {
         | AdminError::Forbidden { .. }
         | AdminError::TooLate
         | AdminError::OtherRules
+        | AdminError::Outdated { .. }
         | AdminError::Policy(_)
         | AdminError::Provider(_) => Failure::of(error),
     }

@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 use crate::config::Config;
 
 use super::show::{Columns, list, one};
-use super::{Administration, all, failure};
+use super::{Administration, all, failure, tool_pin};
 
 const LIST: &str = "broker server list";
 const LIST_KEYS: &str = "broker server key list SERVER";
@@ -82,6 +82,11 @@ enum ServerCommand {
     Key {
         #[command(subcommand)]
         command: KeyCommand,
+    },
+    /// What the tools of a server that is reached through this broker were approved as, and what they are now
+    Pin {
+        #[command(subcommand)]
+        command: tool_pin::PinCommand,
     },
 }
 
@@ -260,6 +265,7 @@ pub(in crate::cli) async fn run(
         ServerCommand::Enable { server, json } => {
             disable(&administration, (server, *json), false, out).await
         }
+        ServerCommand::Pin { command } => tool_pin::run(&administration, command, out).await,
         ServerCommand::Key { command } => run_key(&administration, command, out).await,
     };
     administration.close(done).await.map(|()| ExitCode::SUCCESS)

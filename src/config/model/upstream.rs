@@ -98,7 +98,9 @@ impl RawUpstream {
         let named = at.name("credential");
         to.distinct(&named, "name", self.credential.iter().map(|raw| raw.name.as_str()));
         Upstream {
-            credentials: parse_each(self.credential, &named, to, RawUpstreamNamedCredential::parse),
+            credentials: parse_each(self.credential, &named, to, |raw, at, to| {
+                raw.parse(at, graph, to)
+            }),
             servers: parse_each(self.server, &list, to, |raw, at, to| raw.parse(at, graph, to)),
         }
     }

@@ -12,6 +12,7 @@ use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
 
 use super::authorization_server::path_name;
+use super::graph::Graph;
 use super::upstream_credential::{RawUpstreamCredential, UpstreamCredential};
 
 const PLACE: &str =
@@ -24,6 +25,8 @@ pub struct UpstreamNamedCredential {
     /// Where a server must be to be shown it: exactly there, or below one that ends with a slash.
     pub urls: Vec<Url>,
     pub credential: UpstreamCredential,
+    /// Other audiences of tokens that callers of such a server may bring.
+    pub audiences: Vec<String>,
 }
 
 /// A credential that servers which are registered while the broker runs may name.
@@ -34,12 +37,20 @@ pub(super) struct RawUpstreamNamedCredential {
     pub(super) name: String,
     /// Where servers must be to be shown it: a URL exactly, or everything below one that ends with a slash.
     pub(super) urls: Vec<String>,
-    /// What they are shown: as for an `[[upstream.server]]`, but for `entra_obo` and `per_user`.
+    /// What they are shown: as for an `[[upstream.server]]`.
     pub(super) credential: RawUpstreamCredential,
+    /// What else tokens for such a server may have as audience: as for an `[[upstream.server]]`. Nobody else can say so.
+    #[serde(default)]
+    pub(super) audiences: Vec<String>,
 }
 
 impl RawUpstreamNamedCredential {
-    pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<UpstreamNamedCredential> {
+    pub(super) fn parse(
+        self,
+        at: &Key,
+        graph: &Graph,
+        to: &mut Checker<'_>,
+    ) -> Option<UpstreamNamedCredential> {
         let name = path_name(&at.name("name"), &self.name, to);
         let key = at.name("urls");
         if self.urls.is_empty() {
@@ -51,18 +62,14 @@ impl RawUpstreamNamedCredential {
         let urls = urls.collect();
         let key = at.name("credential");
         let credential = self.credential.parse(&key, to)?;
-        let problem = match &credential {
-            UpstreamCredential::None => "names no way",
-            UpstreamCredential::EntraObo { .. } => {
-                "is entra_obo, which needs the audiences of a server in this file"
-            }
-            UpstreamCredential::PerUser(_) => {
-                "is per_user, for which people see the server's name on a page: only servers in this file"
-            }
-            _ => return Some(UpstreamNamedCredential { name: name?, urls, credential }),
-        };
-        let ways = "bearer, header, client_credentials, token_exchange, id_jag";
-        to.add(Finding::error(FindingCode::Conflict, &key, problem).allowed(ways));
+        credential.check(&key, graph, to);
+        if !matches!(credential, UpstreamCredential::None) {
+            let audiences = self.audiences;
+            return Some(UpstreamNamedCredential { name: name?, urls, credential, audiences });
+        }
+        let ways =
+            "bearer, header, client_credentials, token_exchange, id_jag, entra_obo, per_user";
+        to.add(Finding::error(FindingCode::Conflict, &key, "names no way").allowed(ways));
         None
     }
 }

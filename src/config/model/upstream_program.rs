@@ -23,6 +23,10 @@ pub struct UpstreamCommand {
     pub start_timeout: Duration,
     /// Calls under way at the same time.
     pub max_calls: usize,
+    /// What each of its processes may take.
+    pub limits: process::Limits,
+    /// Its processes at the same time.
+    pub max_processes: usize,
 }
 
 impl RawUpstreamServer {
@@ -55,6 +59,12 @@ impl RawUpstreamServer {
             directory,
             start_timeout: Duration::from_millis(self.start_timeout_ms.get().into()),
             max_calls: self.max_calls.get() as usize,
+            limits: process::Limits {
+                memory_bytes: u64::from(self.max_memory_mb.get()) << 20,
+                open_files: self.max_open_files.get().into(),
+                cpu_seconds: self.max_cpu_seconds.map(|seconds| seconds.get().into()),
+            },
+            max_processes: self.max_processes.get() as usize,
         })
     }
 }

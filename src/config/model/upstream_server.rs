@@ -49,6 +49,17 @@ pub(super) struct RawUpstreamServer {
     /// Calls that a program answers at the same time; one more is refused.
     #[serde(default = "max_calls")]
     pub(super) max_calls: NonZeroU32,
+    /// Memory that each process of a program may write to, in MiB (`RLIMIT_DATA`).
+    #[serde(default = "max_memory_mb")]
+    pub(super) max_memory_mb: NonZeroU32,
+    /// Files and sockets that each process of a program may have open at the same time.
+    #[serde(default = "max_open_files")]
+    pub(super) max_open_files: NonZeroU32,
+    /// Processes of a program at the same time; one that has more is killed with all of them.
+    #[serde(default = "max_processes")]
+    pub(super) max_processes: NonZeroU32,
+    /// Time of a processor that each process of a program may use over its whole life. Unset: no limit.
+    pub(super) max_cpu_seconds: Option<NonZeroU32>,
     /// What the broker shows it. Unset: nothing.
     #[serde(default)]
     pub(super) credential: RawUpstreamCredential,
@@ -104,6 +115,18 @@ fn start_timeout_ms() -> NonZeroU32 {
 
 fn max_calls() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(63)
+}
+
+fn max_memory_mb() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(4095)
+}
+
+fn max_open_files() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(1023)
+}
+
+fn max_processes() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(255)
 }
 
 fn max_response_bytes() -> NonZeroU32 {
@@ -180,7 +203,17 @@ impl RawUpstreamServer {
 
 /// What a server that is reached so has no use for: whoever wrote it expects something that does not happen.
 fn only_for(way: &str, at: &Key, to: &mut Checker<'_>) {
-    const WITH_COMMAND: [&str; 5] = ["args", "env", "cwd", "start_timeout_ms", "max_calls"];
+    const WITH_COMMAND: [&str; 9] = [
+        "args",
+        "env",
+        "cwd",
+        "start_timeout_ms",
+        "max_calls",
+        "max_memory_mb",
+        "max_open_files",
+        "max_processes",
+        "max_cpu_seconds",
+    ];
     const WITH_URL: [&str; 2] = ["credential", "identity_header"];
     let (useless, other): (&[&str], _) =
         if way == "url" { (&WITH_COMMAND, "command") } else { (&WITH_URL, "url") };

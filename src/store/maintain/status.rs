@@ -74,6 +74,9 @@ const TABLES: &[(i64, &str, &str)] = tables![
     13 "recovery_codes",
     14 "identity_providers",
     15 "passkeys",
+    16 "tool_pins",
+    16 "tool_pin_servers",
+    16 "ended_accounts",
 ];
 
 /// Changes nothing, not even an old schema.

@@ -76,12 +76,33 @@ const DELETES: &[(&str, i64)] = &[
     (delete!("sessions", "session", "expires_at"), 0),
     (delete!("links", "link", "expires_at"), 0),
     (delete!("logout_notices", "(sid, client_id)", "sid, client_id", "expires_at"), 0),
+    (
+        delete!(
+            "ended_accounts",
+            "(user_id, server, version)",
+            "user_id, server, version",
+            "expires_at"
+        ),
+        0,
+    ),
     (delete!("approvals", "id", "expires_at"), 30 * 86_400),
     (delete!("registration_tokens", "prefix", "expires_at"), 30 * 86_400),
     (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),
     (delete!(unnamed_documents, "gone_at IS NULL"), 3600),
     // That a host took its document back is remembered for longer: its name could come back with another's document.
     (delete!(unnamed_documents, "gone_at IS NOT NULL"), 90 * 86_400),
+    // Of servers that no broker has served for so long: they were taken out of the settings.
+    (
+        "DELETE FROM tool_pins WHERE (server, tool) IN (SELECT tool_pins.server, tool_pins.tool \
+         FROM tool_pins JOIN tool_pin_servers ON tool_pin_servers.server = tool_pins.server \
+         WHERE tool_pin_servers.served_at < $1 LIMIT 1000)",
+        30 * 86_400,
+    ),
+    (
+        "DELETE FROM tool_pin_servers WHERE served_at < $1 AND NOT EXISTS \
+         (SELECT 1 FROM tool_pins WHERE tool_pins.server = tool_pin_servers.server)",
+        30 * 86_400,
+    ),
 ];
 
 pub(super) async fn clean_up(backend: &Measured<'_>, now: Timestamp) -> Result<u64, StoreError> {

@@ -8,7 +8,7 @@ use crate::store::resource::{ResourceChange, ResourceRow};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
-use super::grant;
+use super::{grant, tool_pin};
 
 /// `false` where the id, the URI or an alias is taken.
 pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
@@ -37,6 +37,8 @@ pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, S
         return Ok(false);
     }
     add_uris(c, row).await?;
+    // It is another server than the one that once had this id.
+    tool_pin::delete_all(c, &row.id).await?;
     Ok(true)
 }
 
@@ -147,6 +149,9 @@ pub(super) async fn delete(
     let found = c.execute("DELETE FROM resources WHERE id = $1", values![id]).await? == 1;
     c.execute("DELETE FROM resource_uris WHERE resource_id = $1", values![id]).await?;
     c.execute("DELETE FROM api_keys WHERE resource_id = $1", values![id]).await?;
+    if found {
+        tool_pin::delete_all(c, id).await?;
+    }
     let uris = uris.iter().map(|row| row.text("uri")).collect::<Result<Vec<_>, _>>()?;
     Ok((found, grant::revoke_for(c, &uris, (RevokeReason::Administrator, *now)).await?))
 }

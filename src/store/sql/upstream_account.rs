@@ -5,11 +5,11 @@ use async_trait::async_trait;
 use crate::id::UserId;
 use crate::store::connection::{Connection, Row, values};
 use crate::store::error::StoreError;
-use crate::store::upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
+use crate::store::upstream_account::{EndedAccount, UpstreamAccountRow, UpstreamAccountStore};
 use crate::time::Timestamp;
 
 use super::database::SqlDatabase;
-use super::user;
+use super::{ended_account, user};
 
 #[async_trait]
 impl UpstreamAccountStore for SqlDatabase {
@@ -64,6 +64,44 @@ impl UpstreamAccountStore for SqlDatabase {
     ) -> Result<Option<UpstreamAccountRow>, StoreError> {
         let which = (user_id, server.to_owned(), version);
         self.named("end upstream_accounts").write(which, |c, which| Box::pin(end(c, which))).await
+    }
+
+    async fn end_accounts_without_grant(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let named = self.named("end_without_grant upstream_accounts");
+        if !named.read(&now, |c, now| Box::pin(ended_account::is_any_without_grant(c, now))).await?
+        {
+            return Ok(0);
+        }
+        named.write(now, |c, now| Box::pin(ended_account::end_without_grant(c, now))).await
+    }
+
+    async fn claim_ended_account(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<EndedAccount>, StoreError> {
+        let named = self.named("claim ended_accounts");
+        if !named.read(&now, |c, now| Box::pin(ended_account::is_due(c, now))).await? {
+            return Ok(None);
+        }
+        named.write((now, until), |c, which| Box::pin(ended_account::claim(c, which))).await
+    }
+
+    async fn put_off_ended_account(
+        &self,
+        account: &UpstreamAccountRow,
+        (now, next_at): (Timestamp, Timestamp),
+    ) -> Result<(), StoreError> {
+        let which = (account.clone(), now, next_at);
+        self.named("put_off ended_accounts")
+            .write(which, |c, which| Box::pin(ended_account::put_off(c, which)))
+            .await
+    }
+
+    async fn forget_ended_account(&self, account: &UpstreamAccountRow) -> Result<(), StoreError> {
+        self.named("forget ended_accounts")
+            .write(account.clone(), |c, account| Box::pin(ended_account::forget(c, account)))
+            .await
     }
 
     async fn find_upstream_client(&self, server: &str) -> Result<Option<String>, StoreError> {
@@ -156,11 +194,6 @@ async fn end(
     Ok((c.execute(SQL, values).await? == 1).then_some(found))
 }
 
-/// All of a person's: their password was set anew, or they are disabled.
-pub(super) async fn end_all(c: &mut Connection, user: &UserId) -> Result<u64, StoreError> {
-    c.execute("DELETE FROM upstream_accounts WHERE user_id = $1", values![user.to_string()]).await
-}
-
 async fn find_client(c: &mut Connection, server: &String) -> Result<Option<String>, StoreError> {
     const SQL: &str = "SELECT sealed FROM upstream_clients WHERE server = $1";
     c.row(SQL, values![server.as_str()]).await?.map(|row| row.text("sealed")).transpose()
@@ -175,7 +208,7 @@ async fn put_client(
     c.execute(SQL, values![server.as_str(), sealed.as_str(), *now]).await.map(drop)
 }
 
-fn row(row: &Row) -> Result<UpstreamAccountRow, StoreError> {
+pub(super) fn row(row: &Row) -> Result<UpstreamAccountRow, StoreError> {
     Ok(UpstreamAccountRow {
         user_id: row.parsed("user_id")?,
         server: row.text("server")?,

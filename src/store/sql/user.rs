@@ -10,7 +10,7 @@ use crate::store::person::{ExternalIdentity, UserProfile, UserRow};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
-use super::{grant, upstream_account};
+use super::{ended_account, grant};
 
 pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, administrator, \
@@ -99,7 +99,7 @@ pub(super) async fn set_password(
     c.execute("DELETE FROM links WHERE user_id = $1", values![user.as_str()]).await?;
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user]).await?;
     // What a thief of the old password let an app have, or let the broker use in this person's name.
-    upstream_account::end_all(c, id).await?;
+    ended_account::end_all(c, (*id, *now)).await?;
     let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };
     Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Password, *now)).await?))
 }
@@ -140,7 +140,7 @@ pub(super) async fn disable(
     let (true, Some(now)) = (found, *at) else { return Ok((found, Vec::new())) };
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
     c.execute("DELETE FROM links WHERE user_id = $1", values![user]).await?;
-    upstream_account::end_all(c, id).await?;
+    ended_account::end_all(c, (*id, now)).await?;
     let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };
     Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Disabled, now)).await?))
 }

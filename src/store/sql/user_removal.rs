@@ -6,7 +6,7 @@ use crate::store::grant::{GrantFilter, RevokeReason};
 use crate::store::person::{UserRemoval, UserRemoved};
 use crate::store::revoked::Revocation;
 
-use super::{grant, logout, session, upstream_account, user};
+use super::{ended_account, grant, logout, session, user};
 
 /// What is about a user and keyed by the id.
 const OF_USER: [&str; 6] = [
@@ -41,7 +41,7 @@ pub(super) async fn remove(
     for sql in OF_USER {
         c.execute(sql, values![id.as_str()]).await?;
     }
-    upstream_account::end_all(c, &asked.id).await?;
+    ended_account::end_all(c, (asked.id, asked.at)).await?;
     let wrong_codes = format!("user_code:{id}");
     c.execute("DELETE FROM login_failures WHERE attempt_key = $1", values![wrong_codes]).await?;
     end_approvals(c, (&asked.issuer, &id)).await?;

@@ -17,6 +17,8 @@ pub(crate) enum ChildFault {
     Resting,
     #[error("the server ended before it answered")]
     Ended,
+    #[error("the server has started more processes than it may")]
+    Crowded,
     #[error("the server has given the call up")]
     GivenUp,
     #[error("the server answers as many calls as it may; retry later")]
@@ -32,7 +34,9 @@ pub(crate) enum ChildFault {
 impl ChildFault {
     pub(crate) const fn code(self) -> Code {
         match self {
-            Self::NotStarted | Self::Resting | Self::Ended => Code::ProviderUnavailable,
+            Self::NotStarted | Self::Resting | Self::Ended | Self::Crowded => {
+                Code::ProviderUnavailable
+            }
             Self::NoSecret => Code::SecretUnavailable,
             Self::NotReady | Self::Silent => Code::ProviderTimeout,
             Self::Busy => Code::ProviderRateLimited,

@@ -1,6 +1,7 @@
 //! The life of a child process: started, greeted, listened to, and ended with all that it started.
 
 use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::secret_text::SecretText;
 
 use super::Shared;
 use super::complaints::Complaints;
+use super::crowd::crowded;
 use super::fault::ChildFault;
 use super::greet::{self, Greeting};
 use super::lines::{Lines, Next};
@@ -97,6 +99,9 @@ async fn run(
         status = child.wait() => status.map_or(Ending::Closed, Ending::Exited),
         () = write(input, lines) => Ending::Closed,
         () = forever(complaints.listen(errors)) => Ending::Closed,
+        () = crowded(group.census(), shared.settings.max_processes) => {
+            Ending::Useless(ChildFault::Crowded)
+        }
     };
     let retried = probe && matches!(running.phase(), Phase::Starting);
     if let Ending::Exited(_) = ending {
@@ -107,6 +112,12 @@ async fn run(
         return ending;
     }
     say(shared, running, &ending, retried);
+    if let Ending::Useless(ChildFault::Crowded) = ending {
+        // At once, and all of them at the same time: whoever is asked to end starts others meanwhile.
+        drop(group);
+        let _its_status = child.wait().await;
+        return ending;
+    }
     finish(&mut child, group, matches!(ending, Ending::Useless(_))).await;
     ending
 }
@@ -116,6 +127,9 @@ fn say(shared: &Shared, running: &Running, ending: &Ending, retried: bool) {
     match ending {
         Ending::Stopped => running.end(ChildFault::Ended),
         Ending::Exited(_) | Ending::Closed if retried => {}
+        Ending::Exited(status) if status.signal() == Some(process::CPU_USED_UP) => {
+            shared.note(running, ChildFault::Ended, "it has used up max_cpu_seconds");
+        }
         Ending::Exited(status) => shared.note(running, ChildFault::Ended, &status.to_string()),
         Ending::Closed => shared.note(running, ChildFault::Ended, "it closed its pipes"),
         Ending::Useless(fault) => shared.note(running, *fault, &fault.to_string()),
@@ -142,7 +156,12 @@ async fn start(shared: &Shared) -> Result<(Child, Vec<SecretText>), ChildFault> 
         tracing::warn!(server, error = &error as &dyn std::error::Error, "upstream.not_started");
         ChildFault::NotStarted
     })?;
-    process::without_core_dumps(&child);
+    // Where it cannot be limited it is not kept: dropped, it ends.
+    process::limit(&child, &settings.limits).map_err(|error| {
+        let server = &*settings.id;
+        tracing::warn!(server, error = &error as &dyn std::error::Error, "upstream.not_limited");
+        ChildFault::NotStarted
+    })?;
     let secrets = values.into_iter().zip(&settings.environment);
     let secrets = secrets.filter(|(_, (_, held))| held.is_secret()).map(|((_, value), _)| value);
     Ok((child, secrets.collect()))

@@ -5,6 +5,7 @@
 //! gets is its arguments and an environment of its own, what it writes is bounded, and what it started ends with it.
 
 mod complaints;
+mod crowd;
 mod desk;
 mod fault;
 mod greet;
@@ -57,6 +58,10 @@ pub struct ChildSettings {
     pub max_message_bytes: usize,
     /// Calls under way at the same time, and streams beside them.
     pub max_calls: usize,
+    /// What each of its processes may take.
+    pub limits: crate::process::Limits,
+    /// Its processes at the same time, itself included.
+    pub max_processes: usize,
 }
 
 /// A child process, running or not. Dropped, it ends with all that it started.

@@ -3,14 +3,18 @@
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::support::child::command_beside;
 use crate::support::fake_http::{Asked, FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::{Answer, Request};
+use crate::support::until::until;
 
 use super::browser::{Browser, hidden};
 use super::client::{Asking, REDIRECT, VERIFIER, register, send, told};
 
 const PATH: &str = "/servers/weather/mcp";
+
+const RULES: &str = "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"weather\"\neffect = \"allow\"\ntools = [\"weather\\\\.get_.*\"]\nscopes = [\"weather:read\"]\n";
 
 /// A server, and its authorization server, which gives tokens to whoever asks: told apart by their paths.
 pub(super) struct World {
@@ -38,8 +42,24 @@ impl World {
         Self::with("", |metadata| metadata).await
     }
 
+    /// With a server that is registered while the broker runs.
+    pub(super) async fn registered() -> Self {
+        let world = Self::started("", |metadata| metadata, true).await;
+        let url = format!("{}mcp", world.fake.url());
+        let add = ["server", "add", "weather", "--url", &url, "--scope", "weather:read"];
+        let add = [&add[..], &["--credential", "people"]].concat();
+        let (directory, authority) = (world.product.directory.path(), &world.product.authority);
+        let done = command_beside(directory, authority, &add);
+        assert!(done.status.success(), "{done:?}");
+        world
+    }
+
     /// With these keys in `per_user`, `BASE` in them being where the server is, and this change to the authorization server's metadata.
     pub(super) async fn with(keys: &str, change: impl FnOnce(Value) -> Value) -> Self {
+        Self::started(keys, change, false).await
+    }
+
+    async fn started(keys: &str, change: impl FnOnce(Value) -> Value, by_command: bool) -> Self {
         let fake =
             FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#))
                 .await;
@@ -63,7 +83,19 @@ impl World {
         fake.answers_at("/register", Reply::json(registered.to_string()));
         fake.answers_at("/revoke", Reply::status(200));
         fake.answers_at("/token", tokens("first", 3600));
-        let product = Product::start(&settings(base, &keys.replace("BASE", base))).await;
+        if !by_command {
+            let product = Product::start(&settings(base, &keys.replace("BASE", base))).await;
+            return Self { fake, product };
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let rules = directory.path().join("policy.toml");
+        std::fs::write(&rules, RULES).unwrap();
+        let settings = format!(
+            "[outbound]\nallow_private = [\"127.0.0.1\", \"localhost\"]\n[[upstream.credential]]\nname = \"people\"\n\
+             urls = [\"{base}/mcp\"]\ncredential = {{ per_user = {{ {keys} }} }}\n"
+        );
+        let overrides = [format!("policy.file={}", rules.display())];
+        let product = Product::start_in(directory, &settings, &overrides).await;
         Self { fake, product }
     }
 
@@ -188,6 +220,34 @@ async fn a_person_connects_an_account_and_their_apps_use_it() {
     let called = world.at("/mcp");
     assert_eq!(called.last().unwrap().headers["authorization"], "Bearer first");
     assert!(browser.get("/account").await.body.contains("Connected"));
+}
+
+/// One that is registered while the broker runs is on the page within seconds, and gone when it is removed.
+#[tokio::test]
+async fn people_connect_accounts_at_a_registered_server() {
+    let world = World::registered().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    until("it is on the page", async || {
+        let page = browser.get("/account").await.body;
+        page.contains("/account/connections/weather/begin").then_some(())
+    })
+    .await;
+    connects(&world, &mut browser).await;
+    let token = world.token(&mut browser).await;
+    assert_eq!(world.calls(&token).await.status, 200);
+    let called = world.at("/mcp");
+    assert_eq!(called.last().unwrap().headers["authorization"], "Bearer first");
+    let identity = world.product.get("/oauth-client.json").await.json();
+    let callback = world.product.url("/account/connections/weather/callback");
+    assert_eq!(identity["redirect_uris"], json!([callback]));
+    let (directory, authority) = (world.product.directory.path(), &world.product.authority);
+    let removed = command_beside(directory, authority, &["server", "remove", "weather"]);
+    assert!(removed.status.success(), "{removed:?}");
+    until("it is on the page no more", async || {
+        let page = browser.get("/account").await.body;
+        (!page.contains("/account/connections/weather/begin")).then_some(())
+    })
+    .await;
 }
 
 // RFC 6749 §10.12, RFC 9207 §2.4 — N24, N104

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::store::database;
 
 /// A key-encryption key of 32 equal bytes in a file.
-fn key_file(directory: &Path, byte: u8) -> PathBuf {
+pub(crate) fn key_file(directory: &Path, byte: u8) -> PathBuf {
     let path = directory.join(format!("kek-{byte}"));
     std::fs::write(&path, STANDARD.encode([byte; 32])).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);

@@ -2,6 +2,7 @@
 
 mod faults;
 mod life;
+mod limits;
 mod passing;
 mod secrecy;
 

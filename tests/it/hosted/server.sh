@@ -21,6 +21,13 @@ call() {
     *'"get_large"'*) printf '{"jsonrpc":"2.0","id":%s,"result":"' "$id"; head -c 200000 /dev/zero | tr '\0' x; echo '"}' ;;
     *'"get_endless"'*) tr '\0' x < /dev/zero ;;
     *'"get_flood"'*) i=0; while [ $i -lt 5000 ]; do printf '\033[31m%s says no\n' "$KEY" >&2; i=$((i+1)); done; text ok ;;
+    *'"get_limits"'*) text "$(grep -E 'data size|open files|cpu time|core file' /proc/$$/limits | tr -s ' ' | tr '\n' ';')" ;;
+    *'"get_memory"'*) x=$(head -c 50000000 /dev/zero | tr '\0' x); text "${#x}" ;;
+    *'"get_busy"'*) while :; do :; done ;;
+    *'"get_bomb"'*)
+      echo $$ > "$FILE"
+      i=0; while [ $i -lt 400 ]; do sleep 1000 & i=$((i+1)); done
+      sleep 1000 ;;
     *'"get_fork"'*) sleep 1000 & text "$!" ;;
     *'"get_progress"'*)
       token=${line#*\"progressToken\":}; token=${token%%[,\}]*}

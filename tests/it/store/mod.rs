@@ -26,6 +26,7 @@ mod removal;
 mod resources;
 mod rows;
 mod sqlite;
+mod tool_pins;
 mod upstream_accounts;
 
 use std::sync::Arc;

@@ -2,9 +2,11 @@
 
 use futures_util::future::join_all;
 use mcp_auth_broker::id::UserId;
-use mcp_auth_broker::store::{UpstreamAccountRow, UserRemoval, UserRemoved};
+use mcp_auth_broker::store::{
+    GrantRow, RevokeReason, UpstreamAccountRow, UserRemoval, UserRemoved,
+};
 
-use super::rows::user;
+use super::rows::{grant, user};
 use super::{NOW, Store, after, on_both};
 
 on_both! {
@@ -16,6 +18,8 @@ on_both! {
     accounts_end_with_their_person;
     who_is_gone_or_disabled_connects_none;
     a_registration_is_kept_for_each_server;
+    accounts_end_with_the_last_grant_and_not_before;
+    what_ended_is_given_back_by_one_and_tried_again;
 }
 
 /// The version of an account that was connected at [`NOW`].
@@ -148,4 +152,56 @@ async fn a_registration_is_kept_for_each_server(store: Store) {
     }
     assert_eq!(store.find_upstream_client("a").await.unwrap().as_deref(), Some("2"));
     assert_eq!(store.find_upstream_client("b").await.unwrap(), None);
+}
+
+async fn grants(store: &Store, user: UserId, count: usize) -> Vec<mcp_auth_broker::id::GrantId> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let row = GrantRow { user_id: Some(user), ..grant() };
+        store.add_grant(&row).await.unwrap();
+        ids.push(row.id);
+    }
+    ids
+}
+
+async fn accounts_end_with_the_last_grant_and_not_before(store: Store) {
+    let (ada, bob) = (somebody(&store).await, somebody(&store).await);
+    for user in [ada, bob] {
+        store.put_upstream_account(&account(user, "a", "1")).await.unwrap();
+    }
+    assert_eq!(store.end_accounts_without_grant(after(1)).await.unwrap(), 0, "they had none yet");
+    let given = grants(&store, ada, 2).await;
+    grants(&store, bob, 1).await;
+    let revoke = async |id, at| store.revoke_grant(id, RevokeReason::Person, at).await.unwrap();
+    revoke(given[0], after(2)).await;
+    assert_eq!(store.end_accounts_without_grant(after(3)).await.unwrap(), 0, "one is left");
+    revoke(given[1], after(4)).await;
+    assert_eq!(store.end_accounts_without_grant(after(5)).await.unwrap(), 1);
+    assert!(found(&store, ada, "a").await.is_none() && found(&store, bob, "a").await.is_some());
+    let anew = UpstreamAccountRow { connected_at: after(6), ..account(ada, "a", "2") };
+    store.put_upstream_account(&anew).await.unwrap();
+    assert_eq!(store.end_accounts_without_grant(after(7)).await.unwrap(), 0, "connected since");
+    assert_eq!(store.end_accounts_without_grant(after(86_401)).await.unwrap(), 1, "it expired");
+    assert!(found(&store, bob, "a").await.is_none());
+}
+
+async fn what_ended_is_given_back_by_one_and_tried_again(store: Store) {
+    let ada = somebody(&store).await;
+    store.put_upstream_account(&account(ada, "a", "1")).await.unwrap();
+    assert!(store.set_password(ada, "hash", None, NOW).await.unwrap());
+    let claims = join_all((0..10).map(|_| store.claim_ended_account(NOW, after(60)))).await;
+    let mut claimed: Vec<_> = claims.into_iter().filter_map(Result::unwrap).collect();
+    let ended = claimed.pop().unwrap();
+    assert!(claimed.is_empty(), "one of them has it");
+    assert_eq!((ended.account.sealed.as_str(), ended.attempts), ("1", 1));
+    assert!(store.claim_ended_account(after(59), after(99)).await.unwrap().is_none());
+    store.put_off_ended_account(&ended.account, (after(59), after(100))).await.unwrap();
+    assert!(store.claim_ended_account(after(99), after(200)).await.unwrap().is_none());
+    let again = store.claim_ended_account(after(100), after(200)).await.unwrap().unwrap();
+    assert_eq!(again.attempts, 2);
+    store.forget_ended_account(&again.account).await.unwrap();
+    assert!(store.claim_ended_account(after(300), after(400)).await.unwrap().is_none());
+    store.put_off_ended_account(&again.account, (NOW, after(1))).await.unwrap();
+    store.clean_up(after(2 * 86_400)).await.unwrap();
+    assert!(store.claim_ended_account(after(2 * 86_400), after(400)).await.unwrap().is_none());
 }

@@ -5,18 +5,27 @@ use serde_json::{Value, json};
 
 use super::behind::{GET, PATH, broker, call};
 use super::credentials::{ACCESS_TOKEN, JWT, calls, fake, form, granted};
+use crate::support::child::command_beside;
 use crate::support::fake_http::{Asked, FakeHttp, Reply};
 use crate::support::product::{Product, WIRES, Wire, mcp};
 use crate::support::raw_http::Answer;
 use crate::support::tokens::{SigningKey, encode};
+use crate::support::until::until;
 
 /// An identity provider like Entra at `fake`, whose tokens for `api://broker` are taken at the server.
 const TENANT: &str = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b";
 
 fn entra(fake: &FakeHttp, credential: &str) -> String {
     let url = fake.url();
+    let url = url.as_str();
+    let table = format!("audiences = [\"api://broker\"]\ncredential = {{ {credential} }}\n{GET}");
+    table + &provider(url)
+}
+
+/// The identity provider, and our application there.
+fn provider(url: &str) -> String {
     format!(
-        "audiences = [\"api://broker\"]\ncredential = {{ {credential} }}\n{GET}
+        "
 [[resource_server.issuer]]
 issuer = \"{url}{TENANT}/v2.0\"
 jwks_uri = \"{url}keys\"
@@ -82,6 +91,48 @@ impl Entra {
         self.fake.asked().into_iter().filter(|asked| asked.path == path).collect()
     }
 }
+
+/// The same for a server that is registered while the broker runs. Which tokens it may take the settings say, with its credential.
+#[tokio::test]
+async fn a_registered_server_is_shown_a_token_on_behalf_of_its_caller() {
+    let (fake, key) = (fake().await, SigningKey::ec());
+    fake.answers_at("/keys", Reply::json(key.jwks("k1")));
+    fake.answers_at(OBO_ENDPOINT, granted("on-behalf-of-ada"));
+    let url = fake.url().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("policy.toml");
+    std::fs::write(&rules, REGISTERED).unwrap();
+    let settings = format!(
+        "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[upstream.credential]]\nname = \"people\"\nurls = [\"{url}\"]\n\
+         audiences = [\"api://broker\"]\ncredential = {{ {OBO} }}\n{}",
+        provider(&url)
+    );
+    let overrides = [format!("policy.file={}", rules.display())];
+    let product = Product::start_in(directory, &settings, &overrides).await;
+    for (id, more) in [("weather", ["--credential", "people"]), ("other", ["--era", "both"])] {
+        let add = ["server", "add", id, "--url", &url, "--scope", "weather:read"];
+        let done = command_beside(
+            product.directory.path(),
+            &product.authority,
+            &[&add[..], &more, &["--json"]].concat(),
+        );
+        assert!(done.status.success(), "{done:?}");
+    }
+    let calls = async |path: &str| {
+        let token = of_entra(&fake, &key, &json!({}));
+        let params = json!({ "name": "get_weather", "arguments": {} });
+        product.send(mcp(Wire::Modern, Some(&token), "tools/call", params).path(path)).await
+    };
+    let answer =
+        until("it is served", async || Some(calls(PATH).await).filter(|it| it.status == 200)).await;
+    assert!(answer.body.contains("\"result\""), "{answer:?}");
+    let seen = fake.asked().into_iter().rfind(|asked| asked.path == "/").unwrap();
+    assert_eq!(seen.headers["authorization"], "Bearer on-behalf-of-ada");
+    let other = calls("/servers/other/mcp").await;
+    assert_eq!(other.status, 401, "its audiences are its own URL alone: {other:?}");
+}
+
+const REGISTERED: &str = "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"weather\"\neffect = \"allow\"\ntools = [\"weather\\\\.get_.*\"]\nscopes = [\"weather:read\"]\n";
 
 #[tokio::test]
 async fn entra_exchanges_a_persons_token_for_one_of_the_servers() {

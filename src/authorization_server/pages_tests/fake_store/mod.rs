@@ -13,6 +13,7 @@ mod logout;
 mod others;
 mod passkeys;
 mod people;
+mod tool_pins;
 
 #[derive(Debug, Default)]
 pub(super) struct FakeStore(Mutex<Inner>, StoreLoad);

@@ -314,6 +314,26 @@ impl UpstreamAccountStore for FakeStore {
     ) -> Result<Option<UpstreamAccountRow>, StoreError> {
         unimplemented!()
     }
+    async fn end_accounts_without_grant(&self, _now: Timestamp) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+    async fn claim_ended_account(
+        &self,
+        _now: Timestamp,
+        _until: Timestamp,
+    ) -> Result<Option<EndedAccount>, StoreError> {
+        unimplemented!()
+    }
+    async fn put_off_ended_account(
+        &self,
+        _account: &UpstreamAccountRow,
+        _when: (Timestamp, Timestamp),
+    ) -> Result<(), StoreError> {
+        unimplemented!()
+    }
+    async fn forget_ended_account(&self, _account: &UpstreamAccountRow) -> Result<(), StoreError> {
+        unimplemented!()
+    }
     async fn find_upstream_client(&self, _server: &str) -> Result<Option<String>, StoreError> {
         unimplemented!()
     }

@@ -1,0 +1,48 @@
+//! Accounts at servers end with what let apps use them, and their tokens are given back.
+
+use serde_json::Value;
+
+use crate::support::child::command_beside;
+use crate::support::until::until;
+
+use super::browser::Browser;
+use super::connections::{World, connects};
+
+/// By a process of its own, as on another replica.
+fn run(world: &World, arguments: &[&str]) -> String {
+    let directory = world.product.directory.path();
+    let done = command_beside(directory, &world.product.authority, arguments);
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+// RFC 7009 §2.1
+#[tokio::test]
+async fn an_account_ends_with_the_last_grant_and_its_tokens_are_given_back() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    connects(&world, &mut browser).await;
+    let token = world.token(&mut browser).await;
+    assert_eq!(world.calls(&token).await.status, 200);
+    assert!(browser.get("/account").await.body.contains("Connected"));
+    let grants: Value = serde_json::from_str(&run(&world, &["grant", "list", "--json"])).unwrap();
+    for grant in grants.as_array().unwrap() {
+        assert!(world.at("/revoke").is_empty(), "one is left");
+        run(&world, &["grant", "revoke", grant["id"].as_str().unwrap()]);
+    }
+    let given = until("the tokens are given back", async || world.at("/revoke").pop()).await;
+    assert!(given.body.contains("token=refresh-first"), "{}", given.body);
+    assert!(!browser.get("/account").await.body.contains("Connected"));
+}
+
+// RFC 7009 §2.1
+#[tokio::test]
+async fn the_tokens_of_who_is_disabled_are_given_back() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    connects(&world, &mut browser).await;
+    let users: Value = serde_json::from_str(&run(&world, &["user", "list", "--json"])).unwrap();
+    run(&world, &["user", "disable", users[0]["username"].as_str().unwrap()]);
+    let given = until("the tokens are given back", async || world.at("/revoke").pop()).await;
+    assert!(given.body.contains("token=refresh-first"), "{}", given.body);
+}
