@@ -23,7 +23,7 @@ use crate::scope::Scope;
 use crate::secret_text::SecretText;
 use crate::upstream::{
     self, ChildSettings, Credential, Decider, Era, Eras, Hosted, Identity, OnFlaw, Reach, Server,
-    Sessions, Watch,
+    Sessions, Waiting, Watch,
 };
 
 use super::doors::Doors;
@@ -50,6 +50,7 @@ pub(super) struct Shared {
     pub(super) approvals: Approvals,
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
+    pub(super) waiting: Waiting,
     pub(super) revocations: Arc<dyn Revocations>,
     pub(super) folded: FoldedIds,
     /// By id: what is one for all our names.
@@ -153,6 +154,7 @@ pub(super) fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> 
         outages: Arc::clone(&behind.outages),
         outbound: behind.outbound.clone(),
         sessions: behind.sessions.clone(),
+        waiting: behind.waiting.clone(),
         timeout: TIMEOUT,
         max_response_bytes: MAX_RESPONSE_BYTES,
     }
@@ -204,6 +206,7 @@ impl Shared {
             // Their calls are steps of their own, with what is known of them.
             outbound: outbound.unwatched(),
             sessions: Sessions::new(encryption),
+            waiting: Waiting::new(Arc::clone(materials.random)),
             revocations,
             folded,
             ring: Arc::clone(ring),

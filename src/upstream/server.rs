@@ -35,6 +35,7 @@ use super::shown::Shown;
 use super::stdio::Hosted;
 use super::traced::Traced;
 use super::wanted::Wanted;
+use super::waiting::Waiting;
 use super::watch::Watch;
 use super::who::Who;
 
@@ -55,6 +56,8 @@ pub struct Server {
     pub outbound: Outbound,
     pub sessions: Sessions,
     pub watch: Arc<Watch>,
+    /// Calls that wait for what their callers were asked, of all servers.
+    pub waiting: Waiting,
     /// Whether its tools stand in one list with ours, under longer names.
     pub folded: bool,
     /// Of which era the server is.

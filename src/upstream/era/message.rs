@@ -54,6 +54,10 @@ impl Members {
         self.raw(name).map(Self::of).unwrap_or_default()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
