@@ -222,7 +222,10 @@ impl Settings {
         message: &Message<'_>,
         (call, deciding): (Option<&ToolCall<'_>>, &Deciding),
     ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
-        let Some(call) = call else { return Ok(Ok(Permits::default())) };
+        let Some(call) = call else {
+            let asked = (method_name(message.method.as_deref()), message.id);
+            return self.door.within_request_limits(caller, asked).await;
+        };
         let entry = self.toolbox.find(&call.name);
         let arguments = call.arguments.filter(|_| entry.is_some()).map(spelled);
         let arguments = arguments.as_deref();

@@ -24,14 +24,16 @@ use super::wanted::{Beside, Wanted};
 /// What is decided about a message before it is sent.
 pub(super) struct Admitted {
     pub(super) permits: Permits,
+    /// Of a stream that stays open.
+    pub(super) place: Permits,
     pub(super) kind: Kind,
     /// Of a stream that stays open: decided again while it does.
     pub(super) resources: Vec<String>,
 }
 
 impl Admitted {
-    const fn to(kind: Kind, permits: Permits) -> Self {
-        Self { permits, kind, resources: Vec::new() }
+    fn to(kind: Kind, permits: Permits) -> Self {
+        Self { permits, place: Permits::default(), kind, resources: Vec::new() }
     }
 }
 
@@ -53,6 +55,18 @@ impl Server {
         (wanted, tool, modern): (Wanted<'_>, Option<ToolName>, bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let deciding = self.decider.now();
+        let said = (guard::method_name(message.method.as_deref()), message.id);
+        // What the broker asks itself is a part of a request that was counted.
+        let is_counted = caller.is_open()
+            && match &wanted {
+                Wanted::Tool { .. } | Wanted::Prompt { .. } => false,
+                // A stream that tells of none is no call.
+                Wanted::Resources(uris) => uris.is_empty(),
+                _ => true,
+            };
+        if is_counted && let Err(refusal) = self.door.within_request_limits(caller, said).await? {
+            return Ok(Err(refusal));
+        }
         let pass = |kind| Ok(Ok(Admitted::to(kind, Permits::default())));
         match wanted {
             Wanted::Tool { name, arguments, beside } => {
@@ -67,17 +81,21 @@ impl Server {
                 let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
                 let things = (&*things, modern);
                 let admitted = self.things(caller, message, &deciding, things).await?;
-                if message.method.as_deref() != Some("subscriptions/listen") {
-                    return Ok(admitted);
-                }
+                let admitted = match admitted {
+                    Ok(admitted) if said.0 == "subscriptions/listen" => admitted,
+                    other => return Ok(other),
+                };
+                let place = match self.door.within_stream_limits(caller, said).await? {
+                    Ok(place) => place,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
                 let resources = uris.iter().map(|uri| uri.clone().into_owned()).collect();
-                Ok(admitted.map(|Admitted { permits, kind, .. }| {
-                    let decided = match kind {
-                        Kind::Thing(decided) => Some(decided),
-                        _ => None,
-                    };
-                    Admitted { permits, kind: Kind::Stream(decided), resources }
-                }))
+                let decided = match admitted.kind {
+                    Kind::Thing(decided) => Some(decided),
+                    _ => None,
+                };
+                let kind = Kind::Stream(decided);
+                Ok(Ok(Admitted { permits: admitted.permits, place, kind, resources }))
             }
             Wanted::List(list) => pass(Kind::List(list)),
             Wanted::Protocol if message.id.is_some() => pass(Kind::Other),

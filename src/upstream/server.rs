@@ -15,6 +15,7 @@ use crate::broker::{Approvals, Caller, Outages};
 use crate::code::Code;
 use crate::guard::{self, Door, Message, Presented, Unrecorded, millis};
 use crate::id::ToolName;
+use crate::limits::Permits;
 use crate::outbound::{Call, Outbound};
 use crate::policy::Decision;
 use crate::resource_server::{Principal, Revocations};
@@ -34,8 +35,8 @@ use super::session::Sessions;
 use super::shown::Shown;
 use super::stdio::Hosted;
 use super::traced::Traced;
-use super::wanted::Wanted;
 use super::waiting::Waiting;
+use super::wanted::Wanted;
 use super::watch::Watch;
 use super::who::Who;
 
@@ -55,9 +56,9 @@ pub struct Server {
     pub approvals: Approvals,
     pub outbound: Outbound,
     pub sessions: Sessions,
-    pub watch: Arc<Watch>,
     /// Calls that wait for what their callers were asked, of all servers.
     pub waiting: Waiting,
+    pub watch: Arc<Watch>,
     /// Whether its tools stand in one list with ours, under longer names.
     pub folded: bool,
     /// Of which era the server is.
@@ -114,6 +115,9 @@ impl Server {
         let (method, given) = (parts.method, &parts.headers);
         caller.owe_terminal_event("none", None).await?;
         self.door.accepted(&caller).await?;
+        if let Err(refusal) = self.door.within_request_limits(&caller, ("none", None)).await? {
+            return Ok(refusal);
+        }
         let known = matches!(method, Method::GET | Method::DELETE);
         let Some(Ok(session)) = self.session(&caller, given).filter(|_| known) else {
             let refusal = guard::plain(StatusCode::METHOD_NOT_ALLOWED);
@@ -127,8 +131,19 @@ impl Server {
             return self.door.end(&caller, "none", guard::plain(status)).await;
         }
         sent.insert(SESSION, session);
-        let kind = if method == Method::GET { Kind::Stream(None) } else { Kind::Notification };
+        let streams = method == Method::GET;
+        let place = if streams {
+            self.door.within_stream_limits(&caller, ("none", None)).await?
+        } else {
+            Ok(Permits::default())
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(refusal) => return Ok(refusal),
+        };
+        let kind = if streams { Kind::Stream(None) } else { Kind::Notification };
         let mut exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
+        exchange.place = place;
         exchange.presented = presented;
         exchange.run(method, sent, Bytes::new()).await
     }
@@ -246,6 +261,7 @@ impl Server {
         exchange.presented = presented;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
+        exchange.place = admitted.place;
         exchange.resources = admitted.resources;
         let ticket = self.era.begin(given, sent.get(SESSION), message.id);
         let asked = Sending { message, modern, given, sent: &sent };

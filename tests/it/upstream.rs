@@ -11,6 +11,7 @@ mod draining;
 mod entra;
 mod eras;
 mod faults;
+mod limited;
 mod named;
 mod one_era;
 mod passing;
