@@ -194,6 +194,18 @@ impl Settings {
             let theirs = BesideCall { caller, presented, headers, body: body.clone() };
             return Arc::clone(beside).call(theirs).await;
         }
+        if let Some(beside) = &self.beside
+            && beside.answers(method)
+            && caller.who().subject.is_some()
+        {
+            let presented = parts.extensions.remove();
+            if let Some(limit) = parts.extensions.get::<OwnLimit>() {
+                limit.begin();
+            }
+            let theirs =
+                BesideCall { caller, presented, headers: parts.headers, body: body.clone() };
+            return Arc::clone(beside).call(theirs).await;
+        }
         let deciding = self.decider.now();
         let permits = match self.admit(&caller, &message, (tool.as_ref(), &deciding)).await? {
             Ok(permits) => permits,

@@ -155,7 +155,7 @@ impl Server {
         Ok(Ok(Admitted::to(kind, permits)))
     }
 
-    /// A tool as its caller calls it.
+    /// A tool or a prompt as its caller calls it.
     fn in_full<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if self.folded { Cow::Owned([&*self.id, ".", name].concat()) } else { Cow::Borrowed(name) }
     }
@@ -226,7 +226,7 @@ impl Server {
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(hidden_by(&decision))), ended).await?;
         if let Thing::Prompt(name, _) = thing {
-            let text = format!("Unknown prompt: {name}");
+            let text = format!("Unknown prompt: {}", self.in_full(name));
             return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
         }
         // TR-9, LG-7: each era has its own code.

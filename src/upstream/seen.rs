@@ -18,6 +18,7 @@ use super::answer::{Exchange, Kind};
 use super::decide::Thing;
 use super::era::{Question, Told, Written};
 use super::fault::{Fault, error_message, tool_error};
+use super::fold;
 use super::incoming::Incoming;
 use super::list::{self, Filtered};
 use super::reply::{self, Reply};
@@ -160,7 +161,9 @@ impl Exchange {
             Kind::Tool(_) if reply::is_error(result) => (Cow::Borrowed(result), Said::Failed),
             _ => (Cow::Borrowed(result), Said::Done),
         };
-        Ok((result, said, news))
+        let links = self.server.folded && matches!(self.kind, Kind::Tool(_) | Kind::Thing(_));
+        let outward = links.then(|| fold::outward(&self.server.id, &result)).flatten();
+        Ok((outward.map_or(result, Cow::Owned), said, news))
     }
 
     /// What a server tells beside its answer.

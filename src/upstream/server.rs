@@ -36,7 +36,7 @@ use super::shown::Shown;
 use super::stdio::Hosted;
 use super::traced::Traced;
 use super::waiting::Waiting;
-use super::wanted::Wanted;
+use super::wanted::{List, Wanted};
 use super::watch::Watch;
 use super::who::Who;
 
@@ -297,7 +297,7 @@ impl Server {
         if lately || !self.watch.wants_to_see(tool) {
             return;
         }
-        let looking = Box::pin(fold::list(self, caller));
+        let looking = Box::pin(fold::list(self, caller, List::Tools));
         let seen = tokio::time::timeout(fold::LIMIT, looking).await;
         // Who cannot ask keeps nobody else from asking.
         if !matches!(seen, Ok(Err(NoList::OfTheCaller))) {

@@ -95,7 +95,7 @@ pub(super) fn answer(id: &RawValue, member: &str, value: &RawValue) -> Bytes {
 }
 
 /// A text as a header: plain, or `=?base64?…?=` (MCP 2026-07-28 Streamable HTTP, TR-25).
-pub(super) fn header_text(text: &str) -> Option<HeaderValue> {
+pub(in crate::upstream) fn header_text(text: &str) -> Option<HeaderValue> {
     let printable = text.bytes().all(|byte| matches!(byte, 0x20..=0x7E));
     let padded = text.starts_with(' ') || text.ends_with(' ');
     if printable && !padded && !text.starts_with("=?base64?") {

@@ -62,6 +62,7 @@ use super::who::Who;
 pub use detect::{Era, Eras};
 
 pub(super) use input::Question;
+pub(super) use message::header_text;
 pub(super) use new_server::is_ours;
 pub(super) use own::{
     Probed, discovery, greeted, greeting, names_the_new, new_list, old_list, page, read_own,
@@ -132,6 +133,13 @@ pub(super) enum Told {
     Answer(Bytes),
     /// A question for the client.
     Asks(Question),
+}
+
+/// The answer to a request of the new era that breaks its form, where no server of that era is asked.
+pub(super) fn wrong_form(message: &Message<'_>, given: &HeaderMap) -> Option<Response<Body>> {
+    let params = message.params::<&RawValue>().map(message::Members::of).unwrap_or_default();
+    let asked = Asked { message, modern: true, given, sent: given };
+    envelope::wrong(&asked, &params)
 }
 
 /// What ties the calls of one trace together goes on.
