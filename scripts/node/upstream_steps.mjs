@@ -22,6 +22,7 @@ const SERVERS = {
     subscription: 'toggle-subscriber-updates',
     sampling: ['trigger-sampling-request', { prompt: 'Say it' }, /sampled/],
     elicitation: ['trigger-elicitation-request', {}, /Ada/],
+    roots: ['get-roots-list', {}, /workspace/],
   },
   fastmcp: {
     call: ['add', { a: 2, b: 3 }, /5/],
@@ -63,8 +64,8 @@ function watch(refusals) {
   };
 }
 
-// `connect({ url, fetch, headers, sample, elicit })` gives { list, call, prompt, complete, read, subscribe, close }.
-// `translated`: client and server are of different eras, so the server cannot ask.
+// `connect({ url, fetch, headers, sample, elicit, roots })` gives { list, call, prompt, complete, read, subscribe, close }.
+// `translated`: client and server are of different eras. A server of the new era cannot ask an old client then.
 export async function walk(title, modern, connect) {
   const [name, at] = process.argv.slice(2);
   const translated = Boolean(process.env.TRANSLATED);
@@ -76,6 +77,7 @@ export async function walk(title, modern, connect) {
     url,
     fetch: watch(refusals),
     headers: { Authorization: `Bearer ${process.env[token]}` },
+    roots: async () => ({ roots: [{ uri: 'file:///workspace', name: 'workspace' }] }),
     sample: async () => ({ role: 'assistant', model: 'none', content: { type: 'text', text: 'sampled' } }),
     elicit: async () => ({ action: 'accept', content: { name: 'Ada', username: 'Ada', email: 'ada@example.com', check: true } }),
   });
@@ -89,7 +91,7 @@ export async function walk(title, modern, connect) {
   };
   const asks = (what) => async () => {
     const [tool, args, expected] = server[what];
-    if (!translated) return calls(what)();
+    if (!translated || modern) return calls(what)();
     // Nobody can be asked: the server says so, or does not offer the tool. It never hangs.
     const result = await client.call(tool, args).catch((error) => ({ isError: true, error: error.message }));
     assert.ok(result.isError, text(result));
@@ -151,6 +153,7 @@ export async function walk(title, modern, connect) {
     },
     sampling: asks('sampling'),
     elicitation: asks('elicitation'),
+    roots: asks('roots'),
   };
   for (const [step, walked] of Object.entries(steps)) {
     if (!server[step] && step !== 'list') continue;

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { CreateMessageRequestSchema, ElicitRequestSchema, ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
+import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
 import { walk } from './upstream_steps.mjs';
 
-await walk('TypeScript SDK v1', false, async ({ url, fetch, headers, sample, elicit }) => {
-  const client = new Client({ name: 'outside-v1', version: '1.0.0' }, { capabilities: { sampling: {}, elicitation: { form: {} } } });
+await walk('TypeScript SDK v1', false, async ({ url, fetch, headers, sample, elicit, roots }) => {
+  const client = new Client({ name: 'outside-v1', version: '1.0.0' }, { capabilities: { sampling: {}, elicitation: { form: {} }, roots: {} } });
   client.setRequestHandler(CreateMessageRequestSchema, sample);
   client.setRequestHandler(ElicitRequestSchema, elicit);
+  client.setRequestHandler(ListRootsRequestSchema, roots);
   await client.connect(new StreamableHTTPClientTransport(url, { fetch, requestInit: { headers } }));
   return {
     list: async () => (await client.listTools()).tools,

@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { walk } from './upstream_steps.mjs';
 
-await walk('TypeScript SDK v2', true, async ({ url, fetch, headers, sample, elicit }) => {
+await walk('TypeScript SDK v2', true, async ({ url, fetch, headers, sample, elicit, roots }) => {
   const client = new Client(
     { name: 'outside-v2', version: '1.0.0' },
-    { capabilities: { sampling: {}, elicitation: { form: {} } }, versionNegotiation: { mode: { pin: '2026-07-28' } } },
+    { capabilities: { sampling: {}, elicitation: { form: {} }, roots: {} }, versionNegotiation: { mode: { pin: '2026-07-28' } } },
   );
   client.setRequestHandler('sampling/createMessage', sample);
   client.setRequestHandler('elicitation/create', elicit);
+  client.setRequestHandler('roots/list', roots);
   await client.connect(new StreamableHTTPClientTransport(url, { fetch, requestInit: { headers } }));
   return {
     list: async () => (await client.listTools()).tools,

@@ -195,6 +195,14 @@ pub(super) fn call_limits(
         user: limit(of.per_user, of.user_concurrency, of.user_on_store_failure),
         tenant: limit(of.per_tenant, of.tenant_concurrency, of.tenant_on_store_failure),
         tools: of.tools.iter().map(tool).collect(),
+        requests: limits::CallerLimits {
+            client: limit(of.requests_per_client, None, of.client_on_store_failure),
+            user: limit(of.requests_per_user, None, of.user_on_store_failure),
+        },
+        streams: limits::CallerLimits {
+            client: limit(None, of.streams_per_client, of.client_on_store_failure),
+            user: limit(None, of.streams_per_user, of.user_on_store_failure),
+        },
     })
 }
 

@@ -24,7 +24,7 @@ use crate::secret_text::SecretText;
 use crate::store::{Database, StoreError};
 use crate::upstream::{
     self, ChildSettings, Credential, Decider, Era, Eras, Hosted, Identity, OnFlaw, Reach, Server,
-    Sessions, Watch,
+    Sessions, Waiting, Watch,
 };
 
 use super::doors::Doors;
@@ -51,6 +51,7 @@ pub(super) struct Shared {
     pub(super) approvals: Approvals,
     pub(super) outbound: Outbound,
     pub(super) sessions: Sessions,
+    pub(super) waiting: Waiting,
     pub(super) revocations: Arc<dyn Revocations>,
     pub(super) folded: FoldedIds,
     /// By id: what is one for all our names.
@@ -162,6 +163,7 @@ pub(super) fn server(id: &str, each: &Each, (behind, door): (&Shared, Door)) -> 
         outages: Arc::clone(&behind.outages),
         outbound: behind.outbound.clone(),
         sessions: behind.sessions.clone(),
+        waiting: behind.waiting.clone(),
         timeout: TIMEOUT,
         max_response_bytes: MAX_RESPONSE_BYTES,
     }
@@ -215,6 +217,7 @@ impl Shared {
             // Their calls are steps of their own, with what is known of them.
             outbound: outbound.unwatched(),
             sessions: Sessions::new(encryption),
+            waiting: Waiting::new(Arc::clone(materials.random)),
             revocations,
             folded,
             ring: Arc::clone(ring),

@@ -63,13 +63,18 @@ fn lines(loaded: &Loaded) -> Vec<Line> {
 }
 
 /// Defaults that depend on other settings.
-fn derived(config: &Config) -> [(&'static str, Value); 5] {
+fn derived(config: &Config) -> [(&'static str, Value); 7] {
     let scopes = config.authorization_server.default_scopes.to_string();
     [
         ("server.public_url", config.server.public_url.as_str().trim_end_matches('/').into()),
         ("graph.mode", json!(config.graph.mode)),
         ("authorization_server.default_scopes", scopes.split_whitespace().collect()),
         ("limits.per_client", config.limits.per_client.map(|rate| rate.to_string()).into()),
+        (
+            "limits.requests_per_user",
+            config.limits.requests_per_user.map(|rate| rate.to_string()).into(),
+        ),
+        ("limits.streams_per_user", json!(config.limits.streams_per_user)),
         ("telemetry.log_format", json!(config.telemetry.log_format)),
     ]
 }

@@ -1,4 +1,4 @@
-//! Servers whose tools stand in one list with ours.
+//! Servers whose tools stand in one list with ours, and their prompts and resources where ours would be.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,10 +27,16 @@ pub trait Beside: fmt::Debug + Send + Sync {
         presented: Option<&'a Presented>,
     ) -> BoxFuture<'a, Shown>;
 
+    /// Whether a request of this method is theirs to answer: about prompts and resources the broker itself has nothing to say.
+    fn answers(&self, method: &str) -> bool;
+
+    /// Whether there are any.
+    fn are_any(&self) -> bool;
+
     /// Whether one of them gets its credential with the caller's own token, so that it has to be noted.
     fn need_the_callers_token(&self) -> bool;
 
-    /// Answers a call of one of these tools by a caller who owes its terminal event. Decides about it.
+    /// Answers a call of one of these tools, or a request that is [theirs](Beside::answers), by a caller who owes its terminal event. Decides about it.
     fn call(self: Arc<Self>, call: BesideCall) -> BoxFuture<'static, Answered>;
 }
 

@@ -13,7 +13,7 @@ use crate::audit::{AuditError, AuditEvent, Auditor, ResultStatus, TokenName};
 use crate::broker::Caller;
 use crate::code::Code;
 use crate::id::{RequestId, ToolName, TraceId};
-use crate::limits::{Limits, Permits};
+use crate::limits::Limits;
 use crate::policy::{Decision, Difference, LoginNeeded, Obligations, Recorded};
 use crate::random::Random;
 use crate::resource_server::{Challenge, ChallengeError, DpopUse, Principal};
@@ -22,7 +22,6 @@ use crate::time::Clock;
 
 use super::answer::plain;
 use super::jsonrpc::{self, Message};
-use super::limit;
 
 /// What the guards of all endpoints share; one for each endpoint, for its metadata is its own.
 #[derive(Clone, Debug)]
@@ -147,30 +146,6 @@ impl Door {
             evaluated: Vec::new(),
             obligations: Obligations::default(),
             question: None,
-        }
-    }
-
-    /// Counts a call (RS-26). Before anything else is said about it, so that a client that ignores challenges is slowed
-    /// down too. `decision` is `None` for a tool that is not there; `question` is what was decided, as the audit log keeps it.
-    ///
-    /// # Errors
-    ///
-    /// [`Unrecorded`]; the inner one is the answer to a call that is too much.
-    pub async fn within_limits(
-        &self,
-        caller: &Caller,
-        message: &Message<'_>,
-        (tool, decision): (&str, Option<&Decision>),
-        question: impl FnOnce() -> Option<Box<Recorded>> + Send,
-    ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
-        match self.limits.check(&limit::facts(caller, tool, decision)).await {
-            Ok(permits) => Ok(Ok(permits)),
-            Err(refused) => {
-                let decided = decision.map(|decision| (decision, question()));
-                let ended = (refused.code(), self.spent(caller));
-                caller.end(limit::event(message, tool, decided, ended)).await?;
-                Ok(Err(limit::answer(message, &refused, caller.request_id())))
-            }
         }
     }
 

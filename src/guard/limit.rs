@@ -1,28 +1,96 @@
-//! A call that is too much: how it is counted, recorded and answered.
+//! A call, another request or a stream that is too much: how it is counted, recorded and answered.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde_json::value::RawValue;
 
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::Caller;
 use crate::code::Code;
 use crate::id::{RequestId, ToolName};
-use crate::limits::{LimitFacts, Refused};
+use crate::limits::{LimitFacts, Permits, Refused};
 use crate::policy::{Decision, Effect, Recorded};
 
 use super::answer::method_name;
+use super::door::{Door, Unrecorded};
 use super::jsonrpc::{self, Message};
+
+impl Door {
+    /// Counts a call (RS-26). Before anything else is said about it, so that a client that ignores challenges is slowed
+    /// down too. `decision` is `None` for a tool that is not there; `question` is what was decided, as the audit log keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]; the inner one is the answer to a call that is too much.
+    pub async fn within_limits(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        (tool, decision): (&str, Option<&Decision>),
+        question: impl FnOnce() -> Option<Box<Recorded>> + Send,
+    ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
+        match self.limits.check(&facts(caller, tool, decision)).await {
+            Ok(permits) => Ok(Ok(permits)),
+            Err(refused) => {
+                let method = method_name(message.method.as_deref());
+                let decided = decision.map(|decision| (decision, question()));
+                let ended = event(method, tool, decided, (refused.code(), self.spent(caller)));
+                caller.end(ended).await?;
+                Ok(Err(answer(message.id, &refused, caller.request_id())))
+            }
+        }
+    }
+
+    /// Counts a request that is no call: a list, a handshake, a notification.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]; the inner one is the answer to a request that is too much.
+    pub async fn within_request_limits(
+        &self,
+        caller: &Caller,
+        (method, id): (&'static str, Option<&RawValue>),
+    ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
+        let counted = self.limits.check_request(&facts(caller, "", None)).await;
+        self.counted(caller, (method, id), counted).await
+    }
+
+    /// Takes a place for a stream that stays open.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]; the inner one is the answer where there is none.
+    pub async fn within_stream_limits(
+        &self,
+        caller: &Caller,
+        (method, id): (&'static str, Option<&RawValue>),
+    ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
+        let counted = self.limits.check_stream(&facts(caller, "", None)).await;
+        self.counted(caller, (method, id), counted).await
+    }
+
+    async fn counted(
+        &self,
+        caller: &Caller,
+        (method, id): (&'static str, Option<&RawValue>),
+        counted: Result<Permits, Refused>,
+    ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
+        let refused = match counted {
+            Ok(permits) => return Ok(Ok(permits)),
+            Err(refused) => refused,
+        };
+        let ended = event(method, "", None, (refused.code(), self.spent(caller)));
+        caller.end(ended).await?;
+        Ok(Err(answer(id, &refused, caller.request_id())))
+    }
+}
 
 /// Who is counted for a call. The limits of a tool concern only those whom policy lets through to it:
 /// for everybody else it is like a tool that does not exist (RS-28).
-pub(super) fn facts<'a>(
-    caller: &'a Caller,
-    tool: &'a str,
-    decision: Option<&'a Decision>,
-) -> LimitFacts<'a> {
+fn facts<'a>(caller: &'a Caller, tool: &'a str, decision: Option<&'a Decision>) -> LimitFacts<'a> {
     let reached = decision.filter(|decision| decision.effect != Effect::Deny);
     let principal = caller.principal();
     LimitFacts {
@@ -34,16 +102,16 @@ pub(super) fn facts<'a>(
     }
 }
 
-/// The terminal event of the call.
-pub(super) fn event(
-    message: &Message<'_>,
+/// The terminal event of the call, or of what is none.
+fn event(
+    method: &'static str,
     tool: &str,
     decided: Option<(&Decision, Option<Box<Recorded>>)>,
     (code, spent): (Code, Duration),
 ) -> AuditEvent {
     let (decision, question) = decided.unzip();
     AuditEvent::ResultEmit {
-        method: method_name(message.method.as_deref()),
+        method,
         tool_name: tool_name(tool),
         status: ResultStatus::Error,
         error_code: Some(code),
@@ -64,11 +132,7 @@ fn tool_name(name: &str) -> Option<ToolName> {
 
 /// 429 (RFC 6585 §4), or 503 where a limit cannot be counted; with `Retry-After` (RFC 9110 §10.2.3), and the
 /// same for programs in the body.
-pub(super) fn answer(
-    message: &Message<'_>,
-    refused: &Refused,
-    request_id: RequestId,
-) -> Response<Body> {
+fn answer(id: Option<&RawValue>, refused: &Refused, request_id: RequestId) -> Response<Body> {
     let code = refused.code();
     let seconds = refused.retry_after_seconds();
     let data = serde_json::json!({
@@ -84,7 +148,7 @@ pub(super) fn answer(
     };
     let mut response = jsonrpc::error(
         status,
-        message.id,
+        id,
         number,
         &format!("{code}: {refused}; retry after {seconds} s"),
         Some(data),

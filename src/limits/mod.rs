@@ -15,9 +15,9 @@ mod settings;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod which;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::code::Code;
 use crate::id::{ClientId, Issuer, Subject, TenantId};
 use crate::random::Random;
-use crate::store::{Digest, LeaseStore};
+use crate::store::LeaseStore;
 use crate::time::Clock;
 
 use concurrency::{Place, Places};
@@ -35,7 +35,10 @@ use shared::SharedMeter;
 pub use network::{NetworkShare, network, site};
 pub use rate::Meter;
 pub use room::{Room, RoomSize};
-pub use settings::{Limit, OnStoreFailure, Rate, Settings, ToolLimits};
+pub use settings::{CallerLimits, Limit, OnStoreFailure, Rate, Settings, ToolLimits};
+pub use which::Which;
+
+use which::Counted;
 
 /// The limits in force. Cheap to clone; where nothing is limited, a check is one comparison.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +48,8 @@ pub struct Limits(Option<Arc<Inner>>);
 struct Inner {
     general: Group,
     tools: HashMap<String, Group>,
+    requests: Group,
+    streams: Group,
     /// Where places are counted over all replicas.
     book: Option<Arc<Book>>,
     /// Keyed at random, so that nobody can choose names that fall together.
@@ -102,17 +107,6 @@ pub struct LimitFacts<'a> {
     pub tool: Option<&'a str>,
 }
 
-/// Which limit. Prints as its setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Which {
-    Client,
-    User,
-    Tenant,
-    ToolClient,
-    ToolUser,
-    Tool,
-}
-
 /// What was too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
@@ -132,7 +126,7 @@ pub enum Refused {
 
 /// A call that is too much: 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many calls{}: {which} is used up", match measure { Measure::Rate => "", Measure::Concurrency => " at a time" })]
+#[error("too many {}{}: {which} is used up", which.what(), match measure { Measure::Rate => "", Measure::Concurrency => " at a time" })]
 pub struct RateLimited {
     /// When the same call would pass this limit if nobody else calls. A guess of 1 s for calls at a time.
     pub retry_after: Duration,
@@ -223,12 +217,21 @@ impl Limits {
         };
         let tools: HashMap<_, _> =
             settings.tools.iter().map(tool).filter(|(_, group)| !group.is_empty()).collect();
-        let nothing = general.is_empty() && tools.is_empty();
+        let caller = |of: CallerLimits, [client, user]: [Which; 2], name| {
+            let none = (Which::Tool, Limit::default());
+            Group::new([(client, of.client), (user, of.user)], none, name, counters)
+        };
+        let of_requests = [Which::RequestClient, Which::RequestUser];
+        let requests = caller(settings.requests, of_requests, "requests");
+        let streams = caller(settings.streams, [Which::StreamClient, Which::StreamUser], "streams");
+        let all = || [&general, &requests, &streams].into_iter().chain(tools.values());
+        let nothing = all().all(Group::is_empty);
         let has_places = |group: &Group| group.counters().any(|counter| counter.places.is_some());
-        let any = has_places(&general) || tools.values().any(has_places);
+        let any = all().any(has_places);
         let book = counters.shared.as_ref().filter(|_| any).map(|(_, book)| Arc::clone(book));
         let hasher = RandomState::new();
-        Self((!nothing).then(|| Arc::new(Inner { general, tools, book, hasher })))
+        let inner = Inner { general, tools, requests, streams, book, hasher };
+        Self((!nothing).then(|| Arc::new(inner)))
     }
 
     /// Counts one call, in every limit that concerns it.
@@ -242,14 +245,42 @@ impl Limits {
     pub async fn check(&self, facts: &LimitFacts<'_>) -> Result<Permits, Refused> {
         match &self.0 {
             None => Ok(Permits::default()),
-            Some(inner) => inner.check(facts).await,
+            Some(inner) => inner.check(facts, inner.concerned(facts)).await,
+        }
+    }
+
+    /// Counts one request that is no call. Nothing is held for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], as for calls.
+    pub async fn check_request(&self, facts: &LimitFacts<'_>) -> Result<Permits, Refused> {
+        match &self.0 {
+            None => Ok(Permits::default()),
+            Some(inner) => inner.check(facts, inner.requests.counters()).await,
+        }
+    }
+
+    /// Takes a place for a stream that stays open.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], as for calls.
+    pub async fn check_stream(&self, facts: &LimitFacts<'_>) -> Result<Permits, Refused> {
+        match &self.0 {
+            None => Ok(Permits::default()),
+            Some(inner) => inner.check(facts, inner.streams.counters()).await,
         }
     }
 }
 
 impl Inner {
-    async fn check(&self, facts: &LimitFacts<'_>) -> Result<Permits, Refused> {
-        for counter in self.concerned(facts) {
+    async fn check<'a>(
+        &self,
+        facts: &LimitFacts<'_>,
+        concerned: impl Iterator<Item = &'a Counter> + Clone,
+    ) -> Result<Permits, Refused> {
+        for counter in concerned.clone() {
             let (Some(rate), Some(who)) = (&counter.rate, counter.which.who(facts)) else {
                 continue;
             };
@@ -260,7 +291,7 @@ impl Inner {
             counted.map_err(|wait| counter.refusal(wait))?;
         }
         let mut places = Vec::new();
-        for counter in self.concerned(facts) {
+        for counter in concerned {
             let (Some(all), Some(who)) = (&counter.places, counter.which.who(facts)) else {
                 continue;
             };
@@ -273,7 +304,7 @@ impl Inner {
         Ok(Permits((!places.is_empty()).then(|| Arc::new(places))))
     }
 
-    fn concerned(&self, facts: &LimitFacts<'_>) -> impl Iterator<Item = &Counter> {
+    fn concerned(&self, facts: &LimitFacts<'_>) -> impl Iterator<Item = &Counter> + Clone {
         let tool = facts.tool.and_then(|name| self.tools.get(name));
         let own = self.general.own.iter().chain(tool.map_or([].as_slice(), |tool| &tool.own));
         let shared = tool.map_or([].as_slice(), |tool| &tool.shared);
@@ -284,40 +315,6 @@ impl Inner {
     /// Who is counted, as one number. Two callers share one with a chance of 1 in 10⁹ among 100,000.
     fn key(&self, who: &Counted<'_>) -> u64 {
         self.hasher.hash_one(who)
-    }
-}
-
-/// Who is counted: an issuer, whether the name is of the kind that the limit is about, and the name.
-#[derive(Clone, Copy, Debug, Hash)]
-struct Counted<'a>(&'a str, bool, &'a str);
-
-impl Counted<'_> {
-    /// The same in every replica. `limit` tells the limits apart.
-    fn digest(&self, limit: &str) -> Digest {
-        let parts = [limit, self.0, if self.1 { "1" } else { "0" }, self.2];
-        // Lengths first: no two different lists of parts are the same bytes.
-        let lengths = parts.iter().flat_map(|part| (part.len() as u64).to_be_bytes());
-        let bytes: Vec<u8> = lengths.chain(parts.iter().flat_map(|part| part.bytes())).collect();
-        Digest::of_bytes(&bytes)
-    }
-}
-
-impl Which {
-    fn who<'a>(self, facts: &LimitFacts<'a>) -> Option<Counted<'a>> {
-        let issuer = facts.issuer.as_str();
-        let client = facts.client.map(ClientId::as_str);
-        let user = facts.user.map(Subject::as_str);
-        Some(match self {
-            // A token that names no client is counted by its user, and the other way about: none goes free.
-            Self::Client | Self::ToolClient => {
-                Counted(issuer, client.is_some(), client.or(user).unwrap_or_default())
-            }
-            Self::User | Self::ToolUser => {
-                Counted(issuer, user.is_some(), user.or(client).unwrap_or_default())
-            }
-            Self::Tenant => Counted("", true, facts.tenant?.as_str()),
-            Self::Tool => Counted("", true, ""),
-        })
     }
 }
 
@@ -337,7 +334,7 @@ impl Group {
         Self { own: counters(&own), shared: counters(&[shared]) }
     }
 
-    fn counters(&self) -> impl Iterator<Item = &Counter> {
+    fn counters(&self) -> impl Iterator<Item = &Counter> + Clone {
         self.own.iter().chain(&self.shared)
     }
 
@@ -392,18 +389,5 @@ impl Counter {
                 measure: Measure::Rate,
             }),
         }
-    }
-}
-
-impl fmt::Display for Which {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Client => "the limit of the client",
-            Self::User => "the limit of the user",
-            Self::Tenant => "the limit of the tenant",
-            Self::ToolClient => "the client's limit for this tool",
-            Self::ToolUser => "the user's limit for this tool",
-            Self::Tool => "the limit of this tool",
-        })
     }
 }

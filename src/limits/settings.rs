@@ -11,6 +11,17 @@ pub struct Settings {
     /// The tenant a call acts in; calls without one are not counted.
     pub tenant: Limit,
     pub tools: Vec<ToolLimits>,
+    /// Requests that are no calls.
+    pub requests: CallerLimits,
+    /// Streams that stay open.
+    pub streams: CallerLimits,
+}
+
+/// Limits of what is no call, of one client and of one user.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallerLimits {
+    pub client: Limit,
+    pub user: Limit,
 }
 
 /// Limits of one tool, beside the general ones.

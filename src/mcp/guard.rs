@@ -195,6 +195,18 @@ impl Settings {
             let theirs = BesideCall { caller, presented, headers, body: body.clone() };
             return Arc::clone(beside).call(theirs).await;
         }
+        if let Some(beside) = &self.beside
+            && beside.answers(method)
+            && caller.who().subject.is_some()
+        {
+            let presented = parts.extensions.remove();
+            if let Some(limit) = parts.extensions.get::<OwnLimit>() {
+                limit.begin();
+            }
+            let theirs =
+                BesideCall { caller, presented, headers: parts.headers, body: body.clone() };
+            return Arc::clone(beside).call(theirs).await;
+        }
         let deciding = self.decider.now();
         let permits = match self.admit(&caller, &message, (tool.as_ref(), &deciding)).await? {
             Ok(permits) => permits,
@@ -223,7 +235,10 @@ impl Settings {
         message: &Message<'_>,
         (call, deciding): (Option<&ToolCall<'_>>, &Deciding),
     ) -> Result<Result<Permits, Response<Body>>, Unrecorded> {
-        let Some(call) = call else { return Ok(Ok(Permits::default())) };
+        let Some(call) = call else {
+            let asked = (method_name(message.method.as_deref()), message.id);
+            return self.door.within_request_limits(caller, asked).await;
+        };
         let entry = self.toolbox.find(&call.name);
         let arguments = call.arguments.filter(|_| entry.is_some()).map(spelled);
         let arguments = arguments.as_deref();

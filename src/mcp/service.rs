@@ -61,6 +61,11 @@ impl McpService {
         self.0.broker.tokens.counts()
     }
 
+    /// Whether servers' tools, prompts and resources stand beside ours.
+    pub(super) fn is_beside_others(&self) -> bool {
+        self.0.beside.as_ref().is_some_and(|beside| beside.are_any())
+    }
+
     pub(super) fn approvals(&self) -> &Approvals {
         &self.0.broker.approvals
     }

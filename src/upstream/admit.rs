@@ -23,14 +23,16 @@ use super::wanted::{Beside, Wanted};
 /// What is decided about a message before it is sent.
 pub(super) struct Admitted {
     pub(super) permits: Permits,
+    /// Of a stream that stays open.
+    pub(super) place: Permits,
     pub(super) kind: Kind,
     /// Of a stream that stays open: decided again while it does.
     pub(super) resources: Vec<String>,
 }
 
 impl Admitted {
-    const fn to(kind: Kind, permits: Permits) -> Self {
-        Self { permits, kind, resources: Vec::new() }
+    fn to(kind: Kind, permits: Permits) -> Self {
+        Self { permits, place: Permits::default(), kind, resources: Vec::new() }
     }
 }
 
@@ -52,6 +54,18 @@ impl Server {
         (wanted, tool, modern): (Wanted<'_>, Option<ToolName>, bool),
     ) -> Result<Result<Admitted, Refused>, Unrecorded> {
         let deciding = self.decider.now();
+        let said = (guard::method_name(message.method.as_deref()), message.id);
+        // What the broker asks itself is a part of a request that was counted.
+        let is_counted = caller.is_open()
+            && match &wanted {
+                Wanted::Tool { .. } | Wanted::Prompt { .. } => false,
+                // A stream that tells of none is no call.
+                Wanted::Resources(uris) => uris.is_empty(),
+                _ => true,
+            };
+        if is_counted && let Err(refusal) = self.door.within_request_limits(caller, said).await? {
+            return Ok(Err(refusal));
+        }
         let pass = |kind| Ok(Ok(Admitted::to(kind, Permits::default())));
         match wanted {
             Wanted::Tool { name, arguments, beside } => {
@@ -66,17 +80,21 @@ impl Server {
                 let things: Vec<_> = uris.iter().map(|uri| Thing::Resource(uri)).collect();
                 let things = (&*things, modern);
                 let admitted = self.things(caller, message, &deciding, things).await?;
-                if message.method.as_deref() != Some("subscriptions/listen") {
-                    return Ok(admitted);
-                }
+                let admitted = match admitted {
+                    Ok(admitted) if said.0 == "subscriptions/listen" => admitted,
+                    other => return Ok(other),
+                };
+                let place = match self.door.within_stream_limits(caller, said).await? {
+                    Ok(place) => place,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
                 let resources = uris.iter().map(|uri| uri.clone().into_owned()).collect();
-                Ok(admitted.map(|Admitted { permits, kind, .. }| {
-                    let decided = match kind {
-                        Kind::Thing(decided) => Some(decided),
-                        _ => None,
-                    };
-                    Admitted { permits, kind: Kind::Stream(decided), resources }
-                }))
+                let decided = match admitted.kind {
+                    Kind::Thing(decided) => Some(decided),
+                    _ => None,
+                };
+                let kind = Kind::Stream(decided);
+                Ok(Ok(Admitted { permits: admitted.permits, place, kind, resources }))
             }
             Wanted::List(list) => pass(Kind::List(list)),
             Wanted::Protocol if message.id.is_some() => pass(Kind::Other),
@@ -139,7 +157,7 @@ impl Server {
         Ok(Ok(Admitted::to(kind, permits)))
     }
 
-    /// A tool as its caller calls it.
+    /// A tool or a prompt as its caller calls it.
     fn in_full<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if self.folded { Cow::Owned([&*self.id, ".", name].concat()) } else { Cow::Borrowed(name) }
     }
@@ -212,7 +230,7 @@ impl Server {
         // What a person would have to be asked about is not offered here: there is no call to show them.
         self.end(caller, method, (&decision, Some(hidden_by(&decision))), ended).await?;
         if let Thing::Prompt(name, _) = thing {
-            let text = format!("Unknown prompt: {name}");
+            let text = format!("Unknown prompt: {}", self.in_full(name));
             return Ok(Err(not_there(message, INVALID_PARAMS, &text)));
         }
         // TR-9, LG-7: each era has its own code.

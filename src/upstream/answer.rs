@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) id: Option<Box<RawValue>>,
     pub(super) modern: bool,
     pub(super) permits: Permits,
+    /// Of a stream that stays open.
+    pub(super) place: Permits,
     /// What a stream that stays open tells of.
     pub(super) resources: Vec<String>,
     /// The caller's own token, where the server's credential is obtained with it.
@@ -66,7 +68,7 @@ impl Exchange {
         method: &'static str,
         kind: Kind,
     ) -> Self {
-        let permits = Permits::default();
+        let (permits, place) = (Permits::default(), Permits::default());
         let (id, presented, translation, secret) = (None, None, None, None);
         let (modern, resources) = (false, Vec::new());
         Self {
@@ -77,6 +79,7 @@ impl Exchange {
             id,
             modern,
             permits,
+            place,
             resources,
             presented,
             translation,

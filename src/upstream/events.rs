@@ -24,6 +24,17 @@ impl Events {
         Self { buffer: BytesMut::new(), searched: 0, most }
     }
 
+    /// Bytes that are in no event yet that was handed out.
+    pub(super) fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Those bytes. Nothing is left here.
+    pub(super) fn rest(&mut self) -> Bytes {
+        self.searched = 0;
+        self.buffer.split().freeze()
+    }
+
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }

@@ -60,6 +60,16 @@ pub(super) enum Fault {
     /// Of a child process.
     #[error("{0}")]
     Child(ChildFault),
+    #[error(
+        "this call waits for its input at another process of the broker, or that one was restarted: make the call anew, without requestState"
+    )]
+    WaitsElsewhere,
+    #[error(
+        "this call waits no more: it has its input already, or it waited for too long; make the call anew, without requestState"
+    )]
+    WaitsNoMore,
+    #[error("the server wants a page to be visited before this call, and nobody visited it")]
+    NotVisited,
 }
 
 impl From<OutboundError> for Fault {
@@ -82,7 +92,9 @@ impl Fault {
             Self::Credential => Code::ProviderAuthFailed,
             Self::NoToken(error) => error.code(),
             Self::NoCredential(_) => Code::SecretUnavailable,
-            Self::NoIdentity => Code::BrokerUnavailable,
+            Self::NoIdentity | Self::WaitsElsewhere => Code::BrokerUnavailable,
+            Self::WaitsNoMore => Code::InvalidField,
+            Self::NotVisited => Code::UnsupportedOperation,
             Self::Status(status) if status.as_u16() >= 500 => Code::ProviderUnavailable,
             Self::Child(fault) => fault.code(),
             _ => Code::ProviderBadResponse,
@@ -93,7 +105,13 @@ impl Fault {
     /// another call of theirs.
     pub(super) fn is_the_callers(&self) -> bool {
         match self {
-            Self::NoToken(_) | Self::Credential | Self::NoIdentity | Self::Busy(_) => true,
+            Self::NoToken(_)
+            | Self::Credential
+            | Self::NoIdentity
+            | Self::Busy(_)
+            | Self::WaitsElsewhere
+            | Self::WaitsNoMore
+            | Self::NotVisited => true,
             Self::Child(fault) => fault.code() == Code::ProviderRateLimited,
             _ => false,
         }
@@ -124,6 +142,10 @@ impl Fault {
             Self::RepeatsCredential => {
                 "the server gives away what it is called with: do not use it"
             }
+            Self::WaitsElsewhere => {
+                "send all requests of one client to the same replica, by its address or its token"
+            }
+            Self::WaitsNoMore | Self::NotVisited => "none is needed: its client starts anew",
             Self::Child(_) => {
                 "run its command by hand as the broker's user; upstream.child_ended says more"
             }
@@ -145,7 +167,9 @@ impl Fault {
             Self::Busy(_)
             | Self::NoCredential(_)
             | Self::NoToken(NoToken::NoSecret)
-            | Self::NoIdentity => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::NoIdentity
+            | Self::WaitsElsewhere => StatusCode::SERVICE_UNAVAILABLE,
+            Self::WaitsNoMore | Self::NotVisited => StatusCode::BAD_REQUEST,
             _ => StatusCode::BAD_GATEWAY,
         }
     }

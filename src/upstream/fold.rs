@@ -1,41 +1,50 @@
-//! Servers whose tools stand in one list with ours, at `/mcp`: under the names that policy knows them by.
+//! Servers whose things stand in one list with ours, at `/mcp`: tools and prompts under the names `weather.get`, resources as
+//! `weather+city:paris`.
 //!
 //! A call of `weather.get` is a call of `get` at the server `weather`, by somebody with a token for the broker. What is
 //! decided, counted, recorded and looked at is the same as at `/servers/weather/mcp`.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+mod gather;
+mod names;
+
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use futures_util::{FutureExt as _, StreamExt as _};
-use serde::Deserialize;
-use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
+use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::Caller;
-use crate::guard::{self, Answered, Beside, BesideCall, Message, Presented, Shown, Unrecorded};
+use crate::code::Code;
+use crate::guard::{self, Answered, Beside, BesideCall, Message, Presented, Shown, millis};
+use crate::policy::Obligations;
 
-use super::ending::TheirsAlone;
-use super::events::Events;
-use super::headers::{self, METHOD, NAME, SESSION, VERSION};
+use super::answer::json as json_answer;
+use super::era;
+use super::headers::{self, NAME, SESSION};
+use super::refused::{INVALID_PARAMS, RESOURCE_NOT_FOUND, mirrors_wrong, not_there, out_of_form};
 use super::server::Server;
-use super::wanted::Wanted;
+use super::wanted::{List, Wanted};
 
-/// For one server to list its tools: the others, and ours, wait for it.
+pub(super) use gather::{NoList, list};
+pub(super) use names::outward;
+
+/// For one server to list its things: the others, and ours, wait for it.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
-/// How long a server that did not list its tools is not asked again.
+/// How long a server that did not list them is not asked again.
 const REST: Duration = Duration::from_secs(10);
-/// Of one server's list.
-const PAGES: usize = 50;
-const TOOLS: usize = 20_000;
 /// Servers that are asked at the same time for one caller.
 const AT_ONCE: usize = 32;
-const REVISION: &str = "2026-07-28";
+
+/// What a list of 2026-07-28 says beside its entries (TR-17, TR-18, TR-19).
+const MODERN: &str = concat!(
+    r#","resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"mcp-auth-broker","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#""}}"#
+);
 
 /// All of them: those of the settings, and those that come and go while we run.
 #[derive(Debug)]
@@ -47,8 +56,8 @@ pub struct Folded {
 #[derive(Debug)]
 struct One {
     server: Arc<Server>,
-    /// In monotonic time.
-    rests_until: Mutex<Duration>,
+    /// Its lists that it did not give, and until when it is not asked for them; in monotonic time.
+    rests_until: Mutex<Vec<(List, Duration)>>,
 }
 
 impl Folded {
@@ -69,45 +78,171 @@ impl Folded {
         Arc::clone(&self.registered.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn of<'t>(&self, tool: &'t str) -> Option<(Arc<Server>, &'t str)> {
-        let (id, name) = tool.split_once('.')?;
+    /// The server of which something is, and its name there.
+    fn of<'t>(&self, named: &'t str, between: char) -> Option<(Arc<Server>, &'t str)> {
+        let (id, name) = named.split_once(between)?;
+        if between == names::URI && !names::begins_a_uri(id) {
+            return None;
+        }
         let registered = self.registered();
         let mut all = self.settled.iter().chain(&*registered);
         let one = all.find(|one| *one.server.id == *id)?;
         Some((Arc::clone(&one.server), name))
     }
 
+    /// One of them: they share the door.
+    fn any(&self) -> Option<Arc<Server>> {
+        let first = |one: &Arc<One>| Arc::clone(&one.server);
+        self.settled.first().map(first).or_else(|| self.registered().first().map(first))
+    }
+
     async fn answer(&self, call: BesideCall) -> Answered {
-        let BesideCall { caller, presented, mut headers, body } = call;
+        let body = call.body.clone();
         let Ok(message) = Message::parse(&body) else {
             return Ok(guard::plain(StatusCode::BAD_REQUEST));
         };
-        let wanted = Wanted::of(&message, headers::is_modern(&headers));
-        let Some((server, name)) = (match &wanted {
-            Wanted::Tool { name, .. } => self.of(name),
-            _ => None,
-        }) else {
-            return Ok(guard::plain(StatusCode::BAD_REQUEST));
-        };
-        if !headers::mirror_the_body(&headers, &message, &wanted) {
-            let refusal = super::refused::mirrors_wrong(&message);
-            return server.door.refuse(&caller, "tools/call", refusal).await;
+        let wanted = Wanted::of(&message, headers::is_modern(&call.headers));
+        match &wanted {
+            Wanted::Tool { name, .. } => match self.of(name, names::NAME) {
+                Some(found) => tool(call, &message, (&wanted, found)).await,
+                None => Ok(guard::plain(StatusCode::BAD_REQUEST)),
+            },
+            _ => self.other(call, &message, &wanted).await,
         }
-        let written = renamed(&body, name);
-        if headers.contains_key(NAME) {
-            // Its characters are those that MCP has for names, or there is no such tool.
-            let name = HeaderValue::from_str(name);
-            headers.insert(NAME, name.unwrap_or(HeaderValue::from_static("-")));
-        }
-        headers.remove(SESSION); // there are none at this endpoint
-        let Some(written) = written else { return Ok(guard::plain(StatusCode::BAD_REQUEST)) };
-        server.sent(caller, (&headers, presented), written).await
     }
+
+    /// Prompts and resources, of which the broker has none: nothing before has looked at the form of these requests.
+    async fn other(
+        &self,
+        call: BesideCall,
+        message: &Message<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Answered {
+        let Some(any) = self.any() else { return Ok(guard::plain(StatusCode::BAD_REQUEST)) };
+        let (method, modern) =
+            (guard::method_name(message.method.as_deref()), headers::is_modern(&call.headers));
+        let wrong = modern.then(|| era::wrong_form(message, &call.headers)).flatten();
+        let wrong = wrong.or_else(|| out_of_form(&call.headers, message, wanted, false));
+        if let Some(refusal) = wrong {
+            return any.door.refuse(&call.caller, method, refusal).await;
+        }
+        let found = match wanted {
+            Wanted::List(list) => return self.merged(&any, call, (message, *list, modern)).await,
+            Wanted::Prompt { name, .. } => self.of(name, names::NAME),
+            Wanted::Resources(uris) => uris.first().and_then(|uri| self.of(uri, names::URI)),
+            _ => None,
+        };
+        match found {
+            Some((server, own)) => hand_over(server, call, (method, own)).await,
+            None => unknown(&any, &call.caller, (message, wanted, modern)).await,
+        }
+    }
+
+    /// One list of what all have. All of it is one page: a server that has more than may be listed has nothing there.
+    async fn merged(
+        &self,
+        any: &Arc<Server>,
+        call: BesideCall,
+        (message, list, modern): (&Message<'_>, List, bool),
+    ) -> Answered {
+        let BesideCall { caller, presented, .. } = call;
+        let method = list.method();
+        if let Err(refusal) = any.door.within_request_limits(&caller, (method, message.id)).await? {
+            return Ok(refusal);
+        }
+        let shown = self.shown(list, (&caller, presented.as_ref())).await;
+        let (id, member) = (message.id.map_or("null", RawValue::get), list.member());
+        let shown = serde_json::to_string(&shown).unwrap_or_else(|_| "[]".to_owned());
+        let about = if modern { MODERN } else { "" };
+        let body =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"{member}":{shown}{about}}}}}"#);
+        any.door.end(&caller, method, json_answer(StatusCode::OK, body)).await
+    }
+
+    async fn shown(&self, list: List, caller: (&Caller, Option<&Presented>)) -> Vec<Box<RawValue>> {
+        let all: Vec<_> = self.settled.iter().chain(&*self.registered()).cloned().collect();
+        let shown = |one: Arc<One>| async move { one.shown(list, caller).await };
+        let shown: Vec<_> =
+            stream::iter(all.into_iter().map(shown)).buffered(AT_ONCE).collect().await;
+        shown.into_iter().flatten().collect()
+    }
+}
+
+async fn tool(
+    call: BesideCall,
+    message: &Message<'_>,
+    (wanted, (server, name)): (&Wanted<'_>, (Arc<Server>, &str)),
+) -> Answered {
+    if !headers::mirror_the_body(&call.headers, message, wanted) {
+        return server.door.refuse(&call.caller, "tools/call", mirrors_wrong(message)).await;
+    }
+    hand_over(server, call, ("tools/call", name)).await
+}
+
+/// To the server, under its own name of what is asked for.
+async fn hand_over(server: Arc<Server>, call: BesideCall, (method, own): (&str, &str)) -> Answered {
+    let BesideCall { caller, presented, mut headers, body } = call;
+    let written = names::renamed(&body, method, own);
+    if headers.contains_key(NAME) {
+        let name = era::header_text(own);
+        headers.insert(NAME, name.unwrap_or(HeaderValue::from_static("-")));
+    }
+    headers.remove(SESSION); // there are none at this endpoint
+    let Some(written) = written else { return Ok(guard::plain(StatusCode::BAD_REQUEST)) };
+    server.sent(caller, (&headers, presented), written).await
+}
+
+/// What no server has is answered as what policy hides (RS-28).
+async fn unknown(
+    any: &Arc<Server>,
+    caller: &Caller,
+    (message, wanted, modern): (&Message<'_>, &Wanted<'_>, bool),
+) -> Answered {
+    let (name, code, text) = match wanted {
+        Wanted::Prompt { name, .. } => (&**name, INVALID_PARAMS, format!("Unknown prompt: {name}")),
+        _ if modern => ("", INVALID_PARAMS, "Resource not found".to_owned()),
+        _ => ("", RESOURCE_NOT_FOUND, "Resource not found".to_owned()),
+    };
+    if let Err(refusal) = any.door.within_limits(caller, message, (name, None), || None).await? {
+        return Ok(refusal);
+    }
+    let event = AuditEvent::ResultEmit {
+        method: guard::method_name(message.method.as_deref()),
+        tool_name: None,
+        status: ResultStatus::Error,
+        error_code: Some(Code::PolicyDenied),
+        duration_ms: millis(any.door.spent(caller)),
+        decision: None,
+        reason: None,
+        policy_version: None,
+        evaluated: Vec::new(),
+        obligations: Obligations::default(),
+        question: None,
+    };
+    caller.end(event).await?;
+    Ok(not_there(message, code, &text))
 }
 
 impl Beside for Folded {
     fn holds(&self, tool: &str) -> bool {
-        self.of(tool).is_some()
+        self.of(tool, names::NAME).is_some()
+    }
+
+    fn answers(&self, method: &str) -> bool {
+        let theirs = matches!(
+            method,
+            "prompts/list"
+                | "prompts/get"
+                | "resources/list"
+                | "resources/templates/list"
+                | "resources/read"
+                | "completion/complete"
+        );
+        theirs && self.are_any()
+    }
+
+    fn are_any(&self) -> bool {
+        self.any().is_some()
     }
 
     fn need_the_callers_token(&self) -> bool {
@@ -120,14 +255,8 @@ impl Beside for Folded {
         caller: &'a Caller,
         presented: Option<&'a Presented>,
     ) -> BoxFuture<'a, Shown> {
-        let all: Vec<_> = self.settled.iter().chain(&*self.registered()).cloned().collect();
-        async move {
-            let shown = |one: Arc<One>| async move { one.shown(caller, presented).await };
-            let shown = stream::iter(all.into_iter().map(shown));
-            let shown: Vec<_> = shown.buffered(AT_ONCE).collect().await;
-            Shown { tools: shown.into_iter().flatten().collect() }
-        }
-        .boxed()
+        let shown = self.shown(List::Tools, (caller, presented));
+        shown.map(|tools| Shown { tools }).boxed()
     }
 
     fn call(self: Arc<Self>, call: BesideCall) -> BoxFuture<'static, Answered> {
@@ -140,154 +269,34 @@ impl One {
         Arc::new(Self { server: Arc::new(server), rests_until: Mutex::default() })
     }
 
-    /// A server that is down, slow or wrong has no tools here, and hides none of the others.
-    async fn shown(&self, caller: &Caller, presented: Option<&Presented>) -> Vec<Box<RawValue>> {
+    fn rests(&self, which: List, now: Duration) -> bool {
+        let rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        rests.iter().any(|(list, until)| *list == which && now < *until)
+    }
+
+    /// A server that is down, slow or wrong has nothing here, and hides nothing of the others.
+    async fn shown(
+        &self,
+        which: List,
+        caller: (&Caller, Option<&Presented>),
+    ) -> Vec<Box<RawValue>> {
         let (server, clock) = (&self.server, &self.server.door.clock);
-        if clock.monotonic() < *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) {
+        if self.rests(which, clock.monotonic()) {
             return Vec::new();
         }
-        match tokio::time::timeout(LIMIT, list(server, (caller, presented))).await {
-            Ok(Ok(tools)) => return tools,
+        match tokio::time::timeout(LIMIT, list(server, caller, which)).await {
+            Ok(Ok(entries)) => return entries,
             // Others may have what this caller lacks.
             Ok(Err(NoList::OfTheCaller)) => return Vec::new(),
             Ok(Err(NoList::OfTheServer)) | Err(_) => {}
         }
         let until = clock.monotonic().saturating_add(REST);
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
-        let (server, request_id) = (&server.id, caller.request_id());
-        tracing::warn!(%server, %request_id, "upstream.not_folded");
+        let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        rests.retain(|(list, _)| *list != which);
+        rests.push((which, until));
+        drop(rests);
+        let (server, method, request_id) = (&server.id, which.method(), caller.0.request_id());
+        tracing::warn!(%server, method, %request_id, "upstream.not_folded");
         Vec::new()
-    }
-}
-
-/// Why there is no list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoList {
-    /// The server was asked, and gave none; or one that is too long.
-    OfTheServer,
-    /// This caller could not ask, or may not: another one may.
-    OfTheCaller,
-}
-
-/// The server's list as this caller sees it, page by page; all pages together as large as one answer may be.
-pub(super) async fn list(
-    server: &Arc<Server>,
-    (caller, presented): (&Caller, Option<&Presented>),
-) -> Result<Vec<Box<RawValue>>, NoList> {
-    #[derive(Deserialize)]
-    struct Page<'a> {
-        #[serde(borrow)]
-        tools: Vec<&'a RawValue>,
-        #[serde(rename = "nextCursor")]
-        next: Option<String>,
-    }
-    let (mut tools, mut cursor, mut bytes) = (Vec::new(), None::<String>, 0_usize);
-    for _ in 0..PAGES {
-        let (headers, body) = question(cursor.as_deref());
-        let response = Arc::clone(server)
-            .sent(caller.part(), (&headers, presented.cloned()), body)
-            .await
-            .map_err(|Unrecorded| NoList::OfTheCaller)?;
-        if response.extensions().get::<TheirsAlone>().is_some() {
-            return Err(NoList::OfTheCaller);
-        }
-        let result = result(response, server.max_response_bytes).await;
-        let result = result.ok_or(NoList::OfTheServer)?;
-        let page: Page<'_> = serde_json::from_str(result.get()).map_err(|_| NoList::OfTheServer)?;
-        bytes = bytes.saturating_add(result.get().len());
-        let count = tools.len().saturating_add(page.tools.len());
-        if bytes > server.max_response_bytes || count > TOOLS {
-            return Err(NoList::OfTheServer);
-        }
-        tools.extend(page.tools.into_iter().filter_map(|tool| prefixed(&server.id, tool)));
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(tools)
-}
-
-/// A request of our own for one page.
-fn question(cursor: Option<&str>) -> (HeaderMap, Bytes) {
-    let mut params = json!({ "_meta": {
-        "io.modelcontextprotocol/protocolVersion": REVISION,
-        "io.modelcontextprotocol/clientInfo": {
-            "name": "mcp-auth-broker",
-            "version": env!("CARGO_PKG_VERSION"),
-        },
-        "io.modelcontextprotocol/clientCapabilities": {},
-    } });
-    if let (Some(cursor), Some(params)) = (cursor, params.as_object_mut()) {
-        params.insert("cursor".to_owned(), cursor.into());
-    }
-    let body = json!({ "jsonrpc": "2.0", "id": "list", "method": "tools/list", "params": params });
-    let headers = HeaderMap::from_iter([
-        (VERSION, HeaderValue::from_static(REVISION)),
-        (METHOD, HeaderValue::from_static("tools/list")),
-    ]);
-    (headers, body.to_string().into())
-}
-
-/// The result in an answer, in whatever form it comes. `None`: it is none.
-async fn result(response: Response<Body>, most: usize) -> Option<Box<RawValue>> {
-    #[derive(Deserialize)]
-    struct Answer {
-        result: Option<Box<RawValue>>,
-    }
-    let read = |bytes: &[u8]| serde_json::from_slice::<Answer>(bytes).ok()?.result;
-    let content = response.headers().get(header::CONTENT_TYPE);
-    let streamed =
-        content.is_some_and(|content| content.as_bytes().starts_with(b"text/event-stream"));
-    let body = to_bytes(response.into_body(), most.saturating_mul(2)).await.ok()?;
-    if !streamed {
-        return read(&body);
-    }
-    let mut events = Events::new(most);
-    events.add(&body);
-    while let Ok(Some(data)) = events.next() {
-        if let Some(result) = read(&data) {
-            return Some(result);
-        }
-    }
-    None
-}
-
-/// A definition under the name that it has here.
-fn prefixed(server: &str, tool: &RawValue) -> Option<Box<RawValue>> {
-    let mut members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(tool.get()).ok()?;
-    let name: String = serde_json::from_str(members.get("name")?.get()).ok()?;
-    let name = to_raw_value(&[server, ".", &name].concat()).ok()?;
-    members.insert("name".into(), &name);
-    to_raw_value(&members).ok()
-}
-
-/// The call under the server's own name of the tool; everything else as it was.
-fn renamed(body: &[u8], name: &str) -> Option<Bytes> {
-    let mut message: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).ok()?;
-    let params = message.get("params")?;
-    let mut params: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(params.get()).ok()?;
-    let name = to_raw_value(name).ok()?;
-    params.insert("name".into(), &name);
-    let params = to_raw_value(&params).ok()?;
-    message.insert("params".into(), &params);
-    serde_json::to_vec(&message).ok().map(Bytes::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_name_of_a_tool_is_another_in_the_list_and_in_the_call() {
-        let tool = RawValue::from_string(r#"{"x":1.50,"name":"get","inputSchema":{}}"#.to_owned());
-        let shown = prefixed("weather", &tool.unwrap()).unwrap();
-        assert_eq!(shown.get(), r#"{"inputSchema":{},"name":"weather.get","x":1.50}"#);
-        let call = br#"{"id":1,"method":"tools/call","params":{"name":"weather.get","arguments":{"n":1.50}},"jsonrpc":"2.0"}"#;
-        let sent = renamed(call, "get").unwrap();
-        assert_eq!(
-            sent,
-            r#"{"id":1,"jsonrpc":"2.0","method":"tools/call","params":{"arguments":{"n":1.50},"name":"get"}}"#
-        );
     }
 }

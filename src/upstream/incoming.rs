@@ -22,6 +22,8 @@ pub(super) struct Incoming {
     pub(super) shown: Option<SecretText>,
     /// Whatever credential it was shown, to be found in no answer.
     pub(super) secret: Option<Shown>,
+    /// What was read of the body, and is still to be looked at.
+    before: Bytes,
     body: Body,
 }
 
@@ -39,6 +41,9 @@ impl Incoming {
     ///
     /// [`Fault`] where none come within `limit`, or what broke.
     pub(super) async fn chunk(&mut self, limit: Duration) -> Result<Option<Bytes>, Fault> {
+        if !self.before.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.before)));
+        }
         match &mut self.body {
             Body::Http(incoming) => Ok(incoming.chunk(limit).await?),
             Body::Whole(whole) => Ok(Some(std::mem::take(whole)).filter(|whole| !whole.is_empty())),
@@ -52,6 +57,14 @@ impl Incoming {
     /// The same answer with a body that was read already.
     pub(super) fn with(self, whole: Bytes) -> Self {
         Self { body: Body::Whole(whole), ..self }
+    }
+
+    /// A stream that somebody else goes on with later, from `before` on. Nothing is left here.
+    pub(super) fn set_aside(&mut self, before: Bytes, secret: Option<Shown>) -> Self {
+        let body = std::mem::replace(&mut self.body, Body::Whole(Bytes::new()));
+        let media = HeaderValue::from_static("text/event-stream");
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media)]);
+        Self { status: StatusCode::OK, headers, shown: None, secret, before, body }
     }
 
     /// The whole body of an answer that is no stream.
@@ -71,7 +84,8 @@ impl Incoming {
 impl From<outbound::Incoming> for Incoming {
     fn from(mut incoming: outbound::Incoming) -> Self {
         let (status, headers) = (incoming.status, std::mem::take(&mut incoming.headers));
-        Self { status, headers, shown: None, secret: None, body: Body::Http(incoming) }
+        let (before, body) = (Bytes::new(), Body::Http(incoming));
+        Self { status, headers, shown: None, secret: None, before, body }
     }
 }
 
@@ -85,7 +99,7 @@ impl From<Opened> for Incoming {
         };
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
-        Self { status, headers, shown: None, secret: None, body }
+        Self { status, headers, shown: None, secret: None, before: Bytes::new(), body }
     }
 }
 

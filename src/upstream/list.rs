@@ -42,12 +42,7 @@ pub(super) fn filter(
 ) -> Result<Filtered, Fault> {
     let mut members: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_str(result.get()).map_err(|_| Fault::NotAList)?;
-    let member = match list {
-        List::Tools => "tools",
-        List::Prompts => "prompts",
-        List::Resources => "resources",
-        List::Templates => "resourceTemplates",
-    };
+    let member = list.member();
     // A client may find `toolſ` where it looks for `tools`, and nobody has looked at those.
     members.retain(|name, _| *name == member || BESIDE.contains(&&**name));
     let all: Vec<&RawValue> = members

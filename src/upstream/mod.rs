@@ -39,6 +39,7 @@ mod streaming;
 mod token_exchange;
 mod told;
 mod traced;
+mod waiting;
 mod wanted;
 mod watch;
 mod who;
@@ -69,6 +70,7 @@ pub use server::{Reach, Server, outage_name};
 pub use session::Sessions;
 pub use stdio::{ChildSettings, Hosted};
 pub use token_exchange::{Subject, TokenExchange};
+pub use waiting::Waiting;
 pub use watch::{OnFlaw, Watch};
 
 /// The guarded endpoint of one server.

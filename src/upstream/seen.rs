@@ -18,8 +18,9 @@ use crate::outbound::Answer;
 use crate::store::MetTool;
 
 use super::answer::{Exchange, Kind};
-use super::era::{Told, Written};
+use super::era::{Question, Told, Written};
 use super::fault::{Fault, error_message, tool_error};
+use super::fold;
 use super::incoming::Incoming;
 use super::list::{self, Filtered};
 use super::reply::{self, Reply};
@@ -56,11 +57,14 @@ pub(super) struct Seen {
     pub(super) http: Option<StatusCode>,
     /// What the server is answered.
     pub(super) answer: Option<Bytes>,
+    /// What the server asks its client.
+    pub(super) asks: Option<Question>,
 }
 
 impl Seen {
     fn last(bytes: Bytes, said: Said) -> Self {
-        Self { bytes: Some(bytes), last: true, said, news: Vec::new(), http: None, answer: None }
+        let (answer, asks) = (None, None);
+        Self { bytes: Some(bytes), last: true, said, news: Vec::new(), http: None, answer, asks }
     }
 
     /// Nothing for the client.
@@ -185,7 +189,9 @@ impl Exchange {
             Kind::Tool(_) if reply::is_error(result) => (Cow::Borrowed(result), Said::Failed),
             _ => (Cow::Borrowed(result), Said::Done),
         };
-        Ok((result, said, noticed))
+        let links = self.server.folded && matches!(self.kind, Kind::Tool(_) | Kind::Thing(_));
+        let outward = links.then(|| fold::outward(&self.server.id, &result)).flatten();
+        Ok((outward.map_or(result, Cow::Owned), said, noticed))
     }
 
     /// What a server tells beside its answer.
@@ -197,12 +203,13 @@ impl Exchange {
             None => Told::On(body),
             Some(translation) => translation.told(body),
         };
-        let (bytes, answer) = match told {
-            Told::On(body) => (Some(body), None),
-            Told::Kept => (None, None),
-            Told::Answer(answer) => (None, Some(answer)),
-        };
-        Seen { bytes, answer, ..Seen::kept() }
+        let kept = Seen::kept();
+        match told {
+            Told::On(body) => Seen { bytes: Some(body), ..kept },
+            Told::Kept => kept,
+            Told::Answer(answer) => Seen { answer: Some(answer), ..kept },
+            Told::Asks(question) => Seen { asks: Some(question), ..kept },
+        }
     }
 
     /// Of what becomes of a resource only those are told who may have it now, whatever they may once have subscribed to.
@@ -240,6 +247,7 @@ impl Exchange {
         };
         let (bytes, said, http) = match written {
             Written::Result(result) => (message("result", &result), said, None),
+            Written::Asks(result) => (message("result", &result), Said::Done, None),
             Written::Error(error, status) => (message("error", &error), said, Some(status)),
             Written::Refused(failure) => {
                 let is_tool = matches!(self.kind, Kind::Tool(_));

@@ -15,6 +15,7 @@ use crate::broker::{Approvals, Caller, Outages};
 use crate::code::Code;
 use crate::guard::{self, Decider, Door, Message, Presented, Thing, Unrecorded, millis};
 use crate::id::ToolName;
+use crate::limits::Permits;
 use crate::outbound::{Call, Outbound};
 use crate::policy::Decision;
 use crate::resource_server::{Principal, Revocations};
@@ -33,7 +34,8 @@ use super::session::Sessions;
 use super::shown::Shown;
 use super::stdio::Hosted;
 use super::traced::Traced;
-use super::wanted::Wanted;
+use super::waiting::Waiting;
+use super::wanted::{List, Wanted};
 use super::watch::Watch;
 use super::who::Who;
 
@@ -53,6 +55,8 @@ pub struct Server {
     pub approvals: Approvals,
     pub outbound: Outbound,
     pub sessions: Sessions,
+    /// Calls that wait for what their callers were asked, of all servers.
+    pub waiting: Waiting,
     pub watch: Arc<Watch>,
     /// Whether its tools stand in one list with ours, under longer names.
     pub folded: bool,
@@ -110,6 +114,9 @@ impl Server {
         let (method, given) = (parts.method, &parts.headers);
         caller.owe_terminal_event("none", None).await?;
         self.door.accepted(&caller).await?;
+        if let Err(refusal) = self.door.within_request_limits(&caller, ("none", None)).await? {
+            return Ok(refusal);
+        }
         let known = matches!(method, Method::GET | Method::DELETE);
         let Some(Ok(session)) = self.session(&caller, given).filter(|_| known) else {
             let refusal = guard::plain(StatusCode::METHOD_NOT_ALLOWED);
@@ -123,8 +130,19 @@ impl Server {
             return self.door.end(&caller, "none", guard::plain(status)).await;
         }
         sent.insert(SESSION, session);
-        let kind = if method == Method::GET { Kind::Stream(None) } else { Kind::Notification };
+        let streams = method == Method::GET;
+        let place = if streams {
+            self.door.within_stream_limits(&caller, ("none", None)).await?
+        } else {
+            Ok(Permits::default())
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(refusal) => return Ok(refusal),
+        };
+        let kind = if streams { Kind::Stream(None) } else { Kind::Notification };
         let mut exchange = Exchange::new(Arc::clone(&self), caller, "none", kind);
+        exchange.place = place;
         exchange.presented = presented;
         exchange.run(method, sent, Bytes::new()).await
     }
@@ -242,6 +260,7 @@ impl Server {
         exchange.presented = presented;
         exchange.modern = modern;
         exchange.permits = admitted.permits;
+        exchange.place = admitted.place;
         exchange.resources = admitted.resources;
         let ticket = self.era.begin(given, sent.get(SESSION), message.id);
         let asked = Sending { message, modern, given, sent: &sent };
@@ -277,7 +296,7 @@ impl Server {
         if lately || !self.watch.wants_to_see(tool) {
             return;
         }
-        let looking = Box::pin(fold::list(self, caller));
+        let looking = Box::pin(fold::list(self, caller, List::Tools));
         let seen = tokio::time::timeout(fold::LIMIT, looking).await;
         // Who cannot ask keeps nobody else from asking.
         if !matches!(seen, Ok(Err(NoList::OfTheCaller))) {

@@ -13,9 +13,12 @@ use crate::broker::Caller;
 use crate::resource_server::Principal;
 use crate::secret_text::SecretText;
 
-/// Makes and checks session ids.
+/// Makes and checks session ids, and the state of calls that wait for input (RS-33).
 #[derive(Clone)]
-pub struct Sessions(hmac::Key);
+pub struct Sessions {
+    sessions: hmac::Key,
+    states: hmac::Key,
+}
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,18 +27,21 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// `secret` is the deployment's; the key is derived from it for this use alone.
+    /// `secret` is the deployment's; each key is derived from it for one use alone.
     #[must_use]
     pub fn new(secret: &SecretText) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
-        let derived = hmac::sign(&secret, b"mcp-auth-broker upstream session v1");
-        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+        let derived =
+            |label: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, label).as_ref());
+        Self {
+            sessions: derived(b"mcp-auth-broker upstream session v1"),
+            states: derived(b"mcp-auth-broker upstream request state v1"),
+        }
     }
 
     /// What the client gets for the server's id.
     pub(super) fn bind(&self, server: &str, caller: &Caller, id: &str) -> String {
-        let code = hmac::sign(&self.0, &material(server, caller, id));
-        format!("{}.{id}", URL_SAFE_NO_PAD.encode(code.as_ref()))
+        bound(&self.sessions, server, caller.principal(), id)
     }
 
     /// The server's id, if `bound` was made for this server and caller. Compared in constant time.
@@ -45,15 +51,44 @@ impl Sessions {
         caller: &Caller,
         bound: &'a str,
     ) -> Option<&'a str> {
-        let (code, id) = bound.split_once('.')?;
-        let code = URL_SAFE_NO_PAD.decode(code).ok()?;
-        hmac::verify(&self.0, &material(server, caller, id), &code).ok()?;
-        Some(id)
+        opened(&self.sessions, server, caller.principal(), bound)
+    }
+
+    /// The request state that a client brings back for the call that waits under `name`.
+    pub(super) fn bind_state(&self, server: &str, whose: &Principal, name: &str) -> String {
+        bound(&self.states, server, whose, name)
+    }
+
+    /// That name, if the state was made for this server and caller.
+    pub(super) fn open_state<'a>(
+        &self,
+        server: &str,
+        whose: &Principal,
+        state: &'a str,
+    ) -> Option<&'a str> {
+        opened(&self.states, server, whose, state)
     }
 }
 
-fn material(server: &str, caller: &Caller, id: &str) -> Vec<u8> {
-    joined(&[server.as_bytes(), &whose(caller.principal()), id.as_bytes()])
+fn bound(key: &hmac::Key, server: &str, caller: &Principal, id: &str) -> String {
+    let code = hmac::sign(key, &material(server, caller, id));
+    format!("{}.{id}", URL_SAFE_NO_PAD.encode(code.as_ref()))
+}
+
+fn opened<'a>(
+    key: &hmac::Key,
+    server: &str,
+    caller: &Principal,
+    bound: &'a str,
+) -> Option<&'a str> {
+    let (code, id) = bound.split_once('.')?;
+    let code = URL_SAFE_NO_PAD.decode(code).ok()?;
+    hmac::verify(key, &material(server, caller, id), &code).ok()?;
+    Some(id)
+}
+
+fn material(server: &str, caller: &Principal, id: &str) -> Vec<u8> {
+    joined(&[server.as_bytes(), &whose(caller), id.as_bytes()])
 }
 
 /// Who calls, as far as one caller is told from another: user and client, within their issuer.

@@ -1,5 +1,6 @@
 //! A stream of a server, handed on event by event as it comes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,10 +14,12 @@ use crate::code::Code;
 use crate::guard::Thing;
 
 use super::answer::{Exchange, Kind};
+use super::era::{Parked, Question};
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message};
 use super::incoming::Incoming;
 use super::seen::refusal;
+use super::session::whose;
 
 /// The longest that one call may take, however much is heard of it.
 const LONGEST_CALL: Duration = Duration::from_mins(10);
@@ -92,8 +95,19 @@ impl Streaming {
             }
             let closing = self.exchange.server.closing.clone();
             let stays_open = self.stays_open();
+            let translation = self.exchange.translation.as_mut();
+            let aside = async {
+                match translation {
+                    Some(translation) => translation.asked_aside().await,
+                    None => std::future::pending().await,
+                }
+            };
             let chunk = tokio::select! {
                 chunk = self.incoming.chunk(limit) => chunk,
+                question = aside => match self.message(question).await {
+                    Some(bytes) => return Some(bytes),
+                    None => continue,
+                },
                 // A call is waited for; this stream has nobody's answer.
                 () = closing.cancelled(), if stays_open => return None,
                 () = tokio::time::sleep(ASK_AGAIN), if stays_open => continue,
@@ -115,6 +129,9 @@ impl Streaming {
             Err(Fault::OtherId) if self.exchange.asked().is_none() => return None,
             Err(fault) => return self.fail(fault).await,
         };
+        if let Some(question) = seen.asks {
+            return self.ask(question).await;
+        }
         self.over = seen.last;
         if let (Some(answer), Some(translation)) = (seen.answer, &self.exchange.translation) {
             translation.answer(answer).await;
@@ -125,6 +142,36 @@ impl Streaming {
             return Some(self.unrecorded());
         }
         seen.bytes.map(|bytes| event(&bytes))
+    }
+
+    /// The server asks its client in the middle of the call: the client is told what to bring, and the call waits for it.
+    async fn ask(&mut self, question: Question) -> Option<Bytes> {
+        let server = Arc::clone(&self.exchange.server);
+        let exchange = &mut self.exchange;
+        let caller = exchange.caller.principal().clone();
+        let bytes = self.events.waiting().saturating_add(question.id().get().len());
+        let Some(place) = server.waiting.calls().place(whose(&caller), bytes) else {
+            let (server, request_id) = (&server.id, exchange.caller.request_id());
+            tracing::warn!(%server, %request_id, "upstream.too_many_wait_for_input");
+            if let Some(translation) = &exchange.translation {
+                translation.answer(question.refused()).await;
+            }
+            return None;
+        };
+        self.over = true;
+        let noticed = exchange.notice(Vec::new()).await;
+        if noticed.is_err() || exchange.end(ResultStatus::Ok, None).await.is_err() {
+            return Some(self.unrecorded());
+        }
+        let (id, translation) = (exchange.id.as_deref()?, exchange.translation.take()?);
+        let state = server.sessions.bind_state(&server.id, &caller, place.name());
+        let result = translation.asks(&question, &state);
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.get());
+        let incoming = self.incoming.set_aside(self.events.rest(), exchange.secret.take());
+        let call = translation.call();
+        let parked = Parked { incoming, translation, question: question.id().to_owned() };
+        place.keep((parked, call), server.closing.clone());
+        Some(event(answer.as_bytes()))
     }
 
     fn stays_open(&self) -> bool {

@@ -31,6 +31,7 @@ mod doctor_broken;
 mod doctor_certificates;
 #[cfg(test)]
 mod folded;
+mod folded_things;
 #[cfg(test)]
 mod forward_auth;
 #[cfg(test)]

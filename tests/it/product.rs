@@ -24,6 +24,7 @@ mod http2;
 mod limits;
 mod limits_named;
 mod limits_places;
+mod limits_requests;
 mod limits_shared;
 mod login_strength;
 mod names;

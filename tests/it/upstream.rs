@@ -1,5 +1,6 @@
 //! MCP servers behind the broker: what reaches them, and what comes back.
 
+mod asked_back;
 mod asking;
 mod authority;
 pub(crate) mod behind;
@@ -10,6 +11,7 @@ mod draining;
 mod entra;
 mod eras;
 mod faults;
+mod limited;
 mod named;
 mod one_era;
 mod passing;

@@ -20,6 +20,10 @@ pub struct Limits {
     pub client_concurrency: Option<NonZeroU32>,
     pub user_concurrency: Option<NonZeroU32>,
     pub tenant_concurrency: Option<NonZeroU32>,
+    pub requests_per_client: Option<Rate>,
+    pub requests_per_user: Option<Rate>,
+    pub streams_per_client: Option<NonZeroU32>,
+    pub streams_per_user: Option<NonZeroU32>,
     pub client_on_store_failure: OnStoreFailure,
     pub user_on_store_failure: OnStoreFailure,
     pub tenant_on_store_failure: OnStoreFailure,
@@ -71,12 +75,22 @@ pub(super) struct RawLimits {
     /// Graph calls in one tenant at a time. Unset: no limit.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) tenant_concurrency: Option<u32>,
+    /// Requests of one client that are no calls: lists, handshakes, notifications, streams that are opened. Unset: no limit.
+    pub(super) requests_per_client: Option<String>,
+    /// The same of one user. Unset: none in dev, `1200/min` elsewhere.
+    pub(super) requests_per_user: Option<String>,
+    /// Streams of one client that stay open, at a time: `subscriptions/listen` and the streams of sessions. Unset: no limit.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) streams_per_client: Option<u32>,
+    /// The same of one user. Unset: none in dev, 64 elsewhere.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) streams_per_user: Option<u32>,
     /// What happens while the store in which replicas count together does not answer. `open`: each counts for itself;
     /// `closed`: what is limited is refused.
     pub(super) on_store_failure: OnStoreFailure,
-    /// The same for `per_client` and `client_concurrency`. Unset: `on_store_failure`.
+    /// The same for `per_client`, `client_concurrency`, `requests_per_client` and `streams_per_client`. Unset: `on_store_failure`.
     pub(super) client_on_store_failure: Option<OnStoreFailure>,
-    /// The same for `per_user` and `user_concurrency`. Unset: `on_store_failure`.
+    /// The same for `per_user`, `user_concurrency`, `requests_per_user` and `streams_per_user`. Unset: `on_store_failure`.
     pub(super) user_on_store_failure: Option<OnStoreFailure>,
     /// The same for `per_tenant` and `tenant_concurrency`. Unset: `on_store_failure`.
     pub(super) tenant_on_store_failure: Option<OnStoreFailure>,
@@ -106,10 +120,16 @@ pub(super) struct RawToolLimit {
 pub(super) const RATE: &str = "a rate such as 600/min (s, min, h, day)";
 /// What staging and prod allow one client, and one user, where nothing else is set.
 const DEFAULT: &str = "600/min";
+/// The same for requests that are no calls, and for streams, of one user: a client may be that of everybody.
+const DEFAULT_REQUESTS: &str = "1200/min";
+const DEFAULT_STREAMS: u32 = 64;
 
 impl RawLimits {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Limits {
-        let default = (to.deployment != Deployment::Dev).then(|| DEFAULT.to_owned());
+        let guarded = to.deployment != Deployment::Dev;
+        let default = guarded.then(|| DEFAULT.to_owned());
+        let requests = guarded.then_some(DEFAULT_REQUESTS);
+        let streams = guarded.then_some(DEFAULT_STREAMS);
         let all = self.on_store_failure;
         let names: Vec<String> = self.tool.iter().map(|tool| tool.name.clone()).collect();
         to.distinct(&at.name("tool"), "name", names.iter().map(String::as_str));
@@ -124,6 +144,18 @@ impl RawLimits {
             client_concurrency: self.client_concurrency.and_then(NonZeroU32::new),
             user_concurrency: self.user_concurrency.and_then(NonZeroU32::new),
             tenant_concurrency: self.tenant_concurrency.and_then(NonZeroU32::new),
+            requests_per_client: rate(
+                &at.name("requests_per_client"),
+                self.requests_per_client.as_deref(),
+                to,
+            ),
+            requests_per_user: rate(
+                &at.name("requests_per_user"),
+                self.requests_per_user.as_deref().or(requests),
+                to,
+            ),
+            streams_per_client: self.streams_per_client.and_then(NonZeroU32::new),
+            streams_per_user: self.streams_per_user.or(streams).and_then(NonZeroU32::new),
             client_on_store_failure: self.client_on_store_failure.unwrap_or(all),
             user_on_store_failure: self.user_on_store_failure.unwrap_or(all),
             tenant_on_store_failure: self.tenant_on_store_failure.unwrap_or(all),

@@ -70,7 +70,8 @@ pub(super) struct RawUpstreamServer {
     /// as Entra. Of tokens of `[[resource_server.issuer]]` alone.
     #[serde(default)]
     pub(super) audiences: Vec<String>,
-    /// Shows its tools at `/mcp`, too, beside the broker's own, as `{id}.{tool}`.
+    /// Shows its tools at `/mcp`, too, beside the broker's own, as `{id}.{tool}`; its prompts as `{id}.{prompt}`, its resources as
+    /// `{id}+{uri}`.
     #[serde(default)]
     pub(super) fold: bool,
     /// Which tools need which scopes. Tools that match none are hidden.

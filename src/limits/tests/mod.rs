@@ -56,14 +56,25 @@ impl Call {
     }
 
     async fn checked(&self, limits: &Limits) -> Result<Permits, Refused> {
-        let facts = LimitFacts {
+        limits.check(&self.facts()).await
+    }
+
+    fn facts(&self) -> LimitFacts<'_> {
+        LimitFacts {
             issuer: &self.issuer,
             client: self.client.as_ref(),
             user: self.user.as_ref(),
             tenant: self.tenant.as_ref(),
             tool: self.tool,
-        };
-        limits.check(&facts).await
+        }
+    }
+
+    fn request(&self, limits: &Limits) -> Result<Permits, Refused> {
+        limits.check_request(&self.facts()).now_or_never().expect("no store is asked")
+    }
+
+    fn stream(&self, limits: &Limits) -> Result<Permits, Refused> {
+        limits.check_stream(&self.facts()).now_or_never().expect("no store is asked")
     }
 }
 
@@ -190,6 +201,26 @@ fn a_call_that_finds_no_place_leaves_the_places_it_had_found() {
     assert!(call("b", "u").check(&limits).is_err());
     drop(held);
     assert!(call("b", "u").check(&limits).is_ok());
+}
+
+#[test]
+fn requests_and_streams_have_limits_of_their_own() {
+    let requests = CallerLimits { user: rate(1, 60), ..CallerLimits::default() };
+    let streams = CallerLimits { client: at_a_time(1), ..CallerLimits::default() };
+    let limits = limits(&Settings { requests, streams, ..Settings::default() }, &clock());
+    let one = call("a", "u");
+    assert!(one.request(&limits).unwrap().is_empty());
+    let refused = call("b", "u").request(&limits).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "too many requests: the user's limit for requests that are no calls is used up"
+    );
+    let held = one.stream(&limits).unwrap();
+    let refused = call("a", "other").stream(&limits).unwrap_err().to_string();
+    assert_eq!(refused, "too many streams at a time: the client's limit for streams is used up");
+    assert!(one.check(&limits).is_ok(), "calls are limited by themselves");
+    drop(held);
+    assert!(one.stream(&limits).is_ok());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 
 use crate::random::SystemRandom;
-use crate::store::{Lease, LeaseRate, PLACES_LAST, PlaceLease, StoreError};
+use crate::store::{Digest, Lease, LeaseRate, PLACES_LAST, PlaceLease, StoreError};
 
 /// The store's contract in a few lines of memory.
 #[derive(Debug)]

@@ -3,11 +3,10 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::ask::{Answer, ask, new_request, old_headers, ourselves, own_id};
 use super::cancel::Cancellations;
 use super::held::Held;
+use super::input::Askable;
 use super::message::{Members, request};
 use super::parameters::Parameters;
 use super::{NEW, OLD};
@@ -150,7 +149,7 @@ async fn detect(server: &Server, who: &Who) -> Result<Option<Speaks>, Fault> {
 
 async fn handshake(server: &Server, who: &Who) -> Result<Option<Speaks>, Fault> {
     let id = own_id();
-    let body = request(Some(&*id), "initialize", &initialize());
+    let body = request(Some(&*id), "initialize", &initialize(Askable::default()));
     match ask(server, who, (old_headers(None, None), body, &*id)).await {
         Ok((Answer::Result(result), session)) => {
             let result = Members::of(&result);
@@ -172,11 +171,11 @@ pub(super) fn supported() -> Vec<&'static str> {
     std::iter::once(NEW).chain(OLD).collect()
 }
 
-/// What the broker says in `initialize`: that nobody can be asked back through it.
-pub(super) fn initialize() -> Members {
+/// What the broker says in `initialize`: for what its client can be asked back through it.
+pub(super) fn initialize(askable: Askable) -> Members {
     let mut params = Members::default();
     params.set("protocolVersion", OLD[0]);
-    params.set("capabilities", json!({}));
+    params.set("capabilities", askable.declared());
     params.set("clientInfo", ourselves());
     params
 }

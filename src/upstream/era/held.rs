@@ -14,8 +14,10 @@ use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::OLD;
+use super::aside::Aside;
 use super::ask::{Answer, ask, old_headers, own_id, send};
 use super::detect::initialize;
+use super::input::Askable;
 use super::message::{Members, raw, request};
 use crate::upstream::fault::Fault;
 use crate::upstream::server::Server;
@@ -27,6 +29,8 @@ const MOST: usize = 10_000;
 const LONGEST: usize = 64 * 1024;
 /// For a last message that nobody waits for.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Streams of sessions that are held at the same time.
+const STREAMS: usize = 1_000;
 /// Last messages that may be under way.
 const FAREWELLS: usize = 1_000;
 
@@ -38,10 +42,14 @@ pub(super) struct Opened {
     pub(super) version: HeaderValue,
     /// Its `InitializeResult`.
     pub(super) said: Members,
+    /// For what it was told that its client can be asked.
+    pub(super) askable: Askable,
+    /// Its own stream, where it may ask, too.
+    pub(super) aside: Aside,
 }
 
-/// Issuer, subject, client.
-type Key = (Box<str>, Box<str>, Box<str>);
+/// Issuer, subject, client; and for what that client can be asked, which a session is told once.
+type Key = (Box<str>, Box<str>, Box<str>, Askable);
 
 #[derive(Debug, Default)]
 pub(super) struct Held {
@@ -49,6 +57,7 @@ pub(super) struct Held {
     /// Of the last request: ids are never used twice in a session.
     last: AtomicU64,
     farewells: Mutex<JoinSet<()>>,
+    streams: Mutex<JoinSet<()>>,
 }
 
 /// One opens the session, the others of the same caller wait for it.
@@ -65,21 +74,22 @@ impl Held {
         &self,
         server: &Server,
         who: &Who,
+        askable: Askable,
     ) -> Result<(Arc<Opened>, bool), Fault> {
         let now = server.door.clock.monotonic();
-        let slot = self.slot(who, crate::guard::millis(now));
+        let slot = self.slot(key(who, askable), crate::guard::millis(now));
         let mut session = slot.session.lock().await;
         if let Some(opened) = &*session {
             return Ok((Arc::clone(opened), true));
         }
-        let opened = Arc::new(open(server, who).await?);
+        let opened = Arc::new(open(server, who, askable).await?);
         *session = Some(Arc::clone(&opened));
         Ok((opened, false))
     }
 
     /// The server does not know it any more.
     pub(super) async fn forget(&self, who: &Who, gone: &Arc<Opened>) {
-        let slot = self.callers().get(&key(who)).cloned();
+        let slot = self.callers().get(&key(who, gone.askable)).cloned();
         let Some(slot) = slot else { return };
         let mut session = slot.session.lock().await;
         if session.as_ref().is_some_and(|held| Arc::ptr_eq(held, gone)) {
@@ -101,9 +111,19 @@ impl Held {
         }
     }
 
-    fn slot(&self, who: &Who, now: u64) -> Arc<Slot> {
+    /// Holds the stream of a session, as long as the server is kept. `false`: too many are held.
+    pub(super) fn listen(&self, listening: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        while streams.try_join_next().is_some() {}
+        let has_room = streams.len() < STREAMS;
+        if has_room {
+            streams.spawn(listening);
+        }
+        has_room
+    }
+
+    fn slot(&self, key: Key, now: u64) -> Arc<Slot> {
         let mut callers = self.callers();
-        let key = key(who);
         if callers.len() >= MOST && !callers.contains_key(&key) {
             let idle = callers.iter().min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed));
             if let Some(idle) = idle.map(|(key, _)| key.clone()) {
@@ -120,16 +140,16 @@ impl Held {
     }
 }
 
-fn key(Who { principal: who, .. }: &Who) -> Key {
+fn key(Who { principal: who, .. }: &Who, askable: Askable) -> Key {
     let subject = who.subject().map_or("", |subject| subject.as_str());
     let client = who.client_id().map_or("", |client| client.as_str());
-    (who.issuer().as_str().into(), subject.into(), client.into())
+    (who.issuer().as_str().into(), subject.into(), client.into(), askable)
 }
 
 /// The handshake (MCP 2025-11-25 lifecycle).
-pub(super) async fn open(server: &Server, who: &Who) -> Result<Opened, Fault> {
+pub(super) async fn open(server: &Server, who: &Who, askable: Askable) -> Result<Opened, Fault> {
     let id = own_id();
-    let body = request(Some(&*id), "initialize", &initialize());
+    let body = request(Some(&*id), "initialize", &initialize(askable));
     let (answer, session) = ask(server, who, (old_headers(None, None), body, &*id)).await?;
     let said = match answer {
         Answer::Result(said) if said.get().len() > LONGEST => return Err(Fault::TooLarge),
@@ -147,7 +167,7 @@ pub(super) async fn open(server: &Server, who: &Who) -> Result<Opened, Fault> {
     let version = said.get::<String>("protocolVersion");
     let version = version.filter(|version| OLD.contains(&version.as_str()));
     let version = version.and_then(|version| version.parse().ok()).ok_or(Fault::Handshake)?;
-    let opened = Opened { id: session, version, said };
+    let opened = Opened { id: session, version, said, askable, aside: Aside::default() };
     let body = request(None, "notifications/initialized", &Members::default());
     let accepted = send(server, who, (Method::POST, opened.headers(), body)).await?;
     if accepted.status.is_success() { Ok(opened) } else { Err(Fault::Handshake) }

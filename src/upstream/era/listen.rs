@@ -12,6 +12,7 @@ use crate::guard;
 
 use super::ask::{Answer, ask};
 use super::held::{Opened, farewell, notify, open};
+use super::input::Askable;
 use super::message::{META, Members, SUBSCRIPTION, request};
 use super::old_server::answer_to;
 use super::{Told, Translation, Way};
@@ -72,7 +73,7 @@ pub(super) async fn way(
         return Ok(Way::Here(tells_of_nothing(id)));
     }
     let who = who.clone();
-    let opened = Arc::new(open(server, &who).await?);
+    let opened = Arc::new(open(server, &who, Askable::default()).await?);
     let session = Session { server: Arc::clone(server), who, opened };
     let mut headers = session.opened.headers();
     headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));

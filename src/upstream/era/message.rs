@@ -54,6 +54,10 @@ impl Members {
         self.raw(name).map(Self::of).unwrap_or_default()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -91,7 +95,7 @@ pub(super) fn answer(id: &RawValue, member: &str, value: &RawValue) -> Bytes {
 }
 
 /// A text as a header: plain, or `=?base64?…?=` (MCP 2026-07-28 Streamable HTTP, TR-25).
-pub(super) fn header_text(text: &str) -> Option<HeaderValue> {
+pub(in crate::upstream) fn header_text(text: &str) -> Option<HeaderValue> {
     let printable = text.bytes().all(|byte| matches!(byte, 0x20..=0x7E));
     let padded = text.starts_with(' ') || text.ends_with(' ');
     if printable && !padded && !text.starts_with("=?base64?") {

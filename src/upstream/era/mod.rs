@@ -20,7 +20,8 @@
 //! | `subscriptions/listen` | a session of its own: its GET stream, and `resources/subscribe` for each resource |
 //! | a stream that the client closes | `notifications/cancelled` |
 //! | a result, a list | with `resultType`, `cacheScope: private` and `ttlMs: 0` |
-//! | a question of the server | answered here: `ping` with nothing, all others with an error, since the broker says in `initialize` that nobody can be asked |
+//! | a question of the server in a call | an `InputRequiredResult`, where the client says that it can be asked so; the call waits, and goes on with the client's retry |
+//! | any other | answered here: `ping` with nothing, all others with an error |
 //!
 //! A client of the old era that calls a folded tool has no session with the server: the broker's own stands for it, or the
 //! new era does where the server knows both.
@@ -28,17 +29,20 @@
 //! Nothing of this is an opinion of a server about its caller: policy has decided about the message before, and what is sent is
 //! made of the one parsed message that it decided about.
 
+mod aside;
 mod ask;
 mod cancel;
 mod detect;
 mod envelope;
 mod held;
+mod input;
 mod listen;
 mod message;
 mod new_server;
 mod old_server;
 mod own;
 mod parameters;
+mod retry;
 
 use std::sync::Arc;
 
@@ -57,11 +61,14 @@ use super::who::Who;
 
 pub use detect::{Era, Eras};
 
+pub(super) use input::Question;
+pub(super) use message::header_text;
 pub(super) use new_server::is_ours;
 pub(super) use own::{
     Probed, discovery, greeted, greeting, names_the_new, new_list, old_list, page, read_own,
     version_of,
 };
+pub(super) use retry::Parked;
 
 use detect::Speaks;
 use listen::Listening;
@@ -107,6 +114,8 @@ pub(super) enum Translation {
 #[derive(Debug)]
 pub(super) enum Written {
     Result(Box<RawValue>),
+    /// A result that asks for something, where the server said that it failed.
+    Asks(Box<RawValue>),
     /// The error, and its status outside a stream.
     Error(Box<RawValue>, axum::http::StatusCode),
     /// What cannot be said to this client.
@@ -122,6 +131,15 @@ pub(super) enum Told {
     Kept,
     /// A question: this is the answer to it.
     Answer(Bytes),
+    /// A question for the client.
+    Asks(Question),
+}
+
+/// The answer to a request of the new era that breaks its form, where no server of that era is asked.
+pub(super) fn wrong_form(message: &Message<'_>, given: &HeaderMap) -> Option<Response<Body>> {
+    let params = message.params::<&RawValue>().map(message::Members::of).unwrap_or_default();
+    let asked = Asked { message, modern: true, given, sent: given };
+    envelope::wrong(&asked, &params)
 }
 
 /// What ties the calls of one trace together goes on.
@@ -192,6 +210,30 @@ impl Translation {
             Self::New(_) => Told::On(body),
             Self::Old(old) => old.told(body),
             Self::Listen(listening) => listening.told(&body),
+        }
+    }
+
+    /// What its client is told to bring.
+    pub(super) fn asks(&self, question: &Question, state: &str) -> Box<RawValue> {
+        match self {
+            Self::Old(old) => old.asks(&question.requests(), Some(state)),
+            Self::New(_) | Self::Listen(_) => RawValue::NULL.to_owned(),
+        }
+    }
+
+    /// What is asked of the server, so that a retry can be told from another call.
+    pub(super) fn call(&self) -> [u8; 32] {
+        match self {
+            Self::Old(old) => old.call(),
+            Self::New(_) | Self::Listen(_) => [0; 32],
+        }
+    }
+
+    /// What the server asks on another stream than that of the call. Waits for ever where it asks nothing.
+    pub(super) async fn asked_aside(&mut self) -> Bytes {
+        match self {
+            Self::Old(old) => old.asked_aside().await,
+            Self::New(_) | Self::Listen(_) => std::future::pending().await,
         }
     }
 

@@ -14,17 +14,20 @@ use crate::code::Code;
 use crate::guard::{self, Message};
 use crate::upstream::incoming::Incoming;
 
+use super::aside::Joined;
+use super::ask::send;
 use super::detect::supported;
 use super::envelope;
 use super::held::{Opened, notify};
+use super::input::{Askable, Question, visits};
 use super::listen;
 use super::message::{
     CAPABILITIES, CLIENT, LOG_LEVEL, META, Members, SERVER, VERSION, answer, raw, request,
 };
-use super::{Asked, Told, Translation, Way, Written};
+use super::{Asked, Told, Translation, Way, Written, retry};
 use crate::upstream::answer::json as json_response;
 use crate::upstream::fault::Fault;
-use crate::upstream::server::Server;
+use crate::upstream::server::{Reach, Server};
 use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -51,9 +54,26 @@ pub(in crate::upstream) struct ToOld {
     modern: bool,
     /// Whether its result is one that can be cached, which it must not be.
     cacheable: bool,
+    /// For what its client can be asked while it lasts.
+    askable: Askable,
+    /// The session's own stream, where the server may ask, too.
+    aside: Option<Joined>,
+    /// What is asked of the server.
+    call: [u8; 32],
+    progress: Progress,
     /// From which severity on log messages are wanted.
     level: Option<usize>,
     answered: bool,
+}
+
+/// Under which token its client is told of progress.
+#[derive(Debug)]
+enum Progress {
+    /// The one that the server has.
+    Same,
+    /// Another, of the request that goes on with the call.
+    As(Box<RawValue>),
+    Untold,
 }
 
 pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> Result<Way, Fault> {
@@ -70,7 +90,8 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
     }
     match method {
         "server/discover" => {
-            let (opened, _) = server.era.held.of(server, who).await?;
+            let askable = askable(server, &params);
+            let (opened, _) = server.era.held.of(server, who, askable).await?;
             let result = discovered(&opened);
             Ok(Way::Here(json_response(StatusCode::OK, answer(id, "result", &result))))
         }
@@ -83,6 +104,12 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
         | "prompts/get"
         | "resources/read"
         | "completion/complete" => {
+            if asked.modern
+                && may_ask(method)
+                && let Some(way) = retry::way(server, who, message, (method, &params)).await?
+            {
+                return Ok(way);
+            }
             let mut sent = ToOld::begin(server, who, (method, &params), asked.modern).await?;
             let body = sent.written(method, params);
             let incoming = sent.send(asked.sent, body).await?;
@@ -90,6 +117,19 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
         }
         _ => Ok(Way::Here(not_found(message))),
     }
+}
+
+/// One process for all callers asks none of them.
+fn askable(server: &Server, params: &Members) -> Askable {
+    match server.reach {
+        Reach::Http(_) => Askable::of(params),
+        Reach::Child(_) => Askable::default(),
+    }
+}
+
+/// What may answer with a question (TR-20).
+fn may_ask(method: &str) -> bool {
+    matches!(method, "tools/call" | "prompts/get" | "resources/read")
 }
 
 fn level(params: &Members) -> Option<usize> {
@@ -169,8 +209,13 @@ impl ToOld {
         modern: bool,
     ) -> Result<Self, Fault> {
         let held = &server.era.held;
-        let (opened, reused) = held.of(server, who).await?;
+        let askable = if modern { askable(server, params) } else { Askable::default() };
+        let (opened, reused) = held.of(server, who, askable).await?;
         Ok(Self {
+            askable: if may_ask(method) { askable } else { Askable::default() },
+            aside: None,
+            call: retry::call(method, params),
+            progress: Progress::Same,
             server: Arc::clone(server),
             who: who.clone(),
             opened,
@@ -200,6 +245,7 @@ impl ToOld {
 
     /// Sends it in the session; in a new one where the server has forgotten it.
     async fn send(&mut self, traces: &HeaderMap, body: Bytes) -> Result<Incoming, Fault> {
+        self.join().await;
         let mut incoming = self.open(traces, body.clone()).await?;
         let has_session = self.reused && self.opened.id.is_some();
         if !has_session || !matches!(incoming.status.as_u16(), 400 | 404) {
@@ -211,8 +257,22 @@ impl ToOld {
         }
         let held = &self.server.era.held;
         held.forget(&self.who, &self.opened).await;
-        self.opened = held.of(&self.server, &self.who).await?.0;
+        self.opened = held.of(&self.server, &self.who, self.opened.askable).await?.0;
+        self.join().await;
         self.open(traces, body).await
+    }
+
+    async fn join(&mut self) {
+        if !self.askable.is_none() {
+            self.aside = Joined::to(&self.server, &self.who, &self.opened).await;
+        }
+    }
+
+    pub(super) async fn asked_aside(&mut self) -> Bytes {
+        match &mut self.aside {
+            Some(aside) => aside.asked().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn open(&mut self, traces: &HeaderMap, body: Bytes) -> Result<Incoming, Fault> {
@@ -248,7 +308,12 @@ impl ToOld {
             Some(-32601) => return Written::Error(error.text(), StatusCode::NOT_FOUND),
             // TR-9: codes that the new era does not have.
             Some(-32002) => error.set("code", INVALID_PARAMS),
-            Some(-32042) => return Written::Refused(needs_input()),
+            Some(-32042) => {
+                return match visits(&error, self.askable) {
+                    Some(pages) => Written::Asks(self.asks(&pages, None)),
+                    None => Written::Refused(needs_input()),
+                };
+            }
             Some(-32099..=-32020) => error.set("code", guard::INTERNAL_ERROR),
             _ => {}
         }
@@ -257,12 +322,20 @@ impl ToOld {
 
     /// Progress, and log messages where the client wants them (TR-4, TR-22).
     pub(super) fn told(&self, body: Bytes) -> Told {
+        if let Some(question) = Question::of(&body, self.askable) {
+            return Told::Asks(question);
+        }
         if let Some(answer) = answer_to(&body) {
             return Told::Answer(answer);
         }
         let Ok(said) = serde_json::from_slice::<Said<'_>>(&body) else { return Told::Kept };
         let wanted = match &*said.method {
-            "notifications/progress" => true,
+            "notifications/progress" => {
+                return match self.progress(said.params) {
+                    None => Told::On(body),
+                    Some(told) => told,
+                };
+            }
             "notifications/message" => said.params.is_some_and(|params| self.wants(params)),
             _ => false,
         };
@@ -273,6 +346,56 @@ impl ToOld {
         let level = Members::of(params).get::<String>("level");
         let level = level.and_then(|said| LEVELS.iter().position(|level| *level == said));
         self.level.is_some_and(|least| level.is_some_and(|level| level >= least))
+    }
+
+    /// As the request that the client has open now is told. `None`: as it came.
+    fn progress(&self, params: Option<&RawValue>) -> Option<Told> {
+        match &self.progress {
+            Progress::Same => None,
+            Progress::Untold => Some(Told::Kept),
+            Progress::As(token) => {
+                let mut params = params.map(Members::of).unwrap_or_default();
+                params.set("progressToken", token);
+                Some(Told::On(request(None, "notifications/progress", &params)))
+            }
+        }
+    }
+
+    /// What is asked of the server.
+    pub(super) const fn call(&self) -> [u8; 32] {
+        self.call
+    }
+
+    /// An `InputRequiredResult` (TR-20).
+    pub(super) fn asks(&self, requests: &Members, state: Option<&str>) -> Box<RawValue> {
+        let mut result = Members::default();
+        finish(&mut result, &self.opened, false);
+        result.set("resultType", "input_required");
+        result.set("inputRequests", requests);
+        if let Some(state) = state {
+            result.set("requestState", state);
+        }
+        result.text()
+    }
+
+    /// Another request of its client goes on with it.
+    pub(super) fn go_on(&mut self, who: &Who, params: &Members) {
+        self.who = who.clone();
+        self.level = level(params);
+        let token = params.members(META).take("progressToken");
+        self.progress = token.map_or(Progress::Untold, Progress::As);
+    }
+
+    /// Hands the server what its client brought.
+    pub(super) async fn hand_over(
+        &self,
+        question: &RawValue,
+        said: &RawValue,
+    ) -> Result<(), Fault> {
+        let body = answer(question, "result", said);
+        let call = (Method::POST, self.opened.headers(), body);
+        let taken = send(&self.server, &self.who, call).await?;
+        if taken.status.is_success() { Ok(()) } else { Err(Fault::Status(taken.status)) }
     }
 
     pub(super) async fn answer(&self, answer: Bytes) {

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::NEW;
 use super::ask::{Answer, new_request, old_headers, own_id, read};
 use super::detect::initialize;
+use super::input::Askable;
 use super::message::{Members, request};
 use crate::upstream::fault::Fault;
 use crate::upstream::incoming::Incoming;
@@ -44,7 +45,7 @@ pub(in crate::upstream) fn names_the_new(discovered: &RawValue) -> bool {
 }
 
 pub(in crate::upstream) fn greeting() -> (HeaderMap, Bytes) {
-    let body = request(Some(&*own_id()), "initialize", &initialize());
+    let body = request(Some(&*own_id()), "initialize", &initialize(Askable::default()));
     (old_headers(None, None), body)
 }
 

@@ -70,6 +70,52 @@ impl OneEra {
     }
 }
 
+/// Asks its client each of these things, one after the other, on the stream of the call or on that of the session; then says what it heard.
+async fn asks(
+    arguments: &Value,
+    context: &RequestContext<RoleServer>,
+) -> Result<CallToolResponse, ErrorData> {
+    let mut heard = Vec::new();
+    for question in arguments["ask"].as_array().unwrap() {
+        let (peer, question) = (context.peer.clone(), wire::<ServerRequest>(question.clone()));
+        let asking = async move { peer.send_request(question).await };
+        let asked = async {
+            // A task of its own does not know of which call it is.
+            if arguments["aside"] == true {
+                tokio::spawn(asking).await.unwrap()
+            } else {
+                asking.await
+            }
+        };
+        heard.push(
+            match tokio::select! {
+                answer = asked => answer,
+                () = context.ct.cancelled() => return Ok(text("cancelled")),
+            } {
+                Ok(answer) => json!(answer).to_string(),
+                Err(error) => format!("not answered: {error}"),
+            },
+        );
+    }
+    if let Some(token) = context.meta.get_progress_token() {
+        let progress = json!({ "method": "notifications/progress", "params": { "progressToken": token, "progress": 1 } });
+        let progress: ServerNotification = wire(progress);
+        context.peer.send_notification(progress).await.unwrap();
+    }
+    Ok(text(&heard.join(" ")))
+}
+
+/// What the second call finds visited.
+fn visited(calls: usize) -> Result<CallToolResponse, ErrorData> {
+    if calls > 1 {
+        return Ok(text("visited"));
+    }
+    let page = json!({ "mode": "url", "elicitationId": "e", "url": "https://weather.example/consent", "message": "Agree?" });
+    let error =
+        json!({ "code": -32042, "message": "agree first", "data": { "elicitations": [page] } });
+    Err(wire(error))
+}
+
 impl ServerHandler for OneEra {
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
         let known = ProtocolVersion::KNOWN_VERSIONS.iter();
@@ -121,6 +167,18 @@ impl ServerHandler for OneEra {
             "get_needy" => {
                 let needed: ClientCapabilities = wire(json!({ "sampling": {} }));
                 Err(ErrorData::missing_required_client_capability(needed))
+            }
+            "get_asked" => {
+                let answer = asks(&json!(request.arguments), &context).await;
+                if context.ct.is_cancelled() {
+                    self.note("cancelled");
+                }
+                answer
+            }
+            "get_visited" => {
+                let calls =
+                    self.seen.lock().unwrap().iter().filter(|seen| *seen == "get_visited").count();
+                visited(calls)
             }
             "get_slow" => {
                 context.ct.cancelled().await;
@@ -182,7 +240,7 @@ impl ServerHandler for OneEra {
 pub(super) struct Translated {
     pub(super) product: Product,
     server: OneEra,
-    url: String,
+    pub(super) url: String,
     running: JoinSet<()>,
 }
 

@@ -1,0 +1,47 @@
+//! Limits of what is no call: lists and other requests, and streams that stay open.
+
+use serde_json::json;
+
+use crate::support::audit::assert_one_terminal_per_request;
+use crate::support::product::{Product, WIRES, Wire};
+use crate::support::raw_http::Answer;
+
+fn is_too_much(answer: &Answer, what: &str) {
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0, "{answer:?}");
+    let error = &answer.json()["error"];
+    assert_eq!(error["data"]["code"], "policy.rate_limited", "{error}");
+    assert!(error["message"].as_str().unwrap().contains(what), "{error}");
+}
+
+#[tokio::test]
+async fn lists_beyond_the_limit_get_429_in_every_revision_and_calls_go_on() {
+    let product = Product::start("[limits]\nrequests_per_client = \"2/day\"").await;
+    let token = product.token(&["public:read"]);
+    for _ in 0..2 {
+        let answer = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    for wire in WIRES {
+        let answer = product.rpc(wire, &token, "tools/list", json!({})).await;
+        is_too_much(&answer, "too many requests: the client's limit");
+        assert_eq!(answer.json()["id"], 7);
+    }
+    is_too_much(&product.rpc(Wire::Legacy, &token, "ping", json!({})).await, "too many requests");
+    let call = json!({ "name": "get_public_info", "arguments": {} });
+    assert_eq!(product.rpc(Wire::Modern, &token, "tools/call", call).await.status, 200);
+    let ended =
+        product.audited(|event| event["payload"]["error_code"] == "policy.rate_limited").await;
+    assert_eq!(ended["payload"]["method"], "tools/list");
+    assert_one_terminal_per_request(&product.audit_lines());
+}
+
+#[tokio::test]
+async fn one_users_lists_leave_another_users_alone() {
+    let product = Product::start("[limits]\nrequests_per_user = \"1/day\"").await;
+    let eve = product.token_with(&["public:read"], |token| token.subject = "eve".parse().unwrap());
+    let list = async |token: &str| product.rpc(Wire::Modern, token, "tools/list", json!({})).await;
+    assert_eq!(list(&eve).await.status, 200);
+    is_too_much(&list(&eve).await, "too many requests: the user's limit");
+    assert_eq!(list(&product.token(&["public:read"])).await.status, 200);
+}

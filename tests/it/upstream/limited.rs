@@ -1,0 +1,81 @@
+//! Limits of lists and streams at a server behind the broker.
+
+use serde_json::json;
+
+use super::behind::{Behind, GET, PATH, broker, token};
+use super::raw_server::{RawServer, STREAM, Then, event};
+use super::streams::opened;
+use crate::support::fake_http::{FakeHttp, Reply};
+use crate::support::product::{Product, Wire, mcp};
+use crate::support::raw_http::Request;
+
+const HEARD: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{}}"#;
+
+fn listen(product: &Product) -> Request {
+    let wanted = json!({ "notifications": { "toolsListChanged": true } });
+    let token = token(product, &["weather:read"]);
+    mcp(Wire::Modern, Some(&token), "subscriptions/listen", wanted).path(PATH)
+}
+
+#[tokio::test]
+async fn a_stream_that_is_too_much_is_refused_until_another_ends() {
+    let beginning = [STREAM.as_bytes(), &event(HEARD)].concat();
+    let mut server = RawServer::start(beginning, Then::Listen).await;
+    let product = broker(&server.url, &format!("{GET}[limits]\nstreams_per_user = 1\n"), "").await;
+    let mut stream = opened(&product, listen(&product)).await;
+    assert!(stream.chunk().await.unwrap().is_some());
+    let refused = product.send(listen(&product)).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    let error = &refused.json()["error"];
+    assert_eq!(error["data"]["code"], "policy.rate_limited");
+    assert!(error["message"].as_str().unwrap().contains("too many streams at a time"), "{error}");
+    drop(stream);
+    server.is_left().await;
+    let mut again = opened(&product, listen(&product)).await;
+    assert!(again.chunk().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn the_stream_of_a_session_has_a_place_like_any_other() {
+    let reply =
+        Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"protocolVersion":"2025-11-25"}}"#)
+            .header("mcp-session-id", "s-1");
+    let fake = FakeHttp::start(reply).await;
+    let table = format!("{GET}[limits]\nrequests_per_user = \"2/day\"\n");
+    let product = broker(fake.url().as_str(), &table, "").await;
+    let token = token(&product, &["weather:read"]);
+    let hello = mcp(Wire::Legacy, Some(&token), "initialize", json!({})).path(PATH);
+    let session = product.send(hello).await.header("mcp-session-id");
+    let get = || {
+        Request::new("GET", PATH)
+            .header("authorization", &format!("Bearer {token}"))
+            .header("mcp-session-id", &session)
+    };
+    assert_ne!(product.send(get()).await.status, 429);
+    assert_eq!(product.send(get()).await.status, 429, "the handshake was the first");
+    assert_eq!(fake.count(), 2);
+}
+
+#[tokio::test]
+async fn lists_and_handshakes_are_counted_and_calls_are_not() {
+    let behind = Behind::start(&format!("{GET}[limits]\nrequests_per_user = \"1/day\"\n")).await;
+    let rpc = async |method, params| {
+        behind.rpc(Wire::Modern, &["weather:read"], (method, params)).await.status
+    };
+    assert_eq!(rpc("tools/list", json!({})).await, 200);
+    assert_eq!(rpc("tools/list", json!({})).await, 429);
+    assert_eq!(rpc("server/discover", json!({})).await, 429);
+    assert_eq!(rpc("tools/call", json!({ "name": "get_weather" })).await, 200);
+}
+
+/// Of a list at `/mcp` the servers' are parts.
+#[tokio::test]
+async fn one_list_of_many_servers_is_one_request() {
+    let table = format!("fold = true\n{GET}[limits]\nrequests_per_user = \"1/day\"\n");
+    let behind = Behind::start(&table).await;
+    let token = behind.product.token(&["weather:read"]);
+    let list = async || behind.product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
+    let first = list().await;
+    assert!(first.body.contains("weather.get_weather"), "{first:?}");
+    assert_eq!(list().await.status, 429);
+}
