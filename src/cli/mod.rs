@@ -13,6 +13,7 @@ mod generate;
 mod login;
 mod policy;
 mod probe;
+mod running;
 mod serve;
 mod settings;
 mod smoke;
@@ -32,6 +33,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Environment;
 
 use failure::Failure;
+use running::Running;
 use settings::SettingsArgs;
 
 /// Lets AI agents act without ever holding a credential: a guarded MCP server that brokers Microsoft Graph.
@@ -135,10 +137,12 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => Box::pin(serve::run(&args, environment)).await,
         Command::Health(probe) => {
-            probe::run(&probe, &args.base_url(environment)?, "/health", &mut out).await
+            let broker = Running::at(probe.url(), &args, environment)?;
+            probe::run(&probe, &broker, "/health", &mut out).await
         }
         Command::Ready(probe) => {
-            probe::run(&probe, &args.base_url(environment)?, "/ready", &mut out).await
+            let broker = Running::at(probe.url(), &args, environment)?;
+            probe::run(&probe, &broker, "/ready", &mut out).await
         }
         Command::Tools(tools) => tools::run(&tools, &args, environment, &mut out).await,
         Command::SmokeE2e => Box::pin(smoke::run(&mut out)).await,
@@ -158,6 +162,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
                 Some(url) => url.clone(),
                 None => args.load(environment.clone())?.config.server.public_url,
             };
+            let outbound = running::client(&url, args.ca_file(environment.clone()))?;
             let mut err = std::io::stderr();
             Box::pin(login::run((&login, &url), &environment, &mut out, &mut err)).await
         }

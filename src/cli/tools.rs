@@ -14,7 +14,7 @@ use crate::mcp::Toolbox;
 use crate::outbound::{Call, Limits};
 
 use super::failure::Failure;
-use super::probe;
+use super::running::Running;
 use super::settings::SettingsArgs;
 
 /// Which tools.
@@ -41,11 +41,9 @@ pub(super) async fn run(
                 Some(name) => environment.get(name).unwrap_or_default().to_owned(),
                 None => token.to_owned(),
             });
-            let url = match url {
-                Some(url) => url.clone(),
-                None => probe::below(&settings.base_url(environment)?, "/mcp"),
-            };
-            ask(url, token.as_deref()).await?
+            let broker = Running::at(url.as_ref(), settings, environment)?;
+            let url = url.clone().unwrap_or_else(|| broker.below("/mcp"));
+            ask(&broker, url, token.as_deref()).await?
         }
     };
     let text = serde_json::to_string_pretty(&answer).unwrap_or_default();
@@ -53,7 +51,7 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(url: Url, token: Option<&str>) -> Result<Value, Failure> {
+async fn ask(broker: &Running, url: Url, token: Option<&str>) -> Result<Value, Failure> {
     let body = json!({
         "jsonrpc": "2.0", "id": 1, "method": "tools/list",
         "params": { "_meta": {
@@ -61,7 +59,6 @@ async fn ask(url: Url, token: Option<&str>) -> Result<Value, Failure> {
             "io.modelcontextprotocol/clientCapabilities": {},
         } },
     });
-    let client = probe::client(&url)?;
     let mut call = Call { method: Method::POST, body: body.to_string().into(), ..Call::get(url) }
         .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .header(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"))
@@ -81,7 +78,7 @@ async fn ask(url: Url, token: Option<&str>) -> Result<Value, Failure> {
         );
     }
     let limits = Limits { timeout: Duration::from_secs(10), max_bytes: 4 * 1024 * 1024 };
-    let answer = client.send(call, limits).await.map_err(|error| Failure::of(&error))?;
+    let answer = broker.send(call, limits).await?;
     let challenge = answer.header(&header::WWW_AUTHENTICATE).unwrap_or_default();
     if !answer.status.is_success() {
         return Err(Failure::new(format!("the broker answered {} {challenge}", answer.status)));

@@ -28,6 +28,7 @@ mod limits_shared;
 mod login_strength;
 mod names;
 mod policy_reload;
+mod probes;
 mod readiness;
 mod rmcp_client;
 mod rotation;

@@ -21,7 +21,7 @@ use crate::resource_server::well_known_url;
 use crate::scope::ScopeToken;
 
 use super::failure::Failure;
-use super::probe::{below, client};
+use super::running::below;
 
 use kept::{Identity, Place, folder};
 use refresh::{Renewed, forget, keep, renew};
@@ -108,7 +108,7 @@ struct Tokens {
 /// Prints where to go and which code to type on `err`, then waits; the token in one line on `out`. `url` is the broker. Where
 /// the log-in before is kept, nobody is asked.
 pub(super) async fn run(
-    (args, url): (&LoginArgs, &Url),
+    (args, url, outbound): (&LoginArgs, &Url, &Outbound),
     environment: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
@@ -118,26 +118,28 @@ pub(super) async fn run(
         return Err(Failure::new(format!("{url} is not https"))
             .hint("a token that travels in clear is everybody's; http is for this machine alone"));
     }
-    let outbound = client(url)?;
-    let metadata = metadata(&outbound, url).await?;
+    let metadata = metadata(outbound, url).await?;
     let identity = Identity::new(url, &args.client, (args.resource.as_ref(), &args.scope));
     let folder = folder(environment).filter(|_| !args.json && !args.no_keep);
     if args.forget {
-        let folder = folder.ok_or_else(|| Failure::new("nothing is kept where HOME is not set"))?;
-        let forgot = forget(&outbound, &metadata, (&folder, &identity)).await?;
+        let folder = folder.ok_or_else(|| {
+            Failure::new("nothing is kept where HOME is not set")
+                .hint("run it as the user, and with the HOME, of the log-in before")
+        })?;
+        let forgot = forget(outbound, &metadata, (&folder, &identity)).await?;
         let said = if forgot { "revoked and removed" } else { "nothing is kept of such a log-in" };
         writeln!(out, "{said}").map_err(Failure::output)?;
         return Ok(ExitCode::SUCCESS);
     }
-    takes_bearer_tokens(&outbound, args, url).await?;
+    takes_bearer_tokens(outbound, args, url).await?;
     let renewed = match &folder {
-        Some(folder) => renew(&outbound, &metadata, (folder, &identity), err).await?,
+        Some(folder) => renew(outbound, &metadata, (folder, &identity), err).await?,
         None => Renewed::LogIn,
     };
     let answer = match renewed {
         Renewed::Tokens(answer) => answer,
         Renewed::LogIn => {
-            let answer = ask(&outbound, (args, url), &metadata, err).await?;
+            let answer = ask(outbound, (args, url), &metadata, err).await?;
             if let Some(folder) = folder {
                 keep_new((folder, &identity), &answer, err);
             }
@@ -219,7 +221,7 @@ async fn metadata(outbound: &Outbound, url: &Url) -> Result<Metadata, Failure> {
         found.revocation_endpoint.as_ref(),
     ];
     if endpoints.into_iter().flatten().any(|endpoint| endpoint.origin() != url.origin()) {
-        return Err(Failure::new("the broker names an endpoint on another host"));
+        return Err(Failure::new("the broker names an endpoint on another host").hint(ANOTHER_HOST));
     }
     Ok(found)
 }
@@ -315,7 +317,8 @@ async fn wait(
 }
 
 async fn send(outbound: &Outbound, call: Call) -> Result<Answer, Failure> {
-    outbound.send(call, LIMITS).await.map_err(|error| Failure::of(&error))
+    let answer = outbound.send(call, LIMITS).await;
+    answer.map_err(|error| Failure::new(error.to_string()).hint(error.hint()))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, otherwise: &str) -> Result<T, Failure> {

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::app;
 use crate::config::{Config, Environment, Loaded, findings_json, load, settings_json};
@@ -23,7 +22,7 @@ use crate::outbound::{Call, Limits};
 use crate::time::{Clock as _, SystemClock};
 
 use super::failure::Failure;
-use super::probe;
+use super::running::Running;
 use super::settings::{SettingsArgs, secret_variables};
 
 /// The end of the audit log that is counted, in bytes.
@@ -47,7 +46,6 @@ pub(super) async fn run(
     environment: Environment,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
-    let base = settings.base_url(environment.clone()).ok().filter(|_| !args.offline);
     let loaded = load(settings.sources(environment));
     let mut bundle = json!({
         "about": "Made by broker support-bundle. Secrets are left out, names are replaced; read it before you send it.",
@@ -68,9 +66,10 @@ pub(super) async fn run(
             add(&mut bundle, "doctor", json!(found));
         }
     }
-    if let Some(base) = base {
-        add(&mut bundle, "health", asked(&base, "/health").await);
-        add(&mut bundle, "ready", asked(&base, "/ready").await);
+    let config = loaded.config.as_ref().filter(|_| !args.offline);
+    if let Some(broker) = config.and_then(|config| Running::configured(config).ok()) {
+        add(&mut bundle, "health", asked(&broker, "/health").await);
+        add(&mut bundle, "ready", asked(&broker, "/ready").await);
     }
     // The settings as they are before something is left out: an answer may name it, too.
     let mut redactor = redact::Redactor::new(&json!([settings_json(&loaded), &bundle]));
@@ -147,17 +146,16 @@ fn end_of(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-async fn asked(base: &Url, path: &str) -> Value {
-    let url = probe::below(base, path);
+async fn asked(broker: &Running, path: &str) -> Value {
     let limits = Limits { timeout: Duration::from_secs(3), max_bytes: 1 << 20 };
-    let Ok(client) = probe::client(&url) else { return Value::Null };
-    match client.send(Call::get(url), limits).await {
+    match broker.send(Call::get(broker.below(path)), limits).await {
         Ok(answer) => serde_json::from_slice(&answer.body).unwrap_or_default(),
         Err(_) => json!("does not answer"),
     }
 }
 
-fn write(to: &Path, text: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+fn write(args: &BundleArgs, text: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let to = args.out.as_path();
     if to == Path::new("-") {
         out.write_all(text.as_bytes()).map_err(Failure::output)?;
         return Ok(ExitCode::SUCCESS);
