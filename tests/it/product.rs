@@ -36,4 +36,5 @@ mod secret_codes;
 mod serving;
 mod strangers;
 mod tools;
+mod tools_command;
 mod wire;
