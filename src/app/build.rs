@@ -87,6 +87,7 @@ impl App {
         let around = (Arc::clone(&clock), Arc::clone(&random));
         let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
+        super::flat_permissions::at_start(&config, policy.current().policy())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
         let mut approvals = approvals(&config, &store, &encryption, &auditor, &around)?;

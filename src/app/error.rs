@@ -40,6 +40,11 @@ pub enum AppError {
     )]
     FoldedName { server: String, tool: String },
     #[error(
+        "`{name}` in MCP_AUTH_BROKER_ALLOWED_SCOPES opens nothing: no operation of the built-in catalogue is for it\n  hint: {}a permission beyond the catalogue needs a rule of your own (policy.file)",
+        near.as_ref().map(|near| format!("did you mean `{near}`? Capitals count; ")).unwrap_or_default()
+    )]
+    IdlePermission { name: String, near: Option<String> },
+    #[error(
         "upstream.server `{server}` is named by no rule: nobody sees anything of it\n  hint: add [[upstream.server.tool]], or a rule of the policy for `{server}.…`"
     )]
     UnnamedServer { server: String },

@@ -19,6 +19,7 @@ mod doors;
 mod dpop;
 mod endpoints;
 mod error;
+mod flat_permissions;
 mod folded;
 mod follow_keys;
 mod graph;

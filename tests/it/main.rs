@@ -30,6 +30,8 @@ mod doctor_broken;
 #[cfg(test)]
 mod doctor_certificates;
 #[cfg(test)]
+mod flat_permissions;
+#[cfg(test)]
 mod folded;
 #[cfg(test)]
 mod forward_auth;
