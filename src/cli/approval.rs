@@ -60,6 +60,9 @@ struct AnswerArgs {
     /// Why, for the record
     #[arg(long)]
     comment: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(
@@ -179,6 +182,10 @@ async fn answer(
     let answer = Answer { approved, comment: args.comment.clone() };
     let outcome = approvals.answer(&context, row.id, &person, answer).await;
     match outcome.map_err(|error| Failure::of(&error))? {
+        Some(ApprovalOutcome::Approved | ApprovalOutcome::Denied) if args.json => {
+            let answered = view(&find(opened, row.id).await?);
+            Ok(serde_json::to_string_pretty(&answered).unwrap_or_default())
+        }
         Some(ApprovalOutcome::Approved) => {
             Ok(format!("approved: the call goes through once, until {}", row.expires_at))
         }
@@ -197,7 +204,8 @@ async fn answer(
             Err(Failure::new(format!("{} may not answer this", args.username)).hint(wanted))
         }
         Some(ApprovalOutcome::TooLate) => {
-            Err(Failure::new("it is too late: the call was answered before, or its time is over"))
+            Err(Failure::new("it is too late: the call was answered before, or its time is over")
+                .hint("broker approval show says which; made again, the call waits anew"))
         }
         None => Err(unknown(args.id)),
     }

@@ -97,7 +97,10 @@ impl Checker<'_> {
             SecretRef::Env(name) => {
                 self.variables_read.push(name.clone());
                 let set = self.environment.get(name).is_some_and(|value| !value.is_empty());
-                (!set).then(|| self.absent(key, "names a variable that is not set", reference))
+                (!set).then(|| {
+                    self.absent(key, "names a variable that is not set, or empty", reference)
+                        .hint(format!("set {name} for the broker's process, or in .env; what it holds is the secret"))
+                })
             }
             SecretRef::File(path) => self.secret_file(key, path, reference),
             SecretRef::OnePassword(_) if !self.backends.one_password => Some(
@@ -126,7 +129,12 @@ impl Checker<'_> {
     fn secret_file(&self, key: &Key, path: &Path, reference: &SecretRef) -> Option<Finding> {
         match std::fs::metadata(path) {
             Err(error) => {
-                Some(self.absent(key, &format!("names a file that {}", reason(&error)), reference))
+                let problem = format!("names a file that {}", reason(&error));
+                let hint = match error.kind() {
+                    std::io::ErrorKind::NotFound => "make it, or correct the path",
+                    _ => "the broker's user has to be able to read it",
+                };
+                Some(self.absent(key, &problem, reference).hint(hint))
             }
             Ok(metadata) if is_open(&metadata) => {
                 let finding = self.absent(

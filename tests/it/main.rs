@@ -14,6 +14,8 @@ mod authorization_server;
 #[cfg(test)]
 mod check_live;
 #[cfg(test)]
+mod command_hints;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod compliance;

@@ -26,6 +26,8 @@ use super::running::below;
 use kept::{Identity, Place, folder};
 use refresh::{Renewed, forget, keep, renew};
 
+const ANOTHER_HOST: &str =
+    "name the broker as its server.public_url has it; nothing is sent to whom it does not belong";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(30), max_bytes: 256 * 1024 };
 /// What `slow_down` adds (RFC 8628 §3.5).
@@ -268,7 +270,7 @@ async fn begin(
     }
     let device: Device = read(&answer, "the answer has no code")?;
     if device.verification_uri.origin() != url.origin() {
-        return Err(Failure::new("the broker names a page on another host"));
+        return Err(Failure::new("the broker names a page on another host").hint(ANOTHER_HOST));
     }
     Ok(device)
 }
@@ -290,7 +292,7 @@ async fn wait(
     loop {
         tokio::time::sleep(interval).await;
         if tokio::time::Instant::now() >= end {
-            return Err(Failure::new("nobody typed the code in time"));
+            return Err(nobody());
         }
         let call = Call::post_form(metadata.token_endpoint.clone(), &fields);
         let Ok(answer) = outbound.send(call, LIMITS).await else {
@@ -323,7 +325,9 @@ async fn send(outbound: &Outbound, call: Call) -> Result<Answer, Failure> {
 
 fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, otherwise: &str) -> Result<T, Failure> {
     serde_json::from_slice(&answer.body).map_err(|_| {
-        Failure::new(otherwise).cause(format!("it answered {}", answer.status.as_u16()))
+        Failure::new(otherwise)
+            .cause(format!("it answered {}", answer.status.as_u16()))
+            .hint("name the broker as its server.public_url has it; what answers here is none, or of another version")
     })
 }
 
@@ -336,13 +340,22 @@ fn code_of(answer: &Answer) -> Option<String> {
 
 fn refused(answer: &Answer) -> Failure {
     match code_of(answer).as_deref() {
-        Some("access_denied") => Failure::new("the person refused"),
-        Some("expired_token") => Failure::new("nobody typed the code in time"),
+        Some("access_denied") => Failure::new("the person refused")
+            .hint("run it again if that was by mistake; another --scope may be what they allow"),
+        Some("expired_token") => nobody(),
         Some("unauthorized_client" | "invalid_client") => Failure::new(
             "the broker does not let this client log in from a terminal",
         )
         .hint("name one with --client whose grants have device_code, and that has no secret"),
-        Some(code) => Failure::new(format!("the broker refused: {code}")),
-        None => Failure::new(format!("the broker answered {}", answer.status.as_u16())),
+        Some(code) => Failure::new(format!("the broker refused: {code}")).hint(
+            "look at --client, --scope and --resource; the broker's audit log has the request",
+        ),
+        None => Failure::new(format!("the broker answered {}", answer.status.as_u16()))
+            .hint("is it a broker, and well? broker ready --url … says; else try again later"),
     }
+}
+
+fn nobody() -> Failure {
+    Failure::new("nobody typed the code in time")
+        .hint("run it again: a code is good once and for minutes")
 }

@@ -60,7 +60,8 @@ pub(super) async fn run(
         PolicyCommand::Lint(args) => args.json,
         PolicyCommand::Diff(args) => args.json,
         PolicyCommand::Test(args) => args.json,
-        PolicyCommand::Explain(_) | PolicyCommand::Promote(_) => {
+        PolicyCommand::Promote(args) => args.json,
+        PolicyCommand::Explain(_) => {
             return Box::pin(answer(args, settings, environment, console)).await;
         }
     };

@@ -31,6 +31,9 @@ pub(super) struct PromoteArgs {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Writes what `policy.shadow_file` holds to `policy.file`, whole or not at all; a broker that runs takes it up within two
@@ -72,6 +75,16 @@ pub(super) async fn run(
         });
         change.end(done.is_ok()).await?;
         done?;
+    }
+    if args.json {
+        let told = serde_json::json!({
+            "promoted": !args.dry_run,
+            "policy_version": next.version(),
+            "previous_version": old,
+            "kept": kept,
+        });
+        print(console, &serde_json::to_string_pretty(&told).unwrap_or_default())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let done = if args.dry_run { "would be promoted" } else { "promoted" };
     print(console, &format!("{done}: {} takes the place of {old}", next.version()))?;
@@ -117,7 +130,9 @@ impl Change {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("{} cannot be written", path.display())).cause(error.to_string())
+    Failure::new(format!("{} cannot be written", path.display())).cause(error.to_string()).hint(
+        "its folder has to be writable for the user who runs this: the file is replaced whole",
+    )
 }
 
 fn files(ready: &Ready) -> Result<(&Path, &Path), Failure> {
@@ -134,9 +149,7 @@ fn files(ready: &Ready) -> Result<(&Path, &Path), Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| {
-        Failure::new(format!("{} cannot be read", path.display())).cause(error.to_string())
-    })
+    std::fs::read(path).map_err(|error| Failure::unreadable(&path.display(), &error))
 }
 
 fn beside(path: &Path, what: &str) -> PathBuf {

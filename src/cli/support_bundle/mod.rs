@@ -37,6 +37,9 @@ pub(super) struct BundleArgs {
     /// Ask nobody: neither secrets nor issuers, nor Graph, nor the broker that runs
     #[arg(long)]
     offline: bool,
+    /// Print what was written as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Writes the bundle. Settings that have errors are no reason to write none.
@@ -74,7 +77,7 @@ pub(super) async fn run(
     // The settings as they are before something is left out: an answer may name it, too.
     let mut redactor = redact::Redactor::new(&json!([settings_json(&loaded), &bundle]));
     redactor.redact(&mut bundle);
-    write(&args.out, &format!("{bundle:#}\n"), out)
+    write(args, &format!("{bundle:#}\n"), out)
 }
 
 fn add(bundle: &mut Value, name: &str, value: Value) {
@@ -167,6 +170,11 @@ fn write(args: &BundleArgs, text: &str, out: &mut dyn Write) -> Result<ExitCode,
             .cause(error.to_string())
             .hint("name another file with --out; one that is there is not overwritten")
     })?;
-    writeln!(out, "{}\nRead it before you send it.", to.display()).map_err(Failure::output)?;
+    let told = if args.json {
+        json!({ "file": to }).to_string()
+    } else {
+        format!("{}\nRead it before you send it.", to.display())
+    };
+    writeln!(out, "{told}").map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
 }
