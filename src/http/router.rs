@@ -19,7 +19,7 @@ use crate::resource_server::PublishedMetadata;
 use crate::steps::Sampler;
 
 use super::base_path::BasePath;
-use super::by_host::{ByHost, Handler, host, is_named};
+use super::by_host::{ByHost, Handler, host, is_named, names_one_host};
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
 use super::problem::{method_not_allowed, not_found, problem};
@@ -146,6 +146,9 @@ async fn check_host(
     request: Request,
     next: Next,
 ) -> Response<Body> {
+    if !names_one_host(&request) {
+        return problem(StatusCode::BAD_REQUEST, "a request has one Host header (RFC 9112 §3.2)");
+    }
     let probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
     if probe || host(&request).is_some_and(|host| known.contain(host)) {
         return next.run(request).await;

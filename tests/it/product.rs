@@ -17,6 +17,7 @@ mod conditions;
 mod defaults;
 mod documents;
 mod faults;
+mod framing;
 mod gateways;
 mod graph_credentials;
 mod graph_tool;
