@@ -188,6 +188,18 @@ impl Checker<'_> {
         }
     }
 
+    /// What opens everything else, outside dev: a variable is seen by whoever looks at the process, and by what it starts.
+    pub(super) fn not_for_the_environment(&mut self, key: &Key) {
+        if self.deployment == Deployment::Dev {
+            return;
+        }
+        let problem = "comes from the environment, which is for dev: whoever reads it there reads the whole store";
+        let finding = Finding::warning(FindingCode::Weak, key, problem);
+        self.add(finding.allowed("a file, or a systemd credential").hint(
+            "file:/run/secrets/kek, mode 0600; with systemd LoadCredential= and file:/run/credentials/UNIT/kek",
+        ));
+    }
+
     /// A shared secret is at least 32 bytes long (RFC 7518 §3.2) and known to nobody else, checked where it is at hand.
     pub(super) fn shared_secret(&mut self, key: &Key, source: &SecretSource) {
         let Some(text) = self.at_hand(source) else { return };
