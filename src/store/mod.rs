@@ -61,7 +61,7 @@ pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink,
-    PersonStore, SessionRow, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
+    PersonStore, SessionRow, StepDown, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
 };
 pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
