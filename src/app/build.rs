@@ -77,6 +77,7 @@ impl App {
         let (outbound, secrets) = reaching(&config, &graph, &clock)?;
         let tls = super::tls::load(&config, &secrets, &clock).await?;
         let names = names(&config.server.public_url);
+        let alone = super::alone::Alone::with(&config)?;
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
@@ -192,6 +193,7 @@ impl App {
             authorization_server: mounted.server,
             drain,
             _simulation: simulation,
+            _alone: alone,
         })
     }
 }

@@ -32,6 +32,11 @@ pub enum AppError {
     #[error(transparent)]
     OpenStore(#[from] crate::store::OpenError),
     #[error(
+        "another broker serves from the store {}, which one process can use\n  hint: stop that one first; several need store.url = \"postgres://…\"",
+        path.display()
+    )]
+    StoreServed { path: PathBuf },
+    #[error(
         "the store has schema {found}; a start brings it to {known}, and there is no way back\n  hint: broker store backup FILE before that, and broker store status says more"
     )]
     OlderStore { found: i64, known: i64 },

@@ -46,6 +46,8 @@ mod hosted;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod one_broker;
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 mod policy;
