@@ -170,7 +170,8 @@ impl App {
             mounting.registered((names, folded), (&store, local), (secrets, outbound)).await;
         let meters = watched.as_ref().map(|watched| watched.meters.clone());
         let seen = (health.clone(), meters);
-        let front = mounting.front(&registered, &handler(service), seen, routes)?;
+        let lost = mounted.server.as_ref().map(crate::authorization_server::lost_routes);
+        let front = mounting.front(&registered, &handler(service), seen, (routes, lost))?;
         Ok(Self {
             config,
             tls,

@@ -242,6 +242,7 @@ mod tests {
             }],
             authorization_server: Router::new(),
             pages: Router::new(),
+            lost: None,
             allowed_hosts: Vec::new(),
             meters: None,
             traced: None,

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::get;
-use tower::{ServiceBuilder, service_fn};
+use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::guard::OwnLimit;
@@ -42,6 +42,8 @@ pub struct Routes {
     pub authorization_server: Router,
     /// `/login`, `/consent`, `/account`: for people, so without CORS (N112).
     pub pages: Router,
+    /// What a person is shown where there is nothing, by its fallback; `None`: what programs are told.
+    pub lost: Option<Router>,
     /// Other names a request may be addressed to (`server.allowed_hosts`).
     pub allowed_hosts: Vec<String>,
     /// In which requests are counted; `None` counts nothing.
@@ -71,7 +73,14 @@ pub(super) fn router(
     servers: ByHost<ServerEndpoints>,
 ) -> Router {
     let Routes {
-        health: handles, origins, endpoints, authorization_server, pages, longest, ..
+        health: handles,
+        origins,
+        endpoints,
+        authorization_server,
+        pages,
+        lost,
+        longest,
+        ..
     } = routes;
     let documents =
         endpoints.iter().map(|endpoint| (endpoint.authority.clone(), document(&endpoint.metadata)));
@@ -101,11 +110,33 @@ pub(super) fn router(
         .merge(public)
         .merge(guarded)
         .merge(pages)
-        .fallback(not_found)
+        .fallback(move |request: Request| nothing_here(lost, request))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(known, check_host))
         .layer(from_fn_with_state(longest, catch_slow_handlers))
         .layer(security_headers())
+}
+
+/// A person who came by a browser sees a page. What programs look for, they may look for with any `Accept` (N75).
+async fn nothing_here(lost: Option<Router>, request: Request) -> Response<Body> {
+    let (method, path) = (request.method(), request.uri().path());
+    let reading = matches!(*method, Method::GET | Method::HEAD);
+    let for_programs = path.contains("/.well-known/") || path.starts_with("/api/");
+    match lost {
+        Some(lost) if reading && !for_programs && wants_a_page(&request) => {
+            match lost.oneshot(request).await {
+                Ok(page) => page,
+                Err(never) => match never {},
+            }
+        }
+        Some(_) | None => not_found().await,
+    }
+}
+
+/// Names HTML, as browsers do and programs do not (RFC 9110 §12.5.1).
+fn wants_a_page(request: &Request) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT).iter();
+    accepted.filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
 }
 
 /// Hosts that are ours (N76, DNS rebinding). Probes by address are let through to `/health` and `/ready`.
