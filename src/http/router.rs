@@ -85,6 +85,7 @@ pub(super) fn router(
     let documents =
         endpoints.iter().map(|endpoint| (endpoint.authority.clone(), document(&endpoint.metadata)));
     let metadata = ByHost::new(documents);
+    let named = servers.clone();
     let behind = endpoints
         .iter()
         .map(|endpoint| (endpoint.authority.clone(), ServerDocuments(endpoint.servers.clone())));
@@ -94,7 +95,7 @@ pub(super) fn router(
         .route_service("/.well-known/oauth-protected-resource", metadata.clone())
         .route_service("/.well-known/oauth-protected-resource/mcp", metadata)
         .route_service("/.well-known/oauth-protected-resource/servers/{id}/mcp", behind)
-        .merge(authorization_server)
+        .merge(authorization_server.layer(from_fn_with_state(named, only_of_servers_here)))
         // Before the layer: it answers preflights, and would not stand around what is set after it.
         .method_not_allowed_fallback(method_not_allowed)
         .layer(public_cors());
@@ -188,6 +189,31 @@ async fn check_host(
         StatusCode::MISDIRECTED_REQUEST,
         "this host is not served here; see server.public_url and server.allowed_hosts",
     )
+}
+
+/// The metadata of the authorization server is found under the URL of a server behind us, too, where there is that server: to
+/// answer 200 for others would be to say that tokens for them are to be had (N75).
+async fn only_of_servers_here(
+    State(servers): State<ByHost<ServerEndpoints>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let server = server_named(request.uri().path());
+    let here = |path: &str| servers.choose(&request).is_some_and(|known| known.at(path).is_some());
+    if server.is_none_or(here) {
+        return next.run(request).await;
+    }
+    not_found().await
+}
+
+/// The `/servers/{id}/mcp` in a path at which metadata is looked for.
+fn server_named(path: &str) -> Option<&str> {
+    let (before, after) = path.split_once("/.well-known/")?;
+    if !before.is_empty() {
+        return is_of_a_server(before).then_some(before);
+    }
+    let server = after.find('/').and_then(|at| after.get(at..))?.trim_end_matches('/');
+    is_of_a_server(server).then_some(server)
 }
 
 /// Serves one protected resource metadata document.
