@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -174,6 +175,15 @@ def kept(values):
     check(of(render(merged(values, IMAGE, {"settings": odd})), "ConfigMap")["data"]["broker.toml"].startswith("   # indented"), "settings come as they were written")
 
 
+def asked_by_tls(values):
+    """The kubelet speaks TLS to the pod exactly where the settings end it there."""
+    table, inline, dotted = '[server.tls]\ncert = "x"\n', '[server]\ntls = { cert = "x" }\n', 'server.tls.cert = "x"\n'
+    for settings, scheme in [("", "HTTP"), (f"# {table}", "HTTP"), ("[server]\n# tls = {}\n", "HTTP"), (table, "HTTPS"), (inline, "HTTPS"), (dotted, "HTTPS"), ("[ server . tls ]\n", "HTTPS"), ("server.tls = {}\n", "HTTPS"), ('[server]\n  tls.key = "x"\n', "HTTPS")]:
+        container = of(render(merged(values, IMAGE, {"settings": settings})), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+        schemes = {container[f"{probe}Probe"]["httpGet"]["scheme"] for probe in ("startup", "liveness", "readiness")}
+        check(schemes == {scheme}, f"{settings!r}: the probes ask by {scheme}, not {schemes}")
+
+
 def wrong(prod):
     """Each mistake, and a piece of the sentence that says so."""
     sqlite = {"store": {"kind": "sqlite"}}
@@ -261,6 +271,9 @@ def accepted(where, manifests, database):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600)
             file.write_text(text, encoding="utf-8")
+        if (secrets := folder / "run/secrets/broker").is_dir():
+            made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=broker", "-keyout", "tls.key", "-out", "tls.crt"]
+            subprocess.run(made, cwd=secrets, capture_output=True, check=True)
         variables["PATH"] = os.environ["PATH"]
         for command in (["store", "migrate"], ["check"]):
             done = subprocess.run([os.environ["BROKER"], *command], cwd=folder, env=variables, capture_output=True, text=True, check=False)
@@ -280,17 +293,23 @@ def probed(where, container, variables, folder):
         try:
             for probe in ("startup", "liveness", "readiness"):
                 wanted = container[f"{probe}Probe"]["httpGet"]
-                check(answered(server, port, wanted["path"]), f"{where}: the {probe} probe is answered: {(folder / 'log').read_text(encoding='utf-8')}")
+                check(answered(server, port, wanted), f"{where}: the {probe} probe is answered: {(folder / 'log').read_text(encoding='utf-8')}")
+                command = [os.environ["BROKER"], wanted["path"].lstrip("/")]
+                done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+                check(done.returncode == 0, f"{where}: {' '.join(command)}: {done.stdout}{done.stderr}")
         finally:
             server.terminate()
         check(server.wait(30) == 0, f"{where}: it ends by SIGTERM")
 
 
-def answered(server, port, path):
+def answered(server, port, wanted):
+    # As the kubelet does, which looks at no certificate.
+    tls = ssl._create_unverified_context() if wanted["scheme"] == "HTTPS" else None
     for _ in range(400):
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", path, headers={"Host": "10.1.2.3:8080"})
+            plain = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=tls) if tls else plain
+            connection.request("GET", wanted["path"], headers={"Host": "10.1.2.3:8080"})
             if connection.getresponse().status == 200:
                 return True
         except OSError:
@@ -320,6 +339,7 @@ def main():
     kept(prod)
     tables()
     beside(prod, sys.argv[1])
+    asked_by_tls(prod)
     wrong(prod)
     application = yaml.load((ROOT / "deploy" / "argocd" / "application.yaml").read_text(encoding="utf-8"), Loader=Strict)
     others.append(application)

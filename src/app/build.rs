@@ -78,6 +78,7 @@ impl App {
         let (outbound, secrets) = reaching(&config, &graph, &clock)?;
         let tls = super::tls::load(&config, &secrets, &clock).await?;
         let names = names(&config.server.public_url);
+        let alone = super::alone::Alone::with(&config)?;
         let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
         let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
         let toolbox = Toolbox::new(config.tools.sample);
@@ -88,6 +89,7 @@ impl App {
         let around = (Arc::clone(&clock), Arc::clone(&random));
         let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
+        super::flat_permissions::at_start(&config, policy.current().policy())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
         let rules = rules_in_force(&policy);
@@ -173,7 +175,8 @@ impl App {
             .await;
         let meters = watched.as_ref().map(|watched| watched.meters.clone());
         let seen = (health.clone(), meters);
-        let front = mounting.front(&registered, &handler(service), seen, routes)?;
+        let lost = mounted.server.as_ref().map(crate::authorization_server::lost_routes);
+        let front = mounting.front(&registered, &handler(service), seen, (routes, lost))?;
         Ok(Self {
             config,
             tls,
@@ -197,6 +200,7 @@ impl App {
             authorization_server: mounted.server,
             drain,
             _simulation: simulation,
+            _alone: alone,
         })
     }
 }

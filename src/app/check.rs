@@ -13,7 +13,10 @@ use crate::time::Clock;
 use super::check_key::CheckKey;
 use super::error::AppError;
 use super::looking::{self, Looked};
-use super::{check_cloud, check_live, check_servers, folded, graph, issuing, map, parts, places};
+use super::{
+    check_cloud, check_live, check_servers, flat_permissions, folded, graph, issuing, map, parts,
+    places,
+};
 
 /// One thing that would stop a start, or a call later on.
 #[derive(Debug)]
@@ -129,6 +132,8 @@ pub async fn check(
     }
     faults.extend(rules.iter().flat_map(|rules| check_servers::unnamed(config, rules)));
     faults.extend(check_servers::kept(config, known.as_ref(), live).await);
+    let idle = |rules| flat_permissions::without_effect(config, rules);
+    faults.extend(rules.iter().flat_map(idle));
     let warned = |key| move |error| CheckFault { key, error, warning: true };
     faults.extend(check_cloud::not_allowed(config).into_iter().map(warned(CheckKey::GraphCloud)));
     faults.extend(older.map(warned(CheckKey::Store)));

@@ -25,6 +25,7 @@ pub enum CheckKey {
     GraphProfile,
     GraphCloud,
     GraphCatalog,
+    FlatPermissions,
 }
 
 impl CheckKey {
@@ -54,6 +55,7 @@ impl CheckKey {
             Self::GraphProfile => "graph.profile",
             Self::GraphCloud => "graph.cloud",
             Self::GraphCatalog => "graph.catalog",
+            Self::FlatPermissions => "MCP_AUTH_BROKER_ALLOWED_SCOPES",
         }
     }
 }

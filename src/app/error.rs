@@ -32,6 +32,11 @@ pub enum AppError {
     #[error(transparent)]
     OpenStore(#[from] crate::store::OpenError),
     #[error(
+        "another broker serves from the store {}, which one process can use\n  hint: stop that one first; several need store.url = \"postgres://…\"",
+        path.display()
+    )]
+    StoreServed { path: PathBuf },
+    #[error(
         "the store has schema {found}; a start brings it to {known}, and there is no way back\n  hint: broker store backup FILE before that, and broker store status says more"
     )]
     OlderStore { found: i64, known: i64 },
@@ -39,6 +44,11 @@ pub enum AppError {
         "upstream.server `{server}` is to be folded, and the broker has a tool `{tool}` of its own\n  hint: give the server another id, or leave fold out"
     )]
     FoldedName { server: String, tool: String },
+    #[error(
+        "`{name}` in MCP_AUTH_BROKER_ALLOWED_SCOPES opens nothing: no operation of the built-in catalogue is for it\n  hint: {}a permission beyond the catalogue needs a rule of your own (policy.file)",
+        near.as_ref().map(|near| format!("did you mean `{near}`? Capitals count; ")).unwrap_or_default()
+    )]
+    IdlePermission { name: String, near: Option<String> },
     #[error(
         "upstream.server `{server}` is named by no rule: nobody sees anything of it\n  hint: add [[upstream.server.tool]], or a rule of the policy for `{server}.…`"
     )]

@@ -171,6 +171,11 @@ pub(super) fn flat_rules(graph: &config::Graph, profile: Option<&str>) -> Grante
     Granted { source: "MCP_AUTH_BROKER_ALLOWED_SCOPES".to_owned(), rules }
 }
 
+/// Whether such a permission becomes a rule.
+pub(super) fn opens_something(name: &str, catalog: &Catalog) -> bool {
+    !flat_rules_of(graph::application_permission(name), catalog, None).is_empty()
+}
+
 fn flat_rules_of(name: &str, catalog: &Catalog, profile: Option<&str>) -> Vec<RuleSpec> {
     let sufficient =
         |operation: &&Operation| operation.permissions.iter().any(|known| known.as_str() == name);

@@ -1,5 +1,6 @@
 //! The composition root: from settings to a running broker. The only place that names every module.
 
+mod alone;
 mod approvals;
 mod assertions;
 mod beside;
@@ -19,6 +20,7 @@ mod doors;
 mod dpop;
 mod endpoints;
 mod error;
+mod flat_permissions;
 mod folded;
 mod follow_keys;
 mod graph;
@@ -130,6 +132,8 @@ pub struct App {
     admin: Option<TcpListener>,
     /// Held for as long as it is to answer.
     _simulation: Option<Simulation>,
+    /// Held for as long as it serves.
+    _alone: alone::Alone,
 }
 
 impl App {

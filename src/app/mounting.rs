@@ -78,7 +78,7 @@ impl Mounting<'_> {
         registered: &Registered,
         handler: &H,
         (health, meters): (Health, Option<Meters>),
-        (public, private): (axum::Router, axum::Router),
+        ((public, private), lost): ((axum::Router, axum::Router), Option<axum::Router>),
     ) -> Result<Front, AppError>
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
@@ -95,6 +95,7 @@ impl Mounting<'_> {
             endpoints: endpoints.collect::<Result<_, _>>()?,
             authorization_server: public,
             pages: private,
+            lost,
             allowed_hosts: self.config.server.allowed_hosts.clone(),
             meters,
             traced: traces::sampler(self.config),

@@ -34,7 +34,7 @@ pub(super) fn audit(config: &Config) -> Result<(), AppError> {
 /// [`AppError::OpenStore`]
 pub(super) fn store(config: &Config) -> Result<(), AppError> {
     let StoreUrl::Sqlite(path) = &config.store.url else { return Ok(()) };
-    let unusable = |error: io::Error| OpenError::File { path: path.clone(), kind: error.kind() };
+    let unusable = |source: io::Error| OpenError::File { path: path.clone(), source };
     let there = match std::fs::metadata(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => nearest(path),

@@ -230,16 +230,16 @@ pub enum AuditEvent {
     /// Terminal: a password was right, and the person is asked for a second factor. What became of that has events of its
     /// own.
     #[serde(rename = "person.login.continued")]
-    LoginContinue,
+    LoginContinue {},
     /// Terminal: a person set up an authenticator app, and got recovery codes.
     #[serde(rename = "person.second_factor.set")]
-    SecondFactorSet,
+    SecondFactorSet {},
     /// Terminal: a person gave it up.
     #[serde(rename = "person.second_factor.removed")]
-    SecondFactorRemove,
+    SecondFactorRemove {},
     /// Terminal: a person got other recovery codes; the ones before count no more.
     #[serde(rename = "person.recovery_codes.replaced")]
-    RecoveryCodesReplace,
+    RecoveryCodesReplace {},
     /// Terminal: a session ended, or all of a person's.
     #[serde(rename = "person.logged_out")]
     LogOut {
@@ -263,7 +263,7 @@ pub enum AuditEvent {
     LogoutNotify { delivered: bool, attempts: u32 },
     /// Terminal: a person chose a password by a one-time link, which logs them in.
     #[serde(rename = "person.password.set")]
-    PasswordSet,
+    PasswordSet {},
     /// Terminal: a person withdrew what a client had.
     #[serde(rename = "person.consent.withdrawn")]
     ConsentWithdraw { grants: u64 },
@@ -435,5 +435,31 @@ pub enum AuditEvent {
     },
     /// Terminal: a person removed one of theirs.
     #[serde(rename = "person.passkey.removed")]
-    PasskeyRemove,
+    PasskeyRemove {},
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_without_particulars_has_an_empty_payload() {
+        let event = serde_json::to_value(AuditEvent::PasswordSet {}).unwrap();
+        let line = serde_json::json!({ "event_type": "person.password.set", "payload": {} });
+        assert_eq!(event, line);
+    }
+
+    /// serde leaves the payload out of a variant without braces, and a reader of the log has to find one in every line.
+    #[test]
+    fn every_event_has_braces() {
+        let source = include_str!("event.rs");
+        let (_, after) = source.split_once("pub enum AuditEvent {").unwrap();
+        let (variants, _) = after.split_once("\n}").unwrap();
+        let begun = |line: &&str| {
+            line.strip_prefix("    ").is_some_and(|rest| rest.starts_with(char::is_uppercase))
+        };
+        let (with, without): (Vec<&str>, Vec<&str>) =
+            variants.lines().filter(begun).partition(|line| line.contains(" {"));
+        assert!(with.len() > 50 && without.is_empty(), "{} with, without: {without:?}", with.len());
+    }
 }

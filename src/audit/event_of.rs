@@ -67,16 +67,16 @@ impl AuditEvent {
             | Self::AdminTokenMint { .. }
             | Self::LoginSucceed { .. }
             | Self::LoginFail { .. }
-            | Self::LoginContinue
-            | Self::SecondFactorSet
-            | Self::SecondFactorRemove
-            | Self::RecoveryCodesReplace
+            | Self::LoginContinue { .. }
+            | Self::SecondFactorSet { .. }
+            | Self::SecondFactorRemove { .. }
+            | Self::RecoveryCodesReplace { .. }
             | Self::PasskeyAdd { .. }
-            | Self::PasskeyRemove
+            | Self::PasskeyRemove { .. }
             | Self::LogOut { .. }
             | Self::LogOutElsewhere { .. }
             | Self::LogoutRefuse { .. }
-            | Self::PasswordSet
+            | Self::PasswordSet { .. }
             | Self::ConsentWithdraw { .. }
             | Self::AccountConnect { .. }
             | Self::AccountEnd { .. }

@@ -84,7 +84,7 @@ const ASSERTION_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
 ///
 /// A path of our issuer is gone when a request comes here, whether it stood after the well-known part (RFC 8414 §3.1) or
 /// before it (OIDC Discovery §4). So it is with the URL of a resource, which people paste where an issuer is meant: the
-/// document is the same whichever server is named, and does not tell whether there is one.
+/// document is the same whichever server is named. Does *not* look whether there is one: the router does.
 pub fn routes(settings: &Settings) -> Router {
     let published = Published::new(document(settings), "application/json");
     let mut router = Router::new();

@@ -26,6 +26,7 @@ mod keys;
 mod known_clients;
 mod login;
 mod logout;
+mod lost;
 mod metadata;
 mod own_token;
 mod pace;
@@ -77,6 +78,7 @@ pub use keys::{
     Algorithms, KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys,
 };
 pub use login::{first_administrator_link, new_link, one_time_link};
+pub use lost::lost_routes;
 pub use metadata::routes as metadata_routes;
 pub use pace::Rates;
 pub use pages::{ErrorPage, Link, OwnWords, error_page};

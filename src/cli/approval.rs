@@ -213,7 +213,8 @@ async fn answer(
         ))
         .hint("the call waits anew when it is made again")),
         Some(ApprovalOutcome::TooLate) => {
-            Err(Failure::new("it is too late: the call was answered before, or its time is over"))
+            Err(Failure::new("it is too late: the call was answered before, or its time is over")
+                .hint("broker approval show says which; made again, the call waits anew"))
         }
         None => Err(unknown(args.id)),
     }

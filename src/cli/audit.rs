@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::audit::{Anchor, Report, segments, verify};
 
+use super::failure::Failure;
+
 /// Look at the audit log.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
@@ -40,6 +42,9 @@ pub struct TailArgs {
     /// Go on with events as they come.
     #[arg(long, short)]
     pub follow: bool,
+    /// Changes nothing: events are JSON, one a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +66,9 @@ pub struct ExportArgs {
     pub to: Option<jiff::Timestamp>,
     #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
     pub format: ExportFormat,
+    /// The same as `--format jsonl`.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,8 +89,8 @@ pub struct Console<'a> {
 /// Runs one command. `configured` is the path of the configured file sink.
 pub fn run(args: &AuditArgs, configured: Option<&Path>, console: &mut Console<'_>) -> ExitCode {
     let Some(path) = args.file.as_deref().or(configured) else {
-        let hint = "error: no audit log file is configured\nhint: name one with --file";
-        writeln!(console.err, "{hint}").ok();
+        let failure = Failure::new("no audit log file is configured").hint("name one with --file");
+        writeln!(console.err, "{failure}").ok();
         return ExitCode::FAILURE;
     };
     let result = match &args.command {
@@ -95,7 +103,7 @@ pub fn run(args: &AuditArgs, configured: Option<&Path>, console: &mut Console<'_
         // `broker audit tail | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            writeln!(console.err, "error: cannot read {}\n  {error}", path.display()).ok();
+            writeln!(console.err, "{}", Failure::unreadable(&path.display(), &error)).ok();
             ExitCode::FAILURE
         }
     }
@@ -158,10 +166,7 @@ fn print_line(console: &mut Console<'_>, line: &[u8]) -> io::Result<()> {
 }
 
 fn run_verify(path: &Path, args: &VerifyArgs, console: &mut Console<'_>) -> io::Result<ExitCode> {
-    let files = segments(path)?;
-    if files.is_empty() {
-        return Err(io::ErrorKind::NotFound.into());
-    }
+    let files = files(path)?;
     let total: u64 = files.iter().filter_map(|file| fs::metadata(file).ok()).map(|m| m.len()).sum();
     let (mut read, mut shown) = (0_u64, 0);
     let show = console.err_is_terminal && total > 64 << 20;
@@ -183,6 +188,15 @@ fn run_verify(path: &Path, args: &VerifyArgs, console: &mut Console<'_>) -> io::
         print_report(&report, args.anchor.is_some(), console.out)?;
     }
     Ok(if report.intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The log with what was rotated out of it; a name that nothing has is no empty log.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let files = segments(path)?;
+    if files.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "there is no such file"));
+    }
+    Ok(files)
 }
 
 fn print_report(report: &Report, anchored: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -221,11 +235,12 @@ const COLUMNS: [&str; 9] = [
 ];
 
 fn run_export(path: &Path, args: &ExportArgs, console: &mut Console<'_>) -> io::Result<ExitCode> {
+    let files = files(path)?;
     if args.format == ExportFormat::Csv {
         writeln!(console.out, "{}", COLUMNS.join(","))?;
     }
     let mut skipped = 0_u64;
-    for file in segments(path)? {
+    for file in files {
         for line in BufReader::new(File::open(file)?).split(b'\n') {
             let line = line?;
             let Ok(event) = serde_json::from_slice::<Value>(&line) else {
@@ -313,7 +328,7 @@ mod tests {
                    {\"occurred_at\":\"2026-11-22T00:00:00.000Z\",\"n\":2}\n";
         let from = "2026-11-21T00:00:00Z".parse().ok();
         let to = "2026-11-22T00:00:00Z".parse().ok();
-        let found = export(log, &ExportArgs { from, to, format: ExportFormat::Jsonl });
+        let found = export(log, &ExportArgs { from, to, format: ExportFormat::Jsonl, json: true });
         assert!(found.contains("\"n\":1") && !found.contains("\"n\":2"), "{found}");
     }
 

@@ -44,7 +44,9 @@ pub(super) async fn run(
         let found = match &args.as_client {
             Some(name) => {
                 let known = Client::ALL.into_iter().find(|known| known.name == name);
-                let client = known.ok_or_else(|| Failure::new("there is no such client"))?;
+                let client = known.ok_or_else(|| {
+                    Failure::new("there is no such client").hint("broker doctor --help lists them")
+                })?;
                 app::as_client(config, client).await
             }
             None => app::doctor(config, variables, Arc::new(SystemClock)).await,

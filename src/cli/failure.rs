@@ -62,6 +62,13 @@ impl Failure {
         parts.join("; ")
     }
 
+    /// A file that whoever runs the command named, or that the settings name.
+    pub(super) fn unreadable(file: &impl fmt::Display, error: &io::Error) -> Self {
+        Self::new(format!("{file} cannot be read"))
+            .cause(error.to_string())
+            .hint("name a file that is there, and that the user who runs this may read")
+    }
+
     pub(super) fn message(&self) -> &str {
         &self.message
     }

@@ -13,6 +13,7 @@ mod generate;
 mod login;
 mod policy;
 mod probe;
+mod running;
 mod serve;
 mod settings;
 mod smoke;
@@ -33,6 +34,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Environment;
 
 use failure::Failure;
+use running::Running;
 use settings::SettingsArgs;
 
 /// Lets AI agents act without ever holding a credential: a guarded MCP server that brokers Microsoft Graph.
@@ -58,7 +60,7 @@ enum Command {
     /// Print the tools as JSON: all that are configured, or what the bearer of a token sees
     Tools(tools::ToolsArgs),
     /// Start a broker with stand-ins on free loopback ports and drive it with an MCP client
-    SmokeE2e,
+    SmokeE2e(smoke::SmokeArgs),
     /// Start a server with three tools and the broker in front of it, and print tokens and commands to try
     Demo(demo::DemoArgs),
     /// Check the settings, the policy and our files; every finding at once
@@ -136,13 +138,15 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => Box::pin(serve::run(&args, environment)).await,
         Command::Health(probe) => {
-            probe::run(&probe, &args.base_url(environment)?, "/health", &mut out).await
+            let broker = Running::at(probe.url(), &args, environment)?;
+            probe::run(&probe, &broker, "/health", &mut out).await
         }
         Command::Ready(probe) => {
-            probe::run(&probe, &args.base_url(environment)?, "/ready", &mut out).await
+            let broker = Running::at(probe.url(), &args, environment)?;
+            probe::run(&probe, &broker, "/ready", &mut out).await
         }
         Command::Tools(tools) => tools::run(&tools, &args, environment, &mut out).await,
-        Command::SmokeE2e => Box::pin(smoke::run(&mut out)).await,
+        Command::SmokeE2e(_) => Box::pin(smoke::run(&mut out)).await,
         Command::Demo(demo) => Box::pin(demo::run(&demo, &mut out)).await,
         Command::Check(check) => {
             let colour = out.is_terminal();
@@ -159,8 +163,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
                 Some(url) => url.clone(),
                 None => args.load(environment.clone())?.config.server.public_url,
             };
+            let outbound = running::client(&url, args.ca_file(environment.clone()))?;
             let mut err = std::io::stderr();
-            Box::pin(login::run((&login, &url), &environment, &mut out, &mut err)).await
+            Box::pin(login::run((&login, &url, &outbound), &environment, &mut out, &mut err)).await
         }
         Command::Catalog(catalog) => catalog::run(&catalog, &args, environment, &mut out),
         Command::Policy(policy) => {
@@ -208,5 +213,37 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
         }
         Command::Completions(shell) => generate::completions(&shell, &mut out),
         Command::Man => generate::manual(&mut out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The commands that do something, as they are typed.
+    fn leaves(command: &clap::Command, above: &str, found: &mut Vec<(String, bool)>) {
+        for command in command.get_subcommands() {
+            let name = format!("{above}{}", command.get_name());
+            if command.has_subcommands() {
+                leaves(command, &format!("{name} "), found);
+            } else {
+                found.push((
+                    name,
+                    command.get_arguments().any(|one| one.get_long() == Some("json")),
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_takes_json() {
+        let mut found = Vec::new();
+        leaves(&Cli::command(), "", &mut found);
+        let without = found.iter().filter(|(_, json)| !json).map(|(name, _)| name.as_str());
+        // What they print is a log, a file, or for a shell.
+        let fine = ["serve", "demo", "completions", "man"];
+        assert_eq!(without.collect::<Vec<_>>(), fine);
     }
 }

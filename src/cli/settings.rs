@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use url::Url;
 
 use crate::config::{AuditSink, Config, Environment, Loaded, Sources, load, write_findings};
 
@@ -46,16 +45,10 @@ impl SettingsArgs {
         }
     }
 
-    /// Where a broker with these settings answers: over loopback, whatever its public name is.
-    pub(super) fn base_url(&self, environment: Environment) -> Result<Url, Failure> {
-        let config = self.load(environment)?.config;
-        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-        let mut listen = config.server.listen;
-        if listen.ip().is_unspecified() {
-            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
-        Url::parse(&format!("{scheme}://{listen}"))
-            .map_err(|_| Failure::new("server.listen is no address to ask"))
+    /// Who may have signed certificates beside the system's authorities, for a command that needs no settings otherwise: none
+    /// where they have errors.
+    pub(super) fn ca_file(&self, environment: Environment) -> Option<PathBuf> {
+        load(self.sources(environment)).config?.outbound.ca_file
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use http::{HeaderValue, Method, header};
 use rmcp::ServiceExt;
 use rmcp::model::{CallToolRequestParams, ClientConfig};
@@ -26,7 +27,14 @@ use crate::random::SystemRandom;
 use crate::time::{Clock, SystemClock};
 
 use super::failure::Failure;
-use super::probe;
+use super::running;
+
+#[derive(Debug, Args)]
+pub(super) struct SmokeArgs {
+    /// Changes nothing: JSON is the only form
+    #[arg(long = "json")]
+    _json: bool,
+}
 
 /// Runs all steps; exit code 0 when every one passed.
 pub(super) async fn run(out: &mut dyn Write) -> Result<ExitCode, Failure> {
@@ -282,7 +290,7 @@ fn challenge(answer: &Answer) -> &str {
 }
 
 async fn send(call: Call) -> Result<Answer, Failure> {
-    let client = probe::client(&call.url)?;
+    let client = running::client(&call.url, None)?;
     let limits = Limits { timeout: Duration::from_secs(10), max_bytes: 1024 * 1024 };
     client.send(call, limits).await.map_err(|error| Failure::of(&error))
 }

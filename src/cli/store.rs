@@ -45,7 +45,7 @@ enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Copy the whole store to another database, from `SQLite` to PostgreSQL or back; stop every broker first
+    /// Copy the whole store to another database, from SQLite to PostgreSQL or back; stop every broker first
     ///
     /// Run it again after it was cut off: it goes on where it was. Both stores are compared at the end.
     Copy(CopyArgs),

@@ -53,13 +53,14 @@ fn settings(option: &str, text: &str, ready: &Ready) -> Result<StoreSettings, Fa
         Some(("env", name)) => {
             let value = ready.environment.get(name).ok_or_else(|| {
                 Failure::new(format!("{option} names the variable {name}, which is not set"))
+                    .hint(format!("export {name}=…, in the shell that runs this command"))
             })?;
             value.to_owned().into()
         }
         Some(("file", path)) => {
             let read = std::fs::read_to_string(path);
             let read =
-                read.map_err(|error| Failure::of(&error).cause(format!("{option} {path}")))?;
+                read.map_err(|error| Failure::unreadable(&format!("{option} {path}"), &error))?;
             read.into()
         }
         _ => text.to_owned().into(),

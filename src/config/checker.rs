@@ -161,9 +161,17 @@ impl Checker<'_> {
         Some(url)
     }
 
-    /// A file or directory to read. A relative path begins at the settings file that names it, else at the
-    /// working directory.
+    /// A file to read. A relative path begins at the settings file that names it, else at the working directory.
     pub(super) fn input(&mut self, key: &Key, path: &Path) -> PathBuf {
+        self.readable(key, path, "a file that can be read")
+    }
+
+    /// The same for a folder.
+    pub(super) fn input_folder(&mut self, key: &Key, path: &Path) -> PathBuf {
+        self.readable(key, path, "a folder that can be read")
+    }
+
+    fn readable(&mut self, key: &Key, path: &Path, allowed: &str) -> PathBuf {
         let path = match self.origin(key) {
             Origin::File { path: file, .. } => file.parent().unwrap_or(Path::new("")).join(path),
             _ => self.directory.join(path),
@@ -171,9 +179,8 @@ impl Checker<'_> {
         if let Err(error) = std::fs::metadata(&path) {
             let finding = Finding::error(FindingCode::Unreadable, key, reason(&error));
             let finding = Finding { may_come: true, ..finding };
-            self.add(
-                finding.found(quoted(&path.to_string_lossy())).allowed("a file that can be read"),
-            );
+            let finding = finding.found(quoted(&path.to_string_lossy())).allowed(allowed);
+            self.add(finding.hint(remedy(&error)));
         }
         path
     }
@@ -229,6 +236,16 @@ pub(super) fn reason(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::NotFound => "does not exist",
         std::io::ErrorKind::PermissionDenied => "may not be read by this user",
         _ => "cannot be read",
+    }
+}
+
+/// What to do about that.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "make it, or correct the path: a relative one begins at the folder of the settings file that names it"
+        }
+        _ => "the broker's user has to be able to read it",
     }
 }
 

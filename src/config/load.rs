@@ -261,11 +261,10 @@ fn lay_flags(
     }
     for text in overrides {
         let Some((name, value)) = text.split_once('=') else {
-            findings.add(Finding::about(
-                "command line",
-                FindingCode::Syntax,
-                "has a setting that is not key=value",
-            ));
+            // Not the value, which may be a secret that was meant to follow.
+            let finding =
+                Finding::about("--set", FindingCode::Syntax, "is given what is not KEY=VALUE");
+            findings.add(finding.hint("--set server.listen=127.0.0.1:9000"));
             continue;
         };
         let key = Key::dotted(name.trim());

@@ -118,7 +118,10 @@ impl Checker<'_> {
             SecretRef::Env(name) => {
                 self.variables_read.push(name.clone());
                 let set = self.environment.get(name).is_some_and(|value| !value.is_empty());
-                (!set).then(|| self.absent(key, "names a variable that is not set", reference))
+                (!set).then(|| {
+                    self.absent(key, "names a variable that is not set, or empty", reference)
+                        .hint(format!("set {name} for the broker's process, or in .env; what it holds is the secret"))
+                })
             }
             SecretRef::File(path) => self.secret_file(key, path, reference),
             SecretRef::OnePassword(_) if !self.backends.one_password => Some(
@@ -147,7 +150,12 @@ impl Checker<'_> {
     fn secret_file(&self, key: &Key, path: &Path, reference: &SecretRef) -> Option<Finding> {
         match std::fs::metadata(path) {
             Err(error) => {
-                Some(self.absent(key, &format!("names a file that {}", reason(&error)), reference))
+                let problem = format!("names a file that {}", reason(&error));
+                let hint = match error.kind() {
+                    std::io::ErrorKind::NotFound => "make it, or correct the path",
+                    _ => "the broker's user has to be able to read it",
+                };
+                Some(self.absent(key, &problem, reference).hint(hint))
             }
             Ok(metadata) if is_open(&metadata) => {
                 let finding = self.absent(
@@ -200,6 +208,18 @@ impl Checker<'_> {
             let finding = Finding::error(FindingCode::NotAllowed, key, "is not 32 bytes in base64");
             self.add(finding.allowed("32 random bytes in base64").hint("openssl rand -base64 32"));
         }
+    }
+
+    /// What opens everything else, outside dev: a variable is seen by whoever looks at the process, and by what it starts.
+    pub(super) fn not_for_the_environment(&mut self, key: &Key) {
+        if self.deployment == Deployment::Dev {
+            return;
+        }
+        let problem = "comes from the environment, which is for dev: whoever reads it there reads the whole store";
+        let finding = Finding::warning(FindingCode::Weak, key, problem);
+        self.add(finding.allowed("a file, or a systemd credential").hint(
+            "file:/run/secrets/kek, mode 0600; with systemd LoadCredential= and file:/run/credentials/UNIT/kek",
+        ));
     }
 
     /// A shared secret is at least 32 bytes long (RFC 7518 §3.2) and known to nobody else, checked where it is at hand.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Response, header};
+use axum::http::{Response, Version, header};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tower::util::BoxCloneSyncService;
@@ -58,6 +58,19 @@ where
 pub(super) fn is_named(known: &str, host: &str) -> bool {
     let bare = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80"));
     std::iter::once(host).chain(bare).any(|host| known.eq_ignore_ascii_case(host))
+}
+
+/// Whether a request has as many `Host` headers as its version asks for (RFC 9112 §3.2): two are how somebody gets past whoever
+/// reads the other one.
+pub(super) fn names_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => false,
+        (Some(_), None) => true,
+        (None, None) => {
+            request.version() != Version::HTTP_11 || request.uri().authority().is_some()
+        }
+    }
 }
 
 /// The one `Host` of a request, or the authority of HTTP/2. `None` for none, two, or two that differ.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, Response, header};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use tower::{Service, ServiceExt};
 
 use crate::guard::OwnLimit;
@@ -18,6 +18,7 @@ use crate::steps::{Sampler, Steps};
 use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
 use super::endpoint::{endpoint, method};
+use super::problem::problem;
 use super::router::{KnownHosts, LAST_RESORT, NOSNIFF, Routes, in_time, is_of_a_server, router};
 use super::servers::ServerEndpoints;
 
@@ -106,9 +107,13 @@ impl Front {
             self.0.meters.as_ref().map(|meters| {
                 meters.request(endpoint(request.uri().path()), method(request.method()))
             });
-        let mut response = match self.0.direct(&request) {
-            Some(endpoint) => straight(endpoint, request, self.0.longest).await,
-            None => infallible(self.0.router.clone().oneshot(request).await),
+        let mut response = if is_encoded(&request) {
+            not_decoded()
+        } else {
+            match self.0.direct(&request) {
+                Some(endpoint) => straight(endpoint, request, self.0.longest).await,
+                None => infallible(self.0.router.clone().oneshot(request).await),
+            }
         };
         if self.0.tls {
             response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
@@ -137,6 +142,24 @@ async fn straight(
     added.append(header::VARY, VARY);
     let (name, value) = NOSNIFF;
     added.insert(name, value);
+    response
+}
+
+/// Whether a body comes in a content coding (RFC 9110 §8.4): nothing here decodes any, so that a limit of size is one of
+/// memory. What a reverse proxy asks about comes with the headers of a request that goes elsewhere.
+fn is_encoded(request: &Request) -> bool {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+        && !request.uri().path().starts_with("/forward-auth/")
+}
+
+/// RFC 9110 §15.5.16; what would be taken is said as §12.5.3 has it.
+fn not_decoded() -> Response<Body> {
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let mut response = problem(status, "send the body as it is, without Content-Encoding");
+    let (name, value) = NOSNIFF;
+    response.headers_mut().insert(name, value);
+    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     response
 }
 
@@ -176,7 +199,6 @@ fn infallible<T>(result: Result<T, Infallible>) -> T {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
     use serde_json::Value;
 
     use tokio_util::sync::CancellationToken;
@@ -220,6 +242,7 @@ mod tests {
             }],
             authorization_server: Router::new(),
             pages: Router::new(),
+            lost: None,
             allowed_hosts: Vec::new(),
             meters: None,
             traced: None,

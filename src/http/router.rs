@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::get;
-use tower::{ServiceBuilder, service_fn};
+use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::guard::OwnLimit;
@@ -19,7 +19,7 @@ use crate::resource_server::PublishedMetadata;
 use crate::steps::Sampler;
 
 use super::base_path::BasePath;
-use super::by_host::{ByHost, Handler, host, is_named};
+use super::by_host::{ByHost, Handler, host, is_named, names_one_host};
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
 use super::problem::{method_not_allowed, not_found, problem};
@@ -42,6 +42,8 @@ pub struct Routes {
     pub authorization_server: Router,
     /// `/login`, `/consent`, `/account`: for people, so without CORS (N112).
     pub pages: Router,
+    /// What a person is shown where there is nothing, by its fallback; `None`: what programs are told.
+    pub lost: Option<Router>,
     /// Other names a request may be addressed to (`server.allowed_hosts`).
     pub allowed_hosts: Vec<String>,
     /// In which requests are counted; `None` counts nothing.
@@ -71,11 +73,19 @@ pub(super) fn router(
     servers: ByHost<ServerEndpoints>,
 ) -> Router {
     let Routes {
-        health: handles, origins, endpoints, authorization_server, pages, longest, ..
+        health: handles,
+        origins,
+        endpoints,
+        authorization_server,
+        pages,
+        lost,
+        longest,
+        ..
     } = routes;
     let documents =
         endpoints.iter().map(|endpoint| (endpoint.authority.clone(), document(&endpoint.metadata)));
     let metadata = ByHost::new(documents);
+    let named = servers.clone();
     let behind = endpoints
         .iter()
         .map(|endpoint| (endpoint.authority.clone(), ServerDocuments(endpoint.servers.clone())));
@@ -85,7 +95,7 @@ pub(super) fn router(
         .route_service("/.well-known/oauth-protected-resource", metadata.clone())
         .route_service("/.well-known/oauth-protected-resource/mcp", metadata)
         .route_service("/.well-known/oauth-protected-resource/servers/{id}/mcp", behind)
-        .merge(authorization_server)
+        .merge(authorization_server.layer(from_fn_with_state(named, only_of_servers_here)))
         // Before the layer: it answers preflights, and would not stand around what is set after it.
         .method_not_allowed_fallback(method_not_allowed)
         .layer(public_cors());
@@ -101,11 +111,33 @@ pub(super) fn router(
         .merge(public)
         .merge(guarded)
         .merge(pages)
-        .fallback(not_found)
+        .fallback(move |request: Request| nothing_here(lost, request))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(known, check_host))
         .layer(from_fn_with_state(longest, catch_slow_handlers))
         .layer(security_headers())
+}
+
+/// A person who came by a browser sees a page. What programs look for, they may look for with any `Accept` (N75).
+async fn nothing_here(lost: Option<Router>, request: Request) -> Response<Body> {
+    let (method, path) = (request.method(), request.uri().path());
+    let reading = matches!(*method, Method::GET | Method::HEAD);
+    let for_programs = path.contains("/.well-known/") || path.starts_with("/api/");
+    match lost {
+        Some(lost) if reading && !for_programs && wants_a_page(&request) => {
+            match lost.oneshot(request).await {
+                Ok(page) => page,
+                Err(never) => match never {},
+            }
+        }
+        Some(_) | None => not_found().await,
+    }
+}
+
+/// Names HTML, as browsers do and programs do not (RFC 9110 §12.5.1).
+fn wants_a_page(request: &Request) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT).iter();
+    accepted.filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
 }
 
 /// Hosts that are ours (N76, DNS rebinding). Probes by address are let through to `/health` and `/ready`.
@@ -146,6 +178,9 @@ async fn check_host(
     request: Request,
     next: Next,
 ) -> Response<Body> {
+    if !names_one_host(&request) {
+        return problem(StatusCode::BAD_REQUEST, "a request has one Host header (RFC 9112 §3.2)");
+    }
     let probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
     if probe || host(&request).is_some_and(|host| known.contain(host)) {
         return next.run(request).await;
@@ -154,6 +189,31 @@ async fn check_host(
         StatusCode::MISDIRECTED_REQUEST,
         "this host is not served here; see server.public_url and server.allowed_hosts",
     )
+}
+
+/// The metadata of the authorization server is found under the URL of a server behind us, too, where there is that server: to
+/// answer 200 for others would be to say that tokens for them are to be had (N75).
+async fn only_of_servers_here(
+    State(servers): State<ByHost<ServerEndpoints>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let server = server_named(request.uri().path());
+    let here = |path: &str| servers.choose(&request).is_some_and(|known| known.at(path).is_some());
+    if server.is_none_or(here) {
+        return next.run(request).await;
+    }
+    not_found().await
+}
+
+/// The `/servers/{id}/mcp` in a path at which metadata is looked for.
+fn server_named(path: &str) -> Option<&str> {
+    let (before, after) = path.split_once("/.well-known/")?;
+    if !before.is_empty() {
+        return is_of_a_server(before).then_some(before);
+    }
+    let server = after.find('/').and_then(|at| after.get(at..))?.trim_end_matches('/');
+    is_of_a_server(server).then_some(server)
 }
 
 /// Serves one protected resource metadata document.

@@ -66,7 +66,7 @@ pub use page::{Page, PageRequest};
 pub use passkey::{PasskeyAdded, PasskeyRow, PasskeyStore, PasskeyUse};
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink,
-    PersonStore, SessionRow, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
+    PersonStore, SessionRow, StepDown, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
 };
 pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};

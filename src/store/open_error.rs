@@ -7,10 +7,14 @@ use super::error::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "the store's file {path} cannot be made or read: {kind}\n  \
+        "the store's file {path} cannot be made or read\n  \
          hint: its folder must exist or be creatable, and belong to the broker's user"
     )]
-    File { path: PathBuf, kind: std::io::ErrorKind },
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error(
         "the store's file {path} is readable by others (mode {mode:o})\n  hint: chmod 600 {path}"
     )]

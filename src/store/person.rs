@@ -156,9 +156,18 @@ pub struct UserRemoval {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserRemoved {
     Done,
-    /// Nothing was changed: see [`UserRemoval::keep_last_administrator`].
+    /// Nothing was changed: nobody else who can log in has the role.
     LastAdministrator,
     Unknown,
+}
+
+/// How an administrator is to stop being one and yet stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepDown {
+    /// Without the role.
+    Role,
+    /// Disabled, at this time.
+    Access(Timestamp),
 }
 
 #[async_trait]
@@ -184,6 +193,9 @@ pub trait PersonStore: Send + Sync {
     async fn set_administrator(&self, id: UserId, administrator: bool) -> Result<bool, StoreError>;
     /// Disabling also ends sessions and revokes grants. `None` enables again.
     async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError>;
+    /// The same as the one of these two that is meant, where somebody else who can log in has the role of administrators, or
+    /// this person cannot log in anyway. Of two who do it to each other, one stays.
+    async fn step_down(&self, id: UserId, how: StepDown) -> Result<UserRemoved, StoreError>;
     /// Takes a person out: the row with name, address and password, identities elsewhere, sessions, links, codes, consents,
     /// connected accounts, calls that wait or that they have approved and nobody made. Grants are revoked and keep the id of
     /// the person until they are cleaned up. All or nothing; of two administrators who remove each other, one stays.

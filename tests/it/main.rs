@@ -14,6 +14,8 @@ mod authorization_server;
 #[cfg(test)]
 mod check_live;
 #[cfg(test)]
+mod command_hints;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod compliance;
@@ -30,6 +32,8 @@ mod doctor_broken;
 #[cfg(test)]
 mod doctor_certificates;
 #[cfg(test)]
+mod flat_permissions;
+#[cfg(test)]
 mod folded;
 mod folded_things;
 #[cfg(test)]
@@ -42,6 +46,8 @@ mod hints;
 mod hosted;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod one_broker;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]

@@ -92,6 +92,11 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
+{{/* How the kubelet asks: by TLS where the settings end it in the pod (`server.tls`, in whichever way TOML lets it be written). */}}
+{{- define "broker.scheme" -}}
+{{- ternary "HTTPS" "HTTP" (regexMatch "(?m)^\\s*(\\[\\s*server\\s*\\.\\s*tls\\s*\\]|(server\\s*\\.\\s*)?tls\\s*(\\.\\s*(cert|key)\\s*)?=)" .Values.settings) -}}
+{{- end -}}
+
 {{/* Settings that the chart decides. Variables win over the settings file. */}}
 {{- define "broker.environment" -}}
 - name: BROKER_CONFIG

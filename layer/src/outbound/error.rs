@@ -138,6 +138,21 @@ pub enum OutboundConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// The certificate of the server that is asked holds none, or cannot be read.
+    #[error(
+        "{} cannot be read as certificates\n  hint: a file that the process's user may read, with -----BEGIN CERTIFICATE----- in it",
+        path.display()
+    )]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    /// The versions of TLS are not those of the cryptography.
+    #[error("TLS is not usable here\n  hint: this is a fault of the program; please report it")]
+    Tls(#[source] rustls::Error),
     /// The proxy is not a proxy URL.
     #[error(
         "outbound.proxy is not a proxy URL\n  hint: http://proxy.internal:3128, with user and password where it asks for them"

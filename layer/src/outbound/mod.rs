@@ -12,12 +12,14 @@ mod bypass;
 mod call;
 mod error;
 mod incoming;
+mod known;
 mod reach;
 mod watch;
 
 pub use call::{Answer, Call, Limits};
 pub use error::{OutboundConfigError, OutboundError};
 pub use incoming::Incoming;
+pub use known::KnownServer;
 pub use reach::{PrivateTarget, is_public};
 pub use watch::{Made, Watch};
 
@@ -81,6 +83,22 @@ impl Outbound {
             None => None,
         };
         Ok(Self { direct, proxied, reach, watch: None })
+    }
+
+    /// A client for one server of ours that ends TLS, at whatever address it is. It speaks HTTP/1.1, where a `Host` may be
+    /// given that is not in the URL.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboundConfigError`] when a certificate cannot be read.
+    pub fn to_known(server: &KnownServer) -> Result<Self, OutboundConfigError> {
+        let allowed = ["0.0.0.0/0", "::/0"].into_iter().flat_map(str::parse).collect();
+        let direct = builder(&OutboundSettings::default())?
+            .tls_backend_preconfigured(server.tls()?)
+            .http1_only()
+            .build()
+            .map_err(OutboundConfigError::Client)?;
+        Ok(Self { direct, proxied: None, reach: Arc::new(Reach { allowed }), watch: None })
     }
 
     /// The same client, whose calls `watch` is told of.

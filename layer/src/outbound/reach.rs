@@ -75,7 +75,7 @@ impl Reach {
 /// Whether an address is meant to be reached over the internet (RFC 6890 and the registries it starts).
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
-    const SPECIAL: [&str; 25] = [
+    const SPECIAL: [&str; 26] = [
         "0.0.0.0/8",
         "10.0.0.0/8",
         "100.64.0.0/10",
@@ -91,14 +91,15 @@ pub fn is_public(address: IpAddr) -> bool {
         "203.0.113.0/24",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/128",
-        "::1/128",
+        "::/96",
         "64:ff9b::/96",
         "64:ff9b:1::/48",
         "100::/64",
         "2001::/23",
         "2001:db8::/32",
         "2002::/16",
+        "3fff::/20",
+        "5f00::/16",
         "fc00::/7",
         "fe80::/9",
     ];
@@ -154,11 +155,16 @@ mod tests {
             "ff02::1",
             "2002:7f00:1::",
             "2001:db8::1",
+            "3fff:0fff::1",
+            "5f00::1",
+            "::127.0.0.1",
+            "::10.0.0.1",
+            "::",
             "255.255.255.255",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }
-        for text in ["1.1.1.1", "20.190.128.1", "2606:4700::1111"] {
+        for text in ["1.1.1.1", "20.190.128.1", "2606:4700::1111", "2a00:1450::1"] {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
     }

@@ -73,7 +73,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
         let found = Query::from_request_parts(parts, state).await;
         found.map(|Query(query)| Self(query)).map_err(|_| {
             let hint =
-                Some("after and limit (1 to 200); for grants also user_id, client_id, ended; to remove a person last_administrator; for pins changed");
+                Some("after and limit (1 to 200); for grants also user_id, client_id, ended; for people last_administrator; for pins changed");
             problem(StatusCode::UNPROCESSABLE_ENTITY, "the query is not understood", hint, None)
         })
     }

@@ -61,10 +61,12 @@ pub(super) fn describe(api: Described) -> Described {
         Operation::done("delete", "remove", "Take a person out, end all that they allowed")
             .asks(REMOVAL);
     let disable_one =
-        Operation::done("post", "disable", "Refuse a person, end sessions, revoke grants");
+        Operation::done("post", "disable", "Refuse a person, end sessions, revoke grants")
+            .asks(REMOVAL);
     let enable_one = Operation::done("post", "enable", "Let a disabled person in again");
     let give_role = Operation::done("post", "give_role", "Let a person administer this broker");
-    let take_role = Operation::done("post", "take_role", "Let a person administer it no more");
+    let take_role =
+        Operation::done("post", "take_role", "Let a person administer it no more").asks(REMOVAL);
     let remove_second_factor = Operation::made(
         "remove_second_factor",
         "Take a person's authenticator app, passkeys, recovery codes and password away",
@@ -143,8 +145,10 @@ pub(super) async fn disable(
     State(operations): State<Operations>,
     actor: Actor,
     At(id): At<UserId>,
+    Asked(asked): Asked<Removal>,
 ) -> Result<StatusCode, AdminError> {
-    operations.disable_user(&actor, id, true).await.map(|()| StatusCode::NO_CONTENT)
+    let disabled = operations.disable_user(&actor, id, asked.last_administrator).await;
+    disabled.map(|()| StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn enable(
@@ -152,7 +156,7 @@ pub(super) async fn enable(
     actor: Actor,
     At(id): At<UserId>,
 ) -> Result<StatusCode, AdminError> {
-    operations.disable_user(&actor, id, false).await.map(|()| StatusCode::NO_CONTENT)
+    operations.enable_user(&actor, id).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn give_the_role(
@@ -160,15 +164,17 @@ pub(super) async fn give_the_role(
     actor: Actor,
     At(id): At<UserId>,
 ) -> Result<StatusCode, AdminError> {
-    operations.set_administrator(&actor, id, true).await.map(|()| StatusCode::NO_CONTENT)
+    operations.give_role(&actor, id).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn take_the_role(
     State(operations): State<Operations>,
     actor: Actor,
     At(id): At<UserId>,
+    Asked(asked): Asked<Removal>,
 ) -> Result<StatusCode, AdminError> {
-    operations.set_administrator(&actor, id, false).await.map(|()| StatusCode::NO_CONTENT)
+    let taken = operations.take_role(&actor, id, asked.last_administrator).await;
+    taken.map(|()| StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn second_factor(

@@ -10,7 +10,7 @@ use crate::admin::input;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::UserId;
 use crate::secret_text::SecretText;
-use crate::store::{LinkPurpose, OneTimeLink, Page, UserRemoval, UserRemoved, UserRow};
+use crate::store::{LinkPurpose, OneTimeLink, Page, StepDown, UserRemoval, UserRemoved, UserRow};
 
 use super::{Actor, Operations, PageQuery, SecondFactorView, Shown, UserView, found, shown};
 
@@ -99,23 +99,57 @@ impl Operations {
         row.map(UserView::from).ok_or(AdminError::NotFound("user"))
     }
 
-    /// Disables or enables a person. Disabling ends their sessions and revokes what they allowed.
+    /// Disables a person: ends their sessions and revokes what they allowed.
     ///
     /// # Errors
     ///
-    /// [`AdminError::NotFound`]
+    /// [`AdminError::NotFound`]; [`AdminError::Forbidden`] for an administrator, where nobody else who can log in has the role
+    /// and `last_administrator` does not say that this is meant
     pub async fn disable_user(
         &self,
         actor: &Actor,
         id: UserId,
-        disabled: bool,
+        last_administrator: bool,
     ) -> Result<(), AdminError> {
-        let action = if disabled { AdminAction::Disable } else { AdminAction::Enable };
-        let at = disabled.then(|| self.clock.now());
-        self.change(actor, (AdminObject::User, action, &id.to_string()), async {
-            found(self.store.disable_user(id, at).await?, "user")
+        let what = (AdminObject::User, AdminAction::Disable, &*id.to_string());
+        self.change(actor, what, async {
+            let at = self.clock.now();
+            if self.asks_about(id, last_administrator).await? {
+                return stepped_down(self.store.step_down(id, StepDown::Access(at)).await?);
+            }
+            found(self.store.disable_user(id, Some(at)).await?, "user")
         })
         .await
+    }
+
+    /// Lets a disabled person in again.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]
+    pub async fn enable_user(&self, actor: &Actor, id: UserId) -> Result<(), AdminError> {
+        self.change(actor, (AdminObject::User, AdminAction::Enable, &id.to_string()), async {
+            found(self.store.disable_user(id, None).await?, "user")
+        })
+        .await
+    }
+
+    /// Whether somebody else has to administer this broker before this person does no more.
+    async fn asks_about(&self, id: UserId, last_administrator: bool) -> Result<bool, AdminError> {
+        let user = self.store.find_user(id).await?.ok_or(AdminError::NotFound("user"))?;
+        Ok(self.administers(&user) && !last_administrator)
+    }
+
+    /// By the role, or by the settings.
+    fn administers(&self, user: &UserRow) -> bool {
+        user.administrator || self.is_named(user)
+    }
+
+    /// Whom the settings make an administrator keeps being one without the role.
+    fn is_named(&self, user: &UserRow) -> bool {
+        let named = &self.settings.administrators;
+        named.subjects.contains(&user.id.to_string())
+            || user.groups.iter().any(|group| named.groups.contains(group))
     }
 
     /// Takes a person out for good, with everything that is about them alone; what they allowed ends at once. The audit log
@@ -132,49 +166,54 @@ impl Operations {
         last_administrator: bool,
     ) -> Result<(), AdminError> {
         self.change(actor, (AdminObject::User, AdminAction::Delete, &id.to_string()), async {
-            let user = self.store.find_user(id).await?.ok_or(AdminError::NotFound("user"))?;
-            let named = &self.settings.administrators;
-            let administers = user.administrator
-                || named.subjects.contains(&id.to_string())
-                || user.groups.iter().any(|group| named.groups.contains(group));
             let removal = UserRemoval {
                 id,
                 issuer: self.settings.public_url.as_str().trim_end_matches('/').to_owned(),
-                keep_last_administrator: administers && !last_administrator,
+                keep_last_administrator: self.asks_about(id, last_administrator).await?,
                 at: self.clock.now(),
             };
-            match self.store.remove_user(&removal).await? {
-                UserRemoved::Done => Ok(()),
-                UserRemoved::LastAdministrator => Err(LAST_ADMINISTRATOR),
-                UserRemoved::Unknown => Err(AdminError::NotFound("user")),
-            }
+            stepped_down(self.store.remove_user(&removal).await?)
         })
         .await
     }
 
-    /// Lets a person administer this broker, or not any more. Counts from the next request on, whatever tokens say.
-    ///
-    /// Whoever can run `broker` beside the store can always give the role back: the last administrator may lose it.
+    /// Lets a person administer this broker. Counts from the next request on.
     ///
     /// # Errors
     ///
-    /// [`AdminError::NotFound`]; [`AdminError::Forbidden`] for one's own role, which nobody loses by accident
-    pub async fn set_administrator(
+    /// [`AdminError::NotFound`]
+    pub async fn give_role(&self, actor: &Actor, id: UserId) -> Result<(), AdminError> {
+        self.change(actor, (AdminObject::User, AdminAction::GiveRole, &id.to_string()), async {
+            found(self.store.set_administrator(id, true).await?, "user")
+        })
+        .await
+    }
+
+    /// Lets a person administer it no more. Counts from the next request on, whatever tokens say.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::NotFound`]; [`AdminError::Forbidden`] for one's own role, which nobody loses by accident, and where nobody
+    /// else who can log in has it and `last_administrator` does not say that this is meant
+    pub async fn take_role(
         &self,
         actor: &Actor,
         id: UserId,
-        administrator: bool,
+        last_administrator: bool,
     ) -> Result<(), AdminError> {
-        let action = if administrator { AdminAction::GiveRole } else { AdminAction::TakeRole };
         let own =
             actor.context.requester_id.as_ref().is_some_and(|who| who.as_str() == id.to_string());
-        self.change(actor, (AdminObject::User, action, &id.to_string()), async {
-            if own && !administrator {
+        self.change(actor, (AdminObject::User, AdminAction::TakeRole, &id.to_string()), async {
+            if own {
                 let (problem, hint) =
                     ("this is your own role", "another administrator can take it");
                 return Err(AdminError::Forbidden { problem, hint });
             }
-            found(self.store.set_administrator(id, administrator).await?, "user")
+            let user = self.store.find_user(id).await?.ok_or(AdminError::NotFound("user"))?;
+            if user.administrator && !self.is_named(&user) && !last_administrator {
+                return stepped_down(self.store.step_down(id, StepDown::Role).await?);
+            }
+            found(self.store.set_administrator(id, false).await?, "user")
         })
         .await
     }
@@ -257,5 +296,14 @@ impl Operations {
         let base = self.settings.public_url.as_str().trim_end_matches('/');
         let shown = format!("{base}/login/link/{}", token.expose()).into();
         (OneTimeLink { link, user_id, purpose, expires_at }, shown)
+    }
+}
+
+/// Why an administrator still is one.
+const fn stepped_down(done: UserRemoved) -> Result<(), AdminError> {
+    match done {
+        UserRemoved::Done => Ok(()),
+        UserRemoved::LastAdministrator => Err(LAST_ADMINISTRATOR),
+        UserRemoved::Unknown => Err(AdminError::NotFound("user")),
     }
 }

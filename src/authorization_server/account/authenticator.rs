@@ -205,7 +205,7 @@ impl Sent<'_> {
             Err(again) => return offer.page(people, Some(again)),
         };
         let codes = confirmed.keep(people).await?;
-        self.audit(AuditEvent::SecondFactorSet).await?;
+        self.audit(AuditEvent::SecondFactorSet {}).await?;
         let browser = people.browser(self.headers);
         know_browser_at_codes(&people.server, &browser, self.user()).await?;
         // They have just shown both: this session says so from now on, and is a new one.
@@ -227,7 +227,7 @@ impl Sent<'_> {
         if !server.store.replace_recovery_codes(user.id, &digests).await? {
             return Ok(self.people.lead_to(PATH));
         }
-        self.audit(AuditEvent::RecoveryCodesReplace).await?;
+        self.audit(AuditEvent::RecoveryCodesReplace {}).await?;
         let factors = Factors::of(server, user.id).await?;
         let (lost, onward) = if factors.app { (APP, PATH) } else { (PASSKEY, PASSKEYS_PATH) };
         Ok(show_codes(self.people, user, (&codes, lost), onward.to_owned()))
@@ -240,7 +240,7 @@ impl Sent<'_> {
             return render(self.people, &self.session, Some(again)).await;
         }
         if self.people.server.store.remove_authenticator(self.user().id).await? {
-            self.audit(AuditEvent::SecondFactorRemove).await?;
+            self.audit(AuditEvent::SecondFactorRemove {}).await?;
         }
         Ok(self.people.lead_to(PATH))
     }

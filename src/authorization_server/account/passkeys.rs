@@ -294,7 +294,7 @@ impl Sent<'_> {
         }
         let (store, which) = (&self.people.server.store, self.form.fields.text("passkey"));
         if store.remove_passkey(self.user().id, which).await? {
-            self.audit(AuditEvent::PasskeyRemove).await?;
+            self.audit(AuditEvent::PasskeyRemove {}).await?;
         }
         Ok(self.people.lead_to(PATH))
     }

@@ -260,7 +260,7 @@ async fn try_enrol(
     // Before anything is stored: a first step that is over leaves no app behind.
     let user = first.finish(people).await?;
     let codes = confirmed.keep(people).await?;
-    people.audit(request_id, Some(user.id), None, AuditEvent::SecondFactorSet).await?;
+    people.audit(request_id, Some(user.id), None, AuditEvent::SecondFactorSet {}).await?;
     let event = AuditEvent::LoginSucceed { method: LoginMethod::PasswordAndCode };
     people.audit(request_id, Some(user.id), None, event).await?;
     let login = NewLogin::with_code(user.id, people.server.clock.now());

@@ -162,7 +162,7 @@ async fn try_use(
     if !people.server.store.set_password(user.id, &hash, Some(&link.link), now).await? {
         return Err(Fault::NoLink);
     }
-    people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet).await?;
+    people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet {}).await?;
     // What it was known for before it stays known for, codes included; the link alone stands for none.
     if let Some(known) = known {
         known.keep(&people.server).await?;
@@ -171,7 +171,7 @@ async fn try_use(
     // The link stands for the password alone: whoever got hold of it has not got the app.
     let user = UserRow { password_hash: Some(hash), ..user };
     if let Some(onward) = FirstStep::take(people, (headers, &browser), &user, None).await? {
-        people.audit(request_id, Some(user.id), None, AuditEvent::LoginContinue).await?;
+        people.audit(request_id, Some(user.id), None, AuditEvent::LoginContinue {}).await?;
         return Ok(onward);
     }
     let login = NewLogin::with_password(user.id, now).compared_with(user.password_hash.as_deref());

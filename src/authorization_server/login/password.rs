@@ -224,7 +224,7 @@ async fn go_on(
 ) -> Result<Response, Fault> {
     let from = (headers, browser);
     if let Some(onward) = FirstStep::take(people, from, user, request).await? {
-        people.audit(request_id, Some(user.id), None, AuditEvent::LoginContinue).await?;
+        people.audit(request_id, Some(user.id), None, AuditEvent::LoginContinue {}).await?;
         return Ok(onward);
     }
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };

@@ -221,8 +221,7 @@ async fn remove(
 /// Quotes nothing of a file that is none: it may be the private half.
 fn key_set(path: &Path) -> Result<Value, Failure> {
     let shown = path.display();
-    let text = std::fs::read(path)
-        .map_err(|error| Failure::new(format!("{shown} cannot be read: {error}")))?;
+    let text = std::fs::read(path).map_err(|error| Failure::unreadable(&shown, &error))?;
     let no_json = |_| Failure::new(format!("{shown} is no JSON")).hint(public_jwks::ALLOWED);
     serde_json::from_slice(&text).map_err(no_json)
 }

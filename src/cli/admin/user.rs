@@ -55,6 +55,9 @@ enum UserCommand {
     Disable {
         /// Username or id
         user: String,
+        /// Also where nobody else who can log in administers this broker
+        #[arg(long)]
+        last_administrator: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -91,6 +94,9 @@ enum UserCommand {
     TakeRole {
         /// Username or id
         user: String,
+        /// Also where nobody else who can log in administers this broker
+        #[arg(long)]
+        last_administrator: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -175,20 +181,18 @@ pub(in crate::cli) async fn run(
         UserCommand::Add(new) => add(&administration, new, out).await,
         UserCommand::Change(args) => change(&administration, args, out).await,
         UserCommand::List { json } => print_all(&administration, *json, out).await,
-        UserCommand::Disable { user, json } => {
-            disable(&administration, (user, *json), true, out).await
+        UserCommand::Disable { user, last_administrator, json } => {
+            disable(&administration, (user, *json), *last_administrator, out).await
         }
-        UserCommand::Enable { user, json } => {
-            disable(&administration, (user, *json), false, out).await
-        }
+        UserCommand::Enable { user, json } => enable(&administration, (user, *json), out).await,
         UserCommand::Remove { user, last_administrator, json } => {
             remove(&administration, (user, *json), *last_administrator, out).await
         }
         UserCommand::GiveRole { user, json } => {
-            role(&administration, (user, *json), true, out).await
+            give_role(&administration, (user, *json), out).await
         }
-        UserCommand::TakeRole { user, json } => {
-            role(&administration, (user, *json), false, out).await
+        UserCommand::TakeRole { user, last_administrator, json } => {
+            take_role(&administration, (user, *json), *last_administrator, out).await
         }
         UserCommand::SecondFactor { user, json } => {
             second_factor(&administration, user, *json, out).await
@@ -243,15 +247,26 @@ async fn print_all(by: &Administration, json: bool, out: &mut dyn Write) -> Resu
 async fn disable(
     by: &Administration,
     (name, json): (&str, bool),
-    disabled: bool,
+    last_administrator: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let user = find(by, name).await?;
-    let done = by.operations.disable_user(&by.actor, user.id, disabled).await;
+    let done = by.operations.disable_user(&by.actor, user.id, last_administrator).await;
     done.map_err(|error| failure(&error, LIST))?;
-    let what = if disabled { "disabled" } else { "enabled" };
-    let value = json!({ "id": user.id, "username": user.username, "disabled": disabled });
-    one(&value, &format!("{} is {what}", user.username), json, out)
+    let value = json!({ "id": user.id, "username": user.username, "disabled": true });
+    one(&value, &format!("{} is disabled", user.username), json, out)
+}
+
+async fn enable(
+    by: &Administration,
+    (name, json): (&str, bool),
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, name).await?;
+    let done = by.operations.enable_user(&by.actor, user.id).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let value = json!({ "id": user.id, "username": user.username, "disabled": false });
+    one(&value, &format!("{} is enabled", user.username), json, out)
 }
 
 async fn remove(
@@ -267,18 +282,29 @@ async fn remove(
     one(&value, &format!("{} is removed", user.username), json, out)
 }
 
-async fn role(
+async fn give_role(
     by: &Administration,
     (name, json): (&str, bool),
-    administrator: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let user = find(by, name).await?;
-    let done = by.operations.set_administrator(&by.actor, user.id, administrator).await;
+    let done = by.operations.give_role(&by.actor, user.id).await;
     done.map_err(|error| failure(&error, LIST))?;
-    let what = if administrator { "administers this broker" } else { "is no administrator" };
-    let value = json!({ "id": user.id, "username": user.username, "administrator": administrator });
-    one(&value, &format!("{} {what}", user.username), json, out)
+    let value = json!({ "id": user.id, "username": user.username, "administrator": true });
+    one(&value, &format!("{} administers this broker", user.username), json, out)
+}
+
+async fn take_role(
+    by: &Administration,
+    (name, json): (&str, bool),
+    last_administrator: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let user = find(by, name).await?;
+    let done = by.operations.take_role(&by.actor, user.id, last_administrator).await;
+    done.map_err(|error| failure(&error, LIST))?;
+    let value = json!({ "id": user.id, "username": user.username, "administrator": false });
+    one(&value, &format!("{} is no administrator", user.username), json, out)
 }
 
 async fn second_factor(

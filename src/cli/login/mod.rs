@@ -21,11 +21,13 @@ use crate::resource_server::well_known_url;
 use crate::scope::ScopeToken;
 
 use super::failure::Failure;
-use super::probe::{below, client};
+use super::running::below;
 
 use kept::{Identity, Place, folder};
 use refresh::{Renewed, forget, keep, renew};
 
+const ANOTHER_HOST: &str =
+    "name the broker as its server.public_url has it; nothing is sent to whom it does not belong";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(30), max_bytes: 256 * 1024 };
 /// What `slow_down` adds (RFC 8628 §3.5).
@@ -108,7 +110,7 @@ struct Tokens {
 /// Prints where to go and which code to type on `err`, then waits; the token in one line on `out`. `url` is the broker. Where
 /// the log-in before is kept, nobody is asked.
 pub(super) async fn run(
-    (args, url): (&LoginArgs, &Url),
+    (args, url, outbound): (&LoginArgs, &Url, &Outbound),
     environment: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
@@ -118,26 +120,28 @@ pub(super) async fn run(
         return Err(Failure::new(format!("{url} is not https"))
             .hint("a token that travels in clear is everybody's; http is for this machine alone"));
     }
-    let outbound = client(url)?;
-    let metadata = metadata(&outbound, url).await?;
+    let metadata = metadata(outbound, url).await?;
     let identity = Identity::new(url, &args.client, (args.resource.as_ref(), &args.scope));
     let folder = folder(environment).filter(|_| !args.json && !args.no_keep);
     if args.forget {
-        let folder = folder.ok_or_else(|| Failure::new("nothing is kept where HOME is not set"))?;
-        let forgot = forget(&outbound, &metadata, (&folder, &identity)).await?;
+        let folder = folder.ok_or_else(|| {
+            Failure::new("nothing is kept where HOME is not set")
+                .hint("run it as the user, and with the HOME, of the log-in before")
+        })?;
+        let forgot = forget(outbound, &metadata, (&folder, &identity)).await?;
         let said = if forgot { "revoked and removed" } else { "nothing is kept of such a log-in" };
         writeln!(out, "{said}").map_err(Failure::output)?;
         return Ok(ExitCode::SUCCESS);
     }
-    takes_bearer_tokens(&outbound, args, url).await?;
+    takes_bearer_tokens(outbound, args, url).await?;
     let renewed = match &folder {
-        Some(folder) => renew(&outbound, &metadata, (folder, &identity), err).await?,
+        Some(folder) => renew(outbound, &metadata, (folder, &identity), err).await?,
         None => Renewed::LogIn,
     };
     let answer = match renewed {
         Renewed::Tokens(answer) => answer,
         Renewed::LogIn => {
-            let answer = ask(&outbound, (args, url), &metadata, err).await?;
+            let answer = ask(outbound, (args, url), &metadata, err).await?;
             if let Some(folder) = folder {
                 keep_new((folder, &identity), &answer, err);
             }
@@ -219,7 +223,7 @@ async fn metadata(outbound: &Outbound, url: &Url) -> Result<Metadata, Failure> {
         found.revocation_endpoint.as_ref(),
     ];
     if endpoints.into_iter().flatten().any(|endpoint| endpoint.origin() != url.origin()) {
-        return Err(Failure::new("the broker names an endpoint on another host"));
+        return Err(Failure::new("the broker names an endpoint on another host").hint(ANOTHER_HOST));
     }
     Ok(found)
 }
@@ -266,7 +270,7 @@ async fn begin(
     }
     let device: Device = read(&answer, "the answer has no code")?;
     if device.verification_uri.origin() != url.origin() {
-        return Err(Failure::new("the broker names a page on another host"));
+        return Err(Failure::new("the broker names a page on another host").hint(ANOTHER_HOST));
     }
     Ok(device)
 }
@@ -288,7 +292,7 @@ async fn wait(
     loop {
         tokio::time::sleep(interval).await;
         if tokio::time::Instant::now() >= end {
-            return Err(Failure::new("nobody typed the code in time"));
+            return Err(nobody());
         }
         let call = Call::post_form(metadata.token_endpoint.clone(), &fields);
         let Ok(answer) = outbound.send(call, LIMITS).await else {
@@ -315,12 +319,15 @@ async fn wait(
 }
 
 async fn send(outbound: &Outbound, call: Call) -> Result<Answer, Failure> {
-    outbound.send(call, LIMITS).await.map_err(|error| Failure::of(&error))
+    let answer = outbound.send(call, LIMITS).await;
+    answer.map_err(|error| Failure::new(error.to_string()).hint(error.hint()))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(answer: &Answer, otherwise: &str) -> Result<T, Failure> {
     serde_json::from_slice(&answer.body).map_err(|_| {
-        Failure::new(otherwise).cause(format!("it answered {}", answer.status.as_u16()))
+        Failure::new(otherwise)
+            .cause(format!("it answered {}", answer.status.as_u16()))
+            .hint("name the broker as its server.public_url has it; what answers here is none, or of another version")
     })
 }
 
@@ -333,13 +340,22 @@ fn code_of(answer: &Answer) -> Option<String> {
 
 fn refused(answer: &Answer) -> Failure {
     match code_of(answer).as_deref() {
-        Some("access_denied") => Failure::new("the person refused"),
-        Some("expired_token") => Failure::new("nobody typed the code in time"),
+        Some("access_denied") => Failure::new("the person refused")
+            .hint("run it again if that was by mistake; another --scope may be what they allow"),
+        Some("expired_token") => nobody(),
         Some("unauthorized_client" | "invalid_client") => Failure::new(
             "the broker does not let this client log in from a terminal",
         )
         .hint("name one with --client whose grants have device_code, and that has no secret"),
-        Some(code) => Failure::new(format!("the broker refused: {code}")),
-        None => Failure::new(format!("the broker answered {}", answer.status.as_u16())),
+        Some(code) => Failure::new(format!("the broker refused: {code}")).hint(
+            "look at --client, --scope and --resource; the broker's audit log has the request",
+        ),
+        None => Failure::new(format!("the broker answered {}", answer.status.as_u16()))
+            .hint("is it a broker, and well? broker ready --url … says; else try again later"),
     }
+}
+
+fn nobody() -> Failure {
+    Failure::new("nobody typed the code in time")
+        .hint("run it again: a code is good once and for minutes")
 }

@@ -91,10 +91,10 @@ async fn revoke(
     metadata: &Metadata,
     (identity, kept): (&Identity, &Kept),
 ) -> Result<(), Failure> {
-    let endpoint: Url = metadata
-        .revocation_endpoint
-        .clone()
-        .ok_or_else(|| Failure::new("the broker revokes no tokens"))?;
+    let endpoint: Url = metadata.revocation_endpoint.clone().ok_or_else(|| {
+        Failure::new("the broker revokes no tokens")
+            .hint("withdraw what this terminal was allowed on its page /account")
+    })?;
     let fields = [
         ("client_id", identity.client_id.as_str()),
         ("token", kept.refresh_token.as_str()),

@@ -173,8 +173,7 @@ fn find(event: EventId, log: Option<PathBuf>) -> Result<Entry, Failure> {
         }
     });
     read.map_err(|error| {
-        Failure::new(format!("the audit log {} cannot be read", path.display()))
-            .cause(error.to_string())
+        Failure::unreadable(&format!("the audit log {}", path.display()), &error)
     })?;
     // Callers choose the ids of their requests, and may choose one of an event or of another request.
     if found.is_none() && of_request.len() > 1 {
@@ -238,7 +237,10 @@ fn by_options(args: &WhoArgs, ready: &Ready) -> Result<Asker, Failure> {
     if let Some(text) = &args.claims {
         match json("--claims", text)? {
             Value::Object(more) => claims.extend(more),
-            _ => return Err(Failure::new("--claims is no JSON object")),
+            _ => {
+                return Err(Failure::new("--claims is no JSON object")
+                    .hint("such as {\"department\": \"IT\"}, or @FILE with that in it"));
+            }
         }
     }
     let names = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
@@ -256,13 +258,15 @@ fn by_options(args: &WhoArgs, ready: &Ready) -> Result<Asker, Failure> {
 
 fn json(option: &str, text: &str) -> Result<Value, Failure> {
     let text = match text.strip_prefix('@') {
-        Some(file) => std::fs::read_to_string(Path::new(file)).map_err(|error| {
-            Failure::new(format!("{option}: {file} cannot be read")).cause(error.to_string())
-        })?,
+        Some(file) => std::fs::read_to_string(Path::new(file))
+            .map_err(|error| Failure::unreadable(&format!("{option}: {file}"), &error))?,
         None => text.to_owned(),
     };
-    serde_json::from_str(&text)
-        .map_err(|error| Failure::new(format!("{option} is not JSON")).cause(error.to_string()))
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::new(format!("{option} is not JSON"))
+            .cause(error.to_string())
+            .hint("in single quotes, so that the shell leaves it alone, or @FILE")
+    })
 }
 
 fn for_people(told: &Told, all: bool) -> String {

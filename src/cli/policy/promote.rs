@@ -130,7 +130,9 @@ impl Change {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("{} cannot be written", path.display())).cause(error.to_string())
+    Failure::new(format!("{} cannot be written", path.display())).cause(error.to_string()).hint(
+        "its folder has to be writable for the user who runs this: the file is replaced whole",
+    )
 }
 
 fn files(ready: &Ready) -> Result<(&Path, &Path), Failure> {
@@ -147,9 +149,7 @@ fn files(ready: &Ready) -> Result<(&Path, &Path), Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| {
-        Failure::new(format!("{} cannot be read", path.display())).cause(error.to_string())
-    })
+    std::fs::read(path).map_err(|error| Failure::unreadable(&path.display(), &error))
 }
 
 fn beside(path: &Path, what: &str) -> PathBuf {

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::app;
 use crate::config::{Config, Environment, Loaded, findings_json, load, settings_json};
@@ -23,7 +22,7 @@ use crate::outbound::{Call, Limits};
 use crate::time::{Clock as _, SystemClock};
 
 use super::failure::Failure;
-use super::probe;
+use super::running::Running;
 use super::settings::{SettingsArgs, secret_variables};
 
 /// The end of the audit log that is counted, in bytes.
@@ -38,6 +37,9 @@ pub(super) struct BundleArgs {
     /// Ask nobody: neither secrets nor issuers, nor Graph, nor the broker that runs
     #[arg(long)]
     offline: bool,
+    /// Print what was written as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Writes the bundle. Settings that have errors are no reason to write none.
@@ -47,7 +49,6 @@ pub(super) async fn run(
     environment: Environment,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
-    let base = settings.base_url(environment.clone()).ok().filter(|_| !args.offline);
     let loaded = load(settings.sources(environment));
     let mut bundle = json!({
         "about": "Made by broker support-bundle. Secrets are left out, names are replaced; read it before you send it.",
@@ -68,14 +69,15 @@ pub(super) async fn run(
             add(&mut bundle, "doctor", json!(found));
         }
     }
-    if let Some(base) = base {
-        add(&mut bundle, "health", asked(&base, "/health").await);
-        add(&mut bundle, "ready", asked(&base, "/ready").await);
+    let config = loaded.config.as_ref().filter(|_| !args.offline);
+    if let Some(broker) = config.and_then(|config| Running::configured(config).ok()) {
+        add(&mut bundle, "health", asked(&broker, "/health").await);
+        add(&mut bundle, "ready", asked(&broker, "/ready").await);
     }
     // The settings as they are before something is left out: an answer may name it, too.
     let mut redactor = redact::Redactor::new(&json!([settings_json(&loaded), &bundle]));
     redactor.redact(&mut bundle);
-    write(&args.out, &format!("{bundle:#}\n"), out)
+    write(args, &format!("{bundle:#}\n"), out)
 }
 
 fn add(bundle: &mut Value, name: &str, value: Value) {
@@ -147,17 +149,16 @@ fn end_of(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-async fn asked(base: &Url, path: &str) -> Value {
-    let url = probe::below(base, path);
+async fn asked(broker: &Running, path: &str) -> Value {
     let limits = Limits { timeout: Duration::from_secs(3), max_bytes: 1 << 20 };
-    let Ok(client) = probe::client(&url) else { return Value::Null };
-    match client.send(Call::get(url), limits).await {
+    match broker.send(Call::get(broker.below(path)), limits).await {
         Ok(answer) => serde_json::from_slice(&answer.body).unwrap_or_default(),
         Err(_) => json!("does not answer"),
     }
 }
 
-fn write(to: &Path, text: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+fn write(args: &BundleArgs, text: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let to = args.out.as_path();
     if to == Path::new("-") {
         out.write_all(text.as_bytes()).map_err(Failure::output)?;
         return Ok(ExitCode::SUCCESS);
@@ -169,6 +170,11 @@ fn write(to: &Path, text: &str, out: &mut dyn Write) -> Result<ExitCode, Failure
             .cause(error.to_string())
             .hint("name another file with --out; one that is there is not overwritten")
     })?;
-    writeln!(out, "{}\nRead it before you send it.", to.display()).map_err(Failure::output)?;
+    let told = if args.json {
+        json!({ "file": to }).to_string()
+    } else {
+        format!("{}\nRead it before you send it.", to.display())
+    };
+    writeln!(out, "{told}").map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -106,11 +106,26 @@ impl RawConfig {
         };
         check_binding(&config, to);
         config.check_metrics(to);
+        config.check_issuers(to);
         config
     }
 }
 
 impl Config {
+    /// Whether anybody can come by a token.
+    fn check_issuers(&self, to: &mut Checker<'_>) {
+        if self.authorization_server.enabled || !self.resource_server.issuers.is_empty() {
+            return;
+        }
+        let key = Key::default().name("authorization_server").name("enabled");
+        let problem = "is false, and no other issuer is configured: nobody gets a token but by broker token mint";
+        let finding = Finding::warning(FindingCode::NotInForce, &key, problem).found("false");
+        to.add(
+            finding
+                .hint("add [[resource_server.issuer]], or set authorization_server.enabled = true"),
+        );
+    }
+
     /// Who could read `/metrics` at all.
     fn check_metrics(&self, to: &mut Checker<'_>) {
         let key = Key::default().name("server").name("admin_listen");

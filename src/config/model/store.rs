@@ -10,6 +10,7 @@ use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
+use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;
 
 /// `[store]`, parsed.
@@ -61,6 +62,9 @@ impl RawStore {
             let key = at.name("key_encryption_key");
             let source = to.secret_of_the_start(&key, &raw)?;
             to.encryption_key(&key, &source);
+            if matches!(source, SecretSource::Ref(SecretRef::Env(_))) {
+                to.not_for_the_environment(&key);
+            }
             Some(source)
         });
         let store = Store {

@@ -57,7 +57,7 @@ impl RawTools {
 impl RawDocuments {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Documents {
         let key = at.name("dir");
-        let dir = self.dir.map(|dir| to.input(&key, &dir));
+        let dir = self.dir.map(|dir| to.input_folder(&key, &dir));
         for name in ["public.md", "confidential.md"] {
             if dir.as_ref().is_some_and(|dir| dir.is_dir() && !dir.join(name).is_file()) {
                 let problem = format!("holds no {name}");

@@ -49,7 +49,7 @@ impl RawUpstreamServer {
             }
         }
         let directory = match &self.cwd {
-            Some(directory) => to.input(&at.name("cwd"), directory),
+            Some(directory) => to.input_folder(&at.name("cwd"), directory),
             None => PathBuf::from("/"),
         };
         Some(UpstreamCommand {

@@ -9,8 +9,8 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{
-    ExternalIdentity, LoginAttempts, NewSession, OneTimeLink, PersonStore, SessionRow, UserProfile,
-    UserRemoval, UserRemoved, UserRow,
+    ExternalIdentity, LoginAttempts, NewSession, OneTimeLink, PersonStore, SessionRow, StepDown,
+    UserProfile, UserRemoval, UserRemoved, UserRow,
 };
 use crate::time::Timestamp;
 
@@ -83,6 +83,15 @@ impl PersonStore for SqlDatabase {
             .await?;
         self.shared.revoked.add(&revoked);
         Ok(found)
+    }
+
+    async fn step_down(&self, id: UserId, how: StepDown) -> Result<UserRemoved, StoreError> {
+        let (done, revoked) = self
+            .named("step_down users")
+            .write((id, how), |c, asked| Box::pin(user_removal::step_down(c, asked)))
+            .await?;
+        self.shared.revoked.add(&revoked);
+        Ok(done)
     }
 
     async fn remove_user(&self, removal: &UserRemoval) -> Result<UserRemoved, StoreError> {

@@ -1,9 +1,10 @@
-//! A person goes for good, with everything that is about them alone.
+//! A person goes for good, with everything that is about them alone, or stops being an administrator.
 
+use crate::id::UserId;
 use crate::store::connection::{Connection, values};
 use crate::store::error::StoreError;
 use crate::store::grant::{GrantFilter, RevokeReason};
-use crate::store::person::{UserRemoval, UserRemoved};
+use crate::store::person::{StepDown, UserRemoval, UserRemoved};
 use crate::store::revoked::Revocation;
 
 use super::{ended_account, grant, logout, session, user};
@@ -27,7 +28,7 @@ pub(super) async fn remove(
     if user::find(c, &asked.id).await?.is_none() {
         return Ok((UserRemoved::Unknown, Vec::new()));
     }
-    if asked.keep_last_administrator && !leaves_administrator(c, asked).await? {
+    if asked.keep_last_administrator && !leaves_administrator(c, &asked.id).await? {
         return Ok((UserRemoved::LastAdministrator, Vec::new()));
     }
     let id = asked.id.to_string();
@@ -57,13 +58,31 @@ async fn logins(c: &mut Connection, user: &str) -> Result<Vec<Option<String>>, S
 }
 
 /// Whether somebody else who can log in has the role. Removals take turns to ask, so that the last two do not see each other.
-async fn leaves_administrator(c: &mut Connection, asked: &UserRemoval) -> Result<bool, StoreError> {
+async fn leaves_administrator(c: &mut Connection, id: &UserId) -> Result<bool, StoreError> {
     const OTHER: &str = "SELECT 1 FROM users WHERE administrator = 1 AND disabled_at IS NULL AND id <> $1 AND \
         (password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id)) LIMIT 1";
     if c.is_postgres() {
         c.execute("SELECT pg_advisory_xact_lock(5570417006)", values![]).await?;
     }
-    Ok(c.row(OTHER, values![asked.id.to_string()]).await?.is_some())
+    Ok(c.row(OTHER, values![id.to_string()]).await?.is_some())
+}
+
+/// An administrator stays somebody here, and administers no more. What became of it, and what is revoked now.
+pub(super) async fn step_down(
+    c: &mut Connection,
+    (id, how): &(UserId, StepDown),
+) -> Result<(UserRemoved, Vec<Revocation>), StoreError> {
+    const ABLE: &str = "SELECT 1 FROM users WHERE id = $1 AND disabled_at IS NULL AND \
+        (password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id))";
+    let left = leaves_administrator(c, id).await?;
+    if !left && c.row(ABLE, values![id.to_string()]).await?.is_some() {
+        return Ok((UserRemoved::LastAdministrator, Vec::new()));
+    }
+    let (found, revoked) = match how {
+        StepDown::Role => (user::set_administrator(c, &(*id, false)).await?, Vec::new()),
+        StepDown::Access(at) => user::disable(c, &(*id, Some(*at))).await?,
+    };
+    Ok((if found { UserRemoved::Done } else { UserRemoved::Unknown }, revoked))
 }
 
 /// Calls of theirs, and what they said yes to and nobody has made: it would be done in the name of somebody who is gone.

@@ -89,8 +89,7 @@ pub(super) fn at_open(path: &Path, error: StoreError) -> OpenError {
 
 /// Makes the folder (0700) and the file (0600) before `SQLite` would with the umask's mode. WAL files take the file's mode.
 pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
-    let wrong =
-        |error: std::io::Error| OpenError::File { path: path.to_owned(), kind: error.kind() };
+    let wrong = |source: std::io::Error| OpenError::File { path: path.to_owned(), source };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(wrong)?;
     }
@@ -116,6 +115,6 @@ pub(super) fn is_there(path: &Path) -> Result<bool, OpenError> {
     match std::fs::metadata(path) {
         Ok(found) => is_private(path, found.permissions().mode()).map(|()| true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(OpenError::File { path: path.to_owned(), kind: error.kind() }),
+        Err(source) => Err(OpenError::File { path: path.to_owned(), source }),
     }
 }

@@ -1,5 +1,9 @@
 //! `/authorize`: what is refused and where that is said, and what a person's answer becomes.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcp_auth_broker::time::{Clock as _, FixedClock, SystemClock};
 use serde_json::json;
 
 use crate::support::product::Product;
@@ -220,10 +224,11 @@ async fn a_request_of_one_session_cannot_be_answered_in_another() {
 // OIDC Core §3.1.2.1 — N28
 #[tokio::test]
 async fn a_client_that_wants_a_new_login_gets_one() {
-    let product = Product::dev().await;
+    let clock = Arc::new(FixedClock::at(SystemClock.now()));
+    let product = Product::start_at("", Arc::<FixedClock>::clone(&clock)).await;
     let asking = Asking::new(&register(&product, &[REDIRECT]).await);
     let mut browser = Browser::of_the_administrator(&product).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await; // logins count in whole seconds
+    clock.advance(Duration::from_secs(1)); // logins count in whole seconds
     let asked = browser.get(&asking.with("max_age", "0").path()).await.header("location");
     let page = browser.get(&asked).await;
     assert_eq!(page.status, 200, "{page:?}");

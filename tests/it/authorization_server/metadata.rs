@@ -24,7 +24,8 @@ const PATHS: [&str; 13] = [
 // RFC 8414 §3, OIDC Discovery §4 — N75
 #[tokio::test]
 async fn the_same_document_is_at_every_place_where_clients_look() {
-    let product = Product::dev().await;
+    let weather = "[[upstream.server]]\nid = \"weather\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
+    let product = Product::start(weather).await;
     let first = product.send(Request::new("GET", PATHS[0])).await;
     assert_eq!(first.json()["issuer"], product.url(""));
     for path in PATHS {
@@ -34,6 +35,19 @@ async fn the_same_document_is_at_every_place_where_clients_look() {
         assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
         let known = Request::new("GET", path).header("if-none-match", &answer.header("etag"));
         assert_eq!(product.send(known).await.status, 304, "{path}");
+    }
+}
+
+// RFC 8414 §3.1 — N75
+#[tokio::test]
+async fn nothing_is_said_of_a_server_that_is_not_there() {
+    let product = Product::dev().await;
+    for path in PATHS {
+        let status = if path.contains("/servers/") { 404 } else { 200 };
+        let request = Request::new("GET", path).header("origin", "https://inspector.example");
+        let answer = product.send(request).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
     }
 }
 

@@ -130,6 +130,35 @@ async fn the_last_administrator_is_removed_only_when_that_is_said() {
     assert_eq!(site.removes(&site.root, "").await.status, 403, "nobody's token opens the API");
 }
 
+// OWASP ASVS 5 — N115
+#[tokio::test]
+async fn the_last_administrator_loses_role_and_access_only_when_that_is_said() {
+    let site = Site::start().await;
+    let at = site.directory.path();
+    let ben = added(&site.directory, &["ben", "--admin"]);
+    let token = site.served.mint_for(text(&ben["user"], "id"), "broker:admin");
+    let link = command(at, &["user", "reset-link", "root", "--json"]);
+    let link: Value = serde_json::from_slice(&link.stdout).unwrap();
+    let mut browser = Browser::at(&site.served.authority);
+    browser.chooses_a_password(path(text(&link, "link"))).await;
+    let asks = async |what: &str| {
+        let request = Request::new("POST", &format!("/api/v1/users/{}/{what}", site.root));
+        site.served.send(request.header("authorization", &format!("Bearer {token}"))).await
+    };
+    for what in ["disable", "take-role"] {
+        let refused = asks(what).await;
+        assert_eq!(refused.status, 403, "ben has never come: {refused:?}");
+        assert!(refused.body.contains("last_administrator"), "{refused:?}");
+        let told = command(at, &["user", what, "root"]);
+        let said = String::from_utf8(told.stderr).unwrap();
+        assert!(!told.status.success() && said.contains("hint: give it to somebody"), "{said}");
+    }
+    assert_eq!(asks("disable?last_administrator=true").await.status, 204);
+    assert!(command(at, &["user", "enable", "root"]).status.success());
+    let done = command(at, &["user", "take-role", "root", "--last-administrator"]);
+    assert_eq!(String::from_utf8(done.stdout).unwrap(), "root is no administrator\n");
+}
+
 // OIDC Core §5.7 — N51, N109
 #[tokio::test]
 async fn who_logs_in_elsewhere_comes_back_as_somebody_new() {

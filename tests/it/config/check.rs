@@ -127,6 +127,18 @@ fn show_names_the_origin_of_each_value() {
 }
 
 #[test]
+fn a_broker_to_which_nobody_has_a_token_is_named() {
+    let about = |settings: &str| {
+        let told = warnings(&Place::new(settings).load());
+        told.iter().any(|line| line.starts_with("authorization_server.enabled: is false, and no"))
+    };
+    let off = "authorization_server.enabled = false\n";
+    let issuer = "[[resource_server.issuer]]\nissuer = \"https://login.example\"\n";
+    assert!(about(off));
+    assert!(!about("") && !about(&format!("{off}{issuer}")));
+}
+
+#[test]
 fn metrics_that_nobody_can_read_are_named() {
     let alone =
         Place::new("[authorization_server]\nenabled = false\n[telemetry]\nmetrics = true\n").load();

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use mcp_auth_broker::config::Severity;
 
-use super::{Place, errors, finding};
+use super::{Place, errors, finding, warnings};
 
 const KEK: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -34,6 +34,17 @@ fn refused(good: &str, bad: &str) -> Vec<String> {
 #[test]
 fn good_settings_are_not_refused() {
     assert_eq!(errors(&prod(GOOD).load()), Vec::<String>::new());
+}
+
+#[test]
+fn the_key_to_the_store_is_not_for_the_environment_outside_development() {
+    let about = |settings: &str| {
+        let told = warnings(&prod(settings).load());
+        told.iter().any(|line| line.starts_with("store.key_encryption_key: comes from the env"))
+    };
+    assert!(about(GOOD) && about(&GOOD.replace("\"prod\"", "\"staging\"")));
+    assert!(!about(&GOOD.replace("\"prod\"", "\"dev\"")));
+    assert!(!about(&GOOD.replace("env:KEK", "file:/run/secrets/kek")));
 }
 
 #[test]

@@ -1,17 +1,21 @@
-//! HTTP/2 by hand, frame by frame: what a drain tells a client that keeps one connection for all its calls.
+//! HTTP/2 by hand, frame by frame: what a drain tells a client that keeps one connection for all its calls, and how one ends
+//! that floods.
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::support::product::Product;
 
 /// Types of RFC 9113 §6.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -37,22 +41,13 @@ impl Client {
     }
 
     async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.0.write_all(&[head, payload.to_vec()].concat()).await.unwrap();
+        self.0.write_all(&frame(kind, flags, stream, payload)).await.unwrap();
     }
 
     /// The next frame, or nothing where the server closed; settings and pings are answered on the way.
     async fn read(&mut self) -> Option<Frame> {
         loop {
-            let mut head = [0; 9];
-            self.0.read_exact(&mut head).await.ok()?;
-            let number =
-                |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
-            let mut payload = vec![0; number(&head[..3]) as usize];
-            self.0.read_exact(&mut payload).await.ok()?;
-            let frame =
-                Frame { kind: head[3], flags: head[4], stream: number(&head[5..]), payload };
+            let frame = next(&mut self.0).await?;
             match (frame.kind, frame.flags & ACK) {
                 (SETTINGS, 0) => self.write(SETTINGS, ACK, 0, &[]).await,
                 (PING, 0) => self.write(PING, ACK, 0, &frame.payload.clone()).await,
@@ -82,14 +77,37 @@ impl Client {
             ("mcp-protocol-version", "2025-11-25"),
             ("authorization", &bearer),
         ] {
-            block.push(0); // a literal that is not indexed, its name new (RFC 7541 §6.2.2)
-            text(&mut block, name);
-            text(&mut block, value);
+            field(&mut block, name, value);
         }
         self.write(HEADERS, END_HEADERS, 1, &block).await;
         self.write(PING, 0, 0, b"received").await;
         self.until(|frame| frame.kind == PING).await;
     }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |all, byte| all << 8 | u32::from(*byte))
+}
+
+/// The next frame, or nothing where the server closed.
+async fn next(from: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
+    let mut head = [0; 9];
+    from.read_exact(&mut head).await.ok()?;
+    let mut payload = vec![0; number(&head[..3]) as usize];
+    from.read_exact(&mut payload).await.ok()?;
+    Some(Frame { kind: head[3], flags: head[4], stream: number(&head[5..]), payload })
+}
+
+/// A literal that is not indexed, its name new (RFC 7541 §6.2.2).
+fn field(block: &mut Vec<u8>, name: &str, value: &str) {
+    block.push(0);
+    text(block, name);
+    text(block, value);
 }
 
 /// A string without Huffman coding: its length with a prefix of 7 bits, then its bytes (RFC 7541 §5).
@@ -137,4 +155,75 @@ async fn a_drain_closes_an_http2_connection_on_which_nothing_is_open() {
     client.until(|frame| frame.kind == GOAWAY).await;
     while client.read().await.is_some() {}
     product.ended().await;
+}
+
+/// `GET /` of this host, in the one block that both HEADERS and what floods need.
+fn request(authority: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x84, 0x86]; // GET, /, http (RFC 7541 appendix A)
+    field(&mut block, ":authority", authority);
+    block
+}
+
+/// The error (RFC 9113 §7) with which the server ends a connection that floods it; nothing where it takes the whole flood.
+async fn ended_with(authority: &str, flood: impl IntoIterator<Item = Vec<u8>>) -> Option<u32> {
+    let client = Client::connect(authority).await;
+    let (mut reader, mut writer) = client.0.into_split();
+    let mut bytes: Vec<u8> = flood.into_iter().flatten().collect();
+    bytes.extend(frame(PING, 0, 0, b"all sent"));
+    // Beside the reading: the server stops reading in the middle.
+    let mut writing = JoinSet::new();
+    writing.spawn(async move {
+        writer.write_all(&bytes).await.ok();
+        writer
+    });
+    let mut error = None;
+    while let Some(frame) = next(&mut reader).await {
+        match frame.kind {
+            GOAWAY => error = Some(number(&frame.payload[4..8])),
+            PING if frame.flags & ACK != 0 => break,
+            _ => {}
+        }
+    }
+    error
+}
+
+/// It is told to calm down, and others are served as before.
+async fn calms(flood: impl Fn(&str) -> Vec<Vec<u8>>) {
+    const ENHANCE_YOUR_CALM: u32 = 11;
+    let product = Product::dev().await;
+    let error = ended_with(&product.authority, flood(&product.authority)).await;
+    assert_eq!(error, Some(ENHANCE_YOUR_CALM));
+    assert_eq!(product.get("/health").await.status, 200);
+}
+
+// RFC 9113 §10.5 — N111
+#[tokio::test]
+async fn a_client_that_resets_its_requests_one_after_the_other_is_cut_off() {
+    calms(|authority| {
+        let block = request(authority);
+        let streams = (0..20_000).map(|number| 2 * number + 1);
+        let reset = |stream| {
+            [
+                frame(HEADERS, END_STREAM | END_HEADERS, stream, &block),
+                frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()), // CANCEL
+            ]
+        };
+        streams.flat_map(reset).collect()
+    })
+    .await;
+}
+
+// RFC 9113 §10.5.1 — N111
+#[tokio::test]
+async fn a_head_that_never_ends_is_cut_off() {
+    let mut fields = Vec::new();
+    field(&mut fields, "x", &"a".repeat(1000));
+    for more in [fields, Vec::new()] {
+        calms(|authority| {
+            let begun = frame(HEADERS, END_STREAM, 1, &request(authority));
+            let more = frame(CONTINUATION, 0, 1, &more);
+            std::iter::once(begun).chain(std::iter::repeat_n(more, 20_000)).collect()
+        })
+        .await;
+    }
 }

@@ -78,3 +78,28 @@ async fn a_page_of_our_own_may_call_and_read_the_challenge() {
     let answer = product.send(foreign).await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
 }
+
+// RFC 9110 §12.5.1 — N75
+#[tokio::test]
+async fn a_person_at_a_path_where_nothing_is_sees_a_page_and_a_program_a_problem() {
+    const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+    let product = Product::dev().await;
+    let asks = async |path: &str, accept: &str| {
+        product.send(Request::new("GET", path).header("accept", accept)).await
+    };
+    let page = asks("/nowhere", BROWSER).await;
+    assert_eq!(page.status, 404);
+    assert!(page.header("content-type").starts_with("text/html"), "{page:?}");
+    assert!(page.header("content-security-policy").contains("default-src 'none'"), "{page:?}");
+    assert!(page.body.contains("There is nothing here"), "{page:?}");
+    for (path, accept) in [
+        ("/nowhere", "*/*"),
+        ("/nowhere", "application/json, text/event-stream"),
+        ("/.well-known/nowhere", BROWSER),
+        ("/api/v1/nowhere", BROWSER),
+    ] {
+        let problem = asks(path, accept).await;
+        assert_eq!(problem.status, 404, "{path}");
+        assert_eq!(problem.header("content-type"), "application/problem+json", "{path}");
+    }
+}

@@ -7,7 +7,7 @@ use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::store::{
     ApprovalAnswer, ApprovalRow, ApprovalState, AuthenticatorRow, Consent, ConsentKey, Digest,
     ExternalIdentity, LinkPurpose, LogOut, LoginOrigin, OneTimeLink, PasskeyAdded, PasskeyRow,
-    Requester, SessionRow, StoreSettings, UpstreamAccountRow, UserRemoval, UserRemoved,
+    Requester, SessionRow, StepDown, StoreSettings, UpstreamAccountRow, UserRemoval, UserRemoved,
 };
 use mcp_auth_broker::time::FixedClock;
 
@@ -23,6 +23,8 @@ on_both! {
     calls_that_wait_for_or_through_them_end;
     the_last_administrator_stays_unless_that_is_meant;
     of_two_administrators_who_remove_each_other_one_stays;
+    the_last_administrator_keeps_role_and_access_unless_that_is_meant;
+    of_two_administrators_who_take_it_from_each_other_one_stays;
 }
 
 const ISSUER: &str = "https://broker.example";
@@ -267,6 +269,38 @@ async fn of_two_administrators_who_remove_each_other_one_stays(store: Store) {
         assert_eq!(both, [UserRemoved::Done, UserRemoved::LastAdministrator]);
         let left = if one == UserRemoved::Done { bob } else { ada };
         removed(&store, left).await;
+    }
+}
+
+async fn the_last_administrator_keeps_role_and_access_unless_that_is_meant(store: Store) {
+    let root = administrator(&store, "root").await;
+    for how in [StepDown::Role, StepDown::Access(NOW)] {
+        let done = store.step_down(root, how).await.unwrap();
+        assert_eq!(done, UserRemoved::LastAdministrator, "{how:?}");
+        let row = store.find_user(root).await.unwrap().unwrap();
+        assert!(row.administrator && row.disabled_at.is_none(), "{how:?}");
+    }
+    for how in [StepDown::Role, StepDown::Access(NOW)] {
+        let other = administrator(&store, &format!("{how:?}")).await;
+        assert_eq!(store.step_down(other, how).await.unwrap(), UserRemoved::Done);
+        let row = store.find_user(other).await.unwrap().unwrap();
+        assert_eq!(row.administrator, how != StepDown::Role);
+        assert_eq!(row.disabled_at.is_some(), how != StepDown::Role);
+        assert_eq!(removed(&store, other).await, UserRemoved::Done);
+    }
+    assert_eq!(store.step_down(user_id(), StepDown::Role).await.unwrap(), UserRemoved::Unknown);
+}
+
+async fn of_two_administrators_who_take_it_from_each_other_one_stays(store: Store) {
+    for _ in 0..10 {
+        let (ada, bob) = (administrator(&store, "ada").await, administrator(&store, "bob").await);
+        let (role, access) = (StepDown::Role, StepDown::Access(NOW));
+        let (one, two) = tokio::join!(store.step_down(ada, role), store.step_down(bob, access));
+        let mut both = [one.unwrap(), two.unwrap()];
+        both.sort_by_key(|removed| *removed == UserRemoved::LastAdministrator);
+        assert_eq!(both, [UserRemoved::Done, UserRemoved::LastAdministrator]);
+        removed(&store, ada).await;
+        removed(&store, bob).await;
     }
 }
 

@@ -76,6 +76,9 @@ impl PersonStore for FakeStore {
         let user = inner.users.iter_mut().find(|user| user.id == id);
         Ok(user.map(|user| user.disabled_at = at).is_some())
     }
+    async fn step_down(&self, _id: UserId, _how: StepDown) -> Result<UserRemoved, StoreError> {
+        unimplemented!()
+    }
     async fn remove_user(&self, _removal: &UserRemoval) -> Result<UserRemoved, StoreError> {
         unimplemented!()
     }

@@ -154,9 +154,8 @@ struct Reader {
 impl Reader {
     fn read(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::new(format!("{name} cannot be read")).cause(error.to_string())
-        })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Failure::unreadable(&name, &error))?;
         let (raw, broken, faults) = (RawFile::default(), Vec::new(), Vec::new());
         let mut reader = Self { name, text: text.clone(), raw, broken, faults };
         let (table, errors) = DeTable::parse_recoverable(&text);
