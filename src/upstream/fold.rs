@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::Caller;
 use crate::code::Code;
-use crate::guard::{self, Answered, Beside, BesideCall, Message, Presented, Shown, millis};
+use crate::guard::{self, Answered, Beside, BesideCall, List, Message, Presented, Shown, millis};
 use crate::policy::Obligations;
 
 use super::answer::json as json_answer;
@@ -27,7 +27,7 @@ use super::era;
 use super::headers::{self, NAME, SESSION};
 use super::refused::{INVALID_PARAMS, RESOURCE_NOT_FOUND, mirrors_wrong, not_there, out_of_form};
 use super::server::Server;
-use super::wanted::{List, Wanted};
+use super::wanted::Wanted;
 
 pub(super) use gather::{NoList, list};
 pub(super) use names::outward;

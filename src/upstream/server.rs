@@ -13,7 +13,7 @@ use url::Url;
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::{Approvals, Caller, Outages};
 use crate::code::Code;
-use crate::guard::{self, Decider, Door, Message, Presented, Thing, Unrecorded, millis};
+use crate::guard::{self, Decider, Door, List, Message, Presented, Thing, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::limits::Permits;
 use crate::outbound::{Call, Outbound};
@@ -35,7 +35,7 @@ use super::shown::Shown;
 use super::stdio::Hosted;
 use super::traced::Traced;
 use super::waiting::Waiting;
-use super::wanted::{List, Wanted};
+use super::wanted::Wanted;
 use super::watch::Watch;
 use super::who::Who;
 

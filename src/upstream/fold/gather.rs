@@ -11,14 +11,13 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::broker::Caller;
-use crate::guard::{Presented, Unrecorded};
+use crate::guard::{List, Presented, Unrecorded};
 
 use super::names;
 use crate::upstream::ending::TheirsAlone;
 use crate::upstream::events::Events;
 use crate::upstream::headers::{METHOD, VERSION};
 use crate::upstream::server::Server;
-use crate::upstream::wanted::List;
 
 /// Of one server's list.
 const PAGES: usize = 50;
@@ -41,27 +40,6 @@ enum Said {
     /// The server has no such list.
     NoSuchMethod,
     Nothing,
-}
-
-impl List {
-    pub(super) const fn method(self) -> &'static str {
-        match self {
-            Self::Tools => "tools/list",
-            Self::Prompts => "prompts/list",
-            Self::Resources => "resources/list",
-            Self::Templates => "resources/templates/list",
-        }
-    }
-
-    /// Its name in a result.
-    pub(in crate::upstream) const fn member(self) -> &'static str {
-        match self {
-            Self::Tools => "tools",
-            Self::Prompts => "prompts",
-            Self::Resources => "resources",
-            Self::Templates => "resourceTemplates",
-        }
-    }
 }
 
 /// The server's list as this caller sees it, page by page; all pages together as large as one answer may be. A server that does

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::upstream::spelling;
-use crate::upstream::wanted::{LONGEST_PROMPT, LONGEST_URI, List};
+use crate::guard::{LONGEST_PROMPT, LONGEST_URI, List, spelling};
 
 type Members = BTreeMap<String, Box<RawValue>>;
 
