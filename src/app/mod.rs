@@ -41,9 +41,11 @@ mod platform;
 mod policy;
 mod readiness;
 mod registered;
+mod rekey;
 mod reload;
 mod revoked;
 mod scrape;
+mod sealing;
 mod server_grants;
 mod server_resources;
 mod servers;
@@ -87,9 +89,10 @@ pub use key_control::Keys;
 pub use keys::{key_encryption_key_file, store_settings};
 pub use looking::{Inspector, inspector};
 pub use operations::{command_operations, identity_providers};
-pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys};
+pub use parts::{KeyUse, catalog, import_catalog, issuer, key_settings, resource, signing_keys};
 pub use people::people_settings;
 pub use policy::Source as PolicySource;
+pub use rekey::{RekeyStep, Rekeyed, Rekeying};
 
 /// A broker that is ready to serve.
 #[derive(Debug)]
@@ -99,6 +102,7 @@ pub struct App {
     health: Health,
     auditor: Auditor,
     keys: follow_keys::Follower,
+    announcer: sealing::Announcer,
     registered: registered::Registered,
     toolbox: Toolbox,
     policy: Live,
@@ -216,6 +220,7 @@ impl App {
             tasks.spawn(courier.run(self.drain.clone()));
         }
         tasks.spawn(self.keys.run(self.drain.clone()));
+        tasks.spawn(self.announcer.run(self.drain.clone()));
         tasks.spawn(self.registered.run(self.drain.clone()));
         tasks.spawn(held_back::run(self.auditor.clone(), self.drain.clone()));
         let (proxies, limits) = (map::proxies(&self.config), map::limits(&self.config));

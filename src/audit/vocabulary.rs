@@ -167,6 +167,8 @@ pub enum AdminObject {
     LogLevel,
     /// With which clients may register themselves.
     RegistrationToken,
+    /// What seals the values of the store.
+    KeyEncryptionKey,
 }
 
 /// What an administrator does to it.

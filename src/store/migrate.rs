@@ -22,10 +22,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0011.sql"),
     include_str!("schema/0012.sql"),
     include_str!("schema/0013.sql"),
+    include_str!("schema/0014.sql"),
 ];
 
 /// The newest schema that this version knows.
-pub(super) const KNOWN: i64 = 13;
+pub(super) const KNOWN: i64 = 14;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, \
                         organisation TEXT NOT NULL DEFAULT 'default', digest BLOB NOT NULL)";

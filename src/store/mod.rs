@@ -29,6 +29,7 @@ mod postgres;
 mod registration_token;
 mod resource;
 mod revoked;
+mod sealing;
 mod settings;
 mod signing_key;
 mod sql;
@@ -65,6 +66,10 @@ pub use person::{
 };
 pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
+pub use sealing::{
+    BROKERS_LAST, Resealed, SealedCount, SealedPlace, SealedRow, Sealing, SealingChange,
+    SealingStore,
+};
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
 pub use upstream_account::{UpstreamAccountRow, UpstreamAccountStore};
@@ -81,6 +86,7 @@ pub trait Database:
     + PersonStore
     + RegistrationTokenStore
     + ResourceStore
+    + SealingStore
     + SigningKeyStore
     + UpstreamAccountStore
     + std::fmt::Debug

@@ -11,6 +11,7 @@ use crate::store::UserRow;
 use super::settings::{Administrators, Settings};
 
 pub(crate) use authenticator::Authenticator;
+pub use authenticator::authenticator_context;
 pub(crate) use qr::QrPicture;
 pub(crate) use recovery_code::RecoveryCode;
 

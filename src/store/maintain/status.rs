@@ -11,7 +11,9 @@ use crate::store::error::StoreError;
 use crate::store::migrate::{KNOWN, version};
 use crate::store::open_error::OpenError;
 use crate::store::postgres;
+use crate::store::sealing::SealedCount;
 use crate::store::settings::{PATIENCE, StoreSettings};
+use crate::store::sql::{find_sealing, sealed_counts};
 use crate::store::sqlite::{Access, SqliteConnection};
 use crate::time::Timestamp;
 
@@ -29,6 +31,10 @@ pub struct StoreStatus {
     pub tables: Vec<TableStatus>,
     /// When the oldest signing key was made.
     pub oldest_signing_key: Option<Timestamp>,
+    /// The id of the key-encryption key with which values are sealed. `None`: no broker has said so yet.
+    pub sealed_with: Option<String>,
+    /// How many values each key seals.
+    pub sealed: Vec<SealedCount>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -72,7 +78,12 @@ const TABLES: &[(i64, &str, &str)] = tables![
     12 "registration_tokens",
     13 "authenticators",
     13 "recovery_codes",
+    14 "sealing",
+    14 "sealing_brokers",
 ];
+
+/// The schema from which on the store says what it is sealed with.
+const SEALING: i64 = 14;
 
 /// Changes nothing, not even an old schema.
 ///
@@ -133,6 +144,11 @@ async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, S
     }
     let oldest = connection.row(OLDEST, values![]).await?;
     let oldest = oldest.map(|row| row.maybe_time("oldest")).transpose()?.flatten();
+    let sealing = if schema < SEALING { None } else { find_sealing(connection, &()).await? };
+    let sealed = match &sealing {
+        Some(sealing) => sealed_counts(connection, &sealing.first_key_id).await?,
+        None => Vec::new(),
+    };
     let database = if postgres { "postgres" } else { "sqlite" };
     Ok(StoreStatus {
         database,
@@ -141,6 +157,8 @@ async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, S
         bytes,
         tables,
         oldest_signing_key: oldest,
+        sealed_with: sealing.map(|sealing| sealing.key_id),
+        sealed,
     })
 }
 
