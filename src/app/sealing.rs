@@ -19,6 +19,8 @@ use super::{issuers, keys};
 
 /// How often a broker says which keys it has.
 const EVERY: Duration = Duration::from_secs(10);
+/// The longest that the end of a broker waits for a store.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// The keys of the settings, read.
 pub(super) struct Keys {
@@ -106,11 +108,11 @@ impl SealStatus {
 
 impl Announcer {
     /// Says it for the first time, before anybody reads with which key the store is sealed: so a change of that key either
-    /// knows of this broker, or this broker knows of the change.
+    /// knows of this broker, or this broker knows of the change. A store that cannot be written keeps nobody from starting.
     ///
     /// # Errors
     ///
-    /// [`AppError`]
+    /// [`AppError`] where a key is none.
     pub(super) async fn start(
         store: &Arc<dyn Database>,
         keys: &Keys,
@@ -121,7 +123,7 @@ impl Announcer {
         let key_ids = keys.at_hand().ids()?;
         let (store, broker) = (Arc::clone(store), Digest::from_bytes(name));
         let announcer = Self { store, broker, key_ids, lost: Arc::default() };
-        announcer.announce().await?;
+        announcer.try_announce(true).await;
         Ok(announcer)
     }
 
@@ -145,20 +147,32 @@ impl Announcer {
     /// Until `stop`. While the store is away it says nothing, and counts as gone after [`BROKERS_LAST`].
     pub(super) async fn run(self, stop: CancellationToken) {
         const { assert!(EVERY.as_secs() * 2 < BROKERS_LAST.as_secs()) };
+        let mut tells = true;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(EVERY) => {}
             }
-            if let Err(error) = self.announce().await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "store.keys_not_announced"
-                );
-            }
+            tells = self.try_announce(tells).await;
         }
-        if let Err(error) = self.store.withdraw_keys(self.broker).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "store.keys_not_withdrawn");
+        self.withdraw().await;
+    }
+
+    /// Whether it could be said; that it could not is told once.
+    async fn try_announce(&self, tells: bool) -> bool {
+        let announced = self.announce().await;
+        if let (Err(error), true) = (&announced, tells) {
+            tracing::warn!(error = error as &dyn std::error::Error, "store.keys_not_announced");
+        }
+        announced.is_ok()
+    }
+
+    /// It runs no more, or never did.
+    pub(super) async fn withdraw(&self) {
+        // Where the store does not answer it ends by itself, and so does this broker.
+        let withdrawn = tokio::time::timeout(BRIEF, self.store.withdraw_keys(self.broker)).await;
+        if !matches!(withdrawn, Ok(Ok(()))) {
+            tracing::debug!("store.keys_not_withdrawn");
         }
     }
 }

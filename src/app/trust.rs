@@ -41,7 +41,13 @@ impl Trust {
         let store = keys::store(config, clock).await?;
         let known = sealing::Keys::read(config, secrets, clock).await?;
         let announcer = Announcer::start(&store, &known, &**random).await?;
-        let encryption = ServerSecret::of_store(&*store, known.at_hand()).await?;
+        let encryption = match ServerSecret::of_store(&*store, known.at_hand()).await {
+            Ok(encryption) => encryption,
+            Err(error) => {
+                announcer.withdraw().await;
+                return Err(error.into());
+            }
+        };
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
         let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);

@@ -22,7 +22,8 @@ mod refresh;
 mod registration_tokens;
 mod removal;
 mod resources;
-mod rows;
+pub(crate) mod rows;
+mod sealing;
 mod sqlite;
 mod upstream_accounts;
 
