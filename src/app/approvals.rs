@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::Auditor;
-use crate::authorization_server::KeyEncryptionKey;
+use crate::authorization_server::ServerSecret;
 use crate::broker::{Approvals, Courier, Rules, Webhook};
 use crate::config::Config;
 use crate::id::Issuer;
@@ -11,31 +11,28 @@ use crate::outbound::Outbound;
 use crate::policy::Live;
 use crate::random::{Random, SystemRandom};
 use crate::secret::{Environment, Secrets};
-use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::{Budget, Clock, NeverBack, SystemClock};
 
 use super::command_audit::kept_command_auditor;
 use super::error::AppError;
-use super::{issuers, keys, map};
+use super::{issuers, keys, map, sealing};
 
 /// Sealed arguments open as these only.
-const CONTEXT: &str = "approval arguments";
+pub(super) const CONTEXT: &str = "approval arguments";
 
-/// # Errors
-///
-/// [`AppError`] when `encryption` is no key.
+/// Those of this store.
 pub(super) fn approvals(
     config: &Config,
     store: &Arc<dyn Database>,
-    encryption: &SecretText,
+    encryption: &ServerSecret,
     (auditor, rules): (&Auditor, Rules),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
-) -> Result<Approvals, AppError> {
-    let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
+) -> Approvals {
+    let key = Arc::new(encryption.key_encryption_key());
     let opener = Arc::clone(&key);
     let pages = format!("{}/approvals", super::parts::issuer(config));
-    Ok(Approvals {
+    Approvals {
         store: Arc::clone(store) as _,
         clock: Arc::new(NeverBack::new(Arc::clone(clock))),
         random: Arc::clone(random),
@@ -46,7 +43,7 @@ pub(super) fn approvals(
         pages,
         notices: None,
         rules,
-    })
+    }
 }
 
 /// Who announces calls that wait, where the settings say so; to be run for as long as the broker serves.
@@ -105,13 +102,13 @@ pub async fn command_approvals(
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let outbound = Outbound::new(&map::outbound(config))?;
     let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
-    let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
     let store = keys::store(config, &clock).await?;
+    let encryption = sealing::open(config, &secrets, (&*store, &clock)).await?;
     let auditor = kept_command_auditor(config, &clock, &random).await?;
     let rules = written_rules(config, variables);
     Ok(CommandApprovals {
         issuer: super::parts::issuer(config).parse()?,
-        approvals: approvals(config, &store, &encryption, (&auditor, rules), &(clock, random))?,
+        approvals: approvals(config, &store, &encryption, (&auditor, rules), &(clock, random)),
         store,
     })
 }

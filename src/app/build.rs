@@ -32,6 +32,7 @@ use super::issuing::{Materials as ForIssuing, mount};
 use super::mounting::Mounting;
 use super::registered::ForCallers;
 use super::revoked::revocations;
+use super::sealing::SealStatus;
 use super::trust::Trust;
 use super::upstream_credentials::Materials;
 use super::verifiers::Verifiers;
@@ -79,25 +80,26 @@ impl App {
         let tls = super::tls::load(&config, &secrets, &clock).await?;
         let names = names(&config.server.public_url);
         let alone = super::alone::Alone::with(&config)?;
-        let trust = Trust::establish(&config, &names, &secrets, &outbound, &clock).await?;
-        let Trust { store, encryption, ring, local, verifier, servers: for_servers } = trust;
+        let around = (Arc::clone(&clock), Arc::clone(&random));
+        let trust = Trust::establish(&config, &names, &secrets, &outbound, &around).await?;
+        let Trust { store, encryption, announcer, ring, local, verifier, servers: for_servers } =
+            trust;
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = map::limits_of(&config, &toolbox, &store, (&clock, &*random))?;
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts);
-        let around = (Arc::clone(&clock), Arc::clone(&random));
         let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         super::flat_permissions::at_start(&config, policy.current().policy())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
         let documents = documents(&config, &clock).await?;
         let rules = rules_in_force(&policy);
-        let mut approvals = approvals(&config, &store, &encryption, (&auditor, rules), &around)?;
+        let mut approvals = approvals(&config, &store, &encryption, (&auditor, rules), &around);
         let courier = courier(&config, &secrets, &outbound, &mut approvals).await?;
         let kept = (&store, &encryption);
         let connected = connections(&config, kept, (&secrets, &outbound), &around)?;
-        let (proofs, binding) = super::dpop::parts(&config, (&store, &encryption), &clock)?;
+        let (proofs, binding) = super::dpop::parts(&config, (&store, &encryption), &clock);
         let beside_ours = FoldedIds::of(&config);
         let mounted = Box::pin(mount(ForIssuing {
             config: &config,
@@ -150,7 +152,7 @@ impl App {
         let children: Arc<[_]> = behind.children().into();
         let (parts, closing) = parts_of(
             &config,
-            (&auditor, believed, keys.status(), &service),
+            (&auditor, believed, (keys.status(), announcer.status()), &service),
             (&policy, &reloader),
             (&store, &children),
             (outages, closing),
@@ -184,6 +186,7 @@ impl App {
             health,
             auditor,
             keys,
+            announcer,
             registered,
             providers: mounted.providers,
             toolbox,
@@ -220,7 +223,12 @@ fn reaching(
 /// What `/health`, `/ready` and `/metrics` ask.
 fn parts_of(
     config: &Config,
-    (auditor, verifiers, keys, service): (&Auditor, Verifiers, KeyStatus, &McpService),
+    (auditor, verifiers, (keys, seal), service): (
+        &Auditor,
+        Verifiers,
+        (KeyStatus, SealStatus),
+        &McpService,
+    ),
     (policy, reloader): (&Live, &super::reload::Reloader),
     (store, children): (&Arc<dyn Database>, &readiness::Children),
     (outages, closing): (Arc<Outages>, CancellationToken),
@@ -229,6 +237,7 @@ fn parts_of(
         auditor: auditor.clone(),
         verifiers,
         keys,
+        seal,
         issues: config.authorization_server.enabled || config.resource_server.issuers.is_empty(),
         service: service.clone(),
         policy: policy.clone(),

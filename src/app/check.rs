@@ -110,15 +110,18 @@ pub async fn check(
     note(CheckKey::AuditSink, places::audit(config));
     note(CheckKey::Tls, tls(config, &variables, &clock).await);
     note(CheckKey::GraphCatalog, parts::catalog(config).map(drop));
-    let (older, known) = match store(config, &variables, &clock).await {
-        Ok(looked) => (looked.warning(), looked.into_store()),
+    let (older, unsealed, known) = match store(config, &variables, &clock).await {
+        Ok(looked) => {
+            let unsealed = looked.seal_warning().await;
+            (looked.warning(), unsealed.unwrap_or_else(Some), looked.into_store())
+        }
         Err(error) => {
             let about_store = matches!(error, AppError::OpenStore(_) | AppError::StoreFault(_));
             note(
                 if about_store { CheckKey::Store } else { CheckKey::KeyEncryptionKey },
                 Err(error),
             );
-            (None, None)
+            (None, None, None)
         }
     };
     if let Some(directory) = &config.documents.dir {
@@ -137,6 +140,7 @@ pub async fn check(
     let warned = |key| move |error| CheckFault { key, error, warning: true };
     faults.extend(check_cloud::not_allowed(config).into_iter().map(warned(CheckKey::GraphCloud)));
     faults.extend(older.map(warned(CheckKey::Store)));
+    faults.extend(unsealed.map(warned(CheckKey::KeyEncryptionKey)));
     // With `live` it is looked at there, and more.
     if !live && config.graph.mode == GraphMode::Live {
         let profiles = graph::live(&config.graph, variables.clone()).map(drop);

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::authorization_server::KeyEncryptionKey;
+use crate::authorization_server::ServerSecret;
 use crate::config::{Config, UpstreamCredential, UpstreamPerUser};
 use crate::connections::{self, Connections, Explicit, ServerSettings};
 use crate::oauth_client::ClientIdentity;
 use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::Random;
 use crate::secret::Secrets;
-use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 
@@ -28,10 +27,10 @@ pub(super) const IDENTITY_PATH: &str = "/oauth-client.json";
 ///
 /// # Errors
 ///
-/// [`AppError`] where `encryption` is no key, or `server.public_url` cannot have a path.
+/// [`AppError`] where `server.public_url` cannot have a path.
 pub(super) fn connections(
     config: &Config,
-    (store, encryption): (&Arc<dyn Database>, &SecretText),
+    (store, encryption): (&Arc<dyn Database>, &ServerSecret),
     (secrets, outbound): (&Arc<Secrets>, &Outbound),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<Option<Connections>, AppError> {
@@ -51,7 +50,7 @@ pub(super) fn connections(
     if !config.authorization_server.enabled {
         return Ok(None);
     }
-    let key = Arc::new(KeyEncryptionKey::parse(encryption)?);
+    let key = Arc::new(encryption.key_encryption_key());
     let opener = Arc::clone(&key);
     Ok(Some(Connections::new(connections::Parts {
         store: Arc::clone(store) as _,

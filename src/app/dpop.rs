@@ -11,11 +11,8 @@ use crate::resource_server::{
     DpopNonces, DpopSettings, DpopUse, ProofChecker, ProofReplay, ReplayUnavailable,
     RequireTokenLayer,
 };
-use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::{Clock, Timestamp};
-
-use super::error::AppError;
 
 /// Proofs that were used, in the store: for all replicas, and across restarts. One statement for each proof.
 #[derive(Debug)]
@@ -40,37 +37,28 @@ impl ProofReplay for InStore {
 }
 
 /// `None` where the settings say that tokens are bound to nothing.
-///
-/// # Errors
-///
-/// [`AppError`] where the key that seals at rest is none.
 fn checker(
     config: &Config,
     store: &Arc<dyn Database>,
-    encryption: &SecretText,
-) -> Result<Option<ProofChecker>, AppError> {
+    encryption: &ServerSecret,
+) -> Option<ProofChecker> {
     if config.resource_server.dpop == Dpop::Off {
-        return Ok(None);
+        return None;
     }
-    let secret = ServerSecret::parse(encryption)?;
-    let nonces = || DpopNonces::new(&secret.derive("dpop nonces v1"));
+    let nonces = || DpopNonces::new(&encryption.derive("dpop nonces v1"));
     let nonces = config.resource_server.dpop_nonce.then(nonces);
-    Ok(Some(ProofChecker::new(Arc::new(InStore(Arc::clone(store))), nonces)))
+    Some(ProofChecker::new(Arc::new(InStore(Arc::clone(store))), nonces))
 }
 
 /// The checker, and what endpoints ask with it.
-///
-/// # Errors
-///
-/// As [`checker`].
 pub(super) fn parts(
     config: &Config,
-    (store, encryption): (&Arc<dyn Database>, &SecretText),
+    (store, encryption): (&Arc<dyn Database>, &ServerSecret),
     clock: &Arc<dyn Clock>,
-) -> Result<(Option<ProofChecker>, Binding), AppError> {
-    let checker = checker(config, store, encryption)?;
+) -> (Option<ProofChecker>, Binding) {
+    let checker = checker(config, store, encryption);
     let binding = Binding::new(config, checker.as_ref(), clock);
-    Ok((checker, binding))
+    (checker, binding)
 }
 
 /// What an endpoint asks of tokens that are bound to keys.

@@ -20,6 +20,20 @@ pub enum AppError {
     Keys(#[from] KeyError),
     #[error(transparent)]
     KeyEncryptionKey(#[from] crate::authorization_server::NotAKey),
+    #[error(transparent)]
+    Sealing(crate::authorization_server::SealError),
+    #[error(
+        "{values} values of the store are not sealed with the key {key_id} that is store.key_encryption_key now, and open as long as the key before it is at hand\n  hint: broker store rekey seals them anew, once every broker has both keys; broker store status says where they are"
+    )]
+    NotResealed { values: u64, key_id: String },
+    #[error(
+        "{brokers} of the brokers that run do not have the key {key_id}, and could not read what is sealed with it; nothing was changed\n  hint: give all of them the new key as store.key_encryption_key and the one before as store.previous_key_encryption_key, restart them, and run this again"
+    )]
+    BrokersWithoutKey { brokers: u64, key_id: String },
+    #[error(
+        "another key than a moment ago seals the store: somebody else replaces it, too\n  hint: run this again with the keys that are in use now"
+    )]
+    SealedMeanwhile,
     #[error(
         "the key-encryption key {} cannot be read or made\n  hint: its folder must be there and belong to the broker's user, or set store.key_encryption_key",
         path.display()

@@ -31,7 +31,6 @@ use crate::resource_server::{
 };
 use crate::scope::{Scope, ScopeToken};
 use crate::secret::{OwnSecret, Secrets};
-use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 
@@ -261,7 +260,7 @@ pub(super) struct Materials<'a> {
     pub(super) store: Arc<dyn Database>,
     pub(super) keys: (Arc<KeyRing>, Arc<LocalKeys>),
     /// What seals at rest; other secrets of this deployment are derived from it.
-    pub(super) encryption: SecretText,
+    pub(super) encryption: ServerSecret,
     /// Of metrics, where administrators read it here.
     pub(super) page: Option<Exposition>,
     pub(super) approvals: Approvals,
@@ -303,7 +302,6 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         administrators: settings.administrators.clone(),
         folded: from.folded.clone(),
     });
-    let secret = ServerSecret::parse(&from.encryption)?;
     let to_clients = Outbound::new(&super::map::outbound_to_clients(config))?;
     let to_clients = call_steps::watched(to_clients, config, (&from.clock, false));
     let (ring, _) = from.keys;
@@ -311,7 +309,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         settings,
         store: from.store,
         keys: Arc::clone(&ring),
-        secret,
+        secret: from.encryption,
         clock: from.clock,
         random: from.random,
         outbound: from.outbound,
@@ -358,7 +356,7 @@ fn admin_routes(
     let revocations = revocations(config, store)?;
     let verifier = issuers::own_verifier(config, &from.keys.1, names, clock)?;
     let verifier = Arc::new(verifier.revocations(revocations).build()?);
-    let key_settings = keys::settings(config, Arc::clone(store), &from.encryption, clock)?;
+    let key_settings = keys::settings(config, Arc::clone(store), &from.encryption, clock);
     let operations = admin::Operations {
         settings: super::operations::settings(config),
         store: Arc::clone(store),

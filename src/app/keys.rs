@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::authorization_server::{KeyEncryptionKey, KeyRing, KeySettings};
+use crate::authorization_server::{KeyRing, KeySettings, ServerSecret};
 use crate::config::{Config, StoreUrl};
 use crate::random::{Random, SystemRandom};
 use crate::resource_server::LocalKeys;
@@ -89,24 +89,20 @@ pub(super) async fn store(
 }
 
 /// What the keys in `store` need to be read, and changed.
-///
-/// # Errors
-///
-/// [`AppError`] when `encryption` is no key.
 pub(super) fn settings(
     config: &Config,
     store: Arc<dyn Database>,
-    encryption: &SecretText,
+    encryption: &ServerSecret,
     clock: &Arc<dyn Clock>,
-) -> Result<KeySettings, AppError> {
-    Ok(KeySettings {
+) -> KeySettings {
+    KeySettings {
         store,
-        encryption: KeyEncryptionKey::parse(encryption)?,
+        encryption: encryption.key_encryption_key(),
         algorithms: map::signing_algorithms(config),
         longest_token: LONGEST_TOKEN.max(config.authorization_server.access_token_ttl),
         signs_for: config.authorization_server.signing_key_lifetime,
         clock: Arc::clone(clock),
-    })
+    }
 }
 
 /// The keys of these settings, read; the first one is made where there is none.
@@ -126,10 +122,10 @@ pub(super) async fn ring(config: &Config, settings: KeySettings) -> Result<KeyRi
 pub(super) async fn open(
     config: &Config,
     store: Arc<dyn Database>,
-    encryption: &SecretText,
+    encryption: &ServerSecret,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<KeyRing>, Arc<LocalKeys>), AppError> {
-    let ring = Arc::new(ring(config, settings(config, store, encryption, clock)?).await?);
+    let ring = Arc::new(ring(config, settings(config, store, encryption, clock)).await?);
     let local = Arc::new(LocalKeys::new(ring.current().jwks_json())?);
     Ok((ring, local))
 }

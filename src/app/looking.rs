@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::authorization_server::{KeyEncryptionKey, KeyRing, SigningKeys};
+use crate::authorization_server::{KeyRing, ServerSecret, SigningKeys};
 use crate::config::Config;
 use crate::outbound::Outbound;
 use crate::resource_server::{
@@ -16,13 +16,14 @@ use crate::time::Clock;
 use super::endpoints::names;
 use super::error::AppError;
 use super::revoked::revocations;
-use super::{issuers, keys, map, places, server_resources};
+use super::{issuers, keys, map, places, sealing, server_resources};
 
 /// Our keys and what is revoked, as far as there is any.
 pub(super) struct Looked {
     /// `None` where a start would make one.
     store: Option<Arc<dyn Database>>,
     keys: Option<SigningKeys>,
+    secret: Option<ServerSecret>,
     /// The schema that is there and the one that a start brings it to.
     older: Option<(i64, i64)>,
 }
@@ -39,37 +40,55 @@ pub(super) async fn look(
 ) -> Result<Looked, AppError> {
     // First: without its folder nothing that lies beside it can be read either.
     places::store(config)?;
-    let encryption = keys::known_key_encryption_key(config, secrets, clock).await?;
-    if let Some(encryption) = &encryption {
-        KeyEncryptionKey::parse(encryption)?;
+    let known = sealing::Keys::known(config, secrets, clock).await?;
+    if let Some(known) = &known {
+        known.at_hand().ids()?;
     }
     let settings = keys::store_settings(config);
     let store = match crate::store::look(&settings, Arc::clone(clock)).await? {
-        Found::Nothing => return Ok(Looked { store: None, keys: None, older: None }),
+        Found::Nothing => return Ok(Looked { store: None, keys: None, secret: None, older: None }),
         Found::Older { found, known } => {
-            return Ok(Looked { store: None, keys: None, older: Some((found, known)) });
+            let older = Some((found, known));
+            return Ok(Looked { store: None, keys: None, secret: None, older });
         }
         Found::Store(store) => store,
     };
-    let keys = match encryption {
-        Some(encryption) => {
-            let settings = keys::settings(config, Arc::clone(&store), &encryption, clock)?;
-            Some(KeyRing::read(&settings).await?)
+    let (keys, secret) = match known {
+        Some(known) => {
+            let encryption = ServerSecret::look(&*store, known.at_hand()).await?;
+            let settings = keys::settings(config, Arc::clone(&store), &encryption, clock);
+            (Some(KeyRing::read(&settings).await?), Some(encryption))
         }
-        None if store.signing_keys().await?.is_empty() => None,
+        None if store.signing_keys().await?.is_empty() => (None, None),
         // A start would make another one, with which these cannot be opened.
         None => {
             let path = keys::key_encryption_key_file(config);
             return Err(AppError::KeyFile { path, source: io::ErrorKind::NotFound.into() });
         }
     };
-    Ok(Looked { store: Some(store), keys, older: None })
+    Ok(Looked { store: Some(store), keys, secret, older: None })
 }
 
 impl Looked {
     /// `None` where a start would make one, or change it.
     pub(super) fn into_store(self) -> Option<Arc<dyn Database>> {
         self.store
+    }
+
+    /// What is not sealed as the settings say it should be.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::StoreFault`]
+    pub(super) async fn seal_warning(&self) -> Result<Option<AppError>, AppError> {
+        let (Some(store), Some(secret)) = (&self.store, &self.secret) else { return Ok(None) };
+        let Some(sealed_with) = secret.sealed_with() else { return Ok(None) };
+        let wanted = secret.key_encryption_key().ids().next().unwrap_or_default().to_owned();
+        let counts = store.count_sealed().await?;
+        let others = counts.iter().filter(|count| count.key_id != wanted);
+        let values = others.map(|count| count.rows).fold(0, u64::saturating_add);
+        let done = values == 0 && sealed_with == wanted;
+        Ok((!done).then_some(AppError::NotResealed { values, key_id: wanted }))
     }
 
     /// What a start would do that cannot be taken back.

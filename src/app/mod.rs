@@ -44,9 +44,11 @@ mod platform;
 mod policy;
 mod readiness;
 mod registered;
+mod rekey;
 mod reload;
 mod revoked;
 mod scrape;
+mod sealing;
 mod server_grants;
 mod server_resources;
 mod servers;
@@ -91,9 +93,10 @@ pub use key_control::Keys;
 pub use keys::{key_encryption_key_file, store_settings};
 pub use looking::{Inspector, inspector};
 pub use operations::command_operations;
-pub use parts::{catalog, import_catalog, issuer, key_settings, resource, signing_keys};
+pub use parts::{KeyUse, catalog, import_catalog, issuer, key_settings, resource, signing_keys};
 pub use people::people_settings;
 pub use policy::Source as PolicySource;
+pub use rekey::{RekeyStep, Rekeyed, Rekeying};
 
 /// A broker that is ready to serve.
 #[derive(Debug)]
@@ -103,6 +106,7 @@ pub struct App {
     health: Health,
     auditor: Auditor,
     keys: follow_keys::Follower,
+    announcer: sealing::Announcer,
     registered: registered::Registered,
     /// `None` where others issue all tokens.
     providers: Option<Arc<identity_providers::ProviderFollower>>,
@@ -227,6 +231,7 @@ impl App {
         if let Some(connected) = self.connected.clone() {
             tasks.spawn(connected.end_with_grants(self.drain.clone()));
         }
+        tasks.spawn(self.announcer.run(self.drain.clone()));
         tasks.spawn(self.registered.run(self.drain.clone()));
         if let Some(providers) = self.providers {
             tasks.spawn(providers.run(self.drain.clone()));

@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::authorization_server::{KeySettings, SigningKeys};
+use crate::authorization_server::{KeySettings, ServerSecret, SigningKeys};
 use crate::config::Config;
 use crate::graph::Catalog;
 use crate::outbound::Outbound;
@@ -15,7 +15,7 @@ use crate::time::Clock;
 
 use super::endpoints::{self, names};
 use super::error::AppError;
-use super::{keys, map};
+use super::{keys, map, sealing};
 
 /// Our issuer, byte for byte as published.
 #[must_use]
@@ -42,8 +42,18 @@ pub async fn signing_keys(
     variables: &Environment,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<SigningKeys>, AppError> {
-    let settings = key_settings(config, variables, clock).await?;
+    let settings = key_settings(config, variables, (KeyUse::Seal, clock)).await?;
     Ok(keys::ring(config, settings).await?.current())
+}
+
+/// What is to be done with the signing keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    /// Nothing is sealed or opened.
+    Look,
+    Seal,
+    /// All are replaced: also those that a key has sealed which is lost.
+    Replace,
 }
 
 /// What it takes to read and change our signing keys.
@@ -54,12 +64,18 @@ pub async fn signing_keys(
 pub async fn key_settings(
     config: &Config,
     variables: &Environment,
-    clock: Arc<dyn Clock>,
+    (what, clock): (KeyUse, Arc<dyn Clock>),
 ) -> Result<KeySettings, AppError> {
     let outbound = Outbound::new(&map::outbound(config))?;
     let secrets = Secrets::new(map::secrets(config), variables, &outbound, Arc::clone(&clock))?;
-    let encryption = keys::key_encryption_key(config, &secrets, &clock).await?;
-    keys::settings(config, keys::store(config, &clock).await?, &encryption, &clock)
+    let known = sealing::Keys::read(config, &secrets, &clock).await?;
+    let store = keys::store(config, &clock).await?;
+    let encryption = match what {
+        KeyUse::Look => ServerSecret::parse(known.at_hand().current)?,
+        KeyUse::Seal => ServerSecret::of_store(&*store, known.at_hand()).await?,
+        KeyUse::Replace => ServerSecret::of_store_or_anew(&*store, known.at_hand()).await?,
+    };
+    Ok(keys::settings(config, store, &encryption, &clock))
 }
 
 /// Where an imported catalogue lies.

@@ -15,6 +15,7 @@ use crate::upstream::Hosted;
 
 use super::follow_keys::KeyStatus;
 use super::reload::ReloadStatus;
+use super::sealing::SealStatus;
 use super::verifiers::Verifiers;
 
 /// The servers that are child processes, by id.
@@ -26,6 +27,7 @@ pub(super) struct Parts {
     pub(super) auditor: Auditor,
     pub(super) verifiers: Verifiers,
     pub(super) keys: KeyStatus,
+    pub(super) seal: SealStatus,
     /// Whether tokens of ours are needed for anything: not where others issue all of them.
     pub(super) issues: bool,
     pub(super) service: McpService,
@@ -91,6 +93,11 @@ impl Readiness for Parts {
             let what = "the signing keys cannot be read anew or replaced; those in force stay, and the log says why";
             ("keys".to_owned(), what.to_owned())
         });
+        let other = self.seal.is_lost().then(|| {
+            let what = "the store is sealed with another key by now, which this broker does not have: what is sealed is not opened; set store.key_encryption_key and restart";
+            ("store sealing".to_owned(), what.to_owned())
+        });
+        let stuck = stuck.into_iter().chain(other);
         let own = self.no_key().filter(|_| !self.issues).into_iter().chain(stuck);
         let children = self.children.iter().filter_map(|(id, child)| {
             Some((format!("upstream {id}"), format!("{}; calls try it again", child.trouble()?)))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::authorization_server::KeyRing;
+use crate::authorization_server::{KeyRing, ServerSecret};
 use crate::broker::{Approvals, Outages};
 use crate::config::{
     Config, OnToolFlaw, UpstreamCommand, UpstreamEra, UpstreamServer, UpstreamTransport,
@@ -20,7 +20,6 @@ use crate::resource_server::{
     RequireTokenLayer, ResourceMetadata, Revocations, Verifier, well_known_url,
 };
 use crate::scope::Scope;
-use crate::secret_text::SecretText;
 use crate::store::{Database, StoreError};
 use crate::upstream::{
     self, ChildSettings, Credential, Decider, Era, Eras, Hosted, Identity, OnFlaw, Reach, Server,
@@ -187,7 +186,7 @@ impl Shared {
             &Approvals,
             (&Arc<Outages>, &CancellationToken),
         ),
-        encryption: &SecretText,
+        encryption: &ServerSecret,
     ) -> Result<Self, AppError> {
         let Materials { outbound, ring, .. } = materials;
         let mut each = HashMap::new();
@@ -216,7 +215,7 @@ impl Shared {
             approvals: approvals.clone(),
             // Their calls are steps of their own, with what is known of them.
             outbound: outbound.unwatched(),
-            sessions: Sessions::new(encryption),
+            sessions: Sessions::new(&encryption.text()),
             waiting: Waiting::new(Arc::clone(materials.random)),
             revocations,
             folded,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::authorization_server::KeyRing;
+use crate::authorization_server::{KeyRing, ServerSecret};
 use crate::config::Config;
 use crate::outbound::Outbound;
+use crate::random::Random;
 use crate::resource_server::{LocalKeys, Verifier};
 use crate::secret::Secrets;
-use crate::secret_text::SecretText;
 use crate::store::Database;
 use crate::time::Clock;
 
@@ -15,12 +15,14 @@ use super::endpoints::Name;
 use super::error::AppError;
 use super::issuers::{self, verifier};
 use super::revoked::revocations;
+use super::sealing::{self, Announcer};
 use super::{keys, server_resources};
 
 /// Who is believed: our own keys and those of other issuers, and what was revoked.
 pub(super) struct Trust {
     pub(super) store: Arc<dyn Database>,
-    pub(super) encryption: SecretText,
+    pub(super) encryption: ServerSecret,
+    pub(super) announcer: Announcer,
     pub(super) ring: Arc<KeyRing>,
     pub(super) local: Arc<LocalKeys>,
     pub(super) verifier: Arc<Verifier>,
@@ -34,10 +36,18 @@ impl Trust {
         names: &[Name],
         secrets: &Arc<Secrets>,
         outbound: &Outbound,
-        clock: &Arc<dyn Clock>,
+        (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
     ) -> Result<Self, AppError> {
         let store = keys::store(config, clock).await?;
-        let encryption = keys::key_encryption_key(config, secrets, clock).await?;
+        let known = sealing::Keys::read(config, secrets, clock).await?;
+        let announcer = Announcer::start(&store, &known, &**random).await?;
+        let encryption = match ServerSecret::of_store(&*store, known.at_hand()).await {
+            Ok(encryption) => encryption,
+            Err(error) => {
+                announcer.withdraw().await;
+                return Err(error.into());
+            }
+        };
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
         let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);
@@ -52,6 +62,6 @@ impl Trust {
                 issuers::verifier_for(config, &local, audiences, secrets, outbound, clock)?;
             Some(Arc::new(servers.revocations(revocations(config, &store)?).build()?))
         };
-        Ok(Self { store, encryption, ring, local, verifier, servers })
+        Ok(Self { store, encryption, announcer, ring, local, verifier, servers })
     }
 }

@@ -179,6 +179,8 @@ pub enum AdminObject {
     IdentityProvider,
     /// What a tool of a server behind us was approved as.
     ToolPin,
+    /// What seals the values of the store.
+    KeyEncryptionKey,
 }
 
 /// What an administrator does to it.

@@ -44,6 +44,7 @@ mod seal;
 mod second_factor;
 mod secret_values;
 mod server;
+mod server_secret;
 mod session;
 mod settings;
 mod shares;
@@ -76,6 +77,7 @@ pub use introspect::routes as introspection_routes;
 pub use jwks::routes;
 pub use keys::{
     Algorithms, KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys,
+    signing_key_context,
 };
 pub use login::{first_administrator_link, new_link, one_time_link};
 pub use lost::lost_routes;
@@ -86,11 +88,12 @@ pub use password::{NewPassword, PasswordPool, PoolBusy, WeakPassword};
 pub use person::{PeopleSettings, Person, people_routes};
 pub use pkce::{CodeChallenge, Misshapen};
 pub use register::routes as registration_routes;
-pub use seal::{KeyEncryptionKey, NotAKey, ServerSecret};
-pub use second_factor::SecondFactor;
+pub use seal::{KeyEncryptionKey, NotAKey, Resealing};
+pub use second_factor::{SecondFactor, authenticator_context};
 pub use server::{
     AuthorizationServer, Grantable, NewAuthorizationServer, Parts, PersonFacts, UsedAt,
 };
+pub use server_secret::{KeysAtHand, SealError, ServerSecret};
 pub use session::current;
 pub use settings::{
     Administrators, AssertionIssuer, BehindUs, ConfiguredClient, ExchangeRules, IdentityAssertions,

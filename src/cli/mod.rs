@@ -19,6 +19,7 @@ mod settings;
 mod smoke;
 mod store;
 mod store_copy;
+mod store_rekey;
 mod support_bundle;
 mod token;
 mod tools;

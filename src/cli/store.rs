@@ -16,6 +16,7 @@ use crate::time::{Clock as _, SystemClock};
 use super::failure::Failure;
 use super::settings::Ready;
 use super::store_copy::{self, CopyArgs};
+use super::store_rekey::{self, RekeyArgs};
 
 /// Where keys, clients, people and grants are kept.
 #[derive(Debug, Args)]
@@ -49,6 +50,11 @@ enum StoreCommand {
     ///
     /// Run it again after it was cut off: it goes on where it was. Both stores are compared at the end.
     Copy(CopyArgs),
+    /// Seal everything that is sealed with `store.key_encryption_key` instead of the key before it; works while brokers run
+    ///
+    /// First every broker gets both keys: the new one as `store.key_encryption_key`, the one before as
+    /// `store.previous_key_encryption_key`. Run it again after it was cut off: it goes on where it was.
+    Rekey(RekeyArgs),
     /// Put a backup in the place of the store, which is kept beside it; stop every broker first
     Restore {
         file: PathBuf,
@@ -101,6 +107,7 @@ pub(super) async fn run(
             }
         }
         StoreCommand::Copy(copy) => store_copy::run(copy, ready, key_note(config).as_str()).await?,
+        StoreCommand::Rekey(rekey) => store_rekey::run(rekey, ready).await?,
         StoreCommand::Restore { file, replace, json } => {
             let existing = if *replace { Existing::PutAside } else { Existing::Refuse };
             restore(&settings, (file, existing, *json), config).await?
@@ -150,6 +157,17 @@ fn key_place(config: &Config) -> String {
     }
 }
 
+/// With which key, and what is not sealed with it.
+fn sealed(status: &StoreStatus, id: &str) -> String {
+    let ours = status.sealed.iter().filter(|count| count.key_id == id);
+    let ours: u64 = ours.map(|count| count.rows).sum();
+    let others = store_rekey::others(&status.sealed, id);
+    if others.is_empty() {
+        return format!("{id} seals all {ours} sealed values");
+    }
+    format!("{id} seals {ours} values; not sealed anew (broker store rekey): {others}")
+}
+
 fn describe(status: &StoreStatus) -> String {
     let age = status.oldest_signing_key.map_or_else(|| "-".to_owned(), |made| made.to_string());
     let schema = if status.schema == status.schema_known {
@@ -163,7 +181,8 @@ fn describe(status: &StoreStatus) -> String {
         ("bytes", status.bytes.to_string()),
         ("oldest signing key", age),
     ];
+    let seal = status.sealed_with.as_ref().map(|id| ("key-encryption key", sealed(status, id)));
     let rows = status.tables.iter().map(|table| (table.name, table.rows.to_string()));
-    let lines = head.into_iter().chain(rows);
+    let lines = head.into_iter().chain(seal).chain(rows);
     lines.map(|(name, value)| format!("{name:<24}{value}")).collect::<Vec<_>>().join("\n")
 }

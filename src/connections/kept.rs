@@ -92,5 +92,11 @@ impl Connections {
 
 /// One person's tokens do not open as another's, nor those of one server as another's.
 fn context(user_id: UserId, server: &str) -> String {
+    account_context(&user_id.to_string(), server)
+}
+
+/// The same, as the row has it.
+#[must_use]
+pub fn account_context(user_id: &str, server: &str) -> String {
     format!("upstream account {user_id} {server}")
 }

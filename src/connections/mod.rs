@@ -24,6 +24,7 @@ use crate::store::{StoreError, UpstreamAccountRow, UpstreamAccountStore};
 use crate::time::{Clock, Timestamp};
 
 pub use connecting::{Begun, Pending};
+pub use kept::account_context;
 pub use servers::{Explicit, ServerSettings};
 
 /// How long it is known that a server wants more of somebody.
@@ -101,6 +102,12 @@ impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Connections").field(&self.0.parts).finish()
     }
+}
+
+/// What the client of ours that is registered at a server's authorization server opens as.
+#[must_use]
+pub fn client_context(server: &str) -> String {
+    format!("upstream client {server}")
 }
 
 impl Connections {
@@ -219,7 +226,7 @@ impl Connections {
             return Ok(Registered::configured(metadata, id, secret.clone()));
         }
         let parts = &self.0.parts;
-        let context = format!("upstream client {}", server.id);
+        let context = client_context(&server.id);
         let kept = parts.store.find_upstream_client(&server.id).await?;
         let kept = kept.and_then(|sealed| Registered::from_text(&(parts.open)(&sealed, &context)?));
         // Of another issuer: no client of ours, and no secret of it, is shown there (MCP, authorization server binding).

@@ -16,6 +16,11 @@ pub enum StoreError {
         "the store holds something this version cannot read: {0}\n  hint: start the newer broker that wrote it, or restore a backup"
     )]
     Corrupt(&'static str),
+    /// Written would be what only another key than the store's opens.
+    #[error(
+        "the store is sealed with a key-encryption key that this broker does not have; nothing was written\n  hint: give it that key as store.key_encryption_key, and restart it"
+    )]
+    OtherKey,
 }
 
 impl StoreError {
@@ -26,6 +31,7 @@ impl StoreError {
             Self::Unavailable(_) => "unavailable",
             Self::Full(_) => "full",
             Self::Corrupt(_) => "corrupt",
+            Self::OtherKey => "other_key",
         }
     }
 }

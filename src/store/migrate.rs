@@ -25,10 +25,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0014.sql"),
     include_str!("schema/0015.sql"),
     include_str!("schema/0016.sql"),
+    include_str!("schema/0017.sql"),
 ];
 
 /// The newest schema that this version knows.
-pub(super) const KNOWN: i64 = 16;
+pub(super) const KNOWN: i64 = 17;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, \
                         organisation TEXT NOT NULL DEFAULT 'default', digest BLOB NOT NULL)";

@@ -31,6 +31,7 @@ mod postgres;
 mod registration_token;
 mod resource;
 mod revoked;
+mod sealing;
 mod settings;
 mod signing_key;
 mod sql;
@@ -70,6 +71,10 @@ pub use person::{
 };
 pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
+pub use sealing::{
+    BROKERS_LAST, Resealed, SealedCount, SealedPlace, SealedRow, Sealing, SealingChange,
+    SealingStore,
+};
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};
 pub use tool_pin::{
@@ -92,6 +97,7 @@ pub trait Database:
     + PersonStore
     + RegistrationTokenStore
     + ResourceStore
+    + SealingStore
     + SigningKeyStore
     + ToolPinStore
     + UpstreamAccountStore

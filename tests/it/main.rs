@@ -61,6 +61,8 @@ mod registered;
 #[cfg(test)]
 mod registered_more;
 #[cfg(test)]
+mod rekey;
+#[cfg(test)]
 mod resource_server;
 #[cfg(test)]
 mod resource_server_discovery;

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::secret::Environment;
+use crate::store::StoreStatus;
 use crate::time::Clock;
 
 use super::check::{self, CheckFault};
@@ -143,7 +144,9 @@ async fn within(config: &Config, faults: &[CheckFault]) -> Vec<Step> {
             steps.push(step);
         }
     };
-    tell(match crate::store::status(&keys::store_settings(config)).await {
+    let status = crate::store::status(&keys::store_settings(config)).await;
+    let sealed = status.as_ref().ok().and_then(sealed);
+    tell(match status {
         Ok(status) => {
             Step::good(Area::Store, format!("{}, schema {}", status.database, status.schema))
         }
@@ -151,6 +154,7 @@ async fn within(config: &Config, faults: &[CheckFault]) -> Vec<Step> {
     });
     let opened = faults.iter().all(|fault| fault.key != CheckKey::Store);
     let well = "the key-encryption key opens every signing key that there is";
+    let well = well.to_owned() + &sealed.unwrap_or_default();
     tell(looked(Area::Keys, opened, well, "not looked at, for the store cannot be used as it is"));
     tell(Step::good(Area::Policy, "the rules can be put in force"));
     let (asked, why) = (asked(faults), "not asked, for nothing can be reached with these settings");
@@ -167,6 +171,14 @@ async fn within(config: &Config, faults: &[CheckFault]) -> Vec<Step> {
     let well = "none that can be asked is away, and no tool is another than was approved";
     tell(looked(Area::Servers, asked, well, why));
     steps
+}
+
+/// How much is sealed, and with which key; what is sealed with others is a finding.
+fn sealed(status: &StoreStatus) -> Option<String> {
+    let id = status.sealed_with.as_ref()?;
+    let ours = status.sealed.iter().filter(|count| count.key_id == *id);
+    let ours = ours.map(|count| count.rows).fold(0, u64::saturating_add);
+    Some(format!("; {id} seals {ours} values"))
 }
 
 /// Good only where somebody has looked.

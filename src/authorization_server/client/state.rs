@@ -9,7 +9,7 @@ use url::Url;
 use crate::authorization_server::client_auth::AssertionKeys;
 use crate::authorization_server::client_metadata::Fetches;
 use crate::authorization_server::register::{RegistrationLimits, StatelessIds};
-use crate::authorization_server::seal::ServerSecret;
+use crate::authorization_server::server_secret::ServerSecret;
 use crate::authorization_server::settings::ConfiguredClient;
 use crate::id::ClientId;
 

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 
-use crate::authorization_server::seal::ServerSecret;
+use crate::authorization_server::server_secret::ServerSecret;
 use crate::random::Random;
 use crate::store::Digest;
 

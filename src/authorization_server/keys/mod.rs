@@ -22,3 +22,5 @@ pub use error::KeyError;
 pub(super) use key::{SigningKey, TokenType};
 pub use ring::{KeyRing, KeySettings, Refreshed};
 pub use set::SigningKeys;
+pub(super) use stored::opens;
+pub use stored::signing_key_context;

@@ -54,7 +54,25 @@ pub(super) fn open(
     if key.kid == row.kid { Ok(key) } else { Err(corrupt()) }
 }
 
+/// Whether this is the key that the row was sealed with.
+///
+/// # Errors
+///
+/// [`KeyError`]: it is not, or the row is none of ours.
+pub(in crate::authorization_server) fn opens(
+    row: &SigningKeyRow,
+    encryption: &KeyEncryptionKey,
+) -> Result<(), KeyError> {
+    open(row, encryption).map(drop)
+}
+
 /// What a sealed key belongs to: it opens as nothing else.
 fn context(kid: &str, algorithm: SigningAlgorithm) -> String {
+    signing_key_context(kid, algorithm.as_str())
+}
+
+/// The same, as the row has it.
+#[must_use]
+pub fn signing_key_context(kid: &str, algorithm: &str) -> String {
     format!("mcp-auth-broker signing key v2|{kid}|{algorithm}")
 }

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::authorization_server::seal::ServerSecret;
+use crate::authorization_server::server_secret::ServerSecret;
 use crate::id::ClientId;
 use crate::redirect_uri::{RedirectUri, without_port};
 use crate::store::Digest;

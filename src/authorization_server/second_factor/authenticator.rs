@@ -113,6 +113,12 @@ impl Authenticator {
 }
 
 fn stored(user_id: UserId) -> String {
+    authenticator_context(&user_id.to_string())
+}
+
+/// What a stored secret belongs to: it opens as nothing else.
+#[must_use]
+pub fn authenticator_context(user_id: &str) -> String {
     format!("authenticator v1|{user_id}")
 }
 

@@ -15,6 +15,7 @@ use super::server::AuthorizationServer;
 use super::settings::{Administrators, Settings};
 
 pub(crate) use authenticator::Authenticator;
+pub use authenticator::authenticator_context;
 pub(crate) use passkey::{
     Assertion, Ceremony, NewPasskey, PasskeyError, Passkeys, Question, answered,
 };

@@ -70,7 +70,13 @@ pub(in crate::cli) async fn run(
 ) -> Result<ExitCode, Failure> {
     let administration = Administration::open(&ready.config).await?;
     let variables = ready.variables();
-    let settings = app::key_settings(&ready.config, &variables, Arc::new(SystemClock));
+    let what = match &args.command {
+        KeyCommand::List { .. } | KeyCommand::Retire { .. } => app::KeyUse::Look,
+        KeyCommand::Rotate { now: false, .. } => app::KeyUse::Seal,
+        KeyCommand::Rotate { now: true, .. } => app::KeyUse::Replace,
+    };
+    let clock = Arc::new(SystemClock);
+    let settings = app::key_settings(&ready.config, &variables, (what, clock));
     let done = match settings.await {
         Err(error) => Err(Failure::of(&error)),
         Ok(settings) => act(&administration, &app::Keys(settings), &args.command, out).await,

@@ -19,6 +19,8 @@ pub struct Store {
     pub url: StoreUrl,
     /// Seals signing keys and stored credentials: 32 bytes in base64.
     pub key_encryption_key: Option<SecretSource>,
+    /// The one before it, until `broker store rekey` has sealed everything anew.
+    pub previous_key_encryption_key: Option<SecretSource>,
     pub replicas: u32,
 }
 
@@ -39,6 +41,9 @@ pub(super) struct RawStore {
     pub(super) url: String,
     /// Seals signing keys and stored credentials at rest: 32 bytes in base64. prod requires it.
     pub(super) key_encryption_key: Option<RawSecret>,
+    /// While the key is replaced: the one before it, which opens what is not sealed anew yet. `broker store rekey` says when it
+    /// can go.
+    pub(super) previous_key_encryption_key: Option<RawSecret>,
     /// How many brokers share this store. More than one needs `PostgreSQL`.
     #[schemars(range(min = 1, max = 1000))]
     pub(super) replicas: u32,
@@ -49,6 +54,7 @@ impl Default for RawStore {
         Self {
             url: "sqlite:broker-data/broker.db".to_owned(),
             key_encryption_key: None,
+            previous_key_encryption_key: None,
             replicas: 1,
         }
     }
@@ -58,18 +64,22 @@ const URL: &str = "sqlite:path or postgres://user@host/database";
 
 impl RawStore {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Store {
-        let key_encryption_key = self.key_encryption_key.and_then(|raw| {
-            let key = at.name("key_encryption_key");
-            let source = to.secret_of_the_start(&key, &raw)?;
+        let mut encryption_key = |name, raw: Option<RawSecret>| {
+            let key = at.name(name);
+            let source = to.secret_of_the_start(&key, &raw?)?;
             to.encryption_key(&key, &source);
             if matches!(source, SecretSource::Ref(SecretRef::Env(_))) {
                 to.not_for_the_environment(&key);
             }
             Some(source)
-        });
+        };
+        let key_encryption_key = encryption_key("key_encryption_key", self.key_encryption_key);
+        let previous = self.previous_key_encryption_key;
+        let previous_key_encryption_key = encryption_key("previous_key_encryption_key", previous);
         let store = Store {
             url: url(&at.name("url"), &self.url, to),
             key_encryption_key,
+            previous_key_encryption_key,
             replicas: self.replicas,
         };
         store.check(at, to);

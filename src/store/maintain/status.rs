@@ -11,7 +11,9 @@ use crate::store::error::StoreError;
 use crate::store::migrate::{KNOWN, version};
 use crate::store::open_error::OpenError;
 use crate::store::postgres;
+use crate::store::sealing::SealedCount;
 use crate::store::settings::{PATIENCE, StoreSettings};
+use crate::store::sql::{find_sealing, sealed_counts};
 use crate::store::sqlite::{Access, SqliteConnection};
 use crate::time::Timestamp;
 
@@ -29,6 +31,10 @@ pub struct StoreStatus {
     pub tables: Vec<TableStatus>,
     /// When the oldest signing key was made.
     pub oldest_signing_key: Option<Timestamp>,
+    /// The id of the key-encryption key with which values are sealed. `None`: no broker has said so yet.
+    pub sealed_with: Option<String>,
+    /// How many values each key seals.
+    pub sealed: Vec<SealedCount>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -77,7 +83,12 @@ const TABLES: &[(i64, &str, &str)] = tables![
     16 "tool_pins",
     16 "tool_pin_servers",
     16 "ended_accounts",
+    17 "sealing",
+    17 "sealing_brokers",
 ];
+
+/// The schema from which on the store says what it is sealed with.
+const SEALING: i64 = 17;
 
 /// Changes nothing, not even an old schema.
 ///
@@ -138,6 +149,11 @@ async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, S
     }
     let oldest = connection.row(OLDEST, values![]).await?;
     let oldest = oldest.map(|row| row.maybe_time("oldest")).transpose()?.flatten();
+    let sealing = if schema < SEALING { None } else { find_sealing(connection, &()).await? };
+    let sealed = match &sealing {
+        Some(sealing) => sealed_counts(connection, &sealing.first_key_id).await?,
+        None => Vec::new(),
+    };
     let database = if postgres { "postgres" } else { "sqlite" };
     Ok(StoreStatus {
         database,
@@ -146,6 +162,8 @@ async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, S
         bytes,
         tables,
         oldest_signing_key: oldest,
+        sealed_with: sealing.map(|sealing| sealing.key_id),
+        sealed,
     })
 }
 

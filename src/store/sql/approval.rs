@@ -13,6 +13,7 @@ use crate::store::page::{Page, PageRequest};
 use crate::time::Timestamp;
 
 use super::database::SqlDatabase;
+use super::sealing::chosen;
 use super::{limit, page};
 
 #[async_trait]
@@ -107,6 +108,7 @@ async fn add(c: &mut Connection, row: &ApprovalRow) -> Result<bool, StoreError> 
     const SQL: &str = "INSERT INTO approvals (id, call_digest, issuer, subject, client_id, asserted, tool, \
         sealed_arguments, rule, policy_version, approvers, self_approval, state, created_at, expires_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'pending', $13, $14) ON CONFLICT DO NOTHING";
+    let sealed_arguments = chosen(c, &row.sealed_arguments).await?;
     let Requester { issuer, subject, client_id, asserted } = &row.requester;
     let values = values![
         row.id.to_string(),
@@ -116,7 +118,7 @@ async fn add(c: &mut Connection, row: &ApprovalRow) -> Result<bool, StoreError> 
         client_id.as_ref().map(ToString::to_string),
         asserted.as_ref().map(ToString::to_string),
         row.tool.as_str(),
-        row.sealed_arguments.as_str(),
+        sealed_arguments,
         row.rule.as_str(),
         row.policy_version.as_str(),
         row.approvers.as_slice(),

@@ -10,6 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::person::OneTimeLink;
 
 use super::database::SqlDatabase;
+use super::sealing::chosen;
 use super::{link, passkey, session, user};
 
 #[async_trait]
@@ -80,8 +81,8 @@ async fn add(
         return Ok(false);
     }
     let user = row.user_id.to_string();
-    let values =
-        values![user.as_str(), row.sealed.as_str(), number(row.last_step), row.confirmed_at];
+    let sealed = chosen(c, &row.sealed).await?;
+    let values = values![user.as_str(), sealed, number(row.last_step), row.confirmed_at];
     if c.execute(SQL, values).await? != 1 {
         return Ok(false);
     }

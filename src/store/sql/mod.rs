@@ -29,6 +29,8 @@ mod registration_token;
 mod resource;
 mod resources;
 mod revocation;
+mod sealed;
+mod sealing;
 mod session;
 mod signing_key;
 mod signing_keys;
@@ -41,6 +43,8 @@ mod user;
 mod user_removal;
 
 pub(super) use database::SqlDatabase;
+pub(super) use sealed::counts as sealed_counts;
+pub(super) use sealing::find as find_sealing;
 
 use super::page::{Page, PageRequest};
 

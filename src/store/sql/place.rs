@@ -98,7 +98,7 @@ pub(super) async fn forget(c: &mut Connection, at: Option<Timestamp>) -> Result<
 }
 
 /// By the database's own clock, for replicas' differ; in microseconds.
-async fn now(c: &mut Connection, at: Option<Timestamp>) -> Result<i64, StoreError> {
+pub(super) async fn now(c: &mut Connection, at: Option<Timestamp>) -> Result<i64, StoreError> {
     const ON_POSTGRES: &str =
         "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) AS now";
     const ON_SQLITE: &str = "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now";

@@ -5,6 +5,8 @@ use crate::store::error::StoreError;
 use crate::store::signing_key::{SigningKeyRow, SigningKeyState};
 use crate::time::Timestamp;
 
+use super::sealing::chosen_bytes;
+
 pub(super) async fn list(c: &mut Connection, (): &()) -> Result<Vec<SigningKeyRow>, StoreError> {
     const SQL: &str = "SELECT * FROM signing_keys ORDER BY not_before, kid";
     c.rows(SQL, values![]).await?.iter().map(row).collect()
@@ -46,11 +48,12 @@ pub(super) async fn add(c: &mut Connection, row: &SigningKeyRow) -> Result<bool,
         SigningKeyState::Usable => "usable",
         SigningKeyState::Retiring => "retiring",
     };
+    let private = chosen_bytes(c, &row.private).await?;
     let values = values![
         row.kid.as_str(),
         row.algorithm.as_str(),
         row.public_jwk.as_str(),
-        row.private.as_slice(),
+        private.as_slice(),
         state,
         row.created_at,
         row.not_before,

@@ -9,6 +9,7 @@ use crate::store::upstream_account::{EndedAccount, UpstreamAccountRow, UpstreamA
 use crate::time::Timestamp;
 
 use super::database::SqlDatabase;
+use super::sealing::chosen;
 use super::{ended_account, user};
 
 #[async_trait]
@@ -149,12 +150,8 @@ async fn put(c: &mut Connection, row: &UpstreamAccountRow) -> Result<bool, Store
     if !user::holds(c, row.user_id, None).await? {
         return Ok(false);
     }
-    let values = values![
-        row.user_id.to_string(),
-        row.server.as_str(),
-        row.sealed.as_str(),
-        row.connected_at
-    ];
+    let sealed = chosen(c, &row.sealed).await?;
+    let values = values![row.user_id.to_string(), row.server.as_str(), sealed, row.connected_at];
     Ok(c.execute(SQL, values).await? == 1)
 }
 
@@ -174,8 +171,8 @@ async fn renew(
 ) -> Result<bool, StoreError> {
     const SQL: &str = "UPDATE upstream_accounts SET sealed = $4, version = version + 1, claimed_until = 0 \
         WHERE user_id = $1 AND server = $2 AND version = $3";
-    let values =
-        values![row.user_id.to_string(), row.server.as_str(), row.version, sealed.as_str()];
+    let sealed = chosen(c, sealed).await?;
+    let values = values![row.user_id.to_string(), row.server.as_str(), row.version, sealed];
     Ok(c.execute(SQL, values).await? == 1)
 }
 
@@ -205,7 +202,8 @@ async fn put_client(
 ) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO upstream_clients (server, sealed, created_at) VALUES ($1, $2, $3) \
         ON CONFLICT (server) DO UPDATE SET sealed = excluded.sealed, created_at = excluded.created_at";
-    c.execute(SQL, values![server.as_str(), sealed.as_str(), *now]).await.map(drop)
+    let sealed = chosen(c, sealed).await?;
+    c.execute(SQL, values![server.as_str(), sealed, *now]).await.map(drop)
 }
 
 pub(super) fn row(row: &Row) -> Result<UpstreamAccountRow, StoreError> {

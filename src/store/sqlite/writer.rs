@@ -172,6 +172,7 @@ fn copy(error: &StoreError) -> Box<dyn Fn() -> StoreError + Send + Sync> {
             let what = *what;
             Box::new(move || StoreError::Corrupt(what))
         }
+        StoreError::OtherKey => Box::new(|| StoreError::OtherKey),
         StoreError::Unavailable(_) => Box::new(|| unavailable("the shared transaction failed")),
     }
 }

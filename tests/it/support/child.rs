@@ -156,6 +156,12 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> std::process::Out
     broker(directory, "127.0.0.1:8080", &[]).args(arguments).output().unwrap()
 }
 
+/// One that is under way, to be killed. Nobody reads what it prints.
+pub(crate) fn spawned(directory: &Path, arguments: &[&str]) -> Child {
+    let mut command = broker(directory, "127.0.0.1:8080", &[]);
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
 /// The same beside a broker that listens there, whose name is part of what people and tokens are called.
 pub(crate) fn command_beside(
     directory: &Path,

@@ -381,3 +381,49 @@ impl LeaseStore for FakeStore {
         unimplemented!()
     }
 }
+
+/// As a store that was never asked for it.
+#[async_trait]
+impl SealingStore for FakeStore {
+    async fn sealing(&self) -> Result<Option<Sealing>, StoreError> {
+        Ok(None)
+    }
+    async fn adopt_sealing(&self, _first: &Sealing) -> Result<(), StoreError> {
+        unimplemented!()
+    }
+    async fn change_sealing(
+        &self,
+        _from: &str,
+        _to: &Sealing,
+        _at: Option<Timestamp>,
+    ) -> Result<SealingChange, StoreError> {
+        unimplemented!()
+    }
+    async fn restart_sealing(&self, _from: &str, _to: &Sealing) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+    async fn announce_keys(
+        &self,
+        _broker: Digest,
+        _key_ids: Vec<String>,
+        _at: Option<Timestamp>,
+    ) -> Result<Option<String>, StoreError> {
+        unimplemented!()
+    }
+    async fn withdraw_keys(&self, _broker: Digest) -> Result<(), StoreError> {
+        unimplemented!()
+    }
+    async fn sealed_rows(
+        &self,
+        _place: SealedPlace,
+        _after: Option<&SealedRow>,
+    ) -> Result<Vec<SealedRow>, StoreError> {
+        unimplemented!()
+    }
+    async fn reseal(&self, _place: SealedPlace, _rows: Vec<Resealed>) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+    async fn count_sealed(&self) -> Result<Vec<SealedCount>, StoreError> {
+        unimplemented!()
+    }
+}
