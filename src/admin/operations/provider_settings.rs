@@ -197,9 +197,9 @@ impl ProviderSettings {
         }
         let named = [&claims.username, &claims.name, &claims.email];
         let groups = Some(&claims.groups).filter(|name| !name.is_empty());
-        let all_are_names =
-            named.into_iter().chain(groups).chain(self.require.keys()).all(|name| is_claim(name));
-        if !all_are_names {
+        let named =
+            named.into_iter().chain(groups).chain(self.require.keys()).all(|it| is_claim(it));
+        if !named {
             let allowed = "1 to 128 characters without spaces; groups may be empty";
             return invalid("claims", "have one that is no name", allowed);
         }

@@ -16,7 +16,8 @@ fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-#[tokio::test]
+// Two threads: while a command runs, the provider answers it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_is_added_changed_disabled_and_taken_out_by_commands() {
     let idp = Idp::start().await;
     let directory = tempfile::tempdir().unwrap();
@@ -65,7 +66,8 @@ async fn a_provider_is_added_changed_disabled_and_taken_out_by_commands() {
     assert!(gone.contains("broker identity-provider list"), "{gone}");
 }
 
-#[tokio::test]
+// Two threads: while a command runs, the provider answers it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_says_why_nobody_could_log_in_there() {
     let idp = Idp::start().await;
     let directory = tempfile::tempdir().unwrap();

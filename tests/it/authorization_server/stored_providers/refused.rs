@@ -109,7 +109,8 @@ async fn a_provider_at_which_nobody_could_log_in_is_not_added_unseen() {
 #[tokio::test]
 async fn what_may_not_be_reached_is_not_asked_for_an_administrator_either() {
     let idp = Idp::start().await;
-    let settings = "[authorization_server.administrators]\nsubjects = [\"ada\"]\n";
+    let settings =
+        "environment = \"staging\"\n[authorization_server.administrators]\nsubjects = [\"ada\"]\n";
     let product = Product::start(settings).await;
     let refused = administer(&product, "POST", BASE, &idp.new()).await;
     assert_eq!((refused.status, idp.fake.count()), (422, 0), "{refused:?}");
