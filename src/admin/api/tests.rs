@@ -299,7 +299,7 @@ fn body(operation: &str) -> serde_json::Value {
         "v1_registration-tokens_add" => json!({ "name": "fleet", "uses": 3 }),
         "servers_keys_add_key" | "v1_resources_add_key" => json!({ "name": "prod" }),
         "servers_proxy_set_proxy" | "v1_resources_set_proxy" => json!({ "timeout_ms": 5000 }),
-        "servers_pins_approve_pin" | "v1_resources_pins_approve_pin" => json!({ "digest": "1" }),
+        "servers_pins_approve_pin" | "v1_resources_approve_pin" => json!({ "digest": "1" }),
         "v1_signing-keys_rotate" | "v1_signing-keys_retire" => json!({ "at_once": false }),
         "v1_log-levels_set" => json!({ "level": "debug" }),
         other => panic!("{other} is new: say here what it takes"),
