@@ -38,7 +38,7 @@ fn lint_tells_conditions_on_what_a_rule_is_not_about_and_questions_that_nobody_i
 /// What the manual shows is what the broker reads.
 #[test]
 fn the_policy_in_the_manual_has_no_fault() {
-    let manual = include_str!("../../docs/policy.md");
+    let manual = include_str!("../../../docs/policy.md");
     let (_, shown) = manual.split_once("```toml\n").unwrap();
     let (rules, _) = shown.split_once("```").unwrap();
     let directory = tempfile::tempdir().unwrap();
