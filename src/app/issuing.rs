@@ -39,6 +39,7 @@ use super::call_steps;
 use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+use super::explaining::explainer;
 use super::folded::FoldedIds;
 use super::key_control::Keys;
 use super::logs::Logs;
@@ -284,6 +285,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let settings = settings(config, names, secrets)?;
     let mut people = super::people_settings(config, secrets);
     people.approvals = Some(from.approvals.clone());
+    people.explainer = Some(explainer(config, &from.auditor, &from.policy, &from.store)?);
     people.connections.clone_from(&from.connections);
     let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
     if !config.authorization_server.enabled {
@@ -359,6 +361,7 @@ fn admin_routes(from: &Materials<'_>) -> Result<(Router, Arc<Verifier>), AppErro
             policy: Arc::new(from.reloader.clone()),
             logs: Arc::new(Logs),
             keys: Arc::new(Keys(key_settings)),
+            explainer: Some(explainer(config, auditor, &from.policy, store)?),
         }),
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };

@@ -28,6 +28,7 @@ pub fn people_settings(config: &Config, secrets: &Arc<Secrets>) -> PeopleSetting
         passwords: PasswordPool::default(),
         approvals: None,
         connections: None,
+        explainer: None,
         scope_words: config.authorization_server.scope_words.clone(),
     }
 }

@@ -195,7 +195,9 @@ impl Door {
                 question,
             };
             caller.end(event).await?;
-            return Ok(self.ask_for_login(message, login));
+            let mut response = self.ask_for_login(message, login, caller.request_id());
+            super::refusal::name(&mut response, caller.request_id());
+            return Ok(response);
         }
         let event = AuditEvent::ScopeInsufficient {
             tool_name,
@@ -205,7 +207,9 @@ impl Door {
             question,
         };
         caller.end(event).await?;
-        Ok(self.challenge(message, &decision.missing_scopes, caller.request_id()))
+        let mut response = self.challenge(message, &decision.missing_scopes, caller.request_id());
+        super::refusal::name(&mut response, caller.request_id());
+        Ok(response)
     }
 
     /// Since the request arrived.
@@ -214,10 +218,16 @@ impl Door {
         self.clock.monotonic().saturating_sub(caller.started())
     }
 
-    fn ask_for_login(&self, message: &Message<'_>, login: &LoginNeeded) -> Response<Body> {
+    fn ask_for_login(
+        &self,
+        message: &Message<'_>,
+        login: &LoginNeeded,
+        request_id: RequestId,
+    ) -> Response<Body> {
         let text = "this call needs another log-in of its person";
         let data = serde_json::json!({
             "acr_values": login.assurance, "max_age": login.max_age_seconds,
+            "request_id": request_id,
         });
         let mut response = jsonrpc::error(
             StatusCode::UNAUTHORIZED,

@@ -63,7 +63,7 @@ impl IntoResponse for AdminError {
                 let hint = "the rules that were in force still are; mend the file and ask again";
                 problem(StatusCode::UNPROCESSABLE_ENTITY, &faults.to_string(), Some(hint), None)
             }
-            Self::Store(_) | Self::Audit(_) => {
+            Self::Store(_) | Self::Audit(_) | Self::Log(_) => {
                 tracing::error!(error = &self as &dyn std::error::Error, "admin.unavailable");
                 let hint = "look whether it happened before you repeat it";
                 unavailable("the store or the audit log does not answer", Some(hint))

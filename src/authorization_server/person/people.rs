@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use url::Url;
 
-use crate::audit::{AuditEvent, Context};
+use crate::audit::{AuditEvent, Auditor, Context};
 use crate::authorization_server::identity_provider::{IdentityProviderSettings, IdentityProviders};
 use crate::authorization_server::login::ElsewhereLimits;
-use crate::authorization_server::pages::{Fault, OwnWords, PageForm, see_other};
+use crate::authorization_server::pages::{Fault, OwnWords, PageForm, RefusedPage, see_other};
 use crate::authorization_server::password::PasswordPool;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
-use crate::authorization_server::{account, approval, consent, device, login, logout};
-use crate::broker::Approvals;
+use crate::authorization_server::{account, approval, consent, device, explain, login, logout};
+use crate::broker::{Approvals, Explainer};
 use crate::connections::Connections;
 use crate::id::{ClientId, RequestId, TraceId, UserId};
 
@@ -34,6 +35,8 @@ pub struct PeopleSettings {
     pub connections: Option<Connections>,
     /// What scopes mean, in words for people.
     pub scope_words: OwnWords,
+    /// Why requests were refused; without it there is no such page.
+    pub explainer: Option<Explainer>,
 }
 
 /// The state of every page.
@@ -47,6 +50,7 @@ pub(crate) struct People {
     /// How many logins elsewhere may be begun.
     pub(crate) elsewhere: ElsewhereLimits,
     pub(crate) scope_words: Arc<OwnWords>,
+    pub(crate) explainer: Option<Explainer>,
     origins: Arc<[Url]>,
 }
 
@@ -56,17 +60,16 @@ pub(crate) struct SentForm {
     pub(crate) fields: PageForm,
 }
 
-/// `/login`, `/logout`, `/consent`, `/device`, `/account`, `/approvals` and what is under them.
+/// `/login`, `/logout`, `/consent`, `/device`, `/account`, `/approvals`, `/explain` and what is under them.
 pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> Router {
-    let PeopleSettings { providers, origins, passwords, approvals, connections, scope_words } =
-        settings;
+    let PeopleSettings { providers, origins, passwords, approvals, connections, .. } = settings;
+    let (scope_words, explainer) = (Arc::new(settings.scope_words), settings.explainer);
     let public_url = server.public_url();
     let providers = IdentityProviders::new(providers, public_url, &server.outbound, &server.clock);
     let origins = if origins.is_empty() { vec![public_url.clone()] } else { origins };
     let origins = origins.into();
     let elsewhere = ElsewhereLimits::new(server);
     let server = server.clone();
-    let scope_words = Arc::new(scope_words);
     let people = People {
         server,
         providers,
@@ -75,8 +78,10 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         connections,
         elsewhere,
         scope_words,
+        explainer,
         origins,
     };
+    let auditor = people.server.auditor.clone();
     Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/with/{provider}", get(login::start_elsewhere))
@@ -97,12 +102,27 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/account/authenticator/remove", post(account::remove))
         .route("/approvals", get(approval::list))
         .route("/approvals/{id}", get(approval::show).post(approval::answer))
+        .route("/explain/{request_id}", get(explain::show))
         .route("/account/withdraw", post(account::withdraw))
         .route("/account/connections/{server}/begin", get(account::begin))
         .route("/account/connections/{server}/callback", get(account::come_back))
         .route("/account/connections/{server}/end", post(account::end))
         .layer(DefaultBodyLimit::max(16 * 1024))
+        .layer(from_fn_with_state(auditor, keep_refused_pages))
         .with_state(people)
+}
+
+/// So that the id on an error page leads somewhere: what is only looked at has no event.
+async fn keep_refused_pages(
+    State(auditor): State<Auditor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(RefusedPage { request_id, says }) = response.extensions_mut().remove() {
+        auditor.keep_page(request_id, &says);
+    }
+    response
 }
 
 impl People {

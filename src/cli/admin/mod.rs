@@ -66,7 +66,7 @@ impl Administration {
 fn failure(error: &AdminError, list: &'static str) -> Failure {
     match error {
         AdminError::NotFound(_) => Failure::of(error).hint(format!("{list} shows what there is")),
-        AdminError::Store(_) | AdminError::Audit(_) => {
+        AdminError::Store(_) | AdminError::Audit(_) | AdminError::Log(_) => {
             Failure::of(error).hint("look whether it happened before you repeat it")
         }
         AdminError::Invalid { .. }

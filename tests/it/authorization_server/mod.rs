@@ -16,6 +16,7 @@ mod discovered;
 mod dpop;
 mod dpop_challenge;
 mod exchange;
+mod explain;
 mod faults;
 mod flow;
 mod initial_access_tokens;
