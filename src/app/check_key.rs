@@ -24,6 +24,7 @@ pub enum CheckKey {
     GraphProfile,
     GraphCloud,
     GraphCatalog,
+    KnownClients,
 }
 
 impl CheckKey {
@@ -34,6 +35,7 @@ impl CheckKey {
             Self::PolicyFile => "policy.file",
             Self::LimitsTool => "limits.tool",
             Self::Client => "authorization_server.client",
+            Self::KnownClients => "authorization_server.known_clients_file",
             Self::ClientSecret => "authorization_server.client.secret",
             Self::IdentityProvider => "authorization_server.identity_provider",
             Self::Issuer => "resource_server.issuer",

@@ -88,6 +88,7 @@ pub(super) fn settings(
             DynamicRegistration::Token => Registration::Token,
             DynamicRegistration::Open => Registration::Open,
         },
+        known_clients: Arc::new(super::known_clients::known_clients(config)?),
         client_metadata_documents: match given.client_metadata_documents {
             ClientMetadataDocuments::Off => MetadataDocuments::Off,
             ClientMetadataDocuments::Allow => MetadataDocuments::Allow,

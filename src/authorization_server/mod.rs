@@ -75,6 +75,7 @@ pub use jwks::routes;
 pub use keys::{
     Algorithms, KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys,
 };
+pub use known_clients::{CatalogueError, Difference, KnownClients, Looked, Now};
 pub use login::{first_administrator_link, new_link, one_time_link};
 pub use metadata::routes as metadata_routes;
 pub use pace::Rates;

@@ -4,6 +4,7 @@ mod client;
 mod grant;
 mod identity_provider;
 mod key;
+mod known_clients;
 mod registration_token;
 mod server;
 mod show;

@@ -20,6 +20,7 @@ mod explain;
 mod faults;
 mod flow;
 mod initial_access_tokens;
+mod known_clients;
 mod login_command;
 mod logout;
 mod metadata;
