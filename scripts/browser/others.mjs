@@ -179,6 +179,34 @@ await look(page, 'approval-denied');
 await open('/approvals/019f0000-0000-7000-8000-000000000000');
 await look(page, 'approval-unknown');
 
+// Why something was refused: by the link on an error page, of a call that a rule holds back, and of an id that nobody had.
+await page.getByRole('link', { name: 'look it up' }).click();
+await page.getByRole('heading', { name: 'What happened' }).waitFor();
+await look(page, 'explain-page');
+const hostile = await fetch(`${url}/register`, {
+  method: 'POST', headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ client_name: 'Cursor <b>of\u202e an attacker</b>', redirect_uris: ['http://127.0.0.1/cb'] }),
+}).then((reply) => reply.json());
+const refusal = await form('/token', { grant_type: 'authorization_code', code: 'c0de', redirect_uri: 'http://127.0.0.1/cb', client_id: hostile.client_id, code_verifier: 'v'.repeat(43) });
+await page.goto(refusal.error_uri);
+await page.getByText('Cursor throws its tokens away').waitFor();
+await page.getByText('What was sent').click();
+await look(page, 'explain-client');
+const metadata = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} };
+const reader = execFileSync(program, ['token', 'mint', '--sub', 'ada', '--scope', 'public:read', '--json'], { cwd: state, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const held = await fetch(`${url}/mcp`, {
+  method: 'POST',
+  headers: { authorization: `Bearer ${JSON.parse(reader).token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream', 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'get_confidential_info' },
+  body: JSON.stringify({ jsonrpc: '2.0', id: 8, method: 'tools/call', params: { name: 'get_confidential_info', arguments: {}, _meta: metadata } }),
+});
+assert.equal(held.status, 403);
+await open(`/explain/${held.headers.get('x-request-id')}`);
+await page.getByText('insufficient_scope').first().waitFor();
+await look(page, 'explain-rules');
+await open('/explain/019f0000-0000-7000-8000-000000000000');
+assert.equal(await heading(), 'Nothing is on record here');
+await look(page, 'explain-unknown');
+
 // An account at a server behind the broker: none, connected, refused there, ended.
 await open('/account');
 await look(page, 'connections-none');

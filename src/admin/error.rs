@@ -1,7 +1,7 @@
 //! Why an administrator's wish was not done.
 
 use crate::audit::AuditError;
-use crate::broker::ApprovalError;
+use crate::broker::{ApprovalError, ExplainError};
 use crate::store::StoreError;
 
 /// Each names what is wrong and what is allowed; none quotes what was sent.
@@ -42,6 +42,9 @@ pub enum AdminError {
     /// `503`. Before the change: nothing happened. After it, it happened and its end is not recorded.
     #[error("the audit log cannot be written")]
     Audit(#[from] AuditError),
+    /// `503`
+    #[error("the audit log cannot be read")]
+    Log(#[source] std::io::Error),
 }
 
 impl AdminError {
@@ -58,7 +61,17 @@ impl AdminError {
             | Self::Outdated { .. }
             | Self::Policy(_)
             | Self::Provider(_) => true,
-            Self::Store(_) | Self::Audit(_) => false,
+
+            Self::Store(_) | Self::Audit(_) | Self::Log(_) => false,
+        }
+    }
+}
+
+impl From<ExplainError> for AdminError {
+    fn from(error: ExplainError) -> Self {
+        match error {
+            ExplainError::Log(error) => Self::Log(error),
+            ExplainError::Store(error) => Self::Store(error),
         }
     }
 }

@@ -106,6 +106,7 @@ pub async fn check(
         map::call_limits(config, &Toolbox::new(config.tools.sample)).map(drop),
     );
     note(CheckKey::Client, issuing::check_client_keys(config));
+    note(CheckKey::KnownClients, super::known_clients::known_clients(config).map(drop));
     note(CheckKey::Server, folded::refuse_collisions(config, &Toolbox::new(config.tools.sample)));
     note(CheckKey::AuditSink, places::audit(config));
     note(CheckKey::Tls, tls(config, &variables, &clock).await);

@@ -26,6 +26,7 @@ pub enum CheckKey {
     GraphCloud,
     GraphCatalog,
     FlatPermissions,
+    KnownClients,
 }
 
 impl CheckKey {
@@ -36,6 +37,7 @@ impl CheckKey {
             Self::PolicyFile => "policy.file",
             Self::LimitsTool => "limits.tool",
             Self::Client => "authorization_server.client",
+            Self::KnownClients => "authorization_server.known_clients_file",
             Self::ClientSecret => "authorization_server.client.secret",
             Self::IdentityProvider => "authorization_server.identity_provider",
             Self::IdentityProviderSecret => "authorization_server.identity_provider_secret",

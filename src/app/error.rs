@@ -144,6 +144,19 @@ pub enum AppError {
     RulesChanging,
     #[error("the policy has faults\n{0}")]
     Policy(#[source] PolicyError),
+    #[error(
+        "authorization_server.known_clients_file {} cannot be read\n  hint: a file that the broker's user may read; without it the shipped documents are used",
+        path.display()
+    )]
+    KnownClientsFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "authorization_server.known_clients_file is no catalogue of clients' documents\n  hint: broker client known --refresh --to FILE --write makes one"
+    )]
+    KnownClients(#[from] crate::authorization_server::CatalogueError),
     #[error("an issuer cannot be used")]
     Issuer(#[from] SettingsError),
     #[error("our own key set cannot be used\n  hint: broker key list, and broker key rotate --now")]

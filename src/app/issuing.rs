@@ -38,6 +38,7 @@ use super::call_steps;
 use super::dpop::Binding;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+use super::explaining::explainer;
 use super::folded::FoldedIds;
 use super::identity_providers::ProviderFollower;
 use super::key_control::Keys;
@@ -87,6 +88,7 @@ pub(super) fn settings(
             DynamicRegistration::Token => Registration::Token,
             DynamicRegistration::Open => Registration::Open,
         },
+        known_clients: Arc::new(super::known_clients::known_clients(config)?),
         client_metadata_documents: match given.client_metadata_documents {
             ClientMetadataDocuments::Off => MetadataDocuments::Off,
             ClientMetadataDocuments::Allow => MetadataDocuments::Allow,
@@ -293,6 +295,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     providers.follow().await;
     let mut people = super::people_settings(config, providers.providers());
     people.approvals = Some(from.approvals.clone());
+    people.explainer = Some(explainer(config, &from.auditor, &from.policy, &from.store)?);
     people.connections.clone_from(&from.connections);
     let (admin, verifier) = admin_routes(&from, &providers)?;
     let metadata = authorization_server::metadata_routes(&settings);
@@ -370,6 +373,7 @@ fn admin_routes(
             logs: Arc::new(Logs),
             keys: Arc::new(Keys(key_settings)),
             providers: Arc::<ProviderFollower>::clone(providers),
+            explainer: Some(explainer(config, auditor, &from.policy, store)?),
         }),
     };
     let Some(name) = names.first() else { return Ok((Router::new(), verifier)) };

@@ -1,6 +1,7 @@
 //! The door to the audit log: `record` answers once the event is kept, or says that it is not.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::error::{AuditError, OpenError};
 use super::event::AuditEvent;
 use super::line::LineFormat;
 use super::queue::{Ack, Queue, Slot};
+use super::recent::Recent;
 use super::sink::SinkSettings;
 use super::strangers::Strangers;
 use super::writer;
@@ -72,6 +74,9 @@ struct Inner {
     on_failure: OnFailure,
     limit: Duration,
     strangers: Strangers,
+    recent: Recent,
+    /// Of the file sinks.
+    files: Vec<PathBuf>,
     writer: Mutex<Option<JoinHandle<()>>>,
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
 }
@@ -99,6 +104,7 @@ impl Auditor {
         let durable = sinks.iter().any(SinkSettings::is_durable);
         let strangers = Strangers::new(&clock);
         let format = LineFormat { service, environment, clock, random };
+        let files = sinks.iter().filter_map(SinkSettings::path).cloned().collect();
         let sinks = sinks.into_iter().map(|sink| sink.open(&format));
         let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
         let queue = Arc::new(Queue::new(queue_length, durable));
@@ -109,7 +115,18 @@ impl Auditor {
             .map_err(OpenError::Thread)?;
         let writer = Mutex::new(Some(writer));
         let observers = OnceLock::new();
-        Ok(Self(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer, observers })))
+        let recent = Recent::default();
+        Ok(Self(Arc::new(Inner {
+            queue,
+            format,
+            on_failure,
+            limit,
+            strangers,
+            recent,
+            files,
+            writer,
+            observers,
+        })))
     }
 
     /// From now on `observers` see every event. The first ones stay.
@@ -185,6 +202,15 @@ impl Auditor {
         }
     }
 
+    /// The file sinks. Each has everything.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.0.files
+    }
+
+    pub(super) fn recent(&self) -> &Recent {
+        &self.0.recent
+    }
+
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.0.format.clock
     }
@@ -221,6 +247,10 @@ impl Auditor {
         let mut line = LINE.try_with(RefCell::take).unwrap_or_default();
         let written = self.0.format.write(&mut line, context, event);
         let pushed = written.and_then(|event_id| Ok((event_id, queue.push(&line, slot)?)));
+        if let (Ok((event_id, _)), true) = (&pushed, event.is_refusal()) {
+            let proven = context.requester_id.is_some() || context.client_id.is_some();
+            self.0.recent.keep((context.request_id, *event_id), &line, proven);
+        }
         LINE.try_with(|buffer| buffer.replace(line)).ok();
         if let (Ok(_), Some(observers)) = (&pushed, self.0.observers.get()) {
             for observer in observers {
@@ -331,7 +361,18 @@ mod tests {
         let strangers = Strangers::new(&format.clock);
         let writer = Mutex::new(None);
         let observers = OnceLock::new();
-        Auditor(Arc::new(Inner { queue, format, on_failure, limit, strangers, writer, observers }))
+        let (recent, files) = (Recent::default(), Vec::new());
+        Auditor(Arc::new(Inner {
+            queue,
+            format,
+            on_failure,
+            limit,
+            strangers,
+            recent,
+            files,
+            writer,
+            observers,
+        }))
     }
 
     async fn record(auditor: &Auditor) -> Result<(), AuditError> {

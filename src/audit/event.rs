@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 use super::vocabulary::{
     AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, ApprovalRefusal,
     FlawedThing, GrantType, LoginFailure, LoginMethod, LogoutFailure, Outcome, ResultStatus,
-    Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
+    Reused, Revoked, Sent, TokenFailure, TokenName, ToolFlaw,
 };
 
 /// What happened. Serialises as `event_type` beside its `payload`.
@@ -126,6 +126,9 @@ pub enum AuditEvent {
         /// Where it came from, for there is nobody else to name.
         #[serde(skip_serializing_if = "Option::is_none")]
         client_address: Option<ClientAddress>,
+        /// What was asked for: one of our routes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        endpoint: Option<&'static str>,
     },
     /// Refusals (401) of one network that have no line of their own, since this was last said. Belongs to no request.
     #[serde(rename = "auth.refusals.held_back")]
@@ -311,6 +314,8 @@ pub enum AuditEvent {
         /// Who the client says it is, where it could not prove it. Anybody can write any name here.
         #[serde(skip_serializing_if = "Option::is_none")]
         unverified_client_id: Option<ClientId>,
+        #[serde(flatten)]
+        sent: Box<Sent>,
     },
     /// Terminal: an authorization request was refused (RFC 6749 §4.1.2.1).
     #[serde(rename = "oauth.authorization.refused")]
@@ -323,6 +328,8 @@ pub enum AuditEvent {
         /// What the tokens were to be for, without user, query and fragment.
         #[serde(skip_serializing_if = "Option::is_none")]
         resource: Option<String>,
+        #[serde(flatten)]
+        sent: Box<Sent>,
     },
     /// Terminal: a code or refresh token came again, which proves a theft; the grant is revoked.
     #[serde(rename = "oauth.token.reuse_detected")]
@@ -395,6 +402,8 @@ pub enum AuditEvent {
     ClientRefuse {
         /// The code of RFC 7591 §3.2.2, or of the other refusals of an OAuth endpoint.
         error: &'static str,
+        #[serde(flatten)]
+        sent: Box<Sent>,
         #[serde(skip_serializing_if = "Option::is_none")]
         client_address: Option<ClientAddress>,
     },

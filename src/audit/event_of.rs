@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::id::ToolName;
-use crate::policy::{Decision, Difference, Recorded};
+use crate::policy::{Decision, Difference, Effect, Recorded};
 
 use super::event::AuditEvent;
+use super::vocabulary::{AdminOutcome, ApprovalOutcome, Outcome, ResultStatus};
 
 impl AuditEvent {
     /// The `policy.decided` event of a decision.
@@ -114,6 +115,67 @@ impl AuditEvent {
             | Self::KeyRotate { .. }
             | Self::AdminChangeBegin { .. }
             | Self::RefusalsHoldBack { .. }
+            | Self::LogRecover { .. } => false,
+        }
+    }
+
+    /// Whether it says that somebody did not get what they asked for: somebody may come and ask why.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::PolicyDecide { decision, .. } => *decision != Effect::Allow,
+            Self::ProviderCall { outcome, .. } => *outcome != Outcome::Success,
+            Self::ResultEmit { status, .. } => *status != ResultStatus::Ok,
+            Self::AdminRequestEnd { status, .. } => *status >= 400,
+            Self::UserinfoAsk { error, .. } => error.is_some(),
+            Self::AdminChangeEnd { outcome, .. } => *outcome != AdminOutcome::Done,
+            Self::AccountConnect { connected, .. } => !connected,
+            Self::ApprovalAnswer { outcome, .. } => *outcome != ApprovalOutcome::Approved,
+            Self::ConditionFail { .. }
+            | Self::TokenReject { .. }
+            | Self::ScopeInsufficient { .. }
+            | Self::LoginInsufficient { .. }
+            | Self::ApprovalRequest { .. }
+            | Self::ApprovalRefuse { .. }
+            | Self::LoginFail { .. }
+            | Self::LogoutRefuse { .. }
+            | Self::TokenRefuse { .. }
+            | Self::AuthorizeRefuse { .. }
+            | Self::AuthorizationDeny { .. }
+            | Self::TokenReuse { .. }
+            | Self::ClientRefuse { .. } => true,
+            Self::RequestReceive { .. }
+            | Self::ShadowDiffer { .. }
+            | Self::TokenAccept { .. }
+            | Self::RefusalsHoldBack { .. }
+            | Self::ToolsList { .. }
+            | Self::ToolFlawed { .. }
+            | Self::ApprovalUse { .. }
+            | Self::ApprovalNotify { .. }
+            | Self::ConfigReload { .. }
+            | Self::AdminTokenMint { .. }
+            | Self::LoginSucceed { .. }
+            | Self::LoginContinue
+            | Self::SecondFactorSet
+            | Self::SecondFactorRemove
+            | Self::RecoveryCodesReplace
+            | Self::LogOut { .. }
+            | Self::LogOutElsewhere { .. }
+            | Self::LogoutNotify { .. }
+            | Self::PasswordSet
+            | Self::ConsentWithdraw { .. }
+            | Self::AccountEnd { .. }
+            | Self::TokenIssue { .. }
+            | Self::TokenRefresh { .. }
+            | Self::TokenRevoke { .. }
+            | Self::TokenIntrospect { .. }
+            | Self::AdminChangeBegin { .. }
+            | Self::ClientRegister { .. }
+            | Self::ClientReplace { .. }
+            | Self::ClientEnd { .. }
+            | Self::AuthorizationStart { .. }
+            | Self::AuthorizationGrant { .. }
+            | Self::KeyRotate { .. }
             | Self::LogRecover { .. } => false,
         }
     }

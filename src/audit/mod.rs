@@ -12,7 +12,9 @@ mod event_of;
 mod file;
 mod guard;
 mod line;
+mod lookup;
 mod queue;
+mod recent;
 mod segments;
 mod sink;
 mod strangers;
@@ -26,10 +28,11 @@ pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
 pub use event::AuditEvent;
 pub use guard::TerminalGuard;
+pub use lookup::{Found, lookup};
 pub use sink::{FileSettings, SinkSettings};
 pub use verify::{Anchor, BadLine, Repair, Report, segments, verify};
 pub use vocabulary::{
     AdminAction, AdminObject, AdminOutcome, AdminRefusal, ApprovalOutcome, ApprovalRefusal,
-    FlawedThing, GrantType, LoginFailure, LoginMethod, LogoutFailure, Outcome, Redaction,
-    ResultStatus, Reused, Revoked, TokenFailure, TokenName, ToolFlaw,
+    FlawedThing, GrantType, LoginFailure, LoginMethod, LogoutFailure, Outcome, Parameter,
+    Redaction, ResultStatus, Reused, Revoked, Sent, TokenFailure, TokenName, ToolFlaw,
 };

@@ -58,6 +58,13 @@ impl SinkSettings {
         }
     }
 
+    pub(super) const fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Stdout => None,
+            Self::File(file) => Some(&file.path),
+        }
+    }
+
     pub(super) fn open(self, format: &LineFormat) -> Result<Sink, OpenError> {
         match self {
             Self::Stdout => {

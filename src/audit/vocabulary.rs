@@ -275,3 +275,25 @@ pub struct Redaction {
     pub field: String,
     pub reason: &'static str,
 }
+
+/// What was sent to an OAuth endpoint that refused it: names and lengths, never a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    /// Which endpoint, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<&'static str>,
+    /// What the client is told beside the code: a text of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+}
+
+/// One of them. The name is one that the protocol has; all others together are `other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Parameter {
+    pub name: &'static str,
+    /// How long its value is; of a password, not even that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub characters: Option<usize>,
+}

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::audit::AuditError;
+use crate::id::RequestId;
 use crate::store::StoreError;
 
 use super::access_token::MintError;
@@ -83,13 +84,33 @@ pub enum OAuthError {
     /// `503 temporarily_unavailable`: something that we have to ask does not answer, such as a client's key set.
     #[error("temporarily_unavailable: {0}")]
     Unavailable(&'static str),
+    /// A refusal that is on record: the answer says where an administrator finds why.
+    #[error("{0}")]
+    Recorded(#[source] Box<OAuthError>, RecordedAt),
+}
+
+/// Where a refusal is on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedAt {
+    pub(super) request_id: RequestId,
+    /// A page for administrators (RFC 6749 §5.2, `error_uri`).
+    pub(super) uri: String,
 }
 
 impl OAuthError {
+    /// The refusal without where it is on record.
+    const fn plain(&self) -> &Self {
+        match self {
+            Self::Recorded(error, _) => error.plain(),
+            other => other,
+        }
+    }
+
     /// The `error` member.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::Recorded(error, _) => error.code(),
             Self::InvalidRequest(_) | Self::InvalidSubjectToken(_) | Self::TooLarge => {
                 "invalid_request"
             }
@@ -119,6 +140,7 @@ impl OAuthError {
     #[must_use]
     pub const fn description(&self) -> &'static str {
         match self {
+            Self::Recorded(error, _) => error.description(),
             Self::InvalidRequest(text)
             | Self::InvalidSubjectToken(text)
             | Self::InvalidClient(text)
@@ -149,6 +171,7 @@ impl OAuthError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
+            Self::Recorded(error, _) => error.status(),
             Self::InvalidClient(_) | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_) | Self::AccessDenied(_) => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -174,7 +197,7 @@ impl OAuthError {
     /// A 401 needs a challenge (RFC 9110 §15.5.2); which scheme says whose credentials were missing.
     fn challenge(&self) -> Option<HeaderValue> {
         let bearer = |text: &str| HeaderValue::try_from(text).ok();
-        match self {
+        match self.plain() {
             Self::InvalidClient(_) => {
                 Some(HeaderValue::from_static("Basic realm=\"mcp-auth-broker\", charset=\"UTF-8\""))
             }
@@ -194,16 +217,24 @@ impl IntoResponse for OAuthError {
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             tracing::error!(error = &self as &dyn std::error::Error, "oauth.unavailable");
         }
-        let body = json!({ "error": self.code(), "error_description": self.description() });
+        let mut body = json!({ "error": self.code(), "error_description": self.description() });
+        if let Self::Recorded(_, at) = &self {
+            body["error_uri"] = at.uri.as_str().into();
+        }
         let mut response = (self.status(), json_headers(), body.to_string()).into_response();
         let headers = response.headers_mut();
         if let Some(challenge) = self.challenge() {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if let Self::UseDpopNonce(nonce) = &self {
+        if let Self::Recorded(_, at) = &self
+            && let Ok(id) = HeaderValue::try_from(at.request_id.to_string())
+        {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Self::UseDpopNonce(nonce) = self.plain() {
             headers.insert(DPOP_NONCE, nonce.clone());
         }
-        let wait = match &self {
+        let wait = match self.plain() {
             Self::TooManyRequests { retry_after } => Some(retry_after.as_secs().max(1)),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(5),
             _ => None,
@@ -214,6 +245,9 @@ impl IntoResponse for OAuthError {
         response
     }
 }
+
+/// Under which a refusal is on record.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// RFC 9449 §8.1
 pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");

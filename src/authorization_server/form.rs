@@ -102,6 +102,11 @@ impl Form {
         named.map(|(_, value)| value.as_str())
     }
 
+    /// All that came, with what is empty.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Every value of a parameter that may be repeated.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.values.iter().filter(move |(known, _)| known == name);

@@ -93,7 +93,7 @@ async fn introspect(
     let mut trail = Trail::begin(&server, &posted.headers);
     let asker = match asker(&server, &posted).await {
         Ok(asker) => asker,
-        Err(error) => return Err(trail.refused(&server, &posted, error).await),
+        Err(error) => return Err(trail.refused(&server, "/introspect", &posted, error).await),
     };
     let (body, event) = answer(&server, &asker, &posted.form).await?;
     if let Asker::Client(client) = &asker {

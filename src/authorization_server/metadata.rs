@@ -221,6 +221,7 @@ mod tests {
             clients: Vec::new(),
             identity_assertions: Vec::new(),
             registration,
+            known_clients: std::sync::Arc::new(crate::authorization_server::KnownClients::shipped()),
             client_metadata_documents: MetadataDocuments::Allow,
             require_pushed_requests: false,
             second_factor: crate::authorization_server::SecondFactor::Optional,

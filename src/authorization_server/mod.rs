@@ -15,6 +15,7 @@ mod derived;
 mod device;
 mod dpop;
 mod error;
+mod explain;
 mod form;
 mod guesses;
 mod id_token;
@@ -43,6 +44,7 @@ mod revoke;
 mod seal;
 mod second_factor;
 mod secret_values;
+mod sent;
 mod server;
 mod server_secret;
 mod session;
@@ -79,6 +81,7 @@ pub use keys::{
     Algorithms, KeyError, KeyRing, KeySettings, Refreshed, SigningAlgorithm, SigningKeys,
     signing_key_context,
 };
+pub use known_clients::{CatalogueError, Difference, KnownClients, Looked, Now};
 pub use login::{first_administrator_link, new_link, one_time_link};
 pub use lost::lost_routes;
 pub use metadata::routes as metadata_routes;

@@ -16,9 +16,10 @@ use super::client::Client;
 use super::error::{OAuthError, json_headers};
 use super::form::MAX_FORM_BYTES;
 use super::posted::Posted;
+use super::sent::sent;
 use super::server::AuthorizationServer;
 use super::token::{Holder, holder_of_refresh_token};
-use super::trail::Trail;
+use super::trail::{Kept, Trail};
 
 /// `/revoke`; the caller adds state and CORS.
 pub(super) fn routes() -> Router<AuthorizationServer> {
@@ -39,7 +40,7 @@ async fn revoke(
     posted: Posted,
 ) -> Result<impl IntoResponse, OAuthError> {
     let mut trail = Trail::begin(&server, &posted.headers);
-    let client = trail.admitted(&server, &posted).await?;
+    let client = trail.admitted(&server, "/revoke", &posted).await?;
     let unverified = posted.form.require("token", "token is missing")?;
     let done = if unverified.contains('.') {
         access_token(&server, &client, unverified).await
@@ -48,10 +49,18 @@ async fn revoke(
     };
     if let Err(refused @ OAuthError::InvalidGrant(_)) = &done {
         // Whoever holds another client's live token may have stolen it.
-        let error = refused.code();
-        let event = AuditEvent::TokenRefuse { grant_type: None, error, unverified_client_id: None };
+        let event = AuditEvent::TokenRefuse {
+            grant_type: None,
+            error: refused.code(),
+            unverified_client_id: None,
+            sent: sent("/revoke", refused, &posted.form, &posted.headers),
+        };
         trail.record(&server, event).await?;
     }
+    let done = done.map_err(|error| match error {
+        refused @ OAuthError::InvalidGrant(_) => trail.told(&server, Kept::InALine, refused),
+        other => other,
+    });
     if let Some(event) = done? {
         trail.record(&server, event).await?;
     }

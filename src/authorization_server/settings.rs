@@ -1,6 +1,7 @@
 //! What the authorization server is told; `app` maps the settings file to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -14,6 +15,7 @@ use crate::secret::OwnSecret;
 use super::client::PublicKeys;
 use super::identity_provider::IdentityProviderSettings;
 use super::keys::SigningAlgorithm;
+use super::known_clients::KnownClients;
 use super::pace::Rates;
 use super::second_factor::SecondFactor;
 use super::target::is_same;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub identity_assertions: Vec<IdentityAssertions>,
     pub registration: Registration,
     pub client_metadata_documents: MetadataDocuments,
+    /// Documents that serve while their hosts cannot be asked.
+    pub known_clients: Arc<KnownClients>,
     /// Whether every client must push its authorization requests (RFC 9126 §5).
     pub require_pushed_requests: bool,
     /// Of people who log in here with a password.

@@ -8,9 +8,18 @@ use crate::audit::{AuditError, AuditEvent, Context};
 use crate::id::{ClientId, RequestId, Subject, TraceId};
 
 use super::client::Client;
-use super::error::OAuthError;
+use super::error::{OAuthError, RecordedAt};
 use super::posted::Posted;
+use super::sent::sent;
 use super::server::AuthorizationServer;
+
+/// What became of the record of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    InALine,
+    /// As one more of its network's, which have no line of their own.
+    Counted,
+}
 
 /// Whose request it is, as far as that is known.
 #[derive(Clone, Debug)]
@@ -52,6 +61,7 @@ impl Trail {
     pub(super) async fn admitted(
         &mut self,
         server: &AuthorizationServer,
+        endpoint: &'static str,
         posted: &Posted,
     ) -> Result<Client, OAuthError> {
         match posted.client(server).await {
@@ -59,7 +69,7 @@ impl Trail {
                 self.client(client.id());
                 Ok(client)
             }
-            Err(error) => Err(self.refused(server, posted, error).await),
+            Err(error) => Err(self.refused(server, endpoint, posted, error).await),
         }
     }
 
@@ -67,6 +77,7 @@ impl Trail {
     pub(super) async fn refused(
         &self,
         server: &AuthorizationServer,
+        endpoint: &'static str,
         posted: &Posted,
         error: OAuthError,
     ) -> OAuthError {
@@ -77,10 +88,28 @@ impl Trail {
             grant_type: None,
             error: error.code(),
             unverified_client_id: posted.claimed(),
+            sent: sent(endpoint, &error, &posted.form, &posted.headers),
         };
         match self.record_refusal(server, posted.address, event).await {
-            Ok(()) => error,
+            Ok(kept) => self.told(server, kept, error),
             Err(failed) => failed.into(),
+        }
+    }
+
+    /// The refusal with where it is on record, if it is.
+    pub(super) fn told(
+        &self,
+        server: &AuthorizationServer,
+        kept: Kept,
+        error: OAuthError,
+    ) -> OAuthError {
+        match kept {
+            Kept::Counted => error,
+            Kept::InALine => {
+                let request_id = self.0.request_id;
+                let uri = server.url(&format!("/explain/{request_id}"));
+                OAuthError::Recorded(Box::new(error), RecordedAt { request_id, uri })
+            }
         }
     }
 
@@ -94,11 +123,11 @@ impl Trail {
         server: &AuthorizationServer,
         address: Option<IpAddr>,
         event: AuditEvent,
-    ) -> Result<(), AuditError> {
+    ) -> Result<Kept, AuditError> {
         if !server.auditor.admit_refusal(address) {
-            return Ok(());
+            return Ok(Kept::Counted);
         }
-        self.record(server, event).await
+        self.record(server, event).await.map(|()| Kept::InALine)
     }
 
     /// # Errors

@@ -80,9 +80,15 @@ async fn rejected(
     client_address: Option<ClientAddress>,
     reason: TokenFailure,
 ) -> Result<(), OAuthError> {
-    let event = AuditEvent::TokenReject { reason, token: None, client_address };
+    let event = AuditEvent::TokenReject {
+        reason,
+        token: None,
+        client_address,
+        endpoint: Some("/userinfo"),
+    };
     let address = client_address.map(|ClientAddress(address)| address);
-    Ok(trail.record_refusal(server, address, event).await?)
+    trail.record_refusal(server, address, event).await?;
+    Ok(())
 }
 
 /// The answer to who holds a token of ours, recorded.

@@ -7,6 +7,7 @@ mod call;
 mod caller;
 mod credential;
 mod execute;
+mod explain;
 mod failure;
 mod flow;
 mod outages;
@@ -30,6 +31,10 @@ pub use approval::{
 pub use approve::Wanted;
 pub use call::{CONTRACT_VERSION, CallError, GraphCall};
 pub use caller::Caller;
+pub use explain::{
+    Asked, AttemptView, ComparedView, DecisionView, EventView, ExplainError, Explained, Explainer,
+    Family, OutcomeView, Records, RuleView, Rules, SentView, Situation, next_step,
+};
 pub use outages::Outages;
 pub use reply::{Failure, Reply};
 

@@ -8,6 +8,7 @@ pub mod check;
 pub mod config;
 mod demo;
 mod doctor;
+mod explain;
 mod failure;
 mod generate;
 mod login;
@@ -82,6 +83,8 @@ enum Command {
     Approval(approval::ApprovalArgs),
     /// Follow, verify or export the audit log
     Audit(audit::AuditArgs),
+    /// Say why a request was refused, by the id that its caller was shown
+    Explain(explain::ExplainArgs),
     /// People: add, list, disable, remove, make links
     User(admin::UserArgs),
     /// OAuth clients: add, list, disable, rotate secrets
@@ -186,6 +189,9 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             let mut console =
                 audit::Console { out: &mut out, err: &mut err, out_is_terminal, err_is_terminal };
             Ok(audit::run(&audit, configured.as_deref(), &mut console))
+        }
+        Command::Explain(wanted) => {
+            Box::pin(explain::run(&wanted, &args.load(environment)?, &mut out)).await
         }
         Command::User(user) => {
             admin::run_user(&user, &args.load(environment)?.config, &mut out).await

@@ -171,7 +171,9 @@ impl Door {
                 question,
             };
             caller.end(event).await?;
-            return Ok(self.ask_for_login(message, login, caller.request_id()));
+            let mut response = self.ask_for_login(message, login, caller.request_id());
+            super::refusal::name(&mut response, caller.request_id());
+            return Ok(response);
         }
         let event = AuditEvent::ScopeInsufficient {
             tool_name,
@@ -181,7 +183,9 @@ impl Door {
             question,
         };
         caller.end(event).await?;
-        Ok(self.challenge(message, &decision.missing_scopes, caller.request_id()))
+        let mut response = self.challenge(message, &decision.missing_scopes, caller.request_id());
+        super::refusal::name(&mut response, caller.request_id());
+        Ok(response)
     }
 
     /// Since the request arrived.
@@ -198,7 +202,8 @@ impl Door {
     ) -> Response<Body> {
         let text = "this call needs another log-in of its person";
         let data = serde_json::json!({
-            "acr_values": login.assurance, "max_age": login.max_age_seconds, "request_id": request_id,
+            "acr_values": login.assurance, "max_age": login.max_age_seconds,
+            "request_id": request_id,
         });
         let mut response = jsonrpc::error(
             StatusCode::UNAUTHORIZED,

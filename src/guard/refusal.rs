@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Response;
+use axum::http::{HeaderName, HeaderValue, Response};
 use tower::Service;
 
 use crate::audit::{AuditEvent, Auditor, Context, TokenFailure};
@@ -49,6 +49,7 @@ where
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let trace_id = traceparent.and_then(TraceId::from_traceparent);
     let client_address = request.extensions().get::<ClientAddress>().copied();
+    let endpoint = endpoint(request.uri().path());
     let mut response = super::door::call(&mut guarded, request).await;
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
         return Ok(response);
@@ -67,9 +68,32 @@ where
     };
     let token = refusal.token_name().map(super::door::token_name);
     let reason = failure(refusal.error());
-    let event = AuditEvent::TokenReject { reason, token, client_address };
+    let event = AuditEvent::TokenReject { reason, token, client_address, endpoint };
     recorder.auditor.record(&context, event).await?;
+    name(&mut response, context.request_id);
     Ok(response)
+}
+
+/// Says under which id a refusal is on record: whoever asks an administrator why has something to give them.
+pub(super) fn name(response: &mut Response<Body>, request_id: RequestId) {
+    if let Ok(value) = HeaderValue::try_from(request_id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What was asked for, in words of our own: never a caller's text. The path of `public_url` may be before it.
+fn endpoint(path: &str) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 5] = [
+        ("/servers/", "/servers/{id}/mcp"),
+        ("/forward-auth/", "/forward-auth/{server_id}"),
+        ("/ext-authz/", "/ext-authz/{server_id}"),
+        ("/api/", "/api"),
+        ("/metrics", "/metrics"),
+    ];
+    let below = || KNOWN.into_iter().find(|(part, _)| path.contains(part)).map(|(_, name)| name);
+    if path.ends_with("/mcp") && !path.contains("/servers/") { Some("/mcp") } else { below() }
 }
 
 /// The class of a refusal in the words of the audit log.

@@ -62,12 +62,13 @@ pub(super) fn public_cors() -> CorsLayer {
         .expose_headers(exposed())
 }
 
-fn exposed() -> [HeaderName; 4] {
+fn exposed() -> [HeaderName; 5] {
     [
         header::WWW_AUTHENTICATE,
         header::RETRY_AFTER,
         HeaderName::from_static("dpop-nonce"),
         HeaderName::from_static("mcp-session-id"),
+        HeaderName::from_static("x-request-id"),
     ]
 }
 

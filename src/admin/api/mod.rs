@@ -4,6 +4,7 @@ mod access;
 mod approval;
 mod client;
 mod describe;
+mod explanation;
 mod grant;
 mod identity_provider;
 mod input;
@@ -54,5 +55,6 @@ fn described() -> Described {
     let api = grant::describe(client::describe(user::describe(api)));
     let api = signing_key::describe(identity_provider::describe(api));
     let api = registration_token::describe(api);
+    let api = explanation::describe(api);
     log_level::describe(policy::describe(approval::describe(api)))
 }

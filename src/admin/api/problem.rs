@@ -77,7 +77,7 @@ impl IntoResponse for AdminError {
                 let hint = "mend it and try again, or add it unseen: no_check";
                 problem(StatusCode::UNPROCESSABLE_ENTITY, &detail, Some(hint), None)
             }
-            Self::Store(_) | Self::Audit(_) => {
+            Self::Store(_) | Self::Audit(_) | Self::Log(_) => {
                 tracing::error!(error = &self as &dyn std::error::Error, "admin.unavailable");
                 let hint = "look whether it happened before you repeat it";
                 unavailable("the store or the audit log does not answer", Some(hint))

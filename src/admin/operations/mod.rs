@@ -4,6 +4,7 @@ mod administrator;
 mod approval;
 mod change;
 mod client;
+mod explanation;
 mod grant;
 mod identity_provider;
 mod log_level;
@@ -27,7 +28,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::audit::{AdminAction, AdminObject, AdminOutcome, AuditEvent, Auditor, Context};
-use crate::broker::Approvals;
+use crate::broker::{Approvals, Explainer};
 use crate::id::Issuer;
 use crate::random::Random;
 use crate::secret_text::SecretText;
@@ -147,6 +148,8 @@ pub struct Serving {
     pub logs: Arc<dyn LogControl>,
     pub keys: Arc<dyn KeyControl>,
     pub providers: Arc<dyn ProviderControl>,
+    /// Why requests were refused.
+    pub explainer: Option<Explainer>,
 }
 
 impl Operations {

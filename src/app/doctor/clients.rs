@@ -70,3 +70,20 @@ impl Client {
         Self { name, identity, redirect_uri, origin: None, from_outside: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Family;
+
+    #[test]
+    fn what_each_does_after_a_refusal_is_known_too() {
+        for client in Client::ALL {
+            let family = match client.identity {
+                Identity::Document(url) => Family::of(url, None),
+                Identity::Registers(_) => Family::of("dcr1.x", Some(client.name)),
+            };
+            assert!(family.is_some(), "{}", client.name);
+        }
+    }
+}

@@ -218,6 +218,7 @@ const fn area(key: CheckKey) -> Area {
         CheckKey::AuditSink
         | CheckKey::LimitsTool
         | CheckKey::Client
+        | CheckKey::KnownClients
         | CheckKey::Documents
         | CheckKey::Outbound => Area::Settings,
     }

@@ -44,7 +44,7 @@ async fn push(
     posted: Posted,
 ) -> Result<impl IntoResponse, OAuthError> {
     let mut trail = Trail::begin(&server, &posted.headers);
-    let client = trail.admitted(&server, &posted).await?;
+    let client = trail.admitted(&server, PATH, &posted).await?;
     if posted.form.get("request_uri").is_some() {
         return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
     }

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use crate::audit::{AuditError, AuditEvent, Context};
+use crate::audit::{AuditError, AuditEvent, Context, Sent};
 use crate::authorization_server::client::ClientError;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::pages::Fault;
+use crate::authorization_server::sent::of_form;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::id::{ClientId, RequestId, TraceId};
 
@@ -21,6 +22,7 @@ pub(super) struct Asked {
     client_id: Option<ClientId>,
     /// Without user, query and fragment, where somebody may have put what is no log's.
     resource: Option<String>,
+    sent: Box<Sent>,
 }
 
 impl Asked {
@@ -29,6 +31,7 @@ impl Asked {
         Self {
             client_id: form.get("client_id").and_then(|id| id.parse().ok()),
             resource: resource.and_then(plain),
+            sent: of_form("/authorize", None, form),
         }
     }
 
@@ -56,9 +59,10 @@ impl Asked {
             asserted_requester_id: None,
             redactions: Vec::new(),
         };
-        let Self { client_id, resource } = self;
+        let Self { client_id, resource, sent } = self;
+        let sent = Box::new(Sent { error_description: description(rejected), ..*sent });
         let event =
-            AuditEvent::AuthorizeRefuse { error, unverified_client_id: client_id, resource };
+            AuditEvent::AuthorizeRefuse { error, unverified_client_id: client_id, resource, sent };
         server.auditor.record(&context, event).await.map(drop)
     }
 }
@@ -72,6 +76,14 @@ const fn reason(rejected: &Rejected) -> Option<&'static str> {
         Rejected::Page(Fault::WrongRedirect) => Some("invalid_redirect_uri"),
         Rejected::Page(Fault::MalformedRequest(_)) => Some("invalid_request"),
         Rejected::Page(Fault::NoRequest) => Some("invalid_request_uri"),
+        Rejected::Page(_) => None,
+    }
+}
+
+const fn description(rejected: &Rejected) -> Option<&'static str> {
+    match rejected {
+        Rejected::Client { refused, .. } => Some(refused.description()),
+        Rejected::Page(Fault::MalformedRequest(what)) => Some(what),
         Rejected::Page(_) => None,
     }
 }

@@ -9,7 +9,6 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, StatusCode};
 use url::Url;
 
-use crate::authorization_server::known_clients;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::outbound::{Answer, Call, Limits};
 use crate::store::MetadataDocument;
@@ -187,7 +186,7 @@ fn instead(
         Some(_) | None => {}
     }
     let servers = server.settings.resources.iter().map(|resource| resource.uri.as_str());
-    match known_clients::snapshot(url.as_str(), servers) {
+    match server.settings.known_clients.snapshot(url.as_str(), servers) {
         Some(snapshot) => Ok(parse(url.as_str(), snapshot.as_bytes())?),
         None => Err(failure),
     }

@@ -196,6 +196,7 @@ fn settings() -> Settings {
         clients: vec![machine()],
         identity_assertions: Vec::new(),
         registration: Registration::Limited,
+        known_clients: Arc::new(crate::authorization_server::KnownClients::shipped()),
         client_metadata_documents: MetadataDocuments::Allow,
         require_pushed_requests: false,
         second_factor: SecondFactor::Optional,

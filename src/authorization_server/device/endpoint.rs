@@ -48,7 +48,7 @@ async fn begin(
     posted: Posted,
 ) -> Result<impl IntoResponse, OAuthError> {
     let mut trail = Trail::begin(&server, &posted.headers);
-    let client = trail.admitted(&server, &posted).await?;
+    let client = trail.admitted(&server, "/device_authorization", &posted).await?;
     if !client.allows_grant(DEVICE_CODE) {
         let refused = "the client is not registered for device_code";
         return Err(OAuthError::UnauthorizedClient(refused));

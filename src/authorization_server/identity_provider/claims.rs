@@ -55,20 +55,21 @@ impl IdentityProviderSettings {
     ) -> bool {
         let (groups, incomplete) = self.groups(claims);
         let name = &self.claims.groups;
-        incomplete || !groups.is_empty() || !name.is_empty() && claims.contains_key(name)
+        incomplete || !groups.is_empty() || !name.is_empty() && within(claims, name).is_some()
     }
 
     /// What is of use here and not among these claims: never who it is, which is the ID token's to say.
     pub(super) fn lacks(&self, claims: &Map<String, Value>) -> Vec<&str> {
         let map = &self.claims;
         let mapped = [&map.username, &map.name, &map.email, &map.groups];
-        let wanted = mapped.into_iter().chain(self.require.keys()).map(String::as_str);
+        let wanted = mapped.into_iter().chain(self.require.keys());
+        let wanted = wanted.map(|name| outermost(name));
         let elsewhere =
             |name: &&str| !name.is_empty() && *name != map.subject && !OF_THE_LOGIN.contains(name);
         let wanted = wanted.filter(elsewhere);
         let mut lacks: Vec<_> = wanted.filter(|name| !claims.contains_key(*name)).collect();
         // With groups that are elsewhere, or too many, come words that say so.
-        if lacks.contains(&map.groups.as_str()) {
+        if lacks.contains(&outermost(&map.groups)) {
             lacks.extend(
                 ["_claim_names", "hasgroups"].iter().filter(|it| !claims.contains_key(**it)),
             );
@@ -155,10 +156,11 @@ fn is_name(text: &str) -> bool {
 
 /// The groups, and whether some are missing. One that is no text is missing, too.
 fn groups(claims: &Map<String, Value>, name: &str) -> (Vec<String>, bool) {
-    let elsewhere = claims.get("_claim_names").is_some_and(|names| names.get(name).is_some());
+    let named = claims.get("_claim_names");
+    let elsewhere = named.is_some_and(|names| names.get(outermost(name)).is_some());
     let too_many = claims.get("hasgroups").is_some_and(|value| *value != Value::Bool(false));
     let text = |group: &Value| group.as_str().map(str::to_owned);
-    let named: Option<Vec<String>> = match claims.get(name) {
+    let named: Option<Vec<String>> = match within(claims, name) {
         None | Some(Value::Null) => Some(Vec::new()),
         Some(Value::Array(groups)) => groups.iter().map(text).collect(),
         Some(_) => None,
@@ -168,6 +170,26 @@ fn groups(claims: &Map<String, Value>, name: &str) -> (Vec<String>, bool) {
         None => (Vec::new(), true),
     }
 }
+
+/// The claim of this name; of one that begins with `/` what is at that place (RFC 6901), such as `/realm_access/roles`.
+fn within<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let Some(path) = name.strip_prefix('/') else { return claims.get(name) };
+    let mut parts = path.split('/').map(|part| part.replace("~1", "/").replace("~0", "~"));
+    let first = claims.get(&parts.next()?)?;
+    parts.try_fold(first, |value, part| value.as_object()?.get(&part))
+}
+
+/// The claim that it is in. Those of providers have neither `/` nor `~` in their own names, but URLs have no `/` before them.
+pub(super) fn outermost(name: &str) -> &str {
+    match name.strip_prefix('/') {
+        Some(path) => path.split('/').next().unwrap_or(path),
+        None => name,
+    }
+}
+
+#[cfg(test)]
+#[path = "claims_of_providers.rs"]
+mod of_providers;
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use crate::outbound::{Answer, Call, Outbound};
 use crate::secret_text::SecretText;
 use crate::time::Timestamp;
 
+use super::claims::outermost;
 use super::discovery::{LIMITS, Metadata, Who};
 use super::id_token::Expected;
 use super::settings::IdentityProviderSettings;
@@ -120,7 +121,7 @@ impl Exchange<'_> {
             Err(error) => {
                 tracing::warn!(idp.id = self.settings.id, reason = %error, "userinfo cannot be read");
                 let groups = &self.settings.claims.groups;
-                if self.settings.lacks(&claims).contains(&groups.as_str()) {
+                if self.settings.lacks(&claims).contains(&outermost(groups)) {
                     claims.insert("hasgroups".to_owned(), Value::Bool(true));
                 }
                 return Ok(claims);

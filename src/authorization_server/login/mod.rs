@@ -10,7 +10,7 @@ mod password;
 mod second_step;
 mod throttle;
 
-use crate::id::ApprovalId;
+use crate::id::{ApprovalId, RequestId};
 
 use super::pages::query_value;
 
@@ -40,21 +40,26 @@ enum Waits<'a> {
     Approval(ApprovalId),
     /// The page where the code of a device is typed.
     Device,
+    /// The page that says why a request was refused.
+    Explanation(RequestId),
 }
 
 /// As `request` carries it: handles have no full stop.
 const APPROVAL: &str = "approval.";
 const DEVICE: &str = "device.";
+const EXPLANATION: &str = "explain.";
 
 impl<'a> Waits<'a> {
     fn read(request: Option<&'a str>) -> Self {
         match request {
             None => Self::Nothing,
             Some(DEVICE) => Self::Device,
-            Some(text) => match text.strip_prefix(APPROVAL).and_then(|id| id.parse().ok()) {
-                Some(id) => Self::Approval(id),
-                None => Self::Request(text),
-            },
+            Some(text) => {
+                let approval = text.strip_prefix(APPROVAL).and_then(|id| id.parse().ok());
+                let explained = text.strip_prefix(EXPLANATION).and_then(|id| id.parse().ok());
+                let page = approval.map(Self::Approval).or(explained.map(Self::Explanation));
+                page.unwrap_or(Self::Request(text))
+            }
         }
     }
 
@@ -62,7 +67,7 @@ impl<'a> Waits<'a> {
     const fn request(self) -> Option<&'a str> {
         match self {
             Self::Request(handle) => Some(handle),
-            Self::Nothing | Self::Approval(_) | Self::Device => None,
+            Self::Nothing | Self::Approval(_) | Self::Device | Self::Explanation(_) => None,
         }
     }
 }
@@ -72,6 +77,7 @@ fn onward(request: Option<&str>) -> String {
     match Waits::read(request) {
         Waits::Request(handle) => format!("/consent?request={}", query_value(handle)),
         Waits::Approval(id) => format!("/approvals/{id}"),
+        Waits::Explanation(id) => format!("/explain/{id}"),
         Waits::Device => "/device".to_owned(),
         Waits::Nothing => "/account".to_owned(),
     }
@@ -95,6 +101,11 @@ pub(crate) fn for_approval(id: ApprovalId) -> String {
     format!("/login?request={APPROVAL}{id}")
 }
 
+/// The log-in page that leads back to why this request was refused.
+pub(crate) fn for_explanation(id: RequestId) -> String {
+    format!("/login?request={EXPLANATION}{id}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +114,7 @@ mod tests {
     fn what_waits_is_a_request_or_a_call_and_no_other_place() {
         let id = "01930000-0000-7000-8000-000000000000";
         assert_eq!(onward(Some(&format!("approval.{id}"))), format!("/approvals/{id}"));
+        assert_eq!(onward(Some(&format!("explain.{id}"))), format!("/explain/{id}"));
         assert_eq!(onward(None), "/account");
         assert_eq!(onward(Some("device.")), "/device");
         for text in [
@@ -111,6 +123,8 @@ mod tests {
             "device./x",
             "https://evil.example",
             "approval./x",
+            "explain.//evil.example",
+            "explain.",
         ] {
             assert!(onward(Some(text)).starts_with("/consent?request="), "{text}");
         }

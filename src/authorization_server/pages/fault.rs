@@ -59,6 +59,11 @@ pub(crate) enum Fault {
     NoLogin,
     #[error("there is no such call that waits for this person")]
     NoApproval,
+    /// Of this request, for this person, or at all: not told apart.
+    #[error("there is nothing to explain to this person")]
+    NoExplanation,
+    #[error("the audit log cannot be read")]
+    Log(#[source] std::io::Error),
     #[error("there are no accounts to connect here")]
     NoConnection,
     #[error("the account at a server behind us cannot be connected or ended")]
@@ -76,6 +81,13 @@ impl From<BeginError> for Fault {
             BeginError::Store(error) => Self::Store(error),
         }
     }
+}
+
+/// Beside an error page, for who keeps it in memory: there is no event of a page.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedPage {
+    pub(crate) request_id: RequestId,
+    pub(crate) says: String,
 }
 
 /// What a client asked for in vain, and the answer for it.
@@ -101,14 +113,27 @@ impl Fault {
     pub(crate) fn page(&self, root: &str, request_id: RequestId) -> Response {
         let error: &dyn std::error::Error = self;
         tracing::warn!(request.id = %request_id, error, "page.refused");
-        match self {
-            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => unavailable(root, request_id),
+        let mut response = match self {
+            Self::Store(_) | Self::Busy(_) | Self::Audit(_) | Self::Log(_) => {
+                unavailable(root, request_id)
+            }
             Self::TooMany => {
                 let mut response = error_page(self.status(), root, request_id, &self.words());
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
                 response
             }
             _ => error_page(self.status(), root, request_id, &self.words()),
+        };
+        response.extensions_mut().insert(RefusedPage { request_id, says: self.in_short() });
+        response
+    }
+
+    /// What it is, with the first cause where that is in words of ours.
+    fn in_short(&self) -> String {
+        match self {
+            Self::UnknownClient(cause) => format!("{self}: {cause}"),
+            Self::Upstream(cause) => format!("{self}: {cause}"),
+            _ => self.to_string(),
         }
     }
 
@@ -117,6 +142,7 @@ impl Fault {
             Self::Store(_)
             | Self::Busy(_)
             | Self::Audit(_)
+            | Self::Log(_)
             | Self::UnknownClient(ClientError::Secret(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Forged | Self::Disabled | Self::ProviderEnded | Self::NothingToGrant => {
                 StatusCode::FORBIDDEN
@@ -129,9 +155,11 @@ impl Fault {
             | Self::MalformedRequest(_)
             | Self::Refused(_) => StatusCode::BAD_REQUEST,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoLink | Self::NoProvider | Self::NoApproval | Self::NoConnection => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NoLink
+            | Self::NoProvider
+            | Self::NoApproval
+            | Self::NoExplanation
+            | Self::NoConnection => StatusCode::NOT_FOUND,
             Self::Connection(error) => match error {
                 ConnectionError::NoServer => StatusCode::NOT_FOUND,
                 ConnectionError::Store(_) | ConnectionError::Sealed => {
@@ -224,6 +252,11 @@ impl Fault {
                 "The call was answered long ago, never asked for, or others answer it.",
             )
             .link("/approvals", "To what waits for you"),
+            Self::NoExplanation => ErrorPage::new(
+                "There is nothing here for you",
+                "Administrators can see here why a request was refused.",
+            )
+            .link("/account", "To your account"),
             Self::NoConnection | Self::Connection(ConnectionError::NoServer) => ErrorPage::new(
                 "There is nothing here",
                 "People connect no accounts at a server of this name.",
@@ -252,7 +285,7 @@ impl Fault {
             )
             .step("Ask an administrator."),
             Self::Upstream(error) => upstream(error),
-            Self::Store(_) | Self::Busy(_) | Self::Audit(_) => ErrorPage::default(),
+            Self::Store(_) | Self::Busy(_) | Self::Audit(_) | Self::Log(_) => ErrorPage::default(),
         }
     }
 }

@@ -13,13 +13,13 @@ mod text;
 mod when;
 
 pub use error_page::{ErrorPage, Link, error_page};
-pub(crate) use fault::{Fault, RefusedRequest};
+pub(crate) use fault::{Fault, RefusedPage, RefusedRequest};
 pub(crate) use form::PageForm;
 pub(crate) use response::{Forms, page, page_with_script, see_other};
 pub use scope_words::OwnWords;
 pub(crate) use scope_words::{ScopeWords, in_words};
 pub(crate) use script::{SCRIPT_INTEGRITY, SCRIPT_PATH, script};
-pub(crate) use text::{clean, query_value};
+pub(crate) use text::{clean, clean_to, query_value};
 pub(crate) use when::when;
 
 /// The one style sheet, part of every page: `style-src` names it by its hash.

@@ -6,10 +6,15 @@ const LONGEST: usize = 60;
 ///
 /// Escaping for HTML is the template's business.
 pub(crate) fn clean(unverified: &str) -> String {
+    clean_to(unverified, LONGEST)
+}
+
+/// The same with another length.
+pub(crate) fn clean_to(unverified: &str, longest: usize) -> String {
     let spaced = unverified.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
     let visible: String = spaced.filter(|c| !c.is_control() && !is_invisible(*c)).collect();
     let words = visible.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    let mut shown: String = words.chars().take(LONGEST).collect();
+    let mut shown: String = words.chars().take(longest).collect();
     if shown.len() < words.len() {
         shown.push('…');
     }

@@ -195,6 +195,7 @@ fn settings(public_url: &str) -> Settings {
         clients: Vec::new(),
         identity_assertions: Vec::new(),
         registration: Registration::Off,
+        known_clients: Arc::new(crate::authorization_server::KnownClients::shipped()),
         client_metadata_documents: MetadataDocuments::Off,
         require_pushed_requests: false,
         second_factor: SecondFactor::Optional,

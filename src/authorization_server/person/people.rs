@@ -3,24 +3,25 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use url::Url;
 
-use crate::audit::{AuditEvent, Context};
+use crate::audit::{AuditEvent, Auditor, Context};
 use crate::authorization_server::identity_provider::IdentityProviders;
 use crate::authorization_server::login::ElsewhereLimits;
 use crate::authorization_server::pages::{
-    Fault, OwnWords, PageForm, SCRIPT_PATH, script, see_other,
+    Fault, OwnWords, PageForm, RefusedPage, SCRIPT_PATH, script, see_other,
 };
 use crate::authorization_server::password::PasswordPool;
 use crate::authorization_server::second_factor::Passkeys;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{CookieKind, CookieValue, FormPurpose, is_same_origin};
-use crate::authorization_server::{account, approval, consent, device, login, logout};
-use crate::broker::Approvals;
+use crate::authorization_server::{account, approval, consent, device, explain, login, logout};
+use crate::broker::{Approvals, Explainer};
 use crate::connections::Connections;
 use crate::id::{ClientId, RequestId, TraceId, UserId};
 
@@ -37,6 +38,8 @@ pub struct PeopleSettings {
     pub connections: Option<Connections>,
     /// What scopes mean, in words for people.
     pub scope_words: OwnWords,
+    /// Why requests were refused; without it there is no such page.
+    pub explainer: Option<Explainer>,
 }
 
 /// The state of every page.
@@ -52,6 +55,7 @@ pub(crate) struct People {
     /// How many logins elsewhere may be begun.
     pub(crate) elsewhere: ElsewhereLimits,
     pub(crate) scope_words: Arc<OwnWords>,
+    pub(crate) explainer: Option<Explainer>,
     origins: Arc<[Url]>,
 }
 
@@ -61,16 +65,15 @@ pub(crate) struct SentForm {
     pub(crate) fields: PageForm,
 }
 
-/// `/login`, `/logout`, `/consent`, `/device`, `/account`, `/approvals` and what is under them.
+/// `/login`, `/logout`, `/consent`, `/device`, `/account`, `/approvals`, `/explain` and what is under them.
 pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> Router {
-    let PeopleSettings { providers, origins, passwords, approvals, connections, scope_words } =
-        settings;
+    let PeopleSettings { providers, origins, passwords, approvals, connections, .. } = settings;
+    let (scope_words, explainer) = (Arc::new(settings.scope_words), settings.explainer);
     let public_url = server.public_url();
     let origins = if origins.is_empty() { vec![public_url.clone()] } else { origins };
     let origins = origins.into();
     let elsewhere = ElsewhereLimits::new(server);
     let server = server.clone();
-    let scope_words = Arc::new(scope_words);
     let passkeys = Passkeys::of(server.public_url());
     let people = People {
         server,
@@ -81,8 +84,10 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         passkeys,
         elsewhere,
         scope_words,
+        explainer,
         origins,
     };
+    let auditor = people.server.auditor.clone();
     Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/with/{provider}", get(login::start_elsewhere))
@@ -108,11 +113,13 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/account/passkeys/remove", get(account::to_passkeys).post(account::remove_passkey))
         .route("/approvals", get(approval::list))
         .route("/approvals/{id}", get(approval::show).post(approval::answer))
+        .route("/explain/{request_id}", get(explain::show))
         .route("/account/withdraw", post(account::withdraw))
         .route("/account/connections/{server}/begin", get(account::begin))
         .route("/account/connections/{server}/callback", get(account::come_back))
         .route("/account/connections/{server}/end", post(account::end))
         .layer(DefaultBodyLimit::max(16 * 1024))
+        .layer(from_fn_with_state(auditor, keep_refused_pages))
         .with_state(people)
 }
 
@@ -126,9 +133,23 @@ impl PeopleSettings {
             passwords: PasswordPool::default(),
             approvals: None,
             connections: None,
+            explainer: None,
             scope_words: OwnWords::default(),
         }
     }
+}
+
+/// So that the id on an error page leads somewhere: what is only looked at has no event.
+async fn keep_refused_pages(
+    State(auditor): State<Auditor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(RefusedPage { request_id, says }) = response.extensions_mut().remove() {
+        auditor.keep_page(request_id, &says);
+    }
+    response
 }
 
 impl People {

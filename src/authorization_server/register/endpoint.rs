@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, Sent};
 use crate::authorization_server::client::{AuthMethod, ClientMetadata};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::secret_values::random_text;
@@ -94,13 +94,27 @@ async fn register(
         // No refusal, but a fault of ours.
         Err(error @ (OAuthError::Store(_) | OAuthError::Audit(_))) => return Err(error),
         Err(refused) => {
-            let error = refused.code();
-            (Err(refused), AuditEvent::ClientRefuse { error, client_address: address })
+            let event = AuditEvent::ClientRefuse {
+                error: refused.code(),
+                sent: what("/register", &refused),
+                client_address: address,
+            };
+            (Err(refused), event)
         }
     };
     let address = address.map(|ClientAddress(address)| address);
-    trail.record_refusal(&server, address, event).await?;
-    Ok((StatusCode::CREATED, UNCACHED, axum::Json(registered?)).into_response())
+    let kept = trail.record_refusal(&server, address, event).await?;
+    let registered = registered.map_err(|refused| trail.told(&server, kept, refused))?;
+    Ok((StatusCode::CREATED, UNCACHED, axum::Json(registered)).into_response())
+}
+
+/// What a registration said is its own claims: none of it is kept.
+pub(super) fn what(endpoint: &'static str, refused: &OAuthError) -> Box<Sent> {
+    Box::new(Sent {
+        endpoint: Some(endpoint),
+        error_description: Some(refused.description()),
+        parameters: Vec::new(),
+    })
 }
 
 pub(super) const UNCACHED: [(header::HeaderName, HeaderValue); 2] = [

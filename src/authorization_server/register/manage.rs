@@ -23,7 +23,7 @@ use crate::id::{ClientAddress, ClientId};
 use crate::store::{ClientKind, ClientRow, Digest, NewRegistration, StoreError};
 
 use super::accept::accept;
-use super::endpoint::{UNCACHED, answer, canonical, digest_of_row, managed, read};
+use super::endpoint::{UNCACHED, answer, canonical, digest_of_row, managed, read, what};
 
 /// Unknown, disabled, of a public client, or not this client's token: none tells more (RFC 7592 §2).
 const REFUSED: OAuthError =
@@ -151,10 +151,14 @@ impl<'a> Asked<'a> {
     }
 
     async fn refused(&self, error: OAuthError) -> OAuthError {
-        let event = AuditEvent::ClientRefuse { error: error.code(), client_address: self.address };
+        let event = AuditEvent::ClientRefuse {
+            error: error.code(),
+            sent: what("/register/{client_id}", &error),
+            client_address: self.address,
+        };
         let address = self.address.map(|ClientAddress(address)| address);
         match self.trail.record_refusal(self.server, address, event).await {
-            Ok(()) => error,
+            Ok(kept) => self.trail.told(self.server, kept, error),
             Err(failed) => failed.into(),
         }
     }

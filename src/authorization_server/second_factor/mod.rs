@@ -69,7 +69,7 @@ impl Settings {
 }
 
 impl Administrators {
-    fn include(&self, user: &UserRow) -> bool {
+    pub(super) fn include(&self, user: &UserRow) -> bool {
         let id = user.id.to_string();
         user.administrator
             || self.subjects.contains(&id)

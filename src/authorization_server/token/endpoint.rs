@@ -14,9 +14,9 @@ use crate::authorization_server::client::Client;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::MAX_FORM_BYTES;
 use crate::authorization_server::posted::Posted;
+use crate::authorization_server::sent::sent;
 use crate::authorization_server::server::AuthorizationServer;
-use crate::authorization_server::trail::Trail;
-use crate::id::ClientId;
+use crate::authorization_server::trail::{Kept, Trail};
 use crate::store::CodeRedemption;
 
 use super::exchange::{Exchange, Granted, Refused};
@@ -65,8 +65,7 @@ async fn token(
         }
         Err(refused) => {
             let by = if proven { Asker::Proven } else { Asker::Stranger(posted.address) };
-            let claimed = posted.claimed();
-            Err(record_refusal(&server, &trail, (grant_type, claimed, by), refused).await?)
+            Err(record_refusal(&server, &trail, (grant_type, &posted, by), refused).await?)
         }
     }
 }
@@ -160,7 +159,7 @@ async fn proven_key(
 async fn record_refusal(
     server: &AuthorizationServer,
     trail: &Trail,
-    (grant_type, claimed, by): (Option<GrantType>, Option<ClientId>, Asker),
+    (grant_type, posted, by): (Option<GrantType>, &Posted, Asker),
     refused: Refused,
 ) -> Result<OAuthError, OAuthError> {
     let event = match (refused.reused, &refused.error) {
@@ -178,15 +177,19 @@ async fn record_refusal(
             grant_type,
             error: refused.error.code(),
             // Who proved it is in `client_id` already.
-            unverified_client_id: claimed.filter(|_| !trail.has_client()),
+            unverified_client_id: posted.claimed().filter(|_| !trail.has_client()),
+            sent: sent("/token", &refused.error, &posted.form, &posted.headers),
         },
         (None, _) => return Ok(refused.error),
     };
-    match (&event, by) {
+    let kept = match (&event, by) {
         (AuditEvent::TokenRefuse { .. }, Asker::Stranger(address)) => {
-            trail.record_refusal(server, address, event).await?;
+            trail.record_refusal(server, address, event).await?
         }
-        _ => trail.record(server, event).await?,
-    }
-    Ok(refused.error)
+        _ => {
+            trail.record(server, event).await?;
+            Kept::InALine
+        }
+    };
+    Ok(trail.told(server, kept, refused.error))
 }

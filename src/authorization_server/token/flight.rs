@@ -110,7 +110,8 @@ fn again(refused: &Refused) -> Refused {
         E::InvalidToken(text) => E::InvalidToken(text),
         E::InsufficientScope(text) => E::InsufficientScope(text),
         E::TooManyRequests { retry_after } => E::TooManyRequests { retry_after: *retry_after },
-        E::Store(_) | E::Audit(_) | E::Mint(_) | E::Unavailable(_) => {
+        // Each is recorded for itself, and after this.
+        E::Store(_) | E::Audit(_) | E::Mint(_) | E::Unavailable(_) | E::Recorded(..) => {
             E::Unavailable(refused.error.description())
         }
     };

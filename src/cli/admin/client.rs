@@ -15,6 +15,7 @@ use crate::id::ClientId;
 use crate::public_jwks;
 use crate::secret_text::SecretText;
 
+use super::known_clients::{KnownArgs, run as run_known};
 use super::show::{Columns, list, one};
 use super::{Administration, all, failure};
 
@@ -47,6 +48,8 @@ enum ClientCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print the documents that stand in for those of well-known clients whose hosts cannot be asked, or look what these publish now
+    Known(KnownArgs),
     /// Print all clients
     List {
         /// Print JSON
@@ -146,8 +149,12 @@ pub(in crate::cli) async fn run(
     config: &Config,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
+    if let ClientCommand::Known(args) = &args.command {
+        return run_known(args, config, out).await;
+    }
     let administration = Administration::open(config).await?;
     let done = match &args.command {
+        ClientCommand::Known(_) => Ok(()), // about no client of the store
         ClientCommand::Add(new) => add(&administration, new, out).await,
         ClientCommand::Change(args) => change(&administration, args, out).await,
         ClientCommand::Remove { client_id, json } => {

@@ -4,6 +4,7 @@ mod client;
 mod grant;
 mod identity_provider;
 mod key;
+mod known_clients;
 mod registration_token;
 mod server;
 mod show;
@@ -67,7 +68,7 @@ impl Administration {
 fn failure(error: &AdminError, list: &'static str) -> Failure {
     match error {
         AdminError::NotFound(_) => Failure::of(error).hint(format!("{list} shows what there is")),
-        AdminError::Store(_) | AdminError::Audit(_) => {
+        AdminError::Store(_) | AdminError::Audit(_) | AdminError::Log(_) => {
             Failure::of(error).hint("look whether it happened before you repeat it")
         }
         AdminError::Invalid { .. }

@@ -1,6 +1,7 @@
 //! `[authorization_server]`: our own tokens, and who may get them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -44,6 +45,8 @@ pub struct AuthorizationServer {
     pub client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose client metadata documents are read where `client_metadata_documents` is `list`.
     pub client_metadata_hosts: Vec<String>,
+    /// Instead of the documents of well-known clients that are shipped.
+    pub known_clients_file: Option<PathBuf>,
     /// From where documents and key sets of clients are fetched although the address is not public.
     pub client_metadata_private: Vec<PrivateTarget>,
     pub identity_providers: Vec<IdentityProvider>,
@@ -154,6 +157,9 @@ pub(super) struct RawAuthorizationServer {
     /// Hosts and networks with private addresses from which documents and key sets of clients may be fetched, also by http
     /// and at any port. Anybody can name such a URL without logging in, so `outbound.allow_private` does not count here.
     pub(super) client_metadata_private: Vec<String>,
+    /// Documents of well-known clients, which serve while their hosts cannot be asked, in place of those that are shipped.
+    /// `broker client known --refresh` writes it.
+    pub(super) known_clients_file: Option<PathBuf>,
     /// Where people log in. None: users of our own.
     pub(super) identity_provider: Vec<RawIdentityProvider>,
     /// Our secrets at identity providers that are added by `broker identity-provider add` or the admin API, by name.
@@ -194,6 +200,7 @@ impl Default for RawAuthorizationServer {
             client_metadata_documents: ClientMetadataDocuments::default(),
             client_metadata_hosts: Vec::new(),
             client_metadata_private: Vec::new(),
+            known_clients_file: None,
             identity_provider: Vec::new(),
             identity_provider_secret: Vec::new(),
             client: Vec::new(),
@@ -268,6 +275,9 @@ impl RawAuthorizationServer {
             dynamic_registration: self.dynamic_registration,
             client_metadata_documents: self.client_metadata_documents,
             client_metadata_hosts: self.client_metadata_hosts,
+            known_clients_file: self
+                .known_clients_file
+                .map(|path| to.input(&at.name("known_clients_file"), &path)),
             client_metadata_private: private_targets(
                 &at.name("client_metadata_private"),
                 &self.client_metadata_private,

@@ -142,7 +142,8 @@ pub struct ProviderClaims {
     pub name: String,
     /// The e-mail address to show. Nobody is recognised by it.
     pub email: String,
-    /// The groups that policy may name. Empty: none are taken.
+    /// The groups that policy may name. Empty: none are taken. A name that begins with `/` is a JSON pointer:
+    /// `/realm_access/roles`.
     pub groups: String,
     /// What the names of its groups begin with here, such as `partner:`: rules, approvers and administrators then name
     /// `partner:admins`. Unset: nothing, which is for one provider alone, since whoever may name groups at another one

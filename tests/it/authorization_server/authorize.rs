@@ -17,7 +17,7 @@ fn is_a_page(answer: &Answer) {
     assert_eq!(answer.status, 400, "{answer:?}");
     assert_eq!(answer.header("location"), "");
     assert!(answer.header("content-type").starts_with("text/html"));
-    assert!(answer.body.contains("An administrator can look it up"), "{}", answer.body);
+    assert!(answer.body.contains("An administrator can <a href=\"/explain/"), "{}", answer.body);
 }
 
 /// Told to the client at its redirect URI; gives `error`.
@@ -277,7 +277,17 @@ async fn a_request_that_is_refused_is_recorded_with_what_it_asked_for() {
     asking.with("client_id", "unknown").send(&product).await;
     let refused = "oauth.authorization.refused";
     let events = product.audit().into_iter().filter(|event| event["event_type"] == refused);
-    let payloads: Vec<_> = events.map(|event| event["payload"].clone()).collect();
+    let payloads: Vec<_> = events
+        .map(|event| {
+            let mut payload = event["payload"].clone();
+            let all = payload.as_object_mut().unwrap();
+            let sent = all.remove("parameters").unwrap();
+            assert_eq!(sent[0], json!({ "name": "response_type", "characters": 4 }));
+            assert_eq!(all.remove("endpoint").unwrap(), "/authorize");
+            all.remove("error_description");
+            payload
+        })
+        .collect();
     let other = "https://other.example/mcp";
     assert_eq!(
         payloads,
