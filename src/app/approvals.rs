@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::audit::Auditor;
 use crate::authorization_server::ServerSecret;
-use crate::broker::{Approvals, Courier, Rules, Webhook};
+use crate::broker::{Approvals, Courier, RulesVersion, Webhook};
 use crate::config::Config;
 use crate::id::Issuer;
 use crate::outbound::Outbound;
@@ -26,7 +26,7 @@ pub(super) fn approvals(
     config: &Config,
     store: &Arc<dyn Database>,
     encryption: &ServerSecret,
-    (auditor, rules): (&Auditor, Rules),
+    (auditor, rules): (&Auditor, RulesVersion),
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Approvals {
     let key = Arc::new(encryption.key_encryption_key());
@@ -78,13 +78,13 @@ pub struct CommandApprovals {
 }
 
 /// Those that a broker goes by while it runs.
-pub(super) fn rules_in_force(policy: &Live) -> Rules {
+pub(super) fn rules_in_force(policy: &Live) -> RulesVersion {
     let policy = policy.clone();
     Arc::new(move || Some(Arc::clone(policy.current().policy().version())))
 }
 
 /// Those that the files hold. Where they cannot be read the broker has others in force, which are not known here.
-fn written_rules(config: &Config, variables: &Environment) -> Rules {
+fn written_rules(config: &Config, variables: &Environment) -> RulesVersion {
     let source = super::check::policy_source(config, variables);
     let loaded = source.and_then(|source| source.load());
     let version = loaded.ok().map(|(rules, _shadow)| Arc::clone(rules.version()));

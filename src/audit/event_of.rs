@@ -155,14 +155,16 @@ impl AuditEvent {
             | Self::ConfigReload { .. }
             | Self::AdminTokenMint { .. }
             | Self::LoginSucceed { .. }
-            | Self::LoginContinue
-            | Self::SecondFactorSet
-            | Self::SecondFactorRemove
-            | Self::RecoveryCodesReplace
+            | Self::LoginContinue {}
+            | Self::SecondFactorSet {}
+            | Self::SecondFactorRemove {}
+            | Self::RecoveryCodesReplace {}
+            | Self::PasskeyAdd { .. }
+            | Self::PasskeyRemove {}
             | Self::LogOut { .. }
             | Self::LogOutElsewhere { .. }
             | Self::LogoutNotify { .. }
-            | Self::PasswordSet
+            | Self::PasswordSet {}
             | Self::ConsentWithdraw { .. }
             | Self::AccountEnd { .. }
             | Self::TokenIssue { .. }

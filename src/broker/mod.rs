@@ -25,8 +25,8 @@ use crate::time::Clock;
 use crate::token::{ProfileSettings, ProviderTokens};
 
 pub use approval::{
-    Answer, ApprovalError, Approvals, Approver, Courier, Exactly, Notices, Open, Question, Rules,
-    Seal, Standing, Terms, Through, Webhook, WebhookError, in_words,
+    Answer, ApprovalError, Approvals, Approver, Courier, Exactly, Notices, Open, Question,
+    RulesVersion, Seal, Standing, Terms, Through, Webhook, WebhookError, in_words,
 };
 pub use approve::Wanted;
 pub use call::{CONTRACT_VERSION, CallError, GraphCall};

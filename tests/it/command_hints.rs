@@ -101,7 +101,8 @@ async fn what_prints_lines_for_people_prints_json_as_well() {
     assert_eq!(json(&["health", "--json", "--url", &url])["status"], "up");
     assert!(json(&["tools", "--json"])["tools"].is_array());
     let promoted = json(&["policy", "promote", "--json"]);
-    assert_eq!((&promoted["policy_version"], &promoted["promoted"]), (&"2".into(), &true.into()));
+    assert!(promoted["policy_version"].as_str().unwrap().starts_with("2+"), "{promoted}");
+    assert_eq!(promoted["promoted"], true);
     let bundle = directory.path().join("bundle.json").display().to_string();
     let told = json(&["support-bundle", "--offline", "--json", "--out", &bundle]);
     assert_eq!(told["file"], bundle.as_str());

@@ -155,6 +155,9 @@ impl Site {
                         SealedPlace::SigningKeys => signing_key_context(first, second),
                         SealedPlace::Authenticators => authenticator_context(first),
                         SealedPlace::UpstreamAccounts => account_context(first, second),
+                        SealedPlace::EndedAccounts => {
+                            account_context(first, second.split_once(' ').unwrap().0)
+                        }
                         SealedPlace::UpstreamClients => client_context(first),
                         SealedPlace::Approvals => "approval arguments".to_owned(),
                     };

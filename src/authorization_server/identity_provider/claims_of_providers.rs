@@ -20,6 +20,7 @@ fn provider(issuer: &str, claims: ClaimMap) -> IdentityProviderSettings {
         endpoints: Endpoints::Discovered,
         claims,
         require: std::collections::BTreeMap::new(),
+        stored: false,
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Approvals {
     /// Who is told of each new question, beside the caller.
     pub notices: Option<Notices>,
     /// The version of the rules in force: an answer under others opens nothing. `None`: not known here.
-    pub rules: Rules,
+    pub rules: RulesVersion,
 }
 
 /// What the deciding rule says about who may answer, and how long.
@@ -76,7 +76,7 @@ type Misuse = (ApprovalRefusal, Option<ApprovalId>);
 /// Seals a text.
 pub type Seal = Arc<dyn Fn(&str) -> String + Send + Sync>;
 /// The version of the rules in force.
-pub type Rules = Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>;
+pub type RulesVersion = Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>;
 /// Opens a sealed text.
 pub type Open = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 

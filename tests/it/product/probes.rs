@@ -6,8 +6,15 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 
 use crate::support::child::{Served, command_beside};
 
-const TLS: &str = "[server]\npublic_url = \"https://broker.example\"\n\
-                   tls = { cert = \"cert.pem\", key = \"file:key.pem\" }\n";
+/// A public name that is not where it listens, and TLS with what stands in the folder.
+fn tls(directory: &Path) -> String {
+    let key = directory.join("key.pem");
+    format!(
+        "[server]\npublic_url = \"https://broker.example\"\n\
+         tls = {{ cert = \"cert.pem\", key = \"file:{}\" }}\n",
+        key.display()
+    )
+}
 
 fn write(directory: &Path, name: &str, text: &str) {
     let path = directory.join(name);
@@ -50,7 +57,7 @@ fn probe(directory: &Path, authority: &str, arguments: &[&str]) -> (Option<i32>,
 async fn the_probes_know_the_certificate_of_the_broker_at_every_listen_address() {
     let directory = tempfile::tempdir().unwrap();
     self_signed(directory.path());
-    let served = Served::start(directory.path(), TLS, &[]).await;
+    let served = Served::start(directory.path(), &tls(directory.path()), &[]).await;
     let port = served.authority.rsplit_once(':').unwrap().1.to_owned();
     for listen in [served.authority.clone(), format!("0.0.0.0:{port}"), format!("[::]:{port}")] {
         for (command, says) in [("health", "\"up\""), ("ready", "\"ready\"")] {
@@ -67,7 +74,7 @@ async fn a_named_broker_is_trusted_by_the_authorities_of_the_settings() {
     let ca = authority();
     issued(directory.path(), &ca, &["localhost"]);
     write(directory.path(), "ca.pem", &ca.as_ref().pem());
-    let served = Served::start(directory.path(), TLS, &[]).await;
+    let served = Served::start(directory.path(), &tls(directory.path()), &[]).await;
     let url = format!("https://localhost:{}", served.authority.rsplit_once(':').unwrap().1);
     let trusted = ["--set", "outbound.ca_file=ca.pem", "health", "--url", &url];
     let (code, said) = probe(directory.path(), &served.authority, &trusted);
@@ -85,7 +92,7 @@ async fn a_renewed_certificate_leaves_the_probes_alone_where_the_same_authority_
     let directory = tempfile::tempdir().unwrap();
     let ca = authority();
     issued(directory.path(), &ca, &["broker.example"]);
-    let served = Served::start(directory.path(), TLS, &[]).await;
+    let served = Served::start(directory.path(), &tls(directory.path()), &[]).await;
     issued(directory.path(), &ca, &["broker.example"]);
     let (code, said) = probe(directory.path(), &served.authority, &["health"]);
     assert!(code == Some(1) && said.contains("hint: ") && said.contains("restart"), "{said}");
