@@ -164,12 +164,26 @@ impl Checker<'_> {
     /// A file or directory to read. A relative path begins at the settings file that names it, else at the
     /// working directory.
     pub(super) fn input(&mut self, key: &Key, path: &Path) -> PathBuf {
+        self.input_or(Finding::error, key, path)
+    }
+
+    /// The same of one without which the broker starts all the same.
+    pub(super) fn spare_input(&mut self, key: &Key, path: &Path) -> PathBuf {
+        self.input_or(Finding::warning, key, path)
+    }
+
+    fn input_or(
+        &mut self,
+        finding: fn(FindingCode, &Key, String) -> Finding,
+        key: &Key,
+        path: &Path,
+    ) -> PathBuf {
         let path = match self.origin(key) {
             Origin::File { path: file, .. } => file.parent().unwrap_or(Path::new("")).join(path),
             _ => self.directory.join(path),
         };
         if let Err(error) = std::fs::metadata(&path) {
-            let finding = Finding::error(FindingCode::Unreadable, key, reason(&error));
+            let finding = finding(FindingCode::Unreadable, key, reason(&error).to_string());
             self.add(
                 finding.found(quoted(&path.to_string_lossy())).allowed("a file that can be read"),
             );
