@@ -163,21 +163,31 @@ impl Checker<'_> {
 
     /// A file to read. A relative path begins at the settings file that names it, else at the working directory.
     pub(super) fn input(&mut self, key: &Key, path: &Path) -> PathBuf {
-        self.readable(key, path, "a file that can be read")
+        self.readable(Finding::error, (key, path), "a file that can be read")
+    }
+
+    /// The same of one without which the broker starts all the same.
+    pub(super) fn spare_input(&mut self, key: &Key, path: &Path) -> PathBuf {
+        self.readable(Finding::warning, (key, path), "a file that can be read")
     }
 
     /// The same for a folder.
     pub(super) fn input_folder(&mut self, key: &Key, path: &Path) -> PathBuf {
-        self.readable(key, path, "a folder that can be read")
+        self.readable(Finding::error, (key, path), "a folder that can be read")
     }
 
-    fn readable(&mut self, key: &Key, path: &Path, allowed: &str) -> PathBuf {
+    fn readable(
+        &mut self,
+        finding: fn(FindingCode, &Key, String) -> Finding,
+        (key, path): (&Key, &Path),
+        allowed: &str,
+    ) -> PathBuf {
         let path = match self.origin(key) {
             Origin::File { path: file, .. } => file.parent().unwrap_or(Path::new("")).join(path),
             _ => self.directory.join(path),
         };
         if let Err(error) = std::fs::metadata(&path) {
-            let finding = Finding::error(FindingCode::Unreadable, key, reason(&error));
+            let finding = finding(FindingCode::Unreadable, key, reason(&error).to_string());
             let finding = Finding { may_come: true, ..finding };
             let finding = finding.found(quoted(&path.to_string_lossy())).allowed(allowed);
             self.add(finding.hint(remedy(&error)));

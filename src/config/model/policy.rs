@@ -44,7 +44,8 @@ impl RawPolicySection {
                 finding.hint("write a policy; docs/examples/policy.dev.toml is one to start from"),
             );
         }
-        let shadow_file = self.shadow_file.map(|path| to.input(&at.name("shadow_file"), &path));
+        let shadow_file =
+            self.shadow_file.map(|path| to.spare_input(&at.name("shadow_file"), &path));
         Policy { file, version: self.version, shadow_file }
     }
 }

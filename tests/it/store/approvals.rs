@@ -131,7 +131,7 @@ async fn a_requester_has_so_many_questions_and_no_more(store: Store) {
     other.requester.subject = "grace".parse().unwrap();
     assert!(matches!(store.ask_approval(&other, 2, NOW).await.unwrap(), Asked::New));
     // Under other rules nothing waits any more.
-    let mut anew = row("three");
+    let mut anew = row("four");
     anew.policy_version = "2+def".to_owned();
     assert!(matches!(store.ask_approval(&anew, 2, NOW).await.unwrap(), Asked::New));
 }
