@@ -145,12 +145,15 @@ async fn straight(
     response
 }
 
+/// Where a reverse proxy asks about a request that goes elsewhere, with its headers; what is read of its body looks at them itself.
+const ASKED_BY_PROXIES: [&str; 2] = ["/forward-auth/", "/ext-authz/"];
+
 /// Whether a body comes in a content coding (RFC 9110 §8.4): nothing here decodes any, so that a limit of size is one of
-/// memory. What a reverse proxy asks about comes with the headers of a request that goes elsewhere.
+/// memory.
 fn is_encoded(request: &Request) -> bool {
     let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
     codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-        && !request.uri().path().starts_with("/forward-auth/")
+        && !ASKED_BY_PROXIES.iter().any(|prefix| request.uri().path().starts_with(prefix))
 }
 
 /// RFC 9110 §15.5.16; what would be taken is said as §12.5.3 has it.
