@@ -52,7 +52,7 @@ impl App {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, AppError> {
-        Self::build_around(config, variables, clock, random, |service| service).await
+        Box::pin(Self::build_around(config, variables, clock, random, |service| service)).await
     }
 
     /// The same with another MCP handler behind the guard: `handler` gets ours, and may leave it.

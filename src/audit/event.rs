@@ -126,9 +126,9 @@ pub enum AuditEvent {
         /// Where it came from, for there is nobody else to name.
         #[serde(skip_serializing_if = "Option::is_none")]
         client_address: Option<ClientAddress>,
-        /// What was asked for: one of our routes.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        endpoint: Option<&'static str>,
+        /// What was asked for: one of our routes, else empty.
+        #[serde(skip_serializing_if = "str::is_empty")]
+        endpoint: &'static str,
     },
     /// Refusals (401) of one network that have no line of their own, since this was last said. Belongs to no request.
     #[serde(rename = "auth.refusals.held_back")]

@@ -217,10 +217,13 @@ impl IntoResponse for OAuthError {
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             tracing::error!(error = &self as &dyn std::error::Error, "oauth.unavailable");
         }
-        let mut body = json!({ "error": self.code(), "error_description": self.description() });
-        if let Self::Recorded(_, at) = &self {
-            body["error_uri"] = at.uri.as_str().into();
-        }
+        let (error, description) = (self.code(), self.description());
+        let body = match &self {
+            Self::Recorded(_, at) => {
+                json!({ "error": error, "error_description": description, "error_uri": at.uri.as_str() })
+            }
+            _ => json!({ "error": error, "error_description": description }),
+        };
         let mut response = (self.status(), json_headers(), body.to_string()).into_response();
         let headers = response.headers_mut();
         if let Some(challenge) = self.challenge() {

@@ -53,7 +53,7 @@ async fn revoke(
             grant_type: None,
             error: refused.code(),
             unverified_client_id: None,
-            sent: sent("/revoke", refused, &posted.form, &posted.headers),
+            sent: Box::new(sent("/revoke", refused, &posted.form, &posted.headers)),
         };
         trail.record(&server, event).await?;
     }

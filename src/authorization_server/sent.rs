@@ -60,7 +60,7 @@ pub(super) fn sent(
     error: &OAuthError,
     form: &Form,
     headers: &HeaderMap,
-) -> Box<Sent> {
+) -> Sent {
     let mut sent = of_form(endpoint, Some(error.description()), form);
     sent.parameters.extend(of_headers(headers));
     sent
@@ -71,7 +71,7 @@ pub(super) fn of_form(
     endpoint: &'static str,
     error_description: Option<&'static str>,
     form: &Form,
-) -> Box<Sent> {
+) -> Sent {
     let known = |name: &str| NAMES.into_iter().find(|known| *known == name);
     let mut parameters: Vec<Parameter> = Vec::new();
     let mut others = 0;
@@ -86,7 +86,7 @@ pub(super) fn of_form(
     if others > 0 {
         parameters.push(Parameter { name: "other", characters: None });
     }
-    Box::new(Sent { endpoint: Some(endpoint), error_description, parameters })
+    Sent { endpoint: Some(endpoint), error_description, parameters }
 }
 
 /// Those with which a client proves something.

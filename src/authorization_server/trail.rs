@@ -88,7 +88,7 @@ impl Trail {
             grant_type: None,
             error: error.code(),
             unverified_client_id: posted.claimed(),
-            sent: sent(endpoint, &error, &posted.form, &posted.headers),
+            sent: Box::new(sent(endpoint, &error, &posted.form, &posted.headers)),
         };
         match self.record_refusal(server, posted.address, event).await {
             Ok(kept) => self.told(server, kept, error),

@@ -80,12 +80,8 @@ async fn rejected(
     client_address: Option<ClientAddress>,
     reason: TokenFailure,
 ) -> Result<(), OAuthError> {
-    let event = AuditEvent::TokenReject {
-        reason,
-        token: None,
-        client_address,
-        endpoint: Some("/userinfo"),
-    };
+    let event =
+        AuditEvent::TokenReject { reason, token: None, client_address, endpoint: "/userinfo" };
     let address = client_address.map(|ClientAddress(address)| address);
     trail.record_refusal(server, address, event).await?;
     Ok(())

@@ -161,7 +161,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             Box::pin(doctor::run(&doctor, args.sources(environment), &mut out, colour)).await
         }
         Command::Config(config) => Ok(config::run(&config, args.sources(environment), &mut out)),
-        Command::Token(token) => token::run(&token, &args, environment, &mut out).await,
+        Command::Token(token) => Box::pin(token::run(&token, &args, environment, &mut out)).await,
         Command::Login(login) => {
             let url = match login.url() {
                 Some(url) => url.clone(),

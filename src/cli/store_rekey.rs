@@ -121,7 +121,7 @@ impl Shown {
                 format!("waiting: {brokers} of the brokers that run do not have the new key")
             }
             RekeyStep::Sealing { table, done, of } if self.bar => {
-                let percent = if of == 0 { 100 } else { done.saturating_mul(100) / of }.min(100);
+                let percent = done.saturating_mul(100).checked_div(of).unwrap_or(100).min(100);
                 let full = usize::try_from(percent / 5).unwrap_or(20);
                 format!("[{:<20}] {percent:>3} %  sealing {table:<24}", "#".repeat(full))
             }

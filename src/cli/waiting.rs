@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::config::{Config, Deployment, SecretSource};
 use crate::http::{NotYet, Tls, TlsFiles, TlsKey, bind, lobby, tls};
@@ -68,7 +68,7 @@ pub(super) struct Waiting {
     tries: u32,
     /// SIGHUP: try now.
     asked: Signal,
-    lobby: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    lobby: Option<(oneshot::Sender<()>, JoinSet<()>)>,
 }
 
 impl Waiting {
@@ -98,8 +98,9 @@ impl Waiting {
             let listener = bind(place.listen).await.map_err(|error| Failure::of(&error))?;
             let (end, ended) = oneshot::channel();
             let ended = async { ended.await.unwrap_or_default() };
-            let lobby = tokio::spawn(lobby(listener, place.tls(), self.why.clone(), ended));
-            self.lobby = Some((end, lobby));
+            let mut tasks = JoinSet::new();
+            tasks.spawn(lobby(listener, place.tls(), self.why.clone(), ended));
+            self.lobby = Some((end, tasks));
         }
         let pause = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(self.tries.min(5)));
         self.tries = self.tries.saturating_add(1);
@@ -112,9 +113,9 @@ impl Waiting {
 
     /// Gives the address back.
     pub(super) async fn end(self) {
-        if let Some((end, lobby)) = self.lobby {
+        if let Some((end, tasks)) = self.lobby {
             drop(end);
-            lobby.await.ok();
+            tasks.join_all().await;
         }
     }
 }

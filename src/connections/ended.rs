@@ -56,9 +56,8 @@ impl Connections {
         let EndedAccount { account, attempts } = ended;
         let parts = &self.0.parts;
         let again = match self.give_back(&account).await {
-            Ok(()) => false,
-            // Nobody is there to whom it could be given, or it cannot be read.
-            Err(ConnectionError::NoServer | ConnectionError::Sealed) => false,
+            // Given back; or nobody is there to whom it could be, or it cannot be read.
+            Ok(()) | Err(ConnectionError::NoServer | ConnectionError::Sealed) => false,
             Err(error @ (ConnectionError::Store(_) | ConnectionError::Unusable(_))) => {
                 let (server, error): (_, &dyn std::error::Error) = (&*account.server, &error);
                 tracing::warn!(server, error, attempts, "connections.not_given_back");

@@ -49,7 +49,7 @@ where
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let trace_id = traceparent.and_then(TraceId::from_traceparent);
     let client_address = request.extensions().get::<ClientAddress>().copied();
-    let endpoint = endpoint(request.uri().path());
+    let endpoint = endpoint(request.uri().path()).unwrap_or_default();
     let mut response = super::door::call(&mut guarded, request).await;
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
         return Ok(response);

@@ -223,13 +223,12 @@ impl RuleCompiler<'_, '_> {
     fn tools(&mut self) -> Option<ToolPatterns> {
         let mut patterns = Vec::with_capacity(self.spec.tools.len());
         for (index, text) in self.spec.tools.iter().enumerate() {
-            match self.patterns.read(text) {
-                Some(pattern) => patterns.push(pattern),
-                None => {
-                    let (why, hint) = why_none(text);
-                    let message = format!("tools: `{text}` {why}");
-                    self.fault(&format!("tools[{index}]"), message, hint);
-                }
+            if let Some(pattern) = self.patterns.read(text) {
+                patterns.push(pattern);
+            } else {
+                let (why, hint) = why_none(text);
+                let message = format!("tools: `{text}` {why}");
+                self.fault(&format!("tools[{index}]"), message, hint);
             }
         }
         if self.spec.tools.is_empty() && self.says("tools") {

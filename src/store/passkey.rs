@@ -1,4 +1,4 @@
-//! Passkeys: people's public keys (WebAuthn Level 3 §4, "credential record").
+//! Passkeys: people's public keys (`WebAuthn` Level 3 §4, "credential record").
 
 use async_trait::async_trait;
 
@@ -14,7 +14,7 @@ pub struct PasskeyRow {
     /// In base64url. Unique among everybody's.
     pub credential_id: String,
     pub user_id: UserId,
-    /// What authenticators know the person by (WebAuthn §6.1 "user handle"): a random UUID.
+    /// What authenticators know the person by (`WebAuthn` §6.1 "user handle"): a random UUID.
     pub user_handle: String,
     /// The public key and what else was registered, as `authorization_server` wrote it.
     pub credential: String,

@@ -72,7 +72,6 @@ impl Pinned {
 
     pub(super) fn standing(&self, tool: &str, digest: &str) -> Standing {
         match self.read().pins.get(tool) {
-            None => Standing::Unmet,
             Some(held) if held.digest == digest && held.found.is_none() => Standing::Approved,
             Some(held) if held.digest == digest || held.found.as_deref() == Some(digest) => {
                 Standing::Changed
@@ -82,7 +81,7 @@ impl Pinned {
             {
                 Standing::ChangedAgain
             }
-            Some(_) => Standing::Unmet,
+            None | Some(_) => Standing::Unmet,
         }
     }
 

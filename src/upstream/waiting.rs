@@ -274,7 +274,7 @@ mod tests {
     fn the_bytes_that_wait_are_bounded() {
         let calls = calls();
         assert!(calls.place(b"ada".to_vec(), MOST_BYTES_OF_ONE + 1).is_none());
-        let owners = (0..MOST_BYTES / MOST_BYTES_OF_ONE).map(|number| number.to_be_bytes());
+        let owners = (0..MOST_BYTES / MOST_BYTES_OF_ONE).map(usize::to_be_bytes);
         let held: Vec<_> =
             owners.map(|owner| calls.place(owner.to_vec(), MOST_BYTES_OF_ONE)).collect();
         assert!(held.iter().all(Option::is_some));

@@ -40,6 +40,10 @@ struct PasskeyView {
 
 #[derive(Template)]
 #[template(path = "account_passkeys.html")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a part of the page that is there or not"
+)]
 struct PasskeysPage<'a> {
     passkeys: Vec<PasskeyView>,
     /// Whether another may be added.

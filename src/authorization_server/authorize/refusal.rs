@@ -31,7 +31,7 @@ impl Asked {
         Self {
             client_id: form.get("client_id").and_then(|id| id.parse().ok()),
             resource: resource.and_then(plain),
-            sent: of_form("/authorize", None, form),
+            sent: Box::new(of_form("/authorize", None, form)),
         }
     }
 

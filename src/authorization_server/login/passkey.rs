@@ -140,14 +140,14 @@ pub(crate) async fn take_passkey(
         if user.disabled_at.is_some() || user.password_hash.is_none() {
             return wrong(LoginFailure::Disabled);
         }
-        let used = PasskeyUse {
+        let signed_with = PasskeyUse {
             credential_id: row.credential_id,
             sign_count: asserted.sign_count,
             backed_up: asserted.backed_up,
             at: server.clock.now(),
         };
         // Of two at once with the same count the other one was first, or it was removed meanwhile.
-        if !server.store.use_passkey(&used).await? {
+        if !server.store.use_passkey(&signed_with).await? {
             return wrong(LoginFailure::SignCount);
         }
         Ok(Shows::Right(Box::new(user)))

@@ -257,22 +257,8 @@ impl Fault {
                 "Administrators can see here why a request was refused.",
             )
             .link("/account", "To your account"),
-            Self::NoConnection | Self::Connection(ConnectionError::NoServer) => ErrorPage::new(
-                "There is nothing here",
-                "People connect no accounts at a server of this name.",
-            )
-            .link("/account", "To your account"),
-            Self::Connection(ConnectionError::Unusable(Unusable::Refused)) => ErrorPage::new(
-                "Your account was not connected",
-                "It was cancelled, or the other side does not allow it. Nothing was changed.",
-            )
-            .link("/account", "To your account"),
-            Self::Connection(_) => ErrorPage::new(
-                "Your account could not be connected",
-                "The other side could not be reached, or what it answered could not be accepted. Nothing was changed.",
-            )
-            .step("Try again. If it keeps failing, give an administrator the request id below.")
-            .link("/account", "To your account"),
+            Self::NoConnection => connection(&ConnectionError::NoServer),
+            Self::Connection(error) => connection(error),
             Self::NoLogin => ErrorPage::new(
                 "This login is over",
                 "It took too long, was finished already, or was started in another browser.",
@@ -288,6 +274,26 @@ impl Fault {
             Self::Store(_) | Self::Busy(_) | Self::Audit(_) | Self::Log(_) => ErrorPage::default(),
         }
     }
+}
+
+/// What became of connecting an account at a server.
+fn connection(error: &ConnectionError) -> ErrorPage {
+    let page = match error {
+        ConnectionError::NoServer => ErrorPage::new(
+            "There is nothing here",
+            "People connect no accounts at a server of this name.",
+        ),
+        ConnectionError::Unusable(Unusable::Refused) => ErrorPage::new(
+            "Your account was not connected",
+            "It was cancelled, or the other side does not allow it. Nothing was changed.",
+        ),
+        _ => ErrorPage::new(
+            "Your account could not be connected",
+            "The other side could not be reached, or what it answered could not be accepted. Nothing was changed.",
+        )
+        .step("Try again. If it keeps failing, give an administrator the request id below."),
+    };
+    page.link("/account", "To your account")
 }
 
 /// Never repeats what the provider wrote: an attacker may have written it.

@@ -27,11 +27,14 @@ async fn registers(
 }
 
 // WebAuthn Level 3 §7.1
+/// Makes of a right answer a wrong one.
+type Spoil = fn(&mut SoftwarePasskey);
+
 #[tokio::test]
 async fn what_is_no_passkey_of_ours_is_not_added() {
     let site = Site::new();
     let mut browser = site.administrator().await;
-    let spoil: [(&str, fn(&mut SoftwarePasskey)); 9] = [
+    let spoil: [(&str, Spoil); 9] = [
         ("origin", |key| key.origin = "https://evil.example".to_owned()),
         ("rp id", |key| key.rp_id = "evil.example".to_owned()),
         ("not verified", |key| key.flags = PRESENT),

@@ -67,6 +67,9 @@ fn only(site: &Site) -> PasskeyRow {
 }
 
 // WebAuthn Level 3 §7.1, §7.2; RFC 8176 §2
+/// Makes of a right answer a wrong one.
+type Spoil = fn(&mut SoftwarePasskey);
+
 #[tokio::test]
 async fn a_person_makes_a_passkey_and_logs_in_with_it_alone() {
     let site = Site::new();
@@ -198,7 +201,7 @@ async fn an_unknown_passkey_and_every_wrong_answer_read_the_same() {
     let mut forger = strange;
     (forger.id, forger.handle) = (passkey.id.clone(), passkey.handle.clone());
     assert_eq!(wrong(&site, &mut forger).await, unknown, "another key");
-    let spoil: [(&str, fn(&mut SoftwarePasskey)); 9] = [
+    let spoil: [(&str, Spoil); 9] = [
         ("origin", |key| key.origin = "https://broker.example.evil".to_owned()),
         ("scheme", |key| key.origin = "http://broker.example".to_owned()),
         ("port", |key| key.origin = "https://broker.example:8443".to_owned()),

@@ -1,4 +1,4 @@
-//! An authenticator in memory (WebAuthn Level 3 §6), together with the browser's part: makes passkeys, signs with them, and
+//! An authenticator in memory (`WebAuthn` Level 3 §6), together with the browser's part: makes passkeys, signs with them, and
 //! does wrong whatever it is told to.
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -96,7 +96,7 @@ impl SoftwarePasskey {
         object.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
         object.extend(data);
         let client = self.client_data("webauthn.create", question);
-        self.answer(json!({
+        self.answer(&json!({
             "attestationObject": base64(&object), "clientDataJSON": base64(&client), "transports": ["internal"],
         }))
     }
@@ -108,13 +108,13 @@ impl SoftwarePasskey {
         let mut signed = data.clone();
         signed.extend(digest(&SHA256, &client).as_ref());
         let signature = self.pair.sign(&SystemRandom::new(), &signed).unwrap();
-        self.answer(json!({
+        self.answer(&json!({
             "authenticatorData": base64(&data), "clientDataJSON": base64(&client),
             "signature": base64(signature.as_ref()), "userHandle": self.handle.as_deref().map(base64),
         }))
     }
 
-    fn answer(&self, response: Value) -> String {
+    fn answer(&self, response: &Value) -> String {
         let id = base64(&self.id);
         json!({ "id": id, "rawId": id, "type": "public-key", "extensions": {}, "response": response })
             .to_string()

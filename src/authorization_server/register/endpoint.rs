@@ -96,7 +96,7 @@ async fn register(
         Err(refused) => {
             let event = AuditEvent::ClientRefuse {
                 error: refused.code(),
-                sent: what("/register", &refused),
+                sent: Box::new(what("/register", &refused)),
                 client_address: address,
             };
             (Err(refused), event)
@@ -109,12 +109,12 @@ async fn register(
 }
 
 /// What a registration said is its own claims: none of it is kept.
-pub(super) fn what(endpoint: &'static str, refused: &OAuthError) -> Box<Sent> {
-    Box::new(Sent {
+pub(super) fn what(endpoint: &'static str, refused: &OAuthError) -> Sent {
+    Sent {
         endpoint: Some(endpoint),
         error_description: Some(refused.description()),
         parameters: Vec::new(),
-    })
+    }
 }
 
 pub(super) const UNCACHED: [(header::HeaderName, HeaderValue); 2] = [

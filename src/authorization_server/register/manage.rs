@@ -153,7 +153,7 @@ impl<'a> Asked<'a> {
     async fn refused(&self, error: OAuthError) -> OAuthError {
         let event = AuditEvent::ClientRefuse {
             error: error.code(),
-            sent: what("/register/{client_id}", &error),
+            sent: Box::new(what("/register/{client_id}", &error)),
             client_address: self.address,
         };
         let address = self.address.map(|ClientAddress(address)| address);

@@ -1,4 +1,4 @@
-//! What people have beside a password, or in its place: an authenticator app (RFC 6238), passkeys (WebAuthn), and codes for
+//! What people have beside a password, or in its place: an authenticator app (RFC 6238), passkeys (`WebAuthn`), and codes for
 //! the day these are lost.
 //!
 //! For who logs in here with a password. Who logs in elsewhere has what the identity provider asks for.

@@ -1,4 +1,4 @@
-//! Passkeys (WebAuthn Level 3): what a browser is asked for, and whether its answer is right. The protocol and its
+//! Passkeys (`WebAuthn` Level 3): what a browser is asked for, and whether its answer is right. The protocol and its
 //! cryptography are webauthn-rs's; here is what of it this server wants.
 //!
 //! A question is sealed into the page that asks it and bound to the browser, log-in or session: until somebody answers,

@@ -178,18 +178,15 @@ async fn record_refusal(
             error: refused.error.code(),
             // Who proved it is in `client_id` already.
             unverified_client_id: posted.claimed().filter(|_| !trail.has_client()),
-            sent: sent("/token", &refused.error, &posted.form, &posted.headers),
+            sent: Box::new(sent("/token", &refused.error, &posted.form, &posted.headers)),
         },
         (None, _) => return Ok(refused.error),
     };
-    let kept = match (&event, by) {
-        (AuditEvent::TokenRefuse { .. }, Asker::Stranger(address)) => {
-            trail.record_refusal(server, address, event).await?
-        }
-        _ => {
-            trail.record(server, event).await?;
-            Kept::InALine
-        }
+    let kept = if let (AuditEvent::TokenRefuse { .. }, Asker::Stranger(address)) = (&event, by) {
+        trail.record_refusal(server, address, event).await?
+    } else {
+        trail.record(server, event).await?;
+        Kept::InALine
     };
     Ok(trail.told(server, kept, refused.error))
 }

@@ -318,7 +318,7 @@ mod tests {
 
     use super::*;
 
-    fn outcome(event_type: &str, payload: Value) -> Outcome {
+    fn outcome(event_type: &str, payload: &Value) -> Outcome {
         let line = json!({
             "event_type": event_type, "event_id": "e", "occurred_at": "2026-11-21T00:00:00Z",
             "request_id": "r", "trace_id": "t", "payload": payload,
@@ -373,7 +373,7 @@ mod tests {
                 Situation::TooMany,
             ),
         ] {
-            let outcome = outcome(event, payload);
+            let outcome = outcome(event, &payload);
             assert_eq!(
                 (outcome.told.code.as_str(), outcome.situation),
                 (code, Some(met)),
@@ -388,7 +388,7 @@ mod tests {
         let payload = json!({ "error": "invalid_grant", "endpoint": "/token", "parameters": [
             { "name": "code", "characters": 43 }, { "name": "client_secret" },
         ]});
-        let outcome = outcome("oauth.token.refused", payload);
+        let outcome = outcome("oauth.token.refused", &payload);
         let sent: Vec<_> =
             outcome.sent.iter().map(|it| format!("{}: {}", it.name, it.shape)).collect();
         assert_eq!(sent, ["code: 43 characters", "client_secret: there"]);
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_line_that_is_otherwise_than_we_write_them_is_told_all_the_same() {
         for payload in [json!(null), json!([1]), json!({ "error": 7, "parameters": "x" })] {
-            assert_eq!(outcome("oauth.token.refused", payload).told.code, "unknown");
+            assert_eq!(outcome("oauth.token.refused", &payload).told.code, "unknown");
         }
     }
 }

@@ -14,6 +14,7 @@ pub(super) const PAGE: &str = "page.refused";
 
 /// One line.
 #[derive(Clone, Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as the log names them")]
 pub(super) struct Event {
     pub(super) event_type: String,
     event_id: String,

@@ -6,7 +6,7 @@ pub(super) fn to_change(about: &str, code: &str) -> Option<&'static str> {
         "token" => token(code),
         "oauth" => oauth(code),
         "authorize" => authorize(code),
-        "registration" => registration(code),
+        "registration" => Some(registration(code)),
         "reuse" => Some(
             "If one client's processes share a refresh token: authorization_server.refresh_grace_seconds, or refresh_grace_seconds of that [[authorization_server.client]]. If not: somebody has the token; let the person log in again, and look where it was kept",
         ),
@@ -113,8 +113,8 @@ fn authorize(error: &str) -> Option<&'static str> {
     })
 }
 
-fn registration(error: &str) -> Option<&'static str> {
-    Some(match error {
+fn registration(error: &str) -> &'static str {
+    match error {
         "access_denied" | "invalid_token" => {
             "authorization_server.dynamic_registration; with \"token\" a client needs one of broker registration-token add"
         }
@@ -128,7 +128,7 @@ fn registration(error: &str) -> Option<&'static str> {
             "Nothing: it is one of too many of its network; it tries again as Retry-After says"
         }
         _ => "authorization_server.dynamic_registration",
-    })
+    }
 }
 
 fn call(code: &str) -> Option<&'static str> {

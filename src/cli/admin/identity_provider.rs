@@ -39,7 +39,7 @@ pub(in crate::cli) struct IdentityProviderArgs {
 
 #[derive(Debug, Subcommand)]
 enum IdentityProviderCommand {
-    /// Let people log in at an OpenID provider, after a look at its discovery document
+    /// Let people log in at another provider, after a look at its discovery document
     Add(AddArgs),
     /// Print them, with the redirect URI that each must know
     List {
@@ -123,7 +123,7 @@ struct MoreArgs {
     /// What people read on the button [default: the id]
     #[arg(long)]
     name: Option<String>,
-    /// Our secret there, by the name of an [[authorization_server.identity_provider_secret]] of the settings; empty: none
+    /// Our secret there, by its name in the settings file; empty: none
     #[arg(long, value_name = "NAME")]
     client_secret: Option<String>,
     /// What is asked for at a login, separated by spaces [default: openid profile email]
