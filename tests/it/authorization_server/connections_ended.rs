@@ -42,7 +42,8 @@ async fn the_tokens_of_who_is_disabled_are_given_back() {
     let mut browser = Browser::of_the_administrator(&world.product).await;
     connects(&world, &mut browser).await;
     let users: Value = serde_json::from_str(&run(&world, &["user", "list", "--json"])).unwrap();
-    run(&world, &["user", "disable", users[0]["username"].as_str().unwrap()]);
+    let name = users[0]["username"].as_str().unwrap();
+    run(&world, &["user", "disable", name, "--last-administrator"]);
     let given = until("the tokens are given back", async || world.at("/revoke").pop()).await;
     assert!(given.body.contains("token=refresh-first"), "{}", given.body);
 }
