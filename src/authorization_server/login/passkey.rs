@@ -117,6 +117,7 @@ pub(crate) async fn take_passkey(
         return Ok(Shows::Wait(wait));
     }
     let Some(question) = answered(server, ceremony, fields.text("challenge")).await? else {
+        attempt.failed(server).await?;
         return Ok(Shows::Late);
     };
     let looked = async {
