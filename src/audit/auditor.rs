@@ -248,7 +248,7 @@ impl Auditor {
         let written = self.0.format.write(&mut line, context, event);
         let pushed = written.and_then(|event_id| Ok((event_id, queue.push(&line, slot)?)));
         if let (Ok((event_id, _)), true) = (&pushed, event.is_refusal()) {
-            let proven = context.requester_id.is_some() || context.client_id.is_some();
+            let proven = event.is_of_proven(context);
             self.0.recent.keep((context.request_id, *event_id), &line, proven);
         }
         LINE.try_with(|buffer| buffer.replace(line)).ok();

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::id::ToolName;
 use crate::policy::{Decision, Difference, Effect, Recorded};
 
+use super::envelope::Context;
 use super::event::AuditEvent;
-use super::vocabulary::{AdminOutcome, ApprovalOutcome, Outcome, ResultStatus};
+use super::vocabulary::{AdminOutcome, ApprovalOutcome, GrantType, Outcome, ResultStatus, Sent};
 
 impl AuditEvent {
     /// The `policy.decided` event of a decision.
@@ -53,6 +54,19 @@ impl AuditEvent {
             obligations: decision.obligations.clone(),
             shadow_obligations: difference.obligations,
             shadow_policy_version: difference.policy_version,
+        }
+    }
+
+    /// Whether who stands in the context has shown that it is them: at an OAuth endpoint a public client only names itself, and
+    /// who is named in a log-in that failed may be anybody but the one who tried.
+    #[must_use]
+    pub fn is_of_proven(&self, context: &Context) -> bool {
+        match self {
+            Self::LoginFail { .. } | Self::LogoutRefuse { .. } => false,
+            Self::TokenRefuse { grant_type, sent, .. } => {
+                context.client_id.is_some() && proves_a_client(*grant_type, sent)
+            }
+            _ => context.requester_id.is_some() || context.client_id.is_some(),
         }
     }
 
@@ -179,6 +193,60 @@ impl AuditEvent {
             | Self::AuthorizationGrant { .. }
             | Self::KeyRotate { .. }
             | Self::LogRecover { .. } => false,
+        }
+    }
+}
+
+/// Of a client that was found. One that sends what it does not need was refused before.
+fn proves_a_client(grant_type: Option<GrantType>, sent: &Sent) -> bool {
+    const PROOFS: [&str; 3] = ["client_secret", "client_assertion", "Authorization: Basic"];
+    let has = |name: &str| sent.parameters.iter().any(|parameter| parameter.name == name);
+    // A workload is found by its assertion, and sends no id.
+    let workload =
+        || grant_type == Some(GrantType::JwtBearer) && has("assertion") && !has("client_id");
+    PROOFS.into_iter().any(has) || workload()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Parameter;
+    use crate::id::{RequestId, TraceId};
+    use crate::random::SeededRandom;
+    use crate::time::{FixedClock, Timestamp};
+
+    #[test]
+    fn a_public_client_at_the_token_endpoint_is_a_stranger() {
+        let (clock, random) = (FixedClock::at(Timestamp::default()), SeededRandom::new(1));
+        let context = |client: Option<&str>| Context {
+            request_id: RequestId::generate(&clock, &random),
+            trace_id: TraceId::generate(&random),
+            requester_id: None,
+            client_id: client.map(|id| id.parse().unwrap()),
+            asserted_requester_id: None,
+            redactions: Vec::new(),
+        };
+        let refused = |grant_type, names: &[&'static str]| AuditEvent::TokenRefuse {
+            grant_type: Some(grant_type),
+            error: "invalid_grant",
+            unverified_client_id: None,
+            sent: Box::new(Sent {
+                parameters: names.iter().map(|name| Parameter { name, characters: None }).collect(),
+                ..Sent::default()
+            }),
+        };
+        let (code, jwt) = (GrantType::AuthorizationCode, GrantType::JwtBearer);
+        for (grant, names, proven) in [
+            (code, &["client_id", "code"][..], false),
+            (code, &["client_id", "code", "assertion"], false),
+            (code, &["client_id", "code", "client_secret"], true),
+            (code, &["code", "Authorization: Basic"], true),
+            (jwt, &["assertion"], true),
+            (jwt, &["assertion", "client_id"], false),
+        ] {
+            let event = refused(grant, names);
+            assert_eq!(event.is_of_proven(&context(Some("app"))), proven, "{names:?}");
+            assert!(!event.is_of_proven(&context(None)), "{names:?}");
         }
     }
 }

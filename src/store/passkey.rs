@@ -22,6 +22,9 @@ pub struct PasskeyRow {
     pub sign_count: u32,
     /// Whether it was said to be backed up when it was last used (§6.1.3).
     pub backed_up: bool,
+    /// Whether it opens the account by itself: since a new password not before it was shown beside that one. Whoever had the
+    /// old password may have added it.
+    pub alone: bool,
     /// What the person calls it.
     pub name: String,
     pub created_at: Timestamp,
@@ -34,6 +37,8 @@ pub struct PasskeyUse {
     pub credential_id: String,
     pub sign_count: u32,
     pub backed_up: bool,
+    /// The session, or log-in under way, in which the password was right before: none where it is to open the account by itself.
+    pub beside: Option<Digest>,
     pub at: Timestamp,
 }
 
@@ -45,7 +50,7 @@ pub enum PasskeyAdded {
     /// Beside what they have. The recovery codes are those that they had.
     Another,
     /// The person has as many as they may have, is gone or disabled, has another password by now than the one that was
-    /// right, or the credential is somebody's already.
+    /// right, or a second factor that was not shown, or the credential is somebody's already.
     Refused,
 }
 
@@ -54,15 +59,17 @@ pub trait PasskeyStore: Send + Sync {
     /// The oldest first.
     async fn list_passkeys(&self, user_id: UserId) -> Result<Vec<PasskeyRow>, StoreError>;
     async fn find_passkey(&self, credential_id: &str) -> Result<Option<PasskeyRow>, StoreError>;
-    /// Adds it where the person has fewer than `most`, and `recovery_codes` where it is their first second factor.
+    /// Adds it where the person has fewer than `most`, and `recovery_codes` where it is their first second factor. `shown` is
+    /// the hash of the password that was right, and whether a second factor was shown with it: by who has one.
     async fn add_passkey(
         &self,
         row: &PasskeyRow,
         most: usize,
         recovery_codes: &[Digest],
-        password_hash: Option<&str>,
+        shown: (Option<&str>, bool),
     ) -> Result<PasskeyAdded, StoreError>;
-    /// Notes a use. `false` where it is gone, or the sign count is not above the stored one, both being 0 apart (§7.2): of
+    /// Notes a use, and that it opens the account by itself from now on where it was shown beside the password of now. `false`
+    /// where it is gone, does not open it by itself but was to, or the sign count is not above the stored one, both being 0 apart (§7.2): of
     /// two who come at once with one count, at one replica or two, one is refused.
     async fn use_passkey(&self, used: &PasskeyUse) -> Result<bool, StoreError>;
     /// With the recovery codes, where the person has no other second factor. `false` where they have no such passkey.

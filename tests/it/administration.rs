@@ -75,11 +75,12 @@ async fn an_authenticator_that_is_lost_is_taken_away() {
         credential: "{}".to_owned(),
         sign_count: 0,
         backed_up: true,
+        alone: true,
         name: "Ada's phone".to_owned(),
         created_at: confirmed_at,
         last_used_at: None,
     };
-    store.add_passkey(&passkey, 1, &[], None).await.unwrap();
+    store.add_passkey(&passkey, 1, &[], (None, true)).await.unwrap();
     let shown = printed(at, &["user", "second-factor", "ada"]);
     assert!(shown.contains("recovery codes left: 1\npasskeys: 1\n"), "{shown}");
     assert!(shown.contains("Ada's phone  true"), "{shown}");

@@ -234,15 +234,16 @@ impl Sent<'_> {
         if name.is_empty() {
             return render(people, session, (Some(Problem::Name), "")).await;
         }
+        // What they have now is asked for below.
+        let factors = Factors::of(&people.server, self.user().id).await?;
         if let Some(again) = self.wrong().await? {
             return render(people, session, (Some(again), name)).await;
         }
-        let theirs = people.server.store.list_passkeys(self.user().id).await?;
-        if theirs.len() >= MOST {
+        if factors.passkeys.len() >= MOST {
             return render(people, session, (Some(Problem::Taken), "")).await;
         }
         let whose = (self.user(), name);
-        let question = passkeys.ask_new(&people.server, ceremony(session), whose, &theirs)?;
+        let question = passkeys.ask_new(&people.server, ceremony(session), whose, &factors)?;
         let template = NewPage {
             name,
             form_token: made(&[&question.sealed]).token(&session.cookie),
@@ -263,8 +264,8 @@ impl Sent<'_> {
         let question = answered::<NewPasskey>(server, ceremony(&self.session), sealed).await?;
         let Some(question) = question else { return again(Problem::Late).await };
         let whose = (self.user(), now);
-        let row = match passkeys.finish_new(question, fields.text("assertion"), whose) {
-            Ok(row) => row,
+        let (row, second) = match passkeys.finish_new(question, fields.text("assertion"), whose) {
+            Ok(made) => made,
             Err(error) => {
                 tracing::info!(error = &error as &dyn std::error::Error, "passkey.refused");
                 return again(Problem::NoPasskey).await;
@@ -273,7 +274,7 @@ impl Sent<'_> {
         let codes = RecoveryCode::generate_all(server.random.as_ref());
         let digests: Vec<_> = codes.iter().map(|code| code.digest(row.user_id)).collect();
         let hash = self.user().password_hash.as_deref();
-        let added = server.store.add_passkey(&row, MOST, &digests, hash).await?;
+        let added = server.store.add_passkey(&row, MOST, &digests, (hash, second)).await?;
         let first = match added {
             PasskeyAdded::First => true,
             PasskeyAdded::Another => false,

@@ -56,7 +56,7 @@ impl Problem {
                 "What the browser made cannot be used here. Nothing was added; remove it there, and try again."
             }
             Self::Taken => {
-                "This passkey is not added: it is in use already, or you have as many as you may have."
+                "This passkey is not added: it is in use already, you have as many as you may have, or how you log in is another by now. Try again."
             }
             Self::Name => "Give it a name that can be read.",
             Self::Wait(_) => "Too many attempts. Wait a while, then try again.",

@@ -1,5 +1,7 @@
 //! From what a provider says about somebody to who that is here.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::authorization_server::pages::clean;
@@ -58,23 +60,50 @@ impl IdentityProviderSettings {
         incomplete || !groups.is_empty() || !name.is_empty() && within(claims, name).is_some()
     }
 
-    /// What is of use here and not among these claims: never who it is, which is the ID token's to say.
-    pub(super) fn lacks(&self, claims: &Map<String, Value>) -> Vec<&str> {
+    /// Whether userinfo may have something that is of use here and not among these claims.
+    pub(super) fn lacks_any(&self, claims: &Map<String, Value>) -> bool {
+        self.lacks_groups(claims) || !self.lacks(claims).is_empty()
+    }
+
+    /// What that is, beside the groups: never who it is, which is the ID token's to say.
+    fn lacks(&self, claims: &Map<String, Value>) -> Vec<&str> {
         let map = &self.claims;
-        let mapped = [&map.username, &map.name, &map.email, &map.groups];
-        let wanted = mapped.into_iter().chain(self.require.keys());
-        let wanted = wanted.map(|name| outermost(name));
-        let elsewhere =
-            |name: &&str| !name.is_empty() && *name != map.subject && !OF_THE_LOGIN.contains(name);
-        let wanted = wanted.filter(elsewhere);
+        let mapped = [&map.username, &map.name, &map.email];
+        let wanted = mapped.into_iter().chain(self.require.keys()).map(String::as_str);
+        let wanted = wanted.filter(|name| self.may_be_elsewhere(name));
         let mut lacks: Vec<_> = wanted.filter(|name| !claims.contains_key(*name)).collect();
         // With groups that are elsewhere, or too many, come words that say so.
-        if lacks.contains(&outermost(&map.groups)) {
+        if self.lacks_groups(claims) {
             lacks.extend(
                 ["_claim_names", "hasgroups"].iter().filter(|it| !claims.contains_key(**it)),
             );
         }
         lacks
+    }
+
+    /// Whether the groups are not among these claims, and userinfo may have them. Of a claim with parts it is the part that
+    /// counts: Keycloak has one `resource_access` for all clients.
+    pub(super) fn lacks_groups(&self, claims: &Map<String, Value>) -> bool {
+        let name = &self.claims.groups;
+        self.may_be_elsewhere(&outermost(name)) && within(claims, name).is_none()
+    }
+
+    fn may_be_elsewhere(&self, name: &str) -> bool {
+        !name.is_empty() && name != self.claims.subject && !OF_THE_LOGIN.contains(&name)
+    }
+
+    /// Takes from userinfo what these claims lack, and nothing that they say.
+    pub(super) fn complete(&self, claims: &mut Map<String, Value>, more: &Map<String, Value>) {
+        let groups = within(more, &self.claims.groups).filter(|_| self.lacks_groups(claims));
+        let lacks = self.lacks(claims).into_iter();
+        let found: Vec<_> = lacks.filter_map(|name| more.get_key_value(name)).collect();
+        claims.extend(found.into_iter().map(|(name, value)| (name.clone(), value.clone())));
+        if let Some(groups) = groups
+            && put_within(claims, &self.claims.groups, groups.clone()).is_none()
+        {
+            // The two contradict each other: which groups these are, nobody knows.
+            claims.insert("hasgroups".to_owned(), Value::Bool(true));
+        }
     }
 
     /// The groups under their names here, and whether some are missing. Those that would be another provider's are.
@@ -157,7 +186,7 @@ fn is_name(text: &str) -> bool {
 /// The groups, and whether some are missing. One that is no text is missing, too.
 fn groups(claims: &Map<String, Value>, name: &str) -> (Vec<String>, bool) {
     let named = claims.get("_claim_names");
-    let elsewhere = named.is_some_and(|names| names.get(outermost(name)).is_some());
+    let elsewhere = named.is_some_and(|names| names.get(&*outermost(name)).is_some());
     let too_many = claims.get("hasgroups").is_some_and(|value| *value != Value::Bool(false));
     let text = |group: &Value| group.as_str().map(str::to_owned);
     let named: Option<Vec<String>> = match within(claims, name) {
@@ -174,17 +203,36 @@ fn groups(claims: &Map<String, Value>, name: &str) -> (Vec<String>, bool) {
 /// The claim of this name; of one that begins with `/` what is at that place (RFC 6901), such as `/realm_access/roles`.
 fn within<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let Some(path) = name.strip_prefix('/') else { return claims.get(name) };
-    let mut parts = path.split('/').map(|part| part.replace("~1", "/").replace("~0", "~"));
+    let mut parts = path.split('/').map(unescaped);
     let first = claims.get(&parts.next()?)?;
     parts.try_fold(first, |value, part| value.as_object()?.get(&part))
 }
 
-/// The claim that it is in. Those of providers have neither `/` nor `~` in their own names, but URLs have no `/` before them.
-pub(super) fn outermost(name: &str) -> &str {
-    match name.strip_prefix('/') {
-        Some(path) => path.split('/').next().unwrap_or(path),
-        None => name,
+/// The claim that it is in.
+fn outermost(name: &str) -> Cow<'_, str> {
+    let path = name.strip_prefix('/');
+    path.map_or(name.into(), |path| unescaped(path.split('/').next().unwrap_or(path)).into())
+}
+
+/// Puts a value where [`within`] finds it. `None` where something else is in the way.
+fn put_within(claims: &mut Map<String, Value>, name: &str, value: Value) -> Option<()> {
+    let Some(path) = name.strip_prefix('/') else {
+        claims.insert(name.to_owned(), value);
+        return Some(());
+    };
+    let (outer, last) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut at = claims;
+    for part in outer.split('/').filter(|_| path.contains('/')) {
+        let inner = at.entry(unescaped(part)).or_insert_with(|| Map::new().into());
+        at = inner.as_object_mut()?;
     }
+    at.insert(unescaped(last), value);
+    Some(())
+}
+
+/// A part of a JSON pointer (RFC 6901 §4).
+fn unescaped(part: &str) -> String {
+    part.replace("~1", "/").replace("~0", "~")
 }
 
 #[cfg(test)]

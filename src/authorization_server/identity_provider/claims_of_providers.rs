@@ -141,12 +141,53 @@ fn keycloak_names_groups_flat_and_roles_within_another_claim() {
 }
 
 #[test]
-fn roles_that_the_id_token_does_not_have_are_asked_for_by_their_outermost_claim() {
+fn roles_that_the_id_token_does_not_have_are_asked_for() {
     let keycloak = provider("https://id.example", map("sub", "sub", "/realm_access/roles"));
     let token = json!({ "sub": "1", "email": "a@b.example", "name": "Ada" });
     let claims = token.as_object().unwrap();
-    assert!(keycloak.lacks(claims).contains(&"realm_access"), "{:?}", keycloak.lacks(claims));
+    assert!(keycloak.lacks_groups(claims) && keycloak.lacks_any(claims));
     assert!(!keycloak.speaks_of_groups(claims));
+}
+
+// RFC 6901 §4
+#[test]
+fn a_claim_that_is_named_by_an_url_is_found_in_the_id_token_and_in_userinfo() {
+    let name = "/https:~1~1contoso.example~1authorization/groups";
+    let auth0 = provider("https://contoso.eu.auth0.com/", map("sub", "sub", name));
+    let profile = json!({ "sub": "1", "email": "a@b.example", "name": "Ada" });
+    let mut with_groups = profile.clone();
+    with_groups["https://contoso.example/authorization"] = json!({ "groups": ["it"] });
+    assert!(!auth0.lacks_any(with_groups.as_object().unwrap()));
+    assert_eq!(told(&auth0, &with_groups), is("1", "1", "it"));
+    let mut claims = profile.as_object().unwrap().clone();
+    assert!(auth0.lacks_groups(&claims));
+    auth0.complete(&mut claims, with_groups.as_object().unwrap());
+    assert_eq!(told(&auth0, &claims.into()), is("1", "1", "it"));
+    let mut elsewhere = profile;
+    elsewhere["_claim_names"] = json!({ "https://contoso.example/authorization": "src1" });
+    assert!(told(&auth0, &elsewhere).3);
+}
+
+#[test]
+fn of_a_claim_with_parts_userinfo_adds_the_part_that_is_missing_and_no_other() {
+    let keycloak =
+        provider("https://id.example", map("sub", "sub", "/resource_access/broker/roles"));
+    let more = json!({ "sub": "1", "resource_access": {
+        "broker": { "roles": ["operator"] }, "account": { "roles": ["forged"] },
+    }});
+    let more = more.as_object().unwrap();
+    let completed = |access: Value| {
+        let token = json!({ "sub": "1", "name": "Ada", "email": "", "resource_access": access });
+        let mut claims = token.as_object().unwrap().clone();
+        assert!(keycloak.lacks_any(&claims));
+        keycloak.complete(&mut claims, more);
+        Value::from(claims)
+    };
+    let claims = completed(json!({ "account": { "roles": ["view"] } }));
+    assert_eq!(told(&keycloak, &claims), is("1", "1", "operator"));
+    assert_eq!(claims["resource_access"]["account"]["roles"], json!(["view"]));
+    // What is no object has no part; whether there are groups is not known then.
+    assert!(told(&keycloak, &completed(json!("none"))).3);
 }
 
 #[test]

@@ -13,7 +13,6 @@ use crate::outbound::{Answer, Call, Outbound};
 use crate::secret_text::SecretText;
 use crate::time::Timestamp;
 
-use super::claims::outermost;
 use super::discovery::{LIMITS, Metadata, Who};
 use super::id_token::Expected;
 use super::settings::IdentityProviderSettings;
@@ -89,7 +88,7 @@ impl Exchange<'_> {
                 let (issuer, nonce, now) = (&self.settings.issuer, self.nonce, self.now);
                 let claims = Expected { issuer, client_id, nonce, now }.check(token)?;
                 match (more, answer.access_token) {
-                    (Some(url), Some(token)) if !self.settings.lacks(&claims).is_empty() => {
+                    (Some(url), Some(token)) if self.settings.lacks_any(&claims) => {
                         self.completed(claims, url, &token).await
                     }
                     _ => Ok(claims),
@@ -120,8 +119,7 @@ impl Exchange<'_> {
             Ok(more) => more,
             Err(error) => {
                 tracing::warn!(idp.id = self.settings.id, reason = %error, "userinfo cannot be read");
-                let groups = &self.settings.claims.groups;
-                if self.settings.lacks(&claims).contains(&outermost(groups)) {
+                if self.settings.lacks_groups(&claims) {
                     claims.insert("hasgroups".to_owned(), Value::Bool(true));
                 }
                 return Ok(claims);
@@ -131,9 +129,7 @@ impl Exchange<'_> {
         if subject.is_none() || subject != more.get("sub") {
             return Err(UpstreamError::IdToken("sub"));
         }
-        let lacks = self.settings.lacks(&claims).into_iter();
-        let found: Vec<_> = lacks.filter_map(|name| more.get_key_value(name)).collect();
-        claims.extend(found.into_iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.settings.complete(&mut claims, &more);
         Ok(claims)
     }
 

@@ -12,12 +12,12 @@ use url::Url;
 use crate::authorization_server::client_metadata;
 use crate::outbound::{Call, Limits, Outbound};
 
-use super::{KnownClients, SERVER};
+use super::{KnownClients, SERVER, for_servers};
 
 /// As where a client comes with such a document.
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_bytes: 10 * 1024 };
 /// What is read of a document here; everything else is its host's own.
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 14] = [
     "client_id",
     "client_name",
     "client_uri",
@@ -30,7 +30,12 @@ const MEMBERS: [&str; 12] = [
     "jwks_uri",
     "application_type",
     "scope",
+    "require_pushed_authorization_requests",
+    "dpop_bound_access_tokens",
 ];
+
+const METHODS: [&str; 2] = ["token_endpoint_auth_method", "token_endpoint_auth_methods_supported"];
+const BONDS: [&str; 2] = ["require_pushed_authorization_requests", "dpop_bound_access_tokens"];
 
 /// What became of one document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +65,8 @@ pub struct Difference {
     pub value: String,
     /// `false`: it was there, and is no more.
     pub added: bool,
-    /// Whether answers could go where they could not go before, or somebody else could prove to be this client.
+    /// Whether answers could go where they could not go before, or somebody else could prove to be this client, or needs no
+    /// proof, or no key, any more.
     pub widens: bool,
 }
 
@@ -81,7 +87,7 @@ impl KnownClients {
         let mut all = Vec::with_capacity(self.documents.len());
         for (client_id, document) in &self.documents {
             let now = match fetch(outbound, client_id).await {
-                Ok(fetched) => compare(document, fetched),
+                Ok(fetched) => compare(client_id, document, fetched),
                 Err(reason) => Now::Kept(reason),
             };
             all.push(Looked { client_id: client_id.clone(), now });
@@ -118,16 +124,28 @@ async fn fetch(outbound: &Outbound, client_id: &str) -> Result<Map<String, Value
 }
 
 /// Redirect URIs that stand for one of our resources are ours: no host lists them.
-fn compare(known: &Map<String, Value>, mut fetched: Map<String, Value>) -> Now {
+fn compare(client_id: &str, known: &Map<String, Value>, mut fetched: Map<String, Value>) -> Now {
     let ours = texts(known.get("redirect_uris"));
     let ours = ours.into_iter().filter(|uri| uri.contains(SERVER)).map(Value::from);
     if let Some(uris) = fetched.get_mut("redirect_uris").and_then(Value::as_array_mut) {
         uris.extend(ours);
     }
+    // What is written is read again: with ours beside them, its own may be too many.
+    let text = for_servers(fetched.clone(), ["https://server.example/mcp"].into_iter());
+    if let Err(error) = client_metadata::parse(client_id, text.as_bytes()) {
+        return Now::Kept(format!(
+            "with the redirect URIs that stand for servers of ours: {error}"
+        ));
+    }
+    let unproven = is_public(&fetched) && !is_public(known);
     let names: BTreeSet<&String> = known.keys().chain(fetched.keys()).collect();
     let differences: Vec<Difference> = names
         .into_iter()
         .flat_map(|name| of_member(name, known.get(name), fetched.get(name)))
+        .map(|one| {
+            let widens = one.widens || unproven && METHODS.contains(&one.member.as_str());
+            Difference { widens, ..one }
+        })
         .collect();
     if differences.is_empty() {
         return Now::Same;
@@ -141,11 +159,22 @@ fn of_member(name: &str, before: Option<&Value>, after: Option<&Value>) -> Vec<D
         member: name.to_owned(),
         value: value.clone(),
         added,
-        widens: added && is_power(name, value),
+        widens: if added { is_power(name, value) } else { is_bond(name, value) },
     };
     let gone = before.difference(&after).map(|value| one(value, false));
     let new = after.difference(&before).map(|value| one(value, true));
     gone.chain(new).collect()
+}
+
+/// Whether a client need not prove itself, as what is read of its document says: one that names no method is public.
+fn is_public(document: &Map<String, Value>) -> bool {
+    let [one, more] = METHODS.map(|name| texts(document.get(name)));
+    one.is_empty() || one.contains("none") || more.contains("none")
+}
+
+/// What makes codes and tokens worthless to who steals them.
+fn is_bond(name: &str, value: &str) -> bool {
+    BONDS.contains(&name) && value == "true"
 }
 
 /// Where answers go, and with what a client proves who it is.
@@ -231,6 +260,71 @@ mod tests {
             assert!(matches!(looked[0].now, Now::Kept(_)), "{looked:?}");
             assert_eq!(known.with(&looked, &[]).written(), known.written());
         }
+    }
+
+    fn compared(before: &Value, after: &Value) -> Now {
+        let map = |document: &Value| {
+            let mut document = document.as_object().unwrap().clone();
+            document.insert("client_id".to_owned(), "https://h.example/c".into());
+            document.insert("client_name".to_owned(), "App".into());
+            document.entry("redirect_uris").or_insert(serde_json::json!(["https://h.example/cb"]));
+            document
+        };
+        compare("https://h.example/c", &map(before), map(after))
+    }
+
+    fn widens(before: &Value, after: &Value) -> bool {
+        Looked { client_id: "c".to_owned(), now: compared(before, after) }.widens()
+    }
+
+    #[test]
+    fn a_client_that_need_not_prove_itself_any_more_widens_however_its_document_says_so() {
+        use serde_json::json;
+        let keys = json!({
+            "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://h.example/jwks",
+        });
+        let uri = &keys["jwks_uri"];
+        for after in [
+            json!({}),
+            json!({ "jwks_uri": uri }),
+            json!({ "token_endpoint_auth_methods_supported": ["private_key_jwt"], "jwks_uri": uri }),
+            json!({ "token_endpoint_auth_method": "none", "jwks_uri": uri }),
+        ] {
+            assert!(widens(&keys, &after), "{after}");
+            assert!(!widens(&after, &keys) || after.get("jwks_uri").is_none(), "{after}");
+        }
+        assert!(!widens(&json!({}), &json!({ "token_endpoint_auth_methods_supported": [] })));
+    }
+
+    // RFC 9126 §6, RFC 9449 §5.2
+    #[tokio::test]
+    async fn what_binds_codes_and_tokens_stays_with_the_document_and_widens_where_it_goes() {
+        use serde_json::json;
+        for bond in BONDS {
+            let bound = json!({ bond: true });
+            assert_eq!(compared(&bound, &bound), Now::Same);
+            assert!(
+                widens(&bound, &json!({})) && widens(&bound, &json!({ bond: false })),
+                "{bond}"
+            );
+            assert!(!widens(&json!({}), &bound), "{bond}");
+            let more =
+                SAME.replace("\"logo_uri\":\"https://x.example\"", &format!("\"{bond}\":true"));
+            let (known, looked) = looked(&more, 200).await;
+            assert!(known.with(&looked, &[]).written().contains(bond), "{bond}");
+        }
+    }
+
+    #[test]
+    fn what_would_not_be_read_again_is_not_taken_over() {
+        let uris = |count: usize, more: &[&str]| {
+            let uris = (0..count).map(|n| format!("https://h.example/{n}"));
+            let uris: Vec<_> = uris.chain(more.iter().map(|uri| (*uri).to_owned())).collect();
+            serde_json::json!({ "redirect_uris": uris })
+        };
+        let ours = uris(1, &["http://127.0.0.1/cb/%SERVER%"]);
+        assert!(matches!(compared(&ours, &uris(31, &[])), Now::Changed { .. }));
+        assert!(matches!(compared(&ours, &uris(32, &[])), Now::Kept(_)));
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub(super) fn offer(
 }
 
 /// Looks at what a form of ours brought as the answer of a passkey, and uses the question up. Of `whose` passkeys, who has
-/// shown something else already; of anybody's otherwise.
+/// shown their password in the session, or log-in, that `ceremony` is about; of anybody's otherwise, to open the account.
 ///
 /// # Errors
 ///
@@ -117,6 +117,7 @@ pub(crate) async fn take_passkey(
         return Ok(Shows::Wait(wait));
     }
     let Some(question) = answered(server, ceremony, fields.text("challenge")).await? else {
+        attempt.failed(server).await?;
         return Ok(Shows::Late);
     };
     let looked = async {
@@ -140,13 +141,18 @@ pub(crate) async fn take_passkey(
         if user.disabled_at.is_some() || user.password_hash.is_none() {
             return wrong(LoginFailure::Disabled);
         }
+        let beside = whose.map(|_| *ceremony.whom);
+        if !row.alone && beside.is_none() {
+            return wrong(LoginFailure::Credentials);
+        }
         let signed_with = PasskeyUse {
             credential_id: row.credential_id,
             sign_count: asserted.sign_count,
             backed_up: asserted.backed_up,
+            beside,
             at: server.clock.now(),
         };
-        // Of two at once with the same count the other one was first, or it was removed meanwhile.
+        // Of two at once with the same count the other one was first, or it was removed, or the password set anew, meanwhile.
         if !server.store.use_passkey(&signed_with).await? {
             return wrong(LoginFailure::SignCount);
         }

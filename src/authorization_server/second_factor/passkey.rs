@@ -18,6 +18,7 @@ use webauthn_rs::prelude::{
     PublicKeyCredential, RegisterPublicKeyCredential, Webauthn, WebauthnBuilder, WebauthnError,
 };
 
+use super::Factors;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::random::Random;
 use crate::store::{Digest, PasskeyRow, StoreError, UserRow};
@@ -71,6 +72,8 @@ pub(crate) struct NewPasskey {
     state: PasskeyRegistration,
     handle: Uuid,
     name: String,
+    /// Whether they had a second factor, and have shown it.
+    second: bool,
 }
 
 /// What an authenticator said, as it came.
@@ -120,7 +123,7 @@ impl Passkeys {
         builder.rp_name("MCP Auth Broker").timeout(ASKS).build().ok().map(Self)
     }
 
-    /// Asks for a new passkey of this person, which the authenticator can find by itself and verifies them for (§5.4.4).
+    /// Asks for a new passkey of this person, who has shown one of these factors, which the authenticator can find by itself and verifies them for (§5.4.4).
     ///
     /// # Errors
     ///
@@ -130,7 +133,7 @@ impl Passkeys {
         server: &AuthorizationServer,
         ceremony: Ceremony<'_>,
         (user, name): (&UserRow, &str),
-        theirs: &[PasskeyRow],
+        Factors { app, passkeys: theirs }: &Factors,
     ) -> Result<Question, StoreError> {
         const CORRUPT: StoreError = StoreError::Corrupt("passkeys.user_handle");
         let handle = match theirs.first() {
@@ -148,7 +151,8 @@ impl Passkeys {
         }
         // Only for the browser: no credential id is stored twice, whoever sends it.
         merge(&mut options, json!({ "excludeCredentials": descriptors(theirs)? }));
-        let state = NewPasskey { state, handle, name: name.to_owned() };
+        let second = *app || !theirs.is_empty();
+        let state = NewPasskey { state, handle, name: name.to_owned(), second };
         question(server, ceremony, &options, state)
     }
 
@@ -170,7 +174,7 @@ impl Passkeys {
         question(server, ceremony, &options, state)
     }
 
-    /// Whether this is a passkey that answers the question (§7.1).
+    /// Whether this is a passkey that answers the question (§7.1), and whether a second factor was shown before it was asked.
     ///
     /// # Errors
     ///
@@ -180,7 +184,7 @@ impl Passkeys {
         Answered(new): Answered<NewPasskey>,
         unverified: &str,
         (user, now): (&UserRow, Timestamp),
-    ) -> Result<PasskeyRow, PasskeyError> {
+    ) -> Result<(PasskeyRow, bool), PasskeyError> {
         let sent: RegisterPublicKeyCredential =
             serde_json::from_str(unverified).map_err(PasskeyError::Unreadable)?;
         let passkey = self.0.finish_passkey_registration(&sent, &new.state)?;
@@ -189,17 +193,19 @@ impl Passkeys {
         }
         let written = serde_json::to_string(&passkey).map_err(PasskeyError::Unreadable)?;
         let credential = Credential::from(passkey);
-        Ok(PasskeyRow {
+        let row = PasskeyRow {
             credential_id: URL_SAFE_NO_PAD.encode(&credential.cred_id),
             user_id: user.id,
             user_handle: new.handle.to_string(),
             credential: written,
             sign_count: credential.counter,
             backed_up: credential.backup_state,
+            alone: true,
             name: new.name,
             created_at: now,
             last_used_at: None,
-        })
+        };
+        Ok((row, new.second))
     }
 
     /// Whether this passkey of somebody's answers the question (§7.2). Who is not known yet (`anybody`) must be named by the

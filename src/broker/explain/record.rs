@@ -87,16 +87,21 @@ impl Attempt {
     /// Whether whoever asked has shown that they are that client: by a token that was issued to it, or by a secret or key. A
     /// public client shows nothing at an OAuth endpoint.
     pub(super) fn proves_its_client(&self) -> bool {
-        const PROOFS: [&str; 4] =
-            ["client_secret", "client_assertion", "Authorization: Basic", "assertion"];
+        const PROOFS: [&str; 3] = ["client_secret", "client_assertion", "Authorization: Basic"];
         self.last().is_none_or(|event| {
-            let sent = event.payload.get("parameters").and_then(Value::as_array);
-            let name = |parameter: &Value| {
-                let name = parameter.get("name")?.as_str()?;
-                PROOFS.contains(&name).then_some(())
+            let has = |name: &str| {
+                let sent = event.payload.get("parameters").and_then(Value::as_array);
+                sent.is_some_and(|sent| {
+                    sent.iter().any(|it| it.get("name").is_some_and(|it| it == name))
+                })
             };
-            !event.event_type.starts_with("oauth.")
-                || sent.is_some_and(|sent| sent.iter().any(|it| name(it).is_some()))
+            // A workload is found by its assertion, and sends no id; whoever sends one is not, whatever else they send.
+            let workload = || {
+                event.text("grant_type") == Some("jwt_bearer")
+                    && has("assertion")
+                    && !has("client_id")
+            };
+            !event.event_type.starts_with("oauth.") || PROOFS.into_iter().any(has) || workload()
         })
     }
 
@@ -165,6 +170,29 @@ mod tests {
             "trace_id": trace, "requester_id": null, "client_id": client,
         })
         .to_string()
+    }
+
+    #[test]
+    fn a_public_client_proves_nothing_whatever_it_sends_beside_its_id() {
+        let proves = |grant: &str, names: &[&str]| {
+            let names: Vec<_> =
+                names.iter().map(|name| serde_json::json!({ "name": name })).collect();
+            let line = line("t", "c", "2026-11-21T00:00:00Z", "oauth.token.refused");
+            let mut line: Value = serde_json::from_str(&line).unwrap();
+            line["payload"] = serde_json::json!({ "grant_type": grant, "parameters": names });
+            attempts(&[line.to_string()]).0[0].proves_its_client()
+        };
+        for (grant, names, proven) in [
+            ("authorization_code", &["client_id", "code", "assertion"][..], false),
+            ("authorization_code", &["code", "assertion"], false),
+            ("jwt_bearer", &["client_id", "assertion"], false),
+            ("jwt_bearer", &["assertion"], true),
+            ("jwt_bearer", &["assertion", "client_id", "client_assertion"], true),
+            ("authorization_code", &["client_id", "client_secret"], true),
+            ("authorization_code", &["Authorization: Basic"], true),
+        ] {
+            assert_eq!(proves(grant, names), proven, "{grant} {names:?}");
+        }
     }
 
     #[test]

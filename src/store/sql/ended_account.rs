@@ -51,7 +51,12 @@ pub(super) async fn is_any_without_grant(
     Ok(c.row(SQL, values![*now]).await?.is_some())
 }
 
-async fn keep(c: &mut Connection, gone: &[Row], now: Timestamp) -> Result<u64, StoreError> {
+/// Of accounts that were taken out a moment ago.
+pub(super) async fn keep(
+    c: &mut Connection,
+    gone: &[Row],
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     let mut count = 0;
     for gone in gone {
         put_off(c, &(row(gone)?, now, now)).await?;

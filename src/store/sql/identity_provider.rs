@@ -11,7 +11,7 @@ use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
 use super::database::SqlDatabase;
-use super::{grant, logout};
+use super::{ended_account, grant, logout};
 
 /// How many people are ended in one transaction: a provider may have more than one could take.
 const AT_ONCE: i64 = 100;
@@ -213,7 +213,7 @@ macro_rules! people {
 }
 
 /// What is about people while they are let in, and goes before their grants.
-const OF_PEOPLE: [&str; 4] = [
+const OF_PEOPLE: [&str; 3] = [
     // First: this waits for who is just allowing something in one of them.
     concat!("DELETE FROM sessions WHERE user_id IN ", people!()),
     concat!(
@@ -222,8 +222,11 @@ const OF_PEOPLE: [&str; 4] = [
         ")"
     ),
     concat!("DELETE FROM links WHERE user_id IN ", people!()),
-    concat!("DELETE FROM upstream_accounts WHERE user_id IN ", people!()),
 ];
+
+/// Their tokens are given back, as at everybody's end.
+const ACCOUNTS: &str =
+    concat!("DELETE FROM upstream_accounts WHERE user_id IN ", people!(), " RETURNING *");
 
 /// Whatever they logged in with last: what does not say where it comes from may come from there. How many sessions, and what
 /// is revoked now.
@@ -236,6 +239,9 @@ async fn end_people(
         let values = values![part.issuer.as_str(), part.after.as_str(), part.until.as_str()];
         ended.push(c.execute(sql, values).await?);
     }
+    let values = values![part.issuer.as_str(), part.after.as_str(), part.until.as_str()];
+    let gone = c.rows(ACCOUNTS, values).await?;
+    ended_account::keep(c, &gone, *now).await?;
     let sessions = ended.first().copied().unwrap_or_default();
     logout::notify_of_part(c, part, *now).await?;
     let revoked = grant::revoke_of_part(c, part, (RevokeReason::Disabled, *now)).await?;

@@ -16,6 +16,7 @@ struct New {
     most: usize,
     recovery_codes: Vec<Digest>,
     password_hash: Option<String>,
+    second: bool,
 }
 
 #[async_trait]
@@ -34,13 +35,14 @@ impl PasskeyStore for SqlDatabase {
         row: &PasskeyRow,
         most: usize,
         recovery_codes: &[Digest],
-        password_hash: Option<&str>,
+        (password_hash, second): (Option<&str>, bool),
     ) -> Result<PasskeyAdded, StoreError> {
         let new = New {
             row: row.clone(),
             most,
             recovery_codes: recovery_codes.to_vec(),
             password_hash: password_hash.map(str::to_owned),
+            second,
         };
         self.named("add passkeys").write(new, |c, new| Box::pin(add(c, new))).await
     }
@@ -73,7 +75,7 @@ async fn find(c: &mut Connection, id: &String) -> Result<Option<PasskeyRow>, Sto
 async fn add(c: &mut Connection, new: &New) -> Result<PasskeyAdded, StoreError> {
     const SQL: &str = "INSERT INTO passkeys (credential_id, user_id, user_handle, credential, sign_count, backed_up, \
         name, created_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-    let New { row, most, recovery_codes, password_hash } = new;
+    let New { row, most, recovery_codes, password_hash, second } = new;
     let user = row.user_id.to_string();
     let before = lock(c, &user).await?;
     if !user::holds(c, row.user_id, password_hash.as_deref()).await? {
@@ -83,6 +85,10 @@ async fn add(c: &mut Connection, new: &New) -> Result<PasskeyAdded, StoreError> 
         return Ok(PasskeyAdded::Refused);
     }
     let first = before == 0 && !authenticator::exists(c, &user).await?;
+    // They had none when this began: whoever began it may know nothing but the password.
+    if !first && !second {
+        return Ok(PasskeyAdded::Refused);
+    }
     let values = values![
         row.credential_id.as_str(),
         user.as_str(),
@@ -105,13 +111,28 @@ async fn add(c: &mut Connection, new: &New) -> Result<PasskeyAdded, StoreError> 
 }
 
 async fn note(c: &mut Connection, used: &PasskeyUse) -> Result<bool, StoreError> {
-    const SQL: &str = "UPDATE passkeys SET sign_count = $2, backed_up = $3, last_used_at = $4 \
-        WHERE credential_id = $1 AND (sign_count < $2 OR (sign_count = 0 AND $2 = 0))";
+    const SESSION: &str = "SELECT user_id FROM sessions WHERE session = $1";
+    const SQL: &str = "UPDATE passkeys SET sign_count = $2, backed_up = $3, last_used_at = $4, \
+        alone = CASE WHEN user_id = CAST($5 AS TEXT) THEN 1 ELSE alone END \
+        WHERE credential_id = $1 AND alone >= $6 AND (sign_count < $2 OR (sign_count = 0 AND $2 = 0))";
+    let mut shown_beside = None;
+    if let Some(session) = used.beside {
+        // Whoever sets another password ends their sessions in the same transaction, and is waited for here.
+        let owner = find(c, &used.credential_id).await?.map(|row| row.user_id);
+        if let Some(owner) = owner
+            && user::holds(c, owner, None).await?
+            && let Some(row) = c.row(SESSION, values![session]).await?
+        {
+            shown_beside = row.maybe_text("user_id")?;
+        }
+    }
     let values = values![
         used.credential_id.as_str(),
         i64::from(used.sign_count),
         i64::from(used.backed_up),
         used.at,
+        &shown_beside,
+        i64::from(used.beside.is_none()),
     ];
     Ok(c.execute(SQL, values).await? == 1)
 }
@@ -152,6 +173,7 @@ fn row(row: &Row) -> Result<PasskeyRow, StoreError> {
         sign_count: u32::try_from(row.int("sign_count")?)
             .map_err(|_| StoreError::Corrupt("sign_count"))?,
         backed_up: row.int("backed_up")? != 0,
+        alone: row.int("alone")? != 0,
         name: row.text("name")?,
         created_at: row.time("created_at")?,
         last_used_at: row.maybe_time("last_used_at")?,

@@ -97,7 +97,10 @@ pub(super) async fn set_password(
     }
     // Other links would still open the door to whoever has them.
     c.execute("DELETE FROM links WHERE user_id = $1", values![user.as_str()]).await?;
-    c.execute("DELETE FROM sessions WHERE user_id = $1", values![user]).await?;
+    c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
+    // Nor does a passkey of whoever knew the old password. The person's own stay beside the new one, or a link alone would
+    // get past their second factor.
+    c.execute("UPDATE passkeys SET alone = 0 WHERE user_id = $1", values![user]).await?;
     // What a thief of the old password let an app have, or let the broker use in this person's name.
     ended_account::end_all(c, (*id, *now)).await?;
     let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };

@@ -143,6 +143,11 @@ async fn what_its_people_have_ends_with_a_provider_and_nothing_of_others(store: 
         assert_eq!((ended.sessions, ended.grants), (1, 1));
         assert_eq!(left(&store, &tag("bob"), bob).await, [false; 5]);
         assert_eq!(left(&store, &tag("eve"), eve).await, [true; 5]);
+        // RFC 7009: the tokens of the connected account are still there to be given back.
+        let account = store.claim_ended_account(after(2), after(60)).await.unwrap().unwrap();
+        assert_eq!((account.account.user_id, &*account.account.server), (bob.0, "weather"));
+        store.forget_ended_account(&account.account).await.unwrap();
+        assert!(store.claim_ended_account(after(2), after(60)).await.unwrap().is_none());
         let redeemed = store.redeem_code(&redemption(&tag("bob"), Some("refresh"))).await.unwrap();
         assert!(matches!(redeemed, mcp_auth_broker::store::Redeemed::Refused), "{redeemed:?}");
         let notices = store.claim_logout_notices(&claim(2)).await.unwrap();

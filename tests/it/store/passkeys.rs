@@ -8,13 +8,15 @@ use mcp_auth_broker::store::{
 };
 
 use super::races::race;
-use super::rows::{user, user_id};
+use super::rows::{session, user, user_id};
 use super::{NOW, Store, after, on_both};
 
 on_both! {
     a_passkey_is_read_back_as_it_was_added_and_used;
     a_credential_is_one_persons_alone;
     nobody_gets_one_by_a_password_that_is_another_by_now;
+    since_a_new_password_one_is_used_beside_it_before_it_is_used_alone;
+    nobody_adds_one_without_the_second_factor_that_is_there_by_now;
     a_person_has_so_many_and_no_more_however_many_come_at_once;
     a_sign_count_goes_up_or_stays_nothing;
     of_many_with_one_count_one_gets_in;
@@ -34,6 +36,7 @@ fn row(user_id: UserId, id: &str) -> PasskeyRow {
         credential: format!("{{\"key\":\"{id}\"}}"),
         sign_count: 1,
         backed_up: true,
+        alone: true,
         name: "Ada's phone".to_owned(),
         created_at: NOW,
         last_used_at: None,
@@ -41,7 +44,13 @@ fn row(user_id: UserId, id: &str) -> PasskeyRow {
 }
 
 fn used(id: &str, sign_count: u32) -> PasskeyUse {
-    PasskeyUse { credential_id: id.to_owned(), sign_count, backed_up: false, at: after(5) }
+    PasskeyUse {
+        credential_id: id.to_owned(),
+        sign_count,
+        backed_up: false,
+        beside: None,
+        at: after(5),
+    }
 }
 
 fn codes(names: [&str; 2]) -> Vec<Digest> {
@@ -55,7 +64,9 @@ async fn person(store: &Store, name: &str) -> UserId {
 }
 
 async fn add(store: &Store, row: &PasskeyRow) -> PasskeyAdded {
-    store.add_passkey(row, MOST, &codes(["a", "b"]), None).await.unwrap()
+    // No two people have a recovery code in common.
+    let codes = ["a", "b"].map(|name| Digest::of(&format!("{name} {}", row.user_id)));
+    store.add_passkey(row, MOST, &codes, (None, true)).await.unwrap()
 }
 
 async fn ids(store: &Store, user: UserId) -> Vec<String> {
@@ -95,11 +106,45 @@ async fn nobody_gets_one_by_a_password_that_is_another_by_now(store: Store) {
     store.set_password(ada, "$new", None, NOW).await.unwrap();
     let (one, codes) = (row(ada, "one"), codes(["a", "b"]));
     for (hash, wanted) in [("$old", PasskeyAdded::Refused), ("$new", PasskeyAdded::First)] {
-        let added = store.add_passkey(&one, MOST, &codes, Some(hash));
+        let added = store.add_passkey(&one, MOST, &codes, (Some(hash), true));
         assert_eq!(added.await.unwrap(), wanted);
     }
     store.disable_user(ada, Some(NOW)).await.unwrap();
     assert_eq!(add(&store, &row(ada, "two")).await, PasskeyAdded::Refused);
+}
+
+// N51
+async fn since_a_new_password_one_is_used_beside_it_before_it_is_used_alone(store: Store) {
+    let (ada, bob) = (person(&store, "ada").await, person(&store, "bob").await);
+    add(&store, &row(ada, "one")).await;
+    add(&store, &row(ada, "two")).await;
+    add(&store, &row(bob, "bob's")).await;
+    let before = session("before", ada);
+    store.add_session(&before).await.unwrap();
+    store.set_password(ada, "$new", None, NOW).await.unwrap();
+    let alone = async |id: &str, count| store.use_passkey(&used(id, count)).await.unwrap();
+    assert_eq!([alone("one", 2).await, alone("bob's", 2).await], [false, true]);
+    let (mine, others) = (session("mine", ada), session("others", bob));
+    store.add_session(&mine).await.unwrap();
+    store.add_session(&others).await.unwrap();
+    for (session, count, alone_then) in [(before, 3, false), (others, 4, false), (mine, 5, true)] {
+        let beside = PasskeyUse { beside: Some(session.session), ..used("one", count) };
+        assert!(store.use_passkey(&beside).await.unwrap(), "{count}");
+        assert_eq!(store.find_passkey("one").await.unwrap().unwrap().alone, alone_then, "{count}");
+    }
+    assert_eq!([alone("one", 9).await, alone("two", 9).await], [true, false]);
+}
+
+async fn nobody_adds_one_without_the_second_factor_that_is_there_by_now(store: Store) {
+    let ada = person(&store, "ada").await;
+    let (one, codes) = (row(ada, "one"), codes(["a", "b"]));
+    let sealed = "s".to_owned();
+    let app = AuthenticatorRow { user_id: ada, sealed, last_step: 1, confirmed_at: NOW };
+    assert!(store.add_authenticator(&app, &codes, None).await.unwrap());
+    for (second, wanted) in [(false, PasskeyAdded::Refused), (true, PasskeyAdded::Another)] {
+        let added = store.add_passkey(&one, MOST, &codes, (None, second));
+        assert_eq!(added.await.unwrap(), wanted);
+    }
 }
 
 async fn a_person_has_so_many_and_no_more_however_many_come_at_once(store: Store) {
@@ -143,7 +188,8 @@ async fn of_many_with_one_count_one_gets_in(store: Store) {
 async fn recovery_codes_come_with_the_first_and_go_with_the_last(store: Store) {
     let ada = person(&store, "ada").await;
     assert_eq!(add(&store, &row(ada, "one")).await, PasskeyAdded::First);
-    let others = store.add_passkey(&row(ada, "two"), MOST, &codes(["c", "d"]), None).await.unwrap();
+    let others =
+        store.add_passkey(&row(ada, "two"), MOST, &codes(["c", "d"]), (None, true)).await.unwrap();
     assert_eq!(others, PasskeyAdded::Another);
     assert!(!store.use_recovery_code(ada, &Digest::of("c")).await.unwrap());
     assert!(store.replace_recovery_codes(ada, &codes(["e", "f"])).await.unwrap());
@@ -160,7 +206,8 @@ async fn an_app_beside_passkeys_leaves_the_codes_when_it_goes(store: Store) {
     let sealed = "s".to_owned();
     let app = AuthenticatorRow { user_id: ada, sealed, last_step: 1, confirmed_at: NOW };
     assert!(store.add_authenticator(&app, &codes(["a", "b"]), None).await.unwrap());
-    let added = store.add_passkey(&row(ada, "one"), MOST, &codes(["c", "d"]), None).await.unwrap();
+    let added =
+        store.add_passkey(&row(ada, "one"), MOST, &codes(["c", "d"]), (None, true)).await.unwrap();
     assert_eq!(added, PasskeyAdded::Another);
     assert!(store.remove_authenticator(ada).await.unwrap());
     assert!(store.use_recovery_code(ada, &Digest::of("a")).await.unwrap());
@@ -197,8 +244,8 @@ async fn changes_at_once_wait_for_each_other(store: Store) {
     for _ in 0..20 {
         let (one, two, new) = (row(ada, "one"), row(ada, "two"), codes(["a", "b"]));
         tokio::try_join!(
-            store.add_passkey(&one, MOST, &new, None),
-            store.add_passkey(&two, MOST, &new, None),
+            store.add_passkey(&one, MOST, &new, (None, true)),
+            store.add_passkey(&two, MOST, &new, (None, true)),
             store.add_authenticator(&app, &new, None),
         )
         .unwrap();

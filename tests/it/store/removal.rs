@@ -93,11 +93,12 @@ async fn person(store: &Store, name: &str) -> (UserId, mcp_auth_broker::id::Gran
         credential: "{}".to_owned(),
         sign_count: 0,
         backed_up: false,
+        alone: true,
         name: "key".to_owned(),
         created_at: NOW,
         last_used_at: None,
     };
-    let added = store.add_passkey(&passkey, 1, &[], None).await.unwrap();
+    let added = store.add_passkey(&passkey, 1, &[], (None, true)).await.unwrap();
     assert_eq!(added, PasskeyAdded::Another);
     (id, grant.id)
 }

@@ -22,7 +22,7 @@ impl PasskeyStore for FakeStore {
         row: &PasskeyRow,
         most: usize,
         recovery_codes: &[Digest],
-        _password_hash: Option<&str>,
+        (_password_hash, second): (Option<&str>, bool),
     ) -> Result<PasskeyAdded, StoreError> {
         let mut inner = self.lock();
         let theirs = inner.passkeys.iter().filter(|known| known.user_id == row.user_id).count();
@@ -32,6 +32,9 @@ impl PasskeyStore for FakeStore {
             return Ok(PasskeyAdded::Refused);
         }
         let app = inner.authenticators.iter().any(|known| known.user_id == row.user_id);
+        if !second && (app || theirs > 0) {
+            return Ok(PasskeyAdded::Refused);
+        }
         inner.passkeys.push(row.clone());
         if app || theirs > 0 {
             return Ok(PasskeyAdded::Another);
@@ -41,13 +44,19 @@ impl PasskeyStore for FakeStore {
     }
     async fn use_passkey(&self, used: &PasskeyUse) -> Result<bool, StoreError> {
         let mut inner = self.lock();
+        let session = inner.sessions.iter().find(|row| Some(row.session) == used.beside);
+        let owner = session.and_then(|row| row.user_id);
         let row = inner.passkeys.iter_mut().find(|row| row.credential_id == used.credential_id);
         let counts = |row: &&mut PasskeyRow| {
-            row.sign_count < used.sign_count || (row.sign_count == 0 && used.sign_count == 0)
+            (row.alone || used.beside.is_some())
+                && (row.sign_count < used.sign_count
+                    || (row.sign_count == 0 && used.sign_count == 0))
         };
+
         let Some(row) = row.filter(counts) else { return Ok(false) };
         (row.sign_count, row.backed_up) = (used.sign_count, used.backed_up);
         row.last_used_at = Some(used.at);
+        row.alone |= owner == Some(row.user_id);
         Ok(true)
     }
     async fn remove_passkey(

@@ -54,6 +54,8 @@ impl PersonStore for FakeStore {
             }
         }
         inner.sessions.retain(|session| session.user_id != Some(user_id));
+        let theirs = inner.passkeys.iter_mut().filter(|row| row.user_id == user_id);
+        theirs.for_each(|row| row.alone = false);
         let user = inner.users.iter_mut().find(|user| user.id == user_id);
         if let Some(user) = user {
             user.password_hash = Some(password_hash.to_owned());
