@@ -314,6 +314,21 @@ async fn a_wrong_key_is_named_in_one_sentence_and_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_running_broker_has_is_not_given_up_for_lost() {
+    let mut site = Site::sqlite();
+    let served = site.serves(&[1]).await;
+    site.filled(1, 3).await;
+    let refused = site.run(&[3], &["key", "rotate", "--now"]);
+    let told = text(&refused);
+    assert!(!refused.status.success(), "{told}");
+    assert!(told.contains("1 of the brokers that run have it; nothing was changed"), "{told}");
+    assert_eq!((site.rows_with(1).await, site.rows_with(3).await), (6, 0));
+    ended(served).await;
+    let done = site.run(&[3], &["key", "rotate", "--now"]);
+    assert!(done.status.success(), "nobody has it: {}", text(&done));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_none_is_named_by_its_setting() {
     let site = Site::sqlite();
     site.settings(&[1]);

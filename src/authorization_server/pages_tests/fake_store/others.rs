@@ -399,7 +399,11 @@ impl SealingStore for FakeStore {
     ) -> Result<SealingChange, StoreError> {
         unimplemented!()
     }
-    async fn restart_sealing(&self, _from: &str, _to: &Sealing) -> Result<bool, StoreError> {
+    async fn restart_sealing(
+        &self,
+        _from: &str,
+        _to: &Sealing,
+    ) -> Result<SealingRestart, StoreError> {
         unimplemented!()
     }
     async fn announce_keys(
