@@ -217,7 +217,12 @@ impl ResourceStore for FakeStore {
     async fn list_proxied_resources(&self) -> Result<Vec<ResourceRow>, StoreError> {
         unimplemented!()
     }
-    async fn delete_resource(&self, _id: &str, _now: Timestamp) -> Result<bool, StoreError> {
+    async fn delete_resource(
+        &self,
+        _id: &str,
+        _keep_pins: bool,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
         unimplemented!()
     }
     async fn add_api_key(&self, _row: &ApiKeyRow) -> Result<bool, StoreError> {
