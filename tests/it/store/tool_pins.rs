@@ -21,6 +21,7 @@ on_both! {
     pins_go_with_their_server;
     pins_of_a_server_of_the_settings_stay_whatever_is_registered;
     pins_of_a_server_that_nobody_serves_are_cleaned_up;
+    pins_of_a_server_that_is_disabled_stay;
     ten_thousand_tools_and_hostile_text_are_kept_within_bounds;
     a_list_comes_in_pages_with_and_without_what_is_as_it_was;
 }
@@ -196,6 +197,15 @@ async fn pins_of_a_server_of_the_settings_stay_whatever_is_registered(store: Sto
     meet(&store, "t", "1", NOW).await;
     assert!(store.delete_resource("a", true, NOW).await.unwrap(), "it is in the settings by now");
     assert_eq!(found(&store, "t").await.digest, "1");
+}
+
+async fn pins_of_a_server_that_is_disabled_stay(store: Store) {
+    assert!(store.add_resource(&server("a")).await.unwrap());
+    meet(&store, "t", "1", NOW).await;
+    meet(&store, "t", "2", after(1)).await;
+    assert!(store.disable_resource("a", Some(NOW)).await.unwrap());
+    store.clean_up(after(31 * 24 * HOUR)).await.unwrap();
+    assert!(found(&store, "t").await.found.is_some(), "it is disabled because of it, perhaps");
 }
 
 async fn pins_of_a_server_that_nobody_serves_are_cleaned_up(store: Store) {
