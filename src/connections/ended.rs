@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{EndedAccount, StoreError};
 
-use super::{ConnectionError, Connections};
+use super::Connections;
 
 /// How soon accounts end after the last grant has.
 const EVERY: Duration = Duration::from_secs(3);
@@ -57,9 +57,8 @@ impl Connections {
         let parts = &self.0.parts;
         let again = match self.give_back(&account).await {
             Ok(()) => false,
-            // Nobody is there to whom it could be given, or it cannot be read.
-            Err(ConnectionError::NoServer | ConnectionError::Sealed) => false,
-            Err(error @ (ConnectionError::Store(_) | ConnectionError::Unusable(_))) => {
+            // Another replica may know the server, or have the key, that this one does not yet.
+            Err(error) => {
                 let (server, error): (_, &dyn std::error::Error) = (&*account.server, &error);
                 tracing::warn!(server, error, attempts, "connections.not_given_back");
                 attempts < ATTEMPTS
