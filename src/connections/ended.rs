@@ -1,4 +1,4 @@
-//! Accounts that end with the last grant of their person, or with the person: their tokens are given back (RFC 7009).
+//! Accounts that their person ends, or that end with the last grant of their person, or with the person: their tokens are given back (RFC 7009).
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Connections {
         }
         // A minute, four, a quarter of an hour, …
         let later = Duration::from_mins(1) * 4_u32.saturating_pow(attempts.saturating_sub(1));
-        let now = parts.clock.now();
-        parts.store.put_off_ended_account(&account, (now, now.plus(later))).await
+        let next_at = parts.clock.now().plus(later);
+        parts.store.put_off_ended_account(&account, next_at).await
     }
 }

@@ -34,7 +34,7 @@ impl Renewing {
 }
 
 impl Connections {
-    /// A token of this person for this server.
+    /// A token of this person for this server, to be shown there and nowhere else.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Connections {
             return if kept.server_url == url { Ok(kept) } else { Err(self.not_connected()) };
         }
         tracing::warn!(server = server.id, "connections.server_moved");
-        let (store, version) = (&self.0.parts.store, Some(row.version));
+        let (store, version) = (&self.0.parts.store, row.version);
         let ended = store.end_upstream_account(row.user_id, &row.server, version).await;
         ended.map_err(|error| failed(&error.into()))?;
         Err(self.not_connected())
@@ -180,7 +180,7 @@ impl Connections {
                 }
             }
             Err(Unusable::NoToken(NoToken::GrantEnded)) => {
-                let (user_id, version) = (row.user_id, Some(row.version));
+                let (user_id, version) = (row.user_id, row.version);
                 let ended = parts.store.end_upstream_account(user_id, &row.server, version).await;
                 ended.map_err(|error| failed(&error.into()))?;
                 Err(self.not_connected())

@@ -311,11 +311,19 @@ impl UpstreamAccountStore for FakeStore {
     ) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn disconnect_upstream_account(
+        &self,
+        _user_id: UserId,
+        _server: &str,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn end_upstream_account(
         &self,
         _user_id: UserId,
         _server: &str,
-        _version: Option<i64>,
+        _version: i64,
     ) -> Result<Option<UpstreamAccountRow>, StoreError> {
         unimplemented!()
     }
@@ -332,7 +340,7 @@ impl UpstreamAccountStore for FakeStore {
     async fn put_off_ended_account(
         &self,
         _account: &UpstreamAccountRow,
-        _when: (Timestamp, Timestamp),
+        _next_at: Timestamp,
     ) -> Result<(), StoreError> {
         unimplemented!()
     }
