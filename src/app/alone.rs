@@ -26,16 +26,21 @@ impl Alone {
     /// [`AppError::StoreServed`] where another broker has it.
     pub(super) fn with(config: &Config) -> Result<Self, AppError> {
         let StoreUrl::Sqlite(store) = &config.store.url else { return Ok(Self { _lock: None }) };
-        // What stands in the way of a file here stands in the way of the store, which says it better.
-        let Ok(lock) = open(store) else { return Ok(Self { _lock: None }) };
+        let lock = match open(store) {
+            Ok(lock) => lock,
+            // What stands in the way of the store, too, that says better.
+            Err(error) => return Ok(Self::without(&error)),
+        };
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: Some(lock) }),
             Err(TryLockError::WouldBlock) => Err(AppError::StoreServed { path: store.clone() }),
-            Err(TryLockError::Error(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "store.no_locks_here");
-                Ok(Self { _lock: None })
-            }
+            Err(TryLockError::Error(error)) => Ok(Self::without(&error)),
         }
+    }
+
+    fn without(error: &std::io::Error) -> Self {
+        tracing::warn!(error = error as &dyn std::error::Error, "store.no_locks_here");
+        Self { _lock: None }
     }
 }
 
@@ -44,7 +49,9 @@ fn open(store: &Path) -> std::io::Result<File> {
     if let Some(folder) = store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let mut name = store.as_os_str().to_owned();
+    // `SQLite` follows a link, and there would be one database with two locks.
+    let store = std::fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+    let mut name = store.into_os_string();
     name.push(".lock");
     OpenOptions::new()
         .write(true)

@@ -73,6 +73,8 @@ pub(super) struct ForCallers {
 pub(super) struct Known {
     rows: Vec<ResourceRow>,
     each: HashMap<String, Kept>,
+    /// At one of them people cannot connect accounts for now: it is tried again.
+    lacks_accounts: bool,
     /// When the store was told last that these servers are served.
     held: Option<Instant>,
 }
@@ -130,7 +132,7 @@ impl Registered {
 
     async fn replace(&mut self) -> Result<(), AppError> {
         let rows = self.store.list_proxied_resources().await?;
-        if rows == self.known.rows {
+        if rows == self.known.rows && !self.known.lacks_accounts {
             return Ok(());
         }
         let mut each = HashMap::with_capacity(rows.len());
@@ -153,6 +155,13 @@ impl Registered {
             let folded = each.get(&row.id).is_some_and(|kept| kept.proxy.fold);
             ids.extend(folded.then(|| row.id.clone()));
         }
+        let mut lacks_accounts = false;
+        // First: where one is now decides which accounts are for it.
+        if let Some(connections) = &self.for_callers.connections {
+            let (servers, are_all) = self.with_accounts(&each);
+            connections.replace(servers);
+            lacks_accounts = !are_all;
+        }
         for (name, (table, list)) in self.names.iter().zip(self.tables.iter().zip(&self.folded)) {
             let mut endpoints = HashMap::with_capacity(served.len());
             let mut folded = Vec::new();
@@ -167,9 +176,6 @@ impl Registered {
             table.replace(endpoints);
         }
         self.behind.folded.replace(ids);
-        if let Some(connections) = &self.for_callers.connections {
-            connections.replace(self.with_accounts(&each)?);
-        }
         self.behind.changing.replace(verifier);
         // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
         for (id, gone) in self.known.each.iter().filter(|(id, _)| !stay.contains(*id)) {
@@ -177,7 +183,7 @@ impl Registered {
             self.behind.outages.forget(&outage_name(id));
         }
         tracing::info!(servers = served.len(), "upstream.registered");
-        self.known = Known { rows, each, held: self.known.held };
+        self.known = Known { rows, each, lacks_accounts, held: self.known.held };
         Ok(())
     }
 
@@ -245,17 +251,25 @@ impl Registered {
         self.named(&kept.proxy, &kept.url).map_or(&[], |known| known.audiences.as_slice())
     }
 
-    /// Those at which people connect accounts.
-    fn with_accounts(&self, each: &HashMap<String, Kept>) -> Result<Vec<ServerSettings>, AppError> {
-        let mut servers = Vec::new();
+    /// Those at which people connect accounts, and whether these are all. What cannot be made keeps no other server from being
+    /// served, or taken out.
+    fn with_accounts(&self, each: &HashMap<String, Kept>) -> (Vec<ServerSettings>, bool) {
+        let (mut servers, mut are_all) = (Vec::new(), true);
         for (id, kept) in each {
             let Some(known) = self.named(&kept.proxy, &kept.url) else { continue };
             let UpstreamCredential::PerUser(settings) = &known.credential else { continue };
             let with = (&self.secrets, &self.outbound, &self.doors.clock);
-            servers.extend(server_of(&self.config, (id, &kept.url), settings, with)?);
+            match server_of(&self.config, (id, &kept.url), settings, with) {
+                Ok(made) => servers.extend(made),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(server = id, error, "upstream.registered_without_accounts");
+                    are_all = false;
+                }
+            }
         }
         servers.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(servers)
+        (servers, are_all)
     }
 
     /// Of tokens for any of them; each endpoint takes its own alone.

@@ -37,14 +37,22 @@ pub struct Rekeyed {
     pub key_id: String,
     /// Values that this run sealed anew; those of an earlier one are not among them.
     pub resealed: u64,
+    /// Values that none of the keys opens, whatever they name. They were left as they are.
+    pub unopened: u64,
     /// What is sealed with which key now, read from the store at the end.
     pub sealed: Vec<SealedCount>,
 }
 
 impl Rekeyed {
-    /// Values that none of the keys opens. They were left as they are.
+    /// Values that the new key does not open.
     #[must_use]
     pub fn left(&self) -> u64 {
+        self.others().max(self.unopened)
+    }
+
+    /// Those of them that name a key which is not at hand. The rest name none, or one that did not seal them.
+    #[must_use]
+    pub fn others(&self) -> u64 {
         let others = self.sealed.iter().filter(|count| count.key_id != self.key_id);
         others.map(|count| count.rows).fold(0, u64::saturating_add)
     }
@@ -97,14 +105,16 @@ impl Rekeying {
         self.change(wait_seconds, watch).await?;
         let key = self.secret.key_encryption_key();
         let counts = self.store.count_sealed().await?;
-        let mut resealed: u64 = 0;
+        let (mut resealed, mut unopened) = (0_u64, 0_u64);
         for place in SealedPlace::ALL {
             let of = counts.iter().filter(|count| count.table == place.table());
             let of = of.map(|count| count.rows).fold(0, u64::saturating_add);
-            resealed = resealed.saturating_add(self.reseal(place, &key, (of, watch)).await?);
+            let (anew, closed) = self.reseal(place, &key, (of, watch)).await?;
+            resealed = resealed.saturating_add(anew);
+            unopened = unopened.saturating_add(closed);
         }
         let sealed = self.store.count_sealed().await?;
-        Ok(Rekeyed { key_id: self.key_id(), resealed, sealed })
+        Ok(Rekeyed { key_id: self.key_id(), resealed, unopened, sealed })
     }
 
     async fn change(
@@ -127,19 +137,20 @@ impl Rekeying {
         }
     }
 
-    /// All of one table. How many were sealed anew.
+    /// All of one table. How many were sealed anew, and how many none of the keys opens.
     async fn reseal(
         &self,
         place: SealedPlace,
         key: &KeyEncryptionKey,
         (of, watch): (u64, &mut (dyn FnMut(RekeyStep) + Send)),
-    ) -> Result<u64, AppError> {
-        let (mut resealed, mut done, mut after) = (0_u64, 0_u64, None);
+    ) -> Result<(u64, u64), AppError> {
+        let (mut resealed, mut unopened, mut done, mut after) = (0_u64, 0_u64, 0_u64, None);
         loop {
             let rows = self.store.sealed_rows(place, after.as_ref()).await?;
-            let Some(last) = rows.last().cloned() else { return Ok(resealed) };
+            let Some(last) = rows.last().cloned() else { return Ok((resealed, unopened)) };
             done = done.saturating_add(u64::try_from(rows.len()).unwrap_or(u64::MAX));
-            let new: Vec<_> = rows.into_iter().filter_map(|row| anew(place, row, key)).collect();
+            let new = rows.into_iter().filter_map(|row| anew(place, row, (key, &mut unopened)));
+            let new: Vec<_> = new.collect();
             if !new.is_empty() {
                 resealed = resealed.saturating_add(self.store.reseal(place, new).await?);
             }
@@ -149,14 +160,19 @@ impl Rekeying {
     }
 }
 
-/// `None` where it is sealed with that key already, or cannot be opened.
-fn anew(place: SealedPlace, row: SealedRow, key: &KeyEncryptionKey) -> Option<Resealed> {
+/// `None` where it is sealed with that key already, or cannot be opened, which is counted.
+fn anew(
+    place: SealedPlace,
+    row: SealedRow,
+    (key, unopened): (&KeyEncryptionKey, &mut u64),
+) -> Option<Resealed> {
     match key.reseal(&row.sealed, &context(place, &row)) {
         Resealing::New(sealed) => Some(Resealed { row, sealed }),
         Resealing::Same => None,
         Resealing::Unopened => {
             // What could not be sealed in the first place is kept as nothing.
             if !row.sealed.is_empty() {
+                *unopened = unopened.saturating_add(1);
                 tracing::warn!(table = place.table(), of = ?row.of, "store.not_resealed");
             }
             None

@@ -185,6 +185,7 @@ impl From<SealError> for AppError {
             SealError::Store(error) => Self::StoreFault(error),
             error @ (SealError::PreviousNotAKey
             | SealError::WrongKey { .. }
+            | SealError::NotLost { .. }
             | SealError::Corrupt) => Self::Sealing(error),
         }
     }

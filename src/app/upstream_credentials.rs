@@ -94,10 +94,13 @@ impl Materials<'_> {
                 self.for_caller(How::OnBehalfOf(flow))
             }
             UpstreamCredential::PerUser(_) => {
-                let Some(connections) = self.connections else { return Ok(None) };
+                let (Some(connections), Some(url)) = (self.connections, url) else {
+                    return Ok(None);
+                };
                 Credential::PerUser(PerUser {
                     connections: connections.clone(),
                     server: id.to_owned(),
+                    url: url.clone(),
                     issuer: issuer(&self.config.server.public_url).parse()?,
                 })
             }

@@ -152,8 +152,10 @@ impl KeyEncryptionKey {
         let Ok(sealed) = serde_json::from_str::<Sealed>(sealed) else {
             return Resealing::Unopened;
         };
+        // One without a name is of the first key, or of one that nobody knew of any more when the store began anew.
         if let Sealed::Once(Part { key, .. }) = &sealed
             && key.as_deref().map_or(!to.is_named, |id| id == &*to.id)
+            && Self(vec![to.clone()]).open(&sealed, context).is_some()
         {
             return Resealing::Same;
         }
@@ -275,6 +277,19 @@ mod tests {
         let back = old.or(new);
         let Resealing::New(back) = back.reseal(&again, "a") else { panic!() };
         assert!(back.starts_with("{\"nonce\""), "the first key needs no name: {back}");
+    }
+
+    /// A store that began anew with another key takes values without a name for those of that key.
+    #[test]
+    fn a_value_without_a_name_is_sealed_anew_by_the_key_that_opens_it() {
+        let sealed = key(1).seal_text("private", "a").unwrap();
+        let first = key(2).ids().next().unwrap().to_owned();
+        let (lost, new) = (key(1).with_first(&first), key(2).with_first(&first));
+        let both = new.clone().or(lost);
+        let Resealing::New(again) = both.reseal(&sealed, "a") else { panic!() };
+        assert_eq!(new.open_text(&again, "a").as_deref(), Some("private"));
+        assert_eq!(both.reseal(&again, "a"), Resealing::Same);
+        assert_eq!(new.reseal(&sealed, "a"), Resealing::Unopened);
     }
 
     #[test]

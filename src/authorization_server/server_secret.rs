@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::secret_text::SecretText;
-use crate::store::{Database, Sealing, SealingChange, StoreError};
+use crate::store::{Database, Sealing, SealingChange, SealingRestart, StoreError};
 
 use super::keys::{KeyError, opens};
 use super::seal::{KeyEncryptionKey, NotAKey, derive};
@@ -57,6 +57,13 @@ pub enum SealError {
          replaced, the one before as store.previous_key_encryption_key; if that is lost: broker key rotate --now"
     )]
     WrongKey { sealed_with: String, given: String },
+    #[error(
+        "the store is sealed with another store.key_encryption_key: with {sealed_with}, and given is {given}; it is not lost: \
+         {brokers} of the brokers that run have it; nothing was changed\n  \
+         hint: set the key that they have; to give it up for lost all the same, stop them first (one that was killed counts for \
+         half a minute)"
+    )]
+    NotLost { sealed_with: String, given: String, brokers: u64 },
     #[error(
         "what secrets are derived from is sealed with this key in the store and does not open; nothing was changed\n  hint: somebody changed it: restore a backup"
     )]
@@ -110,7 +117,7 @@ impl ServerSecret {
     }
 
     /// The same where the store's key may be lost: then the store is sealed with `current` from now on. What the lost key has
-    /// sealed stays as it is, and opens no more.
+    /// sealed stays as it is, and opens no more. A key that a broker has that runs is not lost.
     ///
     /// # Errors
     ///
@@ -123,10 +130,13 @@ impl ServerSecret {
         let root = bytes(keys.current).ok_or(NotAKey)?;
         let new = sealing(&known, known.ids().next().unwrap_or_default(), &root)?;
         match Self::of_store(store, keys).await {
-            Err(SealError::WrongKey { sealed_with, .. }) => {
+            Err(SealError::WrongKey { sealed_with, given }) => {
                 let lost = store.sealing().await?.ok_or(SealError::Corrupt)?;
                 let new = Sealing { first_key_id: lost.first_key_id, ..new };
-                store.restart_sealing(&sealed_with, &new).await?;
+                let restarted = store.restart_sealing(&sealed_with, &new).await?;
+                if let SealingRestart::Held { brokers } = restarted {
+                    return Err(SealError::NotLost { sealed_with, given, brokers });
+                }
             }
             // Of a version that knew of no other key: nothing says with which.
             Err(SealError::Keys(_)) => store.adopt_sealing(&new).await?,

@@ -31,7 +31,7 @@ pub(super) async fn run(
     let mut waiting = Waiting::new()?;
     let app = loop {
         let begun = tokio::select! {
-            begun = Box::pin(begin(args, environment.clone(), &waiting)) => begun,
+            begun = Box::pin(begin(args, environment.clone(), &mut waiting)) => begun,
             () = drain.as_mut() => return Ok(ExitCode::SUCCESS),
         };
         match begun {
@@ -64,7 +64,7 @@ pub(super) async fn run(
 async fn begin(
     args: &SettingsArgs,
     environment: Environment,
-    waiting: &Waiting,
+    waiting: &mut Waiting,
 ) -> Result<App, NotBegun> {
     let loaded = load(args.sources(environment));
     let Some(config) = loaded.config.clone() else { return Err(unmet(&loaded, waiting)) };
@@ -72,6 +72,8 @@ async fn begin(
     let ready = Ready { config, environment: loaded.environment.clone(), loaded };
     if waiting.is_first() {
         start_logging(&ready.config, &ready.environment);
+    }
+    if waiting.warns_now() {
         warn(&ready);
     }
     // Before any secret is read, and before any program is started that could look.

@@ -80,9 +80,14 @@ async fn recorded(
 fn told(done: &Rekeyed, json: bool) -> Result<String, Failure> {
     let left = done.left();
     if left > 0 {
+        let mut which = others(&done.sealed, &done.key_id);
+        let unnamed = left.saturating_sub(done.others());
+        if unnamed > 0 {
+            let comma = if which.is_empty() { "" } else { ", " };
+            which = format!("{which}{comma}{unnamed} that do not say with which");
+        }
         let problem = format!(
-            "{left} values are sealed with keys that are not at hand, and were left as they are: {}",
-            others(&done.sealed, &done.key_id)
+            "{left} values are sealed with keys that are not at hand, and were left as they are: {which}"
         );
         let hint = "set the key with that id as store.previous_key_encryption_key and run this again; what is lost people have to set up anew";
         return Err(Failure::new(problem).hint(hint));

@@ -66,6 +66,7 @@ impl Place {
 pub(super) struct Waiting {
     why: NotYet,
     tries: u32,
+    warned: bool,
     /// SIGHUP: try now.
     asked: Signal,
     lobby: Option<(oneshot::Sender<()>, JoinSet<()>)>,
@@ -77,11 +78,16 @@ impl Waiting {
     /// Signals cannot be listened to.
     pub(super) fn new() -> Result<Self, Failure> {
         let asked = signal(SignalKind::hangup()).map_err(|error| Failure::of(&error))?;
-        Ok(Self { why: NotYet::default(), tries: 0, asked, lobby: None })
+        Ok(Self { why: NotYet::default(), tries: 0, warned: false, asked, lobby: None })
     }
 
     pub(super) const fn is_first(&self) -> bool {
         self.tries == 0
+    }
+
+    /// Whether what is odd about the settings is yet to be said: once, and by the first try that could read them all.
+    pub(super) const fn warns_now(&mut self) -> bool {
+        !std::mem::replace(&mut self.warned, true)
     }
 
     /// Says why, where that is new, and resolves when it is to be tried again: after a while, or at a SIGHUP.

@@ -1,4 +1,4 @@
-//! Accounts that end with the last grant of their person, or with the person: their tokens are given back (RFC 7009).
+//! Accounts that their person ends, or that end with the last grant of their person, or with the person: their tokens are given back (RFC 7009).
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{EndedAccount, StoreError};
 
-use super::{ConnectionError, Connections};
+use super::Connections;
 
 /// How soon accounts end after the last grant has.
 const EVERY: Duration = Duration::from_secs(3);
@@ -56,9 +56,9 @@ impl Connections {
         let EndedAccount { account, attempts } = ended;
         let parts = &self.0.parts;
         let again = match self.give_back(&account).await {
-            // Given back; or nobody is there to whom it could be, or it cannot be read.
-            Ok(()) | Err(ConnectionError::NoServer | ConnectionError::Sealed) => false,
-            Err(error @ (ConnectionError::Store(_) | ConnectionError::Unusable(_))) => {
+            Ok(()) => false,
+            // Another replica may know the server, or have the key, that this one does not yet.
+            Err(error) => {
                 let (server, error): (_, &dyn std::error::Error) = (&*account.server, &error);
                 tracing::warn!(server, error, attempts, "connections.not_given_back");
                 attempts < ATTEMPTS
@@ -69,7 +69,7 @@ impl Connections {
         }
         // A minute, four, a quarter of an hour, …
         let later = Duration::from_mins(1) * 4_u32.saturating_pow(attempts.saturating_sub(1));
-        let now = parts.clock.now();
-        parts.store.put_off_ended_account(&account, (now, now.plus(later))).await
+        let next_at = parts.clock.now().plus(later);
+        parts.store.put_off_ended_account(&account, next_at).await
     }
 }

@@ -29,8 +29,6 @@ pub use servers::{Explicit, ServerSettings};
 
 /// How long it is known that a server wants more of somebody.
 const MISSING: Duration = Duration::from_hours(24);
-/// When tokens that could not be given back are tried again.
-const TRY_AGAIN: Duration = Duration::from_mins(1);
 
 /// Seals a text, or opens one. `None`: it cannot be.
 pub type Seal = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
@@ -169,31 +167,24 @@ impl Connections {
         Arc::clone(&self.0.parts.page)
     }
 
-    /// Ends an account: its tokens are deleted here, and given back to the authorization server as far as that takes them
-    /// (RFC 7009), later where it is away. `false` where there was none.
+    /// Ends an account: its tokens are deleted here, and given back to the authorization server within seconds as far as that
+    /// takes them (RFC 7009), later where it is away. `false` where there was none. Nobody is asked meanwhile: it is done
+    /// whether or not the person's browser waits.
     ///
     /// # Errors
     ///
-    /// [`ConnectionError::Store`]. An authorization server that is away keeps nothing from being deleted.
+    /// [`ConnectionError::Store`]
     pub async fn end(&self, user_id: UserId, server: &str) -> Result<bool, ConnectionError> {
-        let ended = self.0.parts.store.end_upstream_account(user_id, server, None).await?;
-        let Some(row) = ended else { return Ok(false) };
-        if !self.try_give_back(&row).await {
-            let now = self.0.parts.clock.now();
-            let later = (now, now.plus(TRY_AGAIN));
-            self.0.parts.store.put_off_ended_account(&row, later).await?;
-        }
-        Ok(true)
+        let (store, now) = (&self.0.parts.store, self.0.parts.clock.now());
+        Ok(store.disconnect_upstream_account(user_id, server, now).await?)
     }
 
-    /// Whether there is nothing more to be tried.
-    async fn try_give_back(&self, row: &UpstreamAccountRow) -> bool {
-        let done = self.give_back(row).await;
-        if let Err(error) = &done {
-            let error: &dyn std::error::Error = error;
+    /// Once: there is nobody whose account it is.
+    async fn try_give_back(&self, row: &UpstreamAccountRow) {
+        if let Err(error) = self.give_back(row).await {
+            let error: &dyn std::error::Error = &error;
             tracing::warn!(server = row.server, error, "connections.not_given_back");
         }
-        done.is_ok()
     }
 
     async fn give_back(&self, row: &UpstreamAccountRow) -> Result<(), ConnectionError> {

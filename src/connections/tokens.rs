@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
+use url::Url;
 
 use crate::id::UserId;
 use crate::oauth_client::{Authorization, NoToken, Unusable};
@@ -33,17 +34,21 @@ impl Renewing {
 }
 
 impl Connections {
-    /// A token of this person for this server.
+    /// A token of this person for this server, to be shown there and nowhere else.
     ///
     /// # Errors
     ///
     /// [`NoToken::NotConnected`] where the person has not connected an account, or its authorization server takes the
     /// refresh token no more; the others where it is away
-    pub async fn token(&self, user_id: UserId, server: &str) -> Result<SecretText, NoToken> {
+    pub async fn token(
+        &self,
+        user_id: UserId,
+        (server, url): (&str, &Url),
+    ) -> Result<SecretText, NoToken> {
         let row = self.0.parts.store.find_upstream_account(user_id, server).await;
         let row =
             row.map_err(|error| failed(&error.into()))?.ok_or_else(|| self.not_connected())?;
-        let kept = self.for_here(&row).await?;
+        let kept = self.for_here(&row, url.as_str()).await?;
         if !kept.left(self.0.parts.clock.now()).is_zero() {
             return Ok(kept.access_token);
         }
@@ -52,14 +57,17 @@ impl Connections {
 
     /// What is kept, where the server still is where it was when its person connected the account. Elsewhere the account is
     /// ended: nobody allowed that place to see its tokens.
-    async fn for_here(&self, row: &UpstreamAccountRow) -> Result<Kept, NoToken> {
+    ///
+    /// `url` is where they are to be shown. That is another place for calls that were under way when a registered server moved:
+    /// they get none, and the account stays.
+    async fn for_here(&self, row: &UpstreamAccountRow, url: &str) -> Result<Kept, NoToken> {
         let kept = self.open(row).map_err(|error| failed(&error))?;
         let server = self.server(&row.server).map_err(|error| failed(&error))?;
         if kept.server_url == server.url.as_str() {
-            return Ok(kept);
+            return if kept.server_url == url { Ok(kept) } else { Err(self.not_connected()) };
         }
         tracing::warn!(server = server.id, "connections.server_moved");
-        let (store, version) = (&self.0.parts.store, Some(row.version));
+        let (store, version) = (&self.0.parts.store, row.version);
         let ended = store.end_upstream_account(row.user_id, &row.server, version).await;
         ended.map_err(|error| failed(&error.into()))?;
         Err(self.not_connected())
@@ -138,7 +146,7 @@ impl Connections {
             let found = found.map_err(|error| failed(&error.into()))?;
             let found = found.ok_or_else(|| self.not_connected())?;
             if found.version != row.version {
-                return Ok(self.for_here(&found).await?.access_token);
+                return Ok(self.for_here(&found, &kept.server_url).await?.access_token);
             }
             if parts.clock.monotonic().saturating_sub(started) > CLAIM {
                 return Err(NoToken::Slow);
@@ -172,7 +180,7 @@ impl Connections {
                 }
             }
             Err(Unusable::NoToken(NoToken::GrantEnded)) => {
-                let (user_id, version) = (row.user_id, Some(row.version));
+                let (user_id, version) = (row.user_id, row.version);
                 let ended = parts.store.end_upstream_account(user_id, &row.server, version).await;
                 ended.map_err(|error| failed(&error.into()))?;
                 Err(self.not_connected())

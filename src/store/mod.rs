@@ -73,7 +73,7 @@ pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
 pub use sealing::{
     BROKERS_LAST, Resealed, SealedCount, SealedPlace, SealedRow, Sealing, SealingChange,
-    SealingStore,
+    SealingRestart, SealingStore,
 };
 pub use settings::StoreSettings;
 pub use signing_key::{SigningKeyRow, SigningKeyState, SigningKeyStore};

@@ -79,8 +79,14 @@ pub trait ResourceStore: Send + Sync {
     async fn list_resources(&self, page: &PageRequest) -> Result<Page<ResourceRow>, StoreError>;
     /// All that are reached through us and are not disabled, by id; at most 10,000.
     async fn list_proxied_resources(&self) -> Result<Vec<ResourceRow>, StoreError>;
-    /// With its keys and the pins of its tools, and with every grant for its URI or an alias revoked.
-    async fn delete_resource(&self, id: &str, now: Timestamp) -> Result<bool, StoreError>;
+    /// With its keys and the pins of its tools, and with every grant for its URI or an alias revoked. `keep_pins`: by now they
+    /// are those of a server of the settings that has the same id.
+    async fn delete_resource(
+        &self,
+        id: &str,
+        keep_pins: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
     /// `false` where the prefix is taken or there is no such resource.
     async fn add_api_key(&self, row: &ApiKeyRow) -> Result<bool, StoreError>;
     async fn find_api_key(&self, prefix: &str) -> Result<Option<ApiKeyRow>, StoreError>;

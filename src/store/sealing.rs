@@ -41,6 +41,18 @@ pub enum SealingChange {
     },
 }
 
+/// What came of the wish to begin anew with another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealingRestart {
+    Done,
+    /// Another key than was thought is the store's: somebody was faster.
+    Other,
+    /// It is not lost: so many brokers that run have it.
+    Held {
+        brokers: u64,
+    },
+}
+
 /// Where sealed values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealedPlace {
@@ -121,7 +133,9 @@ pub trait SealingStore: Send + Sync {
         at: Option<Timestamp>,
     ) -> Result<SealingChange, StoreError>;
     /// The same where the key `from` is lost: what it sealed stays as it is, and so does its root, put aside under its id.
-    async fn restart_sealing(&self, from: &str, to: &Sealing) -> Result<bool, StoreError>;
+    /// Not while a broker runs that has it.
+    async fn restart_sealing(&self, from: &str, to: &Sealing)
+    -> Result<SealingRestart, StoreError>;
     /// A broker runs, for another [`BROKERS_LAST`], and has these keys. Gives the id of the store's.
     async fn announce_keys(
         &self,

@@ -59,27 +59,35 @@ pub trait UpstreamAccountStore: Send + Sync {
         row: &UpstreamAccountRow,
         sealed: &str,
     ) -> Result<bool, StoreError>;
-    /// Ends it, at most once; gives what was there. With `version` only where it is still that one.
+    /// Its person ends it: from then on it is one that ended, until its tokens were given back. `false`: there is none.
+    async fn disconnect_upstream_account(
+        &self,
+        user_id: UserId,
+        server: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// Takes it out, at most once, with tokens that are not given back; gives what was there. Only where it is still of that
+    /// version.
     async fn end_upstream_account(
         &self,
         user_id: UserId,
         server: &str,
-        version: Option<i64>,
+        version: i64,
     ) -> Result<Option<UpstreamAccountRow>, StoreError>;
 
     /// Ends the accounts of people who had a grant since they connected them, and have none any more. How many.
     async fn end_accounts_without_grant(&self, now: Timestamp) -> Result<u64, StoreError>;
-    /// Takes one that ended by itself, or whose tokens could not be given back, for one caller until `until`. `None`: none is due.
+    /// Takes one whose tokens are to be given back, for one caller until `until`. `None`: none is due.
     async fn claim_ended_account(
         &self,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<EndedAccount>, StoreError>;
-    /// Its tokens could not be given back: to be tried (again) at `next_at`, for a day.
+    /// Its tokens could not be given back: to be tried again at `next_at`, within the day that began with its end.
     async fn put_off_ended_account(
         &self,
         account: &UpstreamAccountRow,
-        (now, next_at): (Timestamp, Timestamp),
+        next_at: Timestamp,
     ) -> Result<(), StoreError>;
     /// They were given back, or are given up.
     async fn forget_ended_account(&self, account: &UpstreamAccountRow) -> Result<(), StoreError>;

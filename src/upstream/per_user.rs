@@ -1,5 +1,7 @@
 //! The token of the caller's own account at a server, which they connected by their own consent.
 
+use url::Url;
+
 use crate::connections::Connections;
 use crate::id::{Issuer, UserId};
 use crate::oauth_client::NoToken;
@@ -13,6 +15,8 @@ use super::caller_tokens::For;
 pub struct PerUser {
     pub connections: Connections,
     pub server: String,
+    /// Where it is: what was connected for another place is not shown there.
+    pub url: Url,
     /// Ours: people are known by their tokens of it, and of no other.
     pub issuer: Issuer,
 }
@@ -20,7 +24,7 @@ pub struct PerUser {
 impl PerUser {
     pub(super) async fn token(&self, caller: For<'_>) -> Result<SecretText, NoToken> {
         let user_id = self.person(caller.principal).ok_or(NoToken::NotTheirs)?;
-        self.connections.token(user_id, &self.server).await
+        self.connections.token(user_id, (&self.server, &self.url)).await
     }
 
     pub(super) async fn forget(&self, caller: For<'_>, shown: &SecretText) {

@@ -110,7 +110,7 @@ impl Pinned {
             read.pins
                 .extend(pins.into_iter().map(|pin| (pin.tool.clone(), Held::new(pin, Some(now)))));
             // Where others changed something in between, it is read as a whole.
-            if read.version == Some(before) || (read.version.is_none() && after == before + 1) {
+            if read.version == Some(before) {
                 read.version = Some(after);
             }
         }
@@ -147,5 +147,37 @@ impl Pinned {
 
     fn write(&self) -> RwLockWriteGuard<'_, Read> {
         self.read.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{StoreSettings, open};
+    use crate::time::SystemClock;
+
+    use super::*;
+
+    fn met(tool: &str) -> Vec<MetTool> {
+        vec![MetTool { tool: tool.to_owned(), digest: "1".to_owned(), definition: None }]
+    }
+
+    #[tokio::test]
+    async fn a_replica_learns_of_what_another_met_before_it_met_something_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = StoreSettings::Sqlite(folder.path().join("broker.db"));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = open(&settings, Arc::clone(&clock)).await.unwrap();
+        let replica = || Pinned::new("a", Arc::clone(&store) as _, Arc::clone(&clock));
+        let (one, other) = (replica(), replica());
+        for replica in [&one, &other] {
+            assert!(replica.follow(None).await.unwrap().is_empty());
+        }
+        one.meet(met("t")).await.unwrap();
+        other.meet(met("u")).await.unwrap();
+        let version = store.tool_pin_versions().await.unwrap().pop().map(|(_, version)| version);
+        for replica in [&one, &other] {
+            replica.follow(version).await.unwrap();
+            assert!(replica.has("t") && replica.has("u"), "{replica:?}");
+        }
     }
 }

@@ -314,6 +314,38 @@ async fn a_wrong_key_is_named_in_one_sentence_and_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_running_broker_has_is_not_given_up_for_lost() {
+    let mut site = Site::sqlite();
+    let served = site.serves(&[1]).await;
+    site.filled(1, 3).await;
+    let refused = site.run(&[3], &["key", "rotate", "--now"]);
+    let told = text(&refused);
+    assert!(!refused.status.success(), "{told}");
+    assert!(told.contains("1 of the brokers that run have it; nothing was changed"), "{told}");
+    assert_eq!((site.rows_with(1).await, site.rows_with(3).await), (6, 0));
+    ended(served).await;
+    let done = site.run(&[3], &["key", "rotate", "--now"]);
+    assert!(done.status.success(), "nobody has it: {}", text(&done));
+}
+
+/// As after `broker key rotate --now` on a store whose values name no key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lost_key_sealed_without_its_name_is_sealed_anew_when_it_is_found() {
+    let mut site = Site::sqlite();
+    ended(site.serves(&[2]).await).await;
+    site.filled(1, 3).await;
+    let refused = site.rekey(&[2]);
+    let told = text(&refused);
+    assert!(!refused.status.success(), "{told}");
+    assert!(told.contains("5 values are sealed with keys that are not at hand"), "{told}");
+    assert!(told.contains("5 that do not say with which"), "{told}");
+    let done = site.rekey(&[2, 1]);
+    assert!(text(&done).contains("5 of them sealed anew"), "{}", text(&done));
+    let done = site.rekey(&[2]);
+    assert!(done.status.success(), "the found one is needed no more: {}", text(&done));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_none_is_named_by_its_setting() {
     let site = Site::sqlite();
     site.settings(&[1]);

@@ -74,7 +74,8 @@ impl NamedCredential {
     pub fn is_for(&self, url: &Url) -> bool {
         // What a server behind a proxy may read as another path than we do.
         let path = url.path().to_ascii_lowercase();
-        let plain = !["%2f", "%5c", "%2e", "//"].iter().any(|odd| path.contains(odd));
+        let plain =
+            !["%2f", "%5c", "%2e", "%25", "%3b", ";", "//"].iter().any(|odd| path.contains(odd));
         self.urls.iter().any(|place| {
             let below = place.path().ends_with('/') && url.path().starts_with(place.path());
             place == url || (place.origin() == url.origin() && below && plain)
@@ -205,6 +206,10 @@ mod tests {
             "https://all.example/a/%2e%2e/b",
             "https://all.example/a/..%2fb",
             "https://all.example/a/x//b",
+            "https://all.example/a/..;/b/mcp",
+            "https://all.example/a/..%3b/b/mcp",
+            "https://all.example/a/%252e%252e/b/mcp",
+            "https://all.example/a/..%252fb/mcp",
         ] {
             assert!(!fits("one", url), "{url}");
         }

@@ -194,8 +194,10 @@ impl Operations {
     /// [`AdminError::NotFound`]
     pub async fn delete_server(&self, actor: &Actor, id: &str) -> Result<(), AdminError> {
         let id = known(id)?;
+        // It is not served where the settings have one of that id, and neither are the pins its own.
+        let keep_pins = self.settings.configured_servers.contains(&id);
         self.change(actor, (AdminObject::Server, AdminAction::Delete, &id), async {
-            found(self.store.delete_resource(&id, self.clock.now()).await?, "server")
+            found(self.store.delete_resource(&id, keep_pins, self.clock.now()).await?, "server")
         })
         .await
     }

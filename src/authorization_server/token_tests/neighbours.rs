@@ -247,7 +247,7 @@ async fn what_was_for_a_server_that_is_deleted_is_inactive_though_it_comes_again
     let asked = [("grant_type", "client_credentials"), ("resource", uri), ("scope", "graph:read")];
     let token = site.post_as("/token", Some(&machine), &asked).await.member("access_token");
     assert_eq!(introspect(&site, &key, &token).await.json()["active"], true);
-    site.store.delete_resource("weather", site.server.clock.now()).await.unwrap();
+    site.store.delete_resource("weather", false, site.server.clock.now()).await.unwrap();
     assert_eq!(introspect(&site, &key, &token).await.error(), refused(401, "invalid_client"));
     let own = site.post_as("/introspect", Some(&machine), &[("token", &token)]).await;
     assert_eq!(own.text, INACTIVE, "to its own client");

@@ -91,11 +91,13 @@ const DELETES: &[(&str, i64)] = &[
     (delete!(unnamed_documents, "gone_at IS NULL"), 3600),
     // That a host took its document back is remembered for longer: its name could come back with another's document.
     (delete!(unnamed_documents, "gone_at IS NOT NULL"), 90 * 86_400),
-    // Of servers that no broker has served for so long: they were taken out of the settings.
+    // Of servers that no broker has served for so long: they were taken out of the settings. Those of registered ones go with
+    // them: one that is disabled comes back, and is held to what was approved.
     (
         "DELETE FROM tool_pins WHERE (server, tool) IN (SELECT tool_pins.server, tool_pins.tool \
          FROM tool_pins JOIN tool_pin_servers ON tool_pin_servers.server = tool_pins.server \
-         WHERE tool_pin_servers.served_at < $1 LIMIT 1000)",
+         WHERE tool_pin_servers.served_at < $1 AND NOT EXISTS (SELECT 1 FROM resources \
+         WHERE resources.id = tool_pin_servers.server AND resources.url IS NOT NULL) LIMIT 1000)",
         30 * 86_400,
     ),
     (

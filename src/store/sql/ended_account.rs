@@ -23,6 +23,17 @@ pub(super) async fn end_all(
     keep(c, &gone, now).await.map(drop)
 }
 
+/// One, by its person.
+pub(super) async fn end_one(
+    c: &mut Connection,
+    (user, server, now): &(UserId, String, Timestamp),
+) -> Result<bool, StoreError> {
+    const SQL: &str =
+        "DELETE FROM upstream_accounts WHERE user_id = $1 AND server = $2 RETURNING *";
+    let gone = c.rows(SQL, values![user.to_string(), server.as_str()]).await?;
+    Ok(keep(c, &gone, *now).await? > 0)
+}
+
 /// Whoever had no grant since they connected an account has yet to use it. Without that nobody could connect one before their first log-in.
 pub(super) async fn end_without_grant(
     c: &mut Connection,
@@ -51,15 +62,29 @@ pub(super) async fn is_any_without_grant(
     Ok(c.row(SQL, values![*now]).await?.is_some())
 }
 
-/// Of accounts that were taken out a moment ago.
+/// Sealed as they are, in the transaction that took them out: whoever seals everything anew meets each of them here or there.
 pub(super) async fn keep(
     c: &mut Connection,
     gone: &[Row],
     now: Timestamp,
 ) -> Result<u64, StoreError> {
+    const SQL: &str = "INSERT INTO ended_accounts \
+        (user_id, server, version, sealed, connected_at, attempts, next_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, 0, $6, $7) \
+        ON CONFLICT (user_id, server, version) DO UPDATE SET next_at = excluded.next_at";
     let mut count = 0;
     for gone in gone {
-        put_off(c, &(row(gone)?, now, now)).await?;
+        let account = row(gone)?;
+        let values = values![
+            account.user_id.to_string(),
+            account.server.as_str(),
+            account.version,
+            account.sealed.as_str(),
+            account.connected_at,
+            now,
+            now.plus_seconds(TRIED),
+        ];
+        c.execute(SQL, values).await?;
         count += 1;
     }
     Ok(count)
@@ -82,23 +107,15 @@ pub(super) async fn claim(
     Ok(Some(EndedAccount { account: row(&found)?, attempts }))
 }
 
+/// What is gone stays so.
 pub(super) async fn put_off(
     c: &mut Connection,
-    (account, now, next_at): &(UpstreamAccountRow, Timestamp, Timestamp),
+    (account, next_at): &(UpstreamAccountRow, Timestamp),
 ) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO ended_accounts \
-        (user_id, server, version, sealed, connected_at, attempts, next_at, expires_at) \
-        VALUES ($1, $2, $3, $4, $5, 0, $6, $7) \
-        ON CONFLICT (user_id, server, version) DO UPDATE SET next_at = excluded.next_at";
-    let values = values![
-        account.user_id.to_string(),
-        account.server.as_str(),
-        account.version,
-        account.sealed.as_str(),
-        account.connected_at,
-        *next_at,
-        now.plus_seconds(TRIED),
-    ];
+    const SQL: &str = "UPDATE ended_accounts SET next_at = $4 \
+        WHERE user_id = $1 AND server = $2 AND version = $3";
+    let user = account.user_id.to_string();
+    let values = values![user, account.server.as_str(), account.version, *next_at];
     c.execute(SQL, values).await.map(drop)
 }
 

@@ -37,8 +37,11 @@ pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, S
         return Ok(false);
     }
     add_uris(c, row).await?;
-    // It is another server than the one that once had this id.
-    tool_pin::delete_all(c, &row.id).await?;
+    // It is another server than the one that once had this id. One that clients reach themselves has no pins: those of its
+    // id are of a server of the settings.
+    if row.url.is_some() {
+        tool_pin::delete_all(c, &row.id).await?;
+    }
     Ok(true)
 }
 
@@ -141,19 +144,20 @@ pub(super) async fn list_proxied(c: &mut Connection) -> Result<Vec<ResourceRow>,
 
 pub(super) async fn delete(
     c: &mut Connection,
-    (id, now): &(String, Timestamp),
+    (id, keep_pins, now): &(String, bool, Timestamp),
 ) -> Result<(bool, Vec<Revocation>), StoreError> {
     const URIS: &str = "SELECT uri FROM resource_uris WHERE resource_id = $1 ORDER BY uri";
     let id = id.as_str();
     let uris = c.rows(URIS, values![id]).await?;
-    let found = c.execute("DELETE FROM resources WHERE id = $1", values![id]).await? == 1;
+    let gone = c.row("DELETE FROM resources WHERE id = $1 RETURNING url", values![id]).await?;
+    let url = gone.as_ref().map(|row| row.maybe_text("url")).transpose()?.flatten();
     c.execute("DELETE FROM resource_uris WHERE resource_id = $1", values![id]).await?;
     c.execute("DELETE FROM api_keys WHERE resource_id = $1", values![id]).await?;
-    if found {
+    if url.is_some() && !keep_pins {
         tool_pin::delete_all(c, id).await?;
     }
     let uris = uris.iter().map(|row| row.text("uri")).collect::<Result<Vec<_>, _>>()?;
-    Ok((found, grant::revoke_for(c, &uris, (RevokeReason::Administrator, *now)).await?))
+    Ok((gone.is_some(), grant::revoke_for(c, &uris, (RevokeReason::Administrator, *now)).await?))
 }
 
 fn row(row: &Row) -> Result<ResourceRow, StoreError> {

@@ -66,8 +66,13 @@ impl ResourceStore for SqlDatabase {
             .await
     }
 
-    async fn delete_resource(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let which = (id.to_owned(), now);
+    async fn delete_resource(
+        &self,
+        id: &str,
+        keep_pins: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let which = (id.to_owned(), keep_pins, now);
         let (found, revoked) = self
             .named("delete resources")
             .write(which, |c, which| Box::pin(resource::delete(c, which)))

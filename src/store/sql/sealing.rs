@@ -8,7 +8,7 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::sealing::{
     BROKERS_LAST, Resealed, SealedCount, SealedPlace, SealedRow, Sealing, SealingChange,
-    SealingStore,
+    SealingRestart, SealingStore,
 };
 use crate::time::Timestamp;
 
@@ -39,7 +39,11 @@ impl SealingStore for SqlDatabase {
         self.named("change sealing").write(wish, |c, wish| Box::pin(change(c, wish))).await
     }
 
-    async fn restart_sealing(&self, from: &str, to: &Sealing) -> Result<bool, StoreError> {
+    async fn restart_sealing(
+        &self,
+        from: &str,
+        to: &Sealing,
+    ) -> Result<SealingRestart, StoreError> {
         let wish = (from.to_owned(), to.clone());
         self.named("restart sealing").write(wish, |c, wish| Box::pin(restart(c, wish))).await
     }
@@ -166,19 +170,12 @@ async fn change(
     c: &mut Connection,
     (from, to, at): &(String, Sealing, Option<Timestamp>),
 ) -> Result<SealingChange, StoreError> {
-    const BROKERS: &str = "SELECT key_ids FROM sealing_brokers WHERE ends_at > $1";
     const SQL: &str =
         "UPDATE sealing SET key_id = $1, root = $2 WHERE name = 'store' AND key_id = $3";
     if held(c, true).await?.is_none_or(|found| found.key_id != *from) {
         return Ok(SealingChange::Other);
     }
-    let now = place::now(c, *at).await?;
-    let mut brokers: u64 = 0;
-    for row in c.rows(BROKERS, values![now]).await? {
-        if !row.list("key_ids")?.contains(&to.key_id) {
-            brokers = brokers.saturating_add(1);
-        }
-    }
+    let (_, brokers) = having(c, (&to.key_id, *at)).await?;
     if brokers > 0 {
         return Ok(SealingChange::Waits { brokers });
     }
@@ -187,17 +184,41 @@ async fn change(
     Ok(SealingChange::Done)
 }
 
-async fn restart(c: &mut Connection, (from, to): &(String, Sealing)) -> Result<bool, StoreError> {
+/// How many of the brokers that run have the key, and how many do not.
+async fn having(
+    c: &mut Connection,
+    (key_id, at): (&String, Option<Timestamp>),
+) -> Result<(u64, u64), StoreError> {
+    const BROKERS: &str = "SELECT key_ids FROM sealing_brokers WHERE ends_at > $1";
+    let now = place::now(c, at).await?;
+    let (mut with, mut without) = (0_u64, 0_u64);
+    for row in c.rows(BROKERS, values![now]).await? {
+        let has = row.list("key_ids")?.contains(key_id);
+        let count = if has { &mut with } else { &mut without };
+        *count = count.saturating_add(1);
+    }
+    Ok((with, without))
+}
+
+/// A key that a broker has is not lost, whatever whoever asks for this has at hand.
+async fn restart(
+    c: &mut Connection,
+    (from, to): &(String, Sealing),
+) -> Result<SealingRestart, StoreError> {
     // A key that was lost twice has its place already, with the same root.
     const GONE: &str = "DELETE FROM sealing WHERE name = $1";
     const ASIDE: &str = "UPDATE sealing SET name = $1 WHERE name = 'store'";
     if held(c, true).await?.is_none_or(|found| found.key_id != *from) {
-        return Ok(false);
+        return Ok(SealingRestart::Other);
+    }
+    let (brokers, _) = having(c, (from, None)).await?;
+    if brokers > 0 {
+        return Ok(SealingRestart::Held { brokers });
     }
     c.execute(GONE, values![from.as_str()]).await?;
     c.execute(ASIDE, values![from.as_str()]).await?;
     add(c, to).await?;
-    Ok(true)
+    Ok(SealingRestart::Done)
 }
 
 /// Of a crash of the database nothing of it need be left. So no commit waits for the disk.

@@ -57,11 +57,23 @@ impl UpstreamAccountStore for SqlDatabase {
             .await
     }
 
+    async fn disconnect_upstream_account(
+        &self,
+        user_id: UserId,
+        server: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let which = (user_id, server.to_owned(), now);
+        self.named("disconnect upstream_accounts")
+            .write(which, |c, which| Box::pin(ended_account::end_one(c, which)))
+            .await
+    }
+
     async fn end_upstream_account(
         &self,
         user_id: UserId,
         server: &str,
-        version: Option<i64>,
+        version: i64,
     ) -> Result<Option<UpstreamAccountRow>, StoreError> {
         let which = (user_id, server.to_owned(), version);
         self.named("end upstream_accounts").write(which, |c, which| Box::pin(end(c, which))).await
@@ -91,9 +103,9 @@ impl UpstreamAccountStore for SqlDatabase {
     async fn put_off_ended_account(
         &self,
         account: &UpstreamAccountRow,
-        (now, next_at): (Timestamp, Timestamp),
+        next_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let which = (account.clone(), now, next_at);
+        let which = (account.clone(), next_at);
         self.named("put_off ended_accounts")
             .write(which, |c, which| Box::pin(ended_account::put_off(c, which)))
             .await
@@ -179,15 +191,12 @@ async fn renew(
 /// Read and deleted in one transaction; of two callers one deletes it, and has it.
 async fn end(
     c: &mut Connection,
-    (user, server, version): &(UserId, String, Option<i64>),
+    (user, server, version): &(UserId, String, i64),
 ) -> Result<Option<UpstreamAccountRow>, StoreError> {
     const SQL: &str =
         "DELETE FROM upstream_accounts WHERE user_id = $1 AND server = $2 AND version = $3";
     let Some(found) = find(c, &(*user, server.clone())).await? else { return Ok(None) };
-    if version.is_some_and(|version| version != found.version) {
-        return Ok(None);
-    }
-    let values = values![user.to_string(), server.as_str(), found.version];
+    let values = values![user.to_string(), server.as_str(), *version];
     Ok((c.execute(SQL, values).await? == 1).then_some(found))
 }
 

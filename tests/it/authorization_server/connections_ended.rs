@@ -1,12 +1,13 @@
 //! Accounts at servers end with what let apps use them, and their tokens are given back.
 
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::Value;
 
 use crate::support::child::command_beside;
 use crate::support::until::until;
 
 use super::browser::Browser;
-use super::connections::{World, connects};
+use super::connections::{World, connects, settings};
 
 /// By a process of its own, as on another replica.
 fn run(world: &World, arguments: &[&str]) -> String {
@@ -46,4 +47,26 @@ async fn the_tokens_of_who_is_disabled_are_given_back() {
     run(&world, &["user", "disable", name, "--last-administrator"]);
     let given = until("the tokens are given back", async || world.at("/revoke").pop()).await;
     assert!(given.body.contains("token=refresh-first"), "{}", given.body);
+}
+
+/// As a replica whose settings have not got the server yet.
+#[tokio::test]
+async fn whoever_does_not_know_the_server_leaves_the_tokens_for_another_to_give_back() {
+    let mut world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    connects(&world, &mut browser).await;
+    let users: Value = serde_json::from_str(&run(&world, &["user", "list", "--json"])).unwrap();
+    let base = world.fake.url().to_string();
+    let others = settings(base.trim_end_matches('/'), "").replace("\"weather\"", "\"other\"");
+    world.product = Box::pin(world.product.restart(&others)).await;
+    run(&world, &["user", "disable", users[0]["username"].as_str().unwrap()]);
+    let path = world.product.directory.path().join("data/broker.db");
+    let file = rusqlite::Connection::open(path).unwrap();
+    until("it was tried, and is to be tried again in a minute", async || {
+        let soon = SystemClock.now().plus_seconds(90).unix_millis();
+        let due = "SELECT 1 FROM ended_accounts WHERE attempts = 1 AND next_at < ?1";
+        file.query_row(due, [soon], |_| Ok(())).ok()
+    })
+    .await;
+    assert!(world.at("/revoke").is_empty());
 }

@@ -9,6 +9,7 @@ mod canary;
 mod client;
 mod connections;
 mod connections_ended;
+mod connections_moved;
 mod connections_renewed;
 mod cors;
 mod crash;

@@ -88,6 +88,29 @@ async fn files_that_come_later_are_waited_for_and_ready_says_which() {
 }
 
 #[tokio::test]
+async fn what_is_odd_about_the_settings_is_said_once_by_a_start_that_waited_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let odd = settings(path)
+        .replace("[tools]", &format!("shadow_file = \"{}/shadow.toml\"\n[tools]", path.display()));
+    let mut served = Served::start(path, &odd, &[]).await;
+    says(&served, "store.key_encryption_key", "nothing else").await;
+    bring_key(path);
+    bring_rules(path);
+    until("it serves", async || {
+        served.hang_up();
+        let (status, _) = asked(&served.authority, "/ready").await?;
+        (status == 200).then_some(())
+    })
+    .await;
+    served.terminate();
+    assert!(served.ended().await.success());
+    let said = served.stderr();
+    let found = said.lines().filter(|line| line.contains("config.finding"));
+    assert_eq!(found.filter(|line| line.contains("shadow_file")).count(), 1, "{said}");
+}
+
+#[tokio::test]
 async fn whoever_waits_to_start_ends_when_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

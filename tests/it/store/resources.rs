@@ -69,7 +69,7 @@ async fn a_resource_goes_with_its_keys(store: Store) {
     store.add_resource(&resource("a", &["https://a"])).await.unwrap();
     assert!(store.add_api_key(&key("k", "a")).await.unwrap());
     assert!(!store.add_api_key(&key("k", "a")).await.unwrap());
-    assert!(store.delete_resource("a", NOW).await.unwrap());
+    assert!(store.delete_resource("a", false, NOW).await.unwrap());
     assert!(store.find_api_key("k").await.unwrap().is_none());
     assert!(store.add_resource(&resource("b", &["https://a"])).await.unwrap());
 }
@@ -81,10 +81,10 @@ async fn a_resource_that_goes_takes_the_grants_for_it_along(store: Store) {
     for grant in &grants {
         store.add_grant(grant).await.unwrap();
     }
-    assert!(store.delete_resource("a", after(1)).await.unwrap());
+    assert!(store.delete_resource("a", false, after(1)).await.unwrap());
     let revoked = grants.each_ref().map(|grant| store.is_revoked(Some(grant.id), None));
     assert_eq!(revoked, [true, true, false]);
-    assert!(!store.delete_resource("a", after(1)).await.unwrap());
+    assert!(!store.delete_resource("a", false, after(1)).await.unwrap());
 }
 
 async fn what_is_reached_through_us_is_listed_by_itself(store: Store) {
@@ -107,7 +107,7 @@ async fn what_is_reached_through_us_is_listed_by_itself(store: Store) {
     assert_eq!(listed().await, [b, told.clone()]);
     assert_eq!(store.find_resource("c").await.unwrap(), Some(told));
     assert!(store.disable_resource("c", Some(NOW)).await.unwrap());
-    assert!(store.delete_resource("b", NOW).await.unwrap());
+    assert!(store.delete_resource("b", false, NOW).await.unwrap());
     assert_eq!(listed().await, []);
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mcp_auth_broker::id::UserId;
 use mcp_auth_broker::store::{
-    Digest, Resealed, SealedPlace, SealedRow, Sealing, SealingChange, StoreError, StoreSettings,
-    UpstreamAccountRow,
+    Digest, Resealed, SealedPlace, SealedRow, Sealing, SealingChange, SealingRestart, StoreError,
+    StoreSettings, UpstreamAccountRow,
 };
 use serde_json::json;
 
@@ -221,10 +221,19 @@ async fn whoever_writes_while_the_key_changes_leaves_nothing_of_the_old_one(stor
 
 async fn a_root_of_a_lost_key_is_put_aside(store: Store) {
     store.adopt_sealing(&sealing(OLD)).await.unwrap();
-    assert!(!store.restart_sealing("another", &sealing(NEW)).await.unwrap());
-    assert!(store.restart_sealing(OLD, &sealing(NEW)).await.unwrap());
+    let restart = async |from, to| store.restart_sealing(from, &sealing(to)).await.unwrap();
+    assert_eq!(restart("another", NEW).await, SealingRestart::Other);
+    let brokers = [Digest::of("with both"), Digest::of("with another")];
+    for (broker, keys) in brokers.iter().zip([&["third", OLD][..], &[NEW]]) {
+        let keys = keys.iter().map(|&key| key.to_owned()).collect();
+        store.announce_keys(*broker, keys, None).await.unwrap();
+    }
+    assert_eq!(restart(OLD, NEW).await, SealingRestart::Held { brokers: 1 }, "it is not lost");
+    assert_eq!(store.sealing().await.unwrap(), Some(sealing(OLD)));
+    store.withdraw_keys(brokers[0]).await.unwrap();
+    assert_eq!(restart(OLD, NEW).await, SealingRestart::Done);
     assert_eq!(store.sealing().await.unwrap(), Some(sealing(NEW)));
-    assert!(!store.restart_sealing(OLD, &sealing("third")).await.unwrap(), "it is not the store's");
+    assert_eq!(restart(OLD, "third").await, SealingRestart::Other, "it is not the store's");
 }
 
 /// A column that is sealed and in no list would be lost with the old key.

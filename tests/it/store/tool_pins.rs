@@ -19,7 +19,9 @@ on_both! {
     only_what_somebody_has_looked_at_is_approved;
     an_approval_and_a_change_at_once_lose_neither;
     pins_go_with_their_server;
+    pins_of_a_server_of_the_settings_stay_whatever_is_registered;
     pins_of_a_server_that_nobody_serves_are_cleaned_up;
+    pins_of_a_server_that_is_disabled_stay;
     ten_thousand_tools_and_hostile_text_are_kept_within_bounds;
     a_list_comes_in_pages_with_and_without_what_is_as_it_was;
 }
@@ -172,13 +174,38 @@ fn server(id: &str) -> ResourceRow {
 async fn pins_go_with_their_server(store: Store) {
     assert!(store.add_resource(&server("a")).await.unwrap());
     meet(&store, "t", "1", NOW).await;
-    assert!(!store.delete_resource("b", NOW).await.unwrap());
+    assert!(!store.delete_resource("b", false, NOW).await.unwrap());
     assert!(!store.tool_pins("a").await.unwrap().pins.is_empty());
-    assert!(store.delete_resource("a", NOW).await.unwrap());
+    assert!(store.delete_resource("a", false, NOW).await.unwrap());
     assert_eq!(store.tool_pins("a").await.unwrap().version, None);
     meet(&store, "t", "of a replica that has not heard of it", after(1)).await;
     assert!(store.add_resource(&server("a")).await.unwrap());
     assert!(store.tool_pins("a").await.unwrap().pins.is_empty(), "it is another server");
+}
+
+/// Else what waits to be approved would be the first definition, and shown.
+async fn pins_of_a_server_of_the_settings_stay_whatever_is_registered(store: Store) {
+    meet(&store, "t", "1", NOW).await;
+    meet(&store, "t", "2", after(1)).await;
+    let reached_directly =
+        ResourceRow { url: None, uri: "https://weather.example/".to_owned(), ..server("a") };
+    assert!(store.add_resource(&reached_directly).await.unwrap());
+    assert!(found(&store, "t").await.found.is_some());
+    assert!(store.delete_resource("a", false, NOW).await.unwrap());
+    assert!(found(&store, "t").await.found.is_some());
+    assert!(store.add_resource(&server("a")).await.unwrap());
+    meet(&store, "t", "1", NOW).await;
+    assert!(store.delete_resource("a", true, NOW).await.unwrap(), "it is in the settings by now");
+    assert_eq!(found(&store, "t").await.digest, "1");
+}
+
+async fn pins_of_a_server_that_is_disabled_stay(store: Store) {
+    assert!(store.add_resource(&server("a")).await.unwrap());
+    meet(&store, "t", "1", NOW).await;
+    meet(&store, "t", "2", after(1)).await;
+    assert!(store.disable_resource("a", Some(NOW)).await.unwrap());
+    store.clean_up(after(31 * 24 * HOUR)).await.unwrap();
+    assert!(found(&store, "t").await.found.is_some(), "it is disabled because of it, perhaps");
 }
 
 async fn pins_of_a_server_that_nobody_serves_are_cleaned_up(store: Store) {

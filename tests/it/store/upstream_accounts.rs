@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use mcp_auth_broker::id::UserId;
 use mcp_auth_broker::store::{
-    GrantRow, RevokeReason, UpstreamAccountRow, UserRemoval, UserRemoved,
+    GrantRow, RevokeReason, SealedPlace, UpstreamAccountRow, UserRemoval, UserRemoved,
 };
 
 use super::rows::{grant, user};
@@ -19,6 +19,7 @@ on_both! {
     who_is_gone_or_disabled_connects_none;
     a_registration_is_kept_for_each_server;
     accounts_end_with_the_last_grant_and_not_before;
+    what_its_person_ends_is_kept_until_its_tokens_are_given_back;
     what_ended_is_given_back_by_one_and_tried_again;
 }
 
@@ -79,7 +80,7 @@ async fn what_was_ended_meanwhile_stays_ended(store: Store) {
     store.put_upstream_account(&account(ada, "a", "old")).await.unwrap();
     let row = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
     assert!(store.claim_upstream_account(&row, NOW, after(15)).await.unwrap());
-    store.end_upstream_account(ada, "a", None).await.unwrap().unwrap();
+    assert!(store.disconnect_upstream_account(ada, "a", NOW).await.unwrap());
     assert!(!store.renew_upstream_account(&row, "new").await.unwrap());
     assert_eq!(found(&store, ada, "a").await, None);
 }
@@ -90,13 +91,13 @@ async fn what_was_connected_anew_after_its_end_is_another_account(store: Store) 
     let old = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
     assert!(store.renew_upstream_account(&old, "renewed").await.unwrap());
     let renewed = store.find_upstream_account(ada, "a").await.unwrap().unwrap();
-    store.end_upstream_account(ada, "a", None).await.unwrap().unwrap();
+    assert!(store.disconnect_upstream_account(ada, "a", NOW).await.unwrap());
     let new = UpstreamAccountRow { connected_at: after(1), ..account(ada, "a", "new") };
     store.put_upstream_account(&new).await.unwrap();
     for row in [old, renewed] {
         assert!(!store.claim_upstream_account(&row, after(2), after(30)).await.unwrap());
         assert!(!store.renew_upstream_account(&row, "of the old").await.unwrap());
-        let ended = store.end_upstream_account(ada, "a", Some(row.version)).await.unwrap();
+        let ended = store.end_upstream_account(ada, "a", row.version).await.unwrap();
         assert!(ended.is_none());
     }
     assert_eq!(found(&store, ada, "a").await.unwrap().0, "new");
@@ -107,11 +108,10 @@ async fn an_account_is_taken_out_once(store: Store) {
     store.put_upstream_account(&account(ada, "a", "1")).await.unwrap();
     store.put_upstream_account(&account(ada, "a", "2")).await.unwrap();
     assert!(
-        store.end_upstream_account(ada, "a", Some(FIRST)).await.unwrap().is_none(),
+        store.end_upstream_account(ada, "a", FIRST).await.unwrap().is_none(),
         "it was replaced"
     );
-    let ends =
-        join_all((0..10).map(|_| store.end_upstream_account(ada, "a", Some(FIRST + 1)))).await;
+    let ends = join_all((0..10).map(|_| store.end_upstream_account(ada, "a", FIRST + 1))).await;
     let ended: Vec<_> = ends.into_iter().filter_map(Result::unwrap).collect();
     assert_eq!((ended.len(), ended[0].sealed.as_str()), (1, "2"));
 }
@@ -185,6 +185,19 @@ async fn accounts_end_with_the_last_grant_and_not_before(store: Store) {
     assert!(found(&store, bob, "a").await.is_none());
 }
 
+/// However the process ends that was asked to, and whatever key everything is sealed with anew meanwhile.
+async fn what_its_person_ends_is_kept_until_its_tokens_are_given_back(store: Store) {
+    let ada = somebody(&store).await;
+    store.put_upstream_account(&account(ada, "a", "1")).await.unwrap();
+    let ends = join_all((0..10).map(|_| store.disconnect_upstream_account(ada, "a", NOW))).await;
+    assert_eq!(ends.into_iter().filter(|ended| *ended.as_ref().unwrap()).count(), 1);
+    assert_eq!(found(&store, ada, "a").await, None);
+    let rows = store.sealed_rows(SealedPlace::EndedAccounts, None).await.unwrap();
+    assert_eq!(rows.into_iter().map(|row| row.sealed).collect::<Vec<_>>(), ["1"]);
+    let ended = store.claim_ended_account(NOW, after(60)).await.unwrap().unwrap();
+    assert_eq!((ended.account.sealed.as_str(), ended.attempts), ("1", 1));
+}
+
 async fn what_ended_is_given_back_by_one_and_tried_again(store: Store) {
     let ada = somebody(&store).await;
     store.put_upstream_account(&account(ada, "a", "1")).await.unwrap();
@@ -195,13 +208,19 @@ async fn what_ended_is_given_back_by_one_and_tried_again(store: Store) {
     assert!(claimed.is_empty(), "one of them has it");
     assert_eq!((ended.account.sealed.as_str(), ended.attempts), ("1", 1));
     assert!(store.claim_ended_account(after(59), after(99)).await.unwrap().is_none());
-    store.put_off_ended_account(&ended.account, (after(59), after(100))).await.unwrap();
+    store.put_off_ended_account(&ended.account, after(100)).await.unwrap();
     assert!(store.claim_ended_account(after(99), after(200)).await.unwrap().is_none());
     let again = store.claim_ended_account(after(100), after(200)).await.unwrap().unwrap();
     assert_eq!(again.attempts, 2);
     store.forget_ended_account(&again.account).await.unwrap();
     assert!(store.claim_ended_account(after(300), after(400)).await.unwrap().is_none());
-    store.put_off_ended_account(&again.account, (NOW, after(1))).await.unwrap();
+    store.put_off_ended_account(&again.account, after(1)).await.unwrap();
+    assert!(
+        store.claim_ended_account(after(300), after(400)).await.unwrap().is_none(),
+        "it is gone"
+    );
+    store.put_upstream_account(&account(ada, "a", "2")).await.unwrap();
+    assert!(store.set_password(ada, "hash", None, NOW).await.unwrap());
     store.clean_up(after(2 * 86_400)).await.unwrap();
     assert!(store.claim_ended_account(after(2 * 86_400), after(400)).await.unwrap().is_none());
 }

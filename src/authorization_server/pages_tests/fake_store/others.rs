@@ -217,7 +217,12 @@ impl ResourceStore for FakeStore {
     async fn list_proxied_resources(&self) -> Result<Vec<ResourceRow>, StoreError> {
         unimplemented!()
     }
-    async fn delete_resource(&self, _id: &str, _now: Timestamp) -> Result<bool, StoreError> {
+    async fn delete_resource(
+        &self,
+        _id: &str,
+        _keep_pins: bool,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
         unimplemented!()
     }
     async fn add_api_key(&self, _row: &ApiKeyRow) -> Result<bool, StoreError> {
@@ -306,11 +311,19 @@ impl UpstreamAccountStore for FakeStore {
     ) -> Result<bool, StoreError> {
         unimplemented!()
     }
+    async fn disconnect_upstream_account(
+        &self,
+        _user_id: UserId,
+        _server: &str,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
     async fn end_upstream_account(
         &self,
         _user_id: UserId,
         _server: &str,
-        _version: Option<i64>,
+        _version: i64,
     ) -> Result<Option<UpstreamAccountRow>, StoreError> {
         unimplemented!()
     }
@@ -327,7 +340,7 @@ impl UpstreamAccountStore for FakeStore {
     async fn put_off_ended_account(
         &self,
         _account: &UpstreamAccountRow,
-        _when: (Timestamp, Timestamp),
+        _next_at: Timestamp,
     ) -> Result<(), StoreError> {
         unimplemented!()
     }
@@ -399,7 +412,11 @@ impl SealingStore for FakeStore {
     ) -> Result<SealingChange, StoreError> {
         unimplemented!()
     }
-    async fn restart_sealing(&self, _from: &str, _to: &Sealing) -> Result<bool, StoreError> {
+    async fn restart_sealing(
+        &self,
+        _from: &str,
+        _to: &Sealing,
+    ) -> Result<SealingRestart, StoreError> {
         unimplemented!()
     }
     async fn announce_keys(
