@@ -227,7 +227,7 @@ async fn what_an_administrator_takes_away_takes_the_passkeys_along(store: Store)
     add(&store, &row(ada, "one")).await;
     add(&store, &row(ada, "two")).await;
     let (theirs, others) = (row(bob, "bob's"), codes(["c", "d"]));
-    store.add_passkey(&theirs, MOST, &others, None).await.unwrap();
+    store.add_passkey(&theirs, MOST, &others, (None, true)).await.unwrap();
     assert!(store.start_over(&link(ada)).await.unwrap());
     assert_eq!(ids(&store, ada).await, Vec::<String>::new());
     assert_eq!(store.count_recovery_codes(ada).await.unwrap(), 0);
