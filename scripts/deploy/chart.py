@@ -178,7 +178,7 @@ def kept(values):
 def asked_by_tls(values):
     """The kubelet speaks TLS to the pod exactly where the settings end it there."""
     table, inline, dotted = '[server.tls]\ncert = "x"\n', '[server]\ntls = { cert = "x" }\n', 'server.tls.cert = "x"\n'
-    for settings, scheme in [("", "HTTP"), (f"# {table}", "HTTP"), ("[server]\n# tls = {}\n", "HTTP"), (table, "HTTPS"), (inline, "HTTPS"), (dotted, "HTTPS"), ("[ server . tls ]\n", "HTTPS"), ("server.tls = {}\n", "HTTPS"), ('[server]\n  tls.key = "x"\n', "HTTPS")]:
+    for settings, scheme in [("", "HTTP"), ('# [server.tls]\n# cert = "x"\n', "HTTP"), ("[server]\n# tls = {}\n", "HTTP"), (table, "HTTPS"), (inline, "HTTPS"), (dotted, "HTTPS"), ("[ server . tls ]\n", "HTTPS"), ("server.tls = {}\n", "HTTPS"), ('[server]\n  tls.key = "x"\n', "HTTPS"), ('server = { tls = { cert = "x" } }\n', "HTTPS"), ('[server."tls"]\n', "HTTPS"), ('[server]\n"tls" = {}\n', "HTTPS"), ('[telemetry]\nservice_name = """\ntls = 1\n"""\n', "HTTP")]:
         container = of(render(merged(values, IMAGE, {"settings": settings})), "Deployment")["spec"]["template"]["spec"]["containers"][0]
         schemes = {container[f"{probe}Probe"]["httpGet"]["scheme"] for probe in ("startup", "liveness", "readiness")}
         check(schemes == {scheme}, f"{settings!r}: the probes ask by {scheme}, not {schemes}")

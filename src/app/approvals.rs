@@ -86,8 +86,8 @@ pub(super) fn rules_in_force(policy: &Live) -> RulesVersion {
 /// Those that the files hold. Where they cannot be read the broker has others in force, which are not known here.
 fn written_rules(config: &Config, variables: &Environment) -> RulesVersion {
     let source = super::check::policy_source(config, variables);
-    let loaded = source.and_then(|source| source.load());
-    let version = loaded.ok().map(|(rules, _shadow)| Arc::clone(rules.version()));
+    let loaded = source.and_then(|source| source.load_in_force());
+    let version = loaded.ok().map(|rules| Arc::clone(rules.version()));
     Arc::new(move || version.clone())
 }
 

@@ -9,6 +9,7 @@ use super::check::CheckFault;
 use super::check_key::CheckKey;
 use super::error::AppError;
 use super::graph::opens_something;
+use super::server_grants::grants;
 
 /// Names in `MCP_AUTH_BROKER_ALLOWED_SCOPES` that neither an operation of the built-in catalogue is for nor a rule of the
 /// policy needs. A warning each; an error where the rules are theirs alone and none of them opens anything.
@@ -20,7 +21,9 @@ pub(super) fn without_effect(config: &Config, policy: &Policy) -> Vec<CheckFault
     let needed = policy.graph_permissions();
     let idle =
         idle.into_iter().filter(|name| !needed.iter().any(|(_, known)| known.as_str() == *name));
-    let warning = !opening.is_empty() || config.policy.file.is_some();
+    // The servers' short tables are rules, too.
+    let has_rules = config.policy.file.is_some() || !grants(config).rules.is_empty();
+    let warning = has_rules || !opening.is_empty();
     let fault = |name: &str| CheckFault {
         key: CheckKey::FlatPermissions,
         error: AppError::IdlePermission { name: name.to_owned(), near: near(name, &catalog) },

@@ -63,23 +63,19 @@ impl Source {
     ///
     /// [`AppError::PolicyFile`], or [`AppError::Policy`] with every fault.
     pub fn load(&self) -> Result<(Policy, Option<Policy>), AppError> {
-        self.load_contents(&self.contents())
-    }
-
-    /// The same of what the files held when they were looked at.
-    pub(super) fn load_contents(
-        &self,
-        contents: &Contents,
-    ) -> Result<(Policy, Option<Policy>), AppError> {
-        let shadow = self.load_shadow(contents)?;
+        let contents = self.contents();
+        let shadow = self.load_shadow(&contents)?;
         Ok((self.load_live(contents.live.as_ref())?, shadow))
     }
 
-    /// The same for a start. Shadow rules answer nobody: where they cannot be used there are none, and the error says why.
-    pub(super) fn load_at_start(
-        &self,
-        contents: &Contents,
-    ) -> Result<(Policy, Result<Option<Policy>, AppError>), AppError> {
+    /// The rules in force alone, whatever the shadow file holds.
+    pub(super) fn load_in_force(&self) -> Result<Policy, AppError> {
+        self.load_live(self.contents().live.as_ref())
+    }
+
+    /// Both of what the files held when they were looked at. Shadow rules answer nobody: a fault of theirs is told beside the
+    /// rules in force, and keeps them from nothing.
+    pub(super) fn load_contents(&self, contents: &Contents) -> Result<Loaded, AppError> {
         Ok((self.load_live(contents.live.as_ref())?, self.load_shadow(contents)))
     }
 
@@ -96,7 +92,7 @@ impl Source {
         &self,
         contents: &Contents,
         in_force: usize,
-    ) -> Result<(Policy, Option<Policy>), AppError> {
+    ) -> Result<Loaded, AppError> {
         let loaded = self.load_contents(contents)?;
         let granted: usize = self.granted.iter().map(|granted| granted.rules.len()).sum();
         match &self.file {
@@ -180,6 +176,9 @@ impl Source {
         }
     }
 }
+
+/// The rules in force, and the shadow rules or why there are none.
+pub(super) type Loaded = (Policy, Result<Option<Policy>, AppError>);
 
 /// What the files held at one look; `None` for one that is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]

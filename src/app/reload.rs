@@ -90,7 +90,7 @@ pub(super) fn start(
     (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
 ) -> Result<(Live, Reloader), AppError> {
     let found = source.contents();
-    let (policy, shadow) = source.load_at_start(&found)?;
+    let (policy, shadow) = source.load_contents(&found)?;
     let status = ReloadStatus::default();
     let shadow = shadow.unwrap_or_else(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "policy.shadow_unusable");
@@ -141,13 +141,31 @@ impl Shared {
         let in_force = self.live.current().policy().rule_ids().count();
         let load = move || source.load_next(&contents, in_force);
         let done = match tokio::task::spawn_blocking(load).await {
-            Ok(Ok((policy, shadow))) => self.replace(context, policy, shadow).await,
+            Ok(Ok((policy, Ok(shadow)))) => self.replace(context, policy, shadow).await,
+            Ok(Ok((policy, Err(fault)))) => self.without_shadow(context, policy, fault).await,
             Ok(Err(error)) => Err(self.keep(ReloadFault::Policy(error.into()))),
             Err(error) => Err(self.keep(ReloadFault::Policy(error.into()))),
         };
         // At the end: whoever asked may go away in between, and then it is still to be done.
         looks.loaded = (!matches!(done, Err(ReloadFault::Audit(_)))).then_some(found);
         done
+    }
+
+    /// The shadow file has a fault, which keeps no changed rules from being in force: they may be a freeze. The shadow rules of
+    /// others would be compared with them, so there are none then.
+    async fn without_shadow(
+        &self,
+        context: &Context,
+        policy: Policy,
+        fault: AppError,
+    ) -> Result<(), ReloadFault> {
+        let fault = ReloadFault::Policy(fault.into());
+        if policy.version() == self.live.current().policy().version() {
+            return Err(self.keep(fault));
+        }
+        self.replace(context, policy, None).await?;
+        self.keep(fault);
+        Ok(())
     }
 
     async fn found(&self) -> Result<Contents, ReloadFault> {
@@ -198,8 +216,8 @@ impl Shared {
         let in_force = self.live.current();
         let error: &dyn std::error::Error = &fault;
         let said = Some(fault.to_string());
-        // An audit log that is away is tried each second: said once.
-        if self.status.fault() != said {
+        // An audit log that is away is tried each second: said once. Rules are tried once for each change of the files.
+        if !matches!(fault, ReloadFault::Audit(_)) || self.status.fault() != said {
             tracing::error!(error, policy_version = %in_force.policy().version(), "policy.reload_failed");
         }
         self.status.set(said);

@@ -2,11 +2,11 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header, request};
 use serde_json::value::RawValue;
 
 use crate::broker::Caller;
-use crate::guard::{self, Deciding, INVALID_PARAMS, Message, Named, Thing, Unrecorded};
+use crate::guard::{self, Deciding, INVALID_PARAMS, Message, Mirrored, Named, Thing, Unrecorded};
 use crate::id::ToolName;
 use crate::policy::{About, Effect};
 use crate::protect::Message as StrictMessage;
@@ -82,19 +82,19 @@ impl Server {
         let unreadable =
             |why: &str| answer::refusal(StatusCode::BAD_REQUEST, "invalid_request", why);
         // The server behind may be written in any language, so its reader may be laxer than ours.
-        let strict = match StrictMessage::parse(&body) {
-            Ok(strict) => strict,
-            Err(why) => return self.door.unreadable(&caller, unreadable(&why.to_string())).await,
-        };
+        if let Err(why) = StrictMessage::parse(&body) {
+            return self.door.unreadable(&caller, unreadable(&why.to_string())).await;
+        }
         let Ok(message) = Message::parse(&body) else {
             let refusal = unreadable("the body is not one JSON-RPC message");
             return self.door.unreadable(&caller, refusal).await;
         };
-        if !agrees(&parts.headers, message.method.as_deref(), strict.tool()) {
-            let refusal = unreadable("Mcp-Method or Mcp-Name differs from the body");
+        let named = Named::of(&message, false);
+        // As far as Envoy forwards them (TR-24).
+        if !Mirrored::from(&named).agrees_with(&parts.headers, message.method.as_deref()) {
+            let refusal = unreadable("Mcp-Method, Mcp-Name or Mcp-Param-* differs from the body");
             return self.door.unreadable(&caller, refusal).await;
         }
-        let named = Named::of(&message, false);
         let tool_name = match &named {
             Named::Tool { name, .. } => self.decider.tool_name(name),
             _ => self.decider.server_name(),
@@ -260,17 +260,4 @@ struct Asked<'a> {
 /// In the words of what does not exist, but as `403`: Envoy would take `200` for yes.
 fn error(message: &Message<'_>, code: i32, text: &str) -> Response<Body> {
     guard::error(StatusCode::FORBIDDEN, message.id, code, text, None)
-}
-
-/// What 2026-07-28 mirrors in headers must be what the body says (TR-24), as far as Envoy forwards it.
-fn agrees(headers: &HeaderMap, method: Option<&str>, tool: Option<&str>) -> bool {
-    let same = |name: &str, expected: Option<&str>| {
-        let mut values = headers.get_all(name).iter();
-        match (values.next(), values.next()) {
-            (None, _) => true,
-            (Some(value), None) => value.to_str().ok() == expected,
-            (Some(_), Some(_)) => false,
-        }
-    };
-    same("mcp-method", method) && (tool.is_none() || same("mcp-name", tool))
 }

@@ -10,6 +10,7 @@ mod door;
 mod endpoint;
 mod jsonrpc;
 mod limit;
+mod mirror;
 mod named;
 mod presented;
 mod refusal;
@@ -26,6 +27,7 @@ pub use jsonrpc::{
     INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Message, PARSE_ERROR, ToolCall,
     UNSUPPORTED_PROTOCOL_VERSION, Unreadable, error,
 };
+pub use mirror::{Mirrored, PARAMETER};
 pub use named::{LONGEST_PROMPT, LONGEST_URI, List, MOST_RESOURCES, Named};
 pub use presented::Presented;
 pub use refusal::{Recorder, record_refusals, try_record_refusals};

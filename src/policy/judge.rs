@@ -8,6 +8,9 @@ use super::condition::{Known, Looked, Truth, Values};
 use super::decision::{Effect, Outcome, Step};
 use super::rule::Rule;
 
+/// How the names of the tools begin that are about operations, or list them.
+const OF_GRAPH: &str = "auth.graph.";
+
 /// What of a rule is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Aspect {
@@ -169,8 +172,12 @@ impl Rule {
                 tally.check(Aspect::Query, |_| rule.query.covers(ask.query).into());
             }
             // The tool as such: a rule for some operations makes it visible, and forbids none of the others.
-            (Some(_), Operation::Plain | Operation::Beside(_) | Operation::AnyGraph) => {
+            (Some(_), Operation::Plain | Operation::AnyGraph) => {
                 tally.check(Aspect::Operation, |_| (self.effect != Effect::Deny).into());
+            }
+            // A server's things have no operations: what is visible there may be called.
+            (Some(_), Operation::Beside(_)) => {
+                tally.check(Aspect::Operation, |_| Truth::False);
             }
             (None, Operation::Plain | Operation::Beside(_)) => {}
             // A rule without a Graph part opens no operation, but may forbid them all.
@@ -253,6 +260,10 @@ impl super::decide::Policy {
         let mut tally = Tally::new(witness);
         rule.compare_operation(&ask.operation, &mut tally);
         if rule.graph.is_some() {
+            // Nothing asks about an operation after it.
+            if matches!(ask.operation, Operation::Plain) && !ask.tool.starts_with(OF_GRAPH) {
+                tally.check(Aspect::Operation, |_| Truth::False);
+            }
             tally.check(Aspect::Tenant, |_| self.tenant_fits(rule, ask).into());
         }
         rule.principals.compare(&ask.who, rule.effect, ask.now, &mut tally);

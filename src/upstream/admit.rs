@@ -93,8 +93,9 @@ impl Server {
                     Kind::Thing(decided) => Some(decided),
                     _ => None,
                 };
-                let kind = Kind::Stream(decided);
-                Ok(Ok(Admitted { permits: admitted.permits, place, kind, resources }))
+                // What it holds from now on is its place among the streams, and none of a call.
+                let (permits, kind) = (Permits::default(), Kind::Stream(decided));
+                Ok(Ok(Admitted { permits, place, kind, resources }))
             }
             Wanted::List(list) => pass(Kind::List(list)),
             Wanted::Protocol if message.id.is_some() => pass(Kind::Other),

@@ -4,12 +4,8 @@
 //! no credential and open no door for other origins.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::guard::Message;
+use crate::guard::{Message, Mirrored, PARAMETER};
 
 use super::wanted::Wanted;
 
@@ -17,7 +13,6 @@ pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id")
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 pub(super) const NAME: HeaderName = HeaderName::from_static("mcp-name");
-const PARAMETER: &str = "mcp-param-";
 const ACCEPT: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -43,68 +38,24 @@ pub(super) fn to_server(headers: &HeaderMap) -> HeaderMap {
     sent
 }
 
-/// Whether the headers that mirror the body say what the body says (MCP 2026-07-28 Streamable HTTP, TR-24 to TR-27).
-///
-/// A server may go by its headers, and policy goes by the body: so what is in the one must be in the other. Headers that are
-/// not there are the server's to miss.
+/// Whether the headers that mirror the body say what the body says.
 pub(super) fn mirror_the_body(
     headers: &HeaderMap,
     message: &Message<'_>,
     wanted: &Wanted<'_>,
 ) -> bool {
-    let name = match wanted {
-        Wanted::Tool { name, .. } | Wanted::Prompt { name, .. } => Some(&**name),
-        Wanted::Resources(uris) => uris.first().map(|uri| &**uri),
-        _ => None,
-    };
-    let says = |header: &HeaderName, body: Option<&str>| {
-        let mut values = headers.get_all(header).iter();
-        match (values.next(), values.next()) {
-            (None, _) => true,
-            (Some(value), None) => body.is_some_and(|body| decoded(value).as_deref() == Some(body)),
-            (Some(_), Some(_)) => false,
+    let mirrored = match wanted {
+        Wanted::Tool { name, arguments, .. } => Mirrored::Thing(name, *arguments),
+        Wanted::Prompt { name, .. } => Mirrored::Thing(name, None),
+        Wanted::Resources(uris) => {
+            uris.first().map_or(Mirrored::Nothing, |uri| Mirrored::Thing(uri, None))
+        }
+        Wanted::Unknown => Mirrored::Unknown,
+        Wanted::List(_) | Wanted::Protocol | Wanted::Reply | Wanted::Malformed(_) => {
+            Mirrored::Nothing
         }
     };
-    let arguments = match wanted {
-        Wanted::Tool { arguments, .. } => *arguments,
-        _ => None,
-    };
-    // What goes no further is named by nobody.
-    let named = matches!(wanted, Wanted::Unknown) || says(&NAME, name);
-    says(&METHOD, message.method.as_deref()) && named && parameters(headers, arguments)
-}
-
-/// Whether each `Mcp-Param-*` is a value of the arguments. Which one it mirrors only the tool's schema says, and the server
-/// has to check that (TR-26).
-fn parameters(headers: &HeaderMap, arguments: Option<&RawValue>) -> bool {
-    let mut given =
-        headers.iter().filter(|(name, _)| name.as_str().starts_with(PARAMETER)).peekable();
-    if given.peek().is_none() {
-        return true;
-    }
-    let arguments = arguments.and_then(|text| serde_json::from_str::<Value>(text.get()).ok());
-    let Some(arguments) = arguments else { return false };
-    given.all(|(_, value)| decoded(value).is_some_and(|value| holds(&arguments, &value)))
-}
-
-fn holds(arguments: &Value, wanted: &str) -> bool {
-    match arguments {
-        Value::String(text) => text == wanted,
-        Value::Bool(truth) => wanted == if *truth { "true" } else { "false" },
-        Value::Number(number) => number.to_string() == wanted,
-        Value::Array(items) => items.iter().any(|item| holds(item, wanted)),
-        Value::Object(members) => members.values().any(|member| holds(member, wanted)),
-        Value::Null => false,
-    }
-}
-
-/// A header's text: plain, or `=?base64?…?=`.
-fn decoded(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?;
-    match text.strip_prefix("=?base64?").and_then(|text| text.strip_suffix("?=")) {
-        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
-        None => Some(text.to_owned()),
-    }
+    mirrored.agrees_with(headers, message.method.as_deref())
 }
 
 #[cfg(test)]

@@ -37,6 +37,19 @@ fn a_permission_that_opens_nothing_is_told_with_the_nearest_that_does() {
     );
 }
 
+/// The rules of servers are rules as well: the broker starts for them.
+#[test]
+fn a_permission_that_opens_nothing_stops_no_broker_that_stands_before_servers() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = "[[upstream.server]]\nid = \"weather\"\nurl = \"https://weather.example/mcp\"\n";
+    let tool = "[[upstream.server.tool]]\nname = \"get\"\nscopes = [\"weather:read\"]\n";
+    for (settings, wanted) in [(server.to_owned(), "error"), ([server, tool].concat(), "warning")] {
+        std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+        let told = found(directory.path(), "Sites.Chosen");
+        assert!(matches!(&told[..], [(severity, _)] if severity == wanted), "{told:?}");
+    }
+}
+
 #[test]
 fn nothing_starts_where_no_name_opens_anything() {
     let directory = tempfile::tempdir().unwrap();

@@ -243,6 +243,33 @@ async fn a_body_that_the_server_could_read_in_another_way_is_refused() {
     }
 }
 
+// MCP 2026-07-28 Streamable HTTP — TR-24, TR-25, TR-26
+#[tokio::test]
+async fn headers_that_name_another_prompt_resource_or_argument_than_the_body_are_refused() {
+    let site = Site::with(THINGS).await;
+    let all = ["weather:read", "weather:things"];
+    let (day, open) = (json!({"name": "day"}), json!({"uri": "file:///open/a"}));
+    let eu = json!({"name": "get_forecast", "arguments": {"region": "eu"}});
+    for (method, params, (name, value), status) in [
+        ("prompts/get", &day, ("mcp-name", "day"), 200),
+        ("prompts/get", &day, ("mcp-name", "=?base64?ZGF5?="), 200),
+        ("prompts/get", &day, ("mcp-name", "admin"), 400),
+        ("prompts/get", &day, ("mcp-param-region", "us"), 400),
+        ("resources/read", &open, ("mcp-name", "file:///open/a"), 200),
+        ("resources/read", &open, ("mcp-name", "file:///etc/passwd"), 400),
+        ("tools/list", &json!({}), ("mcp-name", "delete"), 400),
+        ("initialize", &json!({}), ("mcp-name", "delete"), 400),
+        ("tools/call", &eu, ("mcp-name", "=?base64?Z2V0X2ZvcmVjYXN0?="), 200),
+        ("tools/call", &eu, ("mcp-param-region", "eu"), 200),
+        ("tools/call", &eu, ("mcp-param-region", "us"), 400),
+    ] {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let request = site.envoy(&all, body.to_string()).header(name, value);
+        let answer = site.0.send(request).await;
+        assert_eq!(answer.status, status, "{method} {name}: {value}: {}", answer.body);
+    }
+}
+
 #[tokio::test]
 async fn a_freeze_closes_every_gate_to_every_message() {
     let site = Site::with(FREEZE).await;

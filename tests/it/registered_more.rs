@@ -74,7 +74,7 @@ async fn the_open_streams_of_a_server_end_when_it_is_disabled() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let mut running = JoinSet::new();
-    running.spawn(never_ending(listener));
+    running.spawn(never_ending(listener, tokio::sync::watch::Sender::default()));
     let product = start_with(RULE, "").await;
     register(&product, &url, &json!({ "era": "both" })).await;
     until_status(&product, 401).await;

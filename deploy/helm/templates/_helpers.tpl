@@ -94,7 +94,8 @@ seccompProfile:
 
 {{/* How the kubelet asks: by TLS where the settings end it in the pod (`server.tls`, in whichever way TOML lets it be written). */}}
 {{- define "broker.scheme" -}}
-{{- ternary "HTTPS" "HTTP" (regexMatch "(?m)^\\s*(\\[\\s*server\\s*\\.\\s*tls\\s*\\]|(server\\s*\\.\\s*)?tls\\s*(\\.\\s*(cert|key)\\s*)?=)" .Values.settings) -}}
+{{- $server := get (fromToml (default "" .Values.settings)) "server" -}}
+{{- ternary "HTTPS" "HTTP" (and (kindIs "map" $server) (hasKey $server "tls")) -}}
 {{- end -}}
 
 {{/* Settings that the chart decides. Variables win over the settings file. */}}

@@ -94,6 +94,22 @@ fn a_thing_of_it_needs_a_rule_and_the_scopes_of_the_server() {
     }
 }
 
+/// Nothing that comes after it would look at the operation.
+#[test]
+fn a_rule_about_operations_of_graph_opens_nothing_of_a_server() {
+    let graph = "graph = { methods = [\"GET\"], paths = [\"/v1.0/users/{id}\"], permissions = [\"User.Read.All\"] }";
+    for more in ["", "when = \"path.id == claims.oid\""] {
+        let rules = rule("allow", ".*", &format!("{graph}\n{more}"));
+        for thing in ["weather.delete", "weather/prompts/x", "weather/resources/x"] {
+            let told = decide(&rules, &caller("weather:read"), (thing, About::Thing));
+            assert!(!told.is_allow() && !told.can_step_up(), "{thing}: {told:?}");
+            // In front of it, as at a gate.
+            let told = caller("weather:read").plain(&super::policy(&rules), thing);
+            assert!(!told.shows_the_tool(), "{thing}: {told:?}");
+        }
+    }
+}
+
 #[test]
 fn a_recorded_question_about_a_server_is_decided_again_as_it_was() {
     let (ada, needs) = (caller("weather:read"), "weather:read".parse().unwrap());

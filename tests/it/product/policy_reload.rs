@@ -359,6 +359,42 @@ async fn a_reload_of_broken_rules_says_what_is_wrong_and_changes_nothing() {
     assert_eq!(reload(&product, &product.token(&["graph:*"])).await.status, 403);
 }
 
+/// A freeze, of all things, is not to wait until somebody mends rules that answer nobody.
+#[tokio::test]
+async fn a_freeze_is_in_force_whatever_the_shadow_file_holds() {
+    let running = with_shadow("allow").await;
+    write(running.directory.path(), "shadow.toml", "[[rule]");
+    ready(&running, is_degraded).await;
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "policy.toml", &rules("live", "allow"));
+    let settings = "[policy]\nfile = \"policy.toml\"\nshadow_file = \"missing.toml\"";
+    for product in [running, Product::start_in(directory, settings, &[]).await] {
+        let token = product.token(&[]);
+        assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
+        write(product.directory.path(), "policy.toml", &rules("freeze", "deny"));
+        let frozen = |told: &Value| is_of(&told["facts"]["policy_version"], "freeze");
+        ready(&product, frozen).await;
+        let refused = product.graph_get(&token, ADA).await;
+        assert_eq!(refused["error"]["code"], "policy.denied", "{refused}");
+        let degraded = ready(&product, is_degraded).await;
+        assert!(degraded["facts"]["shadow_policy_version"].is_null(), "{degraded}");
+    }
+}
+
+/// What is shown then is which rules are in force, and what is wrong beside them.
+#[tokio::test]
+async fn a_reload_of_rules_beside_a_broken_shadow_puts_them_in_force() {
+    let product = with_shadow("allow").await;
+    let admin = administrator(&product).await;
+    write(product.directory.path(), "shadow.toml", "[[rule]");
+    write(product.directory.path(), "policy.toml", &rules("freeze", "deny"));
+    reload(&product, &admin).await;
+    let shown = Request::new("GET", "/api/v1/policy");
+    let shown = product.send(shown.header("authorization", &format!("Bearer {admin}"))).await;
+    assert!(is_of(&shown.json()["policy_version"], "freeze"), "{}", shown.body);
+    assert!(shown.json()["fault"].as_str().unwrap().contains("shadow.toml"), "{}", shown.body);
+}
+
 // Who only lists, and never calls, sees the difference first.
 #[tokio::test]
 async fn a_shadow_that_lists_otherwise_is_counted() {

@@ -1,10 +1,15 @@
 //! Limits of lists and streams at a server behind the broker.
 
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::behind::{Behind, GET, PATH, broker, token};
+use super::draining::server;
 use super::raw_server::{RawServer, STREAM, Then, event};
 use super::streams::opened;
+use crate::support::audit::LIMIT;
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::Request;
@@ -36,7 +41,7 @@ async fn a_stream_that_is_too_much_is_refused_until_another_ends() {
 }
 
 #[tokio::test]
-async fn the_stream_of_a_session_has_a_place_like_any_other() {
+async fn asking_for_the_stream_of_a_session_is_a_request_like_any_other() {
     let reply =
         Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"protocolVersion":"2025-11-25"}}"#)
             .header("mcp-session-id", "s-1");
@@ -54,6 +59,58 @@ async fn the_stream_of_a_session_has_a_place_like_any_other() {
     assert_ne!(product.send(get()).await.status, 429);
     assert_eq!(product.send(get()).await.status, 429, "the handshake was the first");
     assert_eq!(fake.count(), 2);
+}
+
+#[tokio::test]
+async fn the_stream_of_a_session_has_a_place_like_any_other() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (leaves, mut left) = watch::channel(0);
+    let mut running = JoinSet::new();
+    running.spawn(server(listener, leaves));
+    let product = broker(&url, &format!("{GET}[limits]\nstreams_per_user = 1\n"), "").await;
+    let token = token(&product, &["weather:read"]);
+    let hello = mcp(Wire::Legacy, Some(&token), "initialize", json!({})).path(PATH);
+    let session = product.send(hello).await.header("mcp-session-id");
+    let listening = async || {
+        let sent = reqwest::Client::default().get(product.url(PATH)).bearer_auth(&token);
+        let sent = sent.header("accept", "text/event-stream").header("mcp-session-id", &session);
+        sent.send().await.unwrap()
+    };
+    let stream = listening().await;
+    assert_eq!(stream.status(), 200);
+    let refused = listening().await;
+    assert_eq!(refused.status(), 429);
+    let said = refused.text().await.unwrap();
+    assert!(said.contains("too many streams at a time"), "{said}");
+    drop(stream);
+    let gone = left.wait_for(|left| *left > 0);
+    tokio::time::timeout(LIMIT, gone).await.unwrap().unwrap();
+    assert_eq!(listening().await.status(), 200);
+}
+
+/// What listens is no call that is under way.
+#[tokio::test]
+async fn a_stream_that_tells_of_a_resource_takes_no_place_of_a_call() {
+    const CITIES: &str =
+        "[[upstream.server.resource]]\nuri = \"city:.*\"\nscopes = [\"weather:read\"]\n";
+    let beginning = [STREAM.as_bytes(), &event(HEARD)].concat();
+    let server = RawServer::start(beginning, Then::Listen).await;
+    let limits = "[limits]\nuser_concurrency = 1\nstreams_per_user = 1\n";
+    let product = broker(&server.url, &format!("{GET}{CITIES}{limits}"), "").await;
+    let token = token(&product, &["weather:read"]);
+    let paris = json!({ "notifications": { "resourceSubscriptions": ["city:paris"] } });
+    let listen =
+        || mcp(Wire::Modern, Some(&token), "subscriptions/listen", paris.clone()).path(PATH);
+    let mut stream = opened(&product, listen()).await;
+    assert!(stream.chunk().await.unwrap().is_some());
+    // Refused for the place of the stream alone: the one of a call is free.
+    let refused = product.send(listen()).await;
+    assert!(refused.body.contains("too many streams at a time"), "{refused:?}");
+    // None of the server's: it needs no answer.
+    let unknown = json!({ "name": "absent" });
+    let call = mcp(Wire::Modern, Some(&token), "tools/call", unknown).path(PATH);
+    assert_eq!(product.send(call).await.rpc_error(), -32602);
 }
 
 #[tokio::test]
