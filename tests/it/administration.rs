@@ -52,7 +52,7 @@ fn a_person_is_added_listed_disabled_and_gets_links() {
     assert_eq!(json_of(at, &["user", "list", "--json"])[0]["administrator"], false);
     assert_eq!(printed(at, &["user", "give-role", "ada"]), "ada administers this broker\n");
     let told = refused(at, &["user", "reset-link", "ada"]);
-    assert!(told.contains("there is no such user that is not disabled"), "{told}");
+    assert!(told.contains("the user is disabled, and could not log in"), "{told}");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ pub(super) fn describe(api: Described) -> Described {
         .refuses(&[404]);
     let make_link =
         Operation::made("reset_link", "Make a link for a new password", schema::<Link<'static>>)
-            .refuses(&[404]);
+            .refuses(&[404, 409]);
     let remove_one =
         Operation::done("delete", "remove", "Take a person out, end all that they allowed")
             .asks(REMOVAL);

@@ -259,11 +259,15 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// [`AdminError::NotFound`], also for who is disabled.
+    /// [`AdminError::NotFound`]; [`AdminError::Outdated`] for who is disabled.
     pub async fn reset_link(&self, actor: &Actor, id: UserId) -> Result<SecretText, AdminError> {
         self.change(actor, (AdminObject::User, AdminAction::MakeLink, &id.to_string()), async {
-            let user = self.store.find_user(id).await?.filter(|user| user.disabled_at.is_none());
-            let user = user.ok_or(AdminError::NotFound("user that is not disabled"))?;
+            let user = self.store.find_user(id).await?.ok_or(AdminError::NotFound("user"))?;
+            if user.disabled_at.is_some() {
+                let problem = "the user is disabled, and could not log in with a new password";
+                let hint = "enable the user first: broker user enable";
+                return Err(AdminError::Outdated { problem, hint });
+            }
             match user.password_hash {
                 Some(_) => self.link(id, LinkPurpose::Reset, RESET_LINK_LIVES).await,
                 None => self.link(id, LinkPurpose::SetUp, SET_UP_LINK_LIVES).await,
