@@ -49,11 +49,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let fixture = handler::Fixture::new()?;
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
     let variables = mcp_auth_broker::secret::Environment::default();
-    let app = App::build_around(config, variables, clock, random, |_ours| fixture).await?;
+    let app =
+        Box::pin(App::build_around(config, variables, clock, random, |_ours| fixture)).await?;
     println!("Token: {}", token(&app)?);
     println!("listening on http://{address}/mcp");
     let stop = Stop { drain: std::future::pending(), now: std::future::pending() };
-    app.serve(listener, stop).await?;
+    Box::pin(app.serve(listener, stop)).await?;
     Ok(())
 }
 

@@ -35,6 +35,7 @@ mod doctor_certificates;
 mod flat_permissions;
 #[cfg(test)]
 mod folded;
+#[cfg(test)]
 mod folded_things;
 #[cfg(test)]
 mod forward_auth;

@@ -72,7 +72,8 @@ impl Site {
             std::fs::write(&path, STANDARD.encode([*byte; 32])).unwrap();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
             std::fs::set_permissions(&path, mode).unwrap();
-            store += &format!("{name} = \"file:{}\"\n", path.display());
+            let line = format!("{name} = \"file:{}\"\n", path.display());
+            store.push_str(&line);
         }
         let server = match self.authority.as_str() {
             "" => String::new(),

@@ -55,7 +55,7 @@ impl Idp {
     }
 
     /// What is sent to add it.
-    fn new(&self) -> Value {
+    fn provider(&self) -> Value {
         json!({
             "id": "partner", "name": "Partner Ltd", "issuer": self.issuer, "groups_prefix": "partner:",
             "client_id": "broker",
@@ -99,7 +99,7 @@ async fn administer(product: &Product, method: &str, path: &str, body: &Value) -
 }
 
 async fn add(product: &Product, idp: &Idp) -> Answer {
-    let added = administer(product, "POST", BASE, &idp.new()).await;
+    let added = administer(product, "POST", BASE, &idp.provider()).await;
     assert_eq!(added.status, 201, "{added:?}");
     added
 }
@@ -127,7 +127,7 @@ async fn people_log_in_at_a_provider_that_was_just_added() {
     let mut browser = Browser::new(&product);
     assert!(!browser.get("/login").await.body.contains("Partner Ltd"));
     assert_eq!(browser.get("/login/with/partner").await.status, 404);
-    let mut new = idp.new();
+    let mut new = idp.provider();
     new["client_secret"] = json!("partner");
     let added = administer(&product, "POST", BASE, &new).await;
     assert_eq!(added.status, 201, "{added:?}");
@@ -163,7 +163,7 @@ async fn its_groups_have_its_prefix_and_those_of_the_settings_never_do() {
         settled.issuer
     );
     let product = start(&settings).await;
-    let mut new = idp.new();
+    let mut new = idp.provider();
     (new["id"], new["groups_prefix"]) = (json!("corp"), json!("corp:"));
     assert_eq!(administer(&product, "POST", BASE, &new).await.status, 201);
     settled.logs_in(&mut Browser::new(&product)).await;

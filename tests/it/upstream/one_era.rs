@@ -82,7 +82,9 @@ async fn asks(
         let asked = async {
             // A task of its own does not know of which call it is.
             if arguments["aside"] == true {
-                tokio::spawn(asking).await.unwrap()
+                let mut tasks = tokio::task::JoinSet::new();
+                tasks.spawn(asking);
+                tasks.join_next().await.unwrap().unwrap()
             } else {
                 asking.await
             }

@@ -96,11 +96,11 @@ async fn a_provider_at_which_nobody_could_log_in_is_not_added_unseen() {
         (document(&idp.issuer, "http://other.example/token"), "an endpoint is not https"),
     ] {
         idp.fake.answers_at("/.well-known/openid-configuration", reply);
-        let refused = administer(&product, "POST", BASE, &idp.new()).await;
+        let refused = administer(&product, "POST", BASE, &idp.provider()).await;
         assert_eq!(refused.status, 422, "{refused:?}");
         assert!(refused.body.contains(told), "{refused:?}");
     }
-    let mut unseen = idp.new();
+    let mut unseen = idp.provider();
     unseen["no_check"] = json!(true);
     assert_eq!(administer(&product, "POST", BASE, &unseen).await.status, 201);
 }
@@ -112,7 +112,7 @@ async fn what_may_not_be_reached_is_not_asked_for_an_administrator_either() {
     let settings =
         "environment = \"staging\"\n[authorization_server.administrators]\nsubjects = [\"ada\"]\n";
     let product = Product::start(settings).await;
-    let refused = administer(&product, "POST", BASE, &idp.new()).await;
+    let refused = administer(&product, "POST", BASE, &idp.provider()).await;
     assert_eq!((refused.status, idp.fake.count()), (422, 0), "{refused:?}");
     assert!(refused.body.contains("does not answer"), "{refused:?}");
     assert!(!refused.body.contains("127.0.0.1"), "{refused:?}");

@@ -49,7 +49,7 @@ async fn what_one_is_told_the_other_follows() {
 async fn of_two_who_add_the_same_at_once_one_does() {
     let idp = Idp::start().await;
     let [here, there] = two().await;
-    let new = idp.new();
+    let new = idp.provider();
     let (one, two) =
         tokio::join!(administer(&here, "POST", BASE, &new), administer(&there, "POST", BASE, &new));
     let mut statuses = [one.status, two.status];
