@@ -29,6 +29,7 @@ impl Alone {
         let lock = match open(store) {
             Ok(lock) => lock,
             // What stands in the way of the store, too, that says better.
+            Err(_) if !store.exists() => return Ok(Self { _lock: None }),
             Err(error) => return Ok(Self::without(&error)),
         };
         match lock.try_lock() {

@@ -59,7 +59,8 @@ async fn whoever_does_not_know_the_server_leaves_the_tokens_for_another_to_give_
     let base = world.fake.url().to_string();
     let others = settings(base.trim_end_matches('/'), "").replace("\"weather\"", "\"other\"");
     world.product = Box::pin(world.product.restart(&others)).await;
-    run(&world, &["user", "disable", users[0]["username"].as_str().unwrap()]);
+    let name = users[0]["username"].as_str().unwrap();
+    run(&world, &["user", "disable", name, "--last-administrator"]);
     let path = world.product.directory.path().join("data/broker.db");
     let file = rusqlite::Connection::open(path).unwrap();
     until("it was tried, and is to be tried again in a minute", async || {

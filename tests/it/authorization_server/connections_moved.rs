@@ -53,7 +53,8 @@ fn connections(store: &Arc<dyn Database>) -> Connections {
 /// A call outlives the server's entry, and a registered server can move meanwhile.
 #[tokio::test]
 async fn who_still_calls_the_old_place_gets_no_token_for_the_new_one() {
-    let store = Place::sqlite().open().await;
+    let place = Place::sqlite();
+    let store = place.open().await;
     let ada = user("ada");
     assert!(store.add_user(&ada).await.unwrap());
     let connections = connections(&store);
