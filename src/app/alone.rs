@@ -29,7 +29,7 @@ impl Alone {
         let lock = match open(store) {
             Ok(lock) => lock,
             // What stands in the way of the store, too, that says better.
-            Err(_) if !store.exists() => return Ok(Self { _lock: None }),
+            Err(_) if store.parent().is_some_and(is_no_folder) => return Ok(Self { _lock: None }),
             Err(error) => return Ok(Self::without(&error)),
         };
         match lock.try_lock() {
@@ -43,6 +43,10 @@ impl Alone {
         tracing::warn!(error = error as &dyn std::error::Error, "store.no_locks_here");
         Self { _lock: None }
     }
+}
+
+fn is_no_folder(folder: &Path) -> bool {
+    !folder.as_os_str().is_empty() && !folder.is_dir()
 }
 
 /// `broker.db.lock`, in the folder that the store would make.
