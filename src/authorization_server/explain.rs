@@ -31,24 +31,21 @@ pub(crate) async fn show(
     State(people): State<People>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Response {
-    let shown = async {
-        // A link that was cut or altered names no request.
-        let id: RequestId = id.parse().map_err(|_| Fault::NoExplanation)?;
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to(&for_explanation(id)));
-        };
-        if !people.server.settings.administrators.include(&session.person.user) {
-            return Err(Fault::NoExplanation);
-        }
-        let explainer = explainer(&people)?;
-        let told = tidy(explainer.explain(id).await?);
-        let status = if told.attempts.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
-        let template = ExplainPage { told, person: session.person.name(), host: people.host() };
-        Ok(page(status, Forms::Ours, &template))
-    };
+) -> Result<Response, Fault> {
     // Not named by its id: of a refusal here nothing is to be explained.
-    shown.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), people.request_id()))
+    // A link that was cut or altered names no request.
+    let id: RequestId = id.parse().map_err(|_| Fault::NoExplanation)?;
+    let Some(session) = session::open(&people.server, &headers).await? else {
+        return Ok(people.lead_to(&for_explanation(id)));
+    };
+    if !people.server.settings.administrators.include(&session.person.user) {
+        return Err(Fault::NoExplanation);
+    }
+    let explainer = explainer(&people)?;
+    let told = tidy(explainer.explain(id).await?);
+    let status = if told.attempts.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+    let template = ExplainPage { told, person: session.person.name(), host: people.host() };
+    Ok(page(status, Forms::Ours, &template))
 }
 
 fn explainer(people: &People) -> Result<&Explainer, Fault> {

@@ -3,7 +3,6 @@
 //! Whatever changes it wants the password again, and a second factor where there is one.
 
 use askama::Template;
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -14,10 +13,9 @@ use crate::authorization_server::login::{
     APP, Offer, PasskeyForm, Unconfirmed, know_browser_at_codes, show_codes,
 };
 use crate::authorization_server::pages::{Fault, Forms, page, page_with_script, when};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{Factors, RecoveryCode};
 use crate::authorization_server::session::{self, FormPurpose, NewLogin, Session};
-use crate::id::ClientAddress;
 
 use super::passkeys::{PASSKEY, PATH as PASSKEYS_PATH};
 use super::sent::{Problem, Sent, confirmation, read};
@@ -70,14 +68,14 @@ pub(super) async fn view(
 }
 
 /// `GET /account/authenticator`
-pub(crate) async fn show(State(people): State<People>, headers: HeaderMap) -> Response {
-    let shown = async {
-        match session::open(&people.server, &headers).await? {
-            Some(session) => render(&people, &session, None).await,
-            None => Ok(people.lead_to("/login")),
-        }
-    };
-    shown.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), people.request_id()))
+pub(crate) async fn show(
+    State(people): State<People>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    match session::open(&people.server, &headers).await? {
+        Some(session) => render(&people, &session, None).await,
+        None => Ok(people.lead_to("/login")),
+    }
 }
 
 /// What there is, or an offer where there is nothing.
@@ -129,31 +127,28 @@ const fn offer(session: &Session, passkey: Option<PasskeyForm>) -> Offer<'_> {
 /// `POST /account/authenticator`: the password, and a code of the new app.
 pub(crate) async fn set_up(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    answer(&people, Act::SetUp, (address, &headers, &body)).await
+) -> Result<Response, Fault> {
+    answer(&people, Act::SetUp, (&visit, &body)).await
 }
 
 /// `POST /account/authenticator/codes`: ten others.
 pub(crate) async fn other_codes(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    answer(&people, Act::OtherCodes, (address, &headers, &body)).await
+) -> Result<Response, Fault> {
+    answer(&people, Act::OtherCodes, (&visit, &body)).await
 }
 
 /// `POST /account/authenticator/remove`
 pub(crate) async fn remove(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    answer(&people, Act::Remove, (address, &headers, &body)).await
+) -> Result<Response, Fault> {
+    answer(&people, Act::Remove, (&visit, &body)).await
 }
 
 /// What a form is for.
@@ -164,24 +159,16 @@ enum Act {
     Remove,
 }
 
-async fn answer(
-    people: &People,
-    act: Act,
-    request: (Option<Extension<ClientAddress>>, &HeaderMap, &[u8]),
-) -> Response {
-    let request_id = people.request_id();
-    let outcome = async {
-        let sent = match read(people, request_id, request).await? {
-            Ok(sent) => sent,
-            Err(elsewhere) => return Ok(elsewhere),
-        };
-        match act {
-            Act::SetUp => sent.set_up().await,
-            Act::OtherCodes => sent.other_codes().await,
-            Act::Remove => sent.remove().await,
-        }
+async fn answer(people: &People, act: Act, request: (&Visit, &[u8])) -> Result<Response, Fault> {
+    let sent = match read(people, request).await? {
+        Ok(sent) => sent,
+        Err(elsewhere) => return Ok(elsewhere),
     };
-    outcome.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), request_id))
+    match act {
+        Act::SetUp => sent.set_up().await,
+        Act::OtherCodes => sent.other_codes().await,
+        Act::Remove => sent.remove().await,
+    }
 }
 
 impl Sent<'_> {

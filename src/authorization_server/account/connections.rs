@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditEvent;
 use crate::authorization_server::pages::{Fault, see_other, when};
-use crate::authorization_server::person::People;
+use crate::authorization_server::person::{People, Visit};
 use crate::authorization_server::session::{self, FormPurpose, Session};
 use crate::connections::{Connections, Pending};
 use crate::id::UserId;
@@ -65,38 +65,35 @@ pub(crate) async fn begin(
     Path(server): Path<String>,
     Query(sent): Query<Sent>,
     headers: HeaderMap,
-) -> Response {
-    let begun = async {
-        let connections = connections(&people)?;
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to("/login"));
-        };
-        if !connecting(&[&server]).fits(&session.cookie, &sent.form) {
-            return Err(Fault::Forged);
-        }
-        let begun =
-            connections.begin(session.person.user.id, &server).await.map_err(Fault::Connection)?;
-        let under_way = UnderWay {
-            session: session.person.session.as_bytes().to_vec(),
-            user_id: session.person.user.id,
-            pending: begun.pending,
-        };
-        let now = people.server.clock.now();
-        let row = SessionRow {
-            session: digest(begun.state.expose()),
-            user_id: None,
-            auth_time: None,
-            method: None,
-            login: LoginOrigin::default(),
-            pending: serde_json::to_string(&under_way).ok(),
-            created_at: now,
-            last_seen_at: now,
-            expires_at: now.plus(TIME_TO_ALLOW),
-        };
-        people.server.store.add_session(&row).await?;
-        Ok::<_, Fault>(see_other(begun.url.as_str()))
+) -> Result<Response, Fault> {
+    let connections = connections(&people)?;
+    let Some(session) = session::open(&people.server, &headers).await? else {
+        return Ok(people.lead_to("/login"));
     };
-    begun.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+    if !connecting(&[&server]).fits(&session.cookie, &sent.form) {
+        return Err(Fault::Forged);
+    }
+    let begun =
+        connections.begin(session.person.user.id, &server).await.map_err(Fault::Connection)?;
+    let under_way = UnderWay {
+        session: session.person.session.as_bytes().to_vec(),
+        user_id: session.person.user.id,
+        pending: begun.pending,
+    };
+    let now = people.server.clock.now();
+    let row = SessionRow {
+        session: digest(begun.state.expose()),
+        user_id: None,
+        auth_time: None,
+        method: None,
+        login: LoginOrigin::default(),
+        pending: serde_json::to_string(&under_way).ok(),
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now.plus(TIME_TO_ALLOW),
+    };
+    people.server.store.add_session(&row).await?;
+    Ok(see_other(begun.url.as_str()))
 }
 
 /// `GET /account/connections/{server}/callback` (RFC 6749 §4.1.2).
@@ -104,49 +101,41 @@ pub(crate) async fn come_back(
     State(people): State<People>,
     Path(server): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let request_id = people.request_id();
-    let finished = async {
-        let connections = connections(&people)?;
-        let callback = Callback::parse(&query.unwrap_or_default()).ok_or(Fault::NoLogin)?;
-        let (user_id, pending) = take(&people, &callback, &headers).await?;
-        let finished = connections.finish((user_id, &server), &pending, &callback).await;
-        let connected = matches!(finished, Ok(true));
-        let event = AuditEvent::AccountConnect { server: server.as_str().into(), connected };
-        people.audit(request_id, Some(user_id), None, event).await?;
-        if finished.map_err(Fault::Connection)? {
-            Ok::<_, Fault>(people.lead_to("/account"))
-        } else {
-            Err(Fault::NoLogin)
-        }
-    };
-    finished.await.unwrap_or_else(|fault| fault.page(people.root(), request_id))
+    visit: Visit,
+) -> Result<Response, Fault> {
+    let connections = connections(&people)?;
+    let callback = Callback::parse(&query.unwrap_or_default()).ok_or(Fault::NoLogin)?;
+    let (user_id, pending) = take(&people, &callback, &visit.headers).await?;
+    let finished = connections.finish((user_id, &server), &pending, &callback).await;
+    let connected = matches!(finished, Ok(true));
+    let event = AuditEvent::AccountConnect { server: server.as_str().into(), connected };
+    people.audit(visit.request_id, Some(user_id), None, event).await?;
+    if finished.map_err(Fault::Connection)? {
+        Ok(people.lead_to("/account"))
+    } else {
+        Err(Fault::NoLogin)
+    }
 }
 
 /// `POST /account/connections/{server}/end`: the tokens are deleted, and given back.
 pub(crate) async fn end(
     State(people): State<People>,
     Path(server): Path<String>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let ended = async {
-        let connections = connections(&people)?;
-        let form = people.form(&headers, &body)?;
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to("/login"));
-        };
-        form.check(ending(&[&server]), &session.cookie)?;
-        let user_id = session.person.user.id;
-        if connections.end(user_id, &server).await.map_err(Fault::Connection)? {
-            let event = AuditEvent::AccountEnd { server: server.as_str().into() };
-            people.audit(request_id, Some(user_id), None, event).await?;
-        }
-        Ok::<_, Fault>(people.lead_to("/account"))
+) -> Result<Response, Fault> {
+    let connections = connections(&people)?;
+    let form = people.form(&visit.headers, &body)?;
+    let Some(session) = session::open(&people.server, &visit.headers).await? else {
+        return Ok(people.lead_to("/login"));
     };
-    ended.await.unwrap_or_else(|fault| fault.page(people.root(), request_id))
+    form.check(ending(&[&server]), &session.cookie)?;
+    let user_id = session.person.user.id;
+    if connections.end(user_id, &server).await.map_err(Fault::Connection)? {
+        let event = AuditEvent::AccountEnd { server: server.as_str().into() };
+        people.audit(visit.request_id, Some(user_id), None, event).await?;
+    }
+    Ok(people.lead_to("/account"))
 }
 
 fn connections(people: &People) -> Result<&Connections, Fault> {

@@ -11,7 +11,7 @@ use crate::id::ClientId;
 
 use super::logout::{EVERYWHERE, HERE};
 use super::pages::{Fault, Forms, page};
-use super::person::People;
+use super::person::{People, Visit};
 use super::session::{self, FormPurpose, Session, is_no_session};
 
 mod authenticator;
@@ -51,14 +51,14 @@ struct AccountPage<'a> {
 }
 
 /// `GET /account`
-pub(crate) async fn show(State(people): State<People>, headers: HeaderMap) -> Response {
-    let shown = async {
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to("/login"));
-        };
-        render(&people, &session).await
+pub(crate) async fn show(
+    State(people): State<People>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    let Some(session) = session::open(&people.server, &headers).await? else {
+        return Ok(people.lead_to("/login"));
     };
-    shown.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), people.request_id()))
+    render(&people, &session).await
 }
 
 async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
@@ -90,26 +90,22 @@ async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
 /// `POST /account/withdraw`: the client's consents go, its grants are revoked, its tokens with them.
 pub(crate) async fn withdraw(
     State(people): State<People>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let outcome = async {
-        let form = people.form(&headers, &body)?;
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to("/login"));
-        };
-        let client = form.fields.text("client");
-        form.check(withdrawal(&[client]), &session.cookie)?;
-        let client: ClientId = client.parse().map_err(|_| Fault::Forged)?;
-        let user_id = session.person.user.id;
-        let now = people.server.clock.now();
-        let grants = people.server.store.withdraw(user_id, &client, now).await?;
-        let event = AuditEvent::ConsentWithdraw { grants };
-        people.audit(request_id, Some(user_id), Some(client), event).await?;
-        Ok::<_, Fault>(people.lead_to("/account"))
+) -> Result<Response, Fault> {
+    let form = people.form(&visit.headers, &body)?;
+    let Some(session) = session::open(&people.server, &visit.headers).await? else {
+        return Ok(people.lead_to("/login"));
     };
-    outcome.await.unwrap_or_else(|fault| fault.page(people.root(), request_id))
+    let client = form.fields.text("client");
+    form.check(withdrawal(&[client]), &session.cookie)?;
+    let client: ClientId = client.parse().map_err(|_| Fault::Forged)?;
+    let user_id = session.person.user.id;
+    let now = people.server.clock.now();
+    let grants = people.server.store.withdraw(user_id, &client, now).await?;
+    let event = AuditEvent::ConsentWithdraw { grants };
+    people.audit(visit.request_id, Some(user_id), Some(client), event).await?;
+    Ok(people.lead_to("/account"))
 }
 
 const fn withdrawal<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {

@@ -4,7 +4,6 @@
 //! page by the first.
 
 use askama::Template;
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,12 +12,11 @@ use axum::response::Response;
 use crate::audit::AuditEvent;
 use crate::authorization_server::login::{PasskeyForm, show_codes};
 use crate::authorization_server::pages::{Fault, Forms, clean, page, page_with_script, when};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{
     Ceremony, Factors, NewPasskey, Passkeys, RecoveryCode, answered,
 };
 use crate::authorization_server::session::{self, FormPurpose, NewLogin, Session};
-use crate::id::ClientAddress;
 use crate::store::{PasskeyAdded, PasskeyRow};
 
 use super::authenticator::CODES;
@@ -93,14 +91,14 @@ pub(super) async fn words(people: &People, session: &Session) -> Result<Option<S
 }
 
 /// `GET /account/passkeys`
-pub(crate) async fn show(State(people): State<People>, headers: HeaderMap) -> Response {
-    let shown = async {
-        match session::open(&people.server, &headers).await? {
-            Some(session) => render(&people, &session, (None, "")).await,
-            None => Ok(people.lead_to("/login")),
-        }
-    };
-    shown.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), people.request_id()))
+pub(crate) async fn show(
+    State(people): State<People>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    match session::open(&people.server, &headers).await? {
+        Some(session) => render(&people, &session, (None, "")).await,
+        None => Ok(people.lead_to("/login")),
+    }
 }
 
 /// `GET` of what a form leads to: of who reloads it.
@@ -162,31 +160,28 @@ fn view(row: PasskeyRow) -> PasskeyView {
 /// `POST /account/passkeys/new`: what it is to be called, the password, and a second factor of who has one.
 pub(crate) async fn new(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    answer(&people, Act::New, (address, &headers, &body)).await
+) -> Result<Response, Fault> {
+    answer(&people, Act::New, (&visit, &body)).await
 }
 
 /// `POST /account/passkeys`: what the browser has made.
 pub(crate) async fn add(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    answer(&people, Act::Add, (address, &headers, &body)).await
+) -> Result<Response, Fault> {
+    answer(&people, Act::Add, (&visit, &body)).await
 }
 
 /// `POST /account/passkeys/remove`
 pub(crate) async fn remove(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    answer(&people, Act::Remove, (address, &headers, &body)).await
+) -> Result<Response, Fault> {
+    answer(&people, Act::Remove, (&visit, &body)).await
 }
 
 /// What a form is for.
@@ -197,25 +192,17 @@ enum Act {
     Remove,
 }
 
-async fn answer(
-    people: &People,
-    act: Act,
-    request: (Option<Extension<ClientAddress>>, &HeaderMap, &[u8]),
-) -> Response {
-    let request_id = people.request_id();
-    let outcome = async {
-        let sent = match read(people, request_id, request).await? {
-            Ok(sent) => sent,
-            Err(elsewhere) => return Ok(elsewhere),
-        };
-        match (act, &people.passkeys) {
-            (Act::Remove, _) => sent.remove_passkey().await,
-            (_, None) => Ok(people.lead_to("/account")),
-            (Act::New, Some(passkeys)) => sent.new_passkey(passkeys).await,
-            (Act::Add, Some(passkeys)) => sent.add_passkey(passkeys).await,
-        }
+async fn answer(people: &People, act: Act, request: (&Visit, &[u8])) -> Result<Response, Fault> {
+    let sent = match read(people, request).await? {
+        Ok(sent) => sent,
+        Err(elsewhere) => return Ok(elsewhere),
     };
-    outcome.await.unwrap_or_else(|fault: Fault| fault.page(people.root(), request_id))
+    match (act, &people.passkeys) {
+        (Act::Remove, _) => sent.remove_passkey().await,
+        (_, None) => Ok(people.lead_to("/account")),
+        (Act::New, Some(passkeys)) => sent.new_passkey(passkeys).await,
+        (Act::Add, Some(passkeys)) => sent.add_passkey(passkeys).await,
+    }
 }
 
 const fn ceremony(session: &Session) -> Ceremony<'_> {

@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
@@ -13,10 +12,10 @@ use crate::authorization_server::login::{
     Again, PasskeyForm, SecondStep, Shows, password_again, take_code, take_passkey,
 };
 use crate::authorization_server::pages::Fault;
-use crate::authorization_server::person::{People, SentForm};
+use crate::authorization_server::person::{People, SentForm, Visit};
 use crate::authorization_server::second_factor::{Ceremony, Factors};
 use crate::authorization_server::session::{self, Session};
-use crate::id::{ClientAddress, RequestId};
+use crate::id::RequestId;
 use crate::secret_text::SecretText;
 use crate::store::{PasskeyRow, UserRow};
 
@@ -89,9 +88,9 @@ pub(super) struct Sent<'a> {
 /// [`Fault::Forged`], [`Fault::Store`]
 pub(super) async fn read<'a>(
     people: &'a People,
-    request_id: RequestId,
-    (address, headers, body): (Option<Extension<ClientAddress>>, &'a HeaderMap, &[u8]),
+    (visit, body): (&'a Visit, &[u8]),
 ) -> Result<Result<Sent<'a>, Response>, Fault> {
+    let Visit { request_id, address, headers } = visit;
     let form = people.form(headers, body)?;
     let Some(session) = session::open(&people.server, headers).await? else {
         return Ok(Err(people.lead_to("/login")));
@@ -99,7 +98,7 @@ pub(super) async fn read<'a>(
     if session.person.user.password_hash.is_none() {
         return Ok(Err(people.lead_to("/account")));
     }
-    let address = address.map(|Extension(ClientAddress(address))| address);
+    let (request_id, address) = (*request_id, *address);
     Ok(Ok(Sent { people, request_id, address, headers, form, session }))
 }
 

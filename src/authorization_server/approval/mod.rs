@@ -17,7 +17,7 @@ use crate::store::{ApprovalRow, PageRequest, StoreError};
 
 use super::login::for_approval;
 use super::pages::{Fault, Forms, page};
-use super::person::People;
+use super::person::{People, Visit};
 use super::session::{self, FormPurpose, Session};
 
 use view::{CallView, approver, call};
@@ -53,27 +53,27 @@ struct ApprovalsPage<'a> {
 }
 
 /// `GET /approvals`: what waits for this person.
-pub(crate) async fn list(State(people): State<People>, headers: HeaderMap) -> Response {
-    let shown = async {
-        let approvals = approvals(&people)?;
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to("/login"));
-        };
-        let person = approver(&people, &session).await?;
-        let mine = waiting_for(&people, approvals, &person).await?;
-        let mut calls = Vec::with_capacity(mine.len());
-        for row in &mine {
-            calls.push(call(&people, approvals, row).await?);
-        }
-        let template = ApprovalsPage {
-            calls,
-            person: session.person.name(),
-            host: people.host(),
-            root: people.root().to_owned(),
-        };
-        Ok::<_, Fault>(page(StatusCode::OK, Forms::Ours, &template))
+pub(crate) async fn list(
+    State(people): State<People>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    let approvals = approvals(&people)?;
+    let Some(session) = session::open(&people.server, &headers).await? else {
+        return Ok(people.lead_to("/login"));
     };
-    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+    let person = approver(&people, &session).await?;
+    let mine = waiting_for(&people, approvals, &person).await?;
+    let mut calls = Vec::with_capacity(mine.len());
+    for row in &mine {
+        calls.push(call(&people, approvals, row).await?);
+    }
+    let template = ApprovalsPage {
+        calls,
+        person: session.person.name(),
+        host: people.host(),
+        root: people.root().to_owned(),
+    };
+    Ok(page(StatusCode::OK, Forms::Ours, &template))
 }
 
 /// Looks on until a page is full: however many calls wait for others, none hides what waits for this person.
@@ -104,15 +104,12 @@ pub(crate) async fn show(
     State(people): State<People>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Response {
-    let shown = async {
-        let id = parsed(&id)?;
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to(&for_approval(id)));
-        };
-        render(&people, &session, id, None).await
+) -> Result<Response, Fault> {
+    let id = parsed(&id)?;
+    let Some(session) = session::open(&people.server, &headers).await? else {
+        return Ok(people.lead_to(&for_approval(id)));
     };
-    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+    render(&people, &session, id, None).await
 }
 
 /// Who may neither answer nor has asked is told what somebody is told who made the id up.
@@ -153,20 +150,11 @@ async fn render(
 pub(crate) async fn answer(
     State(people): State<People>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let outcome = try_answer(&people, &id, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
-}
-
-async fn try_answer(
-    people: &People,
-    id: &str,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, id, headers) = (&people, &*id, &visit.headers);
+    let form = people.form(headers, &body)?;
     let which = parsed(id)?;
     // The session is over: nothing is answered, and after the login the same page is there again.
     let Some(session) = session::open(&people.server, headers).await? else {
@@ -181,7 +169,7 @@ async fn try_answer(
     let approvals = approvals(people)?;
     let person = approver(people, &session).await?;
     let context = Context {
-        request_id: people.request_id(),
+        request_id: visit.request_id,
         trace_id: TraceId::generate(people.server.random.as_ref()),
         requester_id: Some(person.name.clone()),
         client_id: None,

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use url::Url;
@@ -13,7 +13,7 @@ use crate::authorization_server::authorize;
 use crate::authorization_server::pages::{
     Fault, Forms, RefusedRequest, ScopeWords, in_words, page, query_value, see_other,
 };
-use crate::authorization_server::person::People;
+use crate::authorization_server::person::{People, Visit};
 use crate::authorization_server::session::{self, FormPurpose, Session};
 use crate::id::RequestId;
 
@@ -59,19 +59,10 @@ struct ReturnPage<'a> {
 pub(crate) async fn show(
     State(people): State<People>,
     Query(asked): Query<Asked>,
-    headers: HeaderMap,
-) -> Response {
-    let request_id = people.request_id();
-    let shown = try_show(&people, request_id, &asked.request, &headers).await;
-    shown.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_show(
-    people: &People,
-    request_id: RequestId,
-    handle: &str,
-    headers: &HeaderMap,
+    visit: Visit,
 ) -> Result<Response, Fault> {
+    let (people, headers) = (&people, &visit.headers);
+    let handle = &*asked.request;
     let Some(session) = session::open(&people.server, headers).await? else {
         return Ok(people.lead_to(&format!("/login?request={}", query_value(handle))));
     };
@@ -80,10 +71,10 @@ async fn try_show(
         return Ok(people.lead_to(&format!("/login?request={}", query_value(handle))));
     }
     if !question.pending.is_met_by(&session.person) {
-        return Err(unmet(people, request_id, &session, handle, question).await?);
+        return Err(unmet(people, visit.request_id, &session, handle, question).await?);
     }
     if question.is_answered() {
-        let url = grant(people, request_id, &session, handle, &question).await?;
+        let url = grant(people, visit.request_id, &session, handle, &question).await?;
         // Never a redirect here: the login form that led to this page has `form-action 'self'` (N107).
         return Ok(go_back(people, &question.receiver, &url, true));
     }
@@ -112,21 +103,11 @@ fn render(people: &People, session: &Session, handle: &str, question: &Question)
 /// `POST /consent`: the answer counts for what was shown, in this session, and once (N103, N104).
 pub(crate) async fn decide(
     State(people): State<People>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let outcome = try_decide(&people, request_id, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_decide(
-    people: &People,
-    request_id: RequestId,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let form = people.form(headers, &body)?;
     let Some(session) = session::open(&people.server, headers).await? else {
         return Err(Fault::Forged);
     };
@@ -140,10 +121,10 @@ async fn try_decide(
         _ => return Err(Fault::Forged),
     };
     let url = if granted {
-        grant(people, request_id, &session, handle, &question).await?
+        grant(people, visit.request_id, &session, handle, &question).await?
     } else {
         let answered = authorize::deny(&people.server, handle, &session.person).await?;
-        decided(people, request_id, &session, &question, false).await?;
+        decided(people, visit.request_id, &session, &question, false).await?;
         answered.refusal(&people.server)?
     };
     if matches!(url.scheme(), "http" | "https") {

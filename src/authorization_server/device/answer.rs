@@ -3,15 +3,14 @@
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::audit::AuditEvent;
 use crate::authorization_server::authorize::new_grant;
 use crate::authorization_server::pages::{Fault, Forms, page};
-use crate::authorization_server::person::People;
+use crate::authorization_server::person::{People, Visit};
 use crate::authorization_server::session::{self, Session};
-use crate::id::RequestId;
 use crate::store::{CodeRow, DeviceAnswer, DeviceRequestRow, GrantRow};
 
 use super::page::purpose;
@@ -30,21 +29,11 @@ struct DonePage {
 /// `POST /device/answer`: counts for what was shown, in this session, and once (N83, N103, N104).
 pub(crate) async fn answer(
     State(people): State<People>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let outcome = try_answer(&people, request_id, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_answer(
-    people: &People,
-    request_id: RequestId,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let form = people.form(headers, &body)?;
     let Some(session) = session::open(&people.server, headers).await? else {
         return Err(Fault::Forged);
     };
@@ -66,7 +55,7 @@ async fn try_answer(
     };
     // Its word is in the log before anything is given.
     let (user, client) = (session.person.user.id, question.pending.client_id.clone());
-    people.audit(request_id, Some(user), Some(client), event).await?;
+    people.audit(visit.request_id, Some(user), Some(client), event).await?;
     let (digest, now) = (people.server.user_codes.digest(&code), people.server.clock.now());
     let store = &people.server.store;
     if !store.answer_device_request(&digest, &session.person.session, &answer, now).await? {

@@ -1,10 +1,8 @@
 //! `/device`: where a person types the code of their device, and is asked.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use askama::Template;
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,9 +11,8 @@ use axum::response::Response;
 use crate::authorization_server::consent::Standing;
 use crate::authorization_server::login::{Bound, for_device};
 use crate::authorization_server::pages::{Fault, Forms, ScopeWords, in_words, page, when};
-use crate::authorization_server::person::People;
+use crate::authorization_server::person::{People, Visit};
 use crate::authorization_server::session::{self, FormPurpose, Session};
-use crate::id::ClientAddress;
 use crate::store::DeviceRequestRow;
 use crate::time::Timestamp;
 
@@ -59,14 +56,14 @@ struct ConsentPage<'a> {
 const TYPE_CODE: FormPurpose<'static> = FormPurpose { action: "device code", about: &[] };
 
 /// `GET /device`. Whatever is in its query does not count: the code is typed.
-pub(crate) async fn show(State(people): State<People>, headers: HeaderMap) -> Response {
-    let shown = async {
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to(&for_device()));
-        };
-        Ok::<_, Fault>(code_page(&people, &session, StatusCode::OK, None))
+pub(crate) async fn show(
+    State(people): State<People>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    let Some(session) = session::open(&people.server, &headers).await? else {
+        return Ok(people.lead_to(&for_device()));
     };
-    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+    Ok(code_page(&people, &session, StatusCode::OK, None))
 }
 
 fn code_page(
@@ -88,24 +85,13 @@ fn code_page(
 /// `POST /device`: shows what the device with this code asks for. From then on only this session may answer (N83).
 pub(crate) async fn type_code(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    let outcome = try_type(&people, address, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
-}
-
-async fn try_type(
-    people: &People,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
     const WRONG: &str =
         "No device waits with this code. Look at it again; codes work for ten minutes, and once.";
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let form = people.form(headers, &body)?;
     let Some(session) = session::open(&people.server, headers).await? else {
         return Ok(people.lead_to(&for_device()));
     };
@@ -115,7 +101,7 @@ async fn try_type(
     let Some(code) = UserCode::parse(form.fields.text("user_code")) else { return Ok(wrong()) };
     let Some(row) = claim(people, &session, &code).await? else { return Ok(wrong()) };
     let question = Question::ask(people, &session.person, row).await?;
-    let whence = Whence::of(question.asked.address, (address, headers));
+    let whence = Whence::of(question.asked.address, (visit.address, headers));
     Ok(ask(people, &session, whence, (&code, &question)))
 }
 

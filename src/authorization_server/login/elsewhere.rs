@@ -1,9 +1,6 @@
 //! Logging in at an identity provider, and coming back from it.
 
-use std::net::IpAddr;
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::Extension;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -15,10 +12,10 @@ use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
 use crate::authorization_server::identity_provider::{Callback, LoggedIn, LoginUnderWay, Start};
 use crate::authorization_server::pages::{Fault, see_other};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::seal::KeyEncryptionKey;
 use crate::authorization_server::session::{self, CookieKind, CookieValue, NewLogin};
-use crate::id::{ClientAddress, RequestId, UserId};
+use crate::id::{RequestId, UserId};
 use crate::store::{Digest, LoginOrigin, SessionRow, UserRow};
 use crate::time::Timestamp;
 
@@ -33,27 +30,16 @@ pub(crate) async fn start_elsewhere(
     State(people): State<People>,
     Path(provider): Path<String>,
     Query(waiting): Query<Waiting>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
-) -> Response {
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    let started = start(&people, &provider, waiting.request, (address, &headers)).await;
-    started.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
-}
-
-async fn start(
-    people: &People,
-    provider: &str,
-    request: Option<String>,
-    (address, headers): (Option<IpAddr>, &HeaderMap),
+    visit: Visit,
 ) -> Result<Response, Fault> {
-    let provider = people.providers.find(provider).ok_or(Fault::NoProvider)?;
-    if !people.elsewhere.admit(address) {
+    let request = waiting.request;
+    let provider = people.providers.find(&provider).ok_or(Fault::NoProvider)?;
+    if !people.elsewhere.admit(visit.address) {
         return Err(Fault::TooMany);
     }
-    let browser = people.browser(headers);
+    let browser = people.browser(&visit.headers);
     let random = people.server.random.as_ref();
-    let asked = consent::freshness(people, request.as_deref()).await?;
+    let asked = consent::freshness(&people, request.as_deref()).await?;
     let start = provider.start(name_of(&browser), request, asked, random).await;
     let start = start.map_err(Fault::Upstream)?;
     let now = people.server.clock.now();
@@ -78,28 +64,17 @@ pub(crate) async fn come_back(
     State(people): State<People>,
     Path(provider): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let request_id = people.request_id();
-    let query = query.unwrap_or_default();
-    let outcome = finish(&people, request_id, &provider, &query, &headers).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn finish(
-    people: &People,
-    request_id: RequestId,
-    provider: &str,
-    unverified_query: &str,
-    headers: &HeaderMap,
+    visit: Visit,
 ) -> Result<Response, Fault> {
-    let callback = Callback::parse(unverified_query).ok_or(Fault::NoLogin)?;
+    let (people, headers) = (&people, &visit.headers);
+    let provider = &*provider;
+    let callback = Callback::parse(&query.unwrap_or_default()).ok_or(Fault::NoLogin)?;
     let under_way = take(people, provider, &callback, headers).await?;
     let method = LoginMethod::IdentityProvider(under_way.provider.clone());
     let Some(provider) = people.providers.find(provider) else {
         // It was there when they left.
         let event = AuditEvent::LoginFail { method, reason: LoginFailure::IdentityProvider };
-        people.audit(request_id, None, None, event).await?;
+        people.audit(visit.request_id, None, None, event).await?;
         return Err(Fault::ProviderEnded);
     };
     let request = under_way.request.clone();
@@ -109,15 +84,17 @@ async fn finish(
         Err(error) => {
             let reason = LoginFailure::IdentityProvider;
             let event = AuditEvent::LoginFail { method, reason };
-            people.audit(request_id, None, None, event).await?;
+            people.audit(visit.request_id, None, None, event).await?;
             return Err(Fault::Upstream(error));
         }
     };
     let now = people.server.clock.now();
     let new_id = UserId::generate(people.server.clock.as_ref(), people.server.random.as_ref());
     let user = people.server.store.user_of_identity(&identity, new_id, now).await?;
-    refuse_disabled(people, request_id, &user, &method).await?;
-    people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
+    refuse_disabled(people, visit.request_id, &user, &method).await?;
+    people
+        .audit(visit.request_id, Some(user.id), None, AuditEvent::LoginSucceed { method })
+        .await?;
     let how = format!("idp:{}", provider.id());
     let (user_id, stored) = (user.id, provider.stored());
     let password_hash = None;

@@ -9,10 +9,9 @@ use axum::response::Response;
 
 use crate::audit::{AuditEvent, LoginMethod};
 use crate::authorization_server::pages::{Fault, Forms, page, page_with_script};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{Authenticator, Factors, QrPicture, RecoveryCode};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
-use crate::id::RequestId;
 use crate::store::{AuthenticatorRow, Digest, StoreError, UserRow};
 
 use super::first_step::{ENROL_PATH, FirstStep};
@@ -217,35 +216,22 @@ pub(crate) async fn offer_first(
     State(people): State<People>,
     Query(waiting): Query<Waiting>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Fault> {
     let request = waiting.request.as_deref();
-    let shown = async {
-        match first(&people, &headers).await? {
-            Some(first) => offer(&first, request).page(&people, None),
-            None => Ok::<_, Fault>(people.lead_to(&with_request("/login", request))),
-        }
-    };
-    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+    match first(&people, &headers).await? {
+        Some(first) => offer(&first, request).page(&people, None),
+        None => Ok(people.lead_to(&with_request("/login", request))),
+    }
 }
 
 /// `POST /login/authenticator`
 pub(crate) async fn enrol(
     State(people): State<People>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let outcome = try_enrol(&people, request_id, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_enrol(
-    people: &People,
-    request_id: RequestId,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let form = people.form(headers, &body)?;
     let request = form.fields.filled("request");
     let Some(first) = first(people, headers).await? else {
         return Ok(people.lead_to(&with_request("/login", request)));
@@ -260,9 +246,9 @@ async fn try_enrol(
     // Before anything is stored: a first step that is over leaves no app behind.
     let user = first.finish(people).await?;
     let codes = confirmed.keep(people).await?;
-    people.audit(request_id, Some(user.id), None, AuditEvent::SecondFactorSet {}).await?;
+    people.audit(visit.request_id, Some(user.id), None, AuditEvent::SecondFactorSet {}).await?;
     let event = AuditEvent::LoginSucceed { method: LoginMethod::PasswordAndCode };
-    people.audit(request_id, Some(user.id), None, event).await?;
+    people.audit(visit.request_id, Some(user.id), None, event).await?;
     let login = NewLogin::with_code(user.id, people.server.clock.now());
     let login = login.compared_with(user.password_hash.as_deref());
     let cookie = session::begin(&people.server, headers, login).await?;

@@ -14,10 +14,10 @@ use url::Url;
 use crate::audit::AuditEvent;
 use crate::authorization_server::pages::{Fault, Forms, page};
 use crate::authorization_server::password::{NewPassword, WeakPassword};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
-use crate::id::{RequestId, UserId};
+use crate::id::UserId;
 use crate::random::Random;
 use crate::secret_text::SecretText;
 use crate::store::{Digest, LinkPurpose, OneTimeLink, StoreError, UserRow};
@@ -116,36 +116,23 @@ pub(crate) async fn show_link(
     State(people): State<People>,
     Path(token): Path<String>,
     headers: HeaderMap,
-) -> Response {
-    let shown = async {
-        let (link, user) = find(&people, &token).await?;
-        let browser = people.browser(&headers);
-        let response = render(&people, &token, &link, &user, (&browser, None));
-        Ok::<_, Fault>(people.remember(&browser, response))
-    };
-    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+) -> Result<Response, Fault> {
+    let (link, user) = find(&people, &token).await?;
+    let browser = people.browser(&headers);
+    let response = render(&people, &token, &link, &user, (&browser, None));
+    Ok(people.remember(&browser, response))
 }
 
 /// `POST /login/link/{link}`: sets the password, ends every session of the user, begins one here.
 pub(crate) async fn use_link(
     State(people): State<People>,
     Path(token): Path<String>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let outcome = try_use(&people, request_id, &token, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_use(
-    people: &People,
-    request_id: RequestId,
-    token: &str,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let token = &*token;
+    let form = people.form(headers, &body)?;
     let browser = people.server.cookies().read(CookieKind::Browser, headers);
     let browser = browser.ok_or(Fault::Forged)?;
     form.check(purpose(&[token]), &browser)?;
@@ -162,7 +149,7 @@ async fn try_use(
     if !people.server.store.set_password(user.id, &hash, Some(&link.link), now).await? {
         return Err(Fault::NoLink);
     }
-    people.audit(request_id, Some(user.id), None, AuditEvent::PasswordSet {}).await?;
+    people.audit(visit.request_id, Some(user.id), None, AuditEvent::PasswordSet {}).await?;
     // What it was known for before it stays known for, codes included; the link alone stands for none.
     if let Some(known) = known {
         known.keep(&people.server).await?;
@@ -171,7 +158,7 @@ async fn try_use(
     // The link stands for the password alone: whoever got hold of it has not got the app.
     let user = UserRow { password_hash: Some(hash), ..user };
     if let Some(onward) = FirstStep::take(people, (headers, &browser), &user, None).await? {
-        people.audit(request_id, Some(user.id), None, AuditEvent::LoginContinue {}).await?;
+        people.audit(visit.request_id, Some(user.id), None, AuditEvent::LoginContinue {}).await?;
         return Ok(onward);
     }
     let login = NewLogin::with_password(user.id, now).compared_with(user.password_hash.as_deref());

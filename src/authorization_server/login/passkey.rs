@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -11,12 +10,12 @@ use axum::response::Response;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::pages::{Fault, PageForm, SCRIPT_INTEGRITY, SCRIPT_PATH};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{
     Assertion, Ceremony, PasskeyError, Question, answered,
 };
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
-use crate::id::{ClientAddress, RequestId, UserId};
+use crate::id::{RequestId, UserId};
 use crate::store::{PasskeyRow, PasskeyUse, UserRow};
 
 use super::onward;
@@ -122,12 +121,12 @@ pub(crate) async fn take_passkey(
     };
     let looked = async {
         let (Some(passkeys), Some(assertion)) = (&people.passkeys, &assertion) else {
-            return Ok(Shows::Wrong(LoginFailure::Credentials, None));
+            return Ok::<_, Fault>(Shows::Wrong(LoginFailure::Credentials, None));
         };
         let Some((row, user)) = find(people, &named, whose).await? else {
             return Ok(Shows::Wrong(LoginFailure::Credentials, None));
         };
-        let wrong = |reason| Ok::<_, Fault>(Shows::Wrong(reason, Some(user.id)));
+        let wrong = |reason| Ok(Shows::Wrong(reason, Some(user.id)));
         let asserted = match passkeys.finish(question, assertion, &row, whose.is_none()) {
             Ok(asserted) => asserted,
             Err(error) => {
@@ -187,54 +186,42 @@ pub(crate) async fn again(State(people): State<People>) -> Response {
 /// `POST /login/passkey`. Every failure reads the same.
 pub(crate) async fn log_in_with_passkey(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    let outcome = try_log_in(&people, request_id, address, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_log_in(
-    people: &People,
-    request_id: RequestId,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let form = people.form(headers, &body)?;
     let browser = people.server.cookies().read(CookieKind::Browser, headers);
     let browser = browser.ok_or(Fault::Forged)?;
     let about = [form.fields.text("challenge")];
     form.check(FormPurpose { action: PURPOSE, about: &about }, &browser)?;
     let request = form.fields.filled("request");
     let whom = browser.digest(CookieKind::Browser);
-    let from = (&browser, address);
+    let from = (&browser, visit.address);
     let shows = take_passkey(people, at_login(&whom), &form.fields, None, from).await?;
     let (status, problem) = match shows {
         Shows::Right(user) => {
-            let begun = begin(people, request_id, (headers, &browser), &user, request).await;
+            let begun = begin(people, visit.request_id, (headers, &browser), &user, request).await;
             match begun {
                 Err(Fault::NoLogin) => {
-                    failed(people, request_id, Some(user.id), LoginFailure::Credentials).await?;
+                    failed(people, visit.request_id, Some(user.id), LoginFailure::Credentials)
+                        .await?;
                     (StatusCode::FORBIDDEN, WRONG)
                 }
                 begun => return begun,
             }
         }
         Shows::Late => {
-            failed(people, request_id, None, LoginFailure::Credentials).await?;
+            failed(people, visit.request_id, None, LoginFailure::Credentials).await?;
             (StatusCode::FORBIDDEN, "The page had waited too long, or was sent twice. Try again.")
         }
         Shows::Wrong(reason, user_id) => {
-            failed(people, request_id, user_id, reason).await?;
+            failed(people, visit.request_id, user_id, reason).await?;
             (StatusCode::FORBIDDEN, WRONG)
         }
         Shows::Wait(wait) => {
-            if people.server.auditor.admit_refusal(address) {
-                failed(people, request_id, None, LoginFailure::Throttled).await?;
+            if people.server.auditor.admit_refusal(visit.address) {
+                failed(people, visit.request_id, None, LoginFailure::Throttled).await?;
             }
             let again = Shown::problem("Too many attempts. Wait a while, then try again.");
             let status = StatusCode::TOO_MANY_REQUESTS;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -13,9 +12,9 @@ use serde::Deserialize;
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::consent;
 use crate::authorization_server::pages::{Fault, Forms, page, page_with_script, query_value};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
-use crate::id::{ClientAddress, RequestId};
+use crate::id::RequestId;
 use crate::secret_text::SecretText;
 use crate::store::UserRow;
 
@@ -76,25 +75,16 @@ pub(crate) async fn show(
     State(people): State<People>,
     Query(waiting): Query<Waiting>,
     headers: HeaderMap,
-) -> Response {
-    let request_id = people.request_id();
-    let shown = try_show(&people, waiting.request.as_deref(), &headers).await;
-    shown.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_show(
-    people: &People,
-    request: Option<&str>,
-    headers: &HeaderMap,
 ) -> Result<Response, Fault> {
-    if let Some(session) = session::open(&people.server, headers).await?
-        && !consent::wants_new_login(people, Waits::read(request).request(), &session.person)
+    let request = waiting.request.as_deref();
+    if let Some(session) = session::open(&people.server, &headers).await?
+        && !consent::wants_new_login(&people, Waits::read(request).request(), &session.person)
             .await?
     {
         return Ok(people.lead_to(&onward(request)));
     }
-    let browser = people.browser(headers);
-    let response = render(people, &browser, request, StatusCode::OK, Shown::default()).await?;
+    let browser = people.browser(&headers);
+    let response = render(&people, &browser, request, StatusCode::OK, Shown::default()).await?;
     Ok(people.remember(&browser, response))
 }
 
@@ -144,34 +134,21 @@ pub(super) async fn render(
 /// `POST /login`. Every failure reads the same and takes as long (N108).
 pub(crate) async fn log_in(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    let outcome = try_log_in(&people, request_id, address, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_log_in(
-    people: &People,
-    request_id: RequestId,
-    address: Option<std::net::IpAddr>,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let form = people.form(headers, &body)?;
     let browser = people.server.cookies().read(CookieKind::Browser, headers);
     let browser = browser.ok_or(Fault::Forged)?;
     form.check(PURPOSE, &browser)?;
     let request = form.fields.filled("request");
     let username = form.fields.text("username").trim().to_lowercase();
     let again = |problem| Shown { username: &username, problem: Some(problem) };
-    let attempt = Attempt::new(&people.server, &username, &browser, address).await?;
+    let attempt = Attempt::new(&people.server, &username, &browser, visit.address).await?;
     if let Some(wait) = attempt.take(&people.server).await? {
-        if people.server.auditor.admit_refusal(address) {
-            failed(people, request_id, None, LoginFailure::Throttled).await?;
+        if people.server.auditor.admit_refusal(visit.address) {
+            failed(people, visit.request_id, None, LoginFailure::Throttled).await?;
         }
         let again = again("Too many attempts. Wait a while, then try again.");
         let status = StatusCode::TOO_MANY_REQUESTS;
@@ -187,15 +164,15 @@ async fn try_log_in(
     let wrong = "The user name or the password is not right.";
     let Some(user) = user.filter(|user| right && user.disabled_at.is_none()) else {
         attempt.failed(&people.server).await?;
-        failed(people, request_id, None, LoginFailure::Credentials).await?;
+        failed(people, visit.request_id, None, LoginFailure::Credentials).await?;
         return render(people, &browser, request, StatusCode::FORBIDDEN, again(wrong)).await;
     };
     let right = Right { browser: &browser, headers, user: &user, request };
-    match go_on(people, request_id, &attempt, &right).await {
+    match go_on(people, visit.request_id, &attempt, &right).await {
         Ok(response) => Ok(response),
         Err(Fault::NoLogin) => {
             attempt.failed(&people.server).await?;
-            failed(people, request_id, Some(user.id), LoginFailure::Credentials).await?;
+            failed(people, visit.request_id, Some(user.id), LoginFailure::Credentials).await?;
             render(people, &browser, request, StatusCode::FORBIDDEN, again(wrong)).await
         }
         Err(fault) => Err(fault),

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use askama::Template;
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,10 +11,10 @@ use axum::response::Response;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::pages::{Fault, Forms, PageForm, page, page_with_script};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{Authenticator, Ceremony, Factors, RecoveryCode};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
-use crate::id::{ClientAddress, RequestId};
+use crate::id::RequestId;
 use crate::store::{StoreError, UserRow};
 
 use super::first_step::FirstStep;
@@ -105,61 +104,32 @@ pub(crate) async fn ask_code(
     State(people): State<People>,
     Query(waiting): Query<Waiting>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Fault> {
     let request = waiting.request.as_deref();
-    let shown = async {
-        match FirstStep::find(&people, &headers).await? {
-            Some(first) => render(&people, &first, request, (StatusCode::OK, None)).await,
-            None => Ok::<_, Fault>(people.lead_to(&with_request("/login", request))),
-        }
-    };
-    shown.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
+    match FirstStep::find(&people, &headers).await? {
+        Some(first) => render(&people, &first, request, (StatusCode::OK, None)).await,
+        None => Ok(people.lead_to(&with_request("/login", request))),
+    }
 }
 
 /// `POST /login/code`
 pub(crate) async fn second_step(
     State(people): State<People>,
-    address: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let address = address.map(|Extension(ClientAddress(address))| address);
-    let outcome = try_second_step(&people, request_id, address, &headers, &body).await;
-    outcome.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-/// Why the page is shown again.
-struct Unproven {
-    status: StatusCode,
-    problem: &'static str,
-    wait: Option<Duration>,
-}
-
-impl Unproven {
-    const fn forbidden(problem: &'static str) -> Self {
-        Self { status: StatusCode::FORBIDDEN, problem, wait: None }
-    }
-}
-
-async fn try_second_step(
-    people: &People,
-    request_id: RequestId,
-    address: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let form = people.form(headers, &body)?;
     let request = form.fields.filled("request");
     let Some(first) = FirstStep::find(people, headers).await? else {
         return Ok(people.lead_to(&with_request("/login", request)));
     };
     form.check(PURPOSE, &first.cookie)?;
     let browser = people.browser(headers);
-    let from = (&browser, address);
+    let from = (&browser, visit.address);
     let looked = match form.fields.filled("assertion") {
-        Some(_) => with_passkey(people, request_id, &first, &form.fields, from).await?,
-        None => with_code(people, request_id, &first, form.fields.text("code"), from).await?,
+        Some(_) => with_passkey(people, visit.request_id, &first, &form.fields, from).await?,
+        None => with_code(people, visit.request_id, &first, form.fields.text("code"), from).await?,
     };
     let (login, method) = match looked {
         Ok(proven) => proven,
@@ -174,15 +144,30 @@ async fn try_second_step(
         }
     };
     let user = first.finish(people).await?;
-    people.audit(request_id, Some(user.id), None, AuditEvent::LoginSucceed { method }).await?;
+    people
+        .audit(visit.request_id, Some(user.id), None, AuditEvent::LoginSucceed { method })
+        .await?;
     let login = login.compared_with(user.password_hash.as_deref());
     let cookie = session::begin(&people.server, headers, login).await?;
     // Now the password has led somewhere.
-    let password = Attempt::new(&people.server, &user.username, &browser, address).await?;
+    let password = Attempt::new(&people.server, &user.username, &browser, visit.address).await?;
     password.succeeded(&people.server, user.id).await?;
     let response = people.remember(&browser, people.lead_to(&onward(request)));
     let over = people.server.cookies().remove(CookieKind::FirstStep);
     Ok(with_cookie(with_cookie(response, cookie), over))
+}
+
+/// Why the page is shown again.
+struct Unproven {
+    status: StatusCode,
+    problem: &'static str,
+    wait: Option<Duration>,
+}
+
+impl Unproven {
+    const fn forbidden(problem: &'static str) -> Self {
+        Self { status: StatusCode::FORBIDDEN, problem, wait: None }
+    }
 }
 
 /// What the log-in is then, and as what it is recorded.

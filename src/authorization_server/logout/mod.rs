@@ -11,7 +11,7 @@ use crate::store::{LogOut, LoggedOut, Revokes, StoreError};
 
 use super::login::KnownBrowser;
 use super::pages::{Fault, Forms, page, query_value};
-use super::person::{People, Person, with_cookie};
+use super::person::{People, Person, Visit, with_cookie};
 use super::session::{self, CookieKind, FormPurpose};
 
 mod elsewhere;
@@ -58,11 +58,8 @@ pub(crate) async fn show(
     State(people): State<People>,
     Query(from): Query<From>,
     headers: HeaderMap,
-) -> Response {
-    let session = match session::open(&people.server, &headers).await {
-        Ok(session) => session,
-        Err(error) => return Fault::from(error).page(people.root(), people.request_id()),
-    };
+) -> Result<Response, Fault> {
+    let session = session::open(&people.server, &headers).await?;
     let request = from.request.unwrap_or_default();
     let form = session.map(|session| Question {
         name: session.person.name().to_owned(),
@@ -70,44 +67,37 @@ pub(crate) async fn show(
         back: back(&request),
         request,
     });
-    page(
-        StatusCode::OK,
-        Forms::Ours,
-        &LogoutPage { form, host: people.host(), root: people.root().to_owned() },
-    )
+    let template = LogoutPage { form, host: people.host(), root: people.root().to_owned() };
+    Ok(page(StatusCode::OK, Forms::Ours, &template))
 }
 
 /// `POST /logout`.
 pub(crate) async fn log_out(
     State(people): State<People>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let outcome = async {
-        let form = people.form(&headers, &body)?;
-        let Some(session) = session::open(&people.server, &headers).await? else {
-            return Ok(people.lead_to("/logout"));
-        };
-        let everywhere = form.fields.filled("everywhere").is_some();
-        form.check(if everywhere { EVERYWHERE } else { HERE }, &session.cookie)?;
-        let person = &session.person;
-        let ended = if everywhere {
-            end_everywhere(&people, &headers, person).await?
-        } else {
-            let (session, sid) = (person.session, person.login.sid.clone());
-            end(&people, &LogOut::Session { session, sid, revokes: Revokes::Nothing }).await?
-        };
-        let event = AuditEvent::LogOut { everywhere, grants: ended.grants };
-        people.audit(request_id, Some(session.person.user.id), None, event).await?;
-        let onward = match form.fields.filled("request") {
-            Some(handle) => format!("/login?request={}", query_value(handle)),
-            None => "/logout".to_owned(),
-        };
-        let cookie = people.server.cookies().remove(CookieKind::Session);
-        Ok::<_, Fault>(with_cookie(people.lead_to(&onward), cookie))
+) -> Result<Response, Fault> {
+    let form = people.form(&visit.headers, &body)?;
+    let Some(session) = session::open(&people.server, &visit.headers).await? else {
+        return Ok(people.lead_to("/logout"));
     };
-    outcome.await.unwrap_or_else(|fault| fault.page(people.root(), request_id))
+    let everywhere = form.fields.filled("everywhere").is_some();
+    form.check(if everywhere { EVERYWHERE } else { HERE }, &session.cookie)?;
+    let person = &session.person;
+    let ended = if everywhere {
+        end_everywhere(&people, &visit.headers, person).await?
+    } else {
+        let (session, sid) = (person.session, person.login.sid.clone());
+        end(&people, &LogOut::Session { session, sid, revokes: Revokes::Nothing }).await?
+    };
+    let event = AuditEvent::LogOut { everywhere, grants: ended.grants };
+    people.audit(visit.request_id, Some(session.person.user.id), None, event).await?;
+    let onward = match form.fields.filled("request") {
+        Some(handle) => format!("/login?request={}", query_value(handle)),
+        None => "/logout".to_owned(),
+    };
+    let cookie = people.server.cookies().remove(CookieKind::Session);
+    Ok(with_cookie(people.lead_to(&onward), cookie))
 }
 
 /// Ends log-ins, and has whom that concerns told.

@@ -12,9 +12,9 @@ use crate::authorization_server::client::{self, ClientError};
 use crate::authorization_server::consent::introduce;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::pages::{Fault, Forms, page, query_value, see_other};
-use crate::authorization_server::person::{People, with_cookie};
+use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::session::{self, CookieKind, FormPurpose};
-use crate::id::{ClientId, RequestId};
+use crate::id::ClientId;
 use crate::redirect_uri::RedirectUri;
 use crate::store::{ClientKind, LogOut, Revokes};
 
@@ -49,43 +49,15 @@ pub(crate) async fn ask(
     State(people): State<People>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Fault> {
     let query = query.unwrap_or_default();
-    let asked = try_ask(&people, &query, &headers).await;
-    asked.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
-}
-
-/// `POST /end-session` (§2): from another site, with which no session cookie comes. What was posted comes again in our own
-/// address, the ID token left out: whose it is, is known by then.
-pub(crate) async fn forward(
-    State(people): State<People>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let forwarded = async {
-        let unreadable = |_| Fault::MalformedRequest("the form cannot be read");
-        let form = Form::parse(&headers, &body).map_err(unreadable)?;
-        let mut query = Vec::new();
-        if let Some(asked) = asked(&people, &form).await? {
-            query.push(format!("client_id={}", query_value(asked.client_id.as_str())));
-            let rest = [("post_logout_redirect_uri", asked.redirect_uri), ("state", asked.state)];
-            let rest =
-                rest.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
-            query.extend(rest.map(|(name, value)| format!("{name}={}", query_value(&value))));
-        }
-        Ok::<_, Fault>(people.lead_to(&format!("{PATH}?{}", query.join("&"))))
-    };
-    forwarded.await.unwrap_or_else(|fault| fault.page(people.root(), people.request_id()))
-}
-
-async fn try_ask(people: &People, query: &str, headers: &HeaderMap) -> Result<Response, Fault> {
     let unreadable = |_| Fault::MalformedRequest("the request cannot be read");
     let form = Form::decode(query.as_bytes()).and_then(Form::without_repetition);
-    let Some(asked) = asked(people, &form.map_err(unreadable)?).await? else {
+    let Some(asked) = asked(&people, &form.map_err(unreadable)?).await? else {
         return Ok(people.lead_to("/logout"));
     };
-    let Some(session) = session::open(&people.server, headers).await? else {
-        return Ok(onward(people, &asked));
+    let Some(session) = session::open(&people.server, &headers).await? else {
+        return Ok(onward(&people, &asked));
     };
     let [client_id, redirect_uri, state] = asked.shown();
     let client = introduce(&people.server, &asked.client_id).await?.name;
@@ -102,25 +74,34 @@ async fn try_ask(people: &People, query: &str, headers: &HeaderMap) -> Result<Re
     Ok(page(StatusCode::OK, Forms::Anywhere, &template))
 }
 
+/// `POST /end-session` (§2): from another site, with which no session cookie comes. What was posted comes again in our own
+/// address, the ID token left out: whose it is, is known by then.
+pub(crate) async fn forward(
+    State(people): State<People>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Fault> {
+    let unreadable = |_| Fault::MalformedRequest("the form cannot be read");
+    let form = Form::parse(&headers, &body).map_err(unreadable)?;
+    let mut query = Vec::new();
+    if let Some(asked) = asked(&people, &form).await? {
+        query.push(format!("client_id={}", query_value(asked.client_id.as_str())));
+        let rest = [("post_logout_redirect_uri", asked.redirect_uri), ("state", asked.state)];
+        let rest = rest.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+        query.extend(rest.map(|(name, value)| format!("{name}={}", query_value(&value))));
+    }
+    Ok(people.lead_to(&format!("{PATH}?{}", query.join("&"))))
+}
+
 /// `POST /end-session/confirm`: ends the session, and what this client was allowed in it; with `everything` what every
 /// client was.
 pub(crate) async fn confirm(
     State(people): State<People>,
-    headers: HeaderMap,
+    visit: Visit,
     body: Bytes,
-) -> Response {
-    let request_id = people.request_id();
-    let done = try_confirm(&people, request_id, &headers, &body).await;
-    done.unwrap_or_else(|fault| fault.page(people.root(), request_id))
-}
-
-async fn try_confirm(
-    people: &People,
-    request_id: RequestId,
-    headers: &HeaderMap,
-    body: &[u8],
 ) -> Result<Response, Fault> {
-    let form = people.form(headers, body)?;
+    let (people, headers) = (&people, &visit.headers);
+    let form = people.form(headers, &body)?;
     let field = |name: &str| form.fields.filled(name).map(str::to_owned);
     let id = form.fields.text("client_id").parse().map_err(|_| Fault::Forged)?;
     let (uri, state) = (field("post_logout_redirect_uri"), field("state"));
@@ -138,7 +119,7 @@ async fn try_confirm(
     let which = LogOut::Session { session: person.session, sid: person.login.sid.clone(), revokes };
     let grants = super::end(people, &which).await?.grants;
     let event = AuditEvent::LogOut { everywhere: false, grants };
-    people.audit(request_id, Some(person.user.id), Some(id), event).await?;
+    people.audit(visit.request_id, Some(person.user.id), Some(id), event).await?;
     let cookie = people.server.cookies().remove(CookieKind::Session);
     Ok(with_cookie(onward(people, &asked), cookie))
 }

@@ -1,7 +1,10 @@
 //! Why a page could not do what it was asked to, and the page that says so.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use url::Url;
 
 use crate::audit::AuditError;
@@ -83,13 +86,6 @@ impl From<BeginError> for Fault {
     }
 }
 
-/// Beside an error page, for who keeps it in memory: there is no event of a page.
-#[derive(Clone, Debug)]
-pub(crate) struct RefusedPage {
-    pub(crate) request_id: RequestId,
-    pub(crate) says: String,
-}
-
 /// What a client asked for in vain, and the answer for it.
 #[derive(Debug)]
 pub(crate) struct RefusedRequest {
@@ -109,11 +105,19 @@ impl RefusedRequest {
     }
 }
 
+/// For [`answer_faults`](crate::authorization_server::person), which makes the page: a fault knows neither the id of its request
+/// nor where the pages are.
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        (self.status(), Extension(Arc::new(self))).into_response()
+    }
+}
+
 impl Fault {
     pub(crate) fn page(&self, root: &str, request_id: RequestId) -> Response {
         let error: &dyn std::error::Error = self;
         tracing::warn!(request.id = %request_id, error, "page.refused");
-        let mut response = match self {
+        match self {
             Self::Store(_) | Self::Busy(_) | Self::Audit(_) | Self::Log(_) => {
                 unavailable(root, request_id)
             }
@@ -123,13 +127,11 @@ impl Fault {
                 response
             }
             _ => error_page(self.status(), root, request_id, &self.words()),
-        };
-        response.extensions_mut().insert(RefusedPage { request_id, says: self.in_short() });
-        response
+        }
     }
 
     /// What it is, with the first cause where that is in words of ours.
-    fn in_short(&self) -> String {
+    pub(crate) fn in_short(&self) -> String {
         match self {
             Self::UnknownClient(cause) => format!("{self}: {cause}"),
             Self::Upstream(cause) => format!("{self}: {cause}"),

@@ -13,7 +13,7 @@ mod text;
 mod when;
 
 pub use error_page::{ErrorPage, Link, error_page};
-pub(crate) use fault::{Fault, RefusedPage, RefusedRequest};
+pub(crate) use fault::{Fault, RefusedRequest};
 pub(crate) use form::PageForm;
 pub(crate) use response::{Forms, page, page_with_script, see_other};
 pub use scope_words::OwnWords;

@@ -1,12 +1,14 @@
 //! Who sits at the browser, and what the pages for people share.
 
 mod people;
+mod visit;
 
 use crate::store::{Digest, LoginOrigin, UserRow};
 use crate::time::Timestamp;
 
 pub(crate) use people::{People, SentForm, with_cookie};
 pub use people::{PeopleSettings, people_routes};
+pub(crate) use visit::Visit;
 
 /// A person with a live session. Comes from the session cookie alone, never from what a request says (N105).
 #[derive(Clone, Debug)]

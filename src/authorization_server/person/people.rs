@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use url::Url;
 
-use crate::audit::{AuditEvent, Auditor, Context};
+use crate::audit::{AuditEvent, Context};
 use crate::authorization_server::identity_provider::IdentityProviders;
 use crate::authorization_server::login::ElsewhereLimits;
 use crate::authorization_server::pages::{
-    Fault, OwnWords, PageForm, RefusedPage, SCRIPT_PATH, script, see_other,
+    Fault, OwnWords, PageForm, SCRIPT_PATH, script, see_other,
 };
 use crate::authorization_server::password::PasswordPool;
 use crate::authorization_server::second_factor::Passkeys;
@@ -24,6 +24,8 @@ use crate::authorization_server::{account, approval, consent, device, explain, l
 use crate::broker::{Approvals, Explainer};
 use crate::connections::Connections;
 use crate::id::{ClientId, RequestId, TraceId, UserId};
+
+use super::visit::answer_faults;
 
 /// What the pages are given beside the authorization server.
 #[derive(Clone, Debug)]
@@ -87,7 +89,6 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         explainer,
         origins,
     };
-    let auditor = people.server.auditor.clone();
     Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/with/{provider}", get(login::start_elsewhere))
@@ -119,7 +120,7 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/account/connections/{server}/callback", get(account::come_back))
         .route("/account/connections/{server}/end", post(account::end))
         .layer(DefaultBodyLimit::max(16 * 1024))
-        .layer(from_fn_with_state(auditor, keep_refused_pages))
+        .layer(from_fn_with_state(people.clone(), answer_faults))
         .with_state(people)
 }
 
@@ -137,19 +138,6 @@ impl PeopleSettings {
             scope_words: OwnWords::default(),
         }
     }
-}
-
-/// So that the id on an error page leads somewhere: what is only looked at has no event.
-async fn keep_refused_pages(
-    State(auditor): State<Auditor>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = next.run(request).await;
-    if let Some(RefusedPage { request_id, says }) = response.extensions_mut().remove() {
-        auditor.keep_page(request_id, &says);
-    }
-    response
 }
 
 impl People {
