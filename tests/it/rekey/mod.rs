@@ -1,199 +1,27 @@
 //! The key-encryption key is replaced: by the real binary, on both databases, cut off, and while brokers run.
 
-use std::path::Path;
-use std::process::Output;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::future::join_all;
-use mcp_auth_broker::authorization_server::{
-    KeyEncryptionKey, authenticator_context, signing_key_context,
-};
-use mcp_auth_broker::connections::{account_context, client_context};
+use mcp_auth_broker::authorization_server::KeyEncryptionKey;
+use mcp_auth_broker::connections::account_context;
 use mcp_auth_broker::id::UserId;
-use mcp_auth_broker::store::{
-    AuthenticatorRow, Database, Digest, SealedCount, SealedPlace, StoreSettings,
-    UpstreamAccountRow, open, status,
-};
+use mcp_auth_broker::store::{Database, StoreSettings, UpstreamAccountRow};
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::task::JoinSet;
 
 use crate::secret_support::script;
-use crate::store::database;
-use crate::store::rows::user;
 use crate::support::audit;
 use crate::support::child::{Served, command, spawned};
 use crate::support::raw_http::Request;
 use crate::support::until::until;
 
-/// A store and the folder of the brokers on it.
-struct Site {
-    directory: tempfile::TempDir,
-    url: String,
-    /// How the first broker was reached, and every later one is called.
-    authority: String,
-}
+mod site;
 
-fn key(byte: u8) -> KeyEncryptionKey {
-    KeyEncryptionKey::parse(&STANDARD.encode([byte; 32]).into()).unwrap()
-}
-
-fn id(byte: u8) -> String {
-    key(byte).ids().next().unwrap().to_owned()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
-}
-
-impl Site {
-    fn sqlite() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}/data/broker.db", directory.path().display());
-        Self { directory, url, authority: String::new() }
-    }
-
-    fn postgres() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), url: database(), authority: String::new() }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// `broker.toml` with these keys, for whoever starts from now on.
-    fn settings(&self, keys: &[u8]) -> String {
-        let mut store = String::new();
-        for (name, byte) in ["key_encryption_key", "previous_key_encryption_key"].iter().zip(keys) {
-            let path = self.path().join(format!("kek-{byte}"));
-            std::fs::write(&path, STANDARD.encode([*byte; 32])).unwrap();
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-            std::fs::set_permissions(&path, mode).unwrap();
-            let line = format!("{name} = \"file:{}\"\n", path.display());
-            store.push_str(&line);
-        }
-        let server = match self.authority.as_str() {
-            "" => String::new(),
-            known => format!(
-                "[server]\npublic_url = \"http://{known}\"\nallowed_hosts = [\"127.0.0.1\"]\n"
-            ),
-        };
-        let settings = format!("{server}[store]\n{store}");
-        std::fs::write(self.path().join("broker.toml"), &settings).unwrap();
-        settings
-    }
-
-    async fn serves(&mut self, keys: &[u8]) -> Served {
-        let settings = self.settings(keys);
-        let served = Served::start_on(self.path(), &settings, &self.url).await;
-        if self.authority.is_empty() {
-            self.authority.clone_from(&served.authority);
-        }
-        served
-    }
-
-    fn run(&self, keys: &[u8], arguments: &[&str]) -> Output {
-        self.settings(keys);
-        let store = format!("store.url={}", self.url);
-        command(self.path(), &[&["--set", &store], arguments].concat())
-    }
-
-    fn rekey(&self, keys: &[u8]) -> Output {
-        self.run(keys, &["store", "rekey", "--wait", "0"])
-    }
-
-    fn store_settings(&self) -> StoreSettings {
-        match self.url.strip_prefix("sqlite:") {
-            Some(path) => StoreSettings::Sqlite(path.into()),
-            None => StoreSettings::Postgres(self.url.clone().into()),
-        }
-    }
-
-    async fn store(&self) -> Arc<dyn Database> {
-        open(&self.store_settings(), Arc::new(SystemClock)).await.unwrap()
-    }
-
-    async fn sealed(&self) -> Vec<SealedCount> {
-        status(&self.store_settings()).await.unwrap().sealed
-    }
-
-    async fn rows_with(&self, byte: u8) -> u64 {
-        let id = id(byte);
-        self.sealed().await.iter().filter(|count| count.key_id == id).map(|count| count.rows).sum()
-    }
-
-    /// Somebody with an authenticator app, and accounts at so many servers; all of it sealed with this key alone.
-    async fn filled(&self, byte: u8, accounts: usize) -> UserId {
-        let (store, key) = (self.store().await, key(byte));
-        let user_id = person(&*store).await;
-        let context = authenticator_context(&user_id.to_string());
-        let sealed = key.seal_text("the app's secret", &context).unwrap();
-        let row =
-            AuthenticatorRow { user_id, sealed, last_step: 1, confirmed_at: SystemClock.now() };
-        assert!(store.add_authenticator(&row, &[Digest::of("a code")], None).await.unwrap());
-        let sealed = key.seal_text("ours", &client_context("weather")).unwrap();
-        store.put_upstream_client("weather", &sealed, SystemClock.now()).await.unwrap();
-        let put = |number: usize| connected(&*store, &key, user_id, format!("{number:04}"));
-        assert!(join_all((0..accounts).map(put)).await.into_iter().all(|done| done));
-        user_id
-    }
-
-    /// How many values open with this key alone, and how many do not.
-    async fn opened(&self, byte: u8) -> (usize, usize) {
-        let (store, key) = (self.store().await, key(byte));
-        let (mut opened, mut closed) = (0, 0);
-        for place in SealedPlace::ALL {
-            let mut after = None;
-            loop {
-                let rows = store.sealed_rows(place, after.as_ref()).await.unwrap();
-                let Some(last) = rows.last().cloned() else { break };
-                for row in &rows {
-                    let [first, second] = &row.of;
-                    let context = match place {
-                        SealedPlace::SigningKeys => signing_key_context(first, second),
-                        SealedPlace::Authenticators => authenticator_context(first),
-                        SealedPlace::UpstreamAccounts => account_context(first, second),
-                        SealedPlace::EndedAccounts => {
-                            account_context(first, second.split_once(' ').unwrap().0)
-                        }
-                        SealedPlace::UpstreamClients => client_context(first),
-                        SealedPlace::Approvals => "approval arguments".to_owned(),
-                    };
-                    // A signing key is no text: that it opens is told by who uses it.
-                    let opens = match place {
-                        SealedPlace::SigningKeys => row.sealed.contains(&id(byte)),
-                        _ => key.open_text(&row.sealed, &context).is_some(),
-                    };
-                    if opens { opened += 1 } else { closed += 1 }
-                }
-                after = Some(last);
-            }
-        }
-        (opened, closed)
-    }
-}
-
-async fn person(store: &dyn Database) -> UserId {
-    let row = user("ada");
-    assert!(store.add_user(&row).await.unwrap());
-    row.id
-}
-
-async fn connected(
-    store: &dyn Database,
-    key: &KeyEncryptionKey,
-    user_id: UserId,
-    server: String,
-) -> bool {
-    let context = account_context(&user_id.to_string(), &server);
-    let sealed = key.seal_text("tokens", &context).unwrap();
-    let connected_at = SystemClock.now();
-    let row = UpstreamAccountRow { user_id, server, sealed, version: 0, connected_at };
-    store.put_upstream_account(&row).await.unwrap()
-}
+use site::{Site, connected, id, key, text};
 
 async fn ended(mut served: Served) {
     served.terminate();
@@ -252,10 +80,10 @@ async fn everything_opens_with_the_new_key_alone(mut site: Site) {
     let done = site.run(&[2, 1], &["store", "rekey", "--wait", "0", "--json"]);
     let told: Value =
         serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{}", text(&done)));
-    assert_eq!((&told["key_id"], &told["resealed"]), (&json!(id(2)), &json!(453)), "{told}");
-    assert_eq!((site.opened(2).await, site.opened(1).await), ((453, 0), (0, 453)));
+    assert_eq!((&told["key_id"], &told["resealed"]), (&json!(id(2)), &json!(454)), "{told}");
+    assert_eq!((site.opened(2).await, site.opened(1).await), ((454, 0), (0, 454)));
     let told = text(&site.run(&[2], &["store", "status"]));
-    assert!(told.contains(&format!("{} seals all 453 sealed values", id(2))), "{told}");
+    assert!(told.contains(&format!("{} seals all 454 sealed values", id(2))), "{told}");
     let checked = text(&site.run(&[2], &["check"]));
     assert!(!checked.contains("key_encryption_key"), "{checked}");
     let served = site.serves(&[2]).await;
@@ -310,7 +138,7 @@ async fn a_wrong_key_is_named_in_one_sentence_and_nothing_is_changed() {
     }
     let refused = text(&site.run(&[3, 4], &["store", "rekey"]));
     assert!(refused.contains(&format!("given is {} and {}", id(3), id(4))), "{refused}");
-    assert_eq!(site.rows_with(1).await, 6);
+    assert_eq!(site.rows_with(1).await, 7);
     ended(site.serves(&[1]).await).await;
 }
 
@@ -323,7 +151,7 @@ async fn a_key_that_a_running_broker_has_is_not_given_up_for_lost() {
     let told = text(&refused);
     assert!(!refused.status.success(), "{told}");
     assert!(told.contains("1 of the brokers that run have it; nothing was changed"), "{told}");
-    assert_eq!((site.rows_with(1).await, site.rows_with(3).await), (6, 0));
+    assert_eq!((site.rows_with(1).await, site.rows_with(3).await), (7, 0));
     ended(served).await;
     let done = site.run(&[3], &["key", "rotate", "--now"]);
     assert!(done.status.success(), "nobody has it: {}", text(&done));
@@ -338,10 +166,10 @@ async fn what_a_lost_key_sealed_without_its_name_is_sealed_anew_when_it_is_found
     let refused = site.rekey(&[2]);
     let told = text(&refused);
     assert!(!refused.status.success(), "{told}");
-    assert!(told.contains("5 values are sealed with keys that are not at hand"), "{told}");
-    assert!(told.contains("5 that do not say with which"), "{told}");
+    assert!(told.contains("6 values are sealed with keys that are not at hand"), "{told}");
+    assert!(told.contains("6 that do not say with which"), "{told}");
     let done = site.rekey(&[2, 1]);
-    assert!(text(&done).contains("5 of them sealed anew"), "{}", text(&done));
+    assert!(text(&done).contains("6 of them sealed anew"), "{}", text(&done));
     let done = site.rekey(&[2]);
     assert!(done.status.success(), "the found one is needed no more: {}", text(&done));
 }
@@ -392,7 +220,7 @@ async fn what_a_kill_9_cuts_off_opens_with_both_keys_and_is_finished_by_the_next
     let told: Value =
         serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{}", text(&done)));
     assert_eq!(told["resealed"], 50, "{told}");
-    assert_eq!(site.opened(2).await, (453, 0));
+    assert_eq!(site.opened(2).await, (454, 0));
     ended(served).await;
 }
 
@@ -425,11 +253,11 @@ async fn nothing_is_sealed_anew_while_a_broker_runs_that_could_not_read_it() {
     assert_eq!(refused.status.code(), Some(1), "{told}");
     let wanted = format!("1 of the brokers that run do not have the key {}", id(2));
     assert!(told.contains(&wanted) && told.contains("nothing was changed"), "{told}");
-    assert_eq!((site.rows_with(1).await, site.rows_with(2).await), (6, 0));
+    assert_eq!((site.rows_with(1).await, site.rows_with(2).await), (7, 0));
     ended(served).await;
     let done = site.rekey(&[2, 1]);
     assert!(done.status.success(), "one that ended says so: {}", text(&done));
-    assert_eq!((site.rows_with(1).await, site.rows_with(2).await), (0, 6));
+    assert_eq!((site.rows_with(1).await, site.rows_with(2).await), (0, 7));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -472,7 +300,7 @@ async fn brokers_serve_write_and_rotate_their_own_keys_meanwhile() {
     }
     assert!(site.run(&[2, 1], &["key", "rotate"]).status.success());
     assert_eq!(site.rows_with(1).await, 0);
-    assert_eq!(site.opened(2).await, (854, 0));
+    assert_eq!(site.opened(2).await, (855, 0));
     assert!(!connected_with_the_old_key(&*store, &first, user_id).await);
     assert_eq!(asked(&served, &token).await, 200);
     ended(served).await;
@@ -516,7 +344,7 @@ async fn both_keys_come_from_programs() {
     std::fs::write(site.path().join("broker.toml"), settings).unwrap();
     let done = command(site.path(), &["store", "rekey", "--wait", "0"]);
     assert!(done.status.success(), "{}", text(&done));
-    assert_eq!(site.opened(2).await, (6, 0));
+    assert_eq!(site.opened(2).await, (7, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -530,10 +358,10 @@ async fn where_the_key_is_lost_new_signing_keys_begin_anew_and_the_rest_stays_as
     let token = minted(&site, &[3]);
     assert_eq!(asked(&served, &token).await, 200);
     ended(served).await;
-    assert_eq!((site.rows_with(1).await, site.rows_with(3).await), (5, 1));
-    assert_eq!(site.opened(1).await.0, 5, "who finds the key has them still");
+    assert_eq!((site.rows_with(1).await, site.rows_with(3).await), (6, 1));
+    assert_eq!(site.opened(1).await.0, 6, "who finds the key has them still");
     let told = text(&site.rekey(&[3]));
     assert!(told.contains(&format!("3 of upstream_accounts with {}", id(1))), "{told}");
     assert!(site.rekey(&[3, 1]).status.success());
-    assert_eq!(site.opened(3).await, (6, 0));
+    assert_eq!(site.opened(3).await, (7, 0));
 }
