@@ -11,6 +11,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 CONNECTIONS = 16
@@ -18,9 +19,12 @@ HERE = pathlib.Path(__file__).parent
 
 
 def post(url, form, authorization):
-    headers = {"Authorization": authorization, "Content-Type": "application/x-www-form-urlencoded"}
-    with urllib.request.urlopen(urllib.request.Request(url, form.encode(), headers), timeout=10) as reply:
-        return json.loads(reply.read())
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} | ({"Authorization": authorization} if authorization else {})
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, form.encode(), headers), timeout=10) as reply:
+            return json.loads(reply.read())
+    except urllib.error.HTTPError as refused:
+        sys.exit(f"{url}: {refused.code} {refused.read().decode()}")
 
 
 def basic(client, secret):
