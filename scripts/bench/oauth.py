@@ -15,6 +15,8 @@ import urllib.error
 import urllib.request
 
 CONNECTIONS = 16
+MANY = 256
+SHARE = 0.8
 HERE = pathlib.Path(__file__).parent
 
 
@@ -64,12 +66,25 @@ def resident(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000
 
 
-def wrk(seconds, method, url, body, authorization, connections=CONNECTIONS, kind="application/x-www-form-urlencoded"):
-    environment = os.environ | {"BENCH_METHOD": method, "BENCH_BODY": body, "BENCH_AUTHORIZATION": authorization, "BENCH_TYPE": kind}
+def wrk(seconds, method, url, body, authorization, connections=CONNECTIONS, kind="application/x-www-form-urlencoded", pause=""):
+    environment = os.environ | {"BENCH_METHOD": method, "BENCH_BODY": body, "BENCH_AUTHORIZATION": authorization, "BENCH_TYPE": kind, "BENCH_PAUSE": str(pause)}
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "post.lua"), url]
     output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     result = json.loads(output.split("RESULT ", 1)[1].splitlines()[0])
     assert result["failed"] == 0, output
+    return result
+
+
+def at_most(share, highest, request):
+    """The same at a share of the highest rate, from many connections that pause: what somebody waits who is not in a queue
+    of the load's own making."""
+    method, target, body, authorization = request
+    wanted = share * highest
+    period = MANY / wanted * 1e6
+    pause = period
+    for seconds in [2, 2, 2, 6]:
+        result = wrk(seconds, method, target, body, authorization, MANY, pause=round(max(pause, 1)))
+        pause += period - MANY * result["seconds"] / result["requests"] * 1e6
     return result
 
 
@@ -81,10 +96,17 @@ def run(name, pid, url, secret, seconds, results):
             result = wrk(seconds, method, target, body, authorization)
             result |= {"name": name, "kind": kind, "cpu": processor(pid) - before, "mb": resident(pid)}
             out.write(json.dumps(result) + "\n")
+            if name == "broker" and method == "POST":
+                highest = result["requests"] / result["seconds"]
+                paced = at_most(SHARE, highest, (method, target, body, authorization))
+                paced |= {"name": name, "paced": kind, "share": paced["requests"] / paced["seconds"] / highest}
+                out.write(json.dumps(paced) + "\n")
 
 
 def table(results):
     rows = [json.loads(line) for line in open(results)]
+    paced = [row for row in rows if "paced" in row]
+    rows = [row for row in rows if "kind" in row]
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
     names = list(dict.fromkeys(row["name"] for row in rows))
     of = lambda name, kind, value: statistics.median(value(row) for row in rows if (row["name"], row["kind"]) == (name, kind))
@@ -98,6 +120,12 @@ def table(results):
             cells += [of(name, kind, lambda row: row["p99_us"] / 1000)]
             cells += [of(name, kind, lambda row: row["requests"] / max(row["cpu"], 0.01)), of(name, kind, lambda row: row["mb"])]
             print("| {} | {} | {:,.0f} | {:.2f} | {:.2f} | {:,.0f} | {:.0f} |".format(kind, name, *cells))
+    if paced:
+        print(f"\n| broker, {MANY} connections that pause | of the highest rate | p50 ms | p99 ms |\n|---|---:|---:|---:|")
+        for kind in dict.fromkeys(row["paced"] for row in paced):
+            of_kind = lambda value: statistics.median(value(row) for row in paced if row["paced"] == kind)
+            print("| {} | {:.2f} | {:.2f} | {:.2f} |".format(kind, of_kind(lambda row: row["share"]),
+                of_kind(lambda row: row["p50_us"] / 1000), of_kind(lambda row: row["p99_us"] / 1000)))
     if len(names) == 2:
         print("\n| request | ratio |\n|---|---:|")
         for kind in kinds:

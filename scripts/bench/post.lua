@@ -12,6 +12,12 @@ if authorization and authorization ~= "" then
   wrk.headers["Authorization"] = authorization
 end
 
+-- BENCH_PAUSE: microseconds that each connection waits before it asks again, on average; wrk knows milliseconds alone.
+local pause = tonumber(os.getenv("BENCH_PAUSE") or "")
+if pause then
+  delay = function() return math.floor(pause / 1000 * 2 * math.random() + math.random()) end
+end
+
 done = function(summary, latency)
   local errors = summary.errors
   io.write(string.format('\nRESULT {"requests":%d,"seconds":%.6f,"p50_us":%d,"p99_us":%d,"failed":%d}\n',
