@@ -39,11 +39,10 @@ pub(super) async fn look(config: &Config, answer: &Answer) -> Step {
 /// The address that the log has of that request; it is written a moment after the answer.
 async fn recorded(config: &Config, id: RequestId) -> Option<IpAddr> {
     const TRIES: u32 = 10;
-    let files = config.audit.sinks.iter().filter_map(|sink| match sink {
+    let file = config.audit.sinks.iter().find_map(|sink| match sink {
         AuditSink::File(file) => Some(file.path.clone()),
         AuditSink::Stdout => None,
-    });
-    let file = files.into_iter().next()?;
+    })?;
     for _ in 0..TRIES {
         let found = lookup(&file, id).ok()?;
         if let Some(line) = found.lines.first() {
