@@ -3,6 +3,8 @@
 //! Only where traces are sent: elsewhere no request has a list, and nothing is kept. The list goes along with the task that
 //! answers; a part that goes on in a task of its own takes it along with [`Steps::within`].
 
+mod over;
+
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,10 @@ use http::Method;
 
 use crate::id::{RequestId, TraceId};
 use crate::time::Timestamp;
+
+pub use over::Over;
+
+use over::WhenAnswered;
 
 tokio::task_local! {
     static CURRENT: Steps;
@@ -77,8 +83,20 @@ struct Inner {
     state: Mutex<State>,
 }
 
+impl Drop for Inner {
+    /// Nobody answers any more, as where the client went away.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for waiting in std::mem::take(&mut state.waiting) {
+            (waiting.0)(state.over.as_ref());
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
+    over: Option<Over>,
+    waiting: Vec<WhenAnswered>,
     /// Known once the request was read.
     request: Option<(TraceId, RequestId)>,
     begun: u32,
@@ -90,6 +108,13 @@ impl Steps {
     #[must_use]
     pub fn new(sampler: Sampler) -> Self {
         Self(Arc::new(Inner { sampler, state: Mutex::default() }))
+    }
+
+    /// The same of a request that came over HTTP.
+    #[must_use]
+    pub fn of(sampler: Sampler, over: Over) -> Self {
+        let state = State { over: Some(over), ..State::default() };
+        Self(Arc::new(Inner { sampler, state: Mutex::new(state) }))
     }
 
     /// That of the request which this task answers.
@@ -119,6 +144,41 @@ impl Steps {
     #[must_use]
     pub fn keeps(&self, trace: &TraceId) -> bool {
         self.0.sampler.keeps(trace)
+    }
+
+    /// The id of its JSON-RPC message as that has it.
+    pub fn asks(&self, rpc_id: &str) {
+        if let Some(over) = &mut self.state().over {
+            over.rpc_id = rpc_id.parse().ok();
+        }
+    }
+
+    /// The head of its answer is known.
+    pub fn answered(&self, status: u16) {
+        let (over, waiting) = {
+            let mut state = self.state();
+            if let Some(over) = &mut state.over {
+                over.status = Some(status);
+            }
+            (state.over, std::mem::take(&mut state.waiting))
+        };
+        for finish in waiting {
+            (finish.0)(over.as_ref());
+        }
+    }
+
+    /// Does something with what is known of the request once its answer has begun, or will not; at once where it did not come
+    /// over HTTP.
+    pub fn when_answered(&self, finish: impl FnOnce(Option<&Over>) + Send + 'static) {
+        let over = {
+            let mut state = self.state();
+            if state.over.is_some_and(|over| over.status.is_none()) {
+                state.waiting.push(WhenAnswered(Box::new(finish)));
+                return;
+            }
+            state.over
+        };
+        finish(over.as_ref());
     }
 
     /// All steps so far, with their numbers. They are given once.
@@ -220,6 +280,49 @@ mod tests {
     use super::*;
 
     const KEPT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn over() -> Over {
+        Over {
+            method: "POST",
+            route: Some("/mcp"),
+            path: Some("/mcp"),
+            scheme: "https",
+            version: "1.1",
+            mcp_version: None,
+            rpc_id: None,
+            status: None,
+        }
+    }
+
+    /// What is finished with what is known, in its order.
+    fn finishes(steps: &Steps, seen: &Arc<Mutex<Vec<Option<Over>>>>) {
+        let seen = Arc::clone(seen);
+        steps.when_answered(move |over| seen.lock().unwrap().push(over.copied()));
+    }
+
+    #[test]
+    fn what_is_told_of_a_request_waits_for_the_head_of_its_answer() {
+        let (steps, seen) = (Steps::of(Sampler::one_in(1), over()), Arc::default());
+        finishes(&steps, &seen);
+        assert!(seen.lock().unwrap().is_empty());
+        steps.asks("7");
+        steps.answered(403);
+        // A stream goes on after that, and ends in an event of its own.
+        finishes(&steps, &seen);
+        let known = Over { rpc_id: Some(7), status: Some(403), ..over() };
+        assert_eq!(*seen.lock().unwrap(), [Some(known); 2]);
+    }
+
+    #[test]
+    fn what_nobody_answers_any_more_is_told_without_a_status() {
+        let (steps, seen) = (Steps::of(Sampler::one_in(1), over()), Arc::default());
+        finishes(&steps, &seen);
+        steps.asks("\"CANARY\"");
+        drop(steps);
+        let steps = Steps::new(Sampler::one_in(1));
+        finishes(&steps, &seen);
+        assert_eq!(*seen.lock().unwrap(), [Some(over()), None]);
+    }
 
     fn step() -> Step {
         let what = What::Database { system: "sqlite", operation: "find", collection: "clients" };

@@ -5,32 +5,13 @@
 // BROKER_LINK   the one-time link of the first administrator
 // TLS_CERT, TLS_KEY  files for the host of the metadata document; the broker trusts the certificate
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { Keeper } from './keeper.mjs';
 import { Person, callback, publisher, steps } from './person.mjs';
 
 const endpoint = new URL('/mcp', process.env.BROKER_URL);
 const person = await Person.start();
 await person.choosesPassword(process.env.BROKER_LINK);
-
-/** What the SDK asks its host application to keep; remembers where it wanted to send the browser. */
-class Keeper {
-  constructor(redirectUrl, clientMetadataUrl) {
-    this.redirectUrl = redirectUrl;
-    this.clientMetadataUrl = clientMetadataUrl;
-    this.clientMetadata = { client_name: 'outside-v2', redirect_uris: [redirectUrl], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], token_endpoint_auth_method: 'none' };
-  }
-  state() { return (this.sent = randomBytes(16).toString('base64url')); }
-  clientInformation() { return this.client; }
-  saveClientInformation(client) { this.client = client; }
-  tokens() { return this.kept; }
-  saveTokens(tokens) { this.kept = tokens; }
-  redirectToAuthorization(url) { this.wanted = url; }
-  saveCodeVerifier(verifier) { this.verifier = verifier; }
-  codeVerifier() { return this.verifier; }
-  saveDiscoveryState(state) { this.discovered = state; }
-  discoveryState() { return this.discovered; }
-}
 
 /** Every request of the SDK, as method, path and status. */
 function watch(seen) {

@@ -21,6 +21,7 @@ use crate::token::ProviderTokens;
 
 use super::App;
 use super::approvals::{approvals, courier, rules_in_force};
+use super::begun::Begun;
 use super::connections::connections;
 use super::doors::Doors;
 use super::endpoints::names;
@@ -60,10 +61,6 @@ impl App {
     /// # Errors
     ///
     /// As for [`App::build`].
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one list, in the order in which the parts need each other"
-    )]
     pub async fn build_around<H>(
         config: Config,
         variables: crate::secret::Environment,
@@ -74,16 +71,41 @@ impl App {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
+        let begun = Begun::default();
+        let around = (clock, random);
+        let built = Box::pin(Self::put_together(config, variables, around, handler, &begun)).await;
+        match built {
+            Ok(app) => Ok(app),
+            Err(error) => Err(begun.failed(error).await),
+        }
+    }
+
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one list, in the order in which the parts need each other"
+    )]
+    async fn put_together<H>(
+        config: Config,
+        variables: crate::secret::Environment,
+        (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+        handler: impl FnOnce(McpService) -> H,
+        begun: &Begun,
+    ) -> Result<Self, AppError>
+    where
+        H: ServerHandler + Clone + Send + Sync + 'static,
+    {
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
         let mut graph = parts(&config.graph, variables, &clock, &random).await?;
         let (outbound, secrets) = reaching(&config, &graph, &clock)?;
-        let tls = super::tls::load(&config, &secrets, &clock).await?;
+        begun.reads_with(&secrets);
         let names = names(&config.server.public_url);
         let alone = super::alone::Alone::with(&config)?;
         let around = (Arc::clone(&clock), Arc::clone(&random));
-        let trust = Trust::establish(&config, &names, &secrets, &outbound, &around).await?;
+        let trust = Trust::establish(&config, &names, &secrets, &outbound, &around, begun).await?;
         let Trust { store, encryption, announcer, ring, local, verifier, servers: for_servers } =
             trust;
+        // Not before the store answers: a backend that is asked at each try of a start that waits for it gives its quota away.
+        let tls = super::tls::load(&config, &secrets, &clock).await?;
         let toolbox = Toolbox::new(config.tools.sample);
         let limits = map::limits_of(&config, &toolbox, &store, (&clock, &*random))?;
         let catalog = Arc::new(super::parts::catalog(&config)?);

@@ -277,6 +277,9 @@ pub enum AppError {
         "graph.custom_cloud.{setting} is at {host}, an address that is not public: no call reaches it\n  hint: outbound.allow_private = [\"{host}\"]"
     )]
     PrivateCloud { setting: &'static str, host: String },
+    /// A backend of secrets was asked before it went wrong: to try again costs some of its quota.
+    #[error(transparent)]
+    AskedBackend(Box<AppError>),
     #[error(
         "the simulated Graph cannot listen on loopback\n  hint: it needs 127.0.0.1 and a free port, or set [graph] mode = \"live\""
     )]
@@ -286,22 +289,32 @@ pub enum AppError {
 impl AppError {
     /// Whether a start with the very same settings may succeed in a while: something that they name is not there, or does not answer.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         use crate::store::OpenError as Store;
-        matches!(
-            self,
-            Self::Serve(ServeError::Unreadable { .. })
-                | Self::Keys(KeyError::Io { .. } | KeyError::Store(_))
-                | Self::KeyFile { .. }
-                | Self::OpenStore(Store::File { .. } | Store::Database(_))
-                | Self::StoreFault(_)
-                | Self::OpenAudit(OpenError::Io { .. } | OpenError::Locked { .. })
-                | Self::PolicyFile { .. }
-                | Self::Documents(DocumentError::Missing(_) | DocumentError::Unreadable { .. })
-                | Self::CatalogFile { .. }
-                | Self::Certificate { .. }
-                | Self::OwnSecret(_)
-        )
+        if let Self::AskedBackend(error) = self {
+            return error.may_pass();
+        }
+        self.is_of_another_broker()
+            || matches!(
+                self,
+                Self::Serve(ServeError::Unreadable { .. })
+                    | Self::Keys(KeyError::Io { .. } | KeyError::Store(_))
+                    | Self::KeyFile { .. }
+                    | Self::OpenStore(Store::File { .. } | Store::Database(_))
+                    | Self::StoreFault(_)
+                    | Self::OpenAudit(OpenError::Io { .. })
+                    | Self::PolicyFile { .. }
+                    | Self::Documents(DocumentError::Missing(_) | DocumentError::Unreadable { .. })
+                    | Self::CatalogFile { .. }
+                    | Self::Certificate { .. }
+                    | Self::OwnSecret(_)
+            )
+    }
+
+    /// Whether another broker has what this one needs, as one that drains has until it ends.
+    #[must_use]
+    pub const fn is_of_another_broker(&self) -> bool {
+        matches!(self, Self::StoreServed { .. } | Self::OpenAudit(OpenError::Locked { .. }))
     }
 }
 

@@ -3,6 +3,7 @@
 mod alone;
 mod approvals;
 mod assertions;
+mod begun;
 mod beside;
 mod build;
 mod call_limits;

@@ -98,7 +98,7 @@ impl Mounting<'_> {
             lost,
             allowed_hosts: self.config.server.allowed_hosts.clone(),
             meters,
-            traced: traces::sampler(self.config),
+            traced: traces::traced(self.config),
         }))
     }
 

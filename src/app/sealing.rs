@@ -88,7 +88,7 @@ pub(super) async fn open(
 }
 
 /// Says which keys this broker has for as long as it runs: the store is sealed with another key only when all have it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Announcer {
     store: Arc<dyn Database>,
     broker: Digest,

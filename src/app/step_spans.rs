@@ -29,6 +29,7 @@ pub(super) fn span(context: &Context, (number, step): (u32, Step), tool: Option<
         ended,
         took,
         attributes,
+        failed: failed.is_some(),
         error: failed,
     }
 }

@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{AuditEvent, Context, Observer};
 use crate::code::Code;
 use crate::config::Config;
+use crate::http::Traced;
 use crate::metrics::Label;
 use crate::outbound::{Outbound, PrivateTarget};
 use crate::random::Random;
-use crate::steps::{self, Sampler, Steps};
+use crate::steps::{self, Over, Sampler, Steps};
 use crate::telemetry::otlp::{
     self, Attribute, Exporter, Inbox, Kind, Outbox, Resource, Span, send_logs_to,
 };
@@ -27,9 +28,15 @@ use super::step_spans;
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// Which traces are sent. `None`: nothing is.
-pub(super) fn sampler(config: &Config) -> Option<Sampler> {
+fn sampler(config: &Config) -> Option<Sampler> {
     let telemetry = &config.telemetry;
     telemetry.otlp_endpoint.as_ref().map(|_| Sampler::one_in(telemetry.trace_one_in))
+}
+
+/// The same for the front.
+pub(super) fn traced(config: &Config) -> Option<Traced> {
+    let scheme = if config.server.public_url.scheme() == "https" { "https" } else { "http" };
+    sampler(config).map(|sampler| Traced { sampler, scheme })
 }
 
 /// `telemetry.otlp_endpoint`
@@ -163,12 +170,13 @@ impl Tracing {
         self.request(context, Told { name, took: Some(ended.took), attributes, error, tool });
     }
 
-    /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it.
+    /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it. It is sent when the
+    /// status of the answer is known.
     fn request(&self, context: &Context, told: Told) {
         let Told { name, took, mut attributes, error, tool } = told;
         let now = self.clock.now();
         attributes.push(("broker.request_id", otlp::Value::Request(context.request_id)));
-        self.outbox.span(Span {
+        let mut span = Span {
             trace: context.trace_id,
             id: context.request_id.span(),
             parent: context.trace_id.parent(),
@@ -176,11 +184,19 @@ impl Tracing {
             kind: Kind::Server,
             ended: now,
             took: took.unwrap_or_else(|| since(context, now)),
+            failed: error.is_some(),
             attributes,
             error: error.map(Cow::Borrowed),
+        };
+        let Some(steps) = Steps::current() else { return self.outbox.span(span) };
+        let outbox = self.outbox.clone();
+        steps.when_answered(move |over| {
+            if let Some(over) = over {
+                by_http(over, &mut span);
+            }
+            outbox.span(span);
         });
-        let steps = Steps::current().map(|steps| steps.take());
-        for step in steps.into_iter().flatten() {
+        for step in steps.take() {
             self.outbox.span(step_spans::span(context, step, tool.as_ref()));
         }
     }
@@ -208,8 +224,29 @@ impl Tracing {
             ended: self.clock.now(),
             took: Duration::from_millis(*duration_ms),
             attributes,
+            failed: error_code.is_some(),
             error: error_code.map(Code::as_str).map(Cow::Borrowed),
         });
+    }
+}
+
+/// What OpenTelemetry's conventions for HTTP servers, and those for MCP, have beside what the event says.
+fn by_http(over: &Over, span: &mut Span) {
+    let number = |key, value: i64| (key, otlp::Value::Number(value));
+    let attributes = &mut span.attributes;
+    attributes.push(("http.request.method", over.method.into()));
+    attributes.extend(over.route.map(|route| ("http.route", route.into())));
+    attributes.extend(over.path.map(|path| ("url.path", path.into())));
+    attributes.push(("url.scheme", over.scheme.into()));
+    attributes.push(("network.protocol.version", over.version.into()));
+    attributes.extend(over.mcp_version.map(|version| ("mcp.protocol.version", version.into())));
+    attributes.extend(over.rpc_id.map(|id| ("jsonrpc.request.id", id.to_string().into())));
+    let Some(status) = over.status else { return };
+    attributes.push(number("http.response.status_code", status.into()));
+    // A server's span has failed where the server has: what is refused with 4xx is the client's.
+    span.failed = status >= 500 || (status < 400 && span.failed);
+    if status >= 500 && span.error.is_none() {
+        span.error = Some(status.to_string().into());
     }
 }
 
@@ -250,4 +287,46 @@ fn since(context: &Context, now: Timestamp) -> Duration {
 fn kind(event: &AuditEvent) -> String {
     let written = serde_json::to_value(event).unwrap_or_default();
     written.get("event_type").and_then(|name| name.as_str()).unwrap_or("request").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(status: Option<u16>, error: Option<&'static str>) -> (bool, Option<String>, usize) {
+        let over = Over {
+            method: "POST",
+            route: None,
+            path: None,
+            scheme: "https",
+            version: "2",
+            mcp_version: None,
+            rpc_id: None,
+            status,
+        };
+        let mut span = Span {
+            trace: "0af7651916cd43dd8448eb211c80319c".parse().unwrap(),
+            id: 1,
+            parent: None,
+            name: "n".into(),
+            kind: Kind::Server,
+            ended: Timestamp::default(),
+            took: Duration::ZERO,
+            attributes: Vec::new(),
+            failed: error.is_some(),
+            error: error.map(Cow::Borrowed),
+        };
+        by_http(&over, &mut span);
+        (span.failed, span.error.map(Cow::into_owned), span.attributes.len())
+    }
+
+    #[test]
+    fn a_span_has_failed_where_the_broker_has() {
+        assert_eq!(told(Some(500), None), (true, Some("500".to_owned()), 4));
+        assert_eq!(told(Some(503), Some("x")), (true, Some("x".to_owned()), 4));
+        assert_eq!(told(Some(403), Some("x")), (false, Some("x".to_owned()), 4));
+        assert_eq!(told(Some(401), None), (false, None, 4));
+        assert_eq!(told(Some(200), Some("x")), (true, Some("x".to_owned()), 4), "an error of MCP");
+        assert_eq!(told(None, Some("x")), (true, Some("x".to_owned()), 3), "nobody was answered");
+    }
 }

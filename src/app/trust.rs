@@ -11,6 +11,7 @@ use crate::secret::Secrets;
 use crate::store::Database;
 use crate::time::Clock;
 
+use super::begun::Begun;
 use super::endpoints::Name;
 use super::error::AppError;
 use super::issuers::{self, verifier};
@@ -37,17 +38,13 @@ impl Trust {
         secrets: &Arc<Secrets>,
         outbound: &Outbound,
         (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
+        begun: &Begun,
     ) -> Result<Self, AppError> {
         let store = keys::store(config, clock).await?;
         let known = sealing::Keys::read(config, secrets, clock).await?;
         let announcer = Announcer::start(&store, &known, &**random).await?;
-        let encryption = match ServerSecret::of_store(&*store, known.at_hand()).await {
-            Ok(encryption) => encryption,
-            Err(error) => {
-                announcer.withdraw().await;
-                return Err(error.into());
-            }
-        };
+        begun.is_announced(&announcer);
+        let encryption = ServerSecret::of_store(&*store, known.at_hand()).await?;
         let (ring, local) = keys::open(config, Arc::clone(&store), &encryption, clock).await?;
         let verifier = verifier(config, &local, names, secrets, outbound.clone(), clock)?;
         let verifier = Arc::new(verifier.revocations(revocations(config, &store)?).build()?);

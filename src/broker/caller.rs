@@ -112,6 +112,13 @@ impl Caller {
         trace_id.traceparent_of(steps::attempt_span(*request_id, attempt), kept)
     }
 
+    /// The id of the JSON-RPC message that it asks with, for traces.
+    pub fn asks(&self, rpc_id: Option<&str>) {
+        if let (Some(steps), Some(rpc_id)) = (&self.0.steps, rpc_id) {
+            steps.asks(rpc_id);
+        }
+    }
+
     /// From now on it is known which request this is, and to which trace it belongs.
     pub fn is_read(&self) {
         if let Some(steps) = &self.0.steps {

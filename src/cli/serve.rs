@@ -20,7 +20,7 @@ use crate::time::SystemClock;
 
 use super::failure::Failure;
 use super::settings::{Ready, SettingsArgs, faulty};
-use super::waiting::{NotBegun, Place, Waiting};
+use super::waiting::{NotBegun, Pace, Place, Waiting};
 
 pub(super) async fn run(
     args: &SettingsArgs,
@@ -37,8 +37,8 @@ pub(super) async fn run(
         match begun {
             Ok(app) => break app,
             Err(NotBegun::Ever(failure)) => return Err(failure),
-            Err(NotBegun::Yet { place, failure }) => {
-                let again = waiting.wait(place, &failure);
+            Err(NotBegun::Yet { place, failure, pace }) => {
+                let again = waiting.wait(place, (&failure, pace));
                 let again = tokio::select! {
                     again = again => again,
                     () = drain.as_mut() => return Ok(ExitCode::SUCCESS),
@@ -87,7 +87,7 @@ async fn begin(
         Arc::new(SystemClock),
         Arc::new(SystemRandom::new()),
     ));
-    app.await.map_err(|error| NotBegun::of(error.may_pass(), place, Failure::of(&error)))
+    app.await.map_err(|error| NotBegun::of(&error, place))
 }
 
 /// Settings that cannot be used, or not yet.
@@ -106,6 +106,7 @@ fn unmet(loaded: &Loaded, waiting: &Waiting) -> NotBegun {
     NotBegun::Yet {
         place,
         failure: failure.hint("a variable counts at the next start; broker check says more"),
+        pace: Pace::Soon,
     }
 }
 

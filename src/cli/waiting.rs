@@ -6,10 +6,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::app::AppError;
 use crate::config::{Config, Deployment, SecretSource};
 use crate::http::{NotYet, Tls, TlsFiles, TlsKey, bind, lobby, tls};
 use crate::secret_ref::SecretRef;
@@ -18,18 +20,54 @@ use super::failure::Failure;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Where each try asks a backend of secrets: as long as Kubernetes lets a process wait that ends again and again.
+const LONGEST_SPARING_PAUSE: Duration = Duration::from_mins(5);
 
 /// Why a broker did not begin.
 pub(super) enum NotBegun {
     /// Something has to be changed first.
     Ever(Failure),
     /// It may begin in a while.
-    Yet { place: Place, failure: Failure },
+    Yet { place: Place, failure: Failure, pace: Pace },
 }
 
 impl NotBegun {
-    pub(super) fn of(may_pass: bool, place: Place, failure: Failure) -> Self {
-        if may_pass && !place.is_dev() { Self::Yet { place, failure } } else { Self::Ever(failure) }
+    pub(super) fn of(error: &AppError, place: Place) -> Self {
+        let failure = Failure::of(error);
+        if error.may_pass() && !place.is_dev() {
+            Self::Yet { place, failure, pace: Pace::of(error) }
+        } else {
+            Self::Ever(failure)
+        }
+    }
+}
+
+/// When it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    Soon,
+    /// The try asked a backend of secrets.
+    Sparing,
+    /// Another broker has to end first, which may answer at our address until it does.
+    AfterAnother,
+}
+
+impl Pace {
+    const fn of(error: &AppError) -> Self {
+        match error {
+            AppError::AskedBackend(_) => Self::Sparing,
+            error if error.is_of_another_broker() => Self::AfterAnother,
+            _ => Self::Soon,
+        }
+    }
+
+    /// After so many tries.
+    fn pause(self, tries: u32) -> Duration {
+        let longest = match self {
+            Self::Soon | Self::AfterAnother => LONGEST_PAUSE,
+            Self::Sparing => LONGEST_SPARING_PAUSE,
+        };
+        longest.min(FIRST_PAUSE * 2_u32.pow(tries.min(10)))
     }
 }
 
@@ -69,7 +107,31 @@ pub(super) struct Waiting {
     warned: bool,
     /// SIGHUP: try now.
     asked: Signal,
-    lobby: Option<(oneshot::Sender<()>, JoinSet<()>)>,
+    lobby: Option<Lobby>,
+}
+
+/// What answers the probes.
+struct Lobby {
+    over_tls: bool,
+    end: oneshot::Sender<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Lobby {
+    fn open(listener: TcpListener, tls: Option<Tls>, why: &NotYet) -> Self {
+        let over_tls = tls.is_some();
+        let (end, ended) = oneshot::channel();
+        let ended = async { ended.await.unwrap_or_default() };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(lobby(listener, tls, why.clone(), ended));
+        Self { over_tls, end, tasks }
+    }
+
+    /// Gives the address back.
+    async fn close(self) {
+        drop(self.end);
+        self.tasks.join_all().await;
+    }
 }
 
 impl Waiting {
@@ -95,20 +157,17 @@ impl Waiting {
     /// # Errors
     ///
     /// The address cannot be listened on.
-    pub(super) async fn wait(&mut self, place: Place, failure: &Failure) -> Result<(), Failure> {
+    pub(super) async fn wait(
+        &mut self,
+        place: Place,
+        (failure, pace): (&Failure, Pace),
+    ) -> Result<(), Failure> {
         let reason = failure.in_one_line();
         if self.why.because(&reason) {
             tracing::error!(reason, "broker.waits_to_start");
         }
-        if self.lobby.is_none() {
-            let listener = bind(place.listen).await.map_err(|error| Failure::of(&error))?;
-            let (end, ended) = oneshot::channel();
-            let ended = async { ended.await.unwrap_or_default() };
-            let mut tasks = JoinSet::new();
-            tasks.spawn(lobby(listener, place.tls(), self.why.clone(), ended));
-            self.lobby = Some((end, tasks));
-        }
-        let pause = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(self.tries.min(5)));
+        self.answer(&place, pace).await?;
+        let pause = pace.pause(self.tries);
         self.tries = self.tries.saturating_add(1);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -117,11 +176,48 @@ impl Waiting {
         Ok(())
     }
 
+    /// Lets probes be answered, by TLS from when its certificate is there.
+    async fn answer(&mut self, place: &Place, pace: Pace) -> Result<(), Failure> {
+        let tls = if self.lobby.as_ref().is_some_and(|lobby| lobby.over_tls) {
+            None
+        } else {
+            place.tls()
+        };
+        if tls.is_some()
+            && let Some(plain) = self.lobby.take()
+        {
+            plain.close().await;
+        }
+        if self.lobby.is_some() {
+            return Ok(());
+        }
+        match bind(place.listen).await {
+            Ok(listener) => self.lobby = Some(Lobby::open(listener, tls, &self.why)),
+            // The other one answers there still.
+            Err(_) if pace == Pace::AfterAnother => {}
+            Err(error) => return Err(Failure::of(&error)),
+        }
+        Ok(())
+    }
+
     /// Gives the address back.
     pub(super) async fn end(self) {
-        if let Some((end, tasks)) = self.lobby {
-            drop(end);
-            tasks.join_all().await;
+        if let Some(lobby) = self.lobby {
+            lobby.close().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asks_a_backend_of_secrets_is_tried_less_and_less() {
+        let paused =
+            |pace: Pace| [0, 1, 4, 5, 9, u32::MAX].map(|tries| pace.pause(tries).as_secs());
+        assert_eq!(paused(Pace::Soon), [1, 2, 16, 30, 30, 30]);
+        assert_eq!(paused(Pace::AfterAnother), paused(Pace::Soon));
+        assert_eq!(paused(Pace::Sparing), [1, 2, 16, 32, 300, 300]);
     }
 }

@@ -43,7 +43,7 @@ impl BasePath {
 
     /// `None` where the path is not in it: at its beginning, or after the name of a well-known document, where RFC 8414
     /// §3.1 and RFC 9728 §3.1 put it.
-    fn inner(&self, path: &str) -> Option<String> {
+    pub(super) fn inner(&self, path: &str) -> Option<String> {
         if self.0.is_empty() {
             return None;
         }

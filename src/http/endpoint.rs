@@ -41,6 +41,11 @@ pub(super) fn endpoint(path: &str) -> &'static str {
     exact.or_else(|| below().map(|(_, name)| name)).unwrap_or("other")
 }
 
+/// The same for spans, which leave out what is no route of ours.
+pub(super) fn route(path: &str) -> Option<&'static str> {
+    Some(endpoint(path)).filter(|route| *route != "other")
+}
+
 /// One of a closed set: a method may be any token (RFC 9110 §9.1).
 pub(super) fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"];

@@ -13,7 +13,7 @@ use tower::{Service, ServiceExt};
 use crate::guard::OwnLimit;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::metrics::Meters;
-use crate::steps::{Sampler, Steps};
+use crate::steps::Steps;
 
 use super::base_path::BasePath;
 use super::by_host::{ByHost, host};
@@ -21,6 +21,7 @@ use super::endpoint::{endpoint, method};
 use super::problem::problem;
 use super::router::{KnownHosts, LAST_RESORT, NOSNIFF, Routes, in_time, is_of_a_server, router};
 use super::servers::ServerEndpoints;
+use super::traced::{Traced, over};
 
 /// Answers every request. Cheap to clone.
 ///
@@ -39,7 +40,7 @@ struct Inner {
     mcp: ByHost<McpEndpoint>,
     servers: ByHost<ServerEndpoints>,
     meters: Option<Meters>,
-    traced: Option<Sampler>,
+    traced: Option<Traced>,
 }
 
 impl std::fmt::Debug for Front {
@@ -94,9 +95,12 @@ impl Front {
     pub async fn answer(&self, request: Request) -> Response<Body> {
         match self.0.traced {
             None => self.answer_untraced(request).await,
-            Some(sampler) => {
+            Some(Traced { sampler, scheme }) => {
+                let steps = Steps::of(sampler, over(&request, &self.0.base, scheme));
                 let answer = Box::pin(self.answer_untraced(request));
-                Steps::within(Some(Steps::new(sampler)), answer).await
+                let response = Steps::within(Some(steps.clone()), answer).await;
+                steps.answered(response.status().as_u16());
+                response
             }
         }
     }

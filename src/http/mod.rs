@@ -14,6 +14,7 @@ mod problem;
 mod router;
 mod serve;
 mod servers;
+mod traced;
 
 pub use base_path::BasePath;
 pub use by_host::Handler;
@@ -26,3 +27,4 @@ pub use origin::AllowedOrigins;
 pub use router::{Endpoint, LAST_RESORT, Routes};
 pub use serve::{Limits, ServeError, Stop, Tls, TlsFiles, TlsKey, bind, serve, tls};
 pub use servers::{RegisteredServers, ServerEndpoint, ServerEndpoints};
+pub use traced::Traced;

@@ -16,7 +16,6 @@ use crate::guard::OwnLimit;
 use crate::mcp::Endpoint as McpEndpoint;
 use crate::metrics::Meters;
 use crate::resource_server::PublishedMetadata;
-use crate::steps::Sampler;
 
 use super::base_path::BasePath;
 use super::by_host::{ByHost, Handler, host, is_named, names_one_host};
@@ -24,6 +23,7 @@ use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
 use super::problem::{method_not_allowed, not_found, problem};
 use super::servers::{ServerDocuments, ServerEndpoints};
+use super::traced::Traced;
 
 /// What is mounted. Each part brings its own routes; this module says where they are.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct Routes {
     /// In which requests are counted; `None` counts nothing.
     pub meters: Option<Meters>,
     /// What each request waits for is kept; `None` keeps nothing.
-    pub traced: Option<Sampler>,
+    pub traced: Option<Traced>,
 }
 
 /// The MCP endpoint under one of our names.

@@ -12,6 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::request::Parts;
 use axum::http::{Method, Request, Response, header};
 use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
 use tower::{Layer, Service};
 
 use crate::broker::Caller;
@@ -152,6 +153,7 @@ impl Settings {
             Ok(message) => message,
             Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
         };
+        caller.asks(message.id.map(RawValue::get));
         let method = method_name(message.method.as_deref());
         let tool = message.tool_call();
         let graph = tool.as_ref().filter(|tool| tool.name == super::GRAPH_EXECUTE);

@@ -48,7 +48,8 @@ impl Backend {
     }
 
     /// Whether asking costs more than a look: the environment and files are read at each use.
-    pub(super) const fn is_remembered(self) -> bool {
+    #[must_use]
+    pub const fn is_remembered(self) -> bool {
         match self {
             Self::Env | Self::File => false,
             Self::OnePassword | Self::Vault | Self::Exec => true,

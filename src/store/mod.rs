@@ -59,7 +59,7 @@ pub use load::StoreLoad;
 pub use logout::{LogOut, LoggedOut, LogoutNotice, LogoutStore, LogoutToken, NoticeClaim, Revokes};
 pub use look::{Found, look};
 pub use maintain::{
-    Existing, MaintainError, Restored, StoreStatus, TableStatus, backup, restore, status,
+    Existing, MaintainError, Restored, StoreRoom, StoreStatus, TableStatus, backup, restore, status,
 };
 pub use open::open;
 pub use open_error::OpenError;

@@ -16,7 +16,7 @@ use super::open_error::OpenError;
 use super::settings::PATIENCE;
 
 /// Of each replica. PostgreSQL allows 100 in all unless told otherwise.
-const CONNECTIONS: u32 = 16;
+pub(super) const CONNECTIONS: u32 = 16;
 
 /// Of a transaction whose broker went silent, as where the network between both is cut: until then it keeps its locks from
 /// every other replica.

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -162,6 +163,7 @@ impl Server {
             Ok(message) => message,
             Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
         };
+        caller.asks(message.id.map(RawValue::get));
         let method = guard::method_name(message.method.as_deref());
         let modern = headers::is_modern(&parts.headers);
         let wanted = Wanted::of(&message, modern);

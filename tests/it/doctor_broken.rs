@@ -24,13 +24,13 @@ fn last(output: &std::process::Output) -> (bool, String, String) {
 }
 
 /// A real nginx with these lines before the one that passes everything. Killed when dropped.
-struct Nginx {
+pub(crate) struct Nginx {
     process: Child,
     _folder: TempDir,
 }
 
 impl Nginx {
-    async fn start(address: &str, broker: &str, lines: &str) -> Self {
+    pub(crate) async fn start(address: &str, broker: &str, lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let work = folder.path().display();
         let lines = lines.replace("BROKER", &format!("http://{broker}"));

@@ -1,10 +1,13 @@
 //! One broker serves from a SQLite file, and commands work beside it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::child::{Served, command};
 use crate::support::free_port::free_port;
+use crate::support::raw_http::Request;
+use crate::support::until::until;
 
 /// Another broker on the same store, with a log of its own.
 fn another(directory: &Path, file: &str) -> Output {
@@ -55,4 +58,68 @@ async fn a_lock_that_cannot_be_opened_is_told() {
     assert!(served.stderr().contains("store.no_locks_here"), "{}", served.stderr());
     served.terminate();
     assert!(served.ended().await.success());
+}
+
+/// Production, where a start waits for what may pass.
+fn production(directory: &Path) -> String {
+    let key = directory.join("key");
+    std::fs::write(&key, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let rules = "version = \"1\"\n[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [\"none\"]\n";
+    std::fs::write(directory.join("policy.toml"), rules).unwrap();
+    format!(
+        "environment = \"prod\"\n[server]\npublic_url = \"https://broker.example\"\n\
+         trusted_proxies = [\"10.0.0.0/8\"]\ndrain_pause_ms = 0\n[store]\n\
+         key_encryption_key = \"file:{}\"\n[policy]\nfile = \"policy.toml\"\n[tools]\nsample = false\n",
+        key.display(),
+    )
+}
+
+async fn ready(served: &Served) -> (u16, String) {
+    let answer = served.send(Request::new("GET", "/ready").header("connection", "close")).await;
+    (answer.status, answer.body)
+}
+
+/// As where a broker is replaced whose predecessor drains.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_production_a_second_broker_waits_until_the_first_has_ended() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = format!("sqlite:{}/data/broker.db", first.path().display());
+    let mut before = Served::start(first.path(), &production(first.path()), &[]).await;
+    let after = Served::start_on(second.path(), &production(second.path()), &store).await;
+    let (status, said) = ready(&after).await;
+    assert_eq!(status, 503, "{said}");
+    assert!(said.contains("another broker serves from the store"), "{said}");
+    before.terminate();
+    assert!(before.ended().await.success());
+    until("the second serves", async || {
+        after.hang_up();
+        (ready(&after).await.0 == 200).then_some(())
+    })
+    .await;
+}
+
+/// On one machine the predecessor has the address, too, and answers there itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_address_of_the_first_is_waited_for_with_its_store() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = format!("sqlite:{}/data/broker.db", first.path().display());
+    let mut before = Served::start(first.path(), &production(first.path()), &[]).await;
+    let place = (&*before.authority, &*store);
+    let mut after = Served::start_at(second.path(), &production(second.path()), place);
+    until("it waits", async || {
+        after.stderr().contains("another broker serves from the store").then_some(())
+    })
+    .await;
+    assert_eq!(ready(&before).await.0, 200);
+    before.terminate();
+    assert!(before.ended().await.success());
+    until("the second serves", async || {
+        after.hang_up();
+        tokio::net::TcpStream::connect(&after.authority).await.ok()?;
+        (ready(&after).await.0 == 200).then_some(())
+    })
+    .await;
+    after.terminate();
+    assert!(after.ended().await.success());
 }

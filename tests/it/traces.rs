@@ -1,6 +1,7 @@
 //! OTLP over sockets: what a collector gets, how traces go through us, and what a collector that does not answer does to callers.
 
 mod below;
+mod conventions;
 
 use serde_json::{Value, json};
 

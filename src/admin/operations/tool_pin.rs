@@ -34,7 +34,8 @@ pub struct ToolPinView {
     pub approved_at: Timestamp,
     /// Null: nobody, it was the first definition that was seen.
     pub approved_by: Option<String>,
-    /// Of the definition that the server gives now and nobody has approved. Null: it gives the approved one.
+    /// Of another definition that the server gave since, and nobody has approved; it waits also where the server gives the
+    /// approved one again. Null: none waits.
     pub found_digest: Option<String>,
     #[schemars(with = "Option<String>")]
     pub found_at: Option<Timestamp>,

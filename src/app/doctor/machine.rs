@@ -1,11 +1,9 @@
-//! What the machine gives: room on its disks, and open files.
+//! What the machine gives: room on its disks.
 
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Resource, getrlimit};
-
 use crate::app::map;
-use crate::config::{AuditSink, Config, Deployment, StoreUrl};
+use crate::config::{AuditSink, Config, StoreUrl};
 
 use super::{Area, Step};
 
@@ -14,16 +12,14 @@ const MIB: u64 = 1 << 20;
 const LITTLE: u64 = 64 * MIB;
 /// Below this somebody should make room.
 const SCARCE: u64 = 1024 * MIB;
-/// A connection is an open file, and the broker takes 10,000.
-const FILES: u64 = 4096;
+/// A segment of the log, or a file beside the database, is one more.
+const FILES: u64 = 1000;
 
 pub(super) fn look(config: &Config) -> Vec<Step> {
     let mut steps: Vec<Step> = places(config).into_iter().map(|place| room(&place)).collect();
     if steps.is_empty() {
         steps.push(Step::skipped(Area::Disk, "neither the store nor the audit log is a file here"));
     }
-    steps.push(open_files());
-    steps.push(rates(config));
     steps
 }
 
@@ -63,6 +59,13 @@ fn room(place: &Place) -> Step {
     if found.f_blocks == 0 {
         return Step::skipped(Area::Disk, format!("the disk of {shown} does not say what is left"));
     }
+    // File systems without a number of their own say none.
+    if found.f_files > 0 && found.f_favail < FILES {
+        let found = format!("{shown} has room for {} more files", found.f_favail);
+        return Step::warning(Area::Disk, place.key, found)
+            .allowed(format!("{FILES} or more"))
+            .hint("many small files are there: df -i, and remove what nobody needs");
+    }
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let found = format!("{shown} has {} MiB left", free / MIB);
     let judged = match free {
@@ -73,29 +76,4 @@ fn room(place: &Place) -> Step {
     judged
         .allowed(format!("{} MiB or more", SCARCE / MIB))
         .hint("make room, or let audit.sink.keep_days and max_total_mb keep less")
-}
-
-fn open_files() -> Step {
-    let limit = getrlimit(Resource::Nofile).current;
-    match limit {
-        Some(limit) if limit < FILES => {
-            let found = format!("{limit} files may be open, connections among them");
-            let step = Step::new(Area::Limits, super::Verdict::Warning, found);
-            step.allowed(format!("{FILES} or more")).hint("ulimit -n, or LimitNOFILE= of the unit")
-        }
-        Some(limit) => Step::good(Area::Limits, format!("{limit} files may be open")),
-        None => Step::good(Area::Limits, "as many files as it takes may be open"),
-    }
-}
-
-fn rates(config: &Config) -> Step {
-    let limits = &config.limits;
-    let unlimited = limits.per_client.is_none() && limits.per_user.is_none();
-    if unlimited && config.deployment != Deployment::Dev {
-        let found = "neither a client nor a user is limited";
-        let step = Step::warning(Area::Limits, "limits.per_client", found);
-        return step.allowed("a rate").hint("limits.per_client = \"600/min\"");
-    }
-    let found = if unlimited { "no rate is limited, as in dev" } else { "rates are limited" };
-    Step::good(Area::Limits, found)
 }

@@ -7,6 +7,8 @@ mod challenge;
 mod client;
 mod clients;
 mod coverage;
+mod forwarded;
+mod limits;
 mod machine;
 mod outside;
 
@@ -128,15 +130,17 @@ pub async fn doctor(config: &Config, variables: Environment, clock: Arc<dyn Cloc
     steps.extend(certificate::look(config, &clock).await);
     let faults = check::check(config, variables.clone(), true, Arc::clone(&clock)).await;
     let graph_is_good = asked(&faults) && faults.iter().all(|fault| area(fault.key) != Area::Graph);
-    steps.extend(within(config, &faults).await);
+    let status = crate::store::status(&keys::store_settings(config)).await.ok();
+    steps.extend(within(config, &faults, status.as_ref()));
     steps.extend(coverage::look(config, &variables, &clock, graph_is_good).await);
     steps.extend(machine::look(config));
+    steps.extend(limits::look(config, status.as_ref()));
     steps.sort_by_key(|step| step.area);
     steps
 }
 
 /// What `broker check --live` finds, by area; what is well where it found nothing, and what it could not look at.
-async fn within(config: &Config, faults: &[CheckFault]) -> Vec<Step> {
+fn within(config: &Config, faults: &[CheckFault], status: Option<&StoreStatus>) -> Vec<Step> {
     let mut steps: Vec<Step> = faults.iter().map(step).collect();
     let bad = |area| faults.iter().any(|fault| self::area(fault.key) == area);
     let mut tell = |step: Step| {
@@ -144,13 +148,12 @@ async fn within(config: &Config, faults: &[CheckFault]) -> Vec<Step> {
             steps.push(step);
         }
     };
-    let status = crate::store::status(&keys::store_settings(config)).await;
-    let sealed = status.as_ref().ok().and_then(sealed);
+    let sealed = status.and_then(sealed);
     tell(match status {
-        Ok(status) => {
+        Some(status) => {
             Step::good(Area::Store, format!("{}, schema {}", status.database, status.schema))
         }
-        Err(_) => Step::good(Area::Store, "there is none yet; the first start makes it"),
+        None => Step::good(Area::Store, "there is none yet; the first start makes it"),
     });
     let opened = faults.iter().all(|fault| fault.key != CheckKey::Store);
     let well = "the key-encryption key opens every signing key that there is";

@@ -14,7 +14,8 @@ use crate::outbound::{Answer, Call, Limits, Outbound, OutboundError, PrivateTarg
 use crate::resource_server::well_known_url;
 use crate::time::{Clock, Timestamp};
 
-use super::{Area, Step};
+use super::forwarded::{self, CLAIMED, FORWARDED_FOR};
+use super::{Area, Step, Verdict};
 
 pub(super) const LIMITS: Limits =
     Limits { timeout: Duration::from_secs(10), max_bytes: 256 * 1024 };
@@ -41,7 +42,7 @@ pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Step> {
         return steps;
     };
     steps.push(metadata(config, &outbound).await);
-    steps.push(headers(config, &outbound).await);
+    steps.extend(headers(config, &outbound).await);
     steps.push(tls(config));
     steps.push(time(config, &outbound, clock, Some((&answer, at))).await);
     steps
@@ -180,15 +181,27 @@ async fn metadata(config: &Config, outbound: &Outbound) -> Step {
     Step::good(Area::PublicUrl, "clients find the endpoint and its issuer by the metadata")
 }
 
-/// Whether what is in front passes `Authorization` in and `WWW-Authenticate` out: without either no client logs in.
-async fn headers(config: &Config, outbound: &Outbound) -> Step {
+/// Whether what is in front passes `Authorization` in and `WWW-Authenticate` out, without either of which no client logs in;
+/// and who the request is taken for.
+async fn headers(config: &Config, outbound: &Outbound) -> Vec<Step> {
     let mut call = Call::get(below(config, "/mcp"));
     call.method = Method::POST;
-    let call = call.header(header::AUTHORIZATION, HeaderValue::from_static(NO_TOKEN));
+    let mut call = call.header(header::AUTHORIZATION, HeaderValue::from_static(NO_TOKEN));
+    if let Ok(claimed) = HeaderValue::try_from(CLAIMED.to_string()) {
+        call = call.header(FORWARDED_FOR, claimed);
+    }
     let answer = match outbound.send(call, LIMITS).await {
         Ok(answer) => answer,
-        Err(error) => return unreached(&error),
+        Err(error) => return vec![unreached(&error)],
     };
+    let step = passed(&answer);
+    if step.verdict != Verdict::Good {
+        return vec![step];
+    }
+    vec![step, forwarded::look(config, &answer).await]
+}
+
+fn passed(answer: &Answer) -> Step {
     let challenge = answer.header(&header::WWW_AUTHENTICATE);
     let bad = |found: String| Step::bad(Area::ProxyHeaders, URL, found);
     match (answer.status, challenge) {
@@ -253,10 +266,10 @@ fn judge(seen: &[(String, i64)]) -> Step {
     let away = Duration::from_secs(off.unsigned_abs());
     let hint = "let the machines keep time (chrony, systemd-timesyncd)";
     match away {
-        _ if away > LEEWAY => Step::new(Area::Clock, super::Verdict::Bad, found)
+        _ if away > LEEWAY => Step::new(Area::Clock, Verdict::Bad, found)
             .allowed(format!("{} s at most", LEEWAY.as_secs()))
             .hint(hint),
-        _ if away > NOTICEABLE => Step::new(Area::Clock, super::Verdict::Warning, found).hint(hint),
+        _ if away > NOTICEABLE => Step::new(Area::Clock, Verdict::Warning, found).hint(hint),
         _ => Step::good(Area::Clock, found),
     }
 }
@@ -268,8 +281,6 @@ fn seconds(date: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::app::doctor::Verdict;
-
     use super::*;
 
     #[test]

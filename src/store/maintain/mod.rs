@@ -10,4 +10,4 @@ pub use error::MaintainError;
 pub(super) use restore::settle;
 pub use restore::{Existing, Restored, restore};
 pub(super) use status::sqlite_reader;
-pub use status::{StoreStatus, TableStatus, status};
+pub use status::{StoreRoom, StoreStatus, TableStatus, status};

@@ -35,6 +35,18 @@ pub struct StoreStatus {
     pub sealed_with: Option<String>,
     /// How many values each key seals.
     pub sealed: Vec<SealedCount>,
+    /// Of PostgreSQL: how many connections there may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<StoreRoom>,
+}
+
+/// Connections of a PostgreSQL server.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StoreRoom {
+    /// To this role and database, the reserved ones left out.
+    pub allowed: u64,
+    /// How many a broker takes at most.
+    pub each: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -164,7 +176,20 @@ async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, S
         oldest_signing_key: oldest,
         sealed_with: sealing.map(|sealing| sealing.key_id),
         sealed,
+        connections: if postgres { Some(room(connection).await?) } else { None },
     })
+}
+
+async fn room(connection: &mut Connection) -> Result<StoreRoom, StoreError> {
+    // LEAST leaves NULL out. A role or database without a limit has a negative one; reserved_connections came with version 16.
+    const ALLOWED: &str = "SELECT LEAST(\
+        current_setting('max_connections')::bigint \
+          - current_setting('superuser_reserved_connections')::bigint \
+          - COALESCE(NULLIF(current_setting('reserved_connections', true), ''), '0')::bigint, \
+        (SELECT NULLIF(GREATEST(rolconnlimit, -1), -1)::bigint FROM pg_roles WHERE rolname = current_user), \
+        (SELECT NULLIF(GREATEST(datconnlimit, -1), -1)::bigint FROM pg_database WHERE datname = current_database())) AS n";
+    let allowed = count(connection, ALLOWED).await?;
+    Ok(StoreRoom { allowed, each: postgres::CONNECTIONS.into() })
 }
 
 async fn count(connection: &mut Connection, sql: &'static str) -> Result<u64, StoreError> {

@@ -230,6 +230,10 @@ async fn announce(
     const SQL: &str = "INSERT INTO sealing_brokers (broker, key_ids, ends_at) VALUES ($1, $2, $3) \
         ON CONFLICT (broker) DO UPDATE SET key_ids = excluded.key_ids, ends_at = excluded.ends_at";
     const FORGET: &str = "DELETE FROM sealing_brokers WHERE ends_at <= $1 OR ends_at > $2";
+    // A row that somebody changes this moment is that of a broker that runs; to wait for it, while it waits for ours, ends in a
+    // deadlock.
+    const FORGET_FREE: &str = "DELETE FROM sealing_brokers WHERE broker IN (SELECT broker FROM sealing_brokers \
+        WHERE ends_at <= $1 OR ends_at > $2 FOR UPDATE SKIP LOCKED)";
     if c.is_postgres() {
         c.execute(AT_EASE, values![]).await?;
     }
@@ -237,7 +241,8 @@ async fn announce(
     let ends_at = now.saturating_add(LAST);
     c.execute(SQL, values![*broker, key_ids.as_slice(), ends_at]).await?;
     // Also what a clock that was wrong put further away than any broker could.
-    c.execute(FORGET, values![now, ends_at.saturating_add(LAST)]).await?;
+    let forget = if c.is_postgres() { FORGET_FREE } else { FORGET };
+    c.execute(forget, values![now, ends_at.saturating_add(LAST)]).await?;
     Ok(held(c, false).await?.map(|sealing| sealing.key_id))
 }
 

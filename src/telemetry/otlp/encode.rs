@@ -18,7 +18,11 @@ pub(super) fn traces<'a>(resource: &'a Resource, spans: &'a [Span]) -> impl Seri
     Traces {
         resource_spans: [ResourceSpans {
             resource: Described::of(resource),
-            scope_spans: [ScopeSpans { scope: SCOPE, spans: Each(spans, WrittenSpan::of) }],
+            scope_spans: [ScopeSpans {
+                scope: SCOPE,
+                spans: Each(spans, WrittenSpan::of),
+                schema_url: SCHEMA,
+            }],
         }],
     }
 }
@@ -47,9 +51,11 @@ struct ResourceSpans<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ScopeSpans<'a> {
     scope: Scope,
     spans: Each<'a, Span, WrittenSpan<'a>>,
+    schema_url: &'static str,
 }
 
 #[derive(Serialize)]
@@ -79,6 +85,9 @@ struct Scope {
 }
 
 const SCOPE: Scope = Scope { name: "mcp-auth-broker", version: env!("CARGO_PKG_VERSION") };
+
+/// Which edition of the conventions the names of attributes are of.
+const SCHEMA: &str = "https://opentelemetry.io/schemas/1.39.0";
 
 /// Who sends.
 #[derive(Serialize)]
@@ -135,7 +144,7 @@ impl<'a> WrittenSpan<'a> {
             start_time_unix_nano: Shown(ended - took),
             end_time_unix_nano: Shown(ended),
             attributes: Attributes { all: &span.attributes, error: span.error.as_deref() },
-            status: Status { code: span.error.is_some().then_some(2) },
+            status: Status { code: span.failed.then_some(2) },
         }
     }
 }
@@ -274,10 +283,12 @@ mod tests {
                 ("c", Value::Truth(true)),
                 ("d", Value::Request("0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b".parse().unwrap())),
             ],
+            failed: true,
             error: Some("404".into()),
         };
         let (resource, spans) = (resource(), [span]);
         let written = serde_json::to_value(traces(&resource, &spans)).unwrap();
+        assert_eq!(written["resourceSpans"][0]["scopeSpans"][0]["schemaUrl"], SCHEMA);
         let text =
             |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
         assert_eq!(

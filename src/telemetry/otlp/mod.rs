@@ -50,7 +50,11 @@ pub struct Inbox {
 /// Both ends of one queue.
 #[must_use]
 pub fn queue() -> (Outbox, Inbox) {
-    let (queue, inbox) = mpsc::channel(QUEUE);
+    queue_of(QUEUE)
+}
+
+fn queue_of(length: usize) -> (Outbox, Inbox) {
+    let (queue, inbox) = mpsc::channel(length);
     let full = Arc::new(Notify::new());
     let outbox = Outbox { queue, full: Arc::clone(&full), forgotten: Arc::default() };
     (outbox, Inbox { queue: inbox, full })
@@ -70,7 +74,7 @@ impl Outbox {
     fn put(&self, item: Item) {
         if self.queue.try_send(item).is_err() {
             self.forgotten.add();
-        } else if QUEUE - self.queue.capacity() >= BATCH {
+        } else if self.queue.max_capacity() - self.queue.capacity() >= BATCH {
             self.full.notify_one();
         }
     }
@@ -83,5 +87,71 @@ impl Outbox {
 
     pub(super) fn forgotten_tally(&self) -> Arc<Tally> {
         Arc::clone(&self.forgotten)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
+
+    use crate::outbound::{Outbound, OutboundSettings};
+    use crate::time::Timestamp;
+
+    use super::*;
+
+    fn line() -> Log {
+        Log {
+            at: Timestamp::default(),
+            severity: "INFO",
+            number: 9,
+            body: String::new(),
+            target: String::new(),
+            attributes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_waited_for_by_nobody() {
+        let (outbox, _inbox) = queue();
+        (0..QUEUE).for_each(|_| outbox.log(line()));
+        assert_eq!(outbox.forgotten(), 0);
+        // Nothing takes anything out: whoever waited for room would wait for ever.
+        outbox.log(line());
+        assert_eq!(outbox.forgotten(), 1);
+    }
+
+    /// It takes connections and never answers; what comes meanwhile fills the queue behind what it has been sent.
+    #[tokio::test]
+    async fn a_collector_that_hangs_with_the_queue_full_holds_nobody_up() {
+        let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", collector.local_addr().unwrap()).parse().unwrap();
+        let settings = OutboundSettings {
+            allow_private: vec!["127.0.0.1".parse().unwrap()],
+            ..OutboundSettings::default()
+        };
+        let resource =
+            Resource { service: "s".into(), instance: "i".to_owned(), environment: "dev" };
+        let (outbox, inbox) = queue_of(BATCH);
+        let exporter =
+            Exporter::new(Outbound::new(&settings).unwrap(), &endpoint, resource, (&outbox, inbox));
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        tasks.spawn(exporter.run(stop.clone()));
+        (0..BATCH).for_each(|_| outbox.log(line()));
+        collector.set_nonblocking(true).unwrap();
+        let collector = tokio::net::TcpListener::from_std(collector).unwrap();
+        let (_open, _) = collector.accept().await.unwrap();
+        // The exporter waits for an answer; the queue is empty, is filled, and is full.
+        let begun = tokio::time::Instant::now();
+        (0..BATCH).for_each(|_| outbox.log(line()));
+        assert_eq!(outbox.forgotten(), 0);
+        (0..1000).for_each(|_| outbox.log(line()));
+        assert_eq!(outbox.forgotten(), 1000);
+        assert!(begun.elapsed() < Duration::from_secs(5), "less than what it gives the collector");
+        stop.cancel();
+        tasks.join_all().await;
     }
 }

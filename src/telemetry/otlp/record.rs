@@ -58,6 +58,8 @@ pub struct Span {
     pub ended: Timestamp,
     pub took: Duration,
     pub attributes: Vec<Attribute>,
+    /// Whether its status says so: what a client did wrong is no error of the server's span.
+    pub failed: bool,
     /// The code of what went wrong.
     pub error: Option<Cow<'static, str>>,
 }

@@ -2,11 +2,19 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
+use mcp_auth_broker::app::{App, AppError};
+use mcp_auth_broker::config::{Sources, load};
+use mcp_auth_broker::random::SystemRandom;
+use mcp_auth_broker::secret::Environment;
+use mcp_auth_broker::time::SystemClock;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::child::Served;
+use crate::secret_support::script;
+use crate::support::child::{Served, command, command_beside};
 use crate::support::until::until;
 
 /// Production, with a key and rules that somebody else is to bring.
@@ -127,7 +135,7 @@ async fn what_has_to_be_changed_ends_the_start() {
     let path = directory.path();
     let wrong = settings(path).replace("sample = false", "sample = true");
     std::fs::write(path.join("broker.toml"), wrong).unwrap();
-    let output = crate::support::child::command(path, &["serve"]);
+    let output = command(path, &["serve"]);
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("tools.sample") && said.contains("store.key_encryption_key"), "{said}");
@@ -146,4 +154,92 @@ async fn a_database_that_does_not_answer_is_waited_for() {
     assert_eq!(asked(&served.authority, "/health").await.unwrap().0, 200);
     served.terminate();
     assert!(served.ended().await.success());
+}
+
+/// A certificate that comes later is shown from then on, though something else is missing still: probes ask by TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_are_answered_by_tls_from_when_the_certificate_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    bring_key(path);
+    bring_rules(path);
+    let at = path.display();
+    let tls = format!("[server.tls]\ncert = \"{at}/cert.pem\"\nkey = \"file:{at}/tls-key.pem\"\n");
+    let nobody = "postgres://broker@127.0.0.1:1/broker";
+    let mut served = Served::start_on(path, &[settings(path), tls].concat(), nobody).await;
+    says(&served, "server.tls.cert", "nothing else").await;
+    let made = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
+    std::fs::write(path.join("cert.pem"), made.cert.pem()).unwrap();
+    let key = path.join("tls-key.pem");
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    until("it is asked by TLS", async || {
+        served.hang_up();
+        command_beside(path, &served.authority, &["health"]).status.success().then_some(())
+    })
+    .await;
+    let output = command_beside(path, &served.authority, &["ready"]);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!output.status.success() && said.contains("database"), "{said}");
+    served.terminate();
+    assert!(served.ended().await.success());
+}
+
+/// A backend of secrets that writes down that it was asked.
+fn backend(path: &Path) -> String {
+    let asked = path.join("asked").display().to_string();
+    let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let program =
+        script(path, "backend", &format!("echo asked >>{asked}\necho '{{\"value\":\"{key}\"}}'"));
+    format!("[secrets.exec.backend]\ncommand = [\"{}\"]\n", program.display())
+}
+
+#[tokio::test]
+async fn no_backend_is_asked_while_the_database_does_not_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    bring_key(path);
+    bring_rules(path);
+    let cert = path.join("cert.pem");
+    std::fs::write(&cert, "not looked at").unwrap();
+    let tls = format!("[server.tls]\ncert = \"{}\"\nkey = \"exec:backend\"\n", cert.display());
+    let all = [settings(path), backend(path), tls].concat();
+    let mut served = Served::start_on(path, &all, "postgres://broker@127.0.0.1:1/broker").await;
+    for _ in 0..3 {
+        says(&served, "database", "nothing else").await;
+    }
+    served.terminate();
+    assert!(served.ended().await.success());
+    assert!(!path.join("asked").exists());
+}
+
+/// What is announced to other brokers, and what it cost, of a start that went wrong after both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_fails_says_that_it_asked_a_backend_and_counts_as_no_broker() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    bring_rules(path);
+    let from_file = format!("file:{}/key", path.display());
+    let all = settings(path).replace(&from_file, "exec:backend") + &backend(path);
+    let cert = path.join("cert.pem");
+    std::fs::write(&cert, "not looked at").unwrap();
+    let tls = format!(
+        "[secrets.exec.broken]\ncommand = [\"/bin/false\"]\n\
+         [server.tls]\ncert = \"{}\"\nkey = \"exec:broken\"\n",
+        cert.display()
+    );
+    std::fs::write(path.join("broker.toml"), [all, tls].concat()).unwrap();
+    let overrides = vec![format!("store.url=sqlite:{}/data/broker.db", path.display())];
+    let loaded = load(Sources { directory: path.to_owned(), overrides, ..Sources::default() });
+    let config = loaded.config.unwrap_or_else(|| panic!("{:#?}", loaded.findings));
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
+    let built = Box::pin(App::build(config, Environment::default(), clock, random)).await;
+    let Err(error) = built else { panic!("a secret is missing") };
+    assert!(matches!(error, AppError::AskedBackend(_)) && error.may_pass(), "{error:?}");
+    assert!(error.to_string().contains("a credential of the broker's own"), "{error}");
+    let output = command(path, &["store", "status", "--json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tables = status["tables"].as_array().unwrap().iter();
+    let announced: Vec<_> = tables.filter(|table| table["name"] == "sealing_brokers").collect();
+    assert_eq!((announced.len(), &announced[0]["rows"]), (1, &Value::from(0)));
 }

@@ -8,6 +8,7 @@ use mcp_auth_broker::store::{
     StoreSettings, UpstreamAccountRow,
 };
 use serde_json::json;
+use sqlx::{Connection as _, Executor as _};
 
 use super::races::race;
 use super::rows::user;
@@ -234,6 +235,28 @@ async fn a_root_of_a_lost_key_is_put_aside(store: Store) {
     assert_eq!(restart(OLD, NEW).await, SealingRestart::Done);
     assert_eq!(store.sealing().await.unwrap(), Some(sealing(NEW)));
     assert_eq!(restart(OLD, "third").await, SealingRestart::Other, "it is not the store's");
+}
+
+/// Two that were away each forget the other, and change their own row before: neither waits for the other.
+#[tokio::test]
+async fn a_row_that_somebody_changes_is_forgotten_by_nobody_who_would_wait_for_it() {
+    const HELD: &str = "SELECT broker FROM sealing_brokers FOR UPDATE";
+    let place = Place::postgres();
+    let store = place.open().await;
+    announced(&store, "was away", &[OLD], -100).await;
+    let StoreSettings::Postgres(url) = &place.settings else { unreachable!() };
+    let mut other = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+    let mut changing = other.begin().await.unwrap();
+    changing.execute(HELD).await.unwrap();
+    // A wait for the lock would end in an error after four seconds.
+    announced(&store, "is here", &[OLD], 0).await;
+    changing.rollback().await.unwrap();
+    announced(&store, "is here", &[OLD], 1).await;
+    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sealing_brokers")
+        .fetch_one(&mut other)
+        .await
+        .unwrap();
+    assert_eq!(left, 1, "the next time it is forgotten");
 }
 
 /// A column that is sealed and in no list would be lost with the old key.

@@ -32,6 +32,19 @@ impl Served {
         .await
     }
 
+    /// The same where another broker answers at that address still: it is not waited for.
+    pub(crate) fn start_at(
+        directory: &Path,
+        settings: &str,
+        (authority, store): (&str, &str),
+    ) -> Self {
+        let at_store = |mut command: Command| {
+            command.args(["--set", &format!("store.url={store}")]);
+            command
+        };
+        Self::spawn(directory, settings, authority.to_owned(), at_store)
+    }
+
     /// The same on another store.
     pub(crate) async fn start_on(directory: &Path, settings: &str, store: &str) -> Self {
         Self::start_by(directory, settings, |mut command| {
@@ -46,12 +59,7 @@ impl Served {
         settings: &str,
         change: impl FnOnce(Command) -> Command,
     ) -> Self {
-        std::fs::write(directory.join("broker.toml"), settings).unwrap();
-        let authority = free_port().to_string();
-        let log = std::fs::File::create(directory.join("stderr")).unwrap();
-        let mut command = change(broker(directory, &authority, &[]));
-        let process = command.arg("serve").stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut served = Self { process, directory: directory.to_owned(), authority };
+        let mut served = Self::spawn(directory, settings, free_port().to_string(), change);
         until("it listens", async || {
             let ended = served.process.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}", served.stderr());
@@ -59,6 +67,19 @@ impl Served {
         })
         .await;
         served
+    }
+
+    fn spawn(
+        directory: &Path,
+        settings: &str,
+        authority: String,
+        change: impl FnOnce(Command) -> Command,
+    ) -> Self {
+        std::fs::write(directory.join("broker.toml"), settings).unwrap();
+        let log = std::fs::File::create(directory.join("stderr")).unwrap();
+        let mut command = change(broker(directory, &authority, &[]));
+        let process = command.arg("serve").stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Self { process, directory: directory.to_owned(), authority }
     }
 
     /// Starts so that a write past the end of what [`Served::limit_files`] allows fails instead of ending it.
