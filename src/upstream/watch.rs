@@ -16,15 +16,12 @@ use crate::time::Clock;
 
 use super::definition::{Examined, examine, sha256, without_hidden};
 use super::fault::Fault;
+use super::looked::Looked;
 use super::pinned::{Pinned, Standing};
 use super::told::{TELL_AGAIN, Told};
 
 /// Tools that are remembered: a server that makes up names takes no more memory than that, and no more of them are shown.
 const MOST: usize = 20_000;
-/// How soon a list is asked for again because of a pinned tool that is in none.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Those that were asked for long ago are forgotten then. There are no more than tools that are pinned.
-const MOST_LOOKED: usize = 1_000;
 
 /// What becomes of a tool with a flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,25 +47,6 @@ pub struct Watch {
     told_that_it_is_full: AtomicBool,
     /// Lists that were asked for because of a pin: one asks, the others wait for what it sees.
     pub(super) looked: tokio::sync::Mutex<Looked>,
-}
-
-/// For which tool a list was asked for last, in monotonic time. By tool: of a list only what its caller is shown is looked at,
-/// and the next one may be shown another tool.
-#[derive(Debug, Default)]
-pub(super) struct Looked(HashMap<Box<str>, Duration>);
-
-impl Looked {
-    /// Whether it was, not long ago.
-    pub(super) fn lately(&self, tool: &str, now: Duration) -> bool {
-        self.0.get(tool).is_some_and(|looked| now.saturating_sub(*looked) < LOOK_AGAIN)
-    }
-
-    pub(super) fn note(&mut self, tool: &str, now: Duration) {
-        if self.0.len() >= MOST_LOOKED {
-            self.0.retain(|_, looked| now.saturating_sub(*looked) < LOOK_AGAIN);
-        }
-        self.0.insert(tool.into(), now);
-    }
 }
 
 /// A tool as it was last seen.

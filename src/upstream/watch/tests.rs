@@ -125,18 +125,3 @@ fn of_more_tools_than_are_remembered_none_is_shown() {
     assert!(watch.look("0", &raw("{}"), NOW).shown && watch.shows("0"));
     assert!(watch.look("pinned", &raw(TOOL), NOW).shown);
 }
-
-/// Whoever looks for another tool is shown another part of the list.
-#[test]
-fn a_list_is_asked_for_again_for_another_tool() {
-    let (mut looked, soon) = (Looked::default(), Duration::from_secs(1));
-    looked.note("one", soon);
-    assert!(looked.lately("one", soon));
-    assert!(!looked.lately("other", soon));
-    assert!(!looked.lately("one", soon + LOOK_AGAIN));
-    let late = soon + LOOK_AGAIN;
-    for number in 0..=MOST_LOOKED {
-        looked.note(&number.to_string(), late);
-    }
-    assert!(!looked.0.contains_key("one"), "it is long over");
-}
