@@ -213,8 +213,20 @@ async fn no_caller_has_more_than_sixteen_calls_that_wait() {
     for _ in 0..16 {
         assert_eq!(send(&behind.product, &call).await["resultType"], "input_required");
     }
-    let done = send(&behind.product, &call).await;
-    assert!(said(&done).starts_with("not answered"), "{done}");
+    // However many clients they come by; and nobody else's.
+    let asked = async |subject: &str, client: &str| {
+        let token = behind.product.token_with(&["weather:read"], |token| {
+            token.audience = behind.product.url(PATH);
+            token.subject = subject.parse().unwrap();
+            token.client_id = client.parse().unwrap();
+        });
+        last(&behind.product.send(request(&token, &call)).await)["result"].clone()
+    };
+    for client in ["agent", "another"] {
+        let done = asked("ada", client).await;
+        assert!(said(&done).starts_with("not answered"), "{done}");
+    }
+    assert_eq!(asked("eve", "agent").await["resultType"], "input_required");
 }
 
 #[tokio::test]
