@@ -55,7 +55,11 @@ pub(super) struct RawPolicy<'t> {
 
 /// Reads the text; what cannot be read is added to `faults` and left out.
 pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy<'t> {
-    let (mut table, errors) = DeTable::parse_recoverable(source.text);
+    let (mut table, mut errors) = DeTable::parse_recoverable(source.text);
+    // What is left open swallows the rest of the file: each line of it would be told as a fault, and only the first one is.
+    if errors.iter().any(|error| error.message().contains("unclosed")) {
+        errors.truncate(1);
+    }
     faults.extend(errors.iter().map(|error| Fault {
         place: source.place(error.span().map_or(0, |span| span.start)),
         rule: "-".to_owned(),

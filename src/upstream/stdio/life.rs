@@ -82,7 +82,7 @@ async fn run(
             return Ending::Useless(fault);
         }
     };
-    let (Some(input), Some(output), Some(errors)) =
+    let (Some(mut input), Some(output), Some(errors)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         shared.note(running, ChildFault::NotStarted, "it has no pipes");
@@ -96,7 +96,7 @@ async fn run(
         ending = &mut reading => ending,
         ending = attend(shared, running, probe) => ending,
         status = child.wait() => status.map_or(Ending::Closed, Ending::Exited),
-        () = write(input, lines) => Ending::Closed,
+        () = write(&mut input, lines) => Ending::Closed,
         () = forever(complaints.listen(errors)) => Ending::Closed,
         () = crowded(group.census(), shared.settings.max_processes) => {
             Ending::Useless(ChildFault::Crowded)
@@ -114,6 +114,7 @@ async fn run(
     // Before anybody ends: of what has left the group nobody can tell afterwards whose it was.
     let census = group.census();
     let strays = tokio::task::spawn_blocking(move || census.strays()).await.unwrap_or_default();
+    drop(input);
     if let Ending::Useless(ChildFault::Crowded) = ending {
         // At once, and all of them at the same time: whoever is asked to end starts others meanwhile.
         drop(group);

@@ -150,7 +150,10 @@ impl Gate {
     }
 
     async fn hidden_is_unknown(&self, caller: &Caller, tool: &str) {
-        if tool.len() != NOBODYS.len() {
+        let nobodys = self.explained(caller, (NOBODYS, "{}"));
+        let is_hidden = nobodys.effect == Effect::Deny && nobodys.missing_scopes.is_empty();
+        // Rules by pattern may be about names that nobody has.
+        if tool.len() != NOBODYS.len() || !is_hidden || nobodys.shows_the_tool() {
             return;
         }
         let hidden = self.ask(caller, (tool, "{}")).await;

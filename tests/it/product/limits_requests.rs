@@ -55,12 +55,9 @@ async fn requests_that_are_refused_for_their_form_are_counted_once_each() {
     };
     let call = |wire, token: &str, params| mcp(wire, Some(token), "tools/call", params);
     type Sends<'a> = &'a dyn Fn(&str) -> Request;
-    let sends: [(&str, Sends<'_>); 6] = [
+    let sends: [(&str, Sends<'_>); 5] = [
         ("no-message", &|token| post(Some(token), "[]")),
         ("no-name", &|token| call(Wire::Modern, token, json!({}))),
-        ("no-mirror", &|token| {
-            call(Wire::Modern, token, json!({ "name": "get_public_info" })).without("mcp-method")
-        }),
         ("no-version", &|token| {
             let call = call(Wire::Legacy, token, json!({ "name": "get_public_info" }));
             call.without("mcp-protocol-version").header("mcp-protocol-version", "1999-01-01")
