@@ -1,10 +1,13 @@
 //! Programs that this process starts: no shell, nothing inherited, and a process group that ends with them.
 
+mod tree;
+
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 
 /// Where programs are looked for, whatever the environment of this process says.
@@ -75,24 +78,25 @@ pub struct Limits {
 
 /// Limits a program that has just been started, and all that it starts from now on; and keeps it from core dumps.
 ///
-/// The kernel keeps them, so there is no way around, but for what the program has done within the moment since its start. A limit is
-/// never wider than our own.
+/// The kernel keeps them, so there is no way around, but for what the program has done within the moment since its start: what it
+/// started until then is limited by [`Census::limit`]. A limit is never wider than our own.
 ///
 /// # Errors
 ///
 /// Those of `prlimit`: for a program that runs as another user (`setuid`). Not where it is over already. Outside Linux there
 /// are no limits.
 pub fn limit(child: &Child, limits: &Limits) -> std::io::Result<()> {
+    without_core_dumps(child);
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    id.map_or(Ok(()), |id| limit_one(id, limits))
+}
+
+fn limit_one(id: Pid, limits: &Limits) -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::io::Errno;
         use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
-        without_core_dumps(child);
-        let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
-        else {
-            return Ok(());
-        };
         // A second signal kills a program that passes over the first.
         let cpu = limits.cpu_seconds.map(|seconds| (Resource::Cpu, seconds, seconds + 5));
         let each = [
@@ -109,7 +113,7 @@ pub fn limit(child: &Child, limits: &Limits) -> std::io::Result<()> {
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (child, limits);
+    let _ = (id, limits);
     Ok(())
 }
 
@@ -120,33 +124,71 @@ pub fn threads_of_all() -> Option<u64> {
     said.split(' ').nth(3)?.split_once('/')?.1.parse().ok()
 }
 
-/// Counts the processes of a group.
+/// Finds the processes of a group, and what they have started that has left it (`setsid`), as long as whoever started it runs.
+/// Reads a file for each process of the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Census(Option<Pid>);
 
+/// How often it is looked for what was started meanwhile.
+const ROUNDS: usize = 100;
+
 impl Census {
-    /// Those that are in it at this moment; 0 where the system does not say. Reads a file for each process of the machine.
+    fn all(self) -> Vec<tree::Process> {
+        self.0.map(|leader| tree::of(leader.as_raw_nonzero().get())).unwrap_or_default()
+    }
+
+    /// How many there are at this moment; 0 where the system does not say.
     #[must_use]
     pub fn count(self) -> usize {
-        let Some(group) = self.0.map(|group| group.as_raw_nonzero().to_string()) else { return 0 };
-        let Ok(all) = std::fs::read_dir("/proc") else { return 0 };
-        let is_in_it = |entry: &std::fs::DirEntry| {
-            let number = entry.file_name();
-            if !number.as_encoded_bytes().iter().all(u8::is_ascii_digit) {
-                return false;
+        self.all().len()
+    }
+
+    /// Limits what the program started before it was limited itself: whatever a limited one starts is limited.
+    ///
+    /// # Errors
+    ///
+    /// As of [`limit`]; and where others are started faster than they can be limited.
+    pub fn limit(self, limits: &Limits) -> std::io::Result<()> {
+        let mut known = HashSet::new();
+        for _ in 0..ROUNDS {
+            let mut new = self.all();
+            new.retain(|process| known.insert(process.id));
+            if new.is_empty() {
+                return Ok(());
             }
-            let said = std::fs::read(entry.path().join("stat")).unwrap_or_default();
-            let said = String::from_utf8_lossy(&said);
-            // After its name, which may hold anything: state, parent, group (proc_pid_stat(5)).
-            let fields = said.rsplit_once(") ").map(|(_, fields)| fields);
-            fields.and_then(|fields| fields.split(' ').nth(2)) == Some(group.as_str())
-        };
-        all.flatten().filter(is_in_it).count()
+            for id in new.iter().filter_map(|process| Pid::from_raw(process.id)) {
+                limit_one(id, limits)?;
+            }
+        }
+        Err(std::io::Error::other("it starts processes faster than they can be limited"))
+    }
+
+    /// Those that have left the group: as soon as whoever started them has ended, nobody can tell any more whose they are.
+    #[must_use]
+    pub fn strays(self) -> Strays {
+        let mut all = self.all();
+        all.retain(|process| Pid::from_raw(process.group) != self.0);
+        Strays(all)
+    }
+}
+
+/// Processes of a program outside its group, as they were found.
+#[derive(Debug, Default)]
+pub struct Strays(Vec<tree::Process>);
+
+impl Strays {
+    /// Kills those that are still there.
+    pub fn kill(&self) {
+        for process in self.0.iter().filter(|process| process.is_there()) {
+            if let Some(id) = Pid::from_raw(process.id) {
+                let _it_has_ended = kill_process(id, Signal::KILL);
+            }
+        }
     }
 }
 
 /// The process group that a program leads. Killed on drop, so that nothing it started outlives it, but what has left the
-/// group (`setsid`).
+/// group (`setsid`): that is found by [`Census::strays`].
 ///
 /// The leader may have been reaped by then and its number be free again; Linux hands numbers out in a circle, so it cannot
 /// belong to another group within the few instructions in between: drop this right after the leader was waited for.
@@ -193,5 +235,40 @@ mod tests {
     fn a_hidden_process_is_not_dumpable() {
         super::hide().unwrap();
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+
+    /// Started before anybody could limit them: one in the group, and one that has left it.
+    #[tokio::test]
+    async fn what_a_program_started_at_once_is_limited_counted_and_ended_with_it() {
+        let script = "sleep 1000 & setsid sleep 1000 & wait";
+        let mut child = super::command(
+            "/bin/sh".as_ref(),
+            ["-c", script],
+            [("PATH", super::PATH.as_ref())],
+            "/".as_ref(),
+        )
+        .spawn()
+        .unwrap();
+        let group = super::Group::of(&child);
+        let census = group.census();
+        while census.count() < 3 || census.strays().0.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let limits = super::Limits { memory_bytes: 1 << 30, open_files: 77, cpu_seconds: None };
+        super::limit(&child, &limits).unwrap();
+        census.limit(&limits).unwrap();
+        for process in census.all() {
+            let said = std::fs::read_to_string(format!("/proc/{}/limits", process.id)).unwrap();
+            let files = said.lines().find(|line| line.starts_with("Max open files")).unwrap();
+            assert_eq!(files.split_whitespace().nth(3), Some("77"), "{files}");
+        }
+        let strays = census.strays();
+        drop(group);
+        child.wait().await.unwrap();
+        assert!(strays.0[0].is_there(), "it is in no group that was killed");
+        strays.kill();
+        while strays.0[0].is_there() {
+            tokio::task::yield_now().await;
+        }
     }
 }

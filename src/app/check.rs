@@ -6,13 +6,14 @@ use crate::config::{Config, GraphMode};
 use crate::graph::simulated;
 use crate::mcp::{Documents, Toolbox};
 use crate::outbound::Outbound;
-use crate::policy::{Facts, Policy, PolicyError};
+use crate::policy::{Facts, PolicyError};
 use crate::secret::{Environment, Secrets};
 use crate::time::Clock;
 
 use super::check_key::CheckKey;
 use super::error::AppError;
 use super::looking::{self, Looked};
+use super::policy::Loaded;
 use super::{
     check_cloud, check_live, check_servers, flat_permissions, folded, graph, issuing, map, parts,
     places,
@@ -80,15 +81,21 @@ pub async fn check(
     live: bool,
     clock: Arc<dyn Clock>,
 ) -> Vec<CheckFault> {
-    let mut faults = Vec::new();
+    let (mut faults, mut unusable) = (Vec::new(), Vec::new());
     let mut note = |key, result: Result<(), AppError>| {
         if let Err(error) = result {
             faults.extend(CheckFault::each(key, error));
         }
     };
-    let policy = policy(config, &variables);
-    let rules = match policy {
-        Ok(rules) => Some(rules),
+    let rules = match policy(config, &variables) {
+        Ok((rules, shadow)) => {
+            let shadow =
+                shadow.err().map(|error| CheckFault::each(CheckKey::PolicyShadowFile, error));
+            // The broker starts without them.
+            let shadow = shadow.into_iter().flatten();
+            unusable.extend(shadow.map(|fault| CheckFault { warning: true, ..fault }));
+            Some(rules)
+        }
         Err(error) => {
             let about_graph = matches!(
                 error,
@@ -134,6 +141,7 @@ pub async fn check(
                 .map_err(Into::into),
         );
     }
+    faults.extend(unusable);
     faults.extend(rules.iter().flat_map(|rules| check_servers::unnamed(config, rules)));
     faults.extend(check_servers::kept(config, known.as_ref(), live).await);
     let idle = |rules| flat_permissions::without_effect(config, rules);
@@ -179,8 +187,8 @@ async fn tls(
 }
 
 /// Compiles the rules against the configured profiles, as the start would.
-fn policy(config: &Config, variables: &Environment) -> Result<Policy, AppError> {
-    policy_source(config, variables)?.load().map(|(rules, _shadow)| rules)
+fn policy(config: &Config, variables: &Environment) -> Result<Loaded, AppError> {
+    policy_source(config, variables)?.load()
 }
 
 /// What the rules of these settings are made of, without starting anything.

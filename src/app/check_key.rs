@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckKey {
     PolicyFile,
+    PolicyShadowFile,
     LimitsTool,
     Client,
     ClientSecret,
@@ -35,6 +36,7 @@ impl CheckKey {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PolicyFile => "policy.file",
+            Self::PolicyShadowFile => "policy.shadow_file",
             Self::LimitsTool => "limits.tool",
             Self::Client => "authorization_server.client",
             Self::KnownClients => "authorization_server.known_clients_file",

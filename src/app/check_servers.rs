@@ -2,7 +2,7 @@
 //! themselves say of their tools.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::resource_server::canonical;
 use crate::secret::Secrets;
 use crate::store::{Database, PageRequest, ResourceRow, StoreError, ToolPinList, ToolPinRow};
 use crate::time::Clock;
-use crate::upstream::{Credential, Probe, ProbeError, Remark, inspect_kept};
+use crate::upstream::{Credential, Probe, ProbeError, Remark, compare_kept, inspect_kept};
 
 use super::check::CheckFault;
 use super::check_key::CheckKey;
@@ -68,7 +68,7 @@ pub(super) async fn kept(
     let mut faults = Vec::new();
     for id in &ids {
         let pins = match store {
-            Some(store) => pins_of(store, id).await,
+            Some(store) => pins_of(store, id, ToolPinList::InFull).await,
             None => Ok(Vec::new()),
         };
         let pins = match pins {
@@ -99,10 +99,14 @@ pub(super) async fn kept(
     faults
 }
 
-async fn pins_of(store: &Arc<dyn Database>, server: &str) -> Result<Vec<ToolPinRow>, StoreError> {
+async fn pins_of(
+    store: &Arc<dyn Database>,
+    server: &str,
+    which: ToolPinList,
+) -> Result<Vec<ToolPinRow>, StoreError> {
     let (mut pins, mut page) = (Vec::new(), PageRequest { after: None, limit: 200 });
     loop {
-        let some = store.list_tool_pins(server, ToolPinList::InFull, &page).await?;
+        let some = store.list_tool_pins(server, which, &page).await?;
         pins.extend(some.rows);
         match some.next {
             Some(next) => page.after = Some(next),
@@ -132,7 +136,7 @@ pub(super) async fn live(
     let registered = rows.iter().map(|row| Asked::registered(config, row, with));
     let looks = settled.map(Ok).chain(registered).map(|asked| async {
         match asked {
-            Ok(asked) => look(asked, (&ids, policy), with).await,
+            Ok(asked) => look(asked, (&ids, policy, store), with).await,
             Err(fault) => vec![*fault],
         }
     });
@@ -210,7 +214,7 @@ impl<'a> Asked<'a> {
 
 async fn look(
     asked: Asked<'_>,
-    (ids, policy): (&[&str], Option<&Policy>),
+    (ids, policy, store): (&[&str], Option<&Policy>, Option<&Arc<dyn Database>>),
     (_, outbound, clock): With<'_>,
 ) -> Vec<CheckFault> {
     let Asked { id, url, credential, limits, pins } = asked;
@@ -227,9 +231,21 @@ async fn look(
     };
     let mut faults: Vec<CheckFault> =
         inspected.remarks.into_iter().map(|remark| fault(id, remark)).collect();
+    // The store is read by `kept` as well, which tells where it cannot be.
+    let kept = match store {
+        Some(store) => pins_of(store, id, ToolPinList::All).await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let kept: BTreeMap<_, _> = kept
+        .into_iter()
+        .filter(|pin| !pins.contains_key(&pin.tool))
+        .map(|pin| (pin.tool, (pin.digest, pin.found.map(|found| found.digest))))
+        .collect();
+    let another = compare_kept(&inspected.tools, &kept);
+    faults.extend(another.into_iter().map(|remark| fault(id, remark)));
     let opens =
         |tool: &String| policy.is_none_or(|policy| policy.may_open(&format!("{id}.{tool}")));
-    if !inspected.tools.is_empty() && !inspected.tools.iter().any(opens) {
+    if !inspected.tools.is_empty() && !inspected.tools.keys().any(opens) {
         let tools = inspected.tools.len();
         faults.push(warning(AppError::HiddenTools { server: id.to_owned(), tools }));
     }

@@ -57,15 +57,13 @@ impl Source {
         &self.facts
     }
 
-    /// The rules in force and the shadow rules.
+    /// The rules that a start would put in force, and the shadow rules or what is wrong with them: that stops no start.
     ///
     /// # Errors
     ///
     /// [`AppError::PolicyFile`], or [`AppError::Policy`] with every fault.
-    pub fn load(&self) -> Result<(Policy, Option<Policy>), AppError> {
-        let contents = self.contents();
-        let shadow = self.load_shadow(&contents)?;
-        Ok((self.load_live(contents.live.as_ref())?, shadow))
+    pub fn load(&self) -> Result<Loaded, AppError> {
+        self.load_contents(&self.contents())
     }
 
     /// The rules in force alone, whatever the shadow file holds.

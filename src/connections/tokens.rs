@@ -169,15 +169,7 @@ impl Connections {
                 let before = Some(refresh_token.clone());
                 let place = (kept.issuer.as_str(), kept.server_url.as_str());
                 let new = Kept::new(place, granted, before, asked_at);
-                let sealed = self.seal((row.user_id, &row.server), &new);
-                let sealed = sealed.map_err(|error| failed(&error))?;
-                let stored = parts.store.renew_upstream_account(row, &sealed).await;
-                // Ended or connected anew meanwhile: what was renewed is nobody's.
-                if stored.map_err(|error| failed(&error.into()))? {
-                    Ok(new.access_token)
-                } else {
-                    Err(self.not_connected())
-                }
+                self.keep_renewed(row, new, refresh_token).await.map_err(|error| failed(&error))?
             }
             Err(Unusable::NoToken(NoToken::GrantEnded)) => {
                 let (user_id, version) = (row.user_id, row.version);
@@ -187,6 +179,43 @@ impl Connections {
             }
             Err(error) => Err(failed(&error.into())),
         }
+    }
+}
+
+impl Connections {
+    /// Puts what was renewed in the place of what was sent. Where the account ended meanwhile it is given back instead: it is what
+    /// counts at the authorization server, and nobody else has it (OAuth 2.1 §4.3.1).
+    async fn keep_renewed(
+        &self,
+        row: &UpstreamAccountRow,
+        new: Kept,
+        sent: &SecretText,
+    ) -> Result<Result<SecretText, NoToken>, ConnectionError> {
+        let store = &self.0.parts.store;
+        let sealed = self.seal((row.user_id, &row.server), &new)?;
+        let mut row = row.clone();
+        while !store.renew_upstream_account(&row, &sealed).await? {
+            let found = store.find_upstream_account(row.user_id, &row.server).await?;
+            let kept = found.as_ref().map(|found| self.open(found)).transpose()?;
+            match (found, kept) {
+                // It is the same account: the server took its token no more meanwhile, and somebody noted that.
+                (Some(found), Some(kept))
+                    if kept.refresh_token.as_ref() == Some(sent)
+                        && (&kept.issuer, &kept.server_url) == (&new.issuer, &new.server_url) =>
+                {
+                    row = found;
+                }
+                // Connected anew, with the very token.
+                (Some(_), Some(kept)) if kept.refresh_token == new.refresh_token => {
+                    return Ok(Err(self.not_connected()));
+                }
+                _ => {
+                    self.try_give_back(&UpstreamAccountRow { sealed, ..row }).await;
+                    return Ok(Err(self.not_connected()));
+                }
+            }
+        }
+        Ok(Ok(new.access_token))
     }
 }
 

@@ -121,11 +121,11 @@ impl Server {
             // Nothing in the rules could be about it.
             Named::Unknown => {
                 let refusal = error(&message, METHOD_NOT_FOUND, "Method not found");
-                self.door.refuse(&caller, method, refusal).await
+                self.door.malformed(&caller, (method, message.id), refusal).await
             }
             Named::Malformed(why) => {
                 let refusal = error(&message, INVALID_PARAMS, why);
-                self.door.refuse(&caller, method, refusal).await
+                self.door.malformed(&caller, (method, message.id), refusal).await
             }
         }
     }
@@ -166,7 +166,11 @@ impl Server {
         let unknown = error(message, INVALID_PARAMS, &format!("Unknown tool: {name}"));
         let Some(tool) = tool else {
             // One that breaks the format of MCP: for policy there is no such tool.
-            return self.door.refuse(caller, method, unknown).await;
+            let within = self.door.within_limits(caller, message, (name, None), || None).await?;
+            return match within {
+                Ok(_permits) => self.door.refuse(caller, method, unknown).await,
+                Err(refusal) => Ok(refusal),
+            };
         };
         let (visible, decision) = deciding.call(caller, &tool, arguments);
         let asked = (tool.as_str(), Some(&decision));
@@ -233,6 +237,10 @@ impl Server {
     /// What names nothing of the server: what it then is asked for is decided by itself.
     async fn handshake(&self, asked: &Asked<'_>) -> Result<Response<Body>, Unrecorded> {
         let Asked { caller, message, method, deciding } = *asked;
+        let within = self.door.within_request_limits(caller, (method, message.id)).await?;
+        if let Err(refusal) = within {
+            return Ok(refusal);
+        }
         let (decision, other, question) = deciding.server(caller, About::Handshake);
         let tool_name = self.decider.server_name();
         if let Some(server) = &tool_name {

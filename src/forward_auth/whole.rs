@@ -32,6 +32,7 @@ const METHOD: &str = "forward-auth";
 /// - `403`: a rule forbids something there, or asks a person about it
 /// - `400`: the proxy asks about a tool, which headers cannot say
 /// - `404`: no such server; `503`: the store or the audit log is away
+/// - `429`: a limit of requests
 pub(super) async fn decide(
     State(gate): State<ForwardAuth>,
     Path(server_id): Path<String>,
@@ -99,6 +100,9 @@ impl Server {
     ) -> Result<Response<Body>, Unrecorded> {
         caller.owe_terminal_event(METHOD, None).await?;
         self.door.accepted(caller).await?;
+        if let Err(refusal) = self.door.within_request_limits(caller, (METHOD, None)).await? {
+            return Ok(refusal);
+        }
         if asks_about_a_tool {
             tracing::error!(
                 server = self.row.id,

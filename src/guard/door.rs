@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use serde_json::value::RawValue;
 use tower::Service;
 use url::Url;
 
@@ -51,7 +52,28 @@ impl Door {
         refusal: Response<Body>,
     ) -> Result<Response<Body>, Unrecorded> {
         self.accepted(caller).await?;
-        self.refuse(caller, "unreadable", refusal).await
+        self.malformed(caller, ("unreadable", None), refusal).await
+    }
+
+    /// Ends a request for its form, before anybody could tell what is asked: counted like one that is no call, so that nobody
+    /// gets answers without end for what is never well formed.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]
+    pub async fn malformed(
+        &self,
+        caller: &Caller,
+        (method, id): (&'static str, Option<&RawValue>),
+        refusal: Response<Body>,
+    ) -> Result<Response<Body>, Unrecorded> {
+        // What the broker asks itself is a part of a request that was counted.
+        if caller.is_open()
+            && let Err(too_much) = self.within_request_limits(caller, (method, id)).await?
+        {
+            return Ok(too_much);
+        }
+        self.refuse(caller, method, refusal).await
     }
 
     /// The whole body, within its limits of size and time.

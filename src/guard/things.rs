@@ -119,16 +119,16 @@ impl Deciding<'_> {
         if forbids { (read_as, other) } else { (name, said) }
     }
 
-    /// The same for a list, which is compared with that of the shadow policy.
+    /// The same for a list, which is compared with that of the shadow policy; what differs is to be recorded.
     #[must_use]
-    pub fn listed(&self, caller: &Caller, thing: Thing<'_>) -> Decision {
+    pub fn listed(&self, caller: &Caller, thing: Thing<'_>) -> (Decision, Option<Difference>) {
         let said = self.about(caller, thing);
-        if let Some(shadow) = self.in_force.shadow() {
+        let other = self.in_force.shadow().and_then(|shadow| {
             let (name, _) = self.by(shadow, caller, thing);
             let ask = self.ask(caller, &name, thing.arguments());
-            self.decider.policy.note_listing(&self.in_force, &ask, &said);
-        }
-        said
+            self.decider.policy.difference_of_listing(&self.in_force, &ask, &said)
+        });
+        (said, other)
     }
 
     /// Whether `caller` sees a tool, and may call it so.

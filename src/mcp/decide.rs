@@ -52,12 +52,12 @@ impl Deciding {
         self.decide(caller, &entry.tool.name, as_such(entry), Arguments::Unknown)
     }
 
-    /// The same for a list, which is compared with that of the shadow policy.
-    pub(super) fn listed(&self, caller: &Caller, entry: &Entry) -> bool {
+    /// The same for a list, which is compared with that of the shadow policy; what differs is to be recorded.
+    pub(super) fn listed(&self, caller: &Caller, entry: &Entry) -> (Decision, Option<Difference>) {
         let ask = self.ask(caller, &entry.tool.name, as_such(entry), Arguments::Unknown);
         let said = self.in_force.policy().decide(&ask);
-        self.decider.policy.note_listing(&self.in_force, &ask, &said);
-        said.shows_the_tool()
+        let other = self.decider.policy.difference_of_listing(&self.in_force, &ask, &said);
+        (said, other)
     }
 
     /// The same for a name that no tool has, so that it costs and tells what a hidden tool does.

@@ -128,6 +128,9 @@ impl Settings {
     {
         caller.owe_terminal_event("none", None).await?;
         self.door.accepted(caller).await?;
+        if let Err(refusal) = self.door.within_request_limits(caller, ("none", None)).await? {
+            return Ok(refusal);
+        }
         request.extensions_mut().insert(caller.clone());
         let response = in_json(call(&mut inner, request).await, None, false);
         self.door.end(caller, "none", response).await
@@ -166,7 +169,7 @@ impl Settings {
         let refusal = unknown_version(&parts.headers, &message)
             .or_else(|| malformed(&parts.headers, &message, tool.as_ref()));
         if let Some(refusal) = refusal {
-            return self.door.refuse(&caller, method, refusal).await;
+            return self.door.malformed(&caller, (method, message.id), refusal).await;
         }
         if let (Some(beside), Some(tool)) = (&self.beside, &tool)
             && beside.holds(&tool.name)

@@ -50,9 +50,13 @@ impl ServerHandler for McpService {
 
     async fn list_tools(
         &self,
-        _page: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        // MCP server/utilities/pagination, Error Handling: the list is one page.
+        if page.is_some_and(|page| page.cursor.is_some()) {
+            return Err(ErrorData::invalid_params("Invalid cursor: the list is one page", None));
+        }
         // Boxed as calls are.
         Box::pin(self.list(&caller(&context)?)).await
     }

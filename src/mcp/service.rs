@@ -12,7 +12,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::audit::{ApprovalRefusal, AuditEvent, ResultStatus};
 use crate::broker::{Approvals, Broker, Exactly, Failure, GraphCall, Wanted};
 use crate::code::Code;
-use crate::guard::{Beside, DECLINED, NOBODY, millis, record_policy};
+use crate::guard::{
+    Beside, DECLINED, NOBODY, Unrecorded, millis, record_difference, record_policy,
+};
 use crate::id::ToolName;
 use crate::policy::{Decision, Effect};
 use crate::scope::Scope;
@@ -307,10 +309,19 @@ impl McpService {
     }
 
     pub(super) async fn list(&self, caller: &Asker) -> Result<ListToolsResult, ErrorData> {
-        let shown = |entry: &&Entry| caller.deciding.listed(caller, entry);
-        let mut tools: Vec<Tool> =
-            self.0.toolbox.iter().filter(shown).map(|entry| entry.tool.clone()).collect();
-        let hidden = self.0.toolbox.iter().count() - tools.len();
+        let (mut tools, mut hidden) = (Vec::<Tool>::new(), 0);
+        for entry in self.0.toolbox.iter() {
+            let (said, other) = caller.deciding.listed(caller, entry);
+            if let (Some(other), Ok(tool)) = (other, entry.tool.name.parse()) {
+                let recorded = record_difference(caller, &tool, &said, other).await;
+                recorded.map_err(|Unrecorded| unavailable())?;
+            }
+            if said.shows_the_tool() {
+                tools.push(entry.tool.clone());
+            } else {
+                hidden += 1;
+            }
+        }
         if let Some(beside) = &self.0.beside {
             let asked = beside.tools(caller, caller.presented.as_ref());
             let theirs = Steps::within(caller.steps(), asked).await.tools;

@@ -13,6 +13,7 @@ use crate::id::RuleId;
 use crate::scope::Scope;
 
 use super::ask::{Ask, Operation};
+use super::compile::REGISTERED;
 use super::condition::Truth;
 use super::decide::{Policy, Verdict};
 use super::decision::{Effect, Outcome, Reason, Step};
@@ -47,7 +48,7 @@ pub enum About {
 impl BesideAsk<'_> {
     /// The id of the rule that its scopes are.
     fn rule_id(&self) -> Option<RuleId> {
-        format!("registered.{}", self.server).parse().ok()
+        format!("{REGISTERED}{}", self.server).parse().ok()
     }
 
     /// As a rule that was looked at.

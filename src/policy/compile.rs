@@ -21,6 +21,8 @@ use super::template::Template;
 use super::tools::{PatternReader, ToolPatterns, why_none};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+/// How the ids of rules begin that stand for the registration of a server.
+pub(super) const REGISTERED: &str = "registered.";
 /// How long an approval lasts where the rule does not say.
 const APPROVAL_SECONDS: u32 = 600;
 
@@ -85,6 +87,14 @@ impl<'a> Compiler<'a> {
         if !spec.id.is_empty() && !self.ids.insert(spec.id.clone()) {
             let hint = "give each rule an id of its own";
             rule.fault("id", "id is taken by an earlier rule", hint);
+        }
+        if spec.id.starts_with(REGISTERED) && matches!(origin, Origin::File { .. }) {
+            let hint = "another id: decisions of the two could not be told apart";
+            rule.fault(
+                "id",
+                "ids that begin with `registered.` are those of registered servers",
+                hint,
+            );
         }
         let compiled = rule.compile();
         if let (Some(compiled), true) = (compiled, self.faults.len() == before) {

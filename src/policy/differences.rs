@@ -13,7 +13,7 @@ use super::live::Difference;
 /// Kinds that are told apart; more are in the count alone. Each has a few hundred bytes.
 const MOST_KINDS: usize = 200;
 
-/// How often, and the kinds of it. Each one is in the audit log, with who asked.
+/// How often, and the kinds of it. Each one of a call is in the audit log, with who asked; of lists the first of its kind.
 #[derive(Debug, Default)]
 pub struct Differences {
     count: AtomicU64,
@@ -50,7 +50,13 @@ struct Seen {
 }
 
 impl Differences {
-    pub(super) fn note(&self, (tool, said): (&str, &Decision), other: &Difference, at: Timestamp) {
+    /// Whether it is the first of its kind.
+    pub(super) fn note(
+        &self,
+        (tool, said): (&str, &Decision),
+        other: &Difference,
+        at: Timestamp,
+    ) -> bool {
         self.count.fetch_add(1, Ordering::Relaxed);
         let missing = other.missing_scopes.to_string();
         let mut with = (
@@ -64,7 +70,7 @@ impl Differences {
         let key = (without_name(tool).to_owned(), reasons.0, reasons.1, missing, with);
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.len() >= MOST_KINDS && !kinds.contains_key(&key) {
-            return;
+            return false;
         }
         let seen = kinds.entry(key).or_insert_with(|| Seen {
             decision: said.effect,
@@ -75,6 +81,7 @@ impl Differences {
         });
         seen.count += 1;
         seen.last_at = at;
+        seen.count == 1
     }
 
     /// All of them.

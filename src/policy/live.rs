@@ -83,17 +83,24 @@ impl Live {
         said: &Decision,
     ) -> Option<Difference> {
         let would_say = in_force.shadow.as_ref()?.decide(ask);
-        (!would_say.does_as(said)).then(|| self.note(in_force, (ask, said), would_say))
+        (!would_say.does_as(said)).then(|| self.note(in_force, (ask, said), would_say).0)
     }
 
-    /// Compares what a list shows: whether the tool is in it. Counts a difference; how the shadow would decide about calls is
-    /// told by calls.
-    pub fn note_listing(&self, in_force: &InForce, ask: &Ask<'_>, said: &Decision) {
-        let Some(shadow) = &in_force.shadow else { return };
-        let would_say = shadow.decide(ask);
-        if would_say.shows_the_tool() != said.shows_the_tool() {
-            self.note(in_force, (ask, said), would_say);
+    /// Compares what a list shows: whether the tool is in it. Counts a difference, and gives the first of its kind: a list is
+    /// asked for again and again. How the shadow would decide about calls is told by calls.
+    #[must_use]
+    pub fn difference_of_listing(
+        &self,
+        in_force: &InForce,
+        ask: &Ask<'_>,
+        said: &Decision,
+    ) -> Option<Difference> {
+        let would_say = in_force.shadow.as_ref()?.decide(ask);
+        if would_say.shows_the_tool() == said.shows_the_tool() {
+            return None;
         }
+        let (difference, is_first) = self.note(in_force, (ask, said), would_say);
+        is_first.then_some(difference)
     }
 
     fn note(
@@ -101,7 +108,7 @@ impl Live {
         in_force: &InForce,
         (ask, said): (&Ask<'_>, &Decision),
         would_say: Decision,
-    ) -> Difference {
+    ) -> (Difference, bool) {
         let difference = Difference {
             effect: would_say.effect,
             reason: would_say.reason,
@@ -111,8 +118,9 @@ impl Live {
             obligations: would_say.obligations,
             policy_version: would_say.policy_version,
         };
-        in_force.differences.note((ask.tool, said), &difference, self.0.clock.now());
-        difference
+        let now = self.0.clock.now();
+        let is_first = in_force.differences.note((ask.tool, said), &difference, now);
+        (difference, is_first)
     }
 }
 

@@ -55,13 +55,19 @@ pub(super) struct RawPolicy<'t> {
 
 /// Reads the text; what cannot be read is added to `faults` and left out.
 pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy<'t> {
-    let (mut table, errors) = DeTable::parse_recoverable(source.text);
+    let (mut table, mut errors) = DeTable::parse_recoverable(source.text);
+    // What is left open swallows the rest of the file: each line of it would be told as a fault, and only the first one is.
+    if errors.iter().any(|error| error.message().contains("unclosed")) {
+        errors.truncate(1);
+    }
     faults.extend(errors.iter().map(|error| Fault {
         place: source.place(error.span().map_or(0, |span| span.start)),
         rule: "-".to_owned(),
         message: one_line(&format!("is not TOML: {}", error.message())),
         hint: "texts and lists end where they began: look for a missing quote, bracket or comma here or just before".to_owned(),
     }));
+    let repaired = Repaired(errors.iter().filter_map(|error| Some(error.span()?.start)).collect());
+    let before = faults.len();
     let mut fields =
         Fields { table: table.get_ref(), at: 0, prefix: "", rule: "-", source, faults };
     fields.refuse_unknown(&POLICY);
@@ -77,11 +83,30 @@ pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy
         fields.fault("rule", "rule: is no list of tables", "begin each rule with [[rule]]");
     }
     let rules = match table.get_mut().remove("rule").map(Spanned::into_inner) {
-        Some(DeValue::Array(rules)) => rules.into_iter(),
-        Some(_) | None => DeArray::new().into_iter(),
+        Some(DeValue::Array(rules)) => rules,
+        Some(_) | None => DeArray::new(),
     };
-    let rules = rules.map(|rule| (read_rule(&rule, source, faults), rule)).collect();
-    RawPolicy { version, may_assert_requester, rules }
+    let starts: Vec<_> = rules.iter().map(|rule| rule.span().start).collect();
+    if repaired.is_in(0, starts.first()) {
+        faults.truncate(before);
+    }
+    let read = rules.into_iter().enumerate().filter_map(|(index, rule)| {
+        let whole = !repaired.is_in(rule.span().start, starts.get(index + 1));
+        whole.then(|| (read_rule(&rule, source, faults), rule))
+    });
+    RawPolicy { version, may_assert_requester, rules: read.collect() }
+}
+
+/// Where the text is no TOML. What the parser makes of a rule with such a place is a guess, and faults of it would mislead.
+struct Repaired(Vec<usize>);
+
+impl Repaired {
+    /// Whether one is in what begins at `start`, or at the head of what follows: that is where a bracket is missed that was left
+    /// open before.
+    fn is_in(&self, start: usize, next: Option<&usize>) -> bool {
+        let end = next.map_or(usize::MAX, |next| next + "[[rule]]".len());
+        self.0.iter().any(|at| (start..=end).contains(at))
+    }
 }
 
 fn read_rule(rule: &Spanned<DeValue<'_>>, source: Source<'_>, faults: &mut Vec<Fault>) -> RuleSpec {

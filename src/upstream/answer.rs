@@ -1,6 +1,6 @@
 //! One exchange with a server: what comes back is looked at, recorded, and only then handed on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -11,8 +11,9 @@ use crate::audit::ResultStatus;
 use crate::broker::Caller;
 use crate::code::Code;
 use crate::guard::{self, List, Presented, Unrecorded};
+use crate::id::ToolName;
 use crate::limits::Permits;
-use crate::policy::Decision;
+use crate::policy::{Decision, Difference};
 
 use super::caller_tokens::For;
 use super::era::Translation;
@@ -59,7 +60,12 @@ pub(super) struct Exchange {
     pub(super) translation: Option<Box<Translation>>,
     /// What the server was shown of the broker's, to be found in nothing that is handed on.
     pub(super) secret: Option<Shown>,
+    /// Where the shadow rules would show another list: to be recorded.
+    pub(super) unlike: Unlike,
 }
+
+/// Things of a list, as they were decided about, and what the shadow rules say instead.
+pub(super) type Unlike = Mutex<Vec<(ToolName, Decision, Difference)>>;
 
 impl Exchange {
     pub(super) fn new(
@@ -84,6 +90,7 @@ impl Exchange {
             presented,
             translation,
             secret,
+            unlike: Mutex::default(),
         }
     }
 

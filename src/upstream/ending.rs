@@ -1,13 +1,13 @@
 //! How an exchange ends: what the audit log says of it, and what its caller is told where the server failed.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::code::Code;
-use crate::guard::{List, Unrecorded, millis};
+use crate::guard::{self, List, Unrecorded, millis};
 use crate::policy::{Decision, Obligations};
 
 use super::answer::{Exchange, Kind, json};
@@ -24,9 +24,14 @@ const EVENTS: usize = 100;
 pub(super) struct TheirsAlone;
 
 impl Exchange {
-    /// Records what was noticed about tools, and in a handshake of the broker's own: one list is not to write more than so
-    /// many events, the first of which says how many others there are.
+    /// Records where the shadow rules would show another list, and what was noticed about tools, and in a handshake of the broker's
+    /// own: of that one list is not to write more than so many events, the first of which says how many others there are.
     pub(super) async fn notice(&self, mut news: Vec<News>) -> Result<(), Unrecorded> {
+        let unlike =
+            std::mem::take(&mut *self.unlike.lock().unwrap_or_else(PoisonError::into_inner));
+        for (tool_name, said, other) in unlike {
+            guard::record_difference(&self.caller, &tool_name, &said, other).await?;
+        }
         // First, so that no list of many keeps it from having an event of its own.
         news.splice(0..0, self.server.watch.told.kept());
         let mut others = news.len().checked_sub(EVENTS).filter(|others| *others > 0);

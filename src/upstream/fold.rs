@@ -7,6 +7,8 @@
 mod gather;
 mod names;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -124,7 +126,7 @@ impl Folded {
         let wrong = modern.then(|| era::wrong_form(message, &call.headers)).flatten();
         let wrong = wrong.or_else(|| out_of_form(&call.headers, message, wanted, false));
         if let Some(refusal) = wrong {
-            return any.door.refuse(&call.caller, method, refusal).await;
+            return any.door.malformed(&call.caller, (method, message.id), refusal).await;
         }
         let found = match wanted {
             Wanted::List(list) => return self.merged(&any, call, (message, *list, modern)).await,
@@ -150,6 +152,11 @@ impl Folded {
         if let Err(refusal) = any.door.within_request_limits(&caller, (method, message.id)).await? {
             return Ok(refusal);
         }
+        if has_cursor(message) {
+            let refusal =
+                not_there(message, INVALID_PARAMS, "Invalid cursor: the list is one page");
+            return any.door.refuse(&caller, method, refusal).await;
+        }
         let shown = self.shown(list, (&caller, presented.as_ref())).await;
         let (id, member) = (message.id.map_or("null", RawValue::get), list.member());
         let shown = serde_json::to_string(&shown).unwrap_or_else(|_| "[]".to_owned());
@@ -168,13 +175,20 @@ impl Folded {
     }
 }
 
+/// Whether it asks for another page, of which there is none (MCP server/utilities/pagination, Error Handling).
+fn has_cursor(message: &Message<'_>) -> bool {
+    let params = message.params::<BTreeMap<Cow<'_, str>, &RawValue>>().unwrap_or_default();
+    params.get("cursor").is_some_and(|cursor| cursor.get() != "null")
+}
+
 async fn tool(
     call: BesideCall,
     message: &Message<'_>,
     (wanted, (server, name)): (&Wanted<'_>, (Arc<Server>, &str)),
 ) -> Answered {
     if !headers::mirror_the_body(&call.headers, message, wanted) {
-        return server.door.refuse(&call.caller, "tools/call", mirrors_wrong(message)).await;
+        let refused = ("tools/call", message.id);
+        return server.door.malformed(&call.caller, refused, mirrors_wrong(message)).await;
     }
     hand_over(server, call, ("tools/call", name)).await
 }

@@ -46,6 +46,10 @@ pub enum Remark {
     )]
     Waits { tool: String, digest: String },
     #[error(
+        "`{tool}` is another than the one that was approved, and no broker has seen that yet; its definition is now {digest}"
+    )]
+    Another { tool: String, digest: String },
+    #[error(
         "its id and that of the server `{0}` differ in case alone: an agent may take a tool of one for the other's"
     )]
     AlikeServer(String),
@@ -68,12 +72,13 @@ struct Annotations {
     destructive_hint: Option<bool>,
 }
 
-/// What is to be said about the list `tools` of `server`, beside which there are `others`; and the names that can be shown.
+/// What is to be said about the list `tools` of `server`, beside which there are `others`; and the digests of those with names that can be
+/// shown.
 pub(super) fn inspect(
     (server, others): (&str, &[&str]),
     tools: &[Box<RawValue>],
     pins: &HashMap<String, String>,
-) -> (Vec<Remark>, Vec<String>) {
+) -> (Vec<Remark>, BTreeMap<String, String>) {
     let mut remarks = Vec::new();
     let mut digests = BTreeMap::new();
     let mut lower: BTreeMap<String, String> = BTreeMap::new();
@@ -109,8 +114,8 @@ pub(super) fn inspect(
         remarks.truncate(MOST);
         remarks.push(Remark::More);
     }
-    let nameable = digests.into_keys().filter(|name| is_name(server, name)).collect();
-    (remarks, nameable)
+    digests.retain(|name, _| is_name(server, name));
+    (remarks, digests)
 }
 
 /// The same of definitions that were kept, with those that wait to be approved; and of tools that settings name.
@@ -133,6 +138,26 @@ pub fn inspect_kept(
     let unfit = unfit.map(|tool| Remark::Format(shown(tool)));
     let mut remarks: Vec<_> = alike.chain(unfit).chain(waiting).collect();
     remarks.extend(inspect((server, others), &raw, &HashMap::new()).0);
+    if remarks.len() > MOST {
+        remarks.truncate(MOST);
+        remarks.push(Remark::More);
+    }
+    remarks
+}
+
+/// What a server says now, beside what was approved of it: by tool, the approved digest and the one that is known to wait. Tools
+/// that it does not show may be there for others.
+#[must_use]
+pub fn compare_kept(
+    now: &BTreeMap<String, String>,
+    kept: &BTreeMap<String, (String, Option<String>)>,
+) -> Vec<Remark> {
+    let another = kept.iter().filter_map(|(tool, (approved, waits))| {
+        let digest = now.get(tool)?;
+        let is_news = digest != approved && Some(digest) != waits.as_ref();
+        is_news.then(|| Remark::Another { tool: shown(tool), digest: digest.clone() })
+    });
+    let mut remarks: Vec<_> = another.take(MOST + 1).collect();
     if remarks.len() > MOST {
         remarks.truncate(MOST);
         remarks.push(Remark::More);
@@ -236,6 +261,24 @@ mod tests {
         `weather.get` is called like a tool of the server `weather`: whoever approves a call may take one for the other
         `Set` and `set` differ in case alone: an agent may take one for the other
         ");
+    }
+
+    #[test]
+    fn what_is_another_than_what_the_store_has_is_told_once() {
+        let now = |tool: &str, digest: &str| (tool.to_owned(), digest.to_owned());
+        let now = [now("same", "1"), now("new", "1"), now("known", "2"), now("other", "3")];
+        let kept = |tool: &str, waits: Option<&str>| {
+            (tool.to_owned(), ("1".to_owned(), waits.map(str::to_owned)))
+        };
+        let kept = [
+            kept("same", Some("2")),
+            kept("known", Some("2")),
+            kept("other", Some("2")),
+            kept("hidden", None),
+        ];
+        let remarks = compare_kept(&now.into(), &kept.into());
+        let other = Remark::Another { tool: "other".to_owned(), digest: "3".to_owned() };
+        assert_eq!(remarks, [other]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A server's list of tools, asked for on nobody's behalf: what `broker check --live` looks at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,8 +42,8 @@ pub struct Probe<'a> {
 #[derive(Debug)]
 pub struct Inspected {
     pub remarks: Vec<Remark>,
-    /// The tools that a rule can name, by the server's own names.
-    pub tools: Vec<String>,
+    /// The tools that a rule can name, by the server's own names: the digest of each definition.
+    pub tools: BTreeMap<String, String>,
 }
 
 /// Why nothing was seen. Says no address, and nothing of the server's words.

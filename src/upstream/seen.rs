@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 use crate::audit::FlawedThing;
 use crate::broker::Failure;
 use crate::code::Code;
-use crate::guard::{List, Thing, spelling};
+use crate::guard::{Deciding, List, Thing, spelling};
 use crate::outbound::Answer;
+use crate::policy::Decision;
 use crate::store::MetTool;
 
 use super::answer::{Exchange, Kind};
@@ -274,7 +275,7 @@ impl Exchange {
         };
         list::filter(list, result, |thing, definition| {
             let named = decider.is_nameable(thing);
-            let said = named.then(|| deciding.listed(&self.caller, thing));
+            let said = named.then(|| self.listed(&deciding, thing));
             let shown = said.is_some_and(|said| match thing {
                 Thing::Tool(_) => said.shows_the_tool(),
                 // Nobody can be asked about these: what is refused when it is asked for is not listed.
@@ -295,6 +296,24 @@ impl Exchange {
             found.unmet.extend(verdict.unmet);
             verdict.shown
         })
+    }
+}
+
+impl Exchange {
+    /// What is decided about one thing of a list; where the shadow rules differ, that is kept to be recorded.
+    fn listed(&self, deciding: &Deciding<'_>, thing: Thing<'_>) -> Decision {
+        let (said, other) = deciding.listed(&self.caller, thing);
+        let Some(other) = other else { return said };
+        let decider = &self.server.decider;
+        let tool_name = match thing {
+            Thing::Tool(tool) => decider.tool_name(tool),
+            Thing::Prompt(..) | Thing::Resource(_) => decider.server_name(),
+        };
+        if let Some(tool_name) = tool_name {
+            let mut unlike = self.unlike.lock().unwrap_or_else(PoisonError::into_inner);
+            unlike.push((tool_name, said.clone(), other));
+        }
+        said
     }
 }
 

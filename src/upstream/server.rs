@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::{Approvals, Caller, Outages};
@@ -17,7 +16,7 @@ use crate::code::Code;
 use crate::guard::{self, Decider, Door, List, Message, Presented, Thing, Unrecorded, millis};
 use crate::id::ToolName;
 use crate::limits::Permits;
-use crate::outbound::{Call, Outbound};
+use crate::outbound::Outbound;
 use crate::policy::Decision;
 use crate::resource_server::{Principal, Revocations};
 
@@ -25,23 +24,15 @@ use super::answer::{Exchange, Kind};
 use super::ask_person;
 use super::credential::Credential;
 use super::era::{self, Asked as Sending, Eras, Way};
-use super::fault::Fault;
 use super::fold::{self, NoList};
 use super::headers::{self, SESSION};
 use super::identity::Identity;
-use super::incoming::Incoming;
+use super::reach::Reach;
 use super::refused::{error, out_of_form};
 use super::session::Sessions;
-use super::shown::Shown;
-use super::stdio::Hosted;
-use super::traced::Traced;
 use super::waiting::Waiting;
 use super::wanted::Wanted;
 use super::watch::Watch;
-use super::who::Who;
-
-/// How soon a list is asked for again because of a pinned tool that is in none.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A server behind us, under one of our names.
 #[derive(Debug)]
@@ -74,15 +65,6 @@ pub struct Server {
     pub max_response_bytes: usize,
 }
 
-/// How a server is reached.
-#[derive(Clone, Debug)]
-pub enum Reach {
-    /// Over Streamable HTTP.
-    Http(Url),
-    /// A child process of ours. It is shown no credential, and not told who calls.
-    Child(Arc<Hosted>),
-}
-
 impl Server {
     /// Answers one request whose token was verified.
     pub(super) async fn serve(self: Arc<Self>, mut request: Request<Body>) -> Response<Body> {
@@ -98,11 +80,6 @@ impl Server {
             self.other(parts, caller).await
         };
         served.unwrap_or_else(|Unrecorded| guard::unavailable())
-    }
-
-    /// Whether it answered when it was last asked.
-    pub(super) fn note_outage(&self, code: Option<Code>) {
-        self.outages.note(|| outage_name(&self.id), code);
     }
 
     /// GET and DELETE: the stream and the end of a session (2025-11-25 and before). Nothing else has them.
@@ -190,7 +167,8 @@ impl Server {
         let message = match Message::parse(&body) {
             Ok(message) => message,
             Err(unreadable) => {
-                return self.door.refuse(&caller, "unreadable", unreadable.answer()).await;
+                let refused = ("unreadable", None);
+                return self.door.malformed(&caller, refused, unreadable.answer()).await;
             }
         };
         let wanted = Wanted::of(&message, headers::is_modern(given));
@@ -242,11 +220,11 @@ impl Server {
             // Another's, or one that was never given (RS-32): the client starts a new one.
             Some(Err(())) => {
                 let refusal = error(StatusCode::NOT_FOUND, message, "no such session");
-                return self.door.refuse(&caller, method, refusal).await;
+                return self.door.malformed(&caller, (method, message.id), refusal).await;
             }
         }
         if let Some(refusal) = out_of_form(given, message, &wanted, sent.contains_key(SESSION)) {
-            return self.door.refuse(&caller, method, refusal).await;
+            return self.door.malformed(&caller, (method, message.id), refusal).await;
         }
         let modern = headers::is_modern(given);
         if let Wanted::Tool { name, .. } = &wanted {
@@ -294,15 +272,14 @@ impl Server {
         }
         let mut looked = self.watch.looked.lock().await;
         let now = self.door.clock.monotonic();
-        let lately = looked.is_some_and(|looked| now.saturating_sub(looked) < LOOK_AGAIN);
-        if lately || !self.watch.wants_to_see(tool) {
+        if looked.lately(tool, now) || !self.watch.wants_to_see(tool) {
             return;
         }
         let looking = Box::pin(fold::list(self, caller, List::Tools));
         let seen = tokio::time::timeout(fold::LIMIT, looking).await;
         // Who cannot ask keeps nobody else from asking.
         if !matches!(seen, Ok(Err(NoList::OfTheCaller))) {
-            *looked = Some(now);
+            looked.note(tool, now);
         }
         if !matches!(seen, Ok(Ok(_))) {
             tracing::warn!(server = %self.id, tool, "upstream.pinned_tool_not_seen");
@@ -354,70 +331,6 @@ impl Server {
         };
         Ok(caller.end(event).await?)
     }
-
-    /// Sends a message, and waits for the head of the answer.
-    pub(super) async fn open(
-        &self,
-        who: &Who,
-        method: Method,
-        mut headers: HeaderMap,
-        mut body: Bytes,
-    ) -> Result<Incoming, Fault> {
-        let traced = Traced::begin(self, &mut headers, &mut body);
-        let opened = self.open_untraced(who, method, headers, body).await;
-        if let Some(traced) = traced {
-            traced.ended(self, opened.as_ref());
-        }
-        opened
-    }
-
-    async fn open_untraced(
-        &self,
-        who: &Who,
-        method: Method,
-        mut headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Incoming, Fault> {
-        let url = match &self.reach {
-            Reach::Http(url) => url.clone(),
-            Reach::Child(child) => {
-                let opened = child.open(&who.principal, &body, self.timeout).await;
-                return Ok(opened.map_err(Fault::Child)?.into());
-            }
-        };
-        let before = headers.clone();
-        let shown = self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
-        let secret = Shown::of(&before, &headers);
-        if let Some(identity) = &self.identity {
-            identity.add(&who.principal, &mut headers)?;
-        }
-        let call = Call { method, url, headers, body };
-        let opened = self.outbound.open(call, self.timeout).await.map_err(Fault::from);
-        self.note_outage(match &opened {
-            Ok(incoming) if says_away(incoming.status) => Some(Code::ProviderUnavailable),
-            Ok(_) => None,
-            Err(fault) => Some(fault.code()),
-        });
-        let mut incoming = Incoming::from(opened?);
-        incoming.shown = shown;
-        incoming.secret = secret;
-        Ok(incoming)
-    }
-}
-
-/// What is in front of a server says that it is away. With a 500 it has answered: one caller's request may be all that it
-/// cannot take.
-fn says_away(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-    )
-}
-
-/// What a server is called in `/ready`.
-#[must_use]
-pub fn outage_name(id: &str) -> String {
-    format!("upstream {id}")
 }
 
 /// What a terminal event says about what was asked.

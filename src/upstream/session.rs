@@ -99,6 +99,16 @@ pub(super) fn whose(principal: &Principal) -> Vec<u8> {
     joined(&parts.map(str::as_bytes))
 }
 
+/// Who takes up room: a person, by however many clients they call; a client that calls for itself.
+pub(super) fn who_takes_room(principal: &Principal) -> Vec<u8> {
+    let issuer = principal.issuer().as_str().as_bytes();
+    match (principal.subject(), principal.client_id()) {
+        (Some(subject), _) => joined(&[issuer, b"subject", subject.as_str().as_bytes()]),
+        (None, Some(client)) => joined(&[issuer, b"client", client.as_str().as_bytes()]),
+        (None, None) => joined(&[issuer]),
+    }
+}
+
 /// Each part with its length, so that no two callers have the same.
 fn joined(parts: &[&[u8]]) -> Vec<u8> {
     let mut material = Vec::new();

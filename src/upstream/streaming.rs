@@ -19,7 +19,7 @@ use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message};
 use super::incoming::Incoming;
 use super::seen::refusal;
-use super::session::whose;
+use super::session::who_takes_room;
 
 /// The longest that one call may take, however much is heard of it.
 const LONGEST_CALL: Duration = Duration::from_mins(10);
@@ -150,7 +150,7 @@ impl Streaming {
         let exchange = &mut self.exchange;
         let caller = exchange.caller.principal().clone();
         let bytes = self.events.waiting().saturating_add(question.id().get().len());
-        let Some(place) = server.waiting.calls().place(whose(&caller), bytes) else {
+        let Some(place) = server.waiting.calls().place(who_takes_room(&caller), bytes) else {
             let (server, request_id) = (&server.id, exchange.caller.request_id());
             tracing::warn!(%server, %request_id, "upstream.too_many_wait_for_input");
             if let Some(translation) = &exchange.translation {
@@ -169,6 +169,7 @@ impl Streaming {
         let answer = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.get());
         let incoming = self.incoming.set_aside(self.events.rest(), exchange.secret.take());
         let call = translation.call();
+        translation.set_aside();
         let parked = Parked { incoming, translation, question: question.id().to_owned() };
         place.keep((parked, call), server.closing.clone());
         Some(event(answer.as_bytes()))

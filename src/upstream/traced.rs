@@ -11,7 +11,8 @@ use crate::steps::{Begun, Step, What};
 
 use super::fault::Fault;
 use super::incoming::Incoming;
-use super::server::{Reach, Server};
+use super::reach::Reach;
+use super::server::Server;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 

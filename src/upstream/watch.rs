@@ -16,6 +16,7 @@ use crate::time::Clock;
 
 use super::definition::{Examined, examine, sha256, without_hidden};
 use super::fault::Fault;
+use super::looked::Looked;
 use super::pinned::{Pinned, Standing};
 use super::told::{TELL_AGAIN, Told};
 
@@ -44,8 +45,8 @@ pub struct Watch {
     /// What is no tool and has a flaw.
     pub(super) told: Told,
     told_that_it_is_full: AtomicBool,
-    /// When a list was last asked for because of a pin, in monotonic time: one asks, the others wait for what it sees.
-    pub(super) looked: tokio::sync::Mutex<Option<Duration>>,
+    /// Lists that were asked for because of a pin: one asks, the others wait for what it sees.
+    pub(super) looked: tokio::sync::Mutex<Looked>,
 }
 
 /// A tool as it was last seen.

@@ -198,3 +198,18 @@ async fn what_is_offered_is_what_is_answered() {
     let none = rpc(&alone, Wire::Modern, "prompts/list", json!({})).await;
     assert_eq!((none.status, none.rpc_error()), (404, json!(-32601)));
 }
+
+// MCP 2026-07-28 server/utilities/pagination §Error Handling
+#[tokio::test]
+async fn a_list_that_is_one_page_has_no_other() {
+    let behind = Behind::start(TABLE).await;
+    for wire in WIRES {
+        for method in ["tools/list", "prompts/list", "resources/list", "resources/templates/list"] {
+            let answer = rpc(&behind.product, wire, method, json!({ "cursor": "2" })).await;
+            assert_eq!(answer.rpc_error(), -32602, "{wire:?} {method}: {answer:?}");
+            let whole = rpc(&behind.product, wire, method, json!({})).await;
+            assert!(whole.json()["result"].is_object(), "{wire:?} {method}: {whole:?}");
+        }
+    }
+    assert_one_terminal_per_request(&behind.product.audit_lines());
+}

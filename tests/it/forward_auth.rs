@@ -391,3 +391,45 @@ async fn every_question_has_one_terminal_event() {
     assert_one_terminal_per_request(&lines);
     assert!(lines.iter().any(|line| line.contains("weather.get_forecast")), "{lines:#?}");
 }
+
+/// Whatever is asked, of a tool or not, and whether it is well formed.
+#[tokio::test]
+async fn questions_of_proxies_are_counted() {
+    let directory: TempDir = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("policy.toml"), POLICY).unwrap();
+    let settings = "[policy]\nfile = \"policy.toml\"\n[limits]\nrequests_per_user = \"1/day\"\nper_user = \"1/day\"\n";
+    let site = Site(Product::start_in(directory, settings, &[]).await);
+    site.command(&["server", "add", "weather", SERVER, "--scope", "weather:read"]);
+    let message = |method: &str, params: Value| {
+        json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string()
+    };
+    let bodies = [
+        message("tools/list", json!({})),
+        message("tools/call", json!({ "name": "no tool" })),
+        message("tools/call", json!({})),
+        message("tasks/get", json!({})),
+        "[]".to_owned(),
+        String::new(),
+    ];
+    for (number, body) in bodies.iter().enumerate() {
+        let token = site.0.token_with(&["weather:read"], |token| {
+            SERVER.clone_into(&mut token.audience);
+            token.subject = format!("caller-{number}").parse().unwrap();
+        });
+        let mut statuses = Vec::new();
+        for _ in 0..2 {
+            let bearer = format!("Bearer {token}");
+            let request = if body.is_empty() {
+                Request::new("GET", "/forward-auth/weather")
+            } else {
+                Request::new("POST", "/ext-authz/weather/mcp")
+                    .header("content-type", "application/json")
+                    .header("x-envoy-auth-partial-body", "false")
+                    .body(body.clone())
+            };
+            statuses.push(site.0.send(request.header("authorization", &bearer)).await.status);
+        }
+        assert!(statuses[0] != 429 && statuses[1] == 429, "{statuses:?}: {body}");
+    }
+    assert_one_terminal_per_request(&site.0.audit_lines());
+}

@@ -340,6 +340,14 @@ async fn a_recorded_decision_is_explained_by_its_id() {
     let id = event["request_id"].as_str().unwrap();
     let by_request = as_json(directory.path(), &["explain", "--event", id]);
     assert_eq!(by_request["recorded"], told["recorded"]);
+    // Of any other event of that request.
+    let log = std::fs::read_to_string(directory.path().join("audit.jsonl")).unwrap();
+    let accepted = log.lines().find(|line| line.contains("auth.token.accepted")).unwrap();
+    let accepted: Value = serde_json::from_str(accepted).unwrap();
+    assert_eq!(accepted["request_id"], id);
+    let accepted = accepted["event_id"].as_str().unwrap();
+    let by_other = as_json(directory.path(), &["explain", "--event", accepted]);
+    assert_eq!(by_other["recorded"], told["recorded"]);
     // A caller names a later request as the event was called, or as an earlier request.
     let (event_id, request_id) = (event["event_id"].as_str().unwrap(), id);
     let log = directory.path().join("audit.jsonl");

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod agreement_callers;
+mod agreement_gate;
 mod agreement_graph;
 mod approval_links;
 mod approvals;

@@ -206,7 +206,9 @@ const fn area(key: CheckKey) -> Area {
     match key {
         CheckKey::Store => Area::Store,
         CheckKey::KeyEncryptionKey => Area::Keys,
-        CheckKey::PolicyFile | CheckKey::FlatPermissions => Area::Policy,
+        CheckKey::PolicyFile | CheckKey::PolicyShadowFile | CheckKey::FlatPermissions => {
+            Area::Policy
+        }
         CheckKey::Tls => Area::Tls,
         CheckKey::Issuer | CheckKey::IdentityProvider => Area::IdentityProviders,
         CheckKey::Secrets

@@ -19,7 +19,7 @@ use crate::time::{Clock, SystemClock, Timestamp};
 
 use super::log::{self, Entry};
 use super::question::{Asker, Wanted, time, visible};
-use super::{Console, name, print, rules, source};
+use super::{Console, name, print, rules, source, tell_of_the_shadow};
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
 use crate::cli::token::read_token;
@@ -117,7 +117,11 @@ pub(super) async fn run(
     ready: Ready,
     console: &mut Console<'_>,
 ) -> Result<ExitCode, Failure> {
-    let policy = rules(&source(&ready)?, args.policy.as_deref())?;
+    let source = source(&ready)?;
+    let policy = rules(&source, args.policy.as_deref())?;
+    if args.policy.is_none() {
+        tell_of_the_shadow(&source, console)?;
+    }
     let (mut told, recorded) = match (&args.event, &args.call) {
         (Some(event), _) => {
             let entry = find(*event, args.log.clone().or_else(|| ready.audit_file()))?;
@@ -164,28 +168,30 @@ fn find(event: EventId, log: Option<PathBuf>) -> Result<Entry, Failure> {
     let path = log.ok_or_else(|| {
         Failure::new("no audit log file is configured").hint("name one with --log")
     })?;
-    let (mut found, mut of_request) = (None, Vec::new());
-    let read = log::read(&path, None, |entry| {
-        if entry.event_id == event {
-            found = Some(entry);
-        } else if entry.request_id == event.to_string() {
-            of_request.push(entry);
-        }
-    });
-    read.map_err(|error| {
+    let unreadable = |error: std::io::Error| {
         Failure::unreadable(&format!("the audit log {}", path.display()), &error)
-    })?;
+    };
+    let mut request_id = event.to_string();
+    let (found, mut of_request) =
+        log::decisions(&path, (event, &request_id)).map_err(unreadable)?;
+    // One that carries no decision itself is an event of a request that may have one.
+    if found.is_none()
+        && let Some(id) = log::request_of(&path, event).map_err(unreadable)?
+    {
+        request_id = id;
+        of_request = log::decisions(&path, (event, &request_id)).map_err(unreadable)?.1;
+    }
     // Callers choose the ids of their requests, and may choose one of an event or of another request.
     if found.is_none() && of_request.len() > 1 {
         let ids: Vec<_> = of_request.iter().map(|entry| entry.event_id.to_string()).collect();
-        let problem = format!("{} decisions have the request id {event}", ids.len());
+        let problem = format!("{} decisions have the request id {request_id}", ids.len());
         return Err(
             Failure::new(problem).hint(format!("name one by its event id: {}", ids.join(", ")))
         );
     }
     found.or_else(|| of_request.pop()).ok_or_else(|| {
         Failure::new(format!("the audit log has no decision of the event or request {event}"))
-            .hint("policy.decided, result.emitted of a plain tool, auth.scope.insufficient, or auth.login.insufficient")
+            .hint("any event of a request that policy decided about will do: policy.decided, result.emitted, auth.scope.insufficient, auth.login.insufficient, approval.requested, policy.shadow.differed")
     })
 }
 

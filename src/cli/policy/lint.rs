@@ -15,7 +15,7 @@ use crate::mcp::GRAPH_EXECUTE;
 use crate::policy::{Lint, LintKind, Needs, World};
 use crate::scope::{Scope, ScopeToken};
 
-use super::{Console, name, print, rules, source};
+use super::{Console, name, print, rules, source, tell_of_the_shadow};
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
 
@@ -57,7 +57,11 @@ pub(super) async fn run(
     ready: &Ready,
     console: &mut Console<'_>,
 ) -> Result<ExitCode, Failure> {
-    let policy = rules(&source(ready)?, args.file.as_deref())?;
+    let source = source(ready)?;
+    let policy = rules(&source, args.file.as_deref())?;
+    if args.file.is_none() {
+        tell_of_the_shadow(&source, console)?;
+    }
     let catalog = app::catalog(&ready.config).map_err(|error| Failure::of(&error))?;
     let kept = if args.without_store { None } else { kept(&ready.config, console).await? };
     let kept = kept.unwrap_or_default();

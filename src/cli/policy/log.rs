@@ -106,6 +106,47 @@ pub(super) fn read<'w>(
     Ok(count)
 }
 
+/// The decision that is this event, and those of this request.
+pub(super) fn decisions(
+    path: &Path,
+    (event, request_id): (EventId, &str),
+) -> io::Result<(Option<Entry>, Vec<Entry>)> {
+    let (mut found, mut of_request) = (None, Vec::new());
+    read(path, None, |entry| {
+        if entry.event_id == event {
+            found = Some(entry);
+        } else if entry.request_id == request_id {
+            of_request.push(entry);
+        }
+    })?;
+    Ok((found, of_request))
+}
+
+/// The request of an event, whatever it says.
+pub(super) fn request_of(path: &Path, event: EventId) -> io::Result<Option<String>> {
+    #[derive(Deserialize)]
+    struct Named {
+        event_id: EventId,
+        request_id: String,
+    }
+    let id = event.to_string();
+    for file in segments(path)? {
+        let mut reader = BufReader::with_capacity(1 << 20, File::open(file)?);
+        let mut line = Vec::new();
+        while io::Read::take(&mut reader, LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
+            let text = String::from_utf8_lossy(&line);
+            if text.contains(&id)
+                && let Ok(named) = serde_json::from_str::<Named>(&text)
+                && named.event_id == event
+            {
+                return Ok(Some(named.request_id));
+            }
+            line.clear();
+        }
+    }
+    Ok(None)
+}
+
 enum Fault {
     Unreadable,
     WithoutQuestion,

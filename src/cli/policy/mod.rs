@@ -115,6 +115,15 @@ fn rules(source: &PolicySource, file: Option<&Path>) -> Result<Policy, Failure> 
     loaded.map_err(|error| Failure::of(&error))
 }
 
+/// Of the configured rules, what a start would say of shadow rules with a fault.
+fn tell_of_the_shadow(source: &PolicySource, console: &mut Console<'_>) -> Result<(), Failure> {
+    let Ok((_, Err(fault))) = source.load() else { return Ok(()) };
+    let fault = Failure::of(&fault).to_string();
+    let fault = fault.strip_prefix("error: ").unwrap_or(&fault);
+    let text = "warning: policy.shadow_file has a fault, so a start has no shadow rules";
+    writeln!(console.err, "{text}: {fault}").map_err(Failure::output)
+}
+
 /// A name as JSON spells it.
 fn name(value: &impl serde::Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();

@@ -106,7 +106,10 @@ fn policy(config: &Config, loaded: &Loaded) -> Value {
     match source.and_then(|source| source.load()) {
         Ok((policy, shadow)) => json!({
             "version": &**policy.version(),
-            "shadow": shadow.map(|shadow| shadow.version().to_string()),
+            "shadow": match shadow {
+                Ok(shadow) => json!(shadow.map(|shadow| shadow.version().to_string())),
+                Err(_) => json!("has faults, so there is none; broker check says which"),
+            },
         }),
         Err(_) => json!("has faults; broker policy lint says which"),
     }

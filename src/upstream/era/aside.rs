@@ -3,14 +3,15 @@
 //!
 //! It is meant for what has nothing to do with a call, but many a server asks there in the middle of one, for `roots/list` most of
 //! all. So the broker holds that stream while a call lasts whose client can be asked, and a question is the one call's that is under
-//! way in the session. Where there are several nobody knows whose it is, and the server is told that nobody can be asked.
+//! way in the session; one that waits for its client is not, where there is another. Where there are several nobody knows whose it is,
+//! and the server is told that nobody can be asked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::held::{Opened, notify};
 use super::input::Question;
@@ -34,17 +35,25 @@ const SILENCE: Duration = Duration::from_hours(24);
 #[derive(Debug, Default)]
 pub(super) struct Aside {
     /// One opens it, the others wait.
-    opening: tokio::sync::Mutex<()>,
+    opening: Arc<tokio::sync::Mutex<()>>,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    calls: Vec<(u64, mpsc::Sender<Bytes>)>,
+    calls: Vec<Call>,
     last: u64,
     stream: Stream,
     /// When the last call left; monotonic.
     left: Duration,
+}
+
+#[derive(Debug)]
+struct Call {
+    number: u64,
+    questions: mpsc::Sender<Bytes>,
+    /// Whether it waits for what its client says to a question before.
+    waits: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,24 +79,37 @@ impl Joined {
     pub(super) async fn to(server: &Arc<Server>, who: &Who, opened: &Arc<Opened>) -> Option<Self> {
         opened.id.as_ref()?;
         let aside = &opened.aside;
-        let _opening = aside.opening.lock().await;
+        let opening = Arc::clone(&aside.opening).lock_owned().await;
         // Before the stream is looked at: from now on it is not closed for want of calls.
         let joined = aside.join(server, opened)?;
         if aside.inner().stream == Stream::Open {
             return Some(joined);
         }
-        let incoming = tokio::time::timeout(OPENS, stream_of(server, who, opened)).await;
-        let Ok(Some(incoming)) = incoming else {
-            aside.inner().stream = Stream::Refused;
-            return None;
-        };
-        aside.inner().stream = Stream::Open;
-        let listening = listen((Arc::clone(server), who.clone()), Arc::clone(opened), incoming);
-        if !server.era.held.listen(listening) {
-            aside.inner().stream = Stream::Closed;
-            return None;
+        let (server, who, opened) = (Arc::clone(server), who.clone(), Arc::clone(opened));
+        let (tell, is_open) = oneshot::channel();
+        let held = Arc::clone(&server);
+        // Where there is no room for one more stream, none is opened.
+        let has_room = held.era.held.listen(async move {
+            let incoming = tokio::time::timeout(OPENS, stream_of(&server, &who, &opened)).await;
+            let incoming = incoming.ok().flatten();
+            let is_open = incoming.is_some();
+            opened.aside.inner().stream = if is_open { Stream::Open } else { Stream::Refused };
+            drop(opening);
+            let _ = tell.send(is_open);
+            if let Some(incoming) = incoming {
+                listen((server, who), opened, incoming).await;
+            }
+        });
+        (has_room && is_open.await == Ok(true)).then_some(joined)
+    }
+
+    /// Whether it waits for its client from now on. It may for minutes, and is not in the way of others.
+    pub(super) fn wait(&self, waits: bool) {
+        let mut inner = self.opened.aside.inner();
+        let own = inner.calls.iter_mut().find(|call| call.number == self.number);
+        if let Some(own) = own {
+            own.waits = waits;
         }
-        Some(joined)
     }
 
     /// What the server asks. Waits for ever where it asks nothing more.
@@ -103,7 +125,7 @@ impl Drop for Joined {
     fn drop(&mut self) {
         let now = self.server.door.clock.monotonic();
         let mut inner = self.opened.aside.inner();
-        inner.calls.retain(|(number, _)| *number != self.number);
+        inner.calls.retain(|call| call.number != self.number);
         inner.left = now;
     }
 }
@@ -114,25 +136,23 @@ impl Aside {
     }
 
     fn join(&self, server: &Arc<Server>, opened: &Arc<Opened>) -> Option<Joined> {
-        let (sender, questions) = mpsc::channel(WAITING);
+        let (sender, receiver) = mpsc::channel(WAITING);
         let mut inner = self.inner();
         if inner.stream == Stream::Refused {
             return None;
         }
         inner.last += 1;
         let number = inner.last;
-        inner.calls.push((number, sender));
+        inner.calls.push(Call { number, questions: sender, waits: false });
         drop(inner);
         let (opened, server) = (Arc::clone(opened), Arc::clone(server));
-        Some(Joined { number, questions, opened, server })
+        Some(Joined { number, questions: receiver, opened, server })
     }
 
     /// Whether the one call that is under way takes it.
     fn hand_over(&self, question: Bytes) -> bool {
-        match &*self.inner().calls {
-            [(_, only)] => only.try_send(question).is_ok(),
-            _ => false,
-        }
+        let inner = self.inner();
+        inner.one_under_way().is_some_and(|call| call.questions.try_send(question).is_ok())
     }
 
     /// Whether nobody needs the stream any more. Then it is closed.
@@ -143,6 +163,17 @@ impl Aside {
             inner.stream = Stream::Closed;
         }
         idle
+    }
+}
+
+impl Inner {
+    /// The one call that a question can be of. One that waits is asked where there is no other: it may be asked two things at once.
+    fn one_under_way(&self) -> Option<&Call> {
+        let mut under_way = self.calls.iter().filter(|call| !call.waits);
+        match (under_way.next(), under_way.next(), &*self.calls) {
+            (Some(one), None, _) | (None, _, [one]) => Some(one),
+            _ => None,
+        }
     }
 }
 
@@ -189,5 +220,33 @@ async fn heard((server, who): (&Server, &Who), opened: &Opened, data: Bytes) {
     let is_asked = Question::of(&data, opened.askable).is_some() && opened.aside.hand_over(data);
     if !is_asked {
         notify(server, who, opened, answer).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_of_the_one_call_that_does_not_wait_for_its_client() {
+        for (calls, wanted) in [
+            (&[][..], None),
+            (&[false][..], Some(0)),
+            (&[true][..], Some(0)),
+            (&[true, false][..], Some(1)),
+            (&[false, true, true][..], Some(0)),
+            (&[false, false][..], None),
+            (&[true, true][..], None),
+            (&[false, true, false][..], None),
+        ] {
+            let call = |(number, waits): (u64, &bool)| Call {
+                number,
+                questions: mpsc::channel(1).0,
+                waits: *waits,
+            };
+            let calls = (0..).zip(calls).map(call).collect();
+            let inner = Inner { calls, ..Inner::default() };
+            assert_eq!(inner.one_under_way().map(|call| call.number), wanted, "{inner:?}");
+        }
     }
 }

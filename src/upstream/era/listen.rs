@@ -17,7 +17,8 @@ use super::message::{META, Members, SUBSCRIPTION, request};
 use super::old_server::answer_to;
 use super::{Told, Translation, Way};
 use crate::upstream::fault::Fault;
-use crate::upstream::server::{Reach, Server};
+use crate::upstream::reach::Reach;
+use crate::upstream::server::Server;
 use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;

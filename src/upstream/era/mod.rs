@@ -178,6 +178,13 @@ impl Translation {
         }
     }
 
+    /// Its call waits for what its client says to a question.
+    pub(super) fn set_aside(&self) {
+        if let Self::Old(old) = self {
+            old.set_aside();
+        }
+    }
+
     /// What stands before everything else on a stream.
     pub(super) fn first(&self) -> Option<Bytes> {
         match self {

@@ -27,7 +27,8 @@ use super::message::{
 use super::{Asked, Told, Translation, Way, Written, retry};
 use crate::upstream::answer::json as json_response;
 use crate::upstream::fault::Fault;
-use crate::upstream::server::{Reach, Server};
+use crate::upstream::reach::Reach;
+use crate::upstream::server::Server;
 use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -378,8 +379,18 @@ impl ToOld {
         result.text()
     }
 
+    /// It waits for another request of its client.
+    pub(super) fn set_aside(&self) {
+        if let Some(aside) = &self.aside {
+            aside.wait(true);
+        }
+    }
+
     /// Another request of its client goes on with it.
     pub(super) fn go_on(&mut self, who: &Who, params: &Members) {
+        if let Some(aside) = &self.aside {
+            aside.wait(false);
+        }
         self.who = who.clone();
         self.level = level(params);
         let token = params.members(META).take("progressToken");

@@ -75,15 +75,14 @@ async fn run(
     lines: &mut mpsc::Receiver<Bytes>,
     probe: bool,
 ) -> Ending {
-    let (mut child, secrets) = match start(shared).await {
+    let (mut child, group, secrets) = match start(shared).await {
         Ok(started) => started,
         Err(fault) => {
             shared.note(running, fault, "it could not be started");
             return Ending::Useless(fault);
         }
     };
-    let group = Group::of(&child);
-    let (Some(input), Some(output), Some(errors)) =
+    let (Some(mut input), Some(output), Some(errors)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         shared.note(running, ChildFault::NotStarted, "it has no pipes");
@@ -97,7 +96,7 @@ async fn run(
         ending = &mut reading => ending,
         ending = attend(shared, running, probe) => ending,
         status = child.wait() => status.map_or(Ending::Closed, Ending::Exited),
-        () = write(input, lines) => Ending::Closed,
+        () = write(&mut input, lines) => Ending::Closed,
         () = forever(complaints.listen(errors)) => Ending::Closed,
         () = crowded(group.census(), shared.settings.max_processes) => {
             Ending::Useless(ChildFault::Crowded)
@@ -112,13 +111,19 @@ async fn run(
         return ending;
     }
     say(shared, running, &ending, retried);
+    // Before anybody ends: of what has left the group nobody can tell afterwards whose it was.
+    let census = group.census();
+    let strays = tokio::task::spawn_blocking(move || census.strays()).await.unwrap_or_default();
+    drop(input);
     if let Ending::Useless(ChildFault::Crowded) = ending {
         // At once, and all of them at the same time: whoever is asked to end starts others meanwhile.
         drop(group);
+        strays.kill();
         let _its_status = child.wait().await;
         return ending;
     }
     finish(&mut child, group, matches!(ending, Ending::Useless(_))).await;
+    strays.kill();
     ending
 }
 
@@ -137,7 +142,7 @@ fn say(shared: &Shared, running: &Running, ending: &Ending, retried: bool) {
 }
 
 /// Starts the program, with the secrets of its environment as they are now.
-async fn start(shared: &Shared) -> Result<(Child, Vec<SecretText>), ChildFault> {
+async fn start(shared: &Shared) -> Result<(Child, Group, Vec<SecretText>), ChildFault> {
     let settings = &shared.settings;
     let mut values = Vec::new();
     for (name, held) in &settings.environment {
@@ -156,15 +161,22 @@ async fn start(shared: &Shared) -> Result<(Child, Vec<SecretText>), ChildFault> 
         tracing::warn!(server, error = &error as &dyn std::error::Error, "upstream.not_started");
         ChildFault::NotStarted
     })?;
-    // Where it cannot be limited it is not kept: dropped, it ends.
-    process::limit(&child, &settings.limits).map_err(|error| {
+    // Where it cannot be limited it is not kept: dropped, it ends, with what it has started.
+    let (group, limits) = (Group::of(&child), settings.limits);
+    let census = group.census();
+    let limited = match process::limit(&child, &limits) {
+        // What it has started since.
+        Ok(()) => tokio::task::spawn_blocking(move || census.limit(&limits)).await,
+        Err(error) => Ok(Err(error)),
+    };
+    limited.unwrap_or_else(|error| Err(error.into())).map_err(|error| {
         let server = &*settings.id;
         tracing::warn!(server, error = &error as &dyn std::error::Error, "upstream.not_limited");
         ChildFault::NotStarted
     })?;
     let secrets = values.into_iter().zip(&settings.environment);
     let secrets = secrets.filter(|(_, (_, held))| held.is_secret()).map(|((_, value), _)| value);
-    Ok((child, secrets.collect()))
+    Ok((child, group, secrets.collect()))
 }
 
 /// Greets the child, and then looks whether it lives whenever somebody doubts it.

@@ -71,3 +71,25 @@ async fn whoever_does_not_know_the_server_leaves_the_tokens_for_another_to_give_
     .await;
     assert!(world.at("/revoke").is_empty());
 }
+
+/// The person authorizes the broker itself, at a page of the broker's; what it gets so is for the server alone.
+// MCP 2026-07-28 client/elicitation §Security Considerations — EL-4
+#[tokio::test]
+async fn no_app_sees_the_tokens_of_an_account_and_no_server_those_of_an_app() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    let token = world.token(&mut browser).await;
+    let refused = world.calls(&token).await;
+    assert!(refused.body.contains(&world.product.url("/account")), "{refused:?}");
+    connects(&world, &mut browser).await;
+    let answer = world.calls(&token).await;
+    let called = world.at("/mcp").pop().unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(called.headers["authorization"], "Bearer first");
+    for told in [refused, answer] {
+        assert!(!format!("{told:?}").contains("first"), "{told:?}");
+    }
+    for asked in world.fake.asked() {
+        assert!(!format!("{asked:?}").contains(&token), "{asked:?}");
+    }
+}

@@ -29,6 +29,7 @@ call() {
       i=0; while [ $i -lt 400 ]; do sleep 1000 & i=$((i+1)); done
       sleep 1000 ;;
     *'"get_fork"'*) sleep 1000 & text "$!" ;;
+    *'"get_stray"'*) setsid sleep 1000 & text "$!" ;;
     *'"get_progress"'*)
       token=${line#*\"progressToken\":}; token=${token%%[,\}]*}
       note message '"level":"info","data":"of somebody else"'

@@ -1,6 +1,6 @@
 //! What `broker policy` tells of rules that are odd, faulty or hide something.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::child::command;
 
@@ -115,4 +115,69 @@ fn explain_says_of_a_hidden_tool_what_its_caller_is_told() {
     assert!(told.contains(hidden), "{told}");
     let told = call("weather/prompts/day");
     assert!(told.contains("what a prompt that does not exist gives"), "{told}");
+}
+
+/// As a start has it: rules that answer nobody keep nobody from knowing what those in force say.
+#[test]
+fn shadow_rules_with_a_fault_are_a_warning_and_keep_no_command_from_its_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "policy.file = \"p.toml\"\npolicy.shadow_file = \"next.toml\"\n";
+    write(directory.path(), "broker.toml", settings);
+    let rule = "[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\n";
+    write(directory.path(), "p.toml", rule);
+    write(directory.path(), "next.toml", "[[rule]");
+    let warning = "warning: policy.shadow_file has a fault, so a start has no shadow rules: ";
+    for arguments in [&["explain", "get_public_info", "--subject", "ada"][..], &["lint"]] {
+        let (told, _) = said(directory.path(), arguments);
+        assert!(told.contains(warning) && told.contains("next.toml:1:"), "{told}");
+        assert!(!told.contains("error: "), "{told}");
+    }
+    let (explained, code) =
+        said(directory.path(), &["explain", "get_public_info", "--subject", "ada"]);
+    assert!(code == Some(0) && explained.contains("policy.rule.allow.r"), "{explained}");
+    let checked = command(directory.path(), &["check", "--json"]);
+    let told = text(&checked);
+    assert!(checked.status.success() && told.contains("policy.shadow_file"), "{told}");
+    assert!(told.contains("next.toml:1:"), "{told}");
+}
+
+#[test]
+fn the_id_of_a_rule_is_none_of_a_registered_servers() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "broker.toml", "policy.file = \"p.toml\"\n");
+    let rule = "[[rule]]\nid = \"registered.weather\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\n";
+    write(directory.path(), "p.toml", rule);
+    let checked = command(directory.path(), &["check"]);
+    let told = text(&checked);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(told.contains("p.toml:2:6"), "{told}");
+    assert!(
+        told.contains("ids that begin with `registered.` are those of registered servers"),
+        "{told}"
+    );
+}
+
+/// What the parser makes of a rule that is none, and of all that follows an open bracket, is a guess.
+#[test]
+fn where_a_rule_is_no_toml_only_that_is_told_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "broker.toml", "policy.file = \"p.toml\"\n");
+    let faults = |id: &str, tools: &str| {
+        let rules = format!(
+            "[[rule]]\nid = {id}\ntools = {tools}\neffect = \"allow\"\n\n\
+             [[rule]]\nid = \"fine\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\n\n\
+             [[rule]]\nid = \"other\"\neffect = \"alow\"\ntools = [\"get_user_info\"]\n"
+        );
+        write(directory.path(), "p.toml", &rules);
+        let told = as_json(directory.path(), &["lint"]);
+        let faults = told["error"]["faults"].as_array().unwrap().clone();
+        let is_syntax =
+            |fault: &Value| fault["message"].as_str().unwrap().starts_with("is not TOML");
+        let faults = faults.iter().map(|fault| (is_syntax(fault), fault["line"].as_u64().unwrap()));
+        let mut faults: Vec<_> = faults.collect();
+        faults.dedup();
+        faults
+    };
+    assert_eq!(faults("\"open\"", "[\"get_.*\""), [(true, 4)]);
+    assert_eq!(faults("bare", "[\"get_.*\"]"), [(true, 2), (false, 13)]);
 }

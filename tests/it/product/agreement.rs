@@ -22,11 +22,11 @@ use crate::upstream::{Behind, PATH};
 
 /// An endpoint, with what of it rules are about.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     path: &'static str,
     /// Before a tool's name in rules.
     prefix: &'static str,
-    tools: &'static [&'static str],
+    pub(super) tools: &'static [&'static str],
     patterns: &'static [&'static str],
     /// Of the length of the first tool's name, and none.
     nobodys: &'static str,
@@ -45,7 +45,7 @@ const OURS: Place = Place {
     ],
     nobodys: "get_public_inf0",
 };
-const THEIRS: Place = Place {
+pub(super) const THEIRS: Place = Place {
     path: PATH,
     prefix: "weather.",
     tools: &["get_weather", "delete_city"],
@@ -61,9 +61,10 @@ const WHEN: [&str; 5] = [
     "'board' in caller.groups",
     "has(arguments.region)",
 ];
-const ARGUMENTS: [&str; 3] = ["{}", r#"{"region":"eu"}"#, r#"{"region":"us","amount":9}"#];
+pub(super) const ARGUMENTS: [&str; 3] =
+    ["{}", r#"{"region":"eu"}"#, r#"{"region":"us","amount":9}"#];
 
-fn rules(place: Place) -> impl Strategy<Value = String> {
+pub(super) fn rules(place: Place) -> impl Strategy<Value = String> {
     let rule = (
         select(&["allow", "allow", "deny", "ask"][..]),
         select(place.patterns),
@@ -91,7 +92,7 @@ fn rules(place: Place) -> impl Strategy<Value = String> {
 
 /// What a caller meets.
 #[derive(Debug, PartialEq, Eq)]
-enum Met {
+pub(super) enum Met {
     /// Policy let it through; what the tool makes of its arguments is another matter.
     Done,
     /// HTTP 403 with these scopes.
@@ -259,7 +260,7 @@ impl Bench {
     }
 }
 
-fn load(product: &Product, file: &std::path::Path) -> Policy {
+pub(super) fn load(product: &Product, file: &std::path::Path) -> Policy {
     let source = app::policy_source(product.config(), &Variables::default()).unwrap();
     source.load_file(file, None).unwrap()
 }

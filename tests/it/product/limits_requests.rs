@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::support::audit::assert_one_terminal_per_request;
-use crate::support::product::{Product, WIRES, Wire};
-use crate::support::raw_http::Answer;
+use crate::support::product::{Product, WIRES, Wire, mcp, post};
+use crate::support::raw_http::{Answer, Request};
 
 fn is_too_much(answer: &Answer, what: &str) {
     assert_eq!(answer.status, 429, "{answer:?}");
@@ -44,4 +44,40 @@ async fn one_users_lists_leave_another_users_alone() {
     assert_eq!(list(&eve).await.status, 200);
     is_too_much(&list(&eve).await, "too many requests: the user's limit");
     assert_eq!(list(&product.token(&["public:read"])).await.status, 200);
+}
+
+/// What has no form is answered no more often than what has.
+#[tokio::test]
+async fn requests_that_are_refused_for_their_form_are_counted_once_each() {
+    let product = Product::start("[limits]\nrequests_per_user = \"2/day\"").await;
+    let person = |name: &str| {
+        product.token_with(&["public:read"], |token| token.subject = name.parse().unwrap())
+    };
+    let call = |wire, token: &str, params| mcp(wire, Some(token), "tools/call", params);
+    type Sends<'a> = &'a dyn Fn(&str) -> Request;
+    let sends: [(&str, Sends<'_>); 5] = [
+        ("no-message", &|token| post(Some(token), "[]")),
+        ("no-name", &|token| call(Wire::Modern, token, json!({}))),
+        ("no-version", &|token| {
+            let call = call(Wire::Legacy, token, json!({ "name": "get_public_info" }));
+            call.without("mcp-protocol-version").header("mcp-protocol-version", "1999-01-01")
+        }),
+        ("gets", &|token| bare("GET", token)),
+        ("deletes", &|token| bare("DELETE", token)),
+    ];
+    for (name, send) in sends {
+        let token = person(name);
+        for _ in 0..2 {
+            let answer = product.send(send(&token)).await;
+            assert_ne!(answer.status, 429, "{name}: {answer:?}");
+        }
+        is_too_much(&product.send(send(&token)).await, "too many requests: the user's limit");
+        let list = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
+        is_too_much(&list, "too many requests");
+    }
+    assert_one_terminal_per_request(&product.audit_lines());
+}
+
+fn bare(method: &str, token: &str) -> Request {
+    Request::new(method, "/mcp").header("authorization", &format!("Bearer {token}"))
 }

@@ -398,13 +398,21 @@ async fn a_reload_of_rules_beside_a_broken_shadow_puts_them_in_force() {
 
 // Who only lists, and never calls, sees the difference first.
 #[tokio::test]
-async fn a_shadow_that_lists_otherwise_is_counted() {
+async fn a_shadow_that_lists_otherwise_is_counted_and_audited_once_for_each_kind() {
     let product = with_shadow("deny").await;
     let token = product.token(&[]);
-    product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
-    let kinds = product.get("/ready").await.json()["facts"]["shadow_differences"].clone();
-    assert!(kinds.as_u64().is_some_and(|count| count >= 1), "{kinds}");
-    assert_eq!(events(&product, "policy.shadow.differed").len(), 0);
+    for lists in 1..=3 {
+        product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
+        let differed = events(&product, "policy.shadow.differed");
+        assert!(!differed.is_empty());
+        let payload = &differed[0]["payload"];
+        assert_eq!(
+            (&payload["decision"], &payload["shadow_decision"]),
+            (&json!("allow"), &json!("deny"))
+        );
+        let counted = product.get("/ready").await.json()["facts"]["shadow_differences"].clone();
+        assert_eq!(counted, differed.len() * lists, "{differed:#?}");
+    }
 }
 
 /// Rules that change no answer keep nobody from starting.

@@ -9,9 +9,9 @@ use super::behind::{Behind, GET, PATH, broker, token};
 use super::draining::server;
 use super::raw_server::{RawServer, STREAM, Then, event};
 use super::streams::opened;
-use crate::support::audit::LIMIT;
+use crate::support::audit::{LIMIT, assert_one_terminal_per_request};
 use crate::support::fake_http::{FakeHttp, Reply};
-use crate::support::product::{Product, Wire, mcp};
+use crate::support::product::{Product, Wire, mcp, post};
 use crate::support::raw_http::Request;
 
 const HEARD: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{}}"#;
@@ -135,4 +135,42 @@ async fn one_list_of_many_servers_is_one_request() {
     let first = list().await;
     assert!(first.body.contains("weather.get_weather"), "{first:?}");
     assert_eq!(list().await.status, 429);
+}
+
+/// At the server's own endpoint, and at `/mcp` about what it has there.
+#[tokio::test]
+async fn what_is_refused_for_its_form_is_counted_once() {
+    let table = format!("fold = true\n{GET}[limits]\nrequests_per_user = \"1/day\"\n");
+    let behind = Behind::start(&table).await;
+    let token = |name: &str, path: &str| {
+        behind.product.token_with(&["weather:read"], |token| {
+            token.subject = name.parse().unwrap();
+            token.audience = behind.product.url(path);
+        })
+    };
+    let wrong = |number: usize, token: &str| {
+        let token = Some(token);
+        let (get, unnamed) = (json!({ "name": "weather.day" }), json!({}));
+        match number {
+            0 => post(token, "[]").path(PATH),
+            1 => mcp(Wire::Modern, token, "ping", json!({})).path(PATH).without("mcp-method"),
+            2 => mcp(Wire::Legacy, token, "tools/call", unnamed).path(PATH),
+            3 => {
+                mcp(Wire::Legacy, token, "ping", json!({})).path(PATH).header("mcp-session-id", "x")
+            }
+            4 => mcp(Wire::Modern, token, "prompts/get", get).without("mcp-name"),
+            _ => mcp(Wire::Legacy, token, "prompts/get", unnamed),
+        }
+    };
+    for number in 0..6 {
+        let path = if number < 4 { PATH } else { "/mcp" };
+        let token = token(&format!("caller-{number}"), path);
+        let answers = [
+            behind.product.send(wrong(number, &token)).await,
+            behind.product.send(wrong(number, &token)).await,
+        ];
+        assert_ne!(answers[0].status, 429, "{number}: {:?}", answers[0]);
+        assert_eq!(answers[1].status, 429, "{number}: {:?}", answers[1]);
+    }
+    assert_one_terminal_per_request(&behind.product.audit_lines());
 }

@@ -176,3 +176,47 @@ async fn a_change_that_another_replica_saw_keeps_the_tool_from_being_called_here
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_that_no_broker_has_seen_yet_is_told_by_a_live_check() {
+    let fake = FakeHttp::start(list("Reads.")).await;
+    let product = start(&fake).await;
+    shown(&product).await;
+    let check = |description: &str| {
+        let tools = json!([{ "name": "get_weather", "description": description }]);
+        let result = json!({ "supportedVersions": ["2026-07-28"], "tools": tools });
+        let said = json!({ "jsonrpc": "2.0", "id": "broker", "result": result });
+        fake.answers(Reply::json(said.to_string()));
+        let arguments = ["check", "--live", "--json"];
+        let done = command_beside(product.directory.path(), &product.authority, &arguments);
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let another =
+        "`get_weather` is another than the one that was approved, and no broker has seen that yet";
+    assert!(!check("Reads.").contains("get_weather"));
+    let told = check("Sends.");
+    assert!(told.contains(another) && told.contains("sha256:"), "{told}");
+    fake.answers(list("Sends."));
+    assert_eq!(shown(&product).await, 0);
+    let told = check("Sends.");
+    assert!(told.contains("waits for somebody") && !told.contains(another), "told once: {told}");
+}
+
+/// After a restart nobody's list tells of a tool that only others are shown.
+#[tokio::test]
+async fn who_is_shown_other_tools_keeps_nobody_from_calling() {
+    let tools = json!([{ "name": "get_weather" }, { "name": "set_weather" }]);
+    let list = json!({ "jsonrpc": "2.0", "id": 7, "result": { "tools": tools } });
+    let fake = FakeHttp::start(Reply::json(list.to_string())).await;
+    let more = "[[upstream.server.tool]]\nname = \"set_.*\"\nscopes = [\"weather:write\"]\n";
+    let settings = settings(fake.url().as_str()) + more;
+    let product = Product::start(&settings).await;
+    let both = token(&product, &["weather:read", "weather:write"]);
+    let ask = mcp(Wire::Legacy, Some(&both), "tools/list", json!({})).path(PATH);
+    assert_eq!(product.send(ask).await.json()["result"]["tools"], tools);
+    let product = product.restart(&settings).await;
+    for (scope, tool) in [("weather:read", "get_weather"), ("weather:write", "set_weather")] {
+        let answer = product.send(call(&product, &[scope], tool)).await;
+        assert!(answer.json()["result"].is_object(), "{tool}: {answer:?}");
+    }
+}

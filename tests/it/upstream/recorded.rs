@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::behind::{Behind, PATH, broker, token};
 use super::decided::names;
+use crate::support::audit::assert_one_terminal_per_request;
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp};
 
@@ -81,4 +82,23 @@ async fn what_a_rule_denies_without_its_escapes_is_recorded_and_compared_as_it_w
         assert_eq!(differed.len(), differs, "{differed:?}");
         assert!(differed.iter().all(|event| event["shadow_decision"] == "deny"));
     }
+}
+
+/// A list is asked for again and again.
+#[tokio::test]
+async fn what_shadow_rules_would_show_otherwise_is_on_record_once_for_each_kind() {
+    let rules =
+        |tools: &str| format!("[[rule]]\nid = \"r\"\neffect = \"allow\"\ntools = [{tools}]\n");
+    let (live, shadow) = (rules(r#""weather\\.get_.*""#), rules(r#""weather\\..*", "weather/.*""#));
+    let behind = Behind::start_with_shadow(&live, &shadow).await;
+    for _ in 0..2 {
+        for method in ["tools/list", "prompts/list"] {
+            behind.rpc(Wire::Modern, &[], (method, json!({}))).await;
+        }
+    }
+    let events = behind.product.audit();
+    let differed = events.iter().filter(|event| event["event_type"] == "policy.shadow.differed");
+    let names: Vec<_> = differed.map(|event| event["payload"]["tool_name"].clone()).collect();
+    assert_eq!(names, ["weather.delete_city", "weather"]);
+    assert_one_terminal_per_request(&behind.product.audit_lines());
 }

@@ -1,0 +1,48 @@
+//! How often a server's list is asked for because of a tool that is about to be called.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How soon a list is asked for again because of a pinned tool that is in none.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Those that were asked for long ago are forgotten then. There are no more than tools that are pinned.
+const MOST: usize = 1_000;
+
+/// For which tool a list was asked for last, in monotonic time. By tool: of a list only what its caller is shown is looked at,
+/// and the next one may be shown another tool.
+#[derive(Debug, Default)]
+pub(super) struct Looked(HashMap<Box<str>, Duration>);
+
+impl Looked {
+    /// Whether it was, not long ago.
+    pub(super) fn lately(&self, tool: &str, now: Duration) -> bool {
+        self.0.get(tool).is_some_and(|looked| now.saturating_sub(*looked) < AGAIN)
+    }
+
+    pub(super) fn note(&mut self, tool: &str, now: Duration) {
+        if self.0.len() >= MOST {
+            self.0.retain(|_, looked| now.saturating_sub(*looked) < AGAIN);
+        }
+        self.0.insert(tool.into(), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever looks for another tool is shown another part of the list.
+    #[test]
+    fn a_list_is_asked_for_again_for_another_tool() {
+        let (mut looked, soon) = (Looked::default(), Duration::from_secs(1));
+        looked.note("one", soon);
+        assert!(looked.lately("one", soon));
+        assert!(!looked.lately("other", soon));
+        assert!(!looked.lately("one", soon + AGAIN));
+        let late = soon + AGAIN;
+        for number in 0..=MOST {
+            looked.note(&number.to_string(), late);
+        }
+        assert!(!looked.0.contains_key("one"), "it is long over");
+    }
+}
