@@ -202,6 +202,7 @@ mod tests {
     use super::*;
     use crate::authorization_server::pace::Rates;
     use crate::authorization_server::settings::Administrators;
+    use crate::authorization_server::shares::SiteShares;
 
     fn settings(registration: Registration) -> Settings {
         Settings {
@@ -215,6 +216,7 @@ mod tests {
             code_ttl: Duration::from_mins(1),
             refresh_grace: Duration::from_mins(1),
             rates: Rates::default(),
+            site_shares: SiteShares::default(),
             default_scopes: Scope::empty(),
             scopes_supported: "graph:read".parse().unwrap(),
             administrators: Administrators::default(),

@@ -114,11 +114,10 @@ async fn lead(
     (address, headers): (Option<IpAddr>, &HeaderMap),
     form: &Form,
 ) -> Result<String, Rejected> {
-    server.shares.request(address).map_err(|_| Fault::TooMany)?;
     let pending = match form.get("request_uri").and_then(reference::handle) {
-        // Counted when it was pushed; once it is taken it is gone, so nothing is refused for load from here on.
+        // Counted when it was pushed, where it came from; once it is taken it is gone, so nothing is refused for load here.
         Some(handle) => reference::take(server, address, (form, handle)).await?,
-        None => admitted(server, address, form).await?,
+        None => admitted(server, (address, headers), form).await?,
     };
     if pending.prompt.none {
         return without_a_page(server, request_id, headers, &pending).await;
@@ -143,12 +142,18 @@ async fn lead(
     Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
 }
 
-/// A request that comes in a browser, counted among those of all.
+/// A request that comes in a browser: counted for who is logged in there, else among those of strangers. A whole office
+/// is one site, and must not wait for itself.
 async fn admitted(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
+    (address, headers): (Option<IpAddr>, &HeaderMap),
     form: &Form,
 ) -> Result<Pending, Rejected> {
+    if let Some(person) = session::current(server, headers).await.map_err(Fault::Store)? {
+        server.shares.request_of(person.user.id).map_err(|_| Fault::TooMany)?;
+        return validate(server, address, form).await;
+    }
+    server.shares.request(address).map_err(|_| Fault::TooMany)?;
     let pending = validate(server, address, form).await?;
     server.shares.waiting_request(address).map_err(|_| Fault::TooMany)?;
     Ok(pending)

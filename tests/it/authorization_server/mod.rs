@@ -42,4 +42,5 @@ mod rmcp_client;
 mod rotation;
 mod second_factor;
 mod signing;
+mod sites;
 mod stored_providers;
