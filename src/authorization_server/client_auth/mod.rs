@@ -38,6 +38,23 @@ pub async fn authenticate(
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Client, OAuthError> {
+    tried(server, address, (headers, form), Tries::Left).await
+}
+
+/// Whether who sent a request has tries at a secret left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tries {
+    Left,
+    /// A secret that can be guessed is not looked at, right or wrong.
+    Used,
+}
+
+async fn tried(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    (headers, form): (&HeaderMap, &Form),
+    tries: Tries,
+) -> Result<Client, OAuthError> {
     let presented = presented::read(headers, form)?;
     let id: ClientId = presented.client_id().parse().map_err(|_| REFUSED)?;
     let client = match find(server, address, &id).await {
@@ -51,7 +68,7 @@ pub async fn authenticate(
     };
     match &presented {
         Presented::Nothing { .. } if client.auth_methods().contains(&AuthMethod::None) => {}
-        Presented::Secret { secret, .. } => by_secret(server, &client, secret)?,
+        Presented::Secret { secret, .. } => by_secret(server, &client, (secret, tries))?,
         Presented::Assertion { assertion, .. } => {
             assertion::check(server, address, &client, assertion).await?;
         }
@@ -70,6 +87,9 @@ pub(super) fn claimed(headers: &HeaderMap, form: &Form) -> Option<ClientId> {
 
 /// As [`authenticate`], with a bound on guesses at a secret from one network.
 ///
+/// Beyond it the right secret still passes, where that is one that nobody guesses: whoever sends a stale one again and again
+/// must not keep out who has the new one. An operator's own short secret is not looked at then.
+///
 /// # Errors
 ///
 /// As [`authenticate`]; [`OAuthError::TooManyRequests`] after too many failures.
@@ -82,11 +102,13 @@ pub(super) async fn authenticate_from(
     let guesses = &server.tokens.guesses;
     let claimed = presented::guessed(headers, form);
     let attempt = claimed.map(|claimed| guesses.attempt(&claimed, address));
-    if let Some(attempt) = attempt {
-        guesses.check(attempt)?;
-    }
-    let outcome = authenticate(server, address, headers, form).await;
+    let waits = attempt.and_then(|attempt| guesses.check(attempt).err());
+    let tries = if waits.is_some() { Tries::Used } else { Tries::Left };
+    let outcome = tried(server, address, (headers, form), tries).await;
     if let (Some(attempt), Err(OAuthError::InvalidClient(_))) = (attempt, &outcome) {
+        if let Some(too_many) = waits {
+            return Err(too_many);
+        }
         guesses.failed(attempt);
     }
     outcome
@@ -95,9 +117,10 @@ pub(super) async fn authenticate_from(
 fn by_secret(
     server: &AuthorizationServer,
     client: &Client,
-    secret: &str,
+    (secret, tries): (&str, Tries),
 ) -> Result<(), OAuthError> {
     let right = client.secrets.accepts(secret, server.clock.now());
     let registered = client.auth_methods().iter().any(|method| method.is_secret());
-    if right && registered { Ok(()) } else { Err(REFUSED) }
+    let looked_at = tries == Tries::Left || !client.secrets.is_guessable();
+    if right && registered && looked_at { Ok(()) } else { Err(REFUSED) }
 }
