@@ -31,7 +31,7 @@ pub struct NewClient {
     /// Absent: `authorization_code` and `refresh_token`.
     #[serde(default)]
     pub grant_types: Option<Vec<String>>,
-    /// Separated by spaces: the most it may get.
+    /// Separated by spaces: the most it may get, also of `broker:*`, which only who administers the broker has. Absent: what each person may have.
     #[serde(default)]
     pub scope: String,
     /// Without a secret: a program on people's machines.
@@ -197,7 +197,7 @@ pub(super) fn metadata(new: &NewClient) -> Result<String, AdminError> {
         "redirect_uris": uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
         "grant_types": grant_types,
         "response_types": if has("authorization_code") { &["code"][..] } else { &[] },
-        "scope": input::scope(&new.scope)?,
+        "scope": input::limit(&new.scope)?,
         "token_endpoint_auth_method": auth_method(new),
     });
     if let (Some(jwks), Some(metadata)) = (&new.jwks, metadata.as_object_mut()) {

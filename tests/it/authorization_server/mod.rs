@@ -23,6 +23,7 @@ mod faults;
 mod flow;
 mod initial_access_tokens;
 mod known_clients;
+mod limited_clients;
 mod login_command;
 mod logout;
 mod metadata;
