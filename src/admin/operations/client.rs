@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::admin::error::AdminError;
 use crate::admin::input;
+use crate::api_key::BearerSecret;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::ClientId;
 use crate::redirect_uri::RedirectUri;
@@ -75,7 +76,8 @@ impl Operations {
         let metadata = metadata(&new)?;
         let id = format!("client-{}", self.random.uuid_v7(self.clock.now()));
         let id: ClientId = id.parse().map_err(|_| AdminError::NotFound("client id"))?;
-        let secret = (!new.public && !new.has_keys()).then(|| self.secret());
+        let secret =
+            (!new.public && !new.has_keys()).then(|| self.secret(BearerSecret::ClientSecret));
         let now = self.clock.now();
         let row = ClientRow {
             id,
@@ -144,7 +146,7 @@ impl Operations {
         id: &ClientId,
         grace: Duration,
     ) -> Result<Shown<ClientView>, AdminError> {
-        let secret = self.secret();
+        let secret = self.secret(BearerSecret::ClientSecret);
         let until = self.clock.now().plus(grace.min(Duration::from_hours(24 * 30)));
         let what = (AdminObject::Client, AdminAction::RotateSecret, id.as_str());
         let object = self

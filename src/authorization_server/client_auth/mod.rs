@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 
+use crate::api_key::BearerSecret;
 use crate::id::ClientId;
 
 use super::client::{AuthMethod, Client, Secrets, find};
@@ -57,14 +58,15 @@ async fn tried(
 ) -> Result<Client, OAuthError> {
     let presented = presented::read(headers, form)?;
     let id: ClientId = presented.client_id().parse().map_err(|_| REFUSED)?;
+    // What nobody made here is no secret that a client was given. Who is in the settings has one that an operator chose.
+    let chosen = server.clients.configured(&id).is_some();
+    if !chosen && presented.is_secret() && !BearerSecret::ClientSecret.may_be(presented.secret()) {
+        return Err(refused_like_others(server, &presented));
+    }
     let client = match find(server, address, &id).await {
         Ok(client) => client,
         Err(error) if !error.is_lasting() => return Err(error.into()),
-        Err(_) => {
-            // As much work as for a client with a secret.
-            let _never = Secrets::default().accepts(presented.secret(), server.clock.now());
-            return Err(REFUSED);
-        }
+        Err(_) => return Err(refused_like_others(server, &presented)),
     };
     match &presented {
         Presented::Nothing { .. } if client.auth_methods().contains(&AuthMethod::None) => {}
@@ -78,6 +80,12 @@ async fn tried(
         server.store.client_used(client.id(), server.clock.now());
     }
     Ok(client)
+}
+
+/// With as much work as for a client with a secret (N57).
+fn refused_like_others(server: &AuthorizationServer, presented: &Presented) -> OAuthError {
+    let _never = Secrets::default().accepts(presented.secret(), server.clock.now());
+    REFUSED
 }
 
 /// Which client somebody says they are, for the log of refusals alone. Nothing is proven.

@@ -42,6 +42,7 @@ pub(crate) mod replicas;
 mod rmcp_client;
 mod rotation;
 mod second_factor;
+mod secret_shapes;
 mod signing;
 mod sites;
 mod stored_providers;
