@@ -22,6 +22,7 @@ use crate::id::{ClientAddress, RequestId, TraceId};
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::decide::{DecideError, grant, offer};
+use super::likely::likely_apps;
 use super::pending::Pending;
 use super::redirect::{Refused, error_url};
 use super::reference;
@@ -78,13 +79,12 @@ async fn answer(
 ) -> Response {
     let request_id = RequestId::generate(&*server.clock, &*server.random);
     let asked = form.as_ref().map(Asked::of).unwrap_or_default();
-    let led = match form {
-        Ok(form) => lead(server, request_id, (address, headers), &form).await,
-        Err(fault) => Err(Rejected::Page(fault)),
-    };
-    let rejected = match led {
-        Ok(location) => return see_other(&location),
-        Err(rejected) => rejected,
+    let (rejected, form) = match form {
+        Ok(form) => match lead(server, request_id, (address, headers), &form).await {
+            Ok(location) => return see_other(&location),
+            Err(rejected) => (rejected, Some(form)),
+        },
+        Err(fault) => (Rejected::Page(fault), None),
     };
     if let Err(error) = asked.record(server, (request_id, address), &rejected).await {
         return Fault::Audit(error).page(server.root(), request_id);
@@ -104,7 +104,11 @@ async fn answer(
             }
         }
     };
-    fault.page(server.root(), request_id)
+    let likely = match &form {
+        Some(form) => likely_apps(server, address, (form, &fault)).await,
+        None => Vec::new(),
+    };
+    fault.page_for(server.root(), request_id, &likely)
 }
 
 /// Where the browser goes next: to the login page with a request that waits, or without a page back to the client.

@@ -45,4 +45,5 @@ mod second_factor;
 mod secret_shapes;
 mod signing;
 mod sites;
+mod start_again;
 mod stored_providers;
