@@ -6,6 +6,7 @@ mod base_path;
 mod behind;
 mod browser;
 mod canary;
+mod canary_given;
 mod client;
 mod connections;
 mod connections_ended;
