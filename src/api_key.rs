@@ -1,13 +1,16 @@
 //! Secrets with a name: keys of resource servers, `mak_<prefix>_<secret>_<crc>`, and initial access tokens of clients that are
 //! to register, `mrt_…` alike. A secret scanner can find a leaked one, and garbage is refused without a database.
+//! [`BearerSecret`] is the same for those without a name.
 
-use std::fmt::Write as _;
+mod bearer;
 
 use flate2::Crc;
 use zeroize::Zeroizing;
 
 use crate::random::Random;
 use crate::secret_text::SecretText;
+
+pub use bearer::BearerSecret;
 
 const API_KEY: &str = "mak";
 const INITIAL_ACCESS_TOKEN: &str = "mrt";
@@ -124,7 +127,8 @@ fn hex(random: &dyn Random, length: usize) -> Zeroizing<String> {
     random.fill(&mut bytes);
     let mut text = Zeroizing::new(String::with_capacity(length * 2));
     for byte in bytes.iter() {
-        write!(text, "{byte:02x}").ok(); // writing to a `String` never fails
+        let digits = [byte >> 4, byte & 15].map(u32::from);
+        text.extend(digits.into_iter().filter_map(|digit| char::from_digit(digit, 16)));
     }
     text
 }

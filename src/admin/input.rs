@@ -242,12 +242,19 @@ pub(super) fn groups_prefix(text: &str) -> Result<String, AdminError> {
     invalid("groups_prefix", "is no prefix", allowed)
 }
 
-/// Scopes that a server or a client may have. `broker:*` comes with a person's role alone (N115).
+/// The most that a client may have. Of `broker:*` it gives nobody anything: that comes with a person's role alone (N115), and
+/// without a limit the client of an operator could pass all of it on.
+pub(super) fn limit(text: &str) -> Result<Scope, AdminError> {
+    let allowed = "scopes of RFC 6749 §3.3, separated by spaces";
+    text.parse::<Scope>().or_else(|_| {
+        invalid("scope", "has a character that no scope has, or too many scopes", allowed)
+    })
+}
+
+/// Scopes that a server may have. `broker:*` comes with a person's role alone (N115).
 pub(super) fn scope(text: &str) -> Result<Scope, AdminError> {
+    let scope = limit(text)?;
     let allowed = "scopes of RFC 6749 §3.3, separated by spaces, none of broker:*";
-    let Ok(scope) = text.parse::<Scope>() else {
-        return invalid("scope", "has a character that no scope has, or too many scopes", allowed);
-    };
     if scope.iter().any(|token| token.as_str().starts_with("broker:")) {
         return invalid("scope", "names a scope for administrators", allowed);
     }
@@ -339,9 +346,11 @@ mod tests {
 
     // RFC 6749 §3.3 — N115
     #[test]
-    fn no_server_and_no_client_gets_a_scope_of_administrators() {
+    fn no_server_gets_a_scope_of_administrators_and_a_client_may_be_limited_to_one() {
         assert!(scope("graph:read broker:admin").is_err());
         assert!(scope("broker:*").is_err());
+        assert_eq!(limit("broker:admin").unwrap().to_string(), "broker:admin");
+        assert!(limit("a\"b").is_err() && scope("a\"b").is_err());
         assert_eq!(scope("b a").unwrap().to_string(), "a b");
     }
 

@@ -77,6 +77,7 @@ pub(super) fn settings(
         code_ttl: given.code_ttl,
         refresh_grace: given.refresh_grace,
         rates: map::token_rates(config),
+        site_shares: map::site_shares(config),
         default_scopes: given.default_scopes.clone(),
         scopes_supported: given.default_scopes.clone(),
         administrators: administrators(&given.administrators),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
-use crate::authorization_server::{Algorithms, Rates, SigningAlgorithm};
+use crate::authorization_server::{Algorithms, Rates, SigningAlgorithm, SiteShares};
 use crate::config::{self, AuditSink, Config, SecretSource, StoreUrl};
 use crate::http::{Limits, TrustedProxies};
 use crate::limits;
@@ -58,6 +58,15 @@ const fn algorithm(wanted: config::SigningAlg) -> SigningAlgorithm {
 pub(super) fn token_rates(config: &Config) -> Rates {
     let given = &config.authorization_server;
     Rates { tokens: given.token_rate.map(rate), introspections: given.introspection_rate.map(rate) }
+}
+
+pub(super) const fn site_shares(config: &Config) -> SiteShares {
+    let config::SiteRates { requests, logins, registrations } = config.authorization_server.sites;
+    SiteShares {
+        requests: rate(requests),
+        logins: rate(logins),
+        registrations: rate(registrations),
+    }
 }
 
 pub(super) fn audit(config: &Config) -> AuditSettings {

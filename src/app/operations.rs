@@ -41,6 +41,7 @@ fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
         issuer: known.issuer.clone(),
         source: "settings",
         served: true,
+        problem: None,
         client_id: known.client_id.to_string(),
         confidential: known.client_secret.is_some(),
         client_secret: None,

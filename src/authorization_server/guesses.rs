@@ -1,5 +1,8 @@
 //! How often somebody may try the secret of one client, or one API key, from one network.
 //!
+//! What can be found by trying is not looked at beyond that. What has 256 random bits is, so that the right secret passes
+//! beside a stale one that somebody's machine sends again and again; only what is wrong is told to wait.
+//!
 //! Only failures count, and only against the same client from the same network: nobody can lock a client out from
 //! elsewhere, and all people of a hosted client, who share a few addresses, are not in each other's way. Codes and
 //! refresh tokens have 256 random bits; nobody guesses those.

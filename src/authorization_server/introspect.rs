@@ -165,14 +165,16 @@ async fn asker(server: &AuthorizationServer, posted: &Posted) -> Result<Asker, O
     let guesses = &server.tokens.guesses;
     let attempt = key_prefix(&posted.headers);
     let attempt = attempt.map(|prefix| guesses.attempt(&prefix, posted.address));
-    if let Some(attempt) = attempt {
-        guesses.check(attempt)?;
-    }
+    let waits = attempt.and_then(|attempt| guesses.check(attempt).err());
     match api_key::authenticate(server, &posted.headers).await {
+        // Nobody guesses a key: the right one passes, whatever others send.
         Ok(Some(resource)) => return Ok(Asker::Resource(Box::new(resource))),
         Ok(None) => {}
         Err(error) => {
             if let (Some(attempt), OAuthError::InvalidClient(_)) = (attempt, &error) {
+                if let Some(too_many) = waits {
+                    return Err(too_many);
+                }
                 guesses.failed(attempt);
             }
             return Err(error);

@@ -49,11 +49,17 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authorization_grant_profiles_supported: Vec<&'a str>,
     subject_types_supported: [&'a str; 1],
+    /// Those that are signed. RS256 is not among them by default, whatever OIDC Discovery §3 says: to name what is never used
+    /// would tell clients to expect it.
     id_token_signing_alg_values_supported: [&'a str; 1],
+    claims_supported: [&'a str; 13],
     acr_values_supported: [&'a str; 2],
     token_endpoint_auth_methods_supported: [&'a str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     revocation_endpoint_auth_methods_supported: [&'a str; 4],
+    /// Of clients; a server's API key is a bearer token (RFC 8414 §2).
+    introspection_endpoint_auth_methods_supported: [&'a str; 4],
+    introspection_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     /// RFC 9701 §7
     introspection_signing_alg_values_supported: Vec<&'a str>,
     /// RFC 8414 §2 wants it beside `private_key_jwt`.
@@ -77,6 +83,27 @@ impl Document<'_> {
 
 const AUTH_METHODS: [&str; 4] =
     ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+
+/// Nobody asks about tokens without proof.
+const INTROSPECTION_METHODS: [&str; 4] =
+    ["client_secret_basic", "client_secret_post", "private_key_jwt", "Bearer"];
+
+/// Of ID tokens, and of `/userinfo`.
+const CLAIMS: [&str; 13] = [
+    "iss",
+    "sub",
+    "aud",
+    "iat",
+    "exp",
+    "auth_time",
+    "acr",
+    "amr",
+    "sid",
+    "nonce",
+    "preferred_username",
+    "name",
+    "email",
+];
 
 const ASSERTION_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
 
@@ -138,9 +165,12 @@ fn document(settings: &Settings) -> Bytes {
         subject_types_supported: ["public"],
         acr_values_supported: ["pwd", TWO_FACTORS],
         id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
+        claims_supported: CLAIMS,
         token_endpoint_auth_methods_supported: AUTH_METHODS,
         token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        introspection_endpoint_auth_methods_supported: INTROSPECTION_METHODS,
+        introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         introspection_signing_alg_values_supported: signing_algorithms(settings),
         revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         code_challenge_methods_supported: ["S256"],
@@ -202,6 +232,7 @@ mod tests {
     use super::*;
     use crate::authorization_server::pace::Rates;
     use crate::authorization_server::settings::Administrators;
+    use crate::authorization_server::shares::SiteShares;
 
     fn settings(registration: Registration) -> Settings {
         Settings {
@@ -215,6 +246,7 @@ mod tests {
             code_ttl: Duration::from_mins(1),
             refresh_grace: Duration::from_mins(1),
             rates: Rates::default(),
+            site_shares: SiteShares::default(),
             default_scopes: Scope::empty(),
             scopes_supported: "graph:read".parse().unwrap(),
             administrators: Administrators::default(),
@@ -250,13 +282,15 @@ mod tests {
     #[test]
     fn what_the_document_leaves_out_means_what_the_endpoints_do() {
         let document = published(Registration::Limited);
-        for endpoint in ["token", "revocation"] {
+        for endpoint in ["token", "revocation", "introspection"] {
             let methods = &document[format!("{endpoint}_endpoint_auth_methods_supported")];
             assert!(methods.as_array().unwrap().contains(&"private_key_jwt".into()));
             let name = format!("{endpoint}_endpoint_auth_signing_alg_values_supported");
             assert!(!document[&name].as_array().unwrap().is_empty(), "{name}");
         }
         assert_eq!(document["request_uri_parameter_supported"], false);
+        let asking = document["introspection_endpoint_auth_methods_supported"].as_array().unwrap();
+        assert!(asking.contains(&"Bearer".into()) && !asking.contains(&"none".into()));
     }
 
     #[test]

@@ -102,6 +102,7 @@ pub use settings::{
     Administrators, AssertionIssuer, BehindUs, ConfiguredClient, ExchangeRules, IdentityAssertions,
     MetadataDocuments, OwnResource, Registration, Settings, WorkloadRules,
 };
+pub use shares::SiteShares;
 
 /// `/token`, `/revoke`, `/userinfo`, `/par` and `/device_authorization`; the caller adds state and CORS.
 pub fn token_routes() -> axum::Router<AuthorizationServer> {

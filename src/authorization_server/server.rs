@@ -105,7 +105,7 @@ impl AuthorizationServer {
         let tokens = TokenState::new(settings.rates, &clock);
         let user_codes = UserCodes::new(&secret);
         let encryption = secret.key_encryption_key();
-        let shares = Shares::new(&clock);
+        let shares = Shares::new(settings.site_shares, &clock);
         let assertions = AssertionIssuers::new(&settings, &outbound, &clock);
         Self(Arc::new(Parts {
             settings,

@@ -18,6 +18,7 @@ use super::keys::SigningAlgorithm;
 use super::known_clients::KnownClients;
 use super::pace::Rates;
 use super::second_factor::SecondFactor;
+use super::shares::SiteShares;
 use super::target::is_same;
 use super::token::{DEVICE_CODE, JWT_BEARER, TOKEN_EXCHANGE};
 
@@ -39,6 +40,8 @@ pub struct Settings {
     /// How long a refresh token that was just used gets the same reply again. Absolute.
     pub refresh_grace: Duration,
     pub rates: Rates,
+    /// Of what strangers use together, for each of their sites.
+    pub site_shares: SiteShares,
     /// What a request without `scope` asks for.
     pub default_scopes: Scope,
     /// Published as `scopes_supported`, beside `openid` and `offline_access`: short, some clients ask for all of it.

@@ -222,7 +222,7 @@ impl Checker<'_> {
         ));
     }
 
-    /// A shared secret is at least 32 bytes long (RFC 7518 §3.2) and known to nobody else, checked where it is at hand.
+    /// A shared secret, a client's included, is at least 32 bytes long (RFC 7518 §3.2) and known to nobody else, checked where it is at hand.
     pub(super) fn shared_secret(&mut self, key: &Key, source: &SecretSource) {
         let Some(text) = self.at_hand(source) else { return };
         let Some(problem) = weakness(&text) else { return };

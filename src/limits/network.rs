@@ -39,7 +39,7 @@ pub fn site(address: IpAddr) -> String {
     }
 }
 
-/// So much a minute for each [`site`], in memory of a fixed size.
+/// So much for each [`site`], in memory of a fixed size.
 #[derive(Debug)]
 pub struct NetworkShare {
     meter: Meter,
@@ -51,7 +51,12 @@ impl NetworkShare {
     /// The whole count at once, then one each minute / count.
     #[must_use]
     pub fn new(a_minute: NonZeroU32, clock: &Arc<dyn Clock>) -> Self {
-        let rate = Rate { count: a_minute, period: Duration::from_mins(1) };
+        Self::at(Rate { count: a_minute, period: Duration::from_mins(1) }, clock)
+    }
+
+    /// Of another period than a minute.
+    #[must_use]
+    pub fn at(rate: Rate, clock: &Arc<dyn Clock>) -> Self {
         Self { meter: Meter::new(rate, Arc::clone(clock)), hasher: RandomState::new() }
     }
 

@@ -124,7 +124,7 @@ impl Operations {
         id: &ClientId,
         change: ClientChange,
     ) -> Result<ClientView, AdminError> {
-        change.scope.as_deref().map(some_scope).transpose()?;
+        change.scope.as_deref().map(|text| some_scope(input::limit(text)?)).transpose()?;
         self.change(actor, (AdminObject::Client, AdminAction::Change, id.as_str()), async {
             let row = self.registered_client(id).await?;
             let metadata = metadata(&changed(&row, change)?)?;
@@ -178,7 +178,8 @@ impl Operations {
             Some("") => Some(String::new()),
             Some(text) => Some(input::label("description", text)?),
         };
-        let scope = change.scope.as_deref().map(some_scope).transpose()?;
+        let scope =
+            change.scope.as_deref().map(input::scope).transpose()?.map(some_scope).transpose()?;
         self.change(actor, (AdminObject::Server, AdminAction::Change, &id), async {
             let change = ResourceChange {
                 id: id.clone(),
@@ -195,8 +196,7 @@ impl Operations {
 }
 
 /// Of who is registered without any, an empty list means no limit of their own: taking everything away must not give more.
-fn some_scope(text: &str) -> Result<Scope, AdminError> {
-    let scope = input::scope(text)?;
+fn some_scope(scope: Scope) -> Result<Scope, AdminError> {
     if scope.is_empty() {
         return Err(AdminError::Invalid {
             field: "scope",

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::admin::error::AdminError;
 use crate::admin::input;
+use crate::api_key::BearerSecret;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::ClientId;
 use crate::redirect_uri::RedirectUri;
@@ -31,7 +32,7 @@ pub struct NewClient {
     /// Absent: `authorization_code` and `refresh_token`.
     #[serde(default)]
     pub grant_types: Option<Vec<String>>,
-    /// Separated by spaces: the most it may get.
+    /// Separated by spaces: the most it may get, also of `broker:*`, which only who administers the broker has. Absent: what each person may have.
     #[serde(default)]
     pub scope: String,
     /// Without a secret: a program on people's machines.
@@ -75,7 +76,8 @@ impl Operations {
         let metadata = metadata(&new)?;
         let id = format!("client-{}", self.random.uuid_v7(self.clock.now()));
         let id: ClientId = id.parse().map_err(|_| AdminError::NotFound("client id"))?;
-        let secret = (!new.public && !new.has_keys()).then(|| self.secret());
+        let secret =
+            (!new.public && !new.has_keys()).then(|| self.secret(BearerSecret::ClientSecret));
         let now = self.clock.now();
         let row = ClientRow {
             id,
@@ -144,7 +146,7 @@ impl Operations {
         id: &ClientId,
         grace: Duration,
     ) -> Result<Shown<ClientView>, AdminError> {
-        let secret = self.secret();
+        let secret = self.secret(BearerSecret::ClientSecret);
         let until = self.clock.now().plus(grace.min(Duration::from_hours(24 * 30)));
         let what = (AdminObject::Client, AdminAction::RotateSecret, id.as_str());
         let object = self
@@ -197,7 +199,7 @@ pub(super) fn metadata(new: &NewClient) -> Result<String, AdminError> {
         "redirect_uris": uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
         "grant_types": grant_types,
         "response_types": if has("authorization_code") { &["code"][..] } else { &[] },
-        "scope": input::scope(&new.scope)?,
+        "scope": input::limit(&new.scope)?,
         "token_endpoint_auth_method": auth_method(new),
     });
     if let (Some(jwks), Some(metadata)) = (&new.jwks, metadata.as_object_mut()) {

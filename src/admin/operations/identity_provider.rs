@@ -39,6 +39,8 @@ const TOO_MANY: AdminError = AdminError::Forbidden {
     hint: "take one out that nobody uses",
 };
 
+const UNREADABLE: &str = "this version cannot read its settings: a newer one wrote them";
+
 /// An identity provider. Never its secret.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct IdentityProviderView {
@@ -51,6 +53,9 @@ pub struct IdentityProviderView {
     pub source: &'static str,
     /// Whether people can log in there: not where it is disabled, or the settings file stands against it.
     pub served: bool,
+    /// Why nothing more can be said of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<&'static str>,
     /// Our client there.
     pub client_id: String,
     /// Whether that client has a secret.
@@ -114,12 +119,19 @@ impl Settings {
     /// or without the secret that it asks for.
     #[must_use]
     pub fn serves(&self, row: &IdentityProviderRow) -> bool {
-        let secret = match ProviderSettings::of(row) {
-            Ok(settings) => settings.client_secret,
-            Err(_) => return false,
-        };
+        let Ok(settings) = ProviderSettings::of(row) else { return false };
+        if check_open(&row.issuer, &settings).is_err() || self.administers(&row.groups_prefix) {
+            return false;
+        }
+        let secret = settings.client_secret;
         let known = secret.is_none_or(|name| is_for(&name, &row.issuer, &self.provider_secrets));
         known && !self.identity_providers.iter().any(|settled| clash(settled, row))
+    }
+
+    /// Whether a group of administrators begins so: these are named for a provider of the settings file, and nobody comes to
+    /// administer this broker through one of the store.
+    fn administers(&self, prefix: &str) -> bool {
+        self.administrators.groups.iter().any(|group| group.starts_with(prefix))
     }
 }
 
@@ -143,7 +155,7 @@ impl Operations {
     pub async fn list_identity_providers(&self) -> Result<Vec<IdentityProviderView>, AdminError> {
         let mut all = self.settings.identity_providers.clone();
         for row in self.store.list_identity_providers().await? {
-            all.push(self.provider_view(row)?);
+            all.push(self.provider_view(row));
         }
         Ok(all)
     }
@@ -158,7 +170,7 @@ impl Operations {
         let settled = self.settings.identity_providers.iter().find(|known| known.id == id);
         match settled {
             Some(known) => Ok(known.clone()),
-            None => self.provider_view(self.stored_provider(id).await?),
+            None => Ok(self.provider_view(self.stored_provider(id).await?)),
         }
     }
 
@@ -195,7 +207,7 @@ impl Operations {
         })
         .await?;
         control.follow().await;
-        self.provider_view(row)
+        Ok(self.provider_view(row))
     }
 
     /// Changes a provider of the store. Who is in the middle of a log-in there comes back to what it is by then.
@@ -221,7 +233,7 @@ impl Operations {
         })
         .await?;
         control.follow().await;
-        self.provider_view(IdentityProviderRow { settings, ..row })
+        Ok(self.provider_view(IdentityProviderRow { settings, ..row }))
     }
 
     /// Disables a provider of the store: nobody logs in there, its people's sessions end, and what they allowed is revoked,
@@ -313,11 +325,9 @@ impl Operations {
         })
     }
 
-    /// Nobody comes to administer this broker through a provider that was added here: the settings file names their groups
-    /// for one that it knows.
     fn groups_prefix(&self, text: &str) -> Result<String, AdminError> {
         let prefix = input::groups_prefix(text)?;
-        if self.settings.administrators.groups.iter().any(|group| group.starts_with(&prefix)) {
+        if self.settings.administers(&prefix) {
             return Err(AdminError::Invalid {
                 field: "groups_prefix",
                 problem: "begins the name of a group of administrators",
@@ -337,11 +347,15 @@ impl Operations {
         Err(if settled { OF_THE_SETTINGS } else { AdminError::NotFound(WHAT) })
     }
 
-    fn provider_view(&self, row: IdentityProviderRow) -> Result<IdentityProviderView, AdminError> {
-        let settings = kept(&row)?;
+    /// One that this version cannot read is shown, too, as far as it goes: it can be taken out, and stands before no other.
+    fn provider_view(&self, row: IdentityProviderRow) -> IdentityProviderView {
+        let read = ProviderSettings::of(&row);
+        let problem = read.is_err().then_some(UNREADABLE);
+        let settings = read.unwrap_or_else(|_| ProviderSettings::unread(&row.id));
         let base = self.settings.public_url.as_str().trim_end_matches('/');
-        Ok(IdentityProviderView {
+        IdentityProviderView {
             source: "store",
+            problem,
             served: row.disabled_at.is_none() && self.settings.serves(&row),
             callback: format!("{base}/login/callback/{}", row.id),
             id: row.id,
@@ -358,7 +372,7 @@ impl Operations {
             require: settings.require,
             created_at: Some(row.created_at),
             disabled_at: row.disabled_at,
-        })
+        }
     }
 }
 

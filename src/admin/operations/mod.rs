@@ -22,11 +22,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::Url;
-use zeroize::Zeroizing;
 
+use crate::api_key::BearerSecret;
 use crate::audit::{AdminAction, AdminObject, AdminOutcome, AuditEvent, Auditor, Context};
 use crate::broker::{Approvals, Explainer};
 use crate::id::Issuer;
@@ -199,11 +197,8 @@ impl Operations {
         Ok(Arc::clone(&self.serving()?.providers))
     }
 
-    /// 256 random bits as 43 characters of base64url.
-    fn secret(&self) -> SecretText {
-        let mut bytes = Zeroizing::new([0; 32]);
-        self.random.fill(&mut *bytes);
-        URL_SAFE_NO_PAD.encode(*bytes).into()
+    fn secret(&self, kind: BearerSecret) -> SecretText {
+        std::mem::take(&mut *kind.generate(&*self.random)).into()
     }
 }
 

@@ -128,6 +128,18 @@ impl ProviderSettings {
         serde_json::from_str(&row.settings)
     }
 
+    /// What stands for settings that cannot be read. Never served, and never kept.
+    pub(super) fn unread(id: &str) -> Self {
+        Self {
+            name: id.to_owned(),
+            client_id: String::new(),
+            client_secret: None,
+            scopes: String::new(),
+            claims: ProviderClaimNames::default(),
+            require: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn text(&self) -> String {
         serde_json::json!(self).to_string()
     }

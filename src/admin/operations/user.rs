@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::admin::error::AdminError;
 use crate::admin::input;
+use crate::api_key::BearerSecret;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::UserId;
 use crate::secret_text::SecretText;
@@ -294,7 +295,7 @@ impl Operations {
         purpose: LinkPurpose,
         lives: Duration,
     ) -> (OneTimeLink, SecretText) {
-        let token = self.secret();
+        let token = self.secret(BearerSecret::OneTimeLink);
         let link = OneTimeLink::digest(token.expose());
         let expires_at = self.clock.now().plus(lives);
         let base = self.settings.public_url.as_str().trim_end_matches('/');

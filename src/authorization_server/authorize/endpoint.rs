@@ -22,6 +22,7 @@ use crate::id::{ClientAddress, RequestId, TraceId};
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::decide::{DecideError, grant, offer};
+use super::likely::likely_apps;
 use super::pending::Pending;
 use super::redirect::{Refused, error_url};
 use super::reference;
@@ -78,13 +79,12 @@ async fn answer(
 ) -> Response {
     let request_id = RequestId::generate(&*server.clock, &*server.random);
     let asked = form.as_ref().map(Asked::of).unwrap_or_default();
-    let led = match form {
-        Ok(form) => lead(server, request_id, (address, headers), &form).await,
-        Err(fault) => Err(Rejected::Page(fault)),
-    };
-    let rejected = match led {
-        Ok(location) => return see_other(&location),
-        Err(rejected) => rejected,
+    let (rejected, form) = match form {
+        Ok(form) => match lead(server, request_id, (address, headers), &form).await {
+            Ok(location) => return see_other(&location),
+            Err(rejected) => (rejected, Some(form)),
+        },
+        Err(fault) => (Rejected::Page(fault), None),
     };
     if let Err(error) = asked.record(server, (request_id, address), &rejected).await {
         return Fault::Audit(error).page(server.root(), request_id);
@@ -104,7 +104,11 @@ async fn answer(
             }
         }
     };
-    fault.page(server.root(), request_id)
+    let likely = match &form {
+        Some(form) => likely_apps(server, address, (form, &fault)).await,
+        None => Vec::new(),
+    };
+    fault.page_for(server.root(), request_id, &likely)
 }
 
 /// Where the browser goes next: to the login page with a request that waits, or without a page back to the client.
@@ -114,11 +118,10 @@ async fn lead(
     (address, headers): (Option<IpAddr>, &HeaderMap),
     form: &Form,
 ) -> Result<String, Rejected> {
-    server.shares.request(address).map_err(|_| Fault::TooMany)?;
     let pending = match form.get("request_uri").and_then(reference::handle) {
-        // Counted when it was pushed; once it is taken it is gone, so nothing is refused for load from here on.
+        // Counted when it was pushed, where it came from; once it is taken it is gone, so nothing is refused for load here.
         Some(handle) => reference::take(server, address, (form, handle)).await?,
-        None => admitted(server, address, form).await?,
+        None => admitted(server, (address, headers), form).await?,
     };
     if pending.prompt.none {
         return without_a_page(server, request_id, headers, &pending).await;
@@ -143,12 +146,18 @@ async fn lead(
     Ok(server.page_path(&format!("/login?request={}", handle.as_str())))
 }
 
-/// A request that comes in a browser, counted among those of all.
+/// A request that comes in a browser: counted for who is logged in there, else among those of strangers. A whole office
+/// is one site, and must not wait for itself.
 async fn admitted(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
+    (address, headers): (Option<IpAddr>, &HeaderMap),
     form: &Form,
 ) -> Result<Pending, Rejected> {
+    if let Some(person) = session::current(server, headers).await.map_err(Fault::Store)? {
+        server.shares.request_of(person.user.id).map_err(|_| Fault::TooMany)?;
+        return validate(server, address, form).await;
+    }
+    server.shares.request(address).map_err(|_| Fault::TooMany)?;
     let pending = validate(server, address, form).await?;
     server.shares.waiting_request(address).map_err(|_| Fault::TooMany)?;
     Ok(pending)

@@ -2,6 +2,7 @@
 
 mod decide;
 mod endpoint;
+mod likely;
 mod limits;
 mod pending;
 mod pushed;

@@ -15,7 +15,7 @@ use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::ConfiguredClient;
 use crate::id::ClientId;
 use crate::secret::SecretError;
-use crate::store::{ClientKind, ClientRow, Digest, StoreError};
+use crate::store::{ClientKind, ClientRow, StoreError};
 
 use super::{
     AuthMethod, Client, ClientMetadata, Kind, LogoutRules, PublicKeys, Redirects, Secrets,
@@ -138,11 +138,9 @@ pub(in crate::authorization_server) async fn from_settings(
     if methods.is_empty() && client.workload.is_none() {
         methods.push(AuthMethod::None);
     }
-    let secret = match &client.secret {
-        Some(secret) => {
-            Some(Digest::of(secret.read().await.map_err(ClientError::Secret)?.expose()))
-        }
-        None => None,
+    let secrets = match &client.secret {
+        Some(secret) => Secrets::chosen(&secret.read().await.map_err(ClientError::Secret)?),
+        None => Secrets::default(),
     };
     Ok(Client {
         id: client.client_id.clone(),
@@ -152,7 +150,7 @@ pub(in crate::authorization_server) async fn from_settings(
         grant_types: client.grant_types.clone(),
         scope: (!client.scopes.is_empty()).then(|| client.scopes.clone()),
         auth_methods: methods,
-        secrets: Secrets::new(secret, None),
+        secrets,
         keys: client.keys.clone(),
         digest: None,
         refresh_grace: client.refresh_grace,

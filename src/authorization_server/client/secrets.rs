@@ -2,6 +2,7 @@
 
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::secret_text::SecretText;
 use crate::store::Digest;
 use crate::time::Timestamp;
 
@@ -10,14 +11,30 @@ use crate::time::Timestamp;
 pub(in crate::authorization_server) struct Secrets {
     current: Option<Digest>,
     previous: Option<(Digest, Timestamp)>,
+    /// Somebody chose it, and so short that it may be found by trying.
+    guessable: bool,
 }
+
+/// As long as a shared key for HS256 has to be (RFC 7518 §3.2).
+const LONG_ENOUGH: usize = 32;
 
 impl Secrets {
     pub(in crate::authorization_server) const fn new(
         current: Option<Digest>,
         previous: Option<(Digest, Timestamp)>,
     ) -> Self {
-        Self { current, previous }
+        Self { current, previous, guessable: false }
+    }
+
+    /// One that an operator chose.
+    pub(in crate::authorization_server) fn chosen(secret: &SecretText) -> Self {
+        let guessable = secret.len() < LONG_ENOUGH;
+        Self { current: Some(Digest::of(secret.expose())), previous: None, guessable }
+    }
+
+    /// Whether who tries often enough may find it. What we make has 256 random bits.
+    pub(in crate::authorization_server) const fn is_guessable(&self) -> bool {
+        self.guessable
     }
 
     /// Compares digests, all of them, in constant time: how long it takes says nothing (N57).

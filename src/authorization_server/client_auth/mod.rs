@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 
+use crate::api_key::BearerSecret;
 use crate::id::ClientId;
 
 use super::client::{AuthMethod, Client, Secrets, find};
@@ -38,20 +39,38 @@ pub async fn authenticate(
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Client, OAuthError> {
+    tried(server, address, (headers, form), Tries::Left).await
+}
+
+/// Whether who sent a request has tries at a secret left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tries {
+    Left,
+    /// A secret that can be guessed is not looked at, right or wrong.
+    Used,
+}
+
+async fn tried(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    (headers, form): (&HeaderMap, &Form),
+    tries: Tries,
+) -> Result<Client, OAuthError> {
     let presented = presented::read(headers, form)?;
     let id: ClientId = presented.client_id().parse().map_err(|_| REFUSED)?;
+    // What nobody made here is no secret that a client was given. Who is in the settings has one that an operator chose.
+    let chosen = server.clients.configured(&id).is_some();
+    if !chosen && presented.is_secret() && !BearerSecret::ClientSecret.may_be(presented.secret()) {
+        return Err(refused_like_others(server, &presented));
+    }
     let client = match find(server, address, &id).await {
         Ok(client) => client,
         Err(error) if !error.is_lasting() => return Err(error.into()),
-        Err(_) => {
-            // As much work as for a client with a secret.
-            let _never = Secrets::default().accepts(presented.secret(), server.clock.now());
-            return Err(REFUSED);
-        }
+        Err(_) => return Err(refused_like_others(server, &presented)),
     };
     match &presented {
         Presented::Nothing { .. } if client.auth_methods().contains(&AuthMethod::None) => {}
-        Presented::Secret { secret, .. } => by_secret(server, &client, secret)?,
+        Presented::Secret { secret, .. } => by_secret(server, &client, (secret, tries))?,
         Presented::Assertion { assertion, .. } => {
             assertion::check(server, address, &client, assertion).await?;
         }
@@ -63,12 +82,21 @@ pub async fn authenticate(
     Ok(client)
 }
 
+/// With as much work as for a client with a secret (N57).
+fn refused_like_others(server: &AuthorizationServer, presented: &Presented) -> OAuthError {
+    let _never = Secrets::default().accepts(presented.secret(), server.clock.now());
+    REFUSED
+}
+
 /// Which client somebody says they are, for the log of refusals alone. Nothing is proven.
 pub(super) fn claimed(headers: &HeaderMap, form: &Form) -> Option<ClientId> {
     presented::read(headers, form).ok()?.client_id().parse().ok()
 }
 
 /// As [`authenticate`], with a bound on guesses at a secret from one network.
+///
+/// Beyond it the right secret still passes, where that is one that nobody guesses: whoever sends a stale one again and again
+/// must not keep out who has the new one. An operator's own short secret is not looked at then.
 ///
 /// # Errors
 ///
@@ -82,11 +110,13 @@ pub(super) async fn authenticate_from(
     let guesses = &server.tokens.guesses;
     let claimed = presented::guessed(headers, form);
     let attempt = claimed.map(|claimed| guesses.attempt(&claimed, address));
-    if let Some(attempt) = attempt {
-        guesses.check(attempt)?;
-    }
-    let outcome = authenticate(server, address, headers, form).await;
+    let waits = attempt.and_then(|attempt| guesses.check(attempt).err());
+    let tries = if waits.is_some() { Tries::Used } else { Tries::Left };
+    let outcome = tried(server, address, (headers, form), tries).await;
     if let (Some(attempt), Err(OAuthError::InvalidClient(_))) = (attempt, &outcome) {
+        if let Some(too_many) = waits {
+            return Err(too_many);
+        }
         guesses.failed(attempt);
     }
     outcome
@@ -95,9 +125,10 @@ pub(super) async fn authenticate_from(
 fn by_secret(
     server: &AuthorizationServer,
     client: &Client,
-    secret: &str,
+    (secret, tries): (&str, Tries),
 ) -> Result<(), OAuthError> {
     let right = client.secrets.accepts(secret, server.clock.now());
     let registered = client.auth_methods().iter().any(|method| method.is_secret());
-    if right && registered { Ok(()) } else { Err(REFUSED) }
+    let looked_at = tries == Tries::Left || !client.secrets.is_guessable();
+    if right && registered && looked_at { Ok(()) } else { Err(REFUSED) }
 }

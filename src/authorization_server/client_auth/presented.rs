@@ -32,6 +32,10 @@ impl Presented {
         }
     }
 
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret { .. })
+    }
+
     /// Empty where none was sent.
     pub(super) fn secret(&self) -> &str {
         match self {

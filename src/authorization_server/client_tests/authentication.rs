@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 
+use crate::api_key::BearerSecret;
 use crate::authorization_server::Client;
 use crate::authorization_server::OAuthError;
 use crate::fake_http::{Act, FakeHttp};
@@ -62,18 +63,36 @@ async fn a_rotated_secret_works_beside_the_new_one_until_its_end() {
     let site = Site::new().await;
     let id = "static-1".parse().unwrap();
     let metadata = r#"{"token_endpoint_auth_method":"client_secret_basic","grant_types":["client_credentials"]}"#;
-    add(&site, "static-1", metadata, Some(Digest::of("old"))).await;
+    // As they were made before they had a prefix; and as they are made now.
+    let (old, new) = ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", client_secret());
+    add(&site, "static-1", metadata, Some(Digest::of(old))).await;
     let until = site.clock.now().plus(Duration::from_hours(1));
-    assert!(site.store.rotate_client_secret(&id, Digest::of("new"), until).await.unwrap());
-    for secret in ["old", "new"] {
+    assert!(site.store.rotate_client_secret(&id, Digest::of(&new), until).await.unwrap());
+    for secret in [old, new.as_str()] {
         assert!(
             site.authenticate(Some(&format!("static-1:{secret}")), &[]).await.is_ok(),
             "{secret}"
         );
     }
     site.clock.advance(Duration::from_hours(1));
-    assert!(site.authenticate(Some("static-1:old"), &[]).await.is_err());
-    assert!(site.authenticate(Some("static-1:new"), &[]).await.is_ok());
+    assert!(site.authenticate(Some(&format!("static-1:{old}")), &[]).await.is_err());
+    assert!(site.authenticate(Some(&format!("static-1:{}", new.as_str())), &[]).await.is_ok());
+}
+
+/// What nobody made here costs no look at the store, and is refused like everything else.
+#[tokio::test]
+async fn a_secret_that_is_garbage_is_refused_like_a_wrong_one() {
+    let site = Site::new().await;
+    let metadata = r#"{"token_endpoint_auth_method":"client_secret_basic","grant_types":["client_credentials"]}"#;
+    let (garbage, wrong) = ("garbage", client_secret());
+    add(&site, "static-1", metadata, Some(Digest::of(garbage))).await;
+    let answers = [garbage, wrong.as_str()].map(|secret| format!("static-1:{secret}"));
+    let first = refused(&site.authenticate(Some(&answers[0]), &[]).await);
+    assert_eq!(refused(&site.authenticate(Some(&answers[1]), &[]).await), first);
+}
+
+fn client_secret() -> zeroize::Zeroizing<String> {
+    BearerSecret::ClientSecret.generate(&crate::random::SystemRandom::new())
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::authorization_server::{
     Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
     Form, Grantable, KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource,
     PersonFacts, Rates, Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm,
-    SigningKeys, UsedAt, authenticate, find_client, registration_routes,
+    SigningKeys, SiteShares, UsedAt, authenticate, find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -190,6 +190,7 @@ fn settings() -> Settings {
         code_ttl: Duration::from_mins(1),
         refresh_grace: Duration::from_mins(1),
         rates: Rates::default(),
+        site_shares: SiteShares::default(),
         default_scopes: Scope::empty(),
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),

@@ -6,10 +6,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::authorization_server::server::AuthorizationServer;
+use crate::authorization_server::shares::room_for;
 use crate::limits::{NetworkShare, Room, RoomSize};
 
-/// By site, for nobody is known yet: a whole office at nine o'clock must fit in.
-const OF_ONE_SITE: NonZeroU32 = NonZeroU32::new(120).unwrap();
 const OF_ALL: RoomSize = RoomSize {
     all: NonZeroU32::new(3000).unwrap(),
     reserve: NonZeroU32::new(1500).unwrap(),
@@ -22,8 +21,10 @@ pub(crate) struct ElsewhereLimits(Arc<(NetworkShare, Room)>);
 
 impl ElsewhereLimits {
     pub(crate) fn new(server: &AuthorizationServer) -> Self {
-        let share = NetworkShare::new(OF_ONE_SITE, &server.clock);
-        Self(Arc::new((share, Room::new(OF_ALL, &server.clock))))
+        // By site, for nobody is known yet: a whole office at nine o'clock must fit in.
+        let of_site = server.settings.site_shares.logins;
+        let share = NetworkShare::at(of_site, &server.clock);
+        Self(Arc::new((share, Room::new(room_for(of_site, OF_ALL), &server.clock))))
     }
 
     /// Counts one. `false`: too many. The site first, so that a loud one uses up nothing of the others' room.

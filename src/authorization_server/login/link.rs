@@ -7,10 +7,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::Url;
 
+use crate::api_key::BearerSecret;
 use crate::audit::AuditEvent;
 use crate::authorization_server::pages::{Fault, Forms, page};
 use crate::authorization_server::password::{NewPassword, WeakPassword};
@@ -49,12 +48,10 @@ pub async fn one_time_link(
 
 /// A link to hand to a person, and what the store keeps of it. For commands that have a store and no server.
 pub fn new_link(random: &dyn Random, public_url: &Url) -> (Url, Digest) {
-    let mut bytes = [0; 32];
-    random.fill(&mut bytes);
-    let token = URL_SAFE_NO_PAD.encode(bytes);
+    let token = BearerSecret::OneTimeLink.generate(random);
     let mut url = public_url.clone();
     let base = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&format!("{base}/login/link/{token}"));
+    url.set_path(&format!("{base}/login/link/{}", token.as_str()));
     (url, OneTimeLink::digest(&token))
 }
 
@@ -167,6 +164,9 @@ pub(crate) async fn use_link(
 }
 
 async fn find(people: &People, token: &str) -> Result<(OneTimeLink, UserRow), Fault> {
+    if !BearerSecret::OneTimeLink.may_be(token) {
+        return Err(Fault::NoLink);
+    }
     let store = &people.server.store;
     let link = store.find_link(&OneTimeLink::digest(token), people.server.clock.now()).await?;
     let link = link.ok_or(Fault::NoLink)?;

@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use url::Url;
 
+use crate::broker::Family;
 use crate::id::RequestId;
 
 use super::response::{Forms, page};
@@ -18,6 +19,8 @@ pub struct ErrorPage {
     pub text: Cow<'static, str>,
     /// What the person can do, in order.
     pub steps: Vec<Cow<'static, str>>,
+    /// Whether the person has to start anew in their app.
+    pub again: bool,
     pub link: Option<Link>,
     /// The way back to a client, with the answer for it. Never taken without a click.
     pub back: Option<Link>,
@@ -33,7 +36,14 @@ pub struct Link {
 impl ErrorPage {
     #[must_use]
     pub fn new(title: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { title: title.into(), text: text.into(), steps: Vec::new(), link: None, back: None }
+        Self {
+            title: title.into(),
+            text: text.into(),
+            steps: Vec::new(),
+            again: false,
+            link: None,
+            back: None,
+        }
     }
 
     #[must_use]
@@ -55,12 +65,10 @@ impl ErrorPage {
         self
     }
 
-    /// How people start anew in the clients they are likely to have.
+    /// With how people start anew in their app.
     #[must_use]
     pub fn start_again(self) -> Self {
-        self.step("Claude Code: run /mcp, choose the server, then Authenticate. If it fails again: Clear authentication first.")
-            .step("Claude and ChatGPT: open the connector in the settings, disconnect it and connect again.")
-            .step("VS Code: run “MCP: List Servers”, choose the server, then Restart. Cursor: switch the server off and on.")
+        Self { again: true, ..self }
     }
 }
 
@@ -69,6 +77,9 @@ impl ErrorPage {
 struct ErrorTemplate<'a> {
     root: &'a str,
     error: &'a ErrorPage,
+    /// How to start anew in the app that it may be, or in any.
+    first: Vec<Family>,
+    others: Vec<Family>,
     request_id: RequestId,
 }
 
@@ -80,7 +91,23 @@ pub fn error_page(
     request_id: RequestId,
     error: &ErrorPage,
 ) -> Response {
-    page(status, Forms::Ours, &ErrorTemplate { root, error, request_id })
+    error_page_for(status, root, request_id, (error, &[]))
+}
+
+/// The same for who has one of these apps, as far as can be told.
+pub(super) fn error_page_for(
+    status: StatusCode,
+    root: &str,
+    request_id: RequestId,
+    (error, likely): (&ErrorPage, &[Family]),
+) -> Response {
+    let all = if error.again { &Family::ALL[..] } else { &[] };
+    let mut first: Vec<_> = all.iter().copied().filter(|app| likely.contains(app)).collect();
+    let mut others: Vec<_> = all.iter().copied().filter(|app| !likely.contains(app)).collect();
+    if first.is_empty() {
+        std::mem::swap(&mut first, &mut others);
+    }
+    page(status, Forms::Ours, &ErrorTemplate { root, error, first, others, request_id })
 }
 
 /// 503 with `Retry-After`: the store or the password pool cannot answer now.

@@ -13,12 +13,13 @@ use crate::authorization_server::consent::Receiver;
 use crate::authorization_server::identity_provider::{Refusal, UpstreamError};
 use crate::authorization_server::password::PoolBusy;
 use crate::authorization_server::session::BeginError;
+use crate::broker::Family;
 use crate::connections::ConnectionError;
 use crate::id::RequestId;
 use crate::oauth_client::Unusable;
 use crate::store::StoreError;
 
-use super::error_page::{ErrorPage, error_page, unavailable};
+use super::error_page::{ErrorPage, error_page, error_page_for, unavailable};
 
 /// A situation that ends in an error page. The log gets the chain, the person what they can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +116,17 @@ impl IntoResponse for Fault {
 
 impl Fault {
     pub(crate) fn page(&self, root: &str, request_id: RequestId) -> Response {
+        self.page_for(root, request_id, &[])
+    }
+
+    /// The same for who has one of these apps, as far as can be told: nothing of it is proven, and nothing but the order of
+    /// what they can do depends on it.
+    pub(crate) fn page_for(
+        &self,
+        root: &str,
+        request_id: RequestId,
+        likely: &[Family],
+    ) -> Response {
         let error: &dyn std::error::Error = self;
         tracing::warn!(request.id = %request_id, error, "page.refused");
         match self {
@@ -126,7 +138,7 @@ impl Fault {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
                 response
             }
-            _ => error_page(self.status(), root, request_id, &self.words()),
+            _ => error_page_for(self.status(), root, request_id, (&self.words(), likely)),
         }
     }
 

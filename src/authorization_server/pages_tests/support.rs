@@ -19,7 +19,7 @@ use crate::authorization_server::{
     Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, IdentityProviders,
     KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings,
     PersonFacts, Prompt, Rates, Registration, SecondFactor, ServerSecret, Settings,
-    SigningAlgorithm, SigningKeys, UsedAt, first_administrator_link, people_routes,
+    SigningAlgorithm, SigningKeys, SiteShares, UsedAt, first_administrator_link, people_routes,
 };
 use crate::id::ClientAddress;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -189,6 +189,7 @@ fn settings(public_url: &str) -> Settings {
         code_ttl: Duration::from_mins(1),
         refresh_grace: Duration::from_mins(1),
         rates: Rates::default(),
+        site_shares: SiteShares::default(),
         default_scopes: Scope::empty(),
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::api_key::BearerSecret;
 use crate::audit::{AuditEvent, Sent};
 use crate::authorization_server::client::{AuthMethod, ClientMetadata};
 use crate::authorization_server::error::OAuthError;
@@ -223,10 +224,11 @@ async fn confidential(
     let unusable = OAuthError::InvalidClientMetadata("the client could not be registered");
     let id = format!("dcrs.{}", random_text(&*server.random).as_str());
     let id: ClientId = id.parse().map_err(|_| unusable)?;
-    let secret = accepted.method.is_secret().then(|| random_text(&*server.random));
+    let secret = accepted.method.is_secret();
+    let secret = secret.then(|| BearerSecret::ClientSecret.generate(&*server.random));
     let digest = digest_of_row(&id, &accepted.metadata);
     let hashed = secret.as_ref().map(|secret| Digest::of(secret));
-    let token = random_text(&*server.random);
+    let token = BearerSecret::RegistrationAccessToken.generate(&*server.random);
     let row = row(&id, &accepted.metadata, digest, hashed, now);
     let row = ClientRow { registration_token: Some(manage::digest(&token)), ..row };
     server.store.add_client(&row).await?;

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::api_key::BearerSecret;
 use crate::audit::AuditEvent;
 use crate::authorization_server::client::{AuthMethod, ClientMetadata, Secrets};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::Registration;
 use crate::authorization_server::trail::Trail;
@@ -89,7 +89,7 @@ async fn replace(
         Ok(metadata) => metadata,
         Err(error) => return Err(asked.refused(error).await),
     };
-    let token = random_text(&*server.random);
+    let token = BearerSecret::RegistrationAccessToken.generate(&*server.random);
     let new = NewRegistration {
         id: known.row.id.clone(),
         presented: digest(&known.token),
@@ -168,13 +168,16 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Compared in constant time, with nothing where there is no such client (N57).
+/// Compared in constant time, with nothing where there is no such client (N57). What is no token of ours is not looked for.
 async fn known(
     server: &AuthorizationServer,
     id: &str,
     headers: &HeaderMap,
 ) -> Result<Option<Known>, StoreError> {
     let (Some(token), Ok(id)) = (bearer(headers), id.parse::<ClientId>()) else { return Ok(None) };
+    if !BearerSecret::RegistrationAccessToken.may_be(&token) {
+        return Ok(None);
+    }
     let row = server.store.find_client(&id).await?;
     let row = row.filter(|row| row.kind == ClientKind::Dynamic && row.disabled_at.is_none());
     let (mine, theirs) = (row.as_ref().and_then(|row| row.registration_token), digest(&token));

@@ -2,10 +2,10 @@
 
 use subtle::ConstantTimeEq;
 
+use crate::api_key::BearerSecret;
 use crate::audit::{AuditEvent, GrantType, Reused};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::pkce::CodeChallenge;
-use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::scope::Scope;
 use crate::store::{CodeRedemption, CodeRow, Digest, GrantRow, NewRefreshToken, Redeemed};
@@ -163,7 +163,7 @@ fn new_refresh_token(
     now: Timestamp,
 ) -> (zeroize::Zeroizing<String>, Option<NewRefreshToken>) {
     let settings = &exchange.server.settings;
-    let token = random_text(&*exchange.server.random);
+    let token = BearerSecret::RefreshToken.generate(&*exchange.server.random);
     let asked = scopes.iter().any(|scope| scope.as_str() == "offline_access");
     let useful = grant.expires_at.since(now) > settings.access_token_ttl;
     let wanted = useful && (asked || exchange.client.allows_grant("refresh_token"));

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::api_key::BearerSecret;
 use crate::audit::{AuditEvent, Reused, TokenName};
 use crate::authorization_server::client::Client;
 use crate::authorization_server::error::OAuthError;
@@ -22,9 +23,6 @@ use super::person::still_granted;
 use super::refresh_reply::Kept;
 use super::resource;
 
-/// Longer than any token of ours.
-const MAX_BYTES: usize = 128;
-
 /// What a refresh led to, for everybody who asked the same at the same time.
 #[derive(Debug)]
 pub(super) struct Refreshed {
@@ -40,7 +38,7 @@ pub(super) struct Refreshed {
 /// - `429` for one grant that refreshes all the time; `503`
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
     let presented = exchange.form.require("refresh_token", "refresh_token is missing")?;
-    if presented.len() > MAX_BYTES {
+    if !BearerSecret::RefreshToken.may_be(presented) {
         return Err(DEAD.into());
     }
     let flights = &exchange.server.tokens.flights;
@@ -69,7 +67,7 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
     }
     may_refresh(exchange, &token.scopes)?;
     server.tokens.admit_refresh(grant.id)?;
-    let text = random_text(&*server.random);
+    let text = BearerSecret::RefreshToken.generate(&*server.random);
     let kept = prepare(exchange, &grant, &token.scopes, &text, now).await?;
     let sealed_reply = kept.seal(presented).ok_or(UNSEALED)?;
     let successor = NewRefreshToken {
@@ -194,7 +192,7 @@ pub(in crate::authorization_server) async fn holder(
     client: &Client,
     presented: &str,
 ) -> Result<Holder, StoreError> {
-    if presented.len() > MAX_BYTES {
+    if !BearerSecret::RefreshToken.may_be(presented) {
         return Ok(Holder::Nobody);
     }
     let found = server.store.find_refresh_token(&Digest::of(presented)).await?;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 
-use super::support::{Site, basic, redemption, refused};
+use super::support::{Site, basic, client, redemption, refused};
 
 const MACHINE: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 
@@ -94,7 +94,7 @@ async fn two_ways_to_authenticate_are_refused() {
 
 // RFC 6749 §10.10 — N57
 #[tokio::test]
-async fn whoever_guesses_a_secret_is_told_to_wait_and_nobody_else() {
+async fn whoever_guesses_a_short_secret_is_told_to_wait_and_nobody_else() {
     let site = Site::new().await;
     for _ in 0..21 {
         let answer = site.post_as("/token", Some(&basic("nightly:wrong")), &MACHINE).await;
@@ -107,6 +107,26 @@ async fn whoever_guesses_a_secret_is_told_to_wait_and_nobody_else() {
     site.clock.advance(std::time::Duration::from_secs(3));
     let answer = site.post_as("/token", Some(&basic("nightly:s3cret")), &MACHINE).await;
     assert_eq!(answer.status, 200);
+}
+
+/// A replica that was not told of a new secret goes on with the old one: the others, at the same address, must not wait for it.
+#[tokio::test]
+async fn a_stale_secret_keeps_nobody_out_who_has_the_right_one() {
+    const LONG: &str = "one secret of a client, as good as another";
+    let machine = || client("machine", Some(LONG), "client_credentials", "graph:read");
+    let site = Site::with(|settings| settings.clients.push(machine())).await;
+    for _ in 0..21 {
+        let answer = site.post_as("/token", Some(&basic("machine:stale")), &MACHINE).await;
+        assert_eq!(answer.error(), refused(401, "invalid_client"));
+    }
+    let stale = site.post_as("/token", Some(&basic("machine:stale")), &MACHINE).await;
+    assert_eq!(stale.error(), refused(429, "temporarily_unavailable"), "who is wrong waits");
+    assert_eq!(stale.headers["retry-after"], "3");
+    let right = basic(&format!("machine:{}", LONG.replace(' ', "+")));
+    for path in ["/token", "/introspect"] {
+        let form = [MACHINE[0], ("token", "x")];
+        assert_eq!(site.post_as(path, Some(&right), &form).await.status, 200, "{path}");
+    }
 }
 
 // RFC 9700 §4.3 — N58

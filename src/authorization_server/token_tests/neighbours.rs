@@ -65,6 +65,7 @@ async fn a_resource_server_learns_whose_token_it_was_sent() {
 // RFC 7662 §2.2
 #[tokio::test]
 async fn a_token_that_a_client_got_for_itself_ends_when_the_client_is_disabled() {
+    const SECRET: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     let site = Site::new().await;
     let key = resource(&site, "mcp", MCP).await;
     let now = Timestamp::from_unix_seconds(NOW);
@@ -74,7 +75,7 @@ async fn a_token_that_a_client_got_for_itself_ends_when_the_client_is_disabled()
         kind: ClientKind::Static,
         metadata: metadata.to_owned(),
         metadata_digest: Digest::of(metadata),
-        secret: Some(Digest::of("k3y")),
+        secret: Some(Digest::of(SECRET)),
         previous_secret: None,
         registration_token: None,
         created_at: now,
@@ -84,7 +85,7 @@ async fn a_token_that_a_client_got_for_itself_ends_when_the_client_is_disabled()
     };
     assert!(site.store.add_client(&row).await.unwrap());
     let form = [("grant_type", "client_credentials")];
-    let token = site.post_as("/token", Some(&basic("robot:k3y")), &form).await;
+    let token = site.post_as("/token", Some(&basic(&format!("robot:{SECRET}"))), &form).await;
     let token = token.member("access_token");
     assert_eq!(introspect(&site, &key, &token).await.json()["active"], true);
     assert!(site.store.disable_client(&row.id, Some(now)).await.unwrap());
@@ -155,6 +156,7 @@ async fn whoever_tries_keys_is_told_to_wait() {
         assert_eq!(introspect(&site, &damaged, "x").await.status, 401);
     }
     assert_eq!(introspect(&site, &damaged, "x").await.status, 429);
+    assert_eq!(introspect(&site, &key, "x").await.text, INACTIVE, "whose key it is goes on");
     let other = resource(&site, "weather", "https://weather.example/mcp").await;
     assert_eq!(introspect(&site, &other, "x").await.text, INACTIVE);
 }

@@ -17,8 +17,8 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
     KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Rates,
-    Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt,
-    introspection_routes, token_routes,
+    Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm, SigningKeys, SiteShares,
+    UsedAt, introspection_routes, token_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
@@ -356,6 +356,7 @@ fn settings() -> Settings {
         code_ttl: Duration::from_mins(1),
         refresh_grace: Duration::from_mins(1),
         rates: Rates::default(),
+        site_shares: SiteShares::default(),
         default_scopes: "graph:read public:read".parse().unwrap(),
         scopes_supported: Scope::empty(),
         administrators: Administrators::default(),

@@ -1,6 +1,8 @@
 //! What the common clients do after a refusal, as they were seen on the wire. For whoever has to tell a person what to
 //! click; nothing is decided by it.
 
+use url::Url;
+
 /// A client that is known by more than its name. Which one it is, it says itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -49,6 +51,20 @@ pub enum Situation {
 }
 
 impl Family {
+    /// Those that people have.
+    pub const ALL: [Self; 10] = [
+        Self::ClaudeCode,
+        Self::Claude,
+        Self::ChatGpt,
+        Self::VsCode,
+        Self::Cursor,
+        Self::Codex,
+        Self::Opencode,
+        Self::GeminiCli,
+        Self::Inspector,
+        Self::McpRemote,
+    ];
+
     /// By the URL of its metadata document, else by the name that it registered with.
     #[must_use]
     pub fn of(client_id: &str, name: Option<&str>) -> Option<Self> {
@@ -82,7 +98,26 @@ impl Family {
         other().map(|(_, family)| family)
     }
 
-    const fn name(self) -> &'static str {
+    /// By where its answers go. More than one where these are alike: a port of somebody's own computer says nothing about
+    /// who listens there.
+    #[must_use]
+    pub fn by_redirect_uri(uri: &str) -> &'static [Self] {
+        let Ok(url) = Url::parse(uri) else { return &[] };
+        match (url.scheme(), url.host_str().unwrap_or_default()) {
+            ("cursor", _) | ("https", "www.cursor.com" | "cursor.com") => &[Self::Cursor],
+            ("vscode" | "vscode-insiders", _) | ("https", "vscode.dev" | "insiders.vscode.dev") => {
+                &[Self::VsCode]
+            }
+            ("https", "claude.ai" | "claude.com") => &[Self::Claude],
+            ("https", "chatgpt.com") => &[Self::ChatGpt],
+            ("http", "localhost" | "127.0.0.1" | "[::1]") => on_loopback(url.path(), url.port()),
+            _ => &[],
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::ClaudeCode => "Claude Code",
             Self::Claude => "Claude",
@@ -98,23 +133,22 @@ impl Family {
         }
     }
 
-    /// How its person begins anew.
-    const fn begin_anew(self) -> &'static str {
+    /// How its person begins anew. NAME is what the server is called there.
+    #[must_use]
+    pub const fn begin_anew(self) -> &'static str {
         match self {
-            Self::ClaudeCode => {
-                "in Claude Code: /mcp, choose the server, Clear authentication, then Authenticate"
-            }
+            Self::ClaudeCode => "/mcp, choose the server, Clear authentication, then Authenticate",
             Self::Claude | Self::ChatGpt => {
                 "in the settings: open the connector, disconnect it, and connect it again"
             }
             Self::Codex => "codex mcp logout NAME, then codex mcp login NAME",
             Self::VsCode => {
-                "in VS Code: Authentication: Remove Dynamic Authentication Providers, then MCP: List Servers, Restart"
+                "Authentication: Remove Dynamic Authentication Providers, then MCP: List Servers, Restart"
             }
-            Self::Cursor => "in Cursor's settings: switch the server off and on",
+            Self::Cursor => "in the settings: switch the server off and on",
             Self::Opencode => "opencode mcp logout NAME, then opencode mcp auth NAME",
-            Self::GeminiCli => "in Gemini CLI: /mcp auth NAME",
-            Self::Inspector => "in the Inspector: Clear OAuth State, then Connect",
+            Self::GeminiCli => "/mcp auth NAME",
+            Self::Inspector => "Clear OAuth State, then Connect",
             Self::McpRemote => "remove its folder ~/.mcp-auth, then start it again",
             Self::Ours => "broker login",
         }
@@ -159,6 +193,21 @@ impl Family {
             ),
             _ => None,
         }
+    }
+}
+
+/// As they were seen; most ports float.
+fn on_loopback(path: &str, port: Option<u16>) -> &'static [Family] {
+    match (path, port) {
+        ("/", _) => &[Family::VsCode],
+        ("/mcp/oauth/callback", _) => &[Family::Opencode],
+        ("/oauth/callback", Some(6274 | 6276)) => &[Family::Inspector],
+        ("/oauth/callback", Some(7777)) => &[Family::GeminiCli],
+        ("/oauth/callback", _) => &[Family::GeminiCli, Family::McpRemote],
+        ("/callback", Some(8787)) => &[Family::Cursor],
+        ("/callback", _) => &[Family::ClaudeCode],
+        _ if path.starts_with("/callback/") => &[Family::Codex],
+        _ => &[],
     }
 }
 
@@ -257,6 +306,29 @@ mod tests {
         assert_eq!(of("dcr1.abc", Some("Claude Code (weather)")), Some(Family::ClaudeCode));
         assert_eq!(of("dcr1.abc", Some("MCP Inspector")), Some(Family::Inspector));
         assert_eq!(of("dcr1.abc", None), None);
+    }
+
+    #[test]
+    fn where_answers_go_says_who_it_may_be() {
+        for (uri, families) in [
+            ("http://localhost:53111/callback", &[Family::ClaudeCode][..]),
+            ("https://claude.ai/api/mcp/auth_callback", &[Family::Claude]),
+            ("https://chatgpt.com/connector/oauth/x", &[Family::ChatGpt]),
+            ("http://127.0.0.1:33418/", &[Family::VsCode]),
+            ("https://vscode.dev/redirect", &[Family::VsCode]),
+            ("cursor://anysphere.cursor-mcp/oauth/callback", &[Family::Cursor]),
+            ("http://localhost:8787/callback", &[Family::Cursor]),
+            ("http://127.0.0.1:5000/callback/AbC", &[Family::Codex]),
+            ("http://127.0.0.1:19876/mcp/oauth/callback", &[Family::Opencode]),
+            ("http://localhost:7777/oauth/callback", &[Family::GeminiCli]),
+            ("http://localhost:6274/oauth/callback", &[Family::Inspector]),
+            ("http://localhost:3334/oauth/callback", &[Family::GeminiCli, Family::McpRemote]),
+            ("https://claude.ai.evil.example/api/mcp/auth_callback", &[]),
+            ("http://evil.example/callback", &[]),
+            ("no URL", &[]),
+        ] {
+            assert_eq!(Family::by_redirect_uri(uri), families, "{uri}");
+        }
     }
 
     #[test]

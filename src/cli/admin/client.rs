@@ -92,7 +92,7 @@ struct AddArgs {
     /// `authorization_code`, `refresh_token`, `client_credentials`; may be repeated [default: the first two]
     #[arg(long = "grant", value_name = "TYPE")]
     grant_types: Vec<String>,
-    /// The most it may get, separated by spaces
+    /// The most it may get, separated by spaces; `broker:admin` only who administers the broker can pass on [default: what each person may have]
     #[arg(long, default_value = "")]
     scope: String,
     /// A program on people's machines, which can keep no secret

@@ -17,6 +17,7 @@ use super::limits::RATE;
 use super::outbound::private_targets;
 use super::rate::Rate;
 use super::registered_client::{GrantType, RawClient, RegisteredClient};
+use super::site_rates::{RawSiteRates, SiteRates};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
@@ -41,6 +42,8 @@ pub struct AuthorizationServer {
     pub token_rate: Option<Rate>,
     /// Questions of one client or registered server about tokens. `None`: no limit.
     pub introspection_rate: Option<Rate>,
+    /// Of strangers, for each site.
+    pub sites: SiteRates,
     pub dynamic_registration: DynamicRegistration,
     pub client_metadata_documents: ClientMetadataDocuments,
     /// Hosts whose client metadata documents are read where `client_metadata_documents` is `list`.
@@ -145,6 +148,8 @@ pub(super) struct RawAuthorizationServer {
     /// Questions of one client or registered server at `/introspect`, counted in the same way. Unset: no limit in dev,
     /// `60000/min` elsewhere.
     pub(super) introspection_rate: Option<String>,
+    /// What strangers at one site may do.
+    pub(super) sites: RawSiteRates,
     /// Whether clients may register themselves (RFC 7591). `limited`: public clients, rate and size limits,
     /// no admin scopes. `token`: clients of any kind that bring an initial access token (`broker registration-token add`), no
     /// admin scopes. prod refuses `open`.
@@ -196,6 +201,7 @@ impl Default for RawAuthorizationServer {
             refresh_grace_seconds: 60,
             token_rate: None,
             introspection_rate: None,
+            sites: RawSiteRates::default(),
             dynamic_registration: DynamicRegistration::default(),
             client_metadata_documents: ClientMetadataDocuments::default(),
             client_metadata_hosts: Vec::new(),
@@ -272,6 +278,7 @@ impl RawAuthorizationServer {
                 INTROSPECTION_RATE,
                 to,
             ),
+            sites: self.sites.parse(&at.name("sites"), to),
             dynamic_registration: self.dynamic_registration,
             client_metadata_documents: self.client_metadata_documents,
             client_metadata_hosts: self.client_metadata_hosts,

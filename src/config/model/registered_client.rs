@@ -80,7 +80,7 @@ pub enum ClientKeys {
 pub(super) struct RawClient {
     /// Its name at the token endpoint.
     pub(super) client_id: String,
-    /// Its secret. With neither a secret nor keys it is a public client.
+    /// Its secret: 32 random bytes or more, for anybody may try one. With neither a secret nor keys it is a public client.
     pub(super) secret: Option<RawSecret>,
     /// A file with its public keys, a JSON Web Key Set, read at the start: it signs assertions (`private_key_jwt`,
     /// RFC 7523) instead of having a secret.
@@ -236,7 +236,11 @@ impl RawClient {
             to.one_of(at, given, "secret, jwks_file, jwks_uri, workload");
             return (None, None);
         }
-        let secret = self.secret.as_ref().and_then(|raw| to.secret(&at.name("secret"), raw));
+        let key = at.name("secret");
+        let secret = self.secret.as_ref().and_then(|raw| to.secret(&key, raw));
+        if let Some(source) = &secret {
+            to.shared_secret(&key, source);
+        }
         (secret, self.keys(at, to))
     }
 

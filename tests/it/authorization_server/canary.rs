@@ -11,6 +11,7 @@ use crate::support::raw_http::{Answer, Request};
 use crate::support::until::until;
 
 use super::browser::{Browser, PASSWORD, hidden};
+use super::canary_given;
 use super::client::{Asking, REDIRECT, VERIFIER, told};
 
 const CLIENT_SECRET: &str = "CLIENT-CANARY-4711-0123456789abcdef";
@@ -38,10 +39,10 @@ const SETTINGS: &str = r#"
 
 /// What gives access, by the name under which a failure tells of it.
 #[derive(Default)]
-struct Marks(Vec<(&'static str, String)>);
+pub(super) struct Marks(Vec<(&'static str, String)>);
 
 impl Marks {
-    fn plant(&mut self, name: &'static str, value: &str) -> String {
+    pub(super) fn plant(&mut self, name: &'static str, value: &str) -> String {
         assert!(value.len() >= 16, "{name} is too short to be looked for");
         self.0.push((name, value.to_owned()));
         value.to_owned()
@@ -98,7 +99,7 @@ async fn provider() -> (FakeHttp, String) {
     provider.answers_at("/user", Reply::json(person.to_string()));
     let url = provider.url();
     let settings = format!(
-        r#"{SETTINGS}
+        r#"{SETTINGS}{}
     [outbound]
     allow_private = ["127.0.0.1"]
     [[authorization_server.identity_provider]]
@@ -110,7 +111,8 @@ async fn provider() -> (FakeHttp, String) {
     token_endpoint = "{url}token"
     userinfo_endpoint = "{url}user"
     claims = {{ subject = "id", username = "login" }}
-"#
+"#,
+        canary_given::SETTINGS
     );
     (provider, settings)
 }
@@ -138,7 +140,7 @@ async fn logs_in_elsewhere(served: &Served, provider: &FakeHttp, marks: &mut Mar
     marks.plant("the verifier of a login elsewhere", &verifier);
 }
 
-async fn post(served: &Served, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(super) async fn post(served: &Served, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body = Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = Request::new("POST", path)
         .header("content-type", "application/x-www-form-urlencoded")
@@ -279,6 +281,7 @@ async fn what_gives_access_is_in_no_log_no_file_and_no_other_answer() {
     logs_in_elsewhere(&served, &provider, &mut marks, directory.path()).await;
     let (client, code) = consents(&served, &path, &mut marks).await;
     let access = spends(&served, &client, &code, &mut marks).await;
+    canary_given::is_given_out(&served, (directory.path(), &variables), &mut marks).await;
     let machine = [
         ("grant_type", "client_credentials"),
         ("client_id", "machine"),
@@ -304,5 +307,5 @@ async fn what_gives_access_is_in_no_log_no_file_and_no_other_answer() {
     for (what, mark) in PERSON {
         assert!(!log.contains(mark) && !audit.contains(mark), "the {what} of a person is in a log");
     }
-    assert!(marks.0.len() > 18, "not everything was planted");
+    assert!(marks.0.len() > 27, "not everything was planted");
 }

@@ -257,7 +257,8 @@ impl Prepared {
             ("approvals", own(Request::new("GET", "/approvals"))),
             ("device page", own(Request::new("GET", "/device"))),
             ("consent", own(Self::page(product, action, consent))),
-            ("link", Request::new("GET", "/login/link/abc")),
+            // What is no link by its shape is refused without the store.
+            ("link", Request::new("GET", &format!("/login/link/{}", "a".repeat(43)))),
         ]
     }
 

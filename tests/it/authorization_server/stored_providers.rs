@@ -3,6 +3,7 @@
 mod commands;
 mod refused;
 mod replicas;
+mod stood_against;
 
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};

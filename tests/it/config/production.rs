@@ -115,6 +115,30 @@ fn short_and_published_shared_secrets_are_refused() {
     }
 }
 
+/// Anybody may try the secret of a client whose id they know.
+#[test]
+fn a_clients_secret_that_could_be_guessed_is_refused() {
+    let client = "[[authorization_server.client]]\nclient_id = \"nightly\"\nsecret = \"env:S\"\n\
+        grants = [\"client_credentials\"]\nscopes = [\"graph:read\"]\n";
+    let key = "authorization_server.client[0].secret";
+    for (secret, refused) in [
+        ("31-bytes-are-one-too-few-for-it", true),
+        ("change-me-in-production-at-least-32-bytes", true),
+        ("32-bytes-are-just-enough-for-it!", false),
+    ] {
+        let loaded = prod(&format!("{GOOD}{client}")).env("S", secret).load();
+        assert_eq!(loaded.has_errors(), refused, "{secret}");
+        if refused {
+            assert!(!format!("{:?}", loaded.findings).contains(secret));
+            assert_eq!(errors(&loaded).len(), 1);
+        }
+        let dev = Place::new(client).env("S", secret).load();
+        assert!(!dev.has_errors(), "{secret}");
+        let warned = dev.findings.iter().any(|finding| &*finding.key.to_string() == key);
+        assert_eq!(warned, refused, "{secret}: {:?}", dev.findings);
+    }
+}
+
 #[test]
 fn a_secret_file_that_everybody_can_read_is_refused() {
     let place = prod("");
@@ -148,7 +172,7 @@ fn the_sample_settings_pass() {
     let mut text = include_str!("../../../docs/examples/broker.toml").to_owned();
     for (path, content) in [
         ("/run/secrets/kek", KEK),
-        ("/run/secrets/nightly", "x"),
+        ("/run/secrets/nightly", "32-bytes-are-just-enough-for-it!"),
         ("/run/secrets/mailer.key", "x"),
         ("/run/secrets/connect", "x"),
         ("/run/secrets/secret-id", "x"),

@@ -16,6 +16,7 @@ mod maintain;
 mod maintain_postgres;
 mod model;
 mod model_run;
+mod organisations;
 mod passkeys;
 mod people;
 pub(crate) mod postgres;
