@@ -12,6 +12,7 @@ use crate::resource_server::PROOF_ALGORITHMS;
 use crate::scope::{Scope, ScopeToken};
 
 use super::authorize::PUSHED_PATH;
+use super::client::AuthMethod;
 use super::device;
 use super::keys::SigningAlgorithm;
 use super::logout::END_SESSION_PATH;
@@ -51,9 +52,9 @@ struct Document<'a> {
     subject_types_supported: [&'a str; 1],
     id_token_signing_alg_values_supported: [&'a str; 1],
     acr_values_supported: [&'a str; 2],
-    token_endpoint_auth_methods_supported: [&'a str; 4],
+    token_endpoint_auth_methods_supported: Vec<&'a str>,
     token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
-    revocation_endpoint_auth_methods_supported: [&'a str; 4],
+    revocation_endpoint_auth_methods_supported: Vec<&'a str>,
     /// RFC 9701 §7
     introspection_signing_alg_values_supported: Vec<&'a str>,
     /// RFC 8414 §2 wants it beside `private_key_jwt`.
@@ -66,6 +67,9 @@ struct Document<'a> {
     request_uri_parameter_supported: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dpop_signing_alg_values_supported: Vec<&'a str>,
+    /// RFC 8705 §3.3
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_client_certificate_bound_access_tokens: bool,
 }
 
 impl Document<'_> {
@@ -75,8 +79,11 @@ impl Document<'_> {
     }
 }
 
-const AUTH_METHODS: [&str; 4] =
-    ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+/// Those with certificates only where clients are asked for one.
+fn auth_methods(settings: &Settings) -> Vec<&'static str> {
+    let served = |method: &AuthMethod| settings.client_certificates.serve(*method);
+    AuthMethod::ALL.into_iter().filter(served).map(AuthMethod::as_str).collect()
+}
 
 const ASSERTION_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
 
@@ -138,9 +145,9 @@ fn document(settings: &Settings) -> Bytes {
         subject_types_supported: ["public"],
         acr_values_supported: ["pwd", TWO_FACTORS],
         id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
-        token_endpoint_auth_methods_supported: AUTH_METHODS,
+        token_endpoint_auth_methods_supported: auth_methods(settings),
         token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
-        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        revocation_endpoint_auth_methods_supported: auth_methods(settings),
         introspection_signing_alg_values_supported: signing_algorithms(settings),
         revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         code_challenge_methods_supported: ["S256"],
@@ -154,6 +161,7 @@ fn document(settings: &Settings) -> Bytes {
         } else {
             Vec::new()
         },
+        tls_client_certificate_bound_access_tokens: settings.client_certificates.are_asked_for(),
     };
     document.to_bytes()
 }
@@ -226,6 +234,7 @@ mod tests {
             require_pushed_requests: false,
             second_factor: crate::authorization_server::SecondFactor::Optional,
             dpop: false,
+            client_certificates: crate::authorization_server::ClientCertificates::default(),
             dpop_required: false,
         }
     }

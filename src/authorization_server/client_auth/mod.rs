@@ -1,6 +1,7 @@
 //! Client authentication at the token endpoint and its like (RFC 6749 §2.3, RFC 7523 §2.2).
 
 mod assertion;
+mod certificate;
 mod presented;
 
 use std::net::IpAddr;
@@ -8,6 +9,7 @@ use std::net::IpAddr;
 use axum::http::HeaderMap;
 
 use crate::id::ClientId;
+use crate::resource_server::ClientCertificate;
 
 use super::client::{AuthMethod, Client, Secrets, find};
 use super::error::OAuthError;
@@ -15,6 +17,7 @@ use super::form::Form;
 use super::server::AuthorizationServer;
 
 pub(super) use assertion::AssertionKeys;
+pub use certificate::{Authorities, ClientCertificates};
 use presented::Presented;
 
 /// One answer for an unknown client, a wrong secret, a wrong method and a bad assertion: none tells more (N57).
@@ -22,9 +25,17 @@ pub(super) const REFUSED: OAuthError = OAuthError::InvalidClient(
     "the client is not known here or did not authenticate as it is registered",
 );
 
+/// Where a request comes from, which nobody can write into it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sender<'a> {
+    pub address: Option<IpAddr>,
+    /// The certificate of the connection, where TLS ends here: never that of a header.
+    pub certificate: Option<&'a ClientCertificate>,
+}
+
 /// Finds the client that sent a request and checks that it authenticated as it is registered.
 ///
-/// A public client only names itself: what it sends must prove more (PKCE, a refresh token). Does *not* check that the
+/// A client with a certificate only names itself, too (RFC 8705 §2): the rest is the connection's. A public client only names itself: what it sends must prove more (PKCE, a refresh token). Does *not* check that the
 /// client may use the grant.
 ///
 /// # Errors
@@ -34,13 +45,13 @@ pub(super) const REFUSED: OAuthError = OAuthError::InvalidClient(
 /// - [`OAuthError::Store`], [`OAuthError::Unavailable`]: it could not be checked
 pub async fn authenticate(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
+    sender: Sender<'_>,
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Client, OAuthError> {
     let presented = presented::read(headers, form)?;
     let id: ClientId = presented.client_id().parse().map_err(|_| REFUSED)?;
-    let client = match find(server, address, &id).await {
+    let client = match find(server, sender.address, &id).await {
         Ok(client) => client,
         Err(error) if !error.is_lasting() => return Err(error.into()),
         Err(_) => {
@@ -53,9 +64,9 @@ pub async fn authenticate(
         Presented::Nothing { .. } if client.auth_methods().contains(&AuthMethod::None) => {}
         Presented::Secret { secret, .. } => by_secret(server, &client, secret)?,
         Presented::Assertion { assertion, .. } => {
-            assertion::check(server, address, &client, assertion).await?;
+            assertion::check(server, sender.address, &client, assertion).await?;
         }
-        Presented::Nothing { .. } => return Err(REFUSED),
+        Presented::Nothing { .. } => certificate::check(server, sender, &client).await?,
     }
     if !matches!(client.kind(), super::client::Kind::Configured) {
         server.store.client_used(client.id(), server.clock.now());
@@ -75,17 +86,17 @@ pub(super) fn claimed(headers: &HeaderMap, form: &Form) -> Option<ClientId> {
 /// As [`authenticate`]; [`OAuthError::TooManyRequests`] after too many failures.
 pub(super) async fn authenticate_from(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
+    sender: Sender<'_>,
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Client, OAuthError> {
     let guesses = &server.tokens.guesses;
     let claimed = presented::guessed(headers, form);
-    let attempt = claimed.map(|claimed| guesses.attempt(&claimed, address));
+    let attempt = claimed.map(|claimed| guesses.attempt(&claimed, sender.address));
     if let Some(attempt) = attempt {
         guesses.check(attempt)?;
     }
-    let outcome = authenticate(server, address, headers, form).await;
+    let outcome = authenticate(server, sender, headers, form).await;
     if let (Some(attempt), Err(OAuthError::InvalidClient(_))) = (attempt, &outcome) {
         guesses.failed(attempt);
     }

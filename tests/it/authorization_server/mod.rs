@@ -26,6 +26,8 @@ mod known_clients;
 mod login_command;
 mod logout;
 mod metadata;
+mod mutual_tls;
+mod mutual_tls_world;
 mod other_servers;
 mod outage;
 mod outage_world;
