@@ -11,6 +11,7 @@ pub mod app;
 pub mod audit;
 pub mod authorization_server;
 pub mod broker;
+pub mod certificate_name;
 pub mod cli;
 pub mod code;
 pub mod config;

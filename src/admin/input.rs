@@ -186,6 +186,11 @@ pub(super) fn jwks(set: &Value) -> Result<PublicJwks, AdminError> {
     }
 }
 
+/// Whether any certificate is beside these keys.
+pub(super) fn has_certificates(set: &Value) -> bool {
+    AssertionKeys::inline(set.to_string().as_bytes()).is_ok_and(|keys| keys.has_certificates())
+}
+
 /// Where public keys are fetched from, or a client is told something.
 pub(super) fn client_url(field: &'static str, text: &str) -> Result<String, AdminError> {
     let allowed = "an https URL without user and fragment, or http on loopback";

@@ -166,6 +166,10 @@ pub enum AppError {
     )]
     ClientKeys { client_id: crate::id::ClientId, source: crate::resource_server::KeySetError },
     #[error(
+        "jwks_file of authorization_server.client `{0}` has no certificate, and self_signed_tls_client_auth is about them\n  hint: a key with \"x5c\": [\"…\"], its certificate as DER in base64: openssl x509 -outform DER | base64 -w0"
+    )]
+    NoClientCertificate(crate::id::ClientId),
+    #[error(
         "server.public_url cannot be a protected resource\n  hint: an http or https URL with a host, such as https://broker.contoso.example"
     )]
     Metadata(#[from] MetadataError),

@@ -45,7 +45,7 @@ use super::key_control::Keys;
 use super::logs::Logs;
 use super::reload::Reloader;
 use super::revoked::revocations;
-use super::{assertions, connections, issuers, keys, map};
+use super::{assertions, client_certificates, connections, issuers, keys, map};
 
 /// Scopes of the broker itself: for administrators alone (N115), but for [`APPROVE`].
 const OWN: &str = "broker";
@@ -104,6 +104,7 @@ pub(super) fn settings(
             config::SecondFactor::Everyone => SecondFactor::Everyone,
         },
         dpop: config.resource_server.dpop != Dpop::Off,
+        client_certificates: client_certificates::asked_for(config)?,
         dpop_required: config.resource_server.dpop == Dpop::Required,
     })
 }
@@ -139,8 +140,9 @@ fn keys(known: &config::RegisteredClient) -> Result<Option<PublicKeys>, AppError
         Some(ClientKeys::Inline(jwks)) => jwks.to_string(),
     };
     let client_id = || known.client_id.clone();
-    AssertionKeys::whole(jwks.as_bytes())
+    let keys = AssertionKeys::whole(jwks.as_bytes())
         .map_err(|source| AppError::ClientKeys { client_id: client_id(), source })?;
+    client_certificates::check(known, &keys)?;
     Ok(Some(PublicKeys::Inline(jwks)))
 }
 
@@ -173,6 +175,7 @@ fn client(
             to: known.exchange.to.iter().map(ToString::to_string).collect(),
         },
         workload: known.workload.as_ref().map(assertions::workload),
+        tls: client_certificates::of(known),
     })
 }
 

@@ -14,6 +14,7 @@ mod check_key;
 mod check_live;
 mod check_servers;
 mod cleaning;
+mod client_certificates;
 mod command_audit;
 mod connections;
 mod doctor;

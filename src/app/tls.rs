@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, SecretSource};
-use crate::http::{Tls, TlsFiles, TlsKey};
+use crate::http::{ClientCertificates, Tls, TlsFiles, TlsKey};
 use crate::secret::Secrets;
 use crate::secret_ref::SecretRef;
 use crate::time::{Budget, Clock};
@@ -31,5 +31,9 @@ pub(super) async fn load(
             TlsKey::Pem(issuers::own(source, secrets, &budget).await?)
         }
     };
-    Ok(Some(crate::http::tls(&TlsFiles { cert: tls.cert.clone(), key })?))
+    let clients = ClientCertificates {
+        authorities: tls.client_ca_file.clone(),
+        self_signed: tls.self_signed_client_certificates,
+    };
+    Ok(Some(crate::http::tls(&TlsFiles { cert: tls.cert.clone(), key, clients })?))
 }

@@ -32,6 +32,8 @@ pub enum TokenFailure {
     ProofNeedsNonce,
     /// It is bound to no key, and has to be.
     NotBound,
+    /// It is bound to a certificate, and the connection has none or another (RFC 8705).
+    WrongCertificate,
 }
 
 /// What is wrong with the definition of a tool of a server behind us.

@@ -9,6 +9,7 @@ use crate::scope::Scope;
 use crate::secret_text::SecretText;
 use crate::time::Timestamp;
 
+use super::confirmation::Confirmation;
 use super::derived::{Actor, Origin};
 use super::keys::{SigningKey, SigningKeys, TokenType};
 
@@ -67,21 +68,15 @@ pub(super) struct Behind<'a> {
     /// Groups were left out: Entra's name for it, which every reader of ours knows.
     #[serde(rename = "hasgroups", skip_serializing_if = "std::ops::Not::not")]
     pub(super) groups_incomplete: bool,
-    /// The key that it is bound to (RFC 9449 §6.1).
+    /// What it is bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) cnf: Option<Confirmation<'a>>,
+    pub(super) cnf: Option<Confirmation<&'a str>>,
     /// Who acts, where it was exchanged (RFC 8693 §4.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) act: Option<&'a Actor>,
     /// What it ends with.
     #[serde(skip_serializing_if = "<[Origin]>::is_empty")]
     pub(super) derived_from: &'a [Origin],
-}
-
-/// `cnf`, to be written.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Confirmation<'a> {
-    pub(super) jkt: &'a str,
 }
 
 #[expect(clippy::ref_option, reason = "serde gives it like this")]

@@ -1,20 +1,12 @@
 //! Keys that clients prove to hold (RFC 9449): whoever has a token that is bound to one, and not the key, has nothing.
 
 use axum::http::HeaderMap;
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::resource_server::{ProofChecker, ProofError, ProofRequest, ProvenKey};
 
 use super::error::OAuthError;
 use super::server::AuthorizationServer;
-
-/// `cnf` (RFC 9449 §6.1): what a token of ours is bound to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Confirmation {
-    pub(super) jkt: String,
-}
 
 /// Whether a text is the thumbprint of a key (RFC 7638), as `dpop_jkt` has it.
 pub(super) fn is_thumbprint(text: &str) -> bool {

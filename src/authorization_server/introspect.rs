@@ -21,8 +21,8 @@ use crate::store::{ResourceRow, StoreError};
 use super::api_key;
 use super::client::Client;
 use super::client_auth::REFUSED;
+use super::confirmation::Confirmation;
 use super::derived::Actor;
-use super::dpop::Confirmation;
 use super::error::{OAuthError, json_headers};
 use super::form::{Form, MAX_FORM_BYTES};
 use super::keys::SigningAlgorithm;
@@ -74,9 +74,9 @@ struct Active<'a> {
     /// Who acts (RFC 8693 §4.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<&'a Actor>,
-    /// RFC 9449 §6.2
+    /// RFC 9449 §6.2, RFC 8705 §3.2
     #[serde(skip_serializing_if = "Option::is_none")]
-    cnf: Option<&'a Confirmation>,
+    cnf: Option<&'a Confirmation<String>>,
     token_type: &'static str,
 }
 
@@ -211,7 +211,7 @@ async fn active(server: &AuthorizationServer, token: &OwnToken) -> Result<Bytes,
         acr: token.acr.as_deref(),
         act: token.act.as_ref(),
         cnf: token.cnf.as_ref(),
-        token_type: if token.cnf.is_some() { "DPoP" } else { "Bearer" },
+        token_type: token.cnf.as_ref().map_or("Bearer", Confirmation::token_type),
     };
     let written = serde_json::to_vec(&answer);
     written.map(Bytes::from).map_err(|_| OAuthError::Unavailable("the answer cannot be written"))

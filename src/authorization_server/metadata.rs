@@ -12,6 +12,7 @@ use crate::resource_server::PROOF_ALGORITHMS;
 use crate::scope::{Scope, ScopeToken};
 
 use super::authorize::PUSHED_PATH;
+use super::client::AuthMethod;
 use super::device;
 use super::keys::SigningAlgorithm;
 use super::logout::END_SESSION_PATH;
@@ -54,11 +55,11 @@ struct Document<'a> {
     id_token_signing_alg_values_supported: [&'a str; 1],
     claims_supported: [&'a str; 13],
     acr_values_supported: [&'a str; 2],
-    token_endpoint_auth_methods_supported: [&'a str; 4],
+    token_endpoint_auth_methods_supported: Vec<&'a str>,
     token_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
-    revocation_endpoint_auth_methods_supported: [&'a str; 4],
+    revocation_endpoint_auth_methods_supported: Vec<&'a str>,
     /// Of clients; a server's API key is a bearer token (RFC 8414 §2).
-    introspection_endpoint_auth_methods_supported: [&'a str; 4],
+    introspection_endpoint_auth_methods_supported: Vec<&'a str>,
     introspection_endpoint_auth_signing_alg_values_supported: [&'a str; 3],
     /// RFC 9701 §7
     introspection_signing_alg_values_supported: Vec<&'a str>,
@@ -72,6 +73,9 @@ struct Document<'a> {
     request_uri_parameter_supported: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dpop_signing_alg_values_supported: Vec<&'a str>,
+    /// RFC 8705 §3.3
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_client_certificate_bound_access_tokens: bool,
 }
 
 impl Document<'_> {
@@ -81,12 +85,17 @@ impl Document<'_> {
     }
 }
 
-const AUTH_METHODS: [&str; 4] =
-    ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+/// Those with certificates only where clients are asked for one.
+fn auth_methods(settings: &Settings) -> Vec<&'static str> {
+    let served = |method: &AuthMethod| settings.client_certificates.serve(*method);
+    AuthMethod::ALL.into_iter().filter(served).map(AuthMethod::as_str).collect()
+}
 
 /// Nobody asks about tokens without proof.
-const INTROSPECTION_METHODS: [&str; 4] =
-    ["client_secret_basic", "client_secret_post", "private_key_jwt", "Bearer"];
+fn introspection_methods(settings: &Settings) -> Vec<&'static str> {
+    let none = AuthMethod::None.as_str();
+    auth_methods(settings).into_iter().filter(|method| *method != none).chain(["Bearer"]).collect()
+}
 
 /// Of ID tokens, and of `/userinfo`.
 const CLAIMS: [&str; 13] = [
@@ -166,10 +175,10 @@ fn document(settings: &Settings) -> Bytes {
         acr_values_supported: ["pwd", TWO_FACTORS],
         id_token_signing_alg_values_supported: [algorithm(settings.signing_algorithm)],
         claims_supported: CLAIMS,
-        token_endpoint_auth_methods_supported: AUTH_METHODS,
+        token_endpoint_auth_methods_supported: auth_methods(settings),
         token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
-        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
-        introspection_endpoint_auth_methods_supported: INTROSPECTION_METHODS,
+        revocation_endpoint_auth_methods_supported: auth_methods(settings),
+        introspection_endpoint_auth_methods_supported: introspection_methods(settings),
         introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         introspection_signing_alg_values_supported: signing_algorithms(settings),
         revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
@@ -184,6 +193,7 @@ fn document(settings: &Settings) -> Bytes {
         } else {
             Vec::new()
         },
+        tls_client_certificate_bound_access_tokens: settings.client_certificates.are_asked_for(),
     };
     document.to_bytes()
 }
@@ -258,6 +268,7 @@ mod tests {
             require_pushed_requests: false,
             second_factor: crate::authorization_server::SecondFactor::Optional,
             dpop: false,
+            client_certificates: crate::authorization_server::ClientCertificates::default(),
             dpop_required: false,
         }
     }

@@ -10,6 +10,7 @@ mod client_auth;
 mod client_metadata;
 #[cfg(test)]
 mod client_tests;
+mod confirmation;
 mod consent;
 mod derived;
 mod device;
@@ -66,7 +67,7 @@ pub use authorize::{
 pub use client::{
     AuthMethod, Client, ClientError, ClientMetadata, Kind, PublicKeys, find as find_client,
 };
-pub use client_auth::authenticate;
+pub use client_auth::{Authorities, ClientCertificates, Sender, authenticate};
 pub use client_metadata::{DocumentError, InvalidDocument};
 pub use error::OAuthError;
 pub use form::Form;
@@ -99,8 +100,9 @@ pub use server::{
 pub use server_secret::{KeysAtHand, SealError, ServerSecret};
 pub use session::current;
 pub use settings::{
-    Administrators, AssertionIssuer, BehindUs, ConfiguredClient, ExchangeRules, IdentityAssertions,
-    MetadataDocuments, OwnResource, Registration, Settings, WorkloadRules,
+    Administrators, AssertionIssuer, BehindUs, CertificateRule, ClientTls, ConfiguredClient,
+    ExchangeRules, IdentityAssertions, MetadataDocuments, OwnResource, Registration, Settings,
+    WorkloadRules,
 };
 pub use shares::SiteShares;
 

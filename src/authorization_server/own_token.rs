@@ -13,8 +13,8 @@ use crate::scope::Scope;
 use crate::store::{Database, Digest, ResourceRow, StoreError};
 use crate::time::Timestamp;
 
+use super::confirmation::Confirmation;
 use super::derived::{Actor, Origin};
-use super::dpop::Confirmation;
 use super::keys::SigningKeys;
 use super::server::AuthorizationServer;
 
@@ -39,8 +39,8 @@ pub(super) struct OwnToken {
     /// When its person logged in, and how strong that was (RFC 9068 §2.2.1).
     pub(super) auth_time: Option<i64>,
     pub(super) acr: Option<String>,
-    /// The key that it is bound to (RFC 9449 §6.1).
-    pub(super) cnf: Option<Confirmation>,
+    /// What it is bound to.
+    pub(super) cnf: Option<Confirmation<String>>,
     /// Who acts, where it was exchanged (RFC 8693 §4.1).
     pub(super) act: Option<Actor>,
     /// What it was made from.

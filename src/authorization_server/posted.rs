@@ -7,9 +7,10 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 
 use crate::id::{ClientAddress, ClientId};
+use crate::resource_server::ClientCertificate;
 
 use super::client::Client;
-use super::client_auth;
+use super::client_auth::{self, Sender};
 use super::error::OAuthError;
 use super::form::Form;
 use super::server::AuthorizationServer;
@@ -17,6 +18,8 @@ use super::server::AuthorizationServer;
 /// A request of a client: its parameters, and what it came with. Nothing of it is proven.
 pub(super) struct Posted {
     pub(super) address: Option<IpAddr>,
+    /// Of the connection.
+    pub(super) certificate: Option<ClientCertificate>,
     pub(super) headers: HeaderMap,
     pub(super) form: Form,
 }
@@ -29,10 +32,11 @@ impl<S: Send + Sync> FromRequest<S> for Posted {
     /// [`OAuthError::TooLarge`] past the router's `DefaultBodyLimit`; those of [`Form::parse`] (N38, N39)
     async fn from_request(mut request: Request, state: &S) -> Result<Self, OAuthError> {
         let address = request.extensions().get().map(|&ClientAddress(address)| address);
+        let certificate = request.extensions().get().cloned();
         let headers = std::mem::take(request.headers_mut());
         let body = Bytes::from_request(request, state).await.map_err(|_| OAuthError::TooLarge)?;
         let form = Form::parse(&headers, &body)?;
-        Ok(Self { address, headers, form })
+        Ok(Self { address, certificate, headers, form })
     }
 }
 
@@ -41,7 +45,8 @@ impl Posted {
     ///
     /// Those of [`client_auth::authenticate_from`]
     pub(super) async fn client(&self, server: &AuthorizationServer) -> Result<Client, OAuthError> {
-        client_auth::authenticate_from(server, self.address, &self.headers, &self.form).await
+        let sender = Sender { address: self.address, certificate: self.certificate.as_ref() };
+        client_auth::authenticate_from(server, sender, &self.headers, &self.form).await
     }
 
     /// Who it says it is.

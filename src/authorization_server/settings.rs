@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::certificate_name::CertificateName;
 use crate::id::{ClientId, Issuer};
 use crate::redirect_uri::RedirectUri;
 use crate::resource_server::Algorithm;
@@ -13,6 +14,7 @@ use crate::scope::Scope;
 use crate::secret::OwnSecret;
 
 use super::client::PublicKeys;
+use super::client_auth::ClientCertificates;
 use super::identity_provider::IdentityProviderSettings;
 use super::keys::SigningAlgorithm;
 use super::known_clients::KnownClients;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub second_factor: SecondFactor,
     /// Whether tokens can be bound to keys (RFC 9449), to be published; what checks them comes beside these settings.
     pub dpop: bool,
+    /// By which clients prove themselves, and to which tokens can be bound (RFC 8705).
+    pub client_certificates: ClientCertificates,
     /// Whether the endpoints of this process take no other tokens: those of servers that were registered, too.
     pub dpop_required: bool,
 }
@@ -156,6 +160,25 @@ pub struct ConfiguredClient {
     pub exchange: ExchangeRules,
     /// Instead of secret and keys: it is then no public client.
     pub workload: Option<WorkloadRules>,
+    pub tls: ClientTls,
+}
+
+/// What a client has to do with certificates (RFC 8705).
+#[derive(Clone, Debug, Default)]
+pub struct ClientTls {
+    /// By which it proves itself, instead of by a secret or by signing.
+    pub certificate: Option<CertificateRule>,
+    /// Whether its tokens must be bound to one (§3.4).
+    pub bound: bool,
+}
+
+/// Which certificate is a client's.
+#[derive(Clone, Debug)]
+pub enum CertificateRule {
+    /// One of an authority, with this name (§2.1).
+    Named(CertificateName),
+    /// One that is beside its keys (§2.2).
+    OfItsKeys,
 }
 
 /// Who signs assertions (RFC 7523), and with what.

@@ -12,9 +12,11 @@ use serde::Serialize;
 
 use crate::audit::{AuditEvent, TokenFailure, TokenName};
 use crate::id::{ClientAddress, Subject};
+use crate::resource_server::ClientCertificate;
 use crate::scope::Scope;
 use crate::store::UserRow;
 
+use super::confirmation::Confirmation;
 use super::error::{OAuthError, json_headers};
 use super::own_token::OwnToken;
 use super::server::AuthorizationServer;
@@ -46,7 +48,10 @@ struct Claims<'a> {
 /// - `403 insufficient_scope`: without `openid`; `429` for a network that was refused too often; `503`
 async fn userinfo(
     State(server): State<AuthorizationServer>,
-    address: Option<Extension<ClientAddress>>,
+    (address, certificate): (
+        Option<Extension<ClientAddress>>,
+        Option<Extension<ClientCertificate>>,
+    ),
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -61,8 +66,9 @@ async fn userinfo(
         let recorded = rejected(&server, &trail, address, TokenFailure::Inactive).await;
         return recorded.err().unwrap_or(DEAD).into_response();
     };
-    if let Err(error) = holds_key(&server, (&method, &headers), &token).await {
-        let recorded = rejected(&server, &trail, address, TokenFailure::InvalidProof).await;
+    let certificate = certificate.as_ref().map(|Extension(certificate)| certificate);
+    if let Err(error) = holds(&server, (&method, &headers, certificate), &token).await {
+        let recorded = rejected(&server, &trail, address, unheld(&token)).await;
         return recorded.map_or_else(IntoResponse::into_response, |()| unproven(error));
     }
     match told(&server, trail, &token).await {
@@ -143,21 +149,33 @@ fn credentials(headers: &HeaderMap) -> Option<(bool, &str)> {
     (bound || scheme.eq_ignore_ascii_case("bearer")).then(|| (bound, token.trim()))
 }
 
-/// A token that is bound to a key comes with the scheme `DPoP` and a proof, every other one as a bearer token (RFC 9449
-/// §7.1).
-async fn holds_key(
+/// A token that is bound to a key comes with the scheme `DPoP` and a proof (RFC 9449 §7.1), every other one as a bearer
+/// token; one that is bound to a certificate on a connection with that very one (RFC 8705 §3).
+async fn holds(
     server: &AuthorizationServer,
-    (method, headers): (&Method, &HeaderMap),
+    (method, headers, certificate): (&Method, &HeaderMap, Option<&ClientCertificate>),
     token: &OwnToken,
 ) -> Result<(), OAuthError> {
     let (bound, text) = credentials(headers).ok_or(DEAD)?;
     match (&token.cnf, &server.dpop) {
         (None, _) if !bound => Ok(()),
-        (Some(cnf), Some(checker)) if bound => {
-            let request = (method.as_str(), "/userinfo", Some((text, cnf.jkt.as_str())));
+        (Some(Confirmation::Certificate(thumbprint)), _) if !bound => {
+            let same = certificate.is_some_and(|known| known.thumbprint() == thumbprint);
+            if same { Ok(()) } else { Err(DEAD) }
+        }
+        (Some(Confirmation::Key(jkt)), Some(checker)) if bound => {
+            let request = (method.as_str(), "/userinfo", Some((text, jkt.as_str())));
             server.check_proof(checker, headers, request).await.map(drop)
         }
         _ => Err(DEAD),
+    }
+}
+
+/// Why it was not, in the log.
+const fn unheld(token: &OwnToken) -> TokenFailure {
+    match token.cnf {
+        Some(Confirmation::Certificate(_)) => TokenFailure::WrongCertificate,
+        Some(Confirmation::Key(_)) | None => TokenFailure::InvalidProof,
     }
 }
 

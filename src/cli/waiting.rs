@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::app::AppError;
 use crate::config::{Config, Deployment, SecretSource};
-use crate::http::{NotYet, Tls, TlsFiles, TlsKey, bind, lobby, tls};
+use crate::http::{ClientCertificates, NotYet, Tls, TlsFiles, TlsKey, bind, lobby, tls};
 use crate::secret_ref::SecretRef;
 
 use super::failure::Failure;
@@ -83,7 +83,8 @@ impl Place {
     pub(super) fn of(config: &Config) -> Self {
         let tls = config.server.tls.as_ref().and_then(|tls| match &tls.key {
             SecretSource::Ref(SecretRef::File(path)) => {
-                Some(TlsFiles { cert: tls.cert.clone(), key: TlsKey::File(path.clone()) })
+                let clients = ClientCertificates::default(); // nobody is let in yet
+                Some(TlsFiles { cert: tls.cert.clone(), key: TlsKey::File(path.clone()), clients })
             }
             SecretSource::Ref(_) | SecretSource::Literal(_) => None,
         });

@@ -11,7 +11,7 @@ use crate::audit::AuditEvent;
 use crate::broker::Caller;
 use crate::guard::{self, Recorder, Unrecorded, record_refusals, unavailable};
 use crate::policy::About;
-use crate::resource_server::Principal;
+use crate::resource_server::{ClientCertificate, Principal};
 
 use super::decided::Decided;
 use super::servers::Server;
@@ -77,6 +77,9 @@ impl ForwardAuth {
             random: parts.random.clone(),
         };
         let token = server.token.clone();
+        // The connection is the proxy's: a certificate of its says nothing of who sent the token.
+        let mut request = request;
+        request.extensions_mut().remove::<ClientCertificate>();
         let decided = service_fn(move |mut request: Request| {
             let (server, decide) = (server.clone(), decide.clone());
             async move {

@@ -116,5 +116,6 @@ const fn failure(error: TokenError) -> TokenFailure {
         TokenError::InvalidProof => TokenFailure::InvalidProof,
         TokenError::ProofNeedsNonce => TokenFailure::ProofNeedsNonce,
         TokenError::NotBound => TokenFailure::NotBound,
+        TokenError::WrongCertificate => TokenFailure::WrongCertificate,
     }
 }

@@ -20,7 +20,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::io::{InspectReader, InspectWriter};
 use tokio_util::sync::CancellationToken;
 
+use crate::resource_server::ClientCertificate;
+
 use super::client_address::TrustedProxies;
+use super::client_certificate;
 use super::front::Front;
 use super::problem::head_too_large;
 use super::serve::Limits;
@@ -31,6 +34,14 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const PREFACE_BYTES: usize = 24;
 /// What asking whether the client is still there takes at most, within one look; everything beyond is answers.
 const PING_BYTES: usize = 256;
+
+/// The other end of a connection.
+#[derive(Clone)]
+struct Peer {
+    address: SocketAddr,
+    /// Whose key TLS has had proven.
+    certificate: Option<ClientCertificate>,
+}
 
 /// What every connection of one listener is served with.
 pub(super) struct Server {
@@ -63,6 +74,7 @@ impl Server {
     ) {
         // Answers are small: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
+        let peer = Peer { address: peer, certificate: None };
         // Each on the heap by itself: what only TLS needs is not held for every connection without it.
         let Some(acceptor) = &self.acceptor else {
             match begun(self.header_timeout, closing, version(&stream)).await {
@@ -73,10 +85,15 @@ impl Server {
             return;
         };
         match begun(self.header_timeout, closing, Box::pin(acceptor.accept(stream))).await {
-            Some(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Box::pin(self.http2(stream, peer, closing)).await;
+            Some(Ok(stream)) => {
+                let (_, tls) = stream.get_ref();
+                let peer = Peer { certificate: client_certificate::of(tls), ..peer };
+                if tls.alpn_protocol() == Some(b"h2") {
+                    Box::pin(self.http2(stream, peer, closing)).await;
+                } else {
+                    Box::pin(self.http1(stream, peer, closing)).await;
+                }
             }
-            Some(Ok(stream)) => Box::pin(self.http1(stream, peer, closing)).await,
             Some(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "http.tls_failed");
             }
@@ -85,11 +102,11 @@ impl Server {
     }
 
     /// hyper bounds the time of each head, and so that between two requests.
-    async fn http1<S>(&self, stream: S, peer: SocketAddr, closing: &CancellationToken)
+    async fn http1<S>(&self, stream: S, peer: Peer, closing: &CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = hyper::service::service_fn(|request| self.answer(request, peer));
+        let service = hyper::service::service_fn(|request| self.answer(request, &peer));
         let mut connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -102,14 +119,14 @@ impl Server {
     }
 
     /// hyper bounds no time here but that of an answer to its PING, and waits for the preface without an end.
-    async fn http2<S>(&self, stream: S, peer: SocketAddr, closing: &CancellationToken)
+    async fn http2<S>(&self, stream: S, peer: Peer, closing: &CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let pulse = Arc::new(Pulse::default());
         let service = hyper::service::service_fn(|request| {
             let open = pulse.open();
-            let answer = self.answer(request, peer);
+            let answer = self.answer(request, &peer);
             async move {
                 let answer = answer.await?;
                 Ok::<_, Infallible>(answer.map(|body| Body::new(Open { body, _stream: open })))
@@ -141,11 +158,14 @@ impl Server {
     fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: &Peer,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
         let mut request = request.map(Body::new);
-        let client = self.proxies.client(peer, request.headers());
+        let client = self.proxies.client(peer.address, request.headers());
         request.extensions_mut().insert(client);
+        if let Some(certificate) = &peer.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         let front = self.front.clone();
         async move {
             // hyper's limit is on its buffer, which may take in twice as much at once.

@@ -3,6 +3,7 @@
 mod base_path;
 mod by_host;
 mod client_address;
+mod client_certificate;
 mod connection;
 mod endpoint;
 mod front;
@@ -19,6 +20,7 @@ mod traced;
 pub use base_path::BasePath;
 pub use by_host::Handler;
 pub use client_address::{ClientAddress, TrustedProxies};
+pub use client_certificate::{ClientCertificates, authorities};
 pub use front::Front;
 pub use health::{Health, Readiness};
 pub use lobby::{NotYet, lobby};

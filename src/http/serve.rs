@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::secret_text::SecretText;
 
 use super::client_address::TrustedProxies;
+use super::client_certificate::{ClientCertificates, KeyProven};
 use super::connection::Server;
 use super::front::Front;
 use super::health::Health;
@@ -75,6 +76,15 @@ pub enum ServeError {
     )]
     NotAKey,
     #[error(
+        "server.tls.client_ca_file {} holds a certificate that cannot be an authority\n  hint: the certificates of who issues those of clients, as PEM: openssl x509 -noout -text shows what each is",
+        path.display()
+    )]
+    NotAnAuthority {
+        path: PathBuf,
+        #[source]
+        source: rustls::Error,
+    },
+    #[error(
         "server.tls.cert and server.tls.key do not belong together or are not usable\n  hint: the certificate of the server comes first in server.tls.cert, and server.tls.key is its private key"
     )]
     Tls(#[source] rustls::Error),
@@ -85,6 +95,7 @@ pub enum ServeError {
 pub struct TlsFiles {
     pub cert: PathBuf,
     pub key: TlsKey,
+    pub clients: ClientCertificates,
 }
 
 /// Where the private key of the server is.
@@ -130,17 +141,20 @@ pub fn tls(files: &TlsFiles) -> Result<Tls, ServeError> {
             .map_err(|_quotes_the_text| ServeError::NotAKey)?,
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let clients = KeyProven::new(&files.clients, &provider)?;
+    let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(ServeError::Tls)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
         .map_err(ServeError::Tls)?;
+    let config = match clients {
+        Some(clients) => config.with_client_cert_verifier(clients),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_single_cert(chain, private).map_err(ServeError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Tls(TlsAcceptor::from(Arc::new(config))))
 }
 
-fn pem_fault(key: &'static str, path: &Path, error: pem::Error) -> ServeError {
+pub(super) fn pem_fault(key: &'static str, path: &Path, error: pem::Error) -> ServeError {
     let path = path.to_owned();
     match error {
         pem::Error::Io(source) => ServeError::Unreadable { key, path, source },

@@ -9,6 +9,7 @@ use crate::outbound::Outbound;
 use crate::time::Clock;
 
 use super::algorithm::Algorithm;
+use super::certificate::ClientCertificate;
 use super::error::TokenError;
 use super::jwks::{JwksTiming, Place, RemoteKeys};
 use super::jwt::{self, Form, UnverifiedJwt};
@@ -109,6 +110,38 @@ impl AssertionKeys {
         match &self.0 {
             Source::Inline(keys) => keys.verify(&assertion.0, owner),
             Source::Remote(keys) => keys.verify_if(&assertion.0, owner, &may_fetch).await,
+        }
+    }
+
+    /// Whether this very certificate is beside one of the keys (`x5c`): that is all that a certificate which nobody else
+    /// issued can be checked by (RFC 8705 §2.2.2). `may_fetch` as for [`AssertionKeys::verify`].
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::IssuerUnavailable`] while remote keys cannot be had
+    pub async fn lists_certificate(
+        &self,
+        certificate: &ClientCertificate,
+        may_fetch: impl Fn() -> bool + Send + Sync,
+    ) -> Result<bool, TokenError> {
+        let thumbprint = certificate.thumbprint();
+        let found = match &self.0 {
+            Source::Inline(keys) => keys.find_certificate(thumbprint),
+            Source::Remote(keys) => keys.find_certificate(thumbprint, &may_fetch).await,
+        };
+        match found {
+            Ok(()) => Ok(true),
+            Err(TokenError::IssuerUnavailable) => Err(TokenError::IssuerUnavailable),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether any certificate is beside the keys, as far as is known without a fetch.
+    #[must_use]
+    pub const fn has_certificates(&self) -> bool {
+        match &self.0 {
+            Source::Inline(keys) => keys.has_certificates(),
+            Source::Remote(_) => true,
         }
     }
 

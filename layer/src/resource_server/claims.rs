@@ -31,7 +31,7 @@ pub(super) struct Circumstances {
 /// - [`TokenError::WrongAudience`]: `aud` names none of the issuer's configured audiences
 /// - [`TokenError::Expired`], [`TokenError::NotYetValid`]: `exp`, `nbf`, `iat`, with the issuer's skew
 /// - [`TokenError::ClaimsInvalid`]: a claim of the wrong type or out of range, or a token that is bound to something that
-///   we cannot check, such as a certificate (RFC 8705 §3)
+///   we cannot check
 pub(super) fn admit(
     settings: &IssuerSettings,
     claims: Claims,
@@ -39,7 +39,7 @@ pub(super) fn admit(
 ) -> Result<Verified, TokenError> {
     let audiences = audiences(settings, &claims)?;
     let expires_at = dates::check(&claims, settings.skew, &at)?;
-    let key_thumbprint = key_thumbprint(&claims)?;
+    let (key_thumbprint, certificate_thumbprint) = bound_to(&claims)?.into_pair();
     let subject = optional_text(&claims, "sub")?.map(str::parse).transpose();
     let client_id = client(&claims)?.map(str::parse).transpose();
     let (groups, groups_incomplete) = groups(&claims);
@@ -52,6 +52,7 @@ pub(super) fn admit(
         groups_incomplete,
         roles: texts(claims.get("roles")).0,
         key_thumbprint,
+        certificate_thumbprint,
         entra: if settings.entra { Some(entra::identity(&claims)?) } else { None },
         claims: Arc::new(claims),
         token_name: at.token_name,
@@ -60,17 +61,42 @@ pub(super) fn admit(
     })
 }
 
-/// `cnf`, where it is a key's thumbprint and nothing else (RFC 9449 §6.1): whoever calls this must have the key proven, or
-/// refuse the token.
-fn key_thumbprint(claims: &Claims) -> Result<Option<Arc<str>>, TokenError> {
-    let Some(cnf) = claims.get("cnf") else { return Ok(None) };
-    let members = cnf.as_object().filter(|members| members.len() == 1);
-    let jkt = members.and_then(|members| json::text(members, "jkt"));
+/// What a token is bound to.
+#[derive(Debug, PartialEq, Eq)]
+enum BoundTo {
+    Nothing,
+    /// RFC 9449 §6.1
+    Key(Arc<str>),
+    /// RFC 8705 §3.1
+    Certificate(Arc<str>),
+}
+
+impl BoundTo {
+    fn into_pair(self) -> (Option<Arc<str>>, Option<Arc<str>>) {
+        match self {
+            Self::Nothing => (None, None),
+            Self::Key(thumbprint) => (Some(thumbprint), None),
+            Self::Certificate(thumbprint) => (None, Some(thumbprint)),
+        }
+    }
+}
+
+/// `cnf`, where it is the thumbprint of a key or of a certificate and nothing else: whoever calls this must have it proven,
+/// or refuse the token. Of a token that is bound in two ways, one would go unproven.
+fn bound_to(claims: &Claims) -> Result<BoundTo, TokenError> {
+    let Some(cnf) = claims.get("cnf") else { return Ok(BoundTo::Nothing) };
     let is_digest = |text: &&str| {
         text.len() == 43
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    jkt.filter(is_digest).map(|jkt| Some(Arc::from(jkt))).ok_or(TokenError::ClaimsInvalid)
+    let members = cnf.as_object().filter(|members| members.len() == 1);
+    let member =
+        |name: &str| members.and_then(|members| json::text(members, name)).filter(is_digest);
+    match (member("jkt"), member("x5t#S256")) {
+        (Some(jkt), _) => Ok(BoundTo::Key(Arc::from(jkt))),
+        (None, Some(certificate)) => Ok(BoundTo::Certificate(Arc::from(certificate))),
+        (None, None) => Err(TokenError::ClaimsInvalid),
+    }
 }
 
 /// The name of an authentic token in logs: its `jti` where that is harmless, else the given one.
@@ -257,6 +283,25 @@ pub(super) mod tests {
     #[test]
     fn a_token_bound_to_a_key_is_not_a_bearer_token() {
         assert_eq!(refused(json!({"cnf": {"jkt": "x"}})), Some(TokenError::ClaimsInvalid));
+    }
+
+    // RFC 8705 §3.1, RFC 7800 §3.1
+    #[test]
+    fn what_a_token_is_bound_to_is_one_thing_that_can_be_proven() {
+        let digest = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+        let bound = |cnf: Value| bound_to(&object(json!({ "cnf": cnf })));
+        assert_eq!(bound(json!({"x5t#S256": digest})), Ok(BoundTo::Certificate(digest.into())));
+        assert_eq!(bound(json!({"jkt": digest})), Ok(BoundTo::Key(digest.into())));
+        for other in [
+            json!({"x5t#S256": digest, "jkt": digest}),
+            json!({"x5t#S256": digest, "kid": "a"}),
+            json!({"x5t#S256": "short"}),
+            json!({"x5t": digest}),
+            json!({}),
+            json!(null),
+        ] {
+            assert_eq!(bound(other.clone()), Err(TokenError::ClaimsInvalid), "{other}");
+        }
     }
 
     #[test]

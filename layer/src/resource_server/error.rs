@@ -66,11 +66,14 @@ pub enum TokenError {
     /// The token is bound to no key, and has to be.
     #[error("the token is bound to no key, and has to be")]
     NotBound,
+    /// The token is bound to a certificate, and the connection has none or another.
+    #[error("the token is bound to a certificate, and the connection has none or another")]
+    WrongCertificate,
 }
 
 impl TokenError {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Missing,
         Self::MalformedRequest,
         Self::Malformed,
@@ -89,6 +92,7 @@ impl TokenError {
         Self::InvalidProof,
         Self::ProofNeedsNonce,
         Self::NotBound,
+        Self::WrongCertificate,
     ];
 
     /// The reason class, stable across releases: for audit and metrics, not for the client.
@@ -113,6 +117,7 @@ impl TokenError {
             Self::InvalidProof => "invalid_proof",
             Self::ProofNeedsNonce => "proof_needs_nonce",
             Self::NotBound => "not_bound",
+            Self::WrongCertificate => "wrong_certificate",
         }
     }
 
@@ -137,7 +142,8 @@ impl TokenError {
             | Self::ClaimsInvalid
             | Self::InvalidProof
             | Self::ProofNeedsNonce
-            | Self::NotBound => StatusCode::UNAUTHORIZED,
+            | Self::NotBound
+            | Self::WrongCertificate => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -159,7 +165,8 @@ impl TokenError {
             | Self::Inactive
             | Self::Revoked
             | Self::ClaimsInvalid
-            | Self::NotBound => Some("invalid_token"),
+            | Self::NotBound
+            | Self::WrongCertificate => Some("invalid_token"),
             Self::InvalidProof => Some("invalid_dpop_proof"),
             Self::ProofNeedsNonce => Some("use_dpop_nonce"),
         }
@@ -189,6 +196,9 @@ impl TokenError {
                 "make a new DPoP proof with the nonce of the DPoP-Nonce header"
             }
             Self::NotBound => "the access token must be bound to a key (DPoP)",
+            Self::WrongCertificate => {
+                "the access token is bound to a certificate that this connection does not have"
+            }
         }
     }
 
@@ -270,6 +280,7 @@ mod tests {
         invalid_proof 401 invalid_dpop_proof
         proof_needs_nonce 401 use_dpop_nonce
         not_bound 401 invalid_token
+        wrong_certificate 401 invalid_token
         "#);
     }
 

@@ -193,17 +193,38 @@ impl RemoteKeys {
         owner: KeyOwner<'_>,
         may_fetch: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), TokenError> {
+        self.look(|keys| keys.verify(jwt, owner), may_fetch).await
+    }
+
+    /// Whether a certificate with this thumbprint is beside one of the keys.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::UnknownKey`] where it is not, [`TokenError::IssuerUnavailable`] where there is no key set to look at.
+    pub(super) async fn find_certificate(
+        &self,
+        thumbprint: &str,
+        may_fetch: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<(), TokenError> {
+        self.look(|keys| keys.find_certificate(thumbprint), may_fetch).await
+    }
+
+    /// Looks at the keys, and once more where something is not among them and they could be fetched anew.
+    async fn look(
+        &self,
+        at: impl Fn(&KeySet) -> Result<(), TokenError>,
+        may_fetch: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<(), TokenError> {
         if self.shared.fresh().is_none() {
             self.refresh(may_fetch).await;
         }
         let keys = self.shared.usable().ok_or(TokenError::IssuerUnavailable)?;
-        match keys.verify(jwt, owner) {
+        match at(&keys) {
             Err(TokenError::UnknownKey) => {}
             decided => return decided,
         }
         self.refresh(may_fetch).await;
-        let keys = self.shared.usable().ok_or(TokenError::IssuerUnavailable)?;
-        keys.verify(jwt, owner)
+        at(&*self.shared.usable().ok_or(TokenError::IssuerUnavailable)?)
     }
 
     /// Whether there are keys that can be used.

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
+use super::certificate::thumbprint_of_x5c;
 use super::error::TokenError;
 use super::json;
 use super::jwt::UnverifiedJwt;
@@ -41,6 +42,8 @@ pub(super) struct KeySet {
     keys: Vec<Key>,
     /// Keys that were in the document and are not used.
     pub(super) dropped: usize,
+    /// Thumbprints of the certificates that were beside the keys (RFC 7517 §4.7), used or not.
+    certificates: Vec<String>,
 }
 
 struct Key {
@@ -85,7 +88,21 @@ impl KeySet {
             .filter(|key| !repeated(key))
             .filter_map(|key| Key::parse(key.as_object()?, algorithms))
             .collect();
-        Ok(Self { dropped: members.len().saturating_sub(keys.len()), keys })
+        let certificates = members.iter().filter_map(thumbprint_of_x5c).collect();
+        Ok(Self { dropped: members.len().saturating_sub(keys.len()), keys, certificates })
+    }
+
+    /// # Errors
+    ///
+    /// [`TokenError::UnknownKey`] where no certificate with this thumbprint is beside one of the keys.
+    pub(super) fn find_certificate(&self, thumbprint: &str) -> Result<(), TokenError> {
+        let known = self.certificates.iter().any(|known| known == thumbprint);
+        if known { Ok(()) } else { Err(TokenError::UnknownKey) }
+    }
+
+    /// Whether any certificate is.
+    pub(super) const fn has_certificates(&self) -> bool {
+        !self.certificates.is_empty()
     }
 
     /// Whether no key can be used.

@@ -79,14 +79,15 @@ impl RequireTokenLayer {
 
 impl RequireTokenLayer {
     /// Who sends these headers, without a service around it. Does *not* remove the header: that is the caller's to do.
-    /// Tokens that are bound to a key are refused: a proof is for a method and a URL, which headers do not tell.
+    /// Tokens that are bound are refused: a proof is for a method and a URL, and a certificate is the connection's, neither
+    /// of which headers tell.
     ///
     /// # Errors
     ///
     /// A [`Refusal`], which [`RequireTokenLayer::refuse`] answers.
     pub async fn verify(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         let token = bearer::read(headers).map_err(Refusal::from)?;
-        self.guard.admit(self.guard.verifier.verify(token.as_str()).await)
+        self.guard.admit(self.guard.verifier.verify(token.as_str()).await, None)
     }
 
     /// The answer to a refused request: `401`, `400` or `503`, with the challenge.

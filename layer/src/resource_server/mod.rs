@@ -42,14 +42,18 @@
 //!
 //! - call [`RequireTokenLayer::dpop`] where tokens are bound to keys (RFC 9449): without, such a token is refused
 //!
-//! What is *not* checked: tokens that are bound in other ways (by a certificate, RFC 8705: they are refused), and whether
-//! the `jti` of a token was seen before (access tokens are used many times).
+//! - put a [`ClientCertificate`] into the extensions of requests where you end TLS and clients show certificates (RFC
+//!   8705): a token that is bound to one is refused without, and on a connection with another
+//!
+//! What is *not* checked: tokens that are bound in other ways (they are refused), and whether the `jti` of a token was
+//! seen before (access tokens are used many times).
 
 mod algorithm;
 mod assertion;
 mod bearer;
 mod builder;
 mod cache;
+mod certificate;
 mod challenge;
 mod claims;
 mod dates;
@@ -78,6 +82,7 @@ mod verify;
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::assertion::{AssertionKeys, SignedAssertion};
 pub use self::builder::VerifierBuilder;
+pub use self::certificate::ClientCertificate;
 pub use self::challenge::{Challenge, ChallengeError};
 pub use self::discovery::{DiscoveryError, discover};
 pub use self::dpop::{

@@ -34,6 +34,8 @@ pub(super) struct Verified {
     pub(super) entra: Option<EntraIdentity>,
     /// `cnf.jkt`
     pub(super) key_thumbprint: Option<Arc<str>>,
+    /// `cnf["x5t#S256"]`
+    pub(super) certificate_thumbprint: Option<Arc<str>>,
 }
 
 /// Who somebody is in Entra: stable and never reused, unlike `upn`, `name` or `preferred_username`.
@@ -128,6 +130,17 @@ impl Principal {
     /// sender holds it.
     pub fn key_thumbprint(&self) -> Option<&str> {
         self.verified.key_thumbprint.as_deref()
+    }
+
+    /// `cnf["x5t#S256"]` (RFC 8705 §3.1): the certificate that the token is bound to. Where there is one, the connection of
+    /// this request has it.
+    pub fn certificate_thumbprint(&self) -> Option<&str> {
+        self.verified.certificate_thumbprint.as_deref()
+    }
+
+    /// Whether the token is anybody's who has it.
+    pub(super) fn is_unbound(&self) -> bool {
+        self.key_thumbprint().is_none() && self.certificate_thumbprint().is_none()
     }
 
     /// Whether the token was verified for this very request, not found in the cache.

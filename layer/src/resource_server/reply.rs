@@ -75,7 +75,8 @@ const fn code(error: TokenError) -> Option<ChallengeError> {
         | TokenError::Inactive
         | TokenError::Revoked
         | TokenError::ClaimsInvalid
-        | TokenError::NotBound => ChallengeError::InvalidToken,
+        | TokenError::NotBound
+        | TokenError::WrongCertificate => ChallengeError::InvalidToken,
     })
 }
 

@@ -12,6 +12,7 @@ use tower::Service;
 
 use super::bearer::{self, UnverifiedBearer};
 use super::cache::TokenHash;
+use super::certificate::ClientCertificate;
 use super::dpop::{HEADER, NONCE_HEADER};
 use super::error::{Refusal, TokenError};
 use super::layer::Guard;
@@ -66,7 +67,7 @@ where
         let known = if token.is_bound() {
             known
         } else if let Some(known) = known {
-            return match self.guard.admit(known) {
+            return match self.guard.admit(known, request.extensions().get()) {
                 Ok(principal) => {
                     request.headers_mut().remove(HEADER);
                     request.extensions_mut().insert(principal);
@@ -116,7 +117,7 @@ where
         let (uri, headers) = (request.uri(), request.headers());
         guard.admit_bound(outcome, token.as_str(), (request.method().as_str(), uri, headers)).await
     } else {
-        guard.admit(outcome).map(|principal| (principal, None))
+        guard.admit(outcome, request.extensions().get()).map(|principal| (principal, None))
     };
     drop(token);
     match admitted {
@@ -135,9 +136,19 @@ where
 }
 
 impl Guard {
-    /// A bearer token. One that is bound to a key is none (RFC 9449 §7.1).
-    pub(super) fn admit(&self, outcome: Result<Principal, Refusal>) -> Result<Principal, Refusal> {
+    /// A bearer token. One that is bound to a key is none (RFC 9449 §7.1); one that is bound to a certificate is good on a
+    /// connection with that very one (RFC 8705 §3).
+    pub(super) fn admit(
+        &self,
+        outcome: Result<Principal, Refusal>,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Principal, Refusal> {
         let principal = self.admit_audience(outcome?)?;
+        let bound_to = principal.certificate_thumbprint();
+        if bound_to.is_some() && bound_to != certificate.map(ClientCertificate::thumbprint) {
+            let name = Some(Arc::clone(principal.token_name()));
+            return Err(Refusal::new(TokenError::WrongCertificate, name));
+        }
         let refused = match (principal.key_thumbprint(), &self.dpop) {
             (Some(_), _) => TokenError::ClaimsInvalid,
             (None, Some(dpop)) if dpop.is_required() => TokenError::NotBound,

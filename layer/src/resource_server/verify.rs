@@ -71,8 +71,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] with a [`TokenError`]; also for a token that is bound to a key, which without a proof is nobody's
-    /// (RFC 9449 §7.1): [`RequireTokenLayer::dpop`](super::RequireTokenLayer::dpop) lets those in. Claims are looked at only once the signature is good, so that a reason such
+    /// A [`Refusal`] with a [`TokenError`]; also for a token that is bound to a key or a certificate, which without a proof
+    /// is nobody's (RFC 9449 §7.1, RFC 8705 §3): [`RequireTokenLayer`](super::RequireTokenLayer) lets those in. Claims are looked at only once the signature is good, so that a reason such
     /// as `expired` is the issuer's word.
     pub async fn verify(&self, unverified_token: &str) -> Result<Principal, Refusal> {
         let hash = TokenHash::of(unverified_token);
@@ -81,7 +81,7 @@ impl Verifier {
             None => self.verify_first_seen(unverified_token, hash).await,
         };
         let principal = known?;
-        if principal.key_thumbprint().is_none() {
+        if principal.is_unbound() {
             return Ok(principal);
         }
         let name = Arc::clone(principal.token_name());

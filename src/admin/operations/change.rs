@@ -216,7 +216,9 @@ fn changed(row: &ClientRow, change: ClientChange) -> Result<NewClient, AdminErro
         let items = before.get(name).and_then(Value::as_array).into_iter().flatten();
         items.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
     };
-    let signs = text("token_endpoint_auth_method").as_deref() == Some("private_key_jwt");
+    let method = text("token_endpoint_auth_method");
+    let self_signed = method.as_deref() == Some("self_signed_tls_client_auth");
+    let signs = method.as_deref() == Some("private_key_jwt") || self_signed;
     let keys = (change.jwks, change.jwks_uri);
     let (jwks, jwks_uri) = match keys {
         (None, None) => (before.get("jwks").cloned(), text("jwks_uri")),
@@ -236,11 +238,20 @@ fn changed(row: &ClientRow, change: ClientChange) -> Result<NewClient, AdminErro
         redirect_uris: change.redirect_uris.unwrap_or_else(|| list("redirect_uris")),
         grant_types: Some(list("grant_types")),
         scope: change.scope.or_else(|| text("scope")).unwrap_or_default(),
-        public: text("token_endpoint_auth_method").as_deref() == Some("none"),
+        public: method.as_deref() == Some("none"),
         jwks,
         jwks_uri,
         post_logout_redirect_uris: list("post_logout_redirect_uris"),
         backchannel_logout_uri: text("backchannel_logout_uri"),
         refresh_grace_seconds: change.refresh_grace_seconds.or(grace),
+        tls_client_auth_subject_dn: text("tls_client_auth_subject_dn"),
+        tls_client_auth_san_dns: text("tls_client_auth_san_dns"),
+        tls_client_auth_san_uri: text("tls_client_auth_san_uri"),
+        tls_client_auth_san_ip: text("tls_client_auth_san_ip"),
+        tls_client_auth_san_email: text("tls_client_auth_san_email"),
+        self_signed_tls_client_auth: self_signed,
+        tls_client_certificate_bound_access_tokens: before
+            .get("tls_client_certificate_bound_access_tokens")
+            .is_some_and(|bound| bound == true),
     })
 }

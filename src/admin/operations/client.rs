@@ -15,6 +15,7 @@ use crate::redirect_uri::RedirectUri;
 use crate::secret_text::SecretText;
 use crate::store::{ClientKind, ClientRow, Digest, Page};
 
+use super::client_certificate::{add_certificate, check_certificate};
 use super::{Actor, ClientView, Operations, PageQuery, Shown, found, shown};
 
 /// RFC 7523, for ID-JAGs: which identity providers make them is in the settings.
@@ -54,11 +55,38 @@ pub struct NewClient {
     /// or http on loopback.
     #[serde(default)]
     pub backchannel_logout_uri: Option<String>,
+    /// The whole subject of its certificate, as RFC 4514 writes it: it proves itself by that (`tls_client_auth`, RFC 8705) and
+    /// gets no secret. One of these five.
+    #[serde(default)]
+    pub tls_client_auth_subject_dn: Option<String>,
+    /// A host name among the alternative names of its certificate.
+    #[serde(default)]
+    pub tls_client_auth_san_dns: Option<String>,
+    /// A URI among them.
+    #[serde(default)]
+    pub tls_client_auth_san_uri: Option<String>,
+    /// An address among them.
+    #[serde(default)]
+    pub tls_client_auth_san_ip: Option<String>,
+    /// An e-mail address among them.
+    #[serde(default)]
+    pub tls_client_auth_san_email: Option<String>,
+    /// Whether it proves itself by a certificate that is in `x5c` of one of its keys, instead of signing (RFC 8705).
+    #[serde(default)]
+    pub self_signed_tls_client_auth: bool,
+    /// Whether each of its tokens is bound to the certificate of the connection that asks for it (RFC 8705).
+    #[serde(default)]
+    pub tls_client_certificate_bound_access_tokens: bool,
 }
 
 impl NewClient {
     const fn has_keys(&self) -> bool {
         self.jwks.is_some() || self.jwks_uri.is_some()
+    }
+
+    /// Whether it proves itself by something else than a secret.
+    fn has_proof(&self) -> bool {
+        self.has_keys() || self.certificate_names().next().is_some()
     }
 }
 
@@ -77,7 +105,7 @@ impl Operations {
         let id = format!("client-{}", self.random.uuid_v7(self.clock.now()));
         let id: ClientId = id.parse().map_err(|_| AdminError::NotFound("client id"))?;
         let secret =
-            (!new.public && !new.has_keys()).then(|| self.secret(BearerSecret::ClientSecret));
+            (!new.public && !new.has_proof()).then(|| self.secret(BearerSecret::ClientSecret));
         let now = self.clock.now();
         let row = ClientRow {
             id,
@@ -179,9 +207,11 @@ pub(super) fn metadata(new: &NewClient) -> Result<String, AdminError> {
             "a public client has no client_credentials (RFC 6749 §4.4) and brings no assertions";
         return invalid("grant_types", "needs a secret or keys", allowed);
     }
-    if new.public && new.has_keys() {
-        return invalid("public", "does not go with keys", "a client with keys is confidential");
+    if new.public && new.has_proof() {
+        let allowed = "a client with keys or a certificate is confidential";
+        return invalid("public", "does not go with keys or a certificate", allowed);
     }
+    check_certificate(new)?;
     if new.jwks.is_some() && new.jwks_uri.is_some() {
         return invalid("jwks", "does not go with jwks_uri", "one of the two (RFC 7591 §2)");
     }
@@ -212,6 +242,7 @@ pub(super) fn metadata(new: &NewClient) -> Result<String, AdminError> {
         metadata.insert("refresh_grace_seconds".to_owned(), grace.into());
     }
     add_logout(&mut metadata, new)?;
+    add_certificate(&mut metadata, new);
     Ok(metadata.to_string())
 }
 
@@ -232,9 +263,13 @@ fn add_logout(metadata: &mut Value, new: &NewClient) -> Result<(), AdminError> {
     Ok(())
 }
 
-const fn auth_method(new: &NewClient) -> &'static str {
+fn auth_method(new: &NewClient) -> &'static str {
     if new.public {
         "none"
+    } else if new.self_signed_tls_client_auth {
+        "self_signed_tls_client_auth"
+    } else if new.certificate_names().next().is_some() {
+        "tls_client_auth"
     } else if new.has_keys() {
         "private_key_jwt"
     } else {

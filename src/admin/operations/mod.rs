@@ -4,6 +4,7 @@ mod administrator;
 mod approval;
 mod change;
 mod client;
+mod client_certificate;
 mod explanation;
 mod grant;
 mod identity_provider;

@@ -168,7 +168,7 @@ pub struct ClientView {
     pub kind: &'static str,
     /// RFC 7591 §2; null where the row holds none that can be read.
     pub metadata: Value,
-    /// Whether it proves itself, by a secret or by signing with its key.
+    /// Whether it proves itself, by a secret, by signing with its key or by a certificate.
     pub confidential: bool,
     /// Until when the secret before the last rotation is still taken.
     #[schemars(with = "Option<String>")]
@@ -183,10 +183,13 @@ pub struct ClientView {
     pub disabled_at: Option<Timestamp>,
 }
 
+/// Methods without a secret by which a client proves itself.
+const BY_KEY: [&str; 3] = ["private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"];
+
 impl From<ClientRow> for ClientView {
     fn from(row: ClientRow) -> Self {
         let metadata: Value = serde_json::from_str(&row.metadata).unwrap_or_default();
-        let signs = metadata.get("token_endpoint_auth_method").and_then(Value::as_str);
+        let proof = metadata.get("token_endpoint_auth_method").and_then(Value::as_str);
         Self {
             client_id: row.id,
             kind: match row.kind {
@@ -194,7 +197,7 @@ impl From<ClientRow> for ClientView {
                 ClientKind::Dynamic => "dynamic",
                 ClientKind::MetadataDocument => "metadata_document",
             },
-            confidential: row.secret.is_some() || signs == Some("private_key_jwt"),
+            confidential: row.secret.is_some() || proof.is_some_and(|by| BY_KEY.contains(&by)),
             metadata,
             previous_secret_until: row.previous_secret.map(|(_, until)| until),
             created_at: row.created_at,

@@ -144,6 +144,12 @@ async fn rest(
         )
         .into());
     }
+    if client.requires_certificate() && !server.settings.client_certificates.are_asked_for() {
+        return Err(Refused::InvalidRequest(
+            "tokens of this client must be bound to a certificate, and this server asks for none",
+        )
+        .into());
+    }
     let code_challenge = code_challenge(form)?;
     let resource = resource(server, form).await?;
     let carries = target::carries(server, &resource).await.map_err(Wrong::Store)?;

@@ -12,7 +12,7 @@ use crate::authorization_server::client_metadata::{self, DocumentError};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::register::StatelessId;
 use crate::authorization_server::server::AuthorizationServer;
-use crate::authorization_server::settings::ConfiguredClient;
+use crate::authorization_server::settings::{CertificateRule, ConfiguredClient};
 use crate::id::ClientId;
 use crate::secret::SecretError;
 use crate::store::{ClientKind, ClientRow, StoreError};
@@ -131,8 +131,11 @@ pub(in crate::authorization_server) async fn from_settings(
     if client.secret.is_some() {
         methods.extend([AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost]);
     }
-    if client.keys.is_some() {
-        methods.push(AuthMethod::PrivateKeyJwt);
+    match (&client.tls.certificate, &client.keys) {
+        (Some(CertificateRule::Named(_)), _) => methods.push(AuthMethod::TlsClientAuth),
+        (Some(CertificateRule::OfItsKeys), _) => methods.push(AuthMethod::SelfSignedTlsClientAuth),
+        (None, Some(_)) => methods.push(AuthMethod::PrivateKeyJwt),
+        (None, None) => {}
     }
     // A workload proves itself by its assertion alone, and where that is looked at.
     if methods.is_empty() && client.workload.is_none() {
@@ -156,6 +159,11 @@ pub(in crate::authorization_server) async fn from_settings(
         refresh_grace: client.refresh_grace,
         requires_pushed_requests: client.require_pushed_requests,
         requires_dpop: client.dpop_bound,
+        requires_certificate: client.tls.bound,
+        certificate_name: match &client.tls.certificate {
+            Some(CertificateRule::Named(name)) => Some(name.clone()),
+            Some(CertificateRule::OfItsKeys) | None => None,
+        },
         logout: LogoutRules {
             redirect_uris: client.post_logout_redirect_uris.clone(),
             notify: client.backchannel_logout_uri.clone(),
@@ -225,6 +233,8 @@ fn from_metadata(id: &ClientId, kind: Kind, metadata: &ClientMetadata) -> Client
         refresh_grace: None,
         requires_pushed_requests: metadata.require_pushed_authorization_requests == Some(true),
         requires_dpop: metadata.dpop_bound_access_tokens == Some(true),
+        requires_certificate: metadata.tls_client_certificate_bound_access_tokens == Some(true),
+        certificate_name: metadata.certificate_name(),
         logout: LogoutRules::default(),
     }
 }
@@ -264,6 +274,8 @@ fn recognise(
         refresh_grace: None,
         requires_pushed_requests: false,
         requires_dpop: false,
+        requires_certificate: false,
+        certificate_name: None,
         logout: LogoutRules::default(),
     }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::authorization_server::token::JWT_BEARER;
+use crate::certificate_name::{CertificateName, NameKind};
 use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 
@@ -49,6 +50,20 @@ pub struct ClientMetadata {
     /// RFC 9449 §5.2, in the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop_bound_access_tokens: Option<bool>,
+    /// RFC 8705 §2.1.2: one of these five, with `tls_client_auth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_subject_dn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_dns: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_uri: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_ip: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_email: Option<String>,
+    /// RFC 8705 §3.4
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_certificate_bound_access_tokens: Option<bool>,
     /// OIDC RP-Initiated Logout §3.1. Of clients that an operator registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_logout_redirect_uris: Option<Vec<String>>,
@@ -66,6 +81,21 @@ impl ClientMetadata {
     #[must_use]
     pub fn parsed_redirect_uris(&self) -> Vec<RedirectUri> {
         self.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok()).collect()
+    }
+
+    /// The one name by which it is known in certificates. `None` where there is none, several, or one that is no name.
+    #[must_use]
+    pub fn certificate_name(&self) -> Option<CertificateName> {
+        let given = |kind| match kind {
+            NameKind::SubjectDn => self.tls_client_auth_subject_dn.as_deref(),
+            NameKind::SanDns => self.tls_client_auth_san_dns.as_deref(),
+            NameKind::SanUri => self.tls_client_auth_san_uri.as_deref(),
+            NameKind::SanIp => self.tls_client_auth_san_ip.as_deref(),
+            NameKind::SanEmail => self.tls_client_auth_san_email.as_deref(),
+        };
+        let mut names = NameKind::ALL.into_iter().filter_map(|kind| Some((kind, given(kind)?)));
+        let ((kind, text), None) = (names.next()?, names.next()) else { return None };
+        CertificateName::parse(kind, text).ok()
     }
 
     pub(super) fn logout_rules(&self) -> LogoutRules {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::certificate_name::CertificateName;
 use crate::id::ClientId;
 use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
@@ -56,6 +57,8 @@ pub struct Client {
     pub(super) refresh_grace: Option<Duration>,
     pub(super) requires_pushed_requests: bool,
     pub(super) requires_dpop: bool,
+    pub(super) requires_certificate: bool,
+    pub(super) certificate_name: Option<CertificateName>,
     pub(super) logout: LogoutRules,
 }
 
@@ -144,6 +147,19 @@ impl Client {
     /// Whether each of its tokens is bound to a key (RFC 9449 §5.2, `dpop_bound_access_tokens`).
     pub(in crate::authorization_server) const fn requires_dpop(&self) -> bool {
         self.requires_dpop
+    }
+
+    /// Whether each of its tokens is bound to a certificate (RFC 8705 §3.4, `tls_client_certificate_bound_access_tokens`).
+    pub(in crate::authorization_server) const fn requires_certificate(&self) -> bool {
+        self.requires_certificate
+    }
+
+    /// The name by which it is known in certificates of an authority. `None` also where several were registered: then it is
+    /// known by none (RFC 8705 §2.1.2).
+    pub(in crate::authorization_server) const fn certificate_name(
+        &self,
+    ) -> Option<&CertificateName> {
+        self.certificate_name.as_ref()
     }
 
     pub(in crate::authorization_server) const fn logout(&self) -> &LogoutRules {

@@ -103,7 +103,10 @@ fn claims(
         .then(|| Used { jti: jti.to_owned(), expires_at: expires_at.plus(SKEW) })
 }
 
-fn keys(server: &AuthorizationServer, client: &Client) -> Result<Arc<AssertionKeys>, OAuthError> {
+pub(super) fn keys(
+    server: &AuthorizationServer,
+    client: &Client,
+) -> Result<Arc<AssertionKeys>, OAuthError> {
     match client.jwks() {
         Some(PublicKeys::Inline(jwks)) => {
             AssertionKeys::inline(jwks.as_bytes()).map(Arc::new).map_err(|_| REFUSED)
@@ -123,7 +126,7 @@ fn keys(server: &AuthorizationServer, client: &Client) -> Result<Arc<AssertionKe
 
 /// Whether this network may make us fetch the client's key set: out of the budgets of metadata documents, because it is
 /// they that name it. What an operator named costs nobody's share.
-fn may_fetch(
+pub(super) fn may_fetch(
     server: &AuthorizationServer,
     address: Option<IpAddr>,
     client: &Client,

@@ -1,6 +1,7 @@
 //! Client authentication at the token endpoint and its like (RFC 6749 §2.3, RFC 7523 §2.2).
 
 mod assertion;
+mod certificate;
 mod presented;
 
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use axum::http::HeaderMap;
 
 use crate::api_key::BearerSecret;
 use crate::id::ClientId;
+use crate::resource_server::ClientCertificate;
 
 use super::client::{AuthMethod, Client, Secrets, find};
 use super::error::OAuthError;
@@ -16,6 +18,7 @@ use super::form::Form;
 use super::server::AuthorizationServer;
 
 pub(super) use assertion::AssertionKeys;
+pub use certificate::{Authorities, ClientCertificates};
 use presented::Presented;
 
 /// One answer for an unknown client, a wrong secret, a wrong method and a bad assertion: none tells more (N57).
@@ -23,10 +26,18 @@ pub(super) const REFUSED: OAuthError = OAuthError::InvalidClient(
     "the client is not known here or did not authenticate as it is registered",
 );
 
+/// Where a request comes from, which nobody can write into it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sender<'a> {
+    pub address: Option<IpAddr>,
+    /// The certificate of the connection, where TLS ends here: never that of a header.
+    pub certificate: Option<&'a ClientCertificate>,
+}
+
 /// Finds the client that sent a request and checks that it authenticated as it is registered.
 ///
-/// A public client only names itself: what it sends must prove more (PKCE, a refresh token). Does *not* check that the
-/// client may use the grant.
+/// A public client only names itself: what it sends must prove more (PKCE, a refresh token). So does one with a certificate
+/// (RFC 8705 §2): the rest is the connection's. Does *not* check that the client may use the grant.
 ///
 /// # Errors
 ///
@@ -35,11 +46,11 @@ pub(super) const REFUSED: OAuthError = OAuthError::InvalidClient(
 /// - [`OAuthError::Store`], [`OAuthError::Unavailable`]: it could not be checked
 pub async fn authenticate(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
+    sender: Sender<'_>,
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Client, OAuthError> {
-    tried(server, address, (headers, form), Tries::Left).await
+    tried(server, sender, (headers, form), Tries::Left).await
 }
 
 /// Whether who sent a request has tries at a secret left.
@@ -52,7 +63,7 @@ enum Tries {
 
 async fn tried(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
+    sender: Sender<'_>,
     (headers, form): (&HeaderMap, &Form),
     tries: Tries,
 ) -> Result<Client, OAuthError> {
@@ -63,7 +74,7 @@ async fn tried(
     if !chosen && presented.is_secret() && !BearerSecret::ClientSecret.may_be(presented.secret()) {
         return Err(refused_like_others(server, &presented));
     }
-    let client = match find(server, address, &id).await {
+    let client = match find(server, sender.address, &id).await {
         Ok(client) => client,
         Err(error) if !error.is_lasting() => return Err(error.into()),
         Err(_) => return Err(refused_like_others(server, &presented)),
@@ -72,9 +83,9 @@ async fn tried(
         Presented::Nothing { .. } if client.auth_methods().contains(&AuthMethod::None) => {}
         Presented::Secret { secret, .. } => by_secret(server, &client, (secret, tries))?,
         Presented::Assertion { assertion, .. } => {
-            assertion::check(server, address, &client, assertion).await?;
+            assertion::check(server, sender.address, &client, assertion).await?;
         }
-        Presented::Nothing { .. } => return Err(REFUSED),
+        Presented::Nothing { .. } => certificate::check(server, sender, &client).await?,
     }
     if !matches!(client.kind(), super::client::Kind::Configured) {
         server.store.client_used(client.id(), server.clock.now());
@@ -103,16 +114,16 @@ pub(super) fn claimed(headers: &HeaderMap, form: &Form) -> Option<ClientId> {
 /// As [`authenticate`]; [`OAuthError::TooManyRequests`] after too many failures.
 pub(super) async fn authenticate_from(
     server: &AuthorizationServer,
-    address: Option<IpAddr>,
+    sender: Sender<'_>,
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Client, OAuthError> {
     let guesses = &server.tokens.guesses;
     let claimed = presented::guessed(headers, form);
-    let attempt = claimed.map(|claimed| guesses.attempt(&claimed, address));
+    let attempt = claimed.map(|claimed| guesses.attempt(&claimed, sender.address));
     let waits = attempt.and_then(|attempt| guesses.check(attempt).err());
     let tries = if waits.is_some() { Tries::Used } else { Tries::Left };
-    let outcome = tried(server, address, (headers, form), tries).await;
+    let outcome = tried(server, sender, (headers, form), tries).await;
     if let (Some(attempt), Err(OAuthError::InvalidClient(_))) = (attempt, &outcome) {
         if let Some(too_many) = waits {
             return Err(too_many);

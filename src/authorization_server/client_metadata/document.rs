@@ -78,7 +78,9 @@ fn keys(metadata: &ClientMetadata) -> Result<(), InvalidDocument> {
         })
     });
     let both = remote.is_some() && metadata.jwks.is_some();
-    let asked = metadata.token_endpoint_auth_method.as_deref() == Some("private_key_jwt");
+    let by_keys = [AuthMethod::PrivateKeyJwt, AuthMethod::SelfSignedTlsClientAuth];
+    let asked = metadata.token_endpoint_auth_method.as_deref();
+    let asked = by_keys.into_iter().any(|method| asked == Some(method.as_str()));
     let missing = asked && remote.is_none() && metadata.jwks.is_none();
     if fine && !both && !missing { Ok(()) } else { Err(InvalidDocument::Keys) }
 }

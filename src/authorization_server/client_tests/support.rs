@@ -17,8 +17,9 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
     Form, Grantable, KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource,
-    PersonFacts, Rates, Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm,
-    SigningKeys, SiteShares, UsedAt, authenticate, find_client, registration_routes,
+    PersonFacts, Rates, Registration, SecondFactor, Sender, ServerSecret, Settings,
+    SigningAlgorithm, SigningKeys, SiteShares, UsedAt, authenticate, find_client,
+    registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};
@@ -168,7 +169,7 @@ impl Site {
         }
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let form = Form::parse(&headers, body.as_bytes()).unwrap();
-        authenticate(&self.server, None, &headers, &form).await
+        authenticate(&self.server, Sender::default(), &headers, &form).await
     }
 }
 
@@ -202,6 +203,7 @@ fn settings() -> Settings {
         require_pushed_requests: false,
         second_factor: SecondFactor::Optional,
         dpop: false,
+        client_certificates: crate::authorization_server::ClientCertificates::default(),
         dpop_required: false,
     }
 }
@@ -222,5 +224,6 @@ fn machine() -> ConfiguredClient {
         backchannel_logout_uri: None,
         exchange: ExchangeRules::default(),
         workload: None,
+        tls: crate::authorization_server::ClientTls::default(),
     }
 }

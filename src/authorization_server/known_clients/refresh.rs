@@ -17,7 +17,7 @@ use super::{KnownClients, SERVER, for_servers};
 /// As where a client comes with such a document.
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_bytes: 10 * 1024 };
 /// What is read of a document here; everything else is its host's own.
-const MEMBERS: [&str; 14] = [
+const MEMBERS: [&str; 20] = [
     "client_id",
     "client_name",
     "client_uri",
@@ -32,10 +32,20 @@ const MEMBERS: [&str; 14] = [
     "scope",
     "require_pushed_authorization_requests",
     "dpop_bound_access_tokens",
+    "tls_client_certificate_bound_access_tokens",
+    "tls_client_auth_subject_dn",
+    "tls_client_auth_san_dns",
+    "tls_client_auth_san_uri",
+    "tls_client_auth_san_ip",
+    "tls_client_auth_san_email",
 ];
 
 const METHODS: [&str; 2] = ["token_endpoint_auth_method", "token_endpoint_auth_methods_supported"];
-const BONDS: [&str; 2] = ["require_pushed_authorization_requests", "dpop_bound_access_tokens"];
+const BONDS: [&str; 3] = [
+    "require_pushed_authorization_requests",
+    "dpop_bound_access_tokens",
+    "tls_client_certificate_bound_access_tokens",
+];
 
 /// What became of one document.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -201,6 +201,7 @@ fn settings(public_url: &str) -> Settings {
         require_pushed_requests: false,
         second_factor: SecondFactor::Optional,
         dpop: false,
+        client_certificates: crate::authorization_server::ClientCertificates::default(),
         dpop_required: false,
     }
 }

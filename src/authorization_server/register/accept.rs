@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::authorization_server::client::{AuthMethod, ClientMetadata, display_name};
+use crate::authorization_server::client_auth::{AssertionKeys, ClientCertificates};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::settings::Registration;
 use crate::public_jwks::PublicJwks;
@@ -32,10 +33,20 @@ impl Accepted {
 ///
 /// - [`OAuthError::InvalidRedirectUri`]
 /// - [`OAuthError::InvalidClientMetadata`]
-pub(super) fn accept(asked: ClientMetadata, mode: Registration) -> Result<Accepted, OAuthError> {
+pub(super) fn accept(
+    asked: ClientMetadata,
+    (mode, certificates): (Registration, &ClientCertificates),
+) -> Result<Accepted, OAuthError> {
     let redirect_uris = redirect_uris(&asked)?;
     let method = method(&asked, mode)?;
-    let keys = method == AuthMethod::PrivateKeyJwt;
+    if !certificates.serve(method) {
+        return Err(OAuthError::InvalidClientMetadata(
+            "token_endpoint_auth_method is about certificates, and this server asks for none such",
+        ));
+    }
+    let keys = matches!(method, AuthMethod::PrivateKeyJwt | AuthMethod::SelfSignedTlsClientAuth);
+    let named = method == AuthMethod::TlsClientAuth;
+    let bound = asked.tls_client_certificate_bound_access_tokens == Some(true);
     let metadata = ClientMetadata {
         redirect_uris: asked.redirect_uris.clone(),
         client_name: asked.client_name.as_deref().and_then(display_name),
@@ -52,6 +63,13 @@ pub(super) fn accept(asked: ClientMetadata, mode: Registration) -> Result<Accept
         jwks_uri: None,
         require_pushed_authorization_requests: None,
         dpop_bound_access_tokens: None,
+        tls_client_auth_subject_dn: asked.tls_client_auth_subject_dn.filter(|_| named),
+        tls_client_auth_san_dns: asked.tls_client_auth_san_dns.filter(|_| named),
+        tls_client_auth_san_uri: asked.tls_client_auth_san_uri.filter(|_| named),
+        tls_client_auth_san_ip: asked.tls_client_auth_san_ip.filter(|_| named),
+        tls_client_auth_san_email: asked.tls_client_auth_san_email.filter(|_| named),
+        tls_client_certificate_bound_access_tokens: (bound && method != AuthMethod::None)
+            .then_some(true),
         post_logout_redirect_uris: None,
         backchannel_logout_uri: None,
         client_secret: None,
@@ -76,7 +94,7 @@ fn redirect_uris(asked: &ClientMetadata) -> Result<Vec<RedirectUri>, OAuthError>
 /// is refused, because that would be less than it asked for.
 fn method(asked: &ClientMetadata, mode: Registration) -> Result<AuthMethod, OAuthError> {
     let unknown = OAuthError::InvalidClientMetadata(
-        "token_endpoint_auth_method is none, client_secret_basic, client_secret_post or private_key_jwt",
+        "token_endpoint_auth_method is none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth",
     );
     let stated = asked.token_endpoint_auth_method.as_deref();
     let method = match stated {
@@ -87,12 +105,30 @@ fn method(asked: &ClientMetadata, mode: Registration) -> Result<AuthMethod, OAut
     match (method, confidential) {
         (AuthMethod::None, _) => Ok(AuthMethod::None),
         (AuthMethod::PrivateKeyJwt, true) if asked.jwks.is_some() => Ok(method),
-        (AuthMethod::PrivateKeyJwt, _) => Err(OAuthError::InvalidClientMetadata(
+        (AuthMethod::TlsClientAuth, true) if asked.certificate_name().is_some() => Ok(method),
+        (AuthMethod::TlsClientAuth, true) => Err(OAuthError::InvalidClientMetadata(
+            "tls_client_auth needs exactly one of tls_client_auth_subject_dn, _san_dns, _san_uri, _san_ip and _san_email",
+        )),
+        (AuthMethod::SelfSignedTlsClientAuth, true) if has_certificates(asked) => Ok(method),
+        (AuthMethod::SelfSignedTlsClientAuth, true) => Err(OAuthError::InvalidClientMetadata(
+            "self_signed_tls_client_auth needs jwks with a certificate in x5c",
+        )),
+        (
+            AuthMethod::PrivateKeyJwt
+            | AuthMethod::TlsClientAuth
+            | AuthMethod::SelfSignedTlsClientAuth,
+            _,
+        ) => Err(OAuthError::InvalidClientMetadata(
             "a client with keys is named by its metadata document or registered by an administrator",
         )),
         (_, true) => Ok(method),
         (_, false) => Ok(AuthMethod::None),
     }
+}
+
+fn has_certificates(asked: &ClientMetadata) -> bool {
+    let keys = asked.jwks.as_ref().map(|jwks| AssertionKeys::inline(jwks.to_string().as_bytes()));
+    keys.is_some_and(|keys| keys.is_ok_and(|keys| keys.has_certificates()))
 }
 
 /// Only public keys are kept.

@@ -139,7 +139,7 @@ async fn registered(
         Registration::Off | Registration::Limited | Registration::Open => None,
     };
     let asked = read(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
-    let accepted = accept(asked, mode)?;
+    let accepted = accept(asked, (mode, &server.settings.client_certificates))?;
     if mode == Registration::Limited {
         let address = address.map(|ClientAddress(address)| address);
         let waited = server.shares.registration(address);
@@ -154,7 +154,9 @@ async fn registered(
         AuthMethod::None => public(server, accepted).await?,
         AuthMethod::ClientSecretBasic
         | AuthMethod::ClientSecretPost
-        | AuthMethod::PrivateKeyJwt => confidential(server, accepted).await?,
+        | AuthMethod::PrivateKeyJwt
+        | AuthMethod::TlsClientAuth
+        | AuthMethod::SelfSignedTlsClientAuth => confidential(server, accepted).await?,
     };
     Ok((registered, method, token))
 }

@@ -220,9 +220,11 @@ fn changed(
     if named.client_secret.is_some_and(|secret| !secrets.accepts(&secret, now)) {
         return wrong("client_secret is not that of the client, which cannot choose its own");
     }
-    let accepted = accept(read(headers, body)?, Registration::Open)?;
+    let by = (Registration::Open, &server.settings.client_certificates);
+    let accepted = accept(read(headers, body)?, by)?;
     let before = known.metadata.auth_methods().first().copied();
-    let same = before.is_some_and(|before| before.is_secret() == accepted.method.is_secret());
+    let kind = |method: AuthMethod| if method.is_secret() { None } else { Some(method) };
+    let same = before.is_some_and(|before| kind(before) == kind(accepted.method));
     if !same || accepted.method == AuthMethod::None {
         return wrong("token_endpoint_auth_method must go on to prove the same secret or keys");
     }

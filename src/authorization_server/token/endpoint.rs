@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::post;
 
 use crate::audit::{AuditEvent, GrantType};
 use crate::authorization_server::client::Client;
+use crate::authorization_server::confirmation::certificate_as_text;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::MAX_FORM_BYTES;
 use crate::authorization_server::posted::Posted;
 use crate::authorization_server::sent::sent;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::trail::{Kept, Trail};
+use crate::resource_server::ProofChecker;
 use crate::store::CodeRedemption;
 
 use super::exchange::{Exchange, Granted, Refused};
@@ -34,6 +35,7 @@ pub(in crate::authorization_server) fn routes() -> Router<AuthorizationServer> {
 ///
 /// - `400 invalid_request` (RFC 6749 §5.2): no form, a parameter that is missing or comes twice, two methods of client
 ///   authentication (N38 to N40)
+/// - `400 unauthorized_client` where tokens of the client are bound to a certificate and the connection has none (RFC 8705 §3)
 /// - `400 invalid_dpop_proof`, `use_dpop_nonce` with `DPoP-Nonce` (RFC 9449 §5, §8; N88)
 /// - `401 invalid_client` with a challenge (N42, N43); `400 unsupported_grant_type` (N53); `413`
 /// - `429` with `Retry-After` for who guesses, and for a client that asks too often; `503` while store, audit log or the client's host do not answer: never
@@ -112,7 +114,7 @@ async fn exchange(
         Ok(grant_type) => grant_type,
         Err(error) => return (None, Err(error.into())),
     };
-    let key = match proven_key(server, client, &posted.headers).await {
+    let key = match proven_key(server, client, posted).await {
         Ok(key) => key,
         Err(error) => return (None, Err(error.into())),
     };
@@ -141,17 +143,35 @@ fn grant_type(server: &AuthorizationServer, posted: &Posted) -> Result<GrantType
     }
 }
 
-/// The key that the client holds, where it proves one (RFC 9449 §5).
+/// The key that the client holds, where it proves one (RFC 9449 §5), or its certificate, where its tokens are bound to that
+/// (RFC 8705 §3): in one text.
 async fn proven_key(
     server: &AuthorizationServer,
     client: &Client,
-    headers: &HeaderMap,
+    posted: &Posted,
 ) -> Result<Option<Arc<str>>, OAuthError> {
-    let proven = server.proven_key(headers, "/token").await?;
+    if client.requires_certificate() {
+        return certificate(client, posted).map(Some);
+    }
+    let proven = server.proven_key(&posted.headers, "/token").await?;
     if proven.is_none() && client.requires_dpop() {
         return Err(OAuthError::InvalidDpopProof("tokens of this client must be bound to a key"));
     }
     Ok(proven.map(|proven| proven.thumbprint))
+}
+
+/// A client that has left its certificate at home keeps its refresh token: the answer is none on which it would throw that
+/// away. A proof beside the certificate is refused: the client would hold a token that is bound to something else than it thinks.
+fn certificate(client: &Client, posted: &Posted) -> Result<Arc<str>, OAuthError> {
+    if ProofChecker::is_sent(&posted.headers) || client.requires_dpop() {
+        return Err(OAuthError::InvalidDpopProof(
+            "tokens of this client are bound to its certificate, and to nothing else",
+        ));
+    }
+    let certificate = posted.certificate.as_ref().ok_or(OAuthError::UnauthorizedClient(
+        "tokens of this client are bound to a certificate, and this connection has none",
+    ))?;
+    Ok(certificate_as_text(certificate.thumbprint()).into())
 }
 
 /// Decisions are recorded; of strangers not without limit. What could not be read, and

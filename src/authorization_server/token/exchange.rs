@@ -19,15 +19,16 @@ pub(super) struct Exchange<'a> {
     pub(super) server: &'a AuthorizationServer,
     pub(super) client: &'a Client,
     pub(super) form: &'a Form,
-    /// The key that the client has just proven to hold (RFC 9449 §5).
+    /// The key that the client has just proven to hold (RFC 9449 §5), or the certificate of its connection where its tokens
+    /// are bound to that (RFC 8705 §3), as [`Confirmation::of_text`](crate::authorization_server::confirmation::Confirmation::of_text) reads it.
     pub(super) key: Option<&'a str>,
     /// What the client is known by, where its platform's assertion is all that it has.
     pub(super) workload: Option<&'a Once>,
 }
 
 impl Exchange<'_> {
-    /// What a refresh token is bound to that is given now (RFC 9449 §5): the key of a client that has nothing else to prove
-    /// itself by. One that has may change its key.
+    /// What a refresh token is bound to that is given now (RFC 9449 §5, RFC 8705 §4): the key or certificate of a client that
+    /// has nothing else to prove itself by. One that has may change its key, or have its certificate renewed.
     pub(super) fn key_of_refresh_token(&self) -> Option<String> {
         self.key.filter(|_| !self.client.is_confidential()).map(str::to_owned)
     }

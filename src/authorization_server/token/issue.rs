@@ -7,9 +7,8 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::audit::TokenName;
-use crate::authorization_server::access_token::{
-    Behind, Confirmation, MintError, NewAccessToken, Words,
-};
+use crate::authorization_server::access_token::{Behind, MintError, NewAccessToken, Words};
+use crate::authorization_server::confirmation::Confirmation;
 use crate::authorization_server::derived::{Actor, Origin};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::id_token::NewIdToken;
@@ -36,7 +35,7 @@ pub(super) struct Issue<'a> {
     /// What it is made from, where that is another token.
     pub(super) derived: Option<&'a Derived>,
     pub(super) refresh_token: Option<&'a str>,
-    /// The key that the client has just proven to hold: the token is bound to it.
+    /// The key or the certificate that the client has just proven to hold: the token is bound to it.
     pub(super) key: Option<&'a str>,
     /// Where the client is to be told about the login, too (OIDC Core §3.1.3.3).
     pub(super) login: Option<Login<'a>>,
@@ -91,7 +90,9 @@ impl Issue<'_> {
     ///
     /// [`MintError`] as [`OAuthError::Mint`]; [`OAuthError::InvalidDpopProof`] for a resource whose tokens must be bound
     pub(super) fn sign(&self, server: &AuthorizationServer) -> Result<Issued, OAuthError> {
-        if self.target.dpop_required && self.key.is_none() {
+        let bound_to = self.key.map(Confirmation::of_text);
+        let has_key = bound_to.as_ref().is_some_and(Confirmation::is_key);
+        if self.target.dpop_required && !has_key {
             return Err(OAuthError::InvalidDpopProof(
                 "tokens for this resource must be bound to a key",
             ));
@@ -122,7 +123,7 @@ impl Issue<'_> {
         let answer = Answer {
             access_token: signed.expose(),
             issued_token_type: self.derived.map(|_| token_exchange::ACCESS_TOKEN),
-            token_type: if self.key.is_some() { "DPoP" } else { "Bearer" },
+            token_type: bound_to.as_ref().map_or("Bearer", Confirmation::token_type),
             expires_in: lifetime.as_secs(),
             scope: self.scope,
             refresh_token: self.refresh_token,
@@ -149,7 +150,7 @@ impl Issue<'_> {
             amr: self.login_origin().and_then(|origin| origin.amr.as_deref()).map(Words),
             groups: self.user.map_or(&[], |user| &user.groups),
             groups_incomplete: self.user.is_some_and(|user| user.groups_incomplete),
-            cnf: self.key.map(|jkt| Confirmation { jkt }),
+            cnf: self.key.map(Confirmation::of_text),
             act: self.derived.map(|derived| &derived.act),
             derived_from: self.derived.map_or(&[], |derived| &derived.origins),
         }

@@ -1,6 +1,7 @@
 //! The token endpoint and its neighbours over `SQLite`, through their router.
 
 mod assertions;
+mod certificates;
 mod clients;
 mod clock;
 mod codes;

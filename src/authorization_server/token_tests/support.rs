@@ -373,6 +373,7 @@ fn settings() -> Settings {
         require_pushed_requests: false,
         second_factor: SecondFactor::Optional,
         dpop: false,
+        client_certificates: crate::authorization_server::ClientCertificates::default(),
         dpop_required: false,
     }
 }
@@ -397,5 +398,6 @@ pub(super) fn client(
         backchannel_logout_uri: None,
         exchange: ExchangeRules::default(),
         workload: None,
+        tls: crate::authorization_server::ClientTls::default(),
     }
 }

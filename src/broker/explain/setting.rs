@@ -61,6 +61,9 @@ fn token(reason: &str) -> Option<&'static str> {
         "invalid_proof" | "proof_needs_nonce" | "not_bound" => {
             "resource_server.dpop, resource_server.dpop_nonce: the client has to prove its key, for this URL (server.public_url) and now"
         }
+        "wrong_certificate" => {
+            "The token is bound to a certificate: the client has to use the one with which it got the token, and TLS has to end here (server.tls.client_ca_file, server.tls.self_signed_client_certificates)"
+        }
         "insufficient_scope" => "The client has to ask for the scope openid",
         _ => return None,
     })
@@ -71,7 +74,9 @@ fn oauth(error: &str) -> Option<&'static str> {
         "invalid_client" => {
             "Of a client of the settings: its secret or keys in authorization_server.client. Of one that registered itself: it registers again by itself; if not, its person removes the old registration in the client"
         }
-        "unauthorized_client" => "authorization_server.client.grants of this client",
+        "unauthorized_client" => {
+            "authorization_server.client.grants of this client; or it has to show its certificate (tls_client_certificate_bound_access_tokens), which a proxy before the broker takes away"
+        }
         "invalid_grant" => {
             "Nothing here: codes live for a minute and count once, refresh tokens until authorization_server.refresh_token_ttl_seconds or until somebody ends the grant (broker grant list). Replicas have to share store.url"
         }

@@ -110,12 +110,41 @@ struct AddArgs {
     /// Where it is told that a log-in is over in which it got something
     #[arg(long, value_name = "URL")]
     backchannel_logout_uri: Option<String>,
+    #[command(flatten)]
+    certificate: CertificateArgs,
     /// How long a refresh token of it that was just used gets the same answer again: 0 to 120 [default: as the settings say]
     #[arg(long = "refresh-grace", value_name = "SECONDS")]
     refresh_grace_seconds: Option<u32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// By which certificate it proves itself (RFC 8705), where TLS ends at the broker: it then gets no secret.
+#[derive(Debug, Args)]
+struct CertificateArgs {
+    /// The whole subject of its certificate, as openssl x509 -noout -subject -nameopt RFC2253 prints it; this or one of the
+    /// next four
+    #[arg(long, value_name = "DN")]
+    tls_client_auth_subject_dn: Option<String>,
+    /// A host name among its alternative names
+    #[arg(long, value_name = "NAME")]
+    tls_client_auth_san_dns: Option<String>,
+    /// A URI among them
+    #[arg(long, value_name = "URI")]
+    tls_client_auth_san_uri: Option<String>,
+    /// An address among them
+    #[arg(long, value_name = "ADDRESS")]
+    tls_client_auth_san_ip: Option<String>,
+    /// An e-mail address among them
+    #[arg(long, value_name = "ADDRESS")]
+    tls_client_auth_san_email: Option<String>,
+    /// It proves itself by a certificate that is in x5c of one of its keys, instead of signing
+    #[arg(long)]
+    self_signed_tls_client_auth: bool,
+    /// Its tokens are bound to the certificate of the connection that asks for them
+    #[arg(long)]
+    tls_client_certificate_bound_access_tokens: bool,
 }
 
 #[derive(Debug, Args)]
@@ -176,6 +205,7 @@ pub(in crate::cli) async fn run(
 }
 
 async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let certificate = &args.certificate;
     let new = NewClient {
         client_name: args.name.clone(),
         redirect_uris: args.redirect_uris.clone(),
@@ -187,6 +217,14 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
         refresh_grace_seconds: args.refresh_grace_seconds,
         post_logout_redirect_uris: args.post_logout_redirect_uris.clone(),
         backchannel_logout_uri: args.backchannel_logout_uri.clone(),
+        tls_client_auth_subject_dn: certificate.tls_client_auth_subject_dn.clone(),
+        tls_client_auth_san_dns: certificate.tls_client_auth_san_dns.clone(),
+        tls_client_auth_san_uri: certificate.tls_client_auth_san_uri.clone(),
+        tls_client_auth_san_ip: certificate.tls_client_auth_san_ip.clone(),
+        tls_client_auth_san_email: certificate.tls_client_auth_san_email.clone(),
+        self_signed_tls_client_auth: certificate.self_signed_tls_client_auth,
+        tls_client_certificate_bound_access_tokens: certificate
+            .tls_client_certificate_bound_access_tokens,
     };
     let added = by.operations.add_client(&by.actor, new).await;
     let (client, secret) = added.map_err(|error| failure(&error, LIST))?;

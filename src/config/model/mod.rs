@@ -5,6 +5,7 @@ mod assertion;
 mod audit;
 mod authorization_server;
 mod binding;
+mod client_tls;
 mod deployment;
 mod graph;
 mod graph_profile;
@@ -38,6 +39,7 @@ pub use authorization_server::{
     Administrators, AuthorizationServer, ClientMetadataDocuments, DynamicRegistration,
     SecondFactor, SigningAlg,
 };
+pub use client_tls::ClientCertificate;
 pub use deployment::Deployment;
 pub use graph::{Cloud, CustomCloud, Graph, GraphMode};
 pub use graph_profile::{GraphCredential, GraphProfile};

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::assertion::{RawWorkload, Workload};
 use super::authorization_server::CLIENT_ID;
+use super::client_tls::ClientCertificate;
 use super::secret_source::{RawSecret, SecretSource};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
@@ -58,6 +59,10 @@ pub struct RegisteredClient {
     pub exchange: ClientExchange,
     /// Instead of secret and keys.
     pub workload: Option<Workload>,
+    /// RFC 8705 §2: instead of a secret.
+    pub certificate: Option<ClientCertificate>,
+    /// RFC 8705 §3
+    pub certificate_bound: bool,
 }
 
 /// Which tokens a client may exchange, and for what (RFC 8693).
@@ -77,6 +82,7 @@ pub enum ClientKeys {
 /// A client that is known from the settings.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "members of client metadata, by their names")]
 pub(super) struct RawClient {
     /// Its name at the token endpoint.
     pub(super) client_id: String,
@@ -116,6 +122,25 @@ pub(super) struct RawClient {
     pub(super) token_exchange: Option<RawExchange>,
     /// With the grant `jwt_bearer`, instead of a secret or keys: the workload that it is, by what its platform says.
     pub(super) workload: Option<RawWorkload>,
+    /// Instead of a secret: the whole subject of its certificate (`tls_client_auth`, RFC 8705), as RFC 4514 writes it, such as
+    /// `CN=nightly,O=Example,C=DE`. Its certificate is of `server.tls.client_ca_file`; so with the four that follow.
+    pub(super) tls_client_auth_subject_dn: Option<String>,
+    /// Instead: a host name among the alternative names of its certificate.
+    pub(super) tls_client_auth_san_dns: Option<String>,
+    /// Instead: a URI among them.
+    pub(super) tls_client_auth_san_uri: Option<String>,
+    /// Instead: an address among them.
+    pub(super) tls_client_auth_san_ip: Option<String>,
+    /// Instead: an e-mail address among them.
+    pub(super) tls_client_auth_san_email: Option<String>,
+    /// Whether it proves itself by a certificate that is in `x5c` of one of its keys, whoever issued it, instead of signing
+    /// (RFC 8705). Needs `server.tls.self_signed_client_certificates`.
+    #[serde(default)]
+    pub(super) self_signed_tls_client_auth: bool,
+    /// Whether each of its tokens is bound to the certificate of the connection that asks for it (RFC 8705). Needs
+    /// `server.tls.client_ca_file` or `server.tls.self_signed_client_certificates`.
+    #[serde(default)]
+    pub(super) tls_client_certificate_bound_access_tokens: bool,
 }
 
 /// With the grant `token_exchange`: which tokens of others it may exchange, and for which servers.
@@ -133,10 +158,11 @@ impl RawClient {
     pub(super) fn parse(mut self, at: &Key, to: &mut Checker<'_>) -> Option<RegisteredClient> {
         let client_id = to.parse(&at.name("client_id"), &self.client_id, CLIENT_ID);
         let (secret, keys) = self.proof(at, to);
+        let certificate = self.certificate(at, to);
         if self.grants.contains(&GrantType::ClientCredentials) && !self.is_confidential() {
             let problem = "is missing: client_credentials is for clients that prove themselves (RFC 6749 §4.4)";
             let finding = Finding::error(FindingCode::Missing, &at.name("secret"), problem);
-            to.add(finding.hint("give a secret, jwks_file or jwks_uri"));
+            to.add(finding.hint("give a secret, jwks_file, jwks_uri or the name of a certificate"));
         }
         if self.grants.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
             let problem = "is empty: authorization_code needs a place to send people back to";
@@ -169,6 +195,8 @@ impl RawClient {
             exchange,
             // One that is wrong is a finding; without it the client would be a public one.
             workload: workload.map_or(Some(None), |parsed| parsed.map(Some))?,
+            certificate,
+            certificate_bound: self.tls_client_certificate_bound_access_tokens,
         })
     }
 
@@ -218,8 +246,9 @@ impl RawClient {
         ClientExchange { from, to }
     }
 
-    const fn is_confidential(&self) -> bool {
-        self.secret.is_some() || self.jwks_file.is_some() || self.jwks_uri.is_some()
+    fn is_confidential(&self) -> bool {
+        let has_keys = self.jwks_file.is_some() || self.jwks_uri.is_some();
+        self.secret.is_some() || has_keys || self.given_names().next().is_some()
     }
 
     /// How it proves who it is: one way at most.
@@ -231,9 +260,11 @@ impl RawClient {
             ("workload", self.workload.is_some()),
         ];
         let given = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| (name, ()));
+        let given = given.chain(self.given_names().map(|name| (name, ())));
         let given: Vec<_> = given.collect();
         if given.len() > 1 {
-            to.one_of(at, given, "secret, jwks_file, jwks_uri, workload");
+            let ways = "secret, jwks_file, jwks_uri, workload, one of tls_client_auth_subject_dn, _san_dns, _san_uri, _san_ip, _san_email";
+            to.one_of(at, given, ways);
             return (None, None);
         }
         let key = at.name("secret");

@@ -45,6 +45,10 @@ pub struct Server {
 pub struct Tls {
     pub cert: PathBuf,
     pub key: SecretSource,
+    /// Who issues certificates of clients.
+    pub client_ca_file: Option<PathBuf>,
+    /// Whether clients are asked for one of any kind.
+    pub self_signed_client_certificates: bool,
 }
 
 /// Where the broker listens, and the name it is known under.
@@ -117,6 +121,13 @@ pub(super) struct RawTls {
     pub(super) cert: PathBuf,
     /// The private key, PEM.
     pub(super) key: RawSecret,
+    /// File with the certificates of who issues those of clients, PEM: clients are asked for one, and go on without if they
+    /// have none (RFC 8705).
+    pub(super) client_ca_file: Option<PathBuf>,
+    /// Asks clients for a certificate that nobody may have issued, too: for `self_signed_tls_client_auth`. A browser in which
+    /// there is any certificate then asks its person for one.
+    #[serde(default)]
+    pub(super) self_signed_client_certificates: bool,
 }
 
 const LISTEN: &str = "an address and a port, such as 127.0.0.1:8080 or [::]:8080";
@@ -182,7 +193,10 @@ impl RawTls {
     fn parse(self, at: &Key, to: &mut Checker<'_>) -> Option<Tls> {
         let cert = to.input(&at.name("cert"), &self.cert);
         let key = to.secret_of_the_start(&at.name("key"), &self.key)?;
-        Some(Tls { cert, key })
+        let authorities = self.client_ca_file.as_ref();
+        let client_ca_file = authorities.map(|path| to.input(&at.name("client_ca_file"), path));
+        let self_signed_client_certificates = self.self_signed_client_certificates;
+        Some(Tls { cert, key, client_ca_file, self_signed_client_certificates })
     }
 }
 

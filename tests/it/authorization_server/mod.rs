@@ -28,6 +28,8 @@ mod limited_clients;
 mod login_command;
 mod logout;
 mod metadata;
+mod mutual_tls;
+mod mutual_tls_world;
 mod other_servers;
 mod outage;
 mod outage_world;

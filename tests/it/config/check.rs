@@ -87,6 +87,41 @@ fn a_client_proves_itself_in_one_way_and_a_private_key_is_refused() {
     assert!(finding(&none, &format!("{at}.secret")).hint.as_deref().unwrap().contains("jwks_uri"));
 }
 
+// RFC 8705 §2
+#[test]
+fn a_client_whose_certificate_nobody_asks_for_is_named() {
+    let at = "authorization_server.client";
+    let client = |proof: &str| {
+        format!("[[{at}]]\nclient_id = \"nightly\"\ngrants = [\"client_credentials\"]\n{proof}\n")
+    };
+    for (proof, hint) in [
+        ("tls_client_auth_san_dns = \"a.example\"", "server.tls.client_ca_file"),
+        (
+            "jwks_uri = \"https://a.example/keys\"\nself_signed_tls_client_auth = true",
+            "server.tls.self_signed_client_certificates",
+        ),
+        (
+            "secret = \"env:S\"\ntls_client_certificate_bound_access_tokens = true",
+            "server.tls.client_ca_file",
+        ),
+    ] {
+        let loaded = Place::new(&client(proof)).load();
+        let told = finding(&loaded, at);
+        assert!(told.problem.starts_with("`nightly` has "), "{told:?}");
+        assert!(told.hint.as_deref().unwrap().contains(hint), "{told:?}");
+    }
+    for (proof, key) in [
+        ("tls_client_auth_san_ip = \"a.example\"", "tls_client_auth_san_ip"),
+        ("tls_client_auth_subject_dn = \"nightly\"", "tls_client_auth_subject_dn"),
+        ("self_signed_tls_client_auth = true", "self_signed_tls_client_auth"),
+    ] {
+        finding(&Place::new(&client(proof)).load(), &format!("{at}[0].{key}"));
+    }
+    let two = "tls_client_auth_san_ip = \"192.0.2.7\"\ntls_client_auth_san_dns = \"a.example\"";
+    let two = Place::new(&client(two)).load();
+    assert!(finding(&two, &format!("{at}[0]")).problem.contains("names 2 ways"));
+}
+
 #[test]
 fn a_finding_after_a_faulty_element_has_the_right_index() {
     let text = "[[audit.sink]]\nkind = \"file\"\npath = 7\nextra = 1\n[[audit.sink]]\n[[audit.sink]]\nkind = \"file\"\n";

@@ -75,6 +75,10 @@ async fn what_a_start_would_fail_at_is_found() {
     for (settings, expected) in [
         (tls(root, "other.key"), "error server.tls"),
         (tls(root, "file"), "error server.tls"),
+        (
+            tls(root, "tls.key").replace(" }", &format!(", client_ca_file = \"{below}\" }}")),
+            "error server.tls",
+        ),
         (sink(format!("{below}/audit.jsonl")), "error audit.sink"),
         (sink("/proc/x/audit.jsonl".to_owned()), "error audit.sink"),
         (store(format!("{below}/broker.db")), "error store.url"),

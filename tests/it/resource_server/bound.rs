@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, ready};
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use mcp_auth_broker::resource_server::{
-    DpopSettings, ProofChecker, ProofReplay, ReplayUnavailable,
+    ClientCertificate, DpopSettings, ProofChecker, ProofReplay, ReplayUnavailable, TokenError,
 };
 use mcp_auth_broker::time::Timestamp;
 use serde_json::json;
@@ -100,4 +100,35 @@ async fn no_proof_goes_on_to_the_service_also_beside_a_bearer_token_that_is_reme
         let names = sent(&app, request).await.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(names, "x-other");
     }
+}
+
+// RFC 8705 §3
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_certificate_is_of_no_use_where_nobody_tells_of_one() {
+    let issuer = SigningKey::ec();
+    let certificate = |der: &[u8]| ClientCertificate::new([der.to_vec()]).unwrap();
+    let own = certificate(b"its own");
+    let token = issuer.token("k1", json!({ "cnf": { "x5t#S256": own.thumbprint() } }));
+    let request = |certificate: Option<ClientCertificate>| {
+        let request = Request::get("/mcp").header(AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.header("x-client-cert", own.thumbprint());
+        let mut request = request.body(Body::default()).unwrap();
+        if let Some(certificate) = certificate {
+            request.extensions_mut().insert(certificate);
+        }
+        request
+    };
+    let plain = layer(verifier(&issuer));
+    let plain = BoxCloneService::new(ServiceBuilder::new().layer(plain).service(service_fn(echo)));
+    for app in [plain, app(&issuer, &Arc::default())] {
+        // First seen, then remembered.
+        for _ in 0..2 {
+            assert_eq!(sent(&app, request(None)).await.status(), 401);
+            assert_eq!(sent(&app, request(Some(certificate(b"another")))).await.status(), 401);
+            assert_eq!(sent(&app, request(Some(own.clone()))).await.status(), 200);
+        }
+    }
+    let layer = layer(verifier(&issuer));
+    let refused = layer.verify(request(Some(own.clone())).headers()).await.unwrap_err();
+    assert_eq!(refused.error(), TokenError::ClaimsInvalid, "headers tell of no certificate");
 }
