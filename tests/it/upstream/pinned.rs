@@ -9,7 +9,7 @@ use super::behind::{GET, PATH, call, token};
 use crate::store::database;
 use crate::support::child::command_beside;
 use crate::support::fake_http::{FakeHttp, Reply};
-use crate::support::product::{Product, Wire, mcp};
+use crate::support::product::{Product, Wire, mcp, post};
 use crate::support::raw_http::Request;
 use crate::support::until::until;
 
@@ -206,17 +206,23 @@ async fn a_definition_that_no_broker_has_seen_yet_is_told_by_a_live_check() {
 #[tokio::test]
 async fn who_is_shown_other_tools_keeps_nobody_from_calling() {
     let tools = json!([{ "name": "get_weather" }, { "name": "set_weather" }]);
-    let list = json!({ "jsonrpc": "2.0", "id": 7, "result": { "tools": tools } });
+    // By the id that the broker's own question has, too.
+    let list = json!({ "jsonrpc": "2.0", "id": "list", "result": { "tools": tools } });
     let fake = FakeHttp::start(Reply::json(list.to_string())).await;
     let more = "[[upstream.server.tool]]\nname = \"set_.*\"\nscopes = [\"weather:write\"]\n";
     let settings = settings(fake.url().as_str()) + more;
+    let ask = async |product: &Product, scopes: &[&str], method: &str, params: Value| {
+        let body = json!({ "jsonrpc": "2.0", "id": "list", "method": method, "params": params });
+        let request = post(Some(&token(product, scopes)), body.to_string()).path(PATH);
+        product.send(request.header("mcp-protocol-version", "2025-11-25")).await.json()
+    };
     let product = Product::start(&settings).await;
-    let both = token(&product, &["weather:read", "weather:write"]);
-    let ask = mcp(Wire::Legacy, Some(&both), "tools/list", json!({})).path(PATH);
-    assert_eq!(product.send(ask).await.json()["result"]["tools"], tools);
+    let both = ["weather:read", "weather:write"];
+    let shown = ask(&product, &both, "tools/list", json!({})).await;
+    assert_eq!(shown["result"]["tools"], tools, "{shown}");
     let product = product.restart(&settings).await;
     for (scope, tool) in [("weather:read", "get_weather"), ("weather:write", "set_weather")] {
-        let answer = product.send(call(&product, &[scope], tool)).await;
-        assert!(answer.json()["result"].is_object(), "{tool}: {answer:?}");
+        let answer = ask(&product, &[scope], "tools/call", json!({ "name": tool })).await;
+        assert!(answer["result"].is_object(), "{tool}: {answer}");
     }
 }
