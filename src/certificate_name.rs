@@ -219,6 +219,7 @@ mod tests {
         assert!(is(r"CN=nightly,O=Example\, Inc,C=DE"));
         for other in [
             "CN=nightly",
+            r"O=Example\, Inc,C=DE",
             r"CN=nightly,O=Example\, Inc",
             r"C=DE,O=Example\, Inc,CN=nightly",
             r"CN=Nightly,O=Example\, Inc,C=DE",
