@@ -126,7 +126,8 @@ async fn back(
     }
 }
 
-/// What comes next. Nothing ever does where it was silent once.
+/// What comes next: nothing where the way is closed, however far the task is that ends the connection, or it would carry what
+/// is tried again on another one. Nothing ever does where it was silent once.
 async fn next(
     from: &mut (impl AsyncRead + Unpin),
     changes: &mut watch::Receiver<Way>,
@@ -139,7 +140,7 @@ async fn next(
         }
         read = from.read(&mut chunk) => {
             chunk.truncate(read.ok().filter(|read| *read > 0)?);
-            Some(chunk)
+            (*changes.borrow() != Way::Closed).then_some(chunk)
         }
     }
 }
