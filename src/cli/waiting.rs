@@ -161,14 +161,14 @@ impl Waiting {
     pub(super) async fn wait(
         &mut self,
         place: Place,
-        (failure, pace): (&Failure, Pace),
+        (failure, after): (&Failure, Pace),
     ) -> Result<(), Failure> {
         let reason = failure.in_one_line();
         if self.why.because(&reason) {
             tracing::error!(reason, "broker.waits_to_start");
         }
-        self.answer(&place, pace).await?;
-        let pause = pace.pause(self.tries);
+        self.answer(&place, after).await?;
+        let pause = after.pause(self.tries);
         self.tries = self.tries.saturating_add(1);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -178,7 +178,7 @@ impl Waiting {
     }
 
     /// Lets probes be answered, by TLS from when its certificate is there.
-    async fn answer(&mut self, place: &Place, pace: Pace) -> Result<(), Failure> {
+    async fn answer(&mut self, place: &Place, after: Pace) -> Result<(), Failure> {
         let tls = if self.lobby.as_ref().is_some_and(|lobby| lobby.over_tls) {
             None
         } else {
@@ -195,7 +195,7 @@ impl Waiting {
         match bind(place.listen).await {
             Ok(listener) => self.lobby = Some(Lobby::open(listener, tls, &self.why)),
             // The other one answers there still.
-            Err(_) if pace == Pace::AfterAnother => {}
+            Err(_) if after == Pace::AfterAnother => {}
             Err(error) => return Err(Failure::of(&error)),
         }
         Ok(())

@@ -20,8 +20,10 @@ pub struct Over {
     pub status: Option<u16>,
 }
 
+type Answered = dyn FnOnce(Option<&Over>) + Send;
+
 /// What is to be done once the head of the answer is known.
-pub(super) struct WhenAnswered(pub(super) Box<dyn FnOnce(Option<&Over>) + Send>);
+pub(super) struct WhenAnswered(pub(super) Box<Answered>);
 
 impl fmt::Debug for WhenAnswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

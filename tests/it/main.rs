@@ -31,6 +31,7 @@ mod doctor;
 mod doctor_broken;
 #[cfg(test)]
 mod doctor_certificates;
+#[cfg(test)]
 mod doctor_forwarded;
 #[cfg(test)]
 mod flat_permissions;

@@ -155,6 +155,7 @@ pub(super) type Told = (u16, Value);
 
 impl Running {
     /// A client with this certificate, or none, on a connection of its own.
+    #[expect(clippy::disallowed_methods, reason = "a client with a certificate, as others have it")]
     pub(super) fn client(&self, certificate: Option<&str>) -> Client {
         let address = self.product.authority.parse().unwrap();
         let client = Client::builder()

@@ -134,7 +134,7 @@ fn a_clients_secret_that_could_be_guessed_is_refused() {
         }
         let dev = Place::new(client).env("S", secret).load();
         assert!(!dev.has_errors(), "{secret}");
-        let warned = dev.findings.iter().any(|finding| &*finding.key.to_string() == key);
+        let warned = dev.findings.iter().any(|finding| *finding.key == *key);
         assert_eq!(warned, refused, "{secret}: {:?}", dev.findings);
     }
 }

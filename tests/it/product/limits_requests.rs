@@ -46,6 +46,8 @@ async fn one_users_lists_leave_another_users_alone() {
     assert_eq!(list(&product.token(&["public:read"])).await.status, 200);
 }
 
+type Sends<'a> = &'a dyn Fn(&str) -> Request;
+
 /// What has no form is answered no more often than what has.
 #[tokio::test]
 async fn requests_that_are_refused_for_their_form_are_counted_once_each() {
@@ -54,7 +56,6 @@ async fn requests_that_are_refused_for_their_form_are_counted_once_each() {
         product.token_with(&["public:read"], |token| token.subject = name.parse().unwrap())
     };
     let call = |wire, token: &str, params| mcp(wire, Some(token), "tools/call", params);
-    type Sends<'a> = &'a dyn Fn(&str) -> Request;
     let sends: [(&str, Sends<'_>); 5] = [
         ("no-message", &|token| post(Some(token), "[]")),
         ("no-name", &|token| call(Wire::Modern, token, json!({}))),
