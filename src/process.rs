@@ -103,9 +103,12 @@ fn limit_one(id: Pid, limits: &Limits) -> std::io::Result<()> {
             (Resource::Data, limits.memory_bytes, limits.memory_bytes),
             (Resource::Nofile, limits.open_files, limits.open_files),
         ];
+        let its_own = Held::read(id);
         for (resource, current, maximum) in each.into_iter().chain(cpu) {
             let ours = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-            let (current, maximum) = (Some(current.min(ours)), Some(maximum.min(ours)));
+            let (its_current, its_maximum) = its_own.of(resource);
+            let current = Some(current.min(ours).min(its_current));
+            let maximum = Some(maximum.min(ours).min(its_maximum));
             match prlimit(Some(id), resource, Rlimit { current, maximum }) {
                 Ok(_) | Err(Errno::SRCH) => {}
                 Err(error) => return Err(error.into()),
@@ -115,6 +118,34 @@ fn limit_one(id: Pid, limits: &Limits) -> std::io::Result<()> {
     #[cfg(not(target_os = "linux"))]
     let _ = (id, limits);
     Ok(())
+}
+
+/// The limits that a process has already: it may have chosen less for itself, and is never given more.
+#[cfg(target_os = "linux")]
+struct Held(String);
+
+#[cfg(target_os = "linux")]
+impl Held {
+    fn read(id: Pid) -> Self {
+        let path = format!("/proc/{}/limits", id.as_raw_nonzero());
+        Self(std::fs::read_to_string(path).unwrap_or_default())
+    }
+
+    /// The soft and the hard one; without an end where the system does not say.
+    fn of(&self, resource: rustix::process::Resource) -> (u64, u64) {
+        use rustix::process::Resource;
+
+        let name = match resource {
+            Resource::Data => "Max data size",
+            Resource::Nofile => "Max open files",
+            Resource::Cpu => "Max cpu time",
+            _ => return (u64::MAX, u64::MAX),
+        };
+        let line = self.0.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let mut each = line.split_whitespace().map(|word| word.parse().unwrap_or(u64::MAX));
+        let mut next = || each.next().unwrap_or(u64::MAX);
+        (next(), next())
+    }
 }
 
 /// How many threads there are in all, as the system counts them. `None`: it does not say.
@@ -140,7 +171,8 @@ impl Census {
     /// How many there are at this moment; 0 where the system does not say.
     #[must_use]
     pub fn count(self) -> usize {
-        self.all().len()
+        // Where nobody waits for orphans, as in a container, those that have ended stay in the list.
+        self.all().iter().filter(|process| !process.has_ended).count()
     }
 
     /// Limits what the program started before it was limited itself: whatever a limited one starts is limited.
@@ -149,7 +181,9 @@ impl Census {
     ///
     /// As of [`limit`]; and where others are started faster than they can be limited.
     pub fn limit(self, limits: &Limits) -> std::io::Result<()> {
-        let mut known = HashSet::new();
+        // The leader was limited before.
+        let mut known: HashSet<i32> =
+            self.0.map(|leader| leader.as_raw_nonzero().get()).into_iter().collect();
         for _ in 0..ROUNDS {
             let mut new = self.all();
             new.retain(|process| known.insert(process.id));
@@ -235,6 +269,33 @@ mod tests {
     fn a_hidden_process_is_not_dumpable() {
         super::hide().unwrap();
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+
+    /// A program may hold itself to less than the settings do.
+    #[tokio::test]
+    async fn a_limit_of_its_own_that_is_narrower_stays() {
+        let mut child = super::command(
+            "/bin/sh".as_ref(),
+            ["-c", "ulimit -n 64; exec sleep 1000"],
+            [("PATH", super::PATH.as_ref())],
+            "/".as_ref(),
+        )
+        .spawn()
+        .unwrap();
+        let path = format!("/proc/{}/limits", child.id().unwrap());
+        let files = || {
+            let said = std::fs::read_to_string(&path).unwrap();
+            let line = said.lines().find(|line| line.starts_with("Max open files")).unwrap();
+            line.split_whitespace().skip(3).take(2).collect::<Vec<_>>().join(" ")
+        };
+        while files() != "64 64" {
+            tokio::task::yield_now().await;
+        }
+        let limits = super::Limits { memory_bytes: 1 << 30, open_files: 77, cpu_seconds: None };
+        super::limit(&child, &limits).unwrap();
+        super::Group::of(&child).census().limit(&limits).unwrap();
+        assert_eq!(files(), "64 64");
+        child.kill().await.unwrap();
     }
 
     /// Started before anybody could limit them: one in the group, and one that has left it.

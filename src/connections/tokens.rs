@@ -205,11 +205,10 @@ impl Connections {
                 {
                     row = found;
                 }
-                // Connected anew, with the very token.
-                (Some(_), Some(kept)) if kept.refresh_token == new.refresh_token => {
-                    return Ok(Err(self.not_connected()));
-                }
-                _ => {
+                // Connected anew. Some authorization servers end all that is between a person and a client with one token that is
+                // given back, and that would be the new account, too.
+                (Some(_), _) => return Ok(Err(self.not_connected())),
+                (None, _) => {
                     self.try_give_back(&UpstreamAccountRow { sealed, ..row }).await;
                     return Ok(Err(self.not_connected()));
                 }

@@ -19,12 +19,11 @@ impl TrustedProxies {
     /// was written by somebody we do not know. Without a trusted peer the header is not looked at.
     #[must_use]
     pub fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> ClientAddress {
-        let trusts = |address: &IpAddr| self.0.iter().any(|network| network.contains(address));
         let mut nearest = peer.ip().to_canonical();
         let lines = headers.get_all("x-forwarded-for").iter().rev();
         let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
         for hop in hops {
-            if !trusts(&nearest) {
+            if !self.trusts(nearest) {
                 break;
             }
             match parse(hop.trim()) {
@@ -33,6 +32,13 @@ impl TrustedProxies {
             }
         }
         ClientAddress(nearest)
+    }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
     }
 }
 

@@ -46,6 +46,9 @@ pub fn authorities(path: &Path) -> Result<Arc<RootCertStore>, ServeError> {
     Ok(Arc::new(roots))
 }
 
+/// Of a client's certificate and those that it sends with it: five of 4 KiB.
+const MAX_CHAIN_BYTES: usize = 20 * 1024;
+
 /// That of this connection, resumed or not.
 pub(super) fn of(connection: &ServerConnection) -> Option<ClientCertificate> {
     let chain = connection.peer_certificates()?;
@@ -93,10 +96,16 @@ impl ClientCertVerifier for KeyProven {
 
     fn verify_client_cert(
         &self,
-        _unverified: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        unverified: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        // They are kept for as long as the connection is, and anybody may send them.
+        let lengths = intermediates.iter().map(|other| other.len());
+        let bytes = lengths.fold(unverified.len(), usize::saturating_add);
+        if bytes > MAX_CHAIN_BYTES {
+            return Err(Error::General("the client's certificates are too long".to_owned()));
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -163,7 +163,9 @@ impl Server {
         let mut request = request.map(Body::new);
         let client = self.proxies.client(peer.address, request.headers());
         request.extensions_mut().insert(client);
-        if let Some(certificate) = &peer.certificate {
+        // That of a proxy is of nobody who comes through it.
+        let own = peer.certificate.as_ref();
+        if let Some(certificate) = own.filter(|_| !self.proxies.trusts(peer.address.ip())) {
             request.extensions_mut().insert(certificate.clone());
         }
         let front = self.front.clone();

@@ -1,5 +1,7 @@
 //! All that a program has started, as the system tells it: in its process group, and out of it as long as whoever started it runs.
 
+use std::collections::HashMap;
+
 /// A process. A number is used again once its process is gone, so when it began is a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Process {
@@ -8,7 +10,7 @@ pub(super) struct Process {
     parent: i32,
     began: u64,
     /// It has ended, and nobody has waited for it yet.
-    has_ended: bool,
+    pub(super) has_ended: bool,
 }
 
 impl Process {
@@ -35,15 +37,17 @@ impl Process {
 pub(super) fn of(leader: i32) -> Vec<Process> {
     let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
     let numbers = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let (mut found, mut others): (Vec<_>, Vec<_>) =
+    let (mut found, others): (Vec<_>, Vec<_>) =
         numbers.filter_map(Process::read).partition(|process| process.group == leader);
-    loop {
-        let is_of = |process: &Process| found.iter().any(|of| of.id == process.parent);
-        let (more, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(is_of);
-        if more.is_empty() {
-            return found;
-        }
-        found.extend(more);
-        others = rest;
+    let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
+    for other in others {
+        children.entry(other.parent).or_default().push(other);
     }
+    // Each is looked at once, however long a line of descent is.
+    let mut at = 0;
+    while let Some(parent) = found.get(at).map(|process| process.id) {
+        found.extend(children.remove(&parent).unwrap_or_default());
+        at += 1;
+    }
+    found
 }

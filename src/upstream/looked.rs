@@ -11,19 +11,29 @@ const MOST: usize = 1_000;
 /// For which tool a list was asked for last, in monotonic time. By tool: of a list only what its caller is shown is looked at,
 /// and the next one may be shown another tool.
 #[derive(Debug, Default)]
-pub(super) struct Looked(HashMap<Box<str>, Duration>);
+pub(super) struct Looked {
+    by_tool: HashMap<Box<str>, Duration>,
+    /// When the server did not answer, whoever asked.
+    in_vain: Option<Duration>,
+}
 
 impl Looked {
     /// Whether it was, not long ago.
     pub(super) fn lately(&self, tool: &str, now: Duration) -> bool {
-        self.0.get(tool).is_some_and(|looked| now.saturating_sub(*looked) < AGAIN)
+        let looked = self.by_tool.get(tool).into_iter().chain(&self.in_vain);
+        looked.max().is_some_and(|looked| now.saturating_sub(*looked) < AGAIN)
     }
 
     pub(super) fn note(&mut self, tool: &str, now: Duration) {
-        if self.0.len() >= MOST {
-            self.0.retain(|_, looked| now.saturating_sub(*looked) < AGAIN);
+        if self.by_tool.len() >= MOST {
+            self.by_tool.retain(|_, looked| now.saturating_sub(*looked) < AGAIN);
         }
-        self.0.insert(tool.into(), now);
+        self.by_tool.insert(tool.into(), now);
+    }
+
+    /// No list came, and none would have for another tool.
+    pub(super) const fn note_in_vain(&mut self, now: Duration) {
+        self.in_vain = Some(now);
     }
 }
 
@@ -43,6 +53,15 @@ mod tests {
         for number in 0..=MOST {
             looked.note(&number.to_string(), late);
         }
-        assert!(!looked.0.contains_key("one"), "it is long over");
+        assert!(!looked.by_tool.contains_key("one"), "it is long over");
+    }
+
+    /// Else each pinned tool would have its own turn to wait for a server that does not answer.
+    #[test]
+    fn a_server_that_gives_no_list_is_asked_for_no_other_tool_either() {
+        let (mut looked, soon) = (Looked::default(), Duration::from_secs(1));
+        looked.note_in_vain(soon);
+        assert!(looked.lately("other", soon));
+        assert!(!looked.lately("other", soon + AGAIN));
     }
 }

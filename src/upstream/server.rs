@@ -270,16 +270,20 @@ impl Server {
         if !self.watch.wants_to_see(tool) || !may_use() {
             return;
         }
-        let mut looked = self.watch.looked.lock().await;
-        let now = self.door.clock.monotonic();
-        if looked.lately(tool, now) || !self.watch.wants_to_see(tool) {
+        let waiting = tokio::time::timeout(fold::LIMIT, self.watch.looked.lock());
+        let Ok(mut looked) = waiting.await else { return };
+        let lately = looked.lately(tool, self.door.clock.monotonic());
+        if lately || !self.watch.wants_to_see(tool) {
             return;
         }
         let looking = Box::pin(fold::list(self, caller, List::Tools));
         let seen = tokio::time::timeout(fold::LIMIT, looking).await;
-        // Who cannot ask keeps nobody else from asking.
-        if !matches!(seen, Ok(Err(NoList::OfTheCaller))) {
-            looked.note(tool, now);
+        let now = self.door.clock.monotonic();
+        match &seen {
+            Ok(Ok(_)) => looked.note(tool, now),
+            // Who cannot ask keeps nobody else from asking.
+            Ok(Err(NoList::OfTheCaller)) => {}
+            _ => looked.note_in_vain(now),
         }
         if !matches!(seen, Ok(Ok(_))) {
             tracing::warn!(server = %self.id, tool, "upstream.pinned_tool_not_seen");

@@ -150,6 +150,12 @@ async fn rest(
         )
         .into());
     }
+    if client.requires_certificate() && (client.requires_dpop() || form.get("dpop_jkt").is_some()) {
+        return Err(Refused::InvalidRequest(
+            "tokens of this client are bound to its certificate, and to no other key",
+        )
+        .into());
+    }
     let code_challenge = code_challenge(form)?;
     let resource = resource(server, form).await?;
     let carries = target::carries(server, &resource).await.map_err(Wrong::Store)?;

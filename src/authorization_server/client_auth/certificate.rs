@@ -44,6 +44,10 @@ impl ClientCertificates {
     }
 }
 
+/// Certificates between a client's and its authority's. Anybody may send a chain, and of many that could each be the next
+/// one's issuer every order would be tried.
+const MOST_BETWEEN: usize = 4;
+
 /// Who issues certificates to clients.
 #[derive(Clone, Debug)]
 pub struct Authorities(Arc<dyn ClientCertVerifier>);
@@ -59,6 +63,9 @@ impl Authorities {
 
     /// Whether one of them issued this certificate, for clients, and it is valid now (RFC 5280 §6).
     fn vouch_for(&self, certificate: &ClientCertificate, now: Timestamp) -> bool {
+        if certificate.intermediates().nth(MOST_BETWEEN).is_some() {
+            return false;
+        }
         let leaf = CertificateDer::from(certificate.der());
         let between: Vec<_> = certificate.intermediates().map(CertificateDer::from).collect();
         let now = u64::try_from(now.unix_seconds()).unwrap_or_default();

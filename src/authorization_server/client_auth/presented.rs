@@ -45,13 +45,15 @@ impl Presented {
     }
 }
 
-/// Whose secret somebody may be guessing: the id as it was sent, before anything else is looked at. `None` where no
+/// Whose secret somebody may be guessing, before anything else is looked at. `None` where no
 /// secret came: an assertion cannot be guessed.
 pub(super) fn guessed(headers: &HeaderMap, form: &Form) -> Option<Vec<u8>> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let encoded = value.as_bytes().get(6..).unwrap_or_default().trim_ascii();
         let pair = Zeroizing::new(STANDARD.decode(encoded).unwrap_or_default());
-        return pair.split(|byte| *byte == b':').next().map(<[u8]>::to_vec);
+        // As the client is found: one id has many spellings.
+        let id = pair.split(|byte| *byte == b':').next()?;
+        return Some(form_decoded(id).map_or_else(|| id.to_vec(), String::into_bytes));
     }
     form.get("client_secret")?;
     Some(form.get("client_id").unwrap_or_default().as_bytes().to_vec())
@@ -158,6 +160,19 @@ mod tests {
         }
         let lower = basic_of("id:secret").replace("Basic", "bAsIc");
         assert!(presented(&[&lower], "").is_ok());
+    }
+
+    /// Else each spelling of an id would have tries of its own.
+    #[test]
+    fn tries_at_a_secret_are_counted_for_the_client_that_is_meant() {
+        let tried = |pair: &str| {
+            let value = basic_of(pair).parse().unwrap();
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
+            guessed(&headers, &Form::decode(b"").unwrap())
+        };
+        for spelling in ["nightly:a", "%6eightly:b", "n%69ghtly:c"] {
+            assert_eq!(tried(spelling).as_deref(), Some(&b"nightly"[..]), "{spelling}");
+        }
     }
 
     // RFC 6749 §2.3.1, RFC 7617 §2 — N41

@@ -113,7 +113,9 @@ async fn run(
     say(shared, running, &ending, retried);
     // Before anybody ends: of what has left the group nobody can tell afterwards whose it was.
     let census = group.census();
-    let strays = tokio::task::spawn_blocking(move || census.strays()).await.unwrap_or_default();
+    let looking = tokio::task::spawn_blocking(move || census.strays());
+    let found = tokio::time::timeout(LAST_WORDS, looking).await;
+    let strays = found.ok().and_then(Result::ok).unwrap_or_default();
     drop(input);
     if let Ending::Useless(ChildFault::Crowded) = ending {
         // At once, and all of them at the same time: whoever is asked to end starts others meanwhile.

@@ -49,6 +49,32 @@ fn refused(answer: &(u16, Value)) {
     assert_eq!((answer.0, &answer.1["error"]), (401, &json!("invalid_client")), "{answer:?}");
 }
 
+// RFC 8705 §6.2
+#[tokio::test]
+async fn the_certificate_of_a_proxy_is_of_nobody_who_comes_through_it() {
+    let world = World::new();
+    world.issued("proxy", "ca", ("/CN=proxy", "extendedKeyUsage=clientAuth"), 30);
+    let proof = format!("tls_client_auth_subject_dn = \"{}\"", world.subject("proxy"));
+    let settings = machine("proxy", &proof);
+    let running = world.start_behind("127.0.0.0/8", CA, &settings).await;
+    refused(&running.token(Some("proxy"), "proxy").await);
+}
+
+/// Every order of many that could each be the next one's issuer would be tried.
+#[tokio::test]
+async fn a_chain_of_more_certificates_than_anybody_needs_is_not_looked_at() {
+    let world = World::new();
+    world.issued("nightly", "ca", ("/CN=nightly", "extendedKeyUsage=clientAuth"), 30);
+    let proof = format!("tls_client_auth_subject_dn = \"{}\"", world.subject("nightly"));
+    world.issued("long", "ca", ("/CN=nightly", "extendedKeyUsage=clientAuth"), 30);
+    for _ in 0..5 {
+        world.comes_with("long", "ca");
+    }
+    let running = world.start(CA, &machine("nightly", &proof)).await;
+    token_of(running.token(Some("nightly"), "nightly").await);
+    refused(&running.token(Some("long"), "nightly").await);
+}
+
 // RFC 8705 §2.1
 #[tokio::test]
 async fn a_client_is_known_by_one_name_in_a_certificate_of_the_authority() {

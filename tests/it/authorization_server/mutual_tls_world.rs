@@ -118,6 +118,12 @@ impl World {
         json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": x, "y": y, "x5c": [self.x5c(name)] }] })
     }
 
+    /// The same, with these proxies trusted.
+    pub(super) async fn start_behind(self, proxies: &str, tls: &str, settings: &str) -> Running {
+        let trusted = format!("trusted_proxies = [\"{proxies}\"]");
+        self.begin((&trusted, tls), settings, Arc::new(SystemClock)).await
+    }
+
     /// A broker that asks clients for certificates as `tls` says.
     pub(super) async fn start(self, tls: &str, settings: &str) -> Running {
         self.start_at(tls, settings, Arc::new(SystemClock)).await
@@ -130,8 +136,17 @@ impl World {
         settings: &str,
         clock: Arc<dyn Clock>,
     ) -> Running {
+        self.begin(("", tls), settings, clock).await
+    }
+
+    async fn begin(
+        self,
+        (server, tls): (&str, &str),
+        settings: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Running {
         let settings = format!(
-            "[server]\npublic_url = \"{URL}\"\n[server.tls]\ncert = \"server.pem\"\nkey = \"file:{}\"\n{tls}\n{settings}",
+            "[server]\npublic_url = \"{URL}\"\n{server}\n[server.tls]\ncert = \"server.pem\"\nkey = \"file:{}\"\n{tls}\n{settings}",
             self.directory.path().join("server.key").display()
         );
         let kept = tempfile::tempdir().unwrap();
