@@ -47,6 +47,7 @@ pub struct AuditSettings {
     pub on_failure: OnFailure,
     /// The longest that one `record` may take, waiting for room, a sink and a durable write included.
     pub limit: Duration,
+    /// At least one: room is given back by whoever writes.
     pub sinks: Vec<SinkSettings>,
     pub service: Arc<str>,
     /// `dev`, `staging` or `prod`.
@@ -357,7 +358,7 @@ impl Auditor {
 
 /// One writer for each sink.
 fn start(queue: &Arc<Queue>, sinks: Vec<Sink>) -> Result<Vec<JoinHandle<()>>, OpenError> {
-    let lanes = queue.lanes().iter().map(Arc::clone);
+    let lanes = queue.lanes().iter().cloned();
     let writers = sinks.into_iter().zip(lanes).map(|(sink, lane)| {
         let queue = Arc::clone(queue);
         let thread = std::thread::Builder::new().name("audit".to_owned());

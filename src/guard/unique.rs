@@ -142,7 +142,7 @@ impl fmt::Display for Misspelt<'_> {
 
 /// Short and plain enough to be shown: the name is its sender's.
 fn printable(name: &str) -> String {
-    name.chars().filter(|one| one.is_ascii_graphic() && *one != '`').take(64).collect()
+    name.chars().filter(|one| (' '..='~').contains(one) && *one != '`').take(64).collect()
 }
 
 /// Two folded names.

@@ -1,6 +1,7 @@
 //! Calls of Graph that nobody waits for any more: what was sent is on record.
 
 use super::*;
+use crate::support::raw_http::{Request, exchange};
 
 /// A connection on which this operation is asked for, once Graph has it.
 async fn under_way(live: &Live, operation: Value) -> tokio::net::TcpStream {
@@ -38,11 +39,16 @@ async fn a_caller_that_goes_away_is_recorded_with_what_was_sent_and_graph_is_let
         (json!({ "method": "GET", "path": "/v1.0/users/1" }), "GET /v1.0/users/{id}"),
         (json!({ "method": "POST", "path": "/v1.0/users", "body": {} }), "POST /v1.0/users"),
     ] {
-        let live = Live::start().await;
+        let metrics = "[server]\nadmin_listen = \"127.0.0.1:0\"\n[telemetry]\nmetrics = true";
+        let live = Live::with(metrics).await;
         drop(under_way(&live, operation).await);
         live.product.audited(|event| event["event_type"] == "result.emitted").await;
         sent_and_cancelled(&live, recorded);
         assert_eq!(live.graph.count(), 1);
+        let page = Request::new("GET", "/metrics").bytes("prometheus.internal:9090");
+        let page = exchange(live.product.admin.as_ref().unwrap(), &page).await.body;
+        let counted = "broker_provider_calls_total{provider=\"microsoft_graph\",outcome=\"error\",status=\"none\",code=\"none\"} 1";
+        assert!(page.contains(counted), "{page}");
     }
 }
 
