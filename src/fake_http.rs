@@ -16,6 +16,8 @@ pub(crate) enum Act {
     Answer(u16, &'static str, String),
     /// Reads the request and closes.
     Close,
+    /// Reads the request and resets the connection (TCP RST).
+    Reset,
     /// Reads the request and never answers.
     Hang,
     /// Sends a chunked body one byte at a time, without end.
@@ -76,6 +78,7 @@ async fn perform(mut stream: TcpStream, act: Act, requests: Arc<Mutex<Vec<String
             let _sent = stream.write_all(format!("{head}{body}").as_bytes()).await;
         }
         Act::Close => {}
+        Act::Reset => stream.set_zero_linger().unwrap(),
         Act::Hang => std::future::pending().await,
         Act::Trickle => {
             let head = "HTTP/1.1 200 x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";

@@ -51,7 +51,8 @@ impl Readiness for Parts {
     fn failing(&self) -> Vec<(String, String)> {
         let mut failing = Vec::new();
         if !self.auditor.status().healthy {
-            let what = "a sink cannot be written; requests are refused";
+            let what =
+                "a sink cannot be written, or a write to it does not return; requests are refused";
             failing.push(("audit".to_owned(), what.to_owned()));
         }
         // Every request is answered by what was revoked up to then, and nobody knows what was since.

@@ -75,8 +75,9 @@ impl Scraped {
         let status = self.parts.auditor.status();
         let waiting = "Events that wait to be written";
         let lost = "Events that could not be written before the end";
+        let healthy = "0 while a sink cannot be written, or a write to it does not return";
         [
-            gauge("audit_healthy", "0 while a sink cannot be written", Vec::new(), status.healthy),
+            gauge("audit_healthy", healthy, Vec::new(), status.healthy),
             number("audit_queue_events", waiting, status.waiting),
             number("audit_not_written_events", lost, status.not_written),
         ]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{AuditEvent, Context, Observer};
+use crate::audit::{AuditEvent, Context, Observer, Outcome};
 use crate::code::Code;
 use crate::config::Config;
 use crate::http::Traced;
@@ -206,6 +206,7 @@ impl Tracing {
             provider,
             operation,
             attempt,
+            outcome,
             error_code,
             http_status,
             duration_ms,
@@ -224,8 +225,10 @@ impl Tracing {
             ended: self.clock.now(),
             took: Duration::from_millis(*duration_ms),
             attributes,
-            failed: error_code.is_some(),
-            error: error_code.map(Code::as_str).map(Cow::Borrowed),
+            failed: *outcome != Outcome::Success,
+            // Without a code it was cut off under way.
+            error: (*outcome != Outcome::Success)
+                .then(|| error_code.map_or("cancelled", Code::as_str).into()),
         });
     }
 }

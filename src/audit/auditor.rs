@@ -17,10 +17,11 @@ use crate::time::Clock;
 use super::envelope::Context;
 use super::error::{AuditError, OpenError};
 use super::event::AuditEvent;
+use super::lane::{Ack, Slot};
 use super::line::LineFormat;
-use super::queue::{Ack, Queue, Slot};
+use super::queue::Queue;
 use super::recent::Recent;
-use super::sink::SinkSettings;
+use super::sink::{Sink, SinkSettings};
 use super::strangers::Strangers;
 use super::writer;
 
@@ -46,6 +47,7 @@ pub struct AuditSettings {
     pub on_failure: OnFailure,
     /// The longest that one `record` may take, waiting for room, a sink and a durable write included.
     pub limit: Duration,
+    /// At least one: room is given back by whoever writes.
     pub sinks: Vec<SinkSettings>,
     pub service: Arc<str>,
     /// `dev`, `staging` or `prod`.
@@ -55,15 +57,16 @@ pub struct AuditSettings {
 /// How the log is, for `/ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditStatus {
-    /// False while a sink fails and after the end: every request would be refused with `broker.unavailable`.
+    /// False while a sink fails or does not come back from a write, and after the end: every request would be refused with
+    /// `broker.unavailable`.
     pub healthy: bool,
-    /// Events that wait to be written, roughly.
+    /// Events that wait to be written.
     pub waiting: usize,
     /// Events that could not be written before the end; zero while the log runs.
     pub not_written: usize,
 }
 
-/// The audit log. Clones share one queue and one writer thread.
+/// The audit log. Clones share one queue, and a writer thread for each sink.
 #[derive(Clone, Debug)]
 pub struct Auditor(Arc<Inner>);
 
@@ -77,9 +80,14 @@ struct Inner {
     recent: Recent,
     /// Of the file sinks.
     files: Vec<PathBuf>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writers: Mutex<Vec<JoinHandle<()>>>,
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
 }
+
+/// An event that is queued, for [`Auditor::kept`].
+#[derive(Debug)]
+#[must_use]
+pub struct Noted(Vec<watch::Receiver<Ack>>);
 
 /// Sees every event that is recorded, as it is queued: what is counted cannot say something else than the log.
 ///
@@ -89,7 +97,7 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
 }
 
 impl Auditor {
-    /// Opens every sink and starts the writer thread. Needs no runtime.
+    /// Opens every sink and starts its writer thread. Needs no runtime.
     ///
     /// # Errors
     ///
@@ -101,19 +109,14 @@ impl Auditor {
     ) -> Result<Self, OpenError> {
         let AuditSettings { queue_length, on_failure, limit, sinks, service, environment } =
             settings;
-        let durable = sinks.iter().any(SinkSettings::is_durable);
+        let durable: Vec<_> = sinks.iter().map(SinkSettings::is_durable).collect();
         let strangers = Strangers::new(&clock);
-        let format = LineFormat { service, environment, clock, random };
+        let format = LineFormat { service, environment, clock: Arc::clone(&clock), random };
         let files = sinks.iter().filter_map(SinkSettings::path).cloned().collect();
         let sinks = sinks.into_iter().map(|sink| sink.open(&format));
         let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
-        let queue = Arc::new(Queue::new(queue_length, durable));
-        let for_writer = Arc::clone(&queue);
-        let writer = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || writer::run(for_writer, sinks))
-            .map_err(OpenError::Thread)?;
-        let writer = Mutex::new(Some(writer));
+        let queue = Arc::new(Queue::new(queue_length, durable, clock));
+        let writers = Mutex::new(start(&queue, sinks)?);
         let observers = OnceLock::new();
         let recent = Recent::default();
         Ok(Self(Arc::new(Inner {
@@ -124,7 +127,7 @@ impl Auditor {
             strangers,
             recent,
             files,
-            writer,
+            writers,
             observers,
         })))
     }
@@ -136,7 +139,8 @@ impl Auditor {
 
     /// Keeps one event, and gives its id. `Ok` means: it will be in every sink, and is on disk where a sink is durable.
     ///
-    /// Without a durable sink a killed process loses what it acknowledged in its last milliseconds.
+    /// Without a durable sink a killed process loses what it acknowledged in its last milliseconds, and what waits for a sink
+    /// that stalls.
     /// When the future is dropped, the event is either queued whole or not at all.
     ///
     /// # Errors
@@ -154,11 +158,32 @@ impl Auditor {
         }
         self.take_slot(&queue.slots, deadline).await?;
         // No `.await` from the taken slot to the queued line.
-        let (event_id, ack) = self.enqueue(context, &event, Slot::Queue)?;
-        if let Some(ack) = ack {
-            self.acknowledged(ack, deadline).await?;
-        }
+        let (event_id, acks) = self.enqueue(context, &event, Slot::Queue)?;
+        self.acknowledged(acks, deadline).await?;
         Ok(event_id)
+    }
+
+    /// Queues an event of what was done for a request that owes its terminal event, and waits for nothing: it is on record
+    /// also where the request ends at once. It has no room of its own, so a request may have a few of them and no more.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`]: the log has ended.
+    pub fn note(&self, context: &Context, event: &AuditEvent) -> Result<Noted, AuditError> {
+        self.enqueue(context, event, Slot::Beside).map(|(_, acks)| Noted(acks))
+    }
+
+    /// Waits until a noted event is kept as [`Auditor::record`] keeps one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Auditor::record`].
+    pub async fn kept(&self, Noted(acks): Noted) -> Result<(), AuditError> {
+        let deadline = tokio::time::Instant::now() + self.0.limit;
+        if self.0.queue.is_failing() {
+            self.healthy_again(deadline).await?;
+        }
+        self.acknowledged(acks, deadline).await
     }
 
     /// Waits until everything recorded so far is written and synced.
@@ -167,27 +192,30 @@ impl Auditor {
     ///
     /// [`AuditError::SinkFailing`] or [`AuditError::Timeout`]: not within the limit.
     pub async fn flush(&self) -> Result<(), AuditError> {
-        let ack = self.0.queue.barrier()?;
-        self.acknowledged(ack, tokio::time::Instant::now() + self.0.limit).await
+        let acks = self.0.queue.barrier()?;
+        self.acknowledged(acks, tokio::time::Instant::now() + self.0.limit).await
     }
 
-    /// Refuses new events, writes what waits, syncs and joins the writer thread. Call it last: after
+    /// Refuses new events, writes what waits, syncs and joins the writer threads. Call it last: after
     /// it, a dropped [`super::TerminalGuard`] has nowhere to write to.
     ///
     /// # Errors
     ///
-    /// [`AuditError::NotWritten`] when a sink still failed at the end; [`AuditError::Timeout`] when the
-    /// writer hangs in a sink, and is left behind.
+    /// [`AuditError::NotWritten`] when a sink still failed at the end, or a writer hangs in one and is left behind with
+    /// events; [`AuditError::Timeout`] when it hangs and holds none.
     pub async fn close(&self, limit: Duration) -> Result<(), AuditError> {
         self.0.queue.close();
-        let writer = self.0.take_writer();
-        let mut ended = self.0.queue.ended.subscribe();
-        timeout(limit, ended.wait_for(|ended| *ended)).await.map_err(|_| AuditError::Timeout)?.ok();
-        if let Some(writer) = writer {
-            writer.join().ok();
+        let writers = self.0.take_writers();
+        let queue = &self.0.queue;
+        let mut ended = queue.ended.subscribe();
+        let in_time = timeout(limit, ended.wait_for(|ended| *ended)).await.is_ok();
+        if in_time {
+            join(writers);
         }
-        match self.0.queue.not_written() {
-            0 => Ok(()),
+        let hanging = if in_time { 0 } else { queue.waiting() };
+        match queue.not_written().max(hanging) {
+            0 if in_time => Ok(()),
+            0 => Err(AuditError::Timeout),
             lines => Err(AuditError::NotWritten { lines }),
         }
     }
@@ -196,7 +224,7 @@ impl Auditor {
     pub fn status(&self) -> AuditStatus {
         let queue = &self.0.queue;
         AuditStatus {
-            healthy: !queue.is_failing() && !queue.has_ended(),
+            healthy: !queue.is_failing() && !queue.slots.is_closed(),
             waiting: queue.waiting(),
             not_written: queue.not_written(),
         }
@@ -242,7 +270,7 @@ impl Auditor {
         context: &Context,
         event: &AuditEvent,
         slot: Slot,
-    ) -> Result<(EventId, Option<watch::Receiver<Ack>>), AuditError> {
+    ) -> Result<(EventId, Vec<watch::Receiver<Ack>>), AuditError> {
         let queue = &self.0.queue;
         let mut line = LINE.try_with(RefCell::take).unwrap_or_default();
         let written = self.0.format.write(&mut line, context, event);
@@ -260,18 +288,18 @@ impl Auditor {
         pushed.inspect_err(|_| match slot {
             Slot::Queue => queue.slots.add_permits(1),
             Slot::Reserved => queue.reserve.add_permits(1),
+            Slot::Beside => {}
         })
     }
 
     pub(super) async fn acknowledged_in_time(
         &self,
-        ack: Option<watch::Receiver<Ack>>,
+        acks: Vec<watch::Receiver<Ack>>,
     ) -> Result<(), AuditError> {
-        match ack {
-            Some(ack) => self.acknowledged(ack, tokio::time::Instant::now() + self.0.limit).await,
-            None if self.0.queue.is_failing() => Err(AuditError::SinkFailing),
-            None => Ok(()),
+        if acks.is_empty() && self.0.queue.is_failing() {
+            return Err(AuditError::SinkFailing);
         }
+        self.acknowledged(acks, tokio::time::Instant::now() + self.0.limit).await
     }
 
     async fn healthy_again(&self, deadline: tokio::time::Instant) -> Result<(), AuditError> {
@@ -279,11 +307,11 @@ impl Auditor {
             return Err(AuditError::SinkFailing);
         }
         let mut health = self.0.queue.health.subscribe();
-        let healthy = health.wait_for(|healthy| *healthy);
-        match tokio::time::timeout_at(deadline, healthy).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(AuditError::SinkFailing),
+        while self.0.queue.is_failing() {
+            let changed = tokio::time::timeout_at(deadline, health.changed()).await;
+            changed.map_err(|_| AuditError::SinkFailing)?.map_err(|_| AuditError::SinkFailing)?;
         }
+        Ok(())
     }
 
     /// The slot is forgotten here and given back by the writer.
@@ -308,26 +336,50 @@ impl Auditor {
 
     async fn acknowledged(
         &self,
-        mut ack: watch::Receiver<Ack>,
+        acks: Vec<watch::Receiver<Ack>>,
         deadline: tokio::time::Instant,
     ) -> Result<(), AuditError> {
         let settled = |ack: &Ack| match (ack, self.0.on_failure) {
             (Ack::Pending, _) | (Ack::Failing, OnFailure::Block) => false,
             (Ack::Done, _) | (Ack::Failing, OnFailure::Deny) => true,
         };
-        match tokio::time::timeout_at(deadline, ack.wait_for(settled)).await {
-            Ok(Ok(ack)) if *ack == Ack::Done => Ok(()),
-            Ok(Ok(_)) => Err(AuditError::SinkFailing),
-            Ok(Err(_)) => Err(AuditError::Closed),
-            Err(_) if self.0.queue.is_failing() => Err(AuditError::SinkFailing),
-            Err(_) => Err(AuditError::Timeout),
+        for mut ack in acks {
+            match tokio::time::timeout_at(deadline, ack.wait_for(settled)).await {
+                Ok(Ok(ack)) if *ack == Ack::Done => {}
+                Ok(Ok(_)) => return Err(AuditError::SinkFailing),
+                Ok(Err(_)) => return Err(AuditError::Closed),
+                Err(_) if self.0.queue.is_failing() => return Err(AuditError::SinkFailing),
+                Err(_) => return Err(AuditError::Timeout),
+            }
         }
+        Ok(())
+    }
+}
+
+/// One writer for each sink.
+fn start(queue: &Arc<Queue>, sinks: Vec<Sink>) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    let lanes = queue.lanes().iter().cloned();
+    let writers = sinks.into_iter().zip(lanes).map(|(sink, lane)| {
+        let queue = Arc::clone(queue);
+        let thread = std::thread::Builder::new().name("audit".to_owned());
+        thread.spawn(move || writer::run(queue, lane, sink))
+    });
+    // Those that run already end with the queue.
+    writers.collect::<Result<_, _>>().map_err(|error| {
+        queue.close();
+        OpenError::Thread(error)
+    })
+}
+
+fn join(writers: Vec<JoinHandle<()>>) {
+    for writer in writers {
+        writer.join().ok();
     }
 }
 
 impl Inner {
-    fn take_writer(&self) -> Option<JoinHandle<()>> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take_writers(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut self.writers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -335,83 +387,9 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.queue.close();
-        if let Some(writer) = self.take_writer() {
-            writer.join().ok();
-        }
+        join(self.take_writers());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::{RequestId, TraceId};
-    use crate::random::SystemRandom;
-    use crate::time::SystemClock;
-
-    /// An auditor for two events whose writer never comes.
-    fn stuck(on_failure: OnFailure) -> Auditor {
-        let format = LineFormat {
-            service: "mcp-auth-broker".into(),
-            environment: "dev",
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom::new()),
-        };
-        let queue = Arc::new(Queue::new(2, false));
-        let limit = Duration::from_millis(20);
-        let strangers = Strangers::new(&format.clock);
-        let writer = Mutex::new(None);
-        let observers = OnceLock::new();
-        let (recent, files) = (Recent::default(), Vec::new());
-        Auditor(Arc::new(Inner {
-            queue,
-            format,
-            on_failure,
-            limit,
-            strangers,
-            recent,
-            files,
-            writer,
-            observers,
-        }))
-    }
-
-    async fn record(auditor: &Auditor) -> Result<(), AuditError> {
-        let random = SystemRandom::new();
-        let context = Context {
-            request_id: RequestId::generate(&SystemClock, &random),
-            trace_id: TraceId::generate(&random),
-            requester_id: None,
-            client_id: None,
-            asserted_requester_id: None,
-            redactions: Vec::new(),
-        };
-        let event = AuditEvent::ConfigReload {
-            policy_version: "1".into(),
-            previous_version: "0".into(),
-            shadow_policy_version: None,
-        };
-        auditor.record(&context, event).await.map(drop)
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_denies_at_once_or_after_the_limit_and_drops_nothing() {
-        for on_failure in [OnFailure::Deny, OnFailure::Block] {
-            let auditor = stuck(on_failure);
-            assert_eq!((record(&auditor).await, record(&auditor).await), (Ok(()), Ok(())));
-            assert_eq!(record(&auditor).await, Err(AuditError::QueueFull));
-            assert_eq!(auditor.status().waiting, 2);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_caller_blocked_by_a_full_queue_goes_on_when_there_is_room() {
-        let mut auditor = stuck(OnFailure::Block);
-        Arc::get_mut(&mut auditor.0).unwrap().limit = Duration::from_secs(30);
-        record(&auditor).await.unwrap();
-        record(&auditor).await.unwrap();
-        let mut third = Box::pin(record(&auditor));
-        assert!(futures_util::poll!(&mut third).is_pending());
-        auditor.0.queue.slots.add_permits(1);
-        assert_eq!(third.await, Ok(()));
-    }
-}
+mod tests;

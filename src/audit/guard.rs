@@ -9,7 +9,7 @@ use super::auditor::Auditor;
 use super::envelope::Context;
 use super::error::AuditError;
 use super::event::AuditEvent;
-use super::queue::Slot;
+use super::lane::Slot;
 use super::vocabulary::ResultStatus;
 
 /// Owes the terminal event of one request. [`TerminalGuard::finish`] pays it; dropping the guard

@@ -1,6 +1,7 @@
 //! The audit log: what was decided, by whom, with which outcome. Never a token, a secret or a body.
 //!
-//! Callers make lines and append them to one [`queue`]; one [`writer`] thread hands them to the sinks.
+//! Callers make lines and append them to a [`lane`] of each sink; a [`writer`] thread for each hands them to it. The [`queue`]
+//! is all of them.
 //! `docs/audit.md` says what each setting guarantees and costs.
 
 mod auditor;
@@ -11,6 +12,7 @@ mod event;
 mod event_of;
 mod file;
 mod guard;
+mod lane;
 mod line;
 mod lookup;
 mod queue;
@@ -22,7 +24,7 @@ mod verify;
 mod vocabulary;
 mod writer;
 
-pub use auditor::{AuditSettings, AuditStatus, Auditor, Observer, OnFailure};
+pub use auditor::{AuditSettings, AuditStatus, Auditor, Noted, Observer, OnFailure};
 pub use chain::LineFault;
 pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};

@@ -1,261 +1,156 @@
-//! What stands between callers and the writer: one growing buffer, handed over whole.
-//!
-//! Callers append bytes under a short lock; the writer swaps the buffer for an empty one. No
-//! allocation for an event, one `write` for a batch, and a wake-up only where the writer sleeps.
+//! All sinks together: the room for lines that wait, whether every sink takes them, and how it ends.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use crate::time::Clock;
+
 use super::error::AuditError;
+use super::lane::{Ack, Batch, Lane, Slot};
 
-/// How long the writer gathers lines that nobody waits for. Bounds what a crash of the process can
-/// take from a log that is not durable, and spares a wake-up per event.
-const GATHER: Duration = Duration::from_millis(1);
+/// A sink that does not come back from one delivery for so long is taken for one that fails.
+const STALLED: Duration = Duration::from_secs(5);
+/// The same where no line has room any more: requests wait for nothing else by then.
+const STALLED_AND_FULL: Duration = Duration::from_secs(1);
 
-/// From here on the writer does not gather any longer.
-const GATHER_BYTES: usize = 256 * 1024;
-
-/// What became of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ack {
-    Pending,
-    /// A sink refused it; it is kept and tried again.
-    Failing,
-    Done,
-}
-
-/// Whose room a line takes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Slot {
-    /// One of `queue_length`.
-    Queue,
-    /// The one that a [`super::TerminalGuard`] holds from the start of its request.
-    Reserved,
-}
-
-/// Lines on their way, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) lines: Vec<u8>,
-    pub(super) queued: usize,
-    pub(super) reserved: usize,
-    pub(super) ack: Option<watch::Sender<Ack>>,
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.ack.is_none()
-    }
-
-    pub(super) fn settle(&mut self, result: Option<Ack>) {
-        if let (Some(ack), Some(result)) = (self.ack.take(), result) {
-            ack.send_replace(result);
-        }
-        self.lines.clear();
-        self.lines.shrink_to(4 * GATHER_BYTES);
-        (self.queued, self.reserved) = (0, 0);
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WriterState {
-    Busy,
-    Gathering,
-    Asleep,
-    Gone,
-}
-
-#[derive(Debug)]
-struct Inbox {
-    batch: Batch,
-    writer: WriterState,
-    closing: bool,
-}
-
-/// Shared by callers and the writer.
+/// Shared by callers and the writers.
 #[derive(Debug)]
 pub(super) struct Queue {
-    inbox: Mutex<Inbox>,
-    wake: Condvar,
-    /// Room for ordinary lines, and for one terminal line of each guarded request.
+    /// One for each sink.
+    lanes: Box<[Arc<Lane>]>,
+    /// Room for ordinary lines, and for one terminal line of each guarded request. A line takes it until every sink has it.
     pub(super) slots: Semaphore,
     pub(super) reserve: Semaphore,
-    /// Whether the sinks take events. The bool beside it is the same, without a lock.
-    pub(super) health: watch::Sender<bool>,
-    /// Turns true when the writer has ended.
+    /// How much of each was given back since the start.
+    given_back: Mutex<(usize, usize)>,
+    /// Told when a sink begins to fail, and when one took what it was given: [`Queue::is_failing`] may be otherwise then.
+    pub(super) health: watch::Sender<()>,
+    /// Turns true when all writers have ended.
     pub(super) ended: watch::Sender<bool>,
-    failing: AtomicBool,
-    not_written: AtomicUsize,
-    durable: bool,
+    writers: AtomicUsize,
+    clock: Arc<dyn Clock>,
 }
 
 impl Queue {
-    pub(super) fn new(length: usize, durable: bool) -> Self {
+    /// `durable`: of each sink, whether callers wait until their lines are on disk.
+    pub(super) fn new(
+        length: usize,
+        durable: impl IntoIterator<Item = bool>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let length = length.clamp(1, Semaphore::MAX_PERMITS);
+        let lanes: Box<[_]> =
+            durable.into_iter().map(|durable| Arc::new(Lane::new(durable))).collect();
+        let writers = AtomicUsize::new(lanes.len());
         Self {
-            inbox: Mutex::new(Inbox {
-                batch: Batch::default(),
-                writer: WriterState::Busy,
-                closing: false,
-            }),
-            wake: Condvar::new(),
+            lanes,
             slots: Semaphore::new(length),
             reserve: Semaphore::new(length),
-            health: watch::Sender::new(true),
+            given_back: Mutex::default(),
+            health: watch::Sender::new(()),
             ended: watch::Sender::new(false),
-            failing: AtomicBool::new(false),
-            not_written: AtomicUsize::new(0),
-            durable,
+            writers,
+            clock,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lanes(&self) -> &[Arc<Lane>] {
+        &self.lanes
     }
 
-    /// Appends one line. The caller has taken the room for it.
+    /// Appends one line for every sink. The caller has taken the room for it.
     ///
-    /// With a durable sink, the answer tells when the line is on disk.
+    /// The answers tell when the line is on disk, one for each durable sink.
     pub(super) fn push(
         &self,
         line: &[u8],
         slot: Slot,
-    ) -> Result<Option<watch::Receiver<Ack>>, AuditError> {
-        let mut inbox = self.lock();
-        if inbox.writer == WriterState::Gone {
-            self.not_written.fetch_add(1, Ordering::Relaxed);
-            return Err(AuditError::Closed);
-        }
-        inbox.batch.lines.extend_from_slice(line);
-        match slot {
-            Slot::Queue => inbox.batch.queued += 1,
-            Slot::Reserved => inbox.batch.reserved += 1,
-        }
-        let ack = self.durable.then(|| subscribe(&mut inbox.batch));
-        let enough = self.durable || inbox.batch.lines.len() >= GATHER_BYTES;
-        self.wake_writer(inbox, enough);
-        Ok(ack)
+    ) -> Result<Vec<watch::Receiver<Ack>>, AuditError> {
+        let acks = self.lanes.iter().filter_map(|lane| lane.push(line, slot).transpose());
+        acks.collect()
     }
 
-    /// Asks for an acknowledgement of everything pushed so far.
-    pub(super) fn barrier(&self) -> Result<watch::Receiver<Ack>, AuditError> {
-        let mut inbox = self.lock();
-        if inbox.writer == WriterState::Gone {
-            return Err(AuditError::Closed);
+    /// Asks for acknowledgements of everything pushed so far.
+    pub(super) fn barrier(&self) -> Result<Vec<watch::Receiver<Ack>>, AuditError> {
+        self.lanes.iter().map(|lane| lane.barrier()).collect()
+    }
+
+    /// For a writer: waits for lines and swaps them into the empty `batch`. False: closed and empty.
+    pub(super) fn take(&self, lane: &Lane, batch: &mut Batch) -> bool {
+        let taken = lane.take(batch);
+        if taken {
+            lane.begins(self.clock.monotonic());
         }
-        let ack = subscribe(&mut inbox.batch);
-        self.wake_writer(inbox, true);
-        Ok(ack)
+        taken
     }
 
-    fn wake_writer(&self, mut inbox: MutexGuard<'_, Inbox>, at_once: bool) {
-        let asleep = inbox.writer == WriterState::Asleep;
-        if asleep || (at_once && inbox.writer == WriterState::Gathering) {
-            inbox.writer = WriterState::Busy;
-            drop(inbox);
-            self.wake.notify_one();
-        }
+    /// For a writer: gives the room of a settled batch back, as far as the other sinks have it, too.
+    pub(super) fn release(&self, lane: &Lane, batch: &Batch) {
+        lane.delivered(batch);
+        let least = |of: fn(&Lane) -> &AtomicUsize| {
+            let counts = self.lanes.iter().map(|lane| of(lane).load(Ordering::Acquire));
+            counts.min().unwrap_or(0)
+        };
+        let mut given_back = self.given_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = (least(|lane| &lane.queued), least(|lane| &lane.reserved));
+        self.slots.add_permits(all.0.saturating_sub(given_back.0));
+        self.reserve.add_permits(all.1.saturating_sub(given_back.1));
+        *given_back = all;
+        drop(given_back);
+        self.health.send_replace(());
     }
 
-    /// For the writer: waits for lines and swaps them into the empty `batch`. False: closed and empty.
-    pub(super) fn take(&self, batch: &mut Batch) -> bool {
-        let mut inbox = self.lock();
-        while inbox.batch.is_empty() {
-            if inbox.closing {
-                inbox.writer = WriterState::Gone;
-                return false;
-            }
-            inbox.writer = WriterState::Asleep;
-            inbox = self.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-        }
-        let awaited = inbox.closing || inbox.batch.ack.is_some();
-        if !awaited && inbox.batch.lines.len() < GATHER_BYTES {
-            inbox.writer = WriterState::Gathering;
-            let woken = |inbox: &mut Inbox| inbox.writer == WriterState::Gathering;
-            let waited = self.wake.wait_timeout_while(inbox, GATHER, woken);
-            inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        inbox.writer = WriterState::Busy;
-        std::mem::swap(&mut inbox.batch, batch);
-        true
-    }
-
-    /// For the writer: gives the room of a settled batch back.
-    pub(super) fn release(&self, batch: &Batch) {
-        self.slots.add_permits(batch.queued);
-        self.reserve.add_permits(batch.reserved);
-    }
-
-    /// For the writer: sleeps before the next try. True: the end was asked for meanwhile.
-    pub(super) fn pause(&self, length: Duration) -> bool {
-        let inbox = self.lock();
-        let open = |inbox: &mut Inbox| !inbox.closing;
-        let (inbox, _) = self
-            .wake
-            .wait_timeout_while(inbox, length, open)
-            .unwrap_or_else(PoisonError::into_inner);
-        inbox.closing
-    }
-
-    /// No new events; the writer empties the queue and ends.
+    /// No new events; the writers empty their lanes and end.
     pub(super) fn close(&self) {
         self.slots.close();
         self.reserve.close();
-        let mut inbox = self.lock();
-        inbox.closing = true;
-        if inbox.writer != WriterState::Gone {
-            inbox.writer = WriterState::Busy;
+        for lane in &self.lanes {
+            lane.close();
         }
-        drop(inbox);
-        self.wake.notify_one();
     }
 
-    /// The writer has ended, however it did. Whoever still waits is told by the dropped sender.
-    pub(super) fn writer_gone(&self) {
+    /// A writer has ended, however it did.
+    pub(super) fn writer_gone(&self, lane: &Lane) {
         self.close();
-        let mut inbox = self.lock();
-        inbox.writer = WriterState::Gone;
-        let lost = inbox.batch.queued + inbox.batch.reserved;
-        inbox.batch.settle(None);
-        drop(inbox);
-        self.give_up(lost);
+        lane.writer_gone();
         // Whoever waits for health goes on, and finds the queue closed.
-        self.set_failing(false);
-        self.ended.send_replace(true);
-    }
-
-    pub(super) fn give_up(&self, lines: usize) {
-        self.not_written.fetch_add(lines, Ordering::Relaxed);
-    }
-
-    pub(super) fn not_written(&self) -> usize {
-        self.not_written.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        *self.ended.borrow()
-    }
-
-    pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Acquire)
-    }
-
-    pub(super) fn set_failing(&self, failing: bool) {
-        if self.failing.swap(failing, Ordering::AcqRel) != failing {
-            self.health.send_replace(!failing);
+        self.health.send_replace(());
+        if self.writers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ended.send_replace(true);
         }
     }
 
-    /// Lines that wait, roughly: what the writer holds is not counted.
-    pub(super) fn waiting(&self) -> usize {
-        let inbox = self.lock();
-        inbox.batch.queued + inbox.batch.reserved
+    /// Lines that a sink did not get before the end; of several sinks, the one that lacks most.
+    pub(super) fn not_written(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.not_written()).max().unwrap_or(0)
     }
-}
 
-fn subscribe(batch: &mut Batch) -> watch::Receiver<Ack> {
-    batch.ack.get_or_insert_with(|| watch::Sender::new(Ack::Pending)).subscribe()
+    /// Whether a sink refuses, or does not come back from a write.
+    pub(super) fn is_failing(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.is_failing() || self.is_stalled(lane))
+    }
+
+    fn is_stalled(&self, lane: &Lane) -> bool {
+        let Some(began) = lane.began() else { return false };
+        let since = self.clock.monotonic().saturating_sub(began);
+        since >= STALLED || (since >= STALLED_AND_FULL && self.is_full())
+    }
+
+    fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0 || self.reserve.available_permits() == 0
+    }
+
+    pub(super) fn set_failing(&self, lane: &Lane, failing: bool) {
+        if lane.set_failing(failing) {
+            self.health.send_replace(());
+        }
+    }
+
+    /// Lines that wait for a sink; of several sinks, for the slowest.
+    pub(super) fn waiting(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.waiting()).max().unwrap_or(0)
+    }
 }

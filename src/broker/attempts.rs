@@ -42,6 +42,24 @@ impl<'a> Attempts<'a> {
         self.flow.outages().note(|| "graph".to_owned(), code);
     }
 
+    fn event(&self, attempt: &Attempt) -> AuditEvent {
+        AuditEvent::ProviderCall {
+            provider: "microsoft_graph",
+            operation: self.operation.clone(),
+            profile: Some(self.profile.clone()),
+            timeout_ms: millis(attempt.timeout),
+            attempt: self.count,
+            outcome: match attempt.outcome {
+                AttemptOutcome::Success => Outcome::Success,
+                AttemptOutcome::Error => Outcome::Error,
+                AttemptOutcome::Timeout => Outcome::Timeout,
+            },
+            error_code: attempt.code,
+            http_status: attempt.http_status,
+            duration_ms: millis(attempt.duration),
+        }
+    }
+
     pub(super) const fn count(&self) -> u32 {
         self.count
     }
@@ -62,26 +80,25 @@ impl AttemptObserver for Attempts<'_> {
     fn attempted(&mut self, attempt: Attempt) -> BoxFuture<'_, ()> {
         self.count += 1;
         self.note_outage(&attempt);
-        let event = AuditEvent::ProviderCall {
-            provider: "microsoft_graph",
-            operation: self.operation.clone(),
-            profile: Some(self.profile.clone()),
-            timeout_ms: millis(attempt.timeout),
-            attempt: self.count,
-            outcome: match attempt.outcome {
-                AttemptOutcome::Success => Outcome::Success,
-                AttemptOutcome::Error => Outcome::Error,
-                AttemptOutcome::Timeout => Outcome::Timeout,
-            },
-            error_code: attempt.code,
-            http_status: attempt.http_status,
-            duration_ms: millis(attempt.duration),
-        };
+        // Before the first wait: whoever goes away meanwhile takes nothing out of the log.
+        let noted = self.flow.note(&self.event(&attempt));
         async move {
-            if let Err(error) = self.flow.record(event).await {
+            let kept = match noted {
+                Ok(noted) => self.flow.kept(noted).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = kept {
                 self.failed = Some(error);
             }
         }
         .boxed()
+    }
+
+    fn cut_off(&mut self, attempt: Attempt) {
+        self.count += 1;
+        if let Err(error) = self.flow.note(&self.event(&attempt)) {
+            let request_id = self.flow.context().request_id;
+            tracing::error!(%request_id, %error, "a call of Graph that was cut off is not on record");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::audit::{AuditError, AuditEvent, Auditor, Context, TerminalGuard};
+use crate::audit::{AuditError, AuditEvent, Auditor, Context, Noted, TerminalGuard};
 use crate::id::{EventId, RequestId, ToolName, TraceId};
 use crate::policy::Who;
 use crate::resource_server::Principal;
@@ -179,6 +179,24 @@ impl Caller {
         event: AuditEvent,
     ) -> Result<EventId, AuditError> {
         self.0.auditor.record(context, event).await
+    }
+
+    /// Queues an event of what was done for this request, without waiting, before its end ([`Auditor::note`]).
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`] where the audit log has ended.
+    pub fn note(&self, context: &Context, event: &AuditEvent) -> Result<Noted, AuditError> {
+        self.0.auditor.note(context, event)
+    }
+
+    /// Waits until a noted event is kept.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Caller::record`].
+    pub async fn kept(&self, noted: Noted) -> Result<(), AuditError> {
+        self.0.auditor.kept(noted).await
     }
 
     /// Ends the request with its terminal event; of several calls only the first records one.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::audit::{AuditError, AuditEvent, Context, Redaction};
+use crate::audit::{AuditError, AuditEvent, Context, Noted, Redaction};
 use crate::graph::GraphReply;
 use crate::id::{EventId, RequestId};
 use crate::policy::{Decision, Recorded};
@@ -67,6 +67,15 @@ impl<'a> Flow<'a> {
     /// Records a step that does not end the call.
     pub(super) async fn record(&self, event: AuditEvent) -> Result<(), AuditError> {
         self.caller.record(&self.context, event).await.map(drop)
+    }
+
+    /// Queues what was done, without waiting; [`Flow::kept`] waits.
+    pub(super) fn note(&self, event: &AuditEvent) -> Result<Noted, AuditError> {
+        self.caller.note(&self.context, event)
+    }
+
+    pub(super) async fn kept(&self, noted: Noted) -> Result<(), AuditError> {
+        self.caller.kept(noted).await
     }
 
     /// Records what policy decided. From now on every answer names that event as its `decision_id`.

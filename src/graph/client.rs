@@ -68,6 +68,46 @@ pub trait AttemptObserver: Send {
     }
 
     fn attempted(&mut self, attempt: Attempt) -> BoxFuture<'_, ()>;
+
+    /// The attempt is given up under way: its caller went away, or the broker ends. Graph may have done it. Waits for nothing.
+    fn cut_off(&mut self, attempt: Attempt);
+}
+
+/// An attempt from before it is sent until it is reported: one whose future is dropped in between is reported, too.
+struct UnderWay<'a> {
+    observer: &'a mut dyn AttemptObserver,
+    clock: &'a dyn Clock,
+    number: u32,
+    timeout: Duration,
+    started: Duration,
+    reported: bool,
+}
+
+impl UnderWay<'_> {
+    fn ended(
+        &self,
+        outcome: AttemptOutcome,
+        http_status: Option<u16>,
+        code: Option<Code>,
+    ) -> Attempt {
+        let Self { number, timeout, started, .. } = *self;
+        let duration = self.clock.monotonic().saturating_sub(started);
+        Attempt { number, outcome, http_status, code, timeout, duration }
+    }
+
+    async fn report(mut self, attempt: Attempt) {
+        self.reported = true;
+        self.observer.attempted(attempt).await;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.reported {
+            let attempt = self.ended(AttemptOutcome::Error, None, None);
+            self.observer.cut_off(attempt);
+        }
+    }
 }
 
 /// Microsoft Graph in one cloud.
@@ -174,26 +214,21 @@ impl Graph {
         (number, observer): (u32, &mut dyn AttemptObserver),
     ) -> Result<Answer, GraphError> {
         let timeout = budget.cap(self.settings.attempt_timeout);
-        let started = self.clock.monotonic();
         let mut call = call.clone();
         if let Some(traceparent) = observer.traceparent() {
             call.headers.insert(HeaderName::from_static("traceparent"), traceparent);
         }
+        let (clock, started) = (&*self.clock, self.clock.monotonic());
+        let under_way = UnderWay { observer, clock, number, timeout, started, reported: false };
         let (answer, problem) = self.send(call, request, timeout).await;
         let http_status = answer.as_ref().map(|answer| answer.status.as_u16());
-        let attempt = Attempt {
-            number,
-            outcome: match &problem {
-                None => AttemptOutcome::Success,
-                Some(Problem::Timeout) => AttemptOutcome::Timeout,
-                Some(_) => AttemptOutcome::Error,
-            },
-            http_status,
-            code: problem.as_ref().map(Problem::code),
-            timeout,
-            duration: self.clock.monotonic().saturating_sub(started),
+        let outcome = match &problem {
+            None => AttemptOutcome::Success,
+            Some(Problem::Timeout) => AttemptOutcome::Timeout,
+            Some(_) => AttemptOutcome::Error,
         };
-        observer.attempted(attempt).await;
+        let attempt = under_way.ended(outcome, http_status, problem.as_ref().map(Problem::code));
+        under_way.report(attempt).await;
         match (answer, problem) {
             (Some(answer), None) => Ok(answer),
             (answer, problem) => Err(GraphError {

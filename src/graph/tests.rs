@@ -41,6 +41,10 @@ impl AttemptObserver for Seen {
         self.0.push(attempt);
         Box::pin(std::future::ready(()))
     }
+
+    fn cut_off(&mut self, attempt: Attempt) {
+        self.0.push(attempt);
+    }
 }
 
 struct Bench {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::id::{RequestId, TraceId};
 
-use super::unique::Unmistakable;
+use super::unique::{Unmistakable, mistakable};
 
 /// JSON-RPC and MCP error codes (MCP 2026-07-28 basic, Error Codes).
 pub const PARSE_ERROR: i32 = -32700;
@@ -202,22 +202,38 @@ impl ToolCall<'_> {
 }
 
 impl Unreadable {
-    pub fn answer(self) -> Response<Body> {
-        let (code, message) = match self {
+    /// What the sender of `body` is told: which member is at fault where one is, and under the id of its request where that
+    /// can be read.
+    pub fn answer(self, body: &[u8]) -> Response<Body> {
+        let refused = |id, code, text: &str| error(StatusCode::BAD_REQUEST, id, code, text, None);
+        match self {
             Self::Json => {
                 let text = "the body is not JSON, or is nested over 127 levels or has a number that no double holds";
-                (PARSE_ERROR, text)
+                refused(None, PARSE_ERROR, text)
             }
             Self::Batch => {
-                (INVALID_REQUEST, "batches are not part of this protocol: send one message")
+                let text = "batches are not part of this protocol: send one message";
+                refused(None, INVALID_REQUEST, text)
             }
             Self::Message => {
-                let text = "the body is not one JSON-RPC message: each member once, written as the protocol writes it";
-                (INVALID_REQUEST, text)
+                let rule = "each member once, whatever the case of its name, and written as the protocol writes it";
+                let which = mistakable(body).map(|which| format!("{which}; ")).unwrap_or_default();
+                let text = format!("the body is not one JSON-RPC message: {which}{rule}");
+                refused(id_of(body), INVALID_REQUEST, &text)
             }
-        };
-        error(StatusCode::BAD_REQUEST, None, code, message, None)
+        }
     }
+}
+
+/// The id of a request that is otherwise not one message (JSON-RPC 2.0 §5).
+fn id_of(body: &[u8]) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Identified<'a> {
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+    }
+    let message: Identified<'_> = serde_json::from_slice(body).ok()?;
+    message.id.filter(|id| is_request_id(id))
 }
 
 /// An error answer. The id is the request's where it was readable, else null (JSON-RPC 2.0 §5).
@@ -327,6 +343,37 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{"Params":1},"error":null}"#,
         ] {
             assert!(Message::parse(body.as_bytes()).is_ok(), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_member_at_fault_is_named_under_the_id_that_is_known() {
+        for (body, id, named) in [
+            (
+                r#"{"id":7,"method":"a","params":{"arguments":{"headers":{"Accept":"a","accept":"b"}}}}"#,
+                "7",
+                "message: `Accept` and `accept` are one name in one object; each",
+            ),
+            (
+                r#"{"id":"x","method":"a","method":"b"}"#,
+                "\"x\"",
+                ": `method` is there twice in one",
+            ),
+            (r#"{"id":1,"id":2,"method":"a"}"#, "null", ": `id` is there twice in one object; "),
+            (r#"{"id":1,"method":"a","params":{"Name":"b"}}"#, "1", ": `Name` is not how the"),
+            (
+                r#"{"id":1.5,"method":"a","confirm":1}"#,
+                "null",
+                "message: each member once, whatever",
+            ),
+        ] {
+            let unreadable = Message::parse(body.as_bytes()).unwrap_err();
+            let answer = unreadable.answer(body.as_bytes()).into_body();
+            let answer = axum::body::to_bytes(answer, usize::MAX).await.unwrap();
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            assert_eq!(answer["id"].to_string(), id, "{body}");
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains(named), "{message}");
         }
     }
 

@@ -28,6 +28,14 @@ impl<'de> Deserialize<'de> for Unmistakable {
     }
 }
 
+/// Which member of a message two readers could read as two, for its sender. `None` where there is none.
+pub(super) fn mistakable(text: &[u8]) -> Option<String> {
+    let error =
+        serde_json::from_slice::<Unmistakable>(text).err().filter(serde_json::Error::is_data)?;
+    let told = error.to_string();
+    told.rsplit_once(" at line ").map(|(told, _)| told.to_owned())
+}
+
 /// Names that are compared one by one; the others are hashed.
 const FEW: usize = 16;
 
@@ -96,13 +104,45 @@ impl Place {
         }
     }
 
-    /// `None`: it could be taken for another.
-    fn folded(self, name: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    /// `Err`: it could be taken for another.
+    fn folded(self, name: Cow<'_, str>) -> Result<Cow<'_, str>, Cow<'_, str>> {
         let known = self.names();
         let as_written = known.contains(&&*name);
         let name = folded(name);
-        (as_written || !known.iter().any(|known| same(known, &name))).then_some(name)
+        if as_written || !known.iter().any(|known| same(known, &name)) {
+            Ok(name)
+        } else {
+            Err(name)
+        }
     }
+}
+
+/// Two members that some readers take for one.
+struct Repeated<'a>(&'a str, &'a str);
+
+impl fmt::Display for Repeated<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (one, other) = (printable(self.0), printable(self.1));
+        if one == other {
+            write!(f, "`{one}` is there twice in one object")
+        } else {
+            write!(f, "`{one}` and `{other}` are one name in one object")
+        }
+    }
+}
+
+/// A member of the protocol that some readers find and others do not.
+struct Misspelt<'a>(&'a str);
+
+impl fmt::Display for Misspelt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not how the protocol writes it", printable(self.0))
+    }
+}
+
+/// Short and plain enough to be shown: the name is its sender's.
+fn printable(name: &str) -> String {
+    name.chars().filter(|one| (' '..='~').contains(one) && *one != '`').take(64).collect()
 }
 
 /// Two folded names.
@@ -144,14 +184,13 @@ impl<'de> Visitor<'de> for Place {
         let mut more = HashSet::new();
         while let Some(Name(name)) = members.next_key::<Name<'de>>()? {
             let place = self.of_member(&name);
-            let name = self
-                .folded(name)
-                .ok_or_else(|| A::Error::custom("a member is there in another case"))?;
+            let name = self.folded(name).map_err(|name| A::Error::custom(Misspelt(&name)))?;
             // Objects are small: looking through a few names costs less than hashing them.
-            let repeated = seen.iter().any(|seen| same(seen, &name))
-                || (seen.len() == FEW && !more.insert(name.to_ascii_lowercase()));
-            if repeated {
-                return Err(A::Error::custom("a member is there twice"));
+            if let Some(first) = seen.iter().find(|seen| same(seen, &name)) {
+                return Err(A::Error::custom(Repeated(first, &name)));
+            }
+            if seen.len() == FEW && !more.insert(name.to_ascii_lowercase()) {
+                return Err(A::Error::custom(Repeated(&name, &name)));
             }
             if seen.len() < FEW {
                 seen.push(name);

@@ -154,7 +154,9 @@ impl Settings {
         };
         let message = match Message::parse(&body) {
             Ok(message) => message,
-            Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
+            Err(unreadable) => {
+                return self.door.unreadable(&caller, unreadable.answer(&body)).await;
+            }
         };
         caller.asks(message.id.map(RawValue::get));
         let method = method_name(message.method.as_deref());

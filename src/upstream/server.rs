@@ -138,7 +138,9 @@ impl Server {
         };
         let message = match Message::parse(&body) {
             Ok(message) => message,
-            Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
+            Err(unreadable) => {
+                return self.door.unreadable(&caller, unreadable.answer(&body)).await;
+            }
         };
         caller.asks(message.id.map(RawValue::get));
         let method = guard::method_name(message.method.as_deref());
@@ -168,7 +170,7 @@ impl Server {
             Ok(message) => message,
             Err(unreadable) => {
                 let refused = ("unreadable", None);
-                return self.door.malformed(&caller, refused, unreadable.answer()).await;
+                return self.door.malformed(&caller, refused, unreadable.answer(&body)).await;
             }
         };
         let wanted = Wanted::of(&message, headers::is_modern(given));
@@ -196,7 +198,9 @@ impl Server {
         };
         let message = match Message::parse(&body) {
             Ok(message) => message,
-            Err(unreadable) => return self.door.unreadable(&caller, unreadable.answer()).await,
+            Err(unreadable) => {
+                return self.door.unreadable(&caller, unreadable.answer(&body)).await;
+            }
         };
         let mut wanted = Wanted::of(&message, modern);
         if let Wanted::Tool { beside, .. } = &mut wanted {

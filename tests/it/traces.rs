@@ -9,6 +9,7 @@ use crate::support::child::Served;
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{EXECUTE, Product, Wire, mcp};
 use crate::support::raw_http::Request;
+use crate::support::until::until;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
@@ -132,6 +133,30 @@ async fn graph_is_told_which_trace_a_call_is_of() {
     product.send(call(&token).header("traceparent", &format!("00-{TRACE}-{PARENT}-01"))).await;
     let sent = graph.asked()[0].headers["traceparent"].to_str().unwrap().to_owned();
     assert!(sent.starts_with(&format!("00-{TRACE}-")) && !sent.contains(PARENT), "{sent}");
+}
+
+/// Its caller goes away while Graph works on it.
+#[tokio::test]
+async fn an_attempt_that_is_cut_off_is_a_span_that_failed() {
+    use tokio::io::AsyncWriteExt as _;
+    let collector = FakeHttp::start(Reply::json("{}")).await;
+    let minted = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"t"}"#;
+    let login = FakeHttp::start(Reply::json(minted)).await;
+    let graph = FakeHttp::start(Reply::Silence).await;
+    let (of_graph, _policy) = graph_settings(&login, &graph);
+    let product = Product::start(&format!("{}{of_graph}", settings(&collector))).await;
+    let token = product.token(&["graph:read"]);
+    let mut stream = tokio::net::TcpStream::connect(&product.authority).await.unwrap();
+    stream.write_all(&call(&token).bytes(&product.authority)).await.unwrap();
+    until("Graph is asked", async || (graph.count() > 0).then_some(())).await;
+    drop(stream);
+    product.audited(|event| event["payload"]["status"] == "cancelled").await;
+    let spans = spans(product, &collector).await;
+    let span = spans.iter().find(|span| span["name"] == "GET /v1.0/users").unwrap();
+    assert_eq!(
+        (attribute(span, "error.type"), &span["status"]["code"]),
+        (Some("cancelled"), &json!(2))
+    );
 }
 
 /// It takes connections and never answers; more is made than waits for it.

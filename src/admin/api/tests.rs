@@ -13,7 +13,7 @@ use crate::admin::operations::{
     Operations, PolicyControl, PolicyView, ProviderControl, ProviderFault, ReloadFault, Serving,
     Settings,
 };
-use crate::audit::{AuditSettings, Auditor, Context, OnFailure};
+use crate::audit::{AuditSettings, Auditor, Context, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::NewAccessToken;
 use crate::broker::Approvals;
 use crate::id::{RequestId, TraceId, UserId};
@@ -135,7 +135,7 @@ impl Site {
             queue_length: 100,
             on_failure: OnFailure::Block,
             limit: std::time::Duration::from_secs(10),
-            sinks: Vec::new(),
+            sinks: vec![SinkSettings::File(FileSettings::at(directory.path().join("audit")))],
             service: "test".into(),
             environment: "dev",
         };

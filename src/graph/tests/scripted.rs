@@ -30,6 +30,21 @@ async fn only_idempotent_calls_are_repeated() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_reset_is_unavailable_and_its_call_repeated_where_that_is_safe() {
+    let (graph, bench) = scripted(vec![Act::Reset, Act::json(200, "{}")]).await;
+    let (result, attempts) = bench.get("/v1.0/users").await;
+    assert!(result.is_ok());
+    let first = attempts.first().unwrap();
+    let reset = (AttemptOutcome::Error, None, Some(Code::ProviderUnavailable));
+    assert_eq!((first.outcome, first.http_status, first.code), reset);
+    assert_eq!(graph.requests().len(), 2);
+    let (graph, bench) = scripted(vec![Act::Reset]).await;
+    let write = request("POST", "/v1.0/users", &[], None);
+    let error = bench.run(&write, Duration::from_secs(30)).await.0.unwrap_err();
+    assert_eq!((error.code(), graph.requests().len()), (Code::ProviderUnavailable, 1));
+}
+
+#[tokio::test]
 async fn statuses_map_onto_the_contract() {
     for (status, code) in [
         (401, Code::ProviderAuthFailed),

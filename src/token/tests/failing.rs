@@ -38,6 +38,7 @@ async fn after_429_the_endpoint_is_left_alone_until_retry_after() {
 async fn transport_errors_and_5xx_are_tried_once_more_and_nothing_else_is() {
     for (act, calls) in [
         (Act::Close, 2),
+        (Act::Reset, 2),
         (Act::json(500, ""), 2),
         (Act::json(400, "{}"), 1),
         (Act::json(400, "<html>"), 1),
@@ -49,6 +50,15 @@ async fn transport_errors_and_5xx_are_tried_once_more_and_nothing_else_is() {
         assert!(bench.obtain().await.is_err(), "{act:?}");
         assert_eq!(bench.calls(), calls, "{act:?}");
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_resets_the_connection_is_unavailable() {
+    let bench = bench(vec![Act::Reset, granted("t1", "")]).await;
+    assert!(bench.obtain().await.is_ok(), "tried once more");
+    let bench = self::bench(vec![Act::Reset]).await;
+    assert_eq!(bench.code().await, Code::ProviderUnavailable);
+    assert_eq!(bench.calls(), 2);
 }
 
 #[tokio::test]

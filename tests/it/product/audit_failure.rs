@@ -102,3 +102,34 @@ async fn a_full_disk_stops_the_broker_s_answers_and_not_the_broker() {
     let log = directory.path().join("audit.jsonl").display().to_string();
     assert!(command(directory.path(), &["audit", "tail", "--file", &log]).status.success());
 }
+
+/// As where a log driver blocks: a write to it does not return.
+#[tokio::test]
+async fn an_output_that_nobody_reads_makes_the_broker_unready_and_keeps_nothing_from_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings =
+        "[audit]\non_failure = \"deny\"\nqueue_length = 64\n[server]\ndrain_pause_ms = 0";
+    let (mut served, mut unread) = Served::start_unread(directory.path(), settings).await;
+    let token = served.mint("public:read");
+    let list = || mcp(Wire::Modern, Some(&token), "tools/list", json!({}));
+    let mut answered = 0;
+    while served.send(list()).await.status == 200 {
+        answered += 1;
+    }
+    let ready = Request::new("GET", "/ready");
+    let failing = until("unready", async || {
+        Some(served.send(ready.clone()).await).filter(|answer| answer.status == 503)
+    })
+    .await;
+    assert_eq!(failing.json()["failing"][0]["name"], "audit");
+    let listed =
+        || served.audit_lines().iter().filter(|line| line.contains("tools.listed")).count();
+    until("the file has all", async || (listed() >= answered).then_some(())).await;
+    let reader = std::thread::spawn(move || std::io::copy(&mut unread, &mut std::io::sink()));
+    let again = async || (served.send(ready.clone()).await.status == 200).then_some(());
+    until("ready again", again).await;
+    assert_eq!(served.send(list()).await.status, 200);
+    served.terminate();
+    assert!(served.ended().await.success(), "{}", served.stderr());
+    reader.join().unwrap().unwrap();
+}

@@ -1,5 +1,7 @@
 //! A live Graph that fails: what the caller is told, how often is tried, and that nothing leaks.
 
+mod cut_off;
+
 use serde_json::{Value, json};
 
 use crate::support::fake_http::{FakeHttp, Reply};
@@ -348,31 +350,6 @@ async fn a_caller_that_goes_away_gives_its_place_back() {
     let served = async || (live.product.send(ask()).await.status != 429).then_some(());
     until("another is served", served).await;
     assert_eq!(live.graph.count(), 2);
-}
-
-// MCP 2026-07-28 streamable-http §Cancellation — TR-6
-#[tokio::test]
-async fn a_caller_that_goes_away_is_recorded_and_graph_is_let_go() {
-    use tokio::io::AsyncWriteExt as _;
-    let live = Live::start().await;
-    live.graph.answers(Reply::Silence);
-    let operation = json!({ "method": "GET", "path": "/v1.0/users/1" });
-    let params = json!({ "name": crate::support::product::EXECUTE, "arguments": { "operation": operation } });
-    let request = crate::support::product::mcp(
-        crate::support::product::Wire::Modern,
-        Some(&live.product.token(&[])),
-        "tools/call",
-        params,
-    );
-    let mut stream = tokio::net::TcpStream::connect(&live.product.authority).await.unwrap();
-    stream.write_all(&request.bytes(&live.product.authority)).await.unwrap();
-    until("Graph is asked", async || (live.graph.count() > 0).then_some(())).await;
-    drop(stream);
-    let ended = live.product.audited(|event| event["event_type"] == "result.emitted").await;
-    assert_eq!(ended["payload"]["status"], "cancelled", "{ended}");
-    assert_eq!(ended["payload"]["tool_name"], crate::support::product::EXECUTE);
-    crate::support::audit::assert_one_terminal_per_request(&live.product.audit_lines());
-    assert_eq!(live.graph.count(), 1);
 }
 
 #[tokio::test]

@@ -54,7 +54,6 @@ async fn what_is_not_one_message_is_refused() {
         (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600),
         (r#"["2.0",1,"ping",{"jsonrpc":"2.0","id":2,"method":"tools/list"}]"#, -32600),
         ("1", -32600),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, -32600),
     ] {
         let answer = product.send(post(Some(&token), body)).await;
@@ -72,7 +71,9 @@ async fn json_that_is_no_message_is_refused_as_json_on_both_wires() {
     for (body, id) in [
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Value::Null),
         (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, Value::Null),
-        (r#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#, Value::Null),
+        (r#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#, json!(7)),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"ping","method":"tools/list"}"#, json!(7)),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"ping","params":{"a":{"b":1,"B":2}}}"#, json!(7)),
         (r#"{"id":7,"method":"ping"}"#, json!(7)),
         (r#"{"jsonrpc":"2.0","id":"a","method":"ping","params":[]}"#, json!("a")),
         (r#"{"jsonrpc":"2.0","id":7}"#, json!(7)),

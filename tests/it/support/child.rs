@@ -32,6 +32,23 @@ impl Served {
         .await
     }
 
+    /// The same with what it prints in a pipe that nobody reads, and every event on its way there and to the file. The
+    /// pipe's other end is the second.
+    pub(crate) async fn start_unread(
+        directory: &Path,
+        settings: &str,
+    ) -> (Self, std::io::PipeReader) {
+        let (unread, output) = std::io::pipe().unwrap();
+        let log = directory.join("audit.jsonl").display().to_string();
+        let sinks =
+            format!("audit.sink=[{{ kind = \"stdout\" }}, {{ kind = \"file\", path = {log:?} }}]");
+        let served = Self::start_by(directory, settings, |mut command| {
+            command.args(["--set", &sinks]).stdout(output);
+            command
+        });
+        (served.await, unread)
+    }
+
     /// The same where another broker answers at that address still: it is not waited for.
     pub(crate) fn start_at(
         directory: &Path,
@@ -77,8 +94,10 @@ impl Served {
     ) -> Self {
         std::fs::write(directory.join("broker.toml"), settings).unwrap();
         let log = std::fs::File::create(directory.join("stderr")).unwrap();
-        let mut command = change(broker(directory, &authority, &[]));
-        let process = command.arg("serve").stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = broker(directory, &authority, &[]);
+        command.stdout(Stdio::null());
+        let mut command = change(command);
+        let process = command.arg("serve").stderr(log).spawn().unwrap();
         Self { process, directory: directory.to_owned(), authority }
     }
 
@@ -87,7 +106,7 @@ impl Served {
         Self::start_by(directory, settings, |command| {
             let mut shell = Command::new("sh");
             shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(command.get_program());
-            shell.args(command.get_args()).current_dir(directory).env_clear();
+            shell.args(command.get_args()).current_dir(directory).env_clear().stdout(Stdio::null());
             shell
         })
         .await
