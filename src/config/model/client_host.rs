@@ -18,9 +18,9 @@ use crate::outbound::PrivateTarget;
 pub(super) struct RawClientHost {
     /// A host such as `claude.ai`, or `*.contoso.example`: every host below `contoso.example`, but not itself.
     pub(super) host: String,
-    /// What becomes of its clients. `allow`: people are asked once, and see that the host publishes the client. `ask`: they
-    /// are asked every time, and told that nobody has approved the host. `deny`: each request is refused, also for new
-    /// tokens of what was allowed before, and the host is never asked for a document.
+    /// What becomes of its clients. `allow`: people see that the host publishes the client, and what they allowed a web
+    /// server is not asked again. `ask`: they are asked every time, and told that nobody has approved the host. `deny`: each
+    /// request is refused, also for new tokens of what was allowed before, and the host is never asked for a document.
     pub(super) trust: HostTrust,
 }
 
