@@ -85,7 +85,6 @@ async fn of_a_host_that_nobody_approved_people_are_asked_every_time() {
         without.body.contains("app.example") && !without.header("location").contains("code="),
         "{without:?}"
     );
-    assert!(!product.audit().iter().any(|event| event["asked"] == false), "{:#?}", product.audit());
 }
 
 #[tokio::test]
