@@ -21,6 +21,7 @@ mod fake_http;
 pub mod forward_auth;
 pub mod graph;
 pub mod guard;
+pub mod host_trust;
 pub mod http;
 pub mod limits;
 pub mod login_provider;

@@ -13,11 +13,11 @@ use crate::admin::{self, ProviderControl as _};
 use crate::audit::Auditor;
 use crate::authorization_server::{
     self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable,
-    GroupsPrefixes, KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts,
-    PublicKeys, Registration, SecondFactor, ServerSecret, Settings, UsedAt,
+    GroupsPrefixes, KeyRing, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys,
+    Registration, SecondFactor, ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
-use crate::config::{self, ClientKeys, ClientMetadataDocuments, Config, Dpop, DynamicRegistration};
+use crate::config::{self, ClientKeys, Config, Dpop, DynamicRegistration};
 use crate::connections::Connections;
 use crate::guard::{Recorder, Unrecorded, try_record_refusals};
 use crate::id::Issuer;
@@ -90,13 +90,7 @@ pub(super) fn settings(
             DynamicRegistration::Open => Registration::Open,
         },
         known_clients: Arc::new(super::known_clients::known_clients(config)?),
-        client_metadata_documents: match given.client_metadata_documents {
-            ClientMetadataDocuments::Off => MetadataDocuments::Off,
-            ClientMetadataDocuments::Allow => MetadataDocuments::Allow,
-            ClientMetadataDocuments::List => {
-                MetadataDocuments::List(given.client_metadata_hosts.clone())
-            }
-        },
+        client_metadata_documents: given.client_hosts.clone(),
         require_pushed_requests: given.require_pushed_requests,
         second_factor: match given.second_factor {
             config::SecondFactor::Optional => SecondFactor::Optional,

@@ -18,7 +18,7 @@ use super::keys::SigningAlgorithm;
 use super::logout::END_SESSION_PATH;
 use super::published::Published;
 use super::session::TWO_FACTORS;
-use super::settings::{MetadataDocuments, Registration, Settings};
+use super::settings::{Registration, Settings};
 use super::token::{DEVICE_CODE, ID_JAG_PROFILE, JWT_BEARER, TOKEN_EXCHANGE};
 
 /// Absent members are left out, never null (RFC 8414 §3.2): clients refuse the whole document for one null.
@@ -184,8 +184,7 @@ fn document(settings: &Settings) -> Bytes {
         revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         code_challenge_methods_supported: ["S256"],
         authorization_response_iss_parameter_supported: true,
-        client_id_metadata_document_supported: settings.client_metadata_documents
-            != MetadataDocuments::Off,
+        client_id_metadata_document_supported: settings.client_metadata_documents.is_some(),
         prompt_values_supported: ["none", "login", "consent", "select_account"],
         request_uri_parameter_supported: false,
         dpop_signing_alg_values_supported: if settings.dpop {
@@ -264,7 +263,7 @@ mod tests {
             identity_assertions: Vec::new(),
             registration,
             known_clients: std::sync::Arc::new(crate::authorization_server::KnownClients::shipped()),
-            client_metadata_documents: MetadataDocuments::Allow,
+            client_metadata_documents: Some(crate::host_trust::HostTrusts::default()),
             require_pushed_requests: false,
             second_factor: crate::authorization_server::SecondFactor::Optional,
             dpop: false,

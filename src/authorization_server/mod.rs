@@ -101,8 +101,7 @@ pub use server_secret::{KeysAtHand, SealError, ServerSecret};
 pub use session::current;
 pub use settings::{
     Administrators, AssertionIssuer, BehindUs, CertificateRule, ClientTls, ConfiguredClient,
-    ExchangeRules, IdentityAssertions, MetadataDocuments, OwnResource, Registration, Settings,
-    WorkloadRules,
+    ExchangeRules, IdentityAssertions, OwnResource, Registration, Settings, WorkloadRules,
 };
 pub use shares::SiteShares;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::certificate_name::CertificateName;
+use crate::host_trust::HostTrusts;
 use crate::id::{ClientId, Issuer};
 use crate::redirect_uri::RedirectUri;
 use crate::resource_server::Algorithm;
@@ -53,7 +54,8 @@ pub struct Settings {
     /// Whose ID-JAGs are taken (MCP Enterprise-Managed Authorization).
     pub identity_assertions: Vec<IdentityAssertions>,
     pub registration: Registration,
-    pub client_metadata_documents: MetadataDocuments,
+    /// Which hosts may vouch for clients by metadata documents. `None`: no document is read.
+    pub client_metadata_documents: Option<HostTrusts>,
     /// Documents that serve while their hosts cannot be asked.
     pub known_clients: Arc<KnownClients>,
     /// Whether every client must push its authorization requests (RFC 9126 §5).
@@ -241,14 +243,4 @@ impl Registration {
             Self::Token | Self::Open => true,
         }
     }
-}
-
-/// Whether a client may be named by the URL of its metadata document.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum MetadataDocuments {
-    Off,
-    #[default]
-    Allow,
-    /// Of these hosts only.
-    List(Vec<String>),
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use mcp_auth_broker::config::{Deployment, Environment, Finding, Loaded, Severity, Sources, load};
 
 mod check;
+mod client_hosts;
 mod layers;
 mod parts;
 mod production;

@@ -319,3 +319,15 @@ async fn the_first_step_of_a_client_that_fails_is_explained_and_the_last() {
     let nobody = command(directory.path(), &["doctor", "--as-client", "netscape"]);
     assert_eq!(nobody.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn a_client_whose_host_is_denied_is_told_by_which_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[[authorization_server.client_host]]\nhost = \"*.dev\"\ntrust = \"deny\"\n";
+    let served = Served::start(directory.path(), settings, &[]).await;
+    let arguments = ["doctor", "--json", "--as-client", "vscode"];
+    let (code, steps) = examined(&command_beside(directory.path(), &served.authority, &arguments));
+    let last = steps.last().unwrap();
+    assert_eq!((code, &last["key"]), (Some(1), &json!("authorization_server.client_host")));
+    assert_eq!(last["found"], "clients of vscode.dev are denied", "{last}");
+}

@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use crate::app::endpoints::names;
 use crate::config::Config;
+use crate::host_trust::{HostTrust, HostTrusts};
 use crate::outbound::{Answer, Call, Outbound, is_public};
 
 use super::challenge::challenged;
@@ -196,7 +197,7 @@ impl Walk<'_> {
                 let public =
                     public.is_some_and(|methods| methods.iter().any(|method| method == "none"));
                 if known && public {
-                    return Ok(url.to_owned());
+                    return self.trusted(url).map(|()| url.to_owned());
                 }
                 Err(Step::bad(Area::Client, "authorization_server.client_metadata_documents", "clients that name themselves by a document are not taken")
                     .allowed("client_id_metadata_document_supported, and the method none")
@@ -204,6 +205,20 @@ impl Walk<'_> {
             }
             Identity::Registers(redirect_uris) => self.register(server, redirect_uris).await,
         }
+    }
+
+    /// What the settings say of the host of its document.
+    fn trusted(&self, url: &str) -> Result<(), Step> {
+        let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let trusts = self.config.authorization_server.client_hosts.as_ref();
+        let denied = |(trusts, host): (&HostTrusts, String)| {
+            (trusts.of(&host) == HostTrust::Deny).then_some(host)
+        };
+        let Some(host) = trusts.zip(host).and_then(denied) else { return Ok(()) };
+        let problem = format!("clients of {host} are denied");
+        Err(Step::bad(Area::Client, "authorization_server.client_host", problem)
+            .allowed("a rule with allow or ask, or the host on client_metadata_hosts")
+            .hint("the first authorization_server.client_host that means it counts, then authorization_server.client_metadata_documents"))
     }
 
     async fn register(&self, server: &Value, redirect_uris: &[&str]) -> Result<String, Step> {

@@ -89,6 +89,9 @@ async fn client(people: &People, ours: &Issuer, asked: &Requester) -> Result<Str
     Ok(match standing {
         Standing::Registered => name,
         Standing::Published(host) => format!("{name} (published by {host})"),
+        Standing::Unapproved(host) => {
+            format!("{name} (published by {host}, which your organisation has not approved)")
+        }
         Standing::Unverified => {
             format!("{name} (unverified: it chose this name itself; id {})", clean(id.as_str()))
         }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use url::Url;
 
 use crate::audit::AuditError;
+use crate::authorization_server::client_metadata;
 use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::{AuthorizationServer, PersonFacts};
 use crate::authorization_server::target::{self, Carries};
+use crate::host_trust::HostTrust;
 use crate::id::GrantId;
 use crate::scope::Scope;
 use crate::store::{CodeRow, Consent, ConsentKey, Digest, GrantRow, StoreError};
@@ -32,6 +34,9 @@ pub enum DecideError {
     /// Nothing that was asked for can be granted to this person.
     #[error("nothing of this may be granted")]
     NothingToGrant,
+    /// Since the request came, the settings have been told to deny the host that publishes its client.
+    #[error("the host that publishes the client is denied by the settings")]
+    Denied,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -53,7 +58,7 @@ pub struct Offer {
 ///
 /// # Errors
 ///
-/// [`DecideError::Gone`], [`DecideError::Store`]
+/// [`DecideError::Gone`], [`DecideError::Denied`], [`DecideError::Store`]
 pub async fn find(
     server: &AuthorizationServer,
     handle: &str,
@@ -64,7 +69,25 @@ pub async fn find(
         return Err(DecideError::Gone);
     }
     let row = server.store.find_authorization_request(&digest, now).await?;
-    Pending::read(&row.ok_or(DecideError::Gone)?.parameters).map_err(Into::into)
+    let pending = Pending::read(&row.ok_or(DecideError::Gone)?.parameters)?;
+    if trust(server, &pending) == Some(HostTrust::Deny) {
+        return Err(DecideError::Denied);
+    }
+    Ok(pending)
+}
+
+/// How far the host that publishes the client is trusted now; `None` where no host does.
+fn trust(server: &AuthorizationServer, pending: &Pending) -> Option<HostTrust> {
+    client_metadata::publisher(server, &pending.client_id).map(|publisher| publisher.trust)
+}
+
+/// Whether no earlier yes stands for the answer to this request: the operator has people asked about each client of its
+/// host every time.
+pub(in crate::authorization_server) fn is_asked_always(
+    server: &AuthorizationServer,
+    pending: &Pending,
+) -> bool {
+    trust(server, pending).is_some_and(|trust| trust != HostTrust::Allow)
 }
 
 /// What `person` may be granted of `pending`.

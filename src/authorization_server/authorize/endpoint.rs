@@ -21,7 +21,7 @@ use crate::authorization_server::session;
 use crate::id::{ClientAddress, RequestId, TraceId};
 use crate::store::{AuthorizationRequestRow, Digest};
 
-use super::decide::{DecideError, grant, offer};
+use super::decide::{DecideError, grant, is_asked_always, offer};
 use super::likely::likely_apps;
 use super::pending::Pending;
 use super::redirect::{Refused, error_url};
@@ -183,7 +183,8 @@ async fn without_a_page(
     let person = person.ok_or_else(|| refuse(Refused::LoginRequired))?;
     let offered = offer(server, pending, &person).await.map_err(Fault::Store)?;
     // An answer to an app on somebody's computer is never given without asking (N102).
-    let certain = Receiver::of(&pending.redirect_uri).is_certain();
+    let certain =
+        Receiver::of(&pending.redirect_uri).is_certain() && !is_asked_always(server, pending);
     if !certain || offered.scope.is_empty() || !offered.added.is_empty() {
         return Err(refuse(Refused::ConsentRequired));
     }

@@ -11,6 +11,7 @@ mod reference;
 mod refusal;
 mod request;
 
+pub(super) use decide::is_asked_always;
 pub use decide::{Answered, DecideError, Offer, approve, deny, find, offer};
 pub(super) use decide::{grantable, new_grant};
 pub use endpoint::routes;

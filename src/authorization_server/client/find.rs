@@ -24,6 +24,10 @@ use super::{
 /// How long a client that registered itself is recognised by its id.
 const REGISTRATION_LIFETIME: Duration = Duration::from_hours(365 * 24);
 
+/// What a client is told whose host is denied: nothing that it sends would help, and which host it is, its id says.
+pub(in crate::authorization_server) const HOST_DENIED: &str =
+    "the host of this client's metadata document is not allowed by this server's operator";
+
 /// Why there is no such client. What is told to the other side is the same for the first four.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -36,6 +40,9 @@ pub enum ClientError {
     /// Its metadata document is gone (404 or 410), which is how such a client is revoked (N100).
     #[error("the client's metadata document is gone")]
     Revoked,
+    /// It is named by a document on a host that the settings deny. Nobody asked that host.
+    #[error("the host that publishes the client is denied by the settings")]
+    Denied,
     /// Its metadata document could not be had. Deliberately does not say why (N94).
     #[error("the client's metadata document could not be read")]
     Document(#[source] DocumentError),
@@ -51,6 +58,7 @@ impl From<DocumentError> for ClientError {
         match error {
             DocumentError::Gone => Self::Revoked,
             DocumentError::NotAClientId => Self::Unknown,
+            DocumentError::Denied => Self::Denied,
             DocumentError::Store(error) => Self::Store(error),
             other => Self::Document(other),
         }
@@ -65,6 +73,7 @@ impl From<ClientError> for OAuthError {
             | ClientError::Expired
             | ClientError::Disabled
             | ClientError::Revoked => REFUSED,
+            ClientError::Denied => Self::InvalidClient(HOST_DENIED),
             ClientError::Document(error) if error.is_lasting() => REFUSED,
             ClientError::Document(_) => {
                 Self::Unavailable("the client metadata document cannot be read now")
@@ -80,7 +89,7 @@ impl ClientError {
     /// would cost it its registration.
     pub(in crate::authorization_server) fn is_lasting(&self) -> bool {
         match self {
-            Self::Unknown | Self::Expired | Self::Disabled | Self::Revoked => true,
+            Self::Unknown | Self::Expired | Self::Disabled | Self::Revoked | Self::Denied => true,
             Self::Document(error) => error.is_lasting(),
             Self::Secret(_) | Self::Store(_) => false,
         }

@@ -21,8 +21,8 @@ use crate::store::Digest;
 use super::register::{StatelessId, StatelessIds};
 
 pub use auth_method::AuthMethod;
-pub(super) use find::from_settings;
 pub use find::{ClientError, find};
+pub(super) use find::{HOST_DENIED, from_settings};
 pub use metadata::ClientMetadata;
 pub(super) use metadata::display_name;
 pub(super) use secrets::Secrets;

@@ -12,7 +12,7 @@ use crate::api_key::BearerSecret;
 use crate::id::ClientId;
 use crate::resource_server::ClientCertificate;
 
-use super::client::{AuthMethod, Client, Secrets, find};
+use super::client::{AuthMethod, Client, ClientError, Secrets, find};
 use super::error::OAuthError;
 use super::form::Form;
 use super::server::AuthorizationServer;
@@ -42,7 +42,7 @@ pub struct Sender<'a> {
 /// # Errors
 ///
 /// - [`OAuthError::InvalidRequest`]: two methods at once (RFC 6749 §2.3), or the same header twice
-/// - [`OAuthError::InvalidClient`]: everything else that is wrong, always with the same text
+/// - [`OAuthError::InvalidClient`]: everything else that is wrong, with the same text for all but hosts that are denied
 /// - [`OAuthError::Store`], [`OAuthError::Unavailable`]: it could not be checked
 pub async fn authenticate(
     server: &AuthorizationServer,
@@ -77,6 +77,8 @@ async fn tried(
     let client = match find(server, sender.address, &id).await {
         Ok(client) => client,
         Err(error) if !error.is_lasting() => return Err(error.into()),
+        // Of the settings and the id alone: it tells nothing of what clients there are.
+        Err(error @ ClientError::Denied) => return Err(error.into()),
         Err(_) => return Err(refused_like_others(server, &presented)),
     };
     match &presented {

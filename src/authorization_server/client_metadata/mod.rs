@@ -8,21 +8,24 @@ mod url;
 
 use std::net::IpAddr;
 
+use crate::host_trust::HostTrust;
 use crate::id::ClientId;
 use crate::store::{Digest, StoreError};
 
 use super::client::ClientMetadata;
 use super::server::AuthorizationServer;
-use super::settings::MetadataDocuments;
 
 pub(super) use document::parse;
 pub(super) use fetch::Fetches;
 
-/// Why there is no document. What others are told is the same for all but the first three (N94).
+/// Why there is no document. What others are told is the same for all but the first four (N94).
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     #[error("the id is not the URL of a metadata document that may be read")]
     NotAClientId,
+    /// Its host was never asked.
+    #[error("the document's host is one that the settings deny")]
+    Denied,
     /// 404 or 410
     #[error("the document is gone")]
     Gone,
@@ -48,7 +51,7 @@ impl DocumentError {
     /// somebody mends it, and where there is none there is no client.
     pub(super) fn is_lasting(&self) -> bool {
         match self {
-            Self::NotAClientId | Self::Gone | Self::Invalid(_) => true,
+            Self::NotAClientId | Self::Denied | Self::Gone | Self::Invalid(_) => true,
             Self::Status(status) => is_missing(*status),
             Self::Store(_)
             | Self::Budget
@@ -106,15 +109,30 @@ pub(super) async fn read(
     address: Option<IpAddr>,
     id: &ClientId,
 ) -> Result<Document, DocumentError> {
-    let permitted = |host: &str| match &server.settings.client_metadata_documents {
-        MetadataDocuments::Off => false,
-        MetadataDocuments::Allow => true,
-        MetadataDocuments::List(hosts) => {
-            hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
-        }
-    };
-    let url = url::parse(id.as_str(), server.public_url(), &server.to_clients)
-        .filter(|url| url.host_str().is_some_and(permitted))
-        .ok_or(DocumentError::NotAClientId)?;
+    let url = url::parse(id.as_str(), server.public_url(), &server.to_clients);
+    let trusts = server.settings.client_metadata_documents.as_ref();
+    let (url, trusts) = url.zip(trusts).ok_or(DocumentError::NotAClientId)?;
+    if trusts.of(url.host_str().unwrap_or_default()) == HostTrust::Deny {
+        return Err(DocumentError::Denied);
+    }
     fetch::current(server, address, &url).await
+}
+
+/// Who publishes a client, and how far that host is trusted now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Publisher {
+    pub(super) host: String,
+    pub(super) trust: HostTrust,
+}
+
+/// Who publishes this client; `None` for one that comes without a document. Asks nobody: the settings and the id alone.
+pub(super) fn publisher(server: &AuthorizationServer, id: &ClientId) -> Option<Publisher> {
+    if server.clients.configured(id).is_some() {
+        return None;
+    }
+    let url = url::parse(id.as_str(), server.public_url(), &server.to_clients)?;
+    let host = url.host_str()?.to_owned();
+    let trusts = server.settings.client_metadata_documents.as_ref();
+    let trust = trusts.map_or(HostTrust::Deny, |trusts| trusts.of(&host));
+    Some(Publisher { host, trust })
 }

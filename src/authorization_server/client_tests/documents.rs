@@ -7,10 +7,9 @@ use axum::http::{Request, StatusCode, header};
 use tower::ServiceExt as _;
 use url::form_urlencoded::Serializer;
 
-use crate::authorization_server::{
-    ClientError, DocumentError, MetadataDocuments, authorize_routes, token_routes,
-};
+use crate::authorization_server::{ClientError, DocumentError, authorize_routes, token_routes};
 use crate::fake_http::{Act, FakeHttp};
+use crate::host_trust::{HostRule, HostTrust, HostTrusts};
 
 use super::support::Site;
 
@@ -124,16 +123,19 @@ async fn hosts_that_no_operator_allowed_are_not_asked() {
 #[tokio::test]
 async fn modes_off_and_list_are_kept() {
     let (host, url) = host(vec![]).await;
-    let off = Site::with(|settings| settings.client_metadata_documents = MetadataDocuments::Off);
-    let other = MetadataDocuments::List(vec!["claude.ai".into()]);
-    let other = Site::with(|settings| settings.client_metadata_documents = other);
-    for site in [off.await, other.await] {
-        assert!(matches!(site.find(&url).await, Err(ClientError::Unknown)));
-    }
+    let off = Site::with(|settings| settings.client_metadata_documents = None).await;
+    assert!(matches!(off.find(&url).await, Err(ClientError::Unknown)));
+    let other = Site::with(|settings| settings.client_metadata_documents = only("claude.ai")).await;
+    assert!(matches!(other.find(&url).await, Err(ClientError::Denied)));
     assert!(host.requests().is_empty());
-    let listed = MetadataDocuments::List(vec!["127.0.0.1".into()]);
-    let listed = Site::with(|settings| settings.client_metadata_documents = listed).await;
-    assert!(listed.find(&url).await.is_ok());
+    let listed = Site::with(|settings| settings.client_metadata_documents = only("127.0.0.1"));
+    assert!(listed.await.find(&url).await.is_ok());
+}
+
+/// This host and no other.
+fn only(host: &str) -> Option<HostTrusts> {
+    let rule = HostRule { hosts: host.parse().unwrap(), trust: HostTrust::Allow };
+    Some(HostTrusts { rules: vec![rule], others: HostTrust::Deny })
 }
 
 // CIMD §6 — N100

@@ -16,12 +16,12 @@ use tower::ServiceExt as _;
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
-    Form, Grantable, KeyRing, MetadataDocuments, NewAuthorizationServer, OAuthError, OwnResource,
-    PersonFacts, Rates, Registration, SecondFactor, Sender, ServerSecret, Settings,
-    SigningAlgorithm, SigningKeys, SiteShares, UsedAt, authenticate, find_client,
-    registration_routes,
+    Form, Grantable, KeyRing, NewAuthorizationServer, OAuthError, OwnResource, PersonFacts, Rates,
+    Registration, SecondFactor, Sender, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
+    SiteShares, UsedAt, authenticate, find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
+use crate::host_trust::HostTrusts;
 use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
@@ -199,7 +199,7 @@ fn settings() -> Settings {
         identity_assertions: Vec::new(),
         registration: Registration::Limited,
         known_clients: Arc::new(crate::authorization_server::KnownClients::shipped()),
-        client_metadata_documents: MetadataDocuments::Allow,
+        client_metadata_documents: Some(HostTrusts::default()),
         require_pushed_requests: false,
         second_factor: SecondFactor::Optional,
         dpop: false,

@@ -1,10 +1,11 @@
 //! Who a client says it is, and how far that can be trusted. For people to read: nothing is decided by it.
 
 use serde_json::Value;
-use url::Url;
 
+use crate::authorization_server::client_metadata::{Publisher, publisher};
 use crate::authorization_server::pages::clean;
 use crate::authorization_server::server::AuthorizationServer;
+use crate::host_trust::HostTrust;
 use crate::id::ClientId;
 use crate::store::{ClientKind, StoreError};
 
@@ -23,6 +24,8 @@ pub(crate) enum Standing {
     Registered,
     /// Its metadata document lies on this host.
     Published(String),
+    /// The same, and the operator has not approved the host.
+    Unapproved(String),
     /// It registered itself: the name is its own claim (N93).
     Unverified,
 }
@@ -39,11 +42,15 @@ pub(crate) async fn introduce(
     if server.settings.clients.iter().any(|client| client.client_id == *id) {
         return Ok(Introduction { name: clean(id.as_str()), standing: Standing::Registered });
     }
-    if let Some(host) = document_host(id) {
+    if let Some(Publisher { host, trust }) = publisher(server, id) {
         let document = server.store.find_metadata_document(id.as_str()).await?;
         let name = document.and_then(|document| name_in(&document.body));
         let name = name.unwrap_or_else(|| host.clone());
-        return Ok(Introduction { name, standing: Standing::Published(host) });
+        let standing = match trust {
+            HostTrust::Allow => Standing::Published(host),
+            HostTrust::Ask | HostTrust::Deny => Standing::Unapproved(host),
+        };
+        return Ok(Introduction { name, standing });
     }
     let row = server.store.find_client(id).await?;
     let registered = row.as_ref().is_some_and(|row| row.kind == ClientKind::Static);
@@ -51,12 +58,6 @@ pub(crate) async fn introduce(
     let name = name.unwrap_or_else(|| "an app without a name".to_owned());
     let standing = if registered { Standing::Registered } else { Standing::Unverified };
     Ok(Introduction { name, standing })
-}
-
-/// The host of a client that is named by the URL of its metadata document.
-fn document_host(id: &ClientId) -> Option<String> {
-    let url = Url::parse(id.as_str()).ok().filter(|url| url.scheme() == "https")?;
-    url.host_str().map(str::to_owned)
 }
 
 /// `client_name` (RFC 7591 §2).
@@ -81,13 +82,5 @@ mod tests {
         assert_eq!(name(r#"{"client_name":"\u200b"}"#), None);
         assert_eq!(name(r#"{"client_name":7}"#), None);
         assert_eq!(name("{}"), None);
-    }
-
-    #[test]
-    fn only_an_https_url_vouches_for_a_host() {
-        let host = |id: &str| document_host(&id.parse().unwrap());
-        assert_eq!(host("https://claude.ai/oauth/x.json").as_deref(), Some("claude.ai"));
-        assert_eq!(host("dcr1.abc"), None);
-        assert_eq!(host("http://evil.example/x"), None);
     }
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::authorization_server::authorize::{self, DecideError, Pending};
+use crate::authorization_server::client::ClientError;
 use crate::authorization_server::identity_provider::Freshness;
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::person::{People, Person};
@@ -45,6 +46,8 @@ impl Question {
             resource: pending.resource.clone(),
         };
         let before = server.store.find_consent(&key, server.clock.now()).await?;
+        // Where no earlier yes counts, everything is asked for anew. It is kept all the same, for what a step-up offers.
+        let before = before.filter(|_| !authorize::is_asked_always(server, &pending));
         let before = before.map(|consent| consent.scopes).unwrap_or_default();
         let client = introduce(server, &pending.client_id).await?;
         let receiver = Receiver::of(&pending.redirect_uri);
@@ -127,6 +130,7 @@ impl From<DecideError> for Fault {
         match error {
             DecideError::Gone => Self::NoRequest,
             DecideError::NothingToGrant => Self::NothingToGrant,
+            DecideError::Denied => Self::UnknownClient(ClientError::Denied),
             DecideError::Store(error) => Self::Store(error),
             DecideError::Audit(error) => Self::Audit(error),
         }

@@ -158,9 +158,11 @@ impl Fault {
             | Self::Audit(_)
             | Self::Log(_)
             | Self::UnknownClient(ClientError::Secret(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Forged | Self::Disabled | Self::ProviderEnded | Self::NothingToGrant => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Forged
+            | Self::Disabled
+            | Self::ProviderEnded
+            | Self::NothingToGrant
+            | Self::UnknownClient(ClientError::Denied) => StatusCode::FORBIDDEN,
             Self::NoRequest
             | Self::NoLogin
             | Self::UnknownClient(_)
@@ -204,21 +206,7 @@ impl Fault {
                 "It was answered already, took too long, or was started in another browser.",
             )
             .start_again(),
-            Self::UnknownClient(ClientError::Document(_)) => ErrorPage::new(
-                "Your app's own description cannot be read",
-                "The app names itself by a document on the web, and that could not be fetched or is not valid. Nothing was changed.",
-            )
-            .step("Wait a minute, then try again. If it keeps failing, give an administrator the request id below."),
-            Self::UnknownClient(ClientError::Secret(_)) => ErrorPage::new(
-                "Your app cannot be looked up now",
-                "Something that the broker keeps about it cannot be read. Nothing was changed.",
-            )
-            .step("Wait a minute, then try again. If it keeps failing, give an administrator the request id below."),
-            Self::UnknownClient(_) => ErrorPage::new(
-                "Your app is not known here",
-                "It uses an old or unknown registration. It has to register again; most apps do when they are told to start over.",
-            )
-            .start_again(),
+            Self::UnknownClient(error) => unknown_client(error),
             Self::WrongRedirect => ErrorPage::new(
                 "Your app asked for an answer at an unknown place",
                 "The redirect URI of this request is not one that the app has registered. For your safety nothing is sent there.",
@@ -287,6 +275,36 @@ impl Fault {
             Self::Upstream(error) => upstream(error),
             Self::Store(_) | Self::Busy(_) | Self::Audit(_) | Self::Log(_) => ErrorPage::default(),
         }
+    }
+}
+
+/// Why a client cannot be known, for who came with it.
+fn unknown_client(error: &ClientError) -> ErrorPage {
+    match error {
+        ClientError::Document(_) => ErrorPage::new(
+            "Your app's own description cannot be read",
+            "The app names itself by a document on the web, and that could not be fetched or is not valid. Nothing was changed.",
+        )
+        .step("Wait a minute, then try again. If it keeps failing, give an administrator the request id below."),
+        ClientError::Denied => ErrorPage::new(
+            "Your app is not allowed here",
+            "Whoever runs this broker takes no apps from the host that publishes it. Nothing was changed.",
+        )
+        .step("If you need this app, give an administrator the request id below."),
+        ClientError::Secret(_) => ErrorPage::new(
+            "Your app cannot be looked up now",
+            "Something that the broker keeps about it cannot be read. Nothing was changed.",
+        )
+        .step("Wait a minute, then try again. If it keeps failing, give an administrator the request id below."),
+        ClientError::Unknown
+        | ClientError::Expired
+        | ClientError::Disabled
+        | ClientError::Revoked
+        | ClientError::Store(_) => ErrorPage::new(
+            "Your app is not known here",
+            "It uses an old or unknown registration. It has to register again; most apps do when they are told to start over.",
+        )
+        .start_again(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use crate::host_trust::HostTrust;
 use crate::time::Clock as _;
 
 use super::support::{Browser, PASSWORD, Page, Site};
@@ -173,6 +174,33 @@ async fn an_app_on_this_computer_is_asked_about_every_time_and_warned_of() {
         assert!(page.body.contains("which program it is cannot be checked"));
         assert!(answer(&mut browser, &page, "allow").await.location().starts_with(local));
     }
+}
+
+/// Its operator may have been told since the request came.
+#[tokio::test]
+async fn a_request_of_a_client_whose_host_is_denied_now_can_only_be_left() {
+    let site = Site::trusting(HostTrust::Deny);
+    let mut browser = site.administrator().await;
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.body.contains("Your app is not allowed here"), "{}", page.body);
+    assert!(site.store.lock().grants.is_empty());
+}
+
+#[tokio::test]
+async fn where_people_are_asked_every_time_a_step_up_keeps_what_they_allowed_and_shows_all_of_it() {
+    let site = Site::trusting(HostTrust::Ask);
+    let mut browser = site.administrator().await;
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    answer(&mut browser, &page, "allow").await;
+    let more = site.request(|pending| pending.scope = "graph:write".parse().unwrap());
+    let page = ask(&mut browser, &more).await;
+    assert!(page.body.contains("a host that your organisation has not approved"));
+    assert!(page.body.contains("graph:read") && page.body.contains("graph:write"));
+    assert!(!page.body.contains("What you have allowed it before"), "{}", page.body);
+    answer(&mut browser, &page, "allow").await;
+    let granted = site.store.lock().grants[1].scopes.clone();
+    assert!(granted.to_string().contains("graph:read"), "{granted}");
 }
 
 // RFC 7591 §5 — N93

@@ -17,10 +17,11 @@ use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings
 use crate::authorization_server::second_factor::Authenticator;
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, IdentityProviders,
-    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, Pending, PeopleSettings,
-    PersonFacts, Prompt, Rates, Registration, SecondFactor, ServerSecret, Settings,
-    SigningAlgorithm, SigningKeys, SiteShares, UsedAt, first_administrator_link, people_routes,
+    KeyRing, NewAuthorizationServer, OwnResource, Pending, PeopleSettings, PersonFacts, Prompt,
+    Rates, Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
+    SiteShares, UsedAt, first_administrator_link, people_routes,
 };
+use crate::host_trust::{HostTrust, HostTrusts};
 use crate::id::ClientAddress;
 use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
@@ -64,6 +65,13 @@ impl Site {
     /// One that asks these people for a second factor.
     pub(super) fn requiring(second_factor: SecondFactor) -> Self {
         Self::built(Settings { second_factor, ..settings("https://broker.example") }, Vec::new())
+    }
+
+    /// One where this becomes of clients of every host.
+    pub(super) fn trusting(others: HostTrust) -> Self {
+        let hosts = Some(HostTrusts { rules: Vec::new(), others });
+        let settings = settings("https://broker.example");
+        Self::built(Settings { client_metadata_documents: hosts, ..settings }, Vec::new())
     }
 
     fn built(settings: Settings, providers: Vec<IdentityProviderSettings>) -> Self {
@@ -197,7 +205,7 @@ fn settings(public_url: &str) -> Settings {
         identity_assertions: Vec::new(),
         registration: Registration::Off,
         known_clients: Arc::new(crate::authorization_server::KnownClients::shipped()),
-        client_metadata_documents: MetadataDocuments::Off,
+        client_metadata_documents: Some(HostTrusts::default()),
         require_pushed_requests: false,
         second_factor: SecondFactor::Optional,
         dpop: false,

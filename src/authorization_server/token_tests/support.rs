@@ -16,11 +16,12 @@ use tower::ServiceExt as _;
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
     Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
-    KeyRing, MetadataDocuments, NewAuthorizationServer, OwnResource, PersonFacts, Rates,
-    Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm, SigningKeys, SiteShares,
-    UsedAt, introspection_routes, token_routes,
+    KeyRing, NewAuthorizationServer, OwnResource, PersonFacts, Rates, Registration, SecondFactor,
+    ServerSecret, Settings, SigningAlgorithm, SigningKeys, SiteShares, UsedAt,
+    introspection_routes, token_routes,
 };
 use crate::fake_http::loopback_client;
+use crate::host_trust::HostTrusts;
 use crate::id::{GrantId, UserId};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
@@ -369,7 +370,7 @@ fn settings() -> Settings {
         identity_assertions: Vec::new(),
         registration: Registration::Limited,
         known_clients: Arc::new(crate::authorization_server::KnownClients::shipped()),
-        client_metadata_documents: MetadataDocuments::Allow,
+        client_metadata_documents: Some(HostTrusts::default()),
         require_pushed_requests: false,
         second_factor: SecondFactor::Optional,
         dpop: false,

@@ -72,7 +72,7 @@ fn token(reason: &str) -> Option<&'static str> {
 fn oauth(error: &str) -> Option<&'static str> {
     Some(match error {
         "invalid_client" => {
-            "Of a client of the settings: its secret or keys in authorization_server.client. Of one that registered itself: it registers again by itself; if not, its person removes the old registration in the client"
+            "Of a client of the settings: its secret or keys in authorization_server.client. Of one that is named by a document: authorization_server.client_host. Of one that registered itself: it registers again by itself; if not, its person removes the old registration in the client"
         }
         "unauthorized_client" => {
             "authorization_server.client.grants of this client; or it has to show its certificate (tls_client_certificate_bound_access_tokens), which a proxy before the broker takes away"
@@ -98,7 +98,7 @@ fn oauth(error: &str) -> Option<&'static str> {
 fn authorize(error: &str) -> Option<&'static str> {
     Some(match error {
         "invalid_client" => {
-            "authorization_server.client_metadata_documents and client_metadata_hosts, and whether the document's host is reached (outbound.proxy); of a registration: the person removes the old one in the client"
+            "authorization_server.client_host, client_metadata_documents and client_metadata_hosts, and whether the document's host is reached (outbound.proxy); of a registration: the person removes the old one in the client"
         }
         "invalid_redirect_uri" => {
             "authorization_server.client.redirect_uris, or the client's own document or registration: it has to name what it uses"

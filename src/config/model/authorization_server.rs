@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::client_host::{RawClientHost, Written};
 use super::deployment::Deployment;
 use super::identity_provider::{
     IdentityProvider, IdentityProviderSecret, RawIdentityProvider, RawIdentityProviderSecret,
@@ -21,6 +22,7 @@ use super::site_rates::{RawSiteRates, SiteRates};
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
+use crate::host_trust::{HostTrust, HostTrusts};
 use crate::outbound::PrivateTarget;
 use crate::scope::{Scope, ScopeToken};
 
@@ -46,8 +48,8 @@ pub struct AuthorizationServer {
     pub sites: SiteRates,
     pub dynamic_registration: DynamicRegistration,
     pub client_metadata_documents: ClientMetadataDocuments,
-    /// Hosts whose client metadata documents are read where `client_metadata_documents` is `list`.
-    pub client_metadata_hosts: Vec<String>,
+    /// Which hosts may publish clients. `None`: `client_metadata_documents` is `off`.
+    pub client_hosts: Option<HostTrusts>,
     /// Instead of the documents of well-known clients that are shipped.
     pub known_clients_file: Option<PathBuf>,
     /// From where documents and key sets of clients are fetched although the address is not public.
@@ -102,6 +104,7 @@ pub enum ClientMetadataDocuments {
     Off,
     #[default]
     Allow,
+    Ask,
     List,
 }
 
@@ -154,11 +157,14 @@ pub(super) struct RawAuthorizationServer {
     /// no admin scopes. `token`: clients of any kind that bring an initial access token (`broker registration-token add`), no
     /// admin scopes. prod refuses `open`.
     pub(super) dynamic_registration: DynamicRegistration,
-    /// Whether a client may be named by the URL of its metadata document. `list`: those on
-    /// `client_metadata_hosts` alone.
+    /// Whether a client may be named by the URL of its metadata document, where no `client_host` says so of its host.
+    /// `ask`: people are asked every time. `list`: those on `client_metadata_hosts` alone.
     pub(super) client_metadata_documents: ClientMetadataDocuments,
-    /// Hosts whose documents are read where `client_metadata_documents = "list"`.
+    /// Hosts whose documents are read where `client_metadata_documents = "list"`, such as `claude.ai` or
+    /// `*.contoso.example`.
     pub(super) client_metadata_hosts: Vec<String>,
+    /// How far single hosts are trusted that publish clients.
+    pub(super) client_host: Vec<RawClientHost>,
     /// Hosts and networks with private addresses from which documents and key sets of clients may be fetched, also by http
     /// and at any port. Anybody can name such a URL without logging in, so `outbound.allow_private` does not count here.
     pub(super) client_metadata_private: Vec<String>,
@@ -205,6 +211,7 @@ impl Default for RawAuthorizationServer {
             dynamic_registration: DynamicRegistration::default(),
             client_metadata_documents: ClientMetadataDocuments::default(),
             client_metadata_hosts: Vec::new(),
+            client_host: Vec::new(),
             client_metadata_private: Vec::new(),
             known_clients_file: None,
             identity_provider: Vec::new(),
@@ -253,6 +260,15 @@ impl RawAuthorizationServer {
             "client_id",
             self.client.iter().map(|client| client.client_id.as_str()),
         );
+        let key = at.name("client_metadata_private");
+        let client_metadata_private = private_targets(&key, &self.client_metadata_private, to);
+        let hosts = Written {
+            documents: self.client_metadata_documents,
+            listed: &self.client_metadata_hosts,
+            private: &client_metadata_private,
+            rules: self.client_host,
+        };
+        let client_hosts = hosts.parse(at, to);
         let default_scopes = self.default_scopes.unwrap_or_else(|| match to.deployment {
             Deployment::Dev => DEV_SCOPES.map(str::to_owned).to_vec(),
             Deployment::Staging | Deployment::Prod => Vec::new(),
@@ -281,15 +297,11 @@ impl RawAuthorizationServer {
             sites: self.sites.parse(&at.name("sites"), to),
             dynamic_registration: self.dynamic_registration,
             client_metadata_documents: self.client_metadata_documents,
-            client_metadata_hosts: self.client_metadata_hosts,
+            client_hosts,
             known_clients_file: self
                 .known_clients_file
                 .map(|path| to.input(&at.name("known_clients_file"), &path)),
-            client_metadata_private: private_targets(
-                &at.name("client_metadata_private"),
-                &self.client_metadata_private,
-                to,
-            ),
+            client_metadata_private,
             identity_providers: parse_each(
                 self.identity_provider,
                 &providers,
@@ -337,7 +349,8 @@ impl RawAuthorizationServer {
             to.add(finding.hint("identity_assertions = {} for the provider that makes ID-JAGs"));
         }
         let listed = self.client_metadata_documents == ClientMetadataDocuments::List;
-        if listed && self.client_metadata_hosts.is_empty() {
+        let named = |rule: &RawClientHost| rule.trust != HostTrust::Deny;
+        if listed && self.client_metadata_hosts.is_empty() && !self.client_host.iter().any(named) {
             let key = at.name("client_metadata_hosts");
             let finding =
                 Finding::error(FindingCode::Missing, &key, "is empty: no client would be accepted");

@@ -5,6 +5,7 @@ mod assertion;
 mod audit;
 mod authorization_server;
 mod binding;
+mod client_host;
 mod client_tls;
 mod deployment;
 mod graph;

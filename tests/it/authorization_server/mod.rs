@@ -8,6 +8,7 @@ mod browser;
 mod canary;
 mod canary_given;
 mod client;
+mod client_hosts;
 mod connections;
 mod connections_ended;
 mod connections_moved;
