@@ -87,6 +87,7 @@ use crate::time::Clock;
 use cleaning::{clean_store, clean_up};
 
 pub use approvals::{CommandApprovals, command_approvals};
+pub use begun::Tries;
 pub use check::{CheckFault, check, policy_source};
 pub use command_audit::{command_auditor, kept_command_auditor};
 pub use doctor::{Area, Client, Step, Verdict, as_client, doctor};
