@@ -88,7 +88,7 @@ impl Finding {
 
     /// A fault in something that a setting names, such as the policy file.
     #[must_use]
-    pub fn of_part(key: &'static str, problem: String, hint: Option<String>) -> Self {
+    pub fn of_part(key: &str, problem: String, hint: Option<String>) -> Self {
         let error = Self::about(key, FindingCode::Unusable, problem);
         Self { hint, ..error }
     }
