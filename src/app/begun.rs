@@ -1,11 +1,42 @@
 //! What a start has done that is not its own alone: where it fails, others are told, and whoever tries again knows what it costs.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::secret::Secrets;
+use crate::config::{self, Config};
+use crate::secret::{self, Memory, Secrets};
 
 use super::error::AppError;
+use super::map;
 use super::sealing::Announcer;
+
+/// What backends of secrets said to the tries of one start before: a start that is tried again and again asks them no more
+/// often than a broker that runs. Forgotten where the settings say anything else of the backends: then it is news.
+#[derive(Debug, Default)]
+pub struct Tries(Mutex<Option<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    settings: secret::Settings,
+    outbound: config::Outbound,
+    variables: secret::Environment,
+    memory: Memory,
+}
+
+impl Tries {
+    pub(super) fn memory(&self, config: &Config, variables: &secret::Environment) -> Memory {
+        let (settings, outbound) = (map::secrets(config), config.outbound.clone());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*known
+            && (&known.settings, &known.outbound, &known.variables)
+                == (&settings, &outbound, variables)
+        {
+            return known.memory.clone();
+        }
+        let (memory, variables) = (Memory::of(&settings), variables.clone());
+        *known = Some(Known { settings, outbound, variables, memory: memory.clone() });
+        memory
+    }
+}
 
 /// Of one start, from its beginning on.
 #[derive(Debug, Default)]

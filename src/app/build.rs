@@ -14,14 +14,14 @@ use crate::mcp::{Decider, Documents, McpService, ServerHandler, Toolbox};
 use crate::outbound::Outbound;
 use crate::policy::{Facts, Live};
 use crate::random::Random;
-use crate::secret::Secrets;
+use crate::secret::{Memory, Secrets};
 use crate::store::Database;
 use crate::time::Clock;
 use crate::token::ProviderTokens;
 
 use super::App;
 use super::approvals::{approvals, courier, rules_in_force};
-use super::begun::Begun;
+use super::begun::{Begun, Tries};
 use super::connections::connections;
 use super::doors::Doors;
 use super::endpoints::names;
@@ -56,6 +56,22 @@ impl App {
         Box::pin(Self::build_around(config, variables, clock, random, |service| service)).await
     }
 
+    /// The same as one of several `tries`: what backends of secrets said to those before counts still.
+    ///
+    /// # Errors
+    ///
+    /// As for [`App::build`].
+    pub async fn try_build(
+        tries: &Tries,
+        config: Config,
+        variables: crate::secret::Environment,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, AppError> {
+        let around = (clock, random);
+        Box::pin(Self::begin(tries, config, variables, around, |service| service)).await
+    }
+
     /// The same with another MCP handler behind the guard: `handler` gets ours, and may leave it.
     ///
     /// # Errors
@@ -71,9 +87,24 @@ impl App {
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
+        let tries = Tries::default();
+        Box::pin(Self::begin(&tries, config, variables, (clock, random), handler)).await
+    }
+
+    async fn begin<H>(
+        tries: &Tries,
+        config: Config,
+        variables: crate::secret::Environment,
+        around: (Arc<dyn Clock>, Arc<dyn Random>),
+        handler: impl FnOnce(McpService) -> H,
+    ) -> Result<Self, AppError>
+    where
+        H: ServerHandler + Clone + Send + Sync + 'static,
+    {
         let begun = Begun::default();
-        let around = (clock, random);
-        let built = Box::pin(Self::put_together(config, variables, around, handler, &begun)).await;
+        let memory = tries.memory(&config, &variables);
+        let known = (&begun, memory);
+        let built = Box::pin(Self::put_together(config, variables, around, handler, known)).await;
         match built {
             Ok(app) => Ok(app),
             Err(error) => Err(begun.failed(error).await),
@@ -89,14 +120,14 @@ impl App {
         variables: crate::secret::Environment,
         (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
         handler: impl FnOnce(McpService) -> H,
-        begun: &Begun,
+        (begun, memory): (&Begun, Memory),
     ) -> Result<Self, AppError>
     where
         H: ServerHandler + Clone + Send + Sync + 'static,
     {
         let auditor = Auditor::open(map::audit(&config), Arc::clone(&clock), Arc::clone(&random))?;
         let mut graph = parts(&config.graph, variables, &clock, &random).await?;
-        let (outbound, secrets) = reaching(&config, &graph, &clock)?;
+        let (outbound, secrets) = reaching(&config, &graph, (&clock, memory))?;
         begun.reads_with(&secrets);
         let names = names(&config.server.public_url);
         let alone = super::alone::Alone::with(&config)?;
@@ -234,11 +265,12 @@ impl App {
 fn reaching(
     config: &Config,
     graph: &GraphParts,
-    clock: &Arc<dyn Clock>,
+    (clock, memory): (&Arc<dyn Clock>, Memory),
 ) -> Result<(Outbound, Arc<Secrets>), AppError> {
     let outbound = call_steps::watched(outbound(config, graph)?, config, (clock, true));
     let settings = map::secrets(config);
-    let secrets = Secrets::new(settings, &graph.variables, &outbound, Arc::clone(clock))?;
+    let around = (Arc::clone(clock), memory);
+    let secrets = Secrets::going_on(settings, &graph.variables, &outbound, around)?;
     Ok((outbound, Arc::new(secrets)))
 }
 

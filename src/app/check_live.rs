@@ -333,6 +333,10 @@ impl CredentialSource for OwnSecret<'_> {
         }
         .boxed()
     }
+
+    fn at_hand(&self) -> BoxFuture<'_, Option<Secret>> {
+        async { self.reach.secrets.at_hand(self.reference?, self.budget).await }.boxed()
+    }
 }
 
 fn reference(profile: &config::GraphProfile) -> Option<&SecretRef> {

@@ -270,5 +270,5 @@ fn unseen((server, pins): (&str, &HashMap<String, String>), error: ProbeError) -
 }
 
 const fn warning(error: AppError) -> CheckFault {
-    CheckFault { key: KEY, error, warning: true }
+    CheckFault::warning(KEY, error)
 }

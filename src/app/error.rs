@@ -159,6 +159,10 @@ pub enum AppError {
     KnownClients(#[from] crate::authorization_server::CatalogueError),
     #[error("an issuer cannot be used")]
     Issuer(#[from] SettingsError),
+    #[error(
+        "issuer `{0}` is the broker itself, whose tokens are accepted anyway\n  hint: take this [[resource_server.issuer]] out, or name the one that is meant"
+    )]
+    OwnIssuer(crate::id::Issuer),
     #[error("our own key set cannot be used\n  hint: broker key list, and broker key rotate --now")]
     OwnKeys(#[from] crate::resource_server::KeySetError),
     #[error(
@@ -212,6 +216,21 @@ pub enum AppError {
     #[error("the certificate {} of a graph.profile cannot be used\n  hint: {}", path.display(), source.hint())]
     CertificateContent {
         path: PathBuf,
+        #[source]
+        source: crate::token::AssertionError,
+    },
+    #[error("credential.private_key of graph.profile `{profile}` cannot be used\n  hint: {}", source.hint())]
+    ProfileKey {
+        profile: crate::id::ProfileName,
+        #[source]
+        source: crate::token::AssertionError,
+    },
+    #[error(
+        "credential.federated_token_file of graph.profile `{profile}` cannot be used\n  hint: {}",
+        source.hint()
+    )]
+    FederatedToken {
+        profile: crate::id::ProfileName,
         #[source]
         source: crate::token::AssertionError,
     },

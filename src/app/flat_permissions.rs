@@ -24,10 +24,9 @@ pub(super) fn without_effect(config: &Config, policy: &Policy) -> Vec<CheckFault
     // The servers' short tables are rules, too.
     let has_rules = config.policy.file.is_some() || !grants(config).rules.is_empty();
     let warning = has_rules || !opening.is_empty();
-    let fault = |name: &str| CheckFault {
-        key: CheckKey::FlatPermissions,
-        error: AppError::IdlePermission { name: name.to_owned(), near: near(name, &catalog) },
-        warning,
+    let fault = |name: &str| {
+        let error = AppError::IdlePermission { name: name.to_owned(), near: near(name, &catalog) };
+        CheckFault { warning, ..CheckFault::new(CheckKey::FlatPermissions, error) }
     };
     idle.map(fault).collect()
 }

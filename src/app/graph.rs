@@ -136,7 +136,7 @@ fn profile(
     Ok((broker::Profile { settings, secret }, variables))
 }
 
-fn chain(file: &Path) -> Result<CertificateChain, AppError> {
+pub(super) fn chain(file: &Path) -> Result<CertificateChain, AppError> {
     let path = file.to_owned();
     match std::fs::read(file) {
         Ok(pem) => CertificateChain::from_pem(&pem)

@@ -80,7 +80,10 @@ fn own_issuer(
     audiences: &[String],
     clock: &Arc<dyn Clock>,
 ) -> Result<VerifierBuilder, AppError> {
-    let own = issuer(&config.server.public_url).parse()?;
+    let own: Issuer = issuer(&config.server.public_url).parse()?;
+    if config.resource_server.issuers.iter().any(|configured| configured.issuer == own) {
+        return Err(AppError::OwnIssuer(own));
+    }
     let own_keys = KeySource::Local(Arc::clone(keys));
     let mut ours = IssuerSettings::new(own, audiences.to_vec(), own_keys);
     ours.token_types = vec!["at+jwt".to_owned()]; // RFC 9068 §4: our id_tokens are not access tokens

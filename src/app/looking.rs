@@ -122,29 +122,62 @@ pub async fn inspector(
     if let Some(older) = looked.warning() {
         return Err(older);
     }
-    let keys = looked.keys.as_ref().map_or(&br#"{"keys":[]}"#[..], SigningKeys::jwks_json);
+    let keys = looked.keys.as_ref().map_or(NO_KEYS, SigningKeys::jwks_json);
     let keys = Arc::new(LocalKeys::new(keys)?);
-    let names = names(&config.server.public_url);
+    let revoked = || looked.store.as_ref().map(|store| revocations(config, store)).transpose();
     let built = |builder: VerifierBuilder| {
-        let builder = match &looked.store {
-            Some(store) => builder.revocations(revocations(config, store)?),
+        let builder = match revoked()? {
+            Some(revoked) => builder.revocations(revoked),
             None => builder,
         };
         builder.build().map_err(AppError::from)
     };
-    let own = issuers::verifier(config, &keys, &names, &secrets, outbound.clone(), &clock)?;
+    let (own, behind) = builders(config, &keys, (&secrets, outbound), &clock)?;
+    let names = names(&config.server.public_url);
     let audiences = server_resources::audiences(config, &names);
     let others = server_resources::other_audiences(config);
-    let behind = if audiences.is_empty() {
-        None
-    } else {
-        let audiences = (audiences.as_slice(), others.as_slice());
-        Some(issuers::verifier_for(config, &keys, audiences, &secrets, outbound, &clock)?)
-    };
     let own_names = names.iter().map(|name| canonical(&name.resource).to_owned());
     let audiences = own_names.chain(audiences).chain(others);
     let (own, behind) = (built(own)?, behind.map(built).transpose()?);
     Ok(Inspector { own, behind, audiences: audiences.collect() })
+}
+
+const NO_KEYS: &[u8] = br#"{"keys":[]}"#;
+
+/// Puts together whose tokens are accepted, as a start would, with no keys of our own and without asking anybody.
+///
+/// # Errors
+///
+/// [`AppError`] where issuers of the settings cannot stand beside each other and the broker itself.
+pub(super) fn trusts_nobody_twice(
+    config: &Config,
+    reach: (&Arc<Secrets>, Outbound),
+    clock: &Arc<dyn Clock>,
+) -> Result<(), AppError> {
+    let keys = Arc::new(LocalKeys::new(NO_KEYS)?);
+    let (own, behind) = builders(config, &keys, reach, clock)?;
+    own.build()?;
+    behind.map(VerifierBuilder::build).transpose()?;
+    Ok(())
+}
+
+/// Those of the own endpoint and of the servers behind it, where there are any.
+fn builders(
+    config: &Config,
+    keys: &Arc<LocalKeys>,
+    (secrets, outbound): (&Arc<Secrets>, Outbound),
+    clock: &Arc<dyn Clock>,
+) -> Result<(VerifierBuilder, Option<VerifierBuilder>), AppError> {
+    let names = names(&config.server.public_url);
+    let own = issuers::verifier(config, keys, &names, secrets, outbound.clone(), clock)?;
+    let audiences = server_resources::audiences(config, &names);
+    if audiences.is_empty() {
+        return Ok((own, None));
+    }
+    let others = server_resources::other_audiences(config);
+    let audiences = (audiences.as_slice(), others.as_slice());
+    let behind = issuers::verifier_for(config, keys, audiences, secrets, outbound, clock)?;
+    Ok((own, Some(behind)))
 }
 
 impl Inspector {

@@ -172,6 +172,22 @@ pub(super) const fn tokens(config: &Config) -> token::Settings {
     }
 }
 
+/// Limits of tools that there are not, by their place in the list.
+pub(super) fn unknown_tools(config: &Config, toolbox: &Toolbox) -> Vec<(usize, AppError)> {
+    let known = toolbox.names();
+    let behind = |name: &str| {
+        // Which tools a server has, only the server knows.
+        let server = name.split_once('.').map(|(server, _)| server);
+        server.is_some_and(|server| config.upstream.servers.iter().any(|known| known.id == server))
+    };
+    let unknown = |(place, tool): (usize, &config::ToolLimit)| {
+        let there = known.contains(&tool.name) || behind(&tool.name);
+        let (name, known) = (tool.name.clone(), known.join(", "));
+        (!there).then_some((place, AppError::LimitOfNoTool { name, known }))
+    };
+    config.limits.tools.iter().enumerate().filter_map(unknown).collect()
+}
+
 /// How much callers may ask.
 ///
 /// # Errors
@@ -182,16 +198,8 @@ pub(super) fn call_limits(
     toolbox: &Toolbox,
 ) -> Result<limits::Settings, AppError> {
     let of = &config.limits;
-    let known = toolbox.names();
-    let behind = |name: &str| {
-        // Which tools a server has, only the server knows.
-        let server = name.split_once('.').map(|(server, _)| server);
-        server.is_some_and(|server| config.upstream.servers.iter().any(|known| known.id == server))
-    };
-    let unknown = |tool: &&config::ToolLimit| !known.contains(&tool.name) && !behind(&tool.name);
-    if let Some(tool) = of.tools.iter().find(unknown) {
-        let (name, known) = (tool.name.clone(), known.join(", "));
-        return Err(AppError::LimitOfNoTool { name, known });
+    if let Some((_, error)) = unknown_tools(config, toolbox).into_iter().next() {
+        return Err(error);
     }
     let tool = |tool: &config::ToolLimit| limits::ToolLimits {
         name: tool.name.clone(),

@@ -12,6 +12,8 @@ mod check;
 mod check_cloud;
 mod check_key;
 mod check_live;
+mod check_parts;
+mod check_profiles;
 mod check_servers;
 mod cleaning;
 mod client_certificates;
@@ -87,7 +89,8 @@ use crate::time::Clock;
 use cleaning::{clean_store, clean_up};
 
 pub use approvals::{CommandApprovals, command_approvals};
-pub use check::{CheckFault, check, policy_source};
+pub use begun::Tries;
+pub use check::{CheckFault, check, check_apart, policy_source};
 pub use command_audit::{command_auditor, kept_command_auditor};
 pub use doctor::{Area, Client, Step, Verdict, as_client, doctor};
 pub use error::AppError;

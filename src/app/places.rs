@@ -13,18 +13,15 @@ use crate::store::OpenError;
 
 use super::error::AppError;
 
-/// Every file of the audit log.
-///
-/// # Errors
-///
-/// [`AppError::OpenAudit`]
-pub(super) fn audit(config: &Config) -> Result<(), AppError> {
-    for sink in &config.audit.sinks {
-        let AuditSink::File(file) = sink else { continue };
-        let unusable = |source| AuditOpenError::Io { path: file.path.clone(), source };
-        can_be_written(&file.path).map_err(unusable)?;
-    }
-    Ok(())
+/// The files of the audit log that could not be made, by their place in the list.
+pub(super) fn audit(config: &Config) -> Vec<(usize, AppError)> {
+    let unusable = |(place, sink): (usize, &AuditSink)| {
+        let AuditSink::File(file) = sink else { return None };
+        let source = can_be_written(&file.path).err()?;
+        let error = AuditOpenError::Io { path: file.path.clone(), source };
+        Some((place, AppError::OpenAudit(error)))
+    };
+    config.audit.sinks.iter().enumerate().filter_map(unusable).collect()
 }
 
 /// The database file of the store, where it is one and not there yet: who only looks need not be able to write to it.

@@ -313,4 +313,9 @@ impl CredentialSource for ProfileSecret {
     fn secret(&self, freshness: Freshness) -> BoxFuture<'_, Result<Secret, SecretError>> {
         self.read(freshness).boxed()
     }
+
+    fn at_hand(&self) -> BoxFuture<'_, Option<Secret>> {
+        let budget = Budget::start(Arc::clone(&self.clock), LIMIT);
+        async move { self.secrets.at_hand(self.reference.as_ref()?, &budget).await }.boxed()
+    }
 }

@@ -59,4 +59,8 @@ impl CredentialSource for ProfileSecret<'_> {
     fn secret(&self, freshness: Freshness) -> BoxFuture<'_, Result<Secret, SecretError>> {
         self.read(freshness).boxed()
     }
+
+    fn at_hand(&self) -> BoxFuture<'_, Option<Secret>> {
+        async { self.secrets.at_hand(self.reference?, self.budget).await }.boxed()
+    }
 }

@@ -24,7 +24,7 @@ pub struct CheckArgs {
 }
 
 /// Loads the settings and prints what was found, there and in what they name: the policy, our keys, the
-/// documents. With `--live` also asks the backends of secrets, the issuers, the login endpoint of each Graph profile
+/// documents. Where settings cannot be used, what can be looked at without them is looked at all the same. With `--live` also asks the backends of secrets, the issuers, the login endpoint of each Graph profile
 /// for a token, and Graph whether it is there. `colour`: whether `out` is a terminal; `NO_COLOR` is honoured here.
 ///
 /// Does *not* ask whether the app has the permissions that the rules name: `broker doctor` does.
@@ -35,12 +35,15 @@ pub async fn run(
     colour: bool,
 ) -> ExitCode {
     let mut loaded = load(sources);
-    if let Some(config) = loaded.config.clone() {
-        let variables = secret_variables(&loaded.environment);
+    let variables = secret_variables(&loaded.environment);
+    let found = if let Some(config) = loaded.config.clone() {
         let checked = app::check(&config, variables, args.live, Arc::new(SystemClock));
-        let found = Box::pin(checked).await;
-        loaded.add(found.into_iter().map(|found| finding(&found)));
-    }
+        Box::pin(checked).await
+    } else {
+        let (clock, reads) = (Arc::new(SystemClock) as _, |tables: &[&str]| loaded.reads(tables));
+        Box::pin(app::check_apart(&loaded.partial, &variables, &clock, &reads)).await
+    };
+    loaded.add(found.iter().map(finding));
     let written = if args.json {
         writeln!(out, "{:#}", findings_json(&loaded))
     } else {
@@ -52,6 +55,6 @@ pub async fn run(
 /// A fault of something that the settings name, as a finding about the setting that names it.
 fn finding(fault: &app::CheckFault) -> Finding {
     let (problem, hint) = fault.told();
-    let finding = Finding::of_part(fault.key.as_str(), problem, hint);
+    let finding = Finding::of_part(&fault.at(), problem, hint);
     if fault.warning { finding.as_warning() } else { finding }
 }

@@ -72,7 +72,7 @@ struct Told {
 
 impl Told {
     fn step(step: Step) -> Self {
-        Self { key: step.key.map(str::to_owned), step }
+        Self { key: step.key.as_deref().map(str::to_owned), step }
     }
 
     fn good(found: String) -> Self {

@@ -37,7 +37,7 @@ const CONFIGURED: Hints = Hints {
 
 const NAMED: Hints = Hints {
     connect: "is the broker running? --url names its scheme, host and port",
-    tls: "--url has to have the name that its certificate is for; where an authority of your own signs: outbound.ca_file",
+    tls: "--url has to have the name that its certificate is for; where an authority of your own signs: outbound.ca_file; one that signed itself as an authority, as openssl req -x509 makes them, is known from server.tls.cert, without --url",
     broken: "is it a broker that listens there? Where it ends TLS itself, --url begins with https://",
 };
 

@@ -81,7 +81,8 @@ async fn begin(
         tracing::warn!(error = &error as &dyn std::error::Error, "process.not_hidden");
     }
     let variables = ready.variables();
-    let app = Box::pin(App::build(
+    let app = Box::pin(App::try_build(
+        waiting.backends(),
         ready.into_config(),
         variables,
         Arc::new(SystemClock),

@@ -1,7 +1,8 @@
 //! A start that waits for what its settings name: files that are mounted later, a database that does not answer yet.
 //!
 //! Whoever runs it sees the reason on `/ready` and in one line of the log, and nothing starts again and again: what asks a backend for a secret
-//! would use up its quota so. In development the command ends with the error instead, for somebody reads it.
+//! would use up its quota so. What a backend said to one try counts for the next ones, as long as it would for a broker that runs.
+//! In development the command ends with the error instead, for somebody reads it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::app::AppError;
+use crate::app::{AppError, Tries};
 use crate::config::{Config, Deployment, SecretSource};
 use crate::http::{ClientCertificates, NotYet, Tls, TlsFiles, TlsKey, bind, lobby, tls};
 use crate::secret_ref::SecretRef;
@@ -105,6 +106,7 @@ impl Place {
 pub(super) struct Waiting {
     why: NotYet,
     tries: u32,
+    backends: Tries,
     warned: bool,
     /// SIGHUP: try now.
     asked: Signal,
@@ -141,7 +143,13 @@ impl Waiting {
     /// Signals cannot be listened to.
     pub(super) fn new() -> Result<Self, Failure> {
         let asked = signal(SignalKind::hangup()).map_err(|error| Failure::of(&error))?;
-        Ok(Self { why: NotYet::default(), tries: 0, warned: false, asked, lobby: None })
+        let (why, backends) = (NotYet::default(), Tries::default());
+        Ok(Self { why, tries: 0, backends, warned: false, asked, lobby: None })
+    }
+
+    /// What the tries before learned.
+    pub(super) const fn backends(&self) -> &Tries {
+        &self.backends
     }
 
     pub(super) const fn is_first(&self) -> bool {

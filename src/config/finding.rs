@@ -88,7 +88,7 @@ impl Finding {
 
     /// A fault in something that a setting names, such as the policy file.
     #[must_use]
-    pub fn of_part(key: &'static str, problem: String, hint: Option<String>) -> Self {
+    pub fn of_part(key: &str, problem: String, hint: Option<String>) -> Self {
         let error = Self::about(key, FindingCode::Unusable, problem);
         Self { hint, ..error }
     }
@@ -138,7 +138,9 @@ fn usual_hint(finding: &Finding) -> Option<String> {
     match finding.code {
         FindingCode::Missing => Some(format!("set {key}; `broker config reference` describes it")),
         FindingCode::WrongType | FindingCode::NotAllowed | FindingCode::Conflict => Some(format!(
-            "`broker config reference` describes {key}, and what holds where it is left out"
+            // The reference has no indexes.
+            "`broker config reference` describes {}, and what holds where it is left out",
+            finding.at.generic()
         )),
         FindingCode::Syntax if key.starts_with(".env") => {
             Some("each line is NAME=value, or begins with #".to_owned())

@@ -11,7 +11,7 @@ use super::dotenv;
 use super::environment::Environment;
 use super::finding::{Finding, FindingCode, Findings, Severity};
 use super::flat::{self, FlatSettings};
-use super::key::Key;
+use super::key::{Key, Step};
 use super::model::{Config, RawConfig};
 use super::origin::Origin;
 use super::schema;
@@ -42,6 +42,8 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// The settings where all errors are that files and variables which they name are not there.
     pub unmet: Option<Config>,
+    /// The settings with what stands in for those that cannot be used: only to look at tables that [`Loaded::reads`].
+    pub partial: Config,
     /// Errors first.
     pub findings: Vec<Finding>,
     /// The environment, with the variables of the `.env` file below it.
@@ -70,6 +72,20 @@ impl Loaded {
         if self.has_errors() {
             self.config = None;
         }
+    }
+
+    /// Whether all that is written of these tables could be read, and nothing may have been meant for them that could not.
+    #[must_use]
+    pub fn reads(&self, tables: &[&str]) -> bool {
+        let known = schema::schema();
+        let known: Vec<&str> = schema::names(&known).collect();
+        let errors = self.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        errors.map(|error| error.at.steps().first()).all(|first| match first {
+            Some(Step::Name(name)) => {
+                known.contains(&name.as_str()) && !tables.contains(&name.as_str())
+            }
+            Some(Step::Index(_)) | None => false,
+        })
     }
 
     #[must_use]
@@ -115,17 +131,20 @@ pub fn load(sources: Sources) -> Loaded {
         variables_read: Vec::new(),
     };
     let deployment = checker.deployment.as_str();
-    let config = Some(raw.parse(&mut checker, &flat));
+    let partial = raw.parse(&mut checker, &flat);
     let Checker { mut findings, variables_read, .. } = checker;
     ancestors::check(&environment, &variables_read, &mut findings);
     let findings = findings.into_sorted();
     let mut errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
     let (config, unmet) = match errors.next() {
-        None => (config, None),
-        Some(first) if first.may_come && errors.all(|finding| finding.may_come) => (None, config),
+        None => (Some(partial.clone()), None),
+        Some(first) if first.may_come && errors.all(|finding| finding.may_come) => {
+            (None, Some(partial.clone()))
+        }
         Some(_) => (None, None),
     };
-    Loaded { config, unmet, findings, environment, sources: read, tree: whole, deployment }
+    let sources = read;
+    Loaded { config, unmet, partial, findings, environment, sources, tree: whole, deployment }
 }
 
 fn add_dotenv(

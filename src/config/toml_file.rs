@@ -55,14 +55,15 @@ fn claim(node: &mut Node, origin: &Origin) {
     }
 }
 
-/// The parser's words, which name what it wanted; its quotations of the file are cut off.
+/// The parser's words. What it wanted comes from a list of its own; in front of that a quotation of the file is cut off.
 fn message(error: &toml::de::Error) -> String {
-    error
-        .message()
-        .lines()
-        .map(|line| line.split('`').next().unwrap_or_default().trim())
-        .collect::<Vec<_>>()
-        .join(", ")
+    const WANTED: &str = ", expected ";
+    let one = |line: &str| {
+        let (found, wanted) = line.split_once(WANTED).unwrap_or((line, ""));
+        let found = found.split('`').next().unwrap_or_default().trim();
+        if wanted.is_empty() { found.to_owned() } else { [found, WANTED, wanted].concat() }
+    };
+    error.message().lines().map(one).collect::<Vec<_>>().join(", ")
 }
 
 struct Reader<'a> {

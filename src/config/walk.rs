@@ -139,7 +139,7 @@ impl Walk<'_> {
             let finding =
                 Finding::error(FindingCode::NotAllowed, at, "is not one of the allowed values")
                     .found(quoted(text));
-            match schema::nearest(&text.to_lowercase(), values.iter().filter_map(Value::as_str)) {
+            match schema::nearest(text, values.iter().filter_map(Value::as_str)) {
                 Some(near) => finding.hint(format!("did you mean \"{near}\"?")),
                 None => finding,
             }

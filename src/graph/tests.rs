@@ -31,6 +31,10 @@ impl CredentialSource for Fixed {
         let secret = Secret::for_test(&self.0, "env:GRAPH_SECRET".parse().unwrap());
         Box::pin(async move { Ok(secret) })
     }
+
+    fn at_hand(&self) -> BoxFuture<'_, Option<Secret>> {
+        Box::pin(async { None })
+    }
 }
 
 #[derive(Default)]

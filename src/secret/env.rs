@@ -15,7 +15,7 @@ use super::provider::SecretProvider;
 use super::value;
 
 /// The variables that references may name, handed in by `config`. Shows how many, never which or what.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(Arc<HashMap<String, SecretText>>);
 
 impl FromIterator<(String, SecretText)> for Environment {

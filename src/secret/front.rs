@@ -26,6 +26,18 @@ use super::settings::{OnePassword, Settings, SettingsError};
 use super::status::{BackendCounts, BackendStatus, StatusBoard};
 use super::vault::Vault;
 
+/// What backends said, values and failures. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Cache>);
+
+impl Memory {
+    /// One of nothing yet.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self(Arc::new(Cache::new(settings.cache)))
+    }
+}
+
 /// All backends behind one door. Dropping it stops every read that is under way.
 #[derive(Debug)]
 pub struct Secrets {
@@ -37,7 +49,7 @@ pub struct Secrets {
 #[derive(Debug)]
 struct Shared {
     providers: HashMap<Backend, Arc<dyn SecretProvider>>,
-    cache: Cache,
+    cache: Arc<Cache>,
     status: StatusBoard,
     /// Answers out of memory.
     remembered: Tally,
@@ -56,6 +68,21 @@ impl Secrets {
         environment: &Environment,
         outbound: &Outbound,
         clock: Arc<dyn Clock>,
+    ) -> Result<Self, SettingsError> {
+        let memory = Memory::of(&settings);
+        Self::going_on(settings, environment, outbound, (clock, memory))
+    }
+
+    /// The same that knows what an earlier one with the same settings learned, by a clock that counts on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Secrets::new`].
+    pub fn going_on(
+        settings: Settings,
+        environment: &Environment,
+        outbound: &Outbound,
+        (clock, memory): (Arc<dyn Clock>, Memory),
     ) -> Result<Self, SettingsError> {
         if settings.timeout.is_zero() {
             return Err(SettingsError::Timeout);
@@ -79,16 +106,16 @@ impl Secrets {
             let provider = Vault::new(vault, environment, outbound, Arc::clone(&clock))?;
             providers.insert(Backend::Vault, Arc::new(provider));
         }
-        Ok(Self::of(providers, settings.cache, settings.timeout, clock))
+        Ok(Self::of(providers, memory, settings.timeout, clock))
     }
 
     pub(super) fn of(
         providers: HashMap<Backend, Arc<dyn SecretProvider>>,
-        keep: Duration,
+        Memory(cache): Memory,
         attempt: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let (cache, status) = (Cache::new(keep), StatusBoard::default());
+        let status = StatusBoard::default();
         let remembered = Tally::default();
         let shared = Arc::new(Shared { providers, cache, status, remembered, clock, attempt });
         Self { shared, reads: Mutex::default() }
@@ -141,6 +168,14 @@ impl Secrets {
         budget: &Budget,
     ) -> Result<Secret, SecretError> {
         self.get(reference, None, budget).await
+    }
+
+    /// What is there now, where a look asks no backend: in a file or a variable. `None` elsewhere, and where it cannot be read.
+    pub async fn at_hand(&self, reference: &SecretRef, budget: &Budget) -> Option<Secret> {
+        if Backend::of(reference).is_remembered() {
+            return None;
+        }
+        self.get(reference, None, budget).await.ok()
     }
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {

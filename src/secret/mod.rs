@@ -27,7 +27,7 @@ mod vault_auth;
 
 pub use env::Environment;
 pub use error::{Detail, SecretError};
-pub use front::Secrets;
+pub use front::{Memory, Secrets};
 pub use own_secret::OwnSecret;
 pub use provider::{Backend, SecretProvider};
 pub use settings::{

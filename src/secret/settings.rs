@@ -10,7 +10,7 @@ use crate::secret_ref::SecretRef;
 use crate::secret_text::SecretText;
 
 /// `[secrets]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `secrets.provider`: who answers `op://`.
     pub one_password: OnePassword,
@@ -37,7 +37,7 @@ impl Default for Settings {
 }
 
 /// Who answers `op://`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnePassword {
     None,
     Cli(OnePasswordCliSettings),
@@ -45,14 +45,14 @@ pub enum OnePassword {
 }
 
 /// A credential of ours: its text, or where it is. Only `env:` and `file:` references are accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     Text(SecretText),
     Reference(SecretRef),
 }
 
 /// `secrets.provider = "1password"`: the `op` command line with a service-account token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnePasswordCliSettings {
     /// `secrets.onepassword.op_path`, absolute.
     pub op_path: PathBuf,
@@ -67,7 +67,7 @@ pub struct OnePasswordCliSettings {
 }
 
 /// `secrets.provider = "1password-connect"`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectSettings {
     /// `secrets.onepassword.connect_url`
     pub url: Url,
@@ -76,7 +76,7 @@ pub struct ConnectSettings {
 }
 
 /// `[secrets.vault]`: `HashiCorp` Vault or `OpenBao`, KV version 2.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultSettings {
     pub address: Url,
     pub auth: VaultAuth,
@@ -85,7 +85,7 @@ pub struct VaultSettings {
 }
 
 /// How we log in to Vault. `mount` is the path under `auth/`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VaultAuth {
     /// A token made by somebody else. Never renewed by us.
     Token(Credential),
@@ -103,7 +103,7 @@ pub enum VaultAuth {
 }
 
 /// `[secrets.exec.<name>]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecSettings {
     /// The program, absolute, and its first arguments. No shell looks at them.
     pub command: Vec<String>,

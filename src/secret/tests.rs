@@ -66,8 +66,8 @@ fn world_of(script: Script, attempt: Duration) -> World {
     let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_000)));
     let provider: Arc<dyn SecretProvider> = Arc::clone(&script) as _;
     let providers = HashMap::from([(Backend::OnePassword, provider)]);
-    let keep = Duration::from_mins(15);
-    let secrets = Secrets::of(providers, keep, attempt, Arc::clone(&clock) as _);
+    let memory = super::front::Memory::of(&super::settings::Settings::default());
+    let secrets = Secrets::of(providers, memory, attempt, Arc::clone(&clock) as _);
     World { secrets: Arc::new(secrets), script, clock, permit: Permit::allowed_for_test(()) }
 }
 

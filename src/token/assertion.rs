@@ -7,8 +7,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use rustls_pki_types::CertificateDer;
+use rustls::InconsistentKeys;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
 
 use crate::code::Code;
@@ -37,6 +40,8 @@ pub enum AssertionError {
     NoCertificate,
     #[error("the private key is not an RSA key in PEM (PKCS #8 or PKCS #1)")]
     PrivateKey,
+    #[error("the private key is not that of the certificate")]
+    OtherKey,
     #[error("the federated token file cannot be read")]
     TokenFile(#[source] Arc<std::io::Error>),
     #[error("the federated token file does not hold one JWT")]
@@ -47,14 +52,14 @@ impl AssertionError {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Self::NoCertificate | Self::PrivateKey => Code::ProviderAuthFailed,
+            Self::NoCertificate | Self::PrivateKey | Self::OtherKey => Code::ProviderAuthFailed,
             Self::TokenFile(_) | Self::TokenFileContent => Code::SecretUnavailable,
         }
     }
 
     pub(super) const fn detail(&self) -> Detail {
         match self {
-            Self::NoCertificate | Self::PrivateKey => Detail::PrivateKeyUnusable,
+            Self::NoCertificate | Self::PrivateKey | Self::OtherKey => Detail::PrivateKeyUnusable,
             Self::TokenFile(_) | Self::TokenFileContent => Detail::FederatedTokenFile,
         }
     }
@@ -73,6 +78,27 @@ impl CertificateChain {
         let own = found.first().ok_or(AssertionError::NoCertificate)?;
         let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, own)).into();
         Ok(Self { thumbprint, chain: found.iter().map(|der| STANDARD.encode(der)).collect() })
+    }
+
+    /// Whether an assertion can be signed with this key, as PEM, and the first certificate is about it.
+    ///
+    /// # Errors
+    ///
+    /// [`AssertionError::PrivateKey`], [`AssertionError::OtherKey`]
+    pub fn fits(&self, key: &SecretText) -> Result<(), AssertionError> {
+        let pem = key.expose().as_bytes();
+        EncodingKey::from_rsa_pem(pem).map_err(|_| AssertionError::PrivateKey)?;
+        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| AssertionError::PrivateKey)?;
+        let key = any_supported_type(&key).map_err(|_| AssertionError::PrivateKey)?;
+        let own = self.chain.first().and_then(|own| STANDARD.decode(own).ok());
+        let own = CertificateDer::from(own.ok_or(AssertionError::NoCertificate)?);
+        match CertifiedKey::new(vec![own], key).keys_match() {
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                Err(AssertionError::OtherKey)
+            }
+            // Where the certificate itself is odd, only Entra can say.
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// `x5t#S256` (RFC 7515 §4.1.8).
@@ -134,7 +160,11 @@ impl Assertion<'_> {
 /// Reads a federated token; called at every mint, because the platform replaces the file.
 ///
 /// Checks its shape only: whether it is signed, current and for us is Entra's to judge.
-pub(super) async fn federated(path: &Path) -> Result<SecretText, AssertionError> {
+///
+/// # Errors
+///
+/// [`AssertionError::TokenFile`], [`AssertionError::TokenFileContent`]
+pub async fn federated(path: &Path) -> Result<SecretText, AssertionError> {
     let text = tokio::fs::read_to_string(path).await;
     let text = SecretText::new(text.map_err(|error| AssertionError::TokenFile(Arc::new(error)))?);
     let token = text.expose().trim();

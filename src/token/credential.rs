@@ -47,6 +47,10 @@ pub enum Freshness {
 /// federated tokens and managed identities.
 pub trait CredentialSource: Send + Sync {
     fn secret(&self, freshness: Freshness) -> BoxFuture<'_, Result<Secret, SecretError>>;
+
+    /// The secret as it is now, where a look costs nothing: in a file, in the environment. `None` elsewhere, and where it
+    /// cannot be read.
+    fn at_hand(&self) -> BoxFuture<'_, Option<Secret>>;
 }
 
 impl Credential {

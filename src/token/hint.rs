@@ -40,6 +40,7 @@ impl AssertionError {
             Self::PrivateKey => {
                 "an RSA key as PEM: openssl req -x509 -newkey rsa:3072 makes one with its certificate"
             }
+            Self::OtherKey => "private_key and certificate are made together: openssl req -x509",
             Self::TokenFile(_) => {
                 "does the platform write it (a projected service account token), and may the broker's user read it?"
             }

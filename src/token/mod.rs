@@ -18,7 +18,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-pub use assertion::{AssertionError, CertificateChain};
+pub use assertion::{AssertionError, CertificateChain, federated};
 pub use credential::{Credential, CredentialSource, Freshness, ManagedIdentity};
 pub use error::{Detail, Diagnostics, TokenError};
 pub use profile::{Authority, ProfileError, ProfileSettings};

@@ -16,6 +16,7 @@ use crate::random::Random;
 use crate::secret_text::SecretText;
 use crate::time::{Budget, Clock};
 
+use super::assertion;
 use super::credential::{Credential, CredentialSource};
 use super::error::{Diagnostics, TokenError};
 use super::mint::{Asking, Mint, Minted};
@@ -119,7 +120,7 @@ impl ProviderTokens {
     /// # Errors
     ///
     /// [`TokenError`]: every row of the outcome table in `docs/graph.md`. A refusal is remembered for
-    /// a minute, a request to wait until it is over; neither stands in the way of a token already held.
+    /// a minute, or until a file holds another secret; a request to wait until it is over; neither stands in the way of a token already held.
     pub async fn obtain(
         &self,
         permit: &Permit<GraphGrant>,
@@ -311,14 +312,26 @@ impl Wanted<'_> {
         if let Some(held) = self.slot.current(now) {
             return Ok(self.token(held, TokenSource::Cache));
         }
-        if let Some(error) = self.slot.refusal(now, failures_before) {
+        let proof = self.proof_at_hand().await;
+        if let Some(error) = self.slot.refusal(now, failures_before, proof.as_ref()) {
             return Err(error);
         }
         let minted = self.mint().await;
         if let Err(error) = &minted {
-            self.slot.failed(self.tokens.clock.monotonic(), error);
+            self.slot.failed(self.tokens.clock.monotonic(), error, proof);
         }
         minted.map(|held| self.token(held, TokenSource::Minted))
+    }
+
+    /// What would prove us now, where a look costs nothing.
+    async fn proof_at_hand(&self) -> Option<SecretText> {
+        match self.profile.credential() {
+            Credential::FederatedTokenFile(path) => assertion::federated(path).await.ok(),
+            credential if credential.has_secret() => {
+                Some(self.secrets.at_hand().await?.text().clone())
+            }
+            _ => None,
+        }
     }
 
     async fn mint(&self) -> Result<Held, TokenError> {

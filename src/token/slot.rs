@@ -29,11 +29,19 @@ pub(super) struct Held {
     pub(super) generation: u64,
 }
 
+/// The last failure, and until when it is the answer without asking again.
+#[derive(Clone)]
+struct Failed {
+    until: Duration,
+    error: TokenError,
+    /// What was at hand to prove us, where a look at it costs nothing.
+    proof: Option<SecretText>,
+}
+
 #[derive(Default)]
 struct State {
     held: Option<Held>,
-    /// The last failure, and until when it is the answer without asking again.
-    failed: Option<(Duration, TokenError)>,
+    failed: Option<Failed>,
     failures: u64,
     last_drop: Option<Duration>,
     generation: u64,
@@ -62,11 +70,19 @@ impl Slot {
     }
 
     /// The failure to answer with instead of asking again: a refusal that still stands at `now`, or
-    /// whatever befell the mint that the caller waited for.
-    pub(super) fn refusal(&self, now: Duration, failures_before: u64) -> Option<TokenError> {
+    /// whatever befell the mint that the caller waited for. A refusal is of the `proof` that was at hand then: with
+    /// another one, it says nothing.
+    pub(super) fn refusal(
+        &self,
+        now: Duration,
+        failures_before: u64,
+        proof: Option<&SecretText>,
+    ) -> Option<TokenError> {
         let state = self.state();
         let waited = state.failures != failures_before;
-        state.failed.as_ref().filter(|(until, _)| waited || now < *until).map(|(_, e)| e.clone())
+        let failed = state.failed.as_ref()?;
+        let replaced = proof.is_some() && proof != failed.proof.as_ref();
+        (waited || now < failed.until && !replaced).then(|| failed.error.clone())
     }
 
     /// Takes a new token into use and forgets the refusal. Returns its generation.
@@ -79,13 +95,14 @@ impl Slot {
         held
     }
 
-    /// Only a refusal stands for a while: it is the same each time until an operator acts.
-    pub(super) fn failed(&self, now: Duration, error: &TokenError) {
+    /// Only a refusal stands for a while: it is the same each time until an operator acts. `proof` was at hand before the
+    /// mint: where it was replaced meanwhile, the next caller asks once more.
+    pub(super) fn failed(&self, now: Duration, error: &TokenError, proof: Option<SecretText>) {
         let lasting = matches!(error, TokenError::Refused { .. });
         let until = if lasting { now.saturating_add(REFUSAL) } else { now };
         let mut state = self.state();
         state.failures = state.failures.wrapping_add(1);
-        state.failed = Some((until, error.clone()));
+        state.failed = Some(Failed { until, error: error.clone(), proof });
     }
 
     /// An early refresh failed: leave the endpoint alone for a while.

@@ -23,11 +23,18 @@ const SECRET: &str = "CANARY-secret-0001";
 const RESOURCE: &str = "https://graph.microsoft.com";
 
 /// Hands out its values in order, the last one again and again, and counts.
-struct Values(Mutex<(VecDeque<&'static str>, Vec<Freshness>)>);
+struct Values(Mutex<(VecDeque<&'static str>, Vec<Freshness>)>, InFile);
+
+/// Whether a look costs nothing.
+type InFile = bool;
 
 impl Values {
     fn new(values: &[&'static str]) -> Self {
-        Self(Mutex::new((values.iter().copied().collect(), Vec::new())))
+        Self(Mutex::new((values.iter().copied().collect(), Vec::new())), false)
+    }
+
+    fn in_file(value: &'static str) -> Self {
+        Self(Self::new(&[value]).0, true)
     }
 
     fn asked(&self) -> Vec<Freshness> {
@@ -42,6 +49,12 @@ impl CredentialSource for Values {
         let value = if state.0.len() > 1 { state.0.pop_front() } else { state.0.front().copied() };
         let secret = Secret::for_test(value.unwrap(), "env:GRAPH_SECRET".parse().unwrap());
         Box::pin(async move { Ok(secret) })
+    }
+
+    fn at_hand(&self) -> BoxFuture<'_, Option<Secret>> {
+        let value = self.0.lock().unwrap().0.front().copied().filter(|_| self.1);
+        let of = |value| Secret::for_test(value, "file:/run/secrets/graph".parse().unwrap());
+        Box::pin(async move { value.map(of) })
     }
 }
 

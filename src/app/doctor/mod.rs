@@ -12,6 +12,7 @@ mod limits;
 mod machine;
 mod outside;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -71,7 +72,7 @@ pub struct Step {
     pub verdict: Verdict,
     /// The setting it is about, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<&'static str>,
+    pub key: Option<Cow<'static, str>>,
     /// What was found.
     pub found: String,
     /// What would be right.
@@ -102,11 +103,11 @@ impl Step {
     }
 
     fn bad(area: Area, key: &'static str, found: impl Into<String>) -> Self {
-        Self { key: Some(key), ..Self::new(area, Verdict::Bad, found) }
+        Self { key: Some(key.into()), ..Self::new(area, Verdict::Bad, found) }
     }
 
     fn warning(area: Area, key: &'static str, found: impl Into<String>) -> Self {
-        Self { key: Some(key), ..Self::new(area, Verdict::Warning, found) }
+        Self { key: Some(key.into()), ..Self::new(area, Verdict::Warning, found) }
     }
 
     fn skipped(area: Area, why: impl Into<String>) -> Self {
@@ -191,7 +192,7 @@ fn looked(area: Area, has: bool, well: impl Into<String>, why_not: &str) -> Step
 
 /// Whether others were asked for anything: without a way out nobody was.
 fn asked(faults: &[CheckFault]) -> bool {
-    faults.iter().all(|fault| fault.key != CheckKey::Outbound)
+    faults.iter().all(|fault| !matches!(fault.key, CheckKey::Outbound | CheckKey::CaFile))
 }
 
 /// A finding of `broker check`.
@@ -199,7 +200,7 @@ fn step(fault: &CheckFault) -> Step {
     let (found, hint) = fault.told();
     let verdict = if fault.warning { Verdict::Warning } else { Verdict::Bad };
     let area = area(fault.key);
-    Step { area, verdict, key: Some(fault.key.as_str()), found, allowed: None, hint }
+    Step { area, verdict, key: Some(fault.at().into()), found, allowed: None, hint }
 }
 
 const fn area(key: CheckKey) -> Area {
@@ -225,6 +226,7 @@ const fn area(key: CheckKey) -> Area {
         | CheckKey::Client
         | CheckKey::KnownClients
         | CheckKey::Documents
-        | CheckKey::Outbound => Area::Settings,
+        | CheckKey::Outbound
+        | CheckKey::CaFile => Area::Settings,
     }
 }

@@ -1,12 +1,13 @@
 //! `[audit]`: where events go, and what happens when they cannot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::authorization_server::parse_each;
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
+use crate::config::mask::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +104,7 @@ const MIB: u64 = 1 << 20;
 impl RawAudit {
     pub(super) fn parse(self, at: &Key, to: &mut Checker<'_>) -> Audit {
         let list = at.name("sink");
+        refuse_one_file_twice(&self.sink, &list, to);
         let mut sinks = parse_each(self.sink, &list, to, RawSink::parse);
         if sinks.is_empty() {
             if to.length(&list) == Some(0) {
@@ -116,6 +118,36 @@ impl RawAudit {
             sinks.push(AuditSink::Stdout);
         }
         Audit { on_failure: self.on_failure, queue_length: self.queue_length as usize, sinks }
+    }
+}
+
+/// Each file has one writer, and a second one would wait for the first as if that were another broker.
+fn refuse_one_file_twice(sinks: &[RawSink], list: &Key, to: &mut Checker<'_>) {
+    let mut seen = Vec::new();
+    for (place, sink) in sinks.iter().enumerate() {
+        let Some(path) = sink.path.as_ref().filter(|_| sink.kind == RawSinkKind::File) else {
+            continue;
+        };
+        let file = one_name(&to.directory.join(path));
+        if seen.contains(&file) {
+            let key = to.item(list, place).name("path");
+            let problem = "is the file of an earlier sink";
+            let finding = Finding::error(FindingCode::Conflict, &key, problem);
+            let finding = finding.found(quoted(&path.to_string_lossy()));
+            to.add(finding.hint("take one out, or give each a file of its own"));
+        }
+        seen.push(file);
+    }
+}
+
+/// By which two spellings of one file can be told, though it may not be there yet.
+fn one_name(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    match (std::fs::canonicalize(path), std::fs::canonicalize(folder), path.file_name()) {
+        (Ok(file), ..) => file,
+        (Err(_), Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::mask::quoted;
 use crate::outbound::PrivateTarget;
 
 /// `[outbound]`, parsed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outbound {
     /// May hold a password.
     pub proxy: Option<Url>,

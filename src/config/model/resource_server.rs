@@ -214,6 +214,7 @@ impl RawIssuer {
                     .allowed("GUIDs of tenants"),
             );
         }
+        self.check_token_types(at, to);
         if self.token_types.is_empty() {
             let finding = Finding::error(FindingCode::Missing, &at.name("token_types"), "is empty");
             to.add(finding.allowed("at+jwt, or JWT for Entra and Okta"));
@@ -284,8 +285,28 @@ impl RawIssuer {
         algorithms
     }
 
+    /// No token could have them.
+    fn check_token_types(&self, at: &Key, to: &mut Checker<'_>) {
+        // RFC 7515 §4.1.9, RFC 9110 §5.6.2.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
+        for (place, name) in self.token_types.iter().enumerate() {
+            if name.is_empty() || !name.bytes().all(plain) {
+                let key = to.item(&at.name("token_types"), place);
+                to.refuse(&key, name, "is no media type", "at+jwt, or JWT for Entra and Okta");
+            }
+        }
+    }
+
     fn check_audiences(&self, at: &Key, to: &mut Checker<'_>) {
         for (place, audience) in self.audiences.iter().enumerate() {
+            if audience.is_empty()
+                || audience.trim() != audience
+                || audience.contains(char::is_control)
+            {
+                let key = to.item(&at.name("audiences"), place);
+                let problem = "is empty, or has white space around it or a control character in it";
+                to.refuse(&key, audience, problem, "the exact `aud` of its tokens");
+            }
             if GRAPH_AUDIENCES.contains(&audience.as_str()) {
                 let key = to.item(&at.name("audiences"), place);
                 to.refuse(

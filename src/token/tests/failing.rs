@@ -22,6 +22,35 @@ async fn a_refused_secret_that_did_not_change_is_not_sent_again_for_a_minute() {
     assert_eq!(bench.calls(), 2);
 }
 
+/// The minute in which an operator looks whether the new secret works.
+#[tokio::test]
+async fn a_refusal_ends_with_the_secret_in_the_file_that_was_refused() {
+    let mut bench = bench(vec![refused(7_000_215), granted("t1", "")]).await;
+    bench.secrets = Values::in_file("old-secret");
+    for _ in 0..2 {
+        assert_eq!(bench.code().await, Code::ProviderAuthFailed);
+        assert_eq!(bench.calls(), 1, "the same one is not sent again");
+    }
+    bench.secrets = Values::in_file("new-secret");
+    assert_eq!(text(&bench.obtain().await.unwrap()), "Bearer t1");
+    assert!(bench.fake.requests()[1].contains("client_secret=new-secret"));
+}
+
+#[tokio::test]
+async fn a_refusal_ends_with_the_federated_token_that_was_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "a.b.c").unwrap();
+    let acts = vec![refused(700_024), granted("t1", "")];
+    let path = file.path().to_owned();
+    let bench = bench_with(acts, |_| Credential::FederatedTokenFile(path)).await;
+    for _ in 0..2 {
+        assert_eq!(bench.code().await, Code::ProviderAuthFailed);
+        assert_eq!(bench.calls(), 1);
+    }
+    std::fs::write(file.path(), "a.b.d").unwrap();
+    assert_eq!(text(&bench.obtain().await.unwrap()), "Bearer t1");
+}
+
 #[tokio::test]
 async fn after_429_the_endpoint_is_left_alone_until_retry_after() {
     let throttled = Act::Answer(429, "retry-after: 60\r\n", String::new());

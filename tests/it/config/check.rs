@@ -39,6 +39,44 @@ fn syntax_errors_have_a_place_and_quote_nothing() {
     assert!(!text.contains("CANARY"), "{text}");
 }
 
+/// The parser says what it wanted, and that is no part of the file.
+#[test]
+fn a_syntax_error_ends_with_what_was_expected() {
+    for (text, expected) in [
+        ("a = [1", "unclosed array, expected `]`"),
+        ("a = \"CANARY\n", "invalid basic string, expected `\"`"),
+    ] {
+        let text = human(&Place::new(text));
+        assert!(text.contains(expected) && !text.contains("CANARY"), "{text}");
+    }
+}
+
+#[test]
+fn a_word_of_a_list_that_is_nearly_one_has_its_neighbour_named() {
+    let issuer = "[[resource_server.issuer]]\nissuer = \"https://idp.example\"\n";
+    let loaded = Place::new(&format!("{issuer}algorithms = [\"RS265\"]\n")).load();
+    let hint = finding(&loaded, "resource_server.issuer[0].algorithms[0]").hint.clone();
+    assert_eq!(hint.as_deref(), Some("did you mean \"RS256\"?"));
+}
+
+#[test]
+fn what_no_token_could_have_is_refused() {
+    let issuer = "[[resource_server.issuer]]\nissuer = \"https://idp.example\"\n";
+    let place = Place::new(&format!(
+        "{issuer}token_types = [\"at+jwt\", \"x y\"]\naudiences = [\"ours\", \"\", \" ours\"]\n"
+    ));
+    let at = |name: &str| format!("resource_server.issuer[0].{name}");
+    let told: Vec<String> = place.load().findings.iter().map(|one| one.key.clone()).collect();
+    assert_eq!(told, [at("token_types[1]"), at("audiences[1]"), at("audiences[2]")]);
+}
+
+#[test]
+fn a_hint_names_a_setting_as_the_reference_does() {
+    let loaded = Place::new("[server]\ntrusted_proxies = [\"nonsense\"]\n").load();
+    let hint = finding(&loaded, "server.trusted_proxies[0]").hint.clone().unwrap();
+    assert!(hint.contains("describes server.trusted_proxies,"), "{hint}");
+}
+
 #[test]
 fn unknown_keys_are_named_at_every_level() {
     let text = "servr = 1\n[server]\nlisen = 1\ntls = { crt = \"a\" }\n[[graph.profile]]\ntenantid = \"x\"\n";

@@ -86,6 +86,23 @@ async fn a_named_broker_is_trusted_by_the_authorities_of_the_settings() {
     assert!(code == Some(1) && said.contains("https://"), "{said}");
 }
 
+/// No authority makes it known there, and the hint says what does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_named_broker_that_signed_itself_is_known_without_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    self_signed(directory.path());
+    let served = Served::start(directory.path(), &tls(directory.path()), &[]).await;
+    let url = format!("https://{}", served.authority);
+    let named = ["--set", "outbound.ca_file=cert.pem", "health", "--url", &url];
+    let (code, said) = probe(directory.path(), &served.authority, &named);
+    assert!(
+        code == Some(1) && said.contains("known from server.tls.cert, without --url"),
+        "{said}"
+    );
+    let (code, said) = probe(directory.path(), &served.authority, &["health"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
 /// Until it is started anew it shows the one before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewed_certificate_leaves_the_probes_alone_where_the_same_authority_issued_it() {

@@ -213,6 +213,60 @@ async fn no_backend_is_asked_while_the_database_does_not_answer() {
     assert!(!path.join("asked").exists());
 }
 
+/// Backends count failures, too, against quotas that are small.
+#[tokio::test]
+async fn a_backend_that_said_no_is_not_asked_by_the_next_tries() {
+    for complaint in [
+        "\"f\" isn'\"'\"'t an item in the \"v\" vault",
+        "(403) Forbidden: you do not have access",
+        "Too many requests. Your client has been rate-limited",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        bring_rules(path);
+        let asked = path.join("asked");
+        let body = format!(
+            "echo x >>{}; echo '[ERROR] 2026/11/21 04:00:00 {complaint}' >&2; exit 1",
+            asked.display()
+        );
+        let op = script(path, "op", &body).display().to_string();
+        let from_file = format!("file:{}/key", path.display());
+        let one_password = format!(
+            "[secrets]\nprovider = \"1password\"\n[secrets.onepassword]\nop_path = \"{op}\"\nop_config_dir = \"{}/op-config\"\n",
+            path.display()
+        );
+        let all = settings(path).replace(&from_file, "op://v/i/f") + &one_password;
+        // `ops_` and the base64 of `{"a":"CANARY"}`.
+        let token = [("OP_SERVICE_ACCOUNT_TOKEN", "ops_eyJhIjoiQ0FOQVJZIn0")];
+        let mut served = Served::start(path, &all, &token).await;
+        let elsewhere = format!("{all}[documents]\ndir = \"{}/none\"\n", path.display());
+        // Each reason that is new is a try.
+        for _ in 0..3 {
+            says(&served, "op://v/i/f", "documents.dir").await;
+            rewrite(path, &elsewhere);
+            says(&served, "documents.dir", "op://v/i/f").await;
+            rewrite(path, &all);
+        }
+        says(&served, "op://v/i/f", "documents.dir").await;
+        assert_eq!(std::fs::read_to_string(&asked).unwrap(), "x\n", "{complaint}");
+        // What says something else of the backend is tried at once.
+        rewrite(path, &all.replace("op-config", "op-other"));
+        until("it is asked anew", async || {
+            served.hang_up();
+            (std::fs::read_to_string(&asked).unwrap() == "x\nx\n").then_some(())
+        })
+        .await;
+        served.terminate();
+        assert!(served.ended().await.success());
+    }
+}
+
+/// At once: a file that is half written would say something else.
+fn rewrite(directory: &Path, settings: &str) {
+    std::fs::write(directory.join("new.toml"), settings).unwrap();
+    std::fs::rename(directory.join("new.toml"), directory.join("broker.toml")).unwrap();
+}
+
 /// What is announced to other brokers, and what it cost, of a start that went wrong after both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_fails_says_that_it_asked_a_backend_and_counts_as_no_broker() {
