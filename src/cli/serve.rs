@@ -69,6 +69,9 @@ async fn begin(
     let loaded = load(args.sources(environment));
     let Some(config) = loaded.config.clone() else { return Err(unmet(&loaded, waiting)) };
     let place = Place::of(&config);
+    if let Some(before) = waiting.another_environment(config.deployment) {
+        return Err(another_environment(place, before, config.deployment));
+    }
     let ready = Ready { config, environment: loaded.environment.clone(), loaded };
     if waiting.is_first() {
         start_logging(&ready.config, &ready.environment);
@@ -91,10 +94,21 @@ async fn begin(
     app.await.map_err(|error| NotBegun::of(&error, place))
 }
 
+fn another_environment(place: Place, before: Deployment, now: Deployment) -> NotBegun {
+    let problem = format!("environment is {} now, and was {}", now.as_str(), before.as_str());
+    let failure = Failure::new(problem).hint(
+        "where that is meant, start the broker anew; a file that was half written is read again",
+    );
+    NotBegun::Yet { place, failure, pace: Pace::Soon }
+}
+
 /// Settings that cannot be used, or not yet.
 fn unmet(loaded: &Loaded, waiting: &Waiting) -> NotBegun {
     let Some(config) = &loaded.unmet else { return NotBegun::Ever(faulty(loaded)) };
     let place = Place::of(config);
+    if let Some(before) = waiting.another_environment(config.deployment) {
+        return another_environment(place, before, config.deployment);
+    }
     if place.is_dev() {
         return NotBegun::Ever(faulty(loaded));
     }

@@ -75,7 +75,7 @@ impl Pace {
 /// Where the probes are answered meanwhile.
 pub(super) struct Place {
     listen: SocketAddr,
-    dev: bool,
+    deployment: Deployment,
     /// Where its files are there: no backend is asked for this.
     tls: Option<TlsFiles>,
 }
@@ -89,12 +89,11 @@ impl Place {
             }
             SecretSource::Ref(_) | SecretSource::Literal(_) => None,
         });
-        let dev = config.deployment == Deployment::Dev;
-        Self { listen: config.server.listen, dev, tls }
+        Self { listen: config.server.listen, deployment: config.deployment, tls }
     }
 
-    pub(super) const fn is_dev(&self) -> bool {
-        self.dev
+    pub(super) fn is_dev(&self) -> bool {
+        self.deployment == Deployment::Dev
     }
 
     fn tls(&self) -> Option<Tls> {
@@ -106,6 +105,10 @@ impl Place {
 pub(super) struct Waiting {
     why: NotYet,
     tries: u32,
+    /// Why it was tried in vain last, and how often in a row.
+    last: Option<(Pace, u32)>,
+    /// What the first try was of.
+    deployment: Option<Deployment>,
     backends: Tries,
     warned: bool,
     /// SIGHUP: try now.
@@ -144,7 +147,16 @@ impl Waiting {
     pub(super) fn new() -> Result<Self, Failure> {
         let asked = signal(SignalKind::hangup()).map_err(|error| Failure::of(&error))?;
         let (why, backends) = (NotYet::default(), Tries::default());
-        Ok(Self { why, tries: 0, backends, warned: false, asked, lobby: None })
+        Ok(Self {
+            why,
+            tries: 0,
+            last: None,
+            deployment: None,
+            backends,
+            warned: false,
+            asked,
+            lobby: None,
+        })
     }
 
     /// What the tries before learned.
@@ -154,6 +166,12 @@ impl Waiting {
 
     pub(super) const fn is_first(&self) -> bool {
         self.tries == 0
+    }
+
+    /// What the tries before were of, where the settings say another environment by now. A file that is being written is read
+    /// while it is empty, too, and no settings are those of development.
+    pub(super) fn another_environment(&self, now: Deployment) -> Option<Deployment> {
+        self.deployment.filter(|before| *before != now)
     }
 
     /// Whether what is odd about the settings is yet to be said: once, and by the first try that could read them all.
@@ -176,7 +194,10 @@ impl Waiting {
             tracing::error!(reason, "broker.waits_to_start");
         }
         self.answer(&place, after).await?;
-        let pause = after.pause(self.tries);
+        self.deployment.get_or_insert(place.deployment);
+        let before = self.last.filter(|(pace, _)| *pace == after).map_or(0, |(_, times)| times);
+        self.last = Some((after, before.saturating_add(1)));
+        let pause = after.pause(before);
         self.tries = self.tries.saturating_add(1);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

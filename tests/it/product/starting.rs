@@ -261,6 +261,23 @@ async fn a_backend_that_said_no_is_not_asked_by_the_next_tries() {
     }
 }
 
+/// No settings are those of development, which nobody asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_are_gone_for_a_moment_make_no_other_broker_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    bring_rules(path);
+    let elsewhere = format!("{}[documents]\ndir = \"{}/none\"\n", settings(path), path.display());
+    let mut served = Served::start(path, &elsewhere, &[]).await;
+    says(&served, "documents.dir", "environment").await;
+    rewrite(path, "");
+    says(&served, "environment is dev now, and was", "documents.dir").await;
+    rewrite(path, &elsewhere);
+    says(&served, "documents.dir", "environment").await;
+    served.terminate();
+    assert!(served.ended().await.success());
+}
+
 /// At once: a file that is half written would say something else.
 fn rewrite(directory: &Path, settings: &str) {
     std::fs::write(directory.join("new.toml"), settings).unwrap();
