@@ -216,7 +216,7 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             Box::pin(store::run(&store, &args.load(environment)?, &mut out)).await
         }
         Command::SupportBundle(bundle) => {
-            support_bundle::run(&bundle, &args, environment, &mut out).await
+            Box::pin(support_bundle::run(&bundle, &args, environment, &mut out)).await
         }
         Command::Completions(shell) => generate::completions(&shell, &mut out),
         Command::Man => generate::manual(&mut out),

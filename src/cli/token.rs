@@ -89,7 +89,9 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     match &args.command {
         TokenCommand::Mint(mint) => run_mint(mint, &settings.load(environment)?, out).await,
-        TokenCommand::Inspect(inspect) => run_inspect(inspect, settings, environment, out).await,
+        TokenCommand::Inspect(inspect) => {
+            Box::pin(run_inspect(inspect, settings, environment, out)).await
+        }
     }
 }
 

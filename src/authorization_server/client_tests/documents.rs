@@ -125,17 +125,19 @@ async fn modes_off_and_list_are_kept() {
     let (host, url) = host(vec![]).await;
     let off = Site::with(|settings| settings.client_metadata_documents = None).await;
     assert!(matches!(off.find(&url).await, Err(ClientError::Unknown)));
-    let other = Site::with(|settings| settings.client_metadata_documents = only("claude.ai")).await;
+    let other =
+        Site::with(|settings| settings.client_metadata_documents = Some(only("claude.ai"))).await;
     assert!(matches!(other.find(&url).await, Err(ClientError::Denied)));
     assert!(host.requests().is_empty());
-    let listed = Site::with(|settings| settings.client_metadata_documents = only("127.0.0.1"));
+    let listed =
+        Site::with(|settings| settings.client_metadata_documents = Some(only("127.0.0.1")));
     assert!(listed.await.find(&url).await.is_ok());
 }
 
 /// This host and no other.
-fn only(host: &str) -> Option<HostTrusts> {
+fn only(host: &str) -> HostTrusts {
     let rule = HostRule { hosts: host.parse().unwrap(), trust: HostTrust::Allow };
-    Some(HostTrusts { rules: vec![rule], others: HostTrust::Deny })
+    HostTrusts { rules: vec![rule], others: HostTrust::Deny }
 }
 
 // CIMD §6 — N100

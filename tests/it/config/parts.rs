@@ -218,7 +218,9 @@ async fn starts(directory: &Path) -> bool {
     let sources = Sources { directory: directory.to_owned(), ..Sources::default() };
     let Some(config) = load(sources).config else { return false };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
-    Box::pin(App::build(config, Default::default(), clock, random)).await.is_ok()
+    Box::pin(App::build(config, mcp_auth_broker::secret::Environment::default(), clock, random))
+        .await
+        .is_ok()
 }
 
 #[tokio::test]
