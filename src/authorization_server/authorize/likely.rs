@@ -18,10 +18,10 @@ pub(super) async fn likely_apps(
 ) -> Vec<Family> {
     // Only these say how to start anew; and who is not known is not looked for again.
     let client = match fault {
-        Fault::WrongRedirect | Fault::MalformedRequest(_) => {
+        Fault::WrongRedirect | Fault::NoRequest | Fault::MalformedRequest(_) => {
             find_client(server, address, form).await.ok()
         }
-        Fault::UnknownClient(_) | Fault::NoRequest => None,
+        Fault::UnknownClient(_) => None,
         _ => return Vec::new(),
     };
     let name = client.as_ref().and_then(Client::name);
