@@ -66,8 +66,9 @@ def resident(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000
 
 
-def wrk(seconds, method, url, body, authorization, connections=CONNECTIONS, kind="application/x-www-form-urlencoded", pause=""):
+def wrk(seconds, method, url, body, authorization, connections=CONNECTIONS, kind="application/x-www-form-urlencoded", pause="", bodies="", skip=0):
     environment = os.environ | {"BENCH_METHOD": method, "BENCH_BODY": body, "BENCH_AUTHORIZATION": authorization, "BENCH_TYPE": kind, "BENCH_PAUSE": str(pause)}
+    environment |= {"BENCH_BODIES": str(bodies), "BENCH_SKIP": str(skip)}
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "post.lua"), url]
     output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     result = json.loads(output.split("RESULT ", 1)[1].splitlines()[0])

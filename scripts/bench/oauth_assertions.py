@@ -7,28 +7,15 @@ HOME has `private_key_jwt.bodies` and `id_jag.bodies`, of which each line counts
 """
 
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 
-from oauth import CONNECTIONS, HERE, basic, post, processor, resident, wrk
+from oauth import CONNECTIONS, basic, post, processor, resident, wrk
 
 # A server that is not behind the broker, and asks it about tokens.
 ELSEWHERE = "&resource=http%3A%2F%2F127.0.0.1%3A9%2Fmcp"
 FORM = "grant_type=client_credentials&scope=graph%3Aread"
-
-
-def each(seconds, url, bodies, skip, authorization=""):
-    """Posts lines of a file, each once, from line `skip` on; gives the result and the lines that are used up."""
-    environment = os.environ | {"BENCH_BODIES": str(bodies), "BENCH_SKIP": str(skip), "BENCH_AUTHORIZATION": authorization}
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(HERE / "each.lua"), url]
-    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    result = json.loads(output.split("RESULT ", 1)[1].splitlines()[0])
-    assert result["failed"] == 0, output
-    # What was under way at the end was sent, too.
-    return result, skip + result["requests"] + 2 * CONNECTIONS
 
 
 def run(pid, url, home, secret, key, seconds, results):
@@ -42,7 +29,9 @@ def run(pid, url, home, secret, key, seconds, results):
 
     def assertions(name, authorization=""):
         def measure(seconds):
-            result, used[name] = each(seconds, token_url, home / f"{name}.bodies", used[name], authorization)
+            result = wrk(seconds, "POST", token_url, "", authorization, bodies=home / f"{name}.bodies", skip=used[name])
+            # What was under way at the end was sent, too.
+            used[name] += result["requests"] + 2 * CONNECTIONS
             return result
         return measure
 

@@ -12,6 +12,16 @@ if authorization and authorization ~= "" then
   wrk.headers["Authorization"] = authorization
 end
 
+-- BENCH_BODIES: a file of which each line is sent once, from line BENCH_SKIP on: what counts once cannot be sent again. With one
+-- thread; where the lines are used up before the time is, the rest is refused, and the run counts as failed.
+local bodies = os.getenv("BENCH_BODIES") or ""
+if bodies ~= "" then
+  local next_body = io.lines(bodies)
+  for _ = 1, tonumber(os.getenv("BENCH_SKIP") or "0") do next_body() end
+  wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+  request = function() return wrk.format(nil, nil, nil, next_body() or "") end
+end
+
 -- BENCH_PAUSE: microseconds that each connection waits before it asks again, on average; wrk knows milliseconds alone.
 local pause = tonumber(os.getenv("BENCH_PAUSE") or "")
 if pause then
