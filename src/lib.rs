@@ -10,6 +10,7 @@ pub mod api_key;
 pub mod app;
 pub mod audit;
 pub mod authorization_server;
+pub mod background;
 pub mod broker;
 pub mod certificate_name;
 pub mod cli;

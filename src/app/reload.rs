@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{PolicyControl, PolicyView, ReloadFault, ShadowDifference};
 use crate::audit::{AuditEvent, Auditor, Context};
+use crate::background;
 use crate::id::{RequestId, TraceId};
-use crate::policy::{DifferenceKind, Live, Policy};
+use crate::policy::{DifferenceKind, InForce, Live, Policy};
 use crate::random::Random;
 use crate::time::Clock;
 
@@ -24,6 +25,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const ASKED_INTERVAL: Duration = Duration::from_millis(100);
 /// How many of those there are at most.
 const ASKED_LOOKS: usize = 20;
+/// How often it is looked whether a request still uses the rules of before.
+const LETTING_GO: usize = 100;
 
 /// Replaces the policy; what is in force stays on any fault. Clones are the same.
 #[derive(Clone, Debug)]
@@ -140,7 +143,7 @@ impl Shared {
         let (source, contents) = (self.source.clone(), found.clone());
         let in_force = self.live.current().policy().rule_ids().count();
         let load = move || source.load_next(&contents, in_force);
-        let done = match tokio::task::spawn_blocking(load).await {
+        let done = match background::run("policy", load).await {
             Ok(Ok((policy, Ok(shadow)))) => self.replace(context, policy, shadow).await,
             Ok(Ok((policy, Err(fault)))) => self.without_shadow(context, policy, fault).await,
             Ok(Err(error)) => Err(self.keep(ReloadFault::Policy(error.into()))),
@@ -206,8 +209,7 @@ impl Shared {
         let before = self.live.current();
         self.live.replace(policy, shadow);
         self.status.set(None);
-        // Many rules take a while to be freed: not on a thread that answers requests.
-        tokio::task::spawn_blocking(move || drop(before)).await.ok();
+        free(before);
         tracing::info!(policy_version = %policy_version, "policy.reloaded");
         Ok(())
     }
@@ -234,6 +236,22 @@ impl Shared {
             asserted_requester_id: None,
             redactions: Vec::new(),
         }
+    }
+}
+
+/// Many rules take a while to be freed: by nobody who answers a request, and so not before the last of those that were being
+/// answered has let go of them. Streams may hold them for hours; theirs are not waited for.
+fn free(before: Arc<InForce>) {
+    let last = move || {
+        for _ in 0..LETTING_GO {
+            if Arc::strong_count(&before) == 1 {
+                break;
+            }
+            std::thread::sleep(ASKED_INTERVAL);
+        }
+    };
+    if let Err(error) = background::spawn("policy", last) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "policy.no_thread");
     }
 }
 

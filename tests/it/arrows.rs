@@ -9,6 +9,7 @@ use mcp_auth_broker::config::Environment;
 /// Modules that know nothing else in the crate, but for what `ARROWS` lists.
 const LEAVES: &[&str] = &[
     "api_key",
+    "background",
     "certificate_name",
     "code",
     "id",
@@ -45,6 +46,7 @@ const EDGES: &[&str] = &["authorization_server", "mcp", "upstream", "forward_aut
 const ARROWS: &[(&str, &[&[&str]])] = &[
     // leaves
     ("api_key", &[&["random", "secret_text"]]),
+    ("background", &[]),
     ("certificate_name", &[]),
     ("code", &[]),
     ("id", &[&["random", "time"]]),

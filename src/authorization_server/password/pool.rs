@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use rustix::process::setpriority_process;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
+use crate::background;
 use crate::random::Random;
 use crate::secret_text::SecretText;
 
@@ -18,8 +18,6 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 /// How many may wait for their turn. At 20 ms each the last one waits about a second.
 const LINE: usize = 64;
-/// What `nice` calls 19. On Linux it is the calling thread's alone.
-const LEAST: i32 = 19;
 
 /// Too many people log in at this moment. Answer 503 with `Retry-After`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,20 +87,15 @@ impl PasswordPool {
     /// nothing.
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce() -> T + Send + 'static,
+        job: impl Fn() -> T + Send + Sync + 'static,
     ) -> Result<T, PoolBusy> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| PoolBusy)?;
         let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_closed| PoolBusy)?;
-        let (reply, answer) = oneshot::channel();
         let guarded = move || {
-            // Best effort: without it, it is as fast and less polite.
-            let _ = setpriority_process(None, LEAST);
-            let _ = reply.send(job());
-            drop((turn, place));
+            let _held = (&turn, &place);
+            job()
         };
-        let thread = std::thread::Builder::new().name("password".to_owned());
-        thread.spawn(guarded).map_err(|_no_thread| PoolBusy)?;
-        answer.await.map_err(|_panicked| PoolBusy)
+        background::run("password", guarded).await.map_err(|_no_thread| PoolBusy)
     }
 }
 
