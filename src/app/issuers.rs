@@ -157,7 +157,7 @@ pub(super) fn own_secret(source: &config::SecretSource, secrets: &Arc<Secrets>) 
     match source {
         config::SecretSource::Literal(text) => OwnSecret::Text(text.clone()),
         config::SecretSource::Ref(reference) => {
-            OwnSecret::At(reference.clone(), Arc::clone(secrets))
+            OwnSecret::at(reference.clone(), Arc::clone(secrets))
         }
     }
 }

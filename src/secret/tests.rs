@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::sync::Notify;
 
 use super::error::Fault;
-use super::{Backend, Detail, Secret, SecretError, SecretProvider, Secrets};
+use super::{Backend, Detail, OwnSecret, Secret, SecretError, SecretProvider, Secrets};
 use crate::code::Code;
 use crate::policy::Permit;
 use crate::secret_ref::SecretRef;
@@ -65,7 +65,8 @@ fn world_of(script: Script, attempt: Duration) -> World {
     let script = Arc::new(script);
     let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_000)));
     let provider: Arc<dyn SecretProvider> = Arc::clone(&script) as _;
-    let providers = HashMap::from([(Backend::OnePassword, provider)]);
+    let providers =
+        HashMap::from([(Backend::OnePassword, Arc::clone(&provider)), (Backend::File, provider)]);
     let memory = super::front::Memory::of(&super::settings::Settings::default());
     let secrets = Secrets::of(providers, memory, attempt, Arc::clone(&clock) as _);
     World { secrets: Arc::new(secrets), script, clock, permit: Permit::allowed_for_test(()) }
@@ -310,4 +311,27 @@ async fn a_scheme_without_a_backend_is_not_configured() {
         (error.code(), error.detail()),
         (Code::SecretUnavailable, Some(Detail::NotConfigured))
     );
+}
+
+/// A file costs more to open than a token to issue: not once for each.
+#[tokio::test]
+async fn a_file_of_our_own_is_read_once_in_a_second_and_at_once_where_that_is_asked() {
+    let answers = [Ok("one"), Ok("two"), DENIED, Ok("three")];
+    let answers = Mutex::new(answers.into_iter().collect());
+    let world = world_of(Script { answers, ..Script::default() }, Duration::from_secs(5));
+    let own = OwnSecret::at("file:/run/secret".parse().unwrap(), Arc::clone(&world.secrets));
+    let recent = async || own.recent().await.unwrap().expose().to_owned();
+    assert_eq!(recent().await, "one");
+    world.clock.advance(Duration::from_millis(999));
+    assert_eq!((recent().await.as_str(), world.asked()), ("one", 1));
+    assert_eq!(own.read().await.unwrap().expose(), "two");
+    assert_eq!((recent().await.as_str(), world.asked()), ("two", 2), "nor the one of before");
+    assert!(own.read().await.is_err());
+    assert_eq!(
+        (recent().await.as_str(), world.asked()),
+        ("three", 4),
+        "what is away was not there"
+    );
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!((recent().await.as_str(), world.asked()), ("three", 5));
 }

@@ -133,6 +133,23 @@ pub async fn find(
     }
 }
 
+/// The client with the secret that is there now: what it was found with may be of a second ago.
+///
+/// # Errors
+///
+/// [`ClientError::Secret`]
+pub(in crate::authorization_server) async fn with_secret_of_now(
+    server: &AuthorizationServer,
+    mut client: Client,
+) -> Result<Client, ClientError> {
+    let place = server.clients.configured(&client.id);
+    let configured = place.and_then(|at| server.settings.clients.get(at));
+    if let Some(secret) = configured.and_then(|configured| configured.secret.as_ref()) {
+        client.secrets = Secrets::chosen(&secret.read().await.map_err(ClientError::Secret)?);
+    }
+    Ok(client)
+}
+
 pub(in crate::authorization_server) async fn from_settings(
     client: &ConfiguredClient,
 ) -> Result<Client, ClientError> {
@@ -151,7 +168,7 @@ pub(in crate::authorization_server) async fn from_settings(
         methods.push(AuthMethod::None);
     }
     let secrets = match &client.secret {
-        Some(secret) => Secrets::chosen(&secret.read().await.map_err(ClientError::Secret)?),
+        Some(secret) => Secrets::chosen(&secret.recent().await.map_err(ClientError::Secret)?),
         None => Secrets::default(),
     };
     Ok(Client {

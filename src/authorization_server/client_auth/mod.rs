@@ -12,7 +12,7 @@ use crate::api_key::BearerSecret;
 use crate::id::ClientId;
 use crate::resource_server::ClientCertificate;
 
-use super::client::{AuthMethod, Client, ClientError, Secrets, find};
+use super::client::{AuthMethod, Client, ClientError, Secrets, find, with_secret_of_now};
 use super::error::OAuthError;
 use super::form::Form;
 use super::server::AuthorizationServer;
@@ -74,7 +74,7 @@ async fn tried(
     if !chosen && presented.is_secret() && !BearerSecret::ClientSecret.may_be(presented.secret()) {
         return Err(refused_like_others(server, &presented));
     }
-    let client = match find(server, sender.address, &id).await {
+    let mut client = match find(server, sender.address, &id).await {
         Ok(client) => client,
         Err(error) if !error.is_lasting() => return Err(error.into()),
         // Of the settings and the id alone: it tells nothing of what clients there are.
@@ -83,7 +83,13 @@ async fn tried(
     };
     match &presented {
         Presented::Nothing { .. } if client.auth_methods().contains(&AuthMethod::None) => {}
-        Presented::Secret { secret, .. } => by_secret(server, &client, (secret, tries))?,
+        Presented::Secret { secret, .. } => {
+            if by_secret(server, &client, (secret, tries)).is_err() {
+                // One that was replaced a moment ago counts at once.
+                client = with_secret_of_now(server, client).await?;
+                by_secret(server, &client, (secret, tries))?;
+            }
+        }
         Presented::Assertion { assertion, .. } => {
             assertion::check(server, sender.address, &client, assertion).await?;
         }
