@@ -132,6 +132,8 @@ PASSWORD = "correct horse battery staple"
 
 
 def log_in_until(stop, url, statuses):
+    # They stand for people on other machines: what they take of this one is no cost of a log-in.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     while not stop.is_set():
         browser = Browser(url)
         fields = {"form": browser.form("/login"), "request": "", "username": "admin", "password": PASSWORD}
