@@ -66,7 +66,7 @@ pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
 pub use passkey::{PasskeyAdded, PasskeyRow, PasskeyStore, PasskeyUse};
 pub use person::{
-    ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink,
+    ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink, OwnLogin,
     PersonStore, SessionRow, StepDown, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
 };
 pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};

@@ -49,8 +49,8 @@ pub enum PasskeyAdded {
     First,
     /// Beside what they have. The recovery codes are those that they had.
     Another,
-    /// The person has as many as they may have, is gone or disabled, has another password by now than the one that was
-    /// right, or a second factor that was not shown, or the credential is somebody's already.
+    /// The person has as many as they may have, is gone or disabled, logs in otherwise by now than when this
+    /// began, or a second factor that was not shown, or the credential is somebody's already.
     Refused,
 }
 
@@ -60,7 +60,8 @@ pub trait PasskeyStore: Send + Sync {
     async fn list_passkeys(&self, user_id: UserId) -> Result<Vec<PasskeyRow>, StoreError>;
     async fn find_passkey(&self, credential_id: &str) -> Result<Option<PasskeyRow>, StoreError>;
     /// Adds it where the person has fewer than `most`, and `recovery_codes` where it is their first second factor. `shown` is
-    /// the hash of the password that was right, and whether a second factor was shown with it: by who has one.
+    /// the guard of how they logged in when this began ([`OwnLogin::guard`](super::OwnLogin::guard)), and whether a second factor
+    /// was shown: by who has one.
     async fn add_passkey(
         &self,
         row: &PasskeyRow,

@@ -11,7 +11,9 @@ use crate::api_key::BearerSecret;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::UserId;
 use crate::secret_text::SecretText;
-use crate::store::{LinkPurpose, OneTimeLink, Page, StepDown, UserRemoval, UserRemoved, UserRow};
+use crate::store::{
+    LinkPurpose, OneTimeLink, OwnLogin, Page, StepDown, UserRemoval, UserRemoved, UserRow,
+};
 
 use super::{Actor, Operations, PageQuery, SecondFactorView, Shown, UserView, found, shown};
 
@@ -58,7 +60,7 @@ impl Operations {
                 .map(|name| input::label("display_name", &name))
                 .transpose()?,
             email: new.email.map(|email| input::email(&email)).transpose()?,
-            password_hash: None,
+            own_login: OwnLogin::Nothing,
             administrator: new.administrator,
             groups: input::groups(&new.groups)?,
             groups_incomplete: false,
@@ -269,9 +271,11 @@ impl Operations {
                 let hint = "enable the user first: broker user enable";
                 return Err(AdminError::Outdated { problem, hint });
             }
-            match user.password_hash {
-                Some(_) => self.link(id, LinkPurpose::Reset, RESET_LINK_LIVES).await,
-                None => self.link(id, LinkPurpose::SetUp, SET_UP_LINK_LIVES).await,
+            match user.own_login {
+                OwnLogin::Password(_) | OwnLogin::Passkeys(_) => {
+                    self.link(id, LinkPurpose::Reset, RESET_LINK_LIVES).await
+                }
+                OwnLogin::Nothing => self.link(id, LinkPurpose::SetUp, SET_UP_LINK_LIVES).await,
             }
         })
         .await

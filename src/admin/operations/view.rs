@@ -43,7 +43,7 @@ impl From<UserRow> for UserView {
             email: row.email,
             administrator: row.administrator,
             groups: row.groups,
-            has_password: row.password_hash.is_some(),
+            has_password: row.own_login.password_hash().is_some(),
             created_at: row.created_at,
             last_login_at: row.last_login_at,
             disabled_at: row.disabled_at,

@@ -56,7 +56,7 @@ pub(super) async fn view(
     session: &Session,
 ) -> Result<Option<AuthenticatorView>, Fault> {
     let user = &session.person.user;
-    if user.password_hash.is_none() {
+    if user.own_login.is_nothing() {
         return Ok(None);
     }
     let store = &people.server.store;
@@ -197,7 +197,7 @@ impl Sent<'_> {
         know_browser_at_codes(&people.server, &browser, self.user()).await?;
         // They have just shown both: this session says so from now on, and is a new one.
         let login = NewLogin::with_code(self.user().id, people.server.clock.now());
-        let login = login.compared_with(self.user().password_hash.as_deref());
+        let login = login.compared_with(&self.user().own_login);
         let cookie = session::begin(&people.server, self.headers, login).await?;
         let shown = show_codes(people, self.user(), (&codes, APP), PATH.to_owned());
         Ok(with_cookie(shown, cookie))

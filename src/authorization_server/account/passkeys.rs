@@ -76,7 +76,7 @@ struct NewPage<'a> {
 /// [`Fault::Store`]
 pub(super) async fn words(people: &People, session: &Session) -> Result<Option<String>, Fault> {
     let user = &session.person.user;
-    if user.password_hash.is_none() {
+    if user.own_login.is_nothing() {
         return Ok(None);
     }
     let theirs = people.server.store.list_passkeys(user.id).await?;
@@ -114,7 +114,7 @@ async fn render(
     let user = &session.person.user;
     let Factors { app, passkeys } = Factors::of(&people.server, user.id).await?;
     let nothing = people.passkeys.is_none() && passkeys.is_empty();
-    if user.password_hash.is_none() || nothing {
+    if user.own_login.is_nothing() || nothing {
         return Ok(people.lead_to("/account"));
     }
     let template = PasskeysPage {
@@ -260,8 +260,8 @@ impl Sent<'_> {
         };
         let codes = RecoveryCode::generate_all(server.random.as_ref());
         let digests: Vec<_> = codes.iter().map(|code| code.digest(row.user_id)).collect();
-        let hash = self.user().password_hash.as_deref();
-        let added = server.store.add_passkey(&row, MOST, &digests, (hash, second)).await?;
+        let guard = self.user().own_login.guard();
+        let added = server.store.add_passkey(&row, MOST, &digests, (guard, second)).await?;
         let first = match added {
             PasskeyAdded::First => true,
             PasskeyAdded::Another => false,
@@ -269,7 +269,8 @@ impl Sent<'_> {
         };
         self.audit(AuditEvent::PasskeyAdd { first }).await?;
         // They have just shown both: this session says so from now on, and is a new one.
-        let login = NewLogin::with_password_and_passkey(self.user().id, now).compared_with(hash);
+        let login = NewLogin::with_password_and_passkey(self.user().id, now);
+        let login = login.compared_with(&self.user().own_login);
         let cookie = session::begin(server, self.headers, login).await?;
         let response = if first {
             show_codes(people, self.user(), (&codes, PASSKEY), PATH.to_owned())

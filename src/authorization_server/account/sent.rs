@@ -95,7 +95,7 @@ pub(super) async fn read<'a>(
     let Some(session) = session::open(&people.server, headers).await? else {
         return Ok(Err(people.lead_to("/login")));
     };
-    if session.person.user.password_hash.is_none() {
+    if session.person.user.own_login.is_nothing() {
         return Ok(Err(people.lead_to("/account")));
     }
     let (request_id, address) = (*request_id, *address);

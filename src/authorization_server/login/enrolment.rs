@@ -40,8 +40,8 @@ pub(crate) struct Offer<'a> {
 #[derive(Debug)]
 pub(crate) struct Confirmed {
     row: AuthenticatorRow,
-    /// The person's when their password was asked for.
-    password_hash: Option<String>,
+    /// Of how the person logged in when this began.
+    guard: Option<String>,
 }
 
 /// Why the page is shown again, with the same secret.
@@ -173,7 +173,8 @@ impl Offer<'_> {
         let sealed = sealed.ok_or(StoreError::Corrupt("authenticators.sealed"))?;
         // The code that confirmed it is used up.
         let row = AuthenticatorRow { user_id, sealed, last_step: step, confirmed_at: now };
-        Ok(Ok(Confirmed { row, password_hash: self.user.password_hash.clone() }))
+        let guard = self.user.own_login.guard().map(str::to_owned);
+        Ok(Ok(Confirmed { row, guard }))
     }
 }
 
@@ -182,13 +183,13 @@ impl Confirmed {
     ///
     /// # Errors
     ///
-    /// [`Fault::Forged`] where the person has an app already, of another tab, or another password by now.
+    /// [`Fault::Forged`] where the person has an app already, of another tab, or logs in otherwise by now.
     pub(crate) async fn keep(self, people: &People) -> Result<Vec<RecoveryCode>, Fault> {
-        let Self { row, password_hash } = self;
+        let Self { row, guard } = self;
         let codes = RecoveryCode::generate_all(people.server.random.as_ref());
         let digests: Vec<_> = codes.iter().map(|code| code.digest(row.user_id)).collect();
         let store = &people.server.store;
-        let added = store.add_authenticator(&row, &digests, password_hash.as_deref()).await?;
+        let added = store.add_authenticator(&row, &digests, guard.as_deref()).await?;
         added.then_some(codes).ok_or(Fault::Forged)
     }
 }
@@ -250,7 +251,7 @@ pub(crate) async fn enrol(
     let event = AuditEvent::LoginSucceed { method: LoginMethod::PasswordAndCode };
     people.audit(visit.request_id, Some(user.id), None, event).await?;
     let login = NewLogin::with_code(user.id, people.server.clock.now());
-    let login = login.compared_with(user.password_hash.as_deref());
+    let login = login.compared_with(&user.own_login);
     let cookie = session::begin(&people.server, headers, login).await?;
     let browser = people.browser(headers);
     know_browser(&people.server, &browser, &user).await?;

@@ -19,7 +19,7 @@ use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPu
 use crate::id::UserId;
 use crate::random::Random;
 use crate::secret_text::SecretText;
-use crate::store::{Digest, LinkPurpose, OneTimeLink, StoreError, UserRow};
+use crate::store::{Digest, LinkPurpose, OneTimeLink, OwnLogin, StoreError, UserRow};
 
 use super::first_step::FirstStep;
 use super::onward;
@@ -67,7 +67,7 @@ pub async fn first_administrator_link(
         return Ok(None);
     }
     let user = match server.store.find_user_by_name(FIRST_ADMINISTRATOR).await? {
-        Some(user) if user.administrator && user.password_hash.is_none() => user,
+        Some(user) if user.administrator && user.own_login.is_nothing() => user,
         Some(_) => return Ok(None),
         None => {
             let user = first_administrator(server);
@@ -86,7 +86,7 @@ fn first_administrator(server: &AuthorizationServer) -> UserRow {
         username: FIRST_ADMINISTRATOR.to_owned(),
         display_name: None,
         email: None,
-        password_hash: None,
+        own_login: OwnLogin::Nothing,
         administrator: true,
         groups: Vec::new(),
         groups_incomplete: false,
@@ -153,12 +153,12 @@ pub(crate) async fn use_link(
     }
     know_browser(&people.server, &browser, &user).await?;
     // The link stands for the password alone: whoever got hold of it has not got the app.
-    let user = UserRow { password_hash: Some(hash), ..user };
+    let user = UserRow { own_login: OwnLogin::Password(hash), ..user };
     if let Some(onward) = FirstStep::take(people, (headers, &browser), &user, None).await? {
         people.audit(visit.request_id, Some(user.id), None, AuditEvent::LoginContinue {}).await?;
         return Ok(onward);
     }
-    let login = NewLogin::with_password(user.id, now).compared_with(user.password_hash.as_deref());
+    let login = NewLogin::with_password(user.id, now).compared_with(&user.own_login);
     let cookie = session::begin(&people.server, headers, login).await?;
     Ok(with_cookie(people.remember(&browser, people.lead_to(&onward(None))), cookie))
 }

@@ -15,7 +15,7 @@ struct New {
     row: PasskeyRow,
     most: usize,
     recovery_codes: Vec<Digest>,
-    password_hash: Option<String>,
+    guard: Option<String>,
     second: bool,
 }
 
@@ -35,13 +35,13 @@ impl PasskeyStore for SqlDatabase {
         row: &PasskeyRow,
         most: usize,
         recovery_codes: &[Digest],
-        (password_hash, second): (Option<&str>, bool),
+        (guard, second): (Option<&str>, bool),
     ) -> Result<PasskeyAdded, StoreError> {
         let new = New {
             row: row.clone(),
             most,
             recovery_codes: recovery_codes.to_vec(),
-            password_hash: password_hash.map(str::to_owned),
+            guard: guard.map(str::to_owned),
             second,
         };
         self.named("add passkeys").write(new, |c, new| Box::pin(add(c, new))).await
@@ -75,10 +75,10 @@ async fn find(c: &mut Connection, id: &String) -> Result<Option<PasskeyRow>, Sto
 async fn add(c: &mut Connection, new: &New) -> Result<PasskeyAdded, StoreError> {
     const SQL: &str = "INSERT INTO passkeys (credential_id, user_id, user_handle, credential, sign_count, backed_up, \
         name, created_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-    let New { row, most, recovery_codes, password_hash, second } = new;
+    let New { row, most, recovery_codes, guard, second } = new;
     let user = row.user_id.to_string();
     let before = lock(c, &user).await?;
-    if !user::holds(c, row.user_id, password_hash.as_deref()).await? {
+    if !user::holds(c, row.user_id, guard.as_deref()).await? {
         return Ok(PasskeyAdded::Refused);
     }
     if usize::try_from(before).unwrap_or(usize::MAX) >= *most {

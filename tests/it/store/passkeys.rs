@@ -231,7 +231,7 @@ async fn what_an_administrator_takes_away_takes_the_passkeys_along(store: Store)
     assert!(store.start_over(&link(ada)).await.unwrap());
     assert_eq!(ids(&store, ada).await, Vec::<String>::new());
     assert_eq!(store.count_recovery_codes(ada).await.unwrap(), 0);
-    assert!(store.find_user(ada).await.unwrap().unwrap().password_hash.is_none());
+    assert!(store.find_user(ada).await.unwrap().unwrap().own_login.is_nothing());
     assert_eq!(ids(&store, bob).await, ["bob's"]);
     assert!(!store.start_over(&link(ada)).await.unwrap(), "nothing is left to be taken");
 }

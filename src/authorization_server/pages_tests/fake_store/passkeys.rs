@@ -22,7 +22,7 @@ impl PasskeyStore for FakeStore {
         row: &PasskeyRow,
         most: usize,
         recovery_codes: &[Digest],
-        (_password_hash, second): (Option<&str>, bool),
+        (_guard, second): (Option<&str>, bool),
     ) -> Result<PasskeyAdded, StoreError> {
         let mut inner = self.lock();
         let theirs = inner.passkeys.iter().filter(|known| known.user_id == row.user_id).count();
