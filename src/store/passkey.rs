@@ -54,6 +54,32 @@ pub enum PasskeyAdded {
     Refused,
 }
 
+/// A passkey by which somebody opens their account from now on, instead of by a password.
+#[derive(Clone, Debug)]
+pub struct PasskeySetUp {
+    pub row: PasskeyRow,
+    /// As many as they may have.
+    pub most: usize,
+    /// For who has no second factor yet.
+    pub recovery_codes: Vec<Digest>,
+    /// Whether a second factor was shown, by who has one.
+    pub second: bool,
+    /// The one-time link that they came by. It is used up.
+    pub link: Digest,
+    /// What [`OwnLogin::Passkeys`](super::OwnLogin::Passkeys) holds from then on.
+    pub mark: String,
+    pub at: Timestamp,
+}
+
+/// What became of one that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasskeyRemoved {
+    Done,
+    /// Nothing was changed: the person has no password, and no other passkey that opens the account by itself.
+    Last,
+    Unknown,
+}
+
 #[async_trait]
 pub trait PasskeyStore: Send + Sync {
     /// The oldest first.
@@ -73,10 +99,16 @@ pub trait PasskeyStore: Send + Sync {
     /// where it is gone, does not open it by itself but was to, or the sign count is not above the stored one, both being 0 apart (§7.2): of
     /// two who come at once with one count, at one replica or two, one is refused.
     async fn use_passkey(&self, used: &PasskeyUse) -> Result<bool, StoreError>;
-    /// With the recovery codes, where the person has no other second factor. `false` where they have no such passkey.
+    /// Adds it in place of the password, by a one-time link. What a new password ends by such a link, this ends as well
+    /// ([`PersonStore::set_password`](super::PersonStore::set_password)): sessions, grants, every other link, and that other
+    /// passkeys open the account by themselves. All or nothing; [`PasskeyAdded::Refused`], too, where the link was used, is late,
+    /// or there is none.
+    async fn set_up_passkey(&self, new: &PasskeySetUp) -> Result<PasskeyAdded, StoreError>;
+    /// With the recovery codes, where the person has no other second factor. The last that opens an account which has no
+    /// password stays: of two that are removed at once, too.
     async fn remove_passkey(
         &self,
         user_id: UserId,
         credential_id: &str,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<PasskeyRemoved, StoreError>;
 }

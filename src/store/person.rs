@@ -137,7 +137,7 @@ pub struct NewSession {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkPurpose {
-    /// A new user chooses a password.
+    /// A new user chooses a password, or makes a passkey.
     SetUp,
     Reset,
 }
@@ -221,6 +221,15 @@ pub trait PersonStore: Send + Sync {
         password_hash: &str,
         link: Option<&Digest>,
         now: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// A password for who logs in with passkeys alone, beside these, while `guard` is theirs ([`OwnLogin::guard`]). Ends
+    /// nothing: there was no password before that somebody else could have known. `false` where they log in otherwise by
+    /// now, or are disabled.
+    async fn add_password(
+        &self,
+        user_id: UserId,
+        password_hash: &str,
+        guard: &str,
     ) -> Result<bool, StoreError>;
     /// `false` where there is no such person.
     async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError>;

@@ -1,4 +1,4 @@
-//! People: add, list, disable, remove, and the one-time links by which they choose a password.
+//! People: add, list, disable, remove, and the one-time links by which they choose a password or make a passkey.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const LAST_ADMINISTRATOR: AdminError = AdminError::Forbidden {
     hint: "give it to somebody first, or say last_administrator (--last-administrator)",
 };
 
-/// A person to add. There is no password here: they choose it by the link.
+/// A person to add. There is no password here: they choose one, or make a passkey, by the link.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
@@ -42,7 +42,7 @@ pub struct NewUser {
 }
 
 impl Operations {
-    /// Adds a person; the secret is the link by which they choose a password, once, within a day.
+    /// Adds a person; the secret is the link by which they choose a password or make a passkey, once, within a day.
     ///
     /// # Errors
     ///
@@ -238,7 +238,7 @@ impl Operations {
     }
 
     /// Takes a person's authenticator app, passkeys and recovery codes away: they lost them. Their password goes with them, and every
-    /// session, so that nobody who has the password sets up an app in its place: they choose another by the link that
+    /// session, so that nobody who has the password sets up an app in its place: they set up their log-in anew by the link that
     /// this gives, once, within a day.
     ///
     /// # Errors
@@ -258,7 +258,7 @@ impl Operations {
         .await
     }
 
-    /// A new link by which a person chooses a password: within an hour, within a day who has none yet.
+    /// A new link by which a person chooses a password or makes a passkey: within an hour, within a day who has neither yet.
     ///
     /// # Errors
     ///
@@ -267,7 +267,8 @@ impl Operations {
         self.change(actor, (AdminObject::User, AdminAction::MakeLink, &id.to_string()), async {
             let user = self.store.find_user(id).await?.ok_or(AdminError::NotFound("user"))?;
             if user.disabled_at.is_some() {
-                let problem = "the user is disabled, and could not log in with a new password";
+                let problem =
+                    "the user is disabled, and could not log in with what the link sets up";
                 let hint = "enable the user first: broker user enable";
                 return Err(AdminError::Outdated { problem, hint });
             }

@@ -12,7 +12,7 @@ use crate::authorization_server::pages::{Fault, Forms, page, page_with_script};
 use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{Authenticator, Factors, QrPicture, RecoveryCode};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
-use crate::store::{AuthenticatorRow, Digest, StoreError, UserRow};
+use crate::store::{AuthenticatorRow, Digest, OwnLogin, StoreError, UserRow};
 
 use super::first_step::{ENROL_PATH, FirstStep};
 use super::passkey::PasskeyForm;
@@ -54,6 +54,8 @@ pub(crate) struct Unconfirmed {
 
 /// What recovery codes are for when they are shown.
 pub(crate) const APP: &str = "your authenticator app";
+/// The same of a passkey.
+pub(crate) const PASSKEY: &str = "your passkey";
 
 #[derive(Template)]
 #[template(path = "authenticator.html")]
@@ -80,6 +82,8 @@ struct CodesPage {
     codes: Vec<String>,
     /// Of what they are the replacement, in words.
     lost: &'static str,
+    /// Whether there is no password that one of them would follow.
+    alone: bool,
     username: String,
     onward: String,
     host: String,
@@ -204,6 +208,7 @@ pub(crate) fn show_codes(
     let template = CodesPage {
         codes: codes.iter().map(RecoveryCode::shown).collect(),
         lost,
+        alone: matches!(user.own_login, OwnLogin::Passkeys(_)),
         username: user.username.clone(),
         onward,
         host: people.host(),

@@ -102,6 +102,8 @@ pub(super) async fn set_password(
     const TAKE: &str = "DELETE FROM links WHERE link = $1 AND user_id = $2 AND expires_at > $3";
     const SET: &str = "UPDATE users SET password_hash = $2, passkey_login = NULL WHERE id = $1";
     let user = id.to_string();
+    // First, as everybody does who changes how they log in: of two who use one link at once, one waits.
+    lock(c, &user).await?;
     if let Some(link) = link
         && c.execute(TAKE, values![*link, user.as_str(), *now]).await? != 1
     {
@@ -110,6 +112,15 @@ pub(super) async fn set_password(
     if c.execute(SET, values![user.as_str(), hash.as_str()]).await? != 1 {
         return Ok((false, Vec::new()));
     }
+    Ok((true, end_what_was_opened(c, (*id, *now)).await?))
+}
+
+/// Ends what the way in that somebody had until now has opened, whoever came by it. What is revoked now.
+pub(super) async fn end_what_was_opened(
+    c: &mut Connection,
+    (id, now): (UserId, Timestamp),
+) -> Result<Vec<Revocation>, StoreError> {
+    let user = id.to_string();
     // Other links would still open the door to whoever has them.
     c.execute("DELETE FROM links WHERE user_id = $1", values![user.as_str()]).await?;
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
@@ -117,9 +128,39 @@ pub(super) async fn set_password(
     // get past their second factor.
     c.execute("UPDATE passkeys SET alone = 0 WHERE user_id = $1", values![user]).await?;
     // What a thief of the old password let an app have, or let the broker use in this person's name.
-    ended_account::end_all(c, (*id, *now)).await?;
-    let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };
-    Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Password, *now)).await?))
+    ended_account::end_all(c, (id, now)).await?;
+    let filter = GrantFilter { user_id: Some(id), client_id: None, ended: false };
+    grant::revoke_all(c, &(filter, RevokeReason::Password, now)).await
+}
+
+/// Changes nothing, but lets nobody else change how this person logs in meanwhile.
+pub(super) async fn lock(c: &mut Connection, user: &str) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT 1 FROM users WHERE id = $1 FOR UPDATE";
+    // On `SQLite` one writes at a time.
+    if c.is_postgres() {
+        c.row(SQL, values![user]).await?;
+    }
+    Ok(())
+}
+
+/// User, hash, guard.
+pub(super) async fn add_password(
+    c: &mut Connection,
+    (id, hash, guard): &(UserId, String, String),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE users SET password_hash = $2, passkey_login = NULL \
+        WHERE id = $1 AND disabled_at IS NULL AND password_hash IS NULL AND passkey_login = $3";
+    let values = values![id.to_string(), hash.as_str(), guard.as_str()];
+    Ok(c.execute(SQL, values).await? == 1)
+}
+
+/// With passkeys and no password, from now on.
+pub(super) async fn set_passkey_login(
+    c: &mut Connection,
+    (user, mark): (&str, &str),
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE users SET password_hash = NULL, passkey_login = $2 WHERE id = $1";
+    c.execute(SQL, values![user, mark]).await.map(drop)
 }
 
 /// In one statement: of two changes at once neither is lost.

@@ -36,6 +36,7 @@ mod outage;
 mod outage_world;
 mod own_client;
 mod pace;
+mod passkey_accounts;
 mod passkeys;
 mod private_key_jwt;
 mod pushed;

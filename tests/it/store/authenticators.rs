@@ -157,10 +157,7 @@ async fn logs_in(store: &Store, user_id: UserId, hash: &str) -> bool {
         expires_at: after(60),
     };
     let guard = Some(hash.to_owned());
-    store
-        .begin_session(&NewSession { row, before: None, guard, provider: None })
-        .await
-        .unwrap()
+    store.begin_session(&NewSession { row, before: None, guard, provider: None }).await.unwrap()
 }
 
 // Whoever has the password would set up an app in place of the one that is lost.

@@ -28,7 +28,10 @@ impl PersonStore for FakeStore {
         let found = inner.users.iter().find(|user| user.username == username).cloned();
         if let Some(hash) = inner.set_meanwhile.take() {
             inner.sessions.clear();
-            inner.users.iter_mut().for_each(|user| user.own_login = OwnLogin::Password(hash.clone()));
+            inner
+                .users
+                .iter_mut()
+                .for_each(|user| user.own_login = OwnLogin::Password(hash.clone()));
         }
         Ok(found)
     }
@@ -60,6 +63,20 @@ impl PersonStore for FakeStore {
         if let Some(user) = user {
             user.own_login = OwnLogin::Password(password_hash.to_owned());
         }
+        Ok(true)
+    }
+    async fn add_password(
+        &self,
+        user_id: UserId,
+        password_hash: &str,
+        guard: &str,
+    ) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        let known = OwnLogin::Passkeys(guard.to_owned());
+        let user = inner.users.iter_mut().find(|user| user.id == user_id);
+        let user = user.filter(|user| user.disabled_at.is_none() && user.own_login == known);
+        let Some(user) = user else { return Ok(false) };
+        user.own_login = OwnLogin::Password(password_hash.to_owned());
         Ok(true)
     }
     async fn change_user(&self, _profile: &UserProfile) -> Result<bool, StoreError> {
