@@ -178,12 +178,13 @@ async fn of_a_password_and_a_passkey_by_one_link_one_is_set(store: Store) {
 
 // RFC 9700 §4.14.2
 async fn no_log_in_of_before_outlives_it(store: Store) {
-    let ada = without_password(&store, "ada", "key 0").await;
-    for round in 1..=2 {
-        let (id, link) = (format!("key {round}"), format!("link {round}"));
+    for round in 0..20 {
+        let [name, old, new, link] =
+            ["ada", "old", "new", "link"].map(|what| format!("{what} {round}"));
+        let ada = without_password(&store, &name, &old).await;
         with_link(&store, ada, &link).await;
-        let login = logs_in(ada, &format!("s {round}"), &own_name(&format!("key {}", round - 1)));
-        let new = set_up(ada, &id, &link);
+        let login = logs_in(ada, &format!("s {round}"), &own_name(&old));
+        let new = set_up(ada, &new, &link);
         let (begun, set) = tokio::join!(store.begin_session(&login), store.set_up_passkey(&new));
         assert!(begun.is_ok() && set.unwrap() == PasskeyAdded::Another);
         assert!(store.list_sessions(ada, NOW).await.unwrap().is_empty(), "{round}");
