@@ -264,7 +264,7 @@ pub enum AuditEvent {
     /// A client was told that a log-in is over, or could not be. Belongs to no request.
     #[serde(rename = "oauth.client.logout_notified")]
     LogoutNotify { delivered: bool, attempts: u32 },
-    /// Terminal: a person chose a password by a one-time link, which logs them in.
+    /// Terminal: a person chose a password by a one-time link, which logs them in; or one beside their passkeys, having had none.
     #[serde(rename = "person.password.set")]
     PasswordSet {},
     /// Terminal: a person withdrew what a client had.
@@ -445,6 +445,12 @@ pub enum AuditEvent {
     /// Terminal: a person removed one of theirs.
     #[serde(rename = "person.passkey.removed")]
     PasskeyRemove {},
+    /// Terminal: a person made a passkey by a one-time link, in place of a password, which logs them in.
+    #[serde(rename = "person.passkey.set")]
+    PasskeySet {
+        /// Whether it is their first second factor, so that they got recovery codes.
+        first: bool,
+    },
 }
 
 #[cfg(test)]

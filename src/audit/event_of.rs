@@ -88,6 +88,7 @@ impl AuditEvent {
             | Self::RecoveryCodesReplace { .. }
             | Self::PasskeyAdd { .. }
             | Self::PasskeyRemove { .. }
+            | Self::PasskeySet { .. }
             | Self::LogOut { .. }
             | Self::LogOutElsewhere { .. }
             | Self::LogoutRefuse { .. }
@@ -175,6 +176,7 @@ impl AuditEvent {
             | Self::RecoveryCodesReplace {}
             | Self::PasskeyAdd { .. }
             | Self::PasskeyRemove {}
+            | Self::PasskeySet { .. }
             | Self::LogOut { .. }
             | Self::LogOutElsewhere { .. }
             | Self::LogoutNotify { .. }

@@ -86,7 +86,8 @@ pub enum LoginFailure {
     IdentityProvider,
     /// The account is disabled.
     Disabled,
-    /// The password was right, and what had to follow it was not: whoever typed it has the password.
+    /// The password was right, or the one-time link or the session of who has none, and what had to follow it was not: whoever
+    /// typed it has the first.
     SecondFactor,
     /// A passkey's signature is right and its sign count has not grown: there may be a second authenticator with its key.
     SignCount,

@@ -10,10 +10,7 @@ use crate::secret_text::SecretText;
 
 /// A token as it was presented. It goes to the token endpoint of its issuer, and never to a server behind us.
 #[derive(Clone)]
-pub struct Presented {
-    token: Arc<SecretText>,
-    bound: bool,
-}
+pub struct Presented(Arc<SecretText>);
 
 impl Presented {
     /// Notes it before the token's check takes the header away. A request that has it in no form that the check takes
@@ -22,23 +19,15 @@ impl Presented {
         let value = request.headers().get(header::AUTHORIZATION);
         let token = value.and_then(|value| value.to_str().ok()?.split_once(' '));
         let Some((scheme, token)) = token else { return };
-        let bound = scheme.eq_ignore_ascii_case("dpop");
-        if bound || scheme.eq_ignore_ascii_case("bearer") {
+        if ["dpop", "bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             let token = Arc::new(SecretText::new(token.trim().to_owned()));
-            request.extensions_mut().insert(Self { token, bound });
+            request.extensions_mut().insert(Self(token));
         }
     }
 
     #[must_use]
     pub fn text(&self) -> &SecretText {
-        &self.token
-    }
-
-    /// Whether it is good only with a proof of the caller's key (RFC 9449), which we cannot make: nobody else has a use
-    /// for it.
-    #[must_use]
-    pub const fn is_bound(&self) -> bool {
-        self.bound
+        &self.0
     }
 }
 

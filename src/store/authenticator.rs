@@ -26,13 +26,13 @@ pub trait AuthenticatorStore: Send + Sync {
         &self,
         user_id: UserId,
     ) -> Result<Option<AuthenticatorRow>, StoreError>;
-    /// Adds it with its recovery codes, all or nothing. `false` where the person has one, is gone or disabled, or has
-    /// another password by now than the one that was right (`password_hash`, where it was asked for).
+    /// Adds it with its recovery codes, all or nothing. `false` where the person has one, is gone or disabled, or logs in
+    /// otherwise by now than when this began (`guard`, [`OwnLogin::guard`](super::OwnLogin::guard)).
     async fn add_authenticator(
         &self,
         row: &AuthenticatorRow,
         recovery_codes: &[Digest],
-        password_hash: Option<&str>,
+        guard: Option<&str>,
     ) -> Result<bool, StoreError>;
     /// Uses up every time step until this one. `false` where a code of this step or of a later one was used: of two who
     /// come at once with one code, at one replica or two, one is refused.

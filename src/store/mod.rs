@@ -64,9 +64,11 @@ pub use maintain::{
 pub use open::open;
 pub use open_error::OpenError;
 pub use page::{Page, PageRequest};
-pub use passkey::{PasskeyAdded, PasskeyRow, PasskeyStore, PasskeyUse};
+pub use passkey::{
+    PasskeyAdded, PasskeyRemoved, PasskeyRow, PasskeySetUp, PasskeyStore, PasskeyUse,
+};
 pub use person::{
-    ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink,
+    ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink, OwnLogin,
     PersonStore, SessionRow, StepDown, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
 };
 pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};

@@ -49,9 +49,35 @@ pub enum PasskeyAdded {
     First,
     /// Beside what they have. The recovery codes are those that they had.
     Another,
-    /// The person has as many as they may have, is gone or disabled, has another password by now than the one that was
-    /// right, or a second factor that was not shown, or the credential is somebody's already.
+    /// The person has as many as they may have, is gone or disabled, logs in otherwise by now than when this
+    /// began, or a second factor that was not shown, or the credential is somebody's already.
     Refused,
+}
+
+/// A passkey by which somebody opens their account from now on, instead of by a password.
+#[derive(Clone, Debug)]
+pub struct PasskeySetUp {
+    pub row: PasskeyRow,
+    /// As many as they may have.
+    pub most: usize,
+    /// For who has no second factor yet.
+    pub recovery_codes: Vec<Digest>,
+    /// Whether a second factor was shown, by who has one.
+    pub second: bool,
+    /// The one-time link that they came by. It is used up.
+    pub link: Digest,
+    /// What [`OwnLogin::Passkeys`](super::OwnLogin::Passkeys) holds from then on.
+    pub mark: String,
+    pub at: Timestamp,
+}
+
+/// What became of one that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasskeyRemoved {
+    Done,
+    /// Nothing was changed: the person has no password, and no other passkey that opens the account by itself.
+    Last,
+    Unknown,
 }
 
 #[async_trait]
@@ -60,7 +86,8 @@ pub trait PasskeyStore: Send + Sync {
     async fn list_passkeys(&self, user_id: UserId) -> Result<Vec<PasskeyRow>, StoreError>;
     async fn find_passkey(&self, credential_id: &str) -> Result<Option<PasskeyRow>, StoreError>;
     /// Adds it where the person has fewer than `most`, and `recovery_codes` where it is their first second factor. `shown` is
-    /// the hash of the password that was right, and whether a second factor was shown with it: by who has one.
+    /// the guard of how they logged in when this began ([`OwnLogin::guard`](super::OwnLogin::guard)), and whether a second factor
+    /// was shown: by who has one.
     async fn add_passkey(
         &self,
         row: &PasskeyRow,
@@ -72,10 +99,16 @@ pub trait PasskeyStore: Send + Sync {
     /// where it is gone, does not open it by itself but was to, or the sign count is not above the stored one, both being 0 apart (§7.2): of
     /// two who come at once with one count, at one replica or two, one is refused.
     async fn use_passkey(&self, used: &PasskeyUse) -> Result<bool, StoreError>;
-    /// With the recovery codes, where the person has no other second factor. `false` where they have no such passkey.
+    /// Adds it in place of the password, by a one-time link. What a new password ends by such a link, this ends as well
+    /// ([`PersonStore::set_password`](super::PersonStore::set_password)): sessions, grants, every other link, and that other
+    /// passkeys open the account by themselves. All or nothing; [`PasskeyAdded::Refused`], too, where the link was used, is late,
+    /// or there is none.
+    async fn set_up_passkey(&self, new: &PasskeySetUp) -> Result<PasskeyAdded, StoreError>;
+    /// With the recovery codes, where the person has no other second factor. The last that opens an account which has no
+    /// password stays: of two that are removed at once, too.
     async fn remove_passkey(
         &self,
         user_id: UserId,
         credential_id: &str,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<PasskeyRemoved, StoreError>;
 }

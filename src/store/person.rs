@@ -12,7 +12,42 @@ use super::digest::Digest;
 use super::error::StoreError;
 use super::page::{Page, PageRequest};
 
-/// A person. Local when it has a password or a set-up link, else known by an identity elsewhere.
+/// How a person logs in with us. Whoever is known by an identity elsewhere logs in there, with or without any of this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnLogin {
+    /// Not at all: at an identity provider, or not before they have used a set-up link.
+    Nothing,
+    /// With the password of which this is the Argon2id hash in PHC form, and with what may follow or replace it.
+    Password(String),
+    /// With passkeys, and no password. What it holds is random, new whenever a passkey takes a password's place, and no secret.
+    Passkeys(String),
+}
+
+impl OwnLogin {
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    #[must_use]
+    pub fn password_hash(&self) -> Option<&str> {
+        match self {
+            Self::Password(hash) => Some(hash),
+            Self::Nothing | Self::Passkeys(_) => None,
+        }
+    }
+
+    /// What is another once they log in otherwise than before: what was begun with one guard is not finished under another.
+    #[must_use]
+    pub fn guard(&self) -> Option<&str> {
+        match self {
+            Self::Password(guard) | Self::Passkeys(guard) => Some(guard),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// A person. Local when they log in with us or have a set-up link, else known by an identity elsewhere.
 #[derive(Clone, Debug)]
 pub struct UserRow {
     pub id: UserId,
@@ -20,8 +55,7 @@ pub struct UserRow {
     pub username: String,
     pub display_name: Option<String>,
     pub email: Option<String>,
-    /// Argon2id in PHC form. `None`: no password yet, or never.
-    pub password_hash: Option<String>,
+    pub own_login: OwnLogin,
     pub administrator: bool,
     /// Groups that policy may name.
     pub groups: Vec<String>,
@@ -95,15 +129,15 @@ pub struct NewSession {
     /// The one that their browser had. It ends: one of the same person gives its `sid` to the new one, of which their
     /// clients then hear as of the first; the clients of another person are told that theirs is over.
     pub before: Option<Digest>,
-    /// For a log-in with a password: the hash that it was compared with.
-    pub password_hash: Option<String>,
+    /// For a log-in with us: the guard of how they logged in when it was looked at ([`OwnLogin::guard`]).
+    pub guard: Option<String>,
     /// For a log-in at an identity provider of the store: its id.
     pub provider: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkPurpose {
-    /// A new user chooses a password.
+    /// A new user chooses a password, or makes a passkey.
     SetUp,
     Reset,
 }
@@ -177,7 +211,7 @@ pub trait PersonStore: Send + Sync {
     async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError>;
     async fn find_user_by_name(&self, username: &str) -> Result<Option<UserRow>, StoreError>;
     async fn list_users(&self, page: &PageRequest) -> Result<Page<UserRow>, StoreError>;
-    /// Whether there is any administrator with a password or an identity, so that first start knows to print a link.
+    /// Whether there is any administrator who can log in, with us or elsewhere, so that first start knows to print a link.
     async fn has_administrator(&self) -> Result<bool, StoreError>;
     /// Sets the password, ends every session, revokes every grant (RFC 9700 §4.14.2), takes the one-time link: all or
     /// nothing. `false`: the link was used, is late, or there is none. Without a link, `link` is `None`.
@@ -187,6 +221,15 @@ pub trait PersonStore: Send + Sync {
         password_hash: &str,
         link: Option<&Digest>,
         now: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// A password for who logs in with passkeys alone, beside these, while `guard` is theirs ([`OwnLogin::guard`]). Ends
+    /// nothing: there was no password before that somebody else could have known. `false` where they log in otherwise by
+    /// now, or are disabled.
+    async fn add_password(
+        &self,
+        user_id: UserId,
+        password_hash: &str,
+        guard: &str,
     ) -> Result<bool, StoreError>;
     /// `false` where there is no such person.
     async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError>;
@@ -245,8 +288,8 @@ pub trait PersonStore: Send + Sync {
         user_id: UserId,
         now: Timestamp,
     ) -> Result<Vec<SessionRow>, StoreError>;
-    /// Begins the session of a log-in. `false`: its person is gone or disabled, or has another password by now than the one
-    /// that was right, or the identity provider is gone, disabled or another; nothing is changed.
+    /// Begins the session of a log-in. `false`: its person is gone or disabled, or logs in otherwise by now than when it was
+    /// looked at (another password, say), or the identity provider is gone, disabled or another; nothing is changed.
     async fn begin_session(&self, new: &NewSession) -> Result<bool, StoreError>;
     async fn session_seen(&self, session: &Digest, at: Timestamp) -> Result<(), StoreError>;
     async fn end_session(&self, session: &Digest) -> Result<bool, StoreError>;

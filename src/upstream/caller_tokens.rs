@@ -33,6 +33,17 @@ pub(super) struct For<'a> {
     pub(super) presented: Option<&'a Presented>,
 }
 
+impl For<'_> {
+    /// Their own token, where it is good by itself. One that is bound to their key (RFC 9449) or certificate (RFC 8705) is
+    /// good only beside a proof that we cannot make: nobody else has a use for it.
+    pub(super) fn own_token(&self) -> Option<&SecretText> {
+        let principal = self.principal;
+        let bound = principal.key_thumbprint().or(principal.certificate_thumbprint());
+        let presented = self.presented.filter(|_| bound.is_none());
+        presented.map(Presented::text)
+    }
+}
+
 /// How a token for a caller is obtained.
 #[derive(Debug)]
 pub enum How {

@@ -35,13 +35,12 @@ impl fmt::Debug for OnBehalfOf {
 
 impl OnBehalfOf {
     pub(super) async fn obtain(&self, caller: For<'_>) -> Result<Obtained, NoToken> {
-        let presented = caller.presented.filter(|presented| !presented.is_bound());
-        let presented = presented.ok_or(NoToken::NotTheirs)?;
+        let token = caller.own_token().ok_or(NoToken::NotTheirs)?;
         if !is_person_of(self.profile.tenant(), caller.principal) {
             return Err(NoToken::NotTheirs);
         }
         let budget = Budget::start(Arc::clone(&self.clock), LIMIT);
-        let asked = (presented.text(), self.scope.as_str());
+        let asked = (token, self.scope.as_str());
         let granted = self.tokens.on_behalf_of(&self.profile, asked, &*self.secrets, &budget).await;
         match granted {
             Ok((token, lasts)) => Ok(Obtained { token, lasts: lasts.saturating_sub(SKEW) }),

@@ -81,13 +81,11 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A token, and of which type it is (RFC 8693 §3). For one that is bound to a key our word stands with its issuer, too.
+    /// A token, and of which type it is (RFC 8693 §3). For one that is bound our word stands with its issuer, too.
     pub(super) fn of(&self, caller: For<'_>) -> Result<(SecretText, &'static str), NoToken> {
         let theirs = self.issuer.as_ref() == Some(caller.principal.issuer());
-        match caller.presented {
-            Some(presented) if theirs && !presented.is_bound() => {
-                Ok((presented.text().clone(), ACCESS_TOKEN))
-            }
+        match caller.own_token() {
+            Some(token) if theirs => Ok((token.clone(), ACCESS_TOKEN)),
             _ => Ok((self.vouch.sign(caller.principal).ok_or(NoToken::NoSecret)?, JWT)),
         }
     }

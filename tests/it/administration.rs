@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mcp_auth_broker::store::{AuthenticatorRow, Digest, PasskeyRow, StoreSettings, open};
+use mcp_auth_broker::id::UserId;
+use mcp_auth_broker::store::{
+    AuthenticatorRow, Digest, LinkPurpose, OneTimeLink, PasskeyRow, PasskeySetUp, StoreSettings,
+    open,
+};
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
@@ -45,6 +49,10 @@ fn a_person_is_added_listed_disabled_and_gets_links() {
     let users = json_of(at, &["user", "list", "--json"]);
     assert_eq!(users[0]["username"], "ada");
     assert_eq!(users[0]["groups"], json!(["it-leads"]));
+    assert_eq!(
+        (&users[0]["own_login"], &users[0]["has_password"]),
+        (&json!("nothing"), &json!(false))
+    );
     assert!(printed(at, &["user", "list"]).lines().nth(1).unwrap().starts_with("ada"));
     assert_ne!(printed(at, &["user", "reset-link", "ada"]), added);
     assert_eq!(printed(at, &["user", "disable", "ada"]), "ada is disabled\n");
@@ -53,6 +61,47 @@ fn a_person_is_added_listed_disabled_and_gets_links() {
     assert_eq!(printed(at, &["user", "give-role", "ada"]), "ada administers this broker\n");
     let told = refused(at, &["user", "reset-link", "ada"]);
     assert!(told.contains("the user is disabled, and could not log in"), "{told}");
+}
+
+#[tokio::test]
+async fn lists_say_how_somebody_logs_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    printed(at, &["user", "add", "ada"]);
+    let settings = StoreSettings::Sqlite(at.join("data/broker.db"));
+    let store = open(&settings, Arc::new(SystemClock)).await.unwrap();
+    let (user_id, now) =
+        (store.find_user_by_name("ada").await.unwrap().unwrap().id, SystemClock.now());
+    let (link, purpose) = (Digest::of("link"), LinkPurpose::SetUp);
+    let expires_at = now.plus_seconds(60);
+    store.add_link(&OneTimeLink { link, user_id, purpose, expires_at }).await.unwrap();
+    let (most, recovery_codes, second) = (1, Vec::new(), false);
+    let (row, mark) = (passkey(user_id), "CANARY".to_owned());
+    let new = PasskeySetUp { row, most, recovery_codes, second, link, mark, at: now };
+    store.set_up_passkey(&new).await.unwrap();
+    let listed = printed(at, &["user", "list", "--json"]);
+    assert!(!listed.contains("CANARY"), "{listed}");
+    let users: Value = serde_json::from_str(&listed).unwrap();
+    let said = (&users[0]["own_login"], &users[0]["has_password"]);
+    assert_eq!(said, (&json!("passkeys"), &json!(false)));
+    assert!(printed(at, &["user", "list"]).contains("passkeys"));
+    store.set_password(user_id, "$1", None, now).await.unwrap();
+    assert_eq!(json_of(at, &["user", "list", "--json"])[0]["own_login"], "password");
+}
+
+fn passkey(user_id: UserId) -> PasskeyRow {
+    PasskeyRow {
+        credential_id: "id".to_owned(),
+        user_id,
+        user_handle: "01930000-0000-4000-8000-000000000001".to_owned(),
+        credential: "{}".to_owned(),
+        sign_count: 0,
+        backed_up: true,
+        alone: true,
+        name: "Ada's phone".to_owned(),
+        created_at: SystemClock.now(),
+        last_used_at: None,
+    }
 }
 
 #[tokio::test]
@@ -68,19 +117,7 @@ async fn an_authenticator_that_is_lost_is_taken_away() {
     let (sealed, confirmed_at) = ("sealed".to_owned(), SystemClock.now());
     let row = AuthenticatorRow { user_id, sealed, last_step: 1, confirmed_at };
     assert!(store.add_authenticator(&row, &[Digest::of("a code")], None).await.unwrap());
-    let passkey = PasskeyRow {
-        credential_id: "id".to_owned(),
-        user_id,
-        user_handle: "01930000-0000-4000-8000-000000000001".to_owned(),
-        credential: "{}".to_owned(),
-        sign_count: 0,
-        backed_up: true,
-        alone: true,
-        name: "Ada's phone".to_owned(),
-        created_at: confirmed_at,
-        last_used_at: None,
-    };
-    store.add_passkey(&passkey, 1, &[], (None, true)).await.unwrap();
+    store.add_passkey(&passkey(user_id), 1, &[], (None, true)).await.unwrap();
     let shown = printed(at, &["user", "second-factor", "ada"]);
     assert!(shown.contains("recovery codes left: 1\npasskeys: 1\n"), "{shown}");
     assert!(shown.contains("Ada's phone  true"), "{shown}");
@@ -88,7 +125,7 @@ async fn an_authenticator_that_is_lost_is_taken_away() {
     let told = printed(at, &["user", "remove-second-factor", "ada"]);
     let (link, told) = told.split_once('\n').unwrap();
     assert!(link.starts_with("Link: ") && link.contains("/login/link/"), "{link}");
-    let wanted = "ada has no second factor and no password any more, and chooses another there, once, within a day.\n";
+    let wanted = "ada has no second factor and no password any more, and sets up another log-in there, once, within a day.\n";
     assert_eq!(told, wanted);
     assert!(store.find_authenticator(user_id).await.unwrap().is_none());
     assert!(store.list_passkeys(user_id).await.unwrap().is_empty());

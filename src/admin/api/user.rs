@@ -21,14 +21,14 @@ use super::input::{Asked, At, Body, Items, PAGING, Paging, items};
 #[derive(Debug, JsonSchema, Serialize)]
 struct Added<'a> {
     user: UserView,
-    /// Where they choose a password, once, within a day. Shown this once.
+    /// Where they choose a password or make a passkey, once, within a day. Shown this once.
     set_up_link: &'a str,
 }
 
 /// A link that was made.
 #[derive(Debug, JsonSchema, Serialize)]
 struct Link<'a> {
-    /// Where a password is chosen, once. Shown this once.
+    /// Where a password is chosen or a passkey made, once. Shown this once.
     link: &'a str,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn describe(api: Described) -> Described {
         .takes(schema::<UserChange>)
         .refuses(&[404]);
     let make_link =
-        Operation::made("reset_link", "Make a link for a new password", schema::<Link<'static>>)
+        Operation::made("reset_link", "Make a link for a new log-in", schema::<Link<'static>>)
             .refuses(&[404, 409]);
     let remove_one =
         Operation::done("delete", "remove", "Take a person out, end all that they allowed")
@@ -75,7 +75,7 @@ pub(super) fn describe(api: Described) -> Described {
     .refuses(&[404]);
     let show_second_factor = Operation::get(
         "second_factor",
-        "Show what a person has beside their password",
+        "Show what a person has beside their password, or in its place",
         schema::<SecondFactorView>,
     )
     .refuses(&[404]);

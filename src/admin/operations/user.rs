@@ -1,4 +1,4 @@
-//! People: add, list, disable, remove, and the one-time links by which they choose a password.
+//! People: add, list, disable, remove, and the one-time links by which they choose a password or make a passkey.
 
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use crate::api_key::BearerSecret;
 use crate::audit::{AdminAction, AdminObject};
 use crate::id::UserId;
 use crate::secret_text::SecretText;
-use crate::store::{LinkPurpose, OneTimeLink, Page, StepDown, UserRemoval, UserRemoved, UserRow};
+use crate::store::{
+    LinkPurpose, OneTimeLink, OwnLogin, Page, StepDown, UserRemoval, UserRemoved, UserRow,
+};
 
 use super::{Actor, Operations, PageQuery, SecondFactorView, Shown, UserView, found, shown};
 
@@ -24,7 +26,7 @@ const LAST_ADMINISTRATOR: AdminError = AdminError::Forbidden {
     hint: "give it to somebody first, or say last_administrator (--last-administrator)",
 };
 
-/// A person to add. There is no password here: they choose it by the link.
+/// A person to add. There is no password here: they choose one, or make a passkey, by the link.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
@@ -40,7 +42,7 @@ pub struct NewUser {
 }
 
 impl Operations {
-    /// Adds a person; the secret is the link by which they choose a password, once, within a day.
+    /// Adds a person; the secret is the link by which they choose a password or make a passkey, once, within a day.
     ///
     /// # Errors
     ///
@@ -58,7 +60,7 @@ impl Operations {
                 .map(|name| input::label("display_name", &name))
                 .transpose()?,
             email: new.email.map(|email| input::email(&email)).transpose()?,
-            password_hash: None,
+            own_login: OwnLogin::Nothing,
             administrator: new.administrator,
             groups: input::groups(&new.groups)?,
             groups_incomplete: false,
@@ -236,7 +238,7 @@ impl Operations {
     }
 
     /// Takes a person's authenticator app, passkeys and recovery codes away: they lost them. Their password goes with them, and every
-    /// session, so that nobody who has the password sets up an app in its place: they choose another by the link that
+    /// session, so that nobody who has the password sets up an app in its place: they set up their log-in anew by the link that
     /// this gives, once, within a day.
     ///
     /// # Errors
@@ -256,7 +258,7 @@ impl Operations {
         .await
     }
 
-    /// A new link by which a person chooses a password: within an hour, within a day who has none yet.
+    /// A new link by which a person chooses a password or makes a passkey: within an hour, within a day who has neither yet.
     ///
     /// # Errors
     ///
@@ -265,13 +267,16 @@ impl Operations {
         self.change(actor, (AdminObject::User, AdminAction::MakeLink, &id.to_string()), async {
             let user = self.store.find_user(id).await?.ok_or(AdminError::NotFound("user"))?;
             if user.disabled_at.is_some() {
-                let problem = "the user is disabled, and could not log in with a new password";
+                let problem =
+                    "the user is disabled, and could not log in with what the link sets up";
                 let hint = "enable the user first: broker user enable";
                 return Err(AdminError::Outdated { problem, hint });
             }
-            match user.password_hash {
-                Some(_) => self.link(id, LinkPurpose::Reset, RESET_LINK_LIVES).await,
-                None => self.link(id, LinkPurpose::SetUp, SET_UP_LINK_LIVES).await,
+            match user.own_login {
+                OwnLogin::Password(_) | OwnLogin::Passkeys(_) => {
+                    self.link(id, LinkPurpose::Reset, RESET_LINK_LIVES).await
+                }
+                OwnLogin::Nothing => self.link(id, LinkPurpose::SetUp, SET_UP_LINK_LIVES).await,
             }
         })
         .await

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::id::{ClientId, GrantId, UserId};
 use crate::scope::Scope;
 use crate::store::{
-    ApiKeyRow, ClientKind, ClientRow, GrantRow, PasskeyRow, ResourceRow, RevokeReason, UserRow,
+    ApiKeyRow, ClientKind, ClientRow, GrantRow, OwnLogin, PasskeyRow, ResourceRow, RevokeReason,
+    UserRow,
 };
 use crate::time::Timestamp;
 
@@ -24,8 +25,9 @@ pub struct UserView {
     pub email: Option<String>,
     pub administrator: bool,
     pub groups: Vec<String>,
-    /// Whether they have chosen a password here. People of an identity provider never have one.
+    /// Whether they have chosen a password here.
     pub has_password: bool,
+    pub own_login: OwnLoginView,
     #[schemars(with = "String")]
     pub created_at: Timestamp,
     #[schemars(with = "Option<String>")]
@@ -43,7 +45,8 @@ impl From<UserRow> for UserView {
             email: row.email,
             administrator: row.administrator,
             groups: row.groups,
-            has_password: row.password_hash.is_some(),
+            has_password: row.own_login.password_hash().is_some(),
+            own_login: (&row.own_login).into(),
             created_at: row.created_at,
             last_login_at: row.last_login_at,
             disabled_at: row.disabled_at,
@@ -51,7 +54,29 @@ impl From<UserRow> for UserView {
     }
 }
 
-/// What a person has beside their password. Nothing of it can be used by who reads this.
+/// How a person logs in with us.
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnLoginView {
+    /// Not at all: at an identity provider, or not before they have used their set-up link.
+    Nothing,
+    /// With a password, and what may follow or replace it.
+    Password,
+    /// With passkeys alone: there is no password.
+    Passkeys,
+}
+
+impl From<&OwnLogin> for OwnLoginView {
+    fn from(own_login: &OwnLogin) -> Self {
+        match own_login {
+            OwnLogin::Nothing => Self::Nothing,
+            OwnLogin::Password(_) => Self::Password,
+            OwnLogin::Passkeys(_) => Self::Passkeys,
+        }
+    }
+}
+
+/// What a person has beside their password, or in its place. Nothing of it can be used by who reads this.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct SecondFactorView {
     /// Since when they have an authenticator app.

@@ -10,15 +10,15 @@ use axum::response::Response;
 
 use crate::audit::AuditEvent;
 use crate::authorization_server::login::{
-    APP, Offer, PasskeyForm, Unconfirmed, know_browser_at_codes, show_codes,
+    APP, Offer, PASSKEY, PasskeyForm, Problem, Unconfirmed, know_browser_at_codes, show_codes,
 };
 use crate::authorization_server::pages::{Fault, Forms, page, page_with_script, when};
 use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{Factors, RecoveryCode};
 use crate::authorization_server::session::{self, FormPurpose, NewLogin, Session};
 
-use super::passkeys::{PASSKEY, PATH as PASSKEYS_PATH};
-use super::sent::{Problem, Sent, confirmation, read};
+use super::passkeys::PATH as PASSKEYS_PATH;
+use super::sent::{Sent, confirmation, read};
 
 const PATH: &str = "/account/authenticator";
 pub(super) const CODES: FormPurpose<'static> = FormPurpose { action: "recovery codes", about: &[] };
@@ -39,6 +39,8 @@ pub(super) struct AuthenticatorView {
 struct ManagePage {
     since: String,
     codes_left: u64,
+    /// Whether they have one, which the app follows.
+    password: bool,
     required: bool,
     passkey: Option<PasskeyForm>,
     problem: Option<&'static str>,
@@ -56,7 +58,7 @@ pub(super) async fn view(
     session: &Session,
 ) -> Result<Option<AuthenticatorView>, Fault> {
     let user = &session.person.user;
-    if user.password_hash.is_none() {
+    if user.own_login.is_nothing() {
         return Ok(None);
     }
     let store = &people.server.store;
@@ -87,10 +89,18 @@ async fn render(
     let Some(view) = view(people, session).await? else { return Ok(people.lead_to("/account")) };
     let theirs = people.server.store.list_passkeys(session.person.user.id).await?;
     let passkey = confirmation(people, session, &theirs)?;
-    let Some(since) = view.since else { return offer(session, passkey).page(people, None) };
+    let password = session.person.user.own_login.password_hash().is_some();
+    let Some(since) = view.since else {
+        return if password {
+            offer(session, passkey).page(people, None)
+        } else {
+            Ok(people.lead_to("/account"))
+        };
+    };
     let template = ManagePage {
         since,
         codes_left: view.codes_left,
+        password,
         // A passkey does as well.
         required: theirs.is_empty()
             && people.server.settings.requires_second_factor(&session.person.user),
@@ -174,6 +184,10 @@ async fn answer(people: &People, act: Act, request: (&Visit, &[u8])) -> Result<R
 impl Sent<'_> {
     async fn set_up(self) -> Result<Response, Fault> {
         let (people, fields) = (self.people, &self.form.fields);
+        // There is none that its codes would follow.
+        if !self.has_password() {
+            return Ok(people.lead_to("/account"));
+        }
         let theirs = people.server.store.list_passkeys(self.user().id).await?;
         let offer = offer(&self.session, confirmation(people, &self.session, &theirs)?);
         let authenticator = offer.read(people, (fields.text("secret"), fields.text("form")))?;
@@ -197,7 +211,7 @@ impl Sent<'_> {
         know_browser_at_codes(&people.server, &browser, self.user()).await?;
         // They have just shown both: this session says so from now on, and is a new one.
         let login = NewLogin::with_code(self.user().id, people.server.clock.now());
-        let login = login.compared_with(self.user().password_hash.as_deref());
+        let login = login.compared_with(&self.user().own_login);
         let cookie = session::begin(&people.server, self.headers, login).await?;
         let shown = show_codes(people, self.user(), (&codes, APP), PATH.to_owned());
         Ok(with_cookie(shown, cookie))

@@ -17,6 +17,7 @@ use super::session::{self, FormPurpose, Session, is_no_session};
 mod authenticator;
 mod connections;
 mod passkeys;
+mod password;
 mod sent;
 mod view;
 
@@ -25,6 +26,7 @@ pub(crate) use connections::{begin, come_back, end};
 pub(crate) use passkeys::{
     add as add_passkey, new as new_passkey, remove as remove_passkey, show as passkeys, to_passkeys,
 };
+pub(crate) use password::{choose as choose_password, show as password};
 
 use authenticator::AuthenticatorView;
 use connections::AccountView;
@@ -39,6 +41,8 @@ struct AccountPage<'a> {
     notice: Option<&'static str>,
     clients: Vec<ClientView>,
     accounts: Vec<AccountView>,
+    /// Whether they have one.
+    password: bool,
     /// `None` for who logs in elsewhere.
     authenticator: Option<AuthenticatorView>,
     /// What is said of their passkeys; `None` where there are none to be had, and none.
@@ -73,6 +77,7 @@ async fn render(people: &People, session: &Session) -> Result<Response, Fault> {
         name: session.person.name(),
         username: &user.username,
         administrator: user.administrator,
+        password: user.own_login.password_hash().is_some(),
         notice,
         clients,
         accounts: connections::views(people, session).await?,

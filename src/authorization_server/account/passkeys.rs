@@ -10,23 +10,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::audit::AuditEvent;
-use crate::authorization_server::login::{PasskeyForm, show_codes};
+use crate::authorization_server::login::{Making, PASSKEY, PasskeyForm, Problem, show_codes};
 use crate::authorization_server::pages::{Fault, Forms, clean, page, page_with_script, when};
 use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{
-    Ceremony, Factors, NewPasskey, Passkeys, RecoveryCode, answered,
+    Ceremony, Factors, MOST_PASSKEYS, NewPasskey, Passkeys, RecoveryCode, answered,
 };
 use crate::authorization_server::session::{self, FormPurpose, NewLogin, Session};
-use crate::store::{PasskeyAdded, PasskeyRow};
+use crate::store::{PasskeyAdded, PasskeyRemoved, PasskeyRow};
 
 use super::authenticator::CODES;
-use super::sent::{Problem, Sent, confirmation, read};
+use super::sent::{Sent, confirmation, read};
 
 pub(super) const PATH: &str = "/account/passkeys";
-/// What recovery codes are for when they are shown.
-pub(super) const PASSKEY: &str = "your passkey";
-/// As many as one person may have.
-const MOST: usize = 10;
 const ADDITION: FormPurpose<'static> = FormPurpose { action: "add passkey", about: &[] };
 const REMOVAL: FormPurpose<'static> = FormPurpose { action: "remove passkey", about: &[] };
 
@@ -46,6 +42,8 @@ struct PasskeysPage<'a> {
     passkeys: Vec<PasskeyView>,
     /// Whether another may be added.
     more: bool,
+    /// Whether they have one. Without it, the last passkey stays.
+    password: bool,
     /// Whether the password alone is not enough: a code, or a passkey.
     second: bool,
     app: bool,
@@ -61,22 +59,12 @@ struct PasskeysPage<'a> {
     root: String,
 }
 
-#[derive(Template)]
-#[template(path = "new_passkey.html")]
-struct NewPage<'a> {
-    name: &'a str,
-    passkey: PasskeyForm,
-    form_token: String,
-    host: String,
-    root: String,
-}
-
 /// # Errors
 ///
 /// [`Fault::Store`]
 pub(super) async fn words(people: &People, session: &Session) -> Result<Option<String>, Fault> {
     let user = &session.person.user;
-    if user.password_hash.is_none() {
+    if user.own_login.is_nothing() {
         return Ok(None);
     }
     let theirs = people.server.store.list_passkeys(user.id).await?;
@@ -114,11 +102,12 @@ async fn render(
     let user = &session.person.user;
     let Factors { app, passkeys } = Factors::of(&people.server, user.id).await?;
     let nothing = people.passkeys.is_none() && passkeys.is_empty();
-    if user.password_hash.is_none() || nothing {
+    if user.own_login.is_nothing() || nothing {
         return Ok(people.lead_to("/account"));
     }
     let template = PasskeysPage {
-        more: people.passkeys.is_some() && passkeys.len() < MOST,
+        more: people.passkeys.is_some() && passkeys.len() < MOST_PASSKEYS,
+        password: user.own_login.password_hash().is_some(),
         second: app || !passkeys.is_empty(),
         app,
         codes_left: people.server.store.count_recovery_codes(user.id).await?,
@@ -226,20 +215,14 @@ impl Sent<'_> {
         if let Some(again) = self.wrong().await? {
             return render(people, session, (Some(again), name)).await;
         }
-        if factors.passkeys.len() >= MOST {
+        if factors.passkeys.len() >= MOST_PASSKEYS {
             return render(people, session, (Some(Problem::Taken), "")).await;
         }
         let whose = (self.user(), name);
         let question = passkeys.ask_new(&people.server, ceremony(session), whose, &factors)?;
-        let template = NewPage {
-            name,
-            form_token: made(&[&question.sealed]).token(&session.cookie),
-            passkey: question.into(),
-            host: people.host(),
-            root: people.root().to_owned(),
-        };
-        let script = people.server.url(template.passkey.script);
-        Ok(page_with_script(StatusCode::OK, &script, &template))
+        let form_token = made(&[&question.sealed]).token(&session.cookie);
+        let back = (PATH, "Back to your passkeys");
+        Ok(Making { name, action: PATH, form_token, back }.page(people, question))
     }
 
     async fn add_passkey(self, passkeys: &Passkeys) -> Result<Response, Fault> {
@@ -260,16 +243,22 @@ impl Sent<'_> {
         };
         let codes = RecoveryCode::generate_all(server.random.as_ref());
         let digests: Vec<_> = codes.iter().map(|code| code.digest(row.user_id)).collect();
-        let hash = self.user().password_hash.as_deref();
-        let added = server.store.add_passkey(&row, MOST, &digests, (hash, second)).await?;
+        let guard = self.user().own_login.guard();
+        let added =
+            server.store.add_passkey(&row, MOST_PASSKEYS, &digests, (guard, second)).await?;
         let first = match added {
             PasskeyAdded::First => true,
             PasskeyAdded::Another => false,
             PasskeyAdded::Refused => return again(Problem::Taken).await,
         };
         self.audit(AuditEvent::PasskeyAdd { first }).await?;
-        // They have just shown both: this session says so from now on, and is a new one.
-        let login = NewLogin::with_password_and_passkey(self.user().id, now).compared_with(hash);
+        // They have just shown all of it: this session says so from now on, and is a new one.
+        let login = if self.has_password() {
+            NewLogin::with_password_and_passkey(self.user().id, now)
+        } else {
+            NewLogin::with_passkey(self.user().id, now)
+        };
+        let login = login.compared_with(&self.user().own_login);
         let cookie = session::begin(server, self.headers, login).await?;
         let response = if first {
             show_codes(people, self.user(), (&codes, PASSKEY), PATH.to_owned())
@@ -285,8 +274,13 @@ impl Sent<'_> {
             return render(self.people, &self.session, (Some(again), "")).await;
         }
         let (store, which) = (&self.people.server.store, self.form.fields.text("passkey"));
-        if store.remove_passkey(self.user().id, which).await? {
-            self.audit(AuditEvent::PasskeyRemove {}).await?;
+        match store.remove_passkey(self.user().id, which).await? {
+            PasskeyRemoved::Done => self.audit(AuditEvent::PasskeyRemove {}).await?,
+            PasskeyRemoved::Unknown => {}
+            PasskeyRemoved::Last => {
+                let again = (Some(Problem::LastPasskey), "");
+                return render(self.people, &self.session, again).await;
+            }
         }
         Ok(self.people.lead_to(PATH))
     }

@@ -1,15 +1,14 @@
-//! A form of the account page that changes how its person logs in. It wants the password again, and a second factor where
-//! there is one: who finds a browser open changes no log-in.
+//! A form of the account page that changes how its person logs in. It wants the password again of who has one, and a second
+//! factor where there is one, as there always is without a password: who finds a browser open changes no log-in.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
 use crate::authorization_server::login::{
-    Again, PasskeyForm, SecondStep, Shows, password_again, take_code, take_passkey,
+    Again, PasskeyForm, Problem, SecondStep, Shows, password_again, take_code, take_passkey,
 };
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::person::{People, SentForm, Visit};
@@ -18,58 +17,6 @@ use crate::authorization_server::session::{self, Session};
 use crate::id::RequestId;
 use crate::secret_text::SecretText;
 use crate::store::{PasskeyRow, UserRow};
-
-/// Why nothing was done.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Problem {
-    Password,
-    Code,
-    Passkey,
-    /// The question to the passkey was asked too long ago, or answered before.
-    Late,
-    /// What the browser made is none that is taken.
-    NoPasskey,
-    /// It is somebody's already, or there are enough.
-    Taken,
-    Name,
-    /// How long to wait.
-    Wait(Duration),
-}
-
-impl Problem {
-    pub(super) const fn status(self) -> StatusCode {
-        match self {
-            Self::Password | Self::Code | Self::Passkey | Self::Late => StatusCode::FORBIDDEN,
-            Self::NoPasskey | Self::Taken | Self::Name => StatusCode::BAD_REQUEST,
-            Self::Wait(_) => StatusCode::TOO_MANY_REQUESTS,
-        }
-    }
-
-    pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::Password => "The password is not right.",
-            Self::Code => "The code is not right, is over, or was used before.",
-            Self::Passkey => "Confirm this with a passkey of yours.",
-            Self::Late => "The page had waited too long, or was sent twice. Try again.",
-            Self::NoPasskey => {
-                "What the browser made cannot be used here. Nothing was added; remove it there, and try again."
-            }
-            Self::Taken => {
-                "This passkey is not added: it is in use already, you have as many as you may have, or how you log in is another by now. Try again."
-            }
-            Self::Name => "Give it a name that can be read.",
-            Self::Wait(_) => "Too many attempts. Wait a while, then try again.",
-        }
-    }
-
-    pub(super) fn on(self, mut response: Response) -> Response {
-        if let Self::Wait(wait) = self {
-            let wait = HeaderValue::from(wait.as_secs().max(1));
-            response.headers_mut().insert(header::RETRY_AFTER, wait);
-        }
-        response
-    }
-}
 
 /// A form of one of these pages, as it came.
 pub(super) struct Sent<'a> {
@@ -81,7 +28,7 @@ pub(super) struct Sent<'a> {
     pub(super) session: Session,
 }
 
-/// A form of somebody who is logged in and has a password; its token is still to be checked. Others are led elsewhere.
+/// A form of somebody who is logged in and can do so with us; its token is still to be checked. Others are led elsewhere.
 ///
 /// # Errors
 ///
@@ -95,7 +42,7 @@ pub(super) async fn read<'a>(
     let Some(session) = session::open(&people.server, headers).await? else {
         return Ok(Err(people.lead_to("/login")));
     };
-    if session.person.user.password_hash.is_none() {
+    if session.person.user.own_login.is_nothing() {
         return Ok(Err(people.lead_to("/account")));
     }
     let (request_id, address) = (*request_id, *address);
@@ -123,7 +70,7 @@ const fn ceremony(session: &Session) -> Ceremony<'_> {
 }
 
 impl Sent<'_> {
-    /// Why the password and, of who has one, a second factor do not do: a code, or a passkey instead.
+    /// Why the password of who has one and, of who has one, a second factor do not do: a code, or a passkey instead.
     ///
     /// # Errors
     ///
@@ -134,7 +81,8 @@ impl Sent<'_> {
         }
         let factors = Factors::of(&self.people.server, self.user().id).await?;
         match self.form.fields.filled("assertion") {
-            _ if factors.is_empty() => Ok(None),
+            // The password is all that there is to be asked for.
+            _ if factors.is_empty() && self.has_password() => Ok(None),
             Some(_) => self.wrong_passkey().await,
             None => self.wrong_code().await,
         }
@@ -144,6 +92,9 @@ impl Sent<'_> {
     ///
     /// [`Fault`] as for [`Self::wrong`]
     pub(super) async fn wrong_password(&self) -> Result<Option<Problem>, Fault> {
+        if !self.has_password() {
+            return Ok(None);
+        }
         let browser = self.people.browser(self.headers);
         let typed = SecretText::new(self.form.fields.text("password").to_owned());
         let from = (&browser, self.address);
@@ -162,7 +113,7 @@ impl Sent<'_> {
             SecondStep::Code | SecondStep::RecoveryCode => Ok(None),
             SecondStep::Wait(wait) => Ok(Some(Problem::Wait(wait))),
             SecondStep::Wrong => {
-                let method = LoginMethod::PasswordAndCode;
+                let method = self.shown_with(LoginMethod::PasswordAndCode);
                 let reason = LoginFailure::SecondFactor;
                 self.audit(AuditEvent::LoginFail { method, reason }).await?;
                 Ok(Some(Problem::Code))
@@ -184,11 +135,20 @@ impl Sent<'_> {
             Shows::Wrong(reason, _) => {
                 let clone = reason == LoginFailure::SignCount;
                 let reason = if clone { reason } else { LoginFailure::SecondFactor };
-                let method = LoginMethod::PasswordAndPasskey;
+                let method = self.shown_with(LoginMethod::PasswordAndPasskey);
                 self.audit(AuditEvent::LoginFail { method, reason }).await?;
                 Ok(Some(Problem::Passkey))
             }
         }
+    }
+
+    /// As what it is recorded: of who has no password as what they log in with.
+    fn shown_with(&self, after_password: LoginMethod) -> LoginMethod {
+        if self.has_password() { after_password } else { LoginMethod::Passkey }
+    }
+
+    pub(super) fn has_password(&self) -> bool {
+        self.user().own_login.password_hash().is_some()
     }
 
     pub(super) fn user(&self) -> &UserRow {

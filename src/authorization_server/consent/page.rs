@@ -8,8 +8,9 @@ use axum::response::Response;
 use serde::Deserialize;
 use url::Url;
 
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, Sent};
 use crate::authorization_server::authorize;
+use crate::authorization_server::client::{ClientError, HOST_DENIED};
 use crate::authorization_server::pages::{
     Fault, Forms, RefusedRequest, ScopeWords, in_words, page, query_value, see_other,
 };
@@ -18,7 +19,7 @@ use crate::authorization_server::session::{self, FormPurpose, Session};
 use crate::id::RequestId;
 
 use super::introduction::Standing;
-use super::question::Question;
+use super::question::{Question, waiting};
 use super::receiver::{Place, Receiver};
 
 /// `?request=`
@@ -66,7 +67,7 @@ pub(crate) async fn show(
     let Some(session) = session::open(&people.server, headers).await? else {
         return Ok(people.lead_to(&format!("/login?request={}", query_value(handle))));
     };
-    let question = Question::ask(people, &session.person, handle).await?;
+    let question = asked_of(people, &visit, &session, handle).await?;
     if question.needs_login(&session.person) {
         return Ok(people.lead_to(&format!("/login?request={}", query_value(handle))));
     }
@@ -79,6 +80,33 @@ pub(crate) async fn show(
         return Ok(go_back(people, &question.receiver, &url, true));
     }
     Ok(render(people, &session, handle, &question))
+}
+
+/// What the person is asked. A client whose host has come to be denied by the settings since its request is refused, which is
+/// recorded as its requests at `/authorize` are from then on.
+async fn asked_of(
+    people: &People,
+    visit: &Visit,
+    session: &Session,
+    handle: &str,
+) -> Result<Question, Fault> {
+    let asked = Question::ask(people, &session.person, handle).await;
+    if matches!(asked, Err(Fault::UnknownClient(ClientError::Denied)))
+        && people.server.auditor.admit_refusal(visit.address)
+        && let Some(pending) = waiting(people, handle).await?
+    {
+        let (endpoint, error_description) = (Some("/consent"), Some(HOST_DENIED));
+        let sent = Box::new(Sent { endpoint, error_description, ..Sent::default() });
+        let event = AuditEvent::AuthorizeRefuse {
+            error: "invalid_client",
+            unverified_client_id: None,
+            resource: Some(pending.resource),
+            sent,
+        };
+        let user = session.person.user.id;
+        people.audit(visit.request_id, Some(user), Some(pending.client_id), event).await?;
+    }
+    asked
 }
 
 fn render(people: &People, session: &Session, handle: &str, question: &Question) -> Response {
@@ -112,7 +140,7 @@ pub(crate) async fn decide(
         return Err(Fault::Forged);
     };
     let handle = form.fields.text("request");
-    let question = Question::ask(people, &session.person, handle).await?;
+    let question = asked_of(people, &visit, &session, handle).await?;
     form.check(purpose(&[handle, &question.digest]), &session.cookie)?;
     let granted = match form.fields.text("decision") {
         "allow" if question.needs_login(&session.person) => return Err(Fault::Forged),

@@ -111,7 +111,7 @@ pub(crate) async fn freshness(
 }
 
 /// A look at a request before anybody is logged in. Binds and uses nothing.
-async fn waiting(people: &People, handle: &str) -> Result<Option<Pending>, StoreError> {
+pub(super) async fn waiting(people: &People, handle: &str) -> Result<Option<Pending>, StoreError> {
     let (store, now) = (&people.server.store, people.server.clock.now());
     let row = store.find_authorization_request(&Digest::of(handle), now).await?;
     let Some(row) = row else { return Ok(None) };

@@ -97,9 +97,8 @@ pub(crate) async fn come_back(
         .await?;
     let how = format!("idp:{}", provider.id());
     let (user_id, stored) = (user.id, provider.stored());
-    let password_hash = None;
-    let new =
-        NewLogin { user_id, method: &how, auth_time, origin, password_hash, provider: stored };
+    let guard = None;
+    let new = NewLogin { user_id, method: &how, auth_time, origin, guard, provider: stored };
     let cookie = session::begin(&people.server, headers, new).await?;
     Ok(with_cookie(people.lead_to(&onward(request.as_deref())), cookie))
 }

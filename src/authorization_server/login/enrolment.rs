@@ -12,7 +12,7 @@ use crate::authorization_server::pages::{Fault, Forms, page, page_with_script};
 use crate::authorization_server::person::{People, Visit, with_cookie};
 use crate::authorization_server::second_factor::{Authenticator, Factors, QrPicture, RecoveryCode};
 use crate::authorization_server::session::{self, CookieKind, CookieValue, FormPurpose, NewLogin};
-use crate::store::{AuthenticatorRow, Digest, StoreError, UserRow};
+use crate::store::{AuthenticatorRow, Digest, OwnLogin, StoreError, UserRow};
 
 use super::first_step::{ENROL_PATH, FirstStep};
 use super::passkey::PasskeyForm;
@@ -40,8 +40,8 @@ pub(crate) struct Offer<'a> {
 #[derive(Debug)]
 pub(crate) struct Confirmed {
     row: AuthenticatorRow,
-    /// The person's when their password was asked for.
-    password_hash: Option<String>,
+    /// Of how the person logged in when this began.
+    guard: Option<String>,
 }
 
 /// Why the page is shown again, with the same secret.
@@ -54,6 +54,8 @@ pub(crate) struct Unconfirmed {
 
 /// What recovery codes are for when they are shown.
 pub(crate) const APP: &str = "your authenticator app";
+/// The same of a passkey.
+pub(crate) const PASSKEY: &str = "your passkey";
 
 #[derive(Template)]
 #[template(path = "authenticator.html")]
@@ -80,6 +82,8 @@ struct CodesPage {
     codes: Vec<String>,
     /// Of what they are the replacement, in words.
     lost: &'static str,
+    /// Whether there is no password that one of them would follow.
+    alone: bool,
     username: String,
     onward: String,
     host: String,
@@ -173,7 +177,8 @@ impl Offer<'_> {
         let sealed = sealed.ok_or(StoreError::Corrupt("authenticators.sealed"))?;
         // The code that confirmed it is used up.
         let row = AuthenticatorRow { user_id, sealed, last_step: step, confirmed_at: now };
-        Ok(Ok(Confirmed { row, password_hash: self.user.password_hash.clone() }))
+        let guard = self.user.own_login.guard().map(str::to_owned);
+        Ok(Ok(Confirmed { row, guard }))
     }
 }
 
@@ -182,13 +187,13 @@ impl Confirmed {
     ///
     /// # Errors
     ///
-    /// [`Fault::Forged`] where the person has an app already, of another tab, or another password by now.
+    /// [`Fault::Forged`] where the person has an app already, of another tab, or logs in otherwise by now.
     pub(crate) async fn keep(self, people: &People) -> Result<Vec<RecoveryCode>, Fault> {
-        let Self { row, password_hash } = self;
+        let Self { row, guard } = self;
         let codes = RecoveryCode::generate_all(people.server.random.as_ref());
         let digests: Vec<_> = codes.iter().map(|code| code.digest(row.user_id)).collect();
         let store = &people.server.store;
-        let added = store.add_authenticator(&row, &digests, password_hash.as_deref()).await?;
+        let added = store.add_authenticator(&row, &digests, guard.as_deref()).await?;
         added.then_some(codes).ok_or(Fault::Forged)
     }
 }
@@ -203,6 +208,7 @@ pub(crate) fn show_codes(
     let template = CodesPage {
         codes: codes.iter().map(RecoveryCode::shown).collect(),
         lost,
+        alone: matches!(user.own_login, OwnLogin::Passkeys(_)),
         username: user.username.clone(),
         onward,
         host: people.host(),
@@ -250,7 +256,7 @@ pub(crate) async fn enrol(
     let event = AuditEvent::LoginSucceed { method: LoginMethod::PasswordAndCode };
     people.audit(visit.request_id, Some(user.id), None, event).await?;
     let login = NewLogin::with_code(user.id, people.server.clock.now());
-    let login = login.compared_with(user.password_hash.as_deref());
+    let login = login.compared_with(&user.own_login);
     let cookie = session::begin(&people.server, headers, login).await?;
     let browser = people.browser(headers);
     know_browser(&people.server, &browser, &user).await?;

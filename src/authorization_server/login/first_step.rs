@@ -71,12 +71,9 @@ impl FirstStep {
         };
         let before = cookies.read(CookieKind::FirstStep, headers);
         let before = before.map(|before| before.digest(CookieKind::FirstStep));
-        let password_hash = user.password_hash.clone();
-        if !server
-            .store
-            .begin_session(&NewSession { row, before, password_hash, provider: None })
-            .await?
-        {
+        let guard = user.own_login.guard().map(str::to_owned);
+        let new = NewSession { row, before, guard, provider: None };
+        if !server.store.begin_session(&new).await? {
             return Err(BeginError::Stale);
         }
         let response = people.remember(browser, people.lead_to(&with_request(path, request)));

@@ -5,8 +5,11 @@ mod elsewhere_limits;
 mod enrolment;
 mod first_step;
 mod link;
+mod link_passkey;
+mod new_passkey;
 mod passkey;
 mod password;
+mod problem;
 mod second_step;
 mod throttle;
 
@@ -16,12 +19,15 @@ use super::pages::query_value;
 
 pub(crate) use elsewhere::{come_back, start_elsewhere};
 pub(crate) use elsewhere_limits::ElsewhereLimits;
-pub(crate) use enrolment::{APP, Offer, Unconfirmed, enrol, offer_first, show_codes};
+pub(crate) use enrolment::{APP, Offer, PASSKEY, Unconfirmed, enrol, offer_first, show_codes};
 pub(crate) use first_step::FIRST_STEP;
 pub use link::{first_administrator_link, new_link, one_time_link};
 pub(crate) use link::{show_link, use_link};
+pub(crate) use link_passkey::{begin_by_passkey, finish_by_passkey, to_link};
+pub(crate) use new_passkey::Making;
 pub(crate) use passkey::{PasskeyForm, Shows, again, log_in_with_passkey, take_passkey};
 pub(crate) use password::{Again, log_in, password_again, show};
+pub(crate) use problem::Problem;
 pub(crate) use second_step::{SecondStep, ask_code, second_step, take_code};
 #[cfg(test)]
 pub(crate) use throttle::Attempt;

@@ -137,7 +137,7 @@ pub(crate) async fn take_passkey(
                 };
             }
         };
-        if user.disabled_at.is_some() || user.password_hash.is_none() {
+        if user.disabled_at.is_some() || user.own_login.is_nothing() {
             return wrong(LoginFailure::Disabled);
         }
         let beside = whose.map(|_| *ceremony.whom);
@@ -251,7 +251,7 @@ async fn begin(
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Passkey };
     people.audit(request_id, Some(user.id), None, event).await?;
     let login = NewLogin::with_passkey(user.id, people.server.clock.now());
-    let login = login.compared_with(user.password_hash.as_deref());
+    let login = login.compared_with(&user.own_login);
     let cookie = session::begin(&people.server, headers, login).await?;
     know_browser(&people.server, browser, user).await?;
     Ok(with_cookie(people.remember(browser, people.lead_to(&onward(request))), cookie))

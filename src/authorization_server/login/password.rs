@@ -158,7 +158,7 @@ pub(crate) async fn log_in(
         return Ok(response);
     }
     let user = people.server.store.find_user_by_name(&username).await?;
-    let stored = user.as_ref().and_then(|user| user.password_hash.clone());
+    let stored = user.as_ref().and_then(stored_hash);
     let typed = SecretText::new(form.fields.text("password").to_owned());
     let right = people.passwords.verify(typed, stored).await?;
     let wrong = "The user name or the password is not right.";
@@ -177,6 +177,11 @@ pub(crate) async fn log_in(
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// `None` for who has no password: checked all the same, and never right (N108).
+fn stored_hash(user: &UserRow) -> Option<String> {
+    user.own_login.password_hash().map(str::to_owned)
 }
 
 /// A password that was the person's when it was looked at.
@@ -207,7 +212,7 @@ async fn go_on(
     let event = AuditEvent::LoginSucceed { method: LoginMethod::Password };
     people.audit(request_id, Some(user.id), None, event).await?;
     let now = people.server.clock.now();
-    let login = NewLogin::with_password(user.id, now).compared_with(user.password_hash.as_deref());
+    let login = NewLogin::with_password(user.id, now).compared_with(&user.own_login);
     let cookie = session::begin(&people.server, headers, login).await?;
     attempt.succeeded(&people.server, user.id).await?;
     Ok(with_cookie(people.remember(browser, people.lead_to(&onward(request))), cookie))
@@ -238,7 +243,7 @@ pub(crate) async fn password_again(
     if let Some(wait) = attempt.take(&people.server).await? {
         return Ok(Again::Wait(wait));
     }
-    if people.passwords.verify(typed, user.password_hash.clone()).await? {
+    if people.passwords.verify(typed, stored_hash(user)).await? {
         attempt.succeeded(&people.server, user.id).await?;
         return Ok(Again::Right);
     }

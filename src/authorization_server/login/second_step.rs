@@ -147,7 +147,7 @@ pub(crate) async fn second_step(
     people
         .audit(visit.request_id, Some(user.id), None, AuditEvent::LoginSucceed { method })
         .await?;
-    let login = login.compared_with(user.password_hash.as_deref());
+    let login = login.compared_with(&user.own_login);
     let cookie = session::begin(&people.server, headers, login).await?;
     // Now the password has led somewhere.
     let password = Attempt::new(&people.server, &user.username, &browser, visit.address).await?;

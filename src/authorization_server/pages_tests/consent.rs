@@ -77,6 +77,18 @@ async fn a_no_is_told_to_the_client_and_gives_nothing() {
     let answer = answer(&mut browser, &page, "deny").await;
     assert!(answer.location().contains("error=access_denied"), "{}", answer.location());
     assert!(site.store.lock().grants.is_empty() && site.store.lock().consents.is_empty());
+    let recorded = last_event(&site).await;
+    assert_eq!(recorded["event_type"], "oauth.authorization.denied");
+    assert_eq!(recorded["client_id"], "https://claude.ai/oauth/client.json");
+    assert_eq!(recorded["requester_id"], site.store.lock().users[0].id.to_string());
+    assert!(recorded["request_id"].is_string(), "{recorded}");
+    assert_eq!(recorded["payload"]["resource"], "https://broker.example/mcp");
+}
+
+async fn last_event(site: &Site) -> serde_json::Value {
+    site.event_types().await;
+    let log = std::fs::read_to_string(&site.log).unwrap();
+    serde_json::from_str(log.lines().last().unwrap()).unwrap()
 }
 
 // RFC 6749 §10.12 — N103
@@ -185,6 +197,12 @@ async fn a_request_of_a_client_whose_host_is_denied_now_can_only_be_left() {
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert!(page.body.contains("Your app is not allowed here"), "{}", page.body);
     assert!(site.store.lock().grants.is_empty());
+    let recorded = last_event(&site).await;
+    assert_eq!(recorded["event_type"], "oauth.authorization.refused");
+    assert_eq!(recorded["client_id"], "https://claude.ai/oauth/client.json");
+    assert_eq!(recorded["requester_id"], site.store.lock().users[0].id.to_string());
+    assert_eq!(recorded["payload"]["error"], "invalid_client");
+    assert!(page.body.contains(recorded["request_id"].as_str().unwrap()), "{recorded}");
 }
 
 #[tokio::test]

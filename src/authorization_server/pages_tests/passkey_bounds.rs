@@ -48,7 +48,7 @@ async fn since_a_new_password_a_passkey_opens_nothing_alone_until_it_was_shown_b
     let (_, mut passkey, _) = enrolled(&site).await;
     let (id, hash) = {
         let inner = site.store.lock();
-        (inner.users[0].id, inner.users[0].password_hash.clone().unwrap())
+        (inner.users[0].id, inner.users[0].own_login.password_hash().unwrap().to_owned())
     };
     site.store.set_password(id, &hash, None, site.clock.now()).await.unwrap();
     let refused = logs_in(&mut Browser::new(&site), &mut passkey).await;

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 
 use crate::authorization_server::SecondFactor;
 use crate::authorization_server::second_factor::Authenticator;
+use crate::store::OwnLogin;
 use crate::time::Clock as _;
 
 use super::support::{Browser, PASSWORD, Site, between};
@@ -79,7 +80,7 @@ async fn a_link_for_a_new_password_does_not_stand_for_the_app() {
     let mut browser = site.administrator().await;
     let page = browser.get("/account/authenticator").await;
     let (app, _) = browser.sets_up(&site, &page).await;
-    site.store.lock().users[0].password_hash = None;
+    site.store.lock().users[0].own_login = OwnLogin::Nothing;
     let mut other = sent_on(&site, "/login/code").await;
     assert_eq!(other.get("/account").await.location(), "/login");
     assert_eq!(other.get(ENROL).await.location(), "/login", "no second app beside the first");

@@ -98,6 +98,11 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/login/code", get(login::ask_code).post(login::second_step))
         .route("/login/authenticator", get(login::offer_first).post(login::enrol))
         .route("/login/link/{link}", get(login::show_link).post(login::use_link))
+        .route("/login/link/{link}/passkey", get(login::to_link).post(login::begin_by_passkey))
+        .route(
+            "/login/link/{link}/passkey/made",
+            get(login::to_link).post(login::finish_by_passkey),
+        )
         .route("/logout", get(logout::show).post(logout::log_out))
         .route("/login/logout/{provider}", post(logout::log_out_elsewhere))
         .route("/end-session", get(logout::ask).post(logout::forward))
@@ -106,6 +111,7 @@ pub fn people_routes(server: &AuthorizationServer, settings: PeopleSettings) -> 
         .route("/device", get(device::show).post(device::type_code))
         .route("/device/answer", post(device::answer))
         .route("/account", get(account::show))
+        .route("/account/password", get(account::password).post(account::choose_password))
         .route("/account/authenticator", get(account::authenticator).post(account::set_up))
         .route("/account/authenticator/codes", post(account::other_codes))
         .route("/account/authenticator/remove", post(account::remove))

@@ -1,7 +1,7 @@
 //! What people have beside a password, or in its place: an authenticator app (RFC 6238), passkeys (`WebAuthn`), and codes for
 //! the day these are lost.
 //!
-//! For who logs in here with a password. Who logs in elsewhere has what the identity provider asks for.
+//! For who logs in here. Who logs in elsewhere has what the identity provider asks for.
 
 mod authenticator;
 mod passkey;
@@ -21,6 +21,9 @@ pub(crate) use passkey::{
 };
 pub(crate) use qr::QrPicture;
 pub(crate) use recovery_code::RecoveryCode;
+
+/// As many passkeys as one person may have.
+pub(crate) const MOST_PASSKEYS: usize = 10;
 
 /// What a person has. With any of it, their password alone opens nothing.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::id::UserId;
 use crate::random::Random;
-use crate::store::{LoginOrigin, NewSession, SessionRow, StoreError};
+use crate::store::{LoginOrigin, NewSession, OwnLogin, SessionRow, StoreError};
 use crate::time::Timestamp;
 
 use super::login::{DEVICE_METHOD, FIRST_STEP};
@@ -107,9 +107,9 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) auth_time: Option<Timestamp>,
     /// Where and how. Its `sid` is made here.
     pub(crate) origin: LoginOrigin,
-    /// The hash that the password was compared with: that takes a while, in which it may have been set anew. With a passkey,
-    /// the one that the person had: where an administrator takes second factors away, the password goes, too.
-    pub(crate) password_hash: Option<&'a str>,
+    /// How the person logged in when it was looked at ([`OwnLogin::guard`]): to check a password takes a while, in which it may
+    /// have been set anew, and an administrator may take passkeys away.
+    pub(crate) guard: Option<&'a str>,
     /// The identity provider, where that may be taken out while somebody logs in there.
     pub(crate) provider: Option<&'a str>,
 }
@@ -145,13 +145,13 @@ impl<'a> NewLogin<'a> {
     fn here(user_id: UserId, now: Timestamp, (acr, amr): (&str, &str)) -> Self {
         let (acr, amr) = (Some(acr.to_owned()), Some(amr.to_owned()));
         let origin = LoginOrigin { acr, amr, ..LoginOrigin::default() };
-        let (password_hash, provider) = (None, None);
-        Self { user_id, method: PASSWORD, auth_time: Some(now), origin, password_hash, provider }
+        let (guard, provider) = (None, None);
+        Self { user_id, method: PASSWORD, auth_time: Some(now), origin, guard, provider }
     }
 
-    /// Holds only while this is still the person's password.
-    pub(crate) fn compared_with(self, password_hash: Option<&'a str>) -> Self {
-        Self { password_hash, ..self }
+    /// Holds only while this is still how the person logs in.
+    pub(crate) fn compared_with(self, own_login: &'a OwnLogin) -> Self {
+        Self { guard: own_login.guard(), ..self }
     }
 }
 
@@ -178,7 +178,7 @@ pub(crate) async fn begin(
     headers: &HeaderMap,
     new: NewLogin<'_>,
 ) -> Result<HeaderValue, BeginError> {
-    let NewLogin { user_id, method, auth_time, origin, password_hash, provider } = new;
+    let NewLogin { user_id, method, auth_time, origin, guard, provider } = new;
     let (now, cookies) = (server.clock.now(), server.cookies());
     let cookie = CookieValue::generate(server.random.as_ref());
     let row = SessionRow {
@@ -194,8 +194,8 @@ pub(crate) async fn begin(
     };
     let before = cookies.read(CookieKind::Session, headers);
     let before = before.map(|before| before.digest(CookieKind::Session));
-    let (password_hash, provider) = (password_hash.map(str::to_owned), provider.map(str::to_owned));
-    if !server.store.begin_session(&NewSession { row, before, password_hash, provider }).await? {
+    let (guard, provider) = (guard.map(str::to_owned), provider.map(str::to_owned));
+    if !server.store.begin_session(&NewSession { row, before, guard, provider }).await? {
         return Err(BeginError::Stale);
     }
     if before.is_some() {

@@ -26,7 +26,8 @@ use crate::id::{GrantId, UserId};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{
-    self, CodeRow, Database, Digest, GrantRow, ResourceRow, SessionRow, StoreSettings, UserRow,
+    self, CodeRow, Database, Digest, GrantRow, OwnLogin, ResourceRow, SessionRow, StoreSettings,
+    UserRow,
 };
 use crate::time::{Clock as _, FixedClock, Timestamp};
 
@@ -329,7 +330,7 @@ fn ada(id: UserId) -> UserRow {
         username: "ada".to_owned(),
         display_name: Some("Ada Lovelace".to_owned()),
         email: Some("ada@example.com".to_owned()),
-        password_hash: None,
+        own_login: OwnLogin::Nothing,
         administrator: false,
         groups: vec!["engineers".to_owned()],
         groups_incomplete: false,

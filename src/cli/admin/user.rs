@@ -1,4 +1,4 @@
-//! `broker user`: people who log in here with a password.
+//! `broker user`: people who log in here.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ const COLUMNS: Columns = &[
     ("name", "display_name"),
     ("administrator", "administrator"),
     ("groups", "groups"),
+    ("own login", "own_login"),
     ("last login", "last_login_at"),
     ("disabled", "disabled_at"),
     ("id", "id"),
@@ -41,7 +42,7 @@ pub(in crate::cli) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Add a person and print the link by which they choose a password, once, within a day
+    /// Add a person and print the link by which they choose a password or make a passkey, once, within a day
     Add(AddArgs),
     /// Change a person; what is left out stays
     Change(ChangeArgs),
@@ -101,7 +102,7 @@ enum UserCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print what a person has beside their password: an authenticator app, passkeys, recovery codes
+    /// Print what a person has beside their password, or in its place: an authenticator app, passkeys, recovery codes
     SecondFactor {
         /// Username or id
         user: String,
@@ -110,7 +111,7 @@ enum UserCommand {
         json: bool,
     },
     /// Take a person's authenticator app, passkeys and recovery codes away, who lost them, with their password and every
-    /// session; print the link by which they choose another password, once, within a day
+    /// session; print the link by which they set up their log-in anew, once, within a day
     RemoveSecondFactor {
         /// Username or id
         user: String,
@@ -118,7 +119,7 @@ enum UserCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print a new link for choosing a password: within an hour, for who has none yet within a day
+    /// Print a new link for choosing a password or making a passkey: within an hour, for who has neither yet within a day
     #[command(alias = "reset")]
     ResetLink {
         /// Username or id
@@ -217,7 +218,7 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
     let added = added.map_err(|error| failure(&error, LIST))?;
     let (user, link) = (&added.object, added.secret.expose());
     let lines = format!(
-        "Link: {link}\n{} chooses a password there, once, within a day. Id: {}",
+        "Link: {link}\n{} chooses a password or makes a passkey there, once, within a day. Id: {}",
         user.username, user.id
     );
     one(&json!({ "user": user, "set_up_link": link }), &lines, args.json, out)
@@ -339,7 +340,7 @@ async fn remove_second_factor(
     let done = by.operations.remove_second_factor(&by.actor, user.id).await;
     let link = done.map_err(|error| failure(&error, LIST))?;
     let lines = format!(
-        "Link: {}\n{} has no second factor and no password any more, and chooses another there, once, within a day.",
+        "Link: {}\n{} has no second factor and no password any more, and sets up another log-in there, once, within a day.",
         link.expose(),
         user.username
     );

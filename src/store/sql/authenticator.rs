@@ -26,9 +26,9 @@ impl AuthenticatorStore for SqlDatabase {
         &self,
         row: &AuthenticatorRow,
         recovery_codes: &[Digest],
-        password_hash: Option<&str>,
+        guard: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let new = (row.clone(), recovery_codes.to_vec(), password_hash.map(str::to_owned));
+        let new = (row.clone(), recovery_codes.to_vec(), guard.map(str::to_owned));
         self.named("add authenticators").write(new, |c, new| Box::pin(add(c, new))).await
     }
 
@@ -73,11 +73,11 @@ async fn find(c: &mut Connection, id: &UserId) -> Result<Option<AuthenticatorRow
 
 async fn add(
     c: &mut Connection,
-    (row, codes, password_hash): &(AuthenticatorRow, Vec<Digest>, Option<String>),
+    (row, codes, guard): &(AuthenticatorRow, Vec<Digest>, Option<String>),
 ) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO authenticators (user_id, sealed, last_step, confirmed_at) \
         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-    if !user::holds(c, row.user_id, password_hash.as_deref()).await? {
+    if !user::holds(c, row.user_id, guard.as_deref()).await? {
         return Ok(false);
     }
     let user = row.user_id.to_string();
@@ -160,8 +160,8 @@ pub(super) async fn exists(c: &mut Connection, user: &str) -> Result<bool, Store
 
 async fn start_over(c: &mut Connection, new: &OneTimeLink) -> Result<bool, StoreError> {
     // First, as for a new password: who is logging in with the old one has a session already, or gets none.
-    const SQL: &str = "UPDATE users SET password_hash = NULL WHERE id = $1 AND disabled_at IS NULL \
-        AND (EXISTS (SELECT 1 FROM authenticators WHERE user_id = $1) \
+    const SQL: &str = "UPDATE users SET password_hash = NULL, passkey_login = NULL \
+        WHERE id = $1 AND disabled_at IS NULL AND (EXISTS (SELECT 1 FROM authenticators WHERE user_id = $1) \
         OR EXISTS (SELECT 1 FROM passkeys WHERE user_id = $1))";
     let user = new.user_id.to_string();
     if c.execute(SQL, values![user.as_str()]).await? != 1 {

@@ -6,16 +6,19 @@ use crate::id::UserId;
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::passkey::{PasskeyAdded, PasskeyRow, PasskeyStore, PasskeyUse};
+use crate::store::passkey::{
+    PasskeyAdded, PasskeyRemoved, PasskeyRow, PasskeySetUp, PasskeyStore, PasskeyUse,
+};
+use crate::store::revoked::Revocation;
 
 use super::database::SqlDatabase;
-use super::{authenticator, user};
+use super::{authenticator, link, user};
 
 struct New {
     row: PasskeyRow,
     most: usize,
     recovery_codes: Vec<Digest>,
-    password_hash: Option<String>,
+    guard: Option<String>,
     second: bool,
 }
 
@@ -35,13 +38,13 @@ impl PasskeyStore for SqlDatabase {
         row: &PasskeyRow,
         most: usize,
         recovery_codes: &[Digest],
-        (password_hash, second): (Option<&str>, bool),
+        (guard, second): (Option<&str>, bool),
     ) -> Result<PasskeyAdded, StoreError> {
         let new = New {
             row: row.clone(),
             most,
             recovery_codes: recovery_codes.to_vec(),
-            password_hash: password_hash.map(str::to_owned),
+            guard: guard.map(str::to_owned),
             second,
         };
         self.named("add passkeys").write(new, |c, new| Box::pin(add(c, new))).await
@@ -51,11 +54,20 @@ impl PasskeyStore for SqlDatabase {
         self.named("use passkeys").write(used.clone(), |c, used| Box::pin(note(c, used))).await
     }
 
+    async fn set_up_passkey(&self, new: &PasskeySetUp) -> Result<PasskeyAdded, StoreError> {
+        let (added, revoked) = self
+            .named("set_up passkeys")
+            .write(new.clone(), |c, new| Box::pin(set_up(c, new)))
+            .await?;
+        self.shared.revoked.add(&revoked);
+        Ok(added)
+    }
+
     async fn remove_passkey(
         &self,
         user_id: UserId,
         credential_id: &str,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<PasskeyRemoved, StoreError> {
         let which = (user_id, credential_id.to_owned());
         self.named("remove passkeys").write(which, |c, which| Box::pin(remove(c, which))).await
     }
@@ -72,13 +84,38 @@ async fn find(c: &mut Connection, id: &String) -> Result<Option<PasskeyRow>, Sto
     c.row(SQL, values![id.as_str()]).await?.as_ref().map(row).transpose()
 }
 
+async fn set_up(
+    c: &mut Connection,
+    new: &PasskeySetUp,
+) -> Result<(PasskeyAdded, Vec<Revocation>), StoreError> {
+    const ALONE: &str = "UPDATE passkeys SET alone = 1 WHERE user_id = $1 AND credential_id = $2";
+    let PasskeySetUp { row, most, recovery_codes, second, link, mark, at } = new;
+    let (id, user) = (row.user_id, row.user_id.to_string());
+    // First: of two who use one link at once, one waits, and finds it used.
+    lock(c, &user).await?;
+    let came_by = link::find(c, &(*link, *at)).await?;
+    if came_by.is_none_or(|link| link.user_id != id) {
+        return Ok((PasskeyAdded::Refused, Vec::new()));
+    }
+    let (most, recovery_codes, guard) = (*most, recovery_codes.clone(), None);
+    let new = New { row: row.clone(), most, recovery_codes, guard, second: *second };
+    let added = add(c, &new).await?;
+    if added == PasskeyAdded::Refused {
+        return Ok((added, Vec::new()));
+    }
+    user::set_passkey_login(c, (&user, mark)).await?;
+    let revoked = user::end_what_was_opened(c, (id, *at)).await?;
+    c.execute(ALONE, values![user, row.credential_id.as_str()]).await?;
+    Ok((added, revoked))
+}
+
 async fn add(c: &mut Connection, new: &New) -> Result<PasskeyAdded, StoreError> {
     const SQL: &str = "INSERT INTO passkeys (credential_id, user_id, user_handle, credential, sign_count, backed_up, \
         name, created_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-    let New { row, most, recovery_codes, password_hash, second } = new;
+    let New { row, most, recovery_codes, guard, second } = new;
     let user = row.user_id.to_string();
     let before = lock(c, &user).await?;
-    if !user::holds(c, row.user_id, password_hash.as_deref()).await? {
+    if !user::holds(c, row.user_id, guard.as_deref()).await? {
         return Ok(PasskeyAdded::Refused);
     }
     if usize::try_from(before).unwrap_or(usize::MAX) >= *most {
@@ -137,17 +174,26 @@ async fn note(c: &mut Connection, used: &PasskeyUse) -> Result<bool, StoreError>
     Ok(c.execute(SQL, values).await? == 1)
 }
 
-async fn remove(c: &mut Connection, (id, which): &(UserId, String)) -> Result<bool, StoreError> {
+async fn remove(
+    c: &mut Connection,
+    (id, which): &(UserId, String),
+) -> Result<PasskeyRemoved, StoreError> {
+    const LAST: &str = "SELECT 1 FROM users WHERE id = $1 AND password_hash IS NULL \
+        AND passkey_login IS NOT NULL AND NOT EXISTS (SELECT 1 FROM passkeys \
+        WHERE user_id = $1 AND credential_id <> $2 AND alone = 1)";
     const SQL: &str = "DELETE FROM passkeys WHERE user_id = $1 AND credential_id = $2";
     let user = id.to_string();
     let before = lock(c, &user).await?;
+    if c.row(LAST, values![user.as_str(), which.as_str()]).await?.is_some() {
+        return Ok(PasskeyRemoved::Last);
+    }
     if c.execute(SQL, values![user.as_str(), which.as_str()]).await? != 1 {
-        return Ok(false);
+        return Ok(PasskeyRemoved::Unknown);
     }
     if before == 1 && !authenticator::exists(c, &user).await? {
         authenticator::remove_codes(c, &user).await?;
     }
-    Ok(true)
+    Ok(PasskeyRemoved::Done)
 }
 
 /// Changes nothing, but lets nobody else add, use or remove one of this person's meanwhile. How many they have.
@@ -155,12 +201,8 @@ async fn remove(c: &mut Connection, (id, which): &(UserId, String)) -> Result<bo
 /// The person's own row as well: who has none yet has none to be locked. To be called before anything else is locked, or two
 /// would wait for each other.
 pub(super) async fn lock(c: &mut Connection, user: &str) -> Result<u64, StoreError> {
-    const PERSON: &str = "SELECT 1 FROM users WHERE id = $1 FOR UPDATE";
     const SQL: &str = "UPDATE passkeys SET name = name WHERE user_id = $1";
-    // On `SQLite` one writes at a time.
-    if c.is_postgres() {
-        c.row(PERSON, values![user]).await?;
-    }
+    user::lock(c, user).await?;
     c.execute(SQL, values![user]).await
 }
 

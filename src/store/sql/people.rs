@@ -64,6 +64,18 @@ impl PersonStore for SqlDatabase {
         Ok(set)
     }
 
+    async fn add_password(
+        &self,
+        user_id: UserId,
+        password_hash: &str,
+        guard: &str,
+    ) -> Result<bool, StoreError> {
+        let new = (user_id, password_hash.to_owned(), guard.to_owned());
+        self.named("add_password users")
+            .write(new, |c, new| Box::pin(user::add_password(c, new)))
+            .await
+    }
+
     async fn change_user(&self, profile: &UserProfile) -> Result<bool, StoreError> {
         self.backend().write(profile.clone(), |c, new| Box::pin(user::change(c, new))).await
     }

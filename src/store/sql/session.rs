@@ -68,14 +68,14 @@ pub(super) async fn list(
 }
 
 pub(super) async fn begin(c: &mut Connection, new: &NewSession) -> Result<bool, StoreError> {
-    let NewSession { row, before, password_hash, provider } = new;
+    let NewSession { row, before, guard, provider } = new;
     let Some(id) = row.user_id else { return Ok(false) };
     if let Some(provider) = provider
         && !identity_provider::holds(c, provider, row.login.issuer.as_deref()).await?
     {
         return Ok(false);
     }
-    if !user::holds(c, id, password_hash.as_deref()).await? {
+    if !user::holds(c, id, guard.as_deref()).await? {
         return Ok(false);
     }
     let kept = match before {

@@ -6,22 +6,28 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::grant::{GrantFilter, RevokeReason};
 use crate::store::page::{Page, PageRequest};
-use crate::store::person::{ExternalIdentity, UserProfile, UserRow};
+use crate::store::person::{ExternalIdentity, OwnLogin, UserProfile, UserRow};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
 use super::{ended_account, grant};
 
 pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, StoreError> {
-    const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, administrator, \
-        member_of, groups_incomplete, created_at, last_login_at, disabled_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
+    const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, passkey_login, \
+        administrator, member_of, groups_incomplete, created_at, last_login_at, disabled_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+    let (password_hash, passkey_login) = match &row.own_login {
+        OwnLogin::Nothing => (None, None),
+        OwnLogin::Password(hash) => (Some(hash.clone()), None),
+        OwnLogin::Passkeys(mark) => (None, Some(mark.clone())),
+    };
     let values = values![
         row.id.to_string(),
         row.username.as_str(),
         &row.display_name,
         &row.email,
-        &row.password_hash,
+        password_hash,
+        passkey_login,
         row.administrator,
         row.groups.as_slice(),
         row.groups_incomplete,
@@ -37,21 +43,30 @@ pub(super) async fn find(c: &mut Connection, id: &UserId) -> Result<Option<UserR
     c.row(SQL, values![id.to_string()]).await?.as_ref().map(row).transpose()
 }
 
-/// Whether they may log in, where it is with a password with this one. Until this transaction is over they may: whoever
-/// disables them or sets another password waits, and ends the session that begins here.
+/// Whether they may log in, where `guard` is given as they did when it was found. Until this transaction is over they may:
+/// whoever disables them or sets another password waits, and ends the session that begins here.
 pub(super) async fn holds(
     c: &mut Connection,
     id: UserId,
-    password_hash: Option<&str>,
+    guard: Option<&str>,
 ) -> Result<bool, StoreError> {
-    const SQL: &str = "SELECT password_hash FROM users WHERE id = $1 AND disabled_at IS NULL";
-    const SHARED: &str =
-        "SELECT password_hash FROM users WHERE id = $1 AND disabled_at IS NULL FOR SHARE";
+    const SQL: &str =
+        "SELECT password_hash, passkey_login FROM users WHERE id = $1 AND disabled_at IS NULL";
+    const SHARED: &str = "SELECT password_hash, passkey_login FROM users \
+        WHERE id = $1 AND disabled_at IS NULL FOR SHARE";
     // On `SQLite` one writes at a time.
     let sql = if c.is_postgres() { SHARED } else { SQL };
     let Some(row) = c.row(sql, values![id.to_string()]).await? else { return Ok(false) };
-    let now = row.maybe_text("password_hash")?;
-    Ok(password_hash.is_none_or(|hash| now.as_deref() == Some(hash)))
+    let now = own_login(&row)?;
+    Ok(guard.is_none_or(|guard| now.guard() == Some(guard)))
+}
+
+fn own_login(row: &Row) -> Result<OwnLogin, StoreError> {
+    Ok(match (row.maybe_text("password_hash")?, row.maybe_text("passkey_login")?) {
+        (Some(hash), _) => OwnLogin::Password(hash),
+        (None, Some(mark)) => OwnLogin::Passkeys(mark),
+        (None, None) => OwnLogin::Nothing,
+    })
 }
 
 pub(super) async fn find_by_name(
@@ -75,7 +90,7 @@ pub(super) async fn list(
 
 pub(super) async fn has_administrator(c: &mut Connection, (): &()) -> Result<bool, StoreError> {
     const SQL: &str = "SELECT 1 FROM users WHERE administrator = 1 AND disabled_at IS NULL AND \
-        (password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id)) LIMIT 1";
+        (password_hash IS NOT NULL OR passkey_login IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id)) LIMIT 1";
     Ok(c.row(SQL, values![]).await?.is_some())
 }
 
@@ -85,8 +100,10 @@ pub(super) async fn set_password(
     (id, hash, link, now): &(UserId, String, Option<Digest>, Timestamp),
 ) -> Result<(bool, Vec<Revocation>), StoreError> {
     const TAKE: &str = "DELETE FROM links WHERE link = $1 AND user_id = $2 AND expires_at > $3";
-    const SET: &str = "UPDATE users SET password_hash = $2 WHERE id = $1";
+    const SET: &str = "UPDATE users SET password_hash = $2, passkey_login = NULL WHERE id = $1";
     let user = id.to_string();
+    // First, as everybody does who changes how they log in: of two who use one link at once, one waits.
+    lock(c, &user).await?;
     if let Some(link) = link
         && c.execute(TAKE, values![*link, user.as_str(), *now]).await? != 1
     {
@@ -95,6 +112,15 @@ pub(super) async fn set_password(
     if c.execute(SET, values![user.as_str(), hash.as_str()]).await? != 1 {
         return Ok((false, Vec::new()));
     }
+    Ok((true, end_what_was_opened(c, (*id, *now)).await?))
+}
+
+/// Ends what the way in that somebody had until now has opened, whoever came by it. What is revoked now.
+pub(super) async fn end_what_was_opened(
+    c: &mut Connection,
+    (id, now): (UserId, Timestamp),
+) -> Result<Vec<Revocation>, StoreError> {
+    let user = id.to_string();
     // Other links would still open the door to whoever has them.
     c.execute("DELETE FROM links WHERE user_id = $1", values![user.as_str()]).await?;
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
@@ -102,9 +128,39 @@ pub(super) async fn set_password(
     // get past their second factor.
     c.execute("UPDATE passkeys SET alone = 0 WHERE user_id = $1", values![user]).await?;
     // What a thief of the old password let an app have, or let the broker use in this person's name.
-    ended_account::end_all(c, (*id, *now)).await?;
-    let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };
-    Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Password, *now)).await?))
+    ended_account::end_all(c, (id, now)).await?;
+    let filter = GrantFilter { user_id: Some(id), client_id: None, ended: false };
+    grant::revoke_all(c, &(filter, RevokeReason::Password, now)).await
+}
+
+/// Changes nothing, but lets nobody else change how this person logs in meanwhile.
+pub(super) async fn lock(c: &mut Connection, user: &str) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT 1 FROM users WHERE id = $1 FOR UPDATE";
+    // On `SQLite` one writes at a time.
+    if c.is_postgres() {
+        c.row(SQL, values![user]).await?;
+    }
+    Ok(())
+}
+
+/// User, hash, guard.
+pub(super) async fn add_password(
+    c: &mut Connection,
+    (id, hash, guard): &(UserId, String, String),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE users SET password_hash = $2, passkey_login = NULL \
+        WHERE id = $1 AND disabled_at IS NULL AND password_hash IS NULL AND passkey_login = $3";
+    let values = values![id.to_string(), hash.as_str(), guard.as_str()];
+    Ok(c.execute(SQL, values).await? == 1)
+}
+
+/// With passkeys and no password, from now on.
+pub(super) async fn set_passkey_login(
+    c: &mut Connection,
+    (user, mark): (&str, &str),
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE users SET password_hash = NULL, passkey_login = $2 WHERE id = $1";
+    c.execute(SQL, values![user, mark]).await.map(drop)
 }
 
 /// In one statement: of two changes at once neither is lost.
@@ -188,7 +244,7 @@ pub(super) async fn of_identity(
         username: identity.username.clone(),
         display_name: identity.display_name.clone(),
         email: identity.email.clone(),
-        password_hash: None,
+        own_login: OwnLogin::Nothing,
         administrator: false,
         groups: identity.groups.clone(),
         groups_incomplete: identity.groups_incomplete,
@@ -237,7 +293,7 @@ fn row(row: &Row) -> Result<UserRow, StoreError> {
         username: row.text("username")?,
         display_name: row.maybe_text("display_name")?,
         email: row.maybe_text("email")?,
-        password_hash: row.maybe_text("password_hash")?,
+        own_login: own_login(row)?,
         administrator: row.int("administrator")? == 1,
         groups: row.list("member_of")?,
         groups_incomplete: row.int("groups_incomplete")? == 1,

@@ -60,7 +60,7 @@ async fn logins(c: &mut Connection, user: &str) -> Result<Vec<Option<String>>, S
 /// Whether somebody else who can log in has the role. Removals take turns to ask, so that the last two do not see each other.
 async fn leaves_administrator(c: &mut Connection, id: &UserId) -> Result<bool, StoreError> {
     const OTHER: &str = "SELECT 1 FROM users WHERE administrator = 1 AND disabled_at IS NULL AND id <> $1 AND \
-        (password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id)) LIMIT 1";
+        (password_hash IS NOT NULL OR passkey_login IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id)) LIMIT 1";
     if c.is_postgres() {
         c.execute("SELECT pg_advisory_xact_lock(5570417006)", values![]).await?;
     }
@@ -73,7 +73,7 @@ pub(super) async fn step_down(
     (id, how): &(UserId, StepDown),
 ) -> Result<(UserRemoved, Vec<Revocation>), StoreError> {
     const ABLE: &str = "SELECT 1 FROM users WHERE id = $1 AND disabled_at IS NULL AND \
-        (password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id))";
+        (password_hash IS NOT NULL OR passkey_login IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id))";
     let left = leaves_administrator(c, id).await?;
     if !left && c.row(ABLE, values![id.to_string()]).await?.is_some() {
         return Ok((UserRemoved::LastAdministrator, Vec::new()));

@@ -13,22 +13,22 @@ use super::client::{Asking, REDIRECT, VERIFIER, register, told};
 use super::flow::{post, text};
 
 #[path = "../../../src/authorization_server/pages_tests/software_passkey.rs"]
-mod software_passkey;
+pub(super) mod software_passkey;
 
 use software_passkey::{SoftwarePasskey, question};
 
-const ORIGIN: &str = "https://broker.example";
-const SETTINGS: &str =
+pub(super) const ORIGIN: &str = "https://broker.example";
+pub(super) const SETTINGS: &str =
     "[server]\npublic_url = \"https://broker.example\"\nallowed_hosts = [\"127.0.0.1\"]\n";
 
-fn browser(product: &Product) -> Browser<'_> {
+pub(super) fn browser(product: &Product) -> Browser<'_> {
     let mut browser = Browser::new(product);
     ORIGIN.clone_into(&mut browser.origin);
     browser
 }
 
 /// The form on the page that goes to `action`.
-fn form<'a>(page: &'a Answer, action: &str) -> &'a str {
+pub(super) fn form<'a>(page: &'a Answer, action: &str) -> &'a str {
     let start = page.body.find(&format!("action=\"{action}\"")).expect(&page.body);
     page.body[start..].split("</form>").next().unwrap()
 }
@@ -53,7 +53,7 @@ async fn enrolled(product: &Product) -> SoftwarePasskey {
 }
 
 /// The fields that log in with it on this page.
-fn signed(page: &Answer, passkey: &mut SoftwarePasskey) -> Vec<(&'static str, String)> {
+pub(super) fn signed(page: &Answer, passkey: &mut SoftwarePasskey) -> Vec<(&'static str, String)> {
     let shown = form(page, "/login/passkey");
     let mut fields: Vec<_> =
         ["form", "challenge", "request"].map(|name| (name, hidden(shown, name))).into();
@@ -61,12 +61,12 @@ fn signed(page: &Answer, passkey: &mut SoftwarePasskey) -> Vec<(&'static str, St
     fields
 }
 
-async fn sends(browser: &mut Browser<'_>, fields: &[(&'static str, String)]) -> Answer {
+pub(super) async fn sends(browser: &mut Browser<'_>, fields: &[(&'static str, String)]) -> Answer {
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     browser.post("/login/passkey", &fields).await
 }
 
-fn payload(jwt: &str) -> Value {
+pub(super) fn payload(jwt: &str) -> Value {
     let part = jwt.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
@@ -106,9 +106,8 @@ async fn a_login_with_a_passkey_alone_is_two_factors_and_no_password_in_the_toke
     assert_eq!(succeeded["payload"], json!({ "method": "passkey" }));
 }
 
-// WebAuthn Level 3 §6.1.1, §13.4.3
-#[tokio::test]
-async fn an_answer_that_one_replica_took_is_refused_by_the_other() {
+/// Two of one store, and the folder with their key.
+pub(super) async fn replicas(settings: &str) -> (Product, Product, tempfile::TempDir) {
     let store = format!("store.url={}", database());
     let keys = tempfile::tempdir().unwrap();
     let key = keys.path().join("kek");
@@ -116,8 +115,14 @@ async fn an_answer_that_one_replica_took_is_refused_by_the_other() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&key, mode).unwrap();
     let shared = [store, format!("store.key_encryption_key=file:{}", key.display())];
-    let start = async || Product::start_in(tempfile::tempdir().unwrap(), SETTINGS, &shared).await;
-    let (one, two) = (start().await, start().await);
+    let start = async || Product::start_in(tempfile::tempdir().unwrap(), settings, &shared).await;
+    (start().await, start().await, keys)
+}
+
+// WebAuthn Level 3 §6.1.1, §13.4.3
+#[tokio::test]
+async fn an_answer_that_one_replica_took_is_refused_by_the_other() {
+    let (one, two, _keys) = replicas(SETTINGS).await;
     let mut passkey = enrolled(&one).await;
     let (mut here, mut there) = (browser(&one), browser(&two));
     let page = here.get("/login").await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mcp_auth_broker::id::UserId;
 use mcp_auth_broker::random::SystemRandom;
-use mcp_auth_broker::store::{StoreSettings, UserRow, open};
+use mcp_auth_broker::store::{OwnLogin, StoreSettings, UserRow, open};
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ pub(super) async fn product_with(settings: &str) -> Product {
             username: name.to_owned(),
             display_name: None,
             email: None,
-            password_hash: None,
+            own_login: OwnLogin::Nothing,
             administrator: false,
             groups: vec![group.to_owned()],
             groups_incomplete: false,

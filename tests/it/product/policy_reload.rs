@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mcp_auth_broker::id::UserId;
 use mcp_auth_broker::random::SystemRandom;
-use mcp_auth_broker::store::{StoreSettings, UserRow, open};
+use mcp_auth_broker::store::{OwnLogin, StoreSettings, UserRow, open};
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -282,7 +282,7 @@ async fn administrator(product: &Product) -> String {
         username: "root".to_owned(),
         display_name: None,
         email: None,
-        password_hash: None,
+        own_login: OwnLogin::Nothing,
         administrator: true,
         groups: Vec::new(),
         groups_incomplete: false,

@@ -156,11 +156,8 @@ async fn logs_in(store: &Store, user_id: UserId, hash: &str) -> bool {
         last_seen_at: NOW,
         expires_at: after(60),
     };
-    let password_hash = Some(hash.to_owned());
-    store
-        .begin_session(&NewSession { row, before: None, password_hash, provider: None })
-        .await
-        .unwrap()
+    let guard = Some(hash.to_owned());
+    store.begin_session(&NewSession { row, before: None, guard, provider: None }).await.unwrap()
 }
 
 // Whoever has the password would set up an app in place of the one that is lost.
@@ -172,7 +169,7 @@ async fn what_an_administrator_takes_away_takes_password_and_sessions_along(stor
     assert!(store.start_over(&link(ada, "new")).await.unwrap());
     assert!(store.find_authenticator(ada).await.unwrap().is_none());
     assert_eq!(store.count_recovery_codes(ada).await.unwrap(), 0);
-    assert!(store.find_user(ada).await.unwrap().unwrap().password_hash.is_none());
+    assert!(store.find_user(ada).await.unwrap().unwrap().own_login.is_nothing());
     assert!(store.list_sessions(ada, NOW).await.unwrap().is_empty());
     assert!(store.find_session(&Digest::of("session"), NOW, NOW).await.unwrap().is_none());
     assert!(!logs_in(&store, ada, "$old").await, "who was just typing it");
@@ -192,5 +189,5 @@ async fn nothing_is_taken_of_who_is_disabled_or_has_none(store: Store) {
     }
     assert!(store.find_link(&Digest::of("new"), NOW).await.unwrap().is_none());
     assert!(store.find_authenticator(ada).await.unwrap().is_some());
-    assert!(store.find_user(bob.id).await.unwrap().unwrap().password_hash.is_some());
+    assert!(store.find_user(bob.id).await.unwrap().unwrap().own_login.password_hash().is_some());
 }

@@ -177,7 +177,7 @@ fn beginning(user: UserId, name: &str, issuer: &str) -> NewSession {
     NewSession {
         row: login(user, name, issuer),
         before: None,
-        password_hash: None,
+        guard: None,
         provider: Some("partner".to_owned()),
     }
 }

@@ -17,6 +17,7 @@ mod maintain_postgres;
 mod model;
 mod model_run;
 mod organisations;
+mod passkey_accounts;
 mod passkeys;
 mod people;
 pub(crate) mod postgres;

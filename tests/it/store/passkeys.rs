@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use mcp_auth_broker::id::UserId;
 use mcp_auth_broker::store::{
-    AuthenticatorRow, Digest, LinkPurpose, OneTimeLink, PasskeyAdded, PasskeyRow, PasskeyUse,
+    AuthenticatorRow, Digest, LinkPurpose, OneTimeLink, PasskeyAdded, PasskeyRemoved, PasskeyRow,
+    PasskeyUse,
 };
 
 use super::races::race;
@@ -26,9 +27,9 @@ on_both! {
     changes_at_once_wait_for_each_other;
 }
 
-const MOST: usize = 3;
+pub(super) const MOST: usize = 3;
 
-fn row(user_id: UserId, id: &str) -> PasskeyRow {
+pub(super) fn row(user_id: UserId, id: &str) -> PasskeyRow {
     PasskeyRow {
         credential_id: id.to_owned(),
         user_id,
@@ -43,7 +44,7 @@ fn row(user_id: UserId, id: &str) -> PasskeyRow {
     }
 }
 
-fn used(id: &str, sign_count: u32) -> PasskeyUse {
+pub(super) fn used(id: &str, sign_count: u32) -> PasskeyUse {
     PasskeyUse {
         credential_id: id.to_owned(),
         sign_count,
@@ -57,19 +58,23 @@ fn codes(names: [&str; 2]) -> Vec<Digest> {
     names.map(Digest::of).to_vec()
 }
 
-async fn person(store: &Store, name: &str) -> UserId {
+pub(super) async fn person(store: &Store, name: &str) -> UserId {
     let row = user(name);
     assert!(store.add_user(&row).await.unwrap());
     row.id
 }
 
-async fn add(store: &Store, row: &PasskeyRow) -> PasskeyAdded {
+pub(super) async fn add(store: &Store, row: &PasskeyRow) -> PasskeyAdded {
     // No two people have a recovery code in common.
     let codes = ["a", "b"].map(|name| Digest::of(&format!("{name} {}", row.user_id)));
     store.add_passkey(row, MOST, &codes, (None, true)).await.unwrap()
 }
 
-async fn ids(store: &Store, user: UserId) -> Vec<String> {
+pub(super) async fn remove(store: &Store, user: UserId, id: &str) -> PasskeyRemoved {
+    store.remove_passkey(user, id).await.unwrap()
+}
+
+pub(super) async fn ids(store: &Store, user: UserId) -> Vec<String> {
     let rows = store.list_passkeys(user).await.unwrap();
     rows.into_iter().map(|row| row.credential_id).collect()
 }
@@ -96,7 +101,7 @@ async fn a_credential_is_one_persons_alone(store: Store) {
     assert_eq!(add(&store, &row(bob, "one")).await, PasskeyAdded::Refused);
     assert_eq!(store.find_passkey("one").await.unwrap().unwrap().user_id, ada);
     assert_eq!(store.count_recovery_codes(bob).await.unwrap(), 0);
-    assert!(!store.remove_passkey(bob, "one").await.unwrap());
+    assert_eq!(remove(&store, bob, "one").await, PasskeyRemoved::Unknown);
     assert_eq!(ids(&store, ada).await, ["one"]);
     assert_eq!(add(&store, &row(user_id(), "two")).await, PasskeyAdded::Refused, "nobody's");
 }
@@ -193,10 +198,10 @@ async fn recovery_codes_come_with_the_first_and_go_with_the_last(store: Store) {
     assert_eq!(others, PasskeyAdded::Another);
     assert!(!store.use_recovery_code(ada, &Digest::of("c")).await.unwrap());
     assert!(store.replace_recovery_codes(ada, &codes(["e", "f"])).await.unwrap());
-    assert!(store.remove_passkey(ada, "one").await.unwrap());
+    assert_eq!(remove(&store, ada, "one").await, PasskeyRemoved::Done);
     assert_eq!(store.count_recovery_codes(ada).await.unwrap(), 2);
-    assert!(store.remove_passkey(ada, "two").await.unwrap());
-    assert!(!store.remove_passkey(ada, "two").await.unwrap());
+    assert_eq!(remove(&store, ada, "two").await, PasskeyRemoved::Done);
+    assert_eq!(remove(&store, ada, "two").await, PasskeyRemoved::Unknown);
     assert_eq!(store.count_recovery_codes(ada).await.unwrap(), 0);
     assert!(!store.replace_recovery_codes(ada, &codes(["g", "h"])).await.unwrap());
 }
@@ -212,7 +217,7 @@ async fn an_app_beside_passkeys_leaves_the_codes_when_it_goes(store: Store) {
     assert!(store.remove_authenticator(ada).await.unwrap());
     assert!(store.use_recovery_code(ada, &Digest::of("a")).await.unwrap());
     assert!(store.add_authenticator(&app, &codes(["c", "d"]), None).await.unwrap());
-    assert!(store.remove_passkey(ada, "one").await.unwrap());
+    assert_eq!(remove(&store, ada, "one").await, PasskeyRemoved::Done);
     assert_eq!(store.count_recovery_codes(ada).await.unwrap(), 2, "the app is still there");
 }
 
@@ -231,7 +236,7 @@ async fn what_an_administrator_takes_away_takes_the_passkeys_along(store: Store)
     assert!(store.start_over(&link(ada)).await.unwrap());
     assert_eq!(ids(&store, ada).await, Vec::<String>::new());
     assert_eq!(store.count_recovery_codes(ada).await.unwrap(), 0);
-    assert!(store.find_user(ada).await.unwrap().unwrap().password_hash.is_none());
+    assert!(store.find_user(ada).await.unwrap().unwrap().own_login.is_nothing());
     assert_eq!(ids(&store, bob).await, ["bob's"]);
     assert!(!store.start_over(&link(ada)).await.unwrap(), "nothing is left to be taken");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcp_auth_broker::store::{
     Digest, ExternalIdentity, GrantRow, LinkPurpose, LoginOrigin, NewSession, OneTimeLink,
-    PageRequest, SessionRow, StoreError,
+    OwnLogin, PageRequest, SessionRow, StoreError,
 };
 
 use super::rows::{claim, grant, session, user, user_id};
@@ -55,7 +55,7 @@ async fn a_link_sets_a_password_once_and_ends_sessions(store: Store) {
     assert!(store.set_password(ada.id, "$1", Some(&link), after(1)).await.unwrap());
     assert!(!store.set_password(ada.id, "$2", Some(&link), after(1)).await.unwrap());
     let found = store.find_user(ada.id).await.unwrap().unwrap();
-    assert_eq!(found.password_hash.as_deref(), Some("$1"));
+    assert_eq!(found.own_login, OwnLogin::Password("$1".to_owned()));
     assert!(store.find_session(&Digest::of("s"), NOW, after(2)).await.unwrap().is_none());
 }
 
@@ -195,7 +195,7 @@ fn login(sid: &str, user: mcp_auth_broker::id::UserId, before: Option<&str>) -> 
     NewSession {
         row: SessionRow { login: origin, ..session(sid, user) },
         before: before.map(Digest::of),
-        password_hash: None,
+        guard: None,
         provider: None,
     }
 }
@@ -239,7 +239,7 @@ async fn no_session_begins_with_what_holds_no_more(store: Store) {
     store.add_user(&ada).await.unwrap();
     assert!(store.set_password(ada.id, "old", None, NOW).await.unwrap());
     let with = |sid: &str, hash: &str| NewSession {
-        password_hash: Some(hash.to_owned()),
+        guard: Some(hash.to_owned()),
         ..login(sid, ada.id, None)
     };
     assert!(store.begin_session(&with("a", "old")).await.unwrap());

@@ -215,7 +215,7 @@ async fn no_log_in_with_the_old_password_outlives_the_new_one(store: Store) {
         let (old, new) = (format!("hash {round}"), format!("hash {}", round + 1));
         assert!(store.set_password(ada.id, &old, None, NOW).await.unwrap());
         let row = session(&format!("s{round}"), ada.id);
-        let login = NewSession { row, before: None, password_hash: Some(old), provider: None };
+        let login = NewSession { row, before: None, guard: Some(old), provider: None };
         let (begun, set) =
             tokio::join!(store.begin_session(&login), store.set_password(ada.id, &new, None, NOW));
         assert!(begun.is_ok() && set.unwrap());

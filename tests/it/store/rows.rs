@@ -4,7 +4,7 @@ use mcp_auth_broker::id::{ClientId, GrantId, UserId};
 use mcp_auth_broker::random::SystemRandom;
 use mcp_auth_broker::store::{
     ClientKind, ClientRow, CodeRedemption, CodeRow, Digest, GrantRow, LoginOrigin, NewRefreshToken,
-    NoticeClaim, RefreshRotation, SessionRow, UserRow,
+    NoticeClaim, OwnLogin, RefreshRotation, SessionRow, UserRow,
 };
 use mcp_auth_broker::time::FixedClock;
 
@@ -149,7 +149,7 @@ pub(crate) fn user(name: &str) -> UserRow {
         username: name.to_owned(),
         display_name: Some("Ada".to_owned()),
         email: None,
-        password_hash: None,
+        own_login: OwnLogin::Nothing,
         administrator: false,
         groups: vec!["staff".to_owned()],
         groups_incomplete: false,

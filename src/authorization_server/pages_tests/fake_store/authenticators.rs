@@ -16,7 +16,10 @@ impl AuthenticatorStore for FakeStore {
         let mut inner = self.lock();
         if let Some(hash) = inner.set_at_authenticator.take() {
             inner.sessions.clear();
-            inner.users.iter_mut().for_each(|user| user.password_hash = Some(hash.clone()));
+            inner
+                .users
+                .iter_mut()
+                .for_each(|user| user.own_login = OwnLogin::Password(hash.clone()));
         }
         Ok(inner.authenticators.iter().find(|row| row.user_id == user_id).cloned())
     }
@@ -24,12 +27,11 @@ impl AuthenticatorStore for FakeStore {
         &self,
         row: &AuthenticatorRow,
         recovery_codes: &[Digest],
-        password_hash: Option<&str>,
+        guard: Option<&str>,
     ) -> Result<bool, StoreError> {
         let mut inner = self.lock();
         let fits = |user: &UserRow| {
-            user.id == row.user_id
-                && (password_hash.is_none() || user.password_hash.as_deref() == password_hash)
+            user.id == row.user_id && (guard.is_none() || user.own_login.guard() == guard)
         };
         if !inner.users.iter().any(fits) {
             return Ok(false);

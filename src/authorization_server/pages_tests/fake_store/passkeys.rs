@@ -22,7 +22,7 @@ impl PasskeyStore for FakeStore {
         row: &PasskeyRow,
         most: usize,
         recovery_codes: &[Digest],
-        (_password_hash, second): (Option<&str>, bool),
+        (_guard, second): (Option<&str>, bool),
     ) -> Result<PasskeyAdded, StoreError> {
         let mut inner = self.lock();
         let theirs = inner.passkeys.iter().filter(|known| known.user_id == row.user_id).count();
@@ -59,14 +59,46 @@ impl PasskeyStore for FakeStore {
         row.alone |= owner == Some(row.user_id);
         Ok(true)
     }
+    async fn set_up_passkey(&self, new: &PasskeySetUp) -> Result<PasskeyAdded, StoreError> {
+        let PasskeySetUp { row, most, recovery_codes, second, link, mark, at } = new;
+        let open = |known: &&OneTimeLink| known.link == *link && known.expires_at > *at;
+        if !self.lock().links.iter().any(|known| open(&known) && known.user_id == row.user_id) {
+            return Ok(PasskeyAdded::Refused);
+        }
+        let added = self.add_passkey(row, *most, recovery_codes, (None, *second)).await?;
+        if added == PasskeyAdded::Refused {
+            return Ok(added);
+        }
+        let mut inner = self.lock();
+        inner.links.retain(|known| known.user_id != row.user_id);
+        inner.sessions.retain(|session| session.user_id != Some(row.user_id));
+        let theirs = inner.passkeys.iter_mut().filter(|known| known.user_id == row.user_id);
+        theirs.for_each(|known| known.alone = known.credential_id == row.credential_id);
+        let user = inner.users.iter_mut().find(|user| user.id == row.user_id);
+        if let Some(user) = user {
+            user.own_login = OwnLogin::Passkeys(mark.clone());
+        }
+        Ok(added)
+    }
     async fn remove_passkey(
         &self,
         user_id: UserId,
         credential_id: &str,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<PasskeyRemoved, StoreError> {
         let mut inner = self.lock();
+        let without_password = inner
+            .users
+            .iter()
+            .any(|user| user.id == user_id && matches!(user.own_login, OwnLogin::Passkeys(_)));
+        let theirs = |row: &PasskeyRow| row.user_id == user_id;
+        let others = inner.passkeys.iter().filter(|row| theirs(row) && row.alone);
+        let others = others.filter(|row| row.credential_id != credential_id).count();
+        if without_password && others == 0 {
+            return Ok(PasskeyRemoved::Last);
+        }
         let before = inner.passkeys.len();
-        inner.passkeys.retain(|row| row.user_id != user_id || row.credential_id != credential_id);
-        Ok(inner.passkeys.len() < before)
+        inner.passkeys.retain(|row| !theirs(row) || row.credential_id != credential_id);
+        let done = inner.passkeys.len() < before;
+        Ok(if done { PasskeyRemoved::Done } else { PasskeyRemoved::Unknown })
     }
 }

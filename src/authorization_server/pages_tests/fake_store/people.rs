@@ -28,7 +28,10 @@ impl PersonStore for FakeStore {
         let found = inner.users.iter().find(|user| user.username == username).cloned();
         if let Some(hash) = inner.set_meanwhile.take() {
             inner.sessions.clear();
-            inner.users.iter_mut().for_each(|user| user.password_hash = Some(hash.clone()));
+            inner
+                .users
+                .iter_mut()
+                .for_each(|user| user.own_login = OwnLogin::Password(hash.clone()));
         }
         Ok(found)
     }
@@ -36,7 +39,7 @@ impl PersonStore for FakeStore {
         unimplemented!()
     }
     async fn has_administrator(&self) -> Result<bool, StoreError> {
-        Ok(self.lock().users.iter().any(|user| user.administrator && user.password_hash.is_some()))
+        Ok(self.lock().users.iter().any(|user| user.administrator && !user.own_login.is_nothing()))
     }
     async fn set_password(
         &self,
@@ -58,8 +61,22 @@ impl PersonStore for FakeStore {
         theirs.for_each(|row| row.alone = false);
         let user = inner.users.iter_mut().find(|user| user.id == user_id);
         if let Some(user) = user {
-            user.password_hash = Some(password_hash.to_owned());
+            user.own_login = OwnLogin::Password(password_hash.to_owned());
         }
+        Ok(true)
+    }
+    async fn add_password(
+        &self,
+        user_id: UserId,
+        password_hash: &str,
+        guard: &str,
+    ) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        let known = OwnLogin::Passkeys(guard.to_owned());
+        let user = inner.users.iter_mut().find(|user| user.id == user_id);
+        let user = user.filter(|user| user.disabled_at.is_none() && user.own_login == known);
+        let Some(user) = user else { return Ok(false) };
+        user.own_login = OwnLogin::Password(password_hash.to_owned());
         Ok(true)
     }
     async fn change_user(&self, _profile: &UserProfile) -> Result<bool, StoreError> {
@@ -123,7 +140,7 @@ impl PersonStore for FakeStore {
             username: format!("{}-{}", identity.username, inner.users.len()),
             display_name: identity.display_name.clone(),
             email: identity.email.clone(),
-            password_hash: None,
+            own_login: OwnLogin::Nothing,
             administrator: false,
             groups: identity.groups.clone(),
             groups_incomplete: identity.groups_incomplete,
@@ -183,11 +200,11 @@ impl PersonStore for FakeStore {
     }
     async fn begin_session(&self, new: &NewSession) -> Result<bool, StoreError> {
         let mut inner = self.lock();
-        let NewSession { row, before, password_hash, provider: _ } = new;
+        let NewSession { row, before, guard, provider: _ } = new;
         let fits = |user: &UserRow| {
             row.user_id == Some(user.id)
                 && user.disabled_at.is_none()
-                && (password_hash.is_none() || user.password_hash == *password_hash)
+                && (guard.is_none() || user.own_login.guard() == guard.as_deref())
         };
         if !inner.users.iter().any(fits) {
             return Ok(false);

@@ -15,7 +15,7 @@ use crate::authorization_server::target;
 use crate::id::{GrantId, UserId};
 use crate::resource_server::JwtHint;
 use crate::scope::{Scope, ScopeToken};
-use crate::store::{ExternalIdentity, GrantRow, LoginOrigin, UserRow};
+use crate::store::{ExternalIdentity, GrantRow, LoginOrigin, OwnLogin, UserRow};
 
 use super::id_jag_claims::{Expected, IdJag};
 use super::{DEAD_ASSERTION, ID_JAG_TYPE, NAME, Once};
@@ -210,7 +210,7 @@ fn newcomer(server: &AuthorizationServer, said: &ExternalIdentity) -> UserRow {
         username: said.username.clone(),
         display_name: said.display_name.clone(),
         email: said.email.clone(),
-        password_hash: None,
+        own_login: OwnLogin::Nothing,
         administrator: false,
         groups: Vec::new(),
         groups_incomplete: false,
