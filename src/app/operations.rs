@@ -7,6 +7,7 @@ use crate::admin::{
     ProviderSecret, Settings,
 };
 use crate::config::{self, Config, UpstreamNamedCredential};
+use crate::login_provider::AdministratorGroups;
 use crate::random::{Random, SystemRandom};
 use crate::time::{Clock, SystemClock};
 
@@ -25,7 +26,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         named_credentials: config.upstream.credentials.iter().map(as_named).collect(),
         administrators: Administrators {
             subjects: named.subjects.clone(),
-            groups: named.groups.clone(),
+            groups: AdministratorGroups::new(&named.groups),
         },
         identity_providers: identity_providers(config),
         provider_secrets: provider_secrets(config),
@@ -88,9 +89,12 @@ pub async fn command_operations(config: &Config) -> Result<Operations, AppError>
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let auditor = kept_command_auditor(config, &clock, &random).await?;
+    let (settings, store) = (settings(config), keys::store(config, &clock).await?);
+    let providers = store.list_identity_providers().await?;
+    settings.administrators.groups.leave_out(providers.into_iter().map(|row| row.groups_prefix));
     Ok(Operations {
-        settings: settings(config),
-        store: keys::store(config, &clock).await?,
+        settings,
+        store,
         clock,
         random,
         auditor,

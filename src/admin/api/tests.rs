@@ -17,6 +17,7 @@ use crate::audit::{AuditSettings, Auditor, Context, FileSettings, OnFailure, Sin
 use crate::authorization_server::NewAccessToken;
 use crate::broker::Approvals;
 use crate::id::{RequestId, TraceId, UserId};
+use crate::login_provider::AdministratorGroups;
 use crate::random::SystemRandom;
 use crate::resource_server::{IssuerSettings, KeySource, RequireTokenLayer, Verifier};
 use crate::secret_text::SecretText;
@@ -139,6 +140,8 @@ impl Site {
             service: "test".into(),
             environment: "dev",
         };
+        let operators = AdministratorGroups::new(&["operators".to_owned()]);
+        operators.leave_out([]);
         let operations = Operations {
             settings: Settings {
                 public_url: "https://broker.example".parse().unwrap(),
@@ -149,7 +152,7 @@ impl Site {
                 named_credentials: Vec::new(),
                 administrators: Administrators {
                     subjects: vec!["robot".to_owned()],
-                    groups: vec!["operators".to_owned()],
+                    groups: operators,
                 },
             },
             store: open(&store, Arc::<SystemClock>::clone(&clock)).await.unwrap(),

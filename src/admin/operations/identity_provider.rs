@@ -131,7 +131,7 @@ impl Settings {
     /// Whether a group of administrators begins so: these are named for a provider of the settings file, and nobody comes to
     /// administer this broker through one of the store.
     fn administers(&self, prefix: &str) -> bool {
-        self.administrators.groups.iter().any(|group| group.starts_with(prefix))
+        self.administrators.groups.beginning_with(prefix).next().is_some()
     }
 }
 
