@@ -24,6 +24,8 @@ pub(super) struct Inner {
     pub(super) identities: HashMap<(String, String), UserId>,
     pub(super) links: Vec<OneTimeLink>,
     pub(super) sessions: Vec<SessionRow>,
+    /// How often one was looked for.
+    pub(super) session_looks: usize,
     pub(super) attempts: HashMap<String, LoginAttempts>,
     pub(super) requests: Vec<AuthorizationRequestRow>,
     pub(super) grants: Vec<GrantRow>,
