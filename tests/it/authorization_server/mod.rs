@@ -30,6 +30,7 @@ mod login_command;
 mod logout;
 mod metadata;
 mod mutual_tls;
+mod mutual_tls_bound;
 mod mutual_tls_world;
 mod other_servers;
 mod outage;
