@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::admin::{
-    Administrators, IdentityProviderView, NamedCredential, Operations, ProviderClaimNames,
-    ProviderSecret, Settings,
+    Administrators, CertificatesAsked, IdentityProviderView, NamedCredential, Operations,
+    ProviderClaimNames, ProviderSecret, Settings,
 };
 use crate::config::{self, Config, UpstreamNamedCredential};
 use crate::login_provider::AdministratorGroups;
@@ -30,6 +30,15 @@ pub(super) fn settings(config: &Config) -> Settings {
         },
         identity_providers: identity_providers(config),
         provider_secrets: provider_secrets(config),
+        client_certificates: certificates_asked(config),
+    }
+}
+
+fn certificates_asked(config: &Config) -> CertificatesAsked {
+    let Some(tls) = &config.server.tls else { return CertificatesAsked::default() };
+    CertificatesAsked {
+        of_authorities: tls.client_ca_file.is_some(),
+        self_signed: tls.self_signed_client_certificates,
     }
 }
 

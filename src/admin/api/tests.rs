@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::admin::operations::{
-    Actor, Administrators, KeyControl, KeyFault, LogControl, LogLevel, LogLevelView, NewUser,
+    Actor, Administrators, CertificatesAsked, KeyControl, KeyFault, LogControl, LogLevel, LogLevelView, NewUser,
     Operations, PolicyControl, PolicyView, ProviderControl, ProviderFault, ReloadFault, Serving,
     Settings,
 };
@@ -149,6 +149,7 @@ impl Site {
                 configured_servers: vec!["weather-of-settings".to_owned()],
                 identity_providers: Vec::new(),
                 provider_secrets: Vec::new(),
+                client_certificates: CertificatesAsked::default(),
                 named_credentials: Vec::new(),
                 administrators: Administrators {
                     subjects: vec!["robot".to_owned()],

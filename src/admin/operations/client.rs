@@ -102,6 +102,7 @@ impl Operations {
         new: NewClient,
     ) -> Result<(ClientView, Option<SecretText>), AdminError> {
         let metadata = metadata(&new)?;
+        self.settings.client_certificates.check(&new)?;
         let id = format!("client-{}", self.random.uuid_v7(self.clock.now()));
         let id: ClientId = id.parse().map_err(|_| AdminError::NotFound("client id"))?;
         let secret =

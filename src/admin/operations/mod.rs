@@ -41,6 +41,7 @@ pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use change::{ClientChange, ServerChange, UserChange};
 pub use client::NewClient;
+pub use client_certificate::CertificatesAsked;
 pub use identity_provider::{IdentityProviderView, ProviderControl, ProviderEnded, ProviderFault};
 pub(super) use log_level::NewLogLevel;
 pub use log_level::{LogControl, LogLevel, LogLevelView};
@@ -75,6 +76,7 @@ pub struct Settings {
     pub identity_providers: Vec<IdentityProviderView>,
     /// What those of the store may be shown.
     pub provider_secrets: Vec<ProviderSecret>,
+    pub client_certificates: CertificatesAsked,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.

@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::audit::AuditEvent;
+use crate::authorization_server::dpop::BESIDE_A_CERTIFICATE;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::MAX_FORM_BYTES;
 use crate::authorization_server::mark::Marked;
@@ -17,6 +18,7 @@ use crate::authorization_server::pages::Fault;
 use crate::authorization_server::posted::Posted;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::trail::Trail;
+use crate::resource_server::ProofChecker;
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::pending::Pending;
@@ -49,6 +51,10 @@ async fn push(
         return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
     }
     let mut pending = validate_of(&server, &client, &posted.form).await.map_err(told)?;
+    // Found out at the token endpoint, it would be after somebody has consented.
+    if client.requires_certificate() && ProofChecker::is_sent(&posted.headers) {
+        return Err(BESIDE_A_CERTIFICATE);
+    }
     server.admit_request_of(&client, posted.address)?; // before anything is written
     bind(&server, &posted.headers, &mut pending).await?;
     let expires_at = server.clock.now().plus(LIVES);

@@ -265,3 +265,44 @@ async fn clients_of_the_api_and_those_that_register_prove_themselves_like_this_t
     refused(&running.token(Some("mine"), id).await);
     assert_eq!(register(method("self_signed_tls_client_auth")).await.0, 400, "without keys");
 }
+
+/// A client whose certificate nobody asks for could never get anything.
+#[tokio::test]
+async fn administration_makes_no_client_that_could_never_prove_itself_and_names_the_setting() {
+    let jwks = {
+        let world = World::new();
+        world.self_signed("mine", "/CN=mine");
+        world.jwks("mine")
+    };
+    let named = ("tls_client_auth_san_dns", json!("nightly.example"));
+    let own = ("self_signed_tls_client_auth", json!(true));
+    let bound = ("tls_client_certificate_bound_access_tokens", json!(true));
+    let both = "server.tls.client_ca_file or server.tls.self_signed_client_certificates";
+    let own_setting = "server.tls.self_signed_client_certificates = true";
+    for (tls, (member, value), setting) in [
+        ("", &named, Some("server.tls.client_ca_file")),
+        (SELF_SIGNED, &named, Some("server.tls.client_ca_file")),
+        (CA, &named, None),
+        ("", &own, Some(own_setting)),
+        (CA, &own, Some(own_setting)),
+        (SELF_SIGNED, &own, None),
+        ("", &bound, Some(both)),
+        (CA, &bound, None),
+        (SELF_SIGNED, &bound, None),
+    ] {
+        let settings = "[authorization_server.administrators]\nsubjects = [\"ada\"]\n";
+        let running = World::new().start(tls, settings).await;
+        let mut new = json!({ "client_name": "a", "grant_types": ["client_credentials"] });
+        new[*member] = value.clone();
+        if *member == own.0 {
+            new["jwks"] = jwks.clone();
+        }
+        let request = running.client(None).post(format!("{URL}/api/v1/clients")).json(&new);
+        let request = request.bearer_auth(running.product.token(&["broker:admin"]));
+        let (status, told) = told(request).await;
+        assert_eq!(status, if setting.is_some() { 422 } else { 201 }, "{tls} {told}");
+        assert_eq!(told.get("field"), setting.map(|_| json!(member)).as_ref(), "{tls} {told}");
+        let hint = told["hint"].as_str().unwrap_or_default();
+        assert!(setting.is_none_or(|setting| hint.contains(setting)), "{tls} {told}");
+    }
+}

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 
 use crate::support::raw_http::{Request, finish};
 
+use super::client::Asking;
+use super::dpop::ClientKey;
 use super::mutual_tls::{CA, claims, machine, refused, token_of};
 use super::mutual_tls_world::{Running, URL, World, told};
 
@@ -66,6 +68,24 @@ async fn introspection_says_what_a_token_is_bound_to() {
     assert_eq!(body["cnf"], json!({ "x5t#S256": thumbprint }));
     assert_eq!(body["token_type"], "Bearer");
     refused(&told(ask("daily")).await);
+}
+
+// RFC 8705 §3, RFC 9126 §2, RFC 9449 §10.1
+#[tokio::test]
+async fn a_proof_of_another_key_is_refused_before_anybody_is_asked_for_consent() {
+    let world = World::new();
+    world.issued("bank", "ca", ("/CN=bank", "extendedKeyUsage=clientAuth"), 30);
+    let settings = "[[authorization_server.client]]\nclient_id = \"bank\"\ngrants = [\"authorization_code\"]\n\
+        redirect_uris = [\"http://127.0.0.1:53682/callback\"]\ntls_client_auth_subject_dn = \"CN=bank\"\n\
+        tls_client_certificate_bound_access_tokens = true\n[resource_server]\ndpop = \"allowed\"\n";
+    let running = world.start(CA, settings).await;
+    let asking = Asking::new("bank");
+    let client = running.client(Some("bank"));
+    let push = || client.post(format!("{URL}/par")).form(&asking.fields());
+    assert_eq!(told(push()).await.0, 201);
+    let proof = ClientKey::new().proof("POST", &format!("{URL}/par"), &json!({}));
+    let (status, refused) = told(push().header("dpop", proof)).await;
+    assert_eq!((status, &refused["error"]), (400, &json!("invalid_dpop_proof")), "{refused}");
 }
 
 // RFC 8446 §2.2, RFC 8705 §3
