@@ -150,6 +150,7 @@ impl Site {
                 identity_providers: Vec::new(),
                 provider_secrets: Vec::new(),
                 client_certificates: CertificatesAsked::default(),
+                client_hosts: None,
                 named_credentials: Vec::new(),
                 administrators: Administrators {
                     subjects: vec!["robot".to_owned()],

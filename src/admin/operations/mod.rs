@@ -28,6 +28,7 @@ use url::Url;
 use crate::api_key::BearerSecret;
 use crate::audit::{AdminAction, AdminObject, AdminOutcome, AuditEvent, Auditor, Context};
 use crate::broker::{Approvals, Explainer};
+use crate::host_trust::HostTrusts;
 use crate::id::Issuer;
 use crate::random::Random;
 use crate::secret_text::SecretText;
@@ -77,6 +78,8 @@ pub struct Settings {
     /// What those of the store may be shown.
     pub provider_secrets: Vec<ProviderSecret>,
     pub client_certificates: CertificatesAsked,
+    /// Hosts of which some may be denied.
+    pub client_hosts: Option<HostTrusts>,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.
