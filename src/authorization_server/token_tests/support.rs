@@ -109,6 +109,15 @@ pub(super) fn refused(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
 }
 
+/// `POST` of a form.
+pub(super) fn posting(path: &str, form: &[(&str, &str)]) -> Request<Body> {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    Request::post(path)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(body))
+        .unwrap()
+}
+
 impl Site {
     pub(super) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -171,11 +180,7 @@ impl Site {
         authorization: Option<&str>,
         form: &[(&str, &str)],
     ) -> Answer {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let mut request = Request::post(path)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from(body))
-            .unwrap();
+        let mut request = posting(path, form);
         if let Some(value) = authorization {
             request.headers_mut().insert(header::AUTHORIZATION, value.parse().unwrap());
         }
