@@ -11,7 +11,7 @@ use crate::support::fake_http::Reply;
 use crate::support::until::until;
 
 use super::browser::Browser;
-use super::connections::{World, connects, settings, tokens};
+use super::connections_world::{World, connects, settings, tokens};
 
 const DOCUMENT: &str = "/.well-known/oauth-protected-resource/mcp";
 

@@ -13,6 +13,7 @@ mod connections;
 mod connections_ended;
 mod connections_moved;
 mod connections_renewed;
+mod connections_world;
 mod cors;
 mod crash;
 mod device;
