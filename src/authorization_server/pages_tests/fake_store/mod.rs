@@ -7,6 +7,7 @@ use crate::id::UserId;
 use crate::store::*;
 
 mod authenticators;
+mod clients;
 mod grants;
 mod identity_providers;
 mod logout;
