@@ -84,27 +84,6 @@ struct Inner {
     observers: OnceLock<Vec<Arc<dyn Observer>>>,
 }
 
-impl Inner {
-    /// Of a queue that nobody writes out yet.
-    fn new(
-        queue: Arc<Queue>,
-        format: LineFormat,
-        (on_failure, limit): (OnFailure, Duration),
-    ) -> Self {
-        Self {
-            strangers: Strangers::new(&format.clock),
-            queue,
-            format,
-            on_failure,
-            limit,
-            recent: Recent::default(),
-            files: Vec::new(),
-            writers: Mutex::default(),
-            observers: OnceLock::new(),
-        }
-    }
-}
-
 /// An event that is queued, for [`Auditor::kept`].
 #[derive(Debug)]
 #[must_use]
@@ -388,6 +367,21 @@ fn join(writers: Vec<JoinHandle<()>>) {
 }
 
 impl Inner {
+    /// Of a queue that nobody writes out yet.
+    fn new(queue: Arc<Queue>, format: LineFormat, on: (OnFailure, Duration)) -> Self {
+        Self {
+            strangers: Strangers::new(&format.clock),
+            queue,
+            format,
+            on_failure: on.0,
+            limit: on.1,
+            recent: Recent::default(),
+            files: Vec::new(),
+            writers: Mutex::default(),
+            observers: OnceLock::new(),
+        }
+    }
+
     fn take_writers(&self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut self.writers.lock().unwrap_or_else(PoisonError::into_inner))
     }
