@@ -12,9 +12,9 @@ use tower::service_fn;
 use crate::admin::{self, ProviderControl as _};
 use crate::audit::Auditor;
 use crate::authorization_server::{
-    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable,
-    KeyRing, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys,
-    Registration, SecondFactor, ServerSecret, Settings, UsedAt,
+    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
+    NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration, SecondFactor,
+    ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
 use crate::config::{self, ClientKeys, Config, Dpop, DynamicRegistration};

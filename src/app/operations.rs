@@ -102,12 +102,5 @@ pub async fn command_operations(config: &Config) -> Result<Operations, AppError>
     let (settings, store) = (settings(config), keys::store(config, &clock).await?);
     let providers = store.list_identity_providers().await?;
     settings.administrators.groups.leave_out(providers.into_iter().map(|row| row.groups_prefix));
-    Ok(Operations {
-        settings,
-        store,
-        clock,
-        random,
-        auditor,
-        serving: None,
-    })
+    Ok(Operations { settings, store, clock, random, auditor, serving: None })
 }

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::config::{Sources, load, reference, reference_json, schema, settings_json, write_settings};
+use crate::config::{
+    Sources, load, reference, reference_json, schema, settings_json, write_settings,
+};
 
 /// Look at the settings.
 #[derive(Debug, Args)]

@@ -301,7 +301,11 @@ fn schema_and_reference_of_the_settings_are_there_for_programs() {
     assert!(!listen["meaning"].as_str().unwrap().is_empty(), "{listen}");
     let page = printed(directory.path(), &["config", "reference"]);
     for setting in settings {
-        let (_, name) = setting["key"].as_str().unwrap().rsplit_once('.').unwrap_or(("", setting["key"].as_str().unwrap()));
+        let (_, name) = setting["key"]
+            .as_str()
+            .unwrap()
+            .rsplit_once('.')
+            .unwrap_or(("", setting["key"].as_str().unwrap()));
         assert!(page.contains(&format!("| `{name}` |")), "{setting}");
     }
     assert!(told["flat_names"].as_array().unwrap().len() > 10, "{told}");

@@ -53,11 +53,13 @@ impl CertificatesAsked {
             _ if new.tls_client_certificate_bound_access_tokens
                 && !self.of_authorities
                 && !self.self_signed =>
-            (
-                "tls_client_certificate_bound_access_tokens",
-                "is given, and no certificate is asked for",
-                "without it, until the settings have server.tls.client_ca_file or server.tls.self_signed_client_certificates: TLS has to end at the broker",
-            ),
+            {
+                (
+                    "tls_client_certificate_bound_access_tokens",
+                    "is given, and no certificate is asked for",
+                    "without it, until the settings have server.tls.client_ca_file or server.tls.self_signed_client_certificates: TLS has to end at the broker",
+                )
+            }
             _ => return Ok(()),
         };
         Err(AdminError::Invalid { field, problem, allowed })

@@ -79,11 +79,8 @@ pub(super) async fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<ExitCode
     let resource = format!("http://{address}/servers/toolkit/mcp");
     let tokens = tokens(&app, &resource)?;
     let log = scratch.0.join("audit.jsonl").display().to_string();
-    let told = if args.json {
-        told(&tokens, &resource, &log)
-    } else {
-        guide(&tokens, &resource, &log)
-    };
+    let told =
+        if args.json { told(&tokens, &resource, &log) } else { guide(&tokens, &resource, &log) };
     write!(out, "{told}").map_err(Failure::output)?;
     out.flush().map_err(Failure::output)?;
     Box::pin(app.serve(listener, stop)).await.map_err(|error| Failure::of(&error))?;
@@ -128,9 +125,8 @@ async fn build(
 type Made = (&'static str, &'static str, String);
 
 fn tokens(app: &App, resource: &str) -> Result<Vec<Made>, Failure> {
-    let made = TOKENS
-        .iter()
-        .map(|(name, scope)| Ok((*name, *scope, token(app, resource, name, scope)?)));
+    let made =
+        TOKENS.iter().map(|(name, scope)| Ok((*name, *scope, token(app, resource, name, scope)?)));
     made.collect()
 }
 

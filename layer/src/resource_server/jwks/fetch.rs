@@ -41,7 +41,11 @@ impl FetchError {
 
 impl Shared {
     /// The key set at `url`; what is known of it already is only confirmed.
-    pub(super) async fn ask(&self, url: Url, current: Option<Snapshot>) -> Result<Snapshot, FetchError> {
+    pub(super) async fn ask(
+        &self,
+        url: Url,
+        current: Option<Snapshot>,
+    ) -> Result<Snapshot, FetchError> {
         let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
         let mut call = Call::get(url.clone()).header(ACCEPT, accept);
         let current = current.filter(|snapshot| snapshot.url == url);
