@@ -126,8 +126,19 @@ pub struct HostTrusts {
 impl HostTrusts {
     #[must_use]
     pub fn of(&self, host: &str) -> HostTrust {
-        let rule = self.rules.iter().find(|rule| rule.hosts.matches(host));
-        rule.map_or(self.others, |rule| rule.trust)
+        self.named(host).unwrap_or(self.others)
+    }
+
+    /// Whether a rule that means this host denies it, and not only that no rule means it.
+    #[must_use]
+    pub fn deny_by_name(&self, host: &str) -> bool {
+        self.named(host) == Some(HostTrust::Deny)
+    }
+
+    fn named(&self, host: &str) -> Option<HostTrust> {
+        // Who asks for `evil.example.` is led to the same host.
+        let host = host.strip_suffix('.').unwrap_or(host);
+        self.rules.iter().find(|rule| rule.hosts.matches(host)).map(|rule| rule.trust)
     }
 }
 
@@ -212,9 +223,14 @@ mod tests {
         for (host, trust) in [
             ("ok.evil.example", HostTrust::Ask),
             ("a.evil.example", HostTrust::Deny),
+            ("a.evil.example.", HostTrust::Deny),
             ("claude.ai", HostTrust::Allow),
         ] {
             assert_eq!(trusts.of(host), trust, "{host}");
+            assert_eq!(trusts.deny_by_name(host), trust == HostTrust::Deny, "{host}");
         }
+        let others = HostTrusts { others: HostTrust::Deny, ..trusts };
+        assert_eq!(others.of("claude.ai"), HostTrust::Deny);
+        assert!(!others.deny_by_name("claude.ai"), "no rule means it");
     }
 }

@@ -12,7 +12,7 @@ mod operations;
 pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
-    Actor, Administrators, ApprovalView, ClientChange, ClientView, GrantView,
+    Actor, Administrators, ApprovalView, CertificatesAsked, ClientChange, ClientView, GrantView,
     IdentityProviderChange, IdentityProviderView, KeyControl, KeyFault, KeyView, LogControl,
     LogLevel, LogLevelView, NamedCredential, NewClient, NewIdentityProvider, NewRegistrationToken,
     NewServer, NewToolApproval, NewUser, OnToolFlaw, Operations, PageQuery, PasskeyView,

@@ -88,7 +88,7 @@ pub enum AppError {
         source: crate::admin::ProviderFault,
     },
     #[error(
-        "the identity provider `{id}` of the store is not served: the settings have its id, issuer or prefix, or not its secret\n  hint: broker identity-provider list shows them all; take one out"
+        "the identity provider `{id}` of the store is not served: the settings have its id, issuer or prefix, name administrators by a group of it, or have not its secret\n  hint: broker identity-provider list shows them all; take one out"
     )]
     StoredProviderUnserved { id: String },
     #[error(

@@ -67,6 +67,11 @@ impl ProviderFollower {
         &self.maker.prefixes
     }
 
+    /// What administration must know of the settings. Which groups administer follows the store.
+    pub(super) const fn settings(&self) -> &admin::Settings {
+        &self.maker.settings
+    }
+
     /// Looks at the store until `stop`.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
         loop {
@@ -90,6 +95,13 @@ impl ProviderFollower {
                 tracing::warn!(idp.id = row.id, "identity_provider.stored_not_served");
             }
         }
+        let groups = &self.maker.settings.administrators.groups;
+        for row in &rows {
+            for group in groups.beginning_with(&row.groups_prefix) {
+                tracing::warn!(idp.id = row.id, group, "administrators.group_of_stored_provider");
+            }
+        }
+        groups.leave_out(rows.iter().map(|row| row.groups_prefix.clone()));
         self.maker.reserve(&rows);
         self.providers.replace(self.maker.all(&rows));
         if known.is_some() || !rows.is_empty() {

@@ -12,9 +12,9 @@ use tower::service_fn;
 use crate::admin::{self, ProviderControl as _};
 use crate::audit::Auditor;
 use crate::authorization_server::{
-    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable,
-    GroupsPrefixes, KeyRing, NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys,
-    Registration, SecondFactor, ServerSecret, Settings, UsedAt,
+    self, Administrators, AuthorizationServer, ConfiguredClient, ExchangeRules, Grantable, KeyRing,
+    NewAuthorizationServer, OwnResource, PersonFacts, PublicKeys, Registration, SecondFactor,
+    ServerSecret, Settings, UsedAt,
 };
 use crate::broker::Approvals;
 use crate::config::{self, ClientKeys, Config, Dpop, DynamicRegistration};
@@ -58,7 +58,7 @@ const APPROVE: &str = "broker:approve";
 pub(super) fn settings(
     config: &Config,
     names: &[Name],
-    (secrets, prefixes): (&Arc<Secrets>, &GroupsPrefixes),
+    (secrets, providers): (&Arc<Secrets>, &ProviderFollower),
 ) -> Result<Settings, AppError> {
     let given = &config.authorization_server;
     let clients = given.clients.iter().map(|known| {
@@ -80,9 +80,9 @@ pub(super) fn settings(
         site_shares: map::site_shares(config),
         default_scopes: given.default_scopes.clone(),
         scopes_supported: given.default_scopes.clone(),
-        administrators: administrators(&given.administrators),
+        administrators: administrators(providers),
         clients,
-        identity_assertions: assertions::of_people(config, prefixes),
+        identity_assertions: assertions::of_people(config, providers.prefixes()),
         registration: match given.dynamic_registration {
             DynamicRegistration::Off => Registration::Off,
             DynamicRegistration::Limited => Registration::Limited,
@@ -114,8 +114,9 @@ fn resources(config: &Config, names: &[Name]) -> Vec<OwnResource> {
     names.iter().map(own).chain(super::server_resources::resources(config, names)).collect()
 }
 
-fn administrators(given: &config::Administrators) -> Administrators {
-    Administrators { subjects: given.subjects.clone(), groups: given.groups.clone() }
+fn administrators(providers: &ProviderFollower) -> Administrators {
+    let admin::Administrators { subjects, groups } = providers.settings().administrators.clone();
+    Administrators { subjects, groups }
 }
 
 /// Whether each key of each client of the settings can be used, without starting anything.
@@ -226,11 +227,9 @@ impl Grantable for ByPolicy {
 
 impl ByPolicy {
     fn is_administrator(&self, person: &PersonFacts) -> bool {
-        let named =
-            |group: &Arc<str>| self.administrators.groups.iter().any(|name| **name == **group);
         person.administrator
             || self.administrators.subjects.iter().any(|name| *name == person.subject.as_str())
-            || person.groups.iter().any(named)
+            || self.administrators.groups.include(person.groups.iter().map(|group| &**group))
     }
 }
 
@@ -285,7 +284,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
     let Materials { config, names, secrets, .. } = &from;
     let around = (&from.outbound, &from.clock);
     let providers = Arc::new(ProviderFollower::new(config, (secrets, &from.store), around));
-    let settings = settings(config, names, (secrets, providers.prefixes()))?;
+    let settings = settings(config, names, (secrets, &providers))?;
     let jwks = authorization_server::routes(Arc::clone(&from.keys.0));
     if !config.authorization_server.enabled {
         return Ok(Mounted { public: jwks, ..Mounted::default() });
@@ -359,7 +358,7 @@ fn admin_routes(
     let verifier = Arc::new(verifier.revocations(revocations).build()?);
     let key_settings = keys::settings(config, Arc::clone(store), &from.encryption, clock);
     let operations = admin::Operations {
-        settings: super::operations::settings(config),
+        settings: providers.settings().clone(),
         store: Arc::clone(store),
         clock: Arc::clone(clock),
         random: Arc::clone(random),

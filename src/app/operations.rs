@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::admin::{
-    Administrators, IdentityProviderView, NamedCredential, Operations, ProviderClaimNames,
-    ProviderSecret, Settings,
+    Administrators, CertificatesAsked, IdentityProviderView, NamedCredential, Operations,
+    ProviderClaimNames, ProviderSecret, Settings,
 };
 use crate::config::{self, Config, UpstreamNamedCredential};
+use crate::login_provider::AdministratorGroups;
 use crate::random::{Random, SystemRandom};
 use crate::time::{Clock, SystemClock};
 
@@ -25,10 +26,20 @@ pub(super) fn settings(config: &Config) -> Settings {
         named_credentials: config.upstream.credentials.iter().map(as_named).collect(),
         administrators: Administrators {
             subjects: named.subjects.clone(),
-            groups: named.groups.clone(),
+            groups: AdministratorGroups::new(&named.groups),
         },
         identity_providers: identity_providers(config),
         provider_secrets: provider_secrets(config),
+        client_certificates: certificates_asked(config),
+        client_hosts: config.authorization_server.client_hosts.clone(),
+    }
+}
+
+fn certificates_asked(config: &Config) -> CertificatesAsked {
+    let Some(tls) = &config.server.tls else { return CertificatesAsked::default() };
+    CertificatesAsked {
+        of_authorities: tls.client_ca_file.is_some(),
+        self_signed: tls.self_signed_client_certificates,
     }
 }
 
@@ -88,12 +99,8 @@ pub async fn command_operations(config: &Config) -> Result<Operations, AppError>
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let auditor = kept_command_auditor(config, &clock, &random).await?;
-    Ok(Operations {
-        settings: settings(config),
-        store: keys::store(config, &clock).await?,
-        clock,
-        random,
-        auditor,
-        serving: None,
-    })
+    let (settings, store) = (settings(config), keys::store(config, &clock).await?);
+    let providers = store.list_identity_providers().await?;
+    settings.administrators.groups.leave_out(providers.into_iter().map(|row| row.groups_prefix));
+    Ok(Operations { settings, store, clock, random, auditor, serving: None })
 }

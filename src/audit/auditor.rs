@@ -110,26 +110,15 @@ impl Auditor {
         let AuditSettings { queue_length, on_failure, limit, sinks, service, environment } =
             settings;
         let durable: Vec<_> = sinks.iter().map(SinkSettings::is_durable).collect();
-        let strangers = Strangers::new(&clock);
         let format = LineFormat { service, environment, clock: Arc::clone(&clock), random };
         let files = sinks.iter().filter_map(SinkSettings::path).cloned().collect();
         let sinks = sinks.into_iter().map(|sink| sink.open(&format));
         let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
         let queue = Arc::new(Queue::new(queue_length, durable, clock));
         let writers = Mutex::new(start(&queue, sinks)?);
-        let observers = OnceLock::new();
-        let recent = Recent::default();
-        Ok(Self(Arc::new(Inner {
-            queue,
-            format,
-            on_failure,
-            limit,
-            strangers,
-            recent,
-            files,
-            writers,
-            observers,
-        })))
+        let mut inner = Inner::new(queue, format, (on_failure, limit));
+        (inner.files, inner.writers) = (files, writers);
+        Ok(Self(Arc::new(inner)))
     }
 
     /// From now on `observers` see every event. The first ones stay.
@@ -378,6 +367,21 @@ fn join(writers: Vec<JoinHandle<()>>) {
 }
 
 impl Inner {
+    /// Of a queue that nobody writes out yet.
+    fn new(queue: Arc<Queue>, format: LineFormat, on: (OnFailure, Duration)) -> Self {
+        Self {
+            strangers: Strangers::new(&format.clock),
+            queue,
+            format,
+            on_failure: on.0,
+            limit: on.1,
+            recent: Recent::default(),
+            files: Vec::new(),
+            writers: Mutex::default(),
+            observers: OnceLock::new(),
+        }
+    }
+
     fn take_writers(&self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut self.writers.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -8,6 +8,11 @@ use crate::resource_server::{ProofChecker, ProofError, ProofRequest, ProvenKey};
 use super::error::OAuthError;
 use super::server::AuthorizationServer;
 
+/// To a proof of a client whose tokens are bound to its certificate.
+pub(super) const BESIDE_A_CERTIFICATE: OAuthError = OAuthError::InvalidDpopProof(
+    "tokens of this client are bound to its certificate, and to nothing else",
+);
+
 /// Whether a text is the thumbprint of a key (RFC 7638), as `dpop_jkt` has it.
 pub(super) fn is_thumbprint(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -29,6 +29,7 @@ mod known_clients;
 mod login;
 mod logout;
 mod lost;
+mod mark;
 mod metadata;
 mod own_token;
 mod pace;

@@ -20,6 +20,7 @@ use super::authorize::RequestLimits;
 use super::client::Clients;
 use super::device::UserCodes;
 use super::keys::KeyRing;
+use super::mark::Marks;
 use super::register::reap as reap_clients;
 use super::seal::KeyEncryptionKey;
 use super::server_secret::ServerSecret;
@@ -49,6 +50,7 @@ pub struct Parts {
     pub(super) encryption: KeyEncryptionKey,
     pub(super) clients: Clients,
     pub(super) user_codes: UserCodes,
+    pub(super) marks: Marks,
     /// Checks that clients hold the keys that they bind tokens to. `None`: no token is bound to any.
     pub(super) dpop: Option<ProofChecker>,
     pub(super) authorization_requests: RequestLimits,
@@ -103,7 +105,7 @@ impl AuthorizationServer {
         } = new;
         let clients = Clients::new(&secret, &settings.clients);
         let tokens = TokenState::new(settings.rates, &clock);
-        let user_codes = UserCodes::new(&secret);
+        let (user_codes, marks) = (UserCodes::new(&secret), Marks::new(&secret));
         let encryption = secret.key_encryption_key();
         let shares = Shares::new(settings.site_shares, &clock);
         let assertions = AssertionIssuers::new(&settings, &outbound, &clock);
@@ -120,6 +122,7 @@ impl AuthorizationServer {
             encryption,
             clients,
             user_codes,
+            marks,
             dpop,
             authorization_requests: RequestLimits::default(),
             shares,

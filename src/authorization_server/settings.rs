@@ -9,6 +9,7 @@ use url::Url;
 use crate::certificate_name::CertificateName;
 use crate::host_trust::HostTrusts;
 use crate::id::{ClientId, Issuer};
+use crate::login_provider::AdministratorGroups;
 use crate::redirect_uri::RedirectUri;
 use crate::resource_server::Algorithm;
 use crate::scope::Scope;
@@ -132,7 +133,7 @@ pub struct BehindUs {
 #[derive(Clone, Debug, Default)]
 pub struct Administrators {
     pub subjects: Vec<String>,
-    pub groups: Vec<String>,
+    pub groups: AdministratorGroups,
 }
 
 /// A client of the settings file.

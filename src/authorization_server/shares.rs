@@ -30,6 +30,9 @@ const ALL_REGISTRATIONS: RoomSize = RoomSize {
     reserve: NonZeroU32::new(300).unwrap(),
     each: NonZeroU32::new(3).unwrap(),
 };
+/// Sessions whose cookies no version with marks has made. Half a day after an upgrade there are none of them.
+const UNMARKED_SESSIONS: Rate =
+    Rate { count: NonZeroU32::new(600).unwrap(), period: Duration::from_mins(1) };
 /// A sixth of all.
 const DOCUMENTS: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// Of the reserve of documents that nobody has read before.
@@ -65,6 +68,7 @@ pub(super) fn room_for(share: Rate, size: RoomSize) -> RoomSize {
 #[derive(Debug)]
 pub(super) struct Shares {
     people: Meter,
+    unmarked_sessions: Meter,
     requests: NetworkShare,
     all_requests: Room,
     registrations: NetworkShare,
@@ -80,6 +84,7 @@ impl Shares {
         let SiteShares { requests, logins: _, registrations } = of_site;
         Self {
             people: Meter::new(OF_ONE_PERSON, Arc::clone(clock)),
+            unmarked_sessions: Meter::new(UNMARKED_SESSIONS, Arc::clone(clock)),
             requests: NetworkShare::at(requests, clock),
             all_requests: Room::new(room_for(requests, ALL_REQUESTS), clock),
             registrations: NetworkShare::at(registrations, clock),
@@ -98,6 +103,16 @@ impl Shares {
     /// How long to wait.
     pub(super) fn request_of(&self, person: UserId) -> Result<(), Duration> {
         self.people.count(self.hasher.hash_one(person))
+    }
+
+    /// Counts one session cookie that is not marked as ours, with those of everybody: a person with a new one has nothing to do
+    /// with that.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait.
+    pub(super) fn unmarked_session(&self) -> Result<(), Duration> {
+        self.unmarked_sessions.count(0)
     }
 
     /// Counts one authorization request of a stranger for its site, before anything of it is looked at.

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::config::{Sources, load, reference, schema, settings_json, write_settings};
+use crate::config::{
+    Sources, load, reference, reference_json, schema, settings_json, write_settings,
+};
 
 /// Look at the settings.
 #[derive(Debug, Args)]
@@ -23,9 +25,17 @@ pub enum ConfigCommand {
         json: bool,
     },
     /// Print the JSON Schema of the settings file.
-    Schema,
+    Schema {
+        /// Print JSON, as without it.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print all settings as Markdown.
-    Reference,
+    Reference {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Prints to `out`; fails only where that does.
@@ -33,8 +43,9 @@ pub fn run(args: &ConfigArgs, sources: Sources, out: &mut dyn Write) -> ExitCode
     let written = match &args.command {
         ConfigCommand::Show { json: true } => writeln!(out, "{:#}", settings_json(&load(sources))),
         ConfigCommand::Show { json: false } => write_settings(out, &load(sources)),
-        ConfigCommand::Schema => writeln!(out, "{:#}", schema()),
-        ConfigCommand::Reference => write!(out, "{}", reference()),
+        ConfigCommand::Schema { json: _ } => writeln!(out, "{:#}", schema()),
+        ConfigCommand::Reference { json: true } => writeln!(out, "{:#}", reference_json()),
+        ConfigCommand::Reference { json: false } => write!(out, "{}", reference()),
     };
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

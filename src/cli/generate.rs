@@ -13,6 +13,33 @@ use super::failure::Failure;
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
     shell: Shell,
+    #[command(flatten)]
+    never: NoJson,
+}
+
+/// What every other command takes, so that it is refused with a reason.
+#[derive(Debug, Args)]
+pub(super) struct NoJson {
+    #[arg(long, hide = true)]
+    json: bool,
+}
+
+impl CompletionsArgs {
+    /// Why these arguments are none, and what to do.
+    pub(super) fn refused(&self) -> Option<&'static str> {
+        self.never.json.then_some(
+            "completions are a script for a shell, and never JSON\nhint: leave --json out, and let the shell read it",
+        )
+    }
+}
+
+impl NoJson {
+    /// The same for the manual page.
+    pub(super) fn refused(&self) -> Option<&'static str> {
+        self.json.then_some(
+            "the manual page is for man to show, and never JSON\nhint: leave --json out: broker man | man -l -",
+        )
+    }
 }
 
 pub(super) fn completions(

@@ -31,7 +31,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Environment;
 
@@ -106,13 +106,28 @@ enum Command {
     /// Print shell completions
     Completions(generate::CompletionsArgs),
     /// Print the manual page
-    Man,
+    Man(generate::NoJson),
+}
+
+impl Cli {
+    /// Refuses what is wrong about arguments that each could be right.
+    fn checked(self) -> Result<Self, clap::Error> {
+        let refused = match &self.command {
+            Some(Command::Completions(args)) => args.refused(),
+            Some(Command::Man(args)) => args.refused(),
+            _ => None,
+        };
+        match refused {
+            Some(why) => Err(Self::command().error(clap::error::ErrorKind::UnknownArgument, why)),
+            None => Ok(self),
+        }
+    }
 }
 
 /// Runs one command and gives the process its exit code: 0 done, 1 failed, 2 wrong usage.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let environment = Environment::capture();
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(arguments).and_then(Cli::checked) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
@@ -219,14 +234,12 @@ async fn run(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
             Box::pin(support_bundle::run(&bundle, &args, environment, &mut out)).await
         }
         Command::Completions(shell) => generate::completions(&shell, &mut out),
-        Command::Man => generate::manual(&mut out),
+        Command::Man(_) => generate::manual(&mut out),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     /// The commands that do something, as they are typed.
@@ -236,10 +249,8 @@ mod tests {
             if command.has_subcommands() {
                 leaves(command, &format!("{name} "), found);
             } else {
-                found.push((
-                    name,
-                    command.get_arguments().any(|one| one.get_long() == Some("json")),
-                ));
+                let json = |one: &clap::Arg| one.get_long() == Some("json") && !one.is_hide_set();
+                found.push((name, command.get_arguments().any(json)));
             }
         }
     }
@@ -249,8 +260,21 @@ mod tests {
         let mut found = Vec::new();
         leaves(&Cli::command(), "", &mut found);
         let without = found.iter().filter(|(_, json)| !json).map(|(name, _)| name.as_str());
-        // What they print is a log, JSON anyway, a page, or for a shell.
-        let fine = ["serve", "demo", "config schema", "config reference", "completions", "man"];
+        // What they print is a log, a page, or for a shell.
+        let fine = ["serve", "completions", "man"];
         assert_eq!(without.collect::<Vec<_>>(), fine);
+    }
+
+    #[test]
+    fn what_has_no_json_says_so_and_what_to_do() {
+        for (arguments, told) in [
+            (&["broker", "completions", "bash", "--json"][..], "a script for a shell"),
+            (&["broker", "man", "--json"], "broker man | man -l -"),
+        ] {
+            let refused = Cli::try_parse_from(arguments).and_then(Cli::checked).unwrap_err();
+            let text = refused.to_string();
+            assert!(text.contains(told) && text.contains("hint: "), "{text}");
+            assert!(refused.use_stderr() && refused.exit_code() == 2);
+        }
     }
 }

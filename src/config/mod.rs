@@ -32,7 +32,7 @@ pub use finding::{Finding, FindingCode, Severity};
 pub use load::{Loaded, Sources, load};
 pub use model::*;
 pub use origin::Origin;
-pub use reference::reference;
+pub use reference::{reference, reference_json};
 pub use report::{findings_json, write_findings};
 pub use schema::schema;
 pub use secrets::weakness;

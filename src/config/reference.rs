@@ -1,8 +1,8 @@
-//! The reference of all settings as Markdown: `docs/configuration.md` is this text.
+//! The reference of all settings: as Markdown, which `docs/configuration.md` is, and for programs.
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::flat;
 use super::key::Key;
@@ -61,6 +61,25 @@ pub fn reference() -> String {
         let _ = writeln!(text, "| `{name}` | {meaning} |");
     }
     text
+}
+
+/// The same for programs, without what is said around it.
+#[must_use]
+pub fn reference_json() -> Value {
+    let schema = schema::schema();
+    let mut settings = Vec::new();
+    schema::walk(&schema, &Key::default(), &mut |key, member| {
+        if !is_table(member) || is_map(member) {
+            settings.push(json!({
+                "key": key.generic(),
+                "allowed": allowed(member),
+                "default": member.get("default"),
+                "meaning": description(member),
+            }));
+        }
+    });
+    let flat = flat::names().map(|name| json!({ "name": name, "means": flat::meaning(name) }));
+    json!({ "settings": settings, "flat_names": flat.collect::<Vec<_>>() })
 }
 
 const FLAT: &str = "

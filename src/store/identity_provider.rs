@@ -48,7 +48,8 @@ pub trait IdentityProviderStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<LoggedOut>, StoreError>;
     async fn enable_identity_provider(&self, id: &str) -> Result<bool, StoreError>;
-    /// What ended; `None` where there is no such provider.
+    /// What ended; `None` where there is no such provider. Its people are in no group any more, and it is on record that some
+    /// are missing.
     async fn delete_identity_provider(
         &self,
         id: &str,

@@ -359,3 +359,13 @@ async fn a_store_is_looked_at_and_backed_up_beside_a_running_broker_and_not_rest
     assert_ne!(accepts(&served, &token).await, 500);
     assert_eq!(json_of(at, &["key", "list", "--json"])[0]["state"], "usable");
 }
+
+#[test]
+fn a_client_whose_certificate_nobody_asks_for_is_not_added_and_the_command_names_the_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let add = ["client", "add", "nightly", "--grant", "client_credentials"];
+    let name = ["--tls-client-auth-san-dns", "nightly.example"];
+    let told = refused(directory.path(), &[&add[..], &name].concat());
+    assert!(told.contains("tls_client_auth_san_dns is given"), "{told}");
+    assert!(told.contains("hint: ") && told.contains("server.tls.client_ca_file"), "{told}");
+}

@@ -287,3 +287,26 @@ fn every_fault_of_a_policy_is_a_finding_with_its_own_hint() {
         assert!(!problem.contains("hint:") && !hint.contains(['\n', ':']), "{finding:#}");
     }
 }
+
+#[test]
+fn schema_and_reference_of_the_settings_are_there_for_programs() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = printed(directory.path(), &["config", "schema"]);
+    assert_eq!(printed(directory.path(), &["config", "schema", "--json"]), plain);
+    let told = printed(directory.path(), &["config", "reference", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let settings = told["settings"].as_array().unwrap();
+    let listen = settings.iter().find(|setting| setting["key"] == "server.listen").unwrap();
+    assert_eq!(listen["default"], "127.0.0.1:8080", "{listen}");
+    assert!(!listen["meaning"].as_str().unwrap().is_empty(), "{listen}");
+    let page = printed(directory.path(), &["config", "reference"]);
+    for setting in settings {
+        let (_, name) = setting["key"]
+            .as_str()
+            .unwrap()
+            .rsplit_once('.')
+            .unwrap_or(("", setting["key"].as_str().unwrap()));
+        assert!(page.contains(&format!("| `{name}` |")), "{setting}");
+    }
+    assert!(told["flat_names"].as_array().unwrap().len() > 10, "{told}");
+}

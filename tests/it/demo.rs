@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -16,13 +16,19 @@ struct Demo {
     tokens: HashMap<String, String>,
 }
 
+/// Its process, and what it prints.
+fn run(more: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    command.args(["demo", "--port", "0"]).args(more).env_clear().current_dir(elsewhere.path());
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let printed = BufReader::new(process.stdout.take().unwrap());
+    (process, printed)
+}
+
 impl Demo {
     fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
-        let elsewhere = tempfile::tempdir().unwrap();
-        command.args(["demo", "--port", "0"]).env_clear().current_dir(elsewhere.path());
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let printed = BufReader::new(process.stdout.take().unwrap());
+        let (process, printed) = run(&[]);
         let (mut authority, mut tokens) = (String::new(), HashMap::new());
         for line in printed.lines().map(Result::unwrap) {
             if let Some((_, url)) = line.split_once("three tools, at http://") {
@@ -38,6 +44,21 @@ impl Demo {
             }
         }
         Self { process, authority, tokens }
+    }
+
+    /// One that tells a program.
+    fn told() -> Self {
+        let (process, mut printed) = run(&["--json"]);
+        let mut line = String::new();
+        printed.read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap();
+        let resource: url::Url = told["resource"].as_str().unwrap().parse().unwrap();
+        assert_eq!((resource.path(), &told["expires_in"]), ("/servers/toolkit/mcp", &json!(3600)));
+        let tokens = told["tokens"].as_object().unwrap().iter().map(|(name, told)| {
+            assert!(told["scope"].as_str().unwrap().contains("tools:read"), "{told}");
+            (name.clone(), told["access_token"].as_str().unwrap().to_owned())
+        });
+        Self { process, authority: resource.authority().to_owned(), tokens: tokens.collect() }
     }
 
     async fn ask(&self, who: &str, method: &str, params: Value) -> Answer {
@@ -80,4 +101,11 @@ async fn the_printed_tokens_see_and_may_do_what_the_guide_says() {
     assert_eq!(demo.ask("WRITER", "tools/call", email).await.status, 200);
     kill_process(Pid::from_child(&demo.process), Signal::TERM).unwrap();
     assert!(demo.process.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_program_is_told_the_same_in_one_line() {
+    let demo = Demo::told();
+    assert_eq!(demo.tools("READER").await, ["get_weather"]);
+    assert_eq!(demo.tools("ADMIN").await.len(), 3);
 }

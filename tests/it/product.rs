@@ -31,6 +31,7 @@ mod limits_shared;
 mod login_strength;
 mod names;
 mod policy_reload;
+mod policy_shadow;
 mod probes;
 mod readiness;
 mod rmcp_client;

@@ -1,6 +1,7 @@
 //! Who administers this broker, at this moment.
 
 use crate::id::{ClientId, Subject, UserId};
+use crate::login_provider::AdministratorGroups;
 use crate::store::StoreError;
 
 use super::Operations;
@@ -10,13 +11,14 @@ use super::Operations;
 pub struct Administrators {
     /// Ids of people, or client ids.
     pub subjects: Vec<String>,
-    pub groups: Vec<String>,
+    pub groups: AdministratorGroups,
 }
 
 impl Operations {
     /// Whether the subject of a token administers us *now*: a token says who they were when it was issued.
     ///
-    /// A person must be there, not be disabled, and have the role, be named, or be in a named group. A client that acts
+    /// A person must be there, not be disabled, and have the role, be named, or be in a named group that is no
+    /// provider's of the store. A client that acts
     /// for itself must be named, and not be disabled.
     ///
     /// # Errors
@@ -35,9 +37,8 @@ impl Operations {
                 return Ok(false);
             };
             let known = &self.settings.administrators.groups;
-            return Ok(named
-                || user.administrator
-                || user.groups.iter().any(|it| known.contains(it)));
+            let groups = user.groups.iter().map(String::as_str);
+            return Ok(named || user.administrator || known.include(groups));
         }
         if !named {
             return Ok(false);

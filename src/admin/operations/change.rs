@@ -125,6 +125,7 @@ impl Operations {
         change: ClientChange,
     ) -> Result<ClientView, AdminError> {
         change.scope.as_deref().map(|text| some_scope(input::limit(text)?)).transpose()?;
+        change.jwks_uri.as_deref().map_or(Ok(()), |uri| self.settings.may_ask_for_keys(uri))?;
         self.change(actor, (AdminObject::Client, AdminAction::Change, id.as_str()), async {
             let row = self.registered_client(id).await?;
             let metadata = metadata(&changed(&row, change)?)?;

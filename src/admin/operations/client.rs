@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::admin::error::AdminError;
 use crate::admin::input;
@@ -16,7 +17,7 @@ use crate::secret_text::SecretText;
 use crate::store::{ClientKind, ClientRow, Digest, Page};
 
 use super::client_certificate::{add_certificate, check_certificate};
-use super::{Actor, ClientView, Operations, PageQuery, Shown, found, shown};
+use super::{Actor, ClientView, Operations, PageQuery, Settings, Shown, found, shown};
 
 /// RFC 7523, for ID-JAGs: which identity providers make them is in the settings.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -102,6 +103,8 @@ impl Operations {
         new: NewClient,
     ) -> Result<(ClientView, Option<SecretText>), AdminError> {
         let metadata = metadata(&new)?;
+        self.settings.client_certificates.check(&new)?;
+        new.jwks_uri.as_deref().map_or(Ok(()), |uri| self.settings.may_ask_for_keys(uri))?;
         let id = format!("client-{}", self.random.uuid_v7(self.clock.now()));
         let id: ClientId = id.parse().map_err(|_| AdminError::NotFound("client id"))?;
         let secret =
@@ -189,6 +192,26 @@ impl Operations {
             })
             .await?;
         Ok(Shown { object, secret })
+    }
+}
+
+impl Settings {
+    /// A client whose keys nobody asks for could never prove itself.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Invalid`]
+    pub(super) fn may_ask_for_keys(&self, jwks_uri: &str) -> Result<(), AdminError> {
+        let url = Url::parse(jwks_uri).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        if self.client_hosts.as_ref().is_some_and(|known| known.deny_by_name(host)) {
+            return Err(AdminError::Invalid {
+                field: "jwks_uri",
+                problem: "is on a host that the settings deny",
+                allowed: "a host that no authorization_server.client_host denies, or the keys themselves (jwks)",
+            });
+        }
+        Ok(())
     }
 }
 

@@ -22,6 +22,50 @@ impl NewClient {
     }
 }
 
+/// Which certificates of clients are asked for where TLS ends here (`server.tls`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CertificatesAsked {
+    /// Those of an authority.
+    pub of_authorities: bool,
+    /// Those that nobody issued.
+    pub self_signed: bool,
+}
+
+impl CertificatesAsked {
+    /// A client whose certificate nobody asks for, or nobody can check, could never get anything.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Invalid`]
+    pub(super) fn check(self, new: &NewClient) -> Result<(), AdminError> {
+        let named = new.certificate_names().next().map(|(kind, _)| kind.as_str());
+        let (field, problem, allowed) = match named {
+            Some(kind) if !self.of_authorities => (
+                kind,
+                "is given, and nobody says who issues certificates to clients",
+                "none, until the settings have server.tls.client_ca_file: TLS has to end at the broker",
+            ),
+            _ if new.self_signed_tls_client_auth && !self.self_signed => (
+                "self_signed_tls_client_auth",
+                "is given, and no such certificate is asked for",
+                "without it, until the settings have server.tls.self_signed_client_certificates = true: TLS has to end at the broker",
+            ),
+            _ if new.tls_client_certificate_bound_access_tokens
+                && !self.of_authorities
+                && !self.self_signed =>
+            {
+                (
+                    "tls_client_certificate_bound_access_tokens",
+                    "is given, and no certificate is asked for",
+                    "without it, until the settings have server.tls.client_ca_file or server.tls.self_signed_client_certificates: TLS has to end at the broker",
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(AdminError::Invalid { field, problem, allowed })
+    }
+}
+
 /// # Errors
 ///
 /// [`AdminError::Invalid`]

@@ -131,7 +131,7 @@ impl Settings {
     /// Whether a group of administrators begins so: these are named for a provider of the settings file, and nobody comes to
     /// administer this broker through one of the store.
     fn administers(&self, prefix: &str) -> bool {
-        self.administrators.groups.iter().any(|group| group.starts_with(prefix))
+        self.administrators.groups.beginning_with(prefix).next().is_some()
     }
 }
 
@@ -249,16 +249,8 @@ impl Operations {
         control: &dyn ProviderControl,
         id: &str,
     ) -> Result<ProviderEnded, AdminError> {
-        let row = self.stored_provider(id).await?;
-        let what = (AdminObject::IdentityProvider, AdminAction::Disable, &*row.id);
-        let ended = self.change(actor, what, async {
-            let now = self.clock.now();
-            let ended = self.store.disable_identity_provider(&row.id, now).await?;
-            ended.ok_or(AdminError::NotFound(WHAT))
-        });
-        let ended = ended.await?;
-        control.follow().await;
-        Ok(ended.into())
+        let end = self.store.disable_identity_provider(id, self.clock.now());
+        self.end_provider((actor, AdminAction::Disable), control, id, end).await
     }
 
     /// Lets people log in there again.
@@ -294,12 +286,21 @@ impl Operations {
         control: &dyn ProviderControl,
         id: &str,
     ) -> Result<ProviderEnded, AdminError> {
+        let end = self.store.delete_identity_provider(id, self.clock.now());
+        self.end_provider((actor, AdminAction::Delete), control, id, end).await
+    }
+
+    /// Does `end`, once it is known that this is one of the store.
+    async fn end_provider(
+        &self,
+        (actor, action): (&Actor, AdminAction),
+        control: &dyn ProviderControl,
+        id: &str,
+        end: impl Future<Output = Result<Option<LoggedOut>, StoreError>> + Send,
+    ) -> Result<ProviderEnded, AdminError> {
         let row = self.stored_provider(id).await?;
-        let what = (AdminObject::IdentityProvider, AdminAction::Delete, &*row.id);
-        let ended = self.change(actor, what, async {
-            let now = self.clock.now();
-            let ended = self.store.delete_identity_provider(&row.id, now).await?;
-            ended.ok_or(AdminError::NotFound(WHAT))
+        let ended = self.change(actor, (AdminObject::IdentityProvider, action, &*row.id), async {
+            end.await?.ok_or(AdminError::NotFound(WHAT))
         });
         let ended = ended.await?;
         control.follow().await;

@@ -28,6 +28,7 @@ use url::Url;
 use crate::api_key::BearerSecret;
 use crate::audit::{AdminAction, AdminObject, AdminOutcome, AuditEvent, Auditor, Context};
 use crate::broker::{Approvals, Explainer};
+use crate::host_trust::HostTrusts;
 use crate::id::Issuer;
 use crate::random::Random;
 use crate::secret_text::SecretText;
@@ -41,6 +42,7 @@ pub use approval::ApprovalView;
 pub(super) use approval::{ApprovalAnswer, ApprovalDetail};
 pub use change::{ClientChange, ServerChange, UserChange};
 pub use client::NewClient;
+pub use client_certificate::CertificatesAsked;
 pub use identity_provider::{IdentityProviderView, ProviderControl, ProviderEnded, ProviderFault};
 pub(super) use log_level::NewLogLevel;
 pub use log_level::{LogControl, LogLevel, LogLevelView};
@@ -75,6 +77,9 @@ pub struct Settings {
     pub identity_providers: Vec<IdentityProviderView>,
     /// What those of the store may be shown.
     pub provider_secrets: Vec<ProviderSecret>,
+    pub client_certificates: CertificatesAsked,
+    /// Hosts of which some may be denied.
+    pub client_hosts: Option<HostTrusts>,
 }
 
 /// Who changes something, for the audit log. Whether they may is checked before.

@@ -152,7 +152,7 @@ impl Operations {
     fn is_named(&self, user: &UserRow) -> bool {
         let named = &self.settings.administrators;
         named.subjects.contains(&user.id.to_string())
-            || user.groups.iter().any(|group| named.groups.contains(group))
+            || named.groups.include(user.groups.iter().map(String::as_str))
     }
 
     /// Takes a person out for good, with everything that is about them alone; what they allowed ends at once. The audit log

@@ -20,21 +20,7 @@ fn stuck_by(on_failure: OnFailure, clock: Arc<dyn Clock>, length: usize) -> Audi
         random: Arc::new(SystemRandom::new()),
     };
     let limit = Duration::from_millis(20);
-    let strangers = Strangers::new(&format.clock);
-    let writers = Mutex::default();
-    let observers = OnceLock::new();
-    let (recent, files) = (Recent::default(), Vec::new());
-    Auditor(Arc::new(Inner {
-        queue,
-        format,
-        on_failure,
-        limit,
-        strangers,
-        recent,
-        files,
-        writers,
-        observers,
-    }))
+    Auditor(Arc::new(Inner::new(queue, format, (on_failure, limit))))
 }
 
 async fn record(auditor: &Auditor) -> Result<(), AuditError> {

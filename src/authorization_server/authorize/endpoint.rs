@@ -119,7 +119,7 @@ async fn lead(
     form: &Form,
 ) -> Result<String, Rejected> {
     let pending = match form.get("request_uri").and_then(reference::handle) {
-        // Counted when it was pushed, where it came from; once it is taken it is gone, so nothing is refused for load here.
+        // Counted when it was pushed, where it came from: one that waits is refused for no load here.
         Some(handle) => reference::take(server, address, (form, handle)).await?,
         None => admitted(server, (address, headers), form).await?,
     };

@@ -10,13 +10,15 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::audit::AuditEvent;
+use crate::authorization_server::dpop::BESIDE_A_CERTIFICATE;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::MAX_FORM_BYTES;
+use crate::authorization_server::mark::Marked;
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::posted::Posted;
-use crate::authorization_server::secret_values::random_text;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::trail::Trail;
+use crate::resource_server::ProofChecker;
 use crate::store::{AuthorizationRequestRow, Digest};
 
 use super::pending::Pending;
@@ -49,15 +51,20 @@ async fn push(
         return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
     }
     let mut pending = validate_of(&server, &client, &posted.form).await.map_err(told)?;
+    // Found out at the token endpoint, it would be after somebody has consented.
+    if client.requires_certificate() && ProofChecker::is_sent(&posted.headers) {
+        return Err(BESIDE_A_CERTIFICATE);
+    }
     server.admit_request_of(&client, posted.address)?; // before anything is written
     bind(&server, &posted.headers, &mut pending).await?;
-    let handle = random_text(&*server.random);
+    let expires_at = server.clock.now().plus(LIVES);
+    let handle = server.marks.generate(Marked::PushedRequest, &*server.random, expires_at);
     let row = AuthorizationRequestRow {
         handle: Digest::of(&handle),
         client_id: pending.client_id.clone(),
         parameters: pending.written(),
         session: Some(reference::pushed()),
-        expires_at: server.clock.now().plus(LIVES),
+        expires_at,
     };
     server.store.add_authorization_request(&row).await?;
     let event = AuditEvent::AuthorizationStart {

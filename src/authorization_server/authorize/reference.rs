@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::authorization_server::form::Form;
+use crate::authorization_server::mark::Marked;
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::store::{AuthorizationRequestRow, Digest};
@@ -29,12 +30,28 @@ pub(super) fn handle(uri: &str) -> Option<&str> {
     uri.strip_prefix(PREFIX)
 }
 
+/// Counts the references that no store need be asked for among the requests of strangers at their site: those of the client
+/// were counted when they were pushed. One of ours that was used, or is another client's, comes so often and no more.
+fn admit(
+    server: &AuthorizationServer,
+    address: Option<IpAddr>,
+    handle: &str,
+) -> Result<u64, Fault> {
+    if !server.marks.is_live(Marked::PushedRequest, handle, server.clock.now()) {
+        server.shares.request(address).map_err(|_| Fault::TooMany)?;
+    }
+    let guesses = &server.tokens.guesses;
+    let attempt = guesses.key(&("pushed request", handle));
+    guesses.check(attempt).map_err(|_| Fault::TooMany)?;
+    Ok(attempt)
+}
+
 /// The pushed request that `/authorize` is given a reference to, once (RFC 9126 §4). Whatever else that request says does
 /// not count, but for who the client is.
 ///
 /// # Errors
 ///
-/// [`Fault::NoRequest`] on a page: unknown, late, used before, or another client's (N21)
+/// [`Fault::NoRequest`] on a page: unknown, late, used before, or another client's (N21). [`Fault::TooMany`]
 pub(super) async fn take(
     server: &AuthorizationServer,
     address: Option<IpAddr>,
@@ -44,6 +61,7 @@ pub(super) async fn take(
     if form.is_repeated("request_uri") {
         return Err(Fault::MalformedRequest("request_uri is there more than once").into());
     }
+    let attempt = admit(server, address, handle)?;
     let client = find_client(server, address, form).await?;
     let handle = Digest::of(handle);
     let now = server.clock.now();
@@ -53,6 +71,7 @@ pub(super) async fn take(
         row.session == Some(pushed()) && row.client_id == *client.id()
     };
     if !waiting.as_ref().is_some_and(is_its_own) {
+        server.tokens.guesses.failed(attempt);
         return Err(NONE);
     }
     let taken = server.store.take_authorization_request(&handle, now).await;

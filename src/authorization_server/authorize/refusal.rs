@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use crate::audit::{AuditError, AuditEvent, Context, Sent};
-use crate::authorization_server::client::{ClientError, HOST_DENIED};
+use crate::authorization_server::client::ClientError;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::sent::of_form;
@@ -84,7 +84,7 @@ const fn description(rejected: &Rejected) -> Option<&'static str> {
     match rejected {
         Rejected::Client { refused, .. } => Some(refused.description()),
         Rejected::Page(Fault::MalformedRequest(what)) => Some(what),
-        Rejected::Page(Fault::UnknownClient(ClientError::Denied)) => Some(HOST_DENIED),
+        Rejected::Page(Fault::UnknownClient(error)) => error.denied_host(),
         Rejected::Page(_) => None,
     }
 }

@@ -13,6 +13,7 @@ use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::register::StatelessId;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::{CertificateRule, ConfiguredClient};
+use crate::host_trust::HostTrust;
 use crate::id::ClientId;
 use crate::secret::SecretError;
 use crate::store::{ClientKind, ClientRow, StoreError};
@@ -25,8 +26,12 @@ use super::{
 const REGISTRATION_LIFETIME: Duration = Duration::from_hours(365 * 24);
 
 /// What a client is told whose host is denied: nothing that it sends would help, and which host it is, its id says.
-pub(in crate::authorization_server) const HOST_DENIED: &str =
+const HOST_DENIED: &str =
     "the host of this client's metadata document is not allowed by this server's operator";
+
+/// The same where it is the host of its keys.
+const KEYS_DENIED: &str =
+    "the host of this client's jwks_uri is not allowed by this server's operator";
 
 /// Why there is no such client. What is told to the other side is the same for the first four.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,9 @@ pub enum ClientError {
     /// It is named by a document on a host that the settings deny. Nobody asked that host.
     #[error("the host that publishes the client is denied by the settings")]
     Denied,
+    /// Its metadata document names keys on such a host, which nobody asked either.
+    #[error("the host of the client's keys is denied by the settings")]
+    KeysDenied,
     /// Its metadata document could not be had. Deliberately does not say why (N94).
     #[error("the client's metadata document could not be read")]
     Document(#[source] DocumentError),
@@ -74,6 +82,7 @@ impl From<ClientError> for OAuthError {
             | ClientError::Disabled
             | ClientError::Revoked => REFUSED,
             ClientError::Denied => Self::InvalidClient(HOST_DENIED),
+            ClientError::KeysDenied => Self::InvalidClient(KEYS_DENIED),
             ClientError::Document(error) if error.is_lasting() => REFUSED,
             ClientError::Document(_) => {
                 Self::Unavailable("the client metadata document cannot be read now")
@@ -89,9 +98,30 @@ impl ClientError {
     /// would cost it its registration.
     pub(in crate::authorization_server) fn is_lasting(&self) -> bool {
         match self {
-            Self::Unknown | Self::Expired | Self::Disabled | Self::Revoked | Self::Denied => true,
+            Self::Unknown
+            | Self::Expired
+            | Self::Disabled
+            | Self::Revoked
+            | Self::Denied
+            | Self::KeysDenied => true,
             Self::Document(error) => error.is_lasting(),
             Self::Secret(_) | Self::Store(_) => false,
+        }
+    }
+
+    /// What is said where the settings deny a host: of these, of the id and of a document that is public alone, so that it
+    /// tells nothing of what clients there are.
+    pub(in crate::authorization_server) const fn denied_host(&self) -> Option<&'static str> {
+        match self {
+            Self::Denied => Some(HOST_DENIED),
+            Self::KeysDenied => Some(KEYS_DENIED),
+            Self::Unknown
+            | Self::Expired
+            | Self::Disabled
+            | Self::Revoked
+            | Self::Document(_)
+            | Self::Secret(_)
+            | Self::Store(_) => None,
         }
     }
 }
@@ -313,6 +343,9 @@ async fn from_document(
 ) -> Result<Client, ClientError> {
     let document = client_metadata::read(server, address, id).await?;
     let mut client = from_metadata(id, Kind::MetadataDocument, &document.metadata);
+    if client.is_known_by_keys() && denied_keys(server, &client) {
+        return Err(ClientError::KeysDenied);
+    }
     client.digest = Some(document.digest);
     // A machine's own access needs an operator's word, and native clients get refresh tokens unasked.
     client.grant_types.retain(|grant| *grant != "client_credentials");
@@ -320,4 +353,19 @@ async fn from_document(
         client.grant_types.push("refresh_token");
     }
     Ok(client)
+}
+
+/// Whether the settings deny the host on which this client has its keys. What an operator registered is denied by a rule alone
+/// that means the host: that a host may publish no clients says nothing of it.
+pub(in crate::authorization_server) fn denied_keys(
+    server: &AuthorizationServer,
+    client: &Client,
+) -> bool {
+    let Some(PublicKeys::Remote(url)) = client.jwks() else { return false };
+    let Some(trusts) = &server.settings.client_metadata_documents else { return false };
+    let host = url.host_str().unwrap_or_default();
+    if client.is_trusted() {
+        return trusts.deny_by_name(host);
+    }
+    trusts.of(host) == HostTrust::Deny
 }

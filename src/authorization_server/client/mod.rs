@@ -22,7 +22,7 @@ use super::register::{StatelessId, StatelessIds};
 
 pub use auth_method::AuthMethod;
 pub use find::{ClientError, find};
-pub(super) use find::{HOST_DENIED, from_settings, with_secret_of_now};
+pub(super) use find::{denied_keys, from_settings, with_secret_of_now};
 pub use metadata::ClientMetadata;
 pub(super) use metadata::display_name;
 pub(super) use secrets::Secrets;
@@ -235,6 +235,12 @@ impl Client {
     #[must_use]
     pub fn is_confidential(&self) -> bool {
         !self.auth_methods.contains(&AuthMethod::None)
+    }
+
+    /// Whether what it proves itself by is among its keys.
+    pub(in crate::authorization_server) fn is_known_by_keys(&self) -> bool {
+        let by_keys = [AuthMethod::PrivateKeyJwt, AuthMethod::SelfSignedTlsClientAuth];
+        self.auth_methods.iter().any(|method| by_keys.contains(method))
     }
 
     #[must_use]

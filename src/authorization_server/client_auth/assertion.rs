@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::authorization_server::authorize::PUSHED_PATH;
-use crate::authorization_server::client::{AuthMethod, Client, PublicKeys};
+use crate::authorization_server::client::{AuthMethod, Client, PublicKeys, denied_keys};
 use crate::authorization_server::device::PATH as DEVICE_PATH;
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::server::AuthorizationServer;
@@ -111,6 +111,7 @@ pub(super) fn keys(
         Some(PublicKeys::Inline(jwks)) => {
             AssertionKeys::inline(jwks.as_bytes()).map(Arc::new).map_err(|_| REFUSED)
         }
+        Some(PublicKeys::Remote(_)) if denied_keys(server, client) => Err(REFUSED),
         Some(PublicKeys::Remote(url)) => {
             Ok(server.clients.key_set(url, client.is_trusted(), || {
                 // Whoever publishes a metadata document names any URL.

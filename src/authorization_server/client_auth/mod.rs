@@ -12,7 +12,7 @@ use crate::api_key::BearerSecret;
 use crate::id::ClientId;
 use crate::resource_server::ClientCertificate;
 
-use super::client::{AuthMethod, Client, ClientError, Secrets, find, with_secret_of_now};
+use super::client::{AuthMethod, Client, Secrets, find, with_secret_of_now};
 use super::error::OAuthError;
 use super::form::Form;
 use super::server::AuthorizationServer;
@@ -77,8 +77,7 @@ async fn tried(
     let mut client = match find(server, sender.address, &id).await {
         Ok(client) => client,
         Err(error) if !error.is_lasting() => return Err(error.into()),
-        // Of the settings and the id alone: it tells nothing of what clients there are.
-        Err(error @ ClientError::Denied) => return Err(error.into()),
+        Err(error) if error.denied_host().is_some() => return Err(error.into()),
         Err(_) => return Err(refused_like_others(server, &presented)),
     };
     match &presented {

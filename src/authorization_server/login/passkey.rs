@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::audit::{AuditEvent, LoginFailure, LoginMethod};
@@ -19,7 +19,7 @@ use crate::id::{RequestId, UserId};
 use crate::store::{PasskeyRow, PasskeyUse, UserRow};
 
 use super::onward;
-use super::password::{Shown, render};
+use super::password::{Shown, render, too_many};
 use super::throttle::{Attempt, know_browser};
 
 const PURPOSE: &str = "passkey";
@@ -223,12 +223,7 @@ pub(crate) async fn log_in_with_passkey(
             if people.server.auditor.admit_refusal(visit.address) {
                 failed(people, visit.request_id, None, LoginFailure::Throttled).await?;
             }
-            let again = Shown::problem("Too many attempts. Wait a while, then try again.");
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            let mut response = render(people, &browser, request, status, again).await?;
-            let wait = HeaderValue::from(wait.as_secs().max(1));
-            response.headers_mut().insert(header::RETRY_AFTER, wait);
-            return Ok(response);
+            return too_many(people, &browser, request, ("", wait)).await;
         }
     };
     render(people, &browser, request, status, Shown::problem(problem)).await

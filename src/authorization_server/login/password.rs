@@ -131,6 +131,22 @@ pub(super) async fn render(
     })
 }
 
+/// To who has tried too often.
+pub(super) async fn too_many(
+    people: &People,
+    browser: &CookieValue,
+    request: Option<&str>,
+    (username, wait): (&str, Duration),
+) -> Result<Response, Fault> {
+    let problem = Some("Too many attempts. Wait a while, then try again.");
+    let again = Shown { username, problem };
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let mut response = render(people, browser, request, status, again).await?;
+    let wait = HeaderValue::from(wait.as_secs().max(1));
+    response.headers_mut().insert(header::RETRY_AFTER, wait);
+    Ok(response)
+}
+
 /// `POST /login`. Every failure reads the same and takes as long (N108).
 pub(crate) async fn log_in(
     State(people): State<People>,
@@ -150,12 +166,7 @@ pub(crate) async fn log_in(
         if people.server.auditor.admit_refusal(visit.address) {
             failed(people, visit.request_id, None, LoginFailure::Throttled).await?;
         }
-        let again = again("Too many attempts. Wait a while, then try again.");
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        let mut response = render(people, &browser, request, status, again).await?;
-        let wait = HeaderValue::from(wait.as_secs().max(1));
-        response.headers_mut().insert(header::RETRY_AFTER, wait);
-        return Ok(response);
+        return too_many(people, &browser, request, (&username, wait)).await;
     }
     let user = people.server.store.find_user_by_name(&username).await?;
     let stored = user.as_ref().and_then(stored_hash);

@@ -162,7 +162,9 @@ impl Fault {
             | Self::Disabled
             | Self::ProviderEnded
             | Self::NothingToGrant
-            | Self::UnknownClient(ClientError::Denied) => StatusCode::FORBIDDEN,
+            | Self::UnknownClient(ClientError::Denied | ClientError::KeysDenied) => {
+                StatusCode::FORBIDDEN
+            }
             Self::NoRequest
             | Self::NoLogin
             | Self::UnknownClient(_)
@@ -286,9 +288,9 @@ fn unknown_client(error: &ClientError) -> ErrorPage {
             "The app names itself by a document on the web, and that could not be fetched or is not valid. Nothing was changed.",
         )
         .step("Wait a minute, then try again. If it keeps failing, give an administrator the request id below."),
-        ClientError::Denied => ErrorPage::new(
+        ClientError::Denied | ClientError::KeysDenied => ErrorPage::new(
             "Your app is not allowed here",
-            "Whoever runs this broker takes no apps from the host that publishes it. Nothing was changed.",
+            "Whoever runs this broker takes no apps from the host that publishes it, or its keys. Nothing was changed.",
         )
         .step("If you need this app, give an administrator the request id below."),
         ClientError::Secret(_) => ErrorPage::new(

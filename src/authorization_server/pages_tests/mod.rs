@@ -4,6 +4,7 @@ mod browser;
 mod consent;
 mod fake_store;
 mod login;
+mod made_up;
 mod passkey_alone;
 mod passkey_bounds;
 mod passkey_changes;

@@ -76,6 +76,6 @@ impl Administrators {
         let id = user.id.to_string();
         user.administrator
             || self.subjects.contains(&id)
-            || user.groups.iter().any(|group| self.groups.contains(group))
+            || self.groups.include(user.groups.iter().map(String::as_str))
     }
 }

@@ -7,9 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::{Host, Url};
 
+use crate::authorization_server::mark::{Marked, Marks};
 use crate::random::Random;
 use crate::secret_text::SecretText;
 use crate::store::Digest;
+use crate::time::Timestamp;
 
 /// What a cookie is for. The digest of a value says it too, so that none can stand in for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +34,27 @@ impl CookieKind {
     }
 }
 
-/// 256 random bits in a cookie. `Debug` shows nothing.
+/// What nobody can guess, in a cookie. `Debug` shows nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct CookieValue(SecretText);
 
 impl CookieValue {
+    /// 256 random bits.
     pub(crate) fn generate(random: &dyn Random) -> Self {
         let mut bytes = [0; 32];
         random.fill(&mut bytes);
         Self(URL_SAFE_NO_PAD.encode(bytes).into())
+    }
+
+    /// Of a new session.
+    pub(super) fn of_session(marks: &Marks, random: &dyn Random, until: Timestamp) -> Self {
+        let value = marks.generate(Marked::Session, random, until);
+        Self(SecretText::new(value.as_str().to_owned()))
+    }
+
+    /// Whether it is a session's of ours, without asking the store.
+    pub(super) fn is_marked(&self, marks: &Marks, now: Timestamp) -> bool {
+        marks.is_live(Marked::Session, self.0.expose(), now)
     }
 
     /// The key of what is bound to this cookie.

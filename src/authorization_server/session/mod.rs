@@ -68,6 +68,10 @@ pub(crate) async fn open(
     let Some(cookie) = server.cookies().read(CookieKind::Session, headers) else { return Ok(None) };
     let session = cookie.digest(CookieKind::Session);
     let now = server.clock.now();
+    // Of a version that marked none, or made up: looked for as far as there is room for these, whoever they come from.
+    if !cookie.is_marked(&server.marks, now) && server.shares.unmarked_session().is_err() {
+        return Ok(None);
+    }
     let idle_since = now.plus_seconds(-i64::try_from(IDLE.as_secs()).unwrap_or(0));
     let Some(row) = server.store.find_session(&session, idle_since, now).await? else {
         return Ok(None);
@@ -180,7 +184,8 @@ pub(crate) async fn begin(
 ) -> Result<HeaderValue, BeginError> {
     let NewLogin { user_id, method, auth_time, origin, guard, provider } = new;
     let (now, cookies) = (server.clock.now(), server.cookies());
-    let cookie = CookieValue::generate(server.random.as_ref());
+    let until = now.plus(ABSOLUTE);
+    let cookie = CookieValue::of_session(&server.marks, server.random.as_ref(), until);
     let row = SessionRow {
         session: cookie.digest(CookieKind::Session),
         user_id: Some(user_id),
@@ -190,7 +195,7 @@ pub(crate) async fn begin(
         pending: None,
         created_at: now,
         last_seen_at: now,
-        expires_at: now.plus(ABSOLUTE),
+        expires_at: until,
     };
     let before = cookies.read(CookieKind::Session, headers);
     let before = before.map(|before| before.digest(CookieKind::Session));

@@ -11,6 +11,7 @@ use axum::routing::post;
 use crate::audit::{AuditEvent, GrantType};
 use crate::authorization_server::client::Client;
 use crate::authorization_server::confirmation::certificate_as_text;
+use crate::authorization_server::dpop::BESIDE_A_CERTIFICATE;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::MAX_FORM_BYTES;
 use crate::authorization_server::posted::Posted;
@@ -164,9 +165,7 @@ async fn proven_key(
 /// away. A proof beside the certificate is refused: the client would hold a token that is bound to something else than it thinks.
 fn certificate(client: &Client, posted: &Posted) -> Result<Arc<str>, OAuthError> {
     if ProofChecker::is_sent(&posted.headers) || client.requires_dpop() {
-        return Err(OAuthError::InvalidDpopProof(
-            "tokens of this client are bound to its certificate, and to nothing else",
-        ));
+        return Err(BESIDE_A_CERTIFICATE);
     }
     let certificate = posted.certificate.as_ref().ok_or(OAuthError::UnauthorizedClient(
         "tokens of this client are bound to a certificate, and this connection has none",

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::authorization_server::ClientCertificates;
 use crate::resource_server::ClientCertificate;
 
-use super::support::{Answer, Site, client, redemption, refreshing, refused};
+use super::support::{Answer, Site, client, posting, redemption, refreshing, refused};
 
 fn certificate(der: &[u8]) -> Option<ClientCertificate> {
     ClientCertificate::new([der.to_vec()])
@@ -32,11 +32,7 @@ async fn post(
     path: &str,
     (form, certificate): (&[(&str, &str)], Option<ClientCertificate>),
 ) -> Answer {
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    let mut request = Request::post(path)
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Body::from(body))
-        .unwrap();
+    let mut request = posting(path, form);
     if let Some(certificate) = certificate {
         request.extensions_mut().insert(certificate);
     }
@@ -98,14 +94,8 @@ async fn userinfo_answers_on_a_connection_with_the_certificate_of_the_token() {
 async fn a_token_is_bound_to_one_thing() {
     let site = site().await;
     let code = site.code("app", "graph:read").await;
-    let body = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(redemption(&code))
-        .finish();
-    let mut request = Request::post("/token")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header("dpop", "a.b.c")
-        .body(Body::from(body))
-        .unwrap();
+    let mut request = posting("/token", &redemption(&code));
+    request.headers_mut().insert("dpop", "a.b.c".parse().unwrap());
     request.extensions_mut().insert(certificate(b"mine").unwrap());
     assert_eq!(site.send(request).await.error(), refused(400, "invalid_dpop_proof"));
 }

@@ -10,6 +10,7 @@ mod logouts;
 mod machines;
 mod neighbours;
 mod refresh;
+mod settings;
 mod silent;
 mod support;
 mod vouched;

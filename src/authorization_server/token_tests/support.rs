@@ -15,13 +15,11 @@ use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, CodeChallenge, ConfiguredClient, ExchangeRules, Grantable,
-    KeyRing, NewAuthorizationServer, OwnResource, PersonFacts, Rates, Registration, SecondFactor,
-    ServerSecret, Settings, SigningAlgorithm, SigningKeys, SiteShares, UsedAt,
-    introspection_routes, token_routes,
+    AuthorizationServer, CodeChallenge, Grantable, KeyRing, NewAuthorizationServer, PersonFacts,
+    ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt, introspection_routes,
+    token_routes,
 };
 use crate::fake_http::loopback_client;
-use crate::host_trust::HostTrusts;
 use crate::id::{GrantId, UserId};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
@@ -30,6 +28,9 @@ use crate::store::{
     UserRow,
 };
 use crate::time::{Clock as _, FixedClock, Timestamp};
+
+pub(super) use super::settings::client;
+use super::settings::settings;
 
 pub(super) const NOW: i64 = 1_800_000_000;
 pub(super) const MCP: &str = "https://broker.example/mcp";
@@ -110,6 +111,15 @@ pub(super) fn refused(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
 }
 
+/// `POST` of a form.
+pub(super) fn posting(path: &str, form: &[(&str, &str)]) -> Request<Body> {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    Request::post(path)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(body))
+        .unwrap()
+}
+
 impl Site {
     pub(super) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -172,11 +182,7 @@ impl Site {
         authorization: Option<&str>,
         form: &[(&str, &str)],
     ) -> Answer {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let mut request = Request::post(path)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from(body))
-            .unwrap();
+        let mut request = posting(path, form);
         if let Some(value) = authorization {
             request.headers_mut().insert(header::AUTHORIZATION, value.parse().unwrap());
         }
@@ -337,69 +343,5 @@ fn ada(id: UserId) -> UserRow {
         created_at: Timestamp::from_unix_seconds(NOW),
         last_login_at: None,
         disabled_at: None,
-    }
-}
-
-fn settings() -> Settings {
-    let public_url = "https://broker.example";
-    Settings {
-        issuer: public_url.parse().unwrap(),
-        public_url: public_url.parse().unwrap(),
-        resources: vec![OwnResource {
-            uri: MCP.to_owned(),
-            aliases: Vec::new(),
-            behind: None,
-            dpop_required: false,
-        }],
-        signing_algorithm: SigningAlgorithm::Es256,
-        resource_signing_algorithms: Vec::new(),
-        access_token_ttl: Duration::from_hours(1),
-        refresh_token_ttl: Duration::from_hours(24 * 30),
-        code_ttl: Duration::from_mins(1),
-        refresh_grace: Duration::from_mins(1),
-        rates: Rates::default(),
-        site_shares: SiteShares::default(),
-        default_scopes: "graph:read public:read".parse().unwrap(),
-        scopes_supported: Scope::empty(),
-        administrators: Administrators::default(),
-        clients: vec![
-            client("app", None, "authorization_code refresh_token", ""),
-            client("other", None, "authorization_code refresh_token", ""),
-            client("web", Some("s3cret"), "authorization_code refresh_token", ""),
-            client("nightly", Some("s3cret"), "client_credentials", "graph:read broker:admin"),
-        ],
-        identity_assertions: Vec::new(),
-        registration: Registration::Limited,
-        known_clients: Arc::new(crate::authorization_server::KnownClients::shipped()),
-        client_metadata_documents: Some(HostTrusts::default()),
-        require_pushed_requests: false,
-        second_factor: SecondFactor::Optional,
-        dpop: false,
-        client_certificates: crate::authorization_server::ClientCertificates::default(),
-        dpop_required: false,
-    }
-}
-
-pub(super) fn client(
-    id: &str,
-    secret: Option<&str>,
-    grants: &'static str,
-    scopes: &str,
-) -> ConfiguredClient {
-    ConfiguredClient {
-        client_id: id.parse().unwrap(),
-        secret: secret.map(|secret| secret.to_owned().into()),
-        keys: None,
-        grant_types: grants.split(' ').collect(),
-        scopes: scopes.parse().unwrap(),
-        redirect_uris: vec![CALLBACK.parse().unwrap()],
-        refresh_grace: None,
-        require_pushed_requests: false,
-        dpop_bound: false,
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-        exchange: ExchangeRules::default(),
-        workload: None,
-        tls: crate::authorization_server::ClientTls::default(),
     }
 }

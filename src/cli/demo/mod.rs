@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::app::{self, App};
@@ -32,6 +33,9 @@ pub(super) struct DemoArgs {
     /// Where to listen, on loopback; 0 takes a free port
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// Print where it is and its tokens as one line of JSON, once it listens
+    #[arg(long)]
+    json: bool,
 }
 
 /// Who each token is for: a name and the scopes.
@@ -73,7 +77,11 @@ pub(super) async fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<ExitCode
     let app = Box::pin(build(&scratch.0, address, upstream)).await?;
     let stop = stop_signals()?;
     let resource = format!("http://{address}/servers/toolkit/mcp");
-    write!(out, "{}", guide(&app, &resource, &scratch.0)?).map_err(Failure::output)?;
+    let tokens = tokens(&app, &resource)?;
+    let log = scratch.0.join("audit.jsonl").display().to_string();
+    let told =
+        if args.json { told(&tokens, &resource, &log) } else { guide(&tokens, &resource, &log) };
+    write!(out, "{told}").map_err(Failure::output)?;
     out.flush().map_err(Failure::output)?;
     Box::pin(app.serve(listener, stop)).await.map_err(|error| Failure::of(&error))?;
     Ok(ExitCode::SUCCESS)
@@ -113,19 +121,41 @@ async fn build(
         .map_err(|error| Failure::of(&error))
 }
 
+/// Name, scopes and token.
+type Made = (&'static str, &'static str, String);
+
+fn tokens(app: &App, resource: &str) -> Result<Vec<Made>, Failure> {
+    let made =
+        TOKENS.iter().map(|(name, scope)| Ok((*name, *scope, token(app, resource, name, scope)?)));
+    made.collect()
+}
+
 /// The tokens as lines for a shell, and what to try.
-fn guide(app: &App, resource: &str, directory: &Path) -> Result<String, Failure> {
+fn guide(tokens: &[Made], resource: &str, log: &str) -> String {
     let mut text = format!(
         "# MCP Auth Broker in front of a server with three tools, at {resource}\n\
-         # The audit log: {}\n\
-         # Paste into another shell. The tokens live for an hour, as long as this runs.\n\n",
-        directory.join("audit.jsonl").display()
+         # The audit log: {log}\n\
+         # Paste into another shell. The tokens live for an hour, as long as this runs.\n\n"
     );
-    for (name, scope) in TOKENS {
-        text.extend([name, "=", &token(app, resource, name, scope)?, "\n"]);
+    for (name, _, token) in tokens {
+        text.extend([name, "=", token, "\n"]);
     }
-    text += &TRY.replace("RESOURCE", resource);
-    Ok(text)
+    text + &TRY.replace("RESOURCE", resource)
+}
+
+/// The same for a program, in one line.
+fn told(tokens: &[Made], resource: &str, log: &str) -> String {
+    let tokens: serde_json::Map<_, _> = tokens
+        .iter()
+        .map(|(name, scope, token)| {
+            ((*name).to_owned(), json!({ "scope": scope, "access_token": token }))
+        })
+        .collect();
+    let (lives, end) = (LIFETIME.as_secs(), '\n');
+    let told = json!({
+        "resource": resource, "audit_log": log, "expires_in": lives, "tokens": tokens,
+    });
+    format!("{told}{end}")
 }
 
 fn token(app: &App, resource: &str, name: &str, scope: &str) -> Result<String, Failure> {

@@ -1,11 +1,13 @@
 //! `[authorization_server]`: our own tokens, and who may get them.
 
+mod choices;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use url::Url;
 
 use super::client_host::{RawClientHost, Written};
@@ -25,6 +27,8 @@ use crate::config::key::Key;
 use crate::host_trust::{HostTrust, HostTrusts};
 use crate::outbound::PrivateTarget;
 use crate::scope::{Scope, ScopeToken};
+
+pub use choices::{ClientMetadataDocuments, DynamicRegistration, SecondFactor, SigningAlg};
 
 /// `[authorization_server]`, parsed.
 #[derive(Clone, Debug)]
@@ -65,47 +69,6 @@ pub struct AuthorizationServer {
     /// RFC 9126 §5
     pub require_pushed_requests: bool,
     pub second_factor: SecondFactor,
-}
-
-/// Of whom a password of our own is not enough.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SecondFactor {
-    #[default]
-    Optional,
-    Administrators,
-    Everyone,
-}
-
-/// How our own tokens are signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum SigningAlg {
-    #[default]
-    ES256,
-    EdDSA,
-    RS256,
-}
-
-/// Whether clients may register themselves (RFC 7591).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DynamicRegistration {
-    Off,
-    #[default]
-    Limited,
-    Token,
-    Open,
-}
-
-/// Whether a client may be named by the URL of its metadata document.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientMetadataDocuments {
-    Off,
-    #[default]
-    Allow,
-    Ask,
-    List,
 }
 
 /// Who may use the admin API.

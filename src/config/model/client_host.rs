@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::authorization_server::{ClientMetadataDocuments, parse_each};
+use super::registered_client::ClientKeys;
+use super::root::Config;
 use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
@@ -20,7 +22,8 @@ pub(super) struct RawClientHost {
     pub(super) host: String,
     /// What becomes of its clients. `allow`: people see that the host publishes the client, and what they allowed a web
     /// server is not asked again. `ask`: they are asked every time, and told that nobody has approved the host. `deny`: each
-    /// request is refused, also for new tokens of what was allowed before, and the host is never asked for a document.
+    /// request is refused, also for new tokens of what was allowed before, and the host is never asked for a document, or for
+    /// the keys (`jwks_uri`) of any client.
     pub(super) trust: HostTrust,
 }
 
@@ -84,6 +87,22 @@ impl Written<'_> {
         }
         let rules = rules.into_iter().map(|(_, rule)| rule).collect();
         Some(HostTrusts { rules, others })
+    }
+}
+
+/// A client of the settings whose keys nobody asks for could never prove itself.
+pub(super) fn check_keys(config: &Config, to: &mut Checker<'_>) {
+    let Some(trusts) = &config.authorization_server.client_hosts else { return };
+    let key = Key::default().name("authorization_server").name("client");
+    for client in &config.authorization_server.clients {
+        let Some(ClientKeys::Remote(uri)) = &client.keys else { continue };
+        let host = uri.host_str().unwrap_or_default();
+        if trusts.deny_by_name(host) {
+            let id = &client.client_id;
+            let problem = format!("`{id}` has its jwks_uri on {host}, which client_host denies");
+            let hint = "give jwks_file, or take the rule for that host out";
+            to.add(Finding::error(FindingCode::Conflict, &key, problem).hint(hint));
+        }
     }
 }
 

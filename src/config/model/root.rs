@@ -7,6 +7,7 @@ use super::approvals::{Approvals, RawApprovals};
 use super::audit::{Audit, RawAudit};
 use super::authorization_server::{AuthorizationServer, RawAuthorizationServer};
 use super::binding::check_binding;
+use super::client_host::check_keys;
 use super::client_tls::check_client_tls;
 use super::deployment::Deployment;
 use super::graph::{Graph, RawGraph};
@@ -107,6 +108,7 @@ impl RawConfig {
         };
         check_binding(&config, to);
         check_client_tls(&config, to);
+        check_keys(&config, to);
         config.check_metrics(to);
         config.check_issuers(to);
         config

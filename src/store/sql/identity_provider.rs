@@ -24,9 +24,20 @@ pub(super) struct Part {
     pub(super) until: String,
 }
 
+/// What becomes of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Disabled,
+    Deleted,
+}
+
 impl SqlDatabase {
     /// Lets nobody in there any more, then ends what its people have, part by part: `None` where there is no such provider.
-    async fn end(&self, id: &str, now: Timestamp) -> Result<Option<LoggedOut>, StoreError> {
+    async fn end(
+        &self,
+        id: &str,
+        (end, now): (End, Timestamp),
+    ) -> Result<Option<LoggedOut>, StoreError> {
         let issuer = self
             .named("disable identity_providers")
             .write((id.to_owned(), now), |c, which| Box::pin(disable(c, which)))
@@ -44,7 +55,7 @@ impl SqlDatabase {
             let part = Part { issuer, after: after_this, until: until.clone() };
             let (sessions, revoked) = self
                 .named("end_people identity_providers")
-                .write((part, now), |c, which| Box::pin(end_people(c, which)))
+                .write((part, end, now), |c, which| Box::pin(end_people(c, which)))
                 .await?;
             self.shared.revoked.add(&revoked);
             ended.sessions += sessions;
@@ -91,7 +102,7 @@ impl IdentityProviderStore for SqlDatabase {
         id: &str,
         now: Timestamp,
     ) -> Result<Option<LoggedOut>, StoreError> {
-        self.end(id, now).await
+        self.end(id, (End::Disabled, now)).await
     }
 
     async fn enable_identity_provider(&self, id: &str) -> Result<bool, StoreError> {
@@ -106,7 +117,7 @@ impl IdentityProviderStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<Option<LoggedOut>, StoreError> {
         loop {
-            let Some(ended) = self.end(id, now).await? else { return Ok(None) };
+            let Some(ended) = self.end(id, (End::Deleted, now)).await? else { return Ok(None) };
             // Unless somebody has let people in again meanwhile.
             let deleted = self
                 .named("delete identity_providers")
@@ -228,14 +239,21 @@ const OF_PEOPLE: [&str; 3] = [
 const ACCOUNTS: &str =
     concat!("DELETE FROM upstream_accounts WHERE user_id IN ", people!(), " RETURNING *");
 
+/// Nobody says any more who is in a group of a provider that is gone; another one may have its prefix.
+const GROUPS: &str = concat!(
+    "UPDATE users SET member_of = '[]', groups_incomplete = 1 WHERE member_of <> '[]' AND id IN ",
+    people!()
+);
+
 /// Whatever they logged in with last: what does not say where it comes from may come from there. How many sessions, and what
 /// is revoked now.
 async fn end_people(
     c: &mut Connection,
-    (part, now): &(Part, Timestamp),
+    (part, end, now): &(Part, End, Timestamp),
 ) -> Result<(u64, Vec<Revocation>), StoreError> {
     let mut ended = Vec::new();
-    for sql in OF_PEOPLE {
+    let groups = (*end == End::Deleted).then_some(GROUPS);
+    for sql in OF_PEOPLE.into_iter().chain(groups) {
         let values = values![part.issuer.as_str(), part.after.as_str(), part.until.as_str()];
         ended.push(c.execute(sql, values).await?);
     }

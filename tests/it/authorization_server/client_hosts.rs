@@ -9,6 +9,7 @@ use crate::support::raw_http::Answer;
 use super::browser::Browser;
 use super::client::{Asking, VERIFIER, told};
 use super::flow::post;
+use super::private_key_jwt::{Machine, add};
 
 /// Of a server on the web, so that an earlier yes can stand for an answer.
 const CALLBACK: &str = "https://app.example/cb";
@@ -123,4 +124,59 @@ async fn a_client_whose_host_becomes_denied_gets_no_new_tokens() {
     let token = refreshed.json()["refresh_token"].as_str().unwrap().to_owned();
     let product = product.restart(&settings("deny")).await;
     assert_denied(&post(&product, "/token", &fields(&token)).await);
+}
+
+/// A rule for each of them: `localhost` publishes the client, and `127.0.0.1` has its keys.
+fn two_hosts(keys: &str) -> String {
+    format!(
+        "[authorization_server]\nclient_metadata_private = [\"localhost\", \"127.0.0.1\"]\n\
+         [authorization_server.administrators]\nsubjects = [\"ada\"]\n\
+         [outbound]\nallow_private = [\"127.0.0.1\"]\n\
+         [[authorization_server.client_host]]\nhost = \"127.0.0.1\"\ntrust = \"{keys}\"\n"
+    )
+}
+
+// CIMD §6 — N94
+#[tokio::test]
+async fn a_denied_host_is_not_asked_for_the_keys_of_a_client_of_an_allowed_one() {
+    let machine = Machine::new();
+    let keys = FakeHttp::start(Reply::json(machine.jwks().to_string())).await;
+    let host = FakeHttp::start(Reply::status(404)).await;
+    let id = format!("http://localhost:{}/client", host.url().port().unwrap());
+    let document = json!({
+        "client_id": id, "client_name": "Shop", "redirect_uris": [CALLBACK],
+        "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": format!("{}keys", keys.url()),
+    });
+    host.answers_at("/client", Reply::json(document.to_string()));
+    let product = Product::start(&two_hosts("deny")).await;
+    let page = asking(&id).send(&product).await;
+    assert_eq!(page.status, 403, "{page:?}");
+    assert!(page.body.contains("Your app is not allowed here"), "{}", page.body);
+    let refused = machine.token(&product, &id).await;
+    assert_eq!((refused.status, &refused.json()["error"]), (401, &json!("invalid_client")));
+    assert!(refused.body.contains("jwks_uri is not allowed"), "{refused:?}");
+    assert_eq!((host.count(), keys.count()), (1, 0));
+    let product = Product::start(&two_hosts("ask")).await;
+    let proven = machine.token(&product, &id).await;
+    assert_eq!(proven.json()["error"], "unauthorized_client", "{proven:?}");
+    assert_eq!(keys.count(), 1);
+}
+
+#[tokio::test]
+async fn an_administrator_registers_no_keys_on_a_denied_host_and_those_that_are_there_are_not_asked_for()
+ {
+    let machine = Machine::new();
+    let keys = FakeHttp::start(Reply::json(machine.jwks().to_string())).await;
+    let uri = ("jwks_uri", json!(format!("{}keys", keys.url())));
+    let product = Product::start(&two_hosts("ask")).await;
+    let added = add(&product, uri.clone()).await;
+    assert_eq!(added.status, 201, "{added:?}");
+    let product = product.restart(&two_hosts("deny")).await;
+    let id = added.json()["client"]["client_id"].as_str().unwrap().to_owned();
+    let refused = machine.token(&product, &id).await;
+    assert_eq!((refused.status, &refused.json()["error"]), (401, &json!("invalid_client")));
+    let refused = add(&product, uri).await;
+    assert_eq!((refused.status, &refused.json()["field"]), (422, &json!("jwks_uri")));
+    assert!(refused.body.contains("client_host"), "{refused:?}");
+    assert_eq!(keys.count(), 0);
 }

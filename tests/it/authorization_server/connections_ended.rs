@@ -7,7 +7,7 @@ use crate::support::child::command_beside;
 use crate::support::until::until;
 
 use super::browser::Browser;
-use super::connections::{World, connects, settings};
+use super::connections_world::{World, connects, settings};
 
 /// By a process of its own, as on another replica.
 fn run(world: &World, arguments: &[&str]) -> String {

@@ -11,25 +11,36 @@ use crate::support::fake_http::Reply;
 use crate::support::until::until;
 
 use super::browser::Browser;
-use super::connections::{World, connects, settings, tokens};
+use super::connections_world::{World, connects, settings, tokens};
 
 const DOCUMENT: &str = "/.well-known/oauth-protected-resource/mcp";
+
+/// The token of a person whose account's is due; the next of the account comes when the test says.
+async fn due(world: &World) -> (String, Arc<Notify>) {
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    world.fake.answers_at("/token", tokens("first", 1));
+    connects(world, &mut browser).await;
+    let token = world.token(&mut browser).await;
+    let gate = Arc::new(Notify::new());
+    let renewed = Reply::When(Arc::clone(&gate), Box::new(tokens("second", 3600)));
+    world.fake.answers_at("/token", renewed);
+    (token, gate)
+}
+
+/// Until the refresh token is sent.
+async fn renews(world: &World) {
+    let asked = async || (world.at("/token").len() == 2).then_some(());
+    until("the refresh token is sent", asked).await;
+}
 
 // OAuth 2.1 §4.3.1
 #[tokio::test]
 async fn a_renewal_ends_though_its_caller_goes_away() {
     let world = World::new().await;
-    let mut browser = Browser::of_the_administrator(&world.product).await;
-    world.fake.answers_at("/token", tokens("first", 1));
-    connects(&world, &mut browser).await;
-    let token = world.token(&mut browser).await;
-    let gate = Arc::new(Notify::new());
-    let renewed = Reply::When(Arc::clone(&gate), Box::new(tokens("second", 3600)));
-    world.fake.answers_at("/token", renewed);
-    let asked = async || (world.at("/token").len() == 2).then_some(());
+    let (token, gate) = due(&world).await;
     tokio::select! {
         answer = world.calls(&token) => panic!("{answer:?}"),
-        () = until("the refresh token is sent", asked) => {}
+        () = renews(&world) => {}
     }
     world.product.audited(|event| event["payload"]["status"] == "cancelled").await;
     gate.notify_one();
@@ -59,10 +70,7 @@ async fn nobody_claims_a_renewal_before_the_authorization_server_is_known() {
     let claims = async {
         let asked = async || (world.at(DOCUMENT).len() > before).then_some(());
         until("the server is asked for its authorization server", asked).await;
-        let path = world.product.directory.path().join("data/broker.db");
-        let store = open(&StoreSettings::Sqlite(path), Arc::new(SystemClock)).await.unwrap();
-        let user = store.find_user_by_name("admin").await.unwrap().unwrap();
-        let row = store.find_upstream_account(user.id, "weather").await.unwrap().unwrap();
+        let (store, row) = account(&world).await;
         let now = SystemClock.now();
         let claimed = store.claim_upstream_account(&row, now, now).await.unwrap();
         gate.notify_one();
@@ -78,16 +86,9 @@ async fn nobody_claims_a_renewal_before_the_authorization_server_is_known() {
 #[tokio::test]
 async fn what_is_renewed_while_its_account_ends_is_given_back() {
     let world = World::new().await;
-    let mut browser = Browser::of_the_administrator(&world.product).await;
-    world.fake.answers_at("/token", tokens("first", 1));
-    connects(&world, &mut browser).await;
-    let token = world.token(&mut browser).await;
-    let gate = Arc::new(Notify::new());
-    let renewed = Reply::When(Arc::clone(&gate), Box::new(tokens("second", 3600)));
-    world.fake.answers_at("/token", renewed);
+    let (token, gate) = due(&world).await;
     let ends = async {
-        let asked = async || (world.at("/token").len() == 2).then_some(());
-        until("the refresh token is sent", asked).await;
+        renews(&world).await;
         ended(&world).await;
         gate.notify_one();
     };
@@ -104,16 +105,9 @@ async fn what_is_renewed_while_its_account_ends_is_given_back() {
 #[tokio::test]
 async fn what_is_renewed_while_somebody_notes_that_it_is_due_is_kept() {
     let world = World::new().await;
-    let mut browser = Browser::of_the_administrator(&world.product).await;
-    world.fake.answers_at("/token", tokens("first", 1));
-    connects(&world, &mut browser).await;
-    let token = world.token(&mut browser).await;
-    let gate = Arc::new(Notify::new());
-    let renewed = Reply::When(Arc::clone(&gate), Box::new(tokens("second", 3600)));
-    world.fake.answers_at("/token", renewed);
+    let (token, gate) = due(&world).await;
     let notes = async {
-        let asked = async || (world.at("/token").len() == 2).then_some(());
-        until("the refresh token is sent", asked).await;
+        renews(&world).await;
         let (store, row) = account(&world).await;
         assert!(store.renew_upstream_account(&row, &row.sealed).await.unwrap());
         gate.notify_one();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use super::connections::{World, link};
+use super::connections_world::{World, link};
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::Product;
 

@@ -42,7 +42,7 @@ impl ClientKey {
     }
 
     /// A proof with these claims; what is not given is as it should be.
-    fn proof(&self, method: &str, url: &str, change: &Value) -> String {
+    pub(super) fn proof(&self, method: &str, url: &str, change: &Value) -> String {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some("dpop+jwt".to_owned());
         header.jwk = Some(serde_json::from_value(self.jwk()).unwrap());

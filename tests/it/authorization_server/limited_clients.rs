@@ -11,7 +11,7 @@ use super::client::{Asking, REDIRECT, VERIFIER, told};
 use super::flow::{post, text};
 
 /// The client's id.
-fn added(product: &Product, scope: &str) -> String {
+pub(super) fn added(product: &Product, scope: &str) -> String {
     let arguments = ["client", "add", "console", "--public", "--redirect-uri", REDIRECT, "--json"];
     let arguments = [&arguments[..], &["--scope", scope]].concat();
     let output = command(product.directory.path(), &arguments);

@@ -1,4 +1,4 @@
-//! Clients that prove themselves by certificate, and tokens that are bound to one (RFC 8705), where TLS ends here.
+//! Clients that prove themselves by certificate (RFC 8705 §2), where TLS ends here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,38 +6,33 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp_auth_broker::time::{Clock as _, FixedClock, SystemClock};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use crate::support::fake_http::{FakeHttp, Reply};
-use crate::support::raw_http::{Request, finish};
 
-use super::mutual_tls_world::{Running, URL, World, told};
+use super::mutual_tls_world::{URL, World, told};
 
 pub(super) fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-const CA: &str = "client_ca_file = \"ca.pem\"";
+pub(super) const CA: &str = "client_ca_file = \"ca.pem\"";
 const SELF_SIGNED: &str = "self_signed_client_certificates = true";
 
 /// A client of the settings that gets tokens for itself.
-fn machine(client_id: &str, proof: &str) -> String {
+pub(super) fn machine(client_id: &str, proof: &str) -> String {
     format!(
         "[[authorization_server.client]]\nclient_id = \"{client_id}\"\ngrants = [\"client_credentials\"]\n\
          scopes = [\"public:read\"]\n{proof}\n"
     )
 }
 
-fn token_of((status, body): (u16, Value)) -> String {
+pub(super) fn token_of((status, body): (u16, Value)) -> String {
     assert_eq!(status, 200, "{body}");
     body["access_token"].as_str().unwrap().to_owned()
 }
 
-fn claims(token: &str) -> Value {
+pub(super) fn claims(token: &str) -> Value {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
     serde_json::from_slice(&payload).unwrap()
 }
@@ -45,7 +40,7 @@ fn claims(token: &str) -> Value {
 const NAMES: &str = "extendedKeyUsage=clientAuth\nsubjectAltName=DNS:nightly.example,\
     URI:spiffe://example/nightly,IP:192.0.2.7,email:nightly@example.com\n";
 
-fn refused(answer: &(u16, Value)) {
+pub(super) fn refused(answer: &(u16, Value)) {
     assert_eq!((answer.0, &answer.1["error"]), (401, &json!("invalid_client")), "{answer:?}");
 }
 
@@ -186,61 +181,6 @@ async fn a_certificate_that_nobody_issued_is_known_by_itself() {
     refused(&running.token(Some("mine"), "signs").await);
 }
 
-/// A broker with a client whose tokens are bound, and another one.
-async fn binding() -> Running {
-    let world = World::new();
-    for name in ["nightly", "daily"] {
-        world.issued(name, "ca", (&format!("/CN={name}"), "extendedKeyUsage=clientAuth"), 30);
-    }
-    let bound = "tls_client_certificate_bound_access_tokens = true";
-    let settings = [
-        machine("nightly", &format!("tls_client_auth_subject_dn = \"CN=nightly\"\n{bound}")),
-        machine("daily", "tls_client_auth_subject_dn = \"CN=daily\""),
-        "[resource_server]\ndpop = \"allowed\"\n".to_owned(),
-    ];
-    world.start(CA, &settings.concat()).await
-}
-
-// RFC 8705 §3
-#[tokio::test]
-async fn a_bound_token_is_of_use_on_connections_with_its_certificate_alone() {
-    let running = binding().await;
-    let (status, body) = running.token(Some("nightly"), "nightly").await;
-    assert_eq!(body["token_type"], "Bearer", "{body}");
-    let token = token_of((status, body));
-    let thumbprint = running.world.thumbprint("nightly");
-    assert_eq!(claims(&token)["cnf"], json!({ "x5t#S256": thumbprint }));
-    let (own, other, none) =
-        (running.client(Some("nightly")), running.client(Some("daily")), running.client(None));
-    assert_eq!(running.calls(&own, "Bearer", &token).await.0, 200);
-    assert_eq!(running.calls(&own, "Bearer", &token).await.0, 200, "remembered");
-    for client in [other, none] {
-        let (status, challenge) = running.calls(&client, "Bearer", &token).await;
-        assert_eq!(status, 401);
-        assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
-        assert!(challenge.contains("bound to a certificate"), "{challenge}");
-    }
-    assert_eq!(running.calls(&own, "DPoP", &token).await.0, 401, "it is bound to no key");
-    assert_eq!(running.calls(&own, "Bearer", &token).await.0, 200, "still its own");
-    let plain = token_of(running.token(Some("daily"), "daily").await);
-    assert_eq!(running.calls(&running.client(None), "Bearer", &plain).await.0, 200);
-}
-
-// RFC 8705 §3.2
-#[tokio::test]
-async fn introspection_says_what_a_token_is_bound_to() {
-    let running = binding().await;
-    let token = token_of(running.token(Some("nightly"), "nightly").await);
-    let form = [("token", token.as_str()), ("client_id", "nightly")];
-    let ask = |name| running.client(Some(name)).post(format!("{URL}/introspect")).form(&form);
-    let (status, body) = told(ask("nightly")).await;
-    assert_eq!((status, &body["active"]), (200, &json!(true)), "{body}");
-    let thumbprint = running.world.thumbprint("nightly");
-    assert_eq!(body["cnf"], json!({ "x5t#S256": thumbprint }));
-    assert_eq!(body["token_type"], "Bearer");
-    refused(&told(ask("daily")).await);
-}
-
 // RFC 8705 §3.3, RFC 8414 §2
 #[tokio::test]
 async fn metadata_says_what_there_is_and_nobody_has_to_have_a_certificate() {
@@ -256,90 +196,6 @@ async fn metadata_says_what_there_is_and_nobody_has_to_have_a_certificate() {
         assert_eq!((has("tls_client_auth"), has("self_signed_tls_client_auth")), (named, own));
         let binds = document.get("tls_client_certificate_bound_access_tokens");
         assert_eq!(binds, (named || own).then_some(&json!(true)));
-    }
-}
-
-// RFC 8446 §2.2, RFC 8705 §3
-#[tokio::test]
-async fn a_session_that_is_resumed_has_its_certificate_and_no_other() {
-    let running = binding().await;
-    let pem = |name: &str| running.world.directory.path().join(name);
-    let with = |client: Option<&str>| {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(pem("server.pem")).unwrap()).unwrap();
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody));
-        let config = match client {
-            Some(name) => {
-                let certificate = CertificateDer::from_pem_file(pem(&format!("{name}.pem")));
-                let key = PrivateKeyDer::from_pem_file(pem(&format!("{name}.key")));
-                config.with_client_auth_cert(vec![certificate.unwrap()], key.unwrap()).unwrap()
-            }
-            None => config.with_no_client_auth(),
-        };
-        tokio_rustls::TlsConnector::from(Arc::new(config))
-    };
-    let form = "grant_type=client_credentials&client_id=nightly";
-    for (client, status) in [(Some("nightly"), 200), (Some("daily"), 401), (None, 401)] {
-        let connector = with(client);
-        for resumed in [false, true] {
-            let stream = TcpStream::connect(&running.product.authority).await.unwrap();
-            let name = ServerName::try_from("broker.example").unwrap();
-            let mut stream = connector.connect(name, stream).await.unwrap();
-            let request = Request::new("POST", "/token")
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(form);
-            stream.write_all(&request.bytes("broker.example")).await.unwrap();
-            let mut stream = stream;
-            let answer = finish(&mut stream).await;
-            assert_eq!(answer.status, status, "{client:?} {answer:?}");
-            let kind = stream.get_ref().1.handshake_kind();
-            assert_eq!(kind == Some(rustls::HandshakeKind::Resumed), resumed, "{client:?}");
-        }
-    }
-}
-
-/// Whoever serves is who was meant.
-#[derive(Debug)]
-struct Anybody;
-
-impl rustls::client::danger::ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: rustls::pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        self.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -408,4 +264,45 @@ async fn clients_of_the_api_and_those_that_register_prove_themselves_like_this_t
     assert_eq!(running.token(Some("nightly"), id).await.1["error"], "unauthorized_client");
     refused(&running.token(Some("mine"), id).await);
     assert_eq!(register(method("self_signed_tls_client_auth")).await.0, 400, "without keys");
+}
+
+/// A client whose certificate nobody asks for could never get anything.
+#[tokio::test]
+async fn administration_makes_no_client_that_could_never_prove_itself_and_names_the_setting() {
+    let jwks = {
+        let world = World::new();
+        world.self_signed("mine", "/CN=mine");
+        world.jwks("mine")
+    };
+    let named = ("tls_client_auth_san_dns", json!("nightly.example"));
+    let own = ("self_signed_tls_client_auth", json!(true));
+    let bound = ("tls_client_certificate_bound_access_tokens", json!(true));
+    let both = "server.tls.client_ca_file or server.tls.self_signed_client_certificates";
+    let own_setting = "server.tls.self_signed_client_certificates = true";
+    for (tls, (member, value), setting) in [
+        ("", &named, Some("server.tls.client_ca_file")),
+        (SELF_SIGNED, &named, Some("server.tls.client_ca_file")),
+        (CA, &named, None),
+        ("", &own, Some(own_setting)),
+        (CA, &own, Some(own_setting)),
+        (SELF_SIGNED, &own, None),
+        ("", &bound, Some(both)),
+        (CA, &bound, None),
+        (SELF_SIGNED, &bound, None),
+    ] {
+        let settings = "[authorization_server.administrators]\nsubjects = [\"ada\"]\n";
+        let running = World::new().start(tls, settings).await;
+        let mut new = json!({ "client_name": "a", "grant_types": ["client_credentials"] });
+        new[*member] = value.clone();
+        if *member == own.0 {
+            new["jwks"] = jwks.clone();
+        }
+        let request = running.client(None).post(format!("{URL}/api/v1/clients")).json(&new);
+        let request = request.bearer_auth(running.product.token(&["broker:admin"]));
+        let (status, told) = told(request).await;
+        assert_eq!(status, if setting.is_some() { 422 } else { 201 }, "{tls} {told}");
+        assert_eq!(told.get("field"), setting.map(|_| json!(member)).as_ref(), "{tls} {told}");
+        let hint = told["hint"].as_str().unwrap_or_default();
+        assert!(setting.is_none_or(|setting| hint.contains(setting)), "{tls} {told}");
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::browser::Browser;
-use super::connections::{World, back, begins, connects, link, parameter, tokens};
+use super::connections_world::{World, back, begins, connects, link, parameter, tokens};
 use crate::support::fake_http::{FakeHttp, Reply};
 
 #[tokio::test]

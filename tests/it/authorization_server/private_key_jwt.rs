@@ -19,21 +19,21 @@ use crate::support::raw_http::{Answer, Request};
 use super::client::{Reached, send};
 
 /// A program with a key of its own.
-struct Machine(KeyPair);
+pub(super) struct Machine(KeyPair);
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap())
     }
 
-    fn jwks(&self) -> Value {
+    pub(super) fn jwks(&self) -> Value {
         let point = self.0.public_key_raw();
         let [x, y] = [&point[1..33], &point[33..]].map(|half| URL_SAFE_NO_PAD.encode(half));
         json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": x, "y": y }] })
     }
 
     /// Asks for a token as this client.
-    async fn token(&self, at: &impl Reached, client_id: &str) -> Answer {
+    pub(super) async fn token(&self, at: &impl Reached, client_id: &str) -> Answer {
         let (now, jti) =
             (SystemClock.now(), RequestId::generate(&SystemClock, &SystemRandom::new()));
         let claims = json!({
@@ -66,7 +66,7 @@ async fn signs(product: &Product, machine: &Machine, client_id: &str) {
 }
 
 /// Registers a client over the admin API.
-async fn add(product: &Product, keys: (&str, Value)) -> Answer {
+pub(super) async fn add(product: &Product, keys: (&str, Value)) -> Answer {
     let mut new = json!({
         "client_name": "Report", "grant_types": ["client_credentials"], "scope": "public:read",
     });

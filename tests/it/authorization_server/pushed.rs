@@ -181,3 +181,31 @@ async fn a_reference_is_not_lost_when_its_client_has_used_up_its_share() {
     assert_eq!(taken(&product, &hosted, 600).await, 599);
     assert_eq!(product.get(&by_reference("hosted", &reference)).await.status, 303);
 }
+
+// RFC 9126 §7.1 — N108
+#[tokio::test]
+async fn references_that_nobody_was_given_count_among_the_requests_of_strangers() {
+    let (product, hosted) = hosted().await;
+    let reference = pushed(&product, &hosted).await;
+    for n in 0..=60 {
+        let made_up = format!("urn:ietf:params:oauth:request_uri:{n:043}");
+        let answer = product.get(&by_reference("hosted", &made_up)).await;
+        assert_eq!(answer.status, if n < 60 { 400 } else { 429 }, "{n} {answer:?}");
+    }
+    assert_eq!(product.get(&by_reference("hosted", &reference)).await.status, 303);
+}
+
+// RFC 9126 §7.3 — N21
+#[tokio::test]
+async fn a_reference_that_was_used_is_looked_for_a_few_times_more_and_others_as_ever() {
+    let (product, hosted) = hosted().await;
+    let (used, other) = (pushed(&product, &hosted).await, pushed(&product, &hosted).await);
+    let go = async |reference: &str| product.get(&by_reference("hosted", reference)).await.status;
+    assert_eq!(go(&used).await, 303);
+    let mut looks = 0;
+    while looks < 100 && go(&used).await == 400 {
+        looks += 1;
+    }
+    assert_eq!((looks, go(&used).await), (21, 429));
+    assert_eq!(go(&other).await, 303);
+}

@@ -258,7 +258,7 @@ fn update_docs() -> bool {
 #[test]
 fn the_schema_names_its_dialect() {
     let mut out = Vec::new();
-    let args = config::ConfigArgs { command: config::ConfigCommand::Schema };
+    let args = config::ConfigArgs { command: config::ConfigCommand::Schema { json: false } };
     config::run(&args, mcp_auth_broker::config::Sources::default(), &mut out);
     let schema: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");

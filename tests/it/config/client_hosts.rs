@@ -75,3 +75,19 @@ fn a_list_may_be_made_of_rules_alone() {
     let none = place(list, &[("*.contoso.example", "deny")]).load();
     finding(&none, "authorization_server.client_metadata_hosts");
 }
+
+#[test]
+fn a_client_of_the_settings_has_no_keys_on_a_host_that_is_denied_by_name() {
+    let client = "[[authorization_server.client]]\nclient_id = \"nightly\"\ngrants = [\"client_credentials\"]\n\
+        scopes = [\"public:read\"]\njwks_uri = \"https://keys.example/jwks\"\n";
+    let rule = |host: &str, trust: &str| {
+        let rule = format!("[[{AT}]]\nhost = \"{host}\"\ntrust = \"{trust}\"\n");
+        Place::new(&format!("{client}{rule}")).load()
+    };
+    let denied = rule("keys.example", "deny");
+    let told = finding(&denied, "authorization_server.client");
+    assert_eq!(told.code, FindingCode::Conflict);
+    assert!(told.problem.contains("`nightly` has its jwks_uri on keys.example"), "{told:?}");
+    assert_eq!(rule("keys.example", "ask").findings, []);
+    assert_eq!(rule("other.example", "deny").findings, []);
+}

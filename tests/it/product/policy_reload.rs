@@ -1,4 +1,4 @@
-//! Another policy while the broker serves: put in force, refused, or only tried out in the shadow.
+//! Another policy while the broker serves: put in force, or refused.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::support::child::Served;
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::{Answer, Request};
 
-const ADA: &str = "/v1.0/users/ada@contoso.example";
-const TOOL: &str = "get_public_info";
+pub(super) const ADA: &str = "/v1.0/users/ada@contoso.example";
+pub(super) const TOOL: &str = "get_public_info";
 
 /// Rules under this label that do `effect` to a plain tool and to reading a user.
-fn rules(label: &str, effect: &str) -> String {
+pub(super) fn rules(label: &str, effect: &str) -> String {
     format!(
         r#"
         version = "{label}"
@@ -38,7 +38,7 @@ fn rules(label: &str, effect: &str) -> String {
     )
 }
 
-fn write(directory: &Path, name: &str, text: &str) {
+pub(super) fn write(directory: &Path, name: &str, text: &str) {
     // As an editor does it, so that nobody reads a half.
     let new = directory.join("new");
     std::fs::write(&new, text).unwrap();
@@ -51,17 +51,8 @@ async fn with_rules(text: &str) -> Product {
     Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await
 }
 
-/// A broker whose rules allow, and whose shadow does `effect`.
-async fn with_shadow(effect: &str) -> Product {
-    let directory = tempfile::tempdir().unwrap();
-    write(directory.path(), "policy.toml", &rules("live", "allow"));
-    write(directory.path(), "shadow.toml", &rules("shadow", effect));
-    let settings = "[policy]\nfile = \"policy.toml\"\nshadow_file = \"shadow.toml\"";
-    Product::start_in(directory, settings, &[]).await
-}
-
 /// Waits until `/ready` is as wanted.
-async fn ready(product: &Product, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn ready(product: &Product, wanted: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + LIMIT;
     loop {
         let ready = product.get("/ready").await;
@@ -74,15 +65,15 @@ async fn ready(product: &Product, wanted: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-fn is_degraded(ready: &Value) -> bool {
+pub(super) fn is_degraded(ready: &Value) -> bool {
     ready["degraded"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "policy"))
 }
 
-fn is_of(version: &Value, label: &str) -> bool {
+pub(super) fn is_of(version: &Value, label: &str) -> bool {
     version.as_str().is_some_and(|version| version.starts_with(&format!("{label}+")))
 }
 
-fn events(product: &Product, kind: &str) -> Vec<Value> {
+pub(super) fn events(product: &Product, kind: &str) -> Vec<Value> {
     product.audit().into_iter().filter(|event| event["event_type"] == kind).collect()
 }
 
@@ -156,74 +147,6 @@ async fn a_policy_that_is_gone_leaves_the_old_one_in_force_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_broken_shadow_keeps_the_rules_and_the_shadow_as_they_were() {
-    let product = with_shadow("deny").await;
-    write(product.directory.path(), "shadow.toml", "[[rule]]");
-    let degraded = ready(&product, is_degraded).await;
-    assert!(is_of(&degraded["facts"]["policy_version"], "live"), "{degraded}");
-    assert!(is_of(&degraded["facts"]["shadow_policy_version"], "shadow"), "{degraded}");
-}
-
-#[tokio::test]
-async fn a_shadow_that_differs_is_audited_and_never_changes_the_answer() {
-    let product = with_shadow("deny").await;
-    let token = product.token(&[]);
-    assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
-    let plain = product.call(&token, TOOL, json!({})).await;
-    assert_ne!(plain["result"]["isError"], true, "{plain}");
-    assert!(plain["result"]["content"].is_array(), "{plain}");
-    let differed = events(&product, "policy.shadow.differed");
-    let tools: Vec<_> = differed.iter().map(|event| &event["payload"]["tool_name"]).collect();
-    assert_eq!(tools, ["auth.graph.operation.execute.v1", TOOL]);
-    for (event, rule) in differed.iter().zip(["user", "plain"]) {
-        let payload = &event["payload"];
-        assert_eq!(
-            (&payload["decision"], &payload["shadow_decision"]),
-            (&json!("allow"), &json!("deny"))
-        );
-        assert_eq!(payload["shadow_reason"], format!("policy.rule.deny.{rule}"), "{event}");
-        assert!(is_of(&payload["policy_version"], "live"), "{event}");
-        assert!(is_of(&payload["shadow_policy_version"], "shadow"), "{event}");
-    }
-    assert_eq!(product.get("/ready").await.json()["facts"]["shadow_differences"], 2);
-}
-
-#[tokio::test]
-async fn a_shadow_that_allows_opens_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let stricter = rules("live", "allow").replace("/v1.0/users/{id}", "/v1.0/groups/{id}");
-    write(directory.path(), "policy.toml", &stricter);
-    write(directory.path(), "shadow.toml", &rules("shadow", "allow"));
-    let settings = "[policy]\nfile = \"policy.toml\"\nshadow_file = \"shadow.toml\"";
-    let product = Product::start_in(directory, settings, &[]).await;
-    let refused = product.graph_get(&product.token(&[]), ADA).await;
-    assert_eq!(refused["error"]["code"], "policy.denied", "{refused}");
-    let differed = events(&product, "policy.shadow.differed");
-    assert_eq!(differed[0]["payload"]["shadow_decision"], "allow", "{differed:#?}");
-}
-
-#[tokio::test]
-async fn a_shadow_that_agrees_says_nothing() {
-    let product = with_shadow("allow").await;
-    let token = product.token(&[]);
-    assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
-    product.call(&token, TOOL, json!({})).await;
-    assert_eq!(events(&product, "policy.shadow.differed").len(), 0);
-    assert_eq!(product.get("/ready").await.json()["facts"]["shadow_differences"], 0);
-}
-
-#[tokio::test]
-async fn an_edited_shadow_is_tried_out_without_a_restart() {
-    let product = with_shadow("allow").await;
-    write(product.directory.path(), "shadow.toml", &rules("stricter", "deny"));
-    ready(&product, |ready| is_of(&ready["facts"]["shadow_policy_version"], "stricter")).await;
-    let reloaded = events(&product, "config.reloaded").pop().unwrap();
-    assert!(is_of(&reloaded["payload"]["shadow_policy_version"], "stricter"), "{reloaded}");
-    assert_eq!(product.graph_get(&product.token(&[]), ADA).await["status"], "ok");
-    assert_eq!(events(&product, "policy.shadow.differed").len(), 1);
-}
-
-#[tokio::test]
 async fn sighup_reloads_a_policy_that_did_not_change_and_ends_nothing() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "policy.toml", &rules("one", "allow"));
@@ -274,7 +197,7 @@ async fn rules_that_could_not_be_put_on_record_are_in_force_once_they_can() {
 }
 
 /// A token with which an administrator calls the admin API.
-async fn administrator(product: &Product) -> String {
+pub(super) async fn administrator(product: &Product) -> String {
     let path = product.directory.path().join("data/broker.db");
     let store = open(&StoreSettings::Sqlite(path), Arc::new(SystemClock)).await.unwrap();
     let row = UserRow {
@@ -295,7 +218,7 @@ async fn administrator(product: &Product) -> String {
     product.token_with(&["broker:admin"], |token| token.subject = id.parse().unwrap())
 }
 
-async fn reload(product: &Product, token: &str) -> Answer {
+pub(super) async fn reload(product: &Product, token: &str) -> Answer {
     let request = Request::new("POST", "/api/v1/policy/reload");
     product.send(request.header("authorization", &format!("Bearer {token}"))).await
 }
@@ -319,28 +242,6 @@ async fn an_administrator_reloads_and_is_told_which_rules_are_in_force() {
     assert!(reloaded["requester_id"].is_string(), "{reloaded}");
 }
 
-/// Who is to promote them sees where they differ; others that take their place begin anew.
-#[tokio::test]
-async fn an_administrator_sees_where_the_shadow_differs() {
-    let product = with_shadow("deny").await;
-    let admin = administrator(&product).await;
-    for _ in 0..2 {
-        product.call(&product.token(&[]), TOOL, json!({})).await;
-    }
-    let shown = || async {
-        let shown = Request::new("GET", "/api/v1/policy");
-        product.send(shown.header("authorization", &format!("Bearer {admin}"))).await.json()
-    };
-    let view = shown().await;
-    let kind = &view["shadow_kinds"][0];
-    assert_eq!((&view["shadow_differences"], &kind["count"]), (&json!(2), &json!(2)), "{view:#}");
-    assert_eq!((&kind["tool"], &kind["decision"]), (&json!(TOOL), &json!("allow")));
-    assert_eq!(kind["shadow_reason"], "policy.rule.deny.plain");
-    write(product.directory.path(), "shadow.toml", &rules("next", "deny"));
-    assert_eq!(reload(&product, &admin).await.status, 200);
-    assert_eq!(shown().await["shadow_kinds"], json!([]));
-}
-
 #[tokio::test]
 async fn a_reload_of_broken_rules_says_what_is_wrong_and_changes_nothing() {
     let product = with_rules(&rules("one", "allow")).await;
@@ -357,79 +258,4 @@ async fn a_reload_of_broken_rules_says_what_is_wrong_and_changes_nothing() {
     let ended = events(&product, "admin.change.ended").pop().unwrap();
     assert_eq!(ended["payload"]["outcome"], "refused");
     assert_eq!(reload(&product, &product.token(&["graph:*"])).await.status, 403);
-}
-
-/// A freeze, of all things, is not to wait until somebody mends rules that answer nobody.
-#[tokio::test]
-async fn a_freeze_is_in_force_whatever_the_shadow_file_holds() {
-    let running = with_shadow("allow").await;
-    write(running.directory.path(), "shadow.toml", "[[rule]");
-    ready(&running, is_degraded).await;
-    let directory = tempfile::tempdir().unwrap();
-    write(directory.path(), "policy.toml", &rules("live", "allow"));
-    let settings = "[policy]\nfile = \"policy.toml\"\nshadow_file = \"missing.toml\"";
-    for product in [running, Product::start_in(directory, settings, &[]).await] {
-        let token = product.token(&[]);
-        assert_eq!(product.graph_get(&token, ADA).await["status"], "ok");
-        write(product.directory.path(), "policy.toml", &rules("freeze", "deny"));
-        let frozen = |told: &Value| is_of(&told["facts"]["policy_version"], "freeze");
-        ready(&product, frozen).await;
-        // What is denied to a caller is not there for them.
-        let listed = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
-        assert!(!listed.body.contains("graph.operation.execute"), "{}", listed.body);
-        let degraded = ready(&product, is_degraded).await;
-        assert!(degraded["facts"]["shadow_policy_version"].is_null(), "{degraded}");
-    }
-}
-
-/// What is shown then is which rules are in force, and what is wrong beside them.
-#[tokio::test]
-async fn a_reload_of_rules_beside_a_broken_shadow_puts_them_in_force() {
-    let product = with_shadow("allow").await;
-    let admin = administrator(&product).await;
-    write(product.directory.path(), "shadow.toml", "[[rule]");
-    write(product.directory.path(), "policy.toml", &rules("freeze", "deny"));
-    reload(&product, &admin).await;
-    let shown = Request::new("GET", "/api/v1/policy");
-    let shown = product.send(shown.header("authorization", &format!("Bearer {admin}"))).await;
-    assert!(is_of(&shown.json()["policy_version"], "freeze"), "{}", shown.body);
-    assert!(shown.json()["fault"].as_str().unwrap().contains("shadow.toml"), "{}", shown.body);
-}
-
-// Who only lists, and never calls, sees the difference first.
-#[tokio::test]
-async fn a_shadow_that_lists_otherwise_is_counted_and_audited_once_for_each_kind() {
-    let product = with_shadow("deny").await;
-    let token = product.token(&[]);
-    for lists in 1..=3 {
-        product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
-        let differed = events(&product, "policy.shadow.differed");
-        assert!(!differed.is_empty());
-        let payload = &differed[0]["payload"];
-        assert_eq!(
-            (&payload["decision"], &payload["shadow_decision"]),
-            (&json!("allow"), &json!("deny"))
-        );
-        let counted = product.get("/ready").await.json()["facts"]["shadow_differences"].clone();
-        assert_eq!(counted, differed.len() * lists, "{differed:#?}");
-    }
-}
-
-/// Rules that change no answer keep nobody from starting.
-#[tokio::test]
-async fn shadow_rules_with_a_fault_are_none_at_a_start_and_count_once_mended() {
-    for broken in [Some("[[rule]"), None] {
-        let directory = tempfile::tempdir().unwrap();
-        write(directory.path(), "policy.toml", &rules("live", "allow"));
-        if let Some(text) = broken {
-            write(directory.path(), "shadow.toml", text);
-        }
-        let settings = "[policy]\nfile = \"policy.toml\"\nshadow_file = \"shadow.toml\"";
-        let product = Product::start_in(directory, settings, &[]).await;
-        let degraded = ready(&product, is_degraded).await;
-        assert!(degraded["facts"]["shadow_policy_version"].is_null(), "{degraded}");
-        write(product.directory.path(), "shadow.toml", &rules("shadow", "deny"));
-        let mended = |told: &Value| is_of(&told["facts"]["shadow_policy_version"], "shadow");
-        assert!(!is_degraded(&ready(&product, mended).await));
-    }
 }

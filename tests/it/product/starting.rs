@@ -36,6 +36,9 @@ sample = false
     )
 }
 
+/// A database that does not answer.
+const NOBODY: &str = "postgres://broker@127.0.0.1:1/broker";
+
 fn bring_key(directory: &Path) {
     let key = directory.join("key");
     std::fs::write(&key, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").unwrap();
@@ -70,6 +73,22 @@ async fn says(served: &Served, word: &str, not: &str) -> String {
     .await
 }
 
+/// Until it serves.
+async fn serves(served: &Served) {
+    until("it serves", async || {
+        served.hang_up();
+        let (status, _) = asked(&served.authority, "/ready").await?;
+        (status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Told to, it ends as it should.
+async fn ends(served: &mut Served) {
+    served.terminate();
+    assert!(served.ended().await.success());
+}
+
 #[tokio::test]
 async fn files_that_come_later_are_waited_for_and_ready_says_which() {
     let directory = tempfile::tempdir().unwrap();
@@ -82,17 +101,11 @@ async fn files_that_come_later_are_waited_for_and_ready_says_which() {
     bring_key(path);
     says(&served, "policy.file", "store.key_encryption_key").await;
     bring_rules(path);
-    until("it serves", async || {
-        served.hang_up();
-        let (status, _) = asked(&served.authority, "/ready").await?;
-        (status == 200).then_some(())
-    })
-    .await;
+    serves(&served).await;
     // One line for each reason, however often it was tried.
     let waits = served.stderr().matches("broker.waits_to_start").count();
     assert_eq!(waits, 2, "{}", served.stderr());
-    served.terminate();
-    assert!(served.ended().await.success());
+    ends(&mut served).await;
 }
 
 #[tokio::test]
@@ -105,14 +118,8 @@ async fn what_is_odd_about_the_settings_is_said_once_by_a_start_that_waited_too(
     says(&served, "store.key_encryption_key", "nothing else").await;
     bring_key(path);
     bring_rules(path);
-    until("it serves", async || {
-        served.hang_up();
-        let (status, _) = asked(&served.authority, "/ready").await?;
-        (status == 200).then_some(())
-    })
-    .await;
-    served.terminate();
-    assert!(served.ended().await.success());
+    serves(&served).await;
+    ends(&mut served).await;
     let said = served.stderr();
     let found = said.lines().filter(|line| line.contains("config.finding"));
     assert_eq!(found.filter(|line| line.contains("shadow_file")).count(), 1, "{said}");
@@ -124,8 +131,7 @@ async fn whoever_waits_to_start_ends_when_told() {
     let path = directory.path();
     let mut served = Served::start(path, &settings(path), &[]).await;
     says(&served, "store.key_encryption_key", "nothing else").await;
-    served.terminate();
-    assert!(served.ended().await.success());
+    ends(&mut served).await;
 }
 
 /// Settings that are wrong do not get right by waiting.
@@ -147,13 +153,11 @@ async fn a_database_that_does_not_answer_is_waited_for() {
     let path = directory.path();
     bring_key(path);
     bring_rules(path);
-    let nobody = "postgres://broker@127.0.0.1:1/broker";
-    let mut served = Served::start_on(path, &settings(path), nobody).await;
+    let mut served = Served::start_on(path, &settings(path), NOBODY).await;
     let body = says(&served, "database", "nothing else").await;
     assert!(body.contains("hint: "), "{body}");
     assert_eq!(asked(&served.authority, "/health").await.unwrap().0, 200);
-    served.terminate();
-    assert!(served.ended().await.success());
+    ends(&mut served).await;
 }
 
 /// A certificate that comes later is shown from then on, though something else is missing still: probes ask by TLS.
@@ -165,8 +169,7 @@ async fn probes_are_answered_by_tls_from_when_the_certificate_is_there() {
     bring_rules(path);
     let at = path.display();
     let tls = format!("[server.tls]\ncert = \"{at}/cert.pem\"\nkey = \"file:{at}/tls-key.pem\"\n");
-    let nobody = "postgres://broker@127.0.0.1:1/broker";
-    let mut served = Served::start_on(path, &[settings(path), tls].concat(), nobody).await;
+    let mut served = Served::start_on(path, &[settings(path), tls].concat(), NOBODY).await;
     says(&served, "server.tls.cert", "nothing else").await;
     let made = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
     std::fs::write(path.join("cert.pem"), made.cert.pem()).unwrap();
@@ -181,8 +184,7 @@ async fn probes_are_answered_by_tls_from_when_the_certificate_is_there() {
     let output = command_beside(path, &served.authority, &["ready"]);
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(!output.status.success() && said.contains("database"), "{said}");
-    served.terminate();
-    assert!(served.ended().await.success());
+    ends(&mut served).await;
 }
 
 /// A backend of secrets that writes down that it was asked.
@@ -204,12 +206,11 @@ async fn no_backend_is_asked_while_the_database_does_not_answer() {
     std::fs::write(&cert, "not looked at").unwrap();
     let tls = format!("[server.tls]\ncert = \"{}\"\nkey = \"exec:backend\"\n", cert.display());
     let all = [settings(path), backend(path), tls].concat();
-    let mut served = Served::start_on(path, &all, "postgres://broker@127.0.0.1:1/broker").await;
+    let mut served = Served::start_on(path, &all, NOBODY).await;
     for _ in 0..3 {
         says(&served, "database", "nothing else").await;
     }
-    served.terminate();
-    assert!(served.ended().await.success());
+    ends(&mut served).await;
     assert!(!path.join("asked").exists());
 }
 
@@ -256,8 +257,7 @@ async fn a_backend_that_said_no_is_not_asked_by_the_next_tries() {
             (std::fs::read_to_string(&asked).unwrap() == "x\nx\n").then_some(())
         })
         .await;
-        served.terminate();
-        assert!(served.ended().await.success());
+        ends(&mut served).await;
     }
 }
 
@@ -274,8 +274,7 @@ async fn settings_that_are_gone_for_a_moment_make_no_other_broker_of_it() {
     says(&served, "environment is dev now, and was", "documents.dir").await;
     rewrite(path, &elsewhere);
     says(&served, "documents.dir", "environment").await;
-    served.terminate();
-    assert!(served.ended().await.success());
+    ends(&mut served).await;
 }
 
 /// At once: a file that is half written would say something else.

@@ -16,6 +16,7 @@ on_both! {
     a_change_of_what_was_changed_meanwhile_is_none;
     what_its_people_have_ends_with_a_provider_and_nothing_of_others;
     its_people_come_back_as_themselves_once_it_is_enabled_again;
+    nobody_stays_in_a_group_of_a_provider_that_is_taken_out;
     no_session_begins_at_a_provider_that_is_gone_disabled_or_another;
     no_log_in_outlives_the_provider_that_is_disabled_meanwhile;
 }
@@ -171,6 +172,28 @@ async fn its_people_come_back_as_themselves_once_it_is_enabled_again(store: Stor
     assert_eq!(store.find_identity_provider("partner").await.unwrap().unwrap().disabled_at, None);
     let again = store.user_of_identity(&identity(ISSUER), user_id(), after(3)).await.unwrap();
     assert_eq!(again.id, bob);
+}
+
+// N115
+async fn nobody_stays_in_a_group_of_a_provider_that_is_taken_out(store: Store) {
+    added(&store).await;
+    let mut ids = Vec::new();
+    for issuer in [ISSUER, "https://other.example"] {
+        let identity = ExternalIdentity { groups: vec!["a:b".to_owned()], ..identity(issuer) };
+        ids.push(store.user_of_identity(&identity, user_id(), NOW).await.unwrap().id);
+    }
+    let kept = async || {
+        let mut kept = Vec::new();
+        for id in &ids {
+            let user = store.find_user(*id).await.unwrap().unwrap();
+            kept.push((user.groups.len(), user.groups_incomplete));
+        }
+        kept
+    };
+    store.disable_identity_provider("partner", after(1)).await.unwrap();
+    assert_eq!(kept().await, [(1, false), (1, false)]);
+    store.delete_identity_provider("partner", after(2)).await.unwrap();
+    assert_eq!(kept().await, [(0, true), (1, false)]);
 }
 
 fn beginning(user: UserId, name: &str, issuer: &str) -> NewSession {

@@ -7,6 +7,7 @@ use crate::id::UserId;
 use crate::store::*;
 
 mod authenticators;
+mod clients;
 mod grants;
 mod identity_providers;
 mod logout;
@@ -24,6 +25,8 @@ pub(super) struct Inner {
     pub(super) identities: HashMap<(String, String), UserId>,
     pub(super) links: Vec<OneTimeLink>,
     pub(super) sessions: Vec<SessionRow>,
+    /// How often one was looked for.
+    pub(super) session_looks: usize,
     pub(super) attempts: HashMap<String, LoginAttempts>,
     pub(super) requests: Vec<AuthorizationRequestRow>,
     pub(super) grants: Vec<GrantRow>,

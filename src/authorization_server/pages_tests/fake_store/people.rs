@@ -182,7 +182,8 @@ impl PersonStore for FakeStore {
         idle_since: Timestamp,
         now: Timestamp,
     ) -> Result<Option<SessionRow>, StoreError> {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.session_looks += 1;
         let live = |row: &&SessionRow| row.expires_at > now && row.last_seen_at >= idle_since;
         Ok(inner.sessions.iter().filter(live).find(|row| row.session == *session).cloned())
     }
