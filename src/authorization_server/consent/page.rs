@@ -10,7 +10,6 @@ use url::Url;
 
 use crate::audit::{AuditEvent, Sent};
 use crate::authorization_server::authorize;
-use crate::authorization_server::client::{ClientError, HOST_DENIED};
 use crate::authorization_server::pages::{
     Fault, Forms, RefusedRequest, ScopeWords, in_words, page, query_value, see_other,
 };
@@ -91,12 +90,16 @@ async fn asked_of(
     handle: &str,
 ) -> Result<Question, Fault> {
     let asked = Question::ask(people, &session.person, handle).await;
-    if matches!(asked, Err(Fault::UnknownClient(ClientError::Denied)))
+    if let Err(Fault::UnknownClient(error)) = &asked
+        && let Some(error_description) = error.denied_host()
         && people.server.auditor.admit_refusal(visit.address)
         && let Some(pending) = waiting(people, handle).await?
     {
-        let (endpoint, error_description) = (Some("/consent"), Some(HOST_DENIED));
-        let sent = Box::new(Sent { endpoint, error_description, ..Sent::default() });
+        let sent = Box::new(Sent {
+            endpoint: Some("/consent"),
+            error_description: Some(error_description),
+            ..Sent::default()
+        });
         let event = AuditEvent::AuthorizeRefuse {
             error: "invalid_client",
             unverified_client_id: None,
