@@ -213,8 +213,9 @@ impl Shared {
             changing: Changing::default(),
             policy: policy.clone(),
             approvals: approvals.clone(),
-            // Their calls are steps of their own, with what is known of them.
-            outbound: outbound.unwatched(),
+            // Their calls are steps of their own, with what is known of them. Each has a connection: whoever reads a stream
+            // slowly must not stop the others at the same origin.
+            outbound: outbound.unwatched().with_a_connection_for_each_call()?,
             sessions: Sessions::new(&encryption.text()),
             waiting: Waiting::new(Arc::clone(materials.random)),
             revocations,
