@@ -12,6 +12,9 @@ use crate::time::Timestamp;
 
 use super::{ConnectionError, Connections};
 
+/// Where nobody says when: the server does, with a 401.
+const NEVER: Timestamp = Timestamp::from_unix_millis(i64::MAX);
+
 /// What one account is used with.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
@@ -44,7 +47,11 @@ impl Kept {
         before: Option<SecretText>,
         asked_at: Timestamp,
     ) -> Self {
-        let ends = asked_at.plus(granted.lasts());
+        let lasts = match (&granted.refresh_token, &before) {
+            (None, None) => granted.lasts_alone(),
+            _ => Some(granted.lasts()),
+        };
+        let ends = lasts.map_or(NEVER, |lasts| asked_at.plus(lasts));
         let refresh_token = granted.refresh_token.or(before);
         let (issuer, server_url) = (issuer.to_owned(), server_url.to_owned());
         Self { issuer, server_url, access_token: granted.access_token, refresh_token, ends }

@@ -127,10 +127,14 @@ impl Connections {
 
     /// Renews, or waits for the replica that does.
     async fn renew(&self, row: UpstreamAccountRow, kept: Kept) -> Result<SecretText, NoToken> {
+        let parts = &self.0.parts;
         let Some(refresh_token) = kept.refresh_token.clone() else {
+            // Over, and nothing to have another with: its person is to see that.
+            let (user_id, version) = (row.user_id, row.version);
+            let ended = parts.store.end_upstream_account(user_id, &row.server, version).await;
+            ended.map_err(|error| failed(&error.into()))?;
             return Err(self.not_connected());
         };
-        let parts = &self.0.parts;
         // All that has to be found out and read comes before the claim, which is over before long.
         let authorization = self.authorization(&row.server, &kept.issuer).await;
         let authorization = authorization.map_err(|error| failed(&error))?;

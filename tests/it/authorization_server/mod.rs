@@ -11,6 +11,7 @@ mod client;
 mod client_hosts;
 mod connections;
 mod connections_ended;
+mod connections_lasting;
 mod connections_moved;
 mod connections_renewed;
 mod cors;
