@@ -153,7 +153,7 @@ impl Exchange {
             Err(fault) => {
                 if let (Fault::Credential, StatusCode::FORBIDDEN) = (&fault, incoming.status)
                     && let Some(wanted) =
-                        self.server.credential.wants_more(self.for_whom(), &incoming.headers)
+                        self.server.credential.wants_more(self.for_whom(), &incoming.headers).await
                 {
                     return self.failed(&Fault::NoToken(wanted)).await;
                 }

@@ -12,6 +12,7 @@ mod client_hosts;
 mod connections;
 mod connections_ended;
 mod connections_lasting;
+mod connections_more;
 mod connections_moved;
 mod connections_renewed;
 mod cors;
