@@ -26,6 +26,7 @@ use crate::upstream::{
     Sessions, Waiting, Watch,
 };
 
+use super::addresses::Addresses;
 use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     pub(super) each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
     pub(super) ring: Arc<KeyRing>,
+    /// What is said of them beside.
+    pub(super) addresses: Arc<Addresses>,
     pub(super) outages: Arc<Outages>,
     /// Ends the streams that stay open when the broker drains.
     pub(super) closing: CancellationToken,
@@ -188,7 +191,7 @@ impl Shared {
         ),
         encryption: &ServerSecret,
     ) -> Result<Self, AppError> {
-        let Materials { outbound, ring, .. } = materials;
+        let Materials { outbound, ring, addresses, .. } = materials;
         let mut each = HashMap::new();
         for server in &materials.config.upstream.servers {
             // Where there is none, the settings' check has said so.
@@ -221,6 +224,7 @@ impl Shared {
             revocations,
             folded,
             ring: Arc::clone(ring),
+            addresses: Arc::clone(addresses),
             outages: Arc::clone(outages),
             closing: closing.clone(),
         })
@@ -269,7 +273,8 @@ pub(super) fn identity(
     if !settings.identity_header {
         return Ok(None);
     }
-    word_for(config, &behind.ring, (&doors.clock, &doors.random), url.as_str()).map(Some)
+    let about = (&behind.ring, &behind.addresses);
+    word_for(config, about, (&doors.clock, &doors.random), url.as_str()).map(Some)
 }
 
 const fn era(settings: UpstreamEra) -> Era {

@@ -65,7 +65,7 @@ pub use credential::Credential;
 pub use era::{Era, Eras};
 pub use fold::Folded;
 pub use id_jag::IdJag;
-pub use identity::Identity;
+pub use identity::{Identity, Vouch};
 pub use inspect::{Remark, compare_kept, inspect_kept};
 pub use on_behalf_of::OnBehalfOf;
 pub use per_user::PerUser;

@@ -15,6 +15,7 @@ mod connections_lasting;
 mod connections_more;
 mod connections_moved;
 mod connections_renewed;
+mod connections_told;
 mod cors;
 mod crash;
 mod device;
