@@ -75,7 +75,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let settings = StoreSettings::Sqlite(directory.path().join("broker.db"));
         let store = open(&settings, Arc::new(SystemClock)).await.unwrap();
-        let (id, now) = ("0199e0a0-0000-7000-8000-000000000001".parse().unwrap(), SystemClock.now());
+        let (id, now) =
+            ("0199e0a0-0000-7000-8000-000000000001".parse().unwrap(), SystemClock.now());
         let identity = ExternalIdentity {
             issuer: "https://idp.example".to_owned(),
             subject: "eve".to_owned(),

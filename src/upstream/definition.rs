@@ -122,7 +122,16 @@ fn joins(character: char) -> bool {
 const fn is_virama(character: char) -> bool {
     matches!(
         character,
-        '\u{94d}' | '\u{9cd}' | '\u{a4d}' | '\u{acd}' | '\u{b4d}' | '\u{bcd}' | '\u{c4d}' | '\u{ccd}' | '\u{d4d}' | '\u{dca}'
+        '\u{94d}'
+            | '\u{9cd}'
+            | '\u{a4d}'
+            | '\u{acd}'
+            | '\u{b4d}'
+            | '\u{bcd}'
+            | '\u{c4d}'
+            | '\u{ccd}'
+            | '\u{d4d}'
+            | '\u{dca}'
     )
 }
 
@@ -165,7 +174,8 @@ mod tests {
             text.push(*character);
             class.is_match(&text) && !is_hidden(*character)
         });
-        assert_eq!(missed.collect::<Vec<_>>(), []);
+        let missed: Vec<char> = missed.collect();
+        assert!(missed.is_empty(), "{missed:?}");
     }
 
     #[test]

@@ -33,10 +33,7 @@ impl Lookups {
     }
 
     fn with(
-        look: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>
-        + Send
-        + Sync
-        + 'static,
+        look: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
     ) -> Self {
         Self { look: Box::new(look), under_way: Mutex::default() }
     }

@@ -96,8 +96,7 @@ impl Outbound {
         (reach, lookups): (Arc<Reach>, Arc<Lookups>),
         builder: impl Fn(&OutboundSettings) -> Result<reqwest::ClientBuilder, OutboundConfigError>,
     ) -> Result<Self, OutboundConfigError> {
-        let resolver =
-            GuardedResolver { reach: Arc::clone(&reach), lookups: Arc::clone(&lookups) };
+        let resolver = GuardedResolver { reach: Arc::clone(&reach), lookups: Arc::clone(&lookups) };
         let direct = builder(settings)?.dns_resolver(resolver);
         let direct = direct.build().map_err(OutboundConfigError::Client)?;
         let proxied = match &settings.proxy {
