@@ -20,6 +20,7 @@ use crate::time::Clock;
 use crate::token::ProviderTokens;
 
 use super::App;
+use super::addresses::Addresses;
 use super::approvals::{approvals, courier, rules_in_force};
 use super::begun::{Begun, Tries};
 use super::connections::connections;
@@ -179,7 +180,9 @@ impl App {
         let outages = Arc::new(Outages::new(Arc::clone(&clock)));
         let closing = CancellationToken::new();
         let from = (&config, &ring, graph.profiles.as_slice());
-        let materials = Materials::new(from, (&secrets, &outbound), &around, connected.as_ref());
+        let addresses = Arc::new(Addresses::new(&store));
+        let theirs = (connected.as_ref(), &addresses);
+        let materials = Materials::new(from, (&secrets, &outbound), &around, theirs);
         let (profiles, connections) = (graph.profiles.clone(), connected.clone());
         let for_callers = ForCallers { profiles, connections };
         let rules = (&policy, &approvals, (&outages, &closing));

@@ -1,5 +1,6 @@
 //! The composition root: from settings to a running broker. The only place that names every module.
 
+mod addresses;
 mod alone;
 mod approvals;
 mod assertions;

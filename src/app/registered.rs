@@ -234,8 +234,8 @@ impl Registered {
         let Some(known) = self.named(proxy, url) else { return Ok(None) };
         let from = (&self.config, &self.behind.ring, self.for_callers.profiles.as_slice());
         let around = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.random));
-        let connections = self.for_callers.connections.as_ref();
-        let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, connections);
+        let theirs = (self.for_callers.connections.as_ref(), &self.behind.addresses);
+        let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, theirs);
         materials.shown(&known.credential, (&row.id, Some(url)))
     }
 
@@ -341,7 +341,8 @@ impl Registered {
             return Ok(None);
         }
         let around = (&self.doors.clock, &self.doors.random);
-        word_for(&self.config, &self.behind.ring, around, kept.url.as_str()).map(Some)
+        let about = (&self.behind.ring, &self.behind.addresses);
+        word_for(&self.config, about, around, kept.url.as_str()).map(Some)
     }
 }
 

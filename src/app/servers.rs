@@ -26,6 +26,7 @@ use crate::upstream::{
     Sessions, Waiting, Watch,
 };
 
+use super::addresses::Addresses;
 use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     pub(super) each: HashMap<String, Each>,
     /// With whose keys it is signed who calls.
     pub(super) ring: Arc<KeyRing>,
+    /// What is said of them beside.
+    pub(super) addresses: Arc<Addresses>,
     pub(super) outages: Arc<Outages>,
     /// Ends the streams that stay open when the broker drains.
     pub(super) closing: CancellationToken,
@@ -188,7 +191,7 @@ impl Shared {
         ),
         encryption: &ServerSecret,
     ) -> Result<Self, AppError> {
-        let Materials { outbound, ring, .. } = materials;
+        let Materials { outbound, ring, addresses, .. } = materials;
         let mut each = HashMap::new();
         for server in &materials.config.upstream.servers {
             // Where there is none, the settings' check has said so.
@@ -213,13 +216,15 @@ impl Shared {
             changing: Changing::default(),
             policy: policy.clone(),
             approvals: approvals.clone(),
-            // Their calls are steps of their own, with what is known of them.
-            outbound: outbound.unwatched(),
+            // Their calls are steps of their own, with what is known of them. Each has a connection: whoever reads a stream
+            // slowly must not stop the others at the same origin.
+            outbound: outbound.unwatched().with_a_connection_for_each_call()?,
             sessions: Sessions::new(&encryption.text()),
             waiting: Waiting::new(Arc::clone(materials.random)),
             revocations,
             folded,
             ring: Arc::clone(ring),
+            addresses: Arc::clone(addresses),
             outages: Arc::clone(outages),
             closing: closing.clone(),
         })
@@ -268,7 +273,8 @@ pub(super) fn identity(
     if !settings.identity_header {
         return Ok(None);
     }
-    word_for(config, &behind.ring, (&doors.clock, &doors.random), url.as_str()).map(Some)
+    let about = (&behind.ring, &behind.addresses);
+    word_for(config, about, (&doors.clock, &doors.random), url.as_str()).map(Some)
 }
 
 const fn era(settings: UpstreamEra) -> Era {

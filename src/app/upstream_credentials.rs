@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use url::Url;
@@ -17,16 +18,19 @@ use crate::id::{Issuer, ProfileName};
 use crate::oauth_client::{At, Authentication, Held, TokenEndpoint};
 use crate::outbound::Outbound;
 use crate::random::Random;
+use crate::resource_server::Principal;
 use crate::scope::Scope;
 use crate::secret::{Detail, Secret, SecretError, Secrets};
 use crate::secret_ref::SecretRef;
+use crate::secret_text::SecretText;
 use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Freshness, ProviderTokens};
 use crate::upstream::{
     CallerTokens, ClientCredentials, Credential, How, IdJag, Identity, OnBehalfOf, PerUser,
-    Subject, TokenExchange,
+    Subject, TokenExchange, Vouch,
 };
 
+use super::addresses::Addresses;
 use super::endpoints::issuer;
 use super::error::AppError;
 use super::map;
@@ -45,6 +49,7 @@ pub(super) struct Materials<'a> {
     pub(super) profiles: &'a [Profile],
     /// `None` where people connect no accounts.
     pub(super) connections: Option<&'a Connections>,
+    pub(super) addresses: &'a Arc<Addresses>,
 }
 
 impl<'a> Materials<'a> {
@@ -52,9 +57,9 @@ impl<'a> Materials<'a> {
         (config, ring, profiles): (&'a Config, &'a Arc<KeyRing>, &'a [Profile]),
         (secrets, outbound): (&'a Arc<Secrets>, &'a Outbound),
         (clock, random): &'a (Arc<dyn Clock>, Arc<dyn Random>),
-        connections: Option<&'a Connections>,
+        (connections, addresses): (Option<&'a Connections>, &'a Arc<Addresses>),
     ) -> Self {
-        Self { config, secrets, outbound, clock, random, ring, profiles, connections }
+        Self { config, secrets, outbound, clock, random, ring, profiles, connections, addresses }
     }
 }
 
@@ -139,7 +144,12 @@ impl Materials<'_> {
     fn subject(&self, token_url: &Url, issuer: Option<&Issuer>) -> Result<Subject, AppError> {
         let audience = issuer.map_or(token_url.as_str(), |issuer| issuer.as_str());
         Ok(Subject {
-            vouch: word_for(self.config, self.ring, (self.clock, self.random), audience)?,
+            vouch: word_for(
+                self.config,
+                (self.ring, self.addresses),
+                (self.clock, self.random),
+                audience,
+            )?,
             issuer: issuer.cloned(),
         })
     }
@@ -235,28 +245,52 @@ fn at(place: &UpstreamTokenPlace) -> At {
 /// [`AppError`] where `server.public_url` is no issuer.
 pub(super) fn word_for(
     config: &Config,
-    ring: &Arc<KeyRing>,
+    (ring, addresses): (&Arc<KeyRing>, &Arc<Addresses>),
     (clock, random): (&Arc<dyn Clock>, &Arc<dyn Random>),
     audience: &str,
 ) -> Result<Identity, AppError> {
-    let issuer: Issuer = issuer(&config.server.public_url).parse()?;
-    let (audience, ring) = (audience.to_owned(), Arc::clone(ring));
-    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
-    Ok(Identity::new(move |principal| {
+    Ok(Identity::new(Word {
+        issuer: issuer(&config.server.public_url).parse()?,
+        audience: audience.to_owned(),
+        ring: Arc::clone(ring),
+        addresses: Arc::clone(addresses),
+        clock: Arc::clone(clock),
+        random: Arc::clone(random),
+    }))
+}
+
+struct Word {
+    issuer: Issuer,
+    audience: String,
+    ring: Arc<KeyRing>,
+    addresses: Arc<Addresses>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+#[async_trait]
+impl Vouch for Word {
+    async fn sign(&self, principal: &Principal) -> Option<SecretText> {
+        let ours = self.addresses.of(principal, &self.issuer).await;
+        let ours = ours
+            .inspect_err(|error| {
+                tracing::warn!(error = error as &dyn std::error::Error, "upstream.caller_unknown");
+            })
+            .ok()?;
         let claim = |name| principal.claims().get(name);
         let token = NewIdentityToken {
-            issuer: &issuer,
-            audience: &audience,
+            issuer: &self.issuer,
+            audience: &self.audience,
             caller_issuer: principal.issuer(),
             subject: principal.subject(),
             client_id: principal.client_id(),
             scope: principal.scopes(),
-            email: claim("email").and_then(serde_json::Value::as_str),
+            email: ours.as_deref().or_else(|| claim("email")?.as_str()),
             email_verified: claim("email_verified").is_some_and(|said| *said == true),
-            issued_at: clock.now(),
+            issued_at: self.clock.now(),
         };
-        token.sign(&ring.current(), &*random).ok()
-    }))
+        token.sign(&self.ring.current(), &*self.random).ok()
+    }
 }
 
 /// A child process is reached without any of this.

@@ -31,6 +31,8 @@ pub struct Pending {
     #[serde(default)]
     server_url: String,
     code_verifier: String,
+    #[serde(default)]
+    scope: Option<String>,
 }
 
 impl std::fmt::Debug for Pending {
@@ -47,15 +49,19 @@ impl Connections {
     /// [`ConnectionError`]
     pub async fn begin(&self, user_id: UserId, server: &str) -> Result<Begun, ConnectionError> {
         let server = self.server(server)?;
-        let (authorization, scope) = self.client(&server).await?;
-        let missing = self.0.missing.get(&(user_id, server.id.clone()));
-        let scope = both(scope, missing.as_deref());
+        let row = self.0.parts.store.find_upstream_account(user_id, &server.id).await?;
+        // What cannot be opened any more is what this connects anew.
+        let kept = row.and_then(|row| self.open(&row).ok());
+        let kept = kept.filter(|kept| kept.server_url == server.url.as_str());
+        let before = kept.and_then(|kept| kept.wanted());
+        let (authorization, scope) = self.client(&server, before.as_deref()).await?;
         let request = authorization.request(scope.as_deref(), &*self.0.parts.random);
         let pending = Pending {
             server: server.id.clone(),
             issuer: authorization.server.issuer.clone(),
             server_url: server.url.to_string(),
             code_verifier: request.code_verifier.expose().to_owned(),
+            scope,
         };
         Ok(Begun { url: request.url, state: request.state, pending })
     }
@@ -80,7 +86,8 @@ impl Connections {
         let verifier = SecretText::new(pending.code_verifier.clone());
         let asked_at = self.0.parts.clock.now();
         let granted = authorization.finish(callback, &verifier).await?;
-        let kept = Kept::new((&pending.issuer, &place), granted, None, asked_at);
+        let place = (pending.issuer.as_str(), place.as_str());
+        let kept = Kept::new(place, granted, pending.scope.clone(), asked_at);
         let sealed = self.seal((user_id, server), &kept)?;
         let row = UpstreamAccountRow {
             user_id,
@@ -94,31 +101,5 @@ impl Connections {
             self.try_give_back(&row).await;
         }
         Ok(connected)
-    }
-}
-
-/// A step-up asks for what was asked for before, and for what was missing (MCP authorization, step-up).
-fn both(scope: Option<String>, missing: Option<&str>) -> Option<String> {
-    let Some(missing) = missing else { return scope };
-    let mut all: Vec<&str> = Vec::new();
-    for one in scope.as_deref().unwrap_or_default().split(' ').chain(missing.split(' ')) {
-        if !one.is_empty() && !all.contains(&one) {
-            all.push(one);
-        }
-    }
-    (!all.is_empty()).then(|| all.join(" "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::both;
-
-    #[test]
-    fn a_step_up_adds_what_was_missing_once() {
-        let asked = |scope: &str| Some(scope.to_owned());
-        assert_eq!(both(asked("a b"), Some("b c")), asked("a b c"));
-        assert_eq!(both(None, Some("c")), asked("c"));
-        assert_eq!(both(asked("a"), None), asked("a"));
-        assert_eq!(both(None, Some("")), None);
     }
 }

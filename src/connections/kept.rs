@@ -12,6 +12,9 @@ use crate::time::Timestamp;
 
 use super::{ConnectionError, Connections};
 
+/// Where nobody says when: the server does, with a 401.
+const NEVER: Timestamp = Timestamp::from_unix_millis(i64::MAX);
+
 /// What one account is used with.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
@@ -22,6 +25,10 @@ pub(super) struct Kept {
     pub(super) server_url: String,
     pub(super) access_token: SecretText,
     pub(super) refresh_token: Option<SecretText>,
+    /// What was granted, else what was asked for; joined by spaces.
+    pub(super) scope: Option<String>,
+    /// What the server said was missing since then.
+    pub(super) missing: Option<String>,
     /// Not used any more from then on.
     pub(super) ends: Timestamp,
 }
@@ -33,26 +40,67 @@ struct Text {
     server_url: String,
     access_token: String,
     refresh_token: Option<String>,
+    #[serde(default)]
+    scope: Option<String>,
+    #[serde(default)]
+    missing: Option<String>,
     ends: i64,
 }
 
 impl Kept {
-    /// `before`: the refresh token that is used on where no new one came (RFC 6749 §6).
+    /// Of an account that is connected, having been asked for `scope`.
     pub(super) fn new(
         (issuer, server_url): (&str, &str),
         granted: Granted,
-        before: Option<SecretText>,
+        scope: Option<String>,
         asked_at: Timestamp,
     ) -> Self {
-        let ends = asked_at.plus(granted.lasts());
-        let refresh_token = granted.refresh_token.or(before);
         let (issuer, server_url) = (issuer.to_owned(), server_url.to_owned());
-        Self { issuer, server_url, access_token: granted.access_token, refresh_token, ends }
+        Self::of((issuer, server_url), granted, (None, scope, None), asked_at)
+    }
+
+    /// The same account with the tokens that it was renewed with. The refresh token is used on where no new one came, and the
+    /// scope is the same where none is named (RFC 6749 §5.1, §6).
+    pub(super) fn renewed(&self, granted: Granted, asked_at: Timestamp) -> Self {
+        let Self { issuer, server_url, refresh_token, scope, missing, .. } = self.clone();
+        Self::of((issuer, server_url), granted, (refresh_token, scope, missing), asked_at)
+    }
+
+    fn of(
+        (issuer, server_url): (String, String),
+        granted: Granted,
+        (before, scope, missing): (Option<SecretText>, Option<String>, Option<String>),
+        asked_at: Timestamp,
+    ) -> Self {
+        let lasts = match (&granted.refresh_token, &before) {
+            (None, None) => granted.lasts_alone(),
+            _ => Some(granted.lasts()),
+        };
+        let ends = lasts.map_or(NEVER, |lasts| asked_at.plus(lasts));
+        let refresh_token = granted.refresh_token.or(before);
+        let (scope, access_token) = (granted.scope.or(scope), granted.access_token);
+        Self { issuer, server_url, access_token, refresh_token, scope, missing, ends }
+    }
+
+    /// What a step-up must not lose, and what it is for (MCP authorization, step-up).
+    pub(super) fn wanted(&self) -> Option<String> {
+        joined(self.scope.as_deref(), self.missing.as_deref())
     }
 
     pub(super) fn left(&self, now: Timestamp) -> Duration {
         self.ends.since(now)
     }
+}
+
+/// Every scope of both, once.
+pub(super) fn joined(some: Option<&str>, others: Option<&str>) -> Option<String> {
+    let mut all: Vec<&str> = Vec::new();
+    for one in [some, others].into_iter().flatten().flat_map(|scopes| scopes.split(' ')) {
+        if !one.is_empty() && !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 impl Connections {
@@ -66,6 +114,8 @@ impl Connections {
             server_url: kept.server_url.clone(),
             access_token: kept.access_token.expose().to_owned(),
             refresh_token: kept.refresh_token.as_ref().map(|token| token.expose().to_owned()),
+            scope: kept.scope.clone(),
+            missing: kept.missing.clone(),
             ends: kept.ends.unix_millis(),
         };
         let text = serde_json::to_string(&text).map(SecretText::new);
@@ -85,6 +135,8 @@ impl Connections {
             server_url: text.server_url,
             access_token: SecretText::new(text.access_token),
             refresh_token: text.refresh_token.map(SecretText::new),
+            scope: text.scope,
+            missing: text.missing,
             ends: Timestamp::from_unix_millis(text.ends),
         })
     }
@@ -99,4 +151,18 @@ fn context(user_id: UserId, server: &str) -> String {
 #[must_use]
 pub fn account_context(user_id: &str, server: &str) -> String {
     format!("upstream account {user_id} {server}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn a_step_up_adds_what_was_missing_once() {
+        let all = |scope: &str| Some(scope.to_owned());
+        assert_eq!(joined(Some("a b"), Some("b c")), all("a b c"));
+        assert_eq!(joined(None, Some("c")), all("c"));
+        assert_eq!(joined(Some("a"), None), all("a"));
+        assert_eq!(joined(None, Some("")), None);
+    }
 }

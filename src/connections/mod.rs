@@ -12,7 +12,6 @@ mod tokens;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -26,9 +25,6 @@ use crate::time::{Clock, Timestamp};
 pub use connecting::{Begun, Pending};
 pub use kept::account_context;
 pub use servers::{Explicit, ServerSettings};
-
-/// How long it is known that a server wants more of somebody.
-const MISSING: Duration = Duration::from_hours(24);
 
 /// Seals a text, or opens one. `None`: it cannot be.
 pub type Seal = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
@@ -77,8 +73,6 @@ struct Inner {
     under_way: TaskTracker,
     /// Whose tokens servers refused lately.
     forced: Forced<(UserId, String)>,
-    /// What servers said was missing in whose tokens, for when they connect the next time.
-    missing: moka::sync::Cache<(UserId, String), Arc<str>>,
 }
 
 /// One account, as its person is shown it.
@@ -112,11 +106,9 @@ impl Connections {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let (known, renewing) = (Mutex::default(), tokens::Renewing::new());
-        let missing = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(MISSING);
-        let (forced, missing) = (Forced::new(), missing.build());
-        let under_way = TaskTracker::new();
+        let (forced, under_way) = (Forced::new(), TaskTracker::new());
         let registered = RwLock::new(Arc::new([]) as Arc<[ServerSettings]>);
-        Self(Arc::new(Inner { parts, registered, known, renewing, under_way, forced, missing }))
+        Self(Arc::new(Inner { parts, registered, known, renewing, under_way, forced }))
     }
 
     /// Who we are, for those who read our metadata document.
@@ -157,14 +149,6 @@ impl Connections {
         Ok(servers
             .map(|server| Account { server: server.id.clone(), since: since(&server.id) })
             .collect())
-    }
-
-    /// The server wants a token with more scopes than the person's has: they have to connect again, and are asked for these
-    /// too. Where to send them.
-    #[must_use]
-    pub fn wants_more(&self, user_id: UserId, server: &str, scope: &str) -> Arc<str> {
-        self.0.missing.insert((user_id, server.to_owned()), scope.into());
-        Arc::clone(&self.0.parts.page)
     }
 
     /// Ends an account: its tokens are deleted here, and given back to the authorization server within seconds as far as that

@@ -11,6 +11,7 @@ use crate::oauth_client::{
 };
 use crate::outbound::{Call, Limits, Outbound};
 
+use super::kept::joined;
 use super::{ConnectionError, Connections};
 
 /// How long what was found out counts.
@@ -58,10 +59,11 @@ pub(super) struct Known {
 }
 
 impl Connections {
-    /// Our client at the server's authorization server, and what to ask for there.
+    /// Our client at the server's authorization server, and what to ask for there; with what was granted `before`.
     pub(super) async fn client(
         &self,
         server: &ServerSettings,
+        before: Option<&str>,
     ) -> Result<(Authorization, Option<String>), ConnectionError> {
         let (discovered, challenge) = self.discovered(server).await?;
         let client = self.registered(server, &discovered.server).await?;
@@ -74,8 +76,8 @@ impl Connections {
             clock: Arc::clone(&self.0.parts.clock),
         };
         let scope = match &server.scope {
-            Some(scope) => Some(scope.clone()),
-            None => authorization.scope(&challenge, &discovered, None),
+            Some(scope) => joined(Some(scope), before),
+            None => authorization.scope(&challenge, &discovered, before),
         };
         Ok((authorization, scope))
     }
@@ -86,7 +88,7 @@ impl Connections {
         server: &str,
         issuer: &str,
     ) -> Result<Authorization, ConnectionError> {
-        let (authorization, _) = self.client(&self.server(server)?).await?;
+        let (authorization, _) = self.client(&self.server(server)?, None).await?;
         if authorization.server.issuer == issuer {
             Ok(authorization)
         } else {

@@ -12,7 +12,7 @@ use crate::secret_text::SecretText;
 use crate::steps::Steps;
 use crate::store::UpstreamAccountRow;
 
-use super::kept::Kept;
+use super::kept::{Kept, joined};
 use super::{ConnectionError, Connections};
 
 /// How long one who renews has, before another may: longer than one exchange can take, and nothing else is done meanwhile.
@@ -23,6 +23,9 @@ const LAST: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// Answers are gone with the last of those who wait; this is for those that were all given up.
 const AT_MOST: Duration = Duration::from_secs(1);
+
+/// Bytes that are kept of what a server says is missing.
+const MOST: usize = 4096;
 
 /// Renewals under way in this process, by what is renewed.
 pub(super) struct Renewing(Cache<(UserId, String, i64), Result<SecretText, NoToken>>);
@@ -98,6 +101,38 @@ impl Connections {
         renewed.map(drop).map_err(|error| failed(&error.into()))
     }
 
+    /// The server wants a token with more scopes than the person's has: they have to connect again, and are asked for these
+    /// too, whichever replica they come to. Where to send them.
+    ///
+    /// # Errors
+    ///
+    /// [`NoToken`]
+    pub async fn wants_more(
+        &self,
+        (user_id, server): (UserId, &str),
+        scope: &str,
+    ) -> Result<Arc<str>, NoToken> {
+        let store = &self.0.parts.store;
+        loop {
+            let row = store.find_upstream_account(user_id, server).await;
+            let row = row.map_err(|error| failed(&error.into()))?;
+            let Some(row) = row else { break };
+            let mut kept = self.open(&row).map_err(|error| failed(&error))?;
+            let missing = joined(kept.missing.as_deref(), Some(scope));
+            if missing == kept.missing || missing.as_ref().is_some_and(|all| all.len() > MOST) {
+                break;
+            }
+            kept.missing = missing;
+            let sealed = self.seal((user_id, server), &kept).map_err(|error| failed(&error))?;
+            let noted = store.renew_upstream_account(&row, &sealed).await;
+            // Else it was renewed meanwhile.
+            if noted.map_err(|error| failed(&error.into()))? {
+                break;
+            }
+        }
+        Ok(Arc::clone(&self.0.parts.page))
+    }
+
     fn not_connected(&self) -> NoToken {
         NoToken::NotConnected(Arc::clone(&self.0.parts.page))
     }
@@ -127,10 +162,14 @@ impl Connections {
 
     /// Renews, or waits for the replica that does.
     async fn renew(&self, row: UpstreamAccountRow, kept: Kept) -> Result<SecretText, NoToken> {
+        let parts = &self.0.parts;
         let Some(refresh_token) = kept.refresh_token.clone() else {
+            // Over, and nothing to have another with: its person is to see that.
+            let (user_id, version) = (row.user_id, row.version);
+            let ended = parts.store.end_upstream_account(user_id, &row.server, version).await;
+            ended.map_err(|error| failed(&error.into()))?;
             return Err(self.not_connected());
         };
-        let parts = &self.0.parts;
         // All that has to be found out and read comes before the claim, which is over before long.
         let authorization = self.authorization(&row.server, &kept.issuer).await;
         let authorization = authorization.map_err(|error| failed(&error))?;
@@ -166,9 +205,7 @@ impl Connections {
         let asked_at = parts.clock.now();
         match authorization.refresh(refresh_token).await {
             Ok(granted) => {
-                let before = Some(refresh_token.clone());
-                let place = (kept.issuer.as_str(), kept.server_url.as_str());
-                let new = Kept::new(place, granted, before, asked_at);
+                let new = kept.renewed(granted, asked_at);
                 self.keep_renewed(row, new, refresh_token).await.map_err(|error| failed(&error))?
             }
             Err(Unusable::NoToken(NoToken::GrantEnded)) => {
@@ -188,21 +225,23 @@ impl Connections {
     async fn keep_renewed(
         &self,
         row: &UpstreamAccountRow,
-        new: Kept,
+        mut new: Kept,
         sent: &SecretText,
     ) -> Result<Result<SecretText, NoToken>, ConnectionError> {
         let store = &self.0.parts.store;
-        let sealed = self.seal((row.user_id, &row.server), &new)?;
+        let mut sealed = self.seal((row.user_id, &row.server), &new)?;
         let mut row = row.clone();
         while !store.renew_upstream_account(&row, &sealed).await? {
             let found = store.find_upstream_account(row.user_id, &row.server).await?;
             let kept = found.as_ref().map(|found| self.open(found)).transpose()?;
             match (found, kept) {
-                // It is the same account: the server took its token no more meanwhile, and somebody noted that.
+                // It is the same account: the server took its token no more meanwhile, or wanted more, and somebody noted that.
                 (Some(found), Some(kept))
                     if kept.refresh_token.as_ref() == Some(sent)
                         && (&kept.issuer, &kept.server_url) == (&new.issuer, &new.server_url) =>
                 {
+                    new.missing = kept.missing;
+                    sealed = self.seal((row.user_id, &row.server), &new)?;
                     row = found;
                 }
                 // Connected anew. Some authorization servers end all that is between a person and a client with one token that is

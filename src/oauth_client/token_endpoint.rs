@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use crate::outbound::{Answer, Call, Limits, Outbound, OutboundError};
+use crate::outbound::{Call, Limits, Outbound, OutboundError};
 use crate::secret_text::SecretText;
 use crate::time::Clock;
 
@@ -93,6 +93,12 @@ impl Granted {
         let lasts = self.expires_in.map_or(LONGEST, Duration::from_secs).min(LONGEST);
         lasts.saturating_sub(SKEW)
     }
+
+    /// The same for one that cannot be had anew: to its own end, and without one until it is refused.
+    #[must_use]
+    pub fn lasts_alone(&self) -> Option<Duration> {
+        Some(Duration::from_secs(self.expires_in?).saturating_sub(SKEW))
+    }
 }
 
 impl TokenEndpoint {
@@ -102,8 +108,14 @@ impl TokenEndpoint {
     ///
     /// [`NoToken`]. What the other side says in words is neither kept nor logged: it may hold what we sent.
     pub async fn ask(&self, fields: &[(&str, &str)]) -> Result<Granted, NoToken> {
-        let granted: Granted =
-            serde_json::from_slice(&self.post(fields).await?).map_err(|_| NoToken::Unreadable)?;
+        let body = self.post(fields).await?;
+        let Ok(granted) = serde_json::from_slice::<Granted>(&body) else {
+            // Some refuse with 200, GitHub among them.
+            return Err(match serde_json::from_slice::<Refused>(&body) {
+                Ok(_) => self.refusal(StatusCode::OK, &body),
+                Err(_) => NoToken::Unreadable,
+            });
+        };
         // `N_A` is for tokens that are no access tokens (RFC 8693 §2.2.1), such as an ID-JAG.
         let usable =
             ["Bearer", "N_A"].iter().any(|kind| granted.token_type.eq_ignore_ascii_case(kind));
@@ -122,7 +134,11 @@ impl TokenEndpoint {
     pub async fn post(&self, fields: &[(&str, &str)]) -> Result<bytes::Bytes, NoToken> {
         let call = self.authenticated(fields).await?;
         let answer = self.outbound.send(call, LIMITS).await.map_err(|error| unanswered(&error))?;
-        if answer.status == StatusCode::OK { Ok(answer.body) } else { Err(self.refusal(&answer)) }
+        if answer.status == StatusCode::OK {
+            Ok(answer.body)
+        } else {
+            Err(self.refusal(answer.status, &answer.body))
+        }
     }
 
     async fn authenticated(&self, fields: &[(&str, &str)]) -> Result<Call, NoToken> {
@@ -154,13 +170,16 @@ impl TokenEndpoint {
     }
 
     /// RFC 6749 §5.2. Only the code is read, and logged where it is spelled like one.
-    fn refusal(&self, answer: &Answer) -> NoToken {
-        let refused = serde_json::from_slice::<Refused>(&answer.body).ok();
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> NoToken {
+        let refused = serde_json::from_slice::<Refused>(body).ok();
         let code = refused.map(|refused| refused.error).filter(|code| is_code(code));
         let code = code.as_deref().unwrap_or_default();
-        tracing::warn!(status = %answer.status, error = code, client_id = self.client_id, "oauth_client.token_refused");
-        match (code, answer.status.as_u16()) {
-            ("invalid_grant", _) => NoToken::GrantEnded,
+        tracing::warn!(%status, error = code, client_id = self.client_id, "oauth_client.token_refused");
+        match (code, status.as_u16()) {
+            // The last two are GitHub's own words for it.
+            ("invalid_grant" | "bad_refresh_token" | "bad_verification_code", _) => {
+                NoToken::GrantEnded
+            }
             ("temporarily_unavailable" | "server_error", _) | (_, 429 | 500..) => NoToken::Away,
             _ => NoToken::Refused,
         }
@@ -207,6 +226,15 @@ mod tests {
         };
         assert_eq!((of(r#","expires_in":60"#), of(r#","expires_in":10"#)), (30, 0));
         assert_eq!((of(""), of(r#","expires_in":999999"#)), (2970, 2970));
+    }
+
+    #[test]
+    fn one_that_cannot_be_had_anew_is_used_to_its_own_end() {
+        let of = |seconds: &str| {
+            let text = format!(r#"{{"access_token":"t","token_type":"Bearer"{seconds}}}"#);
+            granted(&text).unwrap().lasts_alone().map(|lasts| lasts.as_secs())
+        };
+        assert_eq!((of(""), of(r#","expires_in":604800"#)), (None, Some(604_770)));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::era::Translation;
 use super::fault::Fault;
 use super::headers::SESSION;
 use super::incoming::Incoming;
+use super::lost::is_lost;
 use super::seen::{Form, Seen};
 use super::server::{Ended, Server};
 use super::shown::Shown;
@@ -49,6 +50,8 @@ pub(super) struct Exchange {
     pub(super) kind: Kind,
     pub(super) id: Option<Box<RawValue>>,
     pub(super) modern: bool,
+    /// Whether its caller named a session of the server's.
+    pub(super) session: bool,
     pub(super) permits: Permits,
     /// Of a stream that stays open.
     pub(super) place: Permits,
@@ -76,7 +79,7 @@ impl Exchange {
     ) -> Self {
         let (permits, place) = (Permits::default(), Permits::default());
         let (id, presented, translation, secret) = (None, None, None, None);
-        let (modern, resources) = (false, Vec::new());
+        let (modern, session, resources) = (false, false, Vec::new());
         Self {
             server,
             caller,
@@ -84,6 +87,7 @@ impl Exchange {
             kind,
             id,
             modern,
+            session,
             permits,
             place,
             resources,
@@ -149,7 +153,7 @@ impl Exchange {
             Err(fault) => {
                 if let (Fault::Credential, StatusCode::FORBIDDEN) = (&fault, incoming.status)
                     && let Some(wanted) =
-                        self.server.credential.wants_more(self.for_whom(), &incoming.headers)
+                        self.server.credential.wants_more(self.for_whom(), &incoming.headers).await
                 {
                     return self.failed(&Fault::NoToken(wanted)).await;
                 }
@@ -176,9 +180,14 @@ impl Exchange {
                 self.end(ended, code).await?;
                 guard::plain(status)
             }
-            Form::Json(status) => {
+            Form::Json(status) | Form::Text(status) => {
                 let server = Arc::clone(&self.server);
                 let looked = match incoming.rest(server.max_response_bytes, server.timeout).await {
+                    Ok(body) if self.has_lost_its_session(status, &body) => {
+                        self.end(ResultStatus::Error, Some(Code::ProviderBadResponse)).await?;
+                        return Ok(guard::plain(StatusCode::NOT_FOUND));
+                    }
+                    Ok(_) if matches!(form, Form::Text(_)) => Err(Fault::Status(status)),
                     Ok(body) => self.look(body).await,
                     Err(fault) => Err(fault),
                 };
@@ -203,6 +212,23 @@ impl Exchange {
             response.headers_mut().insert(SESSION, session);
         }
         Ok(response)
+    }
+
+    /// Whether its caller's own session is what it names.
+    pub(super) const fn is_in_session(&self) -> bool {
+        self.session && self.translation.is_none()
+    }
+
+    /// A session that the server has forgotten (2025-11-25 transports): the client is told so with a bare 404, whatever the
+    /// server says it with, and starts a new one.
+    fn has_lost_its_session(&self, status: StatusCode, body: &[u8]) -> bool {
+        let lost = self.is_in_session() && self.asked().is_some_and(|id| is_lost(status, body, id));
+        if lost {
+            let (server, request_id) = (&self.server.id, self.caller.request_id());
+            tracing::info!(%server, %request_id, "upstream.session_lost");
+            self.server.era.doubt(self.server.door.clock.monotonic());
+        }
+        lost
     }
 
     /// The id of a session that the server opened, bound to the caller.

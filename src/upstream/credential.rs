@@ -90,11 +90,11 @@ impl Credential {
     }
 
     /// What a refusal of the server means, where it says that a token with more scopes would do.
-    pub(super) fn wants_more(&self, caller: For<'_>, headers: &HeaderMap) -> Option<NoToken> {
+    pub(super) async fn wants_more(&self, caller: For<'_>, headers: &HeaderMap) -> Option<NoToken> {
         let Self::PerUser(accounts) = self else { return None };
         let challenge = BearerChallenge::of(headers);
         let scope = challenge.scope.as_deref().filter(|_| challenge.wants_more_scopes())?;
-        accounts.wants_more(caller, scope)
+        Box::pin(accounts.wants_more(caller, scope)).await
     }
 
     /// The server did not accept this token (401, RFC 6750 §3.1): it is obtained anew for the next call, if it is still

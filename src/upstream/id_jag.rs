@@ -32,7 +32,7 @@ pub struct IdJag {
 
 impl IdJag {
     pub(super) async fn obtain(&self, caller: For<'_>) -> Result<Obtained, NoToken> {
-        let (subject, kind) = self.subject.of(caller)?;
+        let (subject, kind) = self.subject.of(caller).await?;
         let mut fields = vec![
             ("grant_type", GRANT),
             ("requested_token_type", ID_JAG),

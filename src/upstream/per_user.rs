@@ -36,9 +36,10 @@ impl PerUser {
     }
 
     /// The server wants more of this person's account than they allowed.
-    pub(super) fn wants_more(&self, caller: For<'_>, scope: &str) -> Option<NoToken> {
+    pub(super) async fn wants_more(&self, caller: For<'_>, scope: &str) -> Option<NoToken> {
         let user_id = self.person(caller.principal)?;
-        Some(NoToken::NotConnected(self.connections.wants_more(user_id, &self.server, scope)))
+        let noted = self.connections.wants_more((user_id, &self.server), scope).await;
+        Some(noted.map_or_else(|error| error, NoToken::NotConnected))
     }
 
     /// Who a token of ours is about. A client that acts for itself has no account, and another issuer's subjects are not

@@ -66,7 +66,7 @@ impl Server {
         let shown = self.credential.add(&mut headers, who.caller(), &self.door.clock).await?;
         let secret = Shown::of(&before, &headers);
         if let Some(identity) = &self.identity {
-            identity.add(&who.principal, &mut headers)?;
+            identity.add(&who.principal, &mut headers).await?;
         }
         let call = Call { method, url, headers, body };
         let opened = self.outbound.open(call, self.timeout).await.map_err(Fault::from);

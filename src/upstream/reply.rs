@@ -80,6 +80,19 @@ pub(super) fn has_no_id(body: &[u8]) -> bool {
     Raw::of(body).is_some_and(|raw| raw.id.is_none())
 }
 
+/// Whether a message says that it is for this request. `None`: it is none.
+pub(super) fn is_for(body: &[u8], asked: &RawValue) -> Option<bool> {
+    #[derive(Deserialize)]
+    struct Said<'a> {
+        #[serde(rename = "jsonrpc")]
+        _jsonrpc: IgnoredAny,
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+    }
+    let said: Said<'_> = serde_json::from_slice(body).ok()?;
+    Some(said.id.is_some_and(|id| same(id, asked)))
+}
+
 /// Whether a tool says that it failed.
 pub(super) fn is_error(result: &RawValue) -> bool {
     #[derive(Deserialize)]

@@ -33,6 +33,8 @@ pub(super) enum Form {
     /// No message: a status alone.
     Nothing(StatusCode),
     Json(StatusCode),
+    /// No message, but it may be about the session.
+    Text(StatusCode),
     Events,
 }
 
@@ -101,9 +103,8 @@ impl Exchange {
             (_, 200 | 400 | 404) if media == "application/json" && self.id.is_some() => {
                 Ok(Form::Json(status))
             }
+            (_, 400 | 404) if self.is_in_session() && self.id.is_some() => Ok(Form::Text(status)),
             (_, 200) if media == "text/event-stream" => Ok(Form::Events),
-            // A session that the server has forgotten (2025-11-25 transports): the client starts a new one.
-            (_, 404) if self.translation.is_none() => Ok(Form::Nothing(status)),
             (_, 200) => Err(Fault::NotJson),
             _ => Err(Fault::Status(status)),
         }

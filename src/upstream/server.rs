@@ -243,6 +243,7 @@ impl Server {
         exchange.id = id;
         exchange.presented = presented;
         exchange.modern = modern;
+        exchange.session = sent.contains_key(SESSION);
         exchange.permits = admitted.permits;
         exchange.place = admitted.place;
         exchange.resources = admitted.resources;

@@ -18,6 +18,7 @@ use super::era::{Parked, Question};
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message};
 use super::incoming::Incoming;
+use super::reader::Read;
 use super::seen::refusal;
 use super::session::who_takes_room;
 
@@ -57,11 +58,12 @@ impl Exchange {
             events,
             over: false,
         };
+        let of = (Arc::clone(&state.exchange.server), state.exchange.caller.request_id());
         let stream = stream::unfold(state, |mut state| async move {
             let next = state.next().await?;
-            Some((Ok::<_, std::convert::Infallible>(next), state))
+            Some(((next, state.over), state))
         });
-        let mut response = Response::new(Body::from_stream(stream));
+        let mut response = Response::new(Body::from_stream(Read::new(stream, of)));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

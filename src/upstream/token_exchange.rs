@@ -39,7 +39,7 @@ pub struct TokenExchange {
 
 impl TokenExchange {
     pub(super) async fn obtain(&self, caller: For<'_>) -> Result<Obtained, NoToken> {
-        let (subject, kind) = self.subject.of(caller)?;
+        let (subject, kind) = self.subject.of(caller).await?;
         let actor = match &self.actor {
             Some(actor) => Some(actor.obtain_token().await?),
             None => None,
@@ -82,11 +82,14 @@ pub struct Subject {
 
 impl Subject {
     /// A token, and of which type it is (RFC 8693 §3). For one that is bound our word stands with its issuer, too.
-    pub(super) fn of(&self, caller: For<'_>) -> Result<(SecretText, &'static str), NoToken> {
+    pub(super) async fn of(&self, caller: For<'_>) -> Result<(SecretText, &'static str), NoToken> {
         let theirs = self.issuer.as_ref() == Some(caller.principal.issuer());
         match caller.own_token() {
             Some(token) if theirs => Ok((token.clone(), ACCESS_TOKEN)),
-            _ => Ok((self.vouch.sign(caller.principal).ok_or(NoToken::NoSecret)?, JWT)),
+            _ => {
+                let word = self.vouch.sign(caller.principal).await;
+                Ok((word.ok_or(NoToken::NoSecret)?, JWT))
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ mod entra;
 mod eras;
 mod faults;
 mod limited;
+mod lost;
 mod named;
 mod one_era;
 mod passing;
@@ -23,6 +24,7 @@ mod schemas;
 mod sessions;
 mod shown;
 mod streams;
+mod unread;
 mod watched;
 
 pub(crate) use behind::{Behind, GET, PATH, token};

@@ -13,6 +13,7 @@ mod call;
 mod error;
 mod incoming;
 mod known;
+mod lookup;
 mod reach;
 mod watch;
 
@@ -25,6 +26,7 @@ pub use watch::{Made, Watch};
 
 use bypass::Bypass;
 use error::classify;
+use lookup::Lookups;
 use reach::{GuardedResolver, Reach};
 use watch::Watched;
 
@@ -52,7 +54,11 @@ pub struct Outbound {
     direct: reqwest::Client,
     proxied: Option<Proxied>,
     reach: Arc<Reach>,
+    /// Shared with the clients that are made of this one.
+    lookups: Arc<Lookups>,
     watch: Option<Arc<dyn Watch>>,
+    /// What it was made of. `None`: of one known server's certificate.
+    settings: Option<Arc<OutboundSettings>>,
 }
 
 /// Reaches everything but the exceptions through a proxy.
@@ -68,7 +74,30 @@ impl Outbound {
     /// [`OutboundConfigError`] when the proxy or the CA file is not usable.
     pub fn new(settings: &OutboundSettings) -> Result<Self, OutboundConfigError> {
         let reach = Arc::new(Reach { allowed: settings.allow_private.clone() });
-        let direct = builder(settings)?.dns_resolver(GuardedResolver(Arc::clone(&reach)));
+        Self::made(settings, (reach, Arc::new(Lookups::new())), builder)
+    }
+
+    /// The same client with a connection for each call, so with HTTP/1.1 everywhere: over HTTP/2 all calls to one origin
+    /// share one connection and its window, and an answer that nobody reads to its end stops the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Outbound::new`].
+    pub fn with_a_connection_for_each_call(&self) -> Result<Self, OutboundConfigError> {
+        let Some(settings) = &self.settings else { return Ok(self.clone()) };
+        let apart = |settings: &OutboundSettings| Ok(builder(settings)?.http1_only());
+        let around = (Arc::clone(&self.reach), Arc::clone(&self.lookups));
+        let made = Self::made(settings, around, apart)?;
+        Ok(Self { watch: self.watch.clone(), ..made })
+    }
+
+    fn made(
+        settings: &OutboundSettings,
+        (reach, lookups): (Arc<Reach>, Arc<Lookups>),
+        builder: impl Fn(&OutboundSettings) -> Result<reqwest::ClientBuilder, OutboundConfigError>,
+    ) -> Result<Self, OutboundConfigError> {
+        let resolver = GuardedResolver { reach: Arc::clone(&reach), lookups: Arc::clone(&lookups) };
+        let direct = builder(settings)?.dns_resolver(resolver);
         let direct = direct.build().map_err(OutboundConfigError::Client)?;
         let proxied = match &settings.proxy {
             Some(url) => {
@@ -82,7 +111,8 @@ impl Outbound {
             }
             None => None,
         };
-        Ok(Self { direct, proxied, reach, watch: None })
+        let settings = Some(Arc::new(settings.clone()));
+        Ok(Self { direct, proxied, reach, lookups, watch: None, settings })
     }
 
     /// A client for one server of ours that ends TLS, at whatever address it is. It speaks HTTP/1.1, where a `Host` may be
@@ -98,7 +128,9 @@ impl Outbound {
             .http1_only()
             .build()
             .map_err(OutboundConfigError::Client)?;
-        Ok(Self { direct, proxied: None, reach: Arc::new(Reach { allowed }), watch: None })
+        let reach = Arc::new(Reach { allowed });
+        let lookups = Arc::new(Lookups::new());
+        Ok(Self { direct, proxied: None, reach, lookups, watch: None, settings: None })
     }
 
     /// The same client, whose calls `watch` is told of.

@@ -9,6 +9,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::error::OutboundError;
+use super::lookup::Lookups;
 
 /// A host or network that may be reached at a private address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,14 +118,17 @@ pub(super) struct NotPublic;
 
 /// Resolves with the system, once; every address must be permitted, and only those are connected to.
 #[derive(Debug)]
-pub(super) struct GuardedResolver(pub(super) Arc<Reach>);
+pub(super) struct GuardedResolver {
+    pub(super) reach: Arc<Reach>,
+    pub(super) lookups: Arc<Lookups>,
+}
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let reach = Arc::clone(&self.0);
+        let (reach, lookups) = (Arc::clone(&self.reach), Arc::clone(&self.lookups));
         Box::pin(async move {
             let host = name.as_str();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            let found = lookups.find(host).await?;
             let permitted = reach.screen(host, found);
             permitted
                 .map(|found| Box::new(found.into_iter()) as Addrs)

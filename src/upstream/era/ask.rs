@@ -38,7 +38,7 @@ pub(super) async fn send(
     let mut incoming = server.open(who, method, headers, body).await?;
     match incoming.status.as_u16() {
         401 | 403 => {
-            let wanted = server.credential.wants_more(who.caller(), &incoming.headers);
+            let wanted = server.credential.wants_more(who.caller(), &incoming.headers).await;
             if let Some(wanted) = wanted {
                 return Err(Fault::NoToken(wanted));
             }

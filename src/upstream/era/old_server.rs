@@ -27,7 +27,9 @@ use super::message::{
 use super::{Asked, Told, Translation, Way, Written, retry};
 use crate::upstream::answer::json as json_response;
 use crate::upstream::fault::Fault;
+use crate::upstream::lost::is_lost;
 use crate::upstream::reach::Reach;
+use crate::upstream::reply;
 use crate::upstream::server::Server;
 use crate::upstream::who::Who;
 
@@ -253,7 +255,7 @@ impl ToOld {
             return Ok(incoming);
         }
         let said = incoming.rest(self.server.max_response_bytes, self.server.timeout).await?;
-        if !has_lost_it(incoming.status, &said) {
+        if !has_lost_it(incoming.status, &said, &self.asked) {
             return Ok(incoming.with(said));
         }
         let held = &self.server.era.held;
@@ -414,26 +416,9 @@ impl ToOld {
     }
 }
 
-/// Whether it is the session that the server knows no more, so that nothing was run: 404 says so (MCP 2025-11-25
-/// transports), and some servers say 400 with an error that answers nobody. What answers a request has read it, and may have run it.
-fn has_lost_it(status: StatusCode, body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Error<'a> {
-        #[serde(rename = "jsonrpc")]
-        _jsonrpc: serde::de::IgnoredAny,
-        #[serde(borrow)]
-        id: Option<&'a RawValue>,
-        #[serde(rename = "error")]
-        _why: serde::de::IgnoredAny,
-    }
-    match serde_json::from_slice::<Error<'_>>(body) {
-        Ok(error) => error.id.is_none(),
-        Err(_) => status == StatusCode::NOT_FOUND && !is_message(body),
-    }
-}
-
-fn is_message(body: &[u8]) -> bool {
-    serde_json::from_slice::<Members>(body).is_ok_and(|members| members.raw("jsonrpc").is_some())
+/// Whether the session has to be opened anew. An error that answers nobody says so, too: nothing was run for it.
+fn has_lost_it(status: StatusCode, body: &[u8], asked: &RawValue) -> bool {
+    is_lost(status, body, asked) || (reply::has_no_id(body) && reply::is_for(body, asked).is_some())
 }
 
 fn needs_input() -> Failure {

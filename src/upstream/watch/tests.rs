@@ -64,7 +64,18 @@ fn a_pinned_definition_is_the_approved_one_or_none() {
 
 #[test]
 fn text_that_cannot_be_seen_is_found_wherever_it_is() {
-    for text in ["\\u0007", "\\u200b", "\\u202e", "\\udb40\\udc41", "\\u2060", "\\ufe01"] {
+    let run = "\\u200c\\u200d".repeat(50);
+    for text in [
+        "\\u0007",
+        "\\u200b",
+        "\\u202e",
+        "\\udb40\\udc41",
+        "\\u2060",
+        "\\ufe01",
+        "\\u061c",
+        "\\u2800",
+        &run,
+    ] {
         for tool in [
             format!(r#"{{"name":"a","description":"{text}"}}"#),
             format!(r#"{{"name":"a","inputSchema":{{"properties":{{"x{text}":{{}}}}}}}}"#),

@@ -162,22 +162,6 @@ async fn tokens_are_renewed_once_for_all_who_call() {
     assert!(browser.get("/account").await.body.contains("Not connected"));
 }
 
-// RFC 6750 §3.1, MCP authorization, step-up
-#[tokio::test]
-async fn a_server_that_wants_more_sends_the_person_back_to_allow_it() {
-    let world = World::new().await;
-    let mut browser = Browser::of_the_administrator(&world.product).await;
-    connects(&world, &mut browser).await;
-    let token = world.token(&mut browser).await;
-    let challenge = "Bearer error=\"insufficient_scope\", scope=\"w:write\"";
-    world.fake.answers_at("/mcp", Reply::status(403).header("www-authenticate", challenge));
-    let wanted = world.calls(&token).await;
-    assert!(wanted.body.contains("connect_url"), "{wanted:?}");
-    let path = link(&mut browser).await;
-    let begun: Url = browser.get(&path).await.header("location").parse().unwrap();
-    assert_eq!(parameter(&begun, "scope"), "w:read offline_access w:write");
-}
-
 // RFC 7009 §2.1
 #[tokio::test]
 async fn who_disconnects_has_the_tokens_given_back_and_deleted() {

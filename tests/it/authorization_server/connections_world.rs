@@ -1,5 +1,8 @@
 //! A server behind the broker that wants each person's own account, with its authorization server, and a browser that goes there.
 
+use std::sync::Arc;
+
+use mcp_auth_broker::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -43,7 +46,7 @@ impl World {
 
     /// With a server that is registered while the broker runs.
     pub(super) async fn registered() -> Self {
-        let world = Self::started("", |metadata| metadata, true).await;
+        let world = Self::started("", |metadata| metadata, (true, Arc::new(SystemClock))).await;
         let url = format!("{}mcp", world.fake.url());
         let add = ["server", "add", "weather", "--url", &url, "--scope", "weather:read"];
         let add = [&add[..], &["--credential", "people"]].concat();
@@ -55,10 +58,19 @@ impl World {
 
     /// With these keys in `per_user`, `BASE` in them being where the server is, and this change to the authorization server's metadata.
     pub(super) async fn with(keys: &str, change: impl FnOnce(Value) -> Value) -> Self {
-        Self::started(keys, change, false).await
+        Self::started(keys, change, (false, Arc::new(SystemClock))).await
     }
 
-    async fn started(keys: &str, change: impl FnOnce(Value) -> Value, by_command: bool) -> Self {
+    /// At a time that the test tells.
+    pub(super) async fn at_time(clock: Arc<dyn Clock>) -> Self {
+        Self::started("", |metadata| metadata, (false, clock)).await
+    }
+
+    async fn started(
+        keys: &str,
+        change: impl FnOnce(Value) -> Value,
+        (by_command, clock): (bool, Arc<dyn Clock>),
+    ) -> Self {
         let fake =
             FakeHttp::start(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#))
                 .await;
@@ -83,7 +95,8 @@ impl World {
         fake.answers_at("/revoke", Reply::status(200));
         fake.answers_at("/token", tokens("first", 3600));
         if !by_command {
-            let product = Product::start(&settings(base, &keys.replace("BASE", base))).await;
+            let settings = settings(base, &keys.replace("BASE", base));
+            let product = Product::start_at(&settings, clock).await;
             return Self { fake, product };
         }
         let directory = tempfile::tempdir().unwrap();

@@ -162,18 +162,19 @@ async fn ten_thousand_tools_are_filtered_like_two() {
     assert_eq!(event["payload"]["hidden"], 10_001);
 }
 
+/// As where the url of the settings is wrong: nothing says that it is about a session.
 #[tokio::test]
-async fn a_call_that_gets_a_bare_404_is_on_record_as_one_that_failed() {
-    let fake = FakeHttp::start(Reply::status(404)).await;
-    let product = broker(fake.url().as_str(), GET, "").await;
-    let answer = product.send(call(&product, &["weather:read"], "get_weather")).await;
-    assert_eq!(answer.status, 404);
-    let ended = product.audited(|event| event["event_type"] == "result.emitted").await;
-    let payload = &ended["payload"];
-    assert_eq!(
-        (&payload["status"], &payload["error_code"]),
-        (&json!("error"), &json!("provider.bad_response"))
-    );
+async fn a_404_outside_a_session_is_a_server_that_does_not_answer_properly() {
+    let html = Reply::Answer(404, vec![("content-type", "text/html".into())], "<b>no".into());
+    for reply in [Reply::status(404), html] {
+        let fake = FakeHttp::start(reply).await;
+        let product = broker(fake.url().as_str(), GET, "").await;
+        assert_eq!(code_of(&product).await, "provider.bad_response");
+        let token = token(&product, &["weather:read"]);
+        let hello = mcp(Wire::Legacy, Some(&token), "initialize", json!({})).path(PATH);
+        let answer = product.send(hello).await;
+        assert_eq!((answer.status, answer.rpc_error()), (502, json!(-32603)), "{answer:?}");
+    }
 }
 
 // JSON-RPC 2.0 §5

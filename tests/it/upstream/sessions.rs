@@ -70,12 +70,50 @@ async fn the_stream_of_a_session_carries_no_answers() {
     );
 }
 
+/// However servers say it: the client starts a new one at a bare 404 alone.
 #[tokio::test]
 async fn a_session_that_the_server_has_forgotten_is_gone() {
     let (fake, product, session) = opened().await;
-    fake.answers(Reply::status(404));
     let own = token(&product, &["weather:read"]);
-    assert_eq!(product.send(ping(&own, &session)).await.status, 404);
+    for reply in [Reply::status(404)].into_iter().chain(forgotten()) {
+        let shown = format!("{reply:?}");
+        fake.answers(reply);
+        let answer = product.send(ping(&own, &session)).await;
+        assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{shown}");
+    }
+}
+
+/// What the Python SDK and others say of a session that they do not know.
+pub(super) fn forgotten() -> Vec<Reply> {
+    let error = |id: &str, message: &str| {
+        let error = json!({ "code": -32600, "message": message });
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+    };
+    let none = "Bad Request: No valid session ID provided";
+    let answer = |status, media: &str, body: String| {
+        Reply::Answer(status, vec![("content-type", media.to_owned())], body.into())
+    };
+    vec![
+        answer(404, "application/json", error("\"server-error\"", "Session not found")),
+        answer(400, "application/json", error("\"server-error\"", none)),
+        answer(400, "text/plain", none.to_owned()),
+        answer(404, "application/json", error("null", "Session not found")),
+    ]
+}
+
+#[tokio::test]
+async fn an_error_in_a_session_that_answers_its_caller_is_handed_on() {
+    let (fake, product, session) = opened().await;
+    let own = token(&product, &["weather:read"]);
+    for status in [400, 404] {
+        let body = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"no session"}}"#;
+        let json = vec![("content-type", "application/json".to_owned())];
+        fake.answers(Reply::Answer(status, json, body.into()));
+        let answer = product.send(ping(&own, &session)).await;
+        assert_eq!((answer.status, answer.rpc_error()), (status, json!(-32000)));
+    }
+    fake.answers(Reply::status(400));
+    assert_eq!(product.send(ping(&own, &session)).await.status, 502);
 }
 
 // MCP 2025-11-25 resources, Subscriptions — RS-8
