@@ -11,7 +11,7 @@ use crate::audit::{AuditEvent, Context, LoginMethod, Observer, ResultStatus, Reu
 use crate::code::Code;
 use crate::id::ToolName;
 use crate::metrics::{Label, Meters};
-use crate::policy::Effect;
+use crate::policy::{Effect, Reason};
 
 /// Names of tools of servers behind us that are told apart; what comes then is counted under `<server>.other`.
 const MAX_TOOLS: usize = 300;
@@ -125,6 +125,41 @@ impl<'a> Ended<'a> {
     }
 }
 
+/// A request that ended with a challenge, as far as anything is shown of it.
+#[derive(Debug)]
+pub(super) struct Challenged<'a> {
+    pub(super) method: &'static str,
+    tool_name: &'a ToolName,
+    reason: &'a Reason,
+    /// What the client is told (RFC 6750 §3.1, RFC 9470 §3).
+    pub(super) error: &'static str,
+}
+
+impl<'a> Challenged<'a> {
+    /// `None` for another event.
+    pub(super) const fn of(event: &'a AuditEvent) -> Option<Self> {
+        match event {
+            AuditEvent::ScopeInsufficient { method, tool_name, reason, .. } => {
+                Some(Self { method, tool_name, reason, error: "insufficient_scope" })
+            }
+            AuditEvent::LoginInsufficient { method, tool_name, reason, .. } => {
+                let error = "insufficient_user_authentication";
+                Some(Self { method, tool_name, reason, error })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn reason(&self) -> String {
+        self.reason.to_string()
+    }
+
+    /// What the tool is called where it is shown; `None` where the server as a whole was asked for, or what is no tool.
+    pub(super) fn tool(&self, tools: &Tools) -> Option<Label> {
+        (self.method == "tools/call").then(|| tools.label(Some(self.tool_name), false))
+    }
+}
+
 impl Observer for Counting {
     fn see(&self, _: &Context, event: &AuditEvent) {
         use AuditEvent as E;
@@ -144,11 +179,10 @@ impl Observer for Counting {
             }
             E::ProviderCall { .. } => self.provider(event),
             E::ToolsList { .. } => meters.mcp_requests.add(["tools/list".into(), "ok".into()]),
-            E::ScopeInsufficient { tool_name, reason, .. } => {
-                meters.mcp_requests.add(["tools/call".into(), "error".into()]);
-                meters.decisions.add(["deny".into(), reason.to_string().into()]);
-                let tool = self.tools.label(Some(tool_name), false);
-                meters.tool_calls.add([tool, "error".into(), "insufficient_scope".into()]);
+            E::ScopeInsufficient { .. } | E::LoginInsufficient { .. } => {
+                if let Some(challenged) = Challenged::of(event) {
+                    self.challenged(&challenged);
+                }
             }
             E::TokenAccept { .. } => drop(meters.tokens_verified.inc()),
             E::TokenReject { reason, .. } => meters.token_rejections.add([word(reason)]),
@@ -177,6 +211,16 @@ impl Counting {
         let tool = ended.label(&self.tools);
         self.meters.tool_times.observe([tool.clone()], ended.took);
         self.meters.tool_calls.add([tool, status.into(), code(ended.error_code)]);
+    }
+
+    /// What stands in the way is a scope or a log-in, so it was refused.
+    fn challenged(&self, challenged: &Challenged<'_>) {
+        let meters = &self.meters;
+        meters.mcp_requests.add([challenged.method.into(), "error".into()]);
+        meters.decisions.add(["deny".into(), challenged.reason().into()]);
+        if let Some(tool) = challenged.tool(&self.tools) {
+            meters.tool_calls.add([tool, "error".into(), challenged.error.into()]);
+        }
     }
 
     fn provider(&self, event: &AuditEvent) {
@@ -300,39 +344,4 @@ fn code(code: Option<Code>) -> Label {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_those_of_the_audit_log() {
-        use ResultStatus::{Cancelled, Error, Ok};
-        for one in [Ok, Error, Cancelled] {
-            assert_eq!(status(one), word(&one));
-        }
-        for one in [Effect::Allow, Effect::Deny, Effect::Ask] {
-            assert_eq!(effect(one), word(&one));
-        }
-    }
-
-    fn label(tools: &Tools, name: &str, answered: bool) -> String {
-        tools.label(Some(&name.parse().unwrap()), answered).into_owned()
-    }
-
-    #[test]
-    fn what_a_caller_asks_for_becomes_no_label_until_a_server_has_answered_it() {
-        let servers = vec!["weather".to_owned()];
-        let tools = Tools::new(vec!["get_public_info".to_owned()], servers);
-        assert_eq!(label(&tools, "get_public_info", false), "get_public_info");
-        for name in ["get_public_info2", "CANARY", "elsewhere.get"] {
-            assert_eq!(label(&tools, name, true), "other", "{name}");
-        }
-        assert_eq!(label(&tools, "weather.get", false), "weather.other");
-        assert_eq!(label(&tools, "weather.get", true), "weather.get");
-        assert_eq!(label(&tools, "weather.get", false), "weather.get");
-        for n in 0..2 * MAX_TOOLS {
-            label(&tools, &format!("weather.t{n}"), true);
-        }
-        assert_eq!(tools.seen.read().unwrap().len(), MAX_TOOLS);
-        assert_eq!(label(&tools, "weather.more", true), "weather.other");
-    }
-}
+mod tests;

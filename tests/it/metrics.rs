@@ -124,6 +124,28 @@ async fn refusals_are_counted_by_their_reason() {
     }
 }
 
+// RFC 9470 §3
+#[tokio::test]
+async fn a_call_that_waits_for_another_login_is_counted_like_any_that_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\nid = \"strong\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\n\
+        principals = { assurance = [\"phr\"] }\n";
+    std::fs::write(directory.path().join("policy.toml"), rules).unwrap();
+    let settings = [ALONE, "[policy]\nfile = \"policy.toml\"\n"].concat();
+    let product = Product::start_in(directory, &settings, &[]).await;
+    let params = json!({ "name": "get_public_info", "arguments": {} });
+    let answer = product.rpc(Wire::Modern, &product.token(&[]), "tools/call", params).await;
+    assert_eq!(answer.status, 401);
+    let page = scrape(&product).await;
+    for series in [
+        "broker_mcp_requests_total{method=\"tools/call\",status=\"error\"}",
+        "broker_tool_calls_total{tool=\"get_public_info\",status=\"error\",code=\"insufficient_user_authentication\"}",
+        "broker_policy_decisions_total{effect=\"deny\",reason=\"policy.rule.deny.default\"}",
+    ] {
+        assert_eq!(value(&page, series), 1, "{series}");
+    }
+}
+
 /// Names of tools, paths, methods, hosts, users and tokens.
 #[tokio::test]
 async fn nothing_that_a_caller_writes_becomes_a_label() {
