@@ -1,6 +1,8 @@
 //! `/metrics` over sockets: who may read it, what it counts, and that nothing a caller writes ends up in it.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::product::{EXECUTE, Product, Wire, mcp};
 use crate::support::raw_http::{self, Answer, Request};
@@ -188,6 +190,33 @@ async fn a_reader_of_the_older_format_is_told_the_older_type() {
 }
 
 /// Reading it does not hold up the end of the process.
+/// Who scrapes without end takes places from who scrapes, and none from callers.
+#[tokio::test]
+async fn the_listener_takes_thirty_two_connections_at_a_time() {
+    let product = Product::start(ALONE).await;
+    let admin = product.admin.as_ref().unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nhost: prometheus.internal:9090\r\n\r\n";
+    let mut held = Vec::new();
+    let mut begun = [0; 12];
+    for _ in 0..32 {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        stream.read_exact(&mut begun).await.unwrap();
+        assert_eq!(&begun, b"HTTP/1.1 200");
+        held.push(stream);
+    }
+    let mut next = TcpStream::connect(admin).await.unwrap();
+    next.write_all(request).await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(product.get("/health").await.status, 200);
+    }
+    let waiting = next.try_read(&mut begun).unwrap_err();
+    assert_eq!(waiting.kind(), std::io::ErrorKind::WouldBlock, "it is the 33rd");
+    held.pop();
+    next.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+}
+
 #[tokio::test]
 async fn the_listener_ends_with_the_broker() {
     let mut product = Product::start(ALONE).await;
@@ -195,5 +224,5 @@ async fn the_listener_ends_with_the_broker() {
     let admin = product.admin.clone().unwrap();
     product.stop();
     product.ended().await;
-    assert!(tokio::net::TcpStream::connect(admin).await.is_err());
+    assert!(TcpStream::connect(admin).await.is_err());
 }
