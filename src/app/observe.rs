@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audit::{AuditEvent, Context, LoginMethod, Observer, ResultStatus, Reused};
+use crate::audit::{
+    ApprovalRefusal, AuditEvent, Context, LoginMethod, Observer, ResultStatus, Reused,
+};
 use crate::code::Code;
 use crate::id::ToolName;
 use crate::metrics::{Label, Meters};
@@ -29,6 +31,9 @@ impl Counting {
         for what in Reused::ALL {
             meters.oauth_reuses.add_many([word(&what)], 0);
         }
+        for class in ApprovalRefusal::OF_NO_CLIENT {
+            meters.approval_refusals.add_many([word(&class)], 0);
+        }
         Self { meters, tools }
     }
 }
@@ -38,6 +43,8 @@ impl Counting {
 pub(super) struct Tools {
     own: HashSet<String>,
     servers: Vec<String>,
+    /// Ids of servers that were registered while the broker runs, as of a moment ago.
+    registered: RwLock<HashSet<String>>,
     /// Of servers behind us, those that answered.
     seen: RwLock<HashSet<Arc<str>>>,
 }
@@ -45,7 +52,18 @@ pub(super) struct Tools {
 impl Tools {
     /// `own`: the names of our tools; `servers`: the ids of the servers behind us.
     pub(super) fn new(own: Vec<String>, servers: Vec<String>) -> Self {
-        Self { own: own.into_iter().collect(), servers, seen: RwLock::default() }
+        let own = own.into_iter().collect();
+        Self { own, servers, registered: RwLock::default(), seen: RwLock::default() }
+    }
+
+    /// From now on these registered servers are served, and no others.
+    pub(super) fn serve(&self, registered: HashSet<String>) {
+        *self.registered.write().unwrap_or_else(PoisonError::into_inner) = registered;
+    }
+
+    fn is_served(&self, server: &str) -> bool {
+        self.servers.iter().any(|known| known == server)
+            || self.registered.read().unwrap_or_else(PoisonError::into_inner).contains(server)
     }
 
     /// A caller may ask for a tool of any name. One becomes a label that is ours, or that a server behind us has answered.
@@ -54,10 +72,11 @@ impl Tools {
         if self.own.contains(name) {
             return name.to_owned().into();
         }
-        let server = name.split_once('.').map(|(server, _)| server);
-        let Some(server) = self.servers.iter().find(|known| Some(known.as_str()) == server) else {
+        // No id of a server has a dot in it.
+        let Some((server, _)) = name.split_once('.') else { return "other".into() };
+        if !self.is_served(server) {
             return "other".into();
-        };
+        }
         if self.is_seen(name) || (answered && self.see(name)) {
             return name.to_owned().into();
         }
