@@ -99,9 +99,13 @@ jq -r '.[0].Layers[]' "$work/saved/manifest.json" >"$work/layers"
 while read -r layer; do tar -C "$work/inside" --no-same-owner -pxf "$work/saved/$layer"; done <"$work/layers"
 (cd "$work/inside" && find . -type f -printf '%m %P\n' | sort -k 2) >"$work/files"
 grep -q ' usr/local/bin/broker$' "$work/files" || die "the program is not in it"
-if grep -vE ' (etc/(passwd|group|nsswitch\.conf|ssl/certs/ca-certificates\.crt)|lib(64)?/.*\.so[.0-9]*|usr/local/bin/broker)$' "$work/files"; then die "more is in it than there should be"; fi
-if grep -E '^[0-7]*[2367]?[4-7][0-7]{3} ' "$work/files"; then die "a program changes its user"; fi
+if grep -vE ' (etc/(passwd|group|nsswitch\.conf|os-release|ssl/certs/ca-certificates\.crt)|lib(64)?/.*\.so[.0-9]*|usr/local/bin/broker|var/lib/dpkg/status\.d/[a-z0-9.+-]+)$' "$work/files"; then die "more is in it than there should be"; fi
+if grep -E '^[0-7]*[2-7][0-7]{3} ' "$work/files"; then die "a program changes its user or group"; fi
 ok "nothing in it but the program, its libraries, certificates and names"
+for package in libc6 ca-certificates; do
+  grep -qE '^Version: [0-9]' "$work/inside/var/lib/dpkg/status.d/$package" || die "it does not say which $package it carries"
+done
+ok "it says of which Debian packages its libraries are: $(ls "$work/inside/var/lib/dpkg/status.d" | tr '\n' ' ')"
 if [ -n "$mode" ]; then # a release build
   unpacked=$(du -sb "$work/inside" | cut -f 1) packed=$(tar -C "$work/inside" -c . | gzip -9 | wc -c)
   [ "$packed" -lt 25000000 ] || die "$packed bytes packed"
@@ -193,13 +197,17 @@ of_ours() {
   done
 }
 
+# In milliseconds since the machine's start: no clock that somebody sets.
+uptime_ms() { local up; read -r up _ </proc/uptime; echo $((10#${up/./} * 10)); }
+begun=$(uptime_ms)
 start serve in_container serve-$$ serve
 served=$pid
-for _ in $(seq 400); do
+for _ in $(seq 2000); do
   if curl -sf "http://127.0.0.1:$port/ready" >"$work/ready"; then break; fi
   kill -0 "$served" 2>/dev/null || { cat "$work/serve.err"; die "it ended"; }
-  sleep 0.05
+  sleep 0.01
 done
+ready_at=$(uptime_ms)
 [ "$(jq -r .status "$work/ready")" = ready ] || { cat "$work/serve.err"; die "not ready: $(cat "$work/ready")"; }
 if [ "$engine" = buildah ]; then
   inside=$(of_ours)
@@ -207,6 +215,11 @@ if [ "$engine" = buildah ]; then
   started+=("$inside")
 fi
 ok "serves: $(cat "$work/ready")"
+# How long that takes is the machine's affair and nothing fails by it; the aim for the program is 300 ms (docs/performance.md).
+if [ "$engine" = buildah ]; then process=$inside; else process=$("$engine" inspect --format '{{.State.Pid}}' serve-$$); fi
+own=unknown # where the engine runs in a machine of its own
+if [ -r "/proc/$process/stat" ]; then own=$((ready_at - $(sed 's/.*) //' "/proc/$process/stat" | cut -d ' ' -f 20) * 1000 / $(getconf CLK_TCK))); fi
+ok "first start: ready $own ms after its process began, $((ready_at - begun)) ms after the container was asked for (20 ms more or less)"
 if [ "$engine" = buildah ]; then b run --isolation chroot "${settings[@]}" serve-$$ -- broker health >"$work/health"
 else "$engine" exec serve-$$ broker health >"$work/health"; fi
 ok "healthy by its own health check"

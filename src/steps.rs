@@ -140,6 +140,12 @@ impl Steps {
         state.request = Some((trace, request));
     }
 
+    /// Which request it is. `None` before that is known.
+    #[must_use]
+    pub fn request(&self) -> Option<(TraceId, RequestId)> {
+        self.state().request
+    }
+
     /// Whether spans of this trace are sent.
     #[must_use]
     pub fn keeps(&self, trace: &TraceId) -> bool {

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import socket
 import ssl
 import subprocess
@@ -142,7 +143,11 @@ def watched(prod):
     check(len(let_in) == 1 and let_in[0]["from"], "Prometheus alone is let in to metrics")
     rules = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
     linked = json.loads(json.dumps(rules).replace("docs/runbook", "https://wiki.contoso.example/broker/runbook"))
-    check(of(prod, "PrometheusRule")["spec"] == linked, "the rules are those of the file")
+    rendered, own = of(prod, "PrometheusRule")["spec"], f'namespace="broker",job="{service["metadata"]["name"]}"'
+    expressions = [rule["expr"] for group in rendered["groups"] for rule in group["rules"]]
+    named = [name for expr in expressions for name in re.findall(r"\b(?:broker|process)_[a-z_]+(?:\{[^}]*\})?", expr)]
+    check(len(named) > len(expressions) and all(f"{{{own}" in name for name in named), f"each selector is about this release alone: {named}")
+    check(json.loads(json.dumps(rendered).replace(json.dumps(own + ",")[1:-1], "").replace(json.dumps("{" + own + "}")[1:-1], "")) == linked, "but for that the rules are those of the file")
     board = json.loads(of(prod, "ConfigMap", "-dashboard")["data"]["mcp-auth-broker.json"])
     check(board == json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8")), "the dashboard is that of the file")
 
@@ -179,7 +184,10 @@ def asked_by_tls(values):
     """The kubelet speaks TLS to the pod exactly where the settings end it there."""
     table, inline, dotted = '[server.tls]\ncert = "x"\n', '[server]\ntls = { cert = "x" }\n', 'server.tls.cert = "x"\n'
     for settings, scheme in [("", "HTTP"), ('# [server.tls]\n# cert = "x"\n', "HTTP"), ("[server]\n# tls = {}\n", "HTTP"), (table, "HTTPS"), (inline, "HTTPS"), (dotted, "HTTPS"), ("[ server . tls ]\n", "HTTPS"), ("server.tls = {}\n", "HTTPS"), ('[server]\n  tls.key = "x"\n', "HTTPS"), ('server = { tls = { cert = "x" } }\n', "HTTPS"), ('[server."tls"]\n', "HTTPS"), ('[server]\n"tls" = {}\n', "HTTPS"), ('[telemetry]\nservice_name = """\ntls = 1\n"""\n', "HTTP")]:
-        container = of(render(merged(values, IMAGE, {"settings": settings})), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+        annotated = {"settings": settings, "ingress": {"annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}}}
+        manifests = render(merged(values, IMAGE, annotated))
+        container = of(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+        check(of(manifests, "Service", "auth-broker")["spec"]["ports"][0]["appProtocol"] == scheme.lower(), f"{settings!r}: the Service's port speaks {scheme}")
         schemes = {container[f"{probe}Probe"]["httpGet"]["scheme"] for probe in ("startup", "liveness", "readiness")}
         check(schemes == {scheme}, f"{settings!r}: the probes ask by {scheme}, not {schemes}")
 
@@ -235,6 +243,28 @@ def wrong(prod):
         ({"podDisruptionBudget": {"maxUnavailable": -1}}, "maxUnavailable"),
         ({"trustedProxies": ["10.0.0.0/80"]}, "trustedProxies"),
         ({"trustedProxies": ["foo bar"]}, "trustedProxies"),
+        ({"podAnnotations": {"prometheus.io/scrape": True}}, "podAnnotations"),
+        ({"ingress": {"annotations": {"nginx.ingress.kubernetes.io/proxy-read-timeout": 3600}}}, "ingress/annotations"),
+        ({"service": {"annotations": {"a.example/b": 1}}}, "service/annotations"),
+        ({"serviceAccount": {"annotations": {"a.example/b": False}}}, "serviceAccount/annotations"),
+        ({"podLabels": {"tier": 1}}, "podLabels"),
+        ({"podLabels": {"app.kubernetes.io/name": "other"}}, "invalid propertyName 'app.kubernetes.io/name'"),
+        ({"nodeSelector": {"gpu": True}}, "nodeSelector"),
+        ({"networkPolicy": {"ingressFrom": [{"nonsense": 1}]}}, "networkPolicy/ingressFrom"),
+        ({"networkPolicy": {"ingressFrom": [{}]}}, "networkPolicy/ingressFrom"),
+        ({"networkPolicy": {"https": {"cidr": "everywhere"}}}, "networkPolicy/https/cidr"),
+        ({"networkPolicy": {"https": {"except": ["10.0.0.0"]}}}, "networkPolicy/https/except"),
+        ({"networkPolicy": {"extraEgress": [{"too": []}]}}, "networkPolicy/extraEgress"),
+        ({"affinity": {"nodeAffinty": {}}}, "affinity"),
+        ({"tolerations": [{"operator": "Sometimes"}]}, "tolerations"),
+        ({"nameOverride": "My Broker"}, "nameOverride"),
+        ({"fullnameOverride": "My_Broker"}, "fullnameOverride"),
+        ({"image": {"repository": "Images.contoso.example/Broker"}}, "image/repository"),
+        ({"publicUrl": "https://broker.contoso.example:99999"}, "publicUrl"),
+        ({"metrics": {"serviceMonitor": {"interval": "30s", "scrapeTimeout": "1m"}}}, "scrapeTimeout is above"),
+        ({"externalSecrets": {"data": prod["externalSecrets"]["data"] + prod["externalSecrets"]["data"][:1]}}, "two entries with one key"),
+        ({"resources": {"requests": {"memory": "1Mi"}, "limits": {"memory": "1Mi"}}}, "needs 64Mi at least"),
+        ({"settings": '[server.tls]\ncert = "/etc/broker/tls.crt"\nkey = "file:/run/secrets/broker/tls.key"\n', "ingress": {"annotations": {}}}, "say so to the ingress controller"),
     ]:
         try:
             render(merged(prod, IMAGE, change))

@@ -143,7 +143,7 @@ impl App {
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts);
-        let (watched, traces) = watched::watch(&config, &toolbox, &auditor, &around)?;
+        let (watched, traces, shown) = watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         super::flat_permissions::at_start(&config, policy.current().policy())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };
@@ -229,7 +229,7 @@ impl App {
         };
         let routes = beside::routes(&config, &gate, (mounted.public, mounted.private));
         let registered = mounting
-            .registered((names, folded, for_callers), (&store, local), (secrets, outbound))
+            .registered((names, folded, for_callers, shown), (&store, local), (secrets, outbound))
             .await;
         let meters = watched.as_ref().map(|watched| watched.meters.clone());
         let seen = (health.clone(), meters);

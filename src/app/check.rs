@@ -140,6 +140,7 @@ pub async fn check(
     }
     faults.extend(rules.iter().flat_map(|rules| check_servers::unnamed(config, rules)));
     faults.extend(check_servers::kept(config, known.as_ref(), live).await);
+    faults.extend(check_servers::limits_of_nobody(config, known.as_ref()).await);
     let idle = |rules| flat_permissions::without_effect(config, rules);
     faults.extend(rules.iter().flat_map(idle));
     let warned = |key| move |error| CheckFault::warning(key, error);

@@ -2,7 +2,7 @@
 //! themselves say of their tools.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use url::Url;
 
 use crate::admin::ProxySettings;
-use crate::config::{Config, UpstreamServer, UpstreamTransport};
+use crate::config::{Config, ToolLimit, UpstreamServer, UpstreamTransport};
 use crate::outbound::Outbound;
 use crate::policy::Policy;
 use crate::resource_server::canonical;
@@ -48,6 +48,28 @@ pub(super) fn unnamed(config: &Config, policy: &Policy) -> Vec<CheckFault> {
         }
     }
     faults
+}
+
+/// Limits of tools of a server that neither the settings nor the store have.
+pub(super) async fn limits_of_nobody(
+    config: &Config,
+    store: Option<&Arc<dyn Database>>,
+) -> Vec<CheckFault> {
+    // A store that cannot be read is told elsewhere.
+    let rows = match store {
+        Some(store) => store.list_proxied_resources().await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let settled = config.upstream.servers.iter().map(|server| server.id.as_str());
+    let known: BTreeSet<&str> = settled.chain(rows.iter().map(|row| row.id.as_str())).collect();
+    let idle = |(place, limit): (usize, &ToolLimit)| {
+        let server = super::map::server_of(&limit.name).filter(|server| !known.contains(server))?;
+        let (name, server) = (limit.name.clone(), server.to_owned());
+        let error = AppError::LimitOfNoServer { name, server };
+        let fault = CheckFault::warning(CheckKey::LimitsTool, error);
+        Some(fault.within(format!("[{place}].name")))
+    };
+    config.limits.tools.iter().enumerate().filter_map(idle).collect()
 }
 
 /// Names that collide, lie or break the format, and definitions that wait to be approved: from the settings, and from what the store

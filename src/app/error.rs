@@ -259,6 +259,10 @@ pub enum AppError {
     )]
     LimitOfNoTool { name: String, known: String },
     #[error(
+        "limits.tool.name is `{name}`, and no server is called `{server}`: nothing is limited until one of that name is registered\n  hint: broker server add {server} … --url …, or look for a typing error"
+    )]
+    LimitOfNoServer { name: String, server: String },
+    #[error(
         "the key set of issuer `{issuer}` cannot be used\n  hint: jwks_uri answers a JSON Web Key Set of public keys: RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519"
     )]
     KeySetContent {

@@ -74,7 +74,8 @@ pub(super) fn own_verifier(
     own_issuer(config, keys, &audiences(names), clock)
 }
 
-fn own_issuer(
+/// The same for these audiences.
+pub(super) fn own_issuer(
     config: &Config,
     keys: &Arc<LocalKeys>,
     audiences: &[String],

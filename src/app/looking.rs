@@ -15,6 +15,7 @@ use crate::time::Clock;
 
 use super::endpoints::names;
 use super::error::AppError;
+use super::registered_resources::RegisteredResources;
 use super::revoked::revocations;
 use super::{issuers, keys, map, places, sealing, server_resources};
 
@@ -97,11 +98,12 @@ impl Looked {
     }
 }
 
-/// Everything that a running broker would accept a token with: its own endpoint, and the servers behind it.
+/// Everything that a running broker would accept a token with: its own endpoint, the servers behind it, and the gates for
+/// proxies of those that run elsewhere.
 #[derive(Debug)]
 pub struct Inspector {
     own: Verifier,
-    behind: Option<Verifier>,
+    others: Vec<Verifier>,
     audiences: Vec<String>,
 }
 
@@ -132,14 +134,34 @@ pub async fn inspector(
         };
         builder.build().map_err(AppError::from)
     };
-    let (own, behind) = builders(config, &keys, (&secrets, outbound), &clock)?;
     let names = names(&config.server.public_url);
+    let registered = match &looked.store {
+        Some(store) => RegisteredResources::read(config, &names, &**store).await,
+        None => Ok(RegisteredResources::default()),
+    };
+    let registered = registered.map_err(AppError::StoreFault)?;
+    let (own, behind) = builders(config, &keys, &registered, (&secrets, outbound), &clock)?;
+    let gates = gates(config, &keys, &registered, &clock)?;
     let audiences = server_resources::audiences(config, &names);
     let others = server_resources::other_audiences(config);
     let own_names = names.iter().map(|name| canonical(&name.resource).to_owned());
-    let audiences = own_names.chain(audiences).chain(others);
-    let (own, behind) = (built(own)?, behind.map(built).transpose()?);
-    Ok(Inspector { own, behind, audiences: audiences.collect() })
+    let RegisteredResources { behind: below, others: also, elsewhere } = registered;
+    let audiences = own_names.chain(audiences).chain(below).chain(others).chain(also);
+    let others = behind.into_iter().chain(gates).map(built).collect::<Result<_, _>>()?;
+    Ok(Inspector { own: built(own)?, others, audiences: audiences.chain(elsewhere).collect() })
+}
+
+/// Tokens for servers that run elsewhere: ours alone are accepted there (`forward_auth`), where we issue any.
+fn gates(
+    config: &Config,
+    keys: &Arc<LocalKeys>,
+    registered: &RegisteredResources,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<VerifierBuilder>, AppError> {
+    if !config.authorization_server.enabled || registered.elsewhere.is_empty() {
+        return Ok(None);
+    }
+    issuers::own_issuer(config, keys, &registered.elsewhere, clock).map(Some)
 }
 
 const NO_KEYS: &[u8] = br#"{"keys":[]}"#;
@@ -155,7 +177,8 @@ pub(super) fn trusts_nobody_twice(
     clock: &Arc<dyn Clock>,
 ) -> Result<(), AppError> {
     let keys = Arc::new(LocalKeys::new(NO_KEYS)?);
-    let (own, behind) = builders(config, &keys, reach, clock)?;
+    let nobody = RegisteredResources::default();
+    let (own, behind) = builders(config, &keys, &nobody, reach, clock)?;
     own.build()?;
     behind.map(VerifierBuilder::build).transpose()?;
     Ok(())
@@ -165,16 +188,19 @@ pub(super) fn trusts_nobody_twice(
 fn builders(
     config: &Config,
     keys: &Arc<LocalKeys>,
+    registered: &RegisteredResources,
     (secrets, outbound): (&Arc<Secrets>, Outbound),
     clock: &Arc<dyn Clock>,
 ) -> Result<(VerifierBuilder, Option<VerifierBuilder>), AppError> {
     let names = names(&config.server.public_url);
     let own = issuers::verifier(config, keys, &names, secrets, outbound.clone(), clock)?;
-    let audiences = server_resources::audiences(config, &names);
+    let mut audiences = server_resources::audiences(config, &names);
+    audiences.extend_from_slice(&registered.behind);
     if audiences.is_empty() {
         return Ok((own, None));
     }
-    let others = server_resources::other_audiences(config);
+    let mut others = server_resources::other_audiences(config);
+    others.extend_from_slice(&registered.others);
     let audiences = (audiences.as_slice(), others.as_slice());
     let behind = issuers::verifier_for(config, keys, audiences, secrets, outbound, clock)?;
     Ok((own, Some(behind)))
@@ -193,18 +219,17 @@ impl Inspector {
     ///
     /// [`Refusal`]: what stands in the way, at the endpoint that comes nearest to accepting it.
     pub async fn verify(&self, unverified_token: &str) -> Result<Principal, Refusal> {
-        let Self { own, behind, audiences: _ } = self;
-        let verdict = own.verify(unverified_token).await;
-        let Some(behind) = behind else { return verdict };
-        match verdict {
-            Err(own) if own.error() == TokenError::WrongAudience => {
-                let verdict = behind.verify(unverified_token).await;
-                verdict.map_err(|other| match other.error() {
-                    TokenError::WrongAudience => own,
-                    _ => other,
-                })
+        let mut verdict = self.own.verify(unverified_token).await;
+        for other in &self.others {
+            let for_another = |refusal: &Refusal| refusal.error() == TokenError::WrongAudience;
+            match verdict {
+                Err(before) if for_another(&before) => {
+                    let now = other.verify(unverified_token).await;
+                    verdict = now.map_err(|now| if for_another(&now) { before } else { now });
+                }
+                told => return told,
             }
-            verdict => verdict,
         }
+        verdict
     }
 }

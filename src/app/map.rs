@@ -172,20 +172,25 @@ pub(super) const fn tokens(config: &Config) -> token::Settings {
     }
 }
 
-/// Limits of tools that there are not, by their place in the list.
+/// Limits of tools that there cannot be, by their place in the list.
 pub(super) fn unknown_tools(config: &Config, toolbox: &Toolbox) -> Vec<(usize, AppError)> {
     let known = toolbox.names();
-    let behind = |name: &str| {
-        // Which tools a server has, only the server knows.
-        let server = name.split_once('.').map(|(server, _)| server);
-        server.is_some_and(|server| config.upstream.servers.iter().any(|known| known.id == server))
-    };
     let unknown = |(place, tool): (usize, &config::ToolLimit)| {
-        let there = known.contains(&tool.name) || behind(&tool.name);
+        // Which tools a server has, only the server knows; and servers come and go while the broker runs.
+        let there = known.contains(&tool.name) || server_of(&tool.name).is_some();
         let (name, known) = (tool.name.clone(), known.join(", "));
         (!there).then_some((place, AppError::LimitOfNoTool { name, known }))
     };
     config.limits.tools.iter().enumerate().filter_map(unknown).collect()
+}
+
+/// The server that a tool of this name would be of, be it in the settings or registered. None has a dot in its id, or is called
+/// as the first part of our own names.
+pub(super) fn server_of(name: &str) -> Option<&str> {
+    let (server, tool) = name.split_once('.')?;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (server != "auth" && !server.is_empty() && !tool.is_empty() && server.bytes().all(legal))
+        .then_some(server)
 }
 
 /// How much callers may ask.

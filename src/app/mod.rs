@@ -51,6 +51,7 @@ mod platform;
 mod policy;
 mod readiness;
 mod registered;
+mod registered_resources;
 mod rekey;
 mod reload;
 mod revoked;

@@ -22,6 +22,7 @@ use crate::upstream::Folded;
 use super::doors::Doors;
 use super::endpoints::{Name, issuer};
 use super::error::AppError;
+use super::observe::Tools;
 use super::registered::{ForCallers, Known, Registered};
 use super::servers;
 use super::traces;
@@ -50,7 +51,7 @@ impl Mounting<'_> {
     /// What is registered now, and follows what is registered.
     pub(super) async fn registered(
         &self,
-        (names, folded, for_callers): (Vec<Name>, Vec<Arc<Folded>>, ForCallers),
+        (names, folded, for_callers, shown): (Vec<Name>, Vec<Arc<Folded>>, ForCallers, Arc<Tools>),
         (store, keys): (&Arc<dyn Database>, Arc<LocalKeys>),
         (secrets, outbound): (Arc<Secrets>, Outbound),
     ) -> Registered {
@@ -67,6 +68,7 @@ impl Mounting<'_> {
             behind: Arc::clone(&self.behind),
             known: Known::default(),
             for_callers,
+            shown,
         };
         registered.look().await;
         registered

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audit::{AuditEvent, Context, LoginMethod, Observer, ResultStatus, Reused};
+use crate::audit::{
+    ApprovalRefusal, AuditEvent, Context, LoginMethod, Observer, ResultStatus, Reused,
+};
 use crate::code::Code;
 use crate::id::ToolName;
 use crate::metrics::{Label, Meters};
-use crate::policy::Effect;
+use crate::policy::{Effect, Reason};
 
 /// Names of tools of servers behind us that are told apart; what comes then is counted under `<server>.other`.
 const MAX_TOOLS: usize = 300;
@@ -29,6 +31,9 @@ impl Counting {
         for what in Reused::ALL {
             meters.oauth_reuses.add_many([word(&what)], 0);
         }
+        for class in ApprovalRefusal::OF_NO_CLIENT {
+            meters.approval_refusals.add_many([word(&class)], 0);
+        }
         Self { meters, tools }
     }
 }
@@ -38,6 +43,8 @@ impl Counting {
 pub(super) struct Tools {
     own: HashSet<String>,
     servers: Vec<String>,
+    /// Ids of servers that were registered while the broker runs, as of a moment ago.
+    registered: RwLock<HashSet<String>>,
     /// Of servers behind us, those that answered.
     seen: RwLock<HashSet<Arc<str>>>,
 }
@@ -45,7 +52,18 @@ pub(super) struct Tools {
 impl Tools {
     /// `own`: the names of our tools; `servers`: the ids of the servers behind us.
     pub(super) fn new(own: Vec<String>, servers: Vec<String>) -> Self {
-        Self { own: own.into_iter().collect(), servers, seen: RwLock::default() }
+        let own = own.into_iter().collect();
+        Self { own, servers, registered: RwLock::default(), seen: RwLock::default() }
+    }
+
+    /// From now on these registered servers are served, and no others.
+    pub(super) fn serve(&self, registered: HashSet<String>) {
+        *self.registered.write().unwrap_or_else(PoisonError::into_inner) = registered;
+    }
+
+    fn is_served(&self, server: &str) -> bool {
+        self.servers.iter().any(|known| known == server)
+            || self.registered.read().unwrap_or_else(PoisonError::into_inner).contains(server)
     }
 
     /// A caller may ask for a tool of any name. One becomes a label that is ours, or that a server behind us has answered.
@@ -54,10 +72,11 @@ impl Tools {
         if self.own.contains(name) {
             return name.to_owned().into();
         }
-        let server = name.split_once('.').map(|(server, _)| server);
-        let Some(server) = self.servers.iter().find(|known| Some(known.as_str()) == server) else {
+        // No id of a server has a dot in it.
+        let Some((server, _)) = name.split_once('.') else { return "other".into() };
+        if !self.is_served(server) {
             return "other".into();
-        };
+        }
         if self.is_seen(name) || (answered && self.see(name)) {
             return name.to_owned().into();
         }
@@ -125,6 +144,41 @@ impl<'a> Ended<'a> {
     }
 }
 
+/// A request that ended with a challenge, as far as anything is shown of it.
+#[derive(Debug)]
+pub(super) struct Challenged<'a> {
+    pub(super) method: &'static str,
+    tool_name: &'a ToolName,
+    reason: &'a Reason,
+    /// What the client is told (RFC 6750 §3.1, RFC 9470 §3).
+    pub(super) error: &'static str,
+}
+
+impl<'a> Challenged<'a> {
+    /// `None` for another event.
+    pub(super) const fn of(event: &'a AuditEvent) -> Option<Self> {
+        match event {
+            AuditEvent::ScopeInsufficient { method, tool_name, reason, .. } => {
+                Some(Self { method, tool_name, reason, error: "insufficient_scope" })
+            }
+            AuditEvent::LoginInsufficient { method, tool_name, reason, .. } => {
+                let error = "insufficient_user_authentication";
+                Some(Self { method, tool_name, reason, error })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn reason(&self) -> String {
+        self.reason.to_string()
+    }
+
+    /// What the tool is called where it is shown; `None` where the server as a whole was asked for, or what is no tool.
+    pub(super) fn tool(&self, tools: &Tools) -> Option<Label> {
+        (self.method == "tools/call").then(|| tools.label(Some(self.tool_name), false))
+    }
+}
+
 impl Observer for Counting {
     fn see(&self, _: &Context, event: &AuditEvent) {
         use AuditEvent as E;
@@ -144,11 +198,10 @@ impl Observer for Counting {
             }
             E::ProviderCall { .. } => self.provider(event),
             E::ToolsList { .. } => meters.mcp_requests.add(["tools/list".into(), "ok".into()]),
-            E::ScopeInsufficient { tool_name, reason, .. } => {
-                meters.mcp_requests.add(["tools/call".into(), "error".into()]);
-                meters.decisions.add(["deny".into(), reason.to_string().into()]);
-                let tool = self.tools.label(Some(tool_name), false);
-                meters.tool_calls.add([tool, "error".into(), "insufficient_scope".into()]);
+            E::ScopeInsufficient { .. } | E::LoginInsufficient { .. } => {
+                if let Some(challenged) = Challenged::of(event) {
+                    self.challenged(&challenged);
+                }
             }
             E::TokenAccept { .. } => drop(meters.tokens_verified.inc()),
             E::TokenReject { reason, .. } => meters.token_rejections.add([word(reason)]),
@@ -177,6 +230,16 @@ impl Counting {
         let tool = ended.label(&self.tools);
         self.meters.tool_times.observe([tool.clone()], ended.took);
         self.meters.tool_calls.add([tool, status.into(), code(ended.error_code)]);
+    }
+
+    /// What stands in the way is a scope or a log-in, so it was refused.
+    fn challenged(&self, challenged: &Challenged<'_>) {
+        let meters = &self.meters;
+        meters.mcp_requests.add([challenged.method.into(), "error".into()]);
+        meters.decisions.add(["deny".into(), challenged.reason().into()]);
+        if let Some(tool) = challenged.tool(&self.tools) {
+            meters.tool_calls.add([tool, "error".into(), challenged.error.into()]);
+        }
     }
 
     fn provider(&self, event: &AuditEvent) {
@@ -300,39 +363,4 @@ fn code(code: Option<Code>) -> Label {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_those_of_the_audit_log() {
-        use ResultStatus::{Cancelled, Error, Ok};
-        for one in [Ok, Error, Cancelled] {
-            assert_eq!(status(one), word(&one));
-        }
-        for one in [Effect::Allow, Effect::Deny, Effect::Ask] {
-            assert_eq!(effect(one), word(&one));
-        }
-    }
-
-    fn label(tools: &Tools, name: &str, answered: bool) -> String {
-        tools.label(Some(&name.parse().unwrap()), answered).into_owned()
-    }
-
-    #[test]
-    fn what_a_caller_asks_for_becomes_no_label_until_a_server_has_answered_it() {
-        let servers = vec!["weather".to_owned()];
-        let tools = Tools::new(vec!["get_public_info".to_owned()], servers);
-        assert_eq!(label(&tools, "get_public_info", false), "get_public_info");
-        for name in ["get_public_info2", "CANARY", "elsewhere.get"] {
-            assert_eq!(label(&tools, name, true), "other", "{name}");
-        }
-        assert_eq!(label(&tools, "weather.get", false), "weather.other");
-        assert_eq!(label(&tools, "weather.get", true), "weather.get");
-        assert_eq!(label(&tools, "weather.get", false), "weather.get");
-        for n in 0..2 * MAX_TOOLS {
-            label(&tools, &format!("weather.t{n}"), true);
-        }
-        assert_eq!(tools.seen.read().unwrap().len(), MAX_TOOLS);
-        assert_eq!(label(&tools, "weather.more", true), "weather.other");
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ use super::doors::Doors;
 use super::endpoints::Name;
 use super::error::AppError;
 use super::mounting::token_issuers;
+use super::observe::Tools;
 use super::revoked::revocations;
 use super::servers::{Described, Each, MAX_RESPONSE_BYTES, Shared, TIMEOUT, endpoint, server};
 use super::upstream_credentials::{Materials, word_for};
@@ -58,6 +59,8 @@ pub(super) struct Registered {
     pub(super) known: Known,
     /// With what credentials are made that are each caller's.
     pub(super) for_callers: ForCallers,
+    /// Whose tools metrics and traces may name.
+    pub(super) shown: Arc<Tools>,
 }
 
 /// What credentials that are each caller's are made with.
@@ -177,6 +180,7 @@ impl Registered {
         }
         self.behind.folded.replace(ids);
         self.behind.changing.replace(verifier);
+        self.shown.serve(each.keys().cloned().collect());
         // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
         for (id, gone) in self.known.each.iter().filter(|(id, _)| !stay.contains(*id)) {
             gone.each.close();
@@ -374,6 +378,6 @@ const fn era(said: Option<ServerEra>) -> Era {
 }
 
 /// It is one server under each of our names, and its tokens name the first of them.
-fn audiences(names: &[Name], row: &ResourceRow) -> Vec<String> {
+pub(super) fn audiences(names: &[Name], row: &ResourceRow) -> Vec<String> {
     names.iter().map(|name| canonical(&name.server(&row.id)).to_owned()).collect()
 }

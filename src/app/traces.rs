@@ -21,7 +21,7 @@ use crate::time::{Clock, Timestamp};
 
 use super::error::AppError;
 use super::map;
-use super::observe::{Ended, Tools, effect, status};
+use super::observe::{Challenged, Ended, Tools, effect, status};
 use super::step_spans;
 
 /// The longest that a request is believed to have taken whose event does not say it.
@@ -119,13 +119,10 @@ impl Observer for Tracing {
                 ];
                 self.request(context, Told::named("tools/list".into(), attributes));
             }
-            AuditEvent::ScopeInsufficient { tool_name, reason, .. } => {
-                let tool = Some(self.tools.label(Some(tool_name), false));
-                let mut attributes = vec![("mcp.method.name", "tools/call".into())];
-                let name = called(tool.as_ref(), &mut attributes);
-                attributes.push(("broker.reason", reason.to_string().into()));
-                let error = Some("insufficient_scope");
-                self.request(context, Told { error, tool, ..Told::named(name, attributes) });
+            AuditEvent::ScopeInsufficient { .. } | AuditEvent::LoginInsufficient { .. } => {
+                if let Some(challenged) = Challenged::of(event) {
+                    self.challenged(context, &challenged);
+                }
             }
             other if other.is_terminal() => {
                 self.request(context, Told::named(kind(other).into(), Vec::new()));
@@ -151,6 +148,18 @@ impl Told {
 }
 
 impl Tracing {
+    fn challenged(&self, context: &Context, challenged: &Challenged<'_>) {
+        let tool = challenged.tool(&self.tools);
+        let mut attributes = vec![("mcp.method.name", challenged.method.into())];
+        let name = match &tool {
+            Some(tool) => called(Some(tool), &mut attributes),
+            None => challenged.method.into(),
+        };
+        attributes.push(("broker.reason", challenged.reason().into()));
+        let error = Some(challenged.error);
+        self.request(context, Told { error, tool, ..Told::named(name, attributes) });
+    }
+
     fn result(&self, context: &Context, ended: &Ended<'_>) {
         let mut attributes: Vec<Attribute> = Vec::with_capacity(8);
         attributes.push(("mcp.method.name", ended.method.into()));

@@ -46,7 +46,8 @@ impl Watched {
     }
 }
 
-/// Counts, and makes traces of, what `auditor` records from now on, as far as either is wanted.
+/// Counts, and makes traces of, what `auditor` records from now on, as far as either is wanted; with the names of tools that
+/// may be shown.
 ///
 /// # Errors
 ///
@@ -56,7 +57,7 @@ pub(super) fn watch(
     toolbox: &Toolbox,
     auditor: &Auditor,
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
-) -> Result<(Option<Watched>, Option<Traces>), AppError> {
+) -> Result<(Option<Watched>, Option<Traces>, Arc<Tools>), AppError> {
     let (watched, traces) = (Watched::new(config, clock), Traces::new(config, &**random)?);
     let servers = config.upstream.servers.iter().map(|server| server.id.clone()).collect();
     let tools = Arc::new(Tools::new(toolbox.names(), servers));
@@ -65,12 +66,12 @@ pub(super) fn watch(
         observers.push(Arc::new(Counting::new(watched.meters.clone(), Arc::clone(&tools))));
     }
     if let Some(traces) = &traces {
-        observers.push(traces.observer(tools, clock));
+        observers.push(traces.observer(Arc::clone(&tools), clock));
     }
     if !observers.is_empty() {
         auditor.observe(observers);
     }
-    Ok((watched, traces))
+    Ok((watched, traces, tools))
 }
 
 /// The page for administrators on the main listener, where there is no listener for it.

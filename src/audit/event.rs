@@ -136,6 +136,8 @@ pub enum AuditEvent {
     /// Terminal: refused with 403 and a challenge.
     #[serde(rename = "auth.scope.insufficient")]
     ScopeInsufficient {
+        /// The MCP method, from a closed set, or `forward-auth`.
+        method: &'static str,
         tool_name: ToolName,
         missing_scopes: Scope,
         reason: Reason,
@@ -196,6 +198,8 @@ pub enum AuditEvent {
     /// Terminal: a call waits for nothing but another log-in of its person (RFC 9470).
     #[serde(rename = "auth.login.insufficient")]
     LoginInsufficient {
+        /// The MCP method, from a closed set, or `forward-auth`.
+        method: &'static str,
         tool_name: ToolName,
         /// Values of `acr` that would do. Empty: any.
         assurance: Vec<String>,

@@ -163,6 +163,12 @@ pub enum ApprovalRefusal {
     TooLate,
 }
 
+impl ApprovalRefusal {
+    /// Those that come from no client which keeps to the protocol.
+    pub const OF_NO_CLIENT: [Self; 3] =
+        [Self::UnknownState, Self::AnotherCaller, Self::AnotherCall];
+}
+
 /// What an administrator changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

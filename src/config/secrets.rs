@@ -158,30 +158,30 @@ impl Checker<'_> {
                 Some(self.absent(key, &problem, reference).hint(hint))
             }
             Ok(metadata) if is_open(&metadata) => {
-                let finding = self.absent(
-                    key,
-                    "names a file that every user of this machine can read",
-                    reference,
-                );
-                Some(
-                    Finding { code: FindingCode::Weak, may_come: false, ..finding }
-                        .hint(format!("chmod 0600 {}", path.display())),
-                )
+                let problem = "names a file that every user of this machine can read";
+                let finding = Finding::error(FindingCode::Weak, key, problem);
+                let finding = match self.deployment {
+                    Deployment::Prod => finding,
+                    Deployment::Dev | Deployment::Staging => {
+                        Finding { severity: Severity::Warning, ..finding }
+                    }
+                };
+                let finding = finding.found(reference.to_string());
+                Some(finding.hint(format!("chmod 0600 {}", path.display())))
             }
             Ok(_) => None,
         }
     }
 
-    /// Secrets are read when they are needed, so outside prod one that is not there yet is a warning.
+    /// Secrets are read when they are needed, so in dev one that is not there yet is a warning. Elsewhere the start waits for it:
+    /// a pod that were ready without would fail what needs it, and nobody would know why.
     fn absent(&self, key: &Key, problem: &str, reference: &SecretRef) -> Finding {
         let finding =
             Finding::error(FindingCode::Unreadable, key, problem).found(reference.to_string());
         let finding = Finding { may_come: true, ..finding };
         match self.deployment {
-            Deployment::Prod => finding,
-            Deployment::Dev | Deployment::Staging => {
-                Finding { severity: Severity::Warning, ..finding }
-            }
+            Deployment::Prod | Deployment::Staging => finding,
+            Deployment::Dev => Finding { severity: Severity::Warning, ..finding },
         }
     }
 

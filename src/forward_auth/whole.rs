@@ -128,6 +128,7 @@ impl Server {
             let (missing_scopes, reason) = (decision.missing_scopes, decision.reason);
             let policy_version = decision.policy_version;
             let event = AuditEvent::ScopeInsufficient {
+                method: METHOD,
                 tool_name,
                 missing_scopes,
                 reason,

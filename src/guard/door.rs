@@ -21,7 +21,7 @@ use crate::resource_server::{Challenge, ChallengeError, DpopUse, Principal};
 use crate::scope::Scope;
 use crate::time::Clock;
 
-use super::answer::plain;
+use super::answer::{method_name, plain};
 use super::jsonrpc::{self, Message};
 
 /// What the guards of all endpoints share; one for each endpoint, for its metadata is its own.
@@ -183,8 +183,10 @@ impl Door {
         tool_name: ToolName,
         (decision, question): (&Decision, Box<Recorded>),
     ) -> Result<Response<Body>, Unrecorded> {
+        let method = method_name(message.method.as_deref());
         if let Some(login) = decision.login.as_ref().filter(|_| !decision.can_step_up()) {
             let event = AuditEvent::LoginInsufficient {
+                method,
                 tool_name,
                 assurance: login.assurance.clone(),
                 max_age_seconds: login.max_age_seconds,
@@ -198,6 +200,7 @@ impl Door {
             return Ok(response);
         }
         let event = AuditEvent::ScopeInsufficient {
+            method,
             tool_name,
             missing_scopes: decision.missing_scopes.clone(),
             reason: decision.reason.clone(),

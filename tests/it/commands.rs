@@ -166,6 +166,27 @@ async fn a_token_is_inspected_as_the_broker_would_see_it() {
     assert!(refused["reason"].as_str().unwrap().contains("revoked"), "{refused}");
 }
 
+#[test]
+fn tokens_for_registered_servers_are_accepted_where_the_broker_accepts_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    printed(at, &["server", "add", "docs", "--url", "https://docs.example/mcp"]);
+    printed(at, &["server", "add", "files", "https://files.example/mcp"]);
+    let docs = "http://127.0.0.1:8080/servers/docs/mcp";
+    for resource in [docs, "https://files.example/mcp"] {
+        let token = minted(at, &["--resource", resource]);
+        let (code, told) = inspected(at, &token);
+        assert_eq!((code, &told["valid"]), (0, &json!(true)), "{told}");
+        assert!(told["expected"]["aud"].as_array().unwrap().contains(&json!(resource)), "{told}");
+        let explained = ["policy", "explain", "docs.get", "--token", &token];
+        let explained = text(&command(at, &explained));
+        assert!(explained.contains("deny: policy.rule.deny.default"), "{explained}");
+    }
+    let token = minted(at, &["--resource", docs]);
+    printed(at, &["server", "disable", "docs"]);
+    assert_eq!(inspected(at, &token).0, 1, "nobody is served there");
+}
+
 async fn revoke(directory: &Path, jti: &str) {
     let store = StoreSettings::Sqlite(directory.join("data/broker.db"));
     let store = open(&store, Arc::new(SystemClock)).await.unwrap();

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::support::audit::assert_one_terminal_per_request;
 use crate::support::child::command;
 use crate::support::product::Product;
-use crate::support::raw_http::{Answer, Request};
+use crate::support::raw_http::{self, Answer, Request};
 
 const SERVER: &str = "https://weather.example/mcp";
 const POLICY: &str = r#"
@@ -56,10 +56,15 @@ impl Site {
 
     /// With more rules.
     async fn with(rules: &str) -> Self {
+        Self::with_settings(rules, "").await
+    }
+
+    /// With more rules and settings.
+    async fn with_settings(rules: &str, more: &str) -> Self {
         let directory: TempDir = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("policy.toml"), [POLICY, rules].concat()).unwrap();
-        let settings = "[policy]\nfile = \"policy.toml\"\n";
-        let site = Self(Product::start_in(directory, settings, &[]).await);
+        let settings = [more, "[policy]\nfile = \"policy.toml\"\n"].concat();
+        let site = Self(Product::start_in(directory, &settings, &[]).await);
         for (id, url) in [
             ("weather", SERVER),
             ("other", "https://other.example/mcp"),
@@ -375,6 +380,34 @@ async fn both_gates_say_in_the_audit_log_what_was_decided_and_asked() {
     let listed = other.event("result.emitted");
     assert_eq!((&listed["decision"], &listed["method"]), (&json!("allow"), &json!("tools/list")));
     assert_eq!(listed["question"]["server"]["about"], "handshake");
+}
+
+/// Also where it is no tool that is asked for.
+#[tokio::test]
+async fn a_challenge_is_recorded_and_counted_as_what_was_asked() {
+    let site = Site::with_settings(
+        "",
+        "[server]\nadmin_listen = \"127.0.0.1:0\"\n[telemetry]\nmetrics = true\n",
+    )
+    .await;
+    site.ask("/forward-auth/weather", Some(&site.token(&["mail:read"]))).await;
+    site.message(&["mail:read"], "tools/list", json!({})).await;
+    site.call(&["weather:read"], "delete").await;
+    let lines = site.0.audit_lines();
+    let events = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let asked: Vec<_> = events
+        .filter(|event| event["event_type"] == "auth.scope.insufficient")
+        .map(|event| event["payload"]["method"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(asked, ["forward-auth", "tools/list", "tools/call"]);
+    let scrape = Request::new("GET", "/metrics").bytes("prometheus.internal:9090");
+    let page = raw_http::exchange(site.0.admin.as_ref().unwrap(), &scrape).await.body;
+    for method in asked {
+        let line = format!("broker_mcp_requests_total{{method=\"{method}\",status=\"error\"}} 1");
+        assert!(page.contains(&line), "{line} in {page}");
+    }
+    let calls = page.lines().filter(|line| line.starts_with("broker_tool_calls_total{"));
+    assert_eq!(calls.count(), 1, "one of them is a call: {page}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! `/metrics` over sockets: who may read it, what it counts, and that nothing a caller writes ends up in it.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::product::{EXECUTE, Product, Wire, mcp};
 use crate::support::raw_http::{self, Answer, Request};
@@ -124,6 +126,28 @@ async fn refusals_are_counted_by_their_reason() {
     }
 }
 
+// RFC 9470 §3
+#[tokio::test]
+async fn a_call_that_waits_for_another_login_is_counted_like_any_that_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\nid = \"strong\"\neffect = \"allow\"\ntools = [\"get_public_info\"]\n\
+        principals = { assurance = [\"phr\"] }\n";
+    std::fs::write(directory.path().join("policy.toml"), rules).unwrap();
+    let settings = [ALONE, "[policy]\nfile = \"policy.toml\"\n"].concat();
+    let product = Product::start_in(directory, &settings, &[]).await;
+    let params = json!({ "name": "get_public_info", "arguments": {} });
+    let answer = product.rpc(Wire::Modern, &product.token(&[]), "tools/call", params).await;
+    assert_eq!(answer.status, 401);
+    let page = scrape(&product).await;
+    for series in [
+        "broker_mcp_requests_total{method=\"tools/call\",status=\"error\"}",
+        "broker_tool_calls_total{tool=\"get_public_info\",status=\"error\",code=\"insufficient_user_authentication\"}",
+        "broker_policy_decisions_total{effect=\"deny\",reason=\"policy.rule.deny.default\"}",
+    ] {
+        assert_eq!(value(&page, series), 1, "{series}");
+    }
+}
+
 /// Names of tools, paths, methods, hosts, users and tokens.
 #[tokio::test]
 async fn nothing_that_a_caller_writes_becomes_a_label() {
@@ -166,6 +190,33 @@ async fn a_reader_of_the_older_format_is_told_the_older_type() {
 }
 
 /// Reading it does not hold up the end of the process.
+/// Who scrapes without end takes places from who scrapes, and none from callers.
+#[tokio::test]
+async fn the_listener_takes_thirty_two_connections_at_a_time() {
+    let product = Product::start(ALONE).await;
+    let admin = product.admin.as_ref().unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nhost: prometheus.internal:9090\r\n\r\n";
+    let mut held = Vec::new();
+    let mut begun = [0; 12];
+    for _ in 0..32 {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        stream.read_exact(&mut begun).await.unwrap();
+        assert_eq!(&begun, b"HTTP/1.1 200");
+        held.push(stream);
+    }
+    let mut next = TcpStream::connect(admin).await.unwrap();
+    next.write_all(request).await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(product.get("/health").await.status, 200);
+    }
+    let waiting = next.try_read(&mut begun).unwrap_err();
+    assert_eq!(waiting.kind(), std::io::ErrorKind::WouldBlock, "it is the 33rd");
+    held.pop();
+    next.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+}
+
 #[tokio::test]
 async fn the_listener_ends_with_the_broker() {
     let mut product = Product::start(ALONE).await;
@@ -173,5 +224,5 @@ async fn the_listener_ends_with_the_broker() {
     let admin = product.admin.clone().unwrap();
     product.stop();
     product.ended().await;
-    assert!(tokio::net::TcpStream::connect(admin).await.is_err());
+    assert!(TcpStream::connect(admin).await.is_err());
 }

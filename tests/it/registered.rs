@@ -6,7 +6,7 @@ use crate::support::audit::LIMIT;
 use crate::support::child::{Served, command};
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp, post};
-use crate::support::raw_http::{Answer, Request};
+use crate::support::raw_http::{self, Answer, Request};
 
 pub(crate) const PATH: &str = "/servers/docs/mcp";
 pub(crate) const RULE: &str = "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"docs\"\neffect = \"allow\"\ntools = [\"docs\\\\.search\"]\nscopes = [\"docs:read\"]\n";
@@ -105,6 +105,26 @@ async fn nothing_of_a_registered_server_is_seen_until_a_rule_names_it() {
     assert_eq!(listed["result"]["tools"], json!([]));
     let search = ask(&product, &all, "tools/call", json!({ "name": "search" })).await;
     assert_eq!(search.rpc_error(), -32602);
+}
+
+/// As of a server of the settings.
+#[tokio::test]
+async fn its_tools_have_limits_and_counts_of_their_own() {
+    let upstream = FakeHttp::start(Reply::json(LIST)).await;
+    let more = "[server]\nadmin_listen = \"127.0.0.1:0\"\n[telemetry]\nmetrics = true\n\
+        [[limits.tool]]\nname = \"docs.search\"\nrate = \"1/day\"\n";
+    let product = start_with(RULE, more).await;
+    register(&product, upstream.url().as_str()).await;
+    until_status(&product, 401).await;
+    let reader = token(&product, &["docs:read"]);
+    upstream.answers(Reply::json(r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#));
+    let call = async || ask(&product, &reader, "tools/call", json!({ "name": "search" })).await;
+    assert_eq!((call().await.status, call().await.status), (200, 429));
+    let scrape = Request::new("GET", "/metrics").bytes("prometheus.internal:9090");
+    let page = raw_http::exchange(product.admin.as_ref().unwrap(), &scrape).await.body;
+    let counted = "broker_tool_calls_total{tool=\"docs.search\",status=\"ok\",code=\"none\"} 1";
+    assert!(page.contains(counted), "{page}");
+    assert!(!page.contains("tool=\"other\""), "{page}");
 }
 
 // RFC 8707 §2 — RS-9, RS-10

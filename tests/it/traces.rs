@@ -5,10 +5,10 @@ mod conventions;
 
 use serde_json::{Value, json};
 
-use crate::support::child::Served;
+use crate::support::child::{Served, command_beside};
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{EXECUTE, Product, Wire, mcp};
-use crate::support::raw_http::Request;
+use crate::support::raw_http::{self, Request};
 use crate::support::until::until;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -223,4 +223,43 @@ async fn the_log_goes_there_too() {
     assert!(
         text.contains("{\"key\":\"service.name\",\"value\":{\"stringValue\":\"mcp-auth-broker\"}}")
     );
+}
+
+/// A collector has both, and joins them by the ids alone.
+#[tokio::test]
+async fn a_line_of_the_log_says_of_which_request_and_trace_it_is() {
+    let collector = FakeHttp::start(Reply::json("{}")).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut served = Served::start(directory.path(), &settings(&collector), &[]).await;
+    let beside = |arguments: &[&str]| {
+        let done = command_beside(directory.path(), &served.authority, arguments);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let server = "https://weather.example/mcp";
+    beside(&["server", "add", "weather", server, "--scope", "weather:read"]);
+    let mint = ["token", "mint", "--sub", "ada", "--scope", "weather:read", "--resource", server];
+    let minted = beside(&mint);
+    let token = minted.lines().find_map(|line| line.strip_prefix("Token: ")).unwrap();
+    let asked = Request::new("GET", "/forward-auth/weather?tool=a")
+        .header("authorization", &format!("Bearer {token}"))
+        .header("traceparent", &format!("00-{TRACE}-{PARENT}-01"))
+        .bytes(&served.authority);
+    assert_eq!(raw_http::exchange(&served.authority, &asked).await.status, 400);
+    served.terminate();
+    served.ended().await;
+    let logs = collector.asked().into_iter().filter(|asked| asked.path == "/otlp/v1/logs");
+    let messages = logs.map(|asked| serde_json::from_str::<Value>(&asked.body).unwrap());
+    let lines = messages.flat_map(|message| {
+        message["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().unwrap().clone()
+    });
+    let (of_request, others): (Vec<_>, Vec<_>) =
+        lines.partition(|line| line["body"]["stringValue"].to_string().contains("forward_auth."));
+    assert_eq!(of_request[0]["traceId"], TRACE, "{of_request:?}");
+    let spans = collector.asked().into_iter().filter(|asked| asked.path == "/otlp/v1/traces");
+    let spans: String = spans.map(|asked| asked.body).collect();
+    let span = of_request[0]["spanId"].as_str().unwrap();
+    assert!(spans.contains(&format!("\"spanId\":\"{span}\"")), "{span} in {spans}");
+    assert!(attribute(&of_request[0], "broker.request_id").is_some(), "{of_request:?}");
+    assert!(others.iter().all(|line| line.get("traceId").is_none()), "{others:?}");
 }

@@ -13,12 +13,15 @@
 {{- if $v.externalSecrets.enabled -}}
 {{- if not $v.externalSecrets.storeRef.name }}{{ fail "externalSecrets.storeRef.name is not set." }}{{ end -}}
 {{- $keys := list }}{{ range $v.externalSecrets.data }}{{ $keys = append $keys .key }}{{ end -}}
+{{- if ne (len $keys) (len (uniq $keys)) }}{{ fail "externalSecrets.data has two entries with one key." }}{{ end -}}
 {{- if not (has "key-encryption-key" $keys) }}{{ fail "externalSecrets.data has no entry with the key key-encryption-key." }}{{ end -}}
 {{- if and (eq $v.store.kind "postgres") (not (has "store-url" $keys)) }}{{ fail "externalSecrets.data has no entry with the key store-url." }}{{ end -}}
 {{- if and $v.externalSecrets.provider (ne $v.externalSecrets.storeRef.kind "SecretStore") }}{{ fail "externalSecrets.provider makes a SecretStore: set externalSecrets.storeRef.kind to SecretStore, or leave the provider out." }}{{ end -}}
 {{- end -}}
 {{- if and $v.ingress.enabled $v.gateway.enabled }}{{ fail "ingress.enabled and gateway.enabled exclude each other: set one of them." }}{{ end -}}
 {{- if and $v.ingress.enabled (not (or $v.ingress.clusterIssuer $v.ingress.tlsSecret)) }}{{ fail "ingress has no certificate: set ingress.clusterIssuer or ingress.tlsSecret." }}{{ end -}}
+{{- $told := lower (join " " (concat (values $v.ingress.annotations) (values $v.service.annotations))) -}}
+{{- if and $v.ingress.enabled (eq (include "broker.scheme" .) "HTTPS") (not (contains "https" $told)) }}{{ fail "settings holds server.tls, so the pod speaks HTTPS: say so to the ingress controller, such as with nginx.ingress.kubernetes.io/backend-protocol: HTTPS in ingress.annotations or traefik.ingress.kubernetes.io/service.serversscheme: https in service.annotations." }}{{ end -}}
 {{- if $v.gateway.enabled -}}
 {{- if and (not $v.gateway.create) (not $v.gateway.parentRefs) }}{{ fail "gateway has no parent: set gateway.parentRefs, or gateway.create." }}{{ end -}}
 {{- if and $v.gateway.create (not $v.gateway.className) }}{{ fail "gateway.className is not set." }}{{ end -}}
@@ -26,6 +29,7 @@
 {{- end -}}
 {{- if and $v.networkPolicy.enabled (eq $v.store.kind "postgres") (not $v.networkPolicy.database.to) }}{{ fail "networkPolicy.database.to is empty: say where PostgreSQL is, or nothing could reach it." }}{{ end -}}
 {{- if and $v.metrics.enabled $v.networkPolicy.enabled (not $v.metrics.from) }}{{ fail "metrics.from is empty: say where Prometheus is, or nothing could scrape." }}{{ end -}}
+{{- if gt (include "broker.duration" $v.metrics.serviceMonitor.scrapeTimeout | int) (include "broker.duration" $v.metrics.serviceMonitor.interval | int) }}{{ fail "metrics.serviceMonitor.scrapeTimeout is above metrics.serviceMonitor.interval, which Prometheus refuses." }}{{ end -}}
 {{- range $part := list "serviceMonitor" "rules" "dashboard" -}}
 {{- if and (not $v.metrics.enabled) (dig $part "enabled" false $v.metrics) }}{{ fail (printf "metrics.%s.enabled needs metrics.enabled." $part) }}{{ end -}}
 {{- end -}}
@@ -42,6 +46,7 @@
 {{- if not (regexMatch "^[0-9.]+$" $most) }}{{ fail (printf "resources.limits.%s is %v: not a quantity of Kubernetes, as 250m or 256Mi." $limit (dig "limits" $limit "" $v.resources)) }}{{ end -}}
 {{- if gt (float64 $least) (float64 $most) }}{{ fail (printf "resources.requests.%s is above resources.limits.%s." $limit $limit) }}{{ end -}}
 {{- end -}}
+{{- if lt (float64 (include "broker.amount" $v.resources.limits.memory)) 67108864.0 }}{{ fail (printf "resources.limits.memory is %v: the broker needs 64Mi at least." $v.resources.limits.memory) }}{{ end -}}
 {{- range $name, $text := dict "settings" $v.settings "policy" $v.policy "shadowPolicy" $v.shadowPolicy -}}
 {{- $read := fromToml (default "" $text) -}}
 {{- if hasKey $read "Error" }}{{ fail (printf "%s is not TOML: %v" $name (get $read "Error")) }}{{ end -}}
@@ -67,6 +72,11 @@
 {{/* The tables and keys of a settings file, as `broker config schema` has them. */}}
 {{- define "broker.tables" -}}
 approvals audit authorization_server documents environment graph limits outbound policy resource_server secrets server store telemetry tools upstream
+{{- end -}}
+
+{{/* Seconds of 30s or 2m. */}}
+{{- define "broker.duration" -}}
+{{- if hasSuffix "m" . }}{{ mul 60 (trimSuffix "m" . | int) }}{{ else }}{{ trimSuffix "s" . | int }}{{ end -}}
 {{- end -}}
 
 {{/* A quantity of Kubernetes as a plain number, to compare two of them; what is none comes back as it is. */}}

@@ -138,7 +138,9 @@ fn rejected(event: &Event) -> Said {
 
 fn challenged(event: &Event, code: &str, says: &str, situation: Situation) -> Said {
     let tool = event.text("tool_name").unwrap_or_default();
-    Said { situation: Some(situation), ..plain(&format!("tools/call {tool}"), code, says) }
+    // Records of older releases do not say it.
+    let method = event.text("method").unwrap_or("tools/call");
+    Said { situation: Some(situation), ..plain(&format!("{method} {tool}"), code, says) }
 }
 
 fn called(attempt: &Attempt, event: &Event) -> Said {
@@ -380,6 +382,19 @@ mod tests {
                 "{event}"
             );
             assert!(outcome.told.refused && !outcome.changes.is_empty(), "{event} {code}");
+        }
+    }
+
+    #[test]
+    fn a_challenge_is_told_as_what_was_asked() {
+        let whole = json!({ "method": "forward-auth", "tool_name": "weather" });
+        let older = json!({ "tool_name": "weather.get" });
+        for (payload, endpoint) in
+            [(whole, "forward-auth weather"), (older, "tools/call weather.get")]
+        {
+            for event in ["auth.scope.insufficient", "auth.login.insufficient"] {
+                assert_eq!(outcome(event, &payload).endpoint, endpoint, "{event}");
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::id::TraceId;
+use crate::id::{RequestId, TraceId};
 use crate::time::Timestamp;
 
 use super::export::Resource;
@@ -169,6 +169,11 @@ struct WrittenLog<'a> {
     severity_text: &'static str,
     body: WrittenValue<'a>,
     attributes: Fields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<TraceId>,
+    /// That of the request's span.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<Shown<Hex>>,
 }
 
 impl<'a> WrittenLog<'a> {
@@ -179,6 +184,8 @@ impl<'a> WrittenLog<'a> {
             severity_text: log.severity,
             body: WrittenValue::StringValue(&log.body),
             attributes: Fields(log),
+            trace_id: log.of.map(|(trace, _)| trace),
+            span_id: log.of.map(|(_, request)| Shown(Hex(request.span()))),
         }
     }
 }
@@ -187,9 +194,18 @@ struct Fields<'a>(&'a Log);
 
 impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Log { attributes, target, .. } = self.0;
-        let fields = attributes.iter().map(|(key, value)| Written::text(key, value));
-        serializer.collect_seq(fields.chain([Written::text("log.target", target)]))
+        let Log { attributes, target, of, .. } = self.0;
+        // The request has one name here, in lines as in spans; a line may say it itself.
+        let own = |key: &str| key == "request_id";
+        let said = attributes.iter().any(|(key, _)| own(key));
+        let fields = attributes.iter().map(|(key, value)| {
+            Written::text(if own(key) { "broker.request_id" } else { key }, value)
+        });
+        let request = of.filter(|_| !said).map(|(_, request)| Written {
+            key: "broker.request_id",
+            value: WrittenValue::Id(request),
+        });
+        serializer.collect_seq(fields.chain([Written::text("log.target", target)]).chain(request))
     }
 }
 
@@ -206,7 +222,7 @@ enum WrittenValue<'a> {
     IntValue(Shown<i64>),
     BoolValue(bool),
     #[serde(rename = "stringValue")]
-    Id(crate::id::RequestId),
+    Id(RequestId),
 }
 
 impl<'a> Written<'a> {
@@ -322,8 +338,9 @@ mod tests {
             body: "b".to_owned(),
             target: "t".to_owned(),
             attributes: vec![("k".to_owned(), "v".to_owned())],
+            of: None,
         };
-        let (resource, all) = (resource(), [log]);
+        let (resource, all) = (resource(), [log.clone()]);
         let written = serde_json::to_value(logs(&resource, &all)).unwrap();
         assert_eq!(
             written["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0],
@@ -336,5 +353,19 @@ mod tests {
                 ],
             })
         );
+        let request: RequestId = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b".parse().unwrap();
+        let trace: TraceId = "0af7651916cd43dd8448eb211c80319c".parse().unwrap();
+        let said = vec![("request_id".to_owned(), request.to_string())];
+        for attributes in [Vec::new(), said] {
+            let all = [Log { attributes, of: Some((trace, request)), ..log.clone() }];
+            let written = serde_json::to_value(logs(&resource, &all)).unwrap();
+            let line = &written["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+            assert_eq!(line["traceId"], "0af7651916cd43dd8448eb211c80319c");
+            assert_eq!(line["spanId"], format!("{:016x}", request.span()));
+            let named = line["attributes"].as_array().unwrap().iter();
+            let named = named.filter(|attribute| attribute["key"] == "broker.request_id");
+            let values: Vec<_> = named.map(|one| &one["value"]["stringValue"]).collect();
+            assert_eq!(values, [&json!(request.to_string())], "{line}");
+        }
     }
 }

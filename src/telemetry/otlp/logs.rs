@@ -8,6 +8,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use crate::steps::Steps;
 use crate::time::{Clock as _, SystemClock};
 
 use super::Outbox;
@@ -48,6 +49,8 @@ impl<S: Subscriber> Layer<S> for Logs {
             body: fields.message,
             target: event.metadata().target().to_owned(),
             attributes: fields.others,
+            // With spans beside it in the collector, a line is found from a request and a request from a line.
+            of: Steps::current().and_then(|steps| steps.request()),
         });
     }
 }

@@ -111,6 +111,7 @@ mod tests {
             body: String::new(),
             target: String::new(),
             attributes: Vec::new(),
+            of: None,
         }
     }
 

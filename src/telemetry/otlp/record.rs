@@ -75,4 +75,6 @@ pub struct Log {
     pub body: String,
     pub target: String,
     pub attributes: Vec<(String, String)>,
+    /// The request that it was written for, where it was for one.
+    pub of: Option<(TraceId, RequestId)>,
 }

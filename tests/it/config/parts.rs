@@ -235,6 +235,16 @@ async fn a_broken_file_of_authorities_is_told_once_and_by_its_name() {
     assert_eq!(told, ["error limits.tool[1].name", "error outbound.ca_file"]);
 }
 
+/// Servers come and go while the broker runs, and so do their tools.
+#[tokio::test]
+async fn a_limit_of_a_tool_that_a_registered_server_could_have_is_no_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let limit = |name: &str| format!("[[limits.tool]]\nname = \"{name}\"\nrate = \"1/s\"\n");
+    let settings = [limit("docs.get"), limit("auth.graph.operation.execute.v2")].concat();
+    let told = checked(directory.path(), &settings).await;
+    assert_eq!(told, ["error limits.tool[1].name", "warning limits.tool[0].name"]);
+}
+
 /// One run tells everything, whatever else is wrong.
 #[tokio::test]
 async fn a_misspelt_setting_hides_nothing_that_is_read_apart_from_it() {

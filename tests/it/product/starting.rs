@@ -108,6 +108,34 @@ async fn files_that_come_later_are_waited_for_and_ready_says_which() {
     ends(&mut served).await;
 }
 
+/// A pod that were ready without would refuse what needs the secret, and nobody would know why.
+#[tokio::test]
+async fn secrets_that_come_later_are_waited_for_in_staging_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let secret = path.join("nightly");
+    let client = format!(
+        "[[authorization_server.client]]\nclient_id = \"nightly\"\nsecret = \"file:{}\"\n\
+         grants = [\"client_credentials\"]\nscopes = [\"graph:read\"]\n",
+        secret.display()
+    );
+    let staging = settings(path).replace("\"prod\"", "\"staging\"") + &client;
+    bring_key(path);
+    bring_rules(path);
+    let mut served = Served::start(path, &staging, &[]).await;
+    says(&served, "authorization_server.client[0].secret", "policy.file").await;
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef0123456789abcdef").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    until("it serves", async || {
+        served.hang_up();
+        let (status, _) = asked(&served.authority, "/ready").await?;
+        (status == 200).then_some(())
+    })
+    .await;
+    served.terminate();
+    assert!(served.ended().await.success());
+}
+
 #[tokio::test]
 async fn what_is_odd_about_the_settings_is_said_once_by_a_start_that_waited_too() {
     let directory = tempfile::tempdir().unwrap();

@@ -122,6 +122,7 @@ fn is_terminal(kind: &str) -> bool {
         "result.emitted"
             | "auth.token.rejected"
             | "auth.scope.insufficient"
+            | "auth.login.insufficient"
             | "tools.listed"
             | "approval.answered"
     ) || (kind.starts_with("oauth.") && kind != "oauth.key.rotated")
