@@ -1,5 +1,6 @@
 //! Programs that this process starts: no shell, nothing inherited, and a process group that ends with them.
 
+mod orphans;
 mod tree;
 
 use std::collections::HashSet;
@@ -7,14 +8,16 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
+
+pub use orphans::{reap_orphans, spawn};
 
 /// Where programs are looked for, whatever the environment of this process says.
 pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A program with the whole of its environment. It leads a process group of its own, has pipes for its output, and dies
-/// when its handle is dropped.
+/// A program with the whole of its environment, for [`spawn`]. It leads a process group of its own, has pipes for its output, and
+/// dies when its handle is dropped.
 ///
 /// Nothing is inherited but what `environment` says; file descriptors of ours close themselves (`O_CLOEXEC`). Not a
 /// sandbox: the program runs as the same user, and can read what that user can read.
@@ -197,6 +200,33 @@ impl Census {
         Err(std::io::Error::other("it starts processes faster than they can be limited"))
     }
 
+    /// Stops all of them where they are, so that nobody is left who could start another, and says who they are.
+    ///
+    /// In rounds, until nobody new is found. A line of descent that goes on meanwhile is followed to its end: whoever is stopped
+    /// starts nobody more, and who it has started by then is next.
+    #[must_use]
+    pub fn halt(self) -> Strays {
+        let (mut known, mut found) = (HashSet::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            // The system does this at once, so that nobody of the group starts another in between.
+            if let Some(group) = self.0 {
+                let _nobody_left = kill_process_group(group, Signal::STOP);
+            }
+            let mut new = self.all();
+            new.retain(|process| !process.has_ended && known.insert(process.key()));
+            if new.is_empty() {
+                break;
+            }
+            while let Some(process) = new.pop() {
+                process.signal(Signal::STOP);
+                let children = process.children().into_iter();
+                new.extend(children.filter(|child| known.insert(child.key())));
+                found.push(process);
+            }
+        }
+        Strays(found)
+    }
+
     /// Those that have left the group: as soon as whoever started them has ended, nobody can tell any more whose they are.
     #[must_use]
     pub fn strays(self) -> Strays {
@@ -206,17 +236,15 @@ impl Census {
     }
 }
 
-/// Processes of a program outside its group, as they were found.
+/// Processes of a program, as they were found, to be ended without their group.
 #[derive(Debug, Default)]
 pub struct Strays(Vec<tree::Process>);
 
 impl Strays {
     /// Kills those that are still there.
     pub fn kill(&self) {
-        for process in self.0.iter().filter(|process| process.is_there()) {
-            if let Some(id) = Pid::from_raw(process.id) {
-                let _it_has_ended = kill_process(id, Signal::KILL);
-            }
+        for process in &self.0 {
+            process.signal(Signal::KILL);
         }
     }
 }
@@ -263,7 +291,15 @@ impl Drop for Group {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use rustix::process::{DumpableBehavior, dumpable_behavior};
+    use rustix::process::{DumpableBehavior, Pid, Signal, dumpable_behavior, kill_process};
+
+    /// A shell, with these arguments.
+    fn started(arguments: &[&str]) -> tokio::process::Child {
+        let environment = [("PATH", super::PATH.as_ref())];
+        let arguments = arguments.iter().copied();
+        let mut command = super::command("/bin/sh".as_ref(), arguments, environment, "/".as_ref());
+        super::spawn(&mut command).unwrap()
+    }
 
     #[test]
     fn a_hidden_process_is_not_dumpable() {
@@ -274,14 +310,7 @@ mod tests {
     /// A program may hold itself to less than the settings do.
     #[tokio::test]
     async fn a_limit_of_its_own_that_is_narrower_stays() {
-        let mut child = super::command(
-            "/bin/sh".as_ref(),
-            ["-c", "ulimit -n 64; exec sleep 1000"],
-            [("PATH", super::PATH.as_ref())],
-            "/".as_ref(),
-        )
-        .spawn()
-        .unwrap();
+        let mut child = started(&["-c", "ulimit -n 64; exec sleep 1000"]);
         let path = format!("/proc/{}/limits", child.id().unwrap());
         let files = || {
             let said = std::fs::read_to_string(&path).unwrap();
@@ -301,15 +330,7 @@ mod tests {
     /// Started before anybody could limit them: one in the group, and one that has left it.
     #[tokio::test]
     async fn what_a_program_started_at_once_is_limited_counted_and_ended_with_it() {
-        let script = "sleep 1000 & setsid sleep 1000 & wait";
-        let mut child = super::command(
-            "/bin/sh".as_ref(),
-            ["-c", script],
-            [("PATH", super::PATH.as_ref())],
-            "/".as_ref(),
-        )
-        .spawn()
-        .unwrap();
+        let mut child = started(&["-c", "sleep 1000 & setsid sleep 1000 & wait"]);
         let group = super::Group::of(&child);
         let census = group.census();
         while census.count() < 3 || census.strays().0.is_empty() {
@@ -331,5 +352,47 @@ mod tests {
         while strays.0[0].is_there() {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Those that run with this in their command line.
+    fn running(marker: &str) -> Vec<Pid> {
+        let has_it = |path: &std::path::Path| {
+            let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(marker)
+        };
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let ids = all.filter(|entry| has_it(&entry.path()));
+        ids.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect()
+    }
+
+    /// Each starts the next, which leaves its group, and stays: whoever was not there when it was looked is not killed by that.
+    #[tokio::test]
+    async fn of_a_line_that_goes_on_while_it_is_killed_nobody_is_left() {
+        const LINE: &str =
+            r#"[ "$1" -gt 0 ] && setsid sh -c "$0" "$0" $(($1 - 1)) "$2" & exec sleep 1000 "$2""#;
+        let marker = format!("0.{}{}", std::process::id(), "0".repeat(9));
+        let mut child = started(&["-c", LINE, LINE, "400", &marker]);
+        let group = super::Group::of(&child);
+        let census = group.census();
+        while census.count() < 20 {
+            tokio::task::yield_now().await;
+        }
+        let strays = census.halt();
+        drop(group);
+        strays.kill();
+        child.wait().await.unwrap();
+        // Who is killed is there for a moment still; the line takes longer than that to come to its end.
+        let limit = std::time::Duration::from_secs(30);
+        let gone = tokio::time::timeout(limit, async {
+            while !running(&marker).is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        });
+        let is_gone = gone.await.is_ok();
+        let left = running(&marker);
+        for id in &left {
+            kill_process(*id, Signal::KILL).ok();
+        }
+        assert!(is_gone, "{} of them are left", left.len());
     }
 }

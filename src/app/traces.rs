@@ -108,7 +108,7 @@ impl Observer for Tracing {
             AuditEvent::ProviderCall { .. } => self.provider(context, event),
             AuditEvent::ResultEmit { .. } => {
                 if let Some(ended) = Ended::of(event) {
-                    self.result(context, &ended);
+                    self.result(context, ended);
                 }
             }
             AuditEvent::ToolsList { listed, .. } => {
@@ -160,8 +160,9 @@ impl Tracing {
         self.request(context, Told { error, tool, ..Told::named(name, attributes) });
     }
 
-    fn result(&self, context: &Context, ended: &Ended<'_>) {
-        let mut attributes: Vec<Attribute> = Vec::with_capacity(8);
+    fn result(&self, context: &Context, ended: Ended<'_>) {
+        // With those that are added once the answer is known.
+        let mut attributes: Vec<Attribute> = Vec::with_capacity(16);
         attributes.push(("mcp.method.name", ended.method.into()));
         let calls = ended.method == "tools/call";
         let tool = (calls && ended.names_a_tool()).then(|| ended.label(&self.tools));
@@ -174,9 +175,9 @@ impl Tracing {
         attributes.push(("broker.status", status(ended.status).into()));
         let decided = ended.decision.map(|decided| ("broker.decision", effect(decided).into()));
         attributes.extend(decided);
-        attributes.extend(ended.reason.clone().map(|reason| ("broker.reason", reason.into())));
-        let error = ended.error_code.map(Code::as_str);
-        self.request(context, Told { name, took: Some(ended.took), attributes, error, tool });
+        let (error, took) = (ended.error_code.map(Code::as_str), Some(ended.took));
+        attributes.extend(ended.reason.map(|reason| ("broker.reason", reason.into())));
+        self.request(context, Told { name, took, attributes, error, tool });
     }
 
     /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it. It is sent when the
@@ -252,7 +253,7 @@ fn by_http(over: &Over, span: &mut Span) {
     attributes.push(("url.scheme", over.scheme.into()));
     attributes.push(("network.protocol.version", over.version.into()));
     attributes.extend(over.mcp_version.map(|version| ("mcp.protocol.version", version.into())));
-    attributes.extend(over.rpc_id.map(|id| ("jsonrpc.request.id", id.to_string().into())));
+    attributes.extend(over.rpc_id.map(|id| ("jsonrpc.request.id", otlp::Value::Digits(id))));
     let Some(status) = over.status else { return };
     attributes.push(number("http.response.status_code", status.into()));
     // A server's span has failed where the server has: what is refused with 4xx is the client's.

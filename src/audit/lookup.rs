@@ -1,7 +1,7 @@
 //! Finding the events of one request in a log, however large it is.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use super::verify::segments;
 
 /// So much of a log is read for one question; then what was found by then is the answer.
 const MOST_BYTES: u64 = 512 << 20;
+/// So much of the end of a log is read for a request of a moment ago.
+const MOST_AT_END: u64 = 16 << 20;
 /// A line longer than this is none of ours.
 const LONGEST_LINE: u64 = 4 << 20;
 /// So many lines of one id are enough: callers may choose one id for all their requests.
@@ -92,10 +94,33 @@ pub fn lookup(path: &Path, id: RequestId) -> io::Result<Found> {
     look(path, id, MOST_BYTES)
 }
 
+/// The same of a request of a moment ago: only the end of the log is read, so that it can be asked again and again until the
+/// event is there.
+///
+/// # Errors
+///
+/// As of [`lookup`].
+pub fn lookup_at_end(path: &Path, id: RequestId) -> io::Result<Found> {
+    look_at_end(path, id, MOST_AT_END)
+}
+
+fn look_at_end(path: &Path, id: RequestId, most: u64) -> io::Result<Found> {
+    let files = segments(path)?;
+    let mut search = Search::of(id, most);
+    let mut newest_first = files.iter().rev();
+    while search.hits.is_empty()
+        && search.left > 0
+        && let Some(file) = newest_first.next()
+    {
+        search.read_end(file)?;
+    }
+    Ok(search.found(&files))
+}
+
 fn look(path: &Path, id: RequestId, most: u64) -> io::Result<Found> {
     let files = segments(path)?;
     let (likely, others) = in_order(&files, id.made_at())?;
-    let mut search = Search { id: id.to_string(), left: most, hits: Vec::new(), whole: true };
+    let mut search = Search::of(id, most);
     for file in &likely {
         search.read(file)?;
     }
@@ -111,11 +136,7 @@ fn look(path: &Path, id: RequestId, most: u64) -> io::Result<Found> {
             search.read(before)?;
         }
     }
-    let Search { mut hits, whole, .. } = search;
-    // Newest file first, and within a file oldest line first: the order of the log is by file, then by line.
-    hits.sort_by_key(|(file, line, _)| (files.iter().position(|known| known == file), *line));
-    let lines = hits.into_iter().map(|(.., line)| line).collect();
-    Ok(Found { lines, in_files: true, whole })
+    Ok(search.found(&files))
 }
 
 /// Those that were written to when the request was made, newest first, and the others, newest first.
@@ -153,13 +174,37 @@ struct Search {
 }
 
 impl Search {
+    fn of(id: RequestId, most: u64) -> Self {
+        Self { id: id.to_string(), left: most, hits: Vec::new(), whole: true }
+    }
+
+    /// Newest file first, and within a file oldest line first: the order of the log is by file, then by line.
+    fn found(self, files: &[PathBuf]) -> Found {
+        let Self { mut hits, whole, .. } = self;
+        hits.sort_by_key(|(file, line, _)| (files.iter().position(|known| known == file), *line));
+        let lines = hits.into_iter().map(|(.., line)| line).collect();
+        Found { lines, in_files: true, whole }
+    }
+
     fn read(&mut self, path: &Path) -> io::Result<()> {
-        let mut reader = match File::open(path) {
-            Ok(file) => BufReader::with_capacity(1 << 20, file),
-            // Retention was faster.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        match open(path)? {
+            Some(file) => self.read_on(path, file),
+            None => Ok(()),
+        }
+    }
+
+    /// As much of its end as may still be read.
+    fn read_end(&mut self, path: &Path) -> io::Result<()> {
+        let Some(mut file) = open(path)? else { return Ok(()) };
+        // Most likely in the middle of a line, which is none then.
+        let from = file.metadata()?.len().saturating_sub(self.left);
+        self.whole &= from == 0;
+        file.seek(SeekFrom::Start(from))?;
+        self.read_on(path, file)
+    }
+
+    fn read_on(&mut self, path: &Path, file: File) -> io::Result<()> {
+        let mut reader = BufReader::with_capacity(1 << 20, file);
         let (mut line, mut number) = (Vec::new(), 0);
         loop {
             line.clear();
@@ -190,6 +235,15 @@ impl Search {
         }
         let ids: Result<Ids<'_>, _> = serde_json::from_slice(line);
         ids.is_ok_and(|ids| ids.request_id == self.id || ids.event_id == self.id)
+    }
+}
+
+/// `None`: retention was faster.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -263,6 +317,21 @@ mod tests {
     fn what_was_left_out_is_said() {
         let (_folder, path) = log(&[(0, line(CHOSEN, "").repeat(100) + &line(ID, ""))]);
         let found = found(&path, ID, 300);
+        assert_eq!((found.lines.len(), found.whole), (0, false));
+    }
+
+    #[test]
+    fn of_a_request_of_a_moment_ago_only_the_end_of_the_log_is_read() {
+        let at_end = |path: &Path, most| look_at_end(path, ID.parse().unwrap(), most).unwrap();
+        let (filler, own) = (line(CHOSEN, "").repeat(100), line(ID, ""));
+        let room = 2 * own.len() as u64 + 7;
+        let (_folder, path) = log(&[(0, filler.clone() + &own)]);
+        assert_eq!(at_end(&path, room).lines, [own.trim_end()]);
+        // The log went on in another file a moment ago.
+        let (_folder, path) = log(&[(0, filler.clone() + &own), (0, line(CHOSEN, ""))]);
+        assert_eq!(at_end(&path, room).lines, [own.trim_end()]);
+        let (_folder, path) = log(&[(0, own.clone() + &filler)]);
+        let found = at_end(&path, room);
         assert_eq!((found.lines.len(), found.whole), (0, false));
     }
 

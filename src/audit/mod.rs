@@ -30,7 +30,7 @@ pub use envelope::{Context, Envelope, SCHEMA_VERSION};
 pub use error::{AuditError, OpenError};
 pub use event::AuditEvent;
 pub use guard::TerminalGuard;
-pub use lookup::{Found, lookup};
+pub use lookup::{Found, lookup, lookup_at_end};
 pub use sink::{FileSettings, SinkSettings};
 pub use verify::{Anchor, BadLine, Repair, Report, segments, verify};
 pub use vocabulary::{

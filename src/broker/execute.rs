@@ -113,8 +113,12 @@ impl Broker {
         if let Some(failed) = AuditEvent::conditions_failed(super::tool_name(), decision) {
             flow.record(failed).await?;
         }
-        if let Some(difference) = difference {
+        if let Some(mut difference) = difference {
+            let first = difference.take_first();
             flow.record(AuditEvent::differed(super::tool_name(), decision, difference)).await?;
+            if let Some(first) = first {
+                first.is_recorded();
+            }
         }
         match decided {
             Ok(permit) => Ok(permit),

@@ -26,6 +26,14 @@ pub(super) async fn run(
     args: &SettingsArgs,
     environment: Environment,
 ) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        ended = serve(args, environment) => ended,
+        // From before the first program is started.
+        never = process::reap_orphans() => match never {},
+    }
+}
+
+async fn serve(args: &SettingsArgs, environment: Environment) -> Result<ExitCode, Failure> {
     let Stop { drain, now } = stop_signals()?;
     let mut drain = pin!(drain);
     let mut waiting = Waiting::new()?;

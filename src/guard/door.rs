@@ -335,10 +335,14 @@ pub async fn record_difference(
     caller: &Caller,
     tool: &ToolName,
     decision: &Decision,
-    other: Difference,
+    mut other: Difference,
 ) -> Result<(), Unrecorded> {
+    let first = other.take_first();
     let event = AuditEvent::differed(tool.clone(), decision, other);
     caller.record(caller.context(), event).await?;
+    if let Some(first) = first {
+        first.is_recorded();
+    }
     Ok(())
 }
 

@@ -2,18 +2,15 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{Request, Response, Version};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -26,14 +23,11 @@ use super::client_address::TrustedProxies;
 use super::client_certificate;
 use super::front::Front;
 use super::problem::head_too_large;
+use super::pulse::{Open, Pulse};
 use super::serve::Limits;
 
 /// The largest head of a request, in bytes (RFC 6585 §5 beyond).
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// What an HTTP/2 client says first (RFC 9113 §3.4).
-const PREFACE_BYTES: usize = 24;
-/// What asking whether the client is still there takes at most, within one look; everything beyond is answers.
-const PING_BYTES: usize = 256;
 
 /// The other end of a connection.
 #[derive(Clone)]
@@ -45,8 +39,8 @@ struct Peer {
 
 /// What every connection of one listener is served with.
 pub(super) struct Server {
-    http1: auto::Builder<TokioExecutor>,
-    http2: auto::Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
     front: Front,
     proxies: TrustedProxies,
     acceptor: Option<TlsAcceptor>,
@@ -60,7 +54,7 @@ impl Server {
         acceptor: Option<TlsAcceptor>,
         limits: &Limits,
     ) -> Self {
-        let (http1, http2) = (http(limits).http1_only(), http(limits).http2_only());
+        let (http1, http2) = (http1(limits), http2(limits));
         let header_timeout = limits.header_timeout;
         Self { http1, http2, front, proxies, acceptor, header_timeout }
     }
@@ -75,29 +69,40 @@ impl Server {
         // Answers are small: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         let peer = Peer { address: peer, certificate: None };
-        // Each on the heap by itself: what only TLS needs is not held for every connection without it.
-        let Some(acceptor) = &self.acceptor else {
-            match begun(self.header_timeout, closing, version(&stream)).await {
-                Some(Version::HTTP_2) => Box::pin(self.http2(stream, peer, closing)).await,
-                Some(_) => Box::pin(self.http1(stream, peer, closing)).await,
-                None => {}
-            }
-            return;
-        };
-        match begun(self.header_timeout, closing, Box::pin(acceptor.accept(stream))).await {
-            Some(Ok(stream)) => {
-                let (_, tls) = stream.get_ref();
-                let peer = Peer { certificate: client_certificate::of(tls), ..peer };
-                if tls.alpn_protocol() == Some(b"h2") {
-                    Box::pin(self.http2(stream, peer, closing)).await;
-                } else {
-                    Box::pin(self.http1(stream, peer, closing)).await;
-                }
-            }
+        // Each on the heap by itself: what one kind of connection needs is not held for every other.
+        if let Some(acceptor) = &self.acceptor {
+            return Box::pin(self.tls(acceptor, stream, peer, closing)).await;
+        }
+        let first = Box::pin(begun(self.header_timeout, closing, version(&stream)));
+        match first.await {
+            Some(Version::HTTP_2) => Box::pin(self.http2(stream, peer, closing)).await,
+            Some(_) => Box::pin(self.http1(stream, peer, closing)).await,
+            None => {}
+        }
+    }
+
+    async fn tls(
+        &self,
+        acceptor: &TlsAcceptor,
+        stream: TcpStream,
+        peer: Peer,
+        closing: &CancellationToken,
+    ) {
+        let accepting = Box::pin(acceptor.accept(stream));
+        let stream = match begun(self.header_timeout, closing, accepting).await {
+            Some(Ok(stream)) => Box::new(stream),
             Some(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "http.tls_failed");
+                return;
             }
-            None => {}
+            None => return,
+        };
+        let (_, tls) = stream.get_ref();
+        let peer = Peer { certificate: client_certificate::of(tls), ..peer };
+        if tls.alpn_protocol() == Some(b"h2") {
+            Box::pin(self.http2(stream, peer, closing)).await;
+        } else {
+            Box::pin(self.http1(stream, peer, closing)).await;
         }
     }
 
@@ -129,7 +134,7 @@ impl Server {
             let answer = self.answer(request, &peer);
             async move {
                 let answer = answer.await?;
-                Ok::<_, Infallible>(answer.map(|body| Body::new(Open { body, _stream: open })))
+                Ok::<_, Infallible>(answer.map(|body| Body::new(Open::new(body, open))))
             }
         });
         let reads = Arc::clone(&pulse);
@@ -179,14 +184,17 @@ impl Server {
     }
 }
 
-fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
+fn http1(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(MAX_HEAD_BYTES);
-    http.http2()
-        .timer(TokioTimer::new())
+    http
+}
+
+fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
         .max_concurrent_streams(128)
         .keep_alive_interval(limits.header_timeout)
@@ -194,94 +202,9 @@ fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
     http
 }
 
-fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
-        tracing::debug!(error = &*error, "http.connection_broken");
-    }
-}
-
-/// Whether an HTTP/2 connection is used.
-#[derive(Debug, Default)]
-struct Pulse {
-    /// Bytes read, of the first that count.
-    read: AtomicUsize,
-    /// Streams that were opened, ever.
-    opened: AtomicUsize,
-    /// Streams whose answer is not handed over yet to who writes it.
-    open: AtomicUsize,
-    /// Bytes written.
-    written: AtomicUsize,
-}
-
-impl Pulse {
-    fn read(&self, bytes: usize) {
-        if !self.has_preface() {
-            self.read.fetch_add(bytes, Ordering::Relaxed);
-        }
-    }
-
-    fn has_preface(&self) -> bool {
-        self.read.load(Ordering::Relaxed) >= PREFACE_BYTES
-    }
-
-    fn open(self: &Arc<Self>) -> Stream {
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Stream(Arc::clone(self))
-    }
-
-    fn wrote(&self, bytes: usize) {
-        self.written.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Resolves when nothing was opened or answered for `limit`, and nothing is open: after twice that time at the latest.
-    async fn idle(&self, limit: Duration) {
-        let now = || (self.opened.load(Ordering::Relaxed), self.written.load(Ordering::Relaxed));
-        loop {
-            let (opened, written) = now();
-            tokio::time::sleep(limit).await;
-            let (opened_since, written_since) = now();
-            let answers = written_since.wrapping_sub(written) > PING_BYTES;
-            if opened_since == opened && !answers && self.open.load(Ordering::Relaxed) == 0 {
-                return;
-            }
-        }
-    }
-}
-
-/// One stream, until its answer is sent or given up.
-#[derive(Debug)]
-struct Stream(Arc<Pulse>);
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The body of an answer whose stream is open as long as there is more of it.
-struct Open {
-    body: Body,
-    _stream: Stream,
-}
-
-impl http_body::Body for Open {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        tracing::debug!(error = &error as &dyn std::error::Error, "http.connection_broken");
     }
 }
 
@@ -375,26 +298,28 @@ mod tests {
         assert!(answer.windows(6).any(|frame| frame == [0, 0, 8, GOAWAY, 0, 0]), "{answer:?}");
     }
 
+    /// There are thousands that wait: for the next request, or for the next event of a stream. Beside this each has hyper's buffers.
     #[tokio::test]
-    async fn a_stream_that_is_open_is_no_idleness() {
-        let pulse = Arc::new(Pulse::default());
-        let limit = Duration::from_millis(1);
-        let stream = pulse.open();
-        let waits = tokio::time::timeout(Duration::from_millis(50), pulse.idle(limit)).await;
-        assert!(waits.is_err());
-        drop(stream);
-        // hyper hands over an answer as a whole, and a slow client takes a while to read it.
-        let reads = async {
-            loop {
-                pulse.wrote(2 * PING_BYTES);
-                tokio::time::sleep(Duration::from_micros(100)).await;
-            }
-        };
-        let limit = Duration::from_millis(20);
-        let busy = tokio::time::timeout(Duration::from_millis(200), async {
-            tokio::select! { () = pulse.idle(limit) => {}, () = reads => {} }
-        });
-        assert!(busy.await.is_err());
-        pulse.idle(limit).await;
+    async fn a_connection_that_waits_holds_little() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let address = stream.peer_addr().unwrap();
+        let (limits, open) = (Limits::default(), CancellationToken::new());
+        let front = Front::of(axum::Router::new());
+        let server = Server::new(front, TrustedProxies::default(), None, &limits);
+        let peer = Peer { address, certificate: None };
+        let service = hyper::service::service_fn(|request| server.answer(request, &peer));
+        let (io, _other) = tokio::io::duplex(1);
+        let http1 = server.http1.serve_connection(TokioIo::new(io), service);
+        assert!(size_of_val(&http1) < 1024, "{}", size_of_val(&http1));
+        let connection = server.connection(stream, address, &open);
+        assert!(size_of_val(&connection) < 512, "{}", size_of_val(&connection));
+        let answer = size_of_answer(&|request| server.answer(request, &peer));
+        assert!(answer < 1024, "{answer}");
+    }
+
+    /// Of which hyper has one for each connection.
+    fn size_of_answer<F>(_: &impl Fn(Request<Incoming>) -> F) -> usize {
+        size_of::<F>()
     }
 }

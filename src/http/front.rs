@@ -93,16 +93,15 @@ impl Front {
 
     /// Answers one request.
     pub async fn answer(&self, request: Request) -> Response<Body> {
-        match self.0.traced {
-            None => self.answer_untraced(request).await,
-            Some(Traced { sampler, scheme }) => {
-                let steps = Steps::of(sampler, over(&request, &self.0.base, scheme));
-                let answer = Box::pin(self.answer_untraced(request));
-                let response = Steps::within(Some(steps.clone()), answer).await;
-                steps.answered(response.status().as_u16());
-                response
-            }
-        }
+        let steps = self.0.traced.map(|Traced { sampler, scheme }| {
+            Steps::of(sampler, over(&request, &self.0.base, scheme))
+        });
+        // By itself on the heap: hyper keeps room for all of this as long as the connection lasts, and it may be idle for hours.
+        let answer = Box::pin(self.answer_untraced(request));
+        let Some(steps) = steps else { return answer.await };
+        let response = Steps::within(Some(steps.clone()), answer).await;
+        steps.answered(response.status().as_u16());
+        response
     }
 
     async fn answer_untraced(&self, request: Request) -> Response<Body> {

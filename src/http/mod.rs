@@ -12,6 +12,7 @@ mod lobby;
 mod metrics;
 mod origin;
 mod problem;
+mod pulse;
 mod router;
 mod serve;
 mod servers;

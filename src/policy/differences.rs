@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::scope::Scope;
 use crate::time::Timestamp;
@@ -47,16 +47,42 @@ struct Seen {
     shadow_missing_scopes: Scope,
     count: u64,
     last_at: Timestamp,
+    /// Whether one is in the audit log, or on its way there.
+    is_told: bool,
+}
+
+/// The first difference of a kind, on its way to the audit log. Dropped before it is there, the next one of the kind is the
+/// first.
+#[derive(Debug)]
+pub struct FirstOfKind {
+    differences: Arc<Differences>,
+    /// `None`: it is there.
+    kind: Option<Key>,
+}
+
+impl FirstOfKind {
+    pub fn is_recorded(mut self) {
+        self.kind = None;
+    }
+}
+
+impl Drop for FirstOfKind {
+    fn drop(&mut self) {
+        let Some(kind) = self.kind.take() else { return };
+        if let Some(seen) = self.differences.all().get_mut(&kind) {
+            seen.is_told = false;
+        }
+    }
 }
 
 impl Differences {
-    /// Whether it is the first of its kind.
+    /// Counts one. `None`: another of its kind is in the audit log, or there are too many kinds.
     pub(super) fn note(
-        &self,
+        self: &Arc<Self>,
         (tool, said): (&str, &Decision),
         other: &Difference,
         at: Timestamp,
-    ) -> bool {
+    ) -> Option<FirstOfKind> {
         self.count.fetch_add(1, Ordering::Relaxed);
         let missing = other.missing_scopes.to_string();
         let mut with = (
@@ -68,20 +94,26 @@ impl Differences {
         }
         let reasons = (said.reason.to_string(), other.reason.to_string());
         let key = (without_name(tool).to_owned(), reasons.0, reasons.1, missing, with);
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.all();
         if kinds.len() >= MOST_KINDS && !kinds.contains_key(&key) {
-            return false;
+            return None;
         }
-        let seen = kinds.entry(key).or_insert_with(|| Seen {
-            decision: said.effect,
-            shadow_decision: other.effect,
-            shadow_missing_scopes: other.missing_scopes.clone(),
-            count: 0,
-            last_at: at,
-        });
+        if !kinds.contains_key(&key) {
+            let seen = Seen {
+                decision: said.effect,
+                shadow_decision: other.effect,
+                shadow_missing_scopes: other.missing_scopes.clone(),
+                count: 0,
+                last_at: at,
+                is_told: false,
+            };
+            kinds.insert(key.clone(), seen);
+        }
+        let seen = kinds.get_mut(&key)?;
         seen.count += 1;
         seen.last_at = at;
-        seen.count == 1
+        let is_first = !std::mem::replace(&mut seen.is_told, true);
+        is_first.then(|| FirstOfKind { differences: Arc::clone(self), kind: Some(key) })
     }
 
     /// All of them.
@@ -93,7 +125,7 @@ impl Differences {
     /// At most 200 kinds, the most frequent first.
     #[must_use]
     pub fn kinds(&self) -> Vec<DifferenceKind> {
-        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let kinds = self.all();
         let mut all: Vec<_> = kinds
             .iter()
             .map(|((tool, reason, shadow_reason, _, with), seen)| DifferenceKind {
@@ -112,6 +144,10 @@ impl Differences {
         all.sort_by_key(|kind| std::cmp::Reverse(kind.count));
         all
     }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Key, Seen>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What comes with a decision, and the log-in that would change it.
@@ -129,10 +165,8 @@ fn without_name(tool: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use crate::policy::generated::policy;
-    use crate::policy::{Arguments, Ask, Live, Moment, Operation, Policy, Who};
+    use crate::policy::{Arguments, Ask, InForce, Live, Moment, Operation, Policy, Who};
     use crate::time::FixedClock;
 
     use super::*;
@@ -146,11 +180,18 @@ mod tests {
         assert!(ask_with(live, tools, None).iter().all(Option::is_some));
     }
 
+    type Claims = serde_json::Map<String, serde_json::Value>;
+    type Compare = fn(&Live, &InForce, &Ask<'_>, &Decision) -> Option<Difference>;
+
     /// The same of a caller with these claims; gives what differs.
-    fn ask_with(
+    fn ask_with(live: &Live, tools: &[String], claims: Option<&Claims>) -> Vec<Option<Difference>> {
+        compared(live, tools, (claims, Live::difference))
+    }
+
+    fn compared(
         live: &Live,
         tools: &[String],
-        claims: Option<&serde_json::Map<String, serde_json::Value>>,
+        (claims, compare): (Option<&Claims>, Compare),
     ) -> Vec<Option<Difference>> {
         let (issuer, subject) = ("https://i.example".parse().unwrap(), "ada".parse().unwrap());
         let scopes = Scope::empty();
@@ -171,7 +212,7 @@ mod tests {
                 (Operation::Plain, Arguments::Unknown, Moment::default());
             let ask = Ask { who, tool, operation, arguments, now };
             let said = in_force.policy().decide(&ask);
-            live.difference(&in_force, &ask, &said)
+            compare(live, &in_force, &ask, &said)
         });
         asked.collect()
     }
@@ -254,5 +295,37 @@ mod tests {
         assert_eq!(live.current().differences().count(), 1);
         live.replace(rules("allow"), Some(rules("ask")));
         assert_eq!(live.current().differences().count(), 0);
+    }
+
+    /// As where a list is cut off, or the audit log takes no more.
+    #[test]
+    fn the_first_of_a_kind_that_came_to_no_record_leaves_that_to_the_next() {
+        let live = live();
+        let listed = || {
+            let mut all = compared(&live, &["a".into()], (None, Live::difference_of_listing));
+            all.remove(0)
+        };
+        let first = listed();
+        assert!(first.is_some() && listed().is_none(), "one is on its way");
+        drop(first);
+        let mut second = listed().unwrap();
+        second.take_first().unwrap().is_recorded();
+        drop(second);
+        assert!(listed().is_none());
+        assert_eq!(live.current().differences().count(), 4);
+    }
+
+    #[test]
+    fn a_call_that_was_recorded_is_the_first_of_its_kind() {
+        let live = live();
+        for is_recorded in [false, true] {
+            let mut called = compared(&live, &["a".into()], (None, Live::difference)).remove(0);
+            let first = called.as_mut().and_then(Difference::take_first).unwrap();
+            if is_recorded {
+                first.is_recorded();
+            }
+        }
+        let listed = compared(&live, &["a".into()], (None, Live::difference_of_listing)).remove(0);
+        assert!(listed.is_none());
     }
 }

@@ -10,7 +10,7 @@ use crate::time::{Clock, Timestamp};
 use super::ask::{Ask, Moment};
 use super::decide::Policy;
 use super::decision::{Decision, Effect, LoginNeeded, Obligations, Reason};
-use super::differences::Differences;
+use super::differences::{Differences, FirstOfKind};
 use super::names::Names;
 use super::recorded::Recorded;
 
@@ -38,7 +38,7 @@ pub struct InForce {
 }
 
 /// What a shadow policy would have said, where it is not what was said. Safe to audit as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Difference {
     pub effect: Effect,
     pub reason: Reason,
@@ -48,6 +48,15 @@ pub struct Difference {
     pub login: Option<LoginNeeded>,
     pub obligations: Obligations,
     pub policy_version: Arc<str>,
+    first: Option<FirstOfKind>,
+}
+
+impl Difference {
+    /// For who records it to say so, where it is the first of its kind.
+    #[must_use]
+    pub const fn take_first(&mut self) -> Option<FirstOfKind> {
+        self.first.take()
+    }
 }
 
 impl Live {
@@ -83,11 +92,11 @@ impl Live {
         said: &Decision,
     ) -> Option<Difference> {
         let would_say = in_force.shadow.as_ref()?.decide(ask);
-        (!would_say.does_as(said)).then(|| self.note(in_force, (ask, said), would_say).0)
+        (!would_say.does_as(said)).then(|| self.note(in_force, (ask, said), would_say))
     }
 
-    /// Compares what a list shows: whether the tool is in it. Counts a difference, and gives the first of its kind: a list is
-    /// asked for again and again. How the shadow would decide about calls is told by calls.
+    /// Compares what a list shows: whether the tool is in it. Counts a difference, and gives the first of its kind that is
+    /// recorded: a list is asked for again and again. How the shadow would decide about calls is told by calls.
     #[must_use]
     pub fn difference_of_listing(
         &self,
@@ -99,8 +108,8 @@ impl Live {
         if would_say.shows_the_tool() == said.shows_the_tool() {
             return None;
         }
-        let (difference, is_first) = self.note(in_force, (ask, said), would_say);
-        is_first.then_some(difference)
+        let difference = self.note(in_force, (ask, said), would_say);
+        difference.first.is_some().then_some(difference)
     }
 
     fn note(
@@ -108,8 +117,8 @@ impl Live {
         in_force: &InForce,
         (ask, said): (&Ask<'_>, &Decision),
         would_say: Decision,
-    ) -> (Difference, bool) {
-        let difference = Difference {
+    ) -> Difference {
+        let mut difference = Difference {
             effect: would_say.effect,
             reason: would_say.reason,
             matched_rule_id: would_say.matched_rule_id,
@@ -117,10 +126,11 @@ impl Live {
             login: would_say.login,
             obligations: would_say.obligations,
             policy_version: would_say.policy_version,
+            first: None,
         };
         let now = self.0.clock.now();
-        let is_first = in_force.differences.note((ask.tool, said), &difference, now);
-        (difference, is_first)
+        difference.first = in_force.differences.note((ask.tool, said), &difference, now);
+        difference
     }
 }
 

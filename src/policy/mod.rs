@@ -49,7 +49,7 @@ pub use compile::Facts;
 pub use condition::{Looked, Truth};
 pub use decide::Policy;
 pub use decision::{Approval, Decision, Effect, LoginNeeded, Obligations, Outcome, Reason, Step};
-pub use differences::{DifferenceKind, Differences};
+pub use differences::{DifferenceKind, Differences, FirstOfKind};
 pub use explain::{Compared, Explanation, RuleExplanation};
 pub use fault::{Fault, PolicyError};
 pub use file::{GraphSpec, RuleSpec};

@@ -2,19 +2,21 @@
 
 use std::collections::HashMap;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A process. A number is used again once its process is gone, so when it began is a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) id: i32,
     pub(super) group: i32,
-    parent: i32,
+    pub(super) parent: i32,
     began: u64,
     /// It has ended, and nobody has waited for it yet.
     pub(super) has_ended: bool,
 }
 
 impl Process {
-    fn read(id: i32) -> Option<Self> {
+    pub(super) fn read(id: i32) -> Option<Self> {
         let said = std::fs::read(format!("/proc/{id}/stat")).ok()?;
         let said = String::from_utf8_lossy(&said);
         // After its name, which may hold anything: state, parent, group, … (proc_pid_stat(5)).
@@ -26,19 +28,49 @@ impl Process {
         Some(Self { id, group, parent, began, has_ended })
     }
 
+    /// What no other process has, whatever has become of this one since it was read.
+    pub(super) const fn key(&self) -> (i32, u64) {
+        (self.id, self.began)
+    }
+
     /// Whether it still runs.
-    pub(super) fn is_there(self) -> bool {
-        Self::read(self.id).is_some_and(|now| now.began == self.began && !now.has_ended)
+    pub(super) fn is_there(&self) -> bool {
+        Self::read(self.id).is_some_and(|now| now.key() == self.key() && !now.has_ended)
+    }
+
+    /// Sends it a signal, if it still runs.
+    pub(super) fn signal(&self, signal: Signal) {
+        if self.is_there()
+            && let Some(id) = Pid::from_raw(self.id)
+        {
+            let _it_has_ended = kill_process(id, signal);
+        }
+    }
+
+    /// Whom it has started. Without a look at everybody, but not every system has such a list.
+    pub(super) fn children(&self) -> Vec<Self> {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.id)) else {
+            return Vec::new();
+        };
+        let lists = threads.flatten().filter_map(|thread| {
+            let list = std::fs::read_to_string(thread.path().join("children")).ok()?;
+            Some(list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        });
+        lists.flatten().filter_map(Self::read).collect()
     }
 }
 
-/// The group that `leader` leads, and all who descend from those in it. Reads a file for each process of the machine; none
-/// where there are no such files.
+/// Reads a file for each process of the machine; none where there are no such files.
+pub(super) fn everybody() -> impl Iterator<Item = Process> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(Process::read)
+}
+
+/// The group that `leader` leads, and all who descend from those in it.
 pub(super) fn of(leader: i32) -> Vec<Process> {
-    let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let numbers = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let (mut found, others): (Vec<_>, Vec<_>) =
-        numbers.filter_map(Process::read).partition(|process| process.group == leader);
+        everybody().partition(|process| process.group == leader);
     let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
     for other in others {
         children.entry(other.parent).or_default().push(other);

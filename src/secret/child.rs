@@ -52,9 +52,8 @@ pub(super) async fn run(program: &Program<'_>, limit: Duration) -> Result<Output
 fn spawn(program: &Program<'_>) -> Result<Child, Fault> {
     let arguments = program.arguments.iter().copied();
     let environment = program.environment.iter().copied();
-    process::command(program.path, arguments, environment, Path::new("/"))
-        .spawn()
-        .map_err(|_error| Fault::Unavailable(Detail::CliEnvironment, None))
+    let mut command = process::command(program.path, arguments, environment, Path::new("/"));
+    process::spawn(&mut command).map_err(|_error| Fault::Unavailable(Detail::CliEnvironment, None))
 }
 
 async fn finish(child: &mut Child) -> Result<Output, Fault> {

@@ -59,7 +59,8 @@ impl Exchange {
             over: false,
         };
         let of = (Arc::clone(&state.exchange.server), state.exchange.caller.request_id());
-        let stream = stream::unfold(state, |mut state| async move {
+        // By itself on the heap: an idle stream would hold it twice, once for itself and once for the future of what is next.
+        let stream = stream::unfold(Box::new(state), |mut state| async move {
             let next = state.next().await?;
             Some(((next, state.over), state))
         });
@@ -74,6 +75,8 @@ impl Exchange {
 
 impl Streaming {
     /// What the client gets next; `None` at the end.
+    ///
+    /// What is done with a message is on the heap while it is done: an idle stream waits here, by the thousand.
     async fn next(&mut self) -> Option<Bytes> {
         if self.over {
             return None;
@@ -82,18 +85,18 @@ impl Streaming {
             return Some(event(&first));
         }
         loop {
-            let Some(limit) = self.limit() else { return self.expired().await };
+            let Some(limit) = self.limit() else { return Box::pin(self.expired()).await };
             if self.is_refused_by_now() {
                 return None;
             }
             match self.events.next() {
                 Ok(Some(data)) if data.is_empty() => return Some(KEEP_ALIVE),
-                Ok(Some(data)) => match self.message(data).await {
+                Ok(Some(data)) => match Box::pin(self.message(data)).await {
                     Some(bytes) => return Some(bytes),
                     None => continue,
                 },
                 Ok(None) => {}
-                Err(_too_large) => return self.fail(Fault::TooLarge).await,
+                Err(_too_large) => return Box::pin(self.fail(Fault::TooLarge)).await,
             }
             let closing = self.exchange.server.closing.clone();
             let stays_open = self.stays_open();
@@ -106,7 +109,7 @@ impl Streaming {
             };
             let chunk = tokio::select! {
                 chunk = self.incoming.chunk(limit) => chunk,
-                question = aside => match self.message(question).await {
+                question = aside => match Box::pin(self.message(question)).await {
                     Some(bytes) => return Some(bytes),
                     None => continue,
                 },
@@ -118,8 +121,8 @@ impl Streaming {
                 Ok(Some(bytes)) => self.events.add(&bytes),
                 // The client opens it again if it wants to.
                 Ok(None) | Err(_) if self.stays_open() => return None,
-                Ok(None) => return self.fail(Fault::NoAnswer).await,
-                Err(fault) => return self.fail(fault).await,
+                Ok(None) => return Box::pin(self.fail(Fault::NoAnswer)).await,
+                Err(fault) => return Box::pin(self.fail(fault)).await,
             }
         }
     }

@@ -10,7 +10,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::audit::lookup;
+use crate::audit::lookup_at_end;
 use crate::config::{AuditSink, Config};
 use crate::id::RequestId;
 use crate::outbound::Answer;
@@ -44,7 +44,7 @@ async fn recorded(config: &Config, id: RequestId) -> Option<IpAddr> {
         AuditSink::Stdout => None,
     })?;
     for _ in 0..TRIES {
-        let found = lookup(&file, id).ok()?;
+        let found = lookup_at_end(&file, id).ok()?;
         if let Some(line) = found.lines.first() {
             let event: Value = serde_json::from_str(line).ok()?;
             return event.pointer("/payload/client_address")?.as_str()?.parse().ok();

@@ -18,25 +18,32 @@ const MEMORY: u64 = 128 * MIB;
 /// `status`: of the store, where it answers.
 pub(super) fn look(config: &Config, status: Option<&StoreStatus>) -> Vec<Step> {
     let memory = memory(memory_limit(Path::new("/")));
-    let mut steps = vec![open_files(config), memory, rates(config)];
+    let files = open_files(config.server.max_connections, getrlimit(Resource::Nofile).current);
+    let mut steps = vec![files, memory, rates(config)];
     steps.extend(status.and_then(connections));
     steps
 }
 
-/// A connection is an open file.
-fn open_files(config: &Config) -> Step {
-    let connections = config.server.max_connections;
+/// A connection is an open file. Only this process can be asked, which may have been given other limits than the broker was.
+fn open_files(connections: usize, limit: Option<u64>) -> Step {
     let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
-    match getrlimit(Resource::Nofile).current {
+    match limit {
         Some(limit) if limit < needed => {
-            let found =
-                format!("{limit} files may be open, and {connections} connections are taken");
+            let found = format!(
+                "{limit} files may be open in this shell, and {connections} connections are taken"
+            );
             Step::warning(Area::Limits, "server.max_connections", found)
-                .allowed(format!("{needed} files or more"))
-                .hint("ulimit -n, or LimitNOFILE= of the unit; or take fewer connections")
+                .allowed(format!("{needed} files or more, where the broker is started"))
+                .hint("LimitNOFILE= of its unit is what counts, or ulimit -n of the shell that starts it; or take fewer connections")
         }
-        Some(limit) => Step::good(Area::Limits, format!("{limit} files may be open")),
-        None => Step::good(Area::Limits, "as many files as it takes may be open"),
+        Some(limit) => Step::good(
+            Area::Limits,
+            format!("{limit} files may be open in this shell; of a unit LimitNOFILE= counts"),
+        ),
+        None => Step::good(
+            Area::Limits,
+            "as many files as it takes may be open in this shell; of a unit LimitNOFILE= counts",
+        ),
     }
 }
 
@@ -148,6 +155,19 @@ mod tests {
         assert_eq!(memory_limit(root), None);
         write(root, file, "67108864\n");
         assert_eq!(memory_limit(root), Some(64 * MIB));
+    }
+
+    // An ordinary shell has 1024, whatever the unit of the broker says.
+    #[test]
+    fn whose_limit_of_open_files_was_seen_is_said() {
+        for (limit, verdict) in
+            [(Some(1024), Verdict::Warning), (Some(1 << 16), Verdict::Good), (None, Verdict::Good)]
+        {
+            let step = open_files(10_000, limit);
+            let said = [step.found.as_str(), step.hint.as_deref().unwrap_or_default()].concat();
+            assert!(said.contains("in this shell") && said.contains("LimitNOFILE="), "{said}");
+            assert_eq!(step.verdict, verdict, "{said}");
+        }
     }
 
     #[test]

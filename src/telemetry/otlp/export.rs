@@ -18,6 +18,8 @@ use super::{BATCH, Inbox, Item, Outbox, encode};
 /// What came goes within this time.
 const EVERY: Duration = Duration::from_secs(2);
 const LIMITS: Limits = Limits { timeout: Duration::from_secs(5), max_bytes: 64 * 1024 };
+/// What one span or line of the log takes as a rule, in bytes.
+const WRITTEN: usize = 1536;
 /// For what waits when the broker ends.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -112,7 +114,7 @@ impl Exporter {
     }
 
     async fn send(&mut self, batch: &mut Vec<Item>) {
-        let (mut spans, mut logs): (Vec<Span>, Vec<Log>) = (Vec::new(), Vec::new());
+        let (mut spans, mut logs) = (Vec::<Span>::with_capacity(batch.len()), Vec::<Log>::new());
         for item in batch.drain(..) {
             match item {
                 Item::Span(span) => spans.push(span),
@@ -120,11 +122,11 @@ impl Exporter {
             }
         }
         if !spans.is_empty() {
-            let message = written(&encode::traces(&self.resource, &spans));
+            let message = written(&encode::traces(&self.resource, &spans), spans.len());
             self.post(self.traces.clone(), message, spans.len()).await;
         }
         if !logs.is_empty() {
-            let message = written(&encode::logs(&self.resource, &logs));
+            let message = written(&encode::logs(&self.resource, &logs), logs.len());
             self.post(self.logs.clone(), message, logs.len()).await;
         }
     }
@@ -154,7 +156,9 @@ impl Exporter {
     }
 }
 
-fn written(message: &impl Serialize) -> Bytes {
+fn written(message: &impl Serialize, count: usize) -> Bytes {
+    let mut text = Vec::with_capacity(count.saturating_mul(WRITTEN));
     // What it is made of can always be written: its keys are texts.
-    serde_json::to_vec(message).unwrap_or_default().into()
+    serde_json::to_writer(&mut text, message).unwrap_or_default();
+    text.into()
 }

@@ -33,7 +33,11 @@ pub(super) enum Item {
 
 /// Where what is to be sent is put. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Outbox {
+pub struct Outbox(Arc<Outgoing>);
+
+/// Behind one count of references: each request has a clone of it, on whatever processor it is answered.
+#[derive(Debug)]
+struct Outgoing {
     queue: mpsc::Sender<Item>,
     full: Arc<Notify>,
     forgotten: Arc<Tally>,
@@ -56,8 +60,8 @@ pub fn queue() -> (Outbox, Inbox) {
 fn queue_of(length: usize) -> (Outbox, Inbox) {
     let (queue, inbox) = mpsc::channel(length);
     let full = Arc::new(Notify::new());
-    let outbox = Outbox { queue, full: Arc::clone(&full), forgotten: Arc::default() };
-    (outbox, Inbox { queue: inbox, full })
+    let outgoing = Outgoing { queue, full: Arc::clone(&full), forgotten: Arc::default() };
+    (Outbox(Arc::new(outgoing)), Inbox { queue: inbox, full })
 }
 
 impl Outbox {
@@ -72,21 +76,22 @@ impl Outbox {
     }
 
     fn put(&self, item: Item) {
-        if self.queue.try_send(item).is_err() {
-            self.forgotten.add();
-        } else if self.queue.max_capacity() - self.queue.capacity() >= BATCH {
-            self.full.notify_one();
+        let Outgoing { queue, full, forgotten } = &*self.0;
+        if queue.try_send(item).is_err() {
+            forgotten.add();
+        } else if queue.max_capacity() - queue.capacity() >= BATCH {
+            full.notify_one();
         }
     }
 
     /// How many found no room, or a collector that did not take them, since the start.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
-        self.forgotten.get()
+        self.0.forgotten.get()
     }
 
     pub(super) fn forgotten_tally(&self) -> Arc<Tally> {
-        Arc::clone(&self.forgotten)
+        Arc::clone(&self.0.forgotten)
     }
 }
 

@@ -14,6 +14,8 @@ pub type Attribute = (&'static str, Value);
 pub enum Value {
     Text(Cow<'static, str>),
     Number(i64),
+    /// A number that is said as a text. Written where it is sent, as below.
+    Digits(i64),
     Truth(bool),
     /// Written where it is sent: a request does not wait for that.
     Request(RequestId),

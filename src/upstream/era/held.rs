@@ -199,3 +199,26 @@ pub(super) async fn notify(server: &Server, who: &Who, opened: &Opened, body: By
         tracing::debug!(server = %server.id, error = &fault as &dyn std::error::Error, "upstream.notification_not_sent");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What opens the stream of a session is a part of what is held: without room the server is not even asked for it.
+    #[tokio::test]
+    async fn a_stream_for_which_there_is_no_room_is_not_opened() {
+        let held = Held::default();
+        let (ends, ended) = tokio::sync::watch::channel(false);
+        for _ in 0..STREAMS {
+            let mut ended = ended.clone();
+            assert!(held.listen(async move { drop(ended.wait_for(|ended| *ended).await) }));
+        }
+        let (asks, asked) = tokio::sync::oneshot::channel();
+        assert!(!held.listen(async move { asks.send(()).unwrap() }));
+        assert!(asked.await.is_err(), "it was let go as it was");
+        ends.send_replace(true);
+        while !held.listen(std::future::ready(())) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -111,19 +111,17 @@ async fn run(
         return ending;
     }
     say(shared, running, &ending, retried);
+    if let Ending::Useless(ChildFault::Crowded) = ending {
+        drop(input);
+        end_crowd(&mut child, group).await;
+        return ending;
+    }
     // Before anybody ends: of what has left the group nobody can tell afterwards whose it was.
     let census = group.census();
     let looking = tokio::task::spawn_blocking(move || census.strays());
     let found = tokio::time::timeout(LAST_WORDS, looking).await;
     let strays = found.ok().and_then(Result::ok).unwrap_or_default();
     drop(input);
-    if let Ending::Useless(ChildFault::Crowded) = ending {
-        // At once, and all of them at the same time: whoever is asked to end starts others meanwhile.
-        drop(group);
-        strays.kill();
-        let _its_status = child.wait().await;
-        return ending;
-    }
     finish(&mut child, group, matches!(ending, Ending::Useless(_))).await;
     strays.kill();
     ending
@@ -157,7 +155,7 @@ async fn start(shared: &Shared) -> Result<(Child, Group, Vec<SecretText>), Child
     let arguments = settings.arguments.iter().map(String::as_str);
     let (program, directory) = (&settings.program, &settings.directory);
     let mut command = process::command(program, arguments, base.chain(own), directory);
-    let child = command.stdin(std::process::Stdio::piped()).spawn();
+    let child = process::spawn(command.stdin(std::process::Stdio::piped()));
     let child = child.map_err(|error| {
         let server = &*settings.id;
         tracing::warn!(server, error = &error as &dyn std::error::Error, "upstream.not_started");
@@ -274,5 +272,22 @@ async fn finish(child: &mut Child, group: Group, at_once: bool) {
         }
     }
     drop(group);
+    let _its_status = child.wait().await;
+}
+
+/// Kills all of them at the same time: whoever is asked to end, or is left over, starts others meanwhile. So each is stopped
+/// before, until no other is found.
+async fn end_crowd(child: &mut Child, group: Group) {
+    let census = group.census();
+    let mut halting = tokio::task::spawn_blocking(move || census.halt());
+    let halted = tokio::time::timeout(LAST_WORDS, &mut halting).await;
+    // Where that takes long there may be no room for the thread that does it: this makes some.
+    drop(group);
+    let strays = match halted {
+        Ok(strays) => strays,
+        Err(_elapsed) => halting.await,
+    };
+    strays.unwrap_or_default().kill();
+    // Not before: its number would be free for another, whose group would be stopped.
     let _its_status = child.wait().await;
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod life;
 mod limits;
+mod orphans;
 mod passing;
 mod secrecy;
 

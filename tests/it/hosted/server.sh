@@ -30,6 +30,14 @@ call() {
       sleep 1000 ;;
     *'"get_fork"'*) sleep 1000 & text "$!" ;;
     *'"get_stray"'*) setsid sleep 1000 & text "$!" ;;
+    # One whose parent has ended, and that has ended when this is answered.
+    *'"get_orphan"'*)
+      orphan=$(sh -c 'sleep 0.1 > /dev/null & echo $!')
+      while grep -qs '^State:.[^ZX]' "/proc/$orphan/status"; do sleep 0.01; done
+      text "$orphan" ;;
+    # Children of the broker that have ended and that nobody has waited for.
+    *'"get_left"'*)
+      text "$(cat /proc/[0-9]*/stat 2> /dev/null | sed 's/.*) //' | grep -c "^[ZX] $PPID ")" ;;
     *'"get_progress"'*)
       token=${line#*\"progressToken\":}; token=${token%%[,\}]*}
       note message '"level":"info","data":"of somebody else"'

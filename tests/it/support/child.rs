@@ -112,6 +112,18 @@ impl Served {
         .await
     }
 
+    /// Starts by another program, which becomes the broker or has it for its child.
+    pub(crate) async fn start_by_way_of(directory: &Path, settings: &str, way: &[&str]) -> Self {
+        Self::start_by(directory, settings, |command| {
+            let [program, arguments @ ..] = way else { return command };
+            let mut other = Command::new(program);
+            other.args(arguments).arg(command.get_program()).args(command.get_args());
+            other.current_dir(directory).env_clear().stdout(Stdio::null());
+            other
+        })
+        .await
+    }
+
     /// No file may grow past this many bytes: a write there fails, as one on a full disk does.
     pub(crate) fn limit_files(&self, bytes: &str) {
         let id = self.process.id().to_string();

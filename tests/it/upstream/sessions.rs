@@ -1,8 +1,14 @@
 //! Sessions of servers that have them, bound to their callers (RS-31, RS-32).
 
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::behind::{GET, PATH, broker, token};
+use super::draining::server;
+use super::one_era::{Speaks, Translated};
+use crate::support::audit::{LIMIT, assert_one_terminal_per_request};
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::Request;
@@ -137,4 +143,49 @@ async fn the_stream_of_a_session_tells_of_no_resource_that_policy_does_not_allow
     let stream = product.send(get.header("mcp-session-id", &session)).await;
     assert!(stream.body.contains("city:paris"), "{stream:?}");
     assert!(!stream.body.contains("secret"), "{stream:?}");
+}
+
+// MCP 2025-11-25 transports, Listening for Messages: a client may have several at once.
+#[tokio::test]
+async fn a_second_stream_of_a_session_is_one_of_its_own() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (leaves, mut left) = watch::channel(0);
+    let mut running = JoinSet::new();
+    running.spawn(server(listener, leaves));
+    let product = broker(&url, GET, "").await;
+    let own = token(&product, &["weather:read"]);
+    let hello = mcp(Wire::Legacy, Some(&own), "initialize", json!({})).path(PATH);
+    let session = product.send(hello).await.header("mcp-session-id");
+    let listening = async || {
+        let sent = reqwest::Client::default().get(product.url(PATH)).bearer_auth(&own);
+        let sent = sent.header("accept", "text/event-stream").header("mcp-session-id", &session);
+        let mut stream = sent.send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        assert_eq!(stream.chunk().await.unwrap().unwrap(), ":\n\n", "a comment");
+        stream
+    };
+    let (one, mut other) = (listening().await, listening().await);
+    drop(one);
+    let gone = tokio::time::timeout(LIMIT, left.wait_for(|left| *left > 0)).await;
+    assert_eq!(*gone.unwrap().unwrap(), 1);
+    let waits = tokio::time::timeout(std::time::Duration::from_millis(100), other.chunk()).await;
+    assert!(waits.is_err(), "it has ended with the first: {waits:?}");
+}
+
+// LG-3
+#[tokio::test]
+async fn a_session_that_stands_for_a_server_without_sessions_has_no_stream_and_can_be_ended() {
+    let behind = Translated::start(Speaks::New).await;
+    let session = behind.rpc(Wire::Legacy, "initialize", json!({})).await.header("mcp-session-id");
+    let own = token(&behind.product, &["weather:read"]);
+    let before = behind.seen();
+    for (method, status) in [("GET", 405), ("GET", 405), ("DELETE", 200), ("PUT", 405)] {
+        let request = Request::new(method, PATH)
+            .header("authorization", &format!("Bearer {own}"))
+            .header("mcp-session-id", &session);
+        assert_eq!(behind.product.send(request).await.status, status, "{method}");
+    }
+    assert_eq!(behind.seen(), before, "the server was not asked");
+    assert_one_terminal_per_request(&behind.product.audit_lines());
 }
