@@ -1,6 +1,7 @@
 //! A client of 2026-07-28 that wants to be told of changes.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::audit::LIMIT;
 use crate::support::product::{Product, Wire, mcp};
@@ -70,7 +71,9 @@ impl Listener {
         );
     }
 
+    /// The next message; `None` at the end. A comment is none.
     async fn heard(&mut self) -> Option<Value> {
+        let deadline = Instant::now() + LIMIT;
         loop {
             if let Some((event, rest)) = self.heard.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data: "));
@@ -81,7 +84,7 @@ impl Listener {
                     None => continue,
                 }
             }
-            let chunk = tokio::time::timeout(LIMIT, self.stream.chunk()).await;
+            let chunk = tokio::time::timeout_at(deadline, self.stream.chunk()).await;
             let chunk = chunk.expect("something is told, or the stream ends").unwrap()?;
             self.heard.push_str(std::str::from_utf8(&chunk).unwrap());
         }

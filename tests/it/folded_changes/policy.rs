@@ -8,7 +8,6 @@ use tempfile::TempDir;
 use super::lists::table;
 use super::{Listener, Teller};
 use crate::support::product::Product;
-use crate::support::until::until;
 
 const TOOLS: &str = "notifications/tools/list_changed";
 
@@ -54,24 +53,17 @@ async fn a_client_is_told_when_other_rules_show_it_another_list() {
     assert_eq!(listener.told().await, TOOLS, "it is gone, and one of the broker's is there");
 }
 
+// RS-28
 #[tokio::test]
-async fn other_rules_that_show_a_client_the_same_are_no_news() {
-    let (mut product, directory) = start(&rules("one", "get_public_info"), "").await;
-    let (listener, honored) = Listener::start(
-        &product,
-        &[],
-        &json!({ "toolsListChanged": true, "promptsListChanged": true }),
-    )
-    .await;
+async fn other_rules_are_no_news_to_who_sees_the_same_by_them() {
+    let (mut product, directory) = start(&rules("one", "none"), "").await;
+    let wanted = json!({ "toolsListChanged": true, "promptsListChanged": true });
+    let (mut sees, honored) = Listener::start(&product, &["weather:read"], &wanted).await;
     assert_eq!(honored, json!({ "toolsListChanged": true }), "no server has prompts");
-    write(directory.path(), &rules("two", "get_public_.*"));
-    until("the other rules", async || {
-        let token = product.token(&[]);
-        let call = json!({ "name": "absent", "arguments": {} });
-        product.rpc(crate::support::product::Wire::Modern, &token, "tools/call", call).await;
-        product.audit().last().filter(|event| event["payload"]["policy_version"] == "two").cloned()
-    })
-    .await;
+    let (blind, _) = Listener::start(&product, &[], &wanted).await;
+    let scoped = rules("two", "get_public_info") + "scopes = [\"weather:read\"]\n";
+    write(directory.path(), &scoped);
+    assert_eq!(sees.told().await, TOOLS);
     product.stop();
-    listener.ends().await;
+    blind.ends().await;
 }

@@ -11,14 +11,23 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinSet;
 
 /// The server, and what the test says of it. Dropped, it is away.
 pub(super) struct Teller {
     pub(super) url: String,
     shared: Arc<Shared>,
-    running: JoinSet<()>,
+    /// Its own, so that its connections end with it.
+    running: Option<Runtime>,
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown_background();
+        }
+    }
 }
 
 struct Shared {
@@ -50,7 +59,14 @@ impl Drop for Open {
 impl Teller {
     /// With the tool `get_day` and the prompt `day`, telling of everything.
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::starts_at("http://127.0.0.1:0/mcp").await
+    }
+
+    /// The same, maybe where another was.
+    pub(super) async fn starts_at(url: &str) -> Self {
+        let address = url.trim_start_matches("http://").trim_end_matches("/mcp");
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let told = json!({ "listChanged": true });
         let capabilities = json!({ "tools": told, "prompts": told, "resources": { "listChanged": true, "subscribe": true } });
         let state = State {
@@ -67,9 +83,10 @@ impl Teller {
             asked: watch::Sender::default(),
         });
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let mut running = JoinSet::new();
+        let mut running = tokio::runtime::Builder::new_multi_thread();
+        let running = running.worker_threads(1).enable_all().build().unwrap();
         running.spawn(serve(listener, Arc::clone(&shared)));
-        Self { url, shared, running }
+        Self { url, shared, running: Some(running) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,22 +152,15 @@ impl Teller {
 
     /// Ends, with all its streams; another may stand at its address.
     pub(super) async fn ends(mut self) -> String {
-        self.running.shutdown().await;
+        let running = self.running.take().unwrap();
+        let ending = move || running.shutdown_timeout(Duration::from_secs(30));
+        tokio::task::spawn_blocking(ending).await.unwrap();
         self.url.clone()
-    }
-
-    /// Comes back at its address.
-    pub(super) async fn starts_at(url: &str) -> Self {
-        let address = url.trim_start_matches("http://").trim_end_matches("/mcp");
-        let mut teller = Self::start().await;
-        let listener = TcpListener::bind(address).await.unwrap();
-        teller.running.spawn(serve(listener, Arc::clone(&teller.shared)));
-        teller.url = url.to_owned();
-        teller
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
+    let listener = TcpListener::from_std(listener).unwrap();
     let answer = move |Json(asked): Json<Value>| answer(Arc::clone(&shared), asked);
     let router = axum::Router::new().route("/mcp", axum::routing::post(answer));
     axum::serve(listener, router).await.unwrap();
