@@ -23,6 +23,7 @@ mod schemas;
 mod sessions;
 mod shown;
 mod streams;
+mod told;
 mod watched;
 
 pub(crate) use behind::{Behind, GET, PATH, token};

@@ -1,14 +1,18 @@
 //! What is offered is what is done, to clients of each era; and the Rust SDK's own client hears it.
 
-use rmcp::model::{ProtocolVersion, ServerNotification, SubscriptionFilter};
+use mcp_auth_broker::secret::Environment as Variables;
+use rmcp::ServerHandler;
+use rmcp::model::{
+    ProtocolVersion, ServerCapabilities, ServerConfig, ServerNotification, SubscriptionFilter,
+};
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, SubscriptionEnd};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use serde_json::json;
 
-use super::Teller;
 use super::listener::request;
 use super::lists::{broker, table};
+use super::{Listener, Teller};
 use crate::support::product::{Product, Wire, mcp};
 
 async fn capabilities(product: &Product, wire: Wire) -> serde_json::Value {
@@ -82,4 +86,31 @@ async fn the_client_of_the_rust_sdk_is_told() {
     product.stop();
     assert!(told.next().await.unwrap().is_none());
     assert!(matches!(told.end(), Some(SubscriptionEnd::Graceful(_))), "{:?}", told.end());
+}
+
+/// A handler that tells of its own changes.
+#[derive(Clone)]
+struct Other;
+
+impl ServerHandler for Other {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_prompts();
+        ServerConfig::new(capabilities.enable_prompts_list_changed().build())
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        wanted: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(wanted.clone())
+    }
+}
+
+#[tokio::test]
+async fn another_handler_behind_the_guard_is_asked_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Product::start_around(directory, "", &[], Variables::default(), |_| Other).await;
+    let prompts = json!({ "promptsListChanged": true });
+    let (_listener, honored) = Listener::start(&product, &[], &prompts).await;
+    assert_eq!(honored, prompts);
 }

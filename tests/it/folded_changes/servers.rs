@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::lists::{broker, table};
 use super::{Listener, Teller};
 use crate::registered::{administer, start_with};
-use crate::support::product::Wire;
+use crate::support::product::{Product, Wire};
+use crate::support::until::until;
 
 const TOOLS: &str = "notifications/tools/list_changed";
 
@@ -30,22 +31,31 @@ async fn a_server_that_comes_back_is_news_to_who_sees_it() {
     let mut product = broker(&table("weather", &away)).await;
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &tools()).await;
     let (blind, _) = Listener::start(&product, &["public:read"], &tools()).await;
-    let token = product.token(&["weather:read"]);
-    let list = async || {
-        let listed = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
-        listed.json()["result"]["tools"].clone()
-    };
-    assert_eq!(list().await, json!([]), "from now on it is not asked for a while");
+    assert_eq!(listed(&product).await, json!([]), "from now on it is not asked for a while");
     let teller = Teller::starts_at(&away).await;
     assert_eq!(listener.told().await, TOOLS);
-    assert_eq!(list().await[0]["name"], "weather.get_day", "who is told so finds it");
-    teller.has_tools(&["get_day", "get_night"]);
-    assert_eq!(listener.told().await, TOOLS);
+    assert_eq!(listed(&product).await[0]["name"], "weather.get_day", "who is told so finds it");
     let away = teller.ends().await;
+    is_missed(&product).await;
     let _teller = Teller::starts_at(&away).await;
-    assert_eq!(listener.told().await, TOOLS, "it has one tool less");
+    assert_eq!(listener.told().await, TOOLS, "it has what it had, and was in no list");
     product.stop();
     blind.ends().await;
+}
+
+async fn listed(product: &Product) -> Value {
+    let token = product.token(&["weather:read"]);
+    let listed = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
+    listed.json()["result"]["tools"].clone()
+}
+
+/// Waits until the broker knows that the server is away.
+async fn is_missed(product: &Product) {
+    until("the server is missed", async || {
+        let ready = product.get("/ready").await;
+        ready.body.contains("upstream weather").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -103,21 +113,31 @@ async fn a_definition_that_is_approved_is_news() {
         .replace("fold = true\n", "fold = true\non_change = \"hide\"\n");
     let more = format!("{hide}[authorization_server.administrators]\nsubjects = [\"ada\"]\n");
     let product = broker(&more).await;
-    let token = product.token(&["weather:read"]);
-    let list = async || {
-        let listed = product.rpc(Wire::Modern, &token, "tools/list", json!({})).await;
-        listed.json()["result"]["tools"].clone()
-    };
-    assert_eq!(list().await[0]["name"], "weather.get_day");
+    assert_eq!(listed(&product).await[0]["name"], "weather.get_day");
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &tools()).await;
     teller.says_of_tools("Reads, and sends it elsewhere.");
     assert_eq!(listener.told().await, TOOLS, "it is hidden");
-    assert_eq!(list().await, json!([]));
+    assert_eq!(listed(&product).await, json!([]));
     let pin = "/api/servers/weather/pins/get_day";
     let kept = administer(&product, "GET", pin, &Value::Null).await.json();
     let digest = json!({ "digest": kept["pin"]["found_digest"] });
     let approved = administer(&product, "POST", &format!("{pin}/approve"), &digest).await;
     assert_eq!(approved.status, 200, "{approved:?} {kept}");
     assert_eq!(listener.told().await, TOOLS);
-    assert_eq!(list().await[0]["name"], "weather.get_day");
+    assert_eq!(listed(&product).await[0]["name"], "weather.get_day");
+}
+
+#[tokio::test]
+async fn a_client_has_no_more_than_so_many_streams_of_its_own() {
+    let teller = Teller::start().await;
+    let of = |number: usize| {
+        let table = table(&format!("s{number}"), &teller.url);
+        table.replace("fold = true\n", "fold = true\nidentity_header = true\n")
+    };
+    let product = broker(&(0..33).map(of).collect::<String>()).await;
+    let (mut listener, _) = Listener::start(&product, &["weather:read"], &tools()).await;
+    teller.has_open(32).await;
+    teller.has_tools(&["get_day", "get_night"]);
+    assert_eq!(listener.told().await, TOOLS);
+    assert_eq!(teller.open(), 32);
 }
