@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::Config;
 use crate::mcp::Toolbox;
 use crate::resource_server::well_known_url;
-use crate::upstream::{Folded, Server};
+use crate::upstream::{Around, Folded, Server};
 
 use super::doors::Doors;
 use super::endpoints::Name;
@@ -87,5 +87,10 @@ fn folded(
             ..server(&settings.id, each, (behind, door))
         });
     }
-    Ok(Arc::new(Folded::new(servers)))
+    let around = Around {
+        policy: behind.policy.clone(),
+        revocations: Arc::clone(&behind.revocations),
+        closing: behind.closing.clone(),
+    };
+    Ok(Arc::new(Folded::new(servers, around)))
 }

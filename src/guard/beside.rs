@@ -11,8 +11,9 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
 use crate::broker::Caller;
+use crate::policy::InForce;
 
-use super::door::Unrecorded;
+use super::door::{Door, Unrecorded};
 use super::presented::Presented;
 
 /// Tools of others beside ours. `mcp` shows and sends, `upstream` knows them: neither knows the other.
@@ -38,6 +39,24 @@ pub trait Beside: fmt::Debug + Send + Sync {
 
     /// Answers a call of one of these tools, or a request that is [theirs](Beside::answers), by a caller who owes its terminal event. Decides about it.
     fn call(self: Arc<Self>, call: BesideCall) -> BoxFuture<'static, Answered>;
+
+    /// Answers a client that wants to be told of changes, by a caller who owes the request's terminal event.
+    fn listen(self: Arc<Self>, listening: Listening) -> BoxFuture<'static, Answered>;
+}
+
+/// What the broker itself has at the endpoint.
+pub trait Own: fmt::Debug + Send + Sync {
+    /// The tools that `caller` sees by these rules.
+    fn seen(&self, caller: &Caller, rules: &Arc<InForce>) -> Vec<String>;
+}
+
+/// A `subscriptions/listen`, and what it takes to tell of the broker's own.
+#[derive(Debug)]
+pub struct Listening {
+    pub call: BesideCall,
+    /// Of the endpoint: there may be no server beside us.
+    pub door: Door,
+    pub own: Arc<dyn Own>,
 }
 
 /// Beside a request: whether who answers it has a time limit of their own, so that no other ends it.

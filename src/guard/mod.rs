@@ -20,7 +20,7 @@ mod unique;
 
 pub use answer::{method_name, plain, unavailable};
 pub use asking::{DECLINED, INVITATION, NOBODY, QUESTION};
-pub use beside::{Answered, Beside, BesideCall, OwnLimit, Shown};
+pub use beside::{Answered, Beside, BesideCall, Listening, Own, OwnLimit, Shown};
 pub use door::{Door, Unrecorded, call, millis, record_difference, record_policy};
 pub use endpoint::{Answer, Endpoint};
 pub use jsonrpc::{

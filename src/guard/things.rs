@@ -4,6 +4,8 @@
 //! resource `file:///a` as `weather/resources/file:///a`. A server's id has neither dot nor slash, so that no two things
 //! have one name; only tools have a dot after the id, so that a pattern for tools is about tools alone.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use crate::broker::Caller;
@@ -42,7 +44,7 @@ pub struct Decider {
 #[derive(Debug)]
 pub struct Deciding<'a> {
     decider: &'a Decider,
-    in_force: std::sync::Arc<InForce>,
+    in_force: Arc<InForce>,
     now: Moment,
 }
 
@@ -62,7 +64,12 @@ impl Decider {
 
     #[must_use]
     pub fn now(&self) -> Deciding<'_> {
-        let in_force = self.policy.current();
+        self.under(self.policy.current())
+    }
+
+    /// The same by these rules.
+    #[must_use]
+    pub fn under(&self, in_force: Arc<InForce>) -> Deciding<'_> {
         let now = in_force.moment();
         Deciding { decider: self, in_force, now }
     }
@@ -156,7 +163,7 @@ impl Deciding<'_> {
     }
 
     #[must_use]
-    pub fn version(&self) -> &std::sync::Arc<str> {
+    pub fn version(&self) -> &Arc<str> {
         self.in_force.policy().version()
     }
 

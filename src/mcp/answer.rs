@@ -49,7 +49,7 @@ pub(super) fn malformed(
     call: Option<&ToolCall<'_>>,
 ) -> Option<Response<Body>> {
     let id = message.id?;
-    let modern = headers.get("mcp-protocol-version").is_some_and(|version| version == MODERN);
+    let modern = is_modern(headers);
     let text = match message.method.as_deref()? {
         "tools/call" if !call.is_some_and(takes_an_object) => {
             "params of tools/call need a name, and arguments are an object"
@@ -63,6 +63,11 @@ pub(super) fn malformed(
         _ => return None,
     };
     Some(error(StatusCode::OK, Some(id), INVALID_PARAMS, text, None))
+}
+
+/// Whether the client is of the era in which it listens by a request of its own.
+pub(super) fn is_modern(headers: &HeaderMap) -> bool {
+    headers.get("mcp-protocol-version").is_some_and(|version| version == MODERN)
 }
 
 fn takes_an_object(call: &ToolCall<'_>) -> bool {

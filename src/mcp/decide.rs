@@ -32,7 +32,11 @@ pub(super) struct Deciding {
 
 impl Decider {
     pub(super) fn now(&self) -> Deciding {
-        let in_force = self.policy.current();
+        self.under(self.policy.current())
+    }
+
+    /// The same by these rules.
+    pub(super) fn under(&self, in_force: Arc<InForce>) -> Deciding {
         let now = in_force.moment();
         Deciding { decider: self.clone(), in_force, now }
     }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
 use axum::http::{Method, Request, Response, header};
 use futures_util::future::BoxFuture;
@@ -17,24 +17,30 @@ use tower::{Layer, Service};
 
 use crate::broker::Caller;
 use crate::guard::{
-    Beside, BesideCall, Door, Message, OwnLimit, ToolCall, Unrecorded, call, method_name,
-    record_policy, unavailable,
+    Answered, Beside, BesideCall, Door, Listening, Message, OwnLimit, ToolCall, Unrecorded, call,
+    method_name, record_policy, unavailable,
 };
 use crate::limits::Permits;
 use crate::policy::Decision;
 use crate::resource_server::Principal;
 
-use super::answer::{accept_anything, in_json, is_json, malformed, unknown_version};
+use super::answer::{accept_anything, in_json, is_json, is_modern, malformed, unknown_version};
 use super::asker::Noted;
 use super::decide::{Decider, Deciding, spelled};
+use super::own::OwnTools;
 use super::tools::Toolbox;
 
 /// Bytes of a question to the caller's user.
 const MAX_QUESTION: usize = 1 << 20;
+const LISTEN: &str = "subscriptions/listen";
 
 /// Guards an MCP service. Needs a [`Principal`] in the request's extensions.
 #[derive(Clone, Debug)]
-pub struct GuardLayer(Arc<Settings>);
+pub struct GuardLayer {
+    settings: Arc<Settings>,
+    /// Whether clients are told of changes before the handler is asked.
+    tells: bool,
+}
 
 /// What the guard works with.
 #[derive(Debug)]
@@ -49,12 +55,16 @@ pub struct Settings {
 impl GuardLayer {
     /// Whether a server whose tools stand beside ours is called with what the caller's own token is exchanged for.
     pub(super) fn needs_the_callers_token(&self) -> bool {
-        self.0.beside.as_ref().is_some_and(|beside| beside.need_the_callers_token())
+        self.settings.beside.as_ref().is_some_and(|beside| beside.need_the_callers_token())
+    }
+
+    pub(super) fn telling_of_changes(self, tells: bool) -> Self {
+        Self { tells, ..self }
     }
 
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self(Arc::new(settings))
+        Self { settings: Arc::new(settings), tells: false }
     }
 }
 
@@ -62,7 +72,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { inner, settings: Arc::clone(&self.0) }
+        Guard { inner, settings: Arc::clone(&self.settings), tells: self.tells }
     }
 }
 
@@ -71,6 +81,7 @@ impl<S> Layer<S> for GuardLayer {
 pub struct Guard<S> {
     inner: S,
     settings: Arc<Settings>,
+    tells: bool,
 }
 
 impl<S> Service<Request<Body>> for Guard<S>
@@ -93,13 +104,13 @@ where
         // `poll_ready` reserved `self.inner`, so that one must serve this request.
         let spare = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, spare);
-        let settings = Arc::clone(&self.settings);
-        Box::pin(async move { Ok(settings.guard(request, ready).await) })
+        let (settings, tells) = (Arc::clone(&self.settings), self.tells);
+        Box::pin(async move { Ok(settings.guard(request, ready, tells).await) })
     }
 }
 
 impl Settings {
-    async fn guard<S>(&self, mut request: Request<Body>, inner: S) -> Response<Body>
+    async fn guard<S>(&self, mut request: Request<Body>, inner: S, tells: bool) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
@@ -109,7 +120,7 @@ impl Settings {
         };
         let caller = self.door.caller(principal, request.headers());
         let served = if request.method() == Method::POST {
-            self.post(request, inner, caller).await
+            self.post(request, (inner, tells), caller).await
         } else {
             self.other(request, inner, &caller).await
         };
@@ -139,7 +150,7 @@ impl Settings {
     async fn post<S>(
         &self,
         request: Request<Body>,
-        mut inner: S,
+        (mut inner, tells): (S, bool),
         mut caller: Caller,
     ) -> Result<Response<Body>, Unrecorded>
     where
@@ -202,17 +213,17 @@ impl Settings {
             let theirs = BesideCall { caller, presented, headers, body: body.clone() };
             return Arc::clone(beside).call(theirs).await;
         }
+        let listens = tells && method == LISTEN && is_modern(&parts.headers);
         if let Some(beside) = &self.beside
-            && beside.answers(method)
+            && (listens || beside.answers(method))
             && caller.who().subject.is_some()
         {
-            let presented = parts.extensions.remove();
-            if let Some(limit) = parts.extensions.get::<OwnLimit>() {
-                limit.begin();
-            }
-            let theirs =
-                BesideCall { caller, presented, headers: parts.headers, body: body.clone() };
-            return Arc::clone(beside).call(theirs).await;
+            let theirs = handed_over(caller, parts, body.clone());
+            return if listens {
+                self.listen(beside, theirs).await
+            } else {
+                Arc::clone(beside).call(theirs).await
+            };
         }
         let deciding = self.decider.now();
         let permits = match self.admit(&caller, &message, (tool.as_ref(), &deciding)).await? {
@@ -232,6 +243,13 @@ impl Settings {
         let response = if noted.asks() { as_asked(response).await } else { response };
         let response = in_json(response, message.id, sent_json);
         self.door.end(&caller, method, response).await
+    }
+
+    /// A client that wants to be told of changes, of ours and of servers'.
+    async fn listen(&self, beside: &Arc<dyn Beside>, call: BesideCall) -> Answered {
+        let own = OwnTools { toolbox: self.toolbox.clone(), decider: self.decider.clone() };
+        let listening = Listening { call, door: self.door.clone(), own: Arc::new(own) };
+        Arc::clone(beside).listen(listening).await
     }
 
     /// What stands between a call and its tool: limits first (RS-26), so that a client that ignores
@@ -266,6 +284,14 @@ impl Settings {
         let said = (&decision, question);
         Ok(Err(self.door.step_up(caller, message, tool_name, said).await?))
     }
+}
+
+/// A request for who stands beside us, in the time that they have for it.
+fn handed_over(caller: Caller, mut parts: Parts, body: Bytes) -> BesideCall {
+    if let Some(limit) = parts.extensions.get::<OwnLimit>() {
+        limit.begin();
+    }
+    BesideCall { caller, presented: parts.extensions.remove(), headers: parts.headers, body }
 }
 
 /// Puts beside the request what the methods need.

@@ -19,7 +19,8 @@ use super::service::McpService;
 impl ServerHandler for McpService {
     fn get_info(&self) -> ServerConfig {
         let mut capabilities = ServerCapabilities::builder().enable_tools().build();
-        // Of servers whose tools stand beside ours. Nobody is told of changes here: there is no stream on which that could be.
+        // Of servers whose tools stand beside ours. Clients with a handshake are told of no changes: they would listen on the
+        // stream of a session, of which there is none.
         if self.is_beside_others() {
             capabilities.prompts = Some(PromptsCapability::default());
             capabilities.resources = Some(ResourcesCapability::default());
@@ -44,6 +45,9 @@ impl ServerHandler for McpService {
     ) -> Result<DiscoverResult, ErrorData> {
         let versions = self.supported_protocol_versions().into_owned();
         let mut result = DiscoverResult::from_server_info(versions, self.get_info());
+        if self.tells_of_changes() {
+            tell_of_changes(&mut result.capabilities);
+        }
         result.instructions = Some(self.instructions(&caller(&context)?));
         Ok(result)
     }
@@ -105,6 +109,20 @@ impl ServerHandler for McpService {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+    }
+}
+
+/// What `subscriptions/listen` can be asked for here.
+fn tell_of_changes(capabilities: &mut ServerCapabilities) {
+    if let Some(tools) = &mut capabilities.tools {
+        tools.list_changed = Some(true);
+    }
+    if let Some(prompts) = &mut capabilities.prompts {
+        prompts.list_changed = Some(true);
+    }
+    if let Some(resources) = &mut capabilities.resources {
+        resources.list_changed = Some(true);
+        resources.subscribe = Some(true);
     }
 }
 

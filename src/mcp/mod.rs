@@ -10,10 +10,12 @@ mod asker;
 mod decide;
 mod guard;
 mod handler;
+mod own;
 mod result;
 mod service;
 mod tools;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -53,6 +55,8 @@ pub fn routes<H>(handler: H, mount: Mount) -> Endpoint
 where
     H: ServerHandler + Clone + Send + Sync + 'static,
 {
+    // Another handler than ours tells of its own changes itself.
+    let tells = (&handler as &dyn Any).is::<McpService>();
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -68,8 +72,8 @@ where
         let rmcp = Arc::clone(&rmcp);
         async move { Ok(rmcp.handle(request).await.map(Body::new)) }
     });
-    let guard = mount.guard.clone();
-    let guarded = ServiceBuilder::new().layer(mount.token).layer(mount.guard).service(rmcp);
+    let guard = mount.guard.telling_of_changes(tells);
+    let guarded = ServiceBuilder::new().layer(mount.token).layer(guard.clone()).service(rmcp);
     let recorder = Arc::new(mount.recorder);
     Endpoint::new(move |mut request| {
         if guard.needs_the_callers_token() {

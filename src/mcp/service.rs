@@ -68,6 +68,11 @@ impl McpService {
         self.0.beside.as_ref().is_some_and(|beside| beside.are_any())
     }
 
+    /// Whether clients can be told of changes.
+    pub(super) fn tells_of_changes(&self) -> bool {
+        self.0.beside.is_some()
+    }
+
     pub(super) fn approvals(&self) -> &Approvals {
         &self.0.broker.approvals
     }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::id::RuleId;
 use crate::scope::Scope;
 use crate::time::{Clock, Timestamp};
@@ -22,6 +24,7 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     in_force: RwLock<Arc<InForce>>,
     clock: Arc<dyn Clock>,
+    changed: watch::Sender<()>,
 }
 
 /// What is in force at one time: the policy, its shadow, and the clock's reading when they came into force.
@@ -63,7 +66,14 @@ impl Live {
     #[must_use]
     pub fn new(policy: Policy, shadow: Option<Policy>, clock: Arc<dyn Clock>) -> Self {
         let in_force = InForce::new(Arc::new(policy), shadow.map(Arc::new), Arc::clone(&clock));
-        Self(Arc::new(Shared { in_force: RwLock::new(Arc::new(in_force)), clock }))
+        let (in_force, changed) = (RwLock::new(Arc::new(in_force)), watch::Sender::default());
+        Self(Arc::new(Shared { in_force, clock, changed }))
+    }
+
+    /// Tells whenever others are put in force.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
     }
 
     /// What is in force now. Decide all of one question with one of these.
@@ -81,6 +91,7 @@ impl Live {
             next.differences = Arc::clone(&before.differences);
         }
         *self.0.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        self.0.changed.send_replace(());
     }
 
     /// Compares with the shadow policy, where there is one, and counts a difference.

@@ -240,7 +240,7 @@ impl Server {
     }
 
     /// Of several things at once only the first of each kind: one request is not to write a line for each.
-    async fn record_policy(
+    pub(super) async fn record_policy(
         &self,
         caller: &Caller,
         deciding: &Deciding<'_>,
@@ -262,7 +262,7 @@ impl Server {
 }
 
 /// Of a caller who is nobody (contract, `policy.missing_identity`), and of everybody else from whom something is hidden.
-fn hidden_by(decision: &Decision) -> Code {
+pub(super) fn hidden_by(decision: &Decision) -> Code {
     match decision.code {
         Some(code @ Code::PolicyMissingIdentity) => code,
         _ => Code::PolicyDenied,

@@ -50,6 +50,11 @@ impl Credential {
         matches!(self, Self::ForCaller(_))
     }
 
+    /// Whether it is the same for all callers.
+    pub(super) const fn is_the_brokers_own(&self) -> bool {
+        matches!(self, Self::None | Self::Fixed { .. } | Self::ClientCredentials(_))
+    }
+
     /// Adds it to a call. What was added, where it is a token that can be obtained anew.
     pub(super) async fn add(
         &self,

@@ -4,8 +4,16 @@
 //! A call of `weather.get` is a call of `get` at the server `weather`, by somebody with a token for the broker. What is
 //! decided, counted, recorded and looked at is the same as at `/servers/weather/mcp`.
 
+mod board;
+mod ear;
+mod follow;
 mod gather;
+mod heard;
+mod hub;
+mod listen;
+mod merged;
 mod names;
+mod visible;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,12 +25,16 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditEvent, ResultStatus};
 use crate::broker::Caller;
 use crate::code::Code;
-use crate::guard::{self, Answered, Beside, BesideCall, List, Message, Presented, Shown, millis};
-use crate::policy::Obligations;
+use crate::guard::{
+    self, Answered, Beside, BesideCall, Door, List, Listening, Message, Presented, Shown, millis,
+};
+use crate::policy::{Live, Obligations};
+use crate::resource_server::Revocations;
 
 use super::answer::json as json_answer;
 use super::era;
@@ -30,6 +42,8 @@ use super::headers::{self, NAME, SESSION};
 use super::refused::{INVALID_PARAMS, RESOURCE_NOT_FOUND, mirrors_wrong, not_there, out_of_form};
 use super::server::Server;
 use super::wanted::Wanted;
+
+use hub::Hub;
 
 pub(super) use gather::{NoList, list};
 pub(super) use names::outward;
@@ -53,6 +67,19 @@ const MODERN: &str = concat!(
 pub struct Folded {
     settled: Vec<Arc<One>>,
     registered: RwLock<Arc<[Arc<One>]>>,
+    /// Who is told of changes.
+    hub: Arc<Hub>,
+    around: Around,
+}
+
+/// What it takes to tell of changes.
+#[derive(Clone, Debug)]
+pub struct Around {
+    pub policy: Live,
+    /// Asked again and again about the caller of what stays open.
+    pub revocations: Arc<dyn Revocations>,
+    /// Ends what stays open when the broker drains.
+    pub closing: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -65,15 +92,26 @@ struct One {
 impl Folded {
     /// Their doors are those of the list in which they stand: what a caller is asked for is asked for there.
     #[must_use]
-    pub fn new(servers: Vec<Server>) -> Self {
+    pub fn new(servers: Vec<Server>, around: Around) -> Self {
         let settled = servers.into_iter().map(One::new).collect();
-        Self { settled, registered: RwLock::new(Arc::new([])) }
+        Self { settled, registered: RwLock::new(Arc::new([])), hub: Hub::new(), around }
     }
 
     /// From now on these stand beside those of the settings, and no others.
     pub fn replace(&self, servers: Vec<Server>) {
-        let servers = servers.into_iter().map(One::new).collect();
+        let known = self.registered();
+        // One that stays the same is listened to as before.
+        let one = |server: Server| {
+            let same = known.iter().find(|one| Arc::ptr_eq(&one.server.watch, &server.watch));
+            same.map_or_else(|| One::new(server), Arc::clone)
+        };
+        let servers = servers.into_iter().map(one).collect();
         *self.registered.write().unwrap_or_else(PoisonError::into_inner) = servers;
+        self.hub.follow(&self.all());
+    }
+
+    fn all(&self) -> Vec<Arc<One>> {
+        self.settled.iter().chain(&*self.registered()).cloned().collect()
     }
 
     fn registered(&self) -> Arc<[Arc<One>]> {
@@ -136,7 +174,7 @@ impl Folded {
         };
         match found {
             Some((server, own)) => hand_over(server, call, (method, own)).await,
-            None => unknown(&any, &call.caller, (message, wanted, modern)).await,
+            None => unknown(&any.door, &call.caller, (message, wanted, modern)).await,
         }
     }
 
@@ -167,7 +205,7 @@ impl Folded {
     }
 
     async fn shown(&self, list: List, caller: (&Caller, Option<&Presented>)) -> Vec<Box<RawValue>> {
-        let all: Vec<_> = self.settled.iter().chain(&*self.registered()).cloned().collect();
+        let all = self.all();
         let shown = |one: Arc<One>| async move { one.shown(list, caller).await };
         let shown: Vec<_> =
             stream::iter(all.into_iter().map(shown)).buffered(AT_ONCE).collect().await;
@@ -208,7 +246,7 @@ async fn hand_over(server: Arc<Server>, call: BesideCall, (method, own): (&str, 
 
 /// What no server has is answered as what policy hides (RS-28).
 async fn unknown(
-    any: &Arc<Server>,
+    door: &Door,
     caller: &Caller,
     (message, wanted, modern): (&Message<'_>, &Wanted<'_>, bool),
 ) -> Answered {
@@ -217,7 +255,7 @@ async fn unknown(
         _ if modern => ("", INVALID_PARAMS, "Resource not found".to_owned()),
         _ => ("", RESOURCE_NOT_FOUND, "Resource not found".to_owned()),
     };
-    if let Err(refusal) = any.door.within_limits(caller, message, (name, None), || None).await? {
+    if let Err(refusal) = door.within_limits(caller, message, (name, None), || None).await? {
         return Ok(refusal);
     }
     let event = AuditEvent::ResultEmit {
@@ -225,7 +263,7 @@ async fn unknown(
         tool_name: None,
         status: ResultStatus::Error,
         error_code: Some(Code::PolicyDenied),
-        duration_ms: millis(any.door.spent(caller)),
+        duration_ms: millis(door.spent(caller)),
         decision: None,
         reason: None,
         policy_version: None,
@@ -276,6 +314,10 @@ impl Beside for Folded {
     fn call(self: Arc<Self>, call: BesideCall) -> BoxFuture<'static, Answered> {
         async move { self.answer(call).await }.boxed()
     }
+
+    fn listen(self: Arc<Self>, listening: Listening) -> BoxFuture<'static, Answered> {
+        async move { self.admit_listener(listening).await }.boxed()
+    }
 }
 
 impl One {
@@ -286,6 +328,11 @@ impl One {
     fn rests(&self, which: List, now: Duration) -> bool {
         let rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
         rests.iter().any(|(list, until)| *list == which && now < *until)
+    }
+
+    /// It has just listed its things: who is told so and asks for them is not to find it resting.
+    fn is_well(&self) {
+        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A server that is down, slow or wrong has nothing here, and hides nothing of the others.

@@ -63,7 +63,7 @@ pub use caller_tokens::{CallerTokens, How};
 pub use client_credentials::{Cached, ClientCredentials};
 pub use credential::Credential;
 pub use era::{Era, Eras};
-pub use fold::Folded;
+pub use fold::{Around, Folded};
 pub use id_jag::IdJag;
 pub use identity::{Identity, Vouch};
 pub use inspect::{Remark, compare_kept, inspect_kept};

@@ -249,22 +249,55 @@ impl Server {
         exchange.resources = admitted.resources;
         let ticket = self.era.begin(given, sent.get(SESSION), message.id);
         let asked = Sending { message, modern, given, sent: &sent };
-        let answering = Box::pin(async {
-            let way = era::way(&self, &exchange.who(), &asked).await;
-            match way {
-                Ok(Way::Pass) => exchange.run(Method::POST, sent.clone(), body.clone()).await,
-                Ok(Way::Here(response)) => exchange.answered(response).await,
-                Ok(Way::Sent(incoming, translation)) => {
-                    exchange.translation = Some(translation);
-                    exchange.receive(*incoming).await
-                }
-                Err(fault) => exchange.failed(&fault).await,
-            }
-        });
+        let answering = Box::pin(self.by_its_way(exchange, &asked, body));
         match ticket {
             Some(ticket) => ticket.unless_cancelled(answering).await,
             None => answering.await,
         }
+    }
+
+    /// Sends a message, written anew where client and server are of different eras.
+    async fn by_its_way(
+        self: &Arc<Self>,
+        mut exchange: Exchange,
+        asked: &Sending<'_>,
+        body: &Bytes,
+    ) -> Result<Response<Body>, Unrecorded> {
+        match era::way(self, &exchange.who(), asked).await {
+            Ok(Way::Pass) => exchange.run(Method::POST, asked.sent.clone(), body.clone()).await,
+            Ok(Way::Here(response)) => exchange.answered(response).await,
+            Ok(Way::Sent(incoming, translation)) => {
+                exchange.translation = Some(translation);
+                exchange.receive(*incoming).await
+            }
+            Err(fault) => exchange.failed(&fault).await,
+        }
+    }
+
+    /// Sends a question of the broker's own, on somebody's behalf. Nothing is decided about it and nothing is left out of the
+    /// answer, of which no caller may get anything as it is.
+    pub(super) async fn asked_by_us(
+        self: Arc<Self>,
+        (caller, presented): (Caller, Option<Presented>),
+        (given, body): (&HeaderMap, Bytes),
+        kind: Kind,
+    ) -> Result<Response<Body>, Unrecorded> {
+        let Ok(message) = Message::parse(&body) else {
+            return Ok(guard::plain(StatusCode::BAD_REQUEST));
+        };
+        let method = guard::method_name(message.method.as_deref());
+        let mut exchange = Exchange::new(Arc::clone(&self), caller, method, kind);
+        exchange.id = message.id.map(ToOwned::to_owned);
+        exchange.presented = presented;
+        exchange.modern = true;
+        let sent = headers::to_server(given);
+        let asked = Sending { message: &message, modern: true, given, sent: &sent };
+        Box::pin(self.by_its_way(exchange, &asked, &body)).await
+    }
+
+    /// Whether it is shown the same, whoever calls: it cannot tell callers apart.
+    pub(super) fn knows_no_callers(&self) -> bool {
+        self.identity.is_none() && self.credential.is_the_brokers_own()
     }
 
     /// Looks at the server's list before a pinned tool is called that was in none yet: after a restart, too, it is the

@@ -3,6 +3,8 @@
 //! A server can change what a tool says of itself after somebody decided to trust it, and can hide words from people that a model reads.
 //! The digest of a definition tells the first, a look at its characters the second.
 
+mod foretold;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -45,6 +47,8 @@ pub struct Watch {
     /// What is no tool and has a flaw.
     pub(super) told: Told,
     told_that_it_is_full: AtomicBool,
+    /// Other definitions are approved than before.
+    approved: tokio::sync::watch::Sender<()>,
     /// Lists that were asked for because of a pin: one asks, the others wait for what it sees.
     pub(super) looked: tokio::sync::Mutex<Looked>,
 }
@@ -121,11 +125,17 @@ impl Watch {
         pins: HashMap<String, String>,
         (on_change, on_hidden_text): (OnFlaw, OnFlaw),
     ) -> Self {
-        let (seen, told) = (RwLock::default(), Told::default());
-        let looked = tokio::sync::Mutex::default();
-        let told_that_it_is_full = AtomicBool::new(false);
-        let pinned = None;
-        Self { pins, on_change, on_hidden_text, pinned, seen, told, told_that_it_is_full, looked }
+        Self {
+            pins,
+            on_change,
+            on_hidden_text,
+            pinned: None,
+            seen: RwLock::default(),
+            told: Told::default(),
+            told_that_it_is_full: AtomicBool::new(false),
+            approved: tokio::sync::watch::Sender::default(),
+            looked: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Holds the tools of this server to what the store has of them.
@@ -149,6 +159,8 @@ impl Watch {
         if !others.is_empty() {
             let mut all = self.seen.write().unwrap_or_else(PoisonError::into_inner);
             all.retain(|tool, _| !others.contains(tool) || self.pins.contains_key(tool));
+            drop(all);
+            self.approved.send_replace(());
         }
         Ok(())
     }

@@ -190,11 +190,13 @@ async fn links_in_a_tools_result_lead_to_the_servers_resources() {
 async fn what_is_offered_is_what_is_answered() {
     let behind = Behind::start(TABLE).await;
     let discovered = result(&behind.product, Wire::Modern, "server/discover", json!({})).await;
-    let all = json!({ "tools": {}, "prompts": {}, "resources": {}, "completions": {} });
+    let told = json!({ "listChanged": true });
+    let resources = json!({ "listChanged": true, "subscribe": true });
+    let all = json!({ "tools": told, "prompts": told, "resources": resources, "completions": {} });
     assert_eq!(discovered["capabilities"], all);
     let alone = Product::dev().await;
     let discovered = result(&alone, Wire::Modern, "server/discover", json!({})).await;
-    assert_eq!(discovered["capabilities"], json!({ "tools": {} }));
+    assert_eq!(discovered["capabilities"], json!({ "tools": told }));
     let none = rpc(&alone, Wire::Modern, "prompts/list", json!({})).await;
     assert_eq!((none.status, none.rpc_error()), (404, json!(-32601)));
 }

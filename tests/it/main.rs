@@ -38,6 +38,8 @@ mod flat_permissions;
 #[cfg(test)]
 mod folded;
 #[cfg(test)]
+mod folded_changes;
+#[cfg(test)]
 mod folded_things;
 #[cfg(test)]
 mod forward_auth;

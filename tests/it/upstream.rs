@@ -24,6 +24,7 @@ mod schemas;
 mod sessions;
 mod shown;
 mod streams;
+mod told;
 mod unread;
 mod watched;
 

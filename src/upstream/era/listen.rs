@@ -27,15 +27,15 @@ const INVALID_PARAMS: i32 = -32602;
 /// What a client wants to be told, and what it can be.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Filter {
+pub(in crate::upstream) struct Filter {
     #[serde(skip_serializing_if = "is_not")]
-    tools_list_changed: bool,
+    pub(in crate::upstream) tools_list_changed: bool,
     #[serde(skip_serializing_if = "is_not")]
-    prompts_list_changed: bool,
+    pub(in crate::upstream) prompts_list_changed: bool,
     #[serde(skip_serializing_if = "is_not")]
-    resources_list_changed: bool,
+    pub(in crate::upstream) resources_list_changed: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    resource_subscriptions: Vec<String>,
+    pub(in crate::upstream) resource_subscriptions: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]

@@ -62,6 +62,7 @@ use super::who::Who;
 pub use detect::{Era, Eras};
 
 pub(super) use input::Question;
+pub(super) use listen::Filter;
 pub(super) use message::header_text;
 pub(super) use new_server::is_ours;
 pub(super) use own::{

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::broker::Caller;
 use crate::guard::{List, Presented, Unrecorded};
 
 use super::names;
+use crate::upstream::answer::Kind;
 use crate::upstream::ending::TheirsAlone;
 use crate::upstream::events::Events;
 use crate::upstream::headers::{METHOD, VERSION};
@@ -35,7 +36,7 @@ pub(in crate::upstream) enum NoList {
 }
 
 /// What an answer says.
-enum Said {
+pub(super) enum Said {
     Result(Box<RawValue>),
     /// The server has no such list.
     NoSuchMethod,
@@ -46,16 +47,46 @@ enum Said {
 /// not know the method has nothing of the kind.
 pub(in crate::upstream) async fn list(
     server: &Arc<Server>,
-    (caller, presented): (&Caller, Option<&Presented>),
+    caller: (&Caller, Option<&Presented>),
     list: List,
 ) -> Result<Vec<Box<RawValue>>, NoList> {
+    let named = |entry: &RawValue| names::prefixed(&server.id, list, entry);
+    pages(server, caller, (list, Asks::ForTheCaller), named).await
+}
+
+/// Whose question it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// The answer has what the caller may see.
+    ForTheCaller,
+    /// The answer has everything, and the caller gets none of it.
+    ForUs,
+}
+
+/// The same with what `kept` makes of each entry.
+pub(super) async fn pages<T>(
+    server: &Arc<Server>,
+    (caller, presented): (&Caller, Option<&Presented>),
+    (list, asks): (List, Asks),
+    kept: impl Fn(&RawValue) -> Option<T> + Send,
+) -> Result<Vec<T>, NoList>
+where
+    T: Send,
+{
     let (mut entries, mut cursor, mut bytes) = (Vec::new(), None::<String>, 0_usize);
+    let mut read = 0_usize;
     for _ in 0..PAGES {
-        let (headers, body) = question(list, cursor.as_deref());
-        let response = Arc::clone(server)
-            .sent(caller.part(), (&headers, presented.cloned()), body)
-            .await
-            .map_err(|Unrecorded| NoList::OfTheCaller)?;
+        let from = cursor.as_deref().map(|cursor| ("cursor", cursor.into()));
+        let (headers, body) = question(list.method(), from);
+        let (to, presented) = (Arc::clone(server), presented.cloned());
+        let response = match asks {
+            Asks::ForTheCaller => to.sent(caller.part(), (&headers, presented), body).await,
+            Asks::ForUs => {
+                let caller = (caller.part(), presented);
+                to.asked_by_us(caller, (&headers, body), Kind::Other).await
+            }
+        };
+        let response = response.map_err(|Unrecorded| NoList::OfTheCaller)?;
         if response.extensions().get::<TheirsAlone>().is_some() {
             return Err(NoList::OfTheCaller);
         }
@@ -69,12 +100,12 @@ pub(in crate::upstream) async fn list(
         let page = members.get(list.member()).map(|page| page.get()).unwrap_or_default();
         let page: Vec<&RawValue> = serde_json::from_str(page).map_err(|_| NoList::OfTheServer)?;
         bytes = bytes.saturating_add(result.get().len());
-        let count = entries.len().saturating_add(page.len());
+        let count = read.saturating_add(page.len());
         if bytes > server.max_response_bytes || count > ENTRIES {
             return Err(NoList::OfTheServer);
         }
-        let named = page.into_iter().filter_map(|entry| names::prefixed(&server.id, list, entry));
-        entries.extend(named);
+        read += page.len();
+        entries.extend(page.into_iter().filter_map(&kept));
         let next = members.get("nextCursor").and_then(|next| serde_json::from_str(next.get()).ok());
         cursor = next.flatten();
         if cursor.is_none() {
@@ -84,8 +115,8 @@ pub(in crate::upstream) async fn list(
     Ok(entries)
 }
 
-/// A request of our own for one page.
-fn question(list: List, cursor: Option<&str>) -> (HeaderMap, Bytes) {
+/// A request of our own, with this parameter.
+pub(super) fn question(method: &'static str, with: Option<(&str, Value)>) -> (HeaderMap, Bytes) {
     let mut params = json!({ "_meta": {
         "io.modelcontextprotocol/protocolVersion": REVISION,
         "io.modelcontextprotocol/clientInfo": {
@@ -94,10 +125,9 @@ fn question(list: List, cursor: Option<&str>) -> (HeaderMap, Bytes) {
         },
         "io.modelcontextprotocol/clientCapabilities": {},
     } });
-    if let (Some(cursor), Some(params)) = (cursor, params.as_object_mut()) {
-        params.insert("cursor".to_owned(), cursor.into());
+    if let (Some((name, value)), Some(params)) = (with, params.as_object_mut()) {
+        params.insert(name.to_owned(), value);
     }
-    let method = list.method();
     let body = json!({ "jsonrpc": "2.0", "id": "list", "method": method, "params": params });
     let headers = HeaderMap::from_iter([
         (VERSION, HeaderValue::from_static(REVISION)),
@@ -106,11 +136,14 @@ fn question(list: List, cursor: Option<&str>) -> (HeaderMap, Bytes) {
     (headers, body.to_string().into())
 }
 
-/// In whatever form the answer comes.
-async fn said(response: Response<Body>, most: usize) -> Said {
+pub(super) fn is_stream(response: &Response<Body>) -> bool {
     let content = response.headers().get(header::CONTENT_TYPE);
-    let streamed =
-        content.is_some_and(|content| content.as_bytes().starts_with(b"text/event-stream"));
+    content.is_some_and(|content| content.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// In whatever form the answer comes.
+pub(super) async fn said(response: Response<Body>, most: usize) -> Said {
+    let streamed = is_stream(&response);
     let Ok(body) = to_bytes(response.into_body(), most.saturating_mul(2)).await else {
         return Said::Nothing;
     };

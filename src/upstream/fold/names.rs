@@ -66,6 +66,16 @@ pub(super) fn prefixed(server: &str, list: List, entry: &RawValue) -> Option<Box
     to_raw_value(&members).ok()
 }
 
+/// The server's own name of an entry.
+pub(super) fn own(list: List, entry: &RawValue) -> Option<String> {
+    let member = match list {
+        List::Tools | List::Prompts => "name",
+        List::Resources => "uri",
+        List::Templates => "uriTemplate",
+    };
+    text(&members(entry)?, member)
+}
+
 /// A request under the server's own name of what it is about; everything else as it was.
 pub(super) fn renamed(body: &[u8], method: &str, own: &str) -> Option<Bytes> {
     let mut message: Members = serde_json::from_slice(body).ok()?;

@@ -1,0 +1,110 @@
+//! Who is told of changes at one endpoint, and what is listened to for all of them.
+//!
+//! A server that cannot tell callers apart is listened to once for all. Nobody is listened to where nobody is told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::One;
+use super::board::Board;
+use super::ear::{Ear, Leads};
+use super::heard::Lead;
+
+/// Streams toward servers that are one caller's, of all callers.
+const OF_CALLERS: usize = 1_000;
+
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) board: Arc<Board>,
+    /// Places for streams that are one caller's.
+    pub(super) of_callers: Arc<Semaphore>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    leads: BTreeMap<u64, Lead>,
+    last: u64,
+    /// By server.
+    ears: HashMap<Box<str>, (Arc<One>, JoinSet<()>)>,
+}
+
+/// A place among those who are told. Dropped, it is free; and with the last of them nothing is listened to any more.
+#[derive(Debug)]
+pub(super) struct Seat {
+    hub: Arc<Hub>,
+    number: u64,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut inner = self.hub.inner();
+        inner.leads.remove(&self.number);
+        if inner.leads.is_empty() {
+            inner.ears.clear();
+            self.hub.board.clear();
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn new() -> Arc<Self> {
+        let of_callers = Arc::new(Semaphore::new(OF_CALLERS));
+        Arc::new(Self { board: Arc::new(Board::new()), of_callers, inner: Mutex::default() })
+    }
+
+    /// Takes a place, and begins to listen to those of `servers` to which nobody listens yet.
+    pub(super) fn sit(self: &Arc<Self>, lead: Lead, servers: &[Arc<One>]) -> Seat {
+        let mut inner = self.inner();
+        inner.last += 1;
+        let number = inner.last;
+        inner.leads.insert(number, lead);
+        self.listen(&mut inner, servers);
+        drop(inner);
+        Seat { hub: Arc::clone(self), number }
+    }
+
+    /// From now on these are the servers, and no others.
+    pub(super) fn follow(self: &Arc<Self>, servers: &[Arc<One>]) {
+        let mut inner = self.inner();
+        if inner.leads.is_empty() {
+            return;
+        }
+        let stays = |one: &Arc<One>| servers.iter().any(|other| Arc::ptr_eq(other, one));
+        let gone = inner.ears.extract_if(|_, (one, _)| !stays(one));
+        let gone =
+            gone.map(|(id, _)| id).filter(|id| !servers.iter().any(|one| one.server.id == *id));
+        for id in gone.collect::<Vec<_>>() {
+            self.board.remove(&id);
+        }
+        self.listen(&mut inner, servers);
+    }
+
+    fn listen(self: &Arc<Self>, inner: &mut Inner, servers: &[Arc<One>]) {
+        for one in servers.iter().filter(|one| one.server.knows_no_callers()) {
+            let id = &one.server.id;
+            if inner.ears.contains_key(id) {
+                continue;
+            }
+            let leads = Leads::Any(Arc::downgrade(self));
+            let ear = Ear { one: Arc::clone(one), leads, board: Arc::clone(&self.board) };
+            let mut listening = JoinSet::new();
+            listening.spawn(ear.listen());
+            inner.ears.insert(id.clone(), (Arc::clone(one), listening));
+        }
+    }
+
+    /// The one whose token lasts longest: a stream ends with the token of who opened it.
+    pub(super) fn lead(&self) -> Option<Lead> {
+        let inner = self.inner();
+        let lasts = |lead: &&Lead| lead.caller.principal().expires_at();
+        inner.leads.values().max_by_key(lasts).cloned()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,13 @@
+//! Changes of what servers have whose tools stand beside the broker's own, as clients are told of them at `/mcp`.
+
+mod ends;
+mod listener;
+mod lists;
+mod offered;
+mod policy;
+mod resources;
+mod servers;
+mod teller;
+
+use listener::Listener;
+use teller::Teller;
