@@ -173,7 +173,7 @@ struct WrittenLog<'a> {
     trace_id: Option<TraceId>,
     /// That of the request's span.
     #[serde(skip_serializing_if = "Option::is_none")]
-    span_id: Option<Shown<Hex>>,
+    span_id: Option<Hex>,
 }
 
 impl<'a> WrittenLog<'a> {
@@ -185,7 +185,7 @@ impl<'a> WrittenLog<'a> {
             body: WrittenValue::StringValue(&log.body),
             attributes: Fields(log),
             trace_id: log.of.map(|(trace, _)| trace),
-            span_id: log.of.map(|(_, request)| Shown(Hex(request.span()))),
+            span_id: log.of.map(|(_, request)| Hex(request.span())),
         }
     }
 }
