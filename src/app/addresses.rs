@@ -42,7 +42,7 @@ impl Addresses {
         // A client that acts for itself is called what it likes.
         let person = principal.issuer() == ours && principal.claims().contains_key("grant_id");
         let subject = principal.subject().filter(|_| person);
-        let Some(id) = subject.and_then(|subject| subject.as_str().parse().ok()) else {
+        let Some(id) = subject.and_then(|subject| subject.as_str().parse::<UserId>().ok()) else {
             return Ok(None);
         };
         self.known.try_get_with(id, Box::pin(self.look(id))).await

@@ -60,11 +60,11 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, asked: Versions) {
         let (acceptor, asked) = (acceptor.clone(), Arc::clone(&asked));
         connections.spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let router =
-                axum::Router::new().fallback(async move |version: Version, body: String| {
-                    asked.lock().unwrap().push(version);
-                    answer(&body)
-                });
+            let router = axum::Router::new().fallback(move |version: Version, body: String| {
+                asked.lock().unwrap().push(version);
+                let answer = answer(&body);
+                async move { answer }
+            });
             let service = TowerToHyperService::new(router);
             let http = auto::Builder::new(TokioExecutor::new());
             drop(http.serve_connection(TokioIo::new(stream), service).await);
