@@ -301,6 +301,7 @@ impl Approvals {
     ///
     /// An app that acts for the requester never answers, and no app answers what it asked itself, whatever the rule
     /// says: `self_approval` lets people look at their own call, and an app looks at nothing.
+    /// Only who asked and who is among the approvers may see what is asked; all others are [`ApprovalOutcome::NotAnApprover`].
     #[must_use]
     pub fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
         let asked = &row.requester;
@@ -309,17 +310,19 @@ impl Approvals {
             Through::App(client) => (true, client.is_none() || *client == asked.client_id),
         };
         let own_call_counts = row.self_approval && !by_app;
-        match same_person::compare(asked, person) {
-            _ if same_app => return Some(ApprovalOutcome::OwnCall),
-            Comparison::Same if !own_call_counts => return Some(ApprovalOutcome::OwnCall),
-            Comparison::Unknown if !own_call_counts => return Some(ApprovalOutcome::MayBeOwnCall),
-            Comparison::Same | Comparison::Other | Comparison::Unknown => {}
+        let compared = same_person::compare(asked, person);
+        if same_app || (compared == Comparison::Same && !own_call_counts) {
+            return Some(ApprovalOutcome::OwnCall);
         }
         let is_approver = match row.approvers.as_slice() {
             [] => person.administrator,
             groups => person.groups.iter().any(|group| groups.contains(group)),
         };
-        (!is_approver).then_some(ApprovalOutcome::NotAnApprover)
+        if !is_approver {
+            return Some(ApprovalOutcome::NotAnApprover);
+        }
+        let may_be_own = compared == Comparison::Unknown && !own_call_counts;
+        may_be_own.then_some(ApprovalOutcome::MayBeOwnCall)
     }
 
     async fn store_answer(
