@@ -1,6 +1,9 @@
 //! `broker policy`, through the binary: the worked examples, and what each command says.
 
+mod gates;
+mod lint;
 mod promote;
+mod recorded;
 mod told;
 
 use std::path::{Path, PathBuf};
