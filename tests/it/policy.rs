@@ -227,6 +227,7 @@ jwks_uri = "https://login.example/keys"
         "matches_no_tool",
         "missing_permission",
         "never_matches",
+        "no_scopes",
         "open_to_everybody",
         "shadowed",
         "unknown_group",
