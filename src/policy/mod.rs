@@ -34,6 +34,7 @@ mod names;
 mod operations;
 mod order;
 mod permit;
+mod quoted;
 mod read;
 mod recorded;
 mod replay;
