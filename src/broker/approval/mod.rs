@@ -242,7 +242,7 @@ impl Approvals {
             Asked::New => {
                 self.auditor.record(context, requested(&row, &question.terms)).await?;
                 if let Some(notices) = &self.notices {
-                    notices.tell(context, &row, self.page(row.id));
+                    notices.tell(context, &row, self.page(row.id)).await;
                 }
                 Ok(Standing::Wait { id: row.id, expires_at: row.expires_at })
             }
@@ -255,7 +255,10 @@ impl Approvals {
             Asked::Known(known) => {
                 Ok(Standing::Wait { id: known.id, expires_at: known.expires_at })
             }
-            Asked::TooMany => Ok(Standing::TooMany),
+            Asked::TooMany => {
+                self.refused(context, &row.tool, (ApprovalRefusal::TooManyWait, None)).await?;
+                Ok(Standing::TooMany)
+            }
         }
     }
 
@@ -314,6 +317,7 @@ impl Approvals {
         if same_app || (compared == Comparison::Same && !own_call_counts) {
             return Some(ApprovalOutcome::OwnCall);
         }
+        // Before what is not known of them: the page shows the arguments to whoever may have asked, and anybody may have.
         let is_approver = match row.approvers.as_slice() {
             [] => person.administrator,
             groups => person.groups.iter().any(|group| groups.contains(group)),

@@ -343,6 +343,7 @@ async fn a_requester_cannot_flood_the_approvers() {
     }
     let one_more = json!({ "number": "more" });
     assert_eq!(bench.settle(&question(&one_more)).await, Standing::TooMany);
+    assert!(bench.audit().contains("\"too_many_wait\""), "{}", bench.audit());
 }
 
 #[tokio::test]
