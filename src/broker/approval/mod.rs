@@ -301,10 +301,10 @@ impl Approvals {
     }
 
     /// Why this person may not answer; `None` where they may. A denial needs the same right: else anybody could stop a call.
+    /// Only who asked and who is among the approvers may see what is asked; all others are [`ApprovalOutcome::NotAnApprover`].
     ///
     /// An app that acts for the requester never answers, and no app answers what it asked itself, whatever the rule
     /// says: `self_approval` lets people look at their own call, and an app looks at nothing.
-    /// Only who asked and who is among the approvers may see what is asked; all others are [`ApprovalOutcome::NotAnApprover`].
     #[must_use]
     pub fn refusal(row: &ApprovalRow, person: &Approver) -> Option<ApprovalOutcome> {
         let asked = &row.requester;
