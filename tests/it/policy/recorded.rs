@@ -25,6 +25,9 @@ async fn refused(directory: &Path, rules: &str, tools: &[&str]) -> Vec<Value> {
     }
     served.terminate();
     assert!(served.ended().await.success(), "{}", served.stderr());
+    // The commands are given another address, and our issuer is the one that people logged in at.
+    let same = format!("{settings}server.public_url = \"http://{}\"\n", served.authority);
+    write(directory, "broker.toml", &same);
     let lines = served.audit_lines();
     let decisions = lines.iter().filter(|line| line.contains("\"question\""));
     decisions.map(|line| serde_json::from_str(line).unwrap()).collect()

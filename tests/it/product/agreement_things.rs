@@ -56,7 +56,7 @@ impl Bench {
 
     async fn rpc(&self, caller: &Caller, method: &str, params: Value) -> Answer {
         let token = caller.token(&self.behind.product.url(PATH));
-        self.behind.product.send(mcp(Wire::Modern, Some(&token), method, params).path(PATH)).await
+        self.behind.product.send(mcp(Wire::Legacy, Some(&token), method, params).path(PATH)).await
     }
 
     async fn listed(&self, caller: &Caller, kind: &Kind) -> BTreeSet<String> {
