@@ -49,21 +49,6 @@ pub(super) const THEIRS: Place = Place {
     patterns: &[r"weather\.get_weather", r"weather\..*", ".*", r"weather\.delete_.*", "get_.*"],
 };
 
-/// Prompts and resources of the same server.
-pub(super) const THINGS: Place = Place {
-    path: PATH,
-    prefix: "weather",
-    tools: &[],
-    patterns: &[
-        "weather/prompts/day",
-        "weather/prompts/.*",
-        "weather/resources/city:paris",
-        "weather/resources/.*",
-        "weather/.*",
-        ".*",
-    ],
-};
-
 const SCOPES: [&str; 3] = ["a", "b", "c:x"];
 const WHEN: [&str; 5] = [
     "claims.sub == 'ada'",

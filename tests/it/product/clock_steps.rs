@@ -175,8 +175,10 @@ async fn nor_does_a_step_that_is_followed_by_a_reload() {
         product.audited(|event| event["payload"]["reason"] == "policy.rule.deny.default").await;
     assert_eq!(event["payload"]["question"]["clock_step_ms"], 3_600_000, "{event:#}");
     let id = event["event_id"].as_str().unwrap();
-    let explain =
-        command(product.directory.path(), &["policy", "explain", "--event", id, "--json"]);
+    let explain = command(
+        product.directory.path(),
+        &["policy", "explain", "--event", id, "--log", "log/audit.jsonl", "--json"],
+    );
     let told: Value = serde_json::from_slice(&explain.stdout).unwrap();
     assert_eq!((&told["certain"], &told["decision"]["effect"]), (&json!(true), &json!("deny")));
     clock.step_wall(NOW);
