@@ -142,10 +142,10 @@ fn issuers(config: &Config) -> BTreeSet<String> {
 fn needs(catalog: &Catalog, method: &str, path: &str) -> Needs {
     let method: Option<Method> = method.parse().ok();
     match method.and_then(|method| catalog.explain(&method, path)) {
-        None => match catalog.lacks(path) {
-            Some(near) => Needs::NoSuch { near: near.map(str::to_owned) },
-            None => Needs::Unknown,
-        },
+        None if catalog.lacks(path) => {
+            Needs::NoSuch { near: catalog.one_letter_apart(path).map(str::to_owned) }
+        }
+        None => Needs::Unknown,
         Some(operation) if operation.permissions.is_empty() => Needs::Impossible,
         Some(operation) => Needs::OneOf(operation.permissions.clone()),
     }

@@ -157,18 +157,24 @@ impl Catalog {
         self.find(method, &segments(path)?)
     }
 
-    /// Whether no operation has a path that a template such as `/v1.0/users/{id}` can mean, and if so, the path that looks like
-    /// it: one letter of it is another. Of the built-in catalogue, which has the common ones alone, only such a one is told.
+    /// Whether no operation has a path that a template such as `/v1.0/users/{id}` can mean. Of the built-in catalogue, which has
+    /// the common ones alone, only where it looks like one of them.
     #[must_use]
-    pub fn lacks(&self, template: &str) -> Option<Option<&str>> {
+    pub fn lacks(&self, template: &str) -> bool {
+        segments(template).is_some_and(|segments| {
+            self.apart(&segments, 0).is_none() && (self.whole || self.apart(&segments, 1).is_some())
+        })
+    }
+
+    /// The path that differs from a template in one letter.
+    #[must_use]
+    pub fn one_letter_apart(&self, template: &str) -> Option<&str> {
         let segments = segments(template)?;
-        let all = || self.operations.iter();
-        if all().any(|operation| operation.differs(&segments) == Some(0)) {
-            return None;
-        }
-        let near = all().find(|operation| operation.differs(&segments) == Some(1));
-        let near = near.map(|operation| &*operation.path_template);
-        (near.is_some() || self.whole).then_some(near)
+        self.apart(&segments, 1).map(|operation| &*operation.path_template)
+    }
+
+    fn apart(&self, segments: &[String], letters: usize) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.differs(segments) == Some(letters))
     }
 
     /// Every operation for which `permission` suffices.
